@@ -1,0 +1,134 @@
+"""Every model of the family, one row each (paper section 4 and appendix D; Hiera, Ryali et al. 2023)."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+__all__ = ["VARIANTS", "ModelConfig", "config_from_dict", "config_to_dict"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that decides the shape and the behaviour of one model.
+
+    Attributes
+    ----------
+    name
+        Name of the variant, the official checkpoint's file stem.
+    image_size
+        Side of the square model input in pixels; a multiple of 32.
+    embed_dim, num_heads, stages
+        Hiera trunk: channels and attention heads of the first stage (both double from stage to
+        stage) and the number of blocks per stage.
+    global_attention_blocks
+        Indices of the blocks that attend to the whole plane instead of to windows.
+    window_sizes
+        Window side per stage, in tokens.
+    pos_embed_size
+        Side of the background position embedding, in cells.
+    hidden_dim, memory_dim
+        Channels of the image embedding (256 in all official models) and of a memory (64).
+    memory_attention_layers, memory_attention_ffn
+        Depth and feed-forward width of memory attention.
+    num_recent_memories
+        Recent frames kept beside the conditioning frames (the paper's N = 6).
+    signed_pointer_time
+        SAM 2.1: object pointers carry a projected, signed time difference.
+    absent_memory_embedding
+        SAM 2.1: memories of an absent object carry an embedding of their own.
+    """
+
+    name: str
+    embed_dim: int
+    num_heads: int
+    stages: tuple[int, int, int, int]
+    global_attention_blocks: tuple[int, ...]
+    window_sizes: tuple[int, int, int, int] = (8, 4, 14, 7)
+    pos_embed_size: tuple[int, int] = (7, 7)
+    image_size: int = 1024
+    hidden_dim: int = 256
+    memory_dim: int = 64
+    memory_attention_layers: int = 4
+    memory_attention_ffn: int = 2048
+    num_recent_memories: int = 6
+    signed_pointer_time: bool = True
+    absent_memory_embedding: bool = True
+    drop_path: float = 0.1
+
+    @property
+    def stage_dims(self) -> tuple[int, ...]:
+        """Channels of the four trunk stages, finest first."""
+        return tuple(self.embed_dim * 2**i for i in range(4))
+
+    def with_image_size(self, image_size: int) -> "ModelConfig":
+        """Return this configuration for another input side in pixels.
+
+        Raises
+        ------
+        ValueError
+            If ``image_size`` is not a positive multiple of 32.
+        """
+        if image_size <= 0 or image_size % 32:
+            raise ValueError(f"image_size must be a positive multiple of 32, not {image_size}")
+        return replace(self, image_size=image_size)
+
+
+_SIZES: dict[str, dict[str, Any]] = {
+    "tiny": dict(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_attention_blocks=(5, 7, 9)),
+    "small": dict(embed_dim=96, num_heads=1, stages=(1, 2, 11, 2), global_attention_blocks=(7, 10, 13)),
+    "base_plus": dict(
+        embed_dim=112,
+        num_heads=2,
+        stages=(2, 3, 16, 3),
+        global_attention_blocks=(12, 16, 20),
+        pos_embed_size=(14, 14),
+        drop_path=0.2,
+    ),
+    "large": dict(
+        embed_dim=144,
+        num_heads=2,
+        stages=(2, 6, 36, 4),
+        global_attention_blocks=(23, 33, 43),
+        window_sizes=(8, 4, 16, 8),
+        drop_path=0.3,
+    ),
+}
+_SAM_2_0: dict[str, Any] = dict(signed_pointer_time=False, absent_memory_embedding=False)
+
+VARIANTS: dict[str, ModelConfig] = {
+    config.name: config
+    for config in (
+        *(ModelConfig(name=f"sam2.1_hiera_{size}", **row) for size, row in _SIZES.items()),
+        *(ModelConfig(name=f"sam2_hiera_{size}", **row, **_SAM_2_0) for size, row in _SIZES.items()),
+        ModelConfig(
+            name="nano",
+            embed_dim=48,
+            num_heads=1,
+            stages=(1, 2, 5, 1),
+            global_attention_blocks=(5, 7),
+            window_sizes=(8, 4, 16, 8),
+            image_size=512,
+            hidden_dim=128,
+            memory_attention_layers=2,
+            memory_attention_ffn=512,
+            drop_path=0.0,
+        ),
+    )
+}
+
+
+def config_to_dict(config: ModelConfig) -> dict[str, Any]:
+    """Return ``config`` as plain JSON values."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+
+
+def config_from_dict(values: dict[str, Any]) -> ModelConfig:
+    """Rebuild a configuration from ``config_to_dict``'s output.
+
+    Raises
+    ------
+    TypeError
+        If a key is unknown or a required one is missing.
+    """
+    return ModelConfig(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    )
