@@ -1,0 +1,1 @@
+"""How a model is taught: data, simulated prompts, losses, the trainer."""
