@@ -1,0 +1,80 @@
+"""Attention with separate projections, plain (mask decoder) and rotary (memory attention)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2_engine.modeling.position_encoding import apply_rotary, rotary_angles
+
+__all__ = ["Attention", "RotaryAttention"]
+
+
+class Attention(nn.Module):
+    """Multi-head attention; the inner width may be smaller than the outer one.
+
+    Parameters
+    ----------
+    dim
+        Channels of the queries and of the output.
+    num_heads
+        Heads; must divide the inner width ``dim / downsample``.
+    downsample
+        Factor between outer and inner width.
+    key_value_dim
+        Channels of keys and values; ``dim`` if not given.
+    """
+
+    def __init__(self, dim: int, num_heads: int, downsample: int = 1, key_value_dim: int | None = None) -> None:
+        super().__init__()
+        inner = dim // downsample
+        self.num_heads = num_heads
+        self.q_proj = nn.Linear(dim, inner)
+        self.k_proj = nn.Linear(key_value_dim or dim, inner)
+        self.v_proj = nn.Linear(key_value_dim or dim, inner)
+        self.out_proj = nn.Linear(inner, dim)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend from (B, Lq, dim) to keys and values (B, Lk, key_value_dim): (B, Lq, dim)."""
+        q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        result: Tensor = self.out_proj(attended.transpose(1, 2).flatten(-2))
+        return result
+
+
+class RotaryAttention(Attention):
+    """Attention of one head whose queries and keys carry two-dimensional rotary position encoding."""
+
+    def __init__(self, dim: int, key_value_dim: int | None = None, dropout: float = 0.0) -> None:
+        super().__init__(dim, num_heads=1, key_value_dim=key_value_dim)
+        self.dropout = dropout
+
+    def forward(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        grid: tuple[int, int] | None = None,
+        num_plain_keys: int = 0,
+    ) -> Tensor:
+        """Attend from (B, H * W, dim) to (B, n * H * W + num_plain_keys, key_value_dim).
+
+        The rotation of the grid is repeated over the n frames of the keys; the last
+        ``num_plain_keys`` keys (object pointers) are not turned.
+        """
+        if grid is None:
+            raise ValueError("rotary attention needs the grid of its queries")
+        q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
+        cos, sin = rotary_angles(q.shape[-1], *grid, q.device)
+        q = apply_rotary(q, cos, sin)
+        num_turned = k.shape[-2] - num_plain_keys
+        if num_turned:
+            frames = k[..., :num_turned, :].unflatten(-2, (-1, grid[0] * grid[1]))
+            turned = apply_rotary(frames, cos, sin).flatten(-3, -2)
+            k = torch.cat((turned, k[..., num_turned:, :]), dim=-2) if num_plain_keys else turned
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+        result: Tensor = self.out_proj(attended.transpose(1, 2).flatten(-2))
+        return result

@@ -1,0 +1,137 @@
+"""Mask decoder: prompts and image embedding to masks, their quality and the object's presence.
+
+Paper section 4 and figure 9: SAM's two-way transformer, with high-resolution features added while
+upsampling, a presence token, and the tokens handed on as object pointers.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2_engine.modeling.attention import Attention
+from sam2_engine.modeling.layers import MLP, LayerNorm2d
+from sam2_engine.variants import ModelConfig
+
+__all__ = ["NUM_MASK_TOKENS", "MaskDecoder", "TwoWayTransformer"]
+
+NUM_MASK_TOKENS = 4
+"""One token for a single mask and three for the candidates of an ambiguous prompt."""
+
+_HEADS = 8
+_FFN = 2048
+_HEAD_WIDTH = 256
+
+
+class TwoWayLayer(nn.Module):
+    """Tokens attend to themselves and to the image, the image attends to the tokens."""
+
+    def __init__(self, dim: int, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.self_attn = Attention(dim, _HEADS)
+        self.norm1 = nn.LayerNorm(dim)
+        self.cross_attn_token_to_image = Attention(dim, _HEADS, downsample=2)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = MLP(dim, _FFN, dim)
+        self.norm3 = nn.LayerNorm(dim)
+        self.norm4 = nn.LayerNorm(dim)
+        self.cross_attn_image_to_token = Attention(dim, _HEADS, downsample=2)
+
+    def forward(self, tokens: Tensor, image: Tensor, token_pos: Tensor, image_pos: Tensor) -> tuple[Tensor, Tensor]:
+        """Map tokens (N, T, C) and image (N, G * G, C) to the same shapes."""
+        if self.first:
+            tokens = self.self_attn(tokens, tokens, tokens)
+        else:
+            q = tokens + token_pos
+            tokens = tokens + self.self_attn(q, q, tokens)
+        tokens = self.norm1(tokens)
+        keys = image + image_pos
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_pos, keys, image))
+        tokens = self.norm3(tokens + self.mlp(tokens))
+        image = self.norm4(image + self.cross_attn_image_to_token(keys, tokens + token_pos, tokens))
+        return tokens, image
+
+
+class TwoWayTransformer(nn.Module):
+    """Two two-way layers and a last look of the tokens at the image."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TwoWayLayer(dim, first=i == 0) for i in range(2))
+        self.final_attn_token_to_image = Attention(dim, _HEADS, downsample=2)
+        self.norm_final_attn = nn.LayerNorm(dim)
+
+    def forward(self, image: Tensor, image_pos: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Map tokens (N, T, C) and image (N, G * G, C) to the same shapes; tokens are their own position."""
+        token_pos = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens, image, token_pos, image_pos)
+        attended = self.final_attn_token_to_image(tokens + token_pos, image + image_pos, image)
+        return self.norm_final_attn(tokens + attended), image
+
+
+class MaskDecoder(nn.Module):
+    """Decode all four masks of N prompts; choosing among them is the caller's."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim = config.hidden_dim
+        self.transformer = TwoWayTransformer(dim)
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(NUM_MASK_TOKENS, dim)
+        self.obj_score_token = nn.Embedding(1, dim)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
+            LayerNorm2d(dim // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
+            nn.GELU(),
+        )
+        self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
+        self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
+        self.output_hypernetworks_mlps = nn.ModuleList(MLP(dim, dim, dim, dim // 8) for _ in range(NUM_MASK_TOKENS))
+        self.iou_prediction_head = MLP(dim, _HEAD_WIDTH, _HEAD_WIDTH, NUM_MASK_TOKENS)
+        self.pred_obj_score_head = MLP(dim, dim, dim, 1)
+
+    def forward(
+        self, embedding: Tensor, dense_pos: Tensor, prompt_tokens: Tensor, high_res: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Decode N prompts.
+
+        Parameters
+        ----------
+        embedding
+            (N, C, G, G), the dense prompt already added.
+        dense_pos
+            (1, C, G, G).
+        prompt_tokens
+            (N, P, C).
+        high_res
+            Projected features, (1 or N, C / 8, 4 G, 4 G) and (1 or N, C / 4, 2 G, 2 G).
+
+        Returns
+        -------
+        tuple of Tensor
+            Mask logits (N, 4, 4 G, 4 G), predicted IoU (N, 4) in 0..1, mask tokens (N, 4, C), presence
+            logit (N, 1).
+        """
+        count, _, height, width = embedding.shape
+        own = torch.cat((self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight))
+        tokens = torch.cat((own.expand(count, -1, -1), prompt_tokens), dim=1)
+        tokens, image = self.transformer(
+            embedding.flatten(2).transpose(1, 2), dense_pos.flatten(2).transpose(1, 2), tokens
+        )
+        mask_tokens = tokens[:, 2 : 2 + NUM_MASK_TOKENS]
+        upscaled = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), high_res)
+        weights = torch.stack(
+            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
+        )
+        masks = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
+        iou = self.iou_prediction_head(tokens[:, 1]).sigmoid()
+        return masks, iou, mask_tokens, self.pred_obj_score_head(tokens[:, 0])
+
+    def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor]) -> Tensor:
+        stride4, stride8 = high_res
+        deconv1, norm, _, deconv2, _ = self.output_upscaling
+        image = F.gelu(norm(deconv1(image) + stride8))
+        return F.gelu(deconv2(image) + stride4)

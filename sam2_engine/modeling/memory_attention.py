@@ -1,0 +1,88 @@
+"""Memory attention: the current frame looks at what is remembered of an object (paper section 4)."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2_engine.modeling.attention import RotaryAttention
+from sam2_engine.variants import ModelConfig
+
+__all__ = ["MemoryAttention"]
+
+_DROPOUT = 0.1
+
+
+class MemoryAttentionLayer(nn.Module):
+    """Self-attention, cross-attention to the memories and object pointers, feed-forward."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim, ffn = config.hidden_dim, config.memory_attention_ffn
+        self.self_attn = RotaryAttention(dim, dropout=_DROPOUT)
+        self.cross_attn_image = RotaryAttention(dim, key_value_dim=config.memory_dim, dropout=_DROPOUT)
+        self.linear1 = nn.Linear(dim, ffn)
+        self.linear2 = nn.Linear(ffn, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(_DROPOUT)
+
+    def attend_to_self(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Self-attention with its residual on (B, H * W, C); it depends on the frame alone in layer 0."""
+        y = self.norm1(x)
+        attended: Tensor = self.self_attn(y, y, y, grid)
+        dropped: Tensor = self.dropout(attended)
+        return x + dropped
+
+    def forward(
+        self, x: Tensor, grid: tuple[int, int], memory: Tensor, memory_keys: Tensor, num_pointer_tokens: int
+    ) -> Tensor:
+        """Cross-attention and feed-forward on (N, H * W, C), after ``attend_to_self``."""
+        attended = self.cross_attn_image(self.norm2(x), memory_keys, memory, grid, num_pointer_tokens)
+        x = x + self.dropout(attended)
+        hidden = self.dropout(F.relu(self.linear1(self.norm3(x))))
+        result: Tensor = x + self.dropout(self.linear2(hidden))
+        return result
+
+
+class MemoryAttention(nn.Module):
+    """The stack of layers and the final normalisation."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            MemoryAttentionLayer(config) for _ in range(config.memory_attention_layers)
+        )
+        self.norm = nn.LayerNorm(config.hidden_dim)
+
+    def forward(
+        self, embedding: Tensor, position: Tensor, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int
+    ) -> Tensor:
+        """Condition a frame on the memories of N objects.
+
+        Parameters
+        ----------
+        embedding
+            (1, C, G, G) for a frame that all objects share, or (N, C, G, G).
+        position
+            (C, G, G) sine encoding of the frame's grid.
+        memory, memory_pos
+            (N, K, Cm) memory tokens and their positions, object pointers last.
+        num_pointer_tokens
+            How many of the K tokens are object pointers.
+
+        Returns
+        -------
+        Tensor
+            (N, C, G, G).
+        """
+        grid = (embedding.shape[2], embedding.shape[3])
+        x = (embedding + 0.1 * position).flatten(2).transpose(1, 2)
+        keys = memory + memory_pos
+        for index, layer in enumerate(self.layers):
+            x = layer.attend_to_self(x, grid)
+            if index == 0:
+                # The first self-attention saw no object yet, so it was computed once for all.
+                x = x.expand(len(memory), -1, -1)
+            x = layer(x, grid, memory, keys, num_pointer_tokens)
+        result: Tensor = self.norm(x).transpose(1, 2).unflatten(2, grid)
+        return result

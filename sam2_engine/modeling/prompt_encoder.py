@@ -1,0 +1,62 @@
+"""Prompt encoder: points, boxes and masks as tokens and as a dense map (paper section 4; SAM, section 3)."""
+
+import torch
+from torch import Tensor, nn
+
+from sam2_engine.modeling.layers import LayerNorm2d
+from sam2_engine.modeling.position_encoding import RandomFourierEncoding
+from sam2_engine.variants import ModelConfig
+
+__all__ = ["NOT_A_POINT", "PromptEncoder"]
+
+NOT_A_POINT = -1
+"""Label of padding. The others: 0 outside, 1 inside, 2 and 3 the corners of a box."""
+
+
+class PromptEncoder(nn.Module):
+    """Sparse prompts become tokens, a mask becomes a dense map that is added to the image embedding."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim = config.hidden_dim
+        self.image_size = config.image_size
+        self.pe_layer = RandomFourierEncoding(dim)
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, dim)
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(1, 4, kernel_size=2, stride=2),
+            LayerNorm2d(4),
+            nn.GELU(),
+            nn.Conv2d(4, 16, kernel_size=2, stride=2),
+            LayerNorm2d(16),
+            nn.GELU(),
+            nn.Conv2d(16, dim, kernel_size=1),
+        )
+        self.no_mask_embed = nn.Embedding(1, dim)
+
+    def encode_points(self, points: Tensor, labels: Tensor) -> Tensor:
+        """Encode (N, P, 2) points in input pixels with (N, P) labels as (N, P + 1, C) tokens.
+
+        The last token is padding: the model was taught with it, as boxes come as two points.
+        """
+        points = torch.cat((points + 0.5, points.new_zeros(len(points), 1, 2)), dim=1)
+        labels = torch.cat((labels, labels.new_full((len(labels), 1), NOT_A_POINT)), dim=1)
+        tokens: Tensor = self.pe_layer(points / self.image_size)
+        tokens = torch.where(labels[..., None] == NOT_A_POINT, self.not_a_point_embed.weight, tokens)
+        for label, embedding in enumerate(self.point_embeddings):
+            tokens = torch.where(labels[..., None] == label, tokens + embedding.weight, tokens)
+        return tokens
+
+    def encode_mask(self, mask_logits: Tensor) -> Tensor:
+        """Encode (N, 1, 4 G, 4 G) mask logits as (N, C, G, G)."""
+        result: Tensor = self.mask_downscaling(mask_logits)
+        return result
+
+    @property
+    def no_mask(self) -> Tensor:
+        """(1, C, 1, 1): the dense map where no mask is given."""
+        return self.no_mask_embed.weight[:, :, None, None]
+
+    def dense_position(self, grid: int) -> Tensor:
+        """(1, C, grid, grid): the encoding of the image embedding's positions."""
+        return self.pe_layer.grid(grid, grid)

@@ -1,0 +1,314 @@
+"""SAM 2: the boxes of the paper's figure 3, joined; what happens on one frame, for N objects at once."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam2_engine.modeling.image_encoder import ImageEncoder
+from sam2_engine.modeling.layers import MLP
+from sam2_engine.modeling.mask_decoder import MaskDecoder
+from sam2_engine.modeling.memory_attention import MemoryAttention
+from sam2_engine.modeling.memory_encoder import MemoryEncoder
+from sam2_engine.modeling.position_encoding import sine_grid, sine_time
+from sam2_engine.modeling.prompt_encoder import NOT_A_POINT, PromptEncoder
+from sam2_engine.variants import ModelConfig
+
+__all__ = ["NO_OBJECT_LOGIT", "ImageFeatures", "MaskPrediction", "Sam2"]
+
+NO_OBJECT_LOGIT = -1024.0
+"""Mask logit everywhere on a frame where the object is absent."""
+
+_STABILITY_OFFSET = 0.05
+_STABILITY_THRESHOLD = 0.98
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """One encoded batch of images.
+
+    Attributes
+    ----------
+    embedding
+        (B, C, G, G), stride 16, raw: nothing about memory is added yet.
+    high_res
+        (B, C / 8, 4 G, 4 G) and (B, C / 4, 2 G, 2 G), already projected for the mask decoder.
+    """
+
+    embedding: Tensor
+    high_res: tuple[Tensor, Tensor]
+
+    def __getitem__(self, index: int) -> Self:
+        """Return the features of one image of the batch, with a batch of 1."""
+        part = slice(index, index + 1)
+        return type(self)(self.embedding[part], (self.high_res[0][part], self.high_res[1][part]))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:
+        """Return the features on another device or in another floating-point type."""
+        fine, middle = self.high_res
+        return type(self)(
+            self.embedding.to(device, dtype), (fine.to(device, dtype), middle.to(device, dtype))
+        )
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that the three tensors hold."""
+        return sum(t.numel() * t.element_size() for t in (self.embedding, *self.high_res))
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """What the mask decoder says about N prompts.
+
+    Attributes
+    ----------
+    low_res_logits
+        (N, M, 4 G, 4 G); M is 3 with ``multimask``, else 1.
+    iou
+        (N, M) predicted IoU, 0..1.
+    presence_logit
+        (N, 1); above 0 the object is on the frame.
+    tokens
+        (N, M, C) mask tokens, of which object pointers are made.
+    """
+
+    low_res_logits: Tensor
+    iou: Tensor
+    presence_logit: Tensor
+    tokens: Tensor
+
+    def best(self) -> "MaskPrediction":
+        """Return the mask of the highest predicted IoU for each of the N prompts (M = 1)."""
+        if self.iou.shape[1] == 1:
+            return self
+        index = self.iou.argmax(1)
+        row = torch.arange(len(index), device=index.device)
+        return MaskPrediction(
+            self.low_res_logits[row, index][:, None],
+            self.iou[row, index][:, None],
+            self.presence_logit,
+            self.tokens[row, index][:, None],
+        )
+
+
+class Sam2(nn.Module):
+    """The whole model. The names in its state are those of the official checkpoints.
+
+    Parameters
+    ----------
+    config
+        A row of ``sam2_engine.variants.VARIANTS``, possibly with another image size.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, memory_dim = config.hidden_dim, config.memory_dim
+        self.image_encoder = ImageEncoder(config)
+        self.memory_attention = MemoryAttention(config)
+        self.memory_encoder = MemoryEncoder(config)
+        self.sam_prompt_encoder = PromptEncoder(config)
+        self.sam_mask_decoder = MaskDecoder(config)
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.obj_ptr_proj = MLP(dim, dim, dim, dim)
+        self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.num_recent_memories + 1, 1, 1, memory_dim))
+        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, dim))
+        # Part of every checkpoint, though no code path of the released models reads it.
+        self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, dim))
+        self.no_obj_ptr = nn.Parameter(torch.zeros(1, dim))
+        for parameter in (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        if config.signed_pointer_time:
+            self.obj_ptr_tpos_proj = nn.Linear(dim, memory_dim)
+        if config.absent_memory_embedding:
+            self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, memory_dim))
+            nn.init.trunc_normal_(self.no_obj_embed_spatial, std=0.02)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.no_mem_embed.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the weights."""
+        return self.no_mem_embed.dtype
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self.config.image_size
+
+    @property
+    def grid(self) -> int:
+        """Side of the stride-16 grid."""
+        return self.config.image_size // 16
+
+    @property
+    def low_res_size(self) -> int:
+        """Side of the low-resolution masks."""
+        return self.config.image_size // 4
+
+    def encode_image(self, pixels: Tensor) -> ImageFeatures:
+        """Encode normalised pixels (B, 3, S, S)."""
+        stride4, stride8, stride16 = self.image_encoder(pixels)
+        decoder = self.sam_mask_decoder
+        return ImageFeatures(stride16, (decoder.conv_s0(stride4), decoder.conv_s1(stride8)))
+
+    def without_memory(self, embedding: Tensor) -> Tensor:
+        """Mark (B, C, G, G) as a frame on which nothing is remembered."""
+        return embedding + self.no_mem_embed.view(1, -1, 1, 1)
+
+    def predict_masks(
+        self,
+        embedding: Tensor,
+        high_res: tuple[Tensor, Tensor],
+        *,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+        multimask: bool = True,
+        pad_empty: bool = False,
+    ) -> MaskPrediction:
+        """Decode N prompts on an embedding.
+
+        Parameters
+        ----------
+        embedding
+            (1 or N, C, G, G), with ``without_memory`` or ``attend_to_memory`` applied.
+        high_res
+            The features' ``high_res``, of batch 1 or N.
+        points, labels
+            (N, P, 2) in input pixels and (N, P): 1 inside, 0 outside, 2 and 3 the corners of a box
+            (placed before any clicks), -1 padding.
+        mask_logits
+            (N, 1, 4 G, 4 G) logits of an earlier mask.
+        multimask
+            Return the three candidates of an ambiguous prompt instead of one mask.
+        pad_empty
+            Without points, send one padding point, as tracked frames do in a video.
+        """
+        count = next((len(t) for t in (points, mask_logits) if t is not None), len(embedding))
+        if points is None and pad_empty:
+            points = embedding.new_zeros(count, 1, 2)
+            labels = torch.full((count, 1), NOT_A_POINT, device=embedding.device)
+        encoder = self.sam_prompt_encoder
+        if points is None or labels is None:
+            prompt_tokens = embedding.new_zeros(count, 0, self.config.hidden_dim)
+        else:
+            prompt_tokens = encoder.encode_points(points, labels)
+        dense = encoder.no_mask if mask_logits is None else encoder.encode_mask(mask_logits)
+        source = (embedding + dense).expand(count, -1, -1, -1)
+        masks, iou, tokens, presence = self.sam_mask_decoder(
+            source, encoder.dense_position(self.grid), prompt_tokens, high_res
+        )
+        if multimask:
+            return MaskPrediction(masks[:, 1:], iou[:, 1:], presence, tokens[:, 1:])
+        single = MaskPrediction(masks[:, :1], iou[:, :1], presence, tokens[:, :1])
+        return single if self.training else self._stable(single, masks, iou)
+
+    @staticmethod
+    def _stable(single: MaskPrediction, masks: Tensor, iou: Tensor) -> MaskPrediction:
+        """Fall back on the best candidate where the single mask is unstable; the token stays."""
+        logits = masks[:, 0].flatten(1)
+        inner = (logits > _STABILITY_OFFSET).sum(1).float()
+        outer = (logits > -_STABILITY_OFFSET).sum(1).float()
+        stability = torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
+        best = 1 + iou[:, 1:].argmax(1)
+        index = torch.where(stability >= _STABILITY_THRESHOLD, 0, best)
+        row = torch.arange(len(index), device=index.device)
+        return MaskPrediction(
+            masks[row, index][:, None], iou[row, index][:, None], single.presence_logit, single.tokens
+        )
+
+    def object_pointer(self, tokens: Tensor, presence_logit: Tensor) -> Tensor:
+        """Turn mask tokens (N, C) into object pointers (N, C); an absent object gets the learned one."""
+        pointer: Tensor = self.obj_ptr_proj(tokens)
+        present = (presence_logit > 0).to(pointer.dtype)
+        return present * pointer + (1 - present) * self.no_obj_ptr
+
+    def encode_memory(
+        self, embedding: Tensor, mask_logits: Tensor, presence_logit: Tensor, *, binarize: bool
+    ) -> Tensor:
+        """Fuse masks with the frame they were found on.
+
+        Parameters
+        ----------
+        embedding
+            (1 or N, C, G, G) raw embedding of the frame.
+        mask_logits
+            (N, 1, 4 G, 4 G) low-resolution logits, or (N, 1, S, S) at the input size.
+        presence_logit
+            (N, 1).
+        binarize
+            True for a frame that the user prompted: the mask counts as certain.
+
+        Returns
+        -------
+        Tensor
+            (N, Cm, G, G).
+        """
+        size = (self.image_size, self.image_size)
+        if mask_logits.shape[-2:] != size:
+            mask_logits = F.interpolate(mask_logits.float(), size=size, mode="bilinear", align_corners=False)
+        mask = (mask_logits > 0).float() if binarize else mask_logits.sigmoid()
+        memory: Tensor = self.memory_encoder(embedding, (mask * 20.0 - 10.0).to(embedding.dtype))
+        if self.config.absent_memory_embedding:
+            absent = (presence_logit <= 0).to(memory.dtype)[:, :, None, None]
+            memory = memory + absent * self.no_obj_embed_spatial[:, :, None, None]
+        return memory
+
+    def attend_to_memory(
+        self, embedding: Tensor, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int
+    ) -> Tensor:
+        """Condition (1 or N, C, G, G) on memory tokens (N, K, Cm), pointers last: (N, C, G, G)."""
+        position = sine_grid(self.config.hidden_dim, *embedding.shape[2:], embedding.device)
+        result: Tensor = self.memory_attention(
+            embedding, position.to(embedding.dtype), memory, memory_pos, num_pointer_tokens
+        )
+        return result
+
+    def memory_position(self, slot: int) -> Tensor:
+        """Position of one memory's tokens, (G * G, Cm); slot 0 is a conditioning frame, t the t-th last."""
+        space = sine_grid(self.config.memory_dim, self.grid, self.grid, self.device).flatten(1).T
+        return space.to(self.dtype) + self.maskmem_tpos_enc[-1 - slot].view(1, -1)
+
+    def pointer_position(self, time_differences: Tensor) -> Tensor:
+        """Position of object pointers, (P, Cm), from (P,) differences in time, normalised to 0..1."""
+        if not self.config.signed_pointer_time:
+            return time_differences.new_zeros(len(time_differences), self.config.memory_dim)
+        encoded = sine_time(time_differences, self.config.hidden_dim).to(self.dtype)
+        result: Tensor = self.obj_ptr_tpos_proj(encoded)
+        return result
+
+    def mask_as_output(self, features: ImageFeatures, mask: Tensor) -> MaskPrediction:
+        """Take masks given by the user as the prediction itself (paper section 4, mask prompts).
+
+        Parameters
+        ----------
+        features
+            The frame, of batch 1 or N.
+        mask
+            (N, 1, S, S), 0 or 1, at the input size.
+
+        Returns
+        -------
+        MaskPrediction
+            Logits of +-10, IoU 1, presence +-10, and the token that the decoder makes of the mask.
+        """
+        mask = mask.to(self.dtype)
+        size = (self.low_res_size, self.low_res_size)
+        low_res = F.interpolate(
+            mask.float() * 20.0 - 10.0, size=size, mode="bilinear", align_corners=False, antialias=True
+        )
+        decoded = self.predict_masks(
+            features.embedding,
+            features.high_res,
+            mask_logits=self.mask_downsample(mask),
+            multimask=False,
+            pad_empty=True,
+        )
+        present = mask.flatten(1).any(1, keepdim=True).to(mask.dtype)
+        return MaskPrediction(low_res, torch.ones_like(present), present * 20.0 - 10.0, decoded.tokens)
