@@ -1,0 +1,74 @@
+# Every target sets up what it needs: `make demo` or `make test` on a fresh machine is enough.
+# Settings:  make test TORCH="torch==2.13.0 --index-url ..."   another build of PyTorch (see README.md)
+#            make test PYTHON=python3.12 VENV=.venv-3.12       another Python (3.11 or newer)
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+PYTEST_ARGS ?=
+export TORCH
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
+# A real X server with OpenGL: Qt's offscreen platform cannot draw napari's canvas.
+X = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x900x24")
+
+.PHONY: help demo test e2e bench lint format constraints clean
+help:
+	@echo "make demo   objects followed through pictures, from one click each; prints where the results are"
+	@echo "make test   all tests but the end-to-end ones        make e2e    those, in real hosts"
+	@echo "make lint   ruff, mypy, import-linter                make bench  the benchmarks' tables"
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv ca-certificates; fi
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer with its venv module is needed (on Debian: apt install python3-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@touch $@
+
+# PyTorch first, so that nothing after it chooses another build.
+$(VENV)/.base: $(VENV)/.python pyproject.toml constraints.txt
+	$(PIP) $(TORCH)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(PIP) --editable ".[all]" --group dev
+	@touch $@
+
+$(VENV)/.system: $(VENV)/.python $(SYSTEM_PACKAGES)
+	if command -v dpkg-query >/dev/null; then bash $(SYSTEM_PACKAGES); fi
+	@touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/sam2 demo
+
+test: $(VENV)/.dev $(VENV)/.system
+	$(X) $(BIN)/python -m pytest -m "not e2e and not large" $(PYTEST_ARGS)
+
+e2e: $(VENV)/.dev $(VENV)/.system
+	$(X) $(BIN)/python -m pytest -m e2e $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/side_by_side.py
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Pins what is installed now; PyTorch is pinned by TORCH above, because its builds differ between machines.
+constraints: $(VENV)/.dev
+	{ head -n 2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v -e '^torch==' -e '^-e' -e '^#'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) .venv-* build dist
