@@ -100,11 +100,17 @@ class Sam2(nn.Module):
     ----------
     config
         A row of ``sam2_engine.variants.VARIANTS``, possibly with another image size.
+
+    Attributes
+    ----------
+    compute_dtype
+        Type that ``autocast`` computes in; the weights themselves stay as they were loaded.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.compute_dtype = torch.float32
         dim, memory_dim = config.hidden_dim, config.memory_dim
         self.image_encoder = ImageEncoder(config)
         self.memory_attention = MemoryAttention(config)
@@ -135,6 +141,11 @@ class Sam2(nn.Module):
     def dtype(self) -> torch.dtype:
         """Floating-point type of the weights."""
         return self.no_mem_embed.dtype
+
+    def autocast(self) -> torch.autocast:
+        """Context in which to compute: mixed precision if ``compute_dtype`` says so."""
+        mixed = self.compute_dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=self.compute_dtype if mixed else None, enabled=mixed)
 
     @property
     def image_size(self) -> int:
@@ -273,7 +284,7 @@ class Sam2(nn.Module):
     def memory_position(self, slot: int) -> Tensor:
         """Position of one memory's tokens, (G * G, Cm); slot 0 is a conditioning frame, t the t-th last."""
         space = sine_grid(self.config.memory_dim, self.grid, self.grid, self.device).flatten(1).T
-        return space.to(self.dtype) + self.maskmem_tpos_enc[-1 - slot].view(1, -1)
+        return space.to(self.dtype) + self.maskmem_tpos_enc[slot - 1].view(1, -1)
 
     def pointer_position(self, time_differences: Tensor) -> Tensor:
         """Position of object pointers, (P, Cm), from (P,) differences in time, normalised to 0..1."""
@@ -283,7 +294,7 @@ class Sam2(nn.Module):
         result: Tensor = self.obj_ptr_tpos_proj(encoded)
         return result
 
-    def mask_as_output(self, features: ImageFeatures, mask: Tensor) -> MaskPrediction:
+    def mask_as_output(self, features: ImageFeatures, mask: Tensor) -> tuple[MaskPrediction, Tensor]:
         """Take masks given by the user as the prediction itself (paper section 4, mask prompts).
 
         Parameters
@@ -296,7 +307,9 @@ class Sam2(nn.Module):
         Returns
         -------
         MaskPrediction
-            Logits of +-10, IoU 1, presence +-10, and the token that the decoder makes of the mask.
+            Logits of +-10, IoU 1 and presence +-10.
+        Tensor
+            (N, C) object pointers, from the decoder's view of the mask.
         """
         mask = mask.to(self.dtype)
         size = (self.low_res_size, self.low_res_size)
@@ -310,5 +323,8 @@ class Sam2(nn.Module):
             multimask=False,
             pad_empty=True,
         )
-        present = mask.flatten(1).any(1, keepdim=True).to(mask.dtype)
-        return MaskPrediction(low_res, torch.ones_like(present), present * 20.0 - 10.0, decoded.tokens)
+        presence_logit = mask.flatten(1).any(1, keepdim=True).to(mask.dtype) * 20.0 - 10.0
+        pointer = self.object_pointer(decoded.tokens[:, 0], decoded.presence_logit)
+        pointer = torch.where(presence_logit > 0, pointer, self.no_obj_ptr)
+        one = torch.ones_like(presence_logit)
+        return MaskPrediction(low_res, one, presence_logit, decoded.tokens), pointer
