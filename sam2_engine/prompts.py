@@ -53,19 +53,28 @@ class Points:
         if coordinates.ndim == 1 and coordinates.size == 2:
             coordinates = coordinates[None]
         if coordinates.ndim != 2 or coordinates.shape[1] != 2 or not len(coordinates):
-            raise InputError(f"Points must be a list of (x, y) pairs, not an array of shape {coordinates.shape}.")
-        values: Any = np.ones(len(coordinates)) if labels is None else _finite(labels, "Point labels").reshape(-1)
+            raise InputError(
+                f"Points must be a list of (x, y) pairs, not an array of shape {coordinates.shape}."
+            )
+        values: Any = (
+            np.ones(len(coordinates)) if labels is None else _finite(labels, "Point labels").reshape(-1)
+        )
         if len(values) != len(coordinates):
-            raise InputError(f"There are {len(coordinates)} points but {len(values)} labels; give one label per point.")
+            raise InputError(
+                f"There are {len(coordinates)} points but {len(values)} labels; give one label per point."
+            )
         if not np.isin(values, (0, 1)).all():
-            raise InputError(f"A point's label is 1 (inside the object) or 0 (outside), not {values.tolist()}.")
+            raise InputError(
+                f"A point's label is 1 (inside the object) or 0 (outside), not {values.tolist()}."
+            )
         height, width = shape
         x, y = coordinates.T
         outside = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
         if outside.any():
             first = coordinates[outside][0]
             raise InputError(
-                f"The point ({first[0]:g}, {first[1]:g}) lies outside the frame, which is {width} wide and {height} high."
+                f"The point ({first[0]:g}, {first[1]:g}) lies outside the frame, "
+                f"which is {width} wide and {height} high."
             )
         return cls(coordinates, values.astype(np.int32))
 
@@ -93,7 +102,9 @@ class Box:
             raise InputError(f"A box is (x0, y0, x1, y1), not {values.size} numbers.")
         x0, y0, x1, y1 = (float(v) for v in values)
         if x1 <= x0 or y1 <= y0:
-            raise InputError(f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) has no area: x1 must exceed x0, and y1 exceed y0.")
+            raise InputError(
+                f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) has no area: x1 must exceed x0, and y1 exceed y0."
+            )
         height, width = shape
         if x0 > width - 0.5 or y0 > height - 0.5 or x1 < -0.5 or y1 < -0.5:
             raise InputError(

@@ -73,26 +73,31 @@ class ModelConfig:
 
 
 _SIZES: dict[str, dict[str, Any]] = {
-    "tiny": dict(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_attention_blocks=(5, 7, 9)),
-    "small": dict(embed_dim=96, num_heads=1, stages=(1, 2, 11, 2), global_attention_blocks=(7, 10, 13)),
-    "base_plus": dict(
-        embed_dim=112,
-        num_heads=2,
-        stages=(2, 3, 16, 3),
-        global_attention_blocks=(12, 16, 20),
-        pos_embed_size=(14, 14),
-        drop_path=0.2,
-    ),
-    "large": dict(
-        embed_dim=144,
-        num_heads=2,
-        stages=(2, 6, 36, 4),
-        global_attention_blocks=(23, 33, 43),
-        window_sizes=(8, 4, 16, 8),
-        drop_path=0.3,
-    ),
+    "tiny": {"embed_dim": 96, "num_heads": 1, "stages": (1, 2, 7, 2), "global_attention_blocks": (5, 7, 9)},
+    "small": {
+        "embed_dim": 96,
+        "num_heads": 1,
+        "stages": (1, 2, 11, 2),
+        "global_attention_blocks": (7, 10, 13),
+    },
+    "base_plus": {
+        "embed_dim": 112,
+        "num_heads": 2,
+        "stages": (2, 3, 16, 3),
+        "global_attention_blocks": (12, 16, 20),
+        "pos_embed_size": (14, 14),
+        "drop_path": 0.2,
+    },
+    "large": {
+        "embed_dim": 144,
+        "num_heads": 2,
+        "stages": (2, 6, 36, 4),
+        "global_attention_blocks": (23, 33, 43),
+        "window_sizes": (8, 4, 16, 8),
+        "drop_path": 0.3,
+    },
 }
-_SAM_2_0: dict[str, Any] = dict(signed_pointer_time=False, absent_memory_embedding=False)
+_SAM_2_0: dict[str, Any] = {"signed_pointer_time": False, "absent_memory_embedding": False}
 
 VARIANTS: dict[str, ModelConfig] = {
     config.name: config

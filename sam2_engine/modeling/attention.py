@@ -24,7 +24,9 @@ class Attention(nn.Module):
         Channels of keys and values; ``dim`` if not given.
     """
 
-    def __init__(self, dim: int, num_heads: int, downsample: int = 1, key_value_dim: int | None = None) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, downsample: int = 1, key_value_dim: int | None = None
+    ) -> None:
         super().__init__()
         inner = dim // downsample
         self.num_heads = num_heads

@@ -37,7 +37,9 @@ class TwoWayLayer(nn.Module):
         self.norm4 = nn.LayerNorm(dim)
         self.cross_attn_image_to_token = Attention(dim, _HEADS, downsample=2)
 
-    def forward(self, tokens: Tensor, image: Tensor, token_pos: Tensor, image_pos: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, image: Tensor, token_pos: Tensor, image_pos: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Map tokens (N, T, C) and image (N, G * G, C) to the same shapes."""
         if self.first:
             tokens = self.self_attn(tokens, tokens, tokens)
@@ -89,7 +91,9 @@ class MaskDecoder(nn.Module):
         )
         self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
         self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
-        self.output_hypernetworks_mlps = nn.ModuleList(MLP(dim, dim, dim, dim // 8) for _ in range(NUM_MASK_TOKENS))
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            MLP(dim, dim, dim, dim // 8) for _ in range(NUM_MASK_TOKENS)
+        )
         self.iou_prediction_head = MLP(dim, _HEAD_WIDTH, _HEAD_WIDTH, NUM_MASK_TOKENS)
         self.pred_obj_score_head = MLP(dim, dim, dim, 1)
 

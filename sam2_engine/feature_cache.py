@@ -1,0 +1,134 @@
+"""Encoded frames, so that a click costs only the decoder: in memory under a byte cap, and on disk."""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
+
+__all__ = ["FeatureCache", "feature_key", "weights_fingerprint"]
+
+DEFAULT_BYTES = 64 * 2**20
+_FINGERPRINTS = "_sam2_weights_fingerprint"
+
+
+def weights_fingerprint(model: Sam2) -> str:
+    """Digest of a model's configuration and weights, computed once per model."""
+    known: str | None = getattr(model, _FINGERPRINTS, None)
+    if known is None:
+        digest = hashlib.blake2b(repr(model.config).encode(), digest_size=16)
+        for name, tensor in sorted(model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+        known = digest.hexdigest()
+        setattr(model, _FINGERPRINTS, known)
+    return known
+
+
+def feature_key(model: Sam2, pixels: NDArray[Any], *context: object) -> str:
+    """Key of one encoded image: its pixels, the weights, and whatever else decides the input.
+
+    Parameters
+    ----------
+    model
+        The model that encodes.
+    pixels
+        The frame, in its native type.
+    *context
+        The intensity window and the region; anything with a stable ``repr``.
+    """
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16)
+    described = (
+        pixels.shape,
+        str(pixels.dtype),
+        str(model.compute_dtype),
+        weights_fingerprint(model),
+        *context,
+    )
+    digest.update(json.dumps([repr(part) for part in described]).encode())
+    return digest.hexdigest()
+
+
+class FeatureCache:
+    """Least recently used encoded frames in memory, and all of them on disk if a folder is given.
+
+    Parameters
+    ----------
+    max_bytes
+        Cap for the features in memory. One frame is always kept, however large.
+    folder
+        Where to keep features beyond the life of the process; made if missing. Every file is
+        written aside and renamed, so an interrupted run is simply taken up again.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_BYTES, folder: str | Path | None = None) -> None:
+        self.max_bytes = max_bytes
+        self.folder = None if folder is None else Path(folder)
+        self.num_bytes = 0
+        self._entries: OrderedDict[str, ImageFeatures] = OrderedDict()
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get_or_encode(self, key: str, model: Sam2, encode: Callable[[], ImageFeatures]) -> ImageFeatures:
+        """Return the features of ``key`` on the model's device, encoding them only if they are not known."""
+        found = self._entries.get(key)
+        if found is not None:
+            self._entries.move_to_end(key)
+            return found
+        found = self._read(key)
+        if found is None:
+            found = encode()
+            self._write(key, found)
+        else:
+            found = found.to(model.device)
+        self._remember(key, found)
+        return found
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries or (self.folder is not None and self._path(key).is_file())
+
+    def clear(self) -> None:
+        """Forget what is held in memory; files stay."""
+        self._entries.clear()
+        self.num_bytes = 0
+
+    def _remember(self, key: str, features: ImageFeatures) -> None:
+        self._entries[key] = features
+        self.num_bytes += features.num_bytes
+        while self.num_bytes > self.max_bytes and len(self._entries) > 1:
+            _, oldest = self._entries.popitem(last=False)
+            self.num_bytes -= oldest.num_bytes
+
+    def _path(self, key: str) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{key}.safetensors"
+
+    def _read(self, key: str) -> ImageFeatures | None:
+        if self.folder is None or not self._path(key).is_file():
+            return None
+        try:
+            tensors = load_file(self._path(key))
+            return ImageFeatures(tensors["embedding"], (tensors["stride4"], tensors["stride8"]))
+        except (OSError, SafetensorError, KeyError):
+            # A damaged file is no loss: the frame is encoded again and the file replaced.
+            return None
+
+    def _write(self, key: str, features: ImageFeatures) -> None:
+        if self.folder is None:
+            return
+        stride4, stride8 = features.high_res
+        tensors = {"embedding": features.embedding, "stride4": stride4, "stride8": stride8}
+        aside = self.folder / f"{key}.part"
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
+        aside.replace(self._path(key))

@@ -1,0 +1,92 @@
+"""What a session says about one frame."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sam2_engine.preprocessing import Region, logits_to_size
+
+__all__ = ["FrameResult", "stability_score"]
+
+STABILITY_OFFSET = 1.0
+
+
+def stability_score(
+    low_res_logits: NDArray[np.float32], offset: float = STABILITY_OFFSET
+) -> NDArray[np.float32]:
+    """Return how little each mask changes when its threshold moves by ``offset`` (SAM, section 5).
+
+    Parameters
+    ----------
+    low_res_logits
+        (N, h, w).
+    offset
+        In logits.
+
+    Returns
+    -------
+    ndarray
+        (N,) 0..1; an empty mask is stable.
+    """
+    inner = (low_res_logits > offset).sum((1, 2), dtype=np.float32)
+    outer = (low_res_logits > -offset).sum((1, 2), dtype=np.float32)
+    return np.divide(inner, outer, out=np.ones_like(inner), where=outer > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """The objects on one frame.
+
+    Attributes
+    ----------
+    frame
+        Frame number, from 0.
+    object_ids
+        N ids. An absent object stays, with an empty mask; one not prompted yet is not listed.
+    low_res_logits
+        (N, 4 G, 4 G) float32.
+    presence
+        (N,) float32, probability 0..1 that the object is on the frame.
+    predicted_iou
+        (N,) float32, the model's own estimate of the masks' quality, 0..1.
+    shape
+        (H, W) of the frame in pixels.
+    region
+        Part of the frame that the model saw, ``x0, y0, x1, y1`` (the last two exclusive); None for all.
+    """
+
+    frame: int
+    object_ids: tuple[int, ...]
+    low_res_logits: NDArray[np.float32]
+    presence: NDArray[np.float32]
+    predicted_iou: NDArray[np.float32]
+    shape: tuple[int, int]
+    region: Region | None = None
+
+    @cached_property
+    def stability(self) -> NDArray[np.float32]:
+        """(N,) stability scores, 0..1."""
+        return stability_score(self.low_res_logits)
+
+    @cached_property
+    def masks(self) -> NDArray[np.bool_]:
+        """(N, H, W) bool."""
+        masks = np.zeros((len(self.object_ids), *self.shape), dtype=np.bool_)
+        for index in range(len(masks)):
+            masks[index] = self.logits_of(index) > 0
+        return masks
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """(N, H, W) float32, computed anew on each access; far below 0 outside of the region."""
+        if not self.object_ids:
+            return np.zeros((0, *self.shape), dtype=np.float32)
+        return np.stack([self.logits_of(index) for index in range(len(self.object_ids))])
+
+    def logits_of(self, index: int) -> NDArray[np.float32]:
+        """Return the (H, W) float32 logits of the ``index``-th object."""
+        low_res = torch.from_numpy(self.low_res_logits[index])[None, None]
+        return logits_to_size(low_res, self.shape, self.region)[0, 0].numpy()

@@ -1,0 +1,260 @@
+"""Segment objects on single images by clicks, boxes and masks, under the names that SAM made common."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache, feature_key
+from sam2_engine.frames import open_frames
+from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
+from sam2_engine.preprocessing import IntensityWindow, estimate_window, logits_to_size, to_model_input
+from sam2_engine.prompts import Box, Points
+
+__all__ = ["ImagePredictor", "Prediction"]
+
+MASK_THRESHOLD = 0.0
+LOGIT_CLAMP = 32.0
+
+Prediction = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
+
+
+class ImagePredictor:
+    """Predict masks on one image, or on a batch of images, from prompts.
+
+    Parameters
+    ----------
+    model
+        A loaded model.
+    cache
+        Where encoded images are kept; setting a known image again is then free.
+    """
+
+    def __init__(self, model: Sam2, cache: FeatureCache | None = None) -> None:
+        self.model = model
+        self.cache = cache or FeatureCache()
+        self._features: list[ImageFeatures] = []
+        self._shapes: list[tuple[int, int]] = []
+
+    def set_image(
+        self, image: ArrayLike, *, contrast: tuple[float, float] | IntensityWindow | None = None
+    ) -> None:
+        """Encode an image.
+
+        Parameters
+        ----------
+        image
+            ``(H, W)`` or ``(H, W, C)``, any real type.
+        contrast
+            Intensity window; by default 8-bit passes through and other types take percentiles.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be used.
+        """
+        self.set_image_batch([image], contrast=contrast)
+
+    def set_image_batch(
+        self, images: Sequence[ArrayLike], *, contrast: tuple[float, float] | IntensityWindow | None = None
+    ) -> None:
+        """Encode several images, of any sizes; prompt them with ``predict_batch``."""
+        self.reset_predictor()
+        encoded = [self._encode(np.asarray(image), contrast) for image in images]
+        self._features = [features for features, _ in encoded]
+        self._shapes = [shape for _, shape in encoded]
+
+    def _encode(
+        self, image: NDArray[Any], contrast: tuple[float, float] | IntensityWindow | None
+    ) -> tuple[ImageFeatures, tuple[int, int]]:
+        if image.ndim not in (2, 3):
+            raise InputError(f"An image is (H, W) or (H, W, C), not an array of shape {image.shape}.")
+        frames = open_frames(image[None], axes="TYXC"[: image.ndim + 1])
+        window = IntensityWindow.of(contrast) if contrast is not None else estimate_window(frames)
+
+        def encode() -> ImageFeatures:
+            pixels = to_model_input(image, window, self.model.image_size, device=self.model.device)
+            with self.model.autocast():
+                return self.model.encode_image(pixels)
+
+        with torch.inference_mode():
+            key = feature_key(self.model, image, window)
+            return self.cache.get_or_encode(key, self.model, encode), (image.shape[0], image.shape[1])
+
+    def reset_predictor(self) -> None:
+        """Forget the images."""
+        self._features, self._shapes = [], []
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(H, W) of the image that is set."""
+        self._require(1)
+        return self._shapes[0]
+
+    @property
+    def features(self) -> ImageFeatures:
+        """The encoded image that is set."""
+        self._require(1)
+        return self._features[0]
+
+    def _require(self, count: int) -> None:
+        if len(self._features) < count:
+            raise InputError("No image is set yet; call set_image(image) before asking for masks.")
+
+    def predict(
+        self,
+        point_coords: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask_input: ArrayLike | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> Prediction:
+        """Predict masks for one object, or for N objects at once.
+
+        Parameters
+        ----------
+        point_coords, point_labels
+            ``(P, 2)`` points ``(x, y)`` in pixels with ``(P,)`` labels (1 inside, 0 outside), or
+            ``(N, P, 2)`` and ``(N, P)`` for N objects.
+        box
+            ``(4,)`` as ``x0, y0, x1, y1``, or ``(N, 4)``.
+        mask_input
+            ``(1, 4 G, 4 G)`` low-resolution logits of an earlier prediction, or ``(N, 1, 4 G, 4 G)``.
+        multimask_output
+            Return three candidates instead of one mask; right for an ambiguous click.
+        return_logits
+            Return logits instead of thresholded masks.
+
+        Returns
+        -------
+        masks
+            ``(M, H, W)`` bool (or float32 logits), ``(N, M, H, W)`` for N objects.
+        iou_predictions
+            ``(M,)`` or ``(N, M)`` float32.
+        low_res_logits
+            ``(M, 4 G, 4 G)`` or ``(N, M, 4 G, 4 G)`` float32, clamped to +-32.
+
+        Raises
+        ------
+        InputError
+            If no image is set or a prompt is not valid on it.
+        """
+        self._require(1)
+        return self._predict(0, point_coords, point_labels, box, mask_input, multimask_output, return_logits)
+
+    def predict_batch(
+        self,
+        point_coords_batch: Sequence[ArrayLike | None] | None = None,
+        point_labels_batch: Sequence[ArrayLike | None] | None = None,
+        box_batch: Sequence[ArrayLike | None] | None = None,
+        mask_input_batch: Sequence[ArrayLike | None] | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> tuple[list[NDArray[Any]], list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """Predict on each image of ``set_image_batch``; one entry per image in each argument."""
+        self._require(1)
+        count = len(self._features)
+        columns = [point_coords_batch, point_labels_batch, box_batch, mask_input_batch]
+        for column in columns:
+            if column is not None and len(column) != count:
+                raise InputError(
+                    f"There are {count} images but {len(column)} entries of prompts; give one per image."
+                )
+        rows = zip(*([None] * count if column is None else column for column in columns))
+        results = [
+            self._predict(index, *row, multimask_output, return_logits) for index, row in enumerate(rows)
+        ]
+        masks, ious, logits = zip(*results)
+        return list(masks), list(ious), list(logits)
+
+    def _predict(
+        self,
+        index: int,
+        point_coords: ArrayLike | None,
+        point_labels: ArrayLike | None,
+        box: ArrayLike | None,
+        mask_input: ArrayLike | None,
+        multimask_output: bool,
+        return_logits: bool,
+    ) -> Prediction:
+        shape, features = self._shapes[index], self._features[index]
+        points, labels, many = self._encode_points(point_coords, point_labels, box, shape)
+        mask_logits = self._encode_mask(mask_input)
+        if points is None and mask_logits is None:
+            raise InputError("Nothing to go by: give points, a box or a mask.")
+        model = self.model
+        with torch.inference_mode(), model.autocast():
+            prediction = model.predict_masks(
+                model.without_memory(features.embedding),
+                features.high_res,
+                points=points,
+                labels=labels,
+                mask_logits=mask_logits,
+                multimask=multimask_output,
+            )
+        low_res = prediction.low_res_logits.float()
+        masks = logits_to_size(low_res, shape)
+        result = (
+            (masks if return_logits else masks > MASK_THRESHOLD).cpu().numpy(),
+            prediction.iou.float().cpu().numpy(),
+            low_res.clamp(-LOGIT_CLAMP, LOGIT_CLAMP).cpu().numpy(),
+        )
+        many = many or (mask_logits is not None and len(mask_logits) > 1)
+        return result if many else (result[0][0], result[1][0], result[2][0])
+
+    def _encode_points(
+        self,
+        point_coords: ArrayLike | None,
+        point_labels: ArrayLike | None,
+        box: ArrayLike | None,
+        shape: tuple[int, int],
+    ) -> tuple[Tensor | None, Tensor | None, bool]:
+        """Return (N, P, 2) points in input pixels, (N, P) labels, and whether N objects were asked for."""
+        if point_coords is None and box is None:
+            return None, None, False
+        coordinates: list[NDArray[np.float32]] = []
+        labels: list[NDArray[np.int32]] = []
+        many = False
+        if box is not None:
+            boxes = np.asarray(box, dtype=np.float32)
+            many = boxes.ndim == 2
+            rows = boxes.reshape(-1, boxes.shape[-1])
+            coordinates.append(np.stack([Box.of(row, shape).corners for row in rows]))
+            labels.append(np.tile(np.array([2, 3], np.int32), (len(rows), 1)))
+        if point_coords is not None:
+            clicks = np.asarray(point_coords, dtype=np.float32)
+            many = many or clicks.ndim == 3
+            groups = clicks if clicks.ndim == 3 else clicks[None]
+            tags = (
+                [None] * len(groups)
+                if point_labels is None
+                else np.asarray(point_labels).reshape(len(groups), -1)
+            )
+            checked = [Points.of(group, tag, shape) for group, tag in zip(groups, tags, strict=True)]
+            coordinates.append(np.stack([points.coordinates for points in checked]))
+            labels.append(np.stack([points.labels for points in checked]))
+        if len({len(part) for part in coordinates}) > 1:
+            raise InputError(
+                f"There are {len(coordinates[0])} boxes but {len(coordinates[1])} groups of points."
+            )
+        scale = self.model.image_size / np.array([shape[1], shape[0]], dtype=np.float32)
+        device = self.model.device
+        points = torch.from_numpy(np.concatenate(coordinates, axis=1) * scale).to(device)
+        return points, torch.from_numpy(np.concatenate(labels, axis=1)).to(device), many
+
+    def _encode_mask(self, mask_input: ArrayLike | None) -> Tensor | None:
+        if mask_input is None:
+            return None
+        side = self.model.low_res_size
+        mask = np.asarray(mask_input, dtype=np.float32)
+        if mask.ndim not in (2, 3, 4) or mask.shape[-2:] != (side, side):
+            raise InputError(
+                f"mask_input must be low-resolution logits of {side} x {side}, as predict() returns them, "
+                f"not an array of shape {mask.shape}."
+            )
+        return torch.from_numpy(mask.reshape(-1, 1, side, side)).to(self.model.device)

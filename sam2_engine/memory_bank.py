@@ -1,0 +1,214 @@
+"""What is remembered of one object, and which memories a frame attends to (paper section 4, "Memory bank").
+
+A memory is read in one of three roles: of a conditioning frame (one that the user prompted), of one
+of the last frames before the current one, or as an object pointer.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sam2_engine.modeling.sam2 import Sam2
+
+__all__ = ["FrameMemory", "MemoryBank", "MemoryReading", "assemble"]
+
+
+@dataclass(frozen=True)
+class FrameMemory:
+    """What one frame left behind for one object.
+
+    Attributes
+    ----------
+    features
+        (Cm, G, G) bfloat16, as the official predictor stores memories; None once only the pointer
+        can still be read.
+    pointer
+        (C,) object pointer.
+    low_res_logits
+        (4 G, 4 G) float32 logits of the frame, fed back when it is corrected; None with ``features``.
+    reverse
+        Whether the frame was tracked backwards.
+    """
+
+    features: Tensor | None
+    pointer: Tensor
+    low_res_logits: Tensor | None
+    reverse: bool = False
+
+    def pointer_only(self) -> "FrameMemory":
+        """Return the part that stays readable after the recent memories have moved on."""
+        return FrameMemory(None, self.pointer, None, self.reverse)
+
+
+@dataclass
+class MemoryReading:
+    """The memories that one frame attends to, for one object.
+
+    Attributes
+    ----------
+    memories
+        Pairs of slot (0: conditioning frame, t: the t-th last frame) and (Cm, G, G) memory.
+    pointers
+        Pairs of time difference in frames and (C,) object pointer.
+    """
+
+    memories: list[tuple[int, Tensor]] = field(default_factory=list)
+    pointers: list[tuple[int, Tensor]] = field(default_factory=list)
+
+    @property
+    def layout(self) -> tuple[int, int]:
+        """Number of memories and of pointers: objects of equal layout are computed as one batch."""
+        return len(self.memories), len(self.pointers)
+
+
+def select_conditioning(frames: list[int], frame: int, limit: int | None) -> list[int]:
+    """Choose at most ``limit`` conditioning frames: closest before, closest at or after, then the nearest."""
+    if limit is None or len(frames) <= limit:
+        return sorted(frames)
+    before = max((f for f in frames if f < frame), default=None)
+    after = min((f for f in frames if f >= frame), default=None)
+    chosen = [f for f in (before, after) if f is not None][:limit]
+    rest = sorted((f for f in frames if f not in chosen), key=lambda f: abs(f - frame))
+    return sorted(chosen + rest[: limit - len(chosen)])
+
+
+class MemoryBank:
+    """The memories of one object.
+
+    Parameters
+    ----------
+    num_recent
+        Recent memories that a frame reads (6 in the released models).
+    max_pointers
+        Object pointers that a frame reads beside those of conditioning frames, plus one (16).
+    max_conditioning
+        Conditioning frames that a frame reads; None for all.
+    stride
+        Distance of the checkpoints to keep, each with the full window; None keeps only what
+        propagation reads again.
+    """
+
+    def __init__(
+        self,
+        num_recent: int,
+        max_pointers: int = 16,
+        max_conditioning: int | None = None,
+        stride: int | None = None,
+    ) -> None:
+        self.num_recent = num_recent
+        self.max_pointers = max_pointers
+        self.max_conditioning = max_conditioning
+        self.stride = stride
+        self.conditioning: dict[int, FrameMemory] = {}
+        self.tracked: dict[int, FrameMemory] = {}
+
+    def read(self, frame: int, reverse: bool, conditioning: set[int] | None = None) -> MemoryReading:
+        """Return what ``frame`` attends to, travelling forwards or in reverse.
+
+        Parameters
+        ----------
+        frame
+            The current frame.
+        reverse
+            Direction of travel.
+        conditioning
+            Restrict to these conditioning frames (those known when the frame was first tracked).
+        """
+        known = [f for f in self.conditioning if conditioning is None or f in conditioning]
+        chosen = select_conditioning(known, frame, self.max_conditioning)
+        step = -1 if reverse else 1
+        reading = MemoryReading()
+        for f in chosen:
+            memory = self.conditioning[f]
+            assert memory.features is not None
+            reading.memories.append((0, memory.features))
+            if (frame - f) * step >= 0:
+                reading.pointers.append(((frame - f) * step, memory.pointer))
+        passed_over = {f: self.conditioning[f] for f in known if f not in chosen}
+        for slot in range(self.num_recent, 0, -1):
+            recent = self._recent(frame - slot * step, passed_over)
+            if recent is not None and recent.features is not None:
+                reading.memories.append((slot, recent.features))
+        for difference in range(1, self.max_pointers):
+            recent = self._recent(frame - difference * step, passed_over)
+            if recent is not None:
+                reading.pointers.append((difference, recent.pointer))
+        return reading
+
+    def _recent(self, frame: int, passed_over: dict[int, FrameMemory]) -> FrameMemory | None:
+        """A frame's memory in the role of a recent one; conditioning frames left out count here too."""
+        return self.tracked.get(frame) or passed_over.get(frame)
+
+    def thin(self, frame: int, reverse: bool) -> None:
+        """Forget the tracked frames that no frame after ``frame`` reads and nothing else needs."""
+        for f, memory in list(self.tracked.items()):
+            age = frame - f if not reverse else f - frame
+            if self._needed(f, age, self.num_recent, memory.reverse):
+                continue
+            if not self._needed(f, age, self.max_pointers - 1, memory.reverse):
+                del self.tracked[f]
+            elif memory.features is not None:
+                self.tracked[f] = memory.pointer_only()
+
+    def _needed(self, frame: int, age: int, window: int, reverse: bool) -> bool:
+        """Whether a window of so many frames, read later on, has ``frame`` in it."""
+        if 0 <= age < window:
+            return True
+        # Propagation starts again from the first prompted frame, or backwards from the last.
+        if self.conditioning:
+            first, last = min(self.conditioning), max(self.conditioning)
+            if 0 < first - frame <= window or 0 < frame - last <= window:
+                return True
+        # The last frames before a checkpoint, in the direction of travel.
+        return self.stride is not None and (frame if reverse else -frame - 1) % self.stride < window
+
+    def forget(self, from_frame: int) -> None:
+        """Forget every tracked frame from ``from_frame`` on."""
+        self.tracked = {f: memory for f, memory in self.tracked.items() if f < from_frame}
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes held by tracked frames."""
+        tensors = (t for m in self.tracked.values() for t in (m.features, m.pointer, m.low_res_logits))
+        return sum(t.numel() * t.element_size() for t in tensors if t is not None)
+
+
+def assemble(
+    model: Sam2, readings: list[MemoryReading], max_pointers: int = 16
+) -> tuple[Tensor, Tensor, int]:
+    """Join the readings of N objects of equal layout into the input of memory attention.
+
+    Parameters
+    ----------
+    model
+        The model, for its position encodings.
+    readings
+        One per object; memories and pointers without a batch axis.
+    max_pointers
+        Normaliser of the pointers' time differences (differences are divided by this minus one).
+
+    Returns
+    -------
+    memory, memory_pos
+        (N, K, Cm) each: memory tokens, then pointer tokens.
+    num_pointer_tokens
+        How many of the K tokens belong to pointers.
+    """
+    positions: list[list[Tensor]] = []
+    tokens: list[Tensor] = []
+    space = {slot: model.memory_position(slot) for slot in {s for r in readings for s, _ in r.memories}}
+    for reading in readings:
+        features = [f.flatten(1).T.to(model.dtype) for _, f in reading.memories]
+        pointers = [p.view(-1, model.config.memory_dim) for _, p in reading.pointers]
+        tokens.append(torch.cat(features + pointers))
+        positions.append([space[slot] for slot, _ in reading.memories])
+    num_pointers = len(readings[0].pointers)
+    per_pointer = model.config.hidden_dim // model.config.memory_dim
+    stacked = [torch.cat(p) for p in positions]
+    if num_pointers:
+        differences = torch.tensor([[float(d) for d, _ in r.pointers] for r in readings], device=model.device)
+        encoded = model.pointer_position(differences.flatten() / (max_pointers - 1))
+        encoded = encoded.unflatten(0, (len(readings), num_pointers)).repeat_interleave(per_pointer, dim=1)
+        stacked = [torch.cat((p, e)) for p, e in zip(stacked, encoded, strict=True)]
+    return torch.stack(tokens), torch.stack(stacked), num_pointers * per_pointer
