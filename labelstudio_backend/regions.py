@@ -56,11 +56,13 @@ def number(value: Mapping[str, Any], key: str) -> float:
     Raises
     ------
     InputError
-        If it is missing or not a finite number.
+        If it is missing, not a number, or far beyond any image.
     """
     found = value.get(key)
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
-        raise InputError(f"A region of the request has {key} = {found!r}, which is not a number.")
+    if isinstance(found, bool) or not isinstance(found, int | float) or not -1e6 < found < 1e6:
+        raise InputError(
+            f"A region of the request has {key} = {found!r}, which is not a number that fits an image."
+        )
     return float(found)
 
 

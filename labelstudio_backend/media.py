@@ -1,0 +1,174 @@
+"""The picture or video of a task as a local file: from Label Studio, an allowed host, or one folder."""
+
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelstudio_backend.downloads import Downloader, shown
+from labelstudio_backend.settings import Settings, origin_of
+from sam2_engine.errors import InputError
+
+__all__ = ["MediaFile", "MediaLibrary", "read_image"]
+
+_LOCAL_FILES = "/data/local-files/"
+
+
+class MediaFile:
+    """A local file. One that was fetched is deleted when nobody holds this object any more."""
+
+    def __init__(self, path: Path, *, temporary: bool) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+        if temporary:
+            weakref.finalize(self, path.unlink, missing_ok=True)
+
+
+class MediaLibrary:
+    """Finds the media of tasks and keeps recent files under a byte cap.
+
+    An address is taken from a task as it stands there: ``/data/upload/…`` and other addresses without
+    a host belong to Label Studio, http addresses are followed to allowed places, and
+    ``/data/local-files/?d=…`` is read from ``settings.media_root`` where that is set.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._downloader = Downloader(settings)
+        self._folder = Path(tempfile.mkdtemp(prefix="sam2-media-"))
+        self._files: OrderedDict[str, MediaFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def file(self, address: str) -> MediaFile:
+        """Return the file behind an address, fetched if need be.
+
+        Raises
+        ------
+        InputError
+            If the address is not allowed or leads nowhere.
+        """
+        url = self._absolute(address)
+        local = self._below_root(url)
+        if local is not None:
+            return local
+        with self._lock:
+            if url in self._files:
+                self._files.move_to_end(url)
+                return self._files[url]
+        file = self._fetch(url)
+        with self._lock:
+            self._files[url] = file
+            while (
+                len(self._files) > 1
+                and sum(f.size for f in self._files.values()) > self._settings.cache_bytes
+            ):
+                self._files.popitem(last=False)
+        return file
+
+    def close(self) -> None:
+        """Delete everything that was fetched."""
+        with self._lock:
+            self._files.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _absolute(self, address: str) -> str:
+        _refuse_climbing(address)
+        if not address.startswith("/"):
+            return address
+        if self._settings.label_studio_url is None:
+            raise InputError(
+                f"The task's file {shown(address)} lies in Label Studio, whose address is not known here; "
+                "set LABEL_STUDIO_URL where the server is started."
+            )
+        return self._settings.label_studio_url + address
+
+    def _below_root(self, url: str) -> MediaFile | None:
+        """Return a file of Label Studio's local storage, if its folder is mounted here too."""
+        root, parts = self._settings.media_root, urlsplit(url)
+        if root is None or not parts.path.endswith(_LOCAL_FILES):
+            return None
+        if origin_of(url) != origin_of(self._settings.label_studio_url or ""):
+            return None
+        place = parse_qs(parts.query).get("d", [""])[0]
+        path = (root / place).resolve()
+        if not path.is_relative_to(root):
+            raise InputError(f"The task's file {place!r} lies outside of MEDIA_ROOT.")
+        if not path.is_file():
+            raise InputError(
+                f"The file {place!r} is not there below MEDIA_ROOT; put it back or import the task again."
+            )
+        if path.stat().st_size > self._settings.max_media_bytes:
+            raise InputError(f"The file {place!r} is larger than MAX_MEDIA_BYTES allows.")
+        return MediaFile(path, temporary=False)
+
+    def _fetch(self, url: str) -> MediaFile:
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=_suffix(url))
+        path = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as target:
+                self._downloader.download(url, target)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return MediaFile(path, temporary=True)
+
+
+def _refuse_climbing(address: str) -> None:
+    """Refuse ``..`` in a path, however it is written: Label Studio need not be asked for such a thing."""
+    plain = address
+    for _ in range(3):
+        plain = unquote(plain)
+    if ".." in plain.replace("\\", "/").replace("?", "/").replace("=", "/").replace("&", "/").split("/"):
+        raise InputError("The task's address climbs out of its folder with '..', which is not allowed.")
+
+
+def _suffix(url: str) -> str:
+    """Return the file's extension, which tells readers what they have before them."""
+    parts = urlsplit(url)
+    place = parse_qs(parts.query).get("d", [parts.path])[0]
+    suffix = Path(place).suffix.lower()
+    return suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ""
+
+
+def read_image(path: Path, name: str) -> NDArray[Any]:
+    """Read a picture as a browser shows it: turned as its EXIF orientation says.
+
+    Returns
+    -------
+    ``(H, W)`` in its own type if grey, else ``(H, W, 3)`` uint8.
+
+    Raises
+    ------
+    InputError
+        If it is not a picture, damaged, or too large.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode != "F" and not image.mode.startswith(("L", "I")):
+                image = image.convert("RGB")
+            elif image.mode in ("LA", "La"):
+                image = image.convert("L")
+            return np.asarray(image)
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"The image {name} has too many pixels to be read safely; make it smaller."
+        ) from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{name} is not an image that can be read; import a PNG, JPEG or WebP instead."
+        ) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"The image {name} is damaged ({str(error).split(chr(10))[0].rstrip('.')})."
+        ) from None

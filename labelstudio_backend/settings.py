@@ -1,0 +1,126 @@
+"""What the server is told by its command line and its environment."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from sam2_engine.errors import InputError
+
+__all__ = ["Settings", "origin_of"]
+
+
+def origin_of(url: str) -> str | None:
+    """Return ``scheme://host:port`` of an http address in one spelling, or None if it is no such address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port:
+        return None
+    return f"{parts.scheme}://{parts.hostname.lower()}:{port}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that can be set; the environment's names are in ``from_environment``.
+
+    Attributes
+    ----------
+    model, device
+        As for :func:`sam2_engine.load_model`.
+    label_studio_url
+        Where Label Studio is reached from here; the API key is sent nowhere else.
+    api_key
+        A personal access token or a legacy token of Label Studio.
+    allowed_hosts
+        Further origins (``http://host:port``) that media may be fetched from.
+    media_root
+        A folder that ``/data/local-files/?d=…`` is read from directly, instead of through Label Studio.
+    predict_seconds
+        Tracking answers after this time with the frames it has; Label Studio waits for 100 s.
+    max_media_bytes, cache_bytes
+        Caps for one media file and for all that are kept.
+    fetch_seconds
+        Cap for the time that one media file takes to come.
+    max_sessions
+        How many recent images and videos stay ready for the next click.
+    basic_auth
+        User and password asked of every request, or None.
+    """
+
+    model: str = "nano"
+    device: str = "auto"
+    label_studio_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    allowed_hosts: frozenset[str] = frozenset()
+    media_root: Path | None = None
+    predict_seconds: float = 80.0
+    max_media_bytes: int = 2 << 30
+    cache_bytes: int = 8 << 30
+    fetch_seconds: float = 60.0
+    max_sessions: int = 8
+    basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environment(
+        cls,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        model: str | None = None,
+        device: str | None = None,
+    ) -> Self:
+        """Read the environment; ``model`` and ``device`` go before its MODEL and DEVICE.
+
+        Raises
+        ------
+        InputError
+            If a variable holds something unusable.
+        """
+        url = environment.get("LABEL_STUDIO_URL", "").rstrip("/") or None
+        hosts = environment.get("ALLOWED_HOSTS", "").replace(",", " ").split()
+        for address in [*hosts, *([url] if url else [])]:
+            if origin_of(address) is None:
+                raise InputError(f"{address!r} is not an address; write it as http://host:port.")
+        root = environment.get("MEDIA_ROOT")
+        if root and not Path(root).is_dir():
+            raise InputError(f"MEDIA_ROOT is {root}, which is not a folder.")
+        user, password = environment.get("BASIC_AUTH_USER"), environment.get("BASIC_AUTH_PASS")
+        if bool(user) != bool(password):
+            raise InputError("Set both BASIC_AUTH_USER and BASIC_AUTH_PASS, or neither.")
+        return cls(
+            model=model or environment.get("MODEL") or cls.model,
+            device=device or environment.get("DEVICE") or cls.device,
+            label_studio_url=url,
+            api_key=environment.get("LABEL_STUDIO_API_KEY") or None,
+            allowed_hosts=frozenset(origin for host in hosts if (origin := origin_of(host))),
+            media_root=Path(root).resolve() if root else None,
+            predict_seconds=_positive(environment, "PREDICT_SECONDS", cls.predict_seconds),
+            max_media_bytes=int(_positive(environment, "MAX_MEDIA_BYTES", cls.max_media_bytes)),
+            cache_bytes=int(_positive(environment, "CACHE_BYTES", cls.cache_bytes)),
+            fetch_seconds=_positive(environment, "FETCH_SECONDS", cls.fetch_seconds),
+            max_sessions=int(_positive(environment, "MAX_SESSIONS", cls.max_sessions)),
+            basic_auth=(user, password) if user and password else None,
+        )
+
+    @property
+    def model_version(self) -> str:
+        """The one name under which Label Studio files our answers."""
+        return f"sam2-plugins-{version('sam2-plugins')}-{Path(self.model).stem}"
+
+
+def _positive(environment: Mapping[str, str], name: str, default: float) -> float:
+    written = environment.get(name)
+    if not written:
+        return default
+    try:
+        value = float(written)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise InputError(f"{name} must be a positive number, not {written!r}.")
+    return value
