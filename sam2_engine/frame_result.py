@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sam2_engine.preprocessing import Region, logits_to_size
+from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT
+from sam2_engine.preprocessing import Region, logits_to_image
 
 __all__ = ["FrameResult", "stability_score"]
 
@@ -33,7 +34,8 @@ def stability_score(
     """
     inner = (low_res_logits > offset).sum((1, 2), dtype=np.float32)
     outer = (low_res_logits > -offset).sum((1, 2), dtype=np.float32)
-    return np.divide(inner, outer, out=np.ones_like(inner), where=outer > 0)
+    score: NDArray[np.float32] = np.divide(inner, outer, out=np.ones_like(inner), where=outer > 0)
+    return score
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,4 +91,9 @@ class FrameResult:
     def logits_of(self, index: int) -> NDArray[np.float32]:
         """Return the (H, W) float32 logits of the ``index``-th object."""
         low_res = torch.from_numpy(self.low_res_logits[index])[None, None]
-        return logits_to_size(low_res, self.shape, self.region)[0, 0].numpy()
+        if self.region is None:
+            return logits_to_image(low_res, self.shape)[0, 0].numpy()
+        x0, y0, x1, y1 = self.region
+        logits = np.full(self.shape, NO_OBJECT_LOGIT, np.float32)
+        logits[y0:y1, x0:x1] = logits_to_image(low_res, (y1 - y0, x1 - x0))[0, 0].numpy()
+        return logits

@@ -12,15 +12,32 @@ from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import open_frames
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
-from sam2_engine.preprocessing import IntensityWindow, estimate_window, logits_to_size, to_model_input
+from sam2_engine.preprocessing import IntensityWindow, estimate_window, logits_to_image, to_model_input
 from sam2_engine.prompts import Box, Points
 
-__all__ = ["ImagePredictor", "Prediction"]
+__all__ = ["ImagePredictor", "Prediction", "image_window"]
 
 MASK_THRESHOLD = 0.0
 LOGIT_CLAMP = 32.0
 
 Prediction = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
+
+
+Contrast = tuple[float, float] | IntensityWindow | None
+
+
+def image_window(image: NDArray[Any], contrast: Contrast = None) -> IntensityWindow | None:
+    """Return the intensity window of a single image, (H, W) or (H, W, C); ``contrast`` overrules.
+
+    Raises
+    ------
+    InputError
+        If the array is not an image, or no pixel of it is finite.
+    """
+    if image.ndim not in (2, 3):
+        raise InputError(f"An image is (H, W) or (H, W, C), not an array of shape {image.shape}.")
+    frames = open_frames(image[None], axes="TYXC"[: image.ndim + 1])
+    return IntensityWindow.of(contrast) if contrast is not None else estimate_window(frames)
 
 
 class ImagePredictor:
@@ -36,13 +53,11 @@ class ImagePredictor:
 
     def __init__(self, model: Sam2, cache: FeatureCache | None = None) -> None:
         self.model = model
-        self.cache = cache or FeatureCache()
+        self.cache = FeatureCache() if cache is None else cache
         self._features: list[ImageFeatures] = []
         self._shapes: list[tuple[int, int]] = []
 
-    def set_image(
-        self, image: ArrayLike, *, contrast: tuple[float, float] | IntensityWindow | None = None
-    ) -> None:
+    def set_image(self, image: ArrayLike, *, contrast: Contrast = None) -> None:
         """Encode an image.
 
         Parameters
@@ -59,22 +74,15 @@ class ImagePredictor:
         """
         self.set_image_batch([image], contrast=contrast)
 
-    def set_image_batch(
-        self, images: Sequence[ArrayLike], *, contrast: tuple[float, float] | IntensityWindow | None = None
-    ) -> None:
+    def set_image_batch(self, images: Sequence[ArrayLike], *, contrast: Contrast = None) -> None:
         """Encode several images, of any sizes; prompt them with ``predict_batch``."""
         self.reset_predictor()
         encoded = [self._encode(np.asarray(image), contrast) for image in images]
         self._features = [features for features, _ in encoded]
         self._shapes = [shape for _, shape in encoded]
 
-    def _encode(
-        self, image: NDArray[Any], contrast: tuple[float, float] | IntensityWindow | None
-    ) -> tuple[ImageFeatures, tuple[int, int]]:
-        if image.ndim not in (2, 3):
-            raise InputError(f"An image is (H, W) or (H, W, C), not an array of shape {image.shape}.")
-        frames = open_frames(image[None], axes="TYXC"[: image.ndim + 1])
-        window = IntensityWindow.of(contrast) if contrast is not None else estimate_window(frames)
+    def _encode(self, image: NDArray[Any], contrast: Contrast) -> tuple[ImageFeatures, tuple[int, int]]:
+        window = image_window(image, contrast)
 
         def encode() -> ImageFeatures:
             pixels = to_model_input(image, window, self.model.image_size, device=self.model.device)
@@ -165,9 +173,10 @@ class ImagePredictor:
                 raise InputError(
                     f"There are {count} images but {len(column)} entries of prompts; give one per image."
                 )
-        rows = zip(*([None] * count if column is None else column for column in columns))
+        points, labels, boxes, masks_given = ([None] * count if c is None else c for c in columns)
         results = [
-            self._predict(index, *row, multimask_output, return_logits) for index, row in enumerate(rows)
+            self._predict(i, points[i], labels[i], boxes[i], masks_given[i], multimask_output, return_logits)
+            for i in range(count)
         ]
         masks, ious, logits = zip(*results)
         return list(masks), list(ious), list(logits)
@@ -198,7 +207,7 @@ class ImagePredictor:
                 multimask=multimask_output,
             )
         low_res = prediction.low_res_logits.float()
-        masks = logits_to_size(low_res, shape)
+        masks = logits_to_image(low_res, shape)
         result = (
             (masks if return_logits else masks > MASK_THRESHOLD).cpu().numpy(),
             prediction.iou.float().cpu().numpy(),

@@ -4,6 +4,7 @@ A memory is read in one of three roles: of a conditioning frame (one that the us
 of the last frames before the current one, or as an object pointer.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 import torch
@@ -103,7 +104,7 @@ class MemoryBank:
         self.conditioning: dict[int, FrameMemory] = {}
         self.tracked: dict[int, FrameMemory] = {}
 
-    def read(self, frame: int, reverse: bool, conditioning: set[int] | None = None) -> MemoryReading:
+    def read(self, frame: int, reverse: bool, conditioning: Set[int] | None = None) -> MemoryReading:
         """Return what ``frame`` attends to, travelling forwards or in reverse.
 
         Parameters
@@ -209,6 +210,6 @@ def assemble(
     if num_pointers:
         differences = torch.tensor([[float(d) for d, _ in r.pointers] for r in readings], device=model.device)
         encoded = model.pointer_position(differences.flatten() / (max_pointers - 1))
-        encoded = encoded.unflatten(0, (len(readings), num_pointers)).repeat_interleave(per_pointer, dim=1)
+        encoded = encoded.view(len(readings), num_pointers, -1).repeat_interleave(per_pointer, dim=1)
         stacked = [torch.cat((p, e)) for p, e in zip(stacked, encoded, strict=True)]
     return torch.stack(tokens), torch.stack(stacked), num_pointers * per_pointer

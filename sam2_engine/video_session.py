@@ -78,7 +78,7 @@ class VideoSession:
         self.frames: FrameSource = open_frames(frames)
         self.window = IntensityWindow.of(contrast) if contrast is not None else estimate_window(self.frames)
         self.region = None if region is None else check_region(region, self.frames.shape)
-        self.cache = cache or FeatureCache()
+        self.cache = FeatureCache() if cache is None else cache
         self.max_object_pointers = max_object_pointers
         self.max_conditioning_frames = max_conditioning_frames
         self._history = history
@@ -105,6 +105,7 @@ class VideoSession:
         points: ArrayLike,
         labels: ArrayLike | None = None,
         *,
+        box: ArrayLike | None = None,
         replace: bool = False,
     ) -> FrameResult:
         """Add clicks to an object on a frame and return its mask there.
@@ -119,6 +120,8 @@ class VideoSession:
             (P, 2) ``(x, y)`` in pixels, or one ``(x, y)``.
         labels
             (P,), 1 inside (default), 0 outside.
+        box
+            A box ``(x0, y0, x1, y1)`` that goes with the clicks.
         replace
             Drop the clicks and the box placed on this frame before.
 
@@ -128,16 +131,23 @@ class VideoSession:
             If the frame does not exist or a point is not valid on it.
         """
         clicks = Points.of(points, labels, self.frames.shape)
+        checked = None if box is None else Box.of(box, self.frames.shape)
         prompts = self._prompts(frame, object_id)
         if replace:
             prompts.points = prompts.box = None
+        prompts.box = checked or prompts.box
         prompts.add_points(clicks)
         return self._predict_prompted(frame, object_id)
 
-    def add_box(self, frame: int, object_id: int, box: ArrayLike) -> FrameResult:
-        """Place a box ``(x0, y0, x1, y1)`` around an object on a frame, instead of an earlier one."""
+    def add_box(self, frame: int, object_id: int, box: ArrayLike, *, replace: bool = False) -> FrameResult:
+        """Place a box ``(x0, y0, x1, y1)`` around an object on a frame, instead of an earlier one.
+
+        With ``replace``, the clicks placed on this frame before are dropped as well.
+        """
         checked = Box.of(box, self.frames.shape)
         prompts = self._prompts(frame, object_id)
+        if replace:
+            prompts.points = None
         prompts.box, prompts.mask = checked, None
         return self._predict_prompted(frame, object_id)
 
@@ -366,7 +376,7 @@ class VideoSession:
             frame=frame,
             object_ids=tuple(outputs),
             low_res_logits=logits,
-            presence=1 / (1 + np.exp(-presence_logits)),
+            presence=(1 / (1 + np.exp(-presence_logits))).astype(np.float32),
             predicted_iou=np.array([output.iou for output in outputs.values()], np.float32),
             shape=self.frames.shape,
             region=self.region,

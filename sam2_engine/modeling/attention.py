@@ -36,7 +36,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(inner, dim)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from (B, Lq, dim) to keys and values (B, Lk, key_value_dim): (B, Lq, dim)."""
@@ -73,7 +73,7 @@ class RotaryAttention(Attention):
         q = apply_rotary(q, cos, sin)
         num_turned = k.shape[-2] - num_plain_keys
         if num_turned:
-            frames = k[..., :num_turned, :].unflatten(-2, (-1, grid[0] * grid[1]))
+            frames = k[..., :num_turned, :].reshape(*k.shape[:-2], -1, len(cos), k.shape[-1])
             turned = apply_rotary(frames, cos, sin).flatten(-3, -2)
             k = torch.cat((turned, k[..., num_turned:, :]), dim=-2) if num_plain_keys else turned
         dropout = self.dropout if self.training else 0.0

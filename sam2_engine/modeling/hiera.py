@@ -110,8 +110,8 @@ class MultiScaleBlock(nn.Module):
         else:
             x = self.attn(x)
         x = shortcut + self.drop_path(x)
-        mlp: Tensor = self.mlp(self.norm2(x))
-        return x + self.drop_path(mlp)
+        result: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        return result
 
 
 class PatchEmbed(nn.Module):

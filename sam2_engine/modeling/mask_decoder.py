@@ -126,11 +126,11 @@ class MaskDecoder(nn.Module):
             embedding.flatten(2).transpose(1, 2), dense_pos.flatten(2).transpose(1, 2), tokens
         )
         mask_tokens = tokens[:, 2 : 2 + NUM_MASK_TOKENS]
-        upscaled = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), high_res)
+        upscaled = self._upscale(image.transpose(1, 2).reshape(count, -1, height, width), high_res)
         weights = torch.stack(
             [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        masks = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
+        masks = (weights @ upscaled.flatten(2)).view(count, NUM_MASK_TOKENS, *upscaled.shape[2:])
         iou = self.iou_prediction_head(tokens[:, 1]).sigmoid()
         return masks, iou, mask_tokens, self.pred_obj_score_head(tokens[:, 0])
 

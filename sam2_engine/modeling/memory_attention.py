@@ -1,5 +1,7 @@
 """Memory attention: the current frame looks at what is remembered of an object (paper section 4)."""
 
+from typing import cast
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -49,9 +51,8 @@ class MemoryAttention(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            MemoryAttentionLayer(config) for _ in range(config.memory_attention_layers)
-        )
+        layers = [MemoryAttentionLayer(config) for _ in range(config.memory_attention_layers)]
+        self.layers = cast(list[MemoryAttentionLayer], nn.ModuleList(layers))
         self.norm = nn.LayerNorm(config.hidden_dim)
 
     def forward(
@@ -84,5 +85,5 @@ class MemoryAttention(nn.Module):
                 # The first self-attention saw no object yet, so it was computed once for all.
                 x = x.expand(len(memory), -1, -1)
             x = layer(x, grid, memory, keys, num_pointer_tokens)
-        result: Tensor = self.norm(x).transpose(1, 2).unflatten(2, grid)
+        result: Tensor = self.norm(x).transpose(1, 2).reshape(len(memory), -1, *grid)
         return result

@@ -80,6 +80,6 @@ def rotary_angles(head_dim: int, height: int, width: int, device: torch.device) 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn adjacent channel pairs of ``x`` (..., L, D) by the angles (L, D / 2); computed in float32."""
-    real, imaginary = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    real, imaginary = x.float().reshape(*x.shape[:-1], -1, 2).unbind(-1)
     turned = torch.stack((real * cos - imaginary * sin, real * sin + imaginary * cos), dim=-1)
     return turned.flatten(-2).to(x.dtype)

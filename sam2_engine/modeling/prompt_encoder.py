@@ -21,7 +21,7 @@ class PromptEncoder(nn.Module):
         dim = config.hidden_dim
         self.image_size = config.image_size
         self.pe_layer = RandomFourierEncoding(dim)
-        self.point_embeddings = nn.ModuleList(nn.Embedding(1, dim) for _ in range(4))
+        self.point_embeddings = nn.ModuleList([nn.Embedding(1, dim) for _ in range(4)])
         self.not_a_point_embed = nn.Embedding(1, dim)
         self.mask_downscaling = nn.Sequential(
             nn.Conv2d(1, 4, kernel_size=2, stride=2),
@@ -44,7 +44,8 @@ class PromptEncoder(nn.Module):
         tokens: Tensor = self.pe_layer(points / self.image_size)
         tokens = torch.where(labels[..., None] == NOT_A_POINT, self.not_a_point_embed.weight, tokens)
         for label, embedding in enumerate(self.point_embeddings):
-            tokens = torch.where(labels[..., None] == label, tokens + embedding.weight, tokens)
+            offset: Tensor = embedding.get_parameter("weight")
+            tokens = torch.where(labels[..., None] == label, tokens + offset, tokens)
         return tokens
 
     def encode_mask(self, mask_logits: Tensor) -> Tensor:
