@@ -23,7 +23,10 @@ _ACCESS_TOKEN_SECONDS = 240.0
 
 def shown(address: str) -> str:
     """Return an address as people may see it: without a query that could hold a signature."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "an address that is none"
     place = parse_qs(parts.query).get("d")
     return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl() + (
         f"?d={place[0]}" if place else ""
@@ -40,13 +43,13 @@ class Downloader:
         self._access: tuple[str, float] = ("", 0.0)
         self._refreshing = threading.Lock()
 
-    def request(self, url: str) -> Request:
-        """Return a request for ``url``, with the token if it goes to Label Studio.
+    def check(self, url: str) -> str:
+        """Return the origin of an address in an allowed place.
 
         Raises
         ------
         InputError
-            If the address is not in an allowed place, or Label Studio refuses the API key.
+            If it is in no allowed place.
         """
         origin = origin_of(url)
         if origin is None or origin not in {self._home, *self._settings.allowed_hosts}:
@@ -54,12 +57,19 @@ class Downloader:
                 f"Media from {origin or shown(url)!r} is not allowed here; set LABEL_STUDIO_URL, "
                 "or name the host in ALLOWED_HOSTS, where the server is started."
             )
-        headers = (
-            {"Authorization": self._authorization()}
-            if origin == self._home and self._settings.api_key
-            else {}
-        )
-        return Request(url, headers=headers)
+        return origin
+
+    def request(self, url: str) -> Request:
+        """Return a request for ``url``, with the token if it goes to Label Studio.
+
+        Raises
+        ------
+        InputError
+            If the address is in no allowed place, or Label Studio refuses the API key.
+        """
+        if self.check(url) == self._home and self._settings.api_key:
+            return Request(url, headers={"Authorization": self._authorization()})
+        return Request(url)
 
     def download(self, url: str, target: IO[bytes]) -> None:
         """Write the file at ``url`` into ``target``.
@@ -137,7 +147,11 @@ class _CheckedRedirects(HTTPRedirectHandler):
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> Request | None:
-        return self._downloader.request(newurl)
+        try:
+            return self._downloader.request(newurl)
+        except InputError:
+            fp.close()
+            raise
 
 
 class _NoRedirects(HTTPRedirectHandler):

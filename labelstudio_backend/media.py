@@ -56,7 +56,8 @@ class MediaLibrary:
             If the address is not allowed or leads nowhere.
         """
         url = self._absolute(address)
-        local = self._below_root(url)
+        origin = self._downloader.check(url)
+        local = self._below_root(url) if origin == origin_of(self._settings.label_studio_url or "") else None
         if local is not None:
             return local
         with self._lock:
@@ -94,8 +95,6 @@ class MediaLibrary:
         """Return a file of Label Studio's local storage, if its folder is mounted here too."""
         root, parts = self._settings.media_root, urlsplit(url)
         if root is None or not parts.path.endswith(_LOCAL_FILES):
-            return None
-        if origin_of(url) != origin_of(self._settings.label_studio_url or ""):
             return None
         place = parse_qs(parts.query).get("d", [""])[0]
         path = (root / place).resolve()

@@ -1,0 +1,61 @@
+"""The same predictor as a model of the ``label-studio-ml`` package, for those who serve with that.
+
+>>> from label_studio_ml.api import init_app
+>>> from labelstudio_backend.backend import backend_class
+>>> app = init_app(model_class=backend_class())
+
+The package is optional and its pins are old, so it is imported only when the class is asked for.
+"""
+
+from functools import cache
+from typing import Any
+
+from labelstudio_backend.predictions import Predictor
+from labelstudio_backend.settings import Settings
+from sam2_engine.errors import InputError
+
+__all__ = ["backend_class"]
+
+
+@cache
+def _predictor() -> Predictor:
+    """Return the process's predictor: the package makes a new model object for every request."""
+    predictor = Predictor(Settings.from_environment())
+    predictor.load()
+    return predictor
+
+
+@cache
+def backend_class() -> type[Any]:
+    """Return a subclass of ``LabelStudioMLBase`` that works under versions 1.0.9 and 2.0 of the package.
+
+    Raises
+    ------
+    InputError
+        If ``label-studio-ml`` is not installed.
+    """
+    try:
+        from label_studio_ml.model import LabelStudioMLBase
+    except ImportError as error:
+        raise InputError(
+            f"label-studio-ml cannot be imported ({error}); "
+            "install it with: pip install 'sam2-plugins[label-studio-ml]', or use: sam2 serve"
+        ) from None
+
+    class Sam2Backend(LabelStudioMLBase):  # type: ignore[misc]  # the package is not typed
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.model_version = _predictor().model_version
+
+        def setup(self) -> None:
+            """Name the version (2.0 calls this; 1.0.9 reads the attribute)."""
+            self.model_version = _predictor().model_version
+
+        def predict(self, tasks: list[Any], context: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
+            return _predictor().predict(tasks, self.label_config, context)
+
+        def fit(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            """Do nothing: training is started by people."""
+            return {}
+
+    return Sam2Backend
