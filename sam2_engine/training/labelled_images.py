@@ -1,0 +1,114 @@
+"""Folders of pictures with instance labels, and random views of them as stills or drifting clips."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from sam2_engine.errors import InputError
+from sam2_engine.training.synthetic.compositor import Clip
+
+__all__ = ["LabelledImage", "random_view", "read_folder"]
+
+_INPUT_SIDE = 512
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """A picture (H, W, 1 or 3) uint8 with labels (H, W) int32, and whether it is kept for validation."""
+
+    name: str
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    kept: bool
+
+
+def read_folder(folder: Path) -> list[LabelledImage]:
+    """Read ``images/NNN.png`` and ``labels/NNN.png``; numbers that end in 3 are kept for validation.
+
+    Raises
+    ------
+    InputError
+        If there are no pictures, or one has no labels or labels of another size.
+    """
+    from skimage.io import imread
+
+    paths = sorted((folder / "images").glob("*.png"))
+    if not paths:
+        raise InputError(
+            f"There are no pictures in {folder / 'images'}; expected images/NNN.png and labels/NNN.png."
+        )
+    result = []
+    for path in paths:
+        twin = folder / "labels" / path.name
+        if not twin.exists():
+            raise InputError(f"The picture {path} has no labels; expected them in {twin}.")
+        pixels, labels = imread(path), imread(twin).astype(np.int32)
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels[..., :3]
+        if pixels.shape[:2] != labels.shape:
+            raise InputError(
+                f"The labels {twin} are {labels.shape} in size, but their picture is {pixels.shape[:2]}."
+            )
+        result.append(LabelledImage(path.stem, pixels, labels, int(path.stem) % 10 == 3))
+    return result
+
+
+def random_view(
+    rng: np.random.Generator, image: LabelledImage, num_frames: int, size: int, zoom: tuple[float, float]
+) -> Clip:
+    """Look at a random part of a picture, turned, mirrored and relit; over several frames the view drifts.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    image
+        The picture.
+    num_frames
+        1 for a still.
+    size
+        Side of the view in pixels.
+    zoom
+        Range of the magnification, relative to the whole picture shown on 512 x 512 pixels.
+    """
+    height, width = image.labels.shape
+    factor = float(np.exp(rng.uniform(*np.log(zoom))))
+    reach = size / _INPUT_SIDE / factor
+    aspect = float(np.exp(rng.normal(0, 0.08)))
+    extent = np.clip([reach * aspect, reach / aspect], 0.02, 1.0)
+    centre = rng.uniform(-1, 1, 2) * (1 - extent)
+    turn = int(rng.integers(4)) * np.pi / 2 + (rng.normal(0, 0.2) if rng.random() < 0.4 else 0.0)
+    mirror = rng.choice([-1.0, 1.0])
+    drift = rng.normal(0, 0.04, 2) * extent
+    growth, spin = rng.normal(0, 0.03), rng.normal(0, 0.04)
+    thetas = []
+    for t in range(num_frames):
+        angle = turn + spin * t
+        turning = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [mirror, 1.0]
+        matrix = np.diag(extent * (1 + growth) ** t) @ turning
+        thetas.append(np.concatenate((matrix, (centre + drift * t)[:, None]), 1))
+    grid = F.affine_grid(
+        torch.tensor(np.array(thetas), dtype=torch.float32), [num_frames, 1, size, size], False
+    )
+    step = max(1, int(min(height, width) * reach / size / 0.75))
+    pixels = image.pixels[::1] if step == 1 else _shrink(image.pixels, step)
+    source = (
+        torch.from_numpy(pixels.astype(np.float32) / 255.0)
+        .permute(2, 0, 1)[None]
+        .expand(num_frames, -1, -1, -1)
+    )
+    frames = F.grid_sample(source, grid, padding_mode="reflection", align_corners=False).permute(0, 2, 3, 1)
+    truth = torch.from_numpy(image.labels.astype(np.float32))[None, None].expand(num_frames, -1, -1, -1)
+    labels = F.grid_sample(truth, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+    return Clip(frames.expand(-1, -1, -1, 3).numpy(), labels[:, 0].numpy().astype(np.int32))
+
+
+def _shrink(pixels: NDArray[np.uint8], step: int) -> NDArray[np.float32]:
+    """Average blocks of ``step`` pixels, so that a far view does not alias."""
+    height, width = (side // step * step for side in pixels.shape[:2])
+    blocks = pixels[:height, :width].reshape(height // step, step, width // step, step, -1)
+    averaged: NDArray[np.float32] = blocks.mean((1, 3), dtype=np.float32)
+    return averaged

@@ -1,0 +1,94 @@
+"""The losses of the paper (section D.2.2): focal 20, dice 1, IoU 1 (L1), presence 1."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam2_engine.modeling.sam2 import MaskPrediction
+
+__all__ = ["LossWeights", "dice_loss", "focal_loss", "prediction_loss"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the four terms, and the focal loss's balance between object and background."""
+
+    focal: float = 20.0
+    dice: float = 1.0
+    iou: float = 1.0
+    presence: float = 1.0
+    focal_alpha: float = 0.25
+
+
+def focal_loss(logits: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """Sigmoid focal loss, averaged over the pixels of each mask.
+
+    Parameters
+    ----------
+    logits, target
+        (..., H, W); the target is coverage, 0..1 (0 or 1 gives the loss of Lin et al. 2017).
+    """
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    balance = alpha * target + (1 - alpha) * (1 - target)
+    return (balance * (target - logits.sigmoid()).abs() ** gamma * cross_entropy).mean((-2, -1))
+
+
+def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Soft dice loss with 1 added to both sides of the fraction, per mask of (..., H, W)."""
+    probability = logits.sigmoid().flatten(-2)
+    target = target.flatten(-2)
+    overlap = 2 * (probability * target).sum(-1)
+    return 1 - (overlap + 1) / (probability.sum(-1) + target.sum(-1) + 1)
+
+
+def actual_iou(logits: Tensor, target: Tensor) -> Tensor:
+    """IoU of the thresholded masks, per mask of (..., H, W); 0 where both are empty."""
+    mask, truth = logits > 0, target > 0.5
+    union = (mask | truth).flatten(-2).sum(-1)
+    return (mask & truth).flatten(-2).sum(-1) / union.clamp(min=1)
+
+
+def prediction_loss(
+    prediction: MaskPrediction, target: Tensor, weights: LossWeights, visible: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Loss of one decoding of N prompts, and which of the M masks was closest to the truth.
+
+    Focal and dice count for the closest mask only, the IoU term for all, and where the object is
+    not visible nothing counts but presence.
+
+    Parameters
+    ----------
+    prediction
+        Logits (N, M, h, w), IoU (N, M), presence (N, 1).
+    target
+        (N, 1, h, w) coverage, 0..1.
+    weights
+        Of the four terms.
+    visible
+        (N,) bool; None: decided by the target.
+
+    Returns
+    -------
+    loss
+        Scalar, the mean over the N objects.
+    closest
+        (N,) index of the mask with the lowest mask loss.
+    """
+    logits = prediction.low_res_logits.float()
+    target = target.float().expand_as(logits)
+    if visible is None:
+        visible = target[:, 0].flatten(1).amax(1) > 0
+    mask_loss = weights.focal * focal_loss(logits, target, weights.focal_alpha) + weights.dice * dice_loss(
+        logits, target
+    )
+    best, closest = mask_loss.min(1)
+    with torch.no_grad():
+        truth = actual_iou(logits, target)
+    iou_loss = (prediction.iou.float() - truth).abs().mean(1)
+    presence_loss = F.binary_cross_entropy_with_logits(
+        prediction.presence_logit.float()[:, 0], visible.float(), reduction="none"
+    )
+    per_object = visible * (best + weights.iou * iou_loss) + weights.presence * presence_loss
+    return per_object.mean(), closest

@@ -1,0 +1,102 @@
+"""A simulated annotator: clicks, boxes, and corrections where the mask is wrong (paper section D.2.1)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["correction_clicks", "first_clicks", "noisy_boxes"]
+
+_BOX_NOISE = 0.1
+_BOX_NOISE_LIMIT = 20.0
+
+
+def _pick(score: Tensor, stride: int, generator: torch.Generator) -> Tensor:
+    """Place a point inside the best cell of each (N, h, w) map: (N, 2) pixels, ``stride`` per cell."""
+    count, _, width = score.shape
+    index = score.flatten(1).argmax(1)
+    cells = torch.stack((index % width, index // width), -1).float()
+    offset = torch.rand(count, 2, generator=generator) * stride
+    return cells * stride + offset - 0.5
+
+
+def _depth(coverage: Tensor) -> Tensor:
+    """How far inside (N, h, w) coverage each cell lies, roughly: means over growing neighbourhoods."""
+    total = coverage.clone()
+    for size in (3, 7, 15, 31):
+        total += F.avg_pool2d(coverage[:, None], size, stride=1, padding=size // 2)[:, 0]
+    return total * (coverage > 0.5) + 1e-3 * coverage
+
+
+def first_clicks(coverage: Tensor, stride: int, generator: torch.Generator) -> Tensor:
+    """Click on each object, half of the time in its middle, else anywhere on it.
+
+    Parameters
+    ----------
+    coverage
+        (N, h, w) coverage of the objects, 0..1, on a grid of ``stride`` pixels.
+    stride
+        Pixels per cell.
+    generator
+        Source of randomness, on the CPU.
+
+    Returns
+    -------
+    Tensor
+        (N, 2) ``(x, y)`` in input pixels.
+    """
+    anywhere = torch.rand(coverage.shape, generator=generator) * (coverage > 0.5) + 1e-3 * coverage
+    middle = torch.rand(len(coverage), 1, 1, generator=generator) < 0.5
+    return _pick(torch.where(middle, _depth(coverage), anywhere), stride, generator)
+
+
+def correction_clicks(
+    logits: Tensor, coverage: Tensor, stride: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Click uniformly into the region where mask and truth differ.
+
+    Parameters
+    ----------
+    logits
+        (N, h, w) logits of the mask to correct.
+    coverage, stride, generator
+        As for ``first_clicks``.
+
+    Returns
+    -------
+    points
+        (N, 2) ``(x, y)`` in input pixels.
+    labels
+        (N,) int64: 1 where the object was missed, 0 where too much was taken; with no error at all,
+        a click on the background.
+    """
+    truth = coverage > 0.5
+    wrong = (logits > 0) != truth
+    region = torch.where(wrong.flatten(1).any(1)[:, None, None], wrong, ~truth)
+    points = _pick(torch.rand(region.shape, generator=generator) * region, stride, generator)
+    cells = ((points + 0.5) / stride).long().clamp(min=0)
+    x, y = cells[:, 0].clamp(max=truth.shape[2] - 1), cells[:, 1].clamp(max=truth.shape[1] - 1)
+    return points, truth[torch.arange(len(truth)), y, x].long()
+
+
+def noisy_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw boxes around (N, H, W) bool masks, each side off by up to a tenth, at most 20 pixels.
+
+    Returns
+    -------
+    Tensor
+        (N, 2, 2): top left and bottom right ``(x, y)``; an empty mask gives the whole plane.
+    """
+    height, width = masks.shape[1:]
+    columns, rows = masks.any(1), masks.any(2)
+    x = torch.arange(width).float()
+    y = torch.arange(height).float()
+    low = torch.stack(
+        (torch.where(columns, x, float(width)).amin(1), torch.where(rows, y, float(height)).amin(1)), -1
+    )
+    high = torch.stack((torch.where(columns, x, -1.0).amax(1), torch.where(rows, y, -1.0).amax(1)), -1)
+    empty = (high < low).any(1)
+    low[empty], high[empty] = 0.0, torch.tensor([width - 1.0, height - 1.0])
+    reach = ((high - low) * _BOX_NOISE).clamp(max=_BOX_NOISE_LIMIT)[:, None]
+    noise = (torch.rand(len(masks), 2, 2, generator=generator) * 2 - 1) * reach
+    limit = torch.tensor([width - 1.0, height - 1.0])
+    return (torch.stack((low, high), 1) + noise).clamp(min=0).minimum(limit)

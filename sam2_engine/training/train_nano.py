@@ -1,0 +1,107 @@
+"""How nano is made: ``python -m sam2_engine.training.train_nano --data FOLDER --run FOLDER``."""
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sam2_engine.checkpoints import save_model
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.training.batches import Curriculum, Lesson, read_folders
+from sam2_engine.training.trainer import Schedule, Trainer
+from sam2_engine.training.validation import one_click_iou
+from sam2_engine.variants import VARIANTS
+
+__all__ = ["STAGES", "main", "untaught_nano"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Lessons taken in turn, and their schedule."""
+
+    lessons: tuple[Lesson, ...]
+    schedule: Schedule
+
+
+STAGES = {
+    "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
+    "stills": Stage(
+        (Lesson(256, 12, 1, 5, 0.35), Lesson(256, 12, 1, 5, 0.35), Lesson(512, 3, 1, 10, 0.25)),
+        Schedule(840, 1.5e-3, final=0.25),
+    ),
+    "clips": Stage(
+        (
+            Lesson(256, 5, 3, 3, 0.8),
+            Lesson(256, 12, 1, 5, 0.35),
+            Lesson(256, 4, 4, 3, 0.8),
+            Lesson(512, 3, 1, 10, 0.25),
+        ),
+        Schedule(900, 1.2e-3, final=0.25, dense_weight=0.3),
+    ),
+    "full-size": Stage(
+        (Lesson(512, 3, 1, 10, 0.3), Lesson(512, 1, 4, 4, 0.8), Lesson(256, 4, 4, 3, 0.8)),
+        Schedule(450, 6e-4, dense_weight=0.2),
+    ),
+}
+"""Taught in this order; each starts from the averaged weights of the one before."""
+
+
+def untaught_nano(seed: int = 0) -> Sam2:
+    """Make nano with random weights.
+
+    Its positions are encoded by frequencies from coarse to fine (the official matrix has one scale),
+    so that a click on a small object means that object from the start.
+    """
+    torch.manual_seed(seed)
+    model = Sam2(VARIANTS["nano"])
+    matrix = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
+    scales = torch.exp(torch.linspace(math.log(0.5), math.log(6.0), matrix.shape[1]))
+    with torch.no_grad():
+        matrix.copy_(torch.randn(matrix.shape) * scales)
+        for layer in model.memory_encoder.fuser.layers.children():
+            torch.nn.init.constant_(layer.get_parameter("gamma"), 0.1)
+    return model
+
+
+def _teach(stage: str, data: Path, run: Path, seed: int, workers: int) -> Sam2:
+    """Run (or continue) one stage and return the averaged model at nano's own input size."""
+    plan = STAGES[stage]
+    number = list(STAGES).index(stage)
+    folders = read_folders(data)
+    learned = [[picture for picture in folder if not picture.kept] for folder in folders]
+    trainer = Trainer(
+        untaught_nano(seed), Curriculum(learned, plan.lessons, seed + number), plan.schedule, run / stage
+    )
+    before = run / list(STAGES)[number - 1] / "checkpoint.pt"
+    if trainer.step == 0 and number > 0:
+        trainer.start_from(torch.load(before, weights_only=True))
+    trainer.run(workers)
+    nano = trainer.averaged
+    for folder, path in zip(folders, sorted(p for p in data.iterdir() if p.is_dir()), strict=True):
+        iou = one_click_iou(nano, [picture for picture in folder if picture.kept])
+        print(f"{stage}: one click on the pictures kept aside in {path.name}: IoU {iou:.3f}", flush=True)
+    return nano
+
+
+def main() -> None:
+    """Teach nano; every stage, or one, continued from its checkpoint if there is one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of folders with images/ and labels/")
+    parser.add_argument("--run", type=Path, default=Path("runs/nano"), help="where checkpoints and logs go")
+    parser.add_argument("--stage", choices=list(STAGES), help="this stage alone (default: all)")
+    parser.add_argument("--output", type=Path, help="write the weights here after the last stage")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for stage in [options.stage] if options.stage else STAGES:
+        nano = _teach(stage, options.data, options.run, options.seed, options.workers)
+    if options.output:
+        save_model(nano, options.output, dtype=torch.float16)
+
+
+if __name__ == "__main__":
+    main()
