@@ -73,8 +73,8 @@ def _enlarge(grid: Texture, side: int) -> Texture:
     low = position.astype(np.intp)
     weight = position - low.astype(np.float32)
     weight = weight * weight * (3 - 2 * weight)
-    weight = (position - low).astype(np.float32)
-    result: Texture = rows[:, low] * (1 - weight) + rows[:, low + 1] * weight
+    rows: Texture = (grid[low] * (1 - weight[:, None]) + grid[low + 1] * weight[:, None]).astype(np.float32)
+    result: Texture = (rows[:, low] * (1 - weight) + rows[:, low + 1] * weight).astype(np.float32)
     return result
 
 
