@@ -1,0 +1,6 @@
+"""Frames of every kind behind one interface, ``FrameSource``: lazily read, one at a time."""
+
+from sam2_engine.frames.opening import open_frames
+from sam2_engine.frames.source import FrameIndexError, FrameSource
+
+__all__ = ["FrameIndexError", "FrameSource", "open_frames"]

@@ -1,0 +1,89 @@
+"""A live stream: frames as they come, from any iterator, with only the latest ones kept."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames.axes import sequence_axis
+from sam2_engine.frames.source import FrameIndexError, FrameSource
+
+__all__ = ["LiveFrames"]
+
+
+class LiveFrames(FrameSource):
+    """Frames of a camera or any other iterator of images; they can be read forwards, and shortly back.
+
+    Parameters
+    ----------
+    stream
+        Gives images of one size and type, ``(H, W)`` or ``(H, W, C)``. The first is taken at once.
+    keep
+        Number of latest frames that can be read again.
+    """
+
+    def __init__(
+        self, stream: Iterable[Any], *, axes: str | None = None, channel: int | None = None, keep: int = 16
+    ) -> None:
+        name = "The live stream"
+        self._stream: Iterator[Any] = iter(stream)
+        self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._keep = keep
+        self._count = 0
+        self._lock = threading.Lock()
+        try:
+            first = np.asarray(next(self._stream))
+        except StopIteration:
+            raise InputError("The live stream ended before its first frame.") from None
+        if first.ndim not in (2, 3):
+            raise InputError(f"A live stream gives images (H, W) or (H, W, C), not {first.shape}.")
+        channels = first.shape[2] if first.ndim == 3 else 1
+        super().__init__(
+            name,
+            shape=first.shape[:2],
+            channels=channels,
+            dtype=first.dtype,
+            length=None,
+            axes="T" + ("YXS" if first.ndim == 3 else "YX"),
+            axis=sequence_axis(name, axes),
+            is_rgb=channels in (3, 4),
+            channel=channel,
+        )
+        self._layout = first.shape, first.dtype
+        self._add(first)
+
+    def _add(self, pixels: NDArray[Any]) -> None:
+        if (pixels.shape, pixels.dtype) != self._layout:
+            raise InputError(
+                f"Frame {self._count} of the live stream is {pixels.shape} {pixels.dtype}, but the first was "
+                f"{self._layout[0]} {self._layout[1]}; frames must all be alike."
+            )
+        self._kept[self._count] = pixels
+        self._count += 1
+        if len(self._kept) > self._keep:
+            self._kept.popitem(last=False)
+
+    def __getitem__(self, frame: int) -> NDArray[Any]:
+        """Return one frame, waited for if it has not come yet; the stream's own errors pass through."""
+        number = self._check_index(frame)
+        with self._lock:
+            while number >= self._count:
+                try:
+                    pixels = np.asarray(next(self._stream))
+                except StopIteration:
+                    self.length = self._count
+                    raise FrameIndexError(f"The live stream ended after {self._count} frames.") from None
+                self._add(pixels)
+            pixels = self._read(number)
+        return self._finish(number, pixels)
+
+    def _read(self, frame: int) -> NDArray[Any]:
+        if frame not in self._kept:
+            raise FrameIndexError(
+                f"Frame {frame} of the live stream is no longer held; only the latest {self._keep} are."
+            )
+        return self._kept[frame]

@@ -1,0 +1,196 @@
+"""What every kind of frames looks like from outside: length, shape, and one frame at a time."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from operator import index
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.frames.axes import no_channel
+
+__all__ = ["FrameIndexError", "FrameSource", "check_pixels", "explain"]
+
+
+class FrameIndexError(InputError, IndexError):
+    """A frame that the source does not have."""
+
+
+def explain(error: BaseException) -> str:
+    """Return a library's message as one short clause, without its full stop."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).strip().rstrip(".:")[:160]
+
+
+def check_pixels(name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
+    """Refuse what cannot be an image: no pixels at all, or values that are not real numbers.
+
+    Raises
+    ------
+    InputError
+        If an axis has length 0, or ``dtype`` is neither bool, integer nor float.
+    """
+    if 0 in shape:
+        raise InputError(f"{name} has no pixels (its shape is {shape}); give an image with some.")
+    if dtype.kind not in "buif":
+        raise InputError(
+            f"{name} holds {dtype} values; convert them to real numbers, for example float32, first."
+        )
+
+
+class FrameSource(ABC):
+    """Frames of one size, read one at a time; no source ever holds its whole stack.
+
+    Attributes
+    ----------
+    name
+        What people call it: a file's name, or the kind of array.
+    shape
+        ``(H, W)`` of every frame in pixels.
+    channels
+        1, 3 (RGB) or any other number; ``frames[i]`` is ``(H, W)`` if 1, else ``(H, W, channels)``.
+    dtype
+        The native type of the pixels.
+    length
+        Number of frames; ``None`` for a live stream that has not ended yet.
+    fps
+        Frames per second, where the source knows it.
+    axes, axis
+        One letter per axis of the source, as read (``"TYX"``), and the letter of the axis that the
+        frames are counted along.
+    is_rgb
+        Whether the channels are colours (red, green, blue and perhaps alpha).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        shape: tuple[int, int],
+        channels: int,
+        dtype: "np.dtype[Any]",
+        length: int | None,
+        axes: str,
+        axis: str = "T",
+        is_rgb: bool = False,
+        channel: int | None = None,
+        fps: float | None = None,
+        note: str = "",
+    ) -> None:
+        check_pixels(name, shape, dtype)
+        if channel is not None and not 0 <= channel < channels:
+            raise no_channel(name, channel, channels)
+        self.name = name
+        self.shape = shape
+        self.channels = channels if channel is None else 1
+        self.dtype = dtype.newbyteorder("=")
+        self.length = length
+        self.fps = fps
+        self.axes = axes
+        self.axis = axis
+        self.is_rgb = is_rgb and channel is None
+        self._channel = channel or 0
+        self._note = note
+        self._warned = False
+
+    @property
+    def description(self) -> str:
+        """One line for people: sizes by axis, channels, type, and how doubtful axes were read."""
+        count = "?" if self.length is None else self.length
+        colour = "RGB" if self.is_rgb else f"{self.channels} channel{'s'[: self.channels > 1]}"
+        line = f"{self.axis}={count} Y={self.shape[0]} X={self.shape[1]}, {colour}, {self.dtype}"
+        return f"{line}; {self._note}" if self._note else line
+
+    @abstractmethod
+    def _read(self, frame: int) -> NDArray[Any]:
+        """Return frame ``frame`` as ``(H, W)`` or ``(H, W, C)``; the index is valid."""
+
+    def _check_index(self, frame: int) -> int:
+        number = index(frame)
+        if self.length is not None and not 0 <= number < self.length:
+            raise FrameIndexError(
+                f"{self.name} has no frame {number}; its frames are 0 to {self.length - 1}."
+            )
+        return number
+
+    def __len__(self) -> int:
+        if self.length is None:
+            raise InputError(f"{self.name} is a live stream, whose length is unknown until it ends.")
+        return self.length
+
+    def __getitem__(self, frame: int) -> NDArray[Any]:
+        """Return one frame, ``(H, W)`` or ``(H, W, C)``, in the source's own type.
+
+        Raises
+        ------
+        InputError
+            If there is no such frame, it cannot be read, or not one of its pixels is finite.
+
+        Warns
+        -----
+        InputWarning
+            Once per source, for the first frame with some non-finite pixels.
+        """
+        number = self._check_index(frame)
+        try:
+            pixels = self._read(number)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            raise self._unreadable(number, explain(error)) from error
+        return self._finish(number, pixels)
+
+    def _finish(self, frame: int, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Bring a frame as read to what is promised of every frame."""
+        pixels = pixels.astype(self.dtype, copy=False)
+        if pixels.ndim == 3 and self.channels == 1:
+            pixels = pixels[..., self._channel]
+        if self.dtype.kind == "f":
+            self._check_finite(frame, pixels)
+        return pixels
+
+    def _check_finite(self, frame: int, pixels: NDArray[Any]) -> None:
+        missing = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
+        if missing == pixels.size:
+            raise InputError(
+                f"Frame {frame} of {self.name} has no finite pixel (all are NaN or infinite); leave it out."
+            )
+        if missing and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{missing} of {pixels.size} pixels in frame {frame} of {self.name} are NaN or infinite; "
+                "they are read as the darkest level, and so are any in later frames.",
+                InputWarning,
+                stacklevel=4,
+            )
+
+    def _unreadable(self, frame: int, reason: str) -> InputError:
+        return InputError(
+            f"Frame {frame} of {self.name} cannot be read ({reason}); "
+            "if it is a file, it is damaged or cut off: copy it again, or leave out that frame."
+        )
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        frame = 0
+        while self.length is None or frame < self.length:
+            try:
+                pixels = self[frame]
+            except FrameIndexError:
+                return
+            yield pixels
+            frame += 1
+
+    def close(self) -> None:  # noqa: B027  (most sources hold nothing open)
+        """Let go of files and decoders; frames cannot be read afterwards."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

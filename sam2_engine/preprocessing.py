@@ -1,0 +1,308 @@
+"""From pixels of any type to the model's input, by one rule for images and video, and back to image size.
+
+An intensity window maps grey levels to 0..1 without quantising them, so that a 16-bit image keeps
+its levels. It is chosen once per stack, never per frame.
+"""
+
+import math
+from dataclasses import dataclass
+from operator import index
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource
+
+__all__ = [
+    "HOUNSFIELD_WINDOWS",
+    "IntensityWindow",
+    "Region",
+    "check_region",
+    "estimate_window",
+    "logits_to_size",
+    "to_model_input",
+    "to_rgb",
+]
+
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_STD = (0.229, 0.224, 0.225)
+_PERCENTILES = (0.1, 99.9)
+_MAX_FRAMES = 16
+_MAX_SAMPLE_BYTES = 64 << 20
+_OUTSIDE = -1024.0
+
+Region = tuple[int, int, int, int]
+"""Part of a plane in pixels: ``x0, y0, x1, y1``, the last two exclusive."""
+
+
+@dataclass(frozen=True)
+class IntensityWindow:
+    """Grey levels shown as black and as white, one pair per channel, or one pair for all channels.
+
+    Raises
+    ------
+    InputError
+        If a low end is not below its high end, or they are not finite.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        pairs = list(zip(self.low, self.high))
+        if not pairs or len(self.low) != len(self.high):
+            raise InputError("An intensity window needs one low and one high value per channel.")
+        for low, high in pairs:
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise InputError(
+                    f"An intensity window goes from a lower to a higher value, not from {low:g} to {high:g}."
+                )
+
+    @classmethod
+    def of(cls, contrast: "tuple[float, float] | IntensityWindow | str") -> "IntensityWindow":
+        """Return the window for ``(low, high)``, for the name of a Hounsfield window, or itself.
+
+        Raises
+        ------
+        InputError
+            If it is neither.
+        """
+        if isinstance(contrast, IntensityWindow):
+            return contrast
+        if isinstance(contrast, str):
+            if contrast.lower() not in HOUNSFIELD_WINDOWS:
+                known = ", ".join(HOUNSFIELD_WINDOWS)
+                raise InputError(
+                    f"There is no intensity window called {contrast!r}; the known ones are: {known}."
+                )
+            return HOUNSFIELD_WINDOWS[contrast.lower()]
+        try:
+            low, high = (float(value) for value in contrast)
+        except (TypeError, ValueError):
+            raise InputError(f"Contrast is a low and a high grey level, not {contrast!r}.") from None
+        return cls((low,), (high,))
+
+    @classmethod
+    def of_width(cls, centre: float, width: float) -> "IntensityWindow":
+        """Window by its centre and width, as radiologists give it."""
+        return cls((centre - width / 2,), (centre + width / 2,))
+
+
+HOUNSFIELD_WINDOWS: dict[str, IntensityWindow] = {
+    "lung": IntensityWindow.of_width(-600, 1500),
+    "mediastinum": IntensityWindow.of_width(50, 350),
+    "soft tissue": IntensityWindow.of_width(40, 400),
+    "liver": IntensityWindow.of_width(60, 160),
+    "bone": IntensityWindow.of_width(400, 1800),
+    "brain": IntensityWindow.of_width(40, 80),
+}
+"""Common windows for computed tomography, in Hounsfield units."""
+
+
+def estimate_window(frames: FrameSource) -> IntensityWindow | None:
+    """Choose the intensity window of a stack.
+
+    Per channel the percentiles 0.1 and 99.9 over at most 16 evenly spaced frames; a live stream gives
+    its first frame. Non-finite pixels are left out. Where the percentiles coincide (a few bright
+    spots on a flat ground) the extremes are taken.
+
+    Returns
+    -------
+    IntensityWindow or None
+        ``None`` for 8-bit and binary pixels, which pass through as they are.
+
+    Raises
+    ------
+    InputError
+        If no pixel is finite.
+    """
+    if frames.dtype in (np.uint8, np.bool_):
+        return None
+    count = 1 if frames.length is None else frames.length
+    numbers = np.unique(np.linspace(0, count - 1, min(count, _MAX_FRAMES)).round().astype(int))
+    height, width = frames.shape
+    step = math.ceil(math.sqrt(len(numbers) * height * width * frames.dtype.itemsize / _MAX_SAMPLE_BYTES))
+    samples: list[list[NDArray[Any]]] = [[] for _ in range(frames.channels)]
+    for number in numbers:
+        pixels = frames[int(number)][::step, ::step].reshape(-1, frames.channels)
+        for channel, values in enumerate(pixels.T):
+            samples[channel].append(values[np.isfinite(values)])
+    ends = [_ends(np.concatenate(values)) for values in samples]
+    finite = [pair for pair in ends if pair is not None]
+    if not finite:
+        raise InputError(
+            f"{frames.name} has no finite pixel (all are NaN or infinite); there is nothing to see in it."
+        )
+    pairs = [pair or finite[0] for pair in ends]
+    return IntensityWindow(tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
+
+
+def _ends(values: NDArray[Any]) -> tuple[float, float] | None:
+    if not values.size:
+        return None
+    low, high = (float(v) for v in np.percentile(values.astype(np.float64, copy=False), _PERCENTILES))
+    if low == high:
+        low, high = float(values.min()), float(values.max())
+    if low == high:
+        high = max(low + 1, float(np.nextafter(low, np.inf)))
+    return low, high
+
+
+def to_rgb(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.float32]:
+    """Map an image to colours in 0..1.
+
+    Parameters
+    ----------
+    image
+        ``(H, W)`` or ``(H, W, C)``. One channel becomes grey; two become red and green with their mean
+        as blue, so that equal channels stay grey; of more than three the first three are red, green
+        and blue. Non-finite pixels are read as the window's low end.
+    window
+        From ``estimate_window``; ``None`` for 8-bit and binary images.
+
+    Returns
+    -------
+    ndarray
+        ``(H, W, 3)`` float32, not quantised; read-only if it is grey.
+
+    Raises
+    ------
+    InputError
+        If the image has no pixels, or another number of channels than the window.
+    """
+    scaled = _scale(image, window)
+    return np.broadcast_to(scaled, (*scaled.shape[:2], 3)) if scaled.shape[2] == 1 else scaled
+
+
+def _scale(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.float32]:
+    """Return ``(H, W, 1)`` grey or ``(H, W, 3)`` colour in 0..1."""
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        raise InputError(f"An image is (H, W) or (H, W, C) with at least one pixel, not {image.shape}.")
+    channels = image[..., None] if image.ndim == 2 else image[..., :3]
+    if window is None:
+        if image.dtype not in (np.uint8, np.bool_):
+            raise ValueError(f"{image.dtype} pixels need an intensity window")
+        scaled = channels.astype(np.float32)
+        if image.dtype == np.uint8:
+            scaled /= 255
+    else:
+        # Differences of large grey levels need more digits than float32 has.
+        precision = np.float32 if image.dtype.itemsize <= 2 else np.float64
+        low, high = (_per_channel(ends, image, precision) for ends in (window.low, window.high))
+        levels = channels.astype(precision)
+        if image.dtype.kind == "f":
+            levels = np.where(np.isfinite(levels), levels, low)
+        scaled = np.clip((levels - low) / (high - low), 0, 1).astype(np.float32)
+    if scaled.shape[2] == 2:
+        scaled = np.concatenate([scaled, scaled.mean(axis=2, keepdims=True)], axis=2)
+    return scaled
+
+
+def _per_channel(
+    ends: tuple[float, ...], image: NDArray[Any], precision: type[np.floating[Any]]
+) -> NDArray[Any]:
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if len(ends) not in (1, channels):
+        raise InputError(f"The intensity window has {len(ends)} channels, but the image has {channels}.")
+    return np.asarray(ends[:3], dtype=precision)
+
+
+def to_model_input(
+    image: NDArray[Any],
+    window: IntensityWindow | None,
+    image_size: int,
+    region: Region | None = None,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Turn an image into the model's input, as the official image predictor does.
+
+    The image is resized to a square (its aspect ratio is not kept) by antialiased bilinear
+    interpolation of float values, and normalised by the mean and deviation of ImageNet.
+
+    Parameters
+    ----------
+    image, window
+        As in ``to_rgb``.
+    image_size
+        Side of the model's input in pixels.
+    region
+        The part of the image to use; ``None`` for all of it.
+    device
+        Where the result lies.
+
+    Returns
+    -------
+    Tensor
+        ``(1, 3, image_size, image_size)`` float32.
+
+    Raises
+    ------
+    InputError
+        As in ``to_rgb``; or if the region does not lie in the image.
+    """
+    if region is not None:
+        x0, y0, x1, y1 = check_region(region, (image.shape[0], image.shape[1]))
+        image = image[y0:y1, x0:x1]
+    scaled = np.ascontiguousarray(_scale(image, window).transpose(2, 0, 1))
+    resized = interpolate(
+        torch.from_numpy(scaled)[None],
+        size=(image_size, image_size),
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
+    )
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    return ((resized - mean) / std).to(device)
+
+
+def check_region(region: Region, shape: tuple[int, int]) -> Region:
+    """Return ``region`` if it lies in an image of ``shape`` (H, W).
+
+    Raises
+    ------
+    InputError
+        If it does not, or is empty.
+    """
+    height, width = shape
+    try:
+        x0, y0, x1, y1 = map(index, region)
+    except (TypeError, ValueError):
+        raise InputError(f"A region is four whole numbers (x0, y0, x1, y1), not {region!r}.") from None
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise InputError(
+            f"The region {x0}, {y0}, {x1}, {y1} (x0, y0, x1, y1) is empty or lies outside the image, "
+            f"which is {width} wide and {height} high."
+        )
+    return x0, y0, x1, y1
+
+
+def logits_to_size(logits: Tensor, shape: tuple[int, int], region: Region | None = None) -> Tensor:
+    """Resize mask logits to an image, bilinearly as the official predictors do; above 0 is inside.
+
+    Parameters
+    ----------
+    logits
+        ``(N, M, h, w)``, of the whole image or of ``region``.
+    shape
+        ``(H, W)`` of the image.
+    region
+        The part of the image that the model saw; everywhere else the result is far below 0.
+
+    Returns
+    -------
+    Tensor
+        ``(N, M, H, W)``.
+    """
+    if region is None:
+        return interpolate(logits, size=shape, mode="bilinear", align_corners=False)
+    x0, y0, x1, y1 = region
+    full = logits.new_full((*logits.shape[:2], *shape), _OUTSIDE)
+    full[..., y0:y1, x0:x1] = interpolate(
+        logits, size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False
+    )
+    return full
