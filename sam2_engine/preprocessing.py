@@ -34,7 +34,6 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 _PERCENTILES = (0.1, 99.9)
 _MAX_FRAMES = 16
 _MAX_SAMPLE_BYTES = 64 << 20
-_OUTSIDE = -1024.0
 
 Region = tuple[int, int, int, int]
 """Part of a plane in pixels: ``x0, y0, x1, y1``, the last two exclusive."""
@@ -281,28 +280,6 @@ def check_region(region: Region, shape: tuple[int, int]) -> Region:
     return x0, y0, x1, y1
 
 
-def logits_to_size(logits: Tensor, shape: tuple[int, int], region: Region | None = None) -> Tensor:
-    """Resize mask logits to an image, bilinearly as the official predictors do; above 0 is inside.
-
-    Parameters
-    ----------
-    logits
-        ``(N, M, h, w)``, of the whole image or of ``region``.
-    shape
-        ``(H, W)`` of the image.
-    region
-        The part of the image that the model saw; everywhere else the result is far below 0.
-
-    Returns
-    -------
-    Tensor
-        ``(N, M, H, W)``.
-    """
-    if region is None:
-        return interpolate(logits, size=shape, mode="bilinear", align_corners=False)
-    x0, y0, x1, y1 = region
-    full = logits.new_full((*logits.shape[:2], *shape), _OUTSIDE)
-    full[..., y0:y1, x0:x1] = interpolate(
-        logits, size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False
-    )
-    return full
+def logits_to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize mask logits ``(N, M, h, w)`` to ``size`` (H, W), bilinearly as the official predictors do."""
+    return interpolate(logits, size=size, mode="bilinear", align_corners=False)
