@@ -1,0 +1,1 @@
+"""What every host needs: models, jobs, the annotation session, export, the command line."""

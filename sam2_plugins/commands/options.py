@@ -1,0 +1,117 @@
+"""Options that several commands share, and the values that they are written in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sam2_engine.errors import InputError
+
+__all__ = [
+    "TIFF_SUFFIXES",
+    "AxesOption",
+    "ChannelOption",
+    "ContrastOption",
+    "DeviceOption",
+    "ModelOption",
+    "OutputOption",
+    "TableOption",
+    "parse_box",
+    "parse_contrast",
+    "parse_points",
+]
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+AxesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--axes",
+        metavar="LETTERS",
+        help="One letter per axis of the file, for example TYX, ZYX or TCYX, where the file does not tell.",
+    ),
+]
+ChannelOption = Annotated[
+    int | None, typer.Option("--channel", metavar="N", help="Use only this channel, counted from 0.")
+]
+ContrastOption = Annotated[
+    str | None,
+    typer.Option(
+        "--contrast",
+        metavar="LO,HI",
+        help="Grey levels shown to the model as black and white; by default 8-bit images pass as they are, "
+        "others between their percentiles 0.1 and 99.9.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")
+]
+ModelOption = Annotated[
+    str,
+    typer.Option("--model", metavar="NAME", help="A name from `sam2 models`, or a .pt or .safetensors file."),
+]
+OutputOption = Annotated[
+    Path,
+    typer.Option("-o", "--output", metavar="TIFF", help="Label image to write: object ids, 0 is background."),
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="CSV", help="Also write area, centroid, box and scores of every mask."),
+]
+
+
+def parse_contrast(text: str | None) -> tuple[float, float] | None:
+    """Read ``LO,HI``.
+
+    Raises
+    ------
+    InputError
+        If these are not two numbers with LO below HI.
+    """
+    if text is None:
+        return None
+    low, high = _numbers(text, 2, "--contrast LO,HI")
+    if not low < high:
+        raise InputError(f"--contrast {text}: LO must be below HI.")
+    return low, high
+
+
+def parse_points(texts: list[str]) -> tuple[list[tuple[float, float]], list[int]]:
+    """Read clicks ``X,Y`` (inside the object) and ``X,Y,-`` (outside); return them and their labels, 1 or 0.
+
+    Raises
+    ------
+    InputError
+        If one is written otherwise.
+    """
+    points, labels = [], []
+    for text in texts:
+        parts = [part.strip() for part in text.split(",")]
+        sign = parts.pop() if len(parts) == 3 else "+"
+        if sign not in "+-" or len(parts) != 2:
+            raise InputError(f"--point {text}: a click is X,Y, or X,Y,- outside of the object.")
+        x, y = _numbers(",".join(parts), 2, "--point X,Y")
+        points.append((x, y))
+        labels.append(int(sign == "+"))
+    return points, labels
+
+
+def parse_box(text: str | None) -> tuple[float, ...] | None:
+    """Read ``X0,Y0,X1,Y1``.
+
+    Raises
+    ------
+    InputError
+        If these are not four numbers.
+    """
+    return None if text is None else _numbers(text, 4, "--box X0,Y0,X1,Y1")
+
+
+def _numbers(text: str, count: int, form: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count:
+        raise InputError(f"{text!r} is not {count} numbers with commas between them, as in {form}.")
+    return numbers

@@ -1,0 +1,91 @@
+"""Frames with coloured masks on them: PNG pictures and GIF animations."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage.segmentation import find_boundaries
+
+from sam2_engine.preprocessing import IntensityWindow, to_rgb
+from sam2_plugins.annotations import object_color
+from sam2_plugins.files import replacing
+
+__all__ = ["overlay", "write_animation", "write_picture"]
+
+_OPACITY = 0.45
+_PALETTE = 255
+
+
+def overlay(image: NDArray[Any], labels: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.uint8]:
+    """Paint the objects of a label image on an image: filled lightly, with a full outline.
+
+    Parameters
+    ----------
+    image
+        (H, W) or (H, W, C), any type.
+    labels
+        (H, W) object ids, 0 is background; colours are those of the objects.
+    window
+        The intensity window that the model sees the image through.
+
+    Returns
+    -------
+    ndarray
+        (H, W, 3) uint8 RGB.
+    """
+    ids, index = np.unique(labels, return_inverse=True)
+    colors = np.array([object_color(int(i)) for i in ids], np.float32)[index.reshape(labels.shape)]
+    picture = to_rgb(image, window) * 255
+    inside = (labels > 0)[..., None]
+    picture = np.where(inside, picture + _OPACITY * (colors - picture), picture)
+    outline = find_boundaries(labels, mode="inner")[..., None]
+    return np.where(outline, colors, picture).round().clip(0, 255).astype(np.uint8)
+
+
+def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write an (H, W, 3) picture as PNG.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind then.
+    """
+    with replacing(path) as aside:
+        Image.fromarray(picture).save(aside, format="PNG")
+
+
+def write_animation(
+    path: Path, pictures: Iterable[NDArray[np.uint8]], frames_per_second: float = 8.0, longest_side: int = 512
+) -> None:
+    """Write (H, W, 3) pictures as a GIF that repeats forever, made smaller if they are large.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind then.
+    ValueError
+        If there is no picture.
+    """
+    frames = _reduced(pictures, longest_side)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("an animation needs at least one picture")
+    with replacing(path) as aside:
+        first.save(
+            aside,
+            format="GIF",
+            save_all=True,
+            append_images=frames,
+            duration=round(1000 / frames_per_second),
+            loop=0,
+        )
+
+
+def _reduced(pictures: Iterable[NDArray[np.uint8]], longest_side: int) -> Iterator[Image.Image]:
+    for picture in pictures:
+        image = Image.fromarray(picture)
+        image.thumbnail((longest_side, longest_side))
+        yield image.quantize(_PALETTE)

@@ -1,0 +1,300 @@
+"""Work on one device: what goes first, what can be stopped, and how far it is.
+
+A device computes one thing at a time. Interactive work (a click, the visible frame) goes ahead of a
+propagation, which is cut into steps of one frame; whatever waits gets its turn between two steps.
+"""
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, TypeVar
+
+__all__ = ["CancelToken", "DeviceLock", "JobQueue", "Priority", "Progress", "with_progress"]
+
+T = TypeVar("T")
+
+
+class Priority(IntEnum):
+    """Who goes first; the smaller number does."""
+
+    INTERACTIVE = 0
+    """A person waits for it: a click, a box."""
+    VISIBLE = 1
+    """The frame that is being looked at is made ready for clicks."""
+    BACKGROUND = 2
+    """Long work, done in steps: propagation, neighbouring frames."""
+
+
+class CancelToken:
+    """A wish to stop, which long work looks at after every frame."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the work to stop; what is finished is kept."""
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._event.is_set()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a piece of work is.
+
+    Attributes
+    ----------
+    done
+        Finished frames.
+    total
+        All frames, or None if nobody knows (a live stream).
+    seconds
+        Time since the work began.
+    """
+
+    done: int
+    total: int | None
+    seconds: float
+
+    @property
+    def frames_per_second(self) -> float:
+        """Mean speed so far; 0 before the first frame is finished."""
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time left at the mean speed so far, or None if it cannot be told yet."""
+        if self.total is None or not self.done:
+            return None
+        return (self.total - self.done) * self.seconds / self.done
+
+    def __str__(self) -> str:
+        """Return one line for people: ``12 of 60 frames, 3.4 frames/s, 14 s left``."""
+        count = f"{self.done} frames" if self.total is None else f"{self.done} of {self.total} frames"
+        parts = [count, f"{self.frames_per_second:.1f} frames/s"]
+        if self.seconds_left is not None:
+            minutes, seconds = divmod(round(self.seconds_left), 60)
+            parts.append(f"{minutes} min {seconds:02d} s left" if minutes else f"{seconds} s left")
+        return ", ".join(parts)
+
+
+def with_progress(steps: Iterable[T], total: int | None) -> Iterator[tuple[T, Progress]]:
+    """Yield each of ``steps`` with the progress made by it; the clock starts at the first request."""
+    start = time.monotonic()
+    for done, step in enumerate(steps, start=1):
+        yield step, Progress(done, total, time.monotonic() - start)
+
+
+class DeviceLock:
+    """One device, used by one thread at a time; whoever waits with the highest priority is next.
+
+    ``with lock:`` is for interactive work, ``with lock.held(priority):`` for the rest. The holding
+    thread may enter again.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._waiting: list[tuple[int, int]] = []
+        self._tickets = itertools.count()
+        self._owner: int | None = None
+        self._depth = 0
+
+    def acquire(self, priority: Priority = Priority.INTERACTIVE) -> None:
+        """Wait for the device; among waiting threads the highest priority, then the longest wait, wins."""
+        me = threading.get_ident()
+        with self._condition:
+            if self._owner != me:
+                ticket = (int(priority), next(self._tickets))
+                heapq.heappush(self._waiting, ticket)
+                try:
+                    self._condition.wait_for(lambda: self._owner is None and self._waiting[0] == ticket)
+                finally:
+                    self._waiting.remove(ticket)
+                    heapq.heapify(self._waiting)
+                    self._condition.notify_all()
+                self._owner = me
+            self._depth += 1
+
+    def release(self) -> None:
+        """Give the device to whoever is next.
+
+        Raises
+        ------
+        RuntimeError
+            If this thread does not hold it.
+        """
+        with self._condition:
+            if self._owner != threading.get_ident():
+                raise RuntimeError("the device lock is not held by this thread")
+            self._depth -= 1
+            if not self._depth:
+                self._owner = None
+                self._condition.notify_all()
+
+    @contextmanager
+    def held(self, priority: Priority) -> Iterator[None]:
+        """Hold the device for a ``with`` block, waiting for it with ``priority``."""
+        self.acquire(priority)
+        try:
+            yield
+        finally:
+            self.release()
+
+    def __enter__(self) -> "DeviceLock":
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@dataclass(order=True)
+class _Job:
+    priority: int
+    number: int
+    advance: Callable[[], bool] = field(compare=False)
+    future: "Future[Any]" = field(compare=False)
+    abandon: Callable[[], None] = field(compare=False)
+
+
+class JobQueue:
+    """One worker thread for one device.
+
+    Jobs run in the order of their priority, then of their arrival. A job in steps goes back into the
+    queue after every step and keeps its place, so a click submitted meanwhile runs before its next frame.
+    """
+
+    def __init__(self, name: str = "sam2-jobs") -> None:
+        self._jobs: list[_Job] = []
+        self._numbers = itertools.count()
+        self._condition = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Callable[[], T], *, priority: Priority = Priority.INTERACTIVE) -> "Future[T]":
+        """Run ``function()`` once; the future gives its result or its exception.
+
+        Raises
+        ------
+        RuntimeError
+            If the queue is closed.
+        """
+        future: Future[T] = Future()
+
+        def advance() -> bool:
+            future.set_result(function())
+            return True
+
+        return self._enqueue(advance, future, priority)
+
+    def submit_steps(
+        self,
+        steps: Iterable[T],
+        *,
+        priority: Priority = Priority.BACKGROUND,
+        on_step: Callable[[T], None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> "Future[int]":
+        """Run an iterable step by step; the future gives the number of finished steps.
+
+        Parameters
+        ----------
+        steps
+            For example ``session.propagate()``; it is iterated on the worker thread only.
+        on_step
+            Called on the worker thread with each step's result, right after the step.
+        cancel
+            Ends the job between two steps; the future then gives the steps finished until then.
+
+        Raises
+        ------
+        RuntimeError
+            If the queue is closed.
+        """
+        future: Future[int] = Future()
+        iterator = iter(steps)
+        finished = 0
+
+        def advance() -> bool:
+            nonlocal finished
+            if cancel is not None and cancel.cancelled:
+                abandon()
+                future.set_result(finished)
+                return True
+            try:
+                result = next(iterator)
+            except StopIteration:
+                future.set_result(finished)
+                return True
+            finished += 1
+            if on_step is not None:
+                on_step(result)
+            return False
+
+        def abandon() -> None:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
+        return self._enqueue(advance, future, priority, abandon)
+
+    def close(self) -> None:
+        """Finish the running step, cancel everything that waits, and end the thread."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def __enter__(self) -> "JobQueue":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _enqueue(
+        self,
+        advance: Callable[[], bool],
+        future: "Future[T]",
+        priority: Priority,
+        abandon: Callable[[], None] = lambda: None,
+    ) -> "Future[T]":
+        with self._condition:
+            if self._closed:
+                raise RuntimeError("the job queue is closed")
+            heapq.heappush(self._jobs, _Job(int(priority), next(self._numbers), advance, future, abandon))
+            self._condition.notify_all()
+        return future
+
+    def _work(self) -> None:
+        while (job := self._next_job()) is not None:
+            if not job.future.running() and not job.future.set_running_or_notify_cancel():
+                continue
+            try:
+                finished = job.advance()
+            except BaseException as error:  # whatever it is belongs to the one who asked, not to the thread
+                finished = True
+                job.future.set_exception(error)
+                job.abandon()
+            if not finished:
+                with self._condition:
+                    heapq.heappush(self._jobs, job)
+        for job in sorted(self._jobs):
+            job.abandon()
+            if not job.future.cancel():
+                job.future.set_exception(RuntimeError("the job queue was closed before this job had ended"))
+
+    def _next_job(self) -> _Job | None:
+        with self._condition:
+            self._condition.wait_for(lambda: self._closed or self._jobs)
+            return None if self._closed else heapq.heappop(self._jobs)
