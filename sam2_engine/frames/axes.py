@@ -163,13 +163,13 @@ def sequence_axis(name: str, axes: str | None, fixed: Mapping[str, int] | None =
         If ``axes`` names more than one axis besides Y, X and the channels, or a position is fixed.
     """
     stack = [letter for letter in (axes or "TYX").upper() if letter not in "YXCS"]
-    if len(stack) != 1:
+    if len(stack) > 1:
         raise InputError(f"{name} is a plain sequence of images; its axes are TYX or ZYX, not {axes}.")
     if fixed:
         raise InputError(
             f"{name} is a plain sequence of images; there is no other axis to fix a position on."
         )
-    return stack[0]
+    return stack[0] if stack else "T"
 
 
 def _given(name: str, axes: str, shape: tuple[int, ...]) -> str:

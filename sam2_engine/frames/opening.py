@@ -10,11 +10,14 @@ import numpy as np
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames, ListFrames
 from sam2_engine.frames.axes import plan_axes, sequence_axis
-from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, images_in
+from sam2_engine.frames.dicom_frames import DicomFrames, is_dicom
+from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, images_in, natural_key
 from sam2_engine.frames.live_stream import LiveFrames
+from sam2_engine.frames.nifti_frames import is_nifti, open_nifti
 from sam2_engine.frames.source import FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
 from sam2_engine.frames.video_frames import VideoFrames
+from sam2_engine.frames.zarr_frames import is_zarr, open_zarr
 
 __all__ = ["open_frames"]
 
@@ -108,6 +111,8 @@ def _existing(path: Path) -> Path:
 
 def _open_path(path: Path, options: dict[str, Any], *, level: int, single: bool) -> FrameSource:
     path = _existing(path)
+    if is_zarr(path):
+        return open_zarr(path, level=level, single=single, **options)
     if path.is_dir():
         return _open_folder(path, options)
     try:
@@ -121,6 +126,10 @@ def _open_path(path: Path, options: dict[str, Any], *, level: int, single: bool)
         return _open_npy(path, options, single=single)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFileFrames(path.name, [path], **options)
+    if is_nifti(path):
+        return open_nifti(path, **options)
+    if is_dicom(path):
+        return DicomFrames(path.name, [path], **options)
     return VideoFrames(path, **options)
 
 
@@ -135,7 +144,9 @@ def _open_npy(path: Path, options: dict[str, Any], *, single: bool) -> FrameSour
 
 
 def _open_folder(path: Path, options: dict[str, Any]) -> FrameSource:
-    files = images_in(path)
-    if not files:
-        raise InputError(f"{path} holds no images; give a folder of PNG, JPEG, TIFF or BMP files.")
-    return ImageFileFrames(path.name, files, **options)
+    if files := images_in(path):
+        return ImageFileFrames(path.name, files, **options)
+    others = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    if files := sorted((file for file in others if is_dicom(file)), key=natural_key):
+        return DicomFrames(path.name, files, **options)
+    raise InputError(f"{path} holds no images; give a folder of PNG, JPEG, TIFF, BMP or DICOM files.")

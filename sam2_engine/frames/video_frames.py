@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -26,38 +26,38 @@ _CONTAINERS = (
 _OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 _RECENT_BYTES = 32 << 20
 _THREADS = 4
+_SEEK_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
 class _Index:
-    """Time stamps of all frames in the order they are shown, and of those that decoding can start at.
+    """Time stamps of all frames in the order they are shown, and the frames that decoding can start at.
 
-    ``times`` is ``None`` where the container has none to rely on (raw streams; B frames in AVI);
-    frames are then counted from the start.
+    ``times`` is ``None`` where a container's time stamps cannot be relied on; frames are then counted
+    from the first.
     """
 
     length: int
     times: Sequence[int] | None = None
-    starts: Sequence[int] = ()
+    starts: Sequence[int] = (0,)
 
     @classmethod
     def of(cls, path: Path) -> "_Index":
         with _open(path) as container:
             stream = container.streams.video[0]
             packets = [(p.pts, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard]
-            reordered_avi = container.format.name == "avi" and stream.codec_context.has_b_frames
+            reordered = stream.codec_context.has_b_frames > 0
+            timed = container.format.name != "mpeg" and not (container.format.name == "avi" and reordered)
         times = sorted({time for time, _ in packets if time is not None})
-        if reordered_avi or len(times) != len(packets):
+        if not timed or len(times) != len(packets):
             with _open(path) as container:
                 return cls(sum(1 for _ in container.decode(container.streams.video[0])))
-        return cls(len(times), times, sorted(time for time, is_start in packets if is_start))
+        return cls(len(times), times, sorted(bisect_left(times, time) for time, is_key in packets if is_key))
 
     def start_before(self, frame: int) -> int:
-        """Return the number of the latest frame at or before ``frame`` that decoding can start at."""
-        if self.times is None:
-            return 0
-        place = bisect_right(self.starts, self.times[frame])
-        return bisect_left(self.times, self.starts[place - 1]) if place else 0
+        """Return the latest frame at or before ``frame`` that decoding can start at."""
+        place = bisect_right(self.starts, frame)
+        return self.starts[place - 1] if place else 0
 
 
 class _Decoder:
@@ -68,48 +68,62 @@ class _Decoder:
         self._index = frame_index
         self._container: Any = None
         self._stream: Any = None
-        self._frames: Iterator[tuple[int, Any]] = iter(())
-        self._next = frame_index.length
         self._recent: OrderedDict[int, Any] = OrderedDict()
+        self._pictures: Iterator[tuple[int, Any]] = iter(())
+        self._next = 0
+        self._from_first = True
         self.seeks = 0
         self._rewind()
 
     def read(self, frame: int) -> Any:
-        """Return one decoded frame."""
+        """Return one decoded frame.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be decoded.
+        """
         if frame in self._recent:
             return self._recent[frame]
         if frame < self._next or self._index.start_before(frame) > self._next:
             self._seek(frame)
-        for number, picture in self._frames:
-            self._keep(number, picture)
-            self._next = number + 1
-            if number == frame:
-                return picture
-            if number > frame:
-                break
-        self._next = self._index.length
-        raise ValueError("its data cannot be decoded")
+        if not self._advance_to(frame) and not self._from_first:
+            self._rewind()  # the container's seeking cannot be trusted here
+            self._advance_to(frame)
+        if frame not in self._recent:
+            self._next = self._index.length
+            raise ValueError("its data cannot be decoded")
+        return self._recent[frame]
 
-    def _keep(self, number: int, picture: Any) -> None:
-        """Hold the last few pictures, so that walking backwards does not decode from the start each time."""
-        self._recent[number] = picture
-        while (
-            len(self._recent) * picture.width * picture.height * 2 > _RECENT_BYTES and len(self._recent) > 1
-        ):
-            self._recent.popitem(last=False)
+    def _advance_to(self, frame: int) -> bool:
+        """Decode up to ``frame``; the last few pictures are held, so that walking backwards is cheap."""
+        for number, picture in self._pictures:
+            if number != self._next and not self._from_first:
+                return False
+            self._recent[number] = picture
+            self._next = number + 1
+            while (
+                len(self._recent) > 1
+                and len(self._recent) * picture.width * picture.height * 2 > _RECENT_BYTES
+            ):
+                self._recent.popitem(last=False)
+            if number >= frame:
+                break
+        return frame in self._recent
 
     def _seek(self, frame: int) -> None:
+        """Go to the latest picture at or before ``frame`` that decoding can start at."""
         self.seeks += 1
-        self._recent.clear()
-        times = self._index.times
         start = self._index.start_before(frame)
-        while times is not None and start > 0:
-            self._container.seek(times[start], stream=self._stream)
-            self._frames = self._numbered(start)
-            first = next(self._frames, None)
-            if first is not None and first[0] == start:
-                self._frames = chain([first], self._frames)
-                self._next = start
+        for _ in range(_SEEK_ATTEMPTS):
+            if self._index.times is None or start == 0:
+                break
+            self._container.seek(self._index.times[start], stream=self._stream)
+            # Pictures shown before the first key picture may lack what they refer to.
+            pictures = dropwhile(lambda numbered: numbered[0] not in self._index.starts, self._numbered())
+            first = next(pictures, None)
+            if first is not None and first[0] <= frame:
+                self._start(first[0], chain([first], pictures), from_first=False)
                 return
             start = self._index.start_before(start - 1)
         self._rewind()
@@ -120,19 +134,21 @@ class _Decoder:
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = _THREADS
-        self._frames = self._numbered(0)
-        self._next = 0
+        self._start(0, self._numbered(), from_first=True)
 
-    def _numbered(self, start: int) -> Iterator[tuple[int, Any]]:
-        """Decode on; pictures before ``start`` are left out, as they may lack what they refer to."""
+    def _start(self, number: int, pictures: Iterator[tuple[int, Any]], *, from_first: bool) -> None:
+        self._next, self._pictures, self._from_first = number, pictures, from_first
+        self._recent.clear()
+
+    def _numbered(self) -> Iterator[tuple[int, Any]]:
         times = self._index.times
         for count, picture in enumerate(self._container.decode(self._stream)):
             if times is None:
                 yield count, picture
-                continue
-            number = bisect_left(times, picture.pts)
-            if number >= start and number < len(times) and times[number] == picture.pts:
-                yield number, picture
+            elif picture.pts is not None:
+                number = bisect_left(times, picture.pts)
+                if number < len(times) and times[number] == picture.pts:
+                    yield number, picture
 
     def close(self) -> None:
         if self._container is not None:
