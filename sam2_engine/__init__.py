@@ -1,0 +1,36 @@
+"""SAM 2 as a library: segment any object in an image, and follow it through a video or a volume.
+
+>>> from sam2_engine import VideoSession, load_model
+>>> session = VideoSession(load_model("nano"), "cells.tif")
+>>> session.add_points(frame=0, object_id=1, points=[[120, 80]])
+>>> for result in session.propagate():
+...     print(result.frame, result.object_ids, result.masks.shape)
+"""
+
+from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
+from sam2_engine.checkpoints import load_model, save_model
+from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.frame_result import FrameResult
+from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.image_predictor import ImagePredictor
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.variants import VARIANTS, ModelConfig
+from sam2_engine.video_session import VideoSession
+
+__all__ = [
+    "VARIANTS",
+    "AutomaticMaskGenerator",
+    "FeatureCache",
+    "FrameResult",
+    "FrameSource",
+    "ImagePredictor",
+    "InputError",
+    "InputWarning",
+    "IntensityWindow",
+    "ModelConfig",
+    "VideoSession",
+    "load_model",
+    "open_frames",
+    "save_model",
+]

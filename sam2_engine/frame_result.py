@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT
-from sam2_engine.preprocessing import Region, logits_to_image
+from sam2_engine.preprocessing import Region, logits_to_size
 
 __all__ = ["FrameResult", "stability_score"]
 
@@ -92,8 +92,8 @@ class FrameResult:
         """Return the (H, W) float32 logits of the ``index``-th object."""
         low_res = torch.from_numpy(self.low_res_logits[index])[None, None]
         if self.region is None:
-            return logits_to_image(low_res, self.shape)[0, 0].numpy()
+            return logits_to_size(low_res, self.shape)[0, 0].numpy()
         x0, y0, x1, y1 = self.region
         logits = np.full(self.shape, NO_OBJECT_LOGIT, np.float32)
-        logits[y0:y1, x0:x1] = logits_to_image(low_res, (y1 - y0, x1 - x0))[0, 0].numpy()
+        logits[y0:y1, x0:x1] = logits_to_size(low_res, (y1 - y0, x1 - x0))[0, 0].numpy()
         return logits

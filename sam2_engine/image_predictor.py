@@ -12,7 +12,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import open_frames
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
-from sam2_engine.preprocessing import IntensityWindow, estimate_window, logits_to_image, to_model_input
+from sam2_engine.preprocessing import IntensityWindow, estimate_window, logits_to_size, to_model_input
 from sam2_engine.prompts import Box, Points
 
 __all__ = ["ImagePredictor", "Prediction", "image_window"]
@@ -207,7 +207,7 @@ class ImagePredictor:
                 multimask=multimask_output,
             )
         low_res = prediction.low_res_logits.float()
-        masks = logits_to_image(low_res, shape)
+        masks = logits_to_size(low_res, shape)
         result = (
             (masks if return_logits else masks > MASK_THRESHOLD).cpu().numpy(),
             prediction.iou.float().cpu().numpy(),
