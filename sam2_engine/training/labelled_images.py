@@ -50,7 +50,8 @@ def read_folder(folder: Path) -> list[LabelledImage]:
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels[..., :3]
         if pixels.shape[:2] != labels.shape:
             raise InputError(
-                f"The labels {twin} are {labels.shape} in size, but their picture is {pixels.shape[:2]}."
+                f"The labels {twin} are {labels.shape} in size, but their picture is {pixels.shape[:2]}: "
+                "save both at the same size."
             )
         result.append(LabelledImage(path.stem, pixels, labels, int(path.stem) % 10 == 3))
     return result

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.batches import Curriculum, batches
+from sam2_engine.training.batches import Batch, Curriculum, batches
 from sam2_engine.training.dense_head import DenseHead
 from sam2_engine.training.lessons import LessonLosses, clip_losses, still_losses
 from sam2_engine.training.losses import LossWeights
@@ -114,7 +114,7 @@ class Trainer:
         names: dict[str, list[float]] = {}
         begun = time.monotonic()
         for batch in batches(self.curriculum, self.step, self.schedule.steps, workers):
-            losses = self._learn(batch)
+            losses = self.learn(batch)
             self.step += 1
             for name, value in losses.items():
                 names.setdefault(name, []).append(value.item())
@@ -126,7 +126,8 @@ class Trainer:
             if self.step % save_every == 0 or self.step == self.schedule.steps:
                 self.save()
 
-    def _learn(self, batch: Any) -> LessonLosses:
+    def learn(self, batch: Batch) -> LessonLosses:
+        """Take one step on a batch and return its losses; the caller counts the step."""
         lesson = self.curriculum.lesson(self.step)
         # Everything random is drawn from the step's number, so a resumed run repeats it.
         generator = torch.Generator().manual_seed(self.curriculum.seed * 1_000_003 + self.step)

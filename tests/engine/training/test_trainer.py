@@ -1,0 +1,115 @@
+"""Training on tiny scenes: every loss reaches its weights, and an interrupted run repeats itself exactly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.io import imsave
+
+from sam2_engine.errors import InputError
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.training.batches import Curriculum, Lesson
+from sam2_engine.training.dense_head import DenseHead
+from sam2_engine.training.labelled_images import read_folder
+from sam2_engine.training.lessons import clip_losses
+from sam2_engine.training.losses import LossWeights
+from sam2_engine.training.trainer import Schedule, Trainer
+from sam2_engine.training.validation import one_click_iou
+from sam2_engine.variants import ModelConfig
+
+TINY = ModelConfig(
+    name="tiny-test",
+    embed_dim=16,
+    num_heads=1,
+    stages=(1, 1, 1, 1),
+    global_attention_blocks=(2,),
+    image_size=64,
+    hidden_dim=64,
+    memory_attention_layers=1,
+    memory_attention_ffn=32,
+    drop_path=0.0,
+)
+LESSONS = (Lesson(64, 2, 1, 2, 1.0), Lesson(64, 1, 3, 2, 1.0))
+
+
+def _trainer(folder: Path, steps: int = 4) -> Trainer:
+    torch.manual_seed(0)
+    return Trainer(Sam2(TINY), Curriculum([], LESSONS, seed=1), Schedule(steps, warmup=1), folder)
+
+
+def test_a_clip_teaches_memory_and_pointers() -> None:
+    torch.manual_seed(0)
+    model, head = Sam2(TINY).train(), DenseHead(TINY.hidden_dim)
+    # An object that is taken to be absent leaves no pointer of its own.
+    torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 10.0)
+    batch = Curriculum([], (Lesson(64, 2, 3, 2, 1.0),), seed=2)[0]
+    losses = clip_losses(model, head, batch, 2, LossWeights(), torch.Generator().manual_seed(0))
+    torch.stack(list(losses.values())).sum().backward()
+    for part in (
+        "memory_attention.",
+        "memory_encoder.",
+        "obj_ptr_proj.",
+        "maskmem_tpos_enc",
+        "obj_ptr_tpos_proj.",
+    ):
+        grads = [p.grad for name, p in model.named_parameters() if name.startswith(part)]
+        assert any(grad is not None and grad.abs().sum() > 0 for grad in grads), part
+
+
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole = _trainer(tmp_path / "whole")
+    whole.run(workers=0)
+    torch.manual_seed(0)
+    first = Trainer(Sam2(TINY), Curriculum([], LESSONS, seed=1), Schedule(4, warmup=1), tmp_path / "halves")
+    for _ in range(2):
+        first.learn(first.curriculum[first.step])
+        first.step += 1
+    first.save()
+    second = _trainer(tmp_path / "halves")
+    assert second.step == 2
+    second.run(workers=0)
+    for one, other in zip(whole.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_learning_lowers_the_loss(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, steps=40)
+    batch = trainer.curriculum[0]
+    losses = []
+    for trainer.step in range(0, 60, 2):
+        losses.append(trainer.learn(batch)["dense"].item())
+    assert np.mean(losses[-3:]) < 0.93 * losses[0]
+
+
+def _write(folder: Path, name: str, size: tuple[int, int], label_size: tuple[int, int]) -> None:
+    for kind, shape in (("images", size), ("labels", label_size)):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        plane = np.zeros(shape, np.uint8 if kind == "images" else np.uint16)
+        plane[8:24, 8:24] = 1
+        imsave(folder / kind / f"{name}.png", plane, check_contrast=False)
+
+
+def test_folders_are_read_and_a_tenth_is_kept(tmp_path: Path) -> None:
+    for number in range(12, 15):
+        _write(tmp_path, f"{number:03}", (40, 50), (40, 50))
+    pictures = read_folder(tmp_path)
+    assert [picture.kept for picture in pictures] == [False, True, False]
+    curriculum = Curriculum([pictures], (Lesson(64, 2, 2, 1, 0.0),), seed=0)
+    batch = curriculum[0]
+    assert batch.frames.shape == (2, 2, 3, 64, 64)
+    assert torch.equal(batch.frames, curriculum[0].frames)
+    assert 0.0 <= one_click_iou(Sam2(TINY).eval(), pictures) <= 1.0
+
+
+def test_bad_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no pictures"):
+        read_folder(tmp_path)
+    _write(tmp_path, "000", (40, 50), (40, 51))
+    with pytest.raises(InputError, match="same size"):
+        read_folder(tmp_path)
+    (tmp_path / "labels" / "000.png").unlink()
+    with pytest.raises(InputError, match="no labels"):
+        read_folder(tmp_path)
