@@ -21,10 +21,12 @@ def _pick(score: Tensor, stride: int, generator: torch.Generator) -> Tensor:
 
 def _depth(coverage: Tensor) -> Tensor:
     """How far inside (N, h, w) coverage each cell lies, roughly: means over growing neighbourhoods."""
-    total = coverage.clone()
-    for size in (3, 7, 15, 31):
-        total += F.avg_pool2d(coverage[:, None], size, stride=1, padding=size // 2)[:, 0]
-    return total * (coverage > 0.5) + 1e-3 * coverage
+    near = total = coverage[:, None]
+    for size in (3, 5, 9, 17):
+        near = F.avg_pool2d(near, (1, size), stride=1, padding=(0, size // 2))
+        near = F.avg_pool2d(near, (size, 1), stride=1, padding=(size // 2, 0))
+        total = total + near
+    return total[:, 0] * (coverage > 0.5) + 1e-3 * coverage
 
 
 def first_clicks(coverage: Tensor, stride: int, generator: torch.Generator) -> Tensor:
