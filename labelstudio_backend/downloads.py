@@ -132,7 +132,9 @@ class Downloader:
         try:
             with build_opener(_NoRedirects()).open(request, timeout=_SOCKET_SECONDS) as response:
                 return str(json.loads(response.read(1 << 16))["access"])
-        except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, HTTPError):
+                error.close()
             raise InputError(
                 "Label Studio did not accept LABEL_STUDIO_API_KEY; make a new personal access token there."
             ) from None
