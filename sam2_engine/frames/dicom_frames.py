@@ -23,6 +23,10 @@ _TAGS = [
     "NumberOfFrames",
     "CineRate",
     "FrameTime",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 ]
 
 
@@ -81,11 +85,15 @@ class DicomFrames(FrameSource):
         except Exception as error:
             raise InputError(f"{name} is not readable DICOM ({explain(error)}); export it again.") from error
         self._check_alike(name, headers)
-        counts = [int(headers[file].get("NumberOfFrames") or 1) for file in ordered]
-        self._places = [(file, i) for file, count in zip(ordered, counts) for i in range(count)]
+        self._places = [
+            (file, index, *_rescaling(headers[file]))
+            for file in ordered
+            for index in range(int(headers[file].get("NumberOfFrames") or 1))
+        ]
+        rescaled = any(place[2:] != (1, 0) for place in self._places)
         header = headers[ordered[0]]
         try:
-            first = self._pixels(*self._places[0])
+            first = self._read(0)
         except Exception as error:
             raise InputError(
                 f"{ordered[0].name} cannot be read ({explain(error)}); export it again."
@@ -94,7 +102,7 @@ class DicomFrames(FrameSource):
             name,
             shape=(first.shape[0], first.shape[1]),
             channels=first.shape[2] if first.ndim == 3 else 1,
-            dtype=first.dtype,
+            dtype=np.dtype(np.float32) if rescaled else first.dtype,
             length=len(self._places),
             axes=("" if len(self._places) == 1 else axis) + ("YXS" if first.ndim == 3 else "YX"),
             axis=sequence_axis(name, axes or axis, fixed),
@@ -112,19 +120,19 @@ class DicomFrames(FrameSource):
         if len(sizes) > 1:
             raise InputError(f"{name} holds DICOM images of {len(sizes)} sizes; frames must all be alike.")
 
-    def _pixels(self, file: Path, index: int) -> NDArray[Any]:
-        dataset = self._pydicom.dcmread(file)
-        pixels: NDArray[Any] = self._pydicom.pixels.pixel_array(dataset, index=index)
-        slope, intercept = (
-            float(dataset.get("RescaleSlope") or 1),
-            float(dataset.get("RescaleIntercept") or 0),
-        )
-        if (slope, intercept) == (1, 0):
-            return pixels
-        return (pixels * slope + intercept).astype(np.float32)
-
     def _read(self, frame: int) -> NDArray[Any]:
-        return self._pixels(*self._places[frame])
+        file, index, slope, intercept = self._places[frame]
+        pixels: NDArray[Any] = self._pydicom.pixels.pixel_array(file, index=index)
+        return pixels if (slope, intercept) == (1, 0) else pixels * np.float32(slope) + np.float32(intercept)
+
+
+def _rescaling(header: Any) -> tuple[float, float]:
+    """Return slope and intercept, which multi-frame objects keep in their functional groups."""
+    groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+    for sequence in (header[group].value for group in groups if header.get(group)):
+        for transformation in sequence[0].get("PixelValueTransformationSequence", ()):
+            return float(transformation.RescaleSlope), float(transformation.RescaleIntercept)
+    return float(header.get("RescaleSlope", 1) or 1), float(header.get("RescaleIntercept", 0) or 0)
 
 
 def _frame_rate(header: Any) -> float | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames, ListFrames
@@ -70,6 +71,8 @@ def open_frames(
     options: dict[str, Any] = {"axes": axes, "channel": channel, "fixed": fixed}
     if isinstance(source, str | PathLike):
         return _open_path(Path(source), options, level=level, single=single)
+    if isinstance(source, zarr.Group):
+        return open_zarr(source, level=level, single=single, **options)
     if isinstance(source, list | tuple):
         return _open_list(source, options)
     if hasattr(source, "detach"):  # a torch tensor

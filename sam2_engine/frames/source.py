@@ -22,8 +22,9 @@ class FrameIndexError(InputError, IndexError):
 
 def explain(error: BaseException) -> str:
     """Return a library's message as one short clause, without its full stop."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).strip().rstrip(".:")[:160]
+    message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    first = message.strip().split("\n")[0].split(". ")[0].rstrip(".: ")
+    return first[:160] or type(error).__name__
 
 
 def check_pixels(name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:

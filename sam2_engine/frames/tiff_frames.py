@@ -1,6 +1,8 @@
 """TIFF stacks read page by page: plain, ImageJ, OME and BigTIFF, any compression, strips or tiles."""
 
+import logging
 import math
+import struct
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_engine.frames.source import FrameSource, check_pixels, explain
 
 __all__ = ["open_tiff"]
+
+# Without a handler Python prints the library's complaints; what matters of them becomes an InputError.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def open_tiff(
@@ -43,6 +48,7 @@ def open_tiff(
             f"{path.name} is not a readable TIFF file ({explain(error)}); export it again."
         ) from error
     try:
+        _check_complete(file)
         stack = _Stack.of(file, level)
         dtype = np.dtype(stack.pages[0].dtype)
         check_pixels(path.name, stack.shape, dtype)
@@ -65,6 +71,19 @@ def open_tiff(
         raise InputError(
             f"{path.name} is a damaged TIFF file ({explain(error)}); export it again."
         ) from error
+
+
+def _check_complete(file: tifffile.TiffFile) -> None:
+    """Refuse a file that ends before the last of its chained pages."""
+    layout, handle = file.tiff, file.filehandle
+    handle.seek(file.pages[-1].offset)
+    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
+    handle.seek(tags * layout.tagsize, 1)
+    (following,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
+    if following >= handle.size:
+        raise InputError(
+            f"{file.filename} is cut off: pages are missing at its end; copy or export it again."
+        )
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Video files by PyAV, any frame exactly: an index of time stamps, and one decoder per thread."""
 
+import struct
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import sequence_axis
-from sam2_engine.frames.source import FrameSource, explain
+from sam2_engine.frames.source import FrameSource
 
 __all__ = ["VideoFrames"]
 
@@ -165,6 +166,20 @@ def _open(path: Path) -> Any:
     return av.open(str(path.absolute()), options=_OPTIONS)
 
 
+def _is_cut_off(path: Path) -> bool:
+    """Whether an MP4 or QuickTime file ends before its last box (ISO 14496-12, section 4.2)."""
+    size, place = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while place + 16 <= size:
+            file.seek(place)
+            length, _, long_length = struct.unpack(">I4sQ", file.read(16))
+            length = long_length if length == 1 else length
+            if length < 8:  # 0: this box reaches to the end of the file
+                return False
+            place += length
+    return place > size
+
+
 def _to_array(picture: Any) -> NDArray[Any]:
     """Return a decoded picture upright, ``(H, W)`` grey or ``(H, W, 3)`` RGB, in 16 bits if it has them."""
     deep = max(component.bits for component in picture.format.components) > 8
@@ -193,6 +208,8 @@ class VideoFrames(FrameSource):
                 if not container.streams.video:
                     raise InputError(f"{path.name} holds no pictures; give an image, a stack or a video.")
                 rate = container.streams.video[0].average_rate
+                if container.format.name.startswith("mov") and _is_cut_off(path):
+                    raise InputError(f"{path.name} is cut off; copy or export it again.")
             self._index = _Index.of(path)
             if not self._index.length:
                 raise InputError(
@@ -204,7 +221,8 @@ class VideoFrames(FrameSource):
             raise
         except Exception as error:
             raise InputError(
-                f"{path.name} is neither an image, a stack nor a video that can be read ({explain(error)})."
+                f"{path.name} is neither an image, a stack nor a video that can be read; "
+                "if it should be, export it again as TIFF, PNG or MP4."
             ) from error
         self._path = path
         self._local = threading.local()

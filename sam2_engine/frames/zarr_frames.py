@@ -26,7 +26,7 @@ def is_zarr(path: Path) -> bool:
 
 
 def open_zarr(
-    path: Path,
+    source: Path | zarr.Group,
     *,
     axes: str | None = None,
     channel: int | None = None,
@@ -34,16 +34,17 @@ def open_zarr(
     single: bool = False,
     level: int = 0,
 ) -> FrameSource:
-    """Open a zarr array, or one resolution level of an OME-Zarr image.
+    """Open a zarr array on disk, or one resolution level of an OME-Zarr image.
 
     Raises
     ------
     InputError
         If the store cannot be read, holds no image or several, or its axes cannot be told.
     """
+    name = source.name if isinstance(source, Path) else source.name.strip("/") or "The zarr group"
     try:
-        node = zarr.open(path, mode="r")
-        array, found = (node, None) if isinstance(node, zarr.Array) else _image(path.name, node, level)
+        node = source if isinstance(source, zarr.Group) else zarr.open(source, mode="r")
+        array, found = (node, None) if isinstance(node, zarr.Array) else _image(name, node, level)
     except InputError:
         raise
     except Exception as error:
@@ -52,7 +53,7 @@ def open_zarr(
         ) from error
     # NGFF says what each axis is; a plain zarr array does not.
     plan = plan_axes(
-        path.name,
+        name,
         array.shape,
         np.dtype(array.dtype),
         axes=axes or found,
@@ -60,7 +61,7 @@ def open_zarr(
         fixed=fixed,
         single=single,
     )
-    return ArrayFrames(array, plan, path.name)
+    return ArrayFrames(array, plan, name)
 
 
 def _image(name: str, group: zarr.Group, level: int) -> tuple[Any, str | None]:
