@@ -80,7 +80,9 @@ class Tracker:
     ) -> Tensor:
         if prompts.with_memory:
             self.encode_prompted(tracked)
-            reading = tracked.bank.read(frame, prompts.reverse)
+            # A second click on the frame must not read what the first one left there.
+            others = tracked.bank.conditioning.keys() - {frame}
+            reading = tracked.bank.read(frame, prompts.reverse, others)
             if reading.memories:
                 inputs = assemble(self.model, [reading], self.max_object_pointers)
                 return self.model.attend_to_memory(features.embedding, *inputs)
