@@ -32,8 +32,8 @@ __all__ = ["AnnotationSession"]
 class AnnotationSession:
     """Objects, prompts and masks on one sequence of frames.
 
-    Methods may be called from any thread. Those that compute wait for the device, a click ahead of the
-    next frame of a propagation; those that only read never wait for it.
+    Methods may be called from any thread. Those that compute wait for the device, clicks ahead of the next
+    frame of a propagation; those that read never wait.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class AnnotationSession:
 
     @property
     def objects(self) -> Mapping[int, AnnotatedObject]:
-        """All objects by id, in the order in which they were made."""
+        """All objects of now by id, in the order in which they were made."""
         return MappingProxyType(self._truth.objects())
 
     def add_object(
@@ -124,8 +124,8 @@ class AnnotationSession:
         InputError
             If there is no such object.
         """
-        self._known(object_id)
         with self._store.lock:
+            self._known(object_id)
             if object_id in self._video.knows:
                 with self._video.driving() as video:
                     video.remove_object(object_id)
@@ -207,8 +207,8 @@ class AnnotationSession:
         InputError
             If the object is unknown or has no prompt on the frame.
         """
-        self._known(object_id)
         with self._store.lock:
+            self._known(object_id)
             prompted = self._truth.prompts_of(object_id)
             if frame is not None and frame not in prompted:
                 raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
@@ -220,14 +220,15 @@ class AnnotationSession:
                 self._truth.set_mask(object_id, one, None)
 
     def _prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool = False) -> FrameResult:
-        self._known(object_id)
-        self._check_frame(frame)
-        with self._store.lock, self._video.driving() as video:
+        with self._store.lock:
+            self._known(object_id)
+            self._check_frame(frame)
             earlier = () if replace else self._truth.prompts_of(object_id).get(frame, ())
-            result = give_prompt(video, frame, object_id, prompt, replace)
+            with self._video.driving() as video:
+                result = give_prompt(video, frame, object_id, prompt, replace)
             self._truth.set_prompts(object_id, frame, prompt.after(earlier))
-            self._accept(result)
-        return result
+            self._accept(result, prompted=True)
+            return result
 
     # ------------------------------------------------------------------ masks
 
@@ -255,24 +256,23 @@ class AnnotationSession:
         Where masks overlap, painted ones win over those from clicks, and these over tracked ones; among
         equals the higher logit wins, and last the newer object. uint16, or uint32 if an id needs it.
         """
-        objects = self._truth.objects()
-        masks = {object_id: self._truth.mask(object_id, frame) for object_id in objects}
-        return compose_labels(
-            self.shape, {i: mask for i, mask in masks.items() if mask is not None}, max(objects, default=0)
-        )
+        return compose_labels(self.shape, self._truth.masks_on(frame), max(self._truth.objects(), default=0))
 
-    def _accept(self, result: FrameResult) -> None:
+    def _accept(self, result: FrameResult, prompted: bool = False) -> None:
+        """Keep what the engine says of a frame, but never instead of what a person prompted there."""
         known = self._truth.objects()
         for index, object_id in enumerate(result.object_ids):
             if object_id not in known:
                 continue
             prompts = self._truth.prompts_of(object_id).get(result.frame, ())
-            painted = prompts[-1].mask if prompts else None
-            if painted is not None:
-                accepted = AcceptedMask.painted(painted)
+            if not prompts:
+                accepted = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
+            elif not prompted:
+                continue
+            elif prompts[-1].mask is not None:
+                accepted = AcceptedMask.painted(prompts[-1].mask)
             else:
-                origin = MaskOrigin.PROMPTED if prompts else MaskOrigin.TRACKED
-                accepted = AcceptedMask.predicted(result, index, origin)
+                accepted = AcceptedMask.predicted(result, index, MaskOrigin.PROMPTED)
             self._truth.set_mask(object_id, result.frame, accepted)
 
     # ------------------------------------------------------------------ propagation
@@ -324,7 +324,7 @@ class AnnotationSession:
         """Follow objects from frame to frame; every frame is kept as soon as it is there.
 
         The device is held for one frame at a time. Cancelling or closing the iterator keeps the finished
-        frames; prompts may be given between two frames. Painted masks are never changed.
+        frames; prompts may be given between two frames. Masks of prompted frames stay as they are.
 
         Parameters
         ----------
@@ -396,5 +396,5 @@ class AnnotationSession:
     def _check_frame(self, frame: int) -> None:
         length = self.frames.length
         if frame < 0 or (length is not None and frame >= length):
-            known = "" if length is None else f"; its frames are 0 to {length - 1}"
-            raise InputError(f"{self.frames.name} has no frame {frame}{known}.")
+            there = "" if length is None else f"; its frames are 0 to {length - 1}"
+            raise InputError(f"{self.frames.name} has no frame {frame}{there}.")

@@ -150,6 +150,11 @@ class Annotations:
         with self._lock:
             return self._masks.get(object_id, {}).get(frame)
 
+    def masks_on(self, frame: int) -> dict[int, AcceptedMask]:
+        """Return the masks of a frame by object."""
+        with self._lock:
+            return {i: frames[frame] for i, frames in self._masks.items() if frame in frames}
+
     def frames_of(self, object_id: int) -> list[int]:
         """Return the frames on which an object has a mask (possibly an empty one), sorted."""
         with self._lock:

@@ -82,7 +82,8 @@ def segment_coins(store: ModelStore, model: str, folder: Path) -> Example:
     write_picture(picture, _with_clicks(overlay(image, labels, session.window), COIN_CLICKS))
     write_label_image(tiff, labels)
     write_table(table, session)
-    found = len(np.unique(labels[labels > 0]))
+    masks = [session.mask(object_id, 0) for object_id in session.objects]
+    found = sum(mask is not None and bool(mask.any()) for mask in masks)
     return Example(
         "Coins: one click per coin on a photograph",
         (picture, tiff, table),
