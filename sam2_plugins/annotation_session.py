@@ -6,7 +6,6 @@ dropped whenever anything goes wrong in it, and rebuilt from frames, prompts and
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,14 @@ class AnnotationSession:
         history: int | None = None,
     ) -> None:
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
-        self.window = IntensityWindow.of(contrast) if contrast is not None else estimate_window(self.frames)
+        try:
+            self.window = (
+                IntensityWindow.of(contrast) if contrast is not None else estimate_window(self.frames)
+            )
+        except BaseException:
+            if self.frames is not frames:
+                self.frames.close()
+            raise
         self.model_name = str(model)
         self._store = store
         self._max_conditioning_frames = max_conditioning_frames
@@ -93,7 +99,7 @@ class AnnotationSession:
     @property
     def objects(self) -> Mapping[int, AnnotatedObject]:
         """All objects of now by id, in the order in which they were made."""
-        return MappingProxyType(self._truth.objects())
+        return self._truth.objects()
 
     def add_object(
         self, name: str | None = None, label: str | None = None, *, object_id: int | None = None
@@ -125,7 +131,7 @@ class AnnotationSession:
             If there is no such object.
         """
         with self._store.lock:
-            self._known(object_id)
+            self._truth.require(object_id)
             if object_id in self._video.knows:
                 with self._video.driving() as video:
                     video.remove_object(object_id)
@@ -135,7 +141,7 @@ class AnnotationSession:
 
     def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
         """Return an object's prompts by frame, each in the order in which they were given."""
-        self._known(object_id)
+        self._truth.require(object_id)
         return self._truth.prompts_of(object_id)
 
     def add_points(
@@ -208,7 +214,7 @@ class AnnotationSession:
             If the object is unknown or has no prompt on the frame.
         """
         with self._store.lock:
-            self._known(object_id)
+            self._truth.require(object_id)
             prompted = self._truth.prompts_of(object_id)
             if frame is not None and frame not in prompted:
                 raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
@@ -221,7 +227,7 @@ class AnnotationSession:
 
     def _prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool = False) -> FrameResult:
         with self._store.lock:
-            self._known(object_id)
+            self._truth.require(object_id)
             self._check_frame(frame)
             earlier = () if replace else self._truth.prompts_of(object_id).get(frame, ())
             with self._video.driving() as video:
@@ -291,7 +297,7 @@ class AnnotationSession:
         InputError
             If an object or a frame is unknown, or there is nothing to follow from ``start`` to ``stop``.
         """
-        chosen = self._truth.objects() if object_ids is None else [self._known(i) for i in object_ids]
+        chosen = self._truth.objects() if object_ids is None else [self._truth.require(i) for i in object_ids]
         prompted = [frame for object_id in chosen for frame in self._truth.prompts_of(object_id)]
         if not prompted:
             raise InputError("There is nothing to follow yet; give an object a click, a box or a mask first.")
@@ -385,13 +391,6 @@ class AnnotationSession:
             history=self._history,
             max_conditioning_frames=self._max_conditioning_frames,
         )
-
-    def _known(self, object_id: int) -> int:
-        objects = self._truth.objects()
-        if object_id not in objects:
-            known = ", ".join(map(str, objects)) or "none yet"
-            raise InputError(f"There is no object {object_id} in this session; its objects are: {known}.")
-        return object_id
 
     def _check_frame(self, frame: int) -> None:
         length = self.frames.length

@@ -140,6 +140,20 @@ class Annotations:
         with self._lock:
             return dict(self._objects)
 
+    def require(self, object_id: int) -> int:
+        """Return the id of a known object.
+
+        Raises
+        ------
+        InputError
+            If there is no such object.
+        """
+        objects = self.objects()
+        if object_id not in objects:
+            known = ", ".join(map(str, objects)) or "none yet"
+            raise InputError(f"There is no object {object_id} in this session; its objects are: {known}.")
+        return object_id
+
     def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
         """Return an object's prompts by frame, in the order in which the frames were prompted."""
         with self._lock:

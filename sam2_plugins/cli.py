@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Without the program's name; None for those of this process.
     """
     with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
         warnings.showwarning = _show_warning
         try:
             status = app(
@@ -90,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except InputError as error:
             return _refuse(str(error))
         except _UsageError as error:
-            return _refuse(f"{getattr(error, 'format_message', error.__str__)()} See `sam2 --help`.")
+            message: str = getattr(error, "format_message", error.__str__)()
+            return _refuse(f"{message.rstrip('.')}. See `sam2 --help`.")
         except OSError as error:
             return _refuse(os_error_sentence(error))
         except MemoryError as error:

@@ -16,6 +16,7 @@ from skimage import data
 from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.errors import InputError
 from sam2_engine.frame_result import FrameResult
+from sam2_engine.frames import FrameSource
 from sam2_engine.training.synthetic import moving_cells
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.export import (
@@ -124,11 +125,8 @@ def track_own(
     model: str,
     folder: Path,
     watch: Watch[FrameResult],
-    path: Path,
+    frames: FrameSource,
     points: list[tuple[float, float]],
-    *,
-    axes: str | None = None,
-    channel: int | None = None,
     contrast: tuple[float, float] | None = None,
 ) -> Example:
     """Follow one object per click on the first frame, or without clicks what is found there.
@@ -136,22 +134,21 @@ def track_own(
     Raises
     ------
     InputError
-        If the frames cannot be used, or nothing is found on the first one.
+        If a point lies outside, a frame cannot be read, or nothing is found on the first one.
     """
-    session = AnnotationSession(path, store, model, axes=axes, channel=channel, contrast=contrast)
-    with session.frames:
-        for point in points:
-            session.add_points(0, session.add_object(), point)
-        if not points:
-            for mask in _found(session, store, model):
-                session.add_mask(0, session.add_object(), mask)
-        if not session.objects:
-            raise InputError(f"Nothing was found on the first frame of {path}; click on it with --point X,Y.")
-        files = _follow(session, folder, path.stem, watch)
-        chosen = "one click each" if points else "chosen automatically"
-        return Example(
-            f"{path.name} ({session.frames.description}): {len(session.objects)} objects, {chosen}", files
+    session = AnnotationSession(frames, store, model, contrast=contrast)
+    for point in points:
+        session.add_points(0, session.add_object(), point)
+    if not points:
+        for mask in _found(session, store, model):
+            session.add_mask(0, session.add_object(), mask)
+    if not session.objects:
+        raise InputError(
+            f"Nothing was found on the first frame of {frames.name}; click on it with --point X,Y."
         )
+    files = _follow(session, folder, Path(frames.name).stem, watch)
+    chosen = "one click each" if points else "chosen automatically"
+    return Example(f"{frames.name} ({frames.description}): {len(session.objects)} objects, {chosen}", files)
 
 
 def _found(session: AnnotationSession, store: ModelStore, model: str) -> list[NDArray[np.bool_]]:

@@ -14,9 +14,11 @@ from sam2_plugins.commands.options import (
     ChannelOption,
     ContrastOption,
     DeviceOption,
+    FixedOption,
     ModelOption,
     OutputOption,
     parse_contrast,
+    parse_fixed,
 )
 from sam2_plugins.commands.terminal import count_bar, note
 from sam2_plugins.export import write_label_image
@@ -32,27 +34,34 @@ def register(app: typer.Typer) -> None:
 
 
 def auto(
-    image: Annotated[Path, typer.Argument(help="An image file.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
     output: OutputOption,
-    points_per_side: Annotated[int, typer.Option(min=1, help="Clicks per side of the grid.")] = 32,
-    min_iou: Annotated[float, typer.Option(help="Drop masks of a lower predicted IoU.")] = 0.8,
-    min_stability: Annotated[float, typer.Option(help="Drop masks of a lower stability.")] = 0.95,
+    points_per_side: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Clicks per side of the grid.")
+    ] = 32,
+    min_iou: Annotated[
+        float, typer.Option(metavar="0..1", help="Drop masks of a lower predicted IoU.")
+    ] = 0.8,
+    min_stability: Annotated[
+        float, typer.Option(metavar="0..1", help="Drop masks of a lower stability.")
+    ] = 0.95,
     min_area: Annotated[
-        int, typer.Option(min=0, help="Fill holes and drop islands below this area, pixels.")
+        int, typer.Option(min=0, metavar="N", help="Fill holes and drop islands below this area, pixels.")
     ] = 0,
     crop_layers: Annotated[
-        int, typer.Option(min=0, help="Look again in 4, 16, ... crops for small things.")
+        int, typer.Option(min=0, metavar="N", help="Look again in 4, 16, ... crops for small things.")
     ] = 0,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
+    fixed: FixedOption = None,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Segment everything on an image, without a prompt."""
     window = parse_contrast(contrast)
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=(image,))
-    with open_frames(image, axes=axes, channel=channel, single=True) as frames:
+    with open_frames(image, axes=axes, channel=channel, fixed=parse_fixed(fixed), single=True) as frames:
         if len(frames) != 1:
             raise InputError(f"{image} is a stack ({frames.description}); `sam2 auto` takes a single image.")
         generator = AutomaticMaskGenerator(

@@ -7,13 +7,16 @@ from typing import Annotated, TypeVar
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
 from sam2_plugins.commands.options import (
     AxesOption,
     ChannelOption,
     ContrastOption,
     DeviceOption,
+    FixedOption,
     ModelOption,
     parse_contrast,
+    parse_fixed,
     parse_points,
 )
 from sam2_plugins.commands.terminal import followed
@@ -33,7 +36,8 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     frames: Annotated[
-        Path | None, typer.Option("--frames", help="A video, a stack or a folder of images of your own.")
+        Path | None,
+        typer.Option("--frames", metavar="PATH", help="A video, a stack or a folder of images of your own."),
     ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where the files go.")
@@ -45,6 +49,7 @@ def demo(
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
+    fixed: FixedOption = None,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -52,9 +57,9 @@ def demo(
     points, labels = parse_points(point or [])
     if 0 in labels or (points and frames is None):
         raise InputError("--point X,Y marks an object on the first frame of --frames PATH.")
-    if frames is None and (axes, channel, contrast) != (None, None, None):
+    if frames is None and (axes, channel, fixed, contrast) != (None, None, None, None):
         raise InputError(
-            "--axes, --channel and --contrast say how to read --frames PATH, which is not given."
+            "--axes, --channel, --fixed and --contrast say how to read --frames PATH, which is not given."
         )
     window = parse_contrast(contrast)
     try:
@@ -67,12 +72,9 @@ def demo(
     if frames is None:
         _show(segment_coins(store, model, output))
         _show(track_cells(store, model, output, _watch))
-    else:
-        _show(
-            track_own(
-                store, model, output, _watch, frames, points, axes=axes, channel=channel, contrast=window
-            )
-        )
+        return
+    with open_frames(frames, axes=axes, channel=channel, fixed=parse_fixed(fixed)) as source:
+        _show(track_own(store, model, output, _watch, source, points, window))
 
 
 def _watch(steps: Iterator[T], total: int) -> Iterable[T]:

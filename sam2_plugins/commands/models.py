@@ -38,13 +38,17 @@ def show_models(context: typer.Context) -> None:
     typer.echo(f"Downloaded and added models are kept in {cache_folder()}.")
 
 
-def add_model(file: Annotated[Path, typer.Argument(help="A .pt or .safetensors file.")]) -> None:
+def add_model(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pt or .safetensors file.")],
+) -> None:
     """Take a model from a file, for machines without a network."""
     place = add(file)
     typer.echo(f"{place.stem} is now at {place}; use it with --model {place.stem}.")
 
 
-def download_model(name: Annotated[str, typer.Argument(help="A name from `sam2 models`.")]) -> None:
+def download_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `sam2 models`.")],
+) -> None:
     """Fetch an official model; an interrupted download goes on where it stopped."""
     with byte_bar(name) as on_progress:
         place = download(name, on_progress)

@@ -13,11 +13,13 @@ __all__ = [
     "ChannelOption",
     "ContrastOption",
     "DeviceOption",
+    "FixedOption",
     "ModelOption",
     "OutputOption",
     "TableOption",
     "parse_box",
     "parse_contrast",
+    "parse_fixed",
     "parse_points",
 ]
 
@@ -33,6 +35,14 @@ AxesOption = Annotated[
 ]
 ChannelOption = Annotated[
     int | None, typer.Option("--channel", metavar="N", help="Use only this channel, counted from 0.")
+]
+FixedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fixed",
+        metavar="AXIS=N",
+        help="Position on an axis that is not followed, for example Z=3. Repeatable.",
+    ),
 ]
 ContrastOption = Annotated[
     str | None,
@@ -74,6 +84,23 @@ def parse_contrast(text: str | None) -> tuple[float, float] | None:
     if not low < high:
         raise InputError(f"--contrast {text}: LO must be below HI.")
     return low, high
+
+
+def parse_fixed(texts: list[str] | None) -> dict[str, int]:
+    """Read ``AXIS=N`` values.
+
+    Raises
+    ------
+    InputError
+        If one is not a letter, an equals sign and a whole number.
+    """
+    positions = {}
+    for text in texts or []:
+        letter, _, number = text.partition("=")
+        if len(letter) != 1 or not letter.isalpha() or not number.isdigit():
+            raise InputError(f"--fixed {text}: a position is AXIS=N, for example Z=3.")
+        positions[letter.upper()] = int(number)
+    return positions
 
 
 def parse_points(texts: list[str]) -> tuple[list[tuple[float, float]], list[int]]:

@@ -14,11 +14,13 @@ from sam2_plugins.commands.options import (
     ChannelOption,
     ContrastOption,
     DeviceOption,
+    FixedOption,
     ModelOption,
     OutputOption,
     TableOption,
     parse_box,
     parse_contrast,
+    parse_fixed,
     parse_points,
 )
 from sam2_plugins.commands.terminal import note
@@ -35,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def segment(
-    image: Annotated[Path, typer.Argument(help="An image file.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
     output: OutputOption,
     point: Annotated[
         list[str] | None,
@@ -54,6 +56,7 @@ def segment(
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
+    fixed: FixedOption = None,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -70,7 +73,7 @@ def segment(
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=(image,))
     if csv is not None:
         check_output(csv, suffixes=(".csv",), inputs=(image,))
-    with open_frames(image, axes=axes, channel=channel, single=True) as frames:
+    with open_frames(image, axes=axes, channel=channel, fixed=parse_fixed(fixed), single=True) as frames:
         if len(frames) != 1:
             raise InputError(
                 f"{image} is a stack ({frames.description}); `sam2 track` follows objects through one."

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.commands.options import (
     TIFF_SUFFIXES,
@@ -15,10 +16,12 @@ from sam2_plugins.commands.options import (
     ChannelOption,
     ContrastOption,
     DeviceOption,
+    FixedOption,
     ModelOption,
     OutputOption,
     TableOption,
     parse_contrast,
+    parse_fixed,
 )
 from sam2_plugins.commands.terminal import INTERRUPTED, followed, interruptible
 from sam2_plugins.export import LabelStackWriter, write_table
@@ -36,7 +39,10 @@ def register(app: typer.Typer) -> None:
 
 
 def track(
-    frames: Annotated[Path, typer.Argument(help="A video, a TIFF or OME-Zarr stack, or a folder of images.")],
+    frames: Annotated[
+        Path,
+        typer.Argument(metavar="FRAMES", help="A video, a TIFF or OME-Zarr stack, or a folder of images."),
+    ],
     output: OutputOption,
     masks: Annotated[
         Path | None,
@@ -48,14 +54,18 @@ def track(
         Path | None, typer.Option("--prompts", metavar="JSON", help="Clicks and boxes on any frames.")
     ] = None,
     start: Annotated[
-        int | None, typer.Option(min=0, help="First frame; by default the earliest prompted one.")
+        int | None,
+        typer.Option(min=0, metavar="N", help="First frame; by default the earliest prompted one."),
     ] = None,
-    stop: Annotated[int | None, typer.Option(min=0, help="Last frame, included; by default the end.")] = None,
+    stop: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Last frame, included; by default the end.")
+    ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="Go backwards.")] = False,
     csv: TableOption = None,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
+    fixed: FixedOption = None,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -67,15 +77,13 @@ def track(
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=inputs)
     if csv is not None:
         check_output(csv, suffixes=(".csv",), inputs=inputs)
-    session = AnnotationSession(
-        frames, ModelStore(device), model, axes=axes, channel=channel, contrast=window
-    )
-    with session.frames:
-        typer.echo(f"{frames}: {session.frames.description}")
+    with open_frames(frames, axes=axes, channel=channel, fixed=parse_fixed(fixed)) as source:
+        session = AnnotationSession(source, ModelStore(device), model, contrast=window)
+        typer.echo(f"{frames}: {source.description}")
         if masks is not None:
             place_labels(session, start or 0, read_label_image(masks, session.shape))
         elif prompts is not None:
-            place_prompts(session, read_prompts(prompts, session.shape, session.frames.length))
+            place_prompts(session, read_prompts(prompts, session.shape, source.length))
         stopped = _write_tracked(session, output, start, stop, reverse)
         if csv is not None:
             write_table(csv, session)
