@@ -44,6 +44,8 @@ class FramePrompts:
         Direction in which that frame was tracked.
     output
         What the model made of the prompts; its logits are fed back with the next click.
+    remembered
+        Whether the memory of ``output`` is in the bank.
     """
 
     with_memory: bool
@@ -51,6 +53,7 @@ class FramePrompts:
     output: ObjectOutput | None = None
     points: Points | None = None
     box: Box | None = None
+    remembered: bool = False
     mask: Tensor | None = None  # (1, 1, S, S), 0 or 1
 
     def add_points(self, points: Points) -> None:

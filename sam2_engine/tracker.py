@@ -79,10 +79,8 @@ class Tracker:
         self, frame: int, tracked: TrackedObject, prompts: FramePrompts, features: ImageFeatures
     ) -> Tensor:
         if prompts.with_memory:
-            self.encode_prompted(tracked)
-            # A second click on the frame must not read what the first one left there.
-            others = tracked.bank.conditioning.keys() - {frame}
-            reading = tracked.bank.read(frame, prompts.reverse, others)
+            # What was prompted since the last propagation is not read yet, as in the official predictor.
+            reading = tracked.bank.read(frame, prompts.reverse)
             if reading.memories:
                 inputs = assemble(self.model, [reading], self.max_object_pointers)
                 return self.model.attend_to_memory(features.embedding, *inputs)
@@ -96,9 +94,9 @@ class Tracker:
         return None if memory is None else memory.low_res_logits
 
     def encode_prompted(self, tracked: TrackedObject) -> None:
-        """Make conditioning memories of the prompted frames that have none yet."""
+        """Make conditioning memories of the frames that were prompted since the last time."""
         for frame, prompts in tracked.prompts.items():
-            if frame in tracked.bank.conditioning or prompts.output is None:
+            if prompts.remembered or prompts.output is None:
                 continue
             output = prompts.output
             with self.model.autocast():
@@ -112,6 +110,7 @@ class Tracker:
                 memory[0].bfloat16(), output.pointer, None, prompts.reverse
             )
             tracked.bank.tracked.pop(frame, None)
+            prompts.remembered = True
 
     def track(
         self,

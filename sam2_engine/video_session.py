@@ -191,6 +191,7 @@ class VideoSession:
             raise InputError(f"There is no object {object_id} here; the known ones are: {known}.")
         return self._objects[object_id]
 
+    @torch.inference_mode()
     def _prompts(self, frame: int, object_id: int) -> FramePrompts:
         """Return the prompts of an object on a frame, made if missing; a tracked frame is corrected."""
         if not isinstance(object_id, (int, np.integer)) or object_id <= 0:
@@ -200,12 +201,13 @@ class VideoSession:
         if frame not in tracked.prompts:
             run = tracked.run_of(frame)
             if run is not None and self._stride is not None:
-                with torch.inference_mode():
-                    self._tracker.restore(tracked, frame)
-                    self._tracker.restore_window(tracked, frame, run.reverse)
+                self._tracker.restore(tracked, frame)
             tracked.prompts[frame] = FramePrompts(run is not None, run is not None and run.reverse)
+        prompts = tracked.prompts[frame]
+        if prompts.with_memory and self._stride is not None:
+            self._tracker.restore_window(tracked, frame, prompts.reverse)
         self._objects[int(object_id)] = tracked
-        return tracked.prompts[frame]
+        return prompts
 
     def _new_object(self) -> TrackedObject:
         bank = MemoryBank(
@@ -228,7 +230,7 @@ class VideoSession:
         output = self._tracker.predict(frame, tracked)
         tracked.prompts[frame].output = output
         # The memory is encoded when it is needed: most prompts are followed by another one.
-        tracked.bank.conditioning.pop(frame, None)
+        tracked.prompts[frame].remembered = False
         return self._result(frame, {object_id: output})
 
     # ------------------------------------------------------------------ propagation

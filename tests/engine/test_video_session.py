@@ -105,7 +105,8 @@ def test_a_correction_in_the_middle_goes_on_as_if_everything_had_been_kept(
             pass
         corrected = session.add_points(41, 1, [60, 50], [1])
         carried_on = logits_by_frame(session.propagate(start=41, stop=60))
-        runs.append({41: corrected.low_res_logits[0]} | carried_on)
+        again = session.add_points(41, 1, [20, 80], [0])
+        runs.append({41: corrected.low_res_logits[0], -1: again.low_res_logits[0]} | carried_on)
     assert capped.num_bytes <= cap
     for frame, logits in runs[0].items():
         np.testing.assert_array_equal(runs[1][frame], logits)
