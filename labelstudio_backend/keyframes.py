@@ -7,7 +7,7 @@ says is ours and can be made anew, any other is a person's and is a prompt.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from labelstudio_backend.regions import Region, number
@@ -53,12 +53,8 @@ class Keyframe:
             If it has no frame number from 1 on, or no rectangle.
         """
         frame = item.get("frame") if isinstance(item, Mapping) else None
-        if (
-            not isinstance(item, Mapping)
-            or isinstance(frame, bool)
-            or not isinstance(frame, int)
-            or frame < 1
-        ):
+        counted = isinstance(frame, int) and not isinstance(frame, bool) and 1 <= frame <= _MAX_FRAME
+        if not isinstance(item, Mapping) or not isinstance(frame, int) or not counted:
             raise InputError(
                 f"A keyframe has the frame number {frame!r}, but frames are counted from 1; draw it again."
             )
@@ -109,12 +105,11 @@ class Track:
         """
         sequence = region["value"].get("sequence")
         found = [Keyframe.of(item) for item in sequence] if isinstance(sequence, list) else []
-        drawn = sorted((keyframe for keyframe in found if keyframe is not None), key=lambda one: one.frame)
-        if not drawn:
-            raise InputError(
-                "The rectangle to follow has no keyframe of its own; draw it again on one frame."
-            )
-        return cls(dict(region), {keyframe.frame: keyframe for keyframe in drawn})
+        if not found:
+            raise InputError("The rectangle to follow has no keyframe; draw it again on one frame.")
+        found.sort(key=lambda keyframe: keyframe.frame)
+        drawn = [keyframe for keyframe in found if not keyframe.made_by_model]
+        return cls(dict(region), {one.frame: one for one in drawn or [replace(found[0], enabled=True)]})
 
     @property
     def label(self) -> str:

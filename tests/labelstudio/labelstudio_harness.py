@@ -104,6 +104,7 @@ def call(
     errors = io.StringIO()
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
         "PATH_INFO": path,
         "CONTENT_LENGTH": str(len(data)),
         "CONTENT_TYPE": "application/json",

@@ -1,0 +1,218 @@
+"""Every request that a real Label Studio sent, sent again; answers are compared with the drawn shapes."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from labelstudio_harness import DATA, MediaServer, Reply, call, recorded
+from skimage.draw import ellipse, polygon
+
+import sam2_engine
+from labelstudio_backend.app import Application
+from labelstudio_backend.brush_rle import decode_brush_rle
+from labelstudio_backend.predictions import Predictor
+from labelstudio_backend.settings import Settings
+
+STATUS = {
+    "health": 200,
+    "health_401_no_auth": 401,
+    "predict_batch_image_v109": 200,
+    "predict_batch_video_v109": 200,
+    "predict_image_keypoint_negative": 200,
+    "predict_image_keypoint_positive": 200,
+    "predict_image_keypoint_two_positive": 200,
+    "predict_image_rectangle": 200,
+    "predict_interactive_empty_result_image": 200,
+    "predict_interactive_no_context_image": 200,
+    "predict_interactive_no_context_video": 200,
+    "predict_test_button_image": 200,
+    "predict_video_after_submit_empty_result": 200,
+    "predict_video_foreign_label": 200,
+    "predict_video_label_assigned": 200,
+    "predict_video_label_readded_with_model_keyframes": 200,
+    "predict_video_label_removed": 200,
+    "predict_video_two_objects_same_label": 200,
+    "predict_video_user_edited_keyframes_with_extra_keys": 200,
+    "setup_basic_auth": 200,
+    "setup_image": 200,
+    "setup_legacy_token_disabled": 200,
+    "setup_video": 200,
+    "versions_404_v2": 200,
+    "versions_405_v109": 200,
+    "webhook_annotation_created_brush": 201,
+    "webhook_annotation_created_video": 201,
+    "webhook_start_training": 201,
+}
+SHIPPED = Path(sam2_engine.__file__).parent / "weights" / "nano.safetensors"
+needs_weights = pytest.mark.skipif(not SHIPPED.is_file(), reason="the shipped weights are not there")
+WITH_AUTH = {"health_401_no_auth", "setup_basic_auth"}
+NO_WORK = [name for name in STATUS if "batch" in name or "no_context" in name or "empty_result" in name] + [
+    "predict_test_button_image",
+    "predict_video_label_removed",
+]
+TRACKED = [
+    name for name in STATUS if name.startswith("predict_video") and name not in NO_WORK
+]  # all on moving.mp4, with labelled rectangles
+
+
+def replay(application: Application, server: MediaServer, name: str) -> Reply:
+    request = recorded(name, server)
+    headers = {}
+    if "Authorization" in request["headers"]:
+        headers["HTTP_AUTHORIZATION"] = request["headers"]["Authorization"]
+    return call(application, request["method"], request["path"], request["json"], headers=headers)
+
+
+def settings(server: MediaServer, model: str | Path, **more: Any) -> Settings:
+    return Settings(model=str(model), device="cpu", label_studio_url=server.url, **more)
+
+
+@pytest.fixture(scope="module")
+def application(recorded_server: MediaServer, small_checkpoint: Path) -> Iterator[Application]:
+    """With random weights: enough for the form of an answer."""
+    predictor = Predictor(settings(recorded_server, small_checkpoint))
+    yield Application(predictor)
+    predictor.close()
+
+
+@pytest.fixture(scope="module")
+def replies(application: Application, recorded_server: MediaServer) -> Callable[[str], Reply]:
+    """Replays a recording, or gives the reply again."""
+
+    def reply(name: str) -> Reply:
+        if name not in WITH_AUTH:
+            return replay(application, recorded_server, name)
+        guarded = settings(recorded_server, application.predictor.settings.model, basic_auth=("u", "p"))
+        return replay(Application(Predictor(guarded)), recorded_server, name)
+
+    return cache(reply)
+
+
+@pytest.fixture(scope="module")
+def nano(recorded_server: MediaServer) -> Iterator[Application]:
+    """With the shipped weights."""
+    predictor = Predictor(settings(recorded_server, "nano"))
+    yield Application(predictor)
+    predictor.close()
+
+
+def test_the_table_names_every_recording() -> None:
+    assert set(STATUS) == {path.stem for path in (DATA / "requests").iterdir()}
+
+
+@pytest.mark.parametrize("name", STATUS)
+def test_status_and_form(
+    name: str, application: Application, recorded_server: MediaServer, replies: Callable[[str], Reply]
+) -> None:
+    reply = replies(name)
+    assert reply.status == STATUS[name], reply.body
+    version = application.predictor.model_version
+    if name.startswith("predict"):
+        tasks = recorded(name, recorded_server)["json"]["tasks"]
+        assert len(reply.json["results"]) == len(tasks)
+        for prediction in reply.json["results"]:
+            assert isinstance(prediction["result"], list)
+            assert 0 <= prediction["score"] <= 1
+            assert prediction["model_version"] == version
+    elif name.startswith("setup"):
+        assert reply.json["model_version"] == version
+    elif name.startswith("versions"):
+        assert reply.json["versions"] == [version]
+
+
+@pytest.mark.parametrize("name", NO_WORK)
+def test_what_needs_no_work_touches_no_media(
+    name: str, application: Application, recorded_server: MediaServer
+) -> None:
+    recorded_server.seen.clear()
+    application.predictor.sessions.clear()
+    reply = replay(application, recorded_server, name)
+    assert all(prediction["result"] == [] for prediction in reply.json["results"])
+    assert recorded_server.seen == []
+    assert len(application.predictor.sessions) == 0
+
+
+@pytest.mark.parametrize("name", TRACKED)
+def test_tracks_keep_their_identity_and_their_keyframes(
+    name: str, recorded_server: MediaServer, replies: Callable[[str], Reply]
+) -> None:
+    sent = recorded(name, recorded_server)["json"]["params"]["context"]["result"]
+    answer = replies(name).json["results"][0]["result"]
+    assert [region["id"] for region in answer] == [region["id"] for region in sent]
+    for before, after in zip(sent, answer):
+        assert (after["from_name"], after["to_name"], after["type"]) == ("box", "video", "videorectangle")
+        assert after["value"]["labels"] == before["value"]["labels"]
+        items = {item["frame"]: item for item in after["value"]["sequence"]}
+        assert list(items) == sorted(items)
+        needed = {"frame", "time", "enabled", "rotation", "x", "y", "width", "height"}
+        assert all(needed <= item.keys() for item in items.values())
+        assert items[max(items)]["enabled"] is False
+        for item in before["value"]["sequence"]:
+            kept = items[item["frame"]]
+            assert {key: kept[key] for key in ("x", "y", "width", "height")} == {
+                key: item[key] for key in ("x", "y", "width", "height")
+            }
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def drawn(*shapes: str) -> np.ndarray:
+    mask = np.zeros((480, 640), dtype=bool)
+    for shape in shapes:
+        if shape == "ellipse":
+            mask[ellipse(180, 160, 80, 80)] = True
+        elif shape == "rectangle":
+            mask[180:401, 360:561] = True
+        else:
+            mask[polygon([60, 20, 120], [300, 380, 420])] = True
+    return mask
+
+
+@needs_weights
+@pytest.mark.parametrize(
+    ("name", "label", "shapes"),
+    [
+        ("predict_image_keypoint_positive", "Ball", ("ellipse",)),
+        ("predict_image_keypoint_two_positive", "Ball", ("ellipse", "triangle")),
+        ("predict_image_keypoint_negative", "Ball", ("ellipse", "triangle")),
+        ("predict_image_rectangle", "Box", ("rectangle",)),
+    ],
+)
+def test_brushes_cover_the_drawn_shapes(
+    name: str, label: str, shapes: tuple[str, ...], nano: Application, recorded_server: MediaServer
+) -> None:
+    (region,) = replay(nano, recorded_server, name).json["results"][0]["result"]
+    assert (region["from_name"], region["to_name"], region["type"]) == ("brush", "image", "brushlabels")
+    assert region["value"]["brushlabels"] == [label]
+    mask = decode_brush_rle(region["value"]["rle"], (region["original_height"], region["original_width"]))
+    assert iou(mask, drawn(*shapes)) >= 0.7
+
+
+def _area(box: tuple[float, ...]) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+
+
+def _box_iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    inner = _area((max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])))
+    return inner / (_area(a) + _area(b) - inner)
+
+
+@needs_weights
+@pytest.mark.parametrize(
+    "name",
+    ["predict_video_label_assigned", "predict_video_foreign_label", "predict_video_two_objects_same_label"],
+)
+def test_the_disc_is_boxed_on_every_frame(name: str, nano: Application, recorded_server: MediaServer) -> None:
+    region = replay(nano, recorded_server, name).json["results"][0]["result"][0]
+    items = region["value"]["sequence"]
+    assert [item["frame"] for item in items] == list(range(1, 31))
+    for item in items:
+        left, top = item["x"] * 3.2, item["y"] * 2.4
+        box = (left, top, left + item["width"] * 3.2, top + item["height"] * 2.4)
+        x = 20 + 6 * (item["frame"] - 1)
+        assert _box_iou(box, (x, 60, x + 51, 111)) >= 0.7, item
