@@ -230,7 +230,11 @@ class VideoSession:
         output = self._tracker.predict(frame, tracked)
         tracked.prompts[frame].output = output
         # The memory is encoded when it is needed: most prompts are followed by another one.
-        tracked.prompts[frame].remembered = False
+        prompts = tracked.prompts[frame]
+        prompts.remembered = False
+        if prompts.with_memory:
+            # What was tracked again for this correction goes, but for what the next click reads.
+            tracked.bank.thin(frame + 1 if prompts.reverse else frame - 1, prompts.reverse)
         return self._result(frame, {object_id: output})
 
     # ------------------------------------------------------------------ propagation
