@@ -29,6 +29,8 @@ _MODES = {
     "LAB": "RGB",
     "LA": "L",
 }
+_ORIENTATION = 0x0112  # EXIF 2.3, section 4.6.4; from 5 on, width and height change places
+_FIRST_LYING = 5
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
@@ -65,12 +67,17 @@ def read_image(path: Path) -> NDArray[Any]:
             if image.format == "PNG" and image.mode in ("RGB", "RGBA") and _bit_depth(path) == 16:
                 pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())[..., :3]
                 return pixels
-            upright = ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(image) if _may_be_turned(image) else image
             return np.asarray(upright.convert(_MODES.get(upright.mode, upright.mode)))
     except Exception as error:
         raise InputError(
             f"{path.name} is not a readable image ({explain(error)}); export it again."
         ) from error
+
+
+def _may_be_turned(image: Image.Image) -> bool:
+    """Whether to look for an EXIF orientation; in a PNG that means decoding all of it, and none has one."""
+    return image.format != "PNG"
 
 
 def _bit_depth(path: Path) -> int:
@@ -86,7 +93,7 @@ def _header(path: Path) -> tuple[int, int]:
             return frames.shape
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
+            turned = _may_be_turned(image) and image.getexif().get(_ORIENTATION, 1) >= _FIRST_LYING
             return image.size if turned else image.size[::-1]
     except Exception as error:
         raise InputError(
@@ -110,7 +117,8 @@ class ImageFileFrames(FrameSource):
         first = read_image(files[0])
         for file in files[1:]:
             if (shape := _header(file)) != first.shape[:2]:
-                raise self._unlike(file, shape, files[0], first.shape[:2])
+                found, expected = (f"{height} x {width}" for height, width in (shape, first.shape[:2]))
+                raise self._unlike(file, found, files[0], expected)
         channels = 1 if first.ndim == 2 else first.shape[2]
         super().__init__(
             name,
@@ -127,7 +135,7 @@ class ImageFileFrames(FrameSource):
         self._layout = first.shape, first.dtype
 
     @staticmethod
-    def _unlike(file: Path, found: object, first: Path, expected: object) -> InputError:
+    def _unlike(file: Path, found: str, first: Path, expected: str) -> InputError:
         return InputError(
             f"{file.name} is {found}, but {first.name} is {expected}; all images of a folder must be alike."
         )

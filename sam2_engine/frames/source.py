@@ -172,7 +172,7 @@ class FrameSource(ABC):
     def _unreadable(self, frame: int, reason: str) -> InputError:
         return InputError(
             f"Frame {frame} of {self.name} cannot be read ({reason}); "
-            "if it is a file, it is damaged or cut off: copy it again, or leave out that frame."
+            "copy or export it again, or leave out that frame."
         )
 
     def __iter__(self) -> Iterator[NDArray[Any]]:

@@ -80,10 +80,18 @@ def _check_complete(file: tifffile.TiffFile) -> None:
     (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
     handle.seek(tags * layout.tagsize, 1)
     (following,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
-    if following >= handle.size:
+    if following >= handle.size or _is_cut_off(file.pages[-1]):
         raise InputError(
-            f"{file.filename} is cut off: pages are missing at its end; copy or export it again."
+            f"{file.filename} is cut off: it ends before its last page does; copy or export it again."
         )
+
+
+def _is_cut_off(page: Any) -> bool:
+    """Whether the file ends before a page's compressed data do; some decoders would fill up with zeros."""
+    ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)]
+    return page.compression != tifffile.COMPRESSION.NONE and max(ends, default=0) > int(
+        page.parent.filehandle.size
+    )
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ class TiffFrames(PlannedFrames):
         handle = page.parent.filehandle
         if handle.closed:  # another file of a multi-file OME series
             handle.open()
-        if max(map(sum, zip(page.dataoffsets, page.databytecounts)), default=0) > handle.size:
+        if _is_cut_off(page):
             raise self._unreadable(frame, "the file ends before it")
         pixels: NDArray[Any] = page.asarray()
         return pixels

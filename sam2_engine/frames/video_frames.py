@@ -224,7 +224,7 @@ class VideoFrames(FrameSource):
                 f"{path.name} is neither an image, a stack nor a video that can be read; "
                 "if it should be, export it again as TIFF, PNG or MP4."
             ) from error
-        self._path = path
+        self.path = path
         self._local = threading.local()
         self._local.decoder = decoder
         self._decoders = WeakSet([decoder])
@@ -241,12 +241,17 @@ class VideoFrames(FrameSource):
             fps=float(rate) if rate else None,
         )
 
+    @property
+    def decoder(self) -> _Decoder:
+        """The decoder of this thread, opened when it is first needed."""
+        if not hasattr(self._local, "decoder"):
+            self._local.decoder = _Decoder(self.path, self._index)
+            self._decoders.add(self._local.decoder)
+        decoder: _Decoder = self._local.decoder
+        return decoder
+
     def _read(self, frame: int) -> NDArray[Any]:
-        decoder = getattr(self._local, "decoder", None)
-        if decoder is None:
-            decoder = self._local.decoder = _Decoder(self._path, self._index)
-            self._decoders.add(decoder)
-        return _to_array(decoder.read(frame))
+        return _to_array(self.decoder.read(frame))
 
     def close(self) -> None:
         """Close the decoders of all threads."""

@@ -48,9 +48,7 @@ def open_zarr(
     except InputError:
         raise
     except Exception as error:
-        raise InputError(
-            f"{path.name} is not a readable zarr store ({explain(error)}); copy it again."
-        ) from error
+        raise InputError(f"{name} is not a readable zarr store ({explain(error)}); copy it again.") from error
     # NGFF says what each axis is; a plain zarr array does not.
     plan = plan_axes(
         name,

@@ -1,0 +1,181 @@
+"""Single images and folders of them: natural order, upright, all alike."""
+
+import sys
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
+
+COLOUR = np.random.default_rng(0).integers(0, 255, (24, 36, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".TIFF", ".PNG", ".webp"])
+def test_one_image_is_one_frame(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"image{suffix}"
+    Image.fromarray(COLOUR).save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    with open_frames(path) as frames:
+        assert (len(frames), frames.axes, frames.shape, frames.is_rgb) == (1, "YXS", (24, 36), True)
+        np.testing.assert_array_equal(frames[0], COLOUR)
+    with open_frames(str(path), channel=2) as frames:
+        np.testing.assert_array_equal(frames[0], COLOUR[..., 2])
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("1", (np.bool_, 2)),
+        ("L", (np.uint8, 2)),
+        ("LA", (np.uint8, 2)),
+        ("P", (np.uint8, 3)),
+        ("RGBA", (np.uint8, 3)),
+        ("I;16", (np.uint16, 2)),
+    ],
+)
+def test_kinds_of_png(tmp_path: Path, mode: str, expected: tuple[type, int]) -> None:
+    grey = Image.fromarray(COLOUR[..., 0])
+    image = Image.fromarray(COLOUR[..., 0].astype(np.uint16) * 200) if mode == "I;16" else grey.convert(mode)
+    image.save(tmp_path / "kind.png")
+    with open_frames(tmp_path / "kind.png") as frames:
+        assert (frames.dtype, frames[0].ndim) == expected
+        if mode == "I;16":
+            np.testing.assert_array_equal(frames[0], COLOUR[..., 0].astype(np.uint16) * 200)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_colour_of_16_bits_keeps_its_levels(tmp_path: Path, alpha: bool) -> None:
+    deep = np.random.default_rng(1).integers(0, 65535, (24, 36, 3 + alpha)).astype(np.uint16)
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(deep))
+    with open_frames(tmp_path / "deep.png") as frames:
+        assert frames.dtype == np.uint16
+        np.testing.assert_array_equal(frames[0], deep[..., :3])
+
+
+def gradient(orientation: int, path: Path) -> NDArray[np.uint8]:
+    """Write a JPEG whose pixels are stored as ``orientation`` says, and return it upright."""
+    upright = np.zeros((48, 80), np.uint8)
+    upright[:16, :16] = 250
+    upright[32:, :16] = 120
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].T,
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, quality=95, exif=exif)
+    return upright
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_upright(tmp_path: Path, orientation: int) -> None:
+    upright = gradient(orientation, tmp_path / "a1.jpg")
+    gradient(orientation, tmp_path / "a2.jpg")
+    with open_frames(tmp_path) as frames:
+        assert (len(frames), frames.shape) == (2, (48, 80))
+        assert np.abs(frames[1].astype(int) - upright).max() < 16
+
+
+def test_a_folder_in_natural_order(tmp_path: Path) -> None:
+    for number in (1, 2, 10, 9, 100):
+        Image.fromarray(np.full((24, 36), number, np.uint8)).save(tmp_path / f"Frame_{number}.png")
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "._Frame_1.png").write_bytes(b"what macOS leaves behind")
+    (tmp_path / "inside.png").mkdir()
+    with open_frames(tmp_path) as frames:
+        assert [int(frame[0, 0]) for frame in frames] == [1, 2, 9, 10, 100]
+        assert (frames.axes, frames.fps) == ("TYX", None)
+    with open_frames(tmp_path, axes="ZYX") as frames:
+        assert (frames.axis, frames.axes) == ("Z", "ZYX")
+
+
+def test_a_folder_of_tiffs_and_a_list_of_files(tmp_path: Path) -> None:
+    planes = np.random.default_rng(2).integers(0, 60_000, (3, 24, 36)).astype(np.uint16)
+    for number, plane in enumerate(planes):
+        tifffile.imwrite(tmp_path / f"t{number}.tif", plane, compression="lzw")
+    with open_frames(tmp_path) as frames:
+        np.testing.assert_array_equal(frames[2], planes[2])
+    with open_frames([tmp_path / "t2.tif", str(tmp_path / "t0.tif")]) as frames:
+        np.testing.assert_array_equal(frames[0], planes[2])
+        np.testing.assert_array_equal(frames[1], planes[0])
+
+
+def test_images_of_other_sizes_and_types_are_named(tmp_path: Path) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / "a1.png")
+    Image.fromarray(COLOUR[:20]).save(tmp_path / "a2.png")
+    with pytest.raises(InputError, match=r"a2.png is 20 x 36, but a1.png is 24 x 36"):
+        open_frames(tmp_path)
+    Image.fromarray(COLOUR[..., 0]).save(tmp_path / "a2.png")
+    with (
+        open_frames(tmp_path) as frames,
+        pytest.raises(InputError, match=r"a2.png is .*uint8, but a1.png is"),
+    ):
+        frames[1]
+
+
+def test_a_stack_in_a_folder_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a1.tif", np.zeros((7, 24, 36), np.uint16))
+    with pytest.raises(InputError, match=r"a1.tif holds 7 images"):
+        open_frames(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+def test_images_that_cannot_be_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"broken{suffix}"
+    Image.fromarray(COLOUR).save(path)
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"these are words, not pixels", whole[:30]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=f"^broken{suffix} is not a readable image"):
+            open_frames(path)
+
+
+def test_a_broken_image_within_a_folder_is_named(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(COLOUR).save(tmp_path / f"a{number}.png")
+    whole = (tmp_path / "a1.png").read_bytes()
+    (tmp_path / "a1.png").write_bytes(whole[: len(whole) // 2])
+    with open_frames(tmp_path) as frames:
+        np.testing.assert_array_equal(frames[2], COLOUR)
+        with pytest.raises(InputError, match=r"^a1.png is not a readable image"):
+            frames[1]
+
+
+def test_paths_that_hold_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere.png cannot be opened \(No such file or directory\)"):
+        open_frames(tmp_path / "nowhere.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("no image here")
+    with pytest.raises(InputError, match="empty holds no images"):
+        open_frames(tmp_path / "empty")
+    for name in ("empty.png", "empty.tif", "empty.mp4", "empty.dat"):
+        (tmp_path / name).touch()
+        with pytest.raises(InputError, match=f"{name} is an empty file"):
+            open_frames(tmp_path / name)
+    (tmp_path / "pickle.npy").write_bytes(b"\x80\x04]q\x00.")
+    with pytest.raises(InputError, match=r"pickle.npy is not a readable NumPy file"):
+        open_frames(tmp_path / "pickle.npy")
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "extra"),
+    [("av", "clip.mp4", "video"), ("nibabel", "volume.nii", "medical"), ("pydicom", "slice.dcm", "medical")],
+)
+def test_a_missing_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, name: str, extra: str
+) -> None:
+    (tmp_path / name).write_bytes(bytes(128) + (b"DICM" if package == "pydicom" else b"what else"))
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf'^{name} .*pip install "sam2-plugins\[{extra}\]"'):
+        open_frames(tmp_path / name)

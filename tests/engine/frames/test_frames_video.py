@@ -1,0 +1,225 @@
+"""Videos: the frame that is asked for is the frame that comes, in whatever order, container and thread."""
+
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
+from sam2_engine.frames.video_frames import VideoFrames
+
+COUNT = 40
+WIDTH, HEIGHT = 96, 64
+GROUPS = {"g": "12", "bf": "3"}
+KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "b_frames.mp4": ("libx264", "yuv420p", GROUPS),
+    "b_frames.mkv": ("libx264", "yuv420p", GROUPS),
+    "b_frames.ts": ("libx264", "yuv420p", GROUPS),
+    "b_frames.avi": ("libx264", "yuv420p", GROUPS),
+    "raw.h264": ("libx264", "yuv420p", GROUPS),
+    "open_groups.mp4": ("libx264", "yuv420p", {**GROUPS, "x264-params": "open-gop=1"}),
+    "open_groups.ts": ("libx264", "yuv420p", {**GROUPS, "x264-params": "open-gop=1"}),
+    "one_group.mp4": ("libx264", "yuv420p", {"g": "1000"}),
+    "mpeg4.avi": ("mpeg4", "yuv420p", {"g": "12"}),
+    "mpeg2.mpg": ("mpeg2video", "yuv420p", {"g": "12", "bf": "2"}),
+    "vp8.webm": ("libvpx", "yuv420p", {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "10", "b": "300k"}),
+    "vp9.webm": (
+        "libvpx-vp9",
+        "yuv420p",
+        {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "8"},
+    ),
+    "key_frames_only.avi": ("mjpeg", "yuvj420p", {}),
+    "animation.gif": ("gif", "rgb8", {}),
+}
+
+
+def number_plate(number: int) -> NDArray[np.uint8]:
+    """Draw a frame that tells its number: six black or white squares, its bits."""
+    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    for bit in range(6):
+        picture[16:48, bit * 16 : bit * 16 + 16] = 255 * (number >> bit & 1)
+    return picture
+
+
+def number_of(picture: NDArray[Any]) -> int:
+    """Read the number of a frame back, through whatever compression has done to it."""
+    grey = picture.astype(float) if picture.ndim == 2 else picture.mean(2)
+    return sum(int(grey[24:40, bit * 16 + 4 : bit * 16 + 12].mean() > 127) << bit for bit in range(6))
+
+
+def write(path: Path, codec: str, layout: str, coding: dict[str, str], **container: Any) -> Path:
+    with av.open(str(path), "w", **container) as output:
+        stream = output.add_stream(codec, rate=25, options=coding)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, layout
+        for number in range(COUNT):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(number_plate(number), "rgb24")))
+        output.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("videos")
+    return {name: write(folder / name, *how) for name, how in KINDS.items()}
+
+
+@pytest.fixture
+def mp4(videos: dict[str, Path]) -> Iterator[VideoFrames]:
+    with open_frames(videos["b_frames.mp4"]) as frames:
+        assert isinstance(frames, VideoFrames)
+        yield frames
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_frames_come_exactly_in_any_order(videos: dict[str, Path], name: str) -> None:
+    with open_frames(videos[name]) as frames:
+        assert (len(frames), frames.shape, frames.is_rgb, frames.axes) == (
+            COUNT,
+            (HEIGHT, WIDTH),
+            True,
+            "TYXS",
+        )
+        straight = [frame.copy() for frame in frames]
+    assert [number_of(frame) for frame in straight] == list(range(COUNT))
+    orders = {
+        "backwards": list(range(COUNT - 1, -1, -1)),
+        "shuffled": np.random.default_rng(0).permutation(COUNT).tolist(),
+        "strides": [*range(0, COUNT, 7), *range(3, COUNT, 13), 0, COUNT - 1, 0],
+    }
+    for order in orders.values():
+        with open_frames(videos[name]) as frames:
+            for number in order:
+                np.testing.assert_array_equal(frames[number], straight[number])
+
+
+def test_walking_forwards_never_seeks_and_backwards_seeks_once_per_group(mp4: VideoFrames) -> None:
+    for number in range(COUNT):
+        mp4[number]
+    assert mp4.decoder.seeks == 0
+    with open_frames(mp4.path) as backwards:
+        assert isinstance(backwards, VideoFrames)
+        for number in reversed(range(COUNT)):
+            backwards[number]
+        assert backwards.decoder.seeks == 4
+
+
+def test_every_thread_has_its_own_decoder(mp4: VideoFrames) -> None:
+    expected = [frame.copy() for frame in mp4]
+    wrong: list[int] = []
+    decoders = set()
+
+    def read(order: list[int]) -> None:
+        decoders.add(mp4.decoder)
+        wrong.extend(number for number in order if not np.array_equal(mp4[number], expected[number]))
+
+    orders = [list(range(COUNT)), list(range(COUNT))[::-1], [0, 39, 5, 30] * 5]
+    threads = [threading.Thread(target=read, args=(order,)) for order in orders]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(decoders) == 3
+
+
+def test_frame_rate_and_description(mp4: VideoFrames) -> None:
+    assert mp4.fps == 25
+    assert mp4.description == "T=40 Y=64 X=96, RGB, uint8"
+    with open_frames(mp4.path, channel=1, axes="ZYXS") as green:
+        assert (green.axis, green.channels, green[3].shape) == ("Z", 1, (HEIGHT, WIDTH))
+        np.testing.assert_array_equal(green[3], mp4[3][..., 1])
+    with pytest.raises(InputError, match="there is no 3"):
+        open_frames(mp4.path, channel=3)
+    with pytest.raises(InputError, match="plain sequence"):
+        open_frames(mp4.path, axes="TZYX")
+
+
+def test_grey_video_of_16_bits_keeps_its_levels(tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).integers(0, 65535, (5, HEIGHT, WIDTH)).astype(np.uint16)
+    with av.open(str(tmp_path / "grey.mkv"), "w") as output:
+        stream = output.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray16le"
+        for plane in levels:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(plane, "gray16le")))
+        output.mux(stream.encode())
+    with open_frames(tmp_path / "grey.mkv") as frames:
+        assert (frames.channels, frames.dtype) == (1, np.uint16)
+        np.testing.assert_array_equal(frames[3], levels[3])
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)])
+def test_a_video_from_a_turned_telephone_is_upright(
+    videos: dict[str, Path], tmp_path: Path, matrix: tuple[int, int, int, int], turns: int
+) -> None:
+    data = bytearray(videos["b_frames.mp4"].read_bytes())
+    place = data.index(b"tkhd") + 4 + 40  # the matrix of the track's header (ISO 14496-12, section 8.3.2)
+    a, b, c, d = (value * 65536 for value in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "turned.mp4").write_bytes(data)
+    with open_frames(tmp_path / "turned.mp4") as turned, open_frames(videos["b_frames.mp4"]) as straight:
+        assert turned.shape == ((WIDTH, HEIGHT) if turns % 2 else (HEIGHT, WIDTH))
+        np.testing.assert_array_equal(turned[20], np.rot90(straight[20], turns))
+
+
+def test_a_video_that_is_cut_off(videos: dict[str, Path], tmp_path: Path) -> None:
+    whole = write(
+        tmp_path / "web.mp4", *KINDS["b_frames.mp4"], options={"movflags": "+faststart"}
+    ).read_bytes()
+    (tmp_path / "web.mp4").write_bytes(whole[:-200])
+    with pytest.raises(InputError, match=r"^web.mp4 is cut off"):
+        open_frames(tmp_path / "web.mp4")
+    (tmp_path / "cut.mp4").write_bytes(videos["b_frames.mp4"].read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"^cut.mp4 "):
+        open_frames(tmp_path / "cut.mp4")
+
+
+def test_damage_in_the_middle_names_the_frame(tmp_path: Path) -> None:
+    path = write(tmp_path / "damaged.avi", "ffv1", "yuv420p", {"g": "1", "slicecrc": "1", "level": "3"})
+    with av.open(str(path)) as container:
+        place, size = [(p.pos, p.size) for p in container.demux(video=0) if p.size][17]
+    data = bytearray(path.read_bytes())
+    data[place + 8 : place + 8 + size] = bytes(size)
+    path.write_bytes(data)
+    with open_frames(path) as frames:
+        number_of(frames[16])
+        with pytest.raises(InputError, match=r"^Frame 17 of damaged.avi cannot be read"):
+            frames[17]
+        assert number_of(frames[19]) == 19
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("text.mp4", b"this is not a video" * 50),
+        ("text.txt", b"hello, world\n" * 50),
+        ("playlist.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/etc/passwd\n#EXT-X-ENDLIST\n"),
+        ("concat.mp4", b"ffconcat version 1.0\nfile /etc/passwd\n"),
+        ("zeros.avi", bytes(5000)),
+    ],
+)
+def test_files_that_are_no_video(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"^{name} is neither an image, a stack nor a video"):
+        open_frames(tmp_path / name)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.mkv"), "w") as output:
+        stream = output.add_stream("pcm_s16le", rate=8000, layout="mono")
+        output.mux(stream.encode(_silence()))
+        output.mux(stream.encode())
+    with pytest.raises(InputError, match=r"sound.mkv holds no pictures"):
+        open_frames(tmp_path / "sound.mkv")
+
+
+def _silence() -> av.AudioFrame:
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+    frame.sample_rate = 8000
+    return frame
