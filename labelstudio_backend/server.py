@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-import sys
 from typing import TYPE_CHECKING, Any
 
 from labelstudio_backend.app import Application
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_APP_LOAD_ERROR = 4
+_APP_LOAD_ERROR = 4  # gunicorn gives up at this status, and starts a new worker at any other
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +39,8 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
     _configure_log()
     _check_address(host, port)
 
+    reading, writing = os.pipe()  # by which the worker says why it could not start
+
     class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
         def load_config(self) -> None:
             for name, value in _options(host, port, threads).items():
@@ -50,8 +51,9 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
             try:
                 predictor.load()
             except InputError as error:
-                print(f"Error: {error}", file=sys.stderr, flush=True)
-                sys.exit(_APP_LOAD_ERROR)
+                os.write(writing, str(error).encode())
+                # Not sys.exit: this is a fork, which must not run what waits further up the stack.
+                os._exit(_APP_LOAD_ERROR)
             _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
             return Application(predictor)
 
@@ -59,9 +61,7 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
         Server().run()
     except SystemExit as stop:
         if stop.code == _APP_LOAD_ERROR:
-            raise InputError(
-                f"The model {settings.model} could not be loaded; choose another with --model."
-            ) from None
+            raise InputError(os.read(reading, 4096).decode()) from None
         raise
 
 
