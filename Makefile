@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 export TORCH
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
 # A real X server with OpenGL: Qt's offscreen platform cannot draw napari's canvas.
 X = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x900x24")
@@ -25,11 +25,12 @@ $(VENV)/.python:
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer with its venv module is needed (on Debian: apt install python3-venv)." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade "pip>=25.1"
 	@touch $@
 
 # PyTorch first, so that nothing after it chooses another build.
 $(VENV)/.base: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (once; a few minutes)"
 	$(PIP) $(TORCH)
 	$(PIP) --editable .
 	@touch $@

@@ -1,0 +1,146 @@
+"""Small operations on masks: boxes, stability, non-maximum suppression, tidying, compact forms."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.measure import label
+from torch import Tensor
+
+__all__ = [
+    "PackedMask",
+    "decode_rle",
+    "encode_rle",
+    "mask_boxes",
+    "mask_stability",
+    "non_maximum_suppression",
+    "remove_small_regions",
+]
+
+
+def mask_stability(logits: Tensor, threshold: float, offset: float) -> Tensor:
+    """Return how little each mask of (N, H, W) logits changes with its threshold.
+
+    IoU of the masks at ``threshold + offset`` and at ``threshold - offset``, 0..1, (N,); 0 for
+    masks that are empty even at the lower threshold.
+    """
+    inner = (logits > threshold + offset).flatten(1).sum(1)
+    outer = (logits > threshold - offset).flatten(1).sum(1)
+    return inner / outer.clamp(min=1)
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """Return the inclusive boxes ``x0, y0, x1, y1``, (N, 4) int64, of (N, H, W) masks; zeros if empty."""
+
+    def extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+        first = occupied.int().argmax(1)
+        last = occupied.shape[1] - 1 - occupied.flip(1).int().argmax(1)
+        return first, torch.where(occupied.any(1), last, 0)
+
+    (x0, x1), (y0, y1) = extent(masks.any(1)), extent(masks.any(2))
+    return torch.stack([x0, y0, x1, y1], dim=1)
+
+
+def non_maximum_suppression(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Return the indices of the boxes to keep, highest score first.
+
+    Parameters
+    ----------
+    boxes
+        (N, 4) ``x0, y0, x1, y1``.
+    scores
+        (N,); of boxes that overlap by more than ``iou_threshold`` the highest stays.
+    """
+    boxes = boxes.float()
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    order = scores.argsort(descending=True, stable=True)
+    kept = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        corner0 = torch.maximum(boxes[best, :2], boxes[order, :2])
+        corner1 = torch.minimum(boxes[best, 2:], boxes[order, 2:])
+        shared = (corner1 - corner0).clamp(min=0).prod(1)
+        overlap = shared > iou_threshold * (area[best] + area[order] - shared)
+        order = order[~overlap]
+    return torch.stack(kept) if kept else order
+
+
+def remove_small_regions(mask: NDArray[np.bool_], min_area: float) -> NDArray[np.bool_]:
+    """Fill holes and drop islands of fewer than ``min_area`` pixels; the largest island always stays.
+
+    Pixels are connected to all eight neighbours. ``mask`` itself is returned if nothing is small.
+    """
+    holes = label(~mask, connectivity=2)
+    small_holes = np.bincount(holes.ravel()) < min_area
+    small_holes[0] = False
+    result = mask | small_holes[holes] if small_holes.any() else mask
+    islands = label(result, connectivity=2)
+    sizes = np.bincount(islands.ravel())
+    sizes[0] = 0
+    keep = sizes >= min_area
+    keep[sizes.argmax()] = True
+    keep[0] = False
+    return result if keep[1:].all() else keep[islands]
+
+
+def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return COCO's run lengths, ``{"size": [H, W], "counts": [...]}``: column by column, zeros first."""
+    columns = mask.ravel(order="F")
+    changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
+    counts = np.diff(np.concatenate([[0], changes, [columns.size]])).tolist()
+    if columns.size and columns[0]:
+        counts.insert(0, 0)
+    return {"size": list(mask.shape), "counts": counts}
+
+
+def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
+    """Return the (H, W) mask of COCO's uncompressed run lengths."""
+    values = np.arange(len(rle["counts"])) % 2 == 1
+    return np.repeat(values, rle["counts"]).reshape(rle["size"], order="F")
+
+
+@dataclass(frozen=True, eq=False)
+class PackedMask:
+    """A mask as the bits within its box, so that hundreds of masks of a large plane stay small.
+
+    Attributes
+    ----------
+    shape
+        (H, W) of the plane.
+    window
+        Rows and columns of the plane that ``bits`` covers.
+    bits
+        Packed rows.
+    """
+
+    shape: tuple[int, int]
+    window: tuple[slice, slice]
+    bits: NDArray[np.uint8]
+
+    @classmethod
+    def of(
+        cls, mask: NDArray[np.bool_], shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
+    ) -> "PackedMask":
+        """Pack a mask that lies at ``origin`` (row, column) of a plane of ``shape``."""
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        inner = tuple(slice(int(i[0]), int(i[-1]) + 1) if len(i) else slice(0, 0) for i in (rows, columns))
+        window = (
+            slice(inner[0].start + origin[0], inner[0].stop + origin[0]),
+            slice(inner[1].start + origin[1], inner[1].stop + origin[1]),
+        )
+        return cls(shape, window, np.packbits(mask[inner], axis=1))
+
+    @property
+    def cropped(self) -> NDArray[np.bool_]:
+        """The mask within ``window``."""
+        width = self.window[1].stop - self.window[1].start
+        return np.unpackbits(self.bits, axis=1, count=width).astype(bool)
+
+    def unpack(self) -> NDArray[np.bool_]:
+        """Return the mask of the whole plane, (H, W) bool."""
+        mask = np.zeros(self.shape, dtype=bool)
+        mask[self.window] = self.cropped
+        return mask
