@@ -171,7 +171,8 @@ class AcceptedMask:
         scores = MaskScores(
             float(result.presence[index]), float(result.predicted_iou[index]), float(result.stability[index])
         )
-        mask = CompressedMask.of(result.masks[index])
+        # One full-size mask at a time: hundreds of objects on a large plane would not fit together.
+        mask = CompressedMask.of(result.logits_of(index) > 0)
         if mask.is_empty:
             return cls(mask, origin, scores)
         logits = PackedLogits.of(result.low_res_logits[index], mask.box, mask.shape)

@@ -84,10 +84,10 @@ def segment(
                 session.add_points(0, session.add_object(), place)
         else:
             object_id = session.add_object()
-            if corners is not None:
-                session.add_box(0, object_id, corners)
             if points:
-                session.add_points(0, object_id, points, labels)
+                session.add_points(0, object_id, points, labels, box=corners)
+            elif corners is not None:
+                session.add_box(0, object_id, corners)
         write_label_image(output, session.label_image(0))
         if csv is not None:
             write_table(csv, session)
