@@ -1,6 +1,7 @@
 """Frames out of an array: numpy, memory-mapped, dask or zarr; only the asked frame is ever computed."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import AxisPlan
 from sam2_engine.frames.source import FrameSource, check_pixels
 
-__all__ = ["ArrayFrames", "ListFrames"]
+__all__ = ["ArrayFrames", "ListFrames", "NumpyFile", "PlannedFrames"]
 
 
 class PlannedFrames(FrameSource):
@@ -26,9 +27,34 @@ class PlannedFrames(FrameSource):
             axes=plan.axes,
             axis=plan.axis,
             is_rgb=plan.is_rgb,
-            note="; ".join(part for part in (plan.note, note) if part),
+            note="; ".join(part for part in (_places(plan), plan.note, note) if part),
         )
         self.plan = plan
+
+
+def _places(plan: AxisPlan) -> str:
+    """Say where a plan stays on the axes that it neither follows nor keeps."""
+    fixed = ((letter, place) for letter, place in plan.fixed.items() if plan.sizes[letter] > 1)
+    return ", ".join(f"{letter}={place} of {plan.sizes[letter]}" for letter, place in fixed)
+
+
+class NumpyFile:
+    """A ``.npy`` file as an array of which only the indexed part is read.
+
+    It is mapped anew each time, as the pages of a lasting map would count as resident memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        array = self._map()
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def _map(self) -> NDArray[Any]:
+        array: NDArray[Any] = np.load(self._path, mmap_mode="r", allow_pickle=False)
+        return array
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
+        return np.array(self._map()[index])
 
 
 class ArrayFrames(PlannedFrames):

@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 
 from sam2_engine.errors import InputError
-from sam2_engine.frames.array_frames import ArrayFrames, ListFrames
+from sam2_engine.frames.array_frames import ArrayFrames, ListFrames, NumpyFile
 from sam2_engine.frames.axes import plan_axes, sequence_axis
 from sam2_engine.frames.dicom_frames import DicomFrames, is_dicom
 from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, images_in, natural_key
@@ -138,7 +138,7 @@ def _open_path(path: Path, options: dict[str, Any], *, level: int, single: bool)
 
 def _open_npy(path: Path, options: dict[str, Any], *, single: bool) -> FrameSource:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = NumpyFile(path)
     except Exception as error:
         raise InputError(
             f"{path.name} is not a readable NumPy file ({explain(error)}); save it again."

@@ -147,6 +147,8 @@ class FrameSource(ABC):
 
     def _finish(self, frame: int, pixels: NDArray[Any]) -> NDArray[Any]:
         """Bring a frame as read to what is promised of every frame."""
+        if pixels.shape[:2] != self.shape:
+            raise self._unreadable(frame, f"it is {pixels.shape[:2]} in size, but the first is {self.shape}")
         pixels = pixels.astype(self.dtype, copy=False)
         if pixels.ndim == 3 and self.channels == 1:
             pixels = pixels[..., self._channel]

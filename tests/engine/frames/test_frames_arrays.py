@@ -62,6 +62,7 @@ def test_fixing_time_follows_depth() -> None:
     frames = open_frames(array, axes="TZYX", fixed={"t": 1})
     assert (len(frames), frames.axis) == (5, "Z")
     np.testing.assert_array_equal(frames[4], array[1, 4])
+    assert frames.description == "Z=5 Y=20 X=30, 1 channel, uint16; T=1 of 4"
     single = open_frames(array, axes="TZYX", fixed={"T": 1, "Z": 2})
     assert len(single) == 1
     np.testing.assert_array_equal(single[0], array[1, 2])
