@@ -18,6 +18,7 @@ pytestmark = pytest.mark.e2e
 SAM2 = str(Path(sys.executable).parent / "sam2")
 SHAPE = (300, 60, 80)
 WAIT = 240
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -36,6 +37,7 @@ def sam2(folder: Path, *arguments: object, **options: object) -> "subprocess.Com
     return subprocess.run(
         [SAM2, *map(str, arguments)],
         cwd=folder,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=WAIT,
@@ -79,7 +81,7 @@ def test_ctrl_c_keeps_the_finished_frames(folder, small_checkpoint):
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=side,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+        env={**ENVIRONMENT, "TERM": "xterm", "COLUMNS": "120"},
         text=True,
     )
     os.close(side)
