@@ -47,8 +47,10 @@ def images_in(folder: Path) -> list[Path]:
     )
 
 
-def read_image(path: Path) -> NDArray[Any]:
+def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
     """Read one image file: ``(H, W)``, or ``(H, W, 3)`` RGB, upright by its EXIF orientation, without alpha.
+
+    With ``labels`` an image with a palette gives its indices, ``(H, W)``, instead of its colours.
 
     Raises
     ------
@@ -68,6 +70,8 @@ def read_image(path: Path) -> NDArray[Any]:
                 pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())[..., :3]
                 return pixels
             upright = ImageOps.exif_transpose(image) if _may_be_turned(image) else image
+            if labels and upright.mode == "P":
+                return np.asarray(upright)
             return np.asarray(upright.convert(_MODES.get(upright.mode, upright.mode)))
     except Exception as error:
         raise InputError(
@@ -112,9 +116,10 @@ class ImageFileFrames(FrameSource):
         axes: str | None = None,
         channel: int | None = None,
         fixed: Mapping[str, int] | None = None,
+        labels: bool = False,
     ) -> None:
         axis = sequence_axis(name, axes, fixed)
-        first = read_image(files[0])
+        first = read_image(files[0], labels=labels)
         for file in files[1:]:
             if (shape := _header(file)) != first.shape[:2]:
                 found, expected = (f"{height} x {width}" for height, width in (shape, first.shape[:2]))
@@ -133,6 +138,7 @@ class ImageFileFrames(FrameSource):
         )
         self._files = list(files)
         self._layout = first.shape, first.dtype
+        self._labels = labels
 
     @staticmethod
     def _unlike(file: Path, found: str, first: Path, expected: str) -> InputError:
@@ -141,7 +147,7 @@ class ImageFileFrames(FrameSource):
         )
 
     def _read(self, frame: int) -> NDArray[Any]:
-        pixels = read_image(self._files[frame])
+        pixels = read_image(self._files[frame], labels=self._labels)
         if (pixels.shape, pixels.dtype) != self._layout:
             found, expected = f"{pixels.shape} {pixels.dtype}", f"{self._layout[0]} {self._layout[1]}"
             raise self._unlike(self._files[frame], found, self._files[0], expected)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import zarr
 
 from sam2_engine.errors import InputError
@@ -33,6 +34,7 @@ def open_frames(
     fixed: Mapping[str, int] | None = None,
     level: int = 0,
     single: bool = False,
+    labels: bool = False,
 ) -> FrameSource:
     """Open anything that holds frames; nothing is read but what is needed to describe it.
 
@@ -43,9 +45,8 @@ def open_frames(
         dask or zarr array, a list of images or of image files, an iterator of images (a live stream
         of unknown length), or a ``FrameSource``, which is returned as it is.
     axes
-        One letter per axis, for example ``"TYX"``, ``"ZYX"``, ``"TCYX"``, ``"YXS"`` (S: colour, C:
-        channels). Without it the file's own names are used where they are plausible; a single
-        doubtful axis is read as T, and ``description`` says so.
+        One letter per axis, as ``"TYX"`` or ``"TCYX"`` (S: colour, C: channels). By default the file's
+        names where plausible; a single doubtful axis is read as T, and ``description`` says so.
     channel
         The only channel to read, counted from 0; all are read otherwise.
     fixed
@@ -53,13 +54,9 @@ def open_frames(
     level
         Resolution level of a pyramid; 0 is the finest.
     single
-        Whether one image is wanted rather than a stack: a leading axis of 3 or 4 in an 8-bit TIFF is
-        then colour and not time.
-
-    Returns
-    -------
-    FrameSource
-        ``source[i]`` is ``(H, W)`` or ``(H, W, C)`` in the native type.
+        Whether one image is wanted, not a stack: a leading S of an 8-bit TIFF is then colour, not time.
+    labels
+        Whether the pixels are labels: images with a palette then give its indices, not its colours.
 
     Raises
     ------
@@ -70,11 +67,11 @@ def open_frames(
         return source
     options: dict[str, Any] = {"axes": axes, "channel": channel, "fixed": fixed}
     if isinstance(source, str | PathLike):
-        return _open_path(Path(source), options, level=level, single=single)
+        return _open_path(Path(source), options, level=level, single=single, labels=labels)
     if isinstance(source, zarr.Group):
         return open_zarr(source, level=level, single=single, **options)
     if isinstance(source, list | tuple):
-        return _open_list(source, options)
+        return _open_list(source, options, labels=labels)
     if hasattr(source, "detach"):  # a torch tensor
         source = source.detach().cpu().numpy()
     if hasattr(source, "shape") and hasattr(source, "dtype"):
@@ -89,15 +86,19 @@ def open_frames(
 
 
 def _open_array(array: Any, name: str, options: dict[str, Any], *, single: bool = False) -> FrameSource:
+    if isinstance(array, torch.Tensor):
+        array = array.detach().cpu().numpy()
     shape, dtype = tuple(array.shape), np.dtype(array.dtype)
     return ArrayFrames(array, plan_axes(name, shape, dtype, single=single, **options), name)
 
 
-def _open_list(items: list[Any] | tuple[Any, ...], options: dict[str, Any]) -> FrameSource:
+def _open_list(items: list[Any] | tuple[Any, ...], options: dict[str, Any], *, labels: bool) -> FrameSource:
     if not items:
         raise InputError("The list of images is empty.")
     if all(isinstance(item, str | PathLike) for item in items):
-        return ImageFileFrames("The list of files", [_existing(Path(item)) for item in items], **options)
+        return ImageFileFrames(
+            "The list of files", [_existing(Path(item)) for item in items], labels=labels, **options
+        )
     axis = sequence_axis("The list of images", options["axes"], options["fixed"])
     return ListFrames([np.asarray(item) for item in items], axis, options["channel"])
 
@@ -112,12 +113,12 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _open_path(path: Path, options: dict[str, Any], *, level: int, single: bool) -> FrameSource:
+def _open_path(path: Path, options: dict[str, Any], *, level: int, single: bool, labels: bool) -> FrameSource:
     path = _existing(path)
     if is_zarr(path):
         return open_zarr(path, level=level, single=single, **options)
     if path.is_dir():
-        return _open_folder(path, options)
+        return _open_folder(path, options, labels=labels)
     try:
         with path.open("rb") as file:
             start = file.read(4)
@@ -128,7 +129,7 @@ def _open_path(path: Path, options: dict[str, Any], *, level: int, single: bool)
     if path.suffix.lower() == ".npy":
         return _open_npy(path, options, single=single)
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return ImageFileFrames(path.name, [path], **options)
+        return ImageFileFrames(path.name, [path], labels=labels, **options)
     if is_nifti(path):
         return open_nifti(path, **options)
     if is_dicom(path):
@@ -146,9 +147,9 @@ def _open_npy(path: Path, options: dict[str, Any], *, single: bool) -> FrameSour
     return _open_array(array, path.name, options, single=single)
 
 
-def _open_folder(path: Path, options: dict[str, Any]) -> FrameSource:
+def _open_folder(path: Path, options: dict[str, Any], *, labels: bool) -> FrameSource:
     if files := images_in(path):
-        return ImageFileFrames(path.name, files, **options)
+        return ImageFileFrames(path.name, files, labels=labels, **options)
     others = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     if files := sorted((file for file in others if is_dicom(file)), key=natural_key):
         return DicomFrames(path.name, files, **options)

@@ -48,6 +48,21 @@ def test_kinds_of_png(tmp_path: Path, mode: str, expected: tuple[type, int]) -> 
             np.testing.assert_array_equal(frames[0], COLOUR[..., 0].astype(np.uint16) * 200)
 
 
+def test_labels_in_a_palette(tmp_path: Path) -> None:
+    labels = np.random.default_rng(3).integers(0, 5, (24, 36)).astype(np.uint8)
+    image = Image.fromarray(labels)
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128])
+    assert image.mode == "P"
+    for name in ("a1.png", "a2.png"):
+        image.save(tmp_path / name)
+    for source in (tmp_path / "a1.png", tmp_path, [tmp_path / "a1.png"]):
+        with open_frames(source, labels=True) as frames:
+            assert frames.channels == 1
+            np.testing.assert_array_equal(frames[len(frames) - 1], labels)
+        with open_frames(source) as frames:
+            assert frames.channels == 3
+
+
 @pytest.mark.parametrize("alpha", [False, True])
 def test_colour_of_16_bits_keeps_its_levels(tmp_path: Path, alpha: bool) -> None:
     deep = np.random.default_rng(1).integers(0, 65535, (24, 36, 3 + alpha)).astype(np.uint16)
