@@ -134,6 +134,7 @@ def config_from_dict(values: dict[str, Any]) -> ModelConfig:
     TypeError
         If a key is unknown or a required one is missing.
     """
-    return ModelConfig(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    )
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+    }
+    return ModelConfig(**fields)
