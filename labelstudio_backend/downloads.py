@@ -175,7 +175,7 @@ def _refusal(url: str, error: HTTPError) -> InputError:
     if error.code in (404, 410):
         return InputError(f"The file {shown(url)} is not there; import the task again or put the file back.")
     return InputError(
-        f"{shown(url)} cannot be fetched (its server answered {error.code}); check that the file is still there."
+        f"{shown(url)} cannot be fetched ({error.code} from its server); check that the file is still there."
     )
 
 
