@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sam2_engine.errors import InputError
-from sam2_engine.image_predictor import LOGIT_CLAMP, MASK_THRESHOLD, Contrast, ImagePredictor, image_window
+from sam2_engine.image_predictor import LOGIT_CLAMP, MASK_THRESHOLD, Contrast, ImagePredictor, open_image
 from sam2_engine.mask_utils import (
     PackedMask,
     encode_rle,
@@ -186,15 +186,14 @@ class AutomaticMaskGenerator:
         contrast: Contrast,
         on_progress: Callable[[int, int], None] | None,
     ) -> list[_Candidate]:
-        image = np.asarray(image)
-        window = image_window(image, contrast)
-        height, width = image.shape[:2]
+        pixels, window = open_image(image, contrast)
+        height, width = pixels.shape[:2]
         crops = list(_crops(width, height, self.crop_n_layers, self.crop_overlap_ratio))
         grids = [self._grid(crop.layer) for crop in crops]
         done, total = 0, sum(len(grid) for grid in grids)
         found: list[_Candidate] = []
         for crop, grid in zip(crops, grids):
-            self.predictor.set_image(image[crop.y0 : crop.y1, crop.x0 : crop.x1], contrast=window)
+            self.predictor.set_image(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], contrast=window)
             within: list[_Candidate] = []
             for points in torch.split(grid, self.points_per_batch):
                 within += self._decode(points, crop, (height, width))

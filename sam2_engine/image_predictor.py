@@ -15,7 +15,7 @@ from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, estimate_window, logits_to_size, to_model_input
 from sam2_engine.prompts import Box, Points
 
-__all__ = ["ImagePredictor", "Prediction", "image_window"]
+__all__ = ["ImagePredictor", "Prediction", "open_image"]
 
 MASK_THRESHOLD = 0.0
 LOGIT_CLAMP = 32.0
@@ -26,18 +26,22 @@ Prediction = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 Contrast = tuple[float, float] | IntensityWindow | None
 
 
-def image_window(image: NDArray[Any], contrast: Contrast = None) -> IntensityWindow | None:
-    """Return the intensity window of a single image, (H, W) or (H, W, C); ``contrast`` overrules.
+def open_image(image: ArrayLike, contrast: Contrast = None) -> tuple[NDArray[Any], IntensityWindow | None]:
+    """Check a single image, (H, W) or (H, W, C), and return it with its intensity window.
+
+    ``contrast`` overrules the rule for windows. A few non-finite pixels raise an ``InputWarning``.
 
     Raises
     ------
     InputError
         If the array is not an image, or no pixel of it is finite.
     """
-    if image.ndim not in (2, 3):
-        raise InputError(f"An image is (H, W) or (H, W, C), not an array of shape {image.shape}.")
-    frames = open_frames(image[None], axes="TYXC"[: image.ndim + 1])
-    return IntensityWindow.of(contrast) if contrast is not None else estimate_window(frames)
+    array = np.asarray(image)
+    if array.ndim not in (2, 3):
+        raise InputError(f"An image is (H, W) or (H, W, C), not an array of shape {array.shape}.")
+    frames = open_frames(array[None], axes="TYXC"[: array.ndim + 1])
+    pixels = frames[0]
+    return pixels, IntensityWindow.of(contrast) if contrast is not None else estimate_window(frames)
 
 
 class ImagePredictor:
@@ -77,13 +81,13 @@ class ImagePredictor:
     def set_image_batch(self, images: Sequence[ArrayLike], *, contrast: Contrast = None) -> None:
         """Encode several images, of any sizes; prompt them with ``predict_batch``."""
         self.reset_predictor()
-        encoded = [self._encode(np.asarray(image), contrast) for image in images]
+        encoded = [self._encode(*open_image(image, contrast)) for image in images]
         self._features = [features for features, _ in encoded]
         self._shapes = [shape for _, shape in encoded]
 
-    def _encode(self, image: NDArray[Any], contrast: Contrast) -> tuple[ImageFeatures, tuple[int, int]]:
-        window = image_window(image, contrast)
-
+    def _encode(
+        self, image: NDArray[Any], window: IntensityWindow | None
+    ) -> tuple[ImageFeatures, tuple[int, int]]:
         def encode() -> ImageFeatures:
             pixels = to_model_input(image, window, self.model.image_size, device=self.model.device)
             with self.model.autocast():

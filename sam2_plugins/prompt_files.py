@@ -79,7 +79,7 @@ def read_label_image(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
     InputError
         If the file is no image of whole numbers, has another size, more than one frame, or no object.
     """
-    with open_frames(path, single=True) as source:
+    with open_frames(path, single=True, labels=True) as source:
         if len(source) != 1 or source.channels != 1:
             raise InputError(f"{path} must be one label image with one channel, but is {source.description}.")
         if source.dtype.kind not in "bui":

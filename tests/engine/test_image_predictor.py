@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.image_predictor import ImagePredictor
 from sam2_engine.modeling.sam2 import Sam2
@@ -95,3 +95,16 @@ def test_bad_prompts_are_explained(predictor: ImagePredictor, prompts: dict[str,
 def test_prompts_before_an_image_are_explained(small_model: Sam2) -> None:
     with pytest.raises(InputError, match="set_image"):
         ImagePredictor(small_model).predict([[5, 5]], [1])
+
+
+def test_some_non_finite_pixels_are_counted_and_an_image_of_nothing_else_is_refused(small_model: Sam2) -> None:
+    image = np.random.default_rng(0).random((40, 50), np.float32)
+    image[:2, :5] = np.nan
+    predictor = ImagePredictor(small_model)
+    with pytest.warns(InputWarning, match="10 of 2000"):
+        predictor.set_image(image, contrast=(0, 1))
+    assert predictor.predict([[20, 20]], [1])[0].shape == (3, 40, 50)
+    with pytest.raises(InputError, match="finite"):
+        predictor.set_image(np.full((40, 50), np.inf, np.float32))
+    with pytest.raises(InputError, match="pixels"):
+        predictor.set_image(np.zeros((0, 50), np.uint8))
