@@ -97,7 +97,7 @@ def test_prompts_before_an_image_are_explained(small_model: Sam2) -> None:
         ImagePredictor(small_model).predict([[5, 5]], [1])
 
 
-def test_some_non_finite_pixels_are_counted_and_an_image_of_nothing_else_is_refused(small_model: Sam2) -> None:
+def test_some_non_finite_pixels_are_counted_and_nothing_else_is_refused(small_model: Sam2) -> None:
     image = np.random.default_rng(0).random((40, 50), np.float32)
     image[:2, :5] = np.nan
     predictor = ImagePredictor(small_model)
