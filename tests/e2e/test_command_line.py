@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from sam2_engine.model_files import find
+
 pytestmark = pytest.mark.e2e
 
 SAM2 = str(Path(sys.executable).parent / "sam2")
@@ -144,3 +146,15 @@ def test_a_missing_file(folder, small_checkpoint):
     assert done.returncode == 2
     assert re.fullmatch(r"sam2: none\.png cannot be opened .*\n", done.stderr)
     assert names(folder) == before
+
+
+@pytest.mark.skipif(find("nano") is None, reason="nano's weights are not in this installation")
+def test_the_demo_works_on_real_and_synthetic_pictures(tmp_path):
+    done = sam2(tmp_path, "demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    coins = tifffile.imread(tmp_path / "demo-output" / "coins_labels.tif")
+    assert len(np.unique(coins)) - 1 >= 22
+    tracked, copied = map(float, re.search(r"frames 1 to 23: ([\d.]+) .*: ([\d.]+)\)", done.stdout).groups())
+    assert tracked > copied + 0.05
+    named = {tmp_path / line.strip() for line in done.stdout.splitlines() if "demo-output/" in line}
+    assert named == set((tmp_path / "demo-output").iterdir())
