@@ -27,6 +27,8 @@ from sam2_plugins.rebuildable_video import RebuildableVideo, give_prompt
 
 __all__ = ["AnnotationSession"]
 
+DEFAULT_HISTORY = 256 * 2**20
+
 
 class AnnotationSession:
     """Objects, prompts and masks on one sequence of frames.
@@ -49,7 +51,8 @@ class AnnotationSession:
     max_conditioning_frames
         How many prompted frames, the nearest ones, a frame attends to; None for all.
     history
-        Bytes for checkpoints of tracked frames, so that corrections in the middle carry on exactly.
+        Bytes for checkpoints of tracked frames, so that corrections in the middle carry on exactly;
+        None for work without corrections.
 
     Raises
     ------
@@ -67,7 +70,7 @@ class AnnotationSession:
         channel: int | None = None,
         contrast: tuple[float, float] | IntensityWindow | None = None,
         max_conditioning_frames: int | None = 8,
-        history: int | None = None,
+        history: int | None = DEFAULT_HISTORY,
     ) -> None:
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:

@@ -78,7 +78,7 @@ def track(
     if csv is not None:
         check_output(csv, suffixes=(".csv",), inputs=inputs)
     with open_frames(frames, axes=axes, channel=channel, fixed=parse_fixed(fixed)) as source:
-        session = AnnotationSession(source, ModelStore(device), model, contrast=window)
+        session = AnnotationSession(source, ModelStore(device), model, contrast=window, history=None)
         typer.echo(f"{frames}: {source.description}")
         if masks is not None:
             place_labels(session, start or 0, read_label_image(masks, session.shape))
