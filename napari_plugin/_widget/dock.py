@@ -1,0 +1,261 @@
+"""The dock: panels on one side, the annotation of the chosen image on the other."""
+
+from collections.abc import Callable
+
+from napari import Viewer
+from napari.layers import Image
+from napari.utils.notifications import notification_manager, show_error
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_plugin._widget import keys
+from napari_plugin._widget.image_panel import ImagePanel
+from napari_plugin._widget.model_panel import ModelPanel
+from napari_plugin._widget.object_panel import ObjectPanel
+from napari_plugin._widget.propagation_panel import PropagationPanel
+from napari_plugin.annotation import Annotation
+from napari_plugin.application import Sam2Application, sam2_application
+from napari_plugin.layers import ImageStack, guess_axes
+from napari_plugin.propagation import Direction
+from napari_plugin.workers import Client
+from sam2_engine import InputError
+from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.jobs import Progress
+
+__all__ = ["AnnotationDock"]
+
+
+class AnnotationDock(QWidget):
+    """Segment and track objects in an Image layer by clicks and boxes.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer it is docked in.
+    application
+        Models and worker; None for those that all windows of this application share.
+    """
+
+    def __init__(self, napari_viewer: Viewer, application: Sam2Application | None = None) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.annotation: Annotation | None = None
+        self._application = application or sam2_application()
+        self._annotations: dict[Image, Annotation] = {}
+        self._opening: Client | None = None
+        self._loading = Client(self._application.worker, self)
+        self._closed = False
+        self.image = ImagePanel(napari_viewer)
+        self.model = ModelPanel(self._application.model)
+        self.objects = ObjectPanel()
+        self.propagation = PropagationPanel()
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self._lay_out()
+        self.image.chosen.connect(self._on_image_chosen)
+        self.image.corrected.connect(self._on_axes_corrected)
+        self.model.chosen.connect(self._on_model_chosen)
+        self.propagation.started.connect(self._on_start)
+        self.propagation.stopped.connect(self._on_stop)
+        self.propagation.follow_view.toggled.connect(self._on_follow_view)
+        self._bind_keys()
+        self._show(None)
+        self.image.choose(self._likely_image())
+        self._on_image_chosen()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.image)
+        layout.addWidget(self.model)
+        layout.addWidget(self.objects, 1)
+        layout.addWidget(self.propagation)
+        layout.addWidget(self.message)
+
+    def _likely_image(self) -> Image | None:
+        active = self.viewer.layers.selection.active
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        return active if active in images else images[-1] if images else None
+
+    # ------------------------------------------------------------------ choosing what to work on
+
+    def _on_image_chosen(self) -> None:
+        self._give_up_opening()
+        layer = self.image.layer
+        if layer is None:
+            self._show(None)
+            self.image.show_axes("", "")
+            self.tell("Open an image, or one of the samples in File ▸ Open Sample ▸ SAM 2.")
+        elif layer in self._annotations:
+            self._show(self._annotations[layer])
+            self.tell("")
+        else:
+            self._begin(layer, axes=None, channel=None)
+
+    def _on_axes_corrected(self) -> None:
+        self._give_up_opening()
+        layer = self.image.layer
+        if layer is not None:
+            if layer in self._annotations:
+                self._annotations.pop(layer).close()
+            self._begin(layer, self.image.axes.text() or None, self.image.channel_choice)
+
+    def _on_model_chosen(self) -> None:
+        annotation = self.annotation
+        if annotation is None:
+            if self.image.layer is not None:
+                self._on_axes_corrected()
+            return
+        self._give_up_opening()
+
+        def change(session: AnnotationSession, client: Client) -> None:
+            annotation.use_session(session, client)
+            self._show(annotation)
+
+        self._open(annotation.stack, change)
+
+    def _begin(self, layer: Image, axes: str | None, channel: int | None) -> None:
+        self._show(None)
+        try:
+            stack = ImageStack.of(layer, axes, channel)
+        except InputError as error:
+            self.image.show_axes(axes or guess_axes(layer), "")
+            self.fail(error)
+            return
+        self.image.show_stack(stack)
+        self._open(stack, lambda session, client: self._start(stack, session, client))
+
+    def _open(self, stack: ImageStack, then: Callable[[AnnotationSession, Client], None]) -> None:
+        """Make a session off the window's thread; frames are read for the intensity window."""
+        client = self._opening = Client(self._application.worker, self)
+        frames, model, store = stack.open(), self.model.model, self._application.store
+
+        def opened(session: AnnotationSession) -> None:
+            self._opening = None
+            then(session, client)
+            self._load_model(session)
+
+        self.tell("Reading the image …")
+        client.run(lambda: AnnotationSession(frames, store, model), then=opened, failed=self.fail)
+
+    def _give_up_opening(self) -> None:
+        if self._opening is not None:
+            self._opening.close()
+            self._opening = None
+
+    def _load_model(self, session: AnnotationSession) -> None:
+        self._loading.close()
+        self._loading = Client(self._application.worker, self)
+        self.tell(f"Loading the model {session.model_name} … you can click already.")
+
+        def loaded(device: str) -> None:
+            self.model.show_device(device)
+            self.tell("Click on an object. Ctrl+click takes away what does not belong to it.")
+
+        self._loading.run(
+            lambda: str(self._application.store.get(session.model_name).device), then=loaded, failed=self.fail
+        )
+
+    def _start(self, stack: ImageStack, session: AnnotationSession, client: Client) -> None:
+        annotation = Annotation(self.viewer, stack, session, client, self)
+        self._annotations[stack.layer] = annotation
+        annotation.changed.connect(self._refresh)
+        annotation.told.connect(self.tell)
+        annotation.failed.connect(self.fail)
+        annotation.ended.connect(lambda reason: self._on_ended(annotation, reason))
+        annotation.propagation.stepped.connect(lambda _, progress: self._on_progress(annotation, progress))
+        self._show(annotation)
+
+    def _on_ended(self, annotation: Annotation, reason: str) -> None:
+        self._annotations = {layer: one for layer, one in self._annotations.items() if one is not annotation}
+        if annotation is self.annotation:
+            self._show(None)
+            self.image.choose(None)
+            self.image.show_axes("", "")
+        self.tell(reason)
+
+    # ------------------------------------------------------------------ following
+
+    def _on_start(self, direction: Direction) -> None:
+        if self.annotation is not None:
+            self.tell("")
+            self.annotation.propagate(direction, self.propagation.from_shown.isChecked())
+
+    def _on_stop(self) -> None:
+        if self.annotation is not None:
+            self.annotation.propagation.stop()
+
+    def _on_follow_view(self, follow: bool) -> None:
+        if self.annotation is not None:
+            self.annotation.follow_view = follow
+
+    def _on_progress(self, annotation: Annotation, progress: Progress) -> None:
+        if annotation is self.annotation:
+            self.propagation.show_progress(progress)
+
+    # ------------------------------------------------------------------ showing
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence in the dock."""
+        self.message.setText(sentence)
+
+    def fail(self, error: BaseException) -> None:
+        """Show an error: one sentence if the user can mend it, else with the details."""
+        if isinstance(error, InputError):
+            self.tell(str(error))
+            show_error(str(error))
+        else:
+            self.tell(f"Something unexpected happened: {error}")
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def _show(self, annotation: Annotation | None) -> None:
+        self.annotation = annotation
+        self.objects.show_annotation(annotation)
+        self.propagation.show_nothing_yet()
+        self.propagation.setVisible(annotation is None or annotation.stack.plan.length > 1)
+        self.propagation.setEnabled(annotation is not None)
+        if annotation is not None:
+            annotation.follow_view = self.propagation.follow_view.isChecked()
+            self.image.show_stack(annotation.stack)
+            self.model.combo.setCurrentText(annotation.session.model_name)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        self.objects.refresh()
+        running = self.annotation is not None and self.annotation.propagation.running
+        self.propagation.show_running(running)
+
+    # ------------------------------------------------------------------ keys, and the end
+
+    def _keys(self) -> dict[str, Callable[[], None]]:
+        return {
+            keys.NEW_OBJECT: self.objects.new.click,
+            keys.EXCLUDE: self.objects.toggle_excluding,
+            keys.BOX: self.objects.toggle_tool,
+            keys.PREVIOUS_OBJECT: lambda: self.objects.step(-1),
+            keys.NEXT_OBJECT: lambda: self.objects.step(1),
+            keys.PROPAGATE: self.propagation.start_or_stop,
+        }
+
+    def _bind_keys(self) -> None:
+        for key, act in self._keys().items():
+            self.viewer.bind_key(key, lambda _, act=act: act(), overwrite=True)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock was closed: its inner widget loses its parent then."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut()
+        return bool(super().event(event))
+
+    def shut(self) -> None:
+        """Stop all work and let go of the viewer; masks stay in their layers."""
+        if self._closed:
+            return
+        self._closed = True
+        self._give_up_opening()
+        self._loading.close()
+        for annotation in self._annotations.values():
+            annotation.close()
+        self._annotations.clear()
+        self.image.close_links()
+        for key in self._keys():
+            self.viewer.bind_key(key, None)

@@ -1,0 +1,220 @@
+"""The Points and Shapes layers that prompts are placed in, read as what the session takes.
+
+The layers are read as a whole whenever anything in them changed: clicks that are added, moved, removed
+or pasted, by whatever tool of napari, are all the same thing then.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Points, Shapes
+
+from napari_plugin.layers.image_stack import ImageStack
+from napari_plugin.theme import EXCLUDE_COLOR, INCLUDE_COLOR, box_width, point_size
+
+__all__ = ["FramePrompts", "PromptKey", "PromptLayers"]
+
+INCLUDE, EXCLUDE = "include", "exclude"
+PromptKey = tuple[int, int]
+"""(object id, frame)"""
+
+
+@dataclass(frozen=True)
+class FramePrompts:
+    """The prompts of one object on one frame.
+
+    Attributes
+    ----------
+    points
+        ``(x, y)`` in pixels, in the order of the clicks.
+    labels
+        1 (inside) or 0 (outside) per point.
+    box
+        ``(x0, y0, x1, y1)``, inclusive pixel indices.
+    """
+
+    points: tuple[tuple[float, float], ...] = ()
+    labels: tuple[int, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.points) or self.box is not None
+
+    def continues(self, earlier: "FramePrompts") -> bool:
+        """Whether these are ``earlier`` ones with clicks added at the end, and nothing else."""
+        n = len(earlier.points)
+        mine = self.points[:n], self.labels[:n], self.box
+        return mine == (earlier.points, earlier.labels, earlier.box)
+
+
+class PromptLayers:
+    """One Points layer for clicks and one Shapes layer for boxes, both lying exactly on the image.
+
+    Parameters
+    ----------
+    viewer, stack
+        Where, and on what.
+    on_change
+        Called after anything changed in one of the layers.
+
+    Attributes
+    ----------
+    points, boxes
+        The layers; their feature ``object`` holds object ids, and ``prompt`` of a point says whether it
+        includes or excludes.
+    """
+
+    def __init__(self, viewer: Viewer, stack: ImageStack, on_change: Callable[[], None]) -> None:
+        self._stack = stack
+        self._viewer = viewer
+        self._on_change = on_change
+        self._object_id = 0
+        self._excluding = False
+        self._quiet = False
+        shape, placement = stack.plan.frame_shape, stack.placement()
+        ndim = len(stack.dims)
+        self.boxes = Shapes(
+            ndim=ndim,
+            name=f"boxes on {stack.layer.name}",
+            features={"object": np.zeros(0, int)},
+            feature_defaults={"object": 0},
+            face_color="transparent",
+            edge_color=INCLUDE_COLOR,
+            edge_width=box_width(shape),
+            **placement,
+        )
+        self.points = Points(
+            ndim=ndim,
+            name=f"prompts on {stack.layer.name}",
+            features={"object": np.zeros(0, int), "prompt": np.zeros(0, str)},
+            feature_defaults={"object": 0, "prompt": INCLUDE},
+            face_color="prompt",
+            face_color_cycle={INCLUDE: INCLUDE_COLOR, EXCLUDE: EXCLUDE_COLOR},
+            border_color="white",
+            size=point_size(shape),
+            **placement,
+        )
+        self.points.mouse_drag_callbacks.append(self._on_press)
+        for layer in (self.points, self.boxes):
+            layer.events.data.connect(self._changed)
+
+    # ------------------------------------------------------------------ what comes next
+
+    def set_next(self, object_id: int, excluding: bool) -> None:
+        """Say which object the next click or box belongs to, and whether a click takes away."""
+        self._object_id, self._excluding = object_id, excluding
+        self._set_defaults(excluding)
+
+    def point(self) -> None:
+        """Let the next mouse press in the viewer place a click."""
+        self._viewer.layers.selection.active = self.points
+        self.points.mode = "add"
+
+    def box(self) -> None:
+        """Let the next drag in the viewer draw a box."""
+        self._viewer.layers.selection.active = self.boxes
+        self.boxes.mode = "add_rectangle"
+
+    def _on_press(self, layer: Points, event: Any) -> None:
+        # A selected point has changed the defaults to its own; Ctrl asks for the opposite, once.
+        self._set_defaults(self._excluding != ("Control" in event.modifiers))
+
+    def _set_defaults(self, excluding: bool) -> None:
+        kind = EXCLUDE if excluding else INCLUDE
+        self.points.feature_defaults = {"object": self._object_id, "prompt": kind}
+        self.boxes.feature_defaults = {"object": self._object_id}
+
+    # ------------------------------------------------------------------ reading and editing
+
+    def read(self) -> dict[PromptKey, FramePrompts]:
+        """Return all prompts by object and frame; of several boxes on one frame the newest counts."""
+        points: dict[PromptKey, list[tuple[float, float]]] = {}
+        labels: dict[PromptKey, list[int]] = {}
+        boxes: dict[PromptKey, tuple[float, float, float, float]] = {}
+        features = self.points.features
+        for position, owner, kind in zip(self.points.data, features["object"], features["prompt"]):
+            frame, x, y = self._stack.locate(position)
+            points.setdefault((int(owner), frame), []).append((x, y))
+            labels.setdefault((int(owner), frame), []).append(int(kind != EXCLUDE))
+        for outline, owner in zip(self.boxes.data, self.boxes.features["object"]):
+            frame, box = self._box_of(outline)
+            boxes[int(owner), frame] = box
+        return {
+            key: FramePrompts(tuple(points.get(key, ())), tuple(labels.get(key, ())), boxes.get(key))
+            for key in {**points, **boxes}
+        }
+
+    def drop_unusable(self) -> list[str]:
+        """Remove clicks off the image, boxes without area and replaced boxes; return sentences about them."""
+        told = []
+        places = [self._stack.locate(row) for row in self.points.data]
+        off = [i for i, place in enumerate(places) if not self._stack.contains(*place)]
+        if off:
+            told.append("A click off the image was left out; click on the object itself.")
+            self._remove(self.points, off)
+        unusable, replaced, seen = [], [], set()
+        for i in reversed(range(len(self.boxes.data))):
+            frame, (x0, y0, x1, y1) = self._box_of(self.boxes.data[i])
+            key = int(self.boxes.features["object"].iloc[i]), frame
+            height, width = self._stack.plan.frame_shape
+            inside = self._stack.contains(frame, 0, 0) and x1 >= 0 and y1 >= 0 and x0 < width and y0 < height
+            if not inside or x1 <= x0 or y1 <= y0:
+                unusable.append(i)
+            elif key in seen:
+                replaced.append(i)
+            else:
+                seen.add(key)
+        if unusable:
+            told.append("A box without an area on the image was left out; drag from one corner to the other.")
+        if unusable or replaced:
+            self._remove(self.boxes, unusable + replaced)
+        return told
+
+    def adopt(self, object_ids: set[int], owner: int) -> None:
+        """Give prompts that belong to no known object to ``owner``."""
+        for layer in (self.points, self.boxes):
+            orphans = ~layer.features["object"].isin(object_ids)
+            if orphans.any():
+                features = layer.features.copy()
+                features.loc[orphans, "object"] = owner
+                with self._quietly():
+                    layer.features = features
+
+    def remove_object(self, object_id: int) -> None:
+        """Remove all prompts of an object."""
+        for layer in (self.points, self.boxes):
+            self._remove(layer, [i for i, owner in enumerate(layer.features["object"]) if owner == object_id])
+
+    def close(self) -> None:
+        """Stop listening."""
+        for layer in (self.points, self.boxes):
+            layer.events.data.disconnect(self._changed)
+        self.points.mouse_drag_callbacks.remove(self._on_press)
+
+    def _box_of(self, outline: Any) -> tuple[int, tuple[float, float, float, float]]:
+        """Return frame and inclusive pixel box of an outline, which runs along the pixels' outer edges."""
+        corners = [self._stack.locate(corner) for corner in outline]
+        frames, x, y = zip(*corners)
+        return round(float(np.mean(frames))), (min(x) + 0.5, min(y) + 0.5, max(x) - 0.5, max(y) - 0.5)
+
+    def _remove(self, layer: Points | Shapes, indices: list[int]) -> None:
+        if indices:
+            with self._quietly():
+                layer.selected_data = set(indices)
+                layer.remove_selected()
+
+    def _changed(self, event: Any) -> None:
+        if not self._quiet:
+            self._on_change()
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False

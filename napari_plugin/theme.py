@@ -1,0 +1,16 @@
+"""Colours and sizes, in one place."""
+
+__all__ = ["EXCLUDE_COLOR", "INCLUDE_COLOR", "box_width", "point_size"]
+
+INCLUDE_COLOR = "#2ecc71"
+EXCLUDE_COLOR = "#ff4d4d"
+
+
+def point_size(shape: tuple[int, int]) -> float:
+    """Return a click's diameter in pixels, easy to see on a frame of ``shape`` (H, W)."""
+    return max(2.0, min(shape) / 40)
+
+
+def box_width(shape: tuple[int, int]) -> float:
+    """Return the width of a box's outline in pixels for a frame of ``shape`` (H, W)."""
+    return max(0.5, min(shape) / 250)

@@ -1,0 +1,74 @@
+"""A real window with the dock in it, and a small model with random weights that it finds under `small`."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_plugin._widget.dock import AnnotationDock
+from napari_plugin.application import Sam2Application
+from sam2_plugins.model_store import ModelStore
+
+WAIT = 60_000  # ms: until something happens, however slow the machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if sys.platform != "linux" or os.environ.get("DISPLAY"):
+        return
+    skip = pytest.mark.skip(reason="needs an X server; run `make test`, which brings one")
+    for item in items:
+        if item.get_closest_marker("gui"):
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def discs() -> NDArray[np.uint8]:
+    """(6, 60, 80) uint8: two discs that move over noise."""
+    y, x = np.mgrid[:60, :80]
+    frames = np.random.default_rng(3).integers(20, 60, (6, 60, 80)).astype(np.uint8)
+    for t, frame in enumerate(frames):
+        frame[(x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100] = 220
+        frame[(x - 60) ** 2 + (y - 40 + t) ** 2 < 80] = 150
+    return frames
+
+
+@pytest.fixture
+def small_model(small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a model that the dock finds beside the shipped one."""
+    folder = tmp_path / "cache" / "checkpoints"
+    folder.mkdir(parents=True)
+    shutil.copy(small_checkpoint, folder / "small.safetensors")
+    monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
+    return "small"
+
+
+@pytest.fixture
+def application(qapp: Any, small_model: str) -> Iterator[Sam2Application]:
+    application = Sam2Application(ModelStore("cpu"), small_model)
+    yield application
+    application.close()
+
+
+@pytest.fixture
+def open_dock(
+    make_napari_viewer_proxy: Callable[..., Any], application: Sam2Application, qtbot: Any
+) -> Callable[..., AnnotationDock]:
+    """Return a function that shows images in a new viewer and opens the dock on the last one."""
+
+    def open_dock(*images: Any, wait: bool = True, **options: Any) -> AnnotationDock:
+        viewer = make_napari_viewer_proxy(show=True)
+        for image in images:
+            viewer.add_image(image, **options)
+        dock = AnnotationDock(viewer, application)
+        viewer.window.add_dock_widget(dock, name="SAM 2")
+        if wait:
+            qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
+        return dock
+
+    return open_dock

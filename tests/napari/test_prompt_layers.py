@@ -1,0 +1,161 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+
+from napari_plugin.layers import FramePrompts, ImageStack, PromptLayers
+
+
+class Placed:
+    """Prompt layers on a (5, 20, 30) stack, and how often they changed."""
+
+    def __init__(self, shape: tuple[int, ...] = (5, 20, 30)) -> None:
+        self.changes = 0
+        viewer = ViewerModel()
+        stack = ImageStack.of(viewer.add_image(np.zeros(shape, np.uint8), scale=[2.0] * len(shape)))
+        self.layers = PromptLayers(viewer, stack, self._changed)
+        viewer.add_layer(self.layers.boxes)
+        viewer.add_layer(self.layers.points)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+
+@pytest.fixture
+def placed() -> Placed:
+    return Placed()
+
+
+def press(placed: Placed, *modifiers: str) -> None:
+    for callback in placed.layers.points.mouse_drag_callbacks[:1]:
+        callback(placed.layers.points, SimpleNamespace(modifiers=modifiers))
+
+
+def test_clicks_are_read_by_object_and_frame(placed: Placed) -> None:
+    layers = placed.layers
+    layers.set_next(1, excluding=False)
+    layers.points.add([0, 4, 7])
+    layers.set_next(1, excluding=True)
+    layers.points.add([0, 5, 9])
+    layers.set_next(2, excluding=False)
+    layers.points.add([3, 6, 8])
+    assert layers.read() == {
+        (1, 0): FramePrompts(((7, 4), (9, 5)), (1, 0)),
+        (2, 3): FramePrompts(((8, 6),), (1,)),
+    }
+    assert placed.changes >= 3
+
+
+def test_moved_and_removed_clicks_are_read_as_they_stand(placed: Placed) -> None:
+    layers = placed.layers
+    layers.set_next(1, excluding=False)
+    layers.points.add([0, 4, 7])
+    layers.points.add([0, 5, 9])
+    layers.points.data = np.array([[0, 4, 7], [1, 6, 6]])
+    assert layers.read() == {(1, 0): FramePrompts(((7, 4),), (1,)), (1, 1): FramePrompts(((6, 6),), (1,))}
+    layers.points.selected_data = {0}
+    layers.points.remove_selected()
+    assert layers.read() == {(1, 1): FramePrompts(((6, 6),), (1,))}
+
+
+def test_ctrl_asks_for_the_opposite_once(placed: Placed) -> None:
+    layers = placed.layers
+    layers.set_next(1, excluding=False)
+    for modifiers, x in (((), 5), (("Control",), 6), ((), 7)):
+        press(placed, *modifiers)
+        layers.points.add([0, 4, x])
+    layers.set_next(1, excluding=True)
+    press(placed, "Control")
+    layers.points.add([0, 4, 8])
+    assert layers.read()[1, 0].labels == (1, 0, 1, 1)
+
+
+def test_plus_and_minus_are_told_apart_by_colour(placed: Placed) -> None:
+    layers = placed.layers
+    for excluding in (True, False):
+        layers.set_next(1, excluding)
+        layers.points.add([0, 4, 5])
+    red, green = layers.points.face_color
+    assert red[0] > 0.9
+    assert red[1] < 0.5
+    assert green[1] > 0.7
+    assert green[0] < 0.5
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(st.integers(0, 28), st.integers(0, 18)),
+    st.tuples(st.integers(1, 29), st.integers(1, 19)),
+    st.integers(0, 4),
+)
+def test_an_outline_around_pixels_is_the_box_of_these_pixels(
+    first: tuple[int, int], size: tuple[int, int], frame: int
+) -> None:
+    (x0, y0), (x1, y1) = first, (min(first[0] + size[0], 29), min(first[1] + size[1], 19))
+    layers = Placed().layers
+    layers.set_next(3, excluding=False)
+    # The outer edges of the pixels x0..x1, y0..y1.
+    corners = [
+        [frame, y, x]
+        for y, x in ((y0 - 0.5, x0 - 0.5), (y0 - 0.5, x1 + 0.5), (y1 + 0.5, x1 + 0.5), (y1 + 0.5, x0 - 0.5))
+    ]
+    layers.boxes.add_rectangles([np.array(corners)])
+    assert layers.read() == {(3, frame): FramePrompts(box=(x0, y0, x1, y1))}
+    assert layers.drop_unusable() == []
+
+
+def outline(frame: int, y0: float, x0: float, y1: float, x1: float) -> np.ndarray:
+    return np.array([[frame, y0, x0], [frame, y0, x1], [frame, y1, x1], [frame, y1, x0]])
+
+
+def test_what_cannot_be_used_is_left_out_and_said(placed: Placed) -> None:
+    layers = placed.layers
+    layers.set_next(1, excluding=False)
+    layers.points.add([[0, 4, 7], [0, 25, 7], [9, 4, 7]])
+    layers.boxes.add_rectangles(
+        [outline(0, 3, 3, 3.2, 3.4), outline(0, 2, 2, 9, 9), outline(1, 30, 40, 50, 50)]
+    )
+    told = layers.drop_unusable()
+    assert [sentence.split(" ")[1] for sentence in told] == ["click", "box"]
+    assert layers.read() == {(1, 0): FramePrompts(((7, 4),), (1,), (2.5, 2.5, 8.5, 8.5))}
+    assert layers.drop_unusable() == []
+
+
+def test_a_second_box_takes_the_place_of_the_first(placed: Placed) -> None:
+    layers = placed.layers
+    layers.set_next(1, excluding=False)
+    layers.boxes.add_rectangles([outline(0, 2, 2, 9, 9)])
+    layers.boxes.add_rectangles([outline(0, 3, 3, 12, 12)])
+    assert layers.drop_unusable() == []
+    assert len(layers.boxes.data) == 1
+    assert layers.read()[1, 0].box == (3.5, 3.5, 11.5, 11.5)
+
+
+def test_prompts_of_nobody_are_given_to_an_object(placed: Placed) -> None:
+    layers = placed.layers
+    layers.set_next(0, excluding=True)
+    layers.points.add([0, 4, 7])
+    layers.boxes.add_rectangles([outline(0, 2, 2, 9, 9)])
+    layers.adopt({5}, 5)
+    assert layers.read() == {(5, 0): FramePrompts(((7, 4),), (0,), (2.5, 2.5, 8.5, 8.5))}
+
+
+def test_removing_an_object_removes_its_prompts_only(placed: Placed) -> None:
+    layers = placed.layers
+    for object_id in (1, 2):
+        layers.set_next(object_id, excluding=False)
+        layers.points.add([0, 4, 7])
+        layers.boxes.add_rectangles([outline(object_id, 2, 2, 9, 9)])
+    layers.remove_object(1)
+    assert set(layers.read()) == {(2, 0), (2, 2)}
+
+
+def test_an_image_without_frames_takes_clicks_and_boxes() -> None:
+    layers = Placed((20, 30)).layers
+    layers.set_next(1, excluding=False)
+    layers.points.add([4, 7])
+    layers.boxes.add_rectangles([outline(0, 2, 2, 9, 9)[:, 1:]])
+    assert layers.read() == {(1, 0): FramePrompts(((7, 4),), (1,), (2.5, 2.5, 8.5, 8.5))}
