@@ -29,6 +29,8 @@ class Lesson:
         Samples, and frames per sample.
     max_objects
         Objects per sample.
+    corrections
+        Most correction clicks after a first click or box.
     synthetic
         Share of synthetic scenes; the rest are views of labelled pictures, of each folder equally often.
     """
@@ -38,6 +40,7 @@ class Lesson:
     num_frames: int
     max_objects: int
     synthetic: float
+    corrections: int = 2
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sam2_engine.memory_bank import MemoryReading, assemble
 from sam2_engine.modeling.sam2 import ImageFeatures, MaskPrediction, Sam2
-from sam2_engine.training.batches import Batch
+from sam2_engine.training.batches import Batch, Lesson
 from sam2_engine.training.dense_head import DenseHead, dense_loss
 from sam2_engine.training.losses import LossWeights, prediction_loss
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
@@ -67,6 +67,7 @@ def _decode_with_corrections(
     masks: Tensor,
     coverage: Tensor,
     rounds: int,
+    corner: Tensor,
     weights: LossWeights,
     generator: torch.Generator,
 ) -> tuple[Tensor, MaskPrediction]:
@@ -82,7 +83,7 @@ def _decode_with_corrections(
         prediction = model.predict_masks(
             embedding,
             high_res,
-            points=points,
+            points=points + corner,
             labels=labels,
             mask_logits=previous,
             multimask=points.shape[1] == 1,
@@ -101,17 +102,18 @@ def still_losses(
     model: Sam2,
     head: DenseHead,
     batch: Batch,
-    max_objects: int,
+    lesson: Lesson,
+    corner: Tensor,
     weights: LossWeights,
     generator: torch.Generator,
 ) -> LessonLosses:
     """Losses of a batch of stills; without objects to ask for, the dense loss alone."""
     features = model.encode_image(normalise(batch.frames[:, 0]))
     losses = {"dense": dense_loss(head(features), batch.labels[:, 0])}
-    objects = choose_objects(batch.labels, max_objects, generator) if max_objects else None
+    objects = choose_objects(batch.labels, lesson.max_objects, generator) if lesson.max_objects else None
     if objects is not None:
         own = _of(features, objects.owner)
-        rounds = int(torch.randint(0, 3, (), generator=generator))
+        rounds = int(torch.randint(0, lesson.corrections + 1, (), generator=generator))
         losses["mask"], _ = _decode_with_corrections(
             model,
             model.without_memory(own.embedding),
@@ -119,6 +121,7 @@ def still_losses(
             objects.masks[:, 0],
             objects.coverage[:, 0],
             rounds,
+            corner,
             weights,
             generator,
         )
@@ -129,7 +132,8 @@ def clip_losses(
     model: Sam2,
     head: DenseHead,
     batch: Batch,
-    max_objects: int,
+    lesson: Lesson,
+    corner: Tensor,
     weights: LossWeights,
     generator: torch.Generator,
 ) -> LessonLosses:
@@ -137,11 +141,11 @@ def clip_losses(
     num_frames = batch.frames.shape[1]
     features = model.encode_image(normalise(batch.frames.flatten(0, 1)))
     losses = {"dense": dense_loss(head(features), batch.labels.flatten(0, 1))}
-    objects = choose_objects(batch.labels, max_objects, generator)
+    objects = choose_objects(batch.labels, lesson.max_objects, generator)
     if objects is None:
         return losses
     first = _of(features, objects.owner * num_frames)
-    memory, pointer, prompt_loss = _prompt_first_frame(model, first, objects, weights, generator)
+    memory, pointer, prompt_loss = _prompt_first_frame(model, first, objects, corner, weights, generator)
     if prompt_loss is not None:
         losses["mask"] = prompt_loss
     memories, pointers = [memory], [pointer]
@@ -175,7 +179,12 @@ def _reading(memories: list[Tensor], pointers: list[Tensor], t: int, index: int)
 
 
 def _prompt_first_frame(
-    model: Sam2, first: ImageFeatures, objects: Objects, weights: LossWeights, generator: torch.Generator
+    model: Sam2,
+    first: ImageFeatures,
+    objects: Objects,
+    corner: Tensor,
+    weights: LossWeights,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Prompt with the mask itself half of the time, else by click or box: memory, pointer, loss."""
     if torch.rand((), generator=generator) < 0.6:
@@ -195,6 +204,7 @@ def _prompt_first_frame(
         objects.masks[:, 0],
         objects.coverage[:, 0],
         rounds,
+        corner,
         weights,
         generator,
     )

@@ -1,7 +1,6 @@
 """How nano is made: ``python -m sam2_engine.training.train_nano --data FOLDER --run FOLDER``."""
 
 import argparse
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,12 @@ import torch
 from sam2_engine.checkpoints import save_model
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.batches import Curriculum, Lesson, read_folders
+from sam2_engine.training.first_weights import quieten_features, untaught_nano
+from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.trainer import Schedule, Trainer
 from sam2_engine.training.validation import one_click_iou
-from sam2_engine.variants import VARIANTS
 
-__all__ = ["STAGES", "main", "untaught_nano"]
+__all__ = ["STAGES", "main"]
 
 
 @dataclass(frozen=True)
@@ -27,42 +27,27 @@ class Stage:
 
 STAGES = {
     "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
-    "stills": Stage(
-        (Lesson(256, 12, 1, 5, 0.35), Lesson(256, 12, 1, 5, 0.35), Lesson(512, 3, 1, 10, 0.25)),
-        Schedule(840, 1.5e-3, final=0.25),
+    "clicks": Stage(
+        (Lesson(256, 12, 1, 6, 0.35, corrections=0),),
+        Schedule(400, 1.5e-3, final=0.3, weights=LossWeights(focal=0.0, balanced=1.0)),
     ),
     "clips": Stage(
         (
             Lesson(256, 5, 3, 3, 0.8),
             Lesson(256, 12, 1, 5, 0.35),
             Lesson(256, 4, 4, 3, 0.8),
-            Lesson(512, 3, 1, 10, 0.25),
+            Lesson(512, 3, 1, 8, 0.25),
         ),
-        Schedule(900, 1.2e-3, final=0.25, dense_weight=0.3),
+        Schedule(
+            900, 1.2e-3, final=0.2, dense_weight=0.3, weights=LossWeights(focal_alpha=0.5, balanced=0.5)
+        ),
     ),
     "full-size": Stage(
-        (Lesson(512, 3, 1, 10, 0.3), Lesson(512, 1, 4, 4, 0.8), Lesson(256, 4, 4, 3, 0.8)),
-        Schedule(450, 6e-4, dense_weight=0.2),
+        (Lesson(512, 3, 1, 8, 0.3), Lesson(512, 1, 4, 4, 0.8), Lesson(256, 4, 4, 3, 0.8)),
+        Schedule(240, 5e-4, dense_weight=0.2),
     ),
 }
 """Taught in this order; each starts from the averaged weights of the one before."""
-
-
-def untaught_nano(seed: int = 0) -> Sam2:
-    """Make nano with random weights.
-
-    Its positions are encoded by frequencies from coarse to fine (the official matrix has one scale),
-    so that a click on a small object means that object from the start.
-    """
-    torch.manual_seed(seed)
-    model = Sam2(VARIANTS["nano"])
-    matrix = model.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
-    scales = torch.exp(torch.linspace(math.log(0.5), math.log(6.0), matrix.shape[1]))
-    with torch.no_grad():
-        matrix.copy_(torch.randn(matrix.shape) * scales)
-        for layer in model.memory_encoder.fuser.layers.children():
-            torch.nn.init.constant_(layer.get_parameter("gamma"), 0.1)
-    return model
 
 
 def _teach(stage: str, data: Path, run: Path, seed: int, workers: int) -> Sam2:
@@ -77,6 +62,8 @@ def _teach(stage: str, data: Path, run: Path, seed: int, workers: int) -> Sam2:
     before = run / list(STAGES)[number - 1] / "checkpoint.pt"
     if trainer.step == 0 and number > 0:
         trainer.start_from(torch.load(before, weights_only=True))
+        if stage == "clicks":
+            quieten_features(trainer.model, trainer.head)
     trainer.run(workers)
     nano = trainer.averaged
     for folder, path in zip(folders, sorted(p for p in data.iterdir() if p.is_dir()), strict=True):

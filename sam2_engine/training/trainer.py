@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.batches import Batch, Curriculum, batches
 from sam2_engine.training.dense_head import DenseHead
+from sam2_engine.training.input_place import place_input
 from sam2_engine.training.lessons import LessonLosses, clip_losses, still_losses
 from sam2_engine.training.losses import LossWeights
 
 __all__ = ["Schedule", "Trainer", "load_weights"]
-
-_LOSS_SCALE = {"dense": 1.0, "mask": 1.0, "track": 1.0}
 
 
 @dataclass(frozen=True)
@@ -66,19 +65,13 @@ def load_weights(module: nn.Module, state: dict[str, Tensor]) -> None:
     module.load_state_dict({key: value.float() for key, value in state.items()})
 
 
-def set_input_size(model: Sam2, size: int) -> None:
-    """Let the same weights work on inputs of another side; no weight depends on it."""
-    model.config = model.config.with_image_size(size)
-    model.sam_prompt_encoder.image_size = size
-
-
 class Trainer:
     """Teach a model by a curriculum.
 
     Parameters
     ----------
     model
-        The model; its input size follows the lessons.
+        The model; its input size follows the lessons, smaller ones being parts of its own input.
     curriculum, schedule
         What is learned, and how long.
     folder
@@ -86,6 +79,7 @@ class Trainer:
     """
 
     def __init__(self, model: Sam2, curriculum: Curriculum, schedule: Schedule, folder: Path) -> None:
+        self.full_size = model.image_size
         self.model = model.train()
         self.curriculum = curriculum
         self.schedule = schedule
@@ -132,10 +126,10 @@ class Trainer:
         # Everything random is drawn from the step's number, so a resumed run repeats it.
         generator = torch.Generator().manual_seed(self.curriculum.seed * 1_000_003 + self.step)
         torch.manual_seed(self.curriculum.seed * 1_000_003 + self.step)
-        set_input_size(self.model, lesson.size)
+        corner = place_input(self.model, lesson.size, self.full_size, generator)
         lose = still_losses if lesson.num_frames == 1 else clip_losses
         with torch.autocast("cpu", torch.bfloat16):
-            losses = lose(self.model, self.head, batch, lesson.max_objects, self.schedule.weights, generator)
+            losses = lose(self.model, self.head, batch, lesson, corner, self.schedule.weights, generator)
         dense = losses["dense"] * self.schedule.dense_weight
         total = sum((value for name, value in losses.items() if name != "dense"), dense)
         torch.autograd.backward(torch.as_tensor(total))

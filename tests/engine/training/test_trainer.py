@@ -44,7 +44,9 @@ def test_a_clip_teaches_memory_and_pointers() -> None:
     # An object that is taken to be absent leaves no pointer of its own.
     torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 10.0)
     batch = Curriculum([], (Lesson(64, 2, 3, 2, 1.0),), seed=2)[0]
-    losses = clip_losses(model, head, batch, 2, LossWeights(), torch.Generator().manual_seed(0))
+    losses = clip_losses(
+        model, head, batch, LESSONS[1], torch.zeros(2), LossWeights(), torch.Generator().manual_seed(0)
+    )
     torch.stack(list(losses.values())).sum().backward()
     for part in (
         "memory_attention.",

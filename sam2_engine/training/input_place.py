@@ -1,0 +1,47 @@
+"""Teaching on parts of the input: the same pixels per object at a fraction of the cost."""
+
+import torch
+from torch import Tensor
+
+from sam2_engine.modeling.prompt_encoder import PromptEncoder
+from sam2_engine.modeling.sam2 import Sam2
+
+__all__ = ["place_input"]
+
+_STRIDE = 16
+
+
+def place_input(model: Sam2, size: int, full_size: int, generator: torch.Generator) -> Tensor:
+    """Let a model see ``size`` pixels as a part, drawn at random, of its full input.
+
+    Prompts are encoded relative to the input's side, so a model taught on small inputs alone would
+    read a click on a full one at the wrong scale. Here the encodings are those of the full input.
+
+    Parameters
+    ----------
+    model
+        The model; no weight depends on its input size.
+    size
+        Side of the part in pixels.
+    full_size
+        Side of the whole input in pixels.
+    generator
+        Source of randomness.
+
+    Returns
+    -------
+    Tensor
+        (2,) x and y of the part's corner, to be added to the prompts' points.
+    """
+    model.config = model.config.with_image_size(size)
+    grid, full_grid = size // _STRIDE, full_size // _STRIDE
+    x, y = torch.randint(0, full_grid - grid + 1, (2,), generator=generator).tolist()
+
+    def dense_position(_: int) -> Tensor:
+        whole = PromptEncoder.dense_position(encoder, full_grid)
+        return whole[:, :, y : y + grid, x : x + grid]
+
+    encoder = model.sam_prompt_encoder
+    encoder.image_size = full_size
+    encoder.dense_position = dense_position  # type: ignore[method-assign]
+    return torch.tensor([x, y], dtype=torch.float32) * _STRIDE
