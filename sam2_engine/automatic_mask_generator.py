@@ -219,14 +219,13 @@ class AutomaticMaskGenerator:
         labels = torch.ones(len(clicks), 1, dtype=torch.int32, device=device)
         prediction = self._predict(clicks, labels, None, self.multimask_output)
         per_click = prediction.iou.shape[1]
+        logits, iou = prediction.low_res_logits.flatten(0, 1), prediction.iou.flatten()
         if self.use_m2m:
-            prediction = self._refine(clicks, labels, prediction)
-        logits, iou = prediction.low_res_logits.flatten(0, 1).float(), prediction.iou.flatten().float()
+            logits, iou = self._refine(clicks, labels, prediction)
+        logits, iou = logits.float(), iou.float()
         places = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
         places = (places + torch.tensor([crop.x0, crop.y0])).repeat_interleave(per_click, dim=0)
-        good = (
-            iou > self.pred_iou_thresh if self.pred_iou_thresh > 0 else torch.ones_like(iou, dtype=torch.bool)
-        )
+        good = iou > (self.pred_iou_thresh if self.pred_iou_thresh > 0 else -1)
         logits, iou, places = logits[good], iou[good], places[good.cpu()]
         found: list[_Candidate] = []
         for part in torch.split(torch.arange(len(iou)), max(1, _CHUNK_BYTES // (4 * _area(crop)))):
@@ -247,11 +246,16 @@ class AutomaticMaskGenerator:
                 multimask=multimask,
             )
 
-    def _refine(self, clicks: Tensor, labels: Tensor, prediction: MaskPrediction) -> MaskPrediction:
+    def _refine(self, clicks: Tensor, labels: Tensor, prediction: MaskPrediction) -> tuple[Tensor, Tensor]:
+        """Decode each candidate again from its click and its own mask: logits (N, h, w) and IoU (N,)."""
         per_click = prediction.iou.shape[1]
-        logits = prediction.low_res_logits.flatten(0, 1)[:, None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
-        again = (clicks.repeat_interleave(per_click, 0), labels.repeat_interleave(per_click, 0))
-        return self._predict(*again, logits, multimask=False)
+        masks = prediction.low_res_logits.flatten(0, 1)[:, None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+        refined = [
+            self._predict(clicks[part // per_click], labels[part // per_click], masks[part], multimask=False)
+            for part in torch.split(torch.arange(len(masks), device=masks.device), self.points_per_batch)
+        ]
+        logits = torch.cat([one.low_res_logits[:, 0] for one in refined])
+        return logits, torch.cat([one.iou[:, 0] for one in refined])
 
     def _filter(
         self, logits: Tensor, iou: Tensor, places: Tensor, crop: _Crop, shape: tuple[int, int]
