@@ -262,7 +262,7 @@ class AutomaticMaskGenerator:
     ) -> Iterator[_Candidate]:
         """Yield the masks that are stable and not cut off by the crop's edge."""
         full = logits_to_size(logits[:, None], (crop.y1 - crop.y0, crop.x1 - crop.x0))[:, 0]
-        stability = mask_stability(full, MASK_THRESHOLD, self.stability_score_offset)
+        stability = mask_stability(full, self.stability_score_offset)
         masks = full > MASK_THRESHOLD
         boxes = (mask_boxes(masks) + torch.tensor([crop.x0, crop.y0] * 2, device=full.device)).cpu()
         stable = masks.flatten(1).any(1) & (stability >= self.stability_score_thresh)

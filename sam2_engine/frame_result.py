@@ -7,35 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sam2_engine.mask_utils import mask_stability
 from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT
 from sam2_engine.preprocessing import Region, logits_to_size
 
-__all__ = ["FrameResult", "stability_score"]
+__all__ = ["FrameResult"]
 
 STABILITY_OFFSET = 1.0
-
-
-def stability_score(
-    low_res_logits: NDArray[np.float32], offset: float = STABILITY_OFFSET
-) -> NDArray[np.float32]:
-    """Return how little each mask changes when its threshold moves by ``offset`` (SAM, section 5).
-
-    Parameters
-    ----------
-    low_res_logits
-        (N, h, w).
-    offset
-        In logits.
-
-    Returns
-    -------
-    ndarray
-        (N,) 0..1; an empty mask is stable.
-    """
-    inner = (low_res_logits > offset).sum((1, 2), dtype=np.float32)
-    outer = (low_res_logits > -offset).sum((1, 2), dtype=np.float32)
-    score: NDArray[np.float32] = np.divide(inner, outer, out=np.ones_like(inner), where=outer > 0)
-    return score
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +49,7 @@ class FrameResult:
     @cached_property
     def stability(self) -> NDArray[np.float32]:
         """(N,) stability scores, 0..1."""
-        return stability_score(self.low_res_logits)
+        return mask_stability(torch.from_numpy(self.low_res_logits), STABILITY_OFFSET).numpy()
 
     @cached_property
     def masks(self) -> NDArray[np.bool_]:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.measure import label
 from torch import Tensor
 
 __all__ = [
@@ -20,15 +19,15 @@ __all__ = [
 ]
 
 
-def mask_stability(logits: Tensor, threshold: float, offset: float) -> Tensor:
-    """Return how little each mask of (N, H, W) logits changes with its threshold.
+def mask_stability(logits: Tensor, offset: float) -> Tensor:
+    """Return how little each mask changes when its threshold of 0 moves by ``offset`` (SAM, section 5).
 
-    IoU of the masks at ``threshold + offset`` and at ``threshold - offset``, 0..1, (N,); 0 for
-    masks that are empty even at the lower threshold.
+    IoU of the masks of (N, H, W) ``logits`` above ``offset`` and above ``-offset``, (N,) float32 in 0..1;
+    an empty mask is stable.
     """
-    inner = (logits > threshold + offset).flatten(1).sum(1)
-    outer = (logits > threshold - offset).flatten(1).sum(1)
-    return inner / outer.clamp(min=1)
+    inner = (logits > offset).flatten(1).sum(1)
+    outer = (logits > -offset).flatten(1).sum(1)
+    return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
 
 
 def mask_boxes(masks: Tensor) -> Tensor:
@@ -73,6 +72,8 @@ def remove_small_regions(mask: NDArray[np.bool_], min_area: float) -> NDArray[np
 
     Pixels are connected to all eight neighbours. ``mask`` itself is returned if nothing is small.
     """
+    from skimage.measure import label  # slow to import, and seldom wanted
+
     holes = label(~mask, connectivity=2)
     small_holes = np.bincount(holes.ravel()) < min_area
     small_holes[0] = False

@@ -62,8 +62,8 @@ def test_boxes_without_area_suppress_nothing() -> None:
 
 
 def test_stability_is_the_iou_of_a_stricter_and_a_laxer_mask() -> None:
-    logits = torch.tensor([[[-2.0, -0.5, 0.5, 2.0]], [[2.0, 2.0, 2.0, 2.0]]])
-    assert mask_stability(logits, 0.0, 1.0).tolist() == pytest.approx([1 / 3, 1.0])
+    logits = torch.tensor([[[-2.0, -0.5, 0.5, 2.0]], [[2.0, 2.0, 2.0, 2.0]], [[-9.0, -9.0, -9.0, -9.0]]])
+    assert mask_stability(logits, 1.0).tolist() == pytest.approx([1 / 3, 1.0, 1.0])
 
 
 def test_small_holes_and_islands_go_and_the_largest_island_stays() -> None:
