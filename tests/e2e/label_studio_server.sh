@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs Label Studio into a virtual environment of its own (it pins other versions than this project) and
-# runs it in the foreground on the loopback address, with SQLite, a known user and a known token.
+# runs it in the foreground on the loopback address, with SQLite, one user and a token.
 #
 # label_studio_server.sh install VENV
-# label_studio_server.sh run VENV PORT FOLDER TOKEN      FOLDER/data is its database, FOLDER/media its files
+# label_studio_server.sh run VENV PORT FOLDER TOKEN EMAIL PASSWORD     FOLDER/data is its database
 set -euo pipefail
 
 action=$1
@@ -16,16 +16,15 @@ install)
     "$venv/bin/pip" install --quiet label-studio==1.23.2
     ;;
 run)
-    port=$3 folder=$4 token=$5
-    mkdir -p "$folder/data" "$folder/media"
+    port=$3 folder=$4 token=$5 email=$6 password=$7
+    mkdir -p "$folder/data"
     # Both switches are needed for a backend on a private address.
     export ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false
     export LABEL_STUDIO_BASE_DATA_DIR="$folder/data"
-    export LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="$folder/media"
     export COLLECT_ANALYTICS=false LATEST_VERSION_CHECK=false SENTRY_DSN=""
     exec "$venv/bin/label-studio" start --init first --no-browser \
         --internal-host 127.0.0.1 --port "$port" --host "http://127.0.0.1:$port" \
-        --username annotator@example.com --password "Annotate-1" --user-token "$token" --enable-legacy-api-token
+        --username "$email" --password "$password" --user-token "$token" --enable-legacy-api-token
     ;;
 *)
     echo "unknown action: $action" >&2

@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 HERE = Path(__file__).parent
 MEDIA = HERE.parent / "labelstudio" / "data" / "media"
 VENV = Path(os.environ.get("LABEL_STUDIO_VENV", HERE.parents[1] / ".venv-label-studio"))
+USER, PASSWORD = "annotator@example.com", "Annotate-1"
 MODEL = os.environ.get("SAM2_TEST_MODEL", "nano")
 IMAGE_CONFIG = """<View>
   <Image name="image" value="$image"/>
@@ -130,7 +131,7 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
     script = str(HERE / "label_studio_server.sh")
     subprocess.run(["bash", script, "install", str(VENV)], check=True)
     folder, port, token = tmp_path_factory.mktemp("label-studio"), free_port(), secrets.token_hex(20)
-    command = ["bash", script, "run", str(VENV), str(port), str(folder), token]
+    command = ["bash", script, "run", str(VENV), str(port), str(folder), token, USER, PASSWORD]
     service = Service.start(command, port, folder / "log")
     yield LabelStudio(service.url, service.process, service.log, token)
     service.stop()
@@ -146,9 +147,8 @@ def serve(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
     def start() -> Service:
         command = [sys.executable, "-c", "import sys; from sam2_plugins.cli import main; sys.exit(main())"]
         command += ["serve", "--port", str(port), "--model", MODEL]
-        service = Service.start(
-            command, port, folder / "log", LABEL_STUDIO_URL=label_studio.url, LABEL_STUDIO_API_KEY=key
-        )
+        environment = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": key}
+        service = Service.start(command, port, folder / "log", OMP_WAIT_POLICY="PASSIVE", **environment)
         started.append(service)
         return service
 
@@ -211,12 +211,30 @@ def ellipse() -> np.ndarray:
     return (x - 160) ** 2 / 80**2 + (y - 180) ** 2 / 80**2 <= 1
 
 
-def test_a_click_becomes_a_brush_that_label_studio_reads(label_studio: LabelStudio, images: Project) -> None:
-    answer = label_studio.ask(images.backend, images.task["id"], click(160, 180))
-    (region,) = answer["data"]["result"]
+def check_brush(region: dict[str, Any]) -> np.ndarray:
+    """Compare a brush with the drawn ellipse and return its mask."""
+    assert (region["type"], region["value"]["brushlabels"]) == ("brushlabels", ["Ball"])
     mask = decode_brush_rle(region["value"]["rle"], (480, 640))
     truth = ellipse()
     assert (mask & truth).sum() / (mask | truth).sum() >= 0.7
+    return mask
+
+
+def check_track(region: dict[str, Any]) -> list[dict[str, Any]]:
+    """Compare a track with the known motion of the disc and return its sequence."""
+    assert (region["type"], region["value"]["labels"]) == ("videorectangle", ["Ball"])
+    sequence: list[dict[str, Any]] = region["value"]["sequence"]
+    assert [item["frame"] for item in sequence] == list(range(1, 31))
+    for item in sequence:
+        centre = (item["x"] + item["width"] / 2) * 3.2, (item["y"] + item["height"] / 2) * 2.4
+        assert centre == pytest.approx((45.5 + 6 * (item["frame"] - 1), 85.5), abs=8)
+    return sequence
+
+
+def test_a_click_becomes_a_brush_that_label_studio_reads(label_studio: LabelStudio, images: Project) -> None:
+    answer = label_studio.ask(images.backend, images.task["id"], click(160, 180))
+    (region,) = answer["data"]["result"]
+    mask = check_brush(region)
     label_studio.submit(images.task["id"], [region])
     # Label Studio's own reading of the packing, in its export.
     archive = label_studio.api("GET", f"/api/projects/{images.id}/export?exportType=BRUSH_TO_PNG")
@@ -243,12 +261,8 @@ def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: 
     }
     answer = label_studio.ask(videos.backend, videos.task["id"], drawn)
     (region,) = answer["data"]["result"]
-    assert (region["id"], region["value"]["labels"]) == ("disc", ["Ball"])
-    sequence = region["value"]["sequence"]
-    assert [item["frame"] for item in sequence] == list(range(1, 31))
-    for item in sequence:
-        centre = (item["x"] + item["width"] / 2) * 3.2, (item["y"] + item["height"] / 2) * 2.4
-        assert centre == pytest.approx((45.5 + 6 * (item["frame"] - 1), 85.5), abs=8)
+    assert region["id"] == "disc"
+    sequence = check_track(region)
     label_studio.submit(videos.task["id"], [region])
     (task,) = label_studio.api("GET", f"/api/projects/{videos.id}/export?exportType=JSON")
     assert task["annotations"][0]["result"][0]["value"]["sequence"] == sequence
@@ -256,6 +270,41 @@ def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: 
     del drawn["value"]["labels"]
     for regions in ([drawn], []):
         assert label_studio.ask(videos.backend, videos.task["id"], *regions)["data"]["result"] == []
+
+
+@pytest.fixture(scope="module")
+def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Do as an annotator does in Chromium, and return the regions on the page."""
+    subprocess.run(["bash", str(HERE / "install_browser.sh"), str(VENV / "browser")], check=True)
+    pictures = Path(os.environ.get("SAM2_PICTURES", tmp_path_factory.mktemp("pictures")))
+
+    def run(kind: str, project: Project) -> list[dict[str, Any]]:
+        command = ["node", str(HERE / "label_studio_page.js"), label_studio.url, USER, PASSWORD]
+        command += [
+            str(project.id),
+            str(project.task["id"]),
+            kind,
+            str(pictures / f"label-studio-{kind}.png"),
+        ]
+        modules = {"NODE_PATH": str(VENV / "browser" / "node_modules")}
+        done = subprocess.run(
+            command, env={**os.environ, **modules}, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        regions: list[dict[str, Any]] = json.loads(done.stdout)
+        return regions
+
+    return run
+
+
+def test_a_click_on_the_page_becomes_a_brush(drive: Any, images: Project) -> None:
+    (region,) = drive("image", images)
+    check_brush(region)
+
+
+def test_a_label_on_the_page_follows_the_box(drive: Any, videos: Project) -> None:
+    (region,) = drive("video", videos)
+    check_track(region)
 
 
 def test_retrieving_predictions_twice_makes_no_duplicates(label_studio: LabelStudio, images: Project) -> None:

@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
+    return {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **more}
 
 
 @pytest.fixture
