@@ -39,7 +39,7 @@ STAGES = {
             Lesson(512, 3, 1, 8, 0.25),
         ),
         Schedule(
-            900, 1.2e-3, final=0.2, dense_weight=0.3, weights=LossWeights(focal_alpha=0.5, balanced=0.5)
+            720, 1.2e-3, final=0.2, dense_weight=0.3, weights=LossWeights(focal_alpha=0.5, balanced=0.5)
         ),
     ),
     "full-size": Stage(
