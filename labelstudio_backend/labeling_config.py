@@ -106,7 +106,7 @@ class LabelingConfig:
             raise InputError("The labeling configuration must not declare a document type or entities.")
         try:
             root = ElementTree.fromstring(xml)
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, ValueError) as error:
             raise InputError(f"The labeling configuration is not valid XML: {error}.") from None
         elements = list(root.iter())
         media = tuple(

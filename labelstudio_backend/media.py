@@ -97,10 +97,14 @@ class MediaLibrary:
         if root is None or not parts.path.endswith(_LOCAL_FILES):
             return None
         place = parse_qs(parts.query).get("d", [""])[0]
-        path = (root / place).resolve()
+        try:
+            path = (root / place).resolve()
+            there = path.is_file()
+        except (OSError, ValueError):  # too long a name, or one that no file can have
+            path, there = root, False
         if not path.is_relative_to(root):
             raise InputError(f"The task's file {place!r} lies outside of MEDIA_ROOT.")
-        if not path.is_file():
+        if not there:
             raise InputError(
                 f"The file {place!r} is not there below MEDIA_ROOT; put it back or import the task again."
             )

@@ -1,9 +1,9 @@
 """Videos: labelled rectangles are followed, and come back as sequences with a rectangle on every frame."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from labelstudio_backend.keyframes import Track, model_item
 from labelstudio_backend.regions import (
@@ -68,14 +68,15 @@ def labelled_tracks(regions: Sequence[object]) -> list[Track]:
     InputError
         If a labelled rectangle has no usable keyframe.
     """
-    return [
-        Track.of(region)
-        for region in regions
-        if isinstance(region, Mapping)
-        and region.get("type") == "videorectangle"
-        and isinstance(region.get("value"), Mapping)
-        and region["value"].get("labels")
-    ]
+    return [Track.of(region) for region in regions if _labelled(region)]
+
+
+def _labelled(region: object) -> TypeGuard[Region]:
+    if not isinstance(region, dict) or region.get("type") != "videorectangle":
+        return False
+    value = region.get("value")
+    labels = value.get("labels") if isinstance(value, dict) else None
+    return isinstance(labels, list) and bool(labels)
 
 
 @dataclass

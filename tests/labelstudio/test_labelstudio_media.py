@@ -143,6 +143,8 @@ def test_a_mounted_folder_is_read_directly(tmp_path: Path, media_server: MediaSe
         ("link.png", "outside"),
         (f"{tmp_path}/secret.png", "outside"),
         ("gone.png", "not there"),
+        ("a" * 5000, "not there"),
+        ("nul%00.png", "not there"),
     ):
         with pytest.raises(InputError, match=words):
             library.file(f"/data/local-files/?d={place}")
@@ -157,7 +159,7 @@ def test_what_a_server_may_answer(library: MediaLibrary, media_server: MediaServ
         "/data/upload/1/gone.gif": (404, {}, b"", "not there"),
         "/data/upload/1/closed.gif": (401, {}, b"", "LABEL_STUDIO_API_KEY"),
         "/data/upload/1/login.gif": (200, {"Content-Type": "text/html"}, b"<html>", "web page"),
-        "/data/upload/1/broken.gif": (500, {}, b"", "answered 500"),
+        "/data/upload/1/broken.gif": (500, {}, b"", "500 from its server"),
         "/data/upload/1/cut.gif": (200, {"Content-Length": "100"}, b"half", "cut off|cannot be fetched"),
     }
     for path, (status, headers, body, words) in answers.items():

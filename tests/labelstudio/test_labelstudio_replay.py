@@ -73,7 +73,7 @@ def settings(server: MediaServer, model: str | Path, **more: Any) -> Settings:
 @pytest.fixture(scope="module")
 def application(recorded_server: MediaServer, small_checkpoint: Path) -> Iterator[Application]:
     """With random weights: enough for the form of an answer."""
-    predictor = Predictor(settings(recorded_server, small_checkpoint))
+    predictor = Predictor(settings(recorded_server, small_checkpoint, predict_seconds=600))
     yield Application(predictor)
     predictor.close()
 
@@ -94,7 +94,7 @@ def replies(application: Application, recorded_server: MediaServer) -> Callable[
 @pytest.fixture(scope="module")
 def nano(recorded_server: MediaServer) -> Iterator[Application]:
     """With the shipped weights."""
-    predictor = Predictor(settings(recorded_server, "nano"))
+    predictor = Predictor(settings(recorded_server, "nano", predict_seconds=600))
     yield Application(predictor)
     predictor.close()
 

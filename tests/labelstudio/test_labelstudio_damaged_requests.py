@@ -1,0 +1,69 @@
+"""Recorded requests with one value exchanged: whatever it is, the answer is a sentence and not a failure."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelstudio_harness import MediaServer, call, recorded
+
+from labelstudio_backend.app import Application
+from labelstudio_backend.predictions import Predictor
+from labelstudio_backend.settings import Settings
+
+NAMES = [
+    "setup_image",
+    "predict_batch_image_v109",
+    "predict_image_keypoint_negative",
+    "predict_image_rectangle",
+    "predict_video_two_objects_same_label",
+    "predict_video_user_edited_keyframes_with_extra_keys",
+]
+REMOVED = object()
+VALUES = st.sampled_from(
+    [REMOVED, None, True, 0, -1, 1.5, 1e300, 10**400, "", "x", "$", "..", "\ud800", "http://[", [], [[]], {}]
+)
+
+
+@pytest.fixture(scope="module")
+def application(recorded_server: MediaServer, small_checkpoint: Path) -> Iterator[Application]:
+    """One that tracks only for a moment."""
+    predictor = Predictor(
+        Settings(str(small_checkpoint), "cpu", label_studio_url=recorded_server.url, predict_seconds=0.05)
+    )
+    yield Application(predictor)
+    predictor.close()
+
+
+def places(part: object, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to every value of a request, but for what Label Studio adds of earlier work."""
+    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in items:
+        if key not in ("drafts", "annotations", "predictions"):
+            yield (*way, key)
+            yield from places(value, (*way, key))
+
+
+@settings(max_examples=120, deadline=None)
+@given(data=st.data())
+def test_one_value_exchanged(
+    data: st.DataObject, application: Application, recorded_server: MediaServer
+) -> None:
+    request = recorded(data.draw(st.sampled_from(NAMES)), recorded_server)
+    body = request["json"]
+    *way, key = data.draw(st.sampled_from(list(places(body))))
+    part = body
+    for step in way:
+        part = part[step]
+    value = data.draw(VALUES)
+    if value is REMOVED:
+        del part[key]
+    else:
+        part[key] = copy.deepcopy(value)
+    reply = call(application, request["method"], request["path"], body)
+    assert reply.status in (200, 400), reply.body
+    if reply.status == 400:
+        assert reply.json["error"].endswith(".")
