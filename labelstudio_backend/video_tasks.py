@@ -118,53 +118,44 @@ def follow(
     InputError
         If a keyframe cannot be used, or a frame cannot be read.
     """
-    followed = _prompt(session, tracks, clock, deadline)
+    followed = [_Followed(track) for track in tracks]
+    by_object = _prompt(session, followed, clock, deadline)
     reached = -1
-    if followed:
-        steps = session.propagate()
-        while time.monotonic() < deadline and (result := next(steps, None)) is not None:
-            reached = result.frame
-            for object_id, mask, confidence in zip(result.object_ids, result.masks, result.predicted_iou):
-                if (bounds := mask_bounds(mask)) is not None:
-                    followed[object_id].boxes[reached] = bounds
-                    followed[object_id].scores.append(float(confidence))
-    finished = reached >= clock.index(clock.page_frames)
+    steps = session.propagate() if by_object else iter(())
+    while time.monotonic() < deadline and (result := next(steps, None)) is not None:
+        reached = result.frame
+        for object_id, mask, confidence in zip(result.object_ids, result.masks, result.predicted_iou):
+            if (bounds := mask_bounds(mask)) is not None:
+                by_object[object_id].boxes[reached] = bounds
+                by_object[object_id].scores.append(float(confidence))
     last = max((n for n in range(1, clock.page_frames + 1) if clock.index(n) <= reached), default=0)
-    chosen = {id(one.track): one for one in followed.values()}
-    answers = []
-    for track in tracks:
-        one = chosen.get(id(track), _Followed(track))
-        items = _sequence(one, clock, session.shape, clock.page_frames if finished else last)
-        note = (
-            None
-            if finished
-            else f"{_UNFINISHED} {last} of {clock.page_frames}; assign the label again to go on."
-        )
-        answers.append(_with_note(track.region, items, one.score, note))
-    scores = [answer["score"] for answer in answers]
-    return answers, sum(scores) / len(scores) if scores else 0.0
+    note = None
+    if last < clock.page_frames:
+        note = f"{_UNFINISHED} {last} of {clock.page_frames}; assign the label again to go on."
+    answers = [
+        _with_note(one.track.region, _sequence(one, clock, session.shape, last), one.score, note)
+        for one in followed
+    ]
+    return answers, sum(one.score for one in followed) / max(1, len(followed))
 
 
 def _prompt(
-    session: AnnotationSession, tracks: Sequence[Track], clock: PageClock, deadline: float
+    session: AnnotationSession, followed: Sequence[_Followed], clock: PageClock, deadline: float
 ) -> dict[int, _Followed]:
-    """Give the session the keyframes that people made, earliest first, for as long as there is time."""
-    keyframes = sorted(
-        (
-            (clock.index(keyframe.frame), keyframe, number)
-            for number, track in enumerate(tracks)
-            for keyframe in track.keyframes.values()
-        ),
-        key=lambda one: one[0],
-    )
+    """Give the session people's keyframes, earliest first, while there is time; return tracks by object."""
+    keyframes = [
+        (clock.index(frame), one, key) for one in followed for frame, key in one.track.keyframes.items()
+    ]
     object_ids: dict[int, int] = {}
-    for index, keyframe, number in keyframes:
+    by_object: dict[int, _Followed] = {}
+    for index, one, keyframe in sorted(keyframes, key=lambda entry: entry[0]):
         if time.monotonic() >= deadline:
             break
-        if number not in object_ids:
-            object_ids[number] = session.add_object(label=tracks[number].label)
-        session.add_box(index, object_ids[number], box_from_rectangle(keyframe.item, session.shape))
-    return {object_id: _Followed(tracks[number]) for number, object_id in object_ids.items()}
+        if id(one) not in object_ids:
+            object_ids[id(one)] = session.add_object(label=one.track.label)
+            by_object[object_ids[id(one)]] = one
+        session.add_box(index, object_ids[id(one)], box_from_rectangle(keyframe.item, session.shape))
+    return by_object
 
 
 def _sequence(one: _Followed, clock: PageClock, shape: tuple[int, int], last: int) -> list[dict[str, Any]]:
@@ -200,12 +191,11 @@ def _sequence(one: _Followed, clock: PageClock, shape: tuple[int, int], last: in
 def _with_note(region: Region, items: list[dict[str, Any]], score: float, note: str | None) -> Region:
     """Return the region with a new sequence, and with a note that takes the place of an earlier one."""
     answer = {**region, "value": {**region["value"], "sequence": items}, "score": score}
-    meta = region.get("meta") if isinstance(region.get("meta"), dict) else {}
-    text = meta.get("text") or [] if meta else []
-    lines = [
-        line for line in ([text] if isinstance(text, str) else text) if not str(line).startswith(_UNFINISHED)
-    ]
-    lines += [note] if note else []
-    if lines or text:
-        answer["meta"] = {**(meta or {}), "text": lines}
+    found = region.get("meta")
+    meta = found if isinstance(found, dict) else {}
+    text = meta.get("text")
+    lines = text if isinstance(text, list) else [text] if text else []
+    kept = [line for line in lines if not str(line).startswith(_UNFINISHED)]
+    if note or len(kept) < len(lines):
+        answer["meta"] = {**meta, "text": [*kept, note] if note else kept}
     return answer

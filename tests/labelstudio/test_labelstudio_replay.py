@@ -203,10 +203,7 @@ def _box_iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 @needs_weights
-@pytest.mark.parametrize(
-    "name",
-    ["predict_video_label_assigned", "predict_video_foreign_label", "predict_video_two_objects_same_label"],
-)
+@pytest.mark.parametrize("name", ["predict_video_label_assigned", "predict_video_two_objects_same_label"])
 def test_the_disc_is_boxed_on_every_frame(name: str, nano: Application, recorded_server: MediaServer) -> None:
     region = replay(nano, recorded_server, name).json["results"][0]["result"][0]
     items = region["value"]["sequence"]
