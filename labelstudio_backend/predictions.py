@@ -137,7 +137,8 @@ class Predictor:
         return self._session(file.path), file
 
     def _session(self, frames: object) -> AnnotationSession:
-        return AnnotationSession(frames, self.store, self.settings.model)
+        # Every request starts from its keyframes, so there is no tracked frame to go back to.
+        return AnnotationSession(frames, self.store, self.settings.model, history=None)
 
 
 def _tasks(tasks: object) -> list[Mapping[str, Any]]:
