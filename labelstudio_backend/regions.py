@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import label
 
 from labelstudio_backend.brush_rle import encode_brush_rle
 from labelstudio_backend.labeling_config import ControlTag
@@ -24,10 +25,13 @@ __all__ = [
     "brush_region",
     "mask_bounds",
     "number",
+    "object_bounds",
     "point_from_keypoint",
     "rectangle_from_box",
     "value_of",
 ]
+
+_SPECK = 0.1
 
 Region = dict[str, Any]
 """One region of Label Studio's JSON, or one item of its lists."""
@@ -118,8 +122,25 @@ def mask_bounds(mask: NDArray[np.bool_]) -> PixelBox | None:
     return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
 
 
-def brush_region(mask: NDArray[np.bool_], control: ControlTag, label: str, score: float) -> Region:
-    """Return a mask ``(H, W)`` as a brush region of ``control`` with one label and a score of 0 to 1."""
+def object_bounds(mask: NDArray[np.bool_]) -> PixelBox | None:
+    """Return the box around an object's mask ``(H, W)`` without its specks, or None if it is empty.
+
+    A few stray pixels would make a box of any size. Parts below a tenth of the largest one are left
+    out; an object that is cut in two by something before it keeps both halves.
+    """
+    bounds = mask_bounds(mask)
+    if bounds is None:
+        return None
+    x0, y0, x1, y1 = (int(side) for side in bounds)
+    parts = label(mask[y0 : y1 + 1, x0 : x1 + 1], connectivity=2)
+    areas = np.bincount(parts.ravel())
+    areas[0] = 0
+    inner = mask_bounds((areas >= _SPECK * areas.max())[parts])
+    return None if inner is None else (inner[0] + x0, inner[1] + y0, inner[2] + x0, inner[3] + y0)
+
+
+def brush_region(mask: NDArray[np.bool_], control: ControlTag, name: str, score: float) -> Region:
+    """Return a mask ``(H, W)`` as a brush region of ``control`` with one label ``name`` and a score of 0 to 1."""
     height, width = mask.shape
     return {
         "id": uuid.uuid4().hex[:10],
@@ -130,5 +151,5 @@ def brush_region(mask: NDArray[np.bool_], control: ControlTag, label: str, score
         "original_height": height,
         "image_rotation": 0,
         "score": score,
-        "value": {"format": "rle", "rle": encode_brush_rle(mask), "brushlabels": [label]},
+        "value": {"format": "rle", "rle": encode_brush_rle(mask), "brushlabels": [name]},
     }

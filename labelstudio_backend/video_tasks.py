@@ -10,7 +10,7 @@ from labelstudio_backend.regions import (
     PixelBox,
     Region,
     box_from_rectangle,
-    mask_bounds,
+    object_bounds,
     rectangle_from_box,
 )
 from sam2_engine.frames import FrameSource
@@ -125,7 +125,7 @@ def follow(
     while time.monotonic() < deadline and (result := next(steps, None)) is not None:
         reached = result.frame
         for object_id, mask, confidence in zip(result.object_ids, result.masks, result.predicted_iou):
-            if (bounds := mask_bounds(mask)) is not None:
+            if (bounds := object_bounds(mask)) is not None:
                 by_object[object_id].boxes[reached] = bounds
                 by_object[object_id].scores.append(float(confidence))
     last = max((n for n in range(1, clock.page_frames + 1) if clock.index(n) <= reached), default=0)

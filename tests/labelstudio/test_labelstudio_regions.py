@@ -9,6 +9,7 @@ from labelstudio_backend.regions import (
     box_from_rectangle,
     brush_region,
     mask_bounds,
+    object_bounds,
     point_from_keypoint,
     rectangle_from_box,
     value_of,
@@ -53,6 +54,21 @@ def test_a_turned_rectangle_gives_its_bounds() -> None:
 
 def test_an_empty_mask_has_no_bounds() -> None:
     assert mask_bounds(np.zeros((3, 4), dtype=bool)) is None
+    assert object_bounds(np.zeros((3, 4), dtype=bool)) is None
+
+
+def test_specks_do_not_widen_an_objects_box() -> None:
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[20:40, 10:30] = True
+    mask[2:5, 70:75] = True
+    assert mask_bounds(mask) == (10, 2, 74, 39)
+    assert object_bounds(mask) == (10, 20, 29, 39)
+
+
+def test_both_halves_of_an_object_are_kept() -> None:
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[20:40, 10:30] = mask[20:40, 33:40] = True
+    assert object_bounds(mask) == (10, 20, 39, 39)
 
 
 def test_a_brush_region_is_complete() -> None:
