@@ -140,7 +140,7 @@ def object_bounds(mask: NDArray[np.bool_]) -> PixelBox | None:
 
 
 def brush_region(mask: NDArray[np.bool_], control: ControlTag, name: str, score: float) -> Region:
-    """Return a mask ``(H, W)`` as a brush region of ``control`` with one label ``name`` and a score of 0 to 1."""
+    """Return a mask ``(H, W)`` as a brush region of ``control`` labelled ``name``, with a score of 0 to 1."""
     height, width = mask.shape
     return {
         "id": uuid.uuid4().hex[:10],
