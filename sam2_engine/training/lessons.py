@@ -72,7 +72,7 @@ def _decode_with_corrections(
     generator: torch.Generator,
 ) -> tuple[Tensor, MaskPrediction]:
     """Prompt with a click or a box, correct ``rounds`` times; the summed loss and the last prediction."""
-    if torch.rand((), generator=generator) < 0.3:
+    if torch.rand((), generator=generator) < 0.5:
         points, labels = noisy_boxes(masks, generator), torch.tensor([[2, 3]]).expand(len(masks), -1)
     else:
         points = first_clicks(coverage, STRIDE, generator)[:, None]

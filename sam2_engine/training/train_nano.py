@@ -39,12 +39,20 @@ STAGES = {
             Lesson(512, 3, 1, 8, 0.25),
         ),
         Schedule(
-            720, 1.2e-3, final=0.2, dense_weight=0.3, weights=LossWeights(focal_alpha=0.5, balanced=0.5)
+            400, 1.2e-3, final=0.2, dense_weight=0.3, weights=LossWeights(focal_alpha=0.5, balanced=0.5)
         ),
     ),
     "full-size": Stage(
-        (Lesson(512, 3, 1, 8, 0.3), Lesson(512, 1, 4, 4, 0.8), Lesson(256, 4, 4, 3, 0.8)),
-        Schedule(240, 5e-4, dense_weight=0.2),
+        (
+            Lesson(512, 3, 1, 8, 0.5),
+            Lesson(256, 5, 3, 3, 0.8),
+            Lesson(512, 3, 1, 8, 0.3),
+            Lesson(512, 1, 4, 4, 0.8),
+            Lesson(256, 4, 4, 3, 0.8),
+        ),
+        Schedule(
+            500, 1e-3, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
+        ),
     ),
 }
 """Taught in this order; each starts from the averaged weights of the one before."""

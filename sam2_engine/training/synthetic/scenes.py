@@ -41,7 +41,7 @@ def random_scene(
     """
     rng = np.random.default_rng(seed)
     if style is None:
-        weights = [0.2, 0.4, 0.1, 0.2, 0.1] if num_frames == 1 else [0.15, 0.65, 0.05, 0.1, 0.05]
+        weights = [0.35, 0.25, 0.1, 0.2, 0.1] if num_frames == 1 else [0.15, 0.65, 0.05, 0.1, 0.05]
         style = str(rng.choice(list(STYLES), p=weights))
     side = int(size * 1.25)
     background, pictures, (smallest, largest) = STYLES[style](rng, side)
