@@ -91,7 +91,6 @@ class Client:
 
         ``on_step(item)`` and, at the end or when cancelled, ``then(number of steps)`` run in the window's.
         """
-
         cancel = cancel or CancelToken()
         self._cancels.add(cancel)
 
