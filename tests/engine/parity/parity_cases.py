@@ -148,7 +148,7 @@ VIDEO_CASES = (
             Track(),
         ),
         glare=range(4, 8),
-        presence_bias=-0.6,
+        presence_bias=-0.2,
     ),
 )
 

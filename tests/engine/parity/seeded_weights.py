@@ -17,9 +17,8 @@ _LEARNED_VECTORS = re.compile(
     r"(\.weight)?$"
 )
 PRESENCE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
-_PRESENCE_WEIGHT = "sam_mask_decoder.pred_obj_score_head.layers.2.weight"
-_PRESENCE_GAIN = 5.0
-"""So that the scene decides over presence, clear of rounding."""
+_GAINS = {"sam_mask_decoder.pred_obj_score_head.layers.2.weight": 5.0, "obj_ptr_tpos_proj.weight": 8.0}
+"""So that the scene decides over presence, and the time of a pointer over its weight, clear of rounding."""
 
 
 def draw_weights(
@@ -49,7 +48,6 @@ def draw_weights(
         elif noise.ndim == 1:
             weights[name] = 1 + 0.1 * noise if name.endswith(".weight") else 0.05 * noise
         else:
-            weights[name] = noise / math.sqrt(noise[0].numel())
-    weights[_PRESENCE_WEIGHT] *= _PRESENCE_GAIN
+            weights[name] = _GAINS.get(name, 1.0) * noise / math.sqrt(noise[0].numel())
     weights[PRESENCE_BIAS].fill_(presence_bias)
     return weights
