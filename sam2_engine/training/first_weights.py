@@ -85,13 +85,14 @@ def quieten_features(model: Sam2, head: DenseHead) -> None:
     pixels = (scenes.clamp(0, 1) * 255).byte().permute(0, 3, 1, 2)
     features = model.encode_image(normalise(pixels))
     neck, decoder = model.image_encoder.neck, model.sam_mask_decoder
-    convolutions = (
+    convolutions: tuple[list[nn.Module], ...] = (
         [decoder.conv_s0],
         [decoder.conv_s1],
         [neck.get_submodule("convs.0.conv"), neck.get_submodule("convs.1.conv")],
     )
     levels = (*features.high_res, features.embedding)
-    for level, group, lateral in zip(levels, convolutions, head.lateral, strict=True):
+    laterals = list(head.lateral.children())
+    for level, group, lateral in zip(levels, convolutions, laterals, strict=True):
         factor = float(level.square().mean().sqrt()) / _FEATURE_LEVEL
         for convolution in group:
             convolution.get_parameter("weight").div_(factor)

@@ -43,5 +43,5 @@ def place_input(model: Sam2, size: int, full_size: int, generator: torch.Generat
 
     encoder = model.sam_prompt_encoder
     encoder.image_size = full_size
-    encoder.dense_position = dense_position  # type: ignore[method-assign]
+    encoder.dense_position = dense_position  # type: ignore[method-assign,assignment]
     return torch.tensor([x, y], dtype=torch.float32) * _STRIDE

@@ -103,7 +103,7 @@ class Trainer:
             load_weights(module, state["averaged"])
         load_weights(self.head, state["head"])
 
-    def run(self, workers: int = 1, save_every: int = 100, log_every: int = 20) -> None:
+    def run(self, workers: int = 1, save_every: int = 50, log_every: int = 20) -> None:
         """Train from the current step to the schedule's end."""
         names: dict[str, list[float]] = {}
         begun = time.monotonic()
