@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from automatic_cases import CASES, SIDE, decode, draw_image
-from conftest import SMALL
 from torch import Tensor
 
 from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.mask_utils import decode_rle
 from sam2_engine.modeling.sam2 import ImageFeatures, MaskPrediction, Sam2
+from sam2_engine.variants import VARIANTS
 
 REFERENCES = Path(__file__).parent / "references"
 
@@ -22,7 +22,7 @@ class ColourModel(Sam2):
     """Its features are the pixels, its decoder the stand-in that both sides call."""
 
     def __init__(self) -> None:
-        super().__init__(SMALL.with_image_size(SIDE))
+        super().__init__(VARIANTS["nano"].with_image_size(SIDE))
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         return ImageFeatures(pixels, (pixels, pixels))
