@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from napari import Viewer
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_plugin.layers import ImageStack, MaskLayer, PromptKey, PromptLayers
 from napari_plugin.prompt_sync import PromptSync
 from napari_plugin.propagation import Direction, LabelledFrame, Propagation
 from napari_plugin.workers import Client
-from sam2_engine import InputError
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import Priority, Progress
 
@@ -56,6 +55,7 @@ class Annotation(QObject):
     failed = Signal(object)
     progressed = Signal(object)
     ended = Signal(str)
+    _must_end = Signal(str)
 
     def __init__(
         self,
@@ -71,9 +71,8 @@ class Annotation(QObject):
         self._viewer, self._client = viewer, client
         self._sync = PromptSync(session)
         self._closed = False
-        self._reason = ""
         self._reading = _deferred(self, self._read_prompts)
-        self._ending = _deferred(self, self._end)
+        self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
         self.propagation = Propagation(client, self)
         self.propagation.stepped.connect(self._on_followed_frame)
         self.propagation.ended.connect(self._on_followed)
@@ -97,7 +96,6 @@ class Annotation(QObject):
         self._closed = True
         self._client.close()
         self._reading.stop()
-        self._ending.stop()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
         self.prompts.close()
@@ -120,16 +118,17 @@ class Annotation(QObject):
     def _on_layer_removed(self, event: Any) -> None:
         if event.value == self.stack.layer or event.value in self.layers:
             self.propagation.stop()
-            self._reason = f"Layer '{event.value.name}' was removed, so annotating has ended."
-            self._ending.start()  # once whatever removes layers has finished with it
+            # Not at once: whoever removes layers may be about to remove more. But before anything is drawn:
+            # drawing between the removal of Labels and of Shapes makes napari 0.9.2 crash on the next layer.
+            self._must_end.emit(f"Layer '{event.value.name}' was removed, so annotating has ended.")
 
     def _on_pixels_replaced(self, event: Any) -> None:
-        self._reason = f"The pixels of '{self.stack.layer.name}' were replaced; choose it again."
-        self._ending.start()
+        self._must_end.emit(f"The pixels of '{self.stack.layer.name}' were replaced; choose it again.")
 
-    def _end(self) -> None:
-        self.close()
-        self.ended.emit(self._reason)
+    def _end(self, reason: str) -> None:
+        if not self._closed:
+            self.close()
+            self.ended.emit(reason)
 
     # ------------------------------------------------------------------ objects
 
@@ -217,11 +216,9 @@ class Annotation(QObject):
         """
         if self.propagation.running:
             return
+        self._read_prompts()  # a click of just now counts
         start = self.stack.shown_frame(self._viewer) if from_shown else None
-        try:
-            self.propagation.start(self.session, direction, start)
-        except InputError as error:
-            self.failed.emit(error)
+        self.propagation.start(self.session, direction, start)
         self.changed.emit()
 
     def _on_followed_frame(self, labelled: LabelledFrame, progress: Progress) -> None:

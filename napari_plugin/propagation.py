@@ -60,25 +60,24 @@ class Propagation(QObject):
     def start(self, session: AnnotationSession, direction: Direction, start: int | None = None) -> None:
         """Follow all objects from frame ``start``, or from their first prompts, to the end of the stack.
 
-        Without ``start``, backwards alone begins at the last prompts.
-
-        Raises
-        ------
-        InputError
-            If there is nothing to follow.
+        Without ``start``, backwards alone begins at the last prompts. Prompts that are still waiting for
+        the device are given first.
         """
-        runs = _plan(session, direction, start)
-        visits = [session.frames_to_visit(**run) for run in runs]
-        total = sum(len(frames) for frames in visits if frames is not None)
         self._cancel = cancel = CancelToken()
 
-        def steps() -> Iterator[LabelledFrame]:
+        def follow(runs: list[dict[str, Any]]) -> Iterator[LabelledFrame]:
             for run in runs:
                 for result in session.propagate(**run, cancel=cancel):
                     yield result.frame, session.label_image(result.frame)
 
+        def steps() -> Iterator[tuple[LabelledFrame, Progress]]:
+            runs = _plan(session, direction, start)
+            visits = [session.frames_to_visit(**run) for run in runs]
+            total = sum(len(frames) for frames in visits if frames is not None)
+            yield from with_progress(follow(runs), total)
+
         self._client.run_steps(
-            with_progress(steps(), total),
+            steps(),
             on_step=self._on_step,
             then=self._on_end,
             failed=self._on_failure,

@@ -1,0 +1,46 @@
+"""What a person does in the dock, for tests in a real window."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from napari_plugin._widget.dock import AnnotationDock
+from napari_plugin.annotation import Annotation
+from napari_plugin.propagation import Direction
+
+WAIT = 60_000  # ms: until something happens, however slow the machine
+Open = Callable[..., AnnotationDock]
+
+
+def annotation_of(dock: AnnotationDock) -> Annotation:
+    assert dock.annotation is not None
+    return dock.annotation
+
+
+def click(dock: AnnotationDock, frame: int, x: float, y: float) -> None:
+    annotation_of(dock).prompts.points.add([frame, y, x])
+
+
+def labels(dock: AnnotationDock) -> NDArray[np.uint16]:
+    return np.asarray(annotation_of(dock).masks.layer.data)
+
+
+def start(dock: AnnotationDock, direction: Direction = Direction.FORWARD) -> None:
+    dock.propagation.buttons[direction].click()
+
+
+def wait_until_followed(dock: AnnotationDock, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: not annotation_of(dock).propagation.running, timeout=WAIT)
+
+
+def shown_when_idle(dock: AnnotationDock, qtbot: Any) -> NDArray[np.uint16]:
+    """Return the labels after everything that was queued has arrived."""
+    done: list[int] = []
+    annotation_of(dock)._client.run_steps(
+        iter([1]), on_step=done.append, then=done.append, failed=pytest.fail
+    )
+    qtbot.waitUntil(lambda: len(done) == 2, timeout=WAIT)
+    return labels(dock)
