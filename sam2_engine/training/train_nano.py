@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
-from sam2_engine.checkpoints import save_model
+from sam2_engine.checkpoints import load_model, save_model
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.batches import Curriculum, Lesson, read_folders
 from sam2_engine.training.first_weights import quieten_features, untaught_nano
+from sam2_engine.training.labelled_images import LabelledImage
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.trainer import Schedule, Trainer
 from sam2_engine.training.validation import one_click_iou
@@ -58,23 +59,33 @@ STAGES = {
 """Taught in this order; each starts from the averaged weights of the one before."""
 
 
-def _teach(stage: str, data: Path, run: Path, seed: int, workers: int) -> Sam2:
-    """Run (or continue) one stage and return the averaged model at nano's own input size."""
-    plan = STAGES[stage]
-    number = list(STAGES).index(stage)
-    folders = read_folders(data)
-    learned = [[picture for picture in folder if not picture.kept] for folder in folders]
-    trainer = Trainer(
-        untaught_nano(seed), Curriculum(learned, plan.lessons, seed + number), plan.schedule, run / stage
-    )
-    before = run / list(STAGES)[number - 1] / "checkpoint.pt"
-    if trainer.step == 0 and number > 0:
-        trainer.start_from(torch.load(before, weights_only=True))
+def _trainer(
+    stage: str, pictures: list[list[LabelledImage]], run: Path, weights: Path | None, seed: int
+) -> Trainer:
+    """Prepare one stage: continued from its checkpoint, else from ``weights`` or the stage before."""
+    plan, number = STAGES[stage], list(STAGES).index(stage)
+    learned = [[picture for picture in folder if not picture.kept] for folder in pictures]
+    curriculum = Curriculum(learned, plan.lessons, seed + number)
+    trainer = Trainer(untaught_nano(seed), curriculum, plan.schedule, run / stage)
+    if trainer.step:
+        return trainer
+    if weights is not None:
+        trainer.start_from(load_model(weights, device="cpu", dtype=torch.float32).state_dict())
+    elif number:
+        before = torch.load(run / list(STAGES)[number - 1] / "checkpoint.pt", weights_only=True)
+        trainer.start_from(before["averaged"], before["head"])
         if stage == "clicks":
             quieten_features(trainer.model, trainer.head)
+    return trainer
+
+
+def _teach(stage: str, data: Path, run: Path, weights: Path | None, seed: int, workers: int) -> Sam2:
+    """Run (or continue) one stage, print its validation, and return the averaged model."""
+    pictures = read_folders(data)
+    trainer = _trainer(stage, pictures, run, weights, seed)
     trainer.run(workers)
     nano = trainer.averaged
-    for folder, path in zip(folders, sorted(p for p in data.iterdir() if p.is_dir()), strict=True):
+    for folder, path in zip(pictures, sorted(p for p in data.iterdir() if p.is_dir()), strict=True):
         iou = one_click_iou(nano, [picture for picture in folder if picture.kept])
         print(f"{stage}: one click on the pictures kept aside in {path.name}: IoU {iou:.3f}", flush=True)
     return nano
@@ -86,14 +97,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of folders with images/ and labels/")
     parser.add_argument("--run", type=Path, default=Path("runs/nano"), help="where checkpoints and logs go")
     parser.add_argument("--stage", choices=list(STAGES), help="this stage alone (default: all)")
+    parser.add_argument(
+        "--from",
+        dest="weights",
+        type=Path,
+        help="start --stage from these weights, not from the stage before",
+    )
     parser.add_argument("--output", type=Path, help="write the weights here after the last stage")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if options.weights and not options.stage:
+        parser.error("--from needs --stage: the first stages start from nothing")
     torch.set_num_threads(options.threads)
     for stage in [options.stage] if options.stage else STAGES:
-        nano = _teach(stage, options.data, options.run, options.seed, options.workers)
+        nano = _teach(stage, options.data, options.run, options.weights, options.seed, options.workers)
     if options.output:
         save_model(nano, options.output, dtype=torch.float16)
 

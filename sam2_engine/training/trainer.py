@@ -5,7 +5,6 @@ import csv
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -97,11 +96,12 @@ class Trainer:
         """The file that a run continues from."""
         return self.folder / "checkpoint.pt"
 
-    def start_from(self, state: dict[str, Any]) -> None:
-        """Take over the averaged weights of another run's checkpoint, at step 0."""
+    def start_from(self, weights: dict[str, Tensor], head: dict[str, Tensor] | None = None) -> None:
+        """Take over another run's averaged weights, at step 0; without ``head`` that part starts anew."""
         for module in (self.model, self.averaged):
-            load_weights(module, state["averaged"])
-        load_weights(self.head, state["head"])
+            load_weights(module, weights)
+        if head is not None:
+            load_weights(self.head, head)
 
     def run(self, workers: int = 1, save_every: int = 50, log_every: int = 20) -> None:
         """Train from the current step to the schedule's end."""
