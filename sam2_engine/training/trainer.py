@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sam2_engine.modeling.attention import RotaryAttention
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.batches import Batch, Curriculum, batches
 from sam2_engine.training.dense_head import DenseHead
@@ -79,7 +80,7 @@ class Trainer:
 
     def __init__(self, model: Sam2, curriculum: Curriculum, schedule: Schedule, folder: Path) -> None:
         self.full_size = model.image_size
-        self.model = model.train()
+        self.model = _without_dropout(model).train()
         self.curriculum = curriculum
         self.schedule = schedule
         self.folder = folder
@@ -184,6 +185,16 @@ class Trainer:
         load_weights(self.averaged, state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+
+
+def _without_dropout(model: Sam2) -> Sam2:
+    """Scenes never repeat, so dropout guards against little, and it doubles attention's time on a CPU."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif isinstance(module, RotaryAttention):
+            module.dropout = 0.0
+    return model
 
 
 def _optimizers(modules: nn.Module) -> list[torch.optim.Optimizer]:
