@@ -13,6 +13,7 @@ from labelstudio_backend.regions import Region
 from labelstudio_backend.sessions import SessionCache
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.model_store import ModelStore
 
@@ -37,6 +38,7 @@ class Predictor:
         self.store = store or ModelStore(settings.device)
         self.sessions = SessionCache(settings.max_sessions)
         self._media = MediaLibrary(settings)
+        self._features = FeatureCache(settings.feature_bytes)
 
     @property
     def model_version(self) -> str:
@@ -138,7 +140,7 @@ class Predictor:
 
     def _session(self, frames: object) -> AnnotationSession:
         # Every request starts from its keyframes, so there is no tracked frame to go back to.
-        return AnnotationSession(frames, self.store, self.settings.model, history=None)
+        return AnnotationSession(frames, self.store, self.settings.model, history=None, cache=self._features)
 
 
 def _tasks(tasks: object) -> list[Mapping[str, Any]]:

@@ -48,7 +48,9 @@ class Settings:
     fetch_seconds
         Cap for the time that one media file takes to come.
     max_sessions
-        How many recent images and videos stay ready for the next click.
+        How many recent images and videos stay open for the next click.
+    feature_bytes
+        Cap for the encoded frames of all of them together, in memory.
     basic_auth
         User and password asked of every request, or None.
     """
@@ -64,6 +66,7 @@ class Settings:
     cache_bytes: int = 8 << 30
     fetch_seconds: float = 60.0
     max_sessions: int = 8
+    feature_bytes: int = 512 << 20
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
 
     @classmethod
@@ -104,6 +107,7 @@ class Settings:
             cache_bytes=int(_positive(environment, "CACHE_BYTES", cls.cache_bytes)),
             fetch_seconds=_positive(environment, "FETCH_SECONDS", cls.fetch_seconds),
             max_sessions=int(_positive(environment, "MAX_SESSIONS", cls.max_sessions)),
+            feature_bytes=int(_positive(environment, "FEATURE_BYTES", cls.feature_bytes)),
             basic_auth=(user, password) if user and password else None,
         )
 

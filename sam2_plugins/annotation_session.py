@@ -53,6 +53,8 @@ class AnnotationSession:
     history
         Bytes for checkpoints of tracked frames, so that corrections in the middle carry on exactly;
         None for work without corrections.
+    cache
+        Where encoded frames are kept, shared with other sessions of the same store; None for one of its own.
 
     Raises
     ------
@@ -71,12 +73,11 @@ class AnnotationSession:
         contrast: tuple[float, float] | IntensityWindow | None = None,
         max_conditioning_frames: int | None = 8,
         history: int | None = DEFAULT_HISTORY,
+        cache: FeatureCache | None = None,
     ) -> None:
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:
-            self.window = (
-                IntensityWindow.of(contrast) if contrast is not None else estimate_window(self.frames)
-            )
+            self.window = estimate_window(self.frames) if contrast is None else IntensityWindow.of(contrast)
         except BaseException:
             if self.frames is not frames:
                 self.frames.close()
@@ -85,7 +86,7 @@ class AnnotationSession:
         self._store = store
         self._max_conditioning_frames = max_conditioning_frames
         self._history = history
-        self._cache = FeatureCache()
+        self._cache = FeatureCache() if cache is None else cache
         self._truth = Annotations()
         self._video = RebuildableVideo(self._make_video, self._truth)
 
@@ -315,10 +316,9 @@ class AnnotationSession:
         if last is None:
             return None
         if (last > first) if reverse else (last < first):
-            way = "backwards " if reverse else ""
             raise InputError(
-                f"There is nothing to follow {way}from frame {first} to frame {last}; "
-                "exchange start and stop, or change the direction."
+                f"There is nothing to follow {'backwards ' if reverse else ''}from frame {first} "
+                f"to frame {last}; exchange start and stop, or change the direction."
             )
         return range(first, last - 1, -1) if reverse else range(first, last + 1)
 
@@ -377,13 +377,11 @@ class AnnotationSession:
                 return
             frame = result.frame + (-1 if reverse else 1)
 
-    # ------------------------------------------------------------------ engine
-
     def drop_engine(self) -> None:
-        """Free the engine's memories and features; they are computed again when they are needed."""
+        """Free the engine's memories and all of the cache; they are computed again when they are needed."""
         with self._store.lock:
             self._video.drop()
-            self._cache = FeatureCache()
+            self._cache.clear()
 
     def _make_video(self) -> VideoSession:
         return VideoSession(

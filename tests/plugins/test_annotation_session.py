@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.video_session import VideoSession
 from sam2_plugins.accepted_mask import MaskOrigin
@@ -281,6 +282,25 @@ def test_dropping_the_engine_between_two_frames_goes_on(session):
         if result.frame in (2, 7):
             session.drop_engine()
     assert frames == list(range(8))
+
+
+def test_sessions_share_encoded_frames_under_one_cap(discs, store, small_checkpoint):
+    cache = FeatureCache()
+    one, two, three = (
+        AnnotationSession(frames, store, small_checkpoint, axes="TYX", cache=cache)
+        for frames in (discs, discs, discs + 1)
+    )
+    for session in (one, two, three):
+        session.add_points(0, session.add_object(), (20, 20))
+    assert len(cache) == 2  # the first two encode the same frame
+    np.testing.assert_array_equal(one.mask(1, 0), two.mask(1, 0))
+    cache.max_bytes = 3 * cache.num_bytes // 2
+    list(one.propagate())
+    list(three.propagate())
+    assert len(cache) == 3
+    assert cache.num_bytes <= cache.max_bytes
+    one.drop_engine()
+    assert len(cache) == 0
 
 
 class Unreadable(FrameSource):
