@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_engine.modeling.attention import attend
 from sam2_engine.modeling.layers import MLP
 from sam2_engine.variants import ModelConfig
 
@@ -72,7 +73,7 @@ class MultiScaleAttention(nn.Module):
             q = pool(q.reshape(batch, height, width, -1))
             height, width = q.shape[1:3]
             q = q.reshape(batch, height * width, self.num_heads, -1)
-        attended = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        attended = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         result: Tensor = self.proj(attended.transpose(1, 2).reshape(batch, height, width, -1))
         return result
 
