@@ -17,7 +17,7 @@ from labelstudio_backend.server import serve
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
 
-SAM2 = [sys.executable, "-c", "import sys; from sam2_plugins.cli import main; sys.exit(main())"]
+SAM2 = [sys.executable, "-m", "sam2_plugins"]
 
 
 def free_port() -> int:
