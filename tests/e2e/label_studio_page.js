@@ -1,12 +1,18 @@
 // Drives Label Studio's page in Chromium as an annotator does, and prints the regions that are there at the end.
 // node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {image|video} PICTURE.png
+// Nothing is waited for by the clock: machines differ. PATIENCE only ends what will never come.
 const { chromium } = require('playwright-core');
 
 const [url, email, password, project, task, kind, picture] = process.argv.slice(2);
-const SIZE = { image: [640, 480], video: [320, 240] }[kind];
+const PATIENCE = 240000;
+
+const until = (page, question) => page.waitForFunction(question, null, { timeout: PATIENCE });
+const label = (page, name) => page.locator('.lsf-label', { hasText: name });
+const answered = page => page.waitForResponse(r => r.url().includes('interactive-annotating'), { timeout: PATIENCE });
 
 async function open(browser) {
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  page.setDefaultTimeout(PATIENCE);
   await page.goto(`${url}/user/login/`);
   await page.fill('input[name=email]', email);
   await page.fill('input[name=password]', password);
@@ -16,57 +22,65 @@ async function open(browser) {
   await toggle.waitFor({ state: 'attached' });
   await page.locator('.konvajs-content canvas').first().waitFor();
   if (!(await toggle.isChecked())) await toggle.evaluate(element => element.click());
-  await page.waitForTimeout(1000);
+  await until(page, () => window.Htx.autoAnnotation);
   return page;
 }
 
-// Where a pixel of the media is on the screen: the media lies in the middle of its canvas, fitted into it.
-async function place(page) {
-  const box = await page.locator('.konvajs-content canvas').first().boundingBox();
-  const scale = kind === 'image' ? box.width / SIZE[0] : 1;
-  const left = box.x + (box.width - scale * SIZE[0]) / 2;
-  const top = box.y + (box.height - scale * SIZE[1]) / 2;
-  return (x, y) => [left + scale * x, top + scale * y];
-}
-
-const label = (page, name) => page.locator('.lsf-label', { hasText: name });
-const answered = page => page.waitForResponse(r => r.url().includes('interactive-annotating'), { timeout: 120000 });
-
-async function drag(page, from, to) {
-  await page.mouse.move(...from);
-  await page.mouse.down();
-  await page.mouse.move(...to, { steps: 8 });
-  await page.mouse.up();
-  await page.waitForTimeout(1000);
-}
-
 async function clickOnImage(page) {
-  const at = await place(page);
+  await until(page, () => window.Htx.annotationStore.selected.names.get('image').imageIsLoaded);
   await label(page, 'Ball').last().click();
   await page.locator('.lsf-tool_smart').first().hover();
-  await page.locator('[aria-label=key-point-tool]').last().evaluate(element => element.click());
+  await page.locator('.lsf-tool_smart[aria-label=key-point-tool]').last().evaluate(element => element.click());
+  await until(page, () => {
+    const { names } = window.Htx.annotationStore.selected;
+    const tool = names.get('image').getToolsManager().findSelectedTool();
+    return tool?.toolName === 'KeyPointTool' && tool.dynamic && names.get('point').selectedLabels.length;
+  });
+  // Label Studio may enlarge a picture beyond its canvas, so the picture itself says where its pixels are.
+  const shown = await page.locator('img[src^="blob:"]').boundingBox();
+  const at = (x, y) => [shown.x + (shown.width * x) / 640, shown.y + (shown.height * y) / 480];
   await Promise.all([answered(page), page.mouse.click(...at(160, 180))]);
   await page.locator('[data-testid=bottombar-accept-suggestions-button]').click();
-  await page.waitForTimeout(1500);
+  await until(page, () => {
+    const { regions, suggestions } = window.Htx.annotationStore.selected;
+    return !suggestions.size && regions.length && regions.every(region => region.type === 'brushregion');
+  });
 }
 
 async function boxOnVideo(page) {
-  const at = await place(page);
-  await drag(page, at(20, 60), at(71, 111));
+  await until(page, () => {
+    const video = window.Htx.annotationStore.selected.names.get('video');
+    return video.isReady && video.length === 30;
+  });
+  // A small video is shown as large as it is, in the middle of its canvas.
+  const canvas = await page.locator('.konvajs-content canvas').first().boundingBox();
+  const at = (x, y) => [canvas.x + (canvas.width - 320) / 2 + x, canvas.y + (canvas.height - 240) / 2 + y];
+  await page.mouse.move(...at(20, 60));
+  await page.mouse.down();
+  await page.mouse.move(...at(71, 111), { steps: 8 });
+  await page.mouse.up();
+  await until(page, () => window.Htx.annotationStore.selected.regions.length === 1);
   await page.mouse.click(...at(45, 85));
-  await page.waitForTimeout(800);
+  await until(page, () => window.Htx.annotationStore.selected.regions[0].selected);
   await Promise.all([answered(page), label(page, 'Ball').first().click()]);
-  await page.waitForTimeout(1500);
+  await until(page, () => window.Htx.annotationStore.selected.regions[0].sequence.length > 1);
   await page.evaluate(() => window.Htx.annotationStore.selected.names.get('video').setFrame(20));
-  await page.waitForTimeout(1500);
+  await until(page, () => {
+    const video = window.Htx.annotationStore.selected.names.get('video');
+    return video.frame === 20 && !document.querySelector('video').seeking;
+  });
 }
 
 async function main() {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
   try {
     const page = await open(browser);
-    await (kind === 'image' ? clickOnImage : boxOnVideo)(page);
-    await page.screenshot({ path: picture });
+    try {
+      await (kind === 'image' ? clickOnImage : boxOnVideo)(page);
+    } finally {
+      await page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
+      await page.screenshot({ path: picture });
+    }
     const regions = await page.evaluate(() => window.Htx.annotationStore.selected.serializeAnnotation());
     console.log(JSON.stringify(regions));
   } finally {

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import uuid
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,7 @@ from sam2_engine.model_files import find
 MODEL = os.environ.get("SAM2_TEST_MODEL", "nano")
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(400),
-    pytest.mark.xfail(reason="not yet seen to pass as a whole with nano's first weights", strict=False),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(
         find(MODEL) is None and not Path(MODEL).is_file(),
         reason="nano's weights are not in this installation",
@@ -104,7 +102,9 @@ class LabelStudio(Service):
         try:
             with urlopen(Request(self.url + path, data, headers, method=method), timeout=200) as response:
                 content = response.read()
-                return json.loads(content) if response.headers.get_content_subtype() == "json" else content
+                # Label Studio's exports call themselves "application/.json".
+                is_json = response.headers.get_content_subtype() in ("json", ".json")
+                return json.loads(content) if is_json else content
         except HTTPError as error:
             pytest.fail(f"{method} {path}: {error.code} {error.read()[:500]!r}")
 
@@ -245,11 +245,10 @@ def test_a_click_becomes_a_brush_that_label_studio_reads(label_studio: LabelStud
     (region,) = answer["data"]["result"]
     mask = check_brush(region)
     label_studio.submit(images.task["id"], [region])
-    # Label Studio's own reading of the packing, in its export.
-    archive = label_studio.api("GET", f"/api/projects/{images.id}/export?exportType=BRUSH_TO_PNG")
-    with zipfile.ZipFile(io.BytesIO(archive)) as exported:
-        (name,) = [name for name in exported.namelist() if name.endswith(".png")]
-        np.testing.assert_array_equal(np.asarray(Image.open(exported.open(name))) > 0, mask)
+    # Label Studio's own reading of the packing, in its export, which is a single file if there is one region.
+    exported = label_studio.api("GET", f"/api/projects/{images.id}/export?exportType=BRUSH_TO_PNG")
+    with Image.open(io.BytesIO(exported)) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.where(mask, 255, 0))
 
 
 def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: Project) -> None:
@@ -297,7 +296,7 @@ def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
         ]
         modules = {"NODE_PATH": str(VENV / "browser" / "node_modules")}
         done = subprocess.run(
-            command, env={**os.environ, **modules}, capture_output=True, text=True, timeout=600, check=False
+            command, env={**os.environ, **modules}, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         regions: list[dict[str, Any]] = json.loads(done.stdout)
@@ -306,13 +305,13 @@ def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
     return run
 
 
-def test_a_click_on_the_page_becomes_a_brush(drive: Any, images: Project) -> None:
-    (region,) = drive("image", images)
+def test_a_click_on_the_page_becomes_a_brush(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
+    (region,) = drive("image", make_project(label_studio, backend, IMAGE_CONFIG, "shapes.png"))
     check_brush(region)
 
 
-def test_a_label_on_the_page_follows_the_box(drive: Any, videos: Project) -> None:
-    (region,) = drive("video", videos)
+def test_a_label_on_the_page_follows_the_box(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
+    (region,) = drive("video", make_project(label_studio, backend, VIDEO_CONFIG, "moving.mp4"))
     check_track(region)
 
 
