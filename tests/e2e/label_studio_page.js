@@ -1,4 +1,5 @@
-// Drives Label Studio's page in Chromium as an annotator does, and prints the regions that are there at the end.
+// Drives Label Studio's page in Chromium as an annotator does, and prints the regions that the backend answered,
+// and those that are there at the end, read from their drawing and packed again by the page.
 // node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {image|video} PICTURE.png
 // Nothing is waited for by the clock: machines differ. PATIENCE only ends what will never come.
 const { chromium } = require('playwright-core');
@@ -8,7 +9,13 @@ const PATIENCE = 240000;
 
 const until = (page, question) => page.waitForFunction(question, null, { timeout: PATIENCE });
 const label = (page, name) => page.locator('.lsf-label', { hasText: name });
-const answered = page => page.waitForResponse(r => r.url().includes('interactive-annotating'), { timeout: PATIENCE });
+
+// Does what makes the page ask the backend, and returns the regions of the answer.
+async function ask(page, action) {
+  const interactive = response => response.url().includes('interactive-annotating');
+  const [response] = await Promise.all([page.waitForResponse(interactive, { timeout: PATIENCE }), action]);
+  return (await response.json()).data.result;
+}
 
 async function open(browser) {
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
@@ -39,12 +46,13 @@ async function clickOnImage(page) {
   // Label Studio may enlarge a picture beyond its canvas, so the picture itself says where its pixels are.
   const shown = await page.locator('img[src^="blob:"]').boundingBox();
   const at = (x, y) => [shown.x + (shown.width * x) / 640, shown.y + (shown.height * y) / 480];
-  await Promise.all([answered(page), page.mouse.click(...at(160, 180))]);
+  const answered = await ask(page, page.mouse.click(...at(160, 180)));
   await page.locator('[data-testid=bottombar-accept-suggestions-button]').click();
   await until(page, () => {
     const { regions, suggestions } = window.Htx.annotationStore.selected;
     return !suggestions.size && regions.length && regions.every(region => region.type === 'brushregion');
   });
+  return answered;
 }
 
 async function boxOnVideo(page) {
@@ -62,27 +70,29 @@ async function boxOnVideo(page) {
   await until(page, () => window.Htx.annotationStore.selected.regions.length === 1);
   await page.mouse.click(...at(45, 85));
   await until(page, () => window.Htx.annotationStore.selected.regions[0].selected);
-  await Promise.all([answered(page), label(page, 'Ball').first().click()]);
+  const answered = await ask(page, label(page, 'Ball').first().click());
   await until(page, () => window.Htx.annotationStore.selected.regions[0].sequence.length > 1);
   await page.evaluate(() => window.Htx.annotationStore.selected.names.get('video').setFrame(20));
   await until(page, () => {
     const video = window.Htx.annotationStore.selected.names.get('video');
     return video.frame === 20 && !document.querySelector('video').seeking;
   });
+  return answered;
 }
 
 async function main() {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
   try {
     const page = await open(browser);
+    let answered;
     try {
-      await (kind === 'image' ? clickOnImage : boxOnVideo)(page);
+      answered = await (kind === 'image' ? clickOnImage : boxOnVideo)(page);
     } finally {
       await page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
       await page.screenshot({ path: picture });
     }
     const regions = await page.evaluate(() => window.Htx.annotationStore.selected.serializeAnnotation());
-    console.log(JSON.stringify(regions));
+    console.log(JSON.stringify({ answered, regions }));
   } finally {
     await browser.close();
   }

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from labelstudio_backend.brush_rle import decode_brush_rle
+from labelstudio_backend.brush_rle import decode_brush_rle, encode_brush_rle
 from sam2_engine.model_files import find
 
 MODEL = os.environ.get("SAM2_TEST_MODEL", "nano")
@@ -251,6 +251,32 @@ def test_a_click_becomes_a_brush_that_label_studio_reads(label_studio: LabelStud
         np.testing.assert_array_equal(np.asarray(picture), np.where(mask, 255, 0))
 
 
+READ_AND_PACK_AGAIN = """
+import json, sys
+from label_studio_sdk.converter.brush import decode_rle, encode_rle
+read = [decode_rle(packed) for packed in json.load(sys.stdin)]
+json.dump([[values.tobytes().hex(), encode_rle(values)] for values in read], sys.stdout)
+"""
+
+
+def test_label_studios_own_code_reads_and_writes_the_packing_as_ours(label_studio: LabelStudio) -> None:
+    random = np.random.default_rng(5)
+    masks = [random.random(shape) < part for shape in ((1, 1), (7, 5), (64, 31)) for part in (0, 0.1, 0.5, 1)]
+    masks.append(np.pad(np.ones((150, 200), dtype=bool), 60))  # runs longer than a block can hold
+    done = subprocess.run(
+        [str(VENV / "bin" / "python"), "-c", READ_AND_PACK_AGAIN],
+        input=json.dumps([encode_brush_rle(mask) for mask in masks]),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    answers = json.loads(done.stdout)
+    assert len(answers) == len(masks)
+    for mask, (values, packed) in zip(masks, answers):
+        assert bytes.fromhex(values) == (mask.repeat(4) * np.uint8(255)).tobytes()
+        np.testing.assert_array_equal(decode_brush_rle(packed, mask.shape), mask)
+
+
 def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: Project) -> None:
     drawn = {
         "id": "disc",
@@ -282,11 +308,11 @@ def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: 
 
 @pytest.fixture(scope="module")
 def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Do as an annotator does in Chromium, and return the regions on the page."""
+    """Do as an annotator does in Chromium; return the region of our answer, and what the page made of it."""
     subprocess.run(["bash", str(HERE / "install_browser.sh"), str(VENV / "browser")], check=True)
     pictures = Path(os.environ.get("SAM2_PICTURES", tmp_path_factory.mktemp("pictures")))
 
-    def run(kind: str, project: Project) -> list[dict[str, Any]]:
+    def run(kind: str, project: Project) -> tuple[dict[str, Any], dict[str, Any]]:
         command = ["node", str(HERE / "label_studio_page.js"), label_studio.url, USER, PASSWORD]
         command += [
             str(project.id),
@@ -299,20 +325,22 @@ def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
             command, env={**os.environ, **modules}, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        regions: list[dict[str, Any]] = json.loads(done.stdout)
-        return regions
+        result = json.loads(done.stdout)
+        (answered,), (region,) = result["answered"], result["regions"]
+        return answered, region
 
     return run
 
 
 def test_a_click_on_the_page_becomes_a_brush(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
-    (region,) = drive("image", make_project(label_studio, backend, IMAGE_CONFIG, "shapes.png"))
-    check_brush(region)
+    answered, region = drive("image", make_project(label_studio, backend, IMAGE_CONFIG, "shapes.png"))
+    # The page unpacks what it got, draws it, and packs what it has drawn.
+    np.testing.assert_array_equal(check_brush(region), check_brush(answered))
 
 
 def test_a_label_on_the_page_follows_the_box(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
-    (region,) = drive("video", make_project(label_studio, backend, VIDEO_CONFIG, "moving.mp4"))
-    check_track(region)
+    answered, region = drive("video", make_project(label_studio, backend, VIDEO_CONFIG, "moving.mp4"))
+    assert check_track(region) == check_track(answered)
 
 
 def test_retrieving_predictions_twice_makes_no_duplicates(label_studio: LabelStudio, images: Project) -> None:
