@@ -90,7 +90,7 @@ class Annotation(QObject):
     # ------------------------------------------------------------------ the end
 
     def close(self) -> None:
-        """Stop all work and stop listening; masks stay in their layer, clicks and boxes go."""
+        """Stop all work and stop listening; the layers stay as they are."""
         if self._closed:
             return
         self._closed = True
@@ -99,10 +99,17 @@ class Annotation(QObject):
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
         self.prompts.close()
-        for layer in (self.prompts.boxes, self.prompts.points):
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
         self.masks.layer.editable = True
+
+    def remove_prompt_layers(self) -> None:
+        """Take clicks and boxes out of the viewer, with this annotation closed and its image still there.
+
+        Not after somebody removed another layer: in napari 0.9.2, drawing the canvas after Labels, then
+        Points, then Shapes have gone ends in a segmentation fault in glDrawArrays (software OpenGL; of the
+        family of napari's issues 6472 and 8471), with or without this plugin.
+        """
+        for layer in (self.prompts.boxes, self.prompts.points):
+            self._viewer.layers.remove(layer)
 
     def use_session(self, session: AnnotationSession, client: Client) -> None:
         """Go on with a new, empty session: the same objects and prompts, masks anew."""
@@ -118,8 +125,7 @@ class Annotation(QObject):
     def _on_layer_removed(self, event: Any) -> None:
         if event.value == self.stack.layer or event.value in self.layers:
             self.propagation.stop()
-            # Not at once: whoever removes layers may be about to remove more. But before anything is drawn:
-            # drawing between the removal of Labels and of Shapes makes napari 0.9.2 crash on the next layer.
+            # Not at once: whoever removes layers may be about to remove more.
             self._must_end.emit(f"Layer '{event.value.name}' was removed, so annotating has ended.")
 
     def _on_pixels_replaced(self, event: Any) -> None:
@@ -128,6 +134,8 @@ class Annotation(QObject):
     def _end(self, reason: str) -> None:
         if not self._closed:
             self.close()
+            for layer in (self.prompts.boxes, self.prompts.points):
+                layer.visible = False  # nobody listens to them any more; see remove_prompt_layers
             self.ended.emit(reason)
 
     # ------------------------------------------------------------------ objects

@@ -96,7 +96,7 @@ class AnnotationDock(QWidget):
         layer = self.image.layer
         if layer is not None:
             if layer in self._annotations:
-                self._annotations.pop(layer).close()
+                self._discard(self._annotations.pop(layer))
             self._begin(layer, self.image.axes.text() or None, self.image.channel_choice)
 
     def _on_model_chosen(self) -> None:
@@ -165,6 +165,10 @@ class AnnotationDock(QWidget):
         annotation.propagation.stepped.connect(lambda _, progress: self._on_progress(annotation, progress))
         self._show(annotation)
 
+    def _discard(self, annotation: Annotation) -> None:
+        annotation.close()
+        annotation.remove_prompt_layers()
+
     def _on_ended(self, annotation: Annotation, reason: str) -> None:
         self._annotations = {layer: one for layer, one in self._annotations.items() if one is not annotation}
         if annotation is self.annotation:
@@ -191,6 +195,7 @@ class AnnotationDock(QWidget):
     def _on_progress(self, annotation: Annotation, progress: Progress) -> None:
         if annotation is self.annotation:
             self.propagation.show_progress(progress)
+            self.objects.count_frames()
 
     # ------------------------------------------------------------------ showing
 
@@ -254,7 +259,7 @@ class AnnotationDock(QWidget):
         self._give_up_opening()
         self._loading.close()
         for annotation in self._annotations.values():
-            annotation.close()
+            self._discard(annotation)
         self._annotations.clear()
         self.image.close_links()
         for key in self._keys():

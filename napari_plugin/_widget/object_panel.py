@@ -78,14 +78,24 @@ class ObjectPanel(QWidget):
             if self._annotation is None:
                 return
             for one in self._annotation.session.objects.values():
-                frames = len(self._annotation.session.frames_of(one.id))
-                text = f"{one.name}  ·  {frames} frame{'s' * (frames != 1)}"
-                item = QListWidgetItem(_swatch(one.color), text)
+                item = QListWidgetItem(_swatch(one.color), one.name)
                 item.setData(_ID, one.id)
                 self.list.addItem(item)
                 if one.id == self._annotation.current:
                     self.list.setCurrentItem(item)
+        self.count_frames()
         (self.exclude if self._annotation.excluding else self.include).setChecked(True)
+
+    def count_frames(self) -> None:
+        """Show beside each name how many frames are known of the object."""
+        if self._annotation is None:
+            return
+        session = self._annotation.session
+        for item in (self.list.item(row) for row in range(self.list.count())):
+            one = session.objects.get(item.data(_ID))
+            if one is not None:
+                frames = len(session.frames_of(one.id))
+                item.setText(f"{one.name}  ·  {frames} frame{'s' * (frames != 1)}")
 
     def step(self, by: int) -> None:
         """Make the next (1) or the previous (-1) object the current one."""

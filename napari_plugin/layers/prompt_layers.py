@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Points, Shapes
+from napari.layers.base import ActionType
 
 from napari_plugin.layers.image_stack import ImageStack
 from napari_plugin.theme import EXCLUDE_COLOR, INCLUDE_COLOR, box_width, point_size
@@ -21,6 +22,7 @@ __all__ = ["FramePrompts", "PromptKey", "PromptLayers"]
 INCLUDE, EXCLUDE = "include", "exclude"
 PromptKey = tuple[int, int]
 """(object id, frame)"""
+_UNDER_WAY = {ActionType.ADDING, ActionType.CHANGING, ActionType.REMOVING}
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,8 @@ class PromptLayers:
                 layer.remove_selected()
 
     def _changed(self, event: Any) -> None:
-        if not self._quiet:
+        # A box that is still being drawn is not read: it may have no area yet, and would be removed.
+        if not self._quiet and event.action not in _UNDER_WAY:
             self._on_change()
 
     @contextmanager

@@ -131,6 +131,7 @@ def test_stop_keeps_finished_frames_and_clicks_go_ahead(
     click(dock, 0, 20, 20)
     start(dock)
     qtbot.waitUntil(lambda: labels(dock)[2].any(), timeout=WAIT)
+    assert dock.objects.list.item(0).text().endswith(" frames")  # counted while they arrive
     dock.objects.new.click()
     click(dock, 119, 60, 40)
     qtbot.waitUntil(lambda: (labels(dock)[119] == 2).any(), timeout=WAIT)

@@ -124,6 +124,16 @@ def test_what_cannot_be_used_is_left_out_and_said(placed: Placed) -> None:
     assert layers.drop_unusable() == []
 
 
+def test_a_box_is_read_when_it_is_finished(placed: Placed) -> None:
+    boxes = placed.layers.boxes
+    boxes.mode = "add_rectangle"
+    boxes.add(outline(0, 5, 5, 5.2, 5.2), shape_type="rectangle", gui=True)  # as napari does at the press
+    boxes._moving_value = (0, 4)
+    assert placed.changes == 0
+    boxes._finish_drawing()
+    assert placed.changes == 1
+
+
 def test_a_second_box_takes_the_place_of_the_first(placed: Placed) -> None:
     layers = placed.layers
     layers.set_next(1, excluding=False)
