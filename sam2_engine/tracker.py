@@ -14,8 +14,8 @@ from sam2_engine.tracked_object import FramePrompts, ObjectOutput, Run, TrackedO
 __all__ = ["Tracker"]
 
 LOGIT_CLAMP = 32.0
-BATCH = 16
-"""Objects computed together; more would cost memory and gain no time."""
+CPU_TOKENS, GPU_TOKENS = 2**14, 2**19
+"""Memory tokens attended to in one batch of objects; more would cost memory and gain no time."""
 
 
 class Tracker:
@@ -126,8 +126,9 @@ class Tracker:
         for object_id, reading in readings.items():
             groups.setdefault(reading.layout, []).append(object_id)
         outputs: dict[int, ObjectOutput] = {}
-        for members in groups.values():
-            for part in (members[i : i + BATCH] for i in range(0, len(members), BATCH)):
+        for layout, members in groups.items():
+            size = self._batch_size(layout)
+            for part in (members[i : i + size] for i in range(0, len(members), size)):
                 with self.model.autocast():
                     inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
                     batch, memories = self._track_batch(features, *inputs)
@@ -142,6 +143,11 @@ class Tracker:
                     if conditioning is None:
                         tracked.bank.thin(frame, reverse)
         return outputs
+
+    def _batch_size(self, layout: tuple[int, int]) -> int:
+        """Return how many objects with so many memories and pointers are computed together."""
+        tokens = CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS
+        return max(1, tokens // (max(layout[0], 1) * self.model.grid**2))
 
     def _track_batch(
         self, features: ImageFeatures, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int
