@@ -1,0 +1,74 @@
+"""Makes docs/images/napari.png: nano follows cells of the sample data in a real napari window.
+
+    xvfb-run -a -s "-screen 0 1400x900x24" python docs/images/napari_screenshot.py
+
+Every mask in the picture is what nano answered to the clicks that are given below.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+from qtpy.QtTest import QTest
+
+from napari_plugin._widget.dock import AnnotationDock
+from napari_plugin.propagation import Direction
+
+CLICKS = ((234, 86), (161, 174), (194, 267), (35, 164))
+"""(x, y) in pixels of the first frame, one per cell."""
+
+FRAME = 9
+"""The cells are shown on this frame, while those after it are still being followed."""
+
+LATE_CLICK = (92, 267)
+"""(x, y) on a fifth cell, on the frame that is shown."""
+
+SIZE = (1320, 860)
+
+
+def wait_until(happened: Callable[[], bool], seconds: int = 600) -> None:
+    """Let the window live until something happened."""
+    for _ in range(10 * seconds):
+        if happened():
+            return
+        QTest.qWait(100)
+    raise TimeoutError("nothing happened in the window")
+
+
+def follow_cells(dock: AnnotationDock) -> None:
+    """Click on every cell, each a new object, and follow them until FRAME."""
+    wait_until(lambda: dock.annotation is not None)
+    annotation = dock.annotation
+    assert annotation is not None
+    for number, (x, y) in enumerate(CLICKS):
+        if number:
+            dock.objects.new.click()
+        annotation.prompts.points.add([0, y, x])
+    dock.propagation.follow_view.setChecked(True)
+    dock.propagation.buttons[Direction.FORWARD].click()
+    wait_until(lambda: len(annotation.session.frames_of(1)) > FRAME)
+    dock.propagation.follow_view.setChecked(False)
+    annotation.stack.show_frame(dock.viewer, FRAME)
+    dock.objects.new.click()
+    x, y = LATE_CLICK
+    annotation.prompts.points.add([FRAME, y, x])
+    wait_until(lambda: annotation.session.frames_of(annotation.current) == [FRAME])
+
+
+def main(path: Path) -> None:
+    """Open the sample as a person would, work on it, and take the picture."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    viewer.open_sample("sam2-plugins", "moving_cells")
+    _, dock = viewer.window.add_plugin_dock_widget("sam2-plugins", "Segment and track")
+    follow_cells(dock)
+    QTest.qWait(500)
+    viewer.window.screenshot(str(path), flash=False, canvas_only=False)
+    dock.propagation.stop.click()
+    wait_until(lambda: not dock.annotation.propagation.running)
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "napari.png")
