@@ -49,7 +49,7 @@ STAGES = {
             Lesson(256, 5, 3, 3, 0.8),
             Lesson(512, 3, 1, 8, 0.3),
             Lesson(512, 1, 4, 4, 0.8),
-            Lesson(256, 4, 4, 3, 0.8),
+            Lesson(256, 2, 7, 3, 0.8),
         ),
         Schedule(
             2600, 1e-3, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 __all__ = ["Clip", "Motion", "Sprite", "compose"]
 
+_NARROWEST = 0.3
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -40,6 +42,9 @@ class Motion:
         Radians, radians per frame.
     wobble, phase
         Strength of a bending of the outline (0..1) and its phase per frame.
+    facing, turning
+        Radians, and radians per frame, about the object's upright axis: seen from the side it is narrow,
+        from behind mirrored.
     """
 
     start: tuple[float, float]
@@ -50,11 +55,18 @@ class Motion:
     spin: float = 0.0
     wobble: float = 0.0
     phase: float = 0.0
+    facing: float = 0.0
+    turning: float = 0.0
 
     def at(self, t: int) -> tuple[float, float, float, float]:
         """Return x, y, half size and angle at frame ``t``."""
         x, y = self.start[0] + self.velocity[0] * t, self.start[1] + self.velocity[1] * t
         return x, y, self.scale * (1.0 + self.growth) ** t, self.angle + self.spin * t
+
+    def width(self, t: int) -> float:
+        """Return the width at frame ``t`` as a part of the whole; negative where mirrored."""
+        seen = float(np.cos(self.facing + self.turning * t))
+        return float(np.copysign(max(abs(seen), _NARROWEST), seen))
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,7 @@ def _draw(
     ys, xs = np.mgrid[y0:y1, x0:x1].astype(np.float32)
     u = ((xs - x) * np.cos(angle) + (ys - y) * np.sin(angle)) / half
     v = ((ys - y) * np.cos(angle) - (xs - x) * np.sin(angle)) / half
+    u = u / sprite.motion.width(t)
     if sprite.motion.wobble:
         bend = sprite.motion.wobble * np.sin(2.5 * v + sprite.motion.phase * t + sprite.motion.angle)
         u, v = u + bend, v + 0.7 * sprite.motion.wobble * np.sin(2.5 * u - sprite.motion.phase * t)

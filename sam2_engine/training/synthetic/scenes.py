@@ -54,6 +54,10 @@ def random_scene(
         pixels = pictures[int(rng.integers(len(pictures)))]
         half = min(scale * np.exp(rng.normal(0, 0.3)), largest * size)
         motion = _wander(rng, size, half, pace, still=num_frames == 1)
+        if style == "things" and num_frames > 1 and rng.random() < 0.5:
+            motion = replace(
+                motion, facing=rng.uniform(0, 2 * np.pi), turning=rng.normal(0, 0.3 * pace), angle=0.0
+            )
         hidden = (
             frozenset({int(rng.integers(1, num_frames))})
             if num_frames > 1 and rng.random() < 0.08
