@@ -1,8 +1,8 @@
 """The same predictor as a model of the ``label-studio-ml`` package, for those who serve with that.
 
 >>> from label_studio_ml.api import init_app
->>> from labelstudio_backend.backend import backend_class
->>> app = init_app(model_class=backend_class())
+>>> from labelstudio_backend.backend import Sam2Backend
+>>> app = init_app(model_class=Sam2Backend)
 
 The package is optional and its pins are old, so it is imported only when the class is asked for.
 """
@@ -14,7 +14,13 @@ from labelstudio_backend.predictions import Predictor
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
 
-__all__ = ["backend_class"]
+__all__ = ["Sam2Backend", "backend_class"]  # noqa: F822 - Sam2Backend is made by __getattr__
+
+
+def __getattr__(name: str) -> type[Any]:
+    if name == "Sam2Backend":
+        return backend_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @cache
@@ -45,11 +51,11 @@ def backend_class() -> type[Any]:
     class Sam2Backend(LabelStudioMLBase):  # type: ignore[misc]  # the package is not typed
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.model_version = _predictor().model_version
+            self.setup()
 
         def setup(self) -> None:
-            """Name the version (2.0 calls this; 1.0.9 reads the attribute)."""
-            self.model_version = _predictor().model_version
+            """Name the version (2.0 calls this; 1.0.9 reads the attribute) without loading the weights."""
+            self.model_version = Settings.from_environment().model_version
 
         def predict(self, tasks: list[Any], context: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
             return _predictor().predict(tasks, self.label_config, context)
@@ -58,4 +64,6 @@ def backend_class() -> type[Any]:
             """Do nothing: training is started by people."""
             return {}
 
+    # 1.0.9 sends the class to another process at every webhook, so it must be found again by its name.
+    Sam2Backend.__qualname__ = "Sam2Backend"
     return Sam2Backend
