@@ -1,20 +1,29 @@
-// Drives Label Studio's page in Chromium as an annotator does, and prints the regions that the backend answered,
-// and those that are there at the end, read from their drawing and packed again by the page.
-// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {image|video} PICTURE.png
+// Drives Label Studio's page in Chromium as an annotator does, and prints what the page asked the backend and got,
+// and the regions that are there at the end, read from their drawing and packed again by the page.
+// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} PICTURE.png
 // Nothing is waited for by the clock: machines differ. PATIENCE only ends what will never come.
 const { chromium } = require('playwright-core');
 
 const [url, email, password, project, task, kind, picture] = process.argv.slice(2);
-const PATIENCE = 240000;
+const PATIENCE = 600000;
 
 const until = (page, question) => page.waitForFunction(question, null, { timeout: PATIENCE });
 const label = (page, name) => page.locator('.lsf-label', { hasText: name });
+const accept = async page => {
+  await page.locator('[data-testid=bottombar-accept-suggestions-button]').click();
+  await until(page, () => {
+    const { regions, suggestions } = window.Htx.annotationStore.selected;
+    return !suggestions.size && regions.length && regions.every(region => region.type === 'brushregion');
+  });
+};
 
-// Does what makes the page ask the backend, and returns the regions of the answer.
+// Does what makes the page ask the backend, and notes the regions that it sent and got.
+const exchanges = [];
 async function ask(page, action) {
   const interactive = response => response.url().includes('interactive-annotating');
   const [response] = await Promise.all([page.waitForResponse(interactive, { timeout: PATIENCE }), action]);
-  return (await response.json()).data.result;
+  const sent = response.request().postDataJSON().context.result;
+  exchanges.push({ sent, answered: (await response.json()).data.result });
 }
 
 async function open(browser) {
@@ -33,26 +42,49 @@ async function open(browser) {
   return page;
 }
 
-async function clickOnImage(page) {
-  await until(page, () => window.Htx.annotationStore.selected.names.get('image').imageIsLoaded);
-  await label(page, 'Ball').last().click();
+// Chooses a label of the control `name`, the one at `place` among those so written, and its smart tool.
+async function choose(page, written, place, name, tool) {
+  const chosen = `window.Htx.annotationStore.selected.names.get('${name}').selectedLabels.length`;
+  if (!(await page.evaluate(chosen))) await label(page, written).nth(place).click();
+  await until(page, chosen);
   await page.locator('.lsf-tool_smart').first().hover();
-  await page.locator('.lsf-tool_smart[aria-label=key-point-tool]').last().evaluate(element => element.click());
+  await page.locator(`.lsf-tool_smart[aria-label=${tool}]`).last().evaluate(element => element.click());
   await until(page, () => {
-    const { names } = window.Htx.annotationStore.selected;
-    const tool = names.get('image').getToolsManager().findSelectedTool();
-    return tool?.toolName === 'KeyPointTool' && tool.dynamic && names.get('point').selectedLabels.length;
+    const image = window.Htx.annotationStore.selected.names.get('image');
+    return image.getToolsManager().findSelectedTool()?.dynamic;
   });
-  // Label Studio may enlarge a picture beyond its canvas, so the picture itself says where its pixels are.
+}
+
+// Where a pixel of the picture is on the screen: Label Studio may enlarge a picture beyond its canvas.
+async function pixels(page, width, height) {
+  await until(page, () => window.Htx.annotationStore.selected.names.get('image').imageIsLoaded);
   const shown = await page.locator('img[src^="blob:"]').boundingBox();
-  const at = (x, y) => [shown.x + (shown.width * x) / 640, shown.y + (shown.height * y) / 480];
-  const answered = await ask(page, page.mouse.click(...at(160, 180)));
-  await page.locator('[data-testid=bottombar-accept-suggestions-button]').click();
-  await until(page, () => {
-    const { regions, suggestions } = window.Htx.annotationStore.selected;
-    return !suggestions.size && regions.length && regions.every(region => region.type === 'brushregion');
-  });
-  return answered;
+  return (x, y) => [shown.x + (shown.width * x) / width, shown.y + (shown.height * y) / height];
+}
+
+async function clickOnImage(page) {
+  const at = await pixels(page, 640, 480);
+  await choose(page, 'Ball', 2, 'point', 'key-point-tool');
+  await ask(page, page.mouse.click(...at(160, 180)));
+  await accept(page);
+}
+
+// A click on the disc, Alt + click on the background below it, and a rectangle around the blue box.
+async function clicksAndRectangle(page) {
+  const at = await pixels(page, 640, 480);
+  await choose(page, 'Cell', 1, 'point', 'key-point-tool');
+  await ask(page, page.mouse.click(...at(160, 180)));
+  await choose(page, 'Cell', 1, 'point', 'key-point-tool');
+  await page.keyboard.down('Alt');
+  await ask(page, page.mouse.click(...at(160, 300)));
+  await page.keyboard.up('Alt');
+  await accept(page);
+  await choose(page, 'Debris', 2, 'box', 'rectangle-tool');
+  await page.mouse.move(...at(355, 175));
+  await page.mouse.down();
+  await page.mouse.move(...at(565, 405), { steps: 8 });
+  await ask(page, page.mouse.up());
+  await accept(page);
 }
 
 async function boxOnVideo(page) {
@@ -70,29 +102,27 @@ async function boxOnVideo(page) {
   await until(page, () => window.Htx.annotationStore.selected.regions.length === 1);
   await page.mouse.click(...at(45, 85));
   await until(page, () => window.Htx.annotationStore.selected.regions[0].selected);
-  const answered = await ask(page, label(page, 'Ball').first().click());
+  await ask(page, label(page, 'Ball').first().click());
   await until(page, () => window.Htx.annotationStore.selected.regions[0].sequence.length > 1);
   await page.evaluate(() => window.Htx.annotationStore.selected.names.get('video').setFrame(20));
   await until(page, () => {
     const video = window.Htx.annotationStore.selected.names.get('video');
     return video.frame === 20 && !document.querySelector('video').seeking;
   });
-  return answered;
 }
 
 async function main() {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
   try {
     const page = await open(browser);
-    let answered;
     try {
-      answered = await (kind === 'image' ? clickOnImage : boxOnVideo)(page);
+      await { click: clickOnImage, prompts: clicksAndRectangle, video: boxOnVideo }[kind](page);
     } finally {
       await page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
       await page.screenshot({ path: picture });
     }
     const regions = await page.evaluate(() => window.Htx.annotationStore.selected.serializeAnnotation());
-    console.log(JSON.stringify({ answered, regions }));
+    console.log(JSON.stringify({ exchanges, regions }));
   } finally {
     await browser.close();
   }

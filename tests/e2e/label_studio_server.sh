@@ -20,6 +20,8 @@ run)
     mkdir -p "$folder/data"
     # Both switches are needed for a backend on a private address.
     export ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false
+    # Slow machines are tested on, too: by itself it waits 100 s for an answer.
+    export ML_TIMEOUT_PREDICT=900
     export LABEL_STUDIO_BASE_DATA_DIR="$folder/data"
     export COLLECT_ANALYTICS=false LATEST_VERSION_CHECK=false SENTRY_DSN=""
     exec "$venv/bin/label-studio" start --init first --no-browser \

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -27,7 +28,7 @@ from sam2_engine.model_files import find
 MODEL = os.environ.get("SAM2_TEST_MODEL", "nano")
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(2000),
     pytest.mark.skipif(
         find(MODEL) is None and not Path(MODEL).is_file(),
         reason="nano's weights are not in this installation",
@@ -38,6 +39,7 @@ HERE = Path(__file__).parent
 MEDIA = HERE.parent / "labelstudio" / "data" / "media"
 VENV = Path(os.environ.get("LABEL_STUDIO_VENV", HERE.parents[1] / ".venv-label-studio"))
 USER, PASSWORD = "annotator@example.com", "Annotate-1"
+GUIDE = HERE.parents[1] / "docs" / "label-studio.md"
 IMAGE_CONFIG = """<View>
   <Image name="image" value="$image"/>
   <BrushLabels name="brush" toName="image"><Label value="Ball"/><Label value="Box"/></BrushLabels>
@@ -100,7 +102,7 @@ class LabelStudio(Service):
             data, kind = json.dumps(body).encode(), "application/json"
         headers = {"Authorization": f"Token {self.token}", **({"Content-Type": kind} if kind else {})}
         try:
-            with urlopen(Request(self.url + path, data, headers, method=method), timeout=200) as response:
+            with urlopen(Request(self.url + path, data, headers, method=method), timeout=900) as response:
                 content = response.read()
                 # Label Studio's exports call themselves "application/.json".
                 is_json = response.headers.get_content_subtype() in ("json", ".json")
@@ -157,7 +159,8 @@ def serve(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
         command = [sys.executable, "-c", "import sys; from sam2_plugins.cli import main; sys.exit(main())"]
         command += ["serve", "--port", str(port), "--model", MODEL]
         environment = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": key}
-        service = Service.start(command, port, folder / "log", OMP_WAIT_POLICY="PASSIVE", **environment)
+        environment |= {"PREDICT_SECONDS": "800", "OMP_WAIT_POLICY": "PASSIVE"}
+        service = Service.start(command, port, folder / "log", **environment)
         started.append(service)
         return service
 
@@ -308,11 +311,11 @@ def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: 
 
 @pytest.fixture(scope="module")
 def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Do as an annotator does in Chromium; return the region of our answer, and what the page made of it."""
+    """Do as an annotator does in Chromium; return what was asked and answered, and the page's own regions."""
     subprocess.run(["bash", str(HERE / "install_browser.sh"), str(VENV / "browser")], check=True)
     pictures = Path(os.environ.get("SAM2_PICTURES", tmp_path_factory.mktemp("pictures")))
 
-    def run(kind: str, project: Project) -> tuple[dict[str, Any], dict[str, Any]]:
+    def run(kind: str, project: Project) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         command = ["node", str(HERE / "label_studio_page.js"), label_studio.url, USER, PASSWORD]
         command += [
             str(project.id),
@@ -326,21 +329,35 @@ def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
         )
         assert done.returncode == 0, done.stderr
         result = json.loads(done.stdout)
-        (answered,), (region,) = result["answered"], result["regions"]
-        return answered, region
+        return result["exchanges"], result["regions"]
 
     return run
 
 
 def test_a_click_on_the_page_becomes_a_brush(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
-    answered, region = drive("image", make_project(label_studio, backend, IMAGE_CONFIG, "shapes.png"))
+    (exchange,), (region,) = drive("click", make_project(label_studio, backend, IMAGE_CONFIG, "shapes.png"))
     # The page unpacks what it got, draws it, and packs what it has drawn.
-    np.testing.assert_array_equal(check_brush(region), check_brush(answered))
+    np.testing.assert_array_equal(check_brush(region), check_brush(*exchange["answered"]))
+
+
+def test_background_clicks_and_rectangles_as_the_guide_says(
+    label_studio: LabelStudio, backend: Service, drive: Any
+) -> None:
+    config, _ = re.findall(r"```xml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    exchanges, regions = drive("prompts", make_project(label_studio, backend, config, "shapes.png"))
+    one, two, rectangle = (exchange["sent"] for exchange in exchanges)
+    assert [[click["is_positive"] for click in clicks] for clicks in (one, two)] == [[True], [True, False]]
+    assert [drawn["type"] for drawn in rectangle] == ["rectanglelabels"]
+    assert [region["value"]["brushlabels"] for region in regions] == [["Cell"], ["Debris"]]
+    for region, exchange in zip(regions, exchanges[1:]):
+        (answered,) = exchange["answered"]
+        read, meant = (decode_brush_rle(r["value"]["rle"], (480, 640)) for r in (region, answered))
+        np.testing.assert_array_equal(read, meant)
 
 
 def test_a_label_on_the_page_follows_the_box(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
-    answered, region = drive("video", make_project(label_studio, backend, VIDEO_CONFIG, "moving.mp4"))
-    assert check_track(region) == check_track(answered)
+    (exchange,), (region,) = drive("video", make_project(label_studio, backend, VIDEO_CONFIG, "moving.mp4"))
+    assert check_track(region) == check_track(*exchange["answered"])
 
 
 def test_retrieving_predictions_twice_makes_no_duplicates(label_studio: LabelStudio, images: Project) -> None:
