@@ -64,7 +64,7 @@ async function pixels(page, width, height) {
 
 async function clickOnImage(page) {
   const at = await pixels(page, 640, 480);
-  await choose(page, 'Ball', 2, 'point', 'key-point-tool');
+  await choose(page, 'Ball', 1, 'point', 'key-point-tool');
   await ask(page, page.mouse.click(...at(160, 180)));
   await accept(page);
 }
