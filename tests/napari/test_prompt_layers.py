@@ -61,6 +61,17 @@ def test_moved_and_removed_clicks_are_read_as_they_stand(placed: Placed) -> None
     assert layers.read() == {(1, 1): FramePrompts(((6, 6),), (1,))}
 
 
+def test_a_dragged_click_is_read_where_it_was_put(placed: Placed) -> None:
+    layers = placed.layers
+    layers.set_next(1, excluding=False)
+    layers.points.add([0, 4, 7])
+    before = placed.changes
+    for place in ([0, 4, 7], [0, 10, 12]):  # as napari does from the press to the release
+        layers.points._move({0}, place)
+    assert placed.changes > before
+    assert layers.read() == {(1, 0): FramePrompts(((12, 10),), (1,))}
+
+
 def test_ctrl_asks_for_the_opposite_once(placed: Placed) -> None:
     layers = placed.layers
     layers.set_next(1, excluding=False)
