@@ -15,6 +15,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
+from sam2_engine.freed_memory import release_freed_memory
 from sam2_engine.memory_bank import MemoryBank
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, Region, check_region, estimate_window, to_model_input
@@ -24,6 +25,7 @@ from sam2_engine.tracker import Tracker
 
 __all__ = ["VideoSession"]
 
+_FEW_FRAMES = 16 * 2**20
 FIRST_STRIDE = 8
 """Distance of the first checkpoints; it doubles whenever they exceed their cap."""
 
@@ -43,7 +45,8 @@ class VideoSession:
         ``(x0, y0, x1, y1)`` in pixels, the last two exclusive: work on this part of the plane only.
         Prompts and masks stay in the coordinates of the whole frame.
     cache
-        Encoded frames; may be shared between sessions.
+        Encoded frames; may be shared between sessions. None keeps a few: propagation meets each frame
+        once. A larger one lets clicks on many frames cost only the decoder.
     history
         Bytes for checkpoints of tracked frames, so that a correction in the middle of a tracked
         video propagates on as if everything had been kept. None keeps only what propagation itself
@@ -78,7 +81,7 @@ class VideoSession:
         self.frames: FrameSource = open_frames(frames)
         self.window = IntensityWindow.of(contrast) if contrast is not None else estimate_window(self.frames)
         self.region = None if region is None else check_region(region, self.frames.shape)
-        self.cache = FeatureCache() if cache is None else cache
+        self.cache = FeatureCache(_FEW_FRAMES) if cache is None else cache
         self.max_object_pointers = max_object_pointers
         self.max_conditioning_frames = max_conditioning_frames
         self._history = history
@@ -297,6 +300,8 @@ class VideoSession:
                 result = self._visit(frame, chosen, reverse)
             except FrameIndexError:
                 return
+            if self.model.device.type == "cpu":
+                release_freed_memory()
             if result.object_ids:
                 yield result
             if frame == stop:

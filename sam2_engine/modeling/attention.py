@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2_engine.modeling.position_encoding import apply_rotary, rotary_angles
+from sam2_engine.modeling.position_encoding import apply_rotary, rotary_turns
 
 __all__ = ["Attention", "RotaryAttention", "attend"]
 
@@ -81,12 +81,12 @@ class RotaryAttention(Attention):
         if grid is None:
             raise ValueError("rotary attention needs the grid of its queries")
         q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
-        cos, sin = rotary_angles(q.shape[-1], *grid, q.device)
-        q = apply_rotary(q, cos, sin)
+        turns = rotary_turns(q.shape[-1], *grid, q.device)
+        q = apply_rotary(q, turns)
         num_turned = k.shape[-2] - num_plain_keys
         if num_turned:
-            frames = k[..., :num_turned, :].reshape(*k.shape[:-2], -1, len(cos), k.shape[-1])
-            turned = apply_rotary(frames, cos, sin).flatten(-3, -2)
+            frames = k[..., :num_turned, :].reshape(*k.shape[:-2], -1, len(turns), k.shape[-1])
+            turned = apply_rotary(frames, turns).flatten(-3, -2)
             k = torch.cat((turned, k[..., num_turned:, :]), dim=-2) if num_plain_keys else turned
         dropout = self.dropout if self.training else 0.0
         attended = attend(q, k, v, dropout)

@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RandomFourierEncoding", "apply_rotary", "rotary_angles", "sine_grid", "sine_time"]
+__all__ = ["RandomFourierEncoding", "apply_rotary", "rotary_turns", "sine_grid", "sine_time"]
 
 _TEMPERATURE = 10000.0
 
@@ -65,8 +65,8 @@ class RandomFourierEncoding(nn.Module):
 
 
 @lru_cache(maxsize=16)
-def rotary_angles(head_dim: int, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the axial rotary angles, each (height * width, head_dim / 2) float32.
+def rotary_turns(head_dim: int, height: int, width: int, device: torch.device) -> Tensor:
+    """Unit complex numbers of the axial rotary angles, (height * width, head_dim / 2) complex64.
 
     The first half of the pairs turns with x, the second with y (Heo et al. 2024; paper section D.1).
     """
@@ -75,11 +75,10 @@ def rotary_angles(head_dim: int, height: int, width: int, device: torch.device) 
     index = torch.arange(height * width, dtype=torch.float32, device=device)
     x, y = index % width, torch.div(index, width, rounding_mode="floor")
     angles = torch.cat((torch.outer(x, frequencies), torch.outer(y, frequencies)), dim=-1)
-    return angles.cos(), angles.sin()
+    return torch.complex(angles.cos(), angles.sin())
 
 
-def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn adjacent channel pairs of ``x`` (..., L, D) by the angles (L, D / 2); computed in float32."""
-    real, imaginary = x.float().reshape(*x.shape[:-1], -1, 2).unbind(-1)
-    turned = torch.stack((real * cos - imaginary * sin, real * sin + imaginary * cos), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+def apply_rotary(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn adjacent channel pairs of ``x`` (..., L, D) by ``turns`` (L, D / 2); computed in float32."""
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)

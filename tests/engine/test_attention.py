@@ -18,5 +18,6 @@ def test_learning_in_bfloat16_attends_as_the_fused_kernel_does(keys: int) -> Non
     attended.float().square().sum().backward()
     expected.square().sum().backward()
     for ours, theirs in zip(coarse, fine, strict=True):
-        assert ours.grad is not None and theirs.grad is not None
+        assert ours.grad is not None
+        assert theirs.grad is not None
         assert torch.allclose(ours.grad.float(), theirs.grad, atol=0.06)

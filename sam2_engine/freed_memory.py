@@ -1,0 +1,32 @@
+"""Give freed memory back to the system between frames.
+
+PyTorch takes every intermediate result on a CPU from the C library and frees it at once. glibc keeps
+what was freed, in ever more places: following ten objects with nano, a frame needs 50 MB at a time,
+and yet the process grew by 350 MB. Giving it back after each frame costs nothing that can be measured.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable
+
+__all__ = ["release_freed_memory"]
+
+
+def _find_malloc_trim() -> Callable[[int], int] | None:
+    """Return glibc's own function for this; other C libraries have none and do not need it."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return None
+    return found
+
+
+_malloc_trim = _find_malloc_trim()
+
+
+def release_freed_memory() -> None:
+    """Give memory that was freed back to the system, where the C library would keep it."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
