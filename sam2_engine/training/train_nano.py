@@ -52,7 +52,7 @@ STAGES = {
             Lesson(256, 2, 7, 3, 0.8),
         ),
         Schedule(
-            2600, 1e-3, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
+            2300, 1e-3, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
         ),
     ),
 }

@@ -156,7 +156,7 @@ def serve(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -
     started: list[Service] = []
 
     def start() -> Service:
-        command = [sys.executable, "-c", "import sys; from sam2_plugins.cli import main; sys.exit(main())"]
+        command = [sys.executable, "-m", "sam2_plugins"]
         command += ["serve", "--port", str(port), "--model", MODEL]
         environment = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": key}
         environment |= {"PREDICT_SECONDS": "800", "OMP_WAIT_POLICY": "PASSIVE"}

@@ -180,12 +180,7 @@ def drawn(*shapes: str) -> np.ndarray:
         ("predict_image_keypoint_positive", "Ball", ("ellipse",)),
         ("predict_image_keypoint_two_positive", "Ball", ("ellipse", "triangle")),
         ("predict_image_keypoint_negative", "Ball", ("ellipse", "triangle")),
-        pytest.param(
-            *("predict_image_rectangle", "Box", ("rectangle",)),
-            marks=pytest.mark.xfail(
-                reason="nano's first weights do not keep to boxes yet (docs/nano.md)", strict=True
-            ),
-        ),
+        ("predict_image_rectangle", "Box", ("rectangle",)),
     ],
 )
 def test_brushes_cover_the_drawn_shapes(
