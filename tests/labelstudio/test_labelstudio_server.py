@@ -45,7 +45,7 @@ def server(
     )
     yield process
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
 
 def ask(port: int, path: str, body: object = None) -> dict[str, object]:
@@ -73,7 +73,7 @@ def test_serves_until_it_is_told_to_stop(
     answer = ask(port, "/predict", recorded("predict_image_rectangle", recorded_server)["json"])
     assert answer["model_version"] == setup["model_version"]
     server.terminate()
-    _, log = server.communicate(timeout=30)
+    _, log = server.communicate(timeout=120)
     assert server.returncode == 0
     assert "path='/predict' status=200" in log
     assert "Traceback" not in log
