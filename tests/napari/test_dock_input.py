@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from dock_steps import WAIT, Open, annotation_of, labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_plugin._widget.dock import AnnotationDock
 
 pytestmark = pytest.mark.gui
 
-LEFT, NONE, CONTROL = (
+LEFT, NO_BUTTON, NONE, CONTROL = (
     Qt.MouseButton.LeftButton,
+    Qt.MouseButton.NoButton,
     Qt.KeyboardModifier.NoModifier,
     Qt.KeyboardModifier.ControlModifier,
 )
@@ -36,27 +39,36 @@ class Hand:
         position = node.get_transform("visual", "canvas").map([x, y, 0, 1])
         return QPoint(*(round(float(value / position[3])) for value in position[:2]))
 
+    def _move(self, x: float, y: float, button: Any) -> None:
+        """Send the move itself: ``QTest`` would move the X server's pointer, which a tooltip may catch."""
+        place = QPointF(self.at(x, y))
+        spot = QPointF(self._native.mapToGlobal(place.toPoint()))
+        kind = QEvent.Type.MouseMove
+        QApplication.sendEvent(self._native, QMouseEvent(kind, place, spot, NO_BUTTON, button, NONE))
+
     def click(self, x: float, y: float, modifier: Any = NONE) -> None:
-        self._qtbot.mouseMove(self._native, self.at(x, y))
+        self._move(x, y, NO_BUTTON)
         self._qtbot.mouseClick(self._native, LEFT, modifier, self.at(x, y))
 
     def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
         middle = ((start[0] + stop[0]) / 2, (start[1] + stop[1]) / 2)
-        self._qtbot.mouseMove(self._native, self.at(*start))
+        self._move(*start, NO_BUTTON)
         self._qtbot.mousePress(self._native, LEFT, NONE, self.at(*start))
         for place in (middle, stop):
-            self._qtbot.mouseMove(self._native, self.at(*place))
-            self._wait_until_over(*place)
+            self._pull_to(*place)
         self._qtbot.mouseRelease(self._native, LEFT, NONE, self.at(*stop))
 
-    def _wait_until_over(self, x: float, y: float) -> None:
-        """Wait until the viewer has noticed the mouse: napari passes on moves with a delay of some ms."""
+    def _pull_to(self, x: float, y: float) -> None:
+        """Move until the viewer has noticed: napari passes on moves with a delay of some ms."""
 
-        def distance() -> float:
+        def noticed() -> bool:
             row, column = self._layer.world_to_data(self._viewer.cursor.position)[-2:]
-            return float(np.hypot(column - x, row - y))
+            if np.hypot(column - x, row - y) < 0.3:
+                return True
+            self._move(x, y, LEFT)
+            return False
 
-        self._qtbot.waitUntil(lambda: distance() < 0.3, timeout=WAIT)
+        self._qtbot.waitUntil(noticed, timeout=WAIT)
 
     def press(self, key: str) -> None:
         self._qtbot.keyClick(self._native, key)
