@@ -25,6 +25,7 @@ LATE_CLICK = (92, 267)
 """(x, y) on a fifth cell, on the frame that is shown."""
 
 SIZE = (1320, 860)
+DOCK_WIDTH = 326
 
 
 def wait_until(happened: Callable[[], bool], seconds: int = 600) -> None:
@@ -62,6 +63,7 @@ def main(path: Path) -> None:
     viewer.window.resize(*SIZE)
     viewer.open_sample("sam2-plugins", "moving_cells")
     _, dock = viewer.window.add_plugin_dock_widget("sam2-plugins", "Segment and track")
+    dock.setMinimumWidth(DOCK_WIDTH)
     follow_cells(dock)
     QTest.qWait(500)
     viewer.window.screenshot(str(path), flash=False, canvas_only=False)
