@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from sam2_engine.checkpoints import load_model, save_model
+from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.batches import Curriculum, Lesson, read_folders
 from sam2_engine.training.first_weights import quieten_features, untaught_nano
@@ -59,6 +60,11 @@ STAGES = {
 """Taught in this order; each starts from the averaged weights of the one before."""
 
 
+def _check_is_there(path: Path, hint: str) -> None:
+    if not path.exists():
+        raise InputError(f"There is no {path}: {hint}.")
+
+
 def _trainer(
     stage: str, pictures: list[list[LabelledImage]], run: Path, weights: Path | None, seed: int
 ) -> Trainer:
@@ -72,7 +78,9 @@ def _trainer(
     if weights is not None:
         trainer.start_from(load_model(weights, device="cpu", dtype=torch.float32).state_dict())
     elif number:
-        before = torch.load(run / list(STAGES)[number - 1] / "checkpoint.pt", weights_only=True)
+        checkpoint = run / list(STAGES)[number - 1] / "checkpoint.pt"
+        _check_is_there(checkpoint, "run the stage before, or give --from")
+        before = torch.load(checkpoint, weights_only=True)
         trainer.start_from(before["averaged"], before["head"])
         if stage == "clicks":
             quieten_features(trainer.model, trainer.head)
@@ -111,8 +119,12 @@ def main() -> None:
     if options.weights and not options.stage:
         parser.error("--from needs --stage: the first stages start from nothing")
     torch.set_num_threads(options.threads)
-    for stage in [options.stage] if options.stage else STAGES:
-        nano = _teach(stage, options.data, options.run, options.weights, options.seed, options.workers)
+    try:
+        _check_is_there(options.data, "--data names the folder of labelled pictures")
+        for stage in [options.stage] if options.stage else STAGES:
+            nano = _teach(stage, options.data, options.run, options.weights, options.seed, options.workers)
+    except InputError as error:
+        parser.error(str(error))
     if options.output:
         save_model(nano, options.output, dtype=torch.float16)
 
