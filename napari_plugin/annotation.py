@@ -102,12 +102,7 @@ class Annotation(QObject):
         self.masks.layer.editable = True
 
     def remove_prompt_layers(self) -> None:
-        """Take clicks and boxes out of the viewer, with this annotation closed and its image still there.
-
-        Not after somebody removed another layer: in napari 0.9.2, drawing the canvas after Labels, then
-        Points, then Shapes have gone ends in a segmentation fault in glDrawArrays (software OpenGL; of the
-        family of napari's issues 6472 and 8471), with or without this plugin.
-        """
+        """Take clicks and boxes out of the viewer, with this annotation closed and its image still there."""
         for layer in (self.prompts.boxes, self.prompts.points):
             self._viewer.layers.remove(layer)
 
@@ -135,7 +130,7 @@ class Annotation(QObject):
         if not self._closed:
             self.close()
             for layer in (self.prompts.boxes, self.prompts.points):
-                layer.visible = False  # nobody listens to them any more; see remove_prompt_layers
+                layer.visible = False  # nobody listens to them any more, but they are somebody's work
             self.ended.emit(reason)
 
     # ------------------------------------------------------------------ objects

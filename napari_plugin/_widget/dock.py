@@ -15,6 +15,7 @@ from napari_plugin._widget.object_panel import ObjectPanel
 from napari_plugin._widget.propagation_panel import PropagationPanel
 from napari_plugin.annotation import Annotation
 from napari_plugin.application import Sam2Application, sam2_application
+from napari_plugin.canvas_context import CanvasContext
 from napari_plugin.layers import ImageStack, guess_axes
 from napari_plugin.propagation import Direction
 from napari_plugin.workers import Client
@@ -45,6 +46,7 @@ class AnnotationDock(QWidget):
         self._opening: Client | None = None
         self._loading = Client(self._application.worker, self)
         self._closed = False
+        self._canvas_context = CanvasContext(napari_viewer, self)
         self.image = ImagePanel(napari_viewer)
         self.model = ModelPanel(self._application.model)
         self.objects = ObjectPanel()
@@ -246,8 +248,10 @@ class AnnotationDock(QWidget):
             self.viewer.bind_key(key, lambda _, act=act: act(), overwrite=True)
 
     def event(self, event: QEvent) -> bool:
-        """Notice that the dock was closed: its inner widget loses its parent then."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+        """Notice that the dock was opened, and that it was closed: its inner widget loses its parent then."""
+        if event.type() == QEvent.Type.Show:
+            self._canvas_context.find_window()
+        elif event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.shut()
         return bool(super().event(event))
 
@@ -261,6 +265,7 @@ class AnnotationDock(QWidget):
         for annotation in self._annotations.values():
             self._discard(annotation)
         self._annotations.clear()
+        self._canvas_context.close()
         self.image.close_links()
         for key in self._keys():
             self.viewer.bind_key(key, None)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from dock_steps import WAIT, Open, annotation_of, click, labels, shown_when_idle, start, wait_until_followed
 from numpy.typing import NDArray
+from qtpy.QtGui import QOpenGLContext
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 from napari_plugin._widget.dock import AnnotationDock
 
@@ -58,6 +60,18 @@ def test_all_layers_may_go_at_once(open_dock: Open, long_stack: NDArray[np.uint8
     dock.viewer.layers.clear()
     qtbot.waitUntil(lambda: dock.annotation is None, timeout=WAIT)
     assert dock.image.combo.count() == 1
+
+
+def test_layers_are_removed_in_the_context_of_the_canvas(
+    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(discs)
+    canvas = dock.window().centralWidget().findChild(QOpenGLWidget)
+    canvas.doneCurrent()
+    contexts = []
+    dock.viewer.layers.events.removed.connect(lambda _: contexts.append(QOpenGLContext.currentContext()))
+    dock.viewer.layers.remove(annotation_of(dock).masks.layer)
+    assert contexts == [canvas.context()]
 
 
 def test_replaced_pixels_end_the_annotation(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
