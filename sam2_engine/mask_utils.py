@@ -98,9 +98,39 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
-    """Return the (H, W) mask of COCO's uncompressed run lengths."""
-    values = np.arange(len(rle["counts"])) % 2 == 1
-    return np.repeat(values, rle["counts"]).reshape(rle["size"], order="F")
+    """Return the (H, W) mask of COCO's run lengths, as a list of numbers or compressed to a string.
+
+    Raises
+    ------
+    ValueError
+        If the runs do not fill ``size``.
+    """
+    counts = rle["counts"]
+    if isinstance(counts, str | bytes):
+        counts = _decompressed(counts)
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape(rle["size"], order="F")
+
+
+def _decompressed(text: str | bytes) -> list[int]:
+    """Undo COCO's compression: 5 bits per character, lowest first; from the fourth on, differences.
+
+    Each number is followed up while the bit 32 is set; the bit 16 of its last character is the sign. A
+    difference is to the number two places before, the last run of the same kind.
+    """
+    counts: list[int] = []
+    number = shift = 0
+    for code in text.encode() if isinstance(text, str) else text:
+        bits = code - 48
+        number |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            number -= 1 << shift
+        counts.append(number + counts[-2] if len(counts) > 2 else number)
+        number = shift = 0
+    return counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,15 @@ from torch.nn import functional as F
 
 from sam2_engine.modeling.sam2 import MaskPrediction
 
-__all__ = ["LossWeights", "balanced_loss", "dice_loss", "focal_loss", "prediction_loss"]
+__all__ = [
+    "LossWeights",
+    "ObjectLosses",
+    "balanced_loss",
+    "dice_loss",
+    "focal_loss",
+    "object_losses",
+    "prediction_loss",
+]
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,28 @@ def actual_iou(logits: Tensor, target: Tensor) -> Tensor:
     return (mask & truth).flatten(-2).sum(-1) / union.clamp(min=1)
 
 
-def prediction_loss(
+@dataclass(frozen=True)
+class ObjectLosses:
+    """Losses of N objects, (N,) each, and which of the M masks was closest to the truth, (N,).
+
+    ``mask`` is that of the closest mask, ``iou`` the mean over all masks; both are 0 where the object is
+    not visible.
+    """
+
+    mask: Tensor
+    iou: Tensor
+    presence: Tensor
+    closest: Tensor
+
+    def total(self, weights: LossWeights) -> Tensor:
+        """Return the weighted sum, (N,)."""
+        return self.mask + weights.iou * self.iou + weights.presence * self.presence
+
+
+def object_losses(
     prediction: MaskPrediction, target: Tensor, weights: LossWeights, visible: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Loss of one decoding of N prompts, and which of the M masks was closest to the truth.
+) -> ObjectLosses:
+    """Losses of one decoding of N prompts.
 
     Focal and dice count for the closest mask only, the IoU term for all, and where the object is
     not visible nothing counts but presence.
@@ -78,16 +104,9 @@ def prediction_loss(
     target
         (N, 1, h, w) coverage, 0..1.
     weights
-        Of the four terms.
+        Of the terms; those of the mask are applied here.
     visible
         (N,) bool; None: decided by the target.
-
-    Returns
-    -------
-    loss
-        Scalar, the mean over the N objects.
-    closest
-        (N,) index of the mask with the lowest mask loss.
     """
     logits = prediction.low_res_logits.float()
     target = target.float().expand_as(logits)
@@ -105,5 +124,12 @@ def prediction_loss(
     presence_loss = F.binary_cross_entropy_with_logits(
         prediction.presence_logit.float()[:, 0], visible.float(), reduction="none"
     )
-    per_object = visible * (best + weights.iou * iou_loss) + weights.presence * presence_loss
-    return per_object.mean(), closest
+    return ObjectLosses(visible * best, visible * iou_loss, presence_loss, closest)
+
+
+def prediction_loss(
+    prediction: MaskPrediction, target: Tensor, weights: LossWeights, visible: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean over the N objects of their weighted losses, and the closest masks (N,); see ``object_losses``."""
+    losses = object_losses(prediction, target, weights, visible)
+    return losses.total(weights).mean(), losses.closest

@@ -48,15 +48,18 @@ def byte_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
 
 
 @contextmanager
-def interruptible() -> Iterator[CancelToken]:
-    """Turn the first Ctrl-C into a wish to stop after the current frame; the second one stops at once."""
+def interruptible(unit: str = "frame") -> Iterator[CancelToken]:
+    """Turn the first Ctrl-C into a wish to stop after the current frame (or other unit of work).
+
+    The second one stops at once.
+    """
     token = CancelToken()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         if token.cancelled:
             raise KeyboardInterrupt
         token.cancel()
-        note("Stopping after this frame; what is finished is kept.")
+        note(f"Stopping after this {unit}; what is finished is kept.")
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:

@@ -1,0 +1,157 @@
+"""The paper's augmentations (section D.2.2): mirror, affine, colour jitter, grayscale; a clip as one."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam2_engine.preprocessing import PIXEL_MEAN, PIXEL_STD
+
+__all__ = ["AugmentationRecipe", "View", "draw_view"]
+
+_MEAN = torch.tensor(PIXEL_MEAN).view(3, 1, 1)
+_STD = torch.tensor(PIXEL_STD).view(3, 1, 1)
+
+
+@dataclass(frozen=True)
+class AugmentationRecipe:
+    """How strongly views differ from what was recorded.
+
+    Attributes
+    ----------
+    mirror, flip
+        Probability of a horizontal mirror image; and of a vertical one (0 in the paper: useful where
+        there is no above and below, as under a microscope).
+    degrees, shear
+        Largest rotation and shear of clips, in degrees; single pictures are only mirrored.
+    brightness, contrast, saturation
+        Largest relative change, one for a clip, one more per frame of it.
+    frame_brightness, frame_contrast, frame_saturation
+        The same, drawn for each frame.
+    grayscale
+        Probability of no colour.
+    reverse
+        Probability that a clip runs backwards.
+    """
+
+    mirror: float = 0.5
+    flip: float = 0.0
+    degrees: float = 25.0
+    shear: float = 20.0
+    brightness: float = 0.1
+    contrast: float = 0.03
+    saturation: float = 0.03
+    frame_brightness: float = 0.1
+    frame_contrast: float = 0.05
+    frame_saturation: float = 0.05
+    grayscale: float = 0.05
+    reverse: float = 0.5
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at the frames of a clip.
+
+    Attributes
+    ----------
+    matrix
+        (2, 3) from places in the view to places in the picture, both from -1 to 1; None: as recorded.
+    colours
+        Factors of brightness, contrast and saturation, one row per jitter.
+    gray
+        Without colour.
+    """
+
+    matrix: NDArray[np.float64] | None = None
+    colours: tuple[tuple[float, float, float], ...] = ()
+    gray: bool = False
+
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """Look at normalised (B, 3, S, S) pixels; outside of the picture lies ImageNet's mean."""
+        if self.colours or self.gray:
+            inputs = self._coloured(inputs)
+        if self.matrix is None:
+            return inputs
+        if self._mirrors_only:
+            return self._mirrored(inputs)
+        return F.grid_sample(inputs, self._grid(inputs), mode="bilinear", align_corners=False)
+
+    def masks(self, masks: Tensor) -> Tensor:
+        """Look at (B, N, S, S) bool masks."""
+        if self.matrix is None or not masks.numel():
+            return masks
+        if self._mirrors_only:
+            return self._mirrored(masks)
+        return F.grid_sample(masks.float(), self._grid(masks), mode="nearest", align_corners=False) > 0.5
+
+    @property
+    def _mirrors_only(self) -> bool:
+        return self.matrix is not None and bool((np.abs(self.matrix) == np.eye(2, 3)).all())
+
+    def _mirrored(self, x: Tensor) -> Tensor:
+        assert self.matrix is not None
+        axes = [axis for axis, sign in ((-1, self.matrix[0, 0]), (-2, self.matrix[1, 1])) if sign < 0]
+        return x.flip(axes)
+
+    def _grid(self, x: Tensor) -> Tensor:
+        assert self.matrix is not None
+        theta = torch.tensor(self.matrix, dtype=torch.float32).expand(len(x), -1, -1)
+        return F.affine_grid(theta, [len(x), 1, *x.shape[-2:]], align_corners=False)
+
+    def _coloured(self, inputs: Tensor) -> Tensor:
+        rgb = inputs * _STD + _MEAN
+        for brightness, contrast, saturation in self.colours:
+            rgb = (rgb * brightness).clamp(0, 1)
+            rgb = (rgb.mean((-3, -2, -1), keepdim=True) * (1 - contrast) + rgb * contrast).clamp(0, 1)
+            rgb = (_gray(rgb) * (1 - saturation) + rgb * saturation).clamp(0, 1)
+        if self.gray:
+            rgb = _gray(rgb).expand_as(rgb)
+        return (rgb - _MEAN) / _STD
+
+
+def _gray(rgb: Tensor) -> Tensor:
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    return (rgb * weights).sum(-3, keepdim=True)
+
+
+def draw_view(
+    recipe: AugmentationRecipe, rng: np.random.Generator, frame_seeds: list[list[int]], is_clip: bool
+) -> list[View]:
+    """Draw one view for all frames of a clip, with a jitter of its own for each frame.
+
+    Parameters
+    ----------
+    recipe
+        How strong.
+    rng
+        Source of what the frames have in common.
+    frame_seeds
+        Seed of each frame's own jitter.
+    is_clip
+        Whether the frames are of a video.
+    """
+    scale = [-1.0 if rng.random() < p else 1.0 for p in (recipe.mirror, recipe.flip)]
+    matrix = np.diag(scale)
+    if not is_clip:
+        return [View(np.pad(matrix, ((0, 0), (0, 1)))) for _ in frame_seeds]
+    angle = math.radians(rng.uniform(-recipe.degrees, recipe.degrees))
+    lean = math.tan(math.radians(rng.uniform(-recipe.shear, recipe.shear)))
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    matrix = turn @ np.array([[1.0, lean], [0.0, 1.0]]) @ matrix
+    common = _factors(rng, recipe.brightness, recipe.contrast, recipe.saturation)
+    gray = bool(rng.random() < recipe.grayscale)
+    own = (recipe.frame_brightness, recipe.frame_contrast, recipe.frame_saturation)
+    views = []
+    for seed in frame_seeds:
+        jitter = _factors(np.random.default_rng(seed), *own)
+        views.append(View(np.pad(matrix, ((0, 0), (0, 1))), (common, jitter), gray))
+    return views
+
+
+def _factors(rng: np.random.Generator, *reach: float) -> tuple[float, float, float]:
+    brightness, contrast, saturation = (float(rng.uniform(1 - r, 1 + r)) for r in reach)
+    return brightness, contrast, saturation

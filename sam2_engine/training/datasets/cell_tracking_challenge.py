@@ -1,0 +1,96 @@
+"""Cell Tracking Challenge: ``01/`` with ``01_GT/SEG``, ``01_GT/TRA`` and ``01_ST/SEG`` (2D sets)."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
+from sam2_engine.frames.image_files import images_in
+from sam2_engine.training.datasets.annotations import LabelImage, read_label_file
+from sam2_engine.training.datasets.video import Found
+
+__all__ = ["find_cell_tracking"]
+
+
+def find_cell_tracking(folder: Path) -> tuple[list[Found], str] | None:
+    """Recognise sequences ``NN`` with their truth beside them; return what is there, and in words."""
+    sequences = [path for path in sorted(folder.iterdir()) if re.fullmatch(r"\d\d", path.name)]
+    sequences = [path for path in sequences if _truth(path, "GT") or _truth(path, "ST")]
+    if not sequences:
+        return None
+    found = [_sequence(path) for path in sequences]
+    names = ", ".join(path.name for path in sequences)
+    return found, f"Cell Tracking Challenge, sequence{'s'[: len(sequences) != 1]} {names}"
+
+
+def _truth(sequence: Path, kind: str) -> bool:
+    return (sequence.parent / f"{sequence.name}_{kind}" / "SEG").is_dir()
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """Return the images of a folder by the number in their names."""
+    if not folder.is_dir():
+        return {}
+    numbers = {path: re.findall(r"\d+", path.stem) for path in images_in(folder)}
+    return {int(found[-1]): path for path, found in numbers.items() if found}
+
+
+def _sequence(path: Path) -> Found:
+    def truth(kind: str, part: str) -> dict[int, Path]:
+        return _numbered(path.parent / f"{path.name}_{kind}" / part)
+
+    gold, silver, tracks = truth("GT", "SEG"), truth("ST", "SEG"), truth("GT", "TRA")
+    files = _numbered(path)
+    if not files:
+        raise InputError(f"There are no frames in {path}; expected t000.tif, t001.tif and so on.")
+    if gold and not silver and not tracks and len(gold) > 1:
+        raise InputError(
+            f"{path.name}_GT/SEG has no ids that persist from frame to frame; add {path.name}_GT/TRA."
+        )
+    numbers = sorted(files)
+
+    def annotate(frame: int) -> LabelImage:
+        number = numbers[frame]
+        return _joined(gold.get(number), silver.get(number), tracks.get(number))
+
+    annotated = [i for i, number in enumerate(numbers) if number in gold or number in silver]
+    if not annotated:
+        raise InputError(f"None of the masks beside {path} belongs to one of its frames.")
+    return Found(
+        f"{path.parent.name}/{path.name}",
+        lambda: open_frames([files[number] for number in numbers]),
+        annotate,
+        annotated,
+    )
+
+
+def _joined(gold: Path | None, silver: Path | None, tracks: Path | None) -> LabelImage:
+    """Join the kinds of truth of one frame.
+
+    Silver masks carry the ids of the tracks; a gold mask replaces the silver one of the track whose
+    marker it covers most. Gold masks need not be of all cells: a track without a mask is unknown there,
+    not absent.
+    """
+    markers = None if tracks is None else read_label_file(tracks).astype(np.int64)
+    exact = None if gold is None else read_label_file(gold).astype(np.int64)
+    if silver is not None:
+        labels = read_label_file(silver).astype(np.int64)
+    else:
+        assert exact is not None
+        labels = np.zeros_like(exact) if markers is not None else exact
+    if exact is not None and (markers is not None or silver is not None):
+        reference = labels if markers is None else markers
+        if reference.shape != exact.shape:
+            raise InputError(f"{gold} and its track markers differ in size; save both at the same size.")
+        for value in np.unique(exact[exact > 0]).tolist():
+            mask = exact == value
+            under = reference[mask]
+            if (under > 0).any():
+                track = int(np.bincount(under[under > 0]).argmax())
+                labels = np.where(labels == track, 0, labels)
+                labels[mask] = track
+    known = set(np.unique(labels).tolist())
+    unknown = set() if markers is None else set(np.unique(markers).tolist()) - known
+    return LabelImage(labels, frozenset(int(value) for value in unknown))

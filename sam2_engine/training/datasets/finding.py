@@ -1,0 +1,93 @@
+"""From a folder to annotated videos, whatever format it is in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam2_engine.errors import InputError
+from sam2_engine.training.datasets.cell_tracking_challenge import find_cell_tracking
+from sam2_engine.training.datasets.label_folders import find_label_folders
+from sam2_engine.training.datasets.label_stacks import find_label_stacks
+from sam2_engine.training.datasets.segment_anything import find_sa_1b, find_sa_v
+from sam2_engine.training.datasets.video import AnnotatedVideo, Found, Progress, checked
+
+__all__ = ["AnnotatedData", "find_dataset"]
+
+
+@dataclass(frozen=True)
+class AnnotatedData:
+    """Everything found in a folder.
+
+    Attributes
+    ----------
+    description
+        One line for people.
+    videos
+        The videos and pictures; a picture is a video of one frame.
+    """
+
+    description: str
+    videos: tuple[AnnotatedVideo, ...]
+
+
+def find_dataset(
+    folder: str | Path, *, as_video: bool | None = None, progress: Progress | None = None
+) -> AnnotatedData:
+    """Recognise the format of a data set, and read all of it once, so that no fault waits for later.
+
+    Parameters
+    ----------
+    folder
+        A Cell Tracking Challenge set, folders of frames and label images (DAVIS), SA-V, SA-1B, TIFF
+        stacks with label stacks; or a folder of folders of these.
+    as_video
+        Whether image files with label images are one video or separate pictures; None: decide by looking.
+    progress
+        Called with the frames read, and how many there are.
+
+    Raises
+    ------
+    InputError
+        If no format is recognised, or nothing in it can be used.
+
+    Warns
+    -----
+    InputWarning
+        Of what was left out, with a count.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"There is no folder {root}; give the folder that holds pictures and masks.")
+    parts = _recognised(root, as_video)
+    found = [one for videos, _ in parts for one in videos]
+    videos = tuple(checked(found, progress))
+    frames = sum(len(video.visible) for video in videos)
+    masks = sum(len(ids) for video in videos for ids in video.visible.values())
+    words = "; ".join(description for _, description in parts)
+    plural = "s"[: frames != 1]
+    return AnnotatedData(f"{words}: {frames} annotated frame{plural}, {masks} masks.", videos)
+
+
+def _recognised(root: Path, as_video: bool | None) -> list[tuple[list[Found], str]]:
+    """Return what the folder holds, or what each of its folders holds."""
+    whole = _recognise(root, as_video)
+    if whole is not None:
+        return [whole]
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    parts = [part for path in folders if (part := _recognise(path, as_video)) is not None]
+    if not parts:
+        raise InputError(
+            f"No data set is recognised in {root}; give frames and label images in folders named images "
+            "and labels, a TIFF stack NAME.tif with NAME_labels.tif, or a Cell Tracking Challenge, DAVIS, "
+            "SA-V or SA-1B folder."
+        )
+    return parts
+
+
+def _recognise(folder: Path, as_video: bool | None) -> tuple[list[Found], str] | None:
+    return (
+        find_cell_tracking(folder)
+        or find_label_folders(folder, as_video)
+        or find_sa_v(folder)
+        or find_label_stacks(folder)
+        or find_sa_1b(folder)
+    )

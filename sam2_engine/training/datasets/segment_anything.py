@@ -1,0 +1,107 @@
+"""The Segment Anything data sets, in COCO run lengths: SA-V (videos with masklets), SA-1B (pictures)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
+from sam2_engine.training.datasets.annotations import RunLengths
+from sam2_engine.training.datasets.video import Found, warn_of
+
+__all__ = ["find_sa_1b", "find_sa_v"]
+
+_KINDS = ("manual", "auto")
+
+
+def find_sa_v(folder: Path) -> tuple[list[Found], str] | None:
+    """Recognise ``NAME.mp4`` with ``NAME_manual.json`` or ``NAME_auto.json``, at any depth."""
+    files = sorted(path for kind in _KINDS for path in folder.rglob(f"*_{kind}.json"))
+    if not files:
+        return None
+    videos: dict[Path, list[Path]] = {}
+    for path in files:
+        stem = path.stem.rsplit("_", 1)[0]
+        videos.setdefault(path.with_name(f"{stem}.mp4"), []).append(path)
+    found, faults = [], []
+    for video, jsons in sorted(videos.items()):
+        try:
+            found.append(_masklets(video, jsons))
+        except InputError as error:
+            faults.append(str(error))
+    if not found:
+        raise InputError(faults[0])
+    warn_of(faults, len(videos), "videos")
+    return found, f"SA-V, {len(found)} video{'s'[: len(found) != 1]} with masklets"
+
+
+def _masklets(video: Path, files: list[Path]) -> Found:
+    if not video.is_file():
+        raise InputError(f"The masklets {files[0]} have no video; expected it in {video}.")
+    rows: dict[int, dict[int, dict[str, Any]]] = {}
+    offset = 0
+    for path in sorted(files, reverse=True):  # manual before auto
+        content = _read(path)
+        try:
+            masklets, count = content["masklet"], content["video_frame_count"]
+            # Annotated at 6 frames per second in videos of 24.
+            every = -(-int(count) // max(len(masklets), 1))
+            for number, masks in enumerate(masklets):
+                runs = {offset + i + 1: _run(run) for i, run in enumerate(masks)}
+                rows.setdefault(number * every, {}).update(runs)
+            offset += max((len(masks) for masks in masklets), default=0)
+        except (KeyError, TypeError, ValueError):
+            raise _unlike(path, "masklet and video_frame_count, as SA-V has them") from None
+    return Found(
+        video.stem, lambda: open_frames(video), lambda frame: _runs(rows[frame], video), sorted(rows)
+    )
+
+
+def find_sa_1b(folder: Path) -> tuple[list[Found], str] | None:
+    """Recognise ``NAME.jpg`` with ``NAME.json`` of SA-1B, at any depth."""
+    pairs = [(path, path.with_suffix(".jpg")) for path in sorted(folder.rglob("*.json"))]
+    if not any(image.is_file() for _, image in pairs):
+        return None
+    found, faults = [], []
+    for path, image in pairs:
+        if image.is_file():
+            found.append(_picture(path, image))
+        else:
+            faults.append(f"The masks {path} have no picture; expected it in {image}.")
+    warn_of(faults, len(pairs), "pictures")
+    return found, f"SA-1B, {len(found)} picture{'s'[: len(found) != 1]} with masks"
+
+
+def _picture(path: Path, image: Path) -> Found:
+    def annotate(_: int) -> RunLengths:
+        try:
+            masks = _read(path)["annotations"]
+            runs = {i + 1: _run(mask["segmentation"]) for i, mask in enumerate(masks)}
+        except (KeyError, TypeError, ValueError):
+            raise _unlike(path, "annotations with a segmentation, as SA-1B has them") from None
+        return _runs(runs, path)
+
+    return Found(str(image), lambda: open_frames(image), annotate, (0,))
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise InputError(f"{path} is not readable JSON; get it again.") from None
+
+
+def _run(run: Any) -> dict[str, Any]:
+    """Check that these are run lengths."""
+    return {"size": [int(side) for side in run["size"]], "counts": run["counts"]}
+
+
+def _runs(runs: dict[int, dict[str, Any]], source: Path) -> RunLengths:
+    try:
+        return RunLengths(runs)
+    except (ValueError, TypeError, IndexError):
+        raise _unlike(source, "masks as COCO run lengths that fill their size") from None
+
+
+def _unlike(path: Path, expected: str) -> InputError:
+    return InputError(f"The annotations of {path} are not what they should be: {expected}; get them again.")

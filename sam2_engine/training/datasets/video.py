@@ -1,0 +1,150 @@
+"""An annotated video as the readers find it, and as it is learned from once it was checked."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.frames import FrameSource
+from sam2_engine.preprocessing import IntensityWindow, estimate_window
+from sam2_engine.training.datasets.annotations import Annotation
+
+__all__ = ["AnnotatedVideo", "Found", "Progress", "checked", "warn_of"]
+
+Progress = Callable[[int, int | None], None]
+"""Called with how much is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reader found; nothing of it was read yet.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    open
+        Opens the frames.
+    annotate
+        Reads the annotation of a frame.
+    annotated
+        Numbers of the frames that have one, ascending. A single one makes a picture.
+    """
+
+    name: str
+    open: Callable[[], FrameSource]
+    annotate: Callable[[int], Annotation]
+    annotated: Sequence[int]
+
+
+@dataclass(frozen=True)
+class AnnotatedVideo:
+    """Frames and their objects, all readable; ids persist from frame to frame.
+
+    Attributes
+    ----------
+    visible
+        By frame number, ascending: the ids of the objects that have a mask there. On these frames an
+        object that is neither here nor unknown is absent.
+    """
+
+    found: Found
+    visible: Mapping[int, frozenset[int]] = field(hash=False)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.found.name
+
+    @cached_property
+    def frames(self) -> FrameSource:
+        """The frames, opened once."""
+        return self.found.open()
+
+    @cached_property
+    def window(self) -> IntensityWindow | None:
+        """The intensity window of the whole stack, frozen."""
+        return estimate_window(self.frames)
+
+    def annotation(self, frame: int) -> Annotation:
+        """Read the objects of a frame."""
+        return self.found.annotate(frame)
+
+
+def checked(found: Sequence[Found], progress: Progress | None = None) -> list[AnnotatedVideo]:
+    """Read every frame and annotation once; leave out what cannot be used, with one warning and a count.
+
+    Raises
+    ------
+    InputError
+        If nothing can be used (the first reason is named), or there is not one object.
+
+    Warns
+    -----
+    InputWarning
+        How many frames were left out, and why the first one was.
+    """
+    videos, faults, done = [], list[str](), 0
+    total = sum(len(one.annotated) for one in found)
+    for one in found:
+        visible: dict[int, frozenset[int]] = {}
+        try:
+            video = AnnotatedVideo(one, visible)
+            shape = video.frames.shape
+        except InputError as error:
+            faults += [str(error)] * len(one.annotated)
+            done += len(one.annotated)
+            continue
+        for frame in one.annotated:
+            try:
+                video.frames[frame]
+                annotation = video.annotation(frame)
+                _check_size(one, frame, annotation, shape)
+                visible[frame] = annotation.ids
+            except InputError as error:
+                faults.append(str(error))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        if len(one.annotated) == 1:
+            video.frames.close()
+            video = AnnotatedVideo(one, visible)  # a thousand pictures are not all held open
+        if visible:
+            videos.append(video)
+    if not videos:
+        raise InputError(faults[0] if faults else "There is no annotated frame.")
+    if not any(ids for video in videos for ids in video.visible.values()):
+        raise InputError(
+            f"There is no object in {videos[0].name}"
+            f"{f' and {len(videos) - 1} more' if len(videos) > 1 else ''}: all masks are empty."
+        )
+    warn_of(faults, total, "frames")
+    return videos
+
+
+def _check_size(one: Found, frame: int, annotation: Annotation, shape: tuple[int, int]) -> None:
+    if annotation.shape not in (None, shape):
+        found, expected = (f"{width} wide and {height} high" for height, width in (annotation.shape, shape))
+        raise InputError(
+            f"The masks of frame {frame} of {one.name} are {found}, but the frame is {expected}; "
+            "save both at the same size."
+        )
+
+
+def warn_of(faults: Sequence[str], total: int, things: str) -> None:
+    """Warn once of everything that was left out.
+
+    Parameters
+    ----------
+    faults
+        One sentence for each thing left out.
+    total, things
+        How many there were, and what to call them.
+    """
+    if faults:
+        warnings.warn(
+            f"{len(faults)} of {total} {things} are left out, the first because: {faults[0]}",
+            InputWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,111 @@
+"""A run's folder: its settings, its checkpoint, and what was measured, each replaced only when complete."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sam2_engine.errors import InputError
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """Where one run keeps everything.
+
+    Parameters
+    ----------
+    path
+        The folder; made if missing.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.pt"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"The run's folder {path} cannot be made ({error.strerror}); give another."
+            ) from None
+
+    def claim(self, settings: Mapping[str, Any]) -> None:
+        """Note the settings of a new run, or check that the run to be continued has the same ones.
+
+        Raises
+        ------
+        InputError
+            If the folder holds a run with other settings.
+        """
+        before = self.read("settings.json")
+        now = json.loads(json.dumps(settings, default=str))
+        if before is None:
+            self.write("settings.json", now)
+            return
+        other = [name for name in now if before.get(name) != now[name]]
+        if other:
+            name = other[0]
+            raise InputError(
+                f"{self.path} holds a run with {name} = {before.get(name)}, not {now[name]}; continue it "
+                "with the same settings, or give another folder for this one."
+            )
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """Return what a JSON file holds; None if there is none."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+        except ValueError:
+            raise InputError(f"{path} is damaged; give another folder for the run.") from None
+        return content
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file."""
+        path = self.path / name
+        aside = path.with_suffix(".part")
+        try:
+            aside.write_text(json.dumps(content, indent=2) + "\n")
+            aside.replace(path)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise InputError(f"{path} cannot be written ({error.strerror}); make space there.") from None
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint aside, then rename it: neither a full disk nor a killed run loses the last one.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written; the last checkpoint is still there.
+        """
+        aside = self.checkpoint.with_suffix(".part")
+        try:
+            torch.save(dict(state), aside)
+            aside.replace(self.checkpoint)
+        except (OSError, RuntimeError) as error:
+            aside.unlink(missing_ok=True)
+            raise InputError(
+                f"The checkpoint {self.checkpoint} cannot be written ({error}); make space and give the same "
+                "command again: the run continues from the last one."
+            ) from None
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the last checkpoint; None if there is none."""
+        if not self.checkpoint.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise InputError(
+                f"{self.checkpoint} is damaged ({error}); give another folder for the run."
+            ) from error
+        return state
