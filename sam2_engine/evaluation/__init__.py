@@ -1,0 +1,27 @@
+"""How good a model is on annotated data: metrics, protocols with a simulated user, and baselines.
+
+>>> from sam2_engine import load_model
+>>> from sam2_engine.evaluation import evaluate, read_sequences
+>>> sequences = read_sequences(Path("frames"), Path("masks"))
+>>> for result in evaluate(load_model("nano"), sequences, "vos", "box", baselines=True):
+...     print(result.method, result.j, result.f, result.j_and_f)
+"""
+
+from sam2_engine.evaluation.labelled_sequence import LabelledSequence, read_sequence, read_sequences
+from sam2_engine.evaluation.metrics import boundary_f, mask_iou
+from sam2_engine.evaluation.runner import PROTOCOLS, evaluate
+from sam2_engine.evaluation.scores import MaskScore, MethodResult
+from sam2_engine.evaluation.video_protocol import PROMPTS
+
+__all__ = [
+    "PROMPTS",
+    "PROTOCOLS",
+    "LabelledSequence",
+    "MaskScore",
+    "MethodResult",
+    "boundary_f",
+    "evaluate",
+    "mask_iou",
+    "read_sequence",
+    "read_sequences",
+]

@@ -1,0 +1,224 @@
+"""Run a protocol with a model, and the baselines beside it, over sequences."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from sam2_engine.errors import InputError
+from sam2_engine.evaluation.cell_tracking import cell_tracking_scores
+from sam2_engine.evaluation.click_baselines import CLICK_BASELINES, segment_by_baseline
+from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_images
+from sam2_engine.evaluation.interactive_protocol import (
+    MAX_PROMPTED_FRAMES,
+    InteractiveRound,
+    offline_rounds,
+    online_rounds,
+    scored_frames,
+)
+from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
+from sam2_engine.evaluation.scores import MaskScore, MethodResult, score_masks
+from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
+from sam2_engine.evaluation.video_protocol import (
+    Contrast,
+    Watch,
+    first_frames,
+    frames_after,
+    num_clicks,
+    track_objects,
+    unwatched,
+)
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.modeling.sam2 import Sam2
+
+__all__ = ["PROTOCOLS", "default_prompt", "evaluate"]
+
+PROTOCOLS = {"vos": "mask", "offline": "3-click", "online": "3-click", "image": "1-click"}
+"""The protocols, and the prompt that each has by default."""
+
+_CACHE = 512 * 2**20
+
+Segment = Callable[[LabelledSequence], MasksByObject]
+FramesOf = Callable[[LabelledSequence], dict[int, list[int]]]
+
+
+def default_prompt(protocol: str) -> str:
+    """Return the prompt that a protocol has by default.
+
+    Raises
+    ------
+    InputError
+        If there is no such protocol.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"There is no protocol {protocol!r}; the protocols are {', '.join(PROTOCOLS)}.")
+    return PROTOCOLS[protocol]
+
+
+def evaluate(
+    model: Sam2,
+    sequences: Sequence[LabelledSequence],
+    protocol: str = "vos",
+    prompt: str | None = None,
+    *,
+    name: str = "model",
+    baselines: bool = False,
+    cell_tracking: bool = False,
+    contrast: Contrast = None,
+    watch: Watch = unwatched,
+) -> list[MethodResult]:
+    """Evaluate a model, and what it is to be compared with.
+
+    Parameters
+    ----------
+    model
+        A loaded model.
+    sequences
+        Frames and truth.
+    protocol, prompt
+        A key of ``PROTOCOLS`` and one of ``PROMPTS``; the interactive protocols take ``3-click`` only.
+    name
+        The model's name in the results.
+    baselines
+        Add the baselines: for videos from the first mask, also beside interactive protocols; for images
+        from one click.
+    cell_tracking
+        Add SEG, DET and TRA; not for images, as ids need not persist there.
+    contrast
+        Intensity window for the model; by default its own rule.
+    watch
+        Sees every step pass, for a progress bar.
+
+    Returns
+    -------
+    list of MethodResult
+        The model's first.
+
+    Raises
+    ------
+    InputError
+        If protocol and prompt do not go together, or nothing can be scored.
+    """
+    prompt = _checked_prompt(protocol, prompt)
+    frames_of = _FRAMES_OF[protocol]
+    if not any(frames_of(sequence) for sequence in sequences):
+        raise InputError(
+            "There is nothing to score: no object has a mask on any frame after the one it is prompted on; "
+            "give masks of at least two frames, or take --protocol image."
+        )
+    single = protocol == "image"
+    if protocol in ("offline", "online"):
+        results = [_interact(model, sequences, protocol, f"{name}, {protocol}", contrast, watch)]
+    else:
+        run = segment_images if single else track_objects
+        segment = partial(run, model, prompt=prompt, contrast=contrast, watch=watch)
+        results = [_apply(f"{name}, {prompt}", segment, sequences, frames_of, single)]
+    if baselines:
+        methods = _click_methods(watch) if single else _tracking_methods(watch)
+        results += [
+            _apply(title, segment, sequences, frames_of, single) for title, segment in methods.items()
+        ]
+    if cell_tracking and not single:
+        results = [_with_cell_tracking(result, sequences) for result in results]
+    return results
+
+
+def _checked_prompt(protocol: str, prompt: str | None) -> str:
+    default = default_prompt(protocol)
+    prompt = default if prompt is None else prompt
+    num_clicks(prompt)
+    if protocol in ("offline", "online") and prompt != default:
+        raise InputError(
+            f"The {protocol} protocol makes {default}s on every frame it prompts; leave --prompt out."
+        )
+    if protocol == "image" and prompt == "mask":
+        raise InputError("On single images the mask is what is asked for; take --prompt box or clicks.")
+    return prompt
+
+
+def _interactive_frames(sequence: LabelledSequence) -> dict[int, list[int]]:
+    return {object_id: scored_frames(sequence, object_id) for object_id in sequence.truth}
+
+
+def _image_frames(sequence: LabelledSequence) -> dict[int, list[int]]:
+    by_frame = objects_by_frame(sequence)
+    return {i: [frame for frame, ids in by_frame.items() if i in ids] for i in sequence.truth}
+
+
+def _video_frames(sequence: LabelledSequence) -> dict[int, list[int]]:
+    return frames_after(sequence, first_frames(sequence))
+
+
+_FRAMES_OF: dict[str, FramesOf] = {
+    "vos": _video_frames,
+    "offline": _interactive_frames,
+    "online": _interactive_frames,
+    "image": _image_frames,
+}
+
+
+def _apply(
+    title: str, segment: Segment, sequences: Sequence[LabelledSequence], frames_of: FramesOf, single: bool
+) -> MethodResult:
+    masks = tuple(segment(sequence) for sequence in sequences)
+    scores: tuple[MaskScore, ...] = ()
+    for number, (sequence, found) in enumerate(zip(sequences, masks, strict=True)):
+        scores += score_masks(sequence, found, frames_of(sequence), number)
+    return MethodResult(title, (scores,), masks, per_object=not single)
+
+
+def _tracking_methods(watch: Watch) -> dict[str, Segment]:
+    return {
+        "copy of the first mask": lambda sequence: copy_first_mask(sequence, first_frames(sequence)),
+        "optical flow (DIS)": lambda sequence: carry_by_flow(sequence, first_frames(sequence), watch=watch),
+    }
+
+
+def _click_methods(watch: Watch) -> dict[str, Segment]:
+    return {
+        f"{name}, 1-click": partial(segment_by_baseline, name=name, watch=watch) for name in CLICK_BASELINES
+    }
+
+
+def _interact(
+    model: Sam2,
+    sequences: Sequence[LabelledSequence],
+    protocol: str,
+    title: str,
+    contrast: Contrast,
+    watch: Watch,
+) -> MethodResult:
+    """Run an interactive protocol for every object; once nothing is left to correct, scores stay."""
+    run = offline_rounds if protocol == "offline" else online_rounds
+    scores: list[tuple[MaskScore, ...]] = [()] * MAX_PROMPTED_FRAMES
+    seconds: list[list[float]] = [[] for _ in scores]
+    masks: list[MasksByObject] = []
+    for number, sequence in enumerate(sequences):
+        cache, last = FeatureCache(_CACHE), MasksByObject()
+        for object_id in watch(list(sequence.truth), len(sequence.truth), f"{sequence.name}, {protocol}"):
+            frames = {object_id: scored_frames(sequence, object_id)}
+            rounds: list[tuple[InteractiveRound, tuple[MaskScore, ...]]] = [
+                (done, score_masks(sequence, {object_id: done.masks}, frames, number))
+                for done in run(model, sequence, object_id, contrast=contrast, cache=cache)
+            ]
+            rounds += rounds[-1:] * (MAX_PROMPTED_FRAMES - len(rounds))
+            for index, (done, found) in enumerate(rounds):
+                scores[index] += found
+                seconds[index].append(done.seconds)
+            last[object_id] = rounds[-1][0].masks
+        masks.append(last)
+    return MethodResult(
+        title, tuple(scores), tuple(masks), seconds=tuple(float(np.mean(each)) for each in seconds)
+    )
+
+
+def _with_cell_tracking(result: MethodResult, sequences: Sequence[LabelledSequence]) -> MethodResult:
+    """Add SEG, DET and TRA, the mean over sequences."""
+    found = [
+        cell_tracking_scores(sequence, masks, list(sequence.truth))
+        for sequence, masks in zip(sequences, result.masks, strict=True)
+    ]
+    return replace(
+        result, cell_tracking={name: float(np.mean([each[name] for each in found])) for name in found[0]}
+    )

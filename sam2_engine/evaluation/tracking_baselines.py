@@ -1,0 +1,101 @@
+"""What following objects costs nothing: the first mask left where it is, and carried along by optical flow.
+
+Both start from the true mask.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
+from sam2_engine.evaluation.video_protocol import Watch, unwatched
+from sam2_engine.mask_utils import PackedMask
+from sam2_engine.preprocessing import IntensityWindow, estimate_window, to_rgb
+
+__all__ = ["carry_by_flow", "copy_first_mask"]
+
+_HALF = 127
+_FULL = 255
+
+
+def copy_first_mask(sequence: LabelledSequence, starts: Mapping[int, int]) -> MasksByObject:
+    """Return each object's true mask of its first frame, on every frame."""
+    return {
+        object_id: dict.fromkeys(range(len(sequence.frames)), sequence.truth[object_id][start])
+        for object_id, start in starts.items()
+    }
+
+
+def carry_by_flow(
+    sequence: LabelledSequence,
+    starts: Mapping[int, int],
+    *,
+    both_ways: bool = False,
+    watch: Watch = unwatched,
+) -> MasksByObject:
+    """Carry each object's first true mask from frame to frame by dense optical flow.
+
+    The flow is OpenCV's DIS (Kroeger et al., ECCV 2016), preset medium, on 8-bit grey levels seen through
+    the model's intensity window; every pixel looks up where it came from, and the mask is cut at one half.
+
+    Parameters
+    ----------
+    sequence, starts
+        Frames and truth, and the frame that each object starts from.
+    both_ways
+        Carry the masks backwards as well.
+    watch
+        Sees every pair of frames pass.
+
+    Raises
+    ------
+    InputError
+        If OpenCV is not installed.
+    """
+    cv2 = _opencv()
+    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    window = estimate_window(sequence.frames)
+    y, x = np.mgrid[: sequence.frames.shape[0], : sequence.frames.shape[1]].astype(np.float32)
+    masks: MasksByObject = {
+        object_id: {start: sequence.truth[object_id][start]} for object_id, start in starts.items()
+    }
+    for reverse in (False, True) if both_ways else (False,):
+        pairs = list(_steps(sequence, starts, reverse))
+        grey: dict[int, NDArray[np.uint8]] = {}
+        for before, frame in watch(pairs, len(pairs), f"{sequence.name}, optical flow"):
+            grey = {i: grey[i] if i in grey else _grey(sequence, i, window) for i in (before, frame)}
+            flow = method.calc(grey[frame], grey[before], None)
+            for object_id, start in starts.items():
+                if before == start or (before > start) != reverse:
+                    mask = masks[object_id][before].unpack().astype(np.uint8) * _FULL
+                    carried = cv2.remap(mask, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+                    masks[object_id][frame] = PackedMask.of(carried > _HALF, sequence.frames.shape)
+    return masks
+
+
+def _steps(sequence: LabelledSequence, starts: Mapping[int, int], reverse: bool) -> Iterator[tuple[int, int]]:
+    """Yield pairs of a frame and the one after it in the direction of travel."""
+    if reverse:
+        yield from ((frame, frame - 1) for frame in range(max(starts.values()), 0, -1))
+    else:
+        yield from ((frame, frame + 1) for frame in range(min(starts.values()), len(sequence.frames) - 1))
+
+
+def _grey(sequence: LabelledSequence, frame: int, window: IntensityWindow | None) -> NDArray[np.uint8]:
+    grey: NDArray[np.uint8] = (
+        (to_rgb(sequence.frames[frame], window).mean(-1) * _FULL).round().astype(np.uint8)
+    )
+    return grey
+
+
+def _opencv() -> Any:
+    try:
+        import cv2
+    except ImportError:
+        raise InputError(
+            'The optical flow needs OpenCV; install it with `pip install "sam2-plugins[evaluate]"`.'
+        ) from None
+    return cv2

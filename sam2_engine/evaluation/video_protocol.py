@@ -1,0 +1,174 @@
+"""Semi-supervised video segmentation: a prompt per object on one frame, then no more help."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject, pack_labels
+from sam2_engine.evaluation.simulated_user import error_click, tight_box
+from sam2_engine.frame_result import FrameResult
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.video_session import VideoSession
+
+__all__ = [
+    "PROMPTS",
+    "Watch",
+    "first_frames",
+    "frames_after",
+    "label_image",
+    "num_clicks",
+    "place_clicks",
+    "track_objects",
+    "unwatched",
+]
+
+PROMPTS = ("mask", "box", "1-click", "3-click", "5-click")
+"""What an object is shown by on its first frame."""
+
+Contrast = tuple[float, float] | IntensityWindow | None
+Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Passes steps through, told their number and a title: for example under a progress bar."""
+
+
+def unwatched(steps: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+    """Pass steps through."""
+    return steps
+
+
+def num_clicks(prompt: str) -> int:
+    """Return the number of clicks of a prompt, 0 for mask and box.
+
+    Raises
+    ------
+    InputError
+        If it is none of ``PROMPTS``.
+    """
+    if prompt not in PROMPTS:
+        raise InputError(f"There is no prompt {prompt!r}; the prompts are {', '.join(PROMPTS)}.")
+    count, _, clicks = prompt.partition("-")
+    return int(count) if clicks else 0
+
+
+def first_frames(sequence: LabelledSequence) -> dict[int, int]:
+    """Return the frame of each object's first appearance, where it is prompted."""
+    return {object_id: sequence.first_frame(object_id) for object_id in sequence.truth}
+
+
+def frames_after(
+    sequence: LabelledSequence, starts: Mapping[int, int], both_ways: bool = False, skip_last: bool = True
+) -> dict[int, list[int]]:
+    """Return the frames to score of each object; one without any is left out.
+
+    Parameters
+    ----------
+    sequence
+        The truth.
+    starts
+        The frame on which each object is prompted; it is not scored.
+    both_ways
+        Whether frames before it are scored as well.
+    skip_last
+        Leave out the last annotated frame, as DAVIS and SA-V do, unless only two are annotated.
+    """
+    annotated = sequence.annotated[:-1] if skip_last and len(sequence.annotated) > 2 else sequence.annotated
+    chosen = {
+        object_id: [frame for frame in annotated if frame > start or (both_ways and frame < start)]
+        for object_id, start in starts.items()
+    }
+    return {object_id: frames for object_id, frames in chosen.items() if frames}
+
+
+def track_objects(
+    model: Sam2,
+    sequence: LabelledSequence,
+    prompt: str = "mask",
+    *,
+    starts: Mapping[int, int] | None = None,
+    both_ways: bool = False,
+    contrast: Contrast = None,
+    watch: Watch = unwatched,
+) -> MasksByObject:
+    """Prompt every object once and follow all of them; masks do not overlap, the higher logit wins.
+
+    Parameters
+    ----------
+    model
+        A loaded model.
+    sequence
+        Frames and truth.
+    prompt
+        One of ``PROMPTS``: the true mask, its tight box, or clicks, the first at the object's centre and
+        each further one at the centre of the error.
+    starts
+        The frame on which each object is prompted; by default that of its first appearance.
+    both_ways
+        Follow the objects backwards as well.
+    contrast
+        Intensity window of ``VideoSession``.
+    watch
+        Sees every frame pass.
+
+    Raises
+    ------
+    InputError
+        If the prompt is unknown.
+    """
+    clicks = num_clicks(prompt)
+    session = VideoSession(model, sequence.frames, contrast)
+    starts = first_frames(sequence) if starts is None else starts
+    for object_id, frame in starts.items():
+        truth = sequence.mask(object_id, frame)
+        if prompt == "mask":
+            session.add_mask(frame, object_id, truth)
+        elif prompt == "box":
+            session.add_box(frame, object_id, tight_box(truth))
+        else:
+            place_clicks(session, object_id, frame, np.zeros_like(truth), truth, clicks)
+    masks: MasksByObject = {}
+    for reverse in (False, True) if both_ways else (False,):
+        first = max(starts.values()) if reverse else min(starts.values())
+        total = first + 1 if reverse else len(sequence.frames) - first
+        for result in watch(session.propagate(reverse=reverse), total, sequence.name):
+            pack_labels(label_image(result), result.frame, masks)
+    return masks
+
+
+def place_clicks(
+    session: VideoSession,
+    object_id: int,
+    frame: int,
+    mask: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    count: int,
+) -> tuple[NDArray[np.bool_], int]:
+    """Correct an object's mask on a frame by up to ``count`` clicks, each at the centre of the error.
+
+    Returns
+    -------
+    mask
+        (H, W) bool, after the last click.
+    placed
+        Number of clicks; fewer than ``count`` if no error was left.
+    """
+    for placed in range(count):
+        click = error_click(mask, truth)
+        if click is None:
+            return mask, placed
+        result = session.add_points(frame, object_id, [click[0]], [click[1]])
+        mask = result.masks[0]
+    return mask, count
+
+
+def label_image(result: FrameResult) -> NDArray[np.int64]:
+    """Return the objects of a frame as one (H, W) image of ids; where they overlap, the higher logit wins."""
+    labels = np.zeros(result.shape, np.int64)
+    best = np.zeros(result.shape, np.float32)
+    for index, object_id in enumerate(result.object_ids):
+        logits = result.logits_of(index)
+        wins = logits > best
+        labels[wins], best[wins] = object_id, logits[wins]
+    return labels

@@ -1,0 +1,161 @@
+"""A page of pictures of what a model got wrong, the worst cases first: ``index.html`` and PNG files."""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.evaluation import LabelledSequence, MaskScore, MethodResult
+from sam2_engine.evaluation.labelled_sequence import unpacked
+from sam2_engine.preprocessing import estimate_window
+from sam2_plugins.export.pictures import overlay, write_picture
+from sam2_plugins.files import os_error_sentence, replacing
+
+__all__ = ["columns", "prepare_folder", "worst_cases", "write_page"]
+
+MOST_CASES = 40
+_LONGEST_SIDE = 640
+_MARGIN = 24
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.4 sans-serif; margin: 2em; max-width: 90em }}
+table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; text-align: right }}
+td:first-child, th:first-child {{ text-align: left }} tr {{ border-bottom: 1px solid #ccc }}
+figure {{ display: inline-block; margin: 0 1.5em 1.5em 0; vertical-align: top }} img {{ max-width: 100% }}
+</style>
+<h1>{title}</h1>
+<p>{about}</p>
+<table>{table}</table>
+<h2>Worst cases first</h2>
+<p>Left the truth, right what was found; of each object its worst frame.</p>
+{figures}
+</html>
+"""
+
+
+def columns(result: MethodResult) -> dict[str, float]:
+    """Return a result's numbers by the names that a table gives them."""
+    if not result.per_object:
+        return {"IoU": result.j, "F": result.f}
+    return {"J&F": result.j_and_f, "J": result.j, "F": result.f, **result.cell_tracking}
+
+
+def worst_cases(result: MethodResult, count: int = MOST_CASES) -> list[MaskScore]:
+    """Return the worst mask of each object (of single images: every mask), the worst first."""
+    ranked = sorted(result.rounds[-1], key=lambda score: score.j_and_f)
+    if not result.per_object:
+        return ranked[:count]
+    worst: dict[tuple[int, int], MaskScore] = {}
+    for score in ranked:
+        worst.setdefault((score.sequence, score.object_id), score)
+    return list(worst.values())[:count]
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder of a page, before any work is done.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made, or holds something other than an earlier page.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = [path for path in folder.iterdir() if path.name not in ("index.html", "pictures")]
+    except OSError as error:
+        raise InputError(
+            f"The folder for the report cannot be made: {os_error_sentence(error, folder)}"
+        ) from None
+    if foreign:
+        raise InputError(f"{folder} holds {foreign[0].name}; give the report a folder of its own.")
+
+
+def write_page(
+    folder: Path,
+    title: str,
+    about: str,
+    results: Sequence[MethodResult],
+    sequences: Sequence[LabelledSequence],
+) -> Path:
+    """Write the table of all results and pictures of the first one's worst cases.
+
+    Parameters
+    ----------
+    folder
+        As made by ``prepare_folder``.
+    title, about
+        Heading, and a sentence below it.
+    results
+        The model's first.
+    sequences
+        What was evaluated.
+
+    Returns
+    -------
+    Path
+        ``index.html``; it is written last.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    (folder / "pictures").mkdir(exist_ok=True)
+    figures = []
+    for number, score in enumerate(worst_cases(results[0]), start=1):
+        sequence = sequences[score.sequence]
+        found = unpacked(
+            results[0].masks[score.sequence], score.object_id, score.frame, sequence.frames.shape
+        )
+        name = f"pictures/{number:03d}.png"
+        write_picture(folder / name, case_picture(sequence, score, found))
+        caption = f"{sequence.name}, object {score.object_id}, frame {score.frame}: "
+        caption += f"J {score.j:.3f}, F {score.f:.3f}"
+        figures.append(
+            f'<figure><img src="{name}" alt=""><figcaption>{escape(caption)}</figcaption></figure>'
+        )
+    page = _PAGE.format(
+        title=escape(title), about=escape(about), table=_table(results), figures="\n".join(figures)
+    )
+    with replacing(folder / "index.html") as aside:
+        aside.write_text(page, encoding="utf-8")
+    return folder / "index.html"
+
+
+def case_picture(sequence: LabelledSequence, score: MaskScore, found: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return truth and result of one object side by side, cut out with a margin: (H, W, 3)."""
+    truth = sequence.mask(score.object_id, score.frame)
+    window = estimate_window(sequence.frames)
+    place = _around(truth | found)
+    image = sequence.frames[score.frame][place]
+    step = -(-max(image.shape[:2]) // _LONGEST_SIDE)
+    sides = [
+        overlay(image, mask[place].astype(int) * score.object_id, window)[::step, ::step]
+        for mask in (truth, found)
+    ]
+    gap = np.full((sides[0].shape[0], 4, 3), 255, np.uint8)
+    return np.concatenate((sides[0], gap, sides[1]), axis=1)
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the part of the plane to show: the mask and as much again around it."""
+    slices = []
+    for axis, length in enumerate(mask.shape):
+        places = np.flatnonzero(mask.any(1 - axis))
+        low, high = (places[0], places[-1] + 1) if len(places) else (0, length)
+        margin = max(_MARGIN, (high - low) // 2)
+        slices.append(slice(max(0, low - margin), high + margin))
+    return slices[0], slices[1]
+
+
+def _table(results: Sequence[MethodResult]) -> str:
+    rows = ["".join(f"<th>{escape(name)}</th>" for name in ("method", *columns(results[0])))]
+    for result in results:
+        cells: list[Any] = [escape(result.method), *(f"{value:.3f}" for value in columns(result).values())]
+        rows.append("".join(f"<td>{cell}</td>" for cell in cells))
+    return "".join(f"<tr>{row}</tr>\n" for row in rows)
