@@ -16,6 +16,7 @@ __all__ = [
     "mask_stability",
     "non_maximum_suppression",
     "remove_small_regions",
+    "rle_area",
 ]
 
 
@@ -105,11 +106,28 @@ def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
     ValueError
         If the runs do not fill ``size``.
     """
-    counts = rle["counts"]
-    if isinstance(counts, str | bytes):
-        counts = _decompressed(counts)
+    counts = _counts(rle)
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(rle["size"], order="F")
+
+
+def rle_area(rle: dict[str, Any]) -> int:
+    """Return the number of pixels of a mask in COCO's run lengths, without decoding it.
+
+    Raises
+    ------
+    ValueError
+        If the runs do not fill ``size``.
+    """
+    counts, (height, width) = _counts(rle), rle["size"]
+    if sum(counts) != height * width or min(counts, default=0) < 0:
+        raise ValueError(f"run lengths of {sum(counts)} pixels do not fill {height} x {width}")
+    return sum(counts[1::2])
+
+
+def _counts(rle: dict[str, Any]) -> list[int]:
+    counts = rle["counts"]
+    return _decompressed(counts) if isinstance(counts, str | bytes) else counts
 
 
 def _decompressed(text: str | bytes) -> list[int]:

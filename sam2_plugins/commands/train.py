@@ -109,7 +109,7 @@ def _train(settings: dict[str, Any], aside: dict[str, Any]) -> int:
         )
     say = note if team.leads else lambda line: None
     say(f"{folder}: {found.description}")
-    with interruptible("step") as token, count_bar("learning") as progress:
+    with found, interruptible("step") as token, count_bar("learning") as progress:
         outcome = fine_tune(
             recipe,
             found,

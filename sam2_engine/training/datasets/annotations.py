@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.image_files import read_image
-from sam2_engine.mask_utils import decode_rle
+from sam2_engine.mask_utils import decode_rle, rle_area
 
 __all__ = ["Annotation", "LabelImage", "RunLengths", "check_labels", "persists", "read_label_file"]
 
@@ -73,7 +73,7 @@ class RunLengths(Annotation):
     """COCO run lengths per object, which may overlap; decoded when asked for."""
 
     def __init__(self, runs: Mapping[int, dict[str, Any]]) -> None:
-        self._runs = {object_id: run for object_id, run in runs.items() if decode_rle(run).any()}
+        self._runs = {object_id: run for object_id, run in runs.items() if rle_area(run)}
 
     @property
     def shape(self) -> tuple[int, int] | None:

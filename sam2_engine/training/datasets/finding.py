@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from sam2_engine.errors import InputError
 from sam2_engine.training.datasets.cell_tracking_challenge import find_cell_tracking
@@ -15,7 +16,7 @@ __all__ = ["AnnotatedData", "find_dataset"]
 
 @dataclass(frozen=True)
 class AnnotatedData:
-    """Everything found in a folder.
+    """Everything found in a folder; leaving it as a context closes its files.
 
     Attributes
     ----------
@@ -27,6 +28,13 @@ class AnnotatedData:
 
     description: str
     videos: tuple[AnnotatedVideo, ...]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for video in self.videos:
+            video.close()
 
 
 def find_dataset(

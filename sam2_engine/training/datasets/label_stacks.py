@@ -49,6 +49,7 @@ def _stack(image: Path, path: Path) -> Found:
     labels = open_frames(path, labels=True)
     with open_frames(image) as frames:
         if len(frames) != len(labels):
+            labels.close()
             raise InputError(
                 f"{image} has {len(frames)} frames, but {path} has {len(labels)}; give one label image each."
             )
@@ -64,5 +65,6 @@ def _stack(image: Path, path: Path) -> Found:
 
     annotated = [frame for frame in range(len(labels)) if has_labels(frame)]
     if not annotated:
+        labels.close()
         raise InputError(f"There is no object in {path}: all labels are 0, the background.")
-    return Found(image.stem, lambda: open_frames(image), annotate, annotated)
+    return Found(image.stem, lambda: open_frames(image), annotate, annotated, labels.close)

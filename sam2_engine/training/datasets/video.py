@@ -30,12 +30,15 @@ class Found:
         Reads the annotation of a frame.
     annotated
         Numbers of the frames that have one, ascending. A single one makes a picture.
+    close
+        Lets go of the annotations' files.
     """
 
     name: str
     open: Callable[[], FrameSource]
     annotate: Callable[[int], Annotation]
     annotated: Sequence[int]
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class AnnotatedVideo:
         """Read the objects of a frame."""
         return self.found.annotate(frame)
 
+    def close(self) -> None:
+        """Let go of all files; they are opened again when asked for."""
+        if (frames := self.__dict__.pop("frames", None)) is not None:
+            frames.close()
+        self.found.close()
+
 
 def checked(found: Sequence[Found], progress: Progress | None = None) -> list[AnnotatedVideo]:
     """Read every frame and annotation once; leave out what cannot be used, with one warning and a count.
@@ -88,39 +97,43 @@ def checked(found: Sequence[Found], progress: Progress | None = None) -> list[An
     videos, faults, done = [], list[str](), 0
     total = sum(len(one.annotated) for one in found)
     for one in found:
-        visible: dict[int, frozenset[int]] = {}
-        try:
-            video = AnnotatedVideo(one, visible)
-            shape = video.frames.shape
-        except InputError as error:
-            faults += [str(error)] * len(one.annotated)
-            done += len(one.annotated)
-            continue
-        for frame in one.annotated:
-            try:
-                video.frames[frame]
-                annotation = video.annotation(frame)
-                _check_size(one, frame, annotation, shape)
-                visible[frame] = annotation.ids
-            except InputError as error:
-                faults.append(str(error))
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        if len(one.annotated) == 1:
-            video.frames.close()
-            video = AnnotatedVideo(one, visible)  # a thousand pictures are not all held open
-        if visible:
+        video, reasons = _readable(one)
+        faults += reasons
+        done += len(one.annotated)
+        if video.visible:
             videos.append(video)
+        if progress is not None:
+            progress(done, total)
+        if len(one.annotated) == 1 or not video.visible:
+            video.close()  # thousands of pictures are not all held open
     if not videos:
         raise InputError(faults[0] if faults else "There is no annotated frame.")
     if not any(ids for video in videos for ids in video.visible.values()):
-        raise InputError(
-            f"There is no object in {videos[0].name}"
-            f"{f' and {len(videos) - 1} more' if len(videos) > 1 else ''}: all masks are empty."
-        )
+        more = f" and {len(videos) - 1} more" if len(videos) > 1 else ""
+        for video in videos:
+            video.close()
+        raise InputError(f"There is no object in {videos[0].name}{more}: all masks are empty.")
     warn_of(faults, total, "frames")
     return videos
+
+
+def _readable(one: Found) -> tuple[AnnotatedVideo, list[str]]:
+    """Read all frames and annotations; return those that can be used, and what is wrong with the others."""
+    visible: dict[int, frozenset[int]] = {}
+    video, faults = AnnotatedVideo(one, visible), []
+    try:
+        shape = video.frames.shape
+    except InputError as error:
+        return video, [str(error)] * len(one.annotated)
+    for frame in one.annotated:
+        try:
+            video.frames[frame]
+            annotation = video.annotation(frame)
+            _check_size(one, frame, annotation, shape)
+            visible[frame] = annotation.ids
+        except InputError as error:
+            faults.append(str(error))
+    return video, faults
 
 
 def _check_size(one: Found, frame: int, annotation: Annotation, shape: tuple[int, int]) -> None:
