@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
+from skimage.draw import disk
 from skimage.filters import gaussian, sobel
 from skimage.segmentation import random_walker, watershed
 from skimage.transform import resize
@@ -28,6 +29,8 @@ FLOOD_TOLERANCE = 0.1
 WALKER_BETA = 130.0
 WALKER_SIDE = 256
 """Longest side at which the random walker works; its cost grows with pixels times objects."""
+SEED_RADIUS = 2
+"""A click is a disk of this radius in pixels to watershed and random walker."""
 
 Grey = NDArray[np.float64]
 Clicks = list[tuple[int, int]]
@@ -99,7 +102,7 @@ def _seeds(shape: tuple[int, ...], clicks: Clicks) -> NDArray[np.int32]:
     seeds = np.zeros(shape, np.int32)
     seeds[[0, -1], :] = seeds[:, [0, -1]] = len(clicks) + 1
     for number, (x, y) in enumerate(clicks, start=1):
-        seeds[y, x] = number
+        seeds[disk((y, x), SEED_RADIUS + 0.5, shape=shape)] = number
     return seeds
 
 

@@ -1,0 +1,122 @@
+"""Frames and masks from files, and what is wrong with them in one sentence."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from sam2_engine.errors import InputError
+from sam2_engine.evaluation import read_sequence, read_sequences
+
+
+def save(folder, images, name="{:05d}.png"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / name.format(number))
+
+
+@pytest.fixture
+def folders(tmp_path, disc_frames, disc_labels):
+    save(tmp_path / "frames", disc_frames, "{:05d}.jpg")
+    save(tmp_path / "masks", disc_labels)
+    return tmp_path / "frames", tmp_path / "masks"
+
+
+def test_davis_folders_with_palettes(folders, disc_labels):
+    frames, masks = folders
+    for path in masks.iterdir():
+        with Image.open(path) as image:
+            coloured = Image.frombytes("P", image.size, image.tobytes())
+        coloured.putpalette([i * 7 % 256 for i in range(768)])
+        coloured.save(path)
+    sequence = read_sequence(frames, masks)
+    assert sequence.annotated == tuple(range(7))
+    assert sorted(sequence.truth) == [2, 5]
+    for frame, labels in enumerate(disc_labels):
+        for object_id in (2, 5):
+            np.testing.assert_array_equal(sequence.mask(object_id, frame), labels == object_id)
+
+
+def test_a_stack_of_labels_beside_a_stack(tmp_path, disc_frames, disc_labels):
+    tifffile.imwrite(tmp_path / "f.tif", disc_frames, metadata={"axes": "TYX"})
+    tifffile.imwrite(tmp_path / "m.tif", disc_labels.astype(np.uint16), metadata={"axes": "TYX"})
+    sequence = read_sequence(tmp_path / "f.tif", tmp_path / "m.tif")
+    sequence.frames.close()
+    assert sequence.first_frame(5) == 2
+    assert not sequence.mask(5, 4).any()
+
+
+def test_fewer_masks_than_frames_are_matched_by_name(folders):
+    frames, masks = folders
+    for number in (1, 2, 4, 6):
+        (masks / f"{number:05d}.png").unlink()
+    sequence = read_sequence(frames, masks)
+    assert sequence.annotated == (0, 3, 5)
+    assert sequence.first_frame(5) == 3
+
+
+def test_folders_of_folders(tmp_path, disc_frames, disc_labels):
+    for name in ("a", "b"):
+        save(tmp_path / "frames" / name, disc_frames)
+        save(tmp_path / "masks" / name, disc_labels)
+    assert [s.name for s in read_sequences(tmp_path / "frames", tmp_path / "masks")] == ["a", "b"]
+    (tmp_path / "masks" / "b").rename(tmp_path / "b")
+    with pytest.raises(InputError, match="b has no masks"):
+        read_sequences(tmp_path / "frames", tmp_path / "masks")
+
+
+def no_masks(masks):
+    for path in masks.iterdir():
+        path.unlink()
+
+
+def only_background(masks):
+    save(masks, np.zeros((7, 64, 80), np.uint8))
+
+
+def another_size(masks):
+    save(masks, np.ones((7, 32, 80), np.uint8))
+
+
+def a_strange_name(masks):
+    (masks / "00006.png").unlink()
+    (masks / "00005.png").rename(masks / "last.png")
+
+
+def another_type(masks):
+    Image.fromarray(np.ones((64, 80), np.uint16)).save(masks / "00003.png")
+
+
+def colours(masks):
+    save(masks, np.ones((7, 64, 80, 3), np.uint8))
+
+
+def a_corrupt_file(masks):
+    content = (masks / "00003.png").read_bytes()
+    (masks / "00003.png").write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (no_masks, "There are no masks in"),
+        (only_background, "no object in .*: all labels are 0"),
+        (another_size, "80 wide and 32 high, but the frames are 80 wide and 64 high"),
+        (a_strange_name, r"last\.png has no frame"),
+        (another_type, r"00003\.png .* uint16"),
+        (colours, "one whole number per pixel"),
+        (a_corrupt_file, r"00003\.png is not a readable image"),
+    ],
+)
+def test_spoiled_masks_are_named_in_one_sentence(folders, spoil, sentence):
+    frames, masks = folders
+    spoil(masks)
+    with pytest.raises(InputError, match=sentence):
+        read_sequence(frames, masks)
+
+
+def test_a_stack_with_another_number_of_masks(tmp_path, disc_frames, disc_labels):
+    tifffile.imwrite(tmp_path / "f.tif", disc_frames, metadata={"axes": "TYX"})
+    tifffile.imwrite(tmp_path / "m.tif", disc_labels[:5], metadata={"axes": "TYX"})
+    with pytest.raises(InputError, match=r"7 frames in .* but 5 masks"):
+        read_sequence(tmp_path / "f.tif", tmp_path / "m.tif")

@@ -1,0 +1,148 @@
+"""Protocols do what the paper says: who is prompted where, by what, and which frames count."""
+
+import numpy as np
+import pytest
+
+from sam2_engine import ImagePredictor, InputError, VideoSession
+from sam2_engine.evaluation import evaluate, mask_iou
+from sam2_engine.evaluation.image_protocol import segment_images
+from sam2_engine.evaluation.interactive_protocol import offline_rounds, online_rounds, scored_frames
+from sam2_engine.evaluation.simulated_user import centre, error_click
+from sam2_engine.evaluation.video_protocol import first_frames, frames_after, label_image, track_objects
+
+
+def test_frames_that_count(sequence):
+    starts = first_frames(sequence)
+    assert starts == {2: 0, 5: 2}
+    assert frames_after(sequence, starts) == {2: [1, 2, 3, 4, 5], 5: [3, 4, 5]}
+    assert frames_after(sequence, starts, skip_last=False)[5] == [3, 4, 5, 6]
+    assert frames_after(sequence, {5: 3}, both_ways=True, skip_last=False) == {5: [0, 1, 2, 4, 5, 6]}
+    assert scored_frames(sequence, 5) == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("prompt", ["mask", "box", "1-click", "3-click"])
+def test_tracking_is_the_sessions_own(model, sequence, prompt):
+    masks = track_objects(model, sequence, prompt)
+    session = VideoSession(model, sequence.frames)
+    for object_id, frame in {2: 0, 5: 2}.items():
+        truth = sequence.mask(object_id, frame)
+        if prompt == "mask":
+            session.add_mask(frame, object_id, truth)
+        elif prompt == "box":
+            y, x = np.nonzero(truth)
+            session.add_box(frame, object_id, (x.min(), y.min(), x.max(), y.max()))
+        else:
+            found = np.zeros_like(truth)
+            for _ in range(int(prompt[0])):
+                point, label = error_click(found, truth)
+                found = session.add_points(frame, object_id, [point], [label]).masks[0]
+    for result in session.propagate():
+        labels = label_image(result)
+        for object_id in result.object_ids:
+            packed = masks.get(object_id, {}).get(result.frame)
+            found = np.zeros(result.shape, bool) if packed is None else packed.unpack()
+            np.testing.assert_array_equal(found, labels == object_id)
+
+
+def test_both_ways_from_the_middle(model, sequence):
+    masks = track_objects(model, sequence, "mask", starts={2: 3}, both_ways=True)
+    session = VideoSession(model, sequence.frames)
+    session.add_mask(3, 2, sequence.mask(2, 3))
+    assert [result.frame for result in session.propagate()] == [3, 4, 5, 6]
+    backwards = {result.frame: result.masks[0] for result in session.propagate(reverse=True)}
+    for frame in (0, 1, 2):
+        found = masks[2][frame].unpack() if frame in masks[2] else np.zeros_like(backwards[frame])
+        np.testing.assert_array_equal(found, backwards[frame])
+
+
+def test_where_masks_overlap_the_higher_logit_wins(model, sequence):
+    session = VideoSession(model, sequence.frames)
+    session.add_mask(0, 1, sequence.mask(2, 0))
+    session.add_mask(0, 2, np.roll(sequence.mask(2, 0), 4, 1))
+    result = list(session.propagate(stop=1))[1]
+    labels = label_image(result)
+    expected = np.where(result.logits.max(0) > 0, result.logits.argmax(0) + 1, 0)
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_offline_goes_on_with_the_worst_frame_not_prompted_yet(model, sequence):
+    rounds = list(offline_rounds(model, sequence, 2, max_frames=3))
+    assert [sorted(done.masks) for done in rounds] == [list(range(7))] * 3
+    clicks = [done.clicks for done in rounds]
+    assert clicks[0] <= 3
+    assert clicks == sorted(clicks)
+    seconds = np.diff([0.0, *(done.seconds for done in rounds)])
+    np.testing.assert_allclose(seconds, 0.1 * 7 + 1 + 1.5 * np.diff([0, *clicks]))
+    # Again by hand, for the second round: the frame of the lowest IoU.
+    ious = {f: mask_iou(rounds[0].masks[f].unpack(), sequence.mask(2, f)) for f in range(1, 7)}
+    worst = min(ious, key=ious.get)
+    session = VideoSession(model, sequence.frames, history=2**28)
+    for frame, mask in ((0, np.zeros((64, 80), bool)), (worst, rounds[0].masks[worst].unpack())):
+        for _ in range(3):
+            click = error_click(mask, sequence.mask(2, frame))
+            if click is not None:
+                mask = session.add_points(frame, 2, [click[0]], [click[1]]).masks[0]
+        results = {result.frame: result.masks[0] for result in session.propagate(start=0)}
+    for frame, mask in results.items():
+        np.testing.assert_array_equal(rounds[1].masks[frame].unpack(), mask)
+
+
+def test_online_corrects_the_first_bad_frame_and_leaves_those_before_it(model, sequence):
+    first, second = list(online_rounds(model, sequence, 2, max_frames=2))
+    ious = {f: mask_iou(first.masks[f].unpack(), sequence.mask(2, f)) for f in range(1, 7)}
+    bad = min(frame for frame, iou in ious.items() if iou < 0.75)
+    for frame in range(bad):
+        np.testing.assert_array_equal(first.masks[frame].unpack(), second.masks[frame].unpack())
+    assert second.clicks > first.clicks
+    assert second.seconds == pytest.approx(first.seconds + 1 + 1.5 * (second.clicks - first.clicks))
+
+
+def test_on_images_the_model_chooses_and_corrections_feed_its_mask_back(model, sequence):
+    masks = segment_images(model, sequence, "1-click")
+    assert sorted(masks[5]) == [2, 3, 5, 6]
+    predictor = ImagePredictor(model)
+    predictor.set_image(sequence.frames[3])
+    truth = sequence.mask(5, 3)
+    found, ious, logits = predictor.predict([centre(truth)], [1])
+    best = int(ious.argmax())
+    np.testing.assert_array_equal(masks[5][3].unpack(), found[best])
+    point, label = error_click(found[best], truth)
+    again, _, _ = predictor.predict(
+        [centre(truth), point], [1, label], mask_input=logits[best][None], multimask_output=False
+    )
+    many = segment_images(model, sequence, "3-click")[5][3].unpack()
+    third = error_click(again[0], truth)
+    assert third is not None
+    assert many.shape == again[0].shape
+    assert (many != found[best]).any() or mask_iou(many, truth) == mask_iou(found[best], truth)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "methods"),
+    [
+        ("vos", ["toy, mask", "copy of the first mask", "optical flow (DIS)"]),
+        ("online", ["toy, online"]),
+        ("image", ["toy, 1-click", "flood fill, 1-click", "watershed, 1-click", "random walker, 1-click"]),
+    ],
+)
+def test_evaluate_puts_the_model_first_and_baselines_beside(model, sequence, protocol, methods):
+    results = evaluate(model, [sequence], protocol, name="toy", baselines=protocol != "online")
+    assert [result.method for result in results] == methods
+    for result in results:
+        assert 0 <= result.j <= 1
+        assert 0 <= result.f <= 1
+    assert len(results[0].rounds) == (8 if protocol == "online" else 1)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "prompt", "sentence"),
+    [
+        ("movies", None, "no protocol 'movies'"),
+        ("vos", "2-click", "no prompt '2-click'"),
+        ("image", "mask", "box or clicks"),
+        ("offline", "box", "leave --prompt out"),
+    ],
+)
+def test_what_does_not_go_together_is_said(model, sequence, protocol, prompt, sentence):
+    with pytest.raises(InputError, match=sentence):
+        evaluate(model, [sequence], protocol, prompt)
