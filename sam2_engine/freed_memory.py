@@ -2,15 +2,18 @@
 
 PyTorch takes every intermediate result on a CPU from the C library and frees it at once. glibc keeps
 what was freed, in ever more places: following ten objects with nano, a frame needs 50 MB at a time,
-and yet the process grew by 350 MB. Giving it back after each frame takes time, as its pages are touched
-anew: 3 % of a frame with one object (tiny at 512).
+and yet the process grew by 350 MB. Giving it back takes time, as its pages are touched anew: 3 % of a frame
+with one object (tiny at 512), so it is not done after each of those.
 """
 
 import ctypes
 import sys
 from collections.abc import Callable
 
-__all__ = ["release_freed_memory"]
+__all__ = ["MASKS_BETWEEN_RELEASES", "release_freed_memory"]
+
+MASKS_BETWEEN_RELEASES = 8
+"""With ten objects every frame, with one every eighth: what is kept grows with the masks made."""
 
 
 def _find_malloc_trim() -> Callable[[int], int] | None:

@@ -14,7 +14,7 @@ from sam2_engine.tracked_object import FramePrompts, ObjectOutput, Run, TrackedO
 __all__ = ["Tracker"]
 
 LOGIT_CLAMP = 32.0
-CPU_TOKENS, GPU_TOKENS = 2**14, 2**19
+CPU_TOKENS, GPU_TOKENS = 2**13, 2**19
 """Memory tokens attended to in one batch of objects; more would cost memory and gain no time."""
 
 

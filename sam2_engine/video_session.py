@@ -15,7 +15,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
-from sam2_engine.freed_memory import release_freed_memory
+from sam2_engine.freed_memory import MASKS_BETWEEN_RELEASES, release_freed_memory
 from sam2_engine.memory_bank import MemoryBank
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, Region, check_region, estimate_window, to_model_input
@@ -293,15 +293,17 @@ class VideoSession:
     def _travel(
         self, chosen: list[int] | None, first: int, stop: int | None, reverse: bool
     ) -> Iterator[FrameResult]:
-        frame = first
-        step = -1 if reverse else 1
+        frame, step = first, -1 if reverse else 1
+        masks_since_release = 0
         while frame >= 0:
             try:
                 result = self._visit(frame, chosen, reverse)
             except FrameIndexError:
                 return
-            if self.model.device.type == "cpu":
+            masks_since_release += len(result.object_ids)
+            if self.model.device.type == "cpu" and masks_since_release >= MASKS_BETWEEN_RELEASES:
                 release_freed_memory()
+                masks_since_release = 0
             if result.object_ids:
                 yield result
             if frame == stop:
