@@ -103,6 +103,8 @@ def _seeds(shape: tuple[int, ...], clicks: Clicks) -> NDArray[np.int32]:
     seeds[[0, -1], :] = seeds[:, [0, -1]] = len(clicks) + 1
     for number, (x, y) in enumerate(clicks, start=1):
         seeds[disk((y, x), SEED_RADIUS + 0.5, shape=shape)] = number
+    for number, (x, y) in enumerate(clicks, start=1):  # no disk covers another one's centre
+        seeds[y, x] = number
     return seeds
 
 
