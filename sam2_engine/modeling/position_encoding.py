@@ -11,7 +11,9 @@ __all__ = ["RandomFourierEncoding", "apply_rotary", "rotary_turns", "sine_grid",
 _TEMPERATURE = 10000.0
 
 
+# Kept tensors are normal ones even if first asked for in inference mode: a model that learns reads them too.
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def sine_grid(channels: int, height: int, width: int, device: torch.device) -> Tensor:
     """Sine encoding of a grid, (channels, height, width) float32: the first half for y, the second for x.
 
@@ -64,7 +66,9 @@ class RandomFourierEncoding(nn.Module):
         return encoded.permute(2, 0, 1)[None]
 
 
+# Kept tensors are normal ones even if first asked for in inference mode: a model that learns reads them too.
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def rotary_turns(head_dim: int, height: int, width: int, device: torch.device) -> Tensor:
     """Unit complex numbers of the axial rotary angles, (height * width, head_dim / 2) complex64.
 

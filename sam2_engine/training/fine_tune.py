@@ -1,6 +1,5 @@
 """Adapt a model to somebody's own pictures: the whole run, from a folder of annotations to a weights file."""
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -98,7 +97,8 @@ def fine_tune(
         )
     folder = RunFolder(run)
     if team.leads:
-        folder.claim({**recipe.as_table(), "data": data.description, "weights": weights_fingerprint(model)})
+        same = {"data": data.fingerprint, "weights": weights_fingerprint(model)}
+        folder.claim({**recipe.as_table(), **same})
     features = run / "features" if recipe.features_on_disk else None
     tuner = FineTuner(model, sampler, recipe, team, features)
     if (state := folder.load()) is not None:
@@ -198,10 +198,6 @@ class _Course:
                     self._save()
                 if team.leads and (last or tuner.step % recipe.picture_every == 0):
                     self._picture()
-                if not math.isfinite(losses["loss"]):
-                    raise InputError(
-                        f"The loss of step {tuner.step} is not finite; give a lower learning_rate."
-                    )
         finally:
             if log is not None:
                 log.close()

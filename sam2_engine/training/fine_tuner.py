@@ -24,6 +24,8 @@ __all__ = ["FineTuner", "Sample", "SampleLoader", "ahead"]
 
 T = TypeVar("T")
 
+_EMPTY_STEPS = 20
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -135,33 +137,21 @@ class FineTuner:
         on_gpu = model.device.type == "cuda"
         self.save_memory = on_gpu if recipe.checkpointing is None else recipe.checkpointing
         self.step = 0
+        self._empty_steps = 0
 
     def samples(self) -> Iterator[list[Sample]]:
         """Yield the samples of the steps that are left."""
         return ahead(self.loader.load, range(self.step, self.recipe.steps))
 
     def learn(self, samples: Sequence[Sample]) -> dict[str, float]:
-        """Take one step; return its losses per object, of all processes.
+        """Take one step; return its rate and its losses per object, of all processes.
 
         Raises
         ------
         InputError
-            If losses are no longer finite.
+            If the gradient is not finite.
         """
-        self._teach_mode()
-        count = torch.tensor(
-            [float(sum(len(sample.objects) for sample in samples))], device=self.model.device
-        )
-        total = float(self.team.add_up(count))
-        sums = torch.zeros(3, device=self.model.device, dtype=torch.float64)
-        for sample in samples:
-            with self.model.autocast():
-                losses = self._losses(sample)
-            terms = torch.stack([losses[name].float() for name in ("mask", "iou", "presence")])
-            torch.autograd.backward(terms.sum() / max(total, 1.0))
-            sums += terms.detach()
-        self.team.add_up_all(grads := gradients(self.learners.values()))
-        mask, iou, presence = (self.team.add_up(sums) / max(total, 1.0)).tolist()
+        losses = self.accumulate(samples)
         norm = nn.utils.clip_grad_norm_(self.learners.values(), self.recipe.clip)
         if not torch.isfinite(norm):
             raise InputError(
@@ -171,9 +161,40 @@ class FineTuner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.step()
-        torch._foreach_zero_(grads)
+        self.optimizer.zero_grad()
         self.step += 1
-        return {"rate": rate, "loss": mask + iou + presence, "mask": mask, "iou": iou, "presence": presence}
+        return {"rate": rate, **losses}
+
+    def accumulate(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """Leave the gradient of the whole batch, of all processes, in every parameter that learns.
+
+        Losses are summed over frames and predictions, and divided by the objects of the batch, so that
+        it does not matter which process has which sample.
+        """
+        self._teach_mode()
+        device = self.model.device
+        objects = torch.tensor(float(sum(len(sample.objects) for sample in samples)), device=device)
+        total = self._checked(float(self.team.add_up(objects)))
+        sums = torch.zeros(3, device=device)
+        for sample in samples:
+            with self.model.autocast():
+                losses = self._losses(sample)
+            terms = torch.stack([losses[name].float() for name in ("mask", "iou", "presence")])
+            torch.autograd.backward(terms.sum() / total)
+            sums += terms.detach()
+        self.team.add_up_all(gradients(self.learners.values()))
+        mask, iou, presence = (self.team.add_up(sums) / total).tolist()
+        return {"loss": mask + iou + presence, "mask": mask, "iou": iou, "presence": presence}
+
+    def _checked(self, objects: float) -> float:
+        """Return what to divide by; a step without objects learns nothing, and many of them are a fault."""
+        self._empty_steps = 0 if objects else self._empty_steps + 1
+        if self._empty_steps == _EMPTY_STEPS:
+            raise InputError(
+                f"In {_EMPTY_STEPS} steps no object was large enough to be seen at {self.model.image_size} "
+                "pixels; cut the pictures into tiles, or give a larger --image-size."
+            )
+        return max(objects, 1.0)
 
     def _teach_mode(self) -> None:
         self.model.train()

@@ -13,6 +13,8 @@ __all__ = ["Recipe", "recipe_from"]
 
 T = TypeVar("T")
 
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -134,5 +136,5 @@ def _of_type(usual: Any, value: Any, name: str) -> Any:
     if isinstance(usual, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(usual):
-        raise InputError(f"{name} = {value!r}: it should be a {type(usual).__name__}, like {usual!r}.")
+        raise InputError(f"{name} = {value!r}: it should be {_KINDS[type(usual)]}, like {usual!r}.")
     return value

@@ -53,6 +53,11 @@ class Team:
             for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
+    def leave(self) -> None:
+        """Part from the other processes, when all is done."""
+        if self.size > 1:
+            dist.destroy_process_group()
+
     def wait(self) -> None:
         """Go on when all processes have come so far."""
         if self.size > 1:

@@ -120,6 +120,7 @@ def _train(settings: dict[str, Any], aside: dict[str, Any]) -> int:
             progress=progress,
             should_stop=lambda: token.cancelled,
         )
+    team.leave()
     if not outcome.finished:
         say(f"Stopped after step {outcome.steps}; the same command goes on from there.")
         return INTERRUPTED

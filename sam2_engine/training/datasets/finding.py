@@ -1,5 +1,6 @@
 """From a folder to annotated videos, whatever format it is in."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -28,6 +29,15 @@ class AnnotatedData:
 
     description: str
     videos: tuple[AnnotatedVideo, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of which objects are seen on which frames."""
+        content = [
+            (video.name, sorted((frame, sorted(ids)) for frame, ids in video.visible.items()))
+            for video in self.videos
+        ]
+        return hashlib.blake2b(repr(content).encode(), digest_size=16).hexdigest()
 
     def __enter__(self) -> Self:
         return self

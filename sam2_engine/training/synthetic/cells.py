@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from sam2_engine.errors import InputError
+from sam2_engine.training.synthetic.population import scatter
 
 __all__ = ["moving_cells"]
 
@@ -48,7 +49,7 @@ def moving_cells(
         )
     rng = np.random.default_rng(seed)
     radius = 0.065 * min(height, width)
-    centres = _spread(rng, num_cells, height, width, 2.4 * radius)
+    centres = scatter(rng, num_cells, height, width, 2.4 * radius, margin=1.2 * radius)
     cells = [_Nucleus(rng, centre, radius) for centre in centres]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     glow = 120.0 * np.exp(-(((x / width - 0.45) ** 2 + (y / height - 0.55) ** 2) / 0.5))
@@ -64,21 +65,6 @@ def moving_cells(
         counts = rng.poisson(photons) / _PHOTONS_PER_COUNT + rng.normal(_CAMERA_OFFSET, 12.0, (height, width))
         frames[t] = np.clip(counts, 0, 65535).astype(np.uint16)
     return frames, labels
-
-
-def _spread(
-    rng: np.random.Generator, count: int, height: int, width: int, distance: float
-) -> list[NDArray[np.float64]]:
-    """Draw up to ``count`` centres (x, y) that keep ``distance`` from one another and from the border."""
-    margin = 0.5 * distance
-    centres: list[NDArray[np.float64]] = []
-    for _ in range(60 * count):
-        candidate = rng.uniform((margin, margin), (width - margin, height - margin))
-        if all(np.hypot(*(candidate - other)) >= distance for other in centres):
-            centres.append(candidate)
-            if len(centres) == count:
-                break
-    return centres
 
 
 class _Nucleus:
