@@ -16,6 +16,7 @@ from sam2_engine.mask_utils import (
     mask_stability,
     non_maximum_suppression,
     remove_small_regions,
+    rle_area,
 )
 
 masks = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(lambda shape: arrays(bool, shape))
@@ -27,6 +28,15 @@ def test_run_lengths_and_packed_bits_give_the_mask_back(mask: NDArray[np.bool_])
     assert sum(rle["counts"]) == mask.size
     np.testing.assert_array_equal(decode_rle(rle), mask)
     np.testing.assert_array_equal(PackedMask.of(mask, mask.shape).unpack(), mask)
+
+
+def test_compressed_run_lengths() -> None:
+    rle = {"size": [9, 10], "counts": "61X13mN000`0"}  # the example in COCO's own sources
+    plain = {"size": [9, 10], "counts": [6, 1, 40, 4, 5, 4, 5, 4, 21]}
+    np.testing.assert_array_equal(decode_rle(rle), decode_rle(plain))
+    assert rle_area(rle) == decode_rle(rle).sum() == 13
+    with pytest.raises(ValueError, match="do not fill 9 x 11"):
+        rle_area({**rle, "size": [9, 11]})
 
 
 @given(masks)
