@@ -36,6 +36,39 @@ from sam2_plugins.model_store import ModelStore
 
 __all__ = ["register"]
 
+FramesOption = Annotated[
+    Path, typer.Option("--frames", metavar="FRAMES", help="A folder of images, a stack, a video; or of such.")
+]
+MasksOption = Annotated[
+    Path,
+    typer.Option("--masks", metavar="MASKS", help="The truth: a folder of label images or a label stack."),
+]
+ProtocolOption = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        metavar="|".join(PROTOCOLS),
+        help="vos: one prompt per object, then tracking. offline, online: a simulated user corrects. "
+        "image: every frame by itself.",
+    ),
+]
+PromptOption = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="|".join(PROMPTS), help="By default mask for vos, 1-click for image."),
+]
+BaselinesOption = Annotated[
+    bool, typer.Option("--baselines", help="Also what simple methods reach (needs the extra evaluate).")
+]
+CellTrackingOption = Annotated[
+    bool, typer.Option("--cell-tracking", help="Also SEG, DET and TRA (needs the extra evaluate).")
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write all numbers; - is standard output."),
+]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", metavar="FOLDER", help="Write a page of pictures, worst first.")
+]
 _STANDARD_OUTPUT = Path("-")
 
 
@@ -45,41 +78,14 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate_command(
-    frames: Annotated[
-        Path,
-        typer.Option("--frames", metavar="FRAMES", help="A folder of images, a stack, a video; or of such."),
-    ],
-    masks: Annotated[
-        Path, typer.Option("--masks", metavar="MASKS", help="The truth: a folder of label images or a stack.")
-    ],
-    protocol: Annotated[
-        str,
-        typer.Option(
-            "--protocol",
-            metavar="|".join(PROTOCOLS),
-            help="vos: one prompt per object, then tracking. offline, online: a simulated user corrects. "
-            "image: every frame by itself.",
-        ),
-    ] = "vos",
-    prompt: Annotated[
-        str | None,
-        typer.Option(
-            "--prompt", metavar="|".join(PROMPTS), help="By default mask for vos, 1-click for image."
-        ),
-    ] = None,
-    baselines: Annotated[
-        bool, typer.Option("--baselines", help="Also what simple methods reach (needs the extra evaluate).")
-    ] = False,
-    cell_tracking: Annotated[
-        bool, typer.Option("--cell-tracking", help="Also SEG, DET and TRA (needs the extra evaluate).")
-    ] = False,
-    json: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write all numbers; - is standard output."),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FOLDER", help="Write a page of pictures, worst first.")
-    ] = None,
+    frames: FramesOption,
+    masks: MasksOption,
+    protocol: ProtocolOption = "vos",
+    prompt: PromptOption = None,
+    baselines: BaselinesOption = False,
+    cell_tracking: CellTrackingOption = False,
+    json: JsonOption = None,
+    report: ReportOption = None,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
