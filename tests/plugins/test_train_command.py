@@ -13,13 +13,13 @@ from sam2_plugins import cli
 
 @pytest.fixture
 def cells(tmp_path: Path, discs: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stack of three frames and its labels."""
+    """A stack of five frames and its labels."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "cells"
     folder.mkdir()
     y, x = np.mgrid[:60, :80]
-    discs_apart = [((x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100) for t in range(3)]
-    tifffile.imwrite(folder / "a.tif", discs[:3], metadata={"axes": "TYX"})
+    discs_apart = [((x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100) for t in range(5)]
+    tifffile.imwrite(folder / "a.tif", discs[:5], metadata={"axes": "TYX"})
     tifffile.imwrite(folder / "a_labels.tif", np.array(discs_apart, np.uint16) * 7, metadata={"axes": "TYX"})
     return folder
 
