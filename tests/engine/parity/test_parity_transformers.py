@@ -27,6 +27,7 @@ from parity_compare import Answer, Difference, difference, our_images, our_video
 from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
+from sam2_engine import load_model
 from sam2_engine.huggingface_keys import to_huggingface
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import logits_to_size, to_model_input
@@ -61,8 +62,13 @@ def their_settings(model: Sam2) -> dict[str, object]:
         "backbone_config": backbone,
         "backbone_channel_list": list(config.stage_dims)[::-1],
         "backbone_feature_sizes": [[grid * scale] * 2 for scale in (4, 2, 1)],
+        "fpn_hidden_size": config.hidden_dim,
     }
-    return {"vision_config": vision, "prompt_encoder_config": {"image_size": side}}
+    return {
+        "vision_config": vision,
+        "prompt_encoder_config": {"image_size": side, "hidden_size": config.hidden_dim},
+        "mask_decoder_config": {"hidden_size": config.hidden_dim},
+    }
 
 
 def their_image_model(model: Sam2) -> Sam2Model:
@@ -77,7 +83,15 @@ def build_their_video_model(model: Sam2) -> Sam2VideoModel:
     config = Sam2VideoConfig(
         **their_settings(model),
         image_size=model.image_size,
+        memory_attention_hidden_size=model.config.hidden_dim,
+        memory_attention_num_layers=model.config.memory_attention_layers,
+        memory_attention_feed_forward_hidden_size=model.config.memory_attention_ffn,
         memory_attention_rope_feat_sizes=[model.grid, model.grid],
+        memory_encoder_hidden_size=model.config.hidden_dim,
+        memory_encoder_output_channels=model.config.memory_dim,
+        mask_downsampler_embed_dim=model.config.hidden_dim,
+        memory_fuser_embed_dim=model.config.hidden_dim,
+        memory_fuser_intermediate_dim=4 * model.config.hidden_dim,
         enable_occlusion_spatial_embedding=model.config.absent_memory_embedding,
         enable_temporal_pos_encoding_for_object_pointers=model.config.signed_pointer_time,
     )
@@ -199,6 +213,16 @@ def test_video(case: VideoCase) -> None:
 def test_video_of_sam_2_0() -> None:
     case = next(case for case in VIDEOS if case.name == "gone and back")
     assert_small(video_differences("sam2_hiera_tiny", 256, case))
+
+
+@torch.inference_mode()
+def test_the_weights_of_nano_run_there_too() -> None:
+    nano = load_model("nano", device="cpu", dtype=torch.float32)
+    theirs = dict(their_images(their_image_model(nano), nano, IMAGES))
+    assert_small({name: difference(ours, theirs[name]) for name, ours in our_images(nano, IMAGES)})
+    case = next(case for case in VIDEOS if case.name == "two prompted frames")
+    followed = dict(their_video(their_video_model(nano), nano, case))
+    assert_small({key: difference(ours, followed[key]) for key, _, ours in our_video(nano, case)})
 
 
 @pytest.mark.large
