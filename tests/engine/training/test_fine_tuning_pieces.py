@@ -1,0 +1,108 @@
+"""The pieces of fine-tuning alone: views, prompts, rates, and which frames are learned."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from dataset_folders import SHAPE, pictures, plain
+
+from sam2_engine.training.augmentation import AugmentationRecipe, View, draw_view
+from sam2_engine.training.clips import ClipSampler, held_out_split, load_objects
+from sam2_engine.training.datasets import find_dataset
+from sam2_engine.training.interaction import ObjectsOfClip, PromptRecipe, draw_plan
+from sam2_engine.training.optimizer import layer_scale, schedule
+from sam2_engine.training.recipe import Recipe
+
+STRONG = AugmentationRecipe(mirror=1.0, flip=1.0, grayscale=1.0)
+
+
+def test_pixels_and_masks_move_alike() -> None:
+    mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    mask[..., 20:36, 10:30] = True
+    view = draw_view(STRONG, np.random.default_rng(3), [[0]], is_clip=True)[0]
+    assert view.matrix is not None
+    moved = View(view.matrix).pixels(mask.float().expand(-1, 3, -1, -1))[:, :1] > 0.5
+    assert (moved & view.masks(mask)).sum() > 0.9 * (moved | view.masks(mask)).sum() > 0
+    assert not torch.equal(view.masks(mask), mask)
+
+
+def test_pictures_are_only_mirrored_and_exactly() -> None:
+    pixels = torch.rand(1, 3, 8, 8)
+    (view,) = draw_view(STRONG, np.random.default_rng(0), [[0]], is_clip=False)
+    assert torch.equal(view.pixels(pixels), pixels.flip(-1, -2))
+    assert torch.equal(View().pixels(pixels), pixels)
+
+
+def test_frames_of_a_clip_share_a_view_but_not_their_jitter() -> None:
+    first, second = draw_view(AugmentationRecipe(), np.random.default_rng(0), [[0], [1]], is_clip=True)
+    assert np.array_equal(first.matrix, second.matrix)  # type: ignore[arg-type]
+    assert first.colours[0] == second.colours[0]
+    assert first.colours[1] != second.colours[1]
+
+
+def test_prompts_come_as_often_as_the_paper_says() -> None:
+    objects = ObjectsOfClip(torch.ones(1, 8, 4, 4, dtype=torch.bool), torch.ones(1, 8, dtype=torch.bool))
+    generator = torch.Generator().manual_seed(0)
+    plans = [draw_plan(objects, PromptRecipe(), generator) for _ in range(2000)]
+    assert np.mean([plan.from_mask for plan in plans]) == pytest.approx(0.5, abs=0.05)
+    assert np.mean([0 in plan.boxes and not plan.from_mask for plan in plans]) == pytest.approx(
+        0.25, abs=0.04
+    )
+    assert np.mean([len(plan.prompted) == 2 for plan in plans]) == pytest.approx(0.5, abs=0.05)
+    for plan in plans:
+        assert plan.prompted[0] == 0
+        assert not plan.corrected if plan.from_mask else plan.corrected >= set(plan.prompted)
+
+
+def test_frames_with_an_unknown_object_are_not_prompted() -> None:
+    known = torch.tensor([[True, False, True, False]])
+    objects = ObjectsOfClip(torch.ones(1, 4, 4, 4, dtype=torch.bool), known)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        plan = draw_plan(objects, PromptRecipe(), generator)
+        assert {*plan.prompted, *plan.corrected} <= {0, 2}
+
+
+def test_the_trunk_learns_slower_the_deeper_it_lies() -> None:
+    def scale(name: str) -> float:
+        return layer_scale(f"image_encoder.trunk.{name}", 12, 0.5)
+
+    assert scale("blocks.11.attn.qkv.weight") == 0.5
+    assert scale("blocks.0.attn.qkv.weight") == 0.5**12
+    assert scale("patch_embed.proj.weight") == 0.5**13
+    assert scale("pos_embed") == scale("pos_embed_window") == 1.0
+    assert layer_scale("memory_attention.layers.0.linear1.weight", 12, 0.5) == 1.0
+
+
+def test_the_rate_rises_and_falls() -> None:
+    recipe = Recipe(steps=200, learning_rate=1.0, warmup=0.1, final=0.1)
+    rates = [schedule(recipe, step) for step in range(200)]
+    assert rates[0] < 0.05 < rates[19] < rates[20] == max(rates) == 1.0
+    assert rates == sorted(rates[:21]) + sorted(rates[21:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1, abs=1e-3)
+
+
+def test_which_frames_are_held_out(tmp_path: Path) -> None:
+    plain(tmp_path / "a", frames=6)
+    pictures(tmp_path / "b", 3)
+    with find_dataset(tmp_path) as data:
+        learned, held = held_out_split(data.videos)
+    assert learned == [[0, 1, 2, 3], [0], [], [0]]
+    assert held == [[4, 5], [], [0], []]
+
+
+def test_a_step_decides_its_clips_and_their_masks_fit_the_input(tmp_path: Path) -> None:
+    recipe = Recipe(clip_length=3, clip_share=1.0, batch_size=20)
+    with find_dataset(plain(tmp_path, frames=6)) as data:
+        sampler = ClipSampler(data.videos, [[0, 1, 2, 3]], recipe)
+        clips = sampler.draw(5)
+        assert [(c.frames, c.keys) for c in clips] == [(c.frames, c.keys) for c in sampler.draw(5)]
+        assert {np.sign(c.frames[1] - c.frames[0]) for c in clips} == {1, -1}
+        plain_one = next(c for c in clips if c.keys is not None and c.keys[0].endswith("-0"))
+        objects = load_objects(plain_one, 128)
+        assert objects is not None
+        area = (data.videos[0].annotation(plain_one.frames[0]).mask(1)).mean()
+        assert objects.masks.shape == (2, len(plain_one.frames), 128, 128)
+        assert objects.masks[:, 0].float().mean().item() == pytest.approx(area, rel=0.05)
+    assert SHAPE != (128, 128)  # so that masks were resized
