@@ -1,6 +1,7 @@
 """A sheet of cells whose membranes glow: neighbours share their borders, and cells divide."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam2_engine.training.synthetic.camera import fluorescence
 from sam2_engine.training.synthetic.painting import Field, field_noise, patch_around
@@ -22,8 +23,8 @@ def draw_membranes(rng: np.random.Generator, num_frames: int, height: int, width
     warp = [rng.uniform(0.05, 0.2) * radius * field_noise(rng, height, width, 10) for _ in range(2)]
     uneven = np.clip(1 + 0.25 * field_noise(rng, height, width, 12), 0.3, None)
     brightness, inner = rng.uniform(0.45, 0.95), rng.uniform(0.0, 0.15)
-    thickness = max(0.9, rng.uniform(0.03, 0.09) * radius)
-    reach = rng.uniform(1.3, 1.8) * radius
+    thickness = max(0.9, rng.uniform(0.03, 0.07) * radius)
+    reach = rng.uniform(1.6, 2.0) * radius
     frames = np.empty((num_frames, height, width), np.float32)
     labels = np.zeros((num_frames, height, width), np.uint16)
     for t in range(num_frames):
@@ -41,15 +42,15 @@ def draw_membranes(rng: np.random.Generator, num_frames: int, height: int, width
 
 def _claim(
     cell: Cell,
-    drift: np.ndarray[tuple[int], np.dtype[np.float64]],
+    drift: NDArray[np.float64],
     warp: list[Field],
     reach: float,
     nearest: Field,
     second: Field,
-    labels: np.ndarray[tuple[int, ...], np.dtype[np.uint16]],
+    labels: NDArray[np.uint16],
 ) -> None:
     """Let a cell take the pixels that are nearer to it than to the others so far."""
-    patch = patch_around(*nearest.shape, cell.x + drift[0], cell.y + drift[1], 1.35 * reach)
+    patch = patch_around(len(nearest), len(nearest[0]), cell.x + drift[0], cell.y + drift[1], 1.35 * reach)
     if patch is None:
         return
     angle, (rows, columns) = cell.angle, patch.place

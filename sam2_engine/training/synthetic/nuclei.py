@@ -17,9 +17,9 @@ def draw_nuclei(rng: np.random.Generator, num_frames: int, height: int, width: i
     """Draw nuclei: light adds up where they overlap; the label is that of the nucleus on top."""
     side = min(height, width)
     radius = max(4.0, np.exp(rng.uniform(np.log(0.025), np.log(0.08))) * side)
-    count = int(np.clip(rng.uniform(0.08, 0.35) * height * width / (np.pi * radius**2), 2, 70))
+    count = int(np.clip(rng.uniform(0.08, 0.3) * height * width / (np.pi * radius**2), 2, 70))
     spacing = rng.choice([0.75, 1.0, 1.3])
-    population = Population(rng, num_frames, height, width, radius, count, spacing, dividing=0.45)
+    population = Population(rng, num_frames, height, width, radius, count, spacing, dividing=0.35)
     camera = fluorescence(rng, num_frames, height, width)
     grain = Grain(rng, max(3.0, rng.uniform(0.3, 0.9) * radius))
     contrast = rng.uniform(0.08, 0.3)
@@ -54,7 +54,7 @@ class _Look:
     def of(cls, rng: np.random.Generator, parent: "_Look | None") -> "_Look":
         """Draw a look; a child is about as bright as its parent."""
         brightness = parent.brightness * np.exp(rng.normal(0, 0.1)) if parent else rng.uniform(0.2, 0.75)
-        waves = rng.normal(0, 0.045, (3, 2))
+        waves = rng.normal(0, 0.06, (3, 2)) / [[1.0], [1.5], [2.5]]
         return cls(brightness, rng.uniform(1.0, 1.6), waves, (rng.random(), rng.random()))
 
 

@@ -25,12 +25,13 @@ def draw_organs(rng: np.random.Generator, num_slices: int, height: int, width: i
     light = np.empty((num_slices, height, width), np.float32)
     labels = np.zeros((num_slices, height, width), np.uint16)
     for z in range(num_slices):
-        density = _trunk(body, z, height, width) + texture
+        body_wall, density = _trunk(body, z, height, width)
+        density += texture
         for number, organ in enumerate(organs, start=1):
             x, y, radius = organ.at(z)
             patch = patch_around(height, width, x, y, 1.6 * radius) if radius > 0 else None
             if patch is not None:
-                inside = organ.inside(patch, z, radius)
+                inside = organ.inside(patch, z, radius) & (body_wall[patch.place] < 0)
                 density[patch.place][inside] = organ.density + texture[patch.place][inside]
                 labels[z][patch.place][inside] = number
         specks = gaussian_filter(rng.standard_normal((height, width), dtype=np.float32), grain, truncate=3.0)
@@ -108,17 +109,20 @@ def _anatomy(
 ) -> list[_Organ]:
     """Place large organs, each with room of its own, then what lies on top: lesions, vessels and spine."""
     organs: list[_Organ] = []
-    for _ in range(40):
+    for _ in range(80):
         radius = side * rng.uniform(0.06, 0.17)
         turn, distance = rng.uniform(0, 2 * np.pi), side * 0.3 * rng.uniform(0.2, 1.0) ** 0.5
-        x, y = middle[0] + 1.2 * distance * np.cos(turn), middle[1] - 0.04 * side + 0.75 * distance * np.sin(turn)
+        x, y = (
+            middle[0] + 1.2 * distance * np.cos(turn),
+            middle[1] - 0.04 * side + 0.75 * distance * np.sin(turn),
+        )
         near = (np.hypot(x - o.centre[0], y - o.centre[1]) < 0.95 * (radius + o.radius) for o in organs)
         if any(near):
             continue
-        half_depth = max(2.0, num_slices * rng.uniform(0.3, 0.9))
+        half_depth = max(2.0, num_slices * rng.uniform(0.4, 1.0))
         z = rng.uniform(0, num_slices - 1)
         organs.append(_organ(rng, (x, y, z), radius, half_depth, rng.uniform(0, 190)))
-        if len(organs) == 8:
+        if len(organs) == 10:
             break
     for host in list(organs):
         if rng.random() < 0.35:
@@ -146,8 +150,8 @@ def _body(rng: np.random.Generator, num_slices: int, height: int, width: int) ->
     return np.stack([half_width, half_height, fat], axis=1)
 
 
-def _trunk(body: NDArray[np.float64], z: int, height: int, width: int) -> Field:
-    """Return the densities of a trunk without organs: air, skin fat, muscle wall, and fat within."""
+def _trunk(body: NDArray[np.float64], z: int, height: int, width: int) -> tuple[Field, Field]:
+    """Return the pixels' distance outwards from the cavity, and the densities of a trunk without organs."""
     half_width, half_height, fat = body[z]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     # Distance to the skin, in pixels, of a rounded box.
@@ -156,5 +160,6 @@ def _trunk(body: NDArray[np.float64], z: int, height: int, width: int) -> Field:
     density = np.full((height, width), _AIR, np.float32)
     density[inwards > 0] = _FAT
     density[inwards > fat] = _MUSCLE
-    density[inwards > 2.2 * fat + 2] = _FAT + 10
-    return density
+    cavity = 2.2 * fat + 2
+    density[inwards > cavity] = _FAT + 10
+    return (cavity - inwards).astype(np.float32), density

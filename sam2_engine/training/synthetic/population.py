@@ -14,6 +14,8 @@ _MITOSIS = 3
 _GROWTH = 8
 """Frames that a newborn needs to reach its full size."""
 _NEWBORN = 0.74
+_SHORTEST_CYCLE = 24
+"""Frames in which every cell would divide once, at the fastest: few are seen in mitosis at a time."""
 
 
 @dataclass
@@ -98,7 +100,7 @@ class Population:
         self.rng = rng
         self.spacing = spacing
         self.parents: dict[int, Division] = {}
-        self._cycle = max(2, round(num_frames / dividing))
+        self._cycle = max(_SHORTEST_CYCLE, round(num_frames / dividing))
         centres = scatter(rng, count, height, width, 2 * spacing * radius, margin=-0.3 * radius)
         self.cells = [
             Cell(

@@ -5,11 +5,14 @@ from collections.abc import Callable
 import numpy as np
 
 from sam2_engine.errors import InputError
+from sam2_engine.training.synthetic.bacteria import draw_bacteria
 from sam2_engine.training.synthetic.membranes import draw_membranes
 from sam2_engine.training.synthetic.nuclei import draw_nuclei
 from sam2_engine.training.synthetic.organs import draw_organs
 from sam2_engine.training.synthetic.particles import draw_particles
+from sam2_engine.training.synthetic.phase_contrast import draw_phase_contrast
 from sam2_engine.training.synthetic.scene import Drawing, Scene
+from sam2_engine.training.synthetic.textured_objects import draw_textured_objects
 
 __all__ = ["STYLES", "render_scene"]
 
@@ -19,8 +22,11 @@ SMALLEST = 32
 STYLES: dict[str, Callable[[np.random.Generator, int, int, int], Drawing]] = {
     "dividing_nuclei": draw_nuclei,
     "membranes": draw_membranes,
+    "phase_contrast": draw_phase_contrast,
+    "bacteria": draw_bacteria,
     "particles": draw_particles,
     "organs": draw_organs,
+    "textured_objects": draw_textured_objects,
 }
 """One painter per style: it takes a random generator, frames, height and width."""
 
