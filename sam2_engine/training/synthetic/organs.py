@@ -112,10 +112,8 @@ def _anatomy(
     for _ in range(80):
         radius = side * rng.uniform(0.06, 0.17)
         turn, distance = rng.uniform(0, 2 * np.pi), side * 0.3 * rng.uniform(0.2, 1.0) ** 0.5
-        x, y = (
-            middle[0] + 1.2 * distance * np.cos(turn),
-            middle[1] - 0.04 * side + 0.75 * distance * np.sin(turn),
-        )
+        x = middle[0] + 1.2 * distance * np.cos(turn)
+        y = middle[1] - 0.04 * side + 0.75 * distance * np.sin(turn)
         near = (np.hypot(x - o.centre[0], y - o.centre[1]) < 0.95 * (radius + o.radius) for o in organs)
         if any(near):
             continue

@@ -78,14 +78,10 @@ class _Culture:
     def of(cls, rng: np.random.Generator) -> "_Culture":
         # Spread cells; spindles; crowded polygons; small, mostly rounded cells.
         kinds = (
-            cls((0.04, 0.09), rng.uniform(0.2, 0.5), 0.95, 0.1, 0.75, (2, 5), (1.3, 3.0)),  # spread
-            cls((0.03, 0.07), rng.uniform(0.2, 0.5), 0.9, 0.08, 0.65, (2, 2), (2.0, 4.2)),  # spindles
-            cls(
-                (0.04, 0.09), rng.uniform(0.7, 0.95), 0.8, 0.04, 1.0, (3, 5), (1.1, 1.8)
-            ),  # crowded, polygons
-            cls(
-                (0.015, 0.05), rng.uniform(0.01, 0.12), 1.2, 0.75, 0.75, (1, 4), (1.0, 1.8)
-            ),  # small, rounded
+            cls((0.04, 0.09), rng.uniform(0.2, 0.5), 0.95, 0.1, 0.75, (2, 5), (1.3, 3.0)),
+            cls((0.03, 0.07), rng.uniform(0.2, 0.5), 0.9, 0.08, 0.65, (2, 2), (2.0, 4.2)),
+            cls((0.04, 0.09), rng.uniform(0.7, 0.95), 0.8, 0.04, 1.0, (3, 5), (1.1, 1.8)),
+            cls((0.015, 0.05), rng.uniform(0.01, 0.12), 1.2, 0.75, 0.75, (1, 4), (1.0, 1.8)),
         )
         return kinds[int(rng.integers(len(kinds)))]
 
@@ -145,7 +141,7 @@ class _Look:
         radius = cell.size * (self.body * (1 - ball) + 0.65 * ball)
         if ball == 1.0:
             wavy = 0.06 * radius * folds.at(u, v, self.place)
-            return (radius - np.hypot(u, 1.1 * v) + wavy).astype(np.float32)
+            return np.asarray(radius - np.hypot(u, 1.1 * v) + wavy, np.float32)
         softness = np.float32(0.2 * radius)
         total = np.zeros_like(u)
         for direction, length in self.tips:
@@ -159,8 +155,7 @@ class _Look:
             total += np.exp(np.clip(-cone / softness, -40, 40))
         outline = softness * np.log(np.maximum(total, 1e-12))
         ragged = 0.04 * cell.size * (1 - ball) * folds.at(u, v, self.place)
-        result: Field = (outline + ragged).astype(np.float32)
-        return result
+        return np.asarray(outline + ragged, np.float32)
 
 
 @dataclass(frozen=True)

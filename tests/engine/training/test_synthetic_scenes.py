@@ -1,0 +1,171 @@
+"""Scenes by name: what is drawn lies where the label is, and descent can be read off the labels."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
+
+from sam2_engine.errors import InputError
+from sam2_engine.training.synthetic import STYLES, Scene, render_scene
+
+DIVIDING = ("dividing_nuclei", "membranes", "phase_contrast", "bacteria")
+GLOWING = ("dividing_nuclei", "particles")
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_seed_is_a_scene(style: str) -> None:
+    scene = render_scene(style, 3, (80, 112), seed=5)
+    again, other = render_scene(style, 3, (80, 112), seed=5), render_scene(style, 3, (80, 112), seed=6)
+    assert np.array_equal(scene.frames, again.frames)
+    assert np.array_equal(scene.labels, again.labels)
+    assert scene.parents == again.parents
+    assert not np.array_equal(scene.frames, other.frames)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_8_and_16_bit_show_the_same_scene(style: str) -> None:
+    eight, sixteen = (render_scene(style, 2, (64, 96), seed=1, bits=bits) for bits in (8, 16))
+    assert eight.frames.dtype == np.uint8
+    assert sixteen.frames.dtype == np.uint16
+    assert np.array_equal(eight.labels, sixteen.labels)
+    assert eight.axes == sixteen.axes
+    assert sixteen.frames.max() > 255
+    # Where 8 bit is not clipped, both are the same light on two scales.
+    light, counts = (scene.frames.ravel().astype(float) for scene in (eight, sixteen))
+    usable = (light > 0) & (light < 255)
+    slope, offset = np.polyfit(light[usable], counts[usable], 1)
+    assert np.abs(slope * light[usable] + offset - counts[usable]).max() <= 0.51 * slope + 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    style=st.sampled_from(sorted(STYLES)),
+    num_frames=st.integers(1, 4),
+    height=st.integers(32, 90),
+    width=st.integers(32, 90),
+    seed=st.integers(0, 10_000),
+    bits=st.sampled_from([8, 16]),
+)
+def test_any_scene_is_well_formed(
+    style: str, num_frames: int, height: int, width: int, seed: int, bits: int
+) -> None:
+    scene = render_scene(style, num_frames, (height, width), seed, bits)
+    shape = (num_frames, height, width)
+    assert scene.labels.shape == shape
+    assert scene.frames.shape == (shape if scene.axes in ("TYX", "ZYX") else (*shape, 3))
+    assert scene.frames.ndim == len(scene.axes)
+    assert scene.frames.dtype == (np.uint8 if bits == 8 else np.uint16)
+    assert scene.labels.dtype == np.uint16
+    assert scene.frames.min() < scene.frames.max()
+    for child, division in scene.parents.items():
+        assert (scene.labels[division.frame] == child).any()
+        assert not (scene.labels[: division.frame] == child).any()
+        assert (scene.labels[division.frame - 1] == division.parent).any()
+        assert not (scene.labels[division.frame :] == division.parent).any()
+
+
+def _scenes_with_divisions(style: str) -> list[Scene]:
+    scenes = [render_scene(style, 10, 96, seed) for seed in range(4)]
+    assert sum(len(scene.parents) for scene in scenes) >= 2, "nothing divided, so nothing was tested"
+    return scenes
+
+
+@pytest.mark.parametrize("style", DIVIDING)
+def test_a_child_appears_where_its_parent_was(style: str) -> None:
+    """At most two of one birthday, and, but for the step of a frame and the stage's jitter, in its place."""
+    for scene in _scenes_with_divisions(style):
+        birthdays: dict[int, list[int]] = {}
+        for child, (parent, frame) in scene.parents.items():
+            birthdays.setdefault(parent, []).append(frame)
+            born, was = scene.labels[frame] == child, scene.labels[frame - 1] == parent
+            distance = distance_transform_edt(~was)[born]
+            assert np.median(distance) < 8
+        assert all(len(frames) <= 2 and len(set(frames)) == 1 for frames in birthdays.values())
+
+
+def _contrast(
+    scene: Scene, t: int, inside: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
+) -> tuple[NDArray[np.float64], float]:
+    """Return the light of every object, and that of the background well away from all of them."""
+    frame, labels = scene.frames[t].astype(float), scene.labels[t]
+    ground = ~binary_dilation(labels > 0, iterations=5)
+    objects = [frame[inside(labels == value)].mean() for value in np.unique(labels[labels > 0])]
+    return np.array(objects), float(np.median(frame[ground]))
+
+
+@pytest.mark.parametrize("style", GLOWING)
+def test_light_lies_where_the_labels_are(style: str) -> None:
+    for seed in range(4):
+        scene = render_scene(style, 2, 160, seed, bits=16)
+        objects, ground = _contrast(scene, 1, lambda mask: mask)
+        assert (objects > ground).mean() > 0.95
+
+
+def test_membranes_glow_between_the_labels() -> None:
+    for seed in range(4):
+        scene = render_scene("membranes", 1, 160, seed, bits=16)
+        frame, labels = scene.frames[0].astype(float), scene.labels[0]
+        inner = np.zeros(labels.shape, bool)
+        for value in np.unique(labels[labels > 0]):
+            inner |= binary_erosion(labels == value, iterations=3)
+        border = (labels > 0) & ~inner
+        assert frame[border].mean() > 1.15 * frame[inner].mean()
+
+
+def test_organs_end_where_the_grey_value_does() -> None:
+    """Away from its own border, an organ's Hounsfield units are one value and noise around it."""
+    scene = render_scene("organs", 8, 160, seed=3, bits=16)
+    units = scene.frames[4].astype(float) - 1024
+    tested = 0
+    for value in np.unique(scene.labels[4][scene.labels[4] > 0]):
+        core = binary_erosion(scene.labels[4] == value, iterations=3)
+        if core.sum() > 60:
+            tested += 1
+            assert units[core].std() < 45
+            assert -40 < units[core].mean() < 560
+    assert tested >= 3
+    air = units[:6]
+    assert air.mean() == pytest.approx(-1000, abs=15)
+
+
+def test_an_organ_is_one_closed_run_of_slices_and_changes_slowly() -> None:
+    scene = render_scene("organs", 24, 128, seed=2)
+    for value in np.unique(scene.labels[scene.labels > 0]):
+        areas = (scene.labels == value).sum((1, 2))
+        present = np.flatnonzero(areas)
+        large = present[areas[present] > 150]
+        for z in large[:-1]:
+            if z + 1 in large:
+                here, there = scene.labels[z] == value, scene.labels[z + 1] == value
+                assert (here & there).sum() / (here | there).sum() > 0.5
+
+
+def test_objects_that_hide_each_other_never_share_a_pixel_and_come_back() -> None:
+    """A label image cannot overlap; an id hidden for some frames is the same id afterwards."""
+    came_back = 0
+    for seed in range(12):
+        labels = render_scene("textured_objects", 12, 96, seed).labels
+        for value in np.unique(labels[labels > 0]):
+            seen = np.flatnonzero((labels == value).any((1, 2)))
+            came_back += int(seen[-1] - seen[0] + 1 > len(seen))
+    assert came_back > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"style": "clouds"}, "no style 'clouds'.*phase_contrast"),
+        ({"num_frames": 0}, "at least 1 frame"),
+        ({"size": 16}, "32 pixels a side"),
+        ({"size": (64, 8)}, "64 x 8"),
+        ({"bits": 12}, "8 or 16 bits per pixel, not 12"),
+        ({"seed": -1}, "not -1"),
+    ],
+)
+def test_what_cannot_be_rendered_is_said(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        render_scene(**{"style": "bacteria", "num_frames": 2, "size": 64, **arguments})  # type: ignore[arg-type]
