@@ -49,7 +49,8 @@ def dense_targets(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     offset
         (B, 2, S / 4, S / 4): from each cell to the centre of its object, ``(x, y)`` in units of 32 pixels.
     """
-    edge = torch.zeros(labels.shape, dtype=torch.bool)
+    device = labels.device
+    edge = torch.zeros(labels.shape, dtype=torch.bool, device=device)
     down, right = labels[:, 1:] != labels[:, :-1], labels[:, :, 1:] != labels[:, :, :-1]
     edge[:, 1:] |= down
     edge[:, :, 1:] |= right
@@ -57,8 +58,10 @@ def dense_targets(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     cells = labels[:, _STRIDE // 2 :: _STRIDE, _STRIDE // 2 :: _STRIDE].long()
     batch, height, width = cells.shape
     count = int(cells.max()) + 1
-    keys = (cells + torch.arange(batch)[:, None, None] * count).flatten()
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    keys = (cells + torch.arange(batch, device=device)[:, None, None] * count).flatten()
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
+    )
     place = torch.stack((x, y)).float()[None].expand(batch, -1, -1, -1)
     area = torch.bincount(keys, minlength=batch * count).clamp(min=1)
     centres = torch.stack(

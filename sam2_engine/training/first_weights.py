@@ -83,7 +83,7 @@ def quieten_features(model: Sam2, head: DenseHead) -> None:
     """
     scenes = torch.stack([torch.from_numpy(random_scene(seed).frames[0]) for seed in range(8)])
     pixels = (scenes.clamp(0, 1) * 255).byte().permute(0, 3, 1, 2)
-    features = model.encode_image(normalise(pixels))
+    features = model.encode_image(normalise(pixels.to(model.device)))
     neck, decoder = model.image_encoder.neck, model.sam_mask_decoder
     convolutions: tuple[list[nn.Module], ...] = (
         [decoder.conv_s0],

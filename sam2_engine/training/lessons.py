@@ -35,11 +35,16 @@ class Objects:
 
 def normalise(frames: Tensor) -> Tensor:
     """Turn uint8 pixels (..., 3, S, S) into the model's input."""
-    return (frames.float() / 255.0 - _MEAN) / _STD
+    return (frames.float() / 255.0 - _MEAN.to(frames.device)) / _STD.to(frames.device)
 
 
-def choose_objects(labels: Tensor, max_objects: int, generator: torch.Generator) -> Objects | None:
-    """Draw up to ``max_objects`` of each sample of (B, T, S, S) labels, visible in the first frame."""
+def choose_objects(
+    labels: Tensor, max_objects: int, generator: torch.Generator, device: torch.device
+) -> Objects | None:
+    """Draw up to ``max_objects`` of each sample of (B, T, S, S) labels, visible in the first frame.
+
+    The labels are on the CPU, the objects on ``device``.
+    """
     owners, ids = [], []
     for sample, first in enumerate(labels[:, 0]):
         area = torch.bincount(first.flatten().long())
@@ -51,8 +56,8 @@ def choose_objects(labels: Tensor, max_objects: int, generator: torch.Generator)
     if not owners:
         return None
     owner = torch.tensor(owners)
-    masks = labels[owner] == torch.cat(ids)[:, None, None, None]
-    return Objects(owner, masks, F.avg_pool2d(masks.float(), STRIDE))
+    masks = (labels[owner] == torch.cat(ids)[:, None, None, None]).to(device)
+    return Objects(owner.to(device), masks, F.avg_pool2d(masks.float(), STRIDE))
 
 
 def _of(features: ImageFeatures, index: Tensor) -> ImageFeatures:
@@ -73,10 +78,11 @@ def _decode_with_corrections(
 ) -> tuple[Tensor, MaskPrediction]:
     """Prompt with a click or a box, correct ``rounds`` times; the summed loss and the last prediction."""
     if torch.rand((), generator=generator) < 0.5:
-        points, labels = noisy_boxes(masks, generator), torch.tensor([[2, 3]]).expand(len(masks), -1)
+        points = noisy_boxes(masks, generator)
+        labels = torch.tensor([[2, 3]], device=masks.device).expand(len(masks), -1)
     else:
         points = first_clicks(coverage, STRIDE, generator)[:, None]
-        labels = torch.ones(len(masks), 1, dtype=torch.long)
+        labels = torch.ones(len(masks), 1, dtype=torch.long, device=masks.device)
     total = coverage.new_zeros(())
     previous = None
     for turn in range(rounds + 1):
@@ -108,9 +114,12 @@ def still_losses(
     generator: torch.Generator,
 ) -> LessonLosses:
     """Losses of a batch of stills; without objects to ask for, the dense loss alone."""
-    features = model.encode_image(normalise(batch.frames[:, 0]))
-    losses = {"dense": dense_loss(head(features), batch.labels[:, 0])}
-    objects = choose_objects(batch.labels, lesson.max_objects, generator) if lesson.max_objects else None
+    device = model.device
+    features = model.encode_image(normalise(batch.frames[:, 0].to(device)))
+    losses = {"dense": dense_loss(head(features), batch.labels[:, 0].to(device))}
+    objects = None
+    if lesson.max_objects:
+        objects = choose_objects(batch.labels, lesson.max_objects, generator, device)
     if objects is not None:
         own = _of(features, objects.owner)
         rounds = int(torch.randint(0, lesson.corrections + 1, (), generator=generator))
@@ -139,9 +148,10 @@ def clip_losses(
 ) -> LessonLosses:
     """Losses of a batch of clips: prompted on the first frame, followed through the others."""
     num_frames = batch.frames.shape[1]
-    features = model.encode_image(normalise(batch.frames.flatten(0, 1)))
-    losses = {"dense": dense_loss(head(features), batch.labels.flatten(0, 1))}
-    objects = choose_objects(batch.labels, lesson.max_objects, generator)
+    device = model.device
+    features = model.encode_image(normalise(batch.frames.flatten(0, 1).to(device)))
+    losses = {"dense": dense_loss(head(features), batch.labels.flatten(0, 1).to(device))}
+    objects = choose_objects(batch.labels, lesson.max_objects, generator, device)
     if objects is None:
         return losses
     first = _of(features, objects.owner * num_frames)

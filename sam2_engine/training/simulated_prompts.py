@@ -15,7 +15,7 @@ def _pick(score: Tensor, stride: int, generator: torch.Generator) -> Tensor:
     count, _, width = score.shape
     index = score.flatten(1).argmax(1)
     cells = torch.stack((index % width, index // width), -1).float()
-    offset = torch.rand(count, 2, generator=generator) * stride
+    offset = torch.rand(count, 2, generator=generator).to(score.device) * stride
     return cells * stride + offset - 0.5
 
 
@@ -46,8 +46,9 @@ def first_clicks(coverage: Tensor, stride: int, generator: torch.Generator) -> T
     Tensor
         (N, 2) ``(x, y)`` in input pixels.
     """
-    anywhere = torch.rand(coverage.shape, generator=generator) * (coverage > 0.5) + 1e-3 * coverage
-    middle = torch.rand(len(coverage), 1, 1, generator=generator) < 0.5
+    chance = torch.rand(coverage.shape, generator=generator).to(coverage.device)
+    anywhere = chance * (coverage > 0.5) + 1e-3 * coverage
+    middle = torch.rand(len(coverage), 1, 1, generator=generator).to(coverage.device) < 0.5
     return _pick(torch.where(middle, _depth(coverage), anywhere), stride, generator)
 
 
@@ -74,10 +75,11 @@ def correction_clicks(
     truth = coverage > 0.5
     wrong = (logits > 0) != truth
     region = torch.where(wrong.flatten(1).any(1)[:, None, None], wrong, ~truth)
-    points = _pick(torch.rand(region.shape, generator=generator) * region, stride, generator)
+    chance = torch.rand(region.shape, generator=generator).to(region.device)
+    points = _pick(chance * region, stride, generator)
     cells = ((points + 0.5) / stride).long().clamp(min=0)
     x, y = cells[:, 0].clamp(max=truth.shape[2] - 1), cells[:, 1].clamp(max=truth.shape[1] - 1)
-    return points, truth[torch.arange(len(truth)), y, x].long()
+    return points, truth[torch.arange(len(truth), device=truth.device), y, x].long()
 
 
 def noisy_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
@@ -90,15 +92,15 @@ def noisy_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
     """
     height, width = masks.shape[1:]
     columns, rows = masks.any(1), masks.any(2)
-    x = torch.arange(width).float()
-    y = torch.arange(height).float()
+    x = torch.arange(width, device=masks.device).float()
+    y = torch.arange(height, device=masks.device).float()
     low = torch.stack(
         (torch.where(columns, x, float(width)).amin(1), torch.where(rows, y, float(height)).amin(1)), -1
     )
     high = torch.stack((torch.where(columns, x, -1.0).amax(1), torch.where(rows, y, -1.0).amax(1)), -1)
     empty = (high < low).any(1)
-    low[empty], high[empty] = 0.0, torch.tensor([width - 1.0, height - 1.0])
+    limit = torch.tensor([width - 1.0, height - 1.0], device=masks.device)
+    low[empty], high[empty] = 0.0, limit
     reach = ((high - low) * _BOX_NOISE).clamp(max=_BOX_NOISE_LIMIT)[:, None]
-    noise = (torch.rand(len(masks), 2, 2, generator=generator) * 2 - 1) * reach
-    limit = torch.tensor([width - 1.0, height - 1.0])
+    noise = (torch.rand(len(masks), 2, 2, generator=generator).to(masks.device) * 2 - 1) * reach
     return (torch.stack((low, high), 1) + noise).clamp(min=0).minimum(limit)

@@ -1,7 +1,8 @@
 """How nano is made: ``python -m sam2_engine.training.train_nano --data FOLDER --run FOLDER``."""
 
 import argparse
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -56,6 +57,19 @@ STAGES = {
             2300, 1e-3, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
         ),
     ),
+    "microscopy": Stage(
+        (
+            Lesson(256, 12, 1, 6, 0.2),
+            Lesson(256, 12, 1, 6, 0.2),
+            Lesson(512, 3, 1, 8, 0.2),
+            Lesson(256, 12, 1, 6, 0.2, corrections=0),
+            Lesson(256, 5, 3, 3, 0.7),
+            Lesson(512, 1, 4, 4, 0.8),
+        ),
+        Schedule(
+            2100, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
+        ),
+    ),
 }
 """Taught in this order; each starts from the averaged weights of the one before."""
 
@@ -65,35 +79,35 @@ def _check_is_there(path: Path, hint: str) -> None:
         raise InputError(f"There is no {path}: {hint}.")
 
 
-def _trainer(
-    stage: str, pictures: list[list[LabelledImage]], run: Path, weights: Path | None, seed: int
-) -> Trainer:
-    """Prepare one stage: continued from its checkpoint, else from ``weights`` or the stage before."""
-    plan, number = STAGES[stage], list(STAGES).index(stage)
+def _trainer(stage: str, pictures: list[list[LabelledImage]], options: argparse.Namespace) -> Trainer:
+    """Prepare one stage: continued from its checkpoint, else from given weights or the stage before."""
+    plan, number, run = STAGES[stage], list(STAGES).index(stage), options.run
     learned = [[picture for picture in folder if not picture.kept] for folder in pictures]
-    curriculum = Curriculum(learned, plan.lessons, seed + number)
-    trainer = Trainer(untaught_nano(seed), curriculum, plan.schedule, run / stage)
+    lessons = [replace(one, batch_size=one.batch_size * options.batch) for one in plan.lessons]
+    curriculum = Curriculum(learned, lessons, options.seed + number)
+    schedule = plan.schedule if options.steps is None else replace(plan.schedule, steps=options.steps)
+    trainer = Trainer(untaught_nano(options.seed), curriculum, schedule, run / stage, options.device)
     if trainer.step:
         return trainer
-    if weights is not None:
-        trainer.start_from(load_model(weights, device="cpu", dtype=torch.float32).state_dict())
+    if options.weights is not None:
+        trainer.start_from(load_model(options.weights, device="cpu", dtype=torch.float32).state_dict())
     elif number:
         checkpoint = run / list(STAGES)[number - 1] / "checkpoint.pt"
         _check_is_there(checkpoint, "run the stage before, or give --from")
-        before = torch.load(checkpoint, weights_only=True)
+        before = torch.load(checkpoint, map_location=options.device, weights_only=True)
         trainer.start_from(before["averaged"], before["head"])
         if stage == "clicks":
             quieten_features(trainer.model, trainer.head)
     return trainer
 
 
-def _teach(stage: str, data: Path, run: Path, weights: Path | None, seed: int, workers: int) -> Sam2:
+def _teach(stage: str, options: argparse.Namespace) -> Sam2:
     """Run (or continue) one stage, print its validation, and return the averaged model."""
-    pictures = read_folders(data)
-    trainer = _trainer(stage, pictures, run, weights, seed)
-    trainer.run(workers)
+    pictures = read_folders(options.data)
+    trainer = _trainer(stage, pictures, options)
+    trainer.run(options.workers, seconds=options.seconds)
     nano = trainer.averaged
-    for folder, path in zip(pictures, sorted(p for p in data.iterdir() if p.is_dir()), strict=True):
+    for folder, path in zip(pictures, sorted(p for p in options.data.iterdir() if p.is_dir()), strict=True):
         iou = one_click_iou(nano, [picture for picture in folder if picture.kept])
         print(f"{stage}: one click on the pictures kept aside in {path.name}: IoU {iou:.3f}", flush=True)
     return nano
@@ -115,6 +129,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--batch", type=int, default=1, help="times as many samples per step, for a GPU")
+    parser.add_argument("--steps", type=int, help="steps of a stage, instead of the recipe's")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="stop a stage after this time, with a checkpoint"
+    )
     options = parser.parse_args()
     if options.weights and not options.stage:
         parser.error("--from needs --stage: the first stages start from nothing")
@@ -122,7 +142,7 @@ def main() -> None:
     try:
         _check_is_there(options.data, "--data names the folder of labelled pictures")
         for stage in [options.stage] if options.stage else STAGES:
-            nano = _teach(stage, options.data, options.run, options.weights, options.seed, options.workers)
+            nano = _teach(stage, options)
     except InputError as error:
         parser.error(str(error))
     if options.output:

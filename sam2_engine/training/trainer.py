@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,15 +77,25 @@ class Trainer:
         What is learned, and how long.
     folder
         Where checkpoint and log are kept; a checkpoint found there is continued from.
+    device
+        Where it learns.
     """
 
-    def __init__(self, model: Sam2, curriculum: Curriculum, schedule: Schedule, folder: Path) -> None:
+    def __init__(
+        self,
+        model: Sam2,
+        curriculum: Curriculum,
+        schedule: Schedule,
+        folder: Path,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.full_size = model.image_size
-        self.model = _without_dropout(model).train()
+        self.device = torch.device(device)
+        self.model = _without_dropout(model).train().to(self.device)
         self.curriculum = curriculum
         self.schedule = schedule
         self.folder = folder
-        self.head = DenseHead(model.config.hidden_dim)
+        self.head = DenseHead(model.config.hidden_dim).to(self.device)
         self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
         self.optimizers = _optimizers(nn.ModuleList([self.model, self.head]))
         self.step = 0
@@ -104,10 +115,13 @@ class Trainer:
         if head is not None:
             load_weights(self.head, head)
 
-    def run(self, workers: int = 1, save_every: int = 50, log_every: int = 20) -> None:
-        """Train from the current step to the schedule's end."""
+    def run(
+        self, workers: int = 1, save_every: int = 50, log_every: int = 20, seconds: float = math.inf
+    ) -> None:
+        """Train from the current step to the schedule's end, or until ``seconds`` have passed."""
         names: dict[str, list[float]] = {}
         begun = time.monotonic()
+        end = begun + seconds
         for batch in batches(self.curriculum, self.step, self.schedule.steps, workers):
             losses = self.learn(batch)
             self.step += 1
@@ -120,6 +134,9 @@ class Trainer:
                 names, begun = {}, time.monotonic()
             if self.step % save_every == 0 or self.step == self.schedule.steps:
                 self.save()
+            if time.monotonic() > end:
+                self.save()
+                return
 
     def learn(self, batch: Batch) -> LessonLosses:
         """Take one step on a batch and return its losses; the caller counts the step."""
@@ -127,9 +144,9 @@ class Trainer:
         # Everything random is drawn from the step's number, so a resumed run repeats it.
         generator = torch.Generator().manual_seed(self.curriculum.seed * 1_000_003 + self.step)
         torch.manual_seed(self.curriculum.seed * 1_000_003 + self.step)
-        corner = place_input(self.model, lesson.size, self.full_size, generator)
+        corner = place_input(self.model, lesson.size, self.full_size, generator).to(self.device)
         lose = still_losses if lesson.num_frames == 1 else clip_losses
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             losses = lose(self.model, self.head, batch, lesson, corner, self.schedule.weights, generator)
         dense = losses["dense"] * self.schedule.dense_weight
         total = sum((value for name, value in losses.items() if name != "dense"), dense)
@@ -178,7 +195,7 @@ class Trainer:
         aside.replace(self.checkpoint)
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.step = state["step"]
         load_weights(self.model, state["model"])
         load_weights(self.head, state["head"])

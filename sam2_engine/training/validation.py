@@ -33,22 +33,25 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabelledImage], max_objects: i
     ious: list[float] = []
     for picture in pictures:
         size = (model.image_size, model.image_size)
-        pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+        pixels = (
+            torch.from_numpy(picture.pixels).to(model.device).permute(2, 0, 1)[None].expand(-1, 3, -1, -1)
+        )
         resized = F.interpolate(pixels.float(), size=size, mode="bilinear", antialias=True)
         ids = [int(i) for i in np.unique(picture.labels) if i and (picture.labels == i).sum() >= 20]
         ids = ids[:: max(1, -(-len(ids) // max_objects))]
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(model.device.type, torch.bfloat16):
             features = model.encode_image(normalise(resized))
         for start in range(0, len(ids), _AT_ONCE):
             masks = np.stack([picture.labels == i for i in ids[start : start + _AT_ONCE]])
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(model.device.type, torch.bfloat16):
                 prediction = model.predict_masks(
                     model.without_memory(features.embedding),
                     features.high_res,
-                    points=_middles(masks, model.image_size),
-                    labels=torch.ones(len(masks), 1, dtype=torch.long),
+                    points=_middles(masks, model.image_size).to(model.device),
+                    labels=torch.ones(len(masks), 1, dtype=torch.long, device=model.device),
                 ).best()
-            logits = F.interpolate(prediction.low_res_logits.float(), size=masks.shape[1:], mode="bilinear")
+            low_res = prediction.low_res_logits.float().cpu()
+            logits = F.interpolate(low_res, size=masks.shape[1:], mode="bilinear")
             found = (logits[:, 0] > 0).numpy()
             union = (found | masks).sum((1, 2))
             ious += ((found & masks).sum((1, 2)) / union).tolist()

@@ -115,3 +115,10 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "labels" / "000.png").unlink()
     with pytest.raises(InputError, match="no labels"):
         read_folder(tmp_path)
+
+
+def test_a_run_that_is_out_of_time_keeps_what_it_learned(tmp_path: Path) -> None:
+    trainer = _trainer(tmp_path, steps=50)
+    trainer.run(workers=0, seconds=0.0)
+    assert trainer.step == 1
+    assert _trainer(tmp_path, steps=50).step == 1
