@@ -1,4 +1,4 @@
-"""Draws synthetic.png: a row per style, four frames of one scene, and two other scenes with outlines.
+"""Draws synthetic.png: a row per style: frames of one scene with outlines, then first frames of others.
 
 Run as ``python docs/images/synthetic_sheet.py [FILE]``.
 """
@@ -12,9 +12,9 @@ from skimage.segmentation import find_boundaries
 
 from sam2_engine.training.synthetic import STYLES, render_scene
 
-SIDE, GAP, HEADING = 256, 4, 18
-FRAMES = 24
-SHOWN = (0, 8, 16, 23)
+SIDE, GAP, HEADING = 192, 4, 18
+FRAMES = 17
+SHOWN = (0, 8, 16)
 OTHER_SEEDS = (2, 3, 4)
 
 

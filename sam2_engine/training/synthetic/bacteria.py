@@ -58,13 +58,13 @@ class _Colony:
 
     def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
         side = min(height, width)
-        radius = max(2.2, np.exp(rng.uniform(np.log(0.01), np.log(0.025))) * side)
+        radius = float(max(2.2, np.exp(rng.uniform(np.log(0.01), np.log(0.025))) * side))
         growth = rng.uniform(0.02, 0.08)
         centres = scatter(rng, int(rng.integers(3, 32)), height, width, 5 * radius, margin=0.0)
         if rng.random() < 0.5:
             # One dense colony: everybody near the middle, sorted out by pushing.
             middle = np.array([width, height]) / 2
-            centres = [middle + 0.3 * (centre - middle) for centre in centres]
+            centres = middle + 0.3 * (centres - middle)
         self.rng = rng
         self.parents: dict[int, Division] = {}
         self.rods = []
@@ -108,7 +108,7 @@ class _Colony:
                 y=rod.y + distance * np.sin(rod.angle),
                 angle=rod.angle + self.rng.normal(0, 0.06),
                 half_length=half,
-                brightness=rod.brightness * np.exp(self.rng.normal(0, 0.04)),
+                brightness=rod.brightness * float(np.exp(self.rng.normal(0, 0.04))),
             )
             self.parents[child.id] = Division(rod.id, frame)
             self._next += 1

@@ -31,8 +31,10 @@ def draw_nuclei(rng: np.random.Generator, num_frames: int, height: int, width: i
             population.step(t)
         light = np.zeros((height, width), np.float32)
         for cell in population.cells:
-            division = population.parents.get(cell.id)
-            look = looks.setdefault(cell.id, _Look.of(rng, looks[division.parent] if division else None))
+            if cell.id not in looks:
+                division = population.parents.get(cell.id)
+                looks[cell.id] = _Look.of(rng, looks[division.parent] if division else None)
+            look = looks[cell.id]
             x, y = cell.x + camera.drift[t, 0], cell.y + camera.drift[t, 1]
             patch = patch_around(height, width, x, y, 2.2 * cell.size)
             if patch is not None:
@@ -53,7 +55,9 @@ class _Look:
     @classmethod
     def of(cls, rng: np.random.Generator, parent: "_Look | None") -> "_Look":
         """Draw a look; a child is about as bright as its parent."""
-        brightness = parent.brightness * np.exp(rng.normal(0, 0.1)) if parent else rng.uniform(0.2, 0.75)
+        brightness = (
+            parent.brightness * float(np.exp(rng.normal(0, 0.1))) if parent else rng.uniform(0.2, 0.75)
+        )
         waves = rng.normal(0, 0.06, (3, 2)) / [[1.0], [1.5], [2.5]]
         return cls(brightness, rng.uniform(1.0, 1.6), waves, (rng.random(), rng.random()))
 

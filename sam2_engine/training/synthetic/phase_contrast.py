@@ -24,7 +24,7 @@ def draw_phase_contrast(rng: np.random.Generator, num_frames: int, height: int, 
     """Draw a culture; a pixel belongs to the cell that it lies deepest in, so neighbours touch."""
     culture = _Culture.of(rng)
     side = min(height, width)
-    radius = max(4.0, side * np.exp(rng.uniform(*np.log(culture.radii))))
+    radius = float(max(4.0, side * np.exp(rng.uniform(*np.log(culture.radii)))))
     count = int(np.clip(culture.density * height * width / (np.pi * radius**2), 2, 60))
     population = Population(
         rng, num_frames, height, width, radius, count, culture.spacing, dividing=0.15, pace=0.06
@@ -42,7 +42,9 @@ def draw_phase_contrast(rng: np.random.Generator, num_frames: int, height: int, 
         light, deepest = dirt.copy(), np.full((height, width), _FAR, np.float32)
         halo = np.zeros((height, width), np.float32)
         for cell in population.cells:
-            look = looks.setdefault(cell.id, _Look.of(rng, culture))
+            if cell.id not in looks:
+                looks[cell.id] = _Look.of(rng, culture)
+            look = looks[cell.id]
             look.live(rng)
             x, y = cell.x + camera.drift[t, 0], cell.y + camera.drift[t, 1]
             patch = patch_around(height, width, x, y, look.reach(cell) + 4 * optics.halo_width)
@@ -53,7 +55,8 @@ def draw_phase_contrast(rng: np.random.Generator, num_frames: int, height: int, 
             np.maximum(halo[patch.place], np.where(inwards < 0, around, 0), out=halo[patch.place])
             mine = (inwards > 0) & (inwards > deepest[patch.place])
             deepest[patch.place][mine] = inwards[mine]
-            light[patch.place][mine] = optics.interior(patch, cell, look, inwards, grain, folds)[mine]
+            inside = Patch(patch.place, patch.dx[mine], patch.dy[mine])
+            light[patch.place][mine] = optics.interior(inside, cell, look, inwards[mine], grain, folds)
             labels[t][patch.place][mine] = cell.id
         # A neighbour's halo shows faintly through a flat cell: the border between two that touch.
         light += halo * np.where(labels[t] > 0, optics.shine_through, 1.0)
@@ -172,10 +175,10 @@ class _Optics:
     @classmethod
     def of(cls, rng: np.random.Generator, radius: float) -> "_Optics":
         return cls(
-            halo_width=np.clip(0.12 * radius, 1.0, 3.5) * rng.uniform(0.8, 1.4),
+            halo_width=min(max(0.12 * radius, 1.0), 3.5) * rng.uniform(0.8, 1.4),
             rim=rng.uniform(0.02, 0.12),
-            rim_width=np.clip(0.12 * radius, 1.2, 3.0) * rng.uniform(0.7, 1.3),
-            ring_width=np.clip(0.18 * radius, 1.0, 5.0),
+            rim_width=min(max(0.12 * radius, 1.2), 3.0) * rng.uniform(0.7, 1.3),
+            ring_width=min(max(0.18 * radius, 1.0), 5.0),
             shading=rng.uniform(0.0, 0.06),
             shine_through=rng.uniform(0.4, 0.9),
         )
@@ -183,7 +186,7 @@ class _Optics:
     def interior(
         self, patch: Patch, cell: Cell, look: _Look, inwards: Field, grain: Grain, folds: Grain
     ) -> Field:
-        """Return the light inside of a cell, relative to the ground."""
+        """Return the light inside of a cell, relative to the ground; ``patch`` holds its pixels alone."""
         ball = look.roundness(cell) ** 2
         u, v = patch.turned(cell.angle)
         rim = np.exp(-((inwards / self.rim_width) ** 2))

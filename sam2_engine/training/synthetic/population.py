@@ -107,10 +107,10 @@ class Population:
                 id=number,
                 x=float(x),
                 y=float(y),
-                radius=radius * rng.uniform(0.8, 1.25),
+                radius=float(radius) * rng.uniform(0.8, 1.25),
                 angle=rng.uniform(0, 2 * np.pi),
                 heading=rng.uniform(0, 2 * np.pi),
-                speed=radius * pace * rng.uniform(0.3, 1.7),
+                speed=float(radius) * pace * rng.uniform(0.3, 1.7),
                 age=_GROWTH,
                 remaining=int(rng.integers(1, self._cycle + 1)),
             )
@@ -172,13 +172,16 @@ class Population:
 
 def scatter(
     rng: np.random.Generator, count: int, height: int, width: int, distance: float, margin: float
-) -> list[NDArray[np.float64]]:
-    """Draw up to ``count`` centres (x, y) at least ``distance`` apart and ``margin`` from the border."""
-    centres: list[NDArray[np.float64]] = []
+) -> NDArray[np.float64]:
+    """Draw up to ``count`` centres (N, 2), ``distance`` apart and ``margin`` from the border."""
+    centres = np.empty((count, 2))
+    placed = 0
     for _ in range(60 * count):
         candidate = rng.uniform((margin, margin), (width - margin, height - margin))
-        if all(np.hypot(*(candidate - other)) >= distance for other in centres):
-            centres.append(candidate)
-            if len(centres) == count:
+        away = candidate - centres[:placed]
+        if (np.hypot(away[:, 0], away[:, 1]) >= distance).all():
+            centres[placed] = candidate
+            placed += 1
+            if placed == count:
                 break
-    return centres
+    return centres[:placed]

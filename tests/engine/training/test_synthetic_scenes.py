@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
+from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, gaussian_filter
 
 from sam2_engine.errors import InputError
 from sam2_engine.training.synthetic import STYLES, Scene, render_scene
+from sam2_engine.training.synthetic.compositor import Motion, Sprite, compose
 
 DIVIDING = ("dividing_nuclei", "membranes", "phase_contrast", "bacteria")
 GLOWING = ("dividing_nuclei", "particles")
@@ -114,6 +115,52 @@ def test_membranes_glow_between_the_labels() -> None:
             inner |= binary_erosion(labels == value, iterations=3)
         border = (labels > 0) & ~inner
         assert frame[border].mean() > 1.15 * frame[inner].mean()
+
+
+def test_bacteria_are_darker_or_brighter_than_their_ground_up_to_the_edge() -> None:
+    for seed in range(4):
+        scene = render_scene("bacteria", 3, 160, seed, bits=16)
+        objects, ground = _contrast(scene, 2, lambda mask: mask)
+        assert (objects > ground).all() or (objects < ground).all()
+
+
+def test_phase_contrast_cells_stand_out_and_their_outside_is_bright() -> None:
+    """Inside there is structure, outside there is none beyond noise, and a halo lies along the outline."""
+    halos = []
+    for seed in range(6):
+        scene = render_scene("phase_contrast", 1, 192, seed, bits=16)
+        frame, cells = scene.frames[0].astype(float), scene.labels[0] > 0
+        ground = ~binary_dilation(cells, iterations=12)
+        if ground.sum() < 300:
+            continue
+        frame = frame - gaussian_filter(frame, 25)
+        halo = binary_dilation(cells, iterations=2) & ~cells
+        halos.append(frame[halo].mean() - frame[ground].mean())
+        assert frame[cells].std() > 1.3 * frame[ground].std()
+    assert len(halos) >= 3
+    assert min(halos) > 0
+
+
+def test_the_compositor_labels_what_it_draws_and_shadows_have_no_label() -> None:
+    """A flat grey sprite shows its grey exactly where its label is; one in front hides one behind."""
+    side = np.abs(np.linspace(-1.3, 1.3, 96)) < 0.8
+    square = (side[:, None] & side).astype(np.float32)
+    pale, dark, shadow = (np.zeros((96, 96, 5), np.float32) for _ in range(3))
+    for pixels, grey in ((pale, 0.8), (dark, 0.4)):
+        pixels[..., :3], pixels[..., 3], pixels[..., 4] = grey, square, square
+    shadow[..., 3] = 0.5 * square
+    still, passing = Motion((32.0, 40.0), 16.0), Motion((4.0, 40.0), 16.0, 0.3, velocity=(9.0, 0.0))
+    layers = [Sprite(shadow, Motion((38.0, 44.0), 16.0), 0), Sprite(pale, still, 1), Sprite(dark, passing, 2)]
+    clip = compose(np.full((100, 100, 3), 1.0, np.float32), Motion((0, 0), 1.0), layers, 5, 80)
+    for frame, labels in zip(clip.frames, clip.labels):
+        for value, grey in ((1, 0.8), (2, 0.4)):
+            core = binary_erosion(labels == value)
+            assert np.allclose(frame[core], grey, atol=1e-3)
+        rest = frame[~binary_dilation(labels > 0)]
+        assert np.isclose(rest, 0.5, atol=0.01).any()
+        assert not np.isclose(rest, 0.4, atol=0.05).any()
+    areas = [(clip.labels[t] == 1).sum() for t in range(5)]
+    assert areas[3] < 0.5 * areas[0]
 
 
 def test_organs_end_where_the_grey_value_does() -> None:
