@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sam2_engine.training.labelled_images import LabelledImage, random_view, read_folder
 from sam2_engine.training.synthetic.compositor import Clip
-from sam2_engine.training.synthetic.scenes import random_scene
+from sam2_engine.training.synthetic.scenes import WIDE_CLIP_WEIGHTS, WIDE_STILL_WEIGHTS, random_scene
 
 __all__ = ["Batch", "Curriculum", "Lesson", "batches"]
 
@@ -29,10 +29,12 @@ class Lesson:
         Samples, and frames per sample.
     max_objects
         Objects per sample.
-    corrections
-        Most correction clicks after a first click or box.
     synthetic
         Share of synthetic scenes; the rest are views of labelled pictures, of each folder equally often.
+    corrections
+        Most correction clicks after a first click or box.
+    wide
+        Draw synthetic scenes of every style, not of the five that nano began with.
     """
 
     size: int
@@ -41,6 +43,7 @@ class Lesson:
     max_objects: int
     synthetic: float
     corrections: int = 2
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ class Curriculum(Dataset[Batch]):
     def _sample(self, lesson: Lesson, seed: list[int]) -> Clip:
         rng = np.random.default_rng(seed)
         if not self.folders or rng.random() < lesson.synthetic:
-            clip = random_scene([*seed, 1], lesson.num_frames, lesson.size)
+            wide = WIDE_STILL_WEIGHTS if lesson.num_frames == 1 else WIDE_CLIP_WEIGHTS
+            weights = wide if lesson.wide else None
+            clip = random_scene([*seed, 1], lesson.num_frames, lesson.size, weights=weights)
         else:
             folder = self.folders[int(rng.integers(len(self.folders)))]
             picture = folder[int(rng.integers(len(folder)))]

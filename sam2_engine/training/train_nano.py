@@ -70,6 +70,19 @@ STAGES = {
             2100, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
         ),
     ),
+    "wide": Stage(
+        (
+            Lesson(256, 12, 1, 6, 0.4, wide=True),
+            Lesson(256, 5, 3, 3, 0.8, wide=True),
+            Lesson(512, 3, 1, 8, 0.3, wide=True),
+            Lesson(256, 2, 7, 3, 0.9, wide=True),
+            Lesson(256, 12, 1, 6, 0.2, corrections=0, wide=True),
+            Lesson(512, 1, 4, 4, 0.9, wide=True),
+        ),
+        Schedule(
+            4000, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
+        ),
+    ),
 }
 """Taught in this order; each starts from the averaged weights of the one before."""
 
