@@ -14,6 +14,8 @@ __all__ = ["draw_bacteria"]
 
 _BEADS = np.linspace(-1.0, 1.0, 5)
 """A rod pushes others as a row of beads; their places along its half axis."""
+_MOST = 120
+"""Rods at which growth stops: the food is eaten. Before that, long movies lose rods across the border."""
 
 
 def draw_bacteria(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Drawing:
@@ -66,6 +68,7 @@ class _Colony:
             middle = np.array([width, height]) / 2
             centres = middle + 0.3 * (centres - middle)
         self.rng = rng
+        self.field = np.array([width, height])
         self.parents: dict[int, Division] = {}
         self.rods = []
         for number, (x, y) in enumerate(centres, start=1):
@@ -89,12 +92,19 @@ class _Colony:
     def step(self, frame: int) -> None:
         """Go on to ``frame``: grow, divide, make room."""
         after: list[_Rod] = []
+        growing = len(self.rods) < _MOST
         for rod in self.rods:
-            rod.half_length *= 1 + rod.growth
+            rod.half_length *= 1 + rod.growth * growing
             rod.angle += self.rng.normal(0, 0.02)
             after += self._divide(rod, frame) if rod.half_length > rod.longest else [rod]
-        self.rods = after
-        self._make_room(8)
+        self.rods = [rod for rod in after if self._near(rod)]
+        if self.rods:
+            self._make_room(8)
+
+    def _near(self, rod: _Rod) -> bool:
+        """Whether a rod is in the field or so near that it may come back."""
+        beyond = np.abs(np.array([rod.x, rod.y]) - self.field / 2) - self.field / 2
+        return bool(beyond.max() < rod.longest)
 
     def _divide(self, rod: _Rod, frame: int) -> list[_Rod]:
         half = (rod.half_length - rod.radius) / 2

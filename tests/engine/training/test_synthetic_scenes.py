@@ -88,6 +88,13 @@ def test_a_child_appears_where_its_parent_was(style: str) -> None:
         assert all(len(frames) <= 2 and len(set(frames)) == 1 for frames in birthdays.values())
 
 
+def test_a_long_movie_of_bacteria_stays_within_bounds() -> None:
+    """Growth is exponential, so something must end it."""
+    scene = render_scene("bacteria", 60, 48, seed=2)
+    assert len(scene.parents) > 20
+    assert scene.labels.max() < 400, "rods far outside of the field go on dividing"
+
+
 def _contrast(
     scene: Scene, t: int, inside: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
 ) -> tuple[NDArray[np.float64], float]:
