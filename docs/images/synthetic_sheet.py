@@ -35,7 +35,8 @@ def main(path: Path) -> None:
         write.text((len(SHOWN) * (SIDE + GAP), top + 3), "first frames of others", "black")
         for column, tile in enumerate(tiles):
             sheet.paste(Image.fromarray(tile), (column * (SIDE + GAP), top + HEADING))
-    sheet.save(path, optimize=True)
+    palette = sheet.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette.save(path, optimize=True)
 
 
 def rgb(frame: np.ndarray) -> np.ndarray:
