@@ -7,7 +7,12 @@
 ...     print(result.method, result.j, result.f, result.j_and_f)
 """
 
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence, read_sequence, read_sequences
+from sam2_engine.evaluation.labelled_sequence import (
+    LabelledSequence,
+    labelled_sequences,
+    read_sequence,
+    read_sequences,
+)
 from sam2_engine.evaluation.metrics import boundary_f, mask_iou
 from sam2_engine.evaluation.runner import PROTOCOLS, evaluate
 from sam2_engine.evaluation.scores import MaskScore, MethodResult
@@ -21,6 +26,7 @@ __all__ = [
     "MethodResult",
     "boundary_f",
     "evaluate",
+    "labelled_sequences",
     "mask_iou",
     "read_sequence",
     "read_sequences",

@@ -28,7 +28,8 @@ def cell_tracking_scores(
     """Return SEG, DET and TRA over the annotated frames, the prompted ones included.
 
     An object that vanishes and comes back is a new track whose parent is the old one, as the challenge's
-    format asks for. Divisions are not known from label images, so none is expected.
+    format asks for. Divisions are not known from label images, so none is expected. Where an object's mask
+    is not known, it is left out on both sides.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def _write(
     for number, frame in enumerate(sequence.annotated):
         labels = np.zeros(sequence.frames.shape, np.uint16)
         for index, object_id in enumerate(object_ids, start=1):
-            if frame in masks.get(object_id, {}):
+            if frame in masks.get(object_id, {}) and object_id not in sequence.unknown.get(frame, ()):
                 packed = masks[object_id][frame]
                 labels[packed.window][packed.cropped] = index
         tracked = np.zeros_like(labels)

@@ -61,9 +61,9 @@ class InteractiveRound:
 
 
 def scored_frames(sequence: LabelledSequence, object_id: int) -> list[int]:
-    """Return the annotated frames from the object's first appearance on, prompted ones included."""
+    """Return the frames to score, from the object's first appearance on, prompted ones included."""
     first = sequence.first_frame(object_id)
-    return [frame for frame in sequence.annotated if frame >= first]
+    return [frame for frame in sequence.known_frames(object_id) if frame >= first]
 
 
 def offline_rounds(
@@ -145,10 +145,10 @@ def _online_pass(
     first = sequence.first_frame(object_id)
     truth = sequence.mask(object_id, first)
     _, clicks = place_clicks(session, object_id, first, np.zeros_like(truth), truth, CLICKS_PER_FRAME)
-    prompted, masks, annotated = 1, {}, set(sequence.annotated)
+    prompted, masks, known = 1, {}, set(sequence.known_frames(object_id))
     for result in session.propagate(start=first):
         mask, frame = result.masks[0], result.frame
-        if prompted < allowance and frame in annotated and frame != first:
+        if prompted < allowance and frame in known and frame != first:
             truth = sequence.mask(object_id, frame)
             if mask_iou(mask, truth) < PAUSE_BELOW:
                 mask, placed = place_clicks(session, object_id, frame, mask, truth, CLICKS_PER_FRAME)

@@ -1,19 +1,26 @@
-"""Frames with the true masks of their objects, as folders of label images (DAVIS) or label stacks."""
+"""Frames with the true masks of their objects, read from whatever ``sam2_engine.datasets`` finds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2_engine.datasets import AnnotatedData, Found, pair_video, pair_videos
 from sam2_engine.errors import InputError
-from sam2_engine.frames import FrameSource, open_frames
-from sam2_engine.frames.image_files import images_in
+from sam2_engine.frames import FrameSource
 from sam2_engine.mask_utils import PackedMask
 
-__all__ = ["LabelledSequence", "MasksByObject", "pack_labels", "read_sequence", "read_sequences"]
+__all__ = [
+    "LabelledSequence",
+    "MasksByObject",
+    "labelled_sequences",
+    "pack_labels",
+    "read_sequence",
+    "read_sequences",
+]
 
 MasksByObject = dict[int, dict[int, PackedMask]]
 """Masks by object id and frame; a frame that is missing is an empty mask."""
@@ -32,17 +39,25 @@ class LabelledSequence:
     truth
         The objects' masks, none of them empty.
     annotated
-        Frames whose masks are known, ascending; on these an object that is not in ``truth`` is absent.
+        Frames whose masks are known, ascending; on these an object that is neither in ``truth`` nor
+        unknown is absent.
+    unknown
+        By frame: the objects that are there, but whose mask is not known; they are not scored on it.
     """
 
     name: str
     frames: FrameSource
     truth: MasksByObject
     annotated: tuple[int, ...]
+    unknown: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
     def first_frame(self, object_id: int) -> int:
         """Return the first frame on which an object is seen."""
         return min(self.truth[object_id])
+
+    def known_frames(self, object_id: int) -> list[int]:
+        """Return the annotated frames on which an object's mask, or its absence, is known."""
+        return [frame for frame in self.annotated if object_id not in self.unknown.get(frame, ())]
 
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_]:
         """Return the true (H, W) mask."""
@@ -62,111 +77,51 @@ def pack_labels(labels: NDArray[Any], frame: int, masks: MasksByObject) -> None:
         masks.setdefault(int(value), {})[frame] = PackedMask.of(mask, (mask.shape[0], mask.shape[1]))
 
 
+def labelled_sequences(data: AnnotatedData) -> list[LabelledSequence]:
+    """Read the masks of a data set; videos and pictures without any object are left out.
+
+    ``data`` may be closed then: each sequence opens frames of its own.
+    """
+    seen = [video for video in data.videos if any(video.visible.values())]
+    return [_read(video.found, video.visible) for video in seen]
+
+
 def read_sequences(frames: Path, masks: Path, **reading: Any) -> list[LabelledSequence]:
-    """Read one sequence, or one for each folder in ``frames`` if that holds folders of images (DAVIS).
-
-    Parameters
-    ----------
-    frames, masks
-        Whatever ``open_frames`` takes, or folders of such, with the same names in both.
-    reading
-        Options of ``open_frames`` for the frames.
+    """Read what ``pair_videos`` finds, without leaving anything out.
 
     Raises
     ------
     InputError
-        As ``read_sequence``; if a folder of frames has no masks; or if nothing is there.
+        As ``pair_videos``; if a mask cannot be read; or if a sequence holds no object.
     """
-    if not frames.is_dir() or images_in(frames):
-        return [read_sequence(frames, masks, **reading)]
-    folders = sorted(folder for folder in frames.iterdir() if folder.is_dir() and images_in(folder))
-    if not folders or (masks.is_dir() and images_in(masks)):
-        return [read_sequence(frames, masks, **reading)]
-    sequences = []
-    for folder in folders:
-        if not (masks / folder.name).exists():
-            raise InputError(f"The sequence {folder} has no masks; expected them in {masks / folder.name}.")
-        sequences.append(read_sequence(folder, masks / folder.name, **reading))
-    return sequences
+    return [_complete(found, masks) for found in pair_videos(frames, masks, **reading)]
 
 
-def read_sequence(
-    frames: Path, masks: Path, *, fixed: Mapping[str, int] | None = None, **reading: Any
-) -> LabelledSequence:
-    """Read frames and their label images.
+def read_sequence(frames: Path, masks: Path, **reading: Any) -> LabelledSequence:
+    """Read what ``pair_video`` finds; parameters and errors as for ``read_sequences``."""
+    return _complete(pair_video(frames, masks, **reading), masks)
 
-    Masks belong to frames by order, or, if there are fewer masks than frames, by file name.
 
-    Parameters
-    ----------
-    frames
-        Whatever ``open_frames`` takes.
-    masks
-        A folder of label images (an image with a palette gives its indices) or a label stack; one value
-        per object, 0 is background.
-    fixed, reading
-        Options of ``open_frames`` for the frames.
-
-    Raises
-    ------
-    InputError
-        If there are no masks, they are no labels, differ from the frames in size, belong to no frame,
-        or hold no object.
-    """
-    source = open_frames(frames, fixed=fixed, **reading)
+def _complete(found: Found, masks: Path) -> LabelledSequence:
     try:
-        return _label(frames, masks, source)
-    except BaseException:
-        source.close()
-        raise
-
-
-def _label(frames: Path, masks: Path, source: FrameSource) -> LabelledSequence:
-    """Read the masks of open frames."""
-    length = len(source)
-    if masks.is_dir() and not images_in(masks):
-        raise InputError(f"There are no masks in {masks}; it should hold one label image per frame.")
-    with open_frames(masks, labels=True, single=length == 1) as labels:
-        _check_labels(masks, labels, source)
-        annotated = _frames_of_masks(frames, masks, length, len(labels))
-        truth: MasksByObject = {}
-        for number, frame in enumerate(annotated):
-            pixels = labels[number]
-            if pixels.dtype.kind == "i" and pixels.min() < 0:
-                raise InputError(f"Frame {number} of {masks} has labels below 0; 0 is background.")
-            pack_labels(pixels, frame, truth)
-    if not truth:
+        sequence = _read(found, found.annotated)
+    finally:
+        found.close()
+    if not sequence.truth:
+        sequence.frames.close()
         raise InputError(f"There is no object in {masks}: all labels are 0, the background.")
-    return LabelledSequence(frames.stem, source, dict(sorted(truth.items())), annotated)
+    return sequence
 
 
-def _check_labels(masks: Path, labels: FrameSource, source: FrameSource) -> None:
-    if labels.dtype.kind not in "bui" or labels.channels != 1:
-        raise InputError(
-            f"{masks} holds {labels.description}; masks are label images, with one whole number per pixel."
-        )
-    if labels.shape != source.shape:
-        raise InputError(
-            f"The masks {masks} are {labels.shape[1]} wide and {labels.shape[0]} high, but the frames are "
-            f"{source.shape[1]} wide and {source.shape[0]} high; save both at the same size."
-        )
-
-
-def _frames_of_masks(frames: Path, masks: Path, length: int, count: int) -> tuple[int, ...]:
-    """Return the frame of each mask."""
-    if count == length:
-        return tuple(range(length))
-    if not (frames.is_dir() and masks.is_dir()):
-        raise InputError(
-            f"There are {length} frames in {frames}, but {count} masks in {masks}; give as many."
-        )
-    numbers = {path.stem: number for number, path in enumerate(images_in(frames))}
-    found = []
-    for path in images_in(masks):
-        if path.stem not in numbers:
-            raise InputError(
-                f"The mask {path} has no frame: there are {length} frames but {count} masks, so each mask "
-                f"must be called like its frame in {frames}."
-            )
-        found.append(numbers[path.stem])
-    return tuple(found)
+def _read(found: Found, annotated: Iterable[int]) -> LabelledSequence:
+    """Read the masks, and open the frames."""
+    truth: MasksByObject = {}
+    unknown: dict[int, frozenset[int]] = {}
+    for frame in annotated:
+        annotation = found.annotate(frame)
+        for object_id in annotation.ids:
+            mask = annotation.mask(object_id)
+            truth.setdefault(object_id, {})[frame] = PackedMask.of(mask, (mask.shape[0], mask.shape[1]))
+        if annotation.unknown:
+            unknown[frame] = annotation.unknown
+    return LabelledSequence(found.name, found.open(), dict(sorted(truth.items())), tuple(annotated), unknown)

@@ -74,9 +74,13 @@ def frames_after(
     skip_last
         Leave out the last annotated frame, as DAVIS and SA-V do, unless only two are annotated.
     """
-    annotated = sequence.annotated[:-1] if skip_last and len(sequence.annotated) > 2 else sequence.annotated
+    last = sequence.annotated[-1] if skip_last and len(sequence.annotated) > 2 else None
     chosen = {
-        object_id: [frame for frame in annotated if frame > start or (both_ways and frame < start)]
+        object_id: [
+            frame
+            for frame in sequence.known_frames(object_id)
+            if frame != last and (frame > start or (both_ways and frame < start))
+        ]
         for object_id, start in starts.items()
     }
     return {object_id: frames for object_id, frames in chosen.items() if frames}

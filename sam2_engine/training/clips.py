@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam2_engine.datasets import AnnotatedVideo
 from sam2_engine.preprocessing import to_model_input
 from sam2_engine.training.augmentation import View, draw_view
-from sam2_engine.training.datasets import AnnotatedVideo
 from sam2_engine.training.interaction import ObjectsOfClip
 from sam2_engine.training.recipe import Recipe
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from sam2_engine.checkpoints import load_model, save_model
+from sam2_engine.datasets import AnnotatedData
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import weights_fingerprint
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import to_rgb
 from sam2_engine.training.clips import ClipSampler, held_out_split
-from sam2_engine.training.datasets import AnnotatedData
 from sam2_engine.training.fine_tuner import FineTuner
 from sam2_engine.training.held_out import Score, gain, measure, one_click_masks
 from sam2_engine.training.recipe import Recipe

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sam2_engine.datasets import AnnotatedVideo
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.evaluation.simulated_user import centre
 from sam2_engine.image_predictor import ImagePredictor
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.datasets import AnnotatedVideo
 from sam2_engine.video_session import VideoSession
 
 __all__ = ["Score", "follow_held_out", "gain", "measure", "one_click_masks"]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam2_engine.evaluation.simulated_user import centre
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.labelled_images import LabelledImage
 from sam2_engine.training.lessons import normalise
@@ -61,8 +61,5 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabelledImage], max_objects: i
 def _middles(masks: np.ndarray, size: int) -> Tensor:
     """Return the points deepest inside (N, H, W) masks, in input pixels, (N, 1, 2)."""
     height, width = masks.shape[1:]
-    points = []
-    for mask in masks:
-        y, x = np.unravel_index(distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1].argmax(), mask.shape)
-        points.append([x * size / width, y * size / height])
+    points = [[x * size / width, y * size / height] for x, y in map(centre, masks)]
     return torch.tensor(points, dtype=torch.float32)[:, None]

@@ -11,12 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sam2_engine.datasets import find_dataset
+from sam2_engine.errors import InputError
 from sam2_engine.evaluation import (
     PROMPTS,
     PROTOCOLS,
     LabelledSequence,
     MethodResult,
     evaluate,
+    labelled_sequences,
     read_sequences,
 )
 from sam2_plugins.commands.options import (
@@ -29,18 +32,23 @@ from sam2_plugins.commands.options import (
     parse_contrast,
     parse_fixed,
 )
-from sam2_plugins.commands.terminal import followed
+from sam2_plugins.commands.terminal import count_bar, followed, note
 from sam2_plugins.export.evaluation_page import columns, prepare_folder, write_page
 from sam2_plugins.files import check_output, replacing
 from sam2_plugins.model_store import ModelStore
 
 __all__ = ["register"]
 
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FOLDER", help="A data set as `sam2 train` takes it: frames and masks."),
+]
 FramesOption = Annotated[
-    Path, typer.Option("--frames", metavar="FRAMES", help="A folder of images, a stack, a video; or of such.")
+    Path | None,
+    typer.Option("--frames", metavar="FRAMES", help="A folder of images, a stack, a video; or of such."),
 ]
 MasksOption = Annotated[
-    Path,
+    Path | None,
     typer.Option("--masks", metavar="MASKS", help="The truth: a folder of label images or a label stack."),
 ]
 ProtocolOption = Annotated[
@@ -78,8 +86,9 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate_command(
-    frames: FramesOption,
-    masks: MasksOption,
+    frames: FramesOption = None,
+    masks: MasksOption = None,
+    data: DataOption = None,
     protocol: ProtocolOption = "vos",
     prompt: PromptOption = None,
     baselines: BaselinesOption = False,
@@ -95,9 +104,14 @@ def evaluate_command(
 ) -> None:
     """Compare a model's masks with the truth, beside simple methods; prints a table."""
     window = parse_contrast(contrast)
+    described = any(option is not None for option in (axes, channel, fixed or None))
+    inputs = _inputs(frames, masks, data, described)
     if json is not None and json != _STANDARD_OUTPUT:
-        check_output(json, suffixes=(".json",), inputs=(frames, masks))
-    sequences = read_sequences(frames, masks, axes=axes, channel=channel, fixed=parse_fixed(fixed))
+        check_output(json, suffixes=(".json",), inputs=inputs)
+    if len(inputs) == 1:
+        sequences = _read_data(*inputs)
+    else:
+        sequences = read_sequences(*inputs, axes=axes, channel=channel, fixed=parse_fixed(fixed))
     with ExitStack() as opened:
         for sequence in sequences:
             opened.enter_context(sequence.frames)
@@ -119,8 +133,29 @@ def evaluate_command(
         if json is not None:
             _write_json(json, results, sequences, protocol=protocol, model=model)
         if report is not None:
-            page = write_page(report, f"{results[0].method} on {frames.name}", about, results, sequences)
+            page = write_page(report, f"{results[0].method} on {inputs[0].name}", about, results, sequences)
             typer.echo(f"{page}", err=json == _STANDARD_OUTPUT)
+
+
+def _inputs(
+    frames: Path | None, masks: Path | None, data: Path | None, described: bool
+) -> tuple[Path] | tuple[Path, Path]:
+    """Return the data set, or frames and masks; ``described``: --axes or the like is given."""
+    if data is None and frames is not None and masks is not None:
+        return frames, masks
+    if data is None or frames is not None or masks is not None:
+        raise InputError("Say what to evaluate on, with --frames and --masks, or else with --data FOLDER.")
+    if described:
+        raise InputError("--axes, --channel and --fixed go with --frames; leave them out with --data.")
+    return (data,)
+
+
+def _read_data(folder: Path) -> list[LabelledSequence]:
+    with count_bar("reading") as progress:
+        data = find_dataset(folder, progress=progress)
+    note(f"{folder}: {data.description}")
+    with data:
+        return labelled_sequences(data)
 
 
 def _watch(steps: Iterable[Any], total: int, title: str) -> Iterable[Any]:

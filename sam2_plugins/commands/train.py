@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sam2_engine.datasets import find_dataset
 from sam2_engine.errors import InputError
-from sam2_engine.training.datasets import find_dataset
 from sam2_engine.training.fine_tune import fine_tune
 from sam2_engine.training.recipe import recipe_from
 from sam2_engine.training.team import join_team
@@ -16,6 +16,18 @@ from sam2_plugins.files import check_output
 
 __all__ = ["register"]
 
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="Weights to write; by default model.safetensors in --run."
+    ),
+]
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run", metavar="FOLDER", help="Checkpoint, log and pictures; a run that is there is continued."
+    ),
+]
 _ASIDE = ("data", "run", "output", "device", "as_video")
 """What a configuration file holds beside the recipe's own settings."""
 
@@ -36,18 +48,8 @@ def train(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FOLDER", help="Pictures or videos, and their masks.")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="Weights to write; by default model.safetensors in --run."
-        ),
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            "--run", metavar="FOLDER", help="Checkpoint, log and pictures; a run that is there is continued."
-        ),
-    ] = None,
+    output: OutputOption = None,
+    run: RunOption = None,
     steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="How long.")] = None,
     everything: Annotated[
         bool | None,

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import tifffile
+from dataset_folders import davis
 from PIL import Image
 
 from sam2_engine.checkpoints import load_model
@@ -63,6 +64,39 @@ def test_json_on_standard_output_is_what_the_engine_says(run, folder, small_chec
     assert method["J&F"] == expected.j_and_f
     assert len(method["masks"]) == 2 * 6
     assert {entry["frame"] for entry in method["masks"]} == set(range(1, 7))
+
+
+@pytest.mark.parametrize("protocol", ["vos", "image"])
+def test_a_data_set_gives_the_numbers_of_its_frames_and_masks(folder, capsys, small_checkpoint, protocol):
+    root = davis(folder / "set")
+    pair = ("--frames", f"{root}/JPEGImages/480p", "--masks", f"{root}/Annotations/480p")
+    results = []
+    for source in (pair, ("--data", str(root))):
+        given = ["--model", str(small_checkpoint), "--device", "cpu", "--protocol", protocol, "--json", "-"]
+        assert cli.main(["evaluate", *source, *given]) == 0
+        captured = capsys.readouterr()
+        results.append(json.loads(captured.out))
+    assert results[0] == results[1]
+    assert {mask["sequence"] for mask in results[1]["methods"][0]["masks"]} == {"cows", "dogs"}
+    assert "2 videos as folders" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "with --frames and --masks, or else with --data FOLDER"),
+        (("--frames", "frames"), "with --frames and --masks, or else with --data FOLDER"),
+        (("--frames", "frames", "--data", "."), "with --frames and --masks, or else with --data FOLDER"),
+        (("--data", ".", "--channel", "0"), "go with --frames"),
+        (("--data", "nowhere"), "There is no folder nowhere"),
+        (("--data", "frames"), "No data set is recognised in frames"),
+    ],
+)
+def test_what_to_evaluate_on_is_said_once(folder, capsys, arguments, sentence):
+    assert cli.main(["evaluate", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, len(captured.err.splitlines())) == ("", 1)
+    assert sentence in captured.err
 
 
 def test_baselines_stand_in_the_same_table(run, folder):

@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 import tifffile
+from dataset_folders import cell_tracking, davis, label_frame, pictures, sa_1b, sa_v, stack
+from dataset_folders import save as save_image
 from PIL import Image
 
+from sam2_engine.datasets import find_dataset
 from sam2_engine.errors import InputError
-from sam2_engine.evaluation import read_sequence, read_sequences
+from sam2_engine.evaluation import labelled_sequences, read_sequence, read_sequences
+from sam2_engine.evaluation.interactive_protocol import scored_frames
+from sam2_engine.evaluation.video_protocol import first_frames, frames_after
 
 
 def save(folder, images, name="{:05d}.png"):
@@ -120,3 +125,56 @@ def test_a_stack_with_another_number_of_masks(tmp_path, disc_frames, disc_labels
     tifffile.imwrite(tmp_path / "m.tif", disc_labels[:5], metadata={"axes": "TYX"})
     with pytest.raises(InputError, match=r"7 frames in .* but 5 masks"):
         read_sequence(tmp_path / "f.tif", tmp_path / "m.tif")
+
+
+def sequences_of(folder):
+    with find_dataset(folder) as data:
+        return labelled_sequences(data)
+
+
+@pytest.mark.parametrize(
+    ("make", "annotated"),
+    [
+        (davis, [range(6)] * 2),
+        (pictures, [range(1)] * 5),
+        (sa_v, [range(0, 17, 4)]),
+        (sa_1b, [range(1)] * 3),
+        (stack, [range(5)]),
+    ],
+)
+def test_every_data_set_to_learn_from_can_be_evaluated_on(tmp_path, make, annotated):
+    sequences = sequences_of(make(tmp_path / "set"))
+    assert [sequence.annotated for sequence in sequences] == [tuple(frames) for frames in annotated]
+    for number, sequence in enumerate(sequences):
+        with sequence.frames as frames:
+            assert frames[0].shape[:2] == frames.shape
+            assert list(sequence.truth) == [1, 2]
+            for frame in sequence.annotated:
+                labels = label_frame(number if len(sequence.annotated) == 1 else frame, frames.shape)
+                for object_id in (1, 2):
+                    np.testing.assert_array_equal(sequence.mask(object_id, frame), labels == object_id)
+
+
+def test_a_cell_with_a_marker_but_no_mask_is_not_scored_there(tmp_path):
+    (sequence,) = sequences_of(cell_tracking(tmp_path / "set"))
+    sequence.frames.close()
+    assert sequence.annotated == (0, 1, 2, 3)
+    assert sequence.unknown == {2: {2}}
+    assert scored_frames(sequence, 1) == [0, 1, 2, 3]
+    assert scored_frames(sequence, 2) == [0, 1, 3]
+    assert frames_after(sequence, first_frames(sequence)) == {1: [1, 2], 2: [1]}
+
+
+def test_pictures_without_objects_are_left_out(tmp_path):
+    folder = pictures(tmp_path / "set")
+    save_image(folder / "labels" / "003.png", np.zeros((54, 64), np.uint8))
+    assert [sequence.name[-7:] for sequence in sequences_of(folder)] == [
+        f"{number:03}.png" for number in (0, 1, 2, 4)
+    ]
+
+
+def test_a_number_may_join_a_mask_with_its_frame(tmp_path, disc_frames, disc_labels):
+    save(tmp_path / "frames", disc_frames, "t{:03d}.png")
+    save(tmp_path / "masks", disc_labels[:3], "mask{:d}.png")
+    sequence = read_sequence(tmp_path / "frames", tmp_path / "masks")
+    assert sequence.annotated == (0, 1, 2)

@@ -12,10 +12,10 @@ import torch.multiprocessing as multiprocessing
 from dataset_folders import pictures, plain
 
 from sam2_engine.checkpoints import load_model
+from sam2_engine.datasets import AnnotatedData, find_dataset
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.clips import ClipSampler, held_out_split
-from sam2_engine.training.datasets import AnnotatedData, find_dataset
 from sam2_engine.training.fine_tune import Outcome, fine_tune
 from sam2_engine.training.fine_tuner import FineTuner
 from sam2_engine.training.interaction import PromptRecipe

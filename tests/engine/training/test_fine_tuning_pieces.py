@@ -7,9 +7,9 @@ import pytest
 import torch
 from dataset_folders import SHAPE, pictures, plain
 
+from sam2_engine.datasets import find_dataset
 from sam2_engine.training.augmentation import AugmentationRecipe, View, draw_view
 from sam2_engine.training.clips import ClipSampler, held_out_split, load_objects
-from sam2_engine.training.datasets import find_dataset
 from sam2_engine.training.interaction import ObjectsOfClip, PromptRecipe, draw_plan
 from sam2_engine.training.optimizer import layer_scale, schedule
 from sam2_engine.training.recipe import Recipe

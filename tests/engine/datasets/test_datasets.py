@@ -23,9 +23,9 @@ from dataset_folders import (
     stack,
 )
 
+from sam2_engine import datasets
+from sam2_engine.datasets import AnnotatedData
 from sam2_engine.errors import InputError, InputWarning
-from sam2_engine.training import datasets
-from sam2_engine.training.datasets import AnnotatedData
 
 Find = Callable[..., AnnotatedData]
 
@@ -73,6 +73,15 @@ def test_a_stack_has_one_window_for_all_frames(tmp_path: Path, find_dataset: Fin
     (video,) = find_dataset(stack(tmp_path / "set")).videos
     assert video.window is not None
     assert video.window.high[0] > 50 * 200
+
+
+def test_of_a_stack_a_single_frame_may_be_annotated(tmp_path: Path, find_dataset: Find) -> None:
+    stack(tmp_path)
+    labels = np.zeros((6, *SHAPE), np.uint8)
+    labels[2] = label_frame(2)
+    tifffile.imwrite(tmp_path / "cells_labels.tif", labels, metadata={"axes": "TYX"})
+    (video,) = find_dataset(tmp_path).videos
+    np.testing.assert_array_equal(video.annotation(2).mask(1), labels[2] == 1)
 
 
 def test_cell_tracking_joins_tracks_with_gold_and_silver_masks(tmp_path: Path, find_dataset: Find) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sam2_engine.datasets.annotations import LabelImage, read_label_file
+from sam2_engine.datasets.video import Found
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in
-from sam2_engine.training.datasets.annotations import LabelImage, read_label_file
-from sam2_engine.training.datasets.video import Found
 
 __all__ = ["find_cell_tracking"]
 

@@ -1,14 +1,15 @@
 """A stack of frames beside a stack of labels: ``NAME.tif`` and ``NAME_labels.tif``."""
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from sam2_engine.datasets.annotations import LabelImage, check_labels
+from sam2_engine.datasets.video import Found
 from sam2_engine.errors import InputError
-from sam2_engine.frames import open_frames
+from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.image_files import natural_key
-from sam2_engine.training.datasets.annotations import LabelImage, check_labels
-from sam2_engine.training.datasets.video import Found
 
 __all__ = ["find_label_stacks"]
 
@@ -45,26 +46,43 @@ def _stem_of(path: Path) -> str | None:
     return None
 
 
-def _stack(image: Path, path: Path) -> Found:
-    labels = open_frames(path, labels=True)
-    with open_frames(image) as frames:
-        if len(frames) != len(labels):
-            labels.close()
-            raise InputError(
-                f"{image} has {len(frames)} frames, but {path} has {len(labels)}; give one label image each."
-            )
+class _Labels:
+    """A label stack that is opened when it is asked for, again after it was closed."""
 
-    def annotate(frame: int) -> LabelImage:
-        return LabelImage(check_labels(labels[frame], f"{path}, frame {frame}"))
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
-    def has_labels(frame: int) -> bool:
+    @cached_property
+    def frames(self) -> FrameSource:
+        return open_frames(self._path, labels=True)
+
+    def annotate(self, frame: int) -> LabelImage:
+        return LabelImage(check_labels(self.frames[frame], f"{self._path}, frame {frame}"))
+
+    def any(self, frame: int) -> bool:
         try:
-            return bool(np.any(labels[frame]))
+            return bool(np.any(self.frames[frame]))
         except InputError:
             return True  # named when it is read
 
-    annotated = [frame for frame in range(len(labels)) if has_labels(frame)]
-    if not annotated:
+    def close(self) -> None:
+        if (frames := self.__dict__.pop("frames", None)) is not None:
+            frames.close()
+
+
+def _stack(image: Path, path: Path) -> Found:
+    labels = _Labels(path)
+    try:
+        with open_frames(image) as frames:
+            length, count = len(frames), len(labels.frames)
+        if length != count:
+            raise InputError(
+                f"{image} has {length} frames, but {path} has {count}; give one label image each."
+            )
+        annotated = [frame for frame in range(count) if labels.any(frame)]
+        if not annotated:
+            raise InputError(f"There is no object in {path}: all labels are 0, the background.")
+    except InputError:
         labels.close()
-        raise InputError(f"There is no object in {path}: all labels are 0, the background.")
-    return Found(image.stem, lambda: open_frames(image), annotate, annotated, labels.close)
+        raise
+    return Found(image.stem, lambda: open_frames(image), labels.annotate, annotated, labels.close)

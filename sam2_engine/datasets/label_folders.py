@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from sam2_engine.datasets.annotations import LabelImage, persists, read_label_file
+from sam2_engine.datasets.video import Found, warn_of
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in, natural_key
-from sam2_engine.training.datasets.annotations import LabelImage, persists, read_label_file
-from sam2_engine.training.datasets.video import Found, warn_of
 
 __all__ = ["find_label_folders", "paired"]
 

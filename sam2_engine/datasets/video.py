@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from sam2_engine.datasets.annotations import Annotation
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
-from sam2_engine.training.datasets.annotations import Annotation
 
 __all__ = ["AnnotatedVideo", "Found", "Progress", "checked", "warn_of"]
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from sam2_engine.datasets.cell_tracking_challenge import find_cell_tracking
+from sam2_engine.datasets.label_folders import find_label_folders
+from sam2_engine.datasets.label_stacks import find_label_stacks
+from sam2_engine.datasets.segment_anything import find_sa_1b, find_sa_v
+from sam2_engine.datasets.video import AnnotatedVideo, Found, Progress, checked
 from sam2_engine.errors import InputError
-from sam2_engine.training.datasets.cell_tracking_challenge import find_cell_tracking
-from sam2_engine.training.datasets.label_folders import find_label_folders
-from sam2_engine.training.datasets.label_stacks import find_label_stacks
-from sam2_engine.training.datasets.segment_anything import find_sa_1b, find_sa_v
-from sam2_engine.training.datasets.video import AnnotatedVideo, Found, Progress, checked
 
 __all__ = ["AnnotatedData", "find_dataset"]
 

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sam2_engine.datasets.annotations import RunLengths
+from sam2_engine.datasets.video import Found, warn_of
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-from sam2_engine.training.datasets.annotations import RunLengths
-from sam2_engine.training.datasets.video import Found, warn_of
 
 __all__ = ["find_sa_1b", "find_sa_v"]
 

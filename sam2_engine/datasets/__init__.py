@@ -1,0 +1,10 @@
+"""Annotated pictures and videos, to learn from and to evaluate on: one reader per format.
+
+All are behind ``find_dataset`` but ``pair_videos``, for frames and masks that a person names.
+"""
+
+from sam2_engine.datasets.finding import AnnotatedData, find_dataset
+from sam2_engine.datasets.frames_and_masks import pair_video, pair_videos
+from sam2_engine.datasets.video import AnnotatedVideo, Found
+
+__all__ = ["AnnotatedData", "AnnotatedVideo", "Found", "find_dataset", "pair_video", "pair_videos"]

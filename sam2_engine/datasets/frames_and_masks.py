@@ -1,0 +1,108 @@
+"""Frames and masks that a person names one by one: folders, stacks, videos; nothing may be left out."""
+
+from pathlib import Path
+from typing import Any
+
+from sam2_engine.datasets.annotations import LabelImage, check_labels
+from sam2_engine.datasets.label_folders import paired
+from sam2_engine.datasets.video import Found
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.frames.image_files import images_in
+
+__all__ = ["pair_video", "pair_videos"]
+
+
+def pair_videos(frames: Path, masks: Path, **reading: Any) -> list[Found]:
+    """Pair one video, or one for each folder in ``frames`` if that holds folders of images (DAVIS).
+
+    Parameters
+    ----------
+    frames, masks
+        As for ``pair_video``, or folders of such, with the same names in both.
+    reading
+        Options of ``open_frames`` for the frames.
+
+    Raises
+    ------
+    InputError
+        As ``pair_video``; if a folder of frames has no masks; or if nothing is there.
+    """
+    if not frames.is_dir() or images_in(frames):
+        return [pair_video(frames, masks, **reading)]
+    folders = sorted(folder for folder in frames.iterdir() if folder.is_dir() and images_in(folder))
+    if not folders or (masks.is_dir() and images_in(masks)):
+        return [pair_video(frames, masks, **reading)]
+    found = []
+    for folder in folders:
+        if not (masks / folder.name).exists():
+            raise InputError(f"The sequence {folder} has no masks; expected them in {masks / folder.name}.")
+        found.append(pair_video(folder, masks / folder.name, **reading))
+    return found
+
+
+def pair_video(frames: Path, masks: Path, **reading: Any) -> Found:
+    """Pair frames with label images, by order, or, if there are fewer masks than frames, by file name.
+
+    Parameters
+    ----------
+    frames
+        Whatever ``open_frames`` takes.
+    masks
+        A folder of label images (an image with a palette gives its indices) or a label stack; one value
+        per object, 0 is background.
+    reading
+        Options of ``open_frames`` for the frames.
+
+    Raises
+    ------
+    InputError
+        If there are no masks, they are no labels, differ from the frames in size, or belong to no frame.
+    """
+    with open_frames(frames, **reading) as source:
+        length, shape = len(source), source.shape
+    if masks.is_dir() and not images_in(masks):
+        raise InputError(f"There are no masks in {masks}; it should hold one label image per frame.")
+    labels = open_frames(masks, labels=True, single=length == 1)
+    try:
+        _check(masks, labels, shape)
+        places = _places(frames, masks, length, len(labels))
+    except InputError:
+        labels.close()
+        raise
+
+    def annotate(frame: int) -> LabelImage:
+        return LabelImage(check_labels(labels[places[frame]], f"{masks}, frame {places[frame]}"))
+
+    return Found(frames.stem, lambda: open_frames(frames, **reading), annotate, sorted(places), labels.close)
+
+
+def _check(masks: Path, labels: FrameSource, shape: tuple[int, int]) -> None:
+    if labels.channels != 1:
+        raise InputError(
+            f"{masks} holds {labels.description}; masks are label images, with one whole number per pixel."
+        )
+    if labels.shape != shape:
+        raise InputError(
+            f"The masks {masks} are {labels.shape[1]} wide and {labels.shape[0]} high, but the frames are "
+            f"{shape[1]} wide and {shape[0]} high; save both at the same size."
+        )
+
+
+def _places(frames: Path, masks: Path, length: int, count: int) -> dict[int, int]:
+    """Return the place of the mask of each frame that has one."""
+    if count == length:
+        return {number: number for number in range(length)}
+    if not (frames.is_dir() and masks.is_dir()):
+        raise InputError(
+            f"There are {length} frames in {frames}, but {count} masks in {masks}; give as many."
+        )
+    files = images_in(masks)
+    twins = paired(images_in(frames), files)
+    left = [path for path in files if path not in twins.values()]
+    if left:
+        raise InputError(
+            f"The mask {left[0]} has no frame: there are {length} frames but {count} masks, so each mask "
+            f"must be called like its frame in {frames}."
+        )
+    return {frame: files.index(path) for frame, path in twins.items()}
