@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from sam2_engine.errors import InputError
+from sam2_engine.training.object_motion import bending, object_motion
 from sam2_engine.training.synthetic.compositor import Clip
 
 __all__ = ["LabelledImage", "random_view", "read_folder"]
@@ -60,7 +62,7 @@ def read_folder(folder: Path) -> list[LabelledImage]:
 def random_view(
     rng: np.random.Generator, image: LabelledImage, num_frames: int, size: int, zoom: tuple[float, float]
 ) -> Clip:
-    """Look at a random part of a picture, turned, mirrored and relit; over several frames the view drifts.
+    """Look at a random part of a picture, turned, mirrored and bent; over several frames all of it moves.
 
     Parameters
     ----------
@@ -85,15 +87,13 @@ def random_view(
     mirror = rng.choice([-1.0, 1.0])
     drift = rng.normal(0, 0.04, 2) * extent
     growth, spin = rng.normal(0, 0.03), rng.normal(0, 0.04)
-    thetas = []
+    linear, shift = [], []
     for t in range(num_frames):
         angle = turn + spin * t
         turning = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [mirror, 1.0]
-        matrix = np.diag(extent * (1 + growth) ** t) @ turning
-        thetas.append(np.concatenate((matrix, (centre + drift * t)[:, None]), 1))
-    grid = F.affine_grid(
-        torch.tensor(np.array(thetas), dtype=torch.float32), [num_frames, 1, size, size], False
-    )
+        linear.append(np.diag(extent * (1 + growth) ** t) @ turning)
+        shift.append(centre + drift * t)
+    grid = _view_grid(rng, image.labels, np.array(linear), np.array(shift), size, factor)
     step = max(1, int(min(height, width) * reach / size / 0.75))
     pixels = image.pixels[::1] if step == 1 else _shrink(image.pixels, step)
     source = (
@@ -102,9 +102,35 @@ def random_view(
         .expand(num_frames, -1, -1, -1)
     )
     frames = F.grid_sample(source, grid, padding_mode="reflection", align_corners=False).permute(0, 2, 3, 1)
-    truth = torch.from_numpy(image.labels.astype(np.float32))[None, None].expand(num_frames, -1, -1, -1)
-    labels = F.grid_sample(truth, grid, mode="nearest", padding_mode="reflection", align_corners=False)
-    return Clip(frames.expand(-1, -1, -1, 3).numpy(), labels[:, 0].numpy().astype(np.int32))
+    return Clip(frames.expand(-1, -1, -1, 3).numpy(), _look_up(image.labels, grid))
+
+
+def _view_grid(
+    rng: np.random.Generator,
+    labels: NDArray[np.int32],
+    linear: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    size: int,
+    scale: float,
+) -> Tensor:
+    """Where to look for each pixel of each frame, (T, S, S, 2) in -1..1; objects move on their own."""
+    num_frames = len(shift)
+    matrices = torch.tensor(linear, dtype=torch.float32).transpose(1, 2)[:, None]
+    shifts = torch.tensor(shift, dtype=torch.float32)[:, None, None]
+    ticks = (torch.arange(size) + 0.5) * (2 / size) - 1
+    places = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1)
+    moved = bending(rng, num_frames, size, scale)
+    if num_frames > 1:
+        first = (places - moved[0].permute(1, 2, 0) * (2 / size)) @ matrices[0] + shifts[0]
+        moved = moved + object_motion(rng, _look_up(labels, first[None])[0], num_frames, scale)
+    return (places - moved.permute(0, 2, 3, 1) * (2 / size)) @ matrices + shifts
+
+
+def _look_up(labels: NDArray[np.int32], grid: Tensor) -> NDArray[np.int32]:
+    truth = torch.from_numpy(labels.astype(np.float32))[None, None].expand(len(grid), -1, -1, -1)
+    found = F.grid_sample(truth, grid, mode="nearest", padding_mode="reflection", align_corners=False)
+    result: NDArray[np.int32] = found[:, 0].numpy().astype(np.int32)
+    return result
 
 
 def _shrink(pixels: NDArray[np.uint8], step: int) -> NDArray[np.float32]:

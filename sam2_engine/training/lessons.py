@@ -17,6 +17,7 @@ __all__ = ["LessonLosses", "clip_losses", "normalise", "still_losses"]
 
 STRIDE = 4
 _SMALLEST_OBJECT = 20
+_BOX_SHARE = 0.35
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 _STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
@@ -77,7 +78,7 @@ def _decode_with_corrections(
     generator: torch.Generator,
 ) -> tuple[Tensor, MaskPrediction]:
     """Prompt with a click or a box, correct ``rounds`` times; the summed loss and the last prediction."""
-    if torch.rand((), generator=generator) < 0.5:
+    if torch.rand((), generator=generator) < _BOX_SHARE:
         points = noisy_boxes(masks, generator)
         labels = torch.tensor([[2, 3]], device=masks.device).expand(len(masks), -1)
     else:

@@ -72,15 +72,15 @@ STAGES = {
     ),
     "wide": Stage(
         (
-            Lesson(256, 12, 1, 6, 0.4, wide=True),
-            Lesson(256, 5, 3, 3, 0.8, wide=True),
-            Lesson(512, 3, 1, 8, 0.3, wide=True),
-            Lesson(256, 2, 7, 3, 0.9, wide=True),
-            Lesson(256, 12, 1, 6, 0.2, corrections=0, wide=True),
-            Lesson(512, 1, 4, 4, 0.9, wide=True),
+            Lesson(128, 48, 1, 5, 0.3, corrections=1, wide=True),
+            Lesson(256, 5, 3, 4, 0.5, wide=True),
+            Lesson(512, 3, 1, 16, 0.2, corrections=1, wide=True),
+            Lesson(128, 8, 8, 3, 0.6, wide=True),
+            Lesson(256, 12, 1, 14, 0.25, corrections=0, wide=True),
+            Lesson(512, 1, 4, 5, 0.6, wide=True),
         ),
         Schedule(
-            4000, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
+            3000, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
         ),
     ),
 }
