@@ -1,4 +1,4 @@
-"""The paper's augmentations (section D.2.2): mirror, affine, colour jitter, grayscale; a clip as one."""
+"""The paper's augmentations (section D.2.2): mirror, affine, colours, mosaic; a clip as one."""
 
 import math
 from dataclasses import dataclass
@@ -36,6 +36,9 @@ class AugmentationRecipe:
         Probability of no colour.
     reverse
         Probability that a clip runs backwards.
+    mosaic
+        Probability that a clip is tiled 2 x 2 with itself; the objects asked for are those of one tile, and
+        only their place tells them from the copies in the others.
     """
 
     mirror: float = 0.5
@@ -50,6 +53,7 @@ class AugmentationRecipe:
     frame_saturation: float = 0.05
     grayscale: float = 0.05
     reverse: float = 0.5
+    mosaic: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,29 +68,39 @@ class View:
         Factors of brightness, contrast and saturation, one row per jitter.
     gray
         Without colour.
+    tile
+        (row, column) of the tile with the objects, in a 2 x 2 mosaic of what is seen; None: no mosaic.
     """
 
     matrix: NDArray[np.float64] | None = None
     colours: tuple[tuple[float, float, float], ...] = ()
     gray: bool = False
+    tile: tuple[int, int] | None = None
 
     def pixels(self, inputs: Tensor) -> Tensor:
-        """Look at normalised (B, 3, S, S) pixels; outside of the picture lies ImageNet's mean."""
+        """Look at normalised (B, 3, S, S) pixels, S even; outside of the picture lies ImageNet's mean."""
         if self.colours or self.gray:
             inputs = self._coloured(inputs)
-        if self.matrix is None:
-            return inputs
-        if self._mirrors_only:
-            return self._mirrored(inputs)
-        return F.grid_sample(inputs, self._grid(inputs), mode="bilinear", align_corners=False)
+        seen = self._moved(inputs, "bilinear")
+        return seen if self.tile is None else F.avg_pool2d(seen, 2).repeat(1, 1, 2, 2)
 
     def masks(self, masks: Tensor) -> Tensor:
         """Look at (B, N, S, S) bool masks."""
-        if self.matrix is None or not masks.numel():
+        if not masks.numel():
             return masks
+        seen = self._moved(masks.float(), "nearest")
+        if self.tile is not None:
+            half, (row, column) = masks.shape[-1] // 2, self.tile
+            right, below = column * half, row * half
+            seen = F.pad(F.avg_pool2d(seen, 2), (right, half - right, below, half - below))
+        return seen > 0.5
+
+    def _moved(self, x: Tensor, mode: str) -> Tensor:
+        if self.matrix is None:
+            return x
         if self._mirrors_only:
-            return self._mirrored(masks)
-        return F.grid_sample(masks.float(), self._grid(masks), mode="nearest", align_corners=False) > 0.5
+            return self._mirrored(x)
+        return F.grid_sample(x, self._grid(x), mode=mode, align_corners=False)
 
     @property
     def _mirrors_only(self) -> bool:
@@ -144,11 +158,13 @@ def draw_view(
     matrix = turn @ np.array([[1.0, lean], [0.0, 1.0]]) @ matrix
     common = _factors(rng, recipe.brightness, recipe.contrast, recipe.saturation)
     gray = bool(rng.random() < recipe.grayscale)
+    row, column = rng.integers(2, size=2).tolist()
+    tile = (row, column) if rng.random() < recipe.mosaic else None
     own = (recipe.frame_brightness, recipe.frame_contrast, recipe.frame_saturation)
     views = []
     for seed in frame_seeds:
         jitter = _factors(np.random.default_rng(seed), *own)
-        views.append(View(np.pad(matrix, ((0, 0), (0, 1))), (common, jitter), gray))
+        views.append(View(np.pad(matrix, ((0, 0), (0, 1))), (common, jitter), gray, tile))
     return views
 
 

@@ -1,5 +1,6 @@
 """The pieces of fine-tuning alone: views, prompts, rates, and which frames are learned."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from dataset_folders import SHAPE, pictures, plain
 
 from sam2_engine.datasets import find_dataset
 from sam2_engine.training.augmentation import AugmentationRecipe, View, draw_view
-from sam2_engine.training.clips import ClipSampler, held_out_split, load_objects
+from sam2_engine.training.clips import ClipSampler, held_out_split, input_pixels, load_objects
 from sam2_engine.training.interaction import ObjectsOfClip, PromptRecipe, draw_plan
 from sam2_engine.training.optimizer import layer_scale, schedule
 from sam2_engine.training.recipe import Recipe
@@ -39,6 +40,68 @@ def test_frames_of_a_clip_share_a_view_but_not_their_jitter() -> None:
     assert np.array_equal(first.matrix, second.matrix)  # type: ignore[arg-type]
     assert first.colours[0] == second.colours[0]
     assert first.colours[1] != second.colours[1]
+
+
+def test_a_mosaic_shows_a_clip_four_times_and_asks_for_the_objects_of_one_tile() -> None:
+    """Every tile has the picture at half its size; only the chosen one has the masks, id by id."""
+    frame = torch.rand(1, 3, 64, 64)
+    masks = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
+    masks[0, 0, 8:40, 4:20], masks[0, 1, 44:60, 30:62] = True, True
+    halved = frame.unflatten(-1, (32, 2)).unflatten(-3, (32, 2)).mean((-1, -3))
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        view = View(tile=(row, column))
+        pixels, seen = view.pixels(frame), view.masks(masks)
+        for y in (0, 32):
+            for x in (0, 32):
+                torch.testing.assert_close(pixels[..., y : y + 32, x : x + 32], halved)
+        y, x = 32 * row, 32 * column
+        assert torch.equal(seen[..., y : y + 32, x : x + 32], masks[..., ::2, ::2])
+        assert seen.sum() == masks.sum() / 4
+
+
+def test_mosaics_come_as_often_as_the_paper_says_in_every_tile_and_only_in_clips() -> None:
+    def tiles(is_clip: bool) -> list[tuple[int, int] | None]:
+        views = [
+            draw_view(AugmentationRecipe(), np.random.default_rng(seed), [[0], [1]], is_clip)
+            for seed in range(2000)
+        ]
+        assert all(first.tile == second.tile for first, second in views)
+        return [first.tile for first, _ in views]
+
+    drawn = [tile for tile in tiles(is_clip=True) if tile is not None]
+    assert len(drawn) / 2000 == pytest.approx(0.1, abs=0.02)
+    assert set(drawn) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert set(tiles(is_clip=False)) == {None}
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_clips_of_a_mosaic_keep_their_ids_and_follow_from_the_step(everything: bool, tmp_path: Path) -> None:
+    always = AugmentationRecipe(mosaic=1.0, degrees=0.0, shear=0.0, mirror=0.0)
+    recipe = Recipe(clip_length=3, clip_share=1.0, batch_size=12, everything=everything, augmentation=always)
+    with find_dataset(plain(tmp_path, frames=6)) as data:
+        sampler = ClipSampler(data.videos, [[0, 1, 2, 3]], recipe)
+        clips, again = sampler.draw(5), sampler.draw(5)
+        assert [[view.tile for view in clip.views] for clip in clips] == [
+            [view.tile for view in clip.views] for clip in again
+        ]
+        clip = next(clip for clip in clips if clip.views[0].tile is not None)
+        objects, whole = (
+            load_objects(replace(clip, views=views), 128)
+            for views in (clip.views, tuple(View() for _ in clip.frames))
+        )
+        assert objects is not None
+        assert whole is not None
+        row, column = clip.views[0].tile or (0, 0)
+        there = objects.masks[..., 64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
+        smaller = torch.nn.functional.avg_pool2d(whole.masks.float(), 2) > 0.5
+        assert torch.equal(there, smaller)
+        assert objects.masks.sum() == there.sum() > 0
+        pixels, plain_pixels = (
+            input_pixels(replace(clip, views=(view,) * 3), 0, 128)
+            for view in (View(tile=clip.views[0].tile), View())
+        )
+        corner = pixels[..., 64:, :64]
+        torch.testing.assert_close(corner, torch.nn.functional.avg_pool2d(plain_pixels, 2))
 
 
 def test_prompts_come_as_often_as_the_paper_says() -> None:
