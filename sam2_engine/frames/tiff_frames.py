@@ -4,7 +4,8 @@ import logging
 import math
 import struct
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,24 @@ class TiffFrames(PlannedFrames):
         self._whole: Any = None
         if not in_pages and stack.series.dataoffset is None:
             self._whole = zarr.open(stack.series.aszarr(), mode="r")
+        if len(self) == 1:
+            file.close()
+
+    @contextmanager
+    def _opened(self) -> Iterator[None]:
+        """Open a single picture only while it is read: data sets have thousands of those."""
+        if len(self) > 1:
+            yield
+            return
+        self._file.filehandle.open()
+        try:
+            yield
+        finally:
+            self._file.close()
 
     def _read(self, frame: int) -> NDArray[Any]:
         index = self.plan.index(frame)
-        with self._lock:
+        with self._lock, self._opened():
             if self._whole is not None:
                 return self.plan.arrange(np.asarray(self._whole[index]))
             numbers = self._planes[index[: self._planes.ndim]]

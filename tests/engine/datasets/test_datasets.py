@@ -26,6 +26,7 @@ from dataset_folders import (
 from sam2_engine import datasets
 from sam2_engine.datasets import AnnotatedData
 from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.evaluation import labelled_sequences
 
 Find = Callable[..., AnnotatedData]
 
@@ -192,6 +193,36 @@ def test_empty_masks_alone_are_refused(tmp_path: Path, find_dataset: Find) -> No
 
 def test_a_single_frame_is_a_data_set(tmp_path: Path, find_dataset: Find) -> None:
     assert len(find_dataset(plain(tmp_path, frames=1)).videos) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_single_pictures_are_not_all_held_open(side_by_side: bool, tmp_path: Path) -> None:
+    """A system lets a process open about a thousand files: few of 50 pictures may be, however they lie."""
+    for i in range(50):
+        image, labels = (
+            (f"{i:03}", f"{i:03}_labels") if side_by_side else (f"images/{i:03}", f"labels/{i:03}")
+        )
+        shape = (48, 64 + i)
+        save(tmp_path / f"{image}.tif", frame(i, shape))
+        save(tmp_path / f"{labels}.tif", label_frame(i % 6, shape))
+
+    def open_files() -> int:
+        return sum(
+            path.is_symlink() and "tif" in str(path.readlink()) for path in Path("/proc/self/fd").iterdir()
+        )
+
+    before = open_files()
+    with datasets.find_dataset(tmp_path) as data:
+        assert len(data.videos) == 50
+        for i, video in enumerate(data.videos):
+            assert np.array_equal(video.frames[0], frame(i, (48, 64 + i)))
+            assert video.annotation(0).ids == {1, 2}
+        assert open_files() <= before + 2
+        sequences = labelled_sequences(data)
+        assert len(sequences) == 50
+        assert sum(len(sequence.frames[0]) for sequence in sequences) == 50 * 48
+        assert open_files() <= before + 2
 
 
 def test_stacks_of_different_lengths_are_refused(tmp_path: Path, find_dataset: Find) -> None:
