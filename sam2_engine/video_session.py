@@ -94,6 +94,10 @@ class VideoSession:
         """Ids of all objects, in the order in which they were first prompted."""
         return tuple(self._objects)
 
+    def prompted_frames(self, object_id: int) -> tuple[int, ...]:
+        """Frames on which an object has a prompt, in the order in which they were given."""
+        return tuple(self._known(object_id).prompts)
+
     @property
     def num_bytes(self) -> int:
         """Bytes held by the memories of tracked frames."""

@@ -4,12 +4,10 @@ The session owns the truth. The engine's ``VideoSession`` owns only what can be 
 dropped whenever anything goes wrong in it, and rebuilt from frames, prompts and accepted masks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
@@ -18,11 +16,14 @@ from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 from sam2_engine.prompts import Box, Mask, Points
 from sam2_engine.video_session import VideoSession
-from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
-from sam2_plugins.annotations import AnnotatedObject, Annotations, Prompt
-from sam2_plugins.jobs import CancelToken, Priority
-from sam2_plugins.label_image import compose_labels
+from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin
+from sam2_plugins.annotations import Change, Prompt
+from sam2_plugins.editable_annotations import EditableAnnotations
+from sam2_plugins.following import follow
+from sam2_plugins.history import DEFAULT_UNDO_BYTES
+from sam2_plugins.jobs import CancelToken
 from sam2_plugins.model_store import ModelStore
+from sam2_plugins.propagation_plan import PropagationPlan
 from sam2_plugins.rebuildable_video import RebuildableVideo, give_prompt
 
 __all__ = ["AnnotationSession"]
@@ -30,7 +31,7 @@ __all__ = ["AnnotationSession"]
 DEFAULT_HISTORY = 256 * 2**20
 
 
-class AnnotationSession:
+class AnnotationSession(EditableAnnotations):
     """Objects, prompts and masks on one sequence of frames.
 
     Methods may be called from any thread. Those that compute wait for the device, clicks ahead of the next
@@ -55,6 +56,13 @@ class AnnotationSession:
         None for work without corrections.
     cache
         Where encoded frames are kept, shared with other sessions of the same store; None for one of its own.
+    undo_bytes
+        Cap of what undo keeps.
+
+    Attributes
+    ----------
+    frames, window
+        What is annotated, and the intensities that the model sees of it.
 
     Raises
     ------
@@ -74,6 +82,7 @@ class AnnotationSession:
         max_conditioning_frames: int | None = 8,
         history: int | None = DEFAULT_HISTORY,
         cache: FeatureCache | None = None,
+        undo_bytes: int = DEFAULT_UNDO_BYTES,
     ) -> None:
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:
@@ -85,68 +94,15 @@ class AnnotationSession:
         self.model_name = str(model)
         self._store = store
         self._max_conditioning_frames = max_conditioning_frames
-        self._history = history
+        self._checkpoint_bytes = history
         self._cache = FeatureCache() if cache is None else cache
-        self._truth = Annotations()
+        super().__init__(self.frames.shape, store.lock, undo_bytes)
         self._video = RebuildableVideo(self._make_video, self._truth)
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W) of every frame in pixels."""
-        return self.frames.shape
-
-    # ------------------------------------------------------------------ objects
-
-    @property
-    def objects(self) -> Mapping[int, AnnotatedObject]:
-        """All objects of now by id, in the order in which they were made."""
-        return self._truth.objects()
-
-    def add_object(
-        self, name: str | None = None, label: str | None = None, *, object_id: int | None = None
-    ) -> int:
-        """Make an object and return its id.
-
-        Parameters
-        ----------
-        name
-            What people call it; None for "object 3".
-        label
-            Its class.
-        object_id
-            An id that was never used in this session; None for the next one.
-
-        Raises
-        ------
-        InputError
-            If the id was used before or is not positive.
-        """
-        return self._truth.new_object(name, label, object_id).id
-
-    def remove_object(self, object_id: int) -> None:
-        """Remove an object with its prompts and masks; its id is not used again.
-
-        Raises
-        ------
-        InputError
-            If there is no such object.
-        """
-        with self._store.lock:
-            self._truth.require(object_id)
-            if object_id in self._video.knows:
-                with self._video.driving() as video:
-                    video.remove_object(object_id)
-            self._truth.set_object(object_id, None)
-
     # ------------------------------------------------------------------ prompts
-
-    def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
-        """Return an object's prompts by frame, each in the order in which they were given."""
-        self._truth.require(object_id)
-        return self._truth.prompts_of(object_id)
 
     def add_points(
         self,
@@ -207,72 +163,113 @@ class AnnotationSession:
         painted = CompressedMask.of(Mask.of(mask, self.shape).pixels)
         return self._prompt(frame, object_id, Prompt(mask=painted))
 
-    def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
-        """Remove an object's prompts, and the masks made from them, from one frame or from all.
+    def _prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool = False) -> FrameResult:
+        call = {"do": "prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
+        with self._lock:
+            self._truth.require(object_id)
+            self._check_frame(frame)
+            if self._truth.is_verified(object_id, frame):
+                raise InputError(
+                    f"Object {object_id} is verified on frame {frame}; unlock it there to change its mask."
+                )
+            earlier = () if replace else self._truth.prompts_of(object_id).get(frame, ())
+            with self._video.driving() as video:
+                self._video.take_back(object_id, frame)
+                result = give_prompt(video, frame, object_id, prompt, replace)
+            kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
+            with self._history.action(f"{kind} on object {object_id}", {**call, "replace": replace}):
+                if object_id in self._truth.objects():  # it may have been undone while this was waiting
+                    self._truth.set_prompts(object_id, frame, prompt.after(earlier))
+                    self._accept(result, prompted=True)
+            return result
 
-        Masks that were tracked from them on other frames stay until the next propagation.
+    # ------------------------------------------------------------------ propagation
+
+    def frames_to_visit(
+        self,
+        object_ids: Iterable[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        reverse: bool = False,
+        missing_only: bool = False,
+    ) -> list[int] | None:
+        """Return the frames that :meth:`propagate` would visit, in order; None for an endless live stream.
 
         Raises
         ------
         InputError
-            If the object is unknown or has no prompt on the frame.
+            If an object or a frame is unknown, or there is nothing to follow from ``start`` to ``stop``.
         """
-        with self._store.lock:
-            self._truth.require(object_id)
-            prompted = self._truth.prompts_of(object_id)
-            if frame is not None and frame not in prompted:
-                raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
-            if object_id in self._video.knows:
-                with self._video.driving() as video:
-                    video.clear_prompts(object_id, frame)
-            for one in prompted if frame is None else (frame,):
-                self._truth.set_prompts(object_id, one, ())
-                self._truth.set_mask(object_id, one, None)
+        return self._plan(object_ids, start, stop, reverse, missing_only).frames()
 
-    def _prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool = False) -> FrameResult:
-        with self._store.lock:
-            self._truth.require(object_id)
-            self._check_frame(frame)
-            earlier = () if replace else self._truth.prompts_of(object_id).get(frame, ())
-            with self._video.driving() as video:
-                result = give_prompt(video, frame, object_id, prompt, replace)
-            self._truth.set_prompts(object_id, frame, prompt.after(earlier))
-            self._accept(result, prompted=True)
-            return result
+    def propagate(
+        self,
+        object_ids: Iterable[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        reverse: bool = False,
+        cancel: CancelToken | None = None,
+        missing_only: bool = False,
+    ) -> Iterator[FrameResult]:
+        """Follow objects from frame to frame; every frame is kept as soon as it is there.
 
-    # ------------------------------------------------------------------ masks
+        The device is held for one frame at a time. Cancelling or closing the iterator keeps the finished
+        frames; prompts may be given between two frames. Masks of prompted and of verified frames stay as
+        they are. Undo ends it.
 
-    def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
-        """Return an object's (H, W) mask, empty where it is absent, None where nothing is known yet."""
-        accepted = self._truth.mask(object_id, frame)
-        return None if accepted is None else accepted.mask.pixels()
+        Parameters
+        ----------
+        object_ids
+            Which objects; None for all, including those added meanwhile.
+        start
+            First frame; None for the earliest prompted one (reverse: the latest).
+        stop
+            Last frame, inclusive, in the direction of travel; None for the end or, if ``start`` is given, for
+            the next verified frame of each object.
+        reverse
+            Go backwards.
+        cancel
+            Looked at before every frame.
+        missing_only
+            Pass over what has a mask already: to continue what was stopped.
 
-    def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
-        """Return an object's mask as it is kept: packed, with its origin and scores."""
-        return self._truth.mask(object_id, frame)
+        Yields
+        ------
+        FrameResult
+            One per frame on which an object is followed.
 
-    def score(self, object_id: int, frame: int) -> MaskScores | None:
-        """Return what the model said of an object's mask, or None where nothing is known yet."""
-        accepted = self._truth.mask(object_id, frame)
-        return None if accepted is None else accepted.scores
-
-    def frames_of(self, object_id: int) -> list[int]:
-        """Return the frames on which something is known of an object, sorted; it may be absent there."""
-        return self._truth.frames_of(object_id)
-
-    def label_image(self, frame: int) -> NDArray[Any]:
-        """Return the (H, W) label image of a frame: object ids, 0 is background.
-
-        Where masks overlap, painted ones win over those from clicks, and these over tracked ones; among
-        equals the higher logit wins, and last the newer object. uint16, or uint32 if an id needs it.
+        Raises
+        ------
+        InputError
+            As :meth:`frames_to_visit`, at the first frame; or if a frame cannot be read.
         """
-        return compose_labels(self.shape, self._truth.masks_on(frame), max(self._truth.objects(), default=0))
+        plan = self._plan(object_ids, start, stop, reverse, missing_only)
+        yield from follow(plan, self._lock, self._video, self._history, self._keep_followed, cancel)
+
+    def _plan(
+        self,
+        object_ids: Iterable[int] | None,
+        start: int | None,
+        stop: int | None,
+        reverse: bool,
+        missing_only: bool,
+    ) -> PropagationPlan:
+        chosen = None if object_ids is None else tuple(self._truth.require(i) for i in object_ids)
+        for frame in (start, stop):
+            if frame is not None:
+                self._check_frame(frame)
+        return PropagationPlan(self._truth, self.frames.length, chosen, start, stop, reverse, missing_only)
+
+    def _keep_followed(self, result: FrameResult, reverse: bool, token: object) -> None:
+        call = {"do": "follow", "object_ids": list(result.object_ids), "frame": result.frame}
+        with self._history.action("propagation", {**call, "reverse": reverse}, token):
+            self._accept(result)
 
     def _accept(self, result: FrameResult, prompted: bool = False) -> None:
-        """Keep what the engine says of a frame, but never instead of what a person prompted there."""
+        """Keep what the engine says of a frame, but never instead of what a person prompted or verified."""
         known = self._truth.objects()
         for index, object_id in enumerate(result.object_ids):
-            if object_id not in known:
+            if object_id not in known or self._truth.is_verified(object_id, result.frame):
                 continue
             prompts = self._truth.prompts_of(object_id).get(result.frame, ())
             if not prompts:
@@ -285,101 +282,9 @@ class AnnotationSession:
                 accepted = AcceptedMask.predicted(result, index, MaskOrigin.PROMPTED)
             self._truth.set_mask(object_id, result.frame, accepted)
 
-    # ------------------------------------------------------------------ propagation
-
-    def frames_to_visit(
-        self,
-        object_ids: Iterable[int] | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-        reverse: bool = False,
-    ) -> range | None:
-        """Return the frames that :meth:`propagate` would visit, in order; None for an endless live stream.
-
-        Raises
-        ------
-        InputError
-            If an object or a frame is unknown, or there is nothing to follow from ``start`` to ``stop``.
-        """
-        chosen = self._truth.objects() if object_ids is None else [self._truth.require(i) for i in object_ids]
-        prompted = [frame for object_id in chosen for frame in self._truth.prompts_of(object_id)]
-        if not prompted:
-            raise InputError("There is nothing to follow yet; give an object a click, a box or a mask first.")
-        end = 0 if reverse else None if self.frames.length is None else self.frames.length - 1
-        for frame in (start, stop):
-            if frame is not None:
-                self._check_frame(frame)
-        first = max(prompted) if reverse else min(prompted)
-        if start is not None:  # before an object's first prompt there is nothing to follow
-            first = min(first, start) if reverse else max(first, start)
-        last = end if stop is None else stop
-        if last is None:
-            return None
-        if (last > first) if reverse else (last < first):
-            raise InputError(
-                f"There is nothing to follow {'backwards ' if reverse else ''}from frame {first} "
-                f"to frame {last}; exchange start and stop, or change the direction."
-            )
-        return range(first, last - 1, -1) if reverse else range(first, last + 1)
-
-    def propagate(
-        self,
-        object_ids: Iterable[int] | None = None,
-        start: int | None = None,
-        stop: int | None = None,
-        reverse: bool = False,
-        cancel: CancelToken | None = None,
-    ) -> Iterator[FrameResult]:
-        """Follow objects from frame to frame; every frame is kept as soon as it is there.
-
-        The device is held for one frame at a time. Cancelling or closing the iterator keeps the finished
-        frames; prompts may be given between two frames. Masks of prompted frames stay as they are.
-
-        Parameters
-        ----------
-        object_ids
-            Which objects; None for all, including those added meanwhile.
-        start
-            First frame; None for the earliest prompted one (reverse: the latest).
-        stop
-            Last frame, inclusive, in the direction of travel; None for the end.
-        reverse
-            Go backwards.
-        cancel
-            Looked at before every frame.
-
-        Yields
-        ------
-        FrameResult
-            One per frame on which an object is followed.
-
-        Raises
-        ------
-        InputError
-            As :meth:`frames_to_visit`, at the first frame; or if a frame cannot be read.
-        """
-        chosen = None if object_ids is None else list(object_ids)
-        visits = self.frames_to_visit(chosen, start, stop, reverse)
-        frame, last = (start, stop) if visits is None else (visits[0], visits[-1])
-        driven: VideoSession | None = None
-        steps: Iterator[FrameResult] = iter(())
-        while cancel is None or not cancel.cancelled:
-            with self._store.lock.held(Priority.BACKGROUND), self._video.driving() as video:
-                if video is not driven:  # at first, and if the engine was dropped: go on with its successor
-                    ids = None if chosen is None else [i for i in chosen if i in video.object_ids]
-                    driven, steps = video, video.propagate(ids, frame, stop, reverse)
-                result = next(steps, None)
-                if result is None:
-                    return
-                self._accept(result)
-            yield result
-            if result.frame == last:
-                return
-            frame = result.frame + (-1 if reverse else 1)
-
     def drop_engine(self) -> None:
         """Free the engine's memories and all of the cache; they are computed again when they are needed."""
-        with self._store.lock:
+        with self._lock:
             self._video.drop()
             self._cache.clear()
 
@@ -389,7 +294,7 @@ class AnnotationSession:
             self.frames,
             contrast=self.window,
             cache=self._cache,
-            history=self._history,
+            history=self._checkpoint_bytes,
             max_conditioning_frames=self._max_conditioning_frames,
         )
 
@@ -398,3 +303,6 @@ class AnnotationSession:
         if frame < 0 or (length is not None and frame >= length):
             there = "" if length is None else f"; its frames are 0 to {length - 1}"
             raise InputError(f"{self.frames.name} has no frame {frame}{there}.")
+
+    def _reconcile(self, changes: Iterable[Change]) -> None:
+        self._video.reconcile(changes)

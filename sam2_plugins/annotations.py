@@ -1,18 +1,21 @@
-"""The truth of a session: objects, their prompts and their accepted masks.
+"""The truth of a session: objects, their prompts, their accepted masks, and which of these are verified.
 
-All values are immutable and every change goes through one of three ``set_`` methods, each of which
-replaces one value by another or by none. Threads may read while another one writes.
+All values are immutable and every change goes through one of four ``set_`` methods, each of which
+replaces one value by another or by none, and tells of it as a ``Change``: all that undo and storage
+need to know. Threads may read while another one writes.
 """
 
 import colorsys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 from sam2_engine.errors import InputError
 from sam2_engine.prompts import Box, Points
 from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask
 
-__all__ = ["AnnotatedObject", "Annotations", "Prompt", "object_color"]
+__all__ = ["AnnotatedObject", "Annotations", "Change", "Part", "Prompt", "object_color"]
 
 _GOLDEN_RATIO = 0.618033988749895
 
@@ -38,12 +41,15 @@ class AnnotatedObject:
         Its class, if it has one.
     color
         RGB, 0..255.
+    parents
+        Ids of the objects that it came from: one after a division, several after a fusion.
     """
 
     id: int
     name: str
     label: str | None
     color: tuple[int, int, int]
+    parents: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +77,60 @@ class Prompt:
         return (*earlier, self)
 
 
+class Part(Enum):
+    """What of an object a change is about."""
+
+    OBJECT = "object"
+    PROMPTS = "prompts"
+    MASK = "mask"
+    VERIFIED = "verified"
+
+
+Value = AnnotatedObject | tuple[Prompt, ...] | AcceptedMask | bool | None
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One value replaced by another.
+
+    Attributes
+    ----------
+    part, object_id, frame
+        Which value; ``frame`` is None for the object itself.
+    before, after
+        An ``AnnotatedObject``, a tuple of prompts, an ``AcceptedMask``, or whether it is verified; None
+        (or an empty tuple, or False) where there is nothing.
+    """
+
+    part: Part
+    object_id: int
+    frame: int | None
+    before: Value
+    after: Value
+
+    def inverse(self) -> "Change":
+        """Return the change that takes this one back."""
+        return Change(self.part, self.object_id, self.frame, self.after, self.before)
+
+
 class Annotations:
-    """Objects, prompts by (object, frame), accepted masks by (object, frame)."""
+    """Objects, and by (object, frame) prompts, accepted masks and whether these are verified.
+
+    Attributes
+    ----------
+    lock
+        Held while something changes; entered again by the thread that holds it.
+    on_change
+        Called with every change, within the lock.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self.on_change: Callable[[Change], None] = lambda _: None
         self._objects: dict[int, AnnotatedObject] = {}
         self._prompts: dict[int, dict[int, tuple[Prompt, ...]]] = {}
         self._masks: dict[int, dict[int, AcceptedMask]] = {}
+        self._verified: dict[int, set[int]] = {}
         self._used_ids: set[int] = set()
 
     # ------------------------------------------------------------------ changing
@@ -91,7 +143,7 @@ class Annotations:
         InputError
             If the id was used before or is not a positive whole number.
         """
-        with self._lock:
+        with self.lock:
             if object_id is None:
                 object_id = max(self._used_ids, default=0) + 1
             if object_id <= 0:
@@ -105,40 +157,80 @@ class Annotations:
             return made
 
     def set_object(self, object_id: int, value: AnnotatedObject | None) -> None:
-        """Replace an object; None removes it with its prompts and masks."""
-        with self._lock:
-            if value is not None:
+        """Replace an object; None removes it with all that is known of it."""
+        with self.lock:
+            before = self._objects.get(object_id)
+            if value is None:
+                for frame in tuple(self._verified.get(object_id, ())):
+                    self.set_verified(object_id, frame, False)
+                for frame in tuple(self._masks.get(object_id, ())):
+                    self.set_mask(object_id, frame, None)
+                for frame in tuple(self._prompts.get(object_id, ())):
+                    self.set_prompts(object_id, frame, ())
+                self._objects.pop(object_id, None)
+            else:
                 self._used_ids.add(object_id)
                 self._objects[object_id] = value
-                return
-            self._objects.pop(object_id, None)
-            self._prompts.pop(object_id, None)
-            self._masks.pop(object_id, None)
+            self._tell(Change(Part.OBJECT, object_id, None, before, value))
 
     def set_prompts(self, object_id: int, frame: int, value: tuple[Prompt, ...]) -> None:
         """Replace the prompts of an object on a frame, in the order they were given; empty removes them."""
-        with self._lock:
+        with self.lock:
             frames = self._prompts.setdefault(object_id, {})
+            before = frames.pop(frame, ())
             if value:
                 frames[frame] = value
-            else:
-                frames.pop(frame, None)
+            self._tell(Change(Part.PROMPTS, object_id, frame, before, value))
 
     def set_mask(self, object_id: int, frame: int, value: AcceptedMask | None) -> None:
         """Replace the mask of an object on a frame; None removes it."""
-        with self._lock:
+        with self.lock:
             frames = self._masks.setdefault(object_id, {})
+            before = frames.pop(frame, None)
             if value is not None:
                 frames[frame] = value
-            else:
-                frames.pop(frame, None)
+            self._tell(Change(Part.MASK, object_id, frame, before, value))
+
+    def set_verified(self, object_id: int, frame: int, value: bool) -> None:
+        """Lock or unlock the mask of an object on a frame."""
+        with self.lock:
+            frames = self._verified.setdefault(object_id, set())
+            before = frame in frames
+            (frames.add if value else frames.discard)(frame)
+            self._tell(Change(Part.VERIFIED, object_id, frame, before, value))
+
+    def apply(self, change: Change) -> None:
+        """Make a change, for example one that takes another one back."""
+        value, frame = change.after, change.frame
+        if change.part is Part.OBJECT:
+            assert value is None or isinstance(value, AnnotatedObject)
+            self.set_object(change.object_id, value)
+            return
+        assert frame is not None
+        if change.part is Part.PROMPTS:
+            assert isinstance(value, tuple)
+            self.set_prompts(change.object_id, frame, value)
+        elif change.part is Part.MASK:
+            assert value is None or isinstance(value, AcceptedMask)
+            self.set_mask(change.object_id, frame, value)
+        else:
+            self.set_verified(change.object_id, frame, bool(value))
+
+    def _tell(self, change: Change) -> None:
+        if change.before is not change.after and change.before != change.after:
+            self.on_change(change)
+
+    def use_ids_up_to(self, object_id: int) -> None:
+        """Never give ids up to this one to new objects."""
+        with self.lock:
+            self._used_ids.update(range(1, object_id + 1))
 
     # ------------------------------------------------------------------ reading
 
     def objects(self) -> dict[int, AnnotatedObject]:
-        """Return all objects by id, in the order in which they were made."""
-        with self._lock:
-            return dict(self._objects)
+        """Return all objects by id, sorted by it."""
+        with self.lock:
+            return dict(sorted(self._objects.items()))
 
     def require(self, object_id: int) -> int:
         """Return the id of a known object.
@@ -155,21 +247,37 @@ class Annotations:
         return object_id
 
     def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
-        """Return an object's prompts by frame, in the order in which the frames were prompted."""
-        with self._lock:
-            return dict(self._prompts.get(object_id, {}))
+        """Return an object's prompts by frame, sorted by it."""
+        with self.lock:
+            return dict(sorted(self._prompts.get(object_id, {}).items()))
 
     def mask(self, object_id: int, frame: int) -> AcceptedMask | None:
         """Return an object's mask on a frame, or None where nobody said anything of it yet."""
-        with self._lock:
+        with self.lock:
             return self._masks.get(object_id, {}).get(frame)
 
     def masks_on(self, frame: int) -> dict[int, AcceptedMask]:
         """Return the masks of a frame by object."""
-        with self._lock:
+        with self.lock:
             return {i: frames[frame] for i, frames in self._masks.items() if frame in frames}
 
     def frames_of(self, object_id: int) -> list[int]:
         """Return the frames on which an object has a mask (possibly an empty one), sorted."""
-        with self._lock:
+        with self.lock:
             return sorted(self._masks.get(object_id, {}))
+
+    def verified(self, object_id: int) -> frozenset[int]:
+        """Return the frames on which an object's mask is verified."""
+        with self.lock:
+            return frozenset(self._verified.get(object_id, ()))
+
+    def is_verified(self, object_id: int, frame: int) -> bool:
+        """Whether an object's mask on a frame is verified."""
+        with self.lock:
+            return frame in self._verified.get(object_id, ())
+
+    @property
+    def highest_used_id(self) -> int:
+        """The highest id that an object has or had; 0 before the first."""
+        with self.lock:
+            return max(self._used_ids, default=0)

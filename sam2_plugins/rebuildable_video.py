@@ -1,13 +1,13 @@
 """The engine's session behind an annotation session: made when needed, dropped and made again at will."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.video_session import VideoSession
-from sam2_plugins.annotations import Annotations, Prompt
+from sam2_plugins.annotations import Annotations, Change, Part, Prompt
 
 __all__ = ["RebuildableVideo", "give_prompt"]
 
@@ -22,13 +22,14 @@ class RebuildableVideo:
     make
         Makes an empty engine session on the frames.
     truth
-        Prompts and accepted masks.
+        Prompts, accepted masks, and which of them are verified.
     """
 
     def __init__(self, make: Callable[[], VideoSession], truth: Annotations) -> None:
         self._make = make
         self._truth = truth
         self._video: VideoSession | None = None
+        self._lent: set[tuple[int, int]] = set()
 
     @contextmanager
     def driving(self) -> Iterator[VideoSession]:
@@ -38,32 +39,76 @@ class RebuildableVideo:
         try:
             yield self._video
         except BaseException:
-            self._video = None
+            self.drop()
             raise
-
-    @property
-    def knows(self) -> tuple[int, ...]:
-        """Ids that a living engine session has prompts of; none if it is not there."""
-        return () if self._video is None else self._video.object_ids
 
     def drop(self) -> None:
         """Free memories; they are computed again when they are needed."""
         self._video = None
+        self._lent.clear()
+
+    def reconcile(self, changes: Iterable[Change]) -> None:
+        """Tell a living engine session what has changed in the truth without it."""
+        if self._video is None:
+            return
+        changes = tuple(changes)
+        prompted = {(c.object_id, c.frame) for c in changes if c.part is Part.PROMPTS and c.frame is not None}
+        masked: dict[int, int] = {}
+        for change in changes:
+            if change.part in (Part.MASK, Part.VERIFIED) and change.frame is not None:
+                masked[change.object_id] = min(masked.get(change.object_id, change.frame), change.frame)
+                self.take_back(change.object_id, change.frame)
+        with self.driving() as video:
+            for object_id, frame in masked.items():
+                if object_id in video.object_ids:
+                    video.invalidate(object_id, frame)
+            for object_id, frame in sorted(prompted):
+                self._give_again(video, object_id, frame)
+
+    def lend_verified(self, object_ids: Iterable[int], frame: int) -> None:
+        """Prompt with the verified masks nearest to ``frame``, before and after, for as long as they hold."""
+        with self.driving() as video:
+            for object_id in object_ids:
+                verified = self._truth.verified(object_id) - self._truth.prompts_of(object_id).keys()
+                before = max((f for f in verified if f < frame), default=None)
+                after = min((f for f in verified if f > frame), default=None)
+                for near in (before, after):
+                    accepted = None if near is None else self._truth.mask(object_id, near)
+                    if near is None or accepted is None or (object_id, near) in self._lent:
+                        continue
+                    video.add_mask(near, object_id, accepted.mask.pixels())
+                    self._lent.add((object_id, near))
+
+    def take_back(self, object_id: int, frame: int) -> None:
+        """Forget a lent mask, because it no longer holds or a person is about to prompt there."""
+        if self._video is not None and (object_id, frame) in self._lent:
+            self._lent.discard((object_id, frame))
+            self._video.clear_prompts(object_id, frame)
 
     def _rebuilt(self) -> VideoSession:
         video = self._make()
         for object_id in self._truth.objects():
-            for frame, prompts in self._truth.prompts_of(object_id).items():
-                for prompt in prompts:
-                    result = give_prompt(video, frame, object_id, prompt)
-                accepted = self._truth.mask(object_id, frame)
-                if accepted is None or prompts[-1].mask is not None:
-                    continue
-                # A correction was predicted with the memories of then, so clicks alone do not give it again.
-                pixels = accepted.mask.pixels()
-                if not np.array_equal(result.masks[0], pixels):
-                    video.add_mask(frame, object_id, pixels)
+            for frame in self._truth.prompts_of(object_id):
+                self._give(video, object_id, frame)
         return video
+
+    def _give_again(self, video: VideoSession, object_id: int, frame: int) -> None:
+        if object_id in video.object_ids and frame in video.prompted_frames(object_id):
+            video.clear_prompts(object_id, frame)
+        self._give(video, object_id, frame)
+
+    def _give(self, video: VideoSession, object_id: int, frame: int) -> None:
+        """Give all prompts of an object on a frame, so that its accepted mask comes of them."""
+        prompts = self._truth.prompts_of(object_id).get(frame, ())
+        for prompt in prompts:
+            result = give_prompt(video, frame, object_id, prompt)
+        accepted = self._truth.mask(object_id, frame)
+        if not prompts or accepted is None or prompts[-1].mask is not None:
+            return
+        # A correction was predicted with the memories of then, so clicks alone do not give it again.
+        pixels = accepted.mask.pixels()
+        if not np.array_equal(result.masks[0], pixels):
+            video.add_mask(frame, object_id, pixels)
 
 
 def give_prompt(

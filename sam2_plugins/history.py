@@ -1,0 +1,188 @@
+"""Undo and redo: every action as the changes that it made, within a cap of bytes."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sam2_plugins.accepted_mask import AcceptedMask
+from sam2_plugins.annotations import Annotations, Change
+
+__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History"]
+
+DEFAULT_UNDO_BYTES = 256 * 2**20
+_CHANGE_BYTES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Action:
+    """One thing that a person did.
+
+    Attributes
+    ----------
+    name
+        In words, for "Undo click on object 3".
+    call
+        What was asked of the session, under ``"do"``, and its arguments: plain values, and a ``Prompt``.
+    changes
+        What came of it, in order.
+    """
+
+    name: str
+    call: Mapping[str, Any]
+    changes: tuple[Change, ...]
+
+    def inverse(self) -> tuple[Change, ...]:
+        """Return the changes that take the action back."""
+        return tuple(change.inverse() for change in reversed(self.changes))
+
+
+@dataclass(eq=False)
+class _Entry:
+    name: str
+    token: object
+    changes: list[Change]
+    num_bytes: int = 0
+
+
+class History:
+    """What was done to a session's truth, and the way back.
+
+    Parameters
+    ----------
+    truth
+        Its changes are collected while an action is open. Changes outside of any action are an error.
+    max_bytes
+        Cap of what undo keeps; beyond it the oldest actions can no longer be undone.
+
+    Attributes
+    ----------
+    on_action
+        Called with every action that changed something, undo and redo among them, as soon as it is complete;
+        within the truth's lock, so that nobody sees a later state before.
+    interruptions
+        Counts undo and redo: long work that notices a new number has been overtaken and ends.
+    """
+
+    def __init__(self, truth: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
+        self.on_action: Callable[[Action], None] = lambda _: None
+        self.interruptions = 0
+        self._truth = truth
+        self._max_bytes = max_bytes
+        self._undo: deque[_Entry] = deque()
+        self._redo: list[_Entry] = []
+        self._open: list[Change] | None = None
+        truth.on_change = self._collect
+
+    @property
+    def undo_name(self) -> str | None:
+        """What undo would take back, in words; None if there is nothing."""
+        with self._truth.lock:
+            return self._undo[-1].name if self._undo else None
+
+    @property
+    def redo_name(self) -> str | None:
+        """What redo would do again, in words; None if there is nothing."""
+        with self._truth.lock:
+            return self._redo[-1].name if self._redo else None
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that undo keeps, about."""
+        with self._truth.lock:
+            return sum(entry.num_bytes for entry in self._undo)
+
+    @contextmanager
+    def action(self, name: str, call: Mapping[str, Any], token: object = None) -> Iterator[list[Change]]:
+        """Collect the changes of a ``with`` block as one action; if the block fails, they are taken back.
+
+        What it gives is the list of changes, which grows with the block.
+
+        Parameters
+        ----------
+        name, call
+            See ``Action``. An action within an action becomes a part of it.
+        token
+            Actions one after the other with the same token are undone as one, as the frames of a propagation.
+        """
+        with self._truth.lock:
+            if self._open is not None:
+                yield self._open
+                return
+            changes: list[Change] = []
+            self._open = changes
+            try:
+                yield changes
+            except BaseException:
+                self._open = None
+                self._make(Action(name, call, tuple(changes)).inverse())
+                raise
+            self._open = None
+            if changes:
+                self._keep(_Entry(name, token, list(changes)))
+                self.on_action(Action(name, call, tuple(changes)))
+
+    def undo(self) -> tuple[Change, ...]:
+        """Take the last action back and return the changes made by that; none if there is nothing."""
+        with self._truth.lock:
+            self.interruptions += 1
+            if not self._undo:
+                return ()
+            entry = self._undo.pop()
+            self._redo.append(entry)
+            changes = Action(entry.name, {}, tuple(entry.changes)).inverse()
+            self._make(changes)
+            self.on_action(Action(f"undo {entry.name}", {"do": "undo"}, changes))
+            return changes
+
+    def redo(self) -> tuple[Change, ...]:
+        """Do again what was undone last and return the changes; none if there is nothing."""
+        with self._truth.lock:
+            self.interruptions += 1
+            if not self._redo:
+                return ()
+            entry = self._redo.pop()
+            self._undo.append(entry)
+            changes = tuple(entry.changes)
+            self._make(changes)
+            self.on_action(Action(f"redo {entry.name}", {"do": "redo"}, changes))
+            return changes
+
+    def _keep(self, entry: _Entry) -> None:
+        self._redo.clear()
+        entry.num_bytes = sum(map(_bytes_of, entry.changes))
+        last = self._undo[-1] if self._undo else None
+        if last is not None and entry.token is not None and last.token is entry.token:
+            last.changes += entry.changes
+            last.num_bytes += entry.num_bytes
+        else:
+            self._undo.append(entry)
+        total = sum(one.num_bytes for one in self._undo)
+        while total > self._max_bytes and len(self._undo) > 1:
+            total -= self._undo.popleft().num_bytes
+
+    def _make(self, changes: tuple[Change, ...]) -> None:
+        self._open = []
+        try:
+            for change in changes:
+                self._truth.apply(change)
+        finally:
+            self._open = None
+
+    def _collect(self, change: Change) -> None:
+        if self._open is None:
+            raise RuntimeError(
+                f"{change.part} of object {change.object_id} was changed outside of any action"
+            )
+        self._open.append(change)
+
+
+def _bytes_of(change: Change) -> int:
+    """Bytes of what was before; what comes after is in the truth, or before a later change."""
+    before = change.before
+    if isinstance(before, AcceptedMask):
+        return _CHANGE_BYTES + len(before.mask.bits) + (len(before.logits.values) if before.logits else 0)
+    if isinstance(before, tuple):
+        return _CHANGE_BYTES + sum(len(one.mask.bits) for one in before if one.mask is not None)
+    return _CHANGE_BYTES
