@@ -1,0 +1,65 @@
+"""What a pixel, a plane and a frame are in the world."""
+
+import math
+from dataclasses import dataclass
+
+from sam2_engine.errors import InputError
+
+__all__ = ["PhysicalScale"]
+
+_MICROMETRES = {"um", "micron", "microns", "micrometer", "micrometre", "\u03bcm"}
+
+
+@dataclass(frozen=True)
+class PhysicalScale:
+    """Sizes of a stack in physical units; by default pixels and frames.
+
+    Attributes
+    ----------
+    pixel_size
+        Height and width of a pixel, ``(sy, sx)``, in ``unit``.
+    unit
+        Of lengths; ``"um"`` and the like become ``"µm"``.
+    frame_interval
+        From one frame to the next of a time-lapse, in ``time_unit``.
+    time_unit
+        Of times.
+    plane_spacing
+        From one plane to the next of a volume, in ``unit``.
+
+    Raises
+    ------
+    InputError
+        If a size is not a number above 0, or a unit is empty.
+    """
+
+    pixel_size: tuple[float, float] = (1.0, 1.0)
+    unit: str = "pixel"
+    frame_interval: float = 1.0
+    time_unit: str = "frame"
+    plane_spacing: float = 1.0
+
+    def __post_init__(self) -> None:
+        sizes = {
+            "height of a pixel": self.pixel_size[0],
+            "width of a pixel": self.pixel_size[1],
+            "time between two frames": self.frame_interval,
+            "distance between two planes": self.plane_spacing,
+        }
+        for what, size in sizes.items():
+            if not (math.isfinite(size) and size > 0):
+                raise InputError(f"The {what} is a number above 0, not {size}.")
+        if not self.unit.strip() or not self.time_unit.strip():
+            raise InputError("A unit is missing; give one, for example µm and s.")
+        if self.unit.strip().lower() in _MICROMETRES:
+            object.__setattr__(self, "unit", "µm")
+
+    @property
+    def is_physical(self) -> bool:
+        """Whether lengths are more than numbers of pixels."""
+        return self.unit not in ("pixel", "pixels", "px")
+
+    @property
+    def has_time(self) -> bool:
+        """Whether times are more than numbers of frames."""
+        return self.time_unit not in ("frame", "frames")

@@ -1,0 +1,62 @@
+"""What measuring and export read of a session, and nothing else."""
+
+from collections.abc import Generator, Mapping
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.frames import FrameSource
+from sam2_plugins.accepted_mask import AcceptedMask
+from sam2_plugins.annotations import AnnotatedObject
+
+__all__ = ["ReadableSession", "finish", "known_by_frame"]
+
+T = TypeVar("T")
+
+
+class ReadableSession(Protocol):
+    """The reading half of an ``AnnotationSession``."""
+
+    @property
+    def frames(self) -> FrameSource:
+        """The stack."""
+
+    @property
+    def objects(self) -> Mapping[int, AnnotatedObject]:
+        """All objects by id."""
+
+    def frames_of(self, object_id: int) -> list[int]:
+        """Return the frames on which something is known of an object, sorted; it may be absent there."""
+
+    def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
+        """Return an object's mask as it is kept, None where nothing is known."""
+
+    def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
+        """Return an object's (H, W) mask, None where nothing is known."""
+
+    def label_image(self, frame: int) -> NDArray[Any]:
+        """Return the (H, W) label image of a frame: object ids, 0 is background."""
+
+
+def known_by_frame(session: ReadableSession) -> dict[int, list[int]]:
+    """Return by frame, ascending, the objects of which something is known there, ascending."""
+    known: dict[int, list[int]] = {}
+    for object_id in sorted(session.objects):
+        for frame in session.frames_of(object_id):
+            known.setdefault(frame, []).append(object_id)
+    return dict(sorted(known.items()))
+
+
+def finish(steps: Generator[object, None, T]) -> T:
+    """Do all the steps of long work at once and return what it returns.
+
+    Measuring, export and import are generators, which yield after every frame: a host shows progress
+    between two frames, and stops the work by closing the generator.
+    """
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
