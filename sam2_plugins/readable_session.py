@@ -29,6 +29,9 @@ class ReadableSession(Protocol):
     def frames_of(self, object_id: int) -> list[int]:
         """Return the frames on which something is known of an object, sorted; it may be absent there."""
 
+    def verified(self, object_id: int) -> frozenset[int]:
+        """Return the frames on which a person has said that an object's mask is right."""
+
     def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
         """Return an object's mask as it is kept, None where nothing is known."""
 

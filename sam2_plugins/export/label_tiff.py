@@ -1,6 +1,6 @@
 """Label images as TIFF: (Y, X) or (T, Y, X) unsigned integers, 0 is background, one value per object."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -9,9 +9,15 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from sam2_plugins.export.targets import ExportSummary, Labels, new_file
 from sam2_plugins.files import replacing
+from sam2_plugins.physical_scale import PhysicalScale
+from sam2_plugins.readable_session import ReadableSession
 
-__all__ = ["LabelStackWriter", "write_label_image"]
+__all__ = ["LabelStackWriter", "write_label_image", "write_label_tiff"]
+
+_SUFFIXES = (".tif", ".tiff")
+_OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 
 _CLASSIC_TIFF_BYTES = 2**32 - 2**25
 """Above this a TIFF needs 64-bit offsets, which ImageJ's own format does not have."""
@@ -21,6 +27,44 @@ def write_label_image(path: Path, labels: NDArray[Any]) -> None:
     """Write one (H, W) label image that ImageJ opens (16 bit, or 32 bit where ids need it)."""
     with LabelStackWriter.open(path, (1, *labels.shape), labels.dtype, axes="YX") as stack:
         stack.write(0, labels)
+
+
+def write_label_tiff(
+    session: ReadableSession, path: Path, scale: PhysicalScale | None = None, *, overwrite: bool = False
+) -> Generator[int, None, ExportSummary]:
+    """Write the label images of a session as one TIFF stack.
+
+    A name that ends in ``.ome.tif`` makes an OME-TIFF. Others are ImageJ's, with 16 bits; if an id needs
+    32 bits, or the stack 4 GB, which ImageJ's own format does not have, it is a plain TIFF.
+
+    Yields
+    ------
+    int
+        Each frame, once it is written.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to write, or it cannot be written there.
+    """
+    labels = Labels(session)
+    shape = (labels.length, *labels.shape)
+    num_bytes = int(np.prod(shape, dtype=np.int64)) * labels.dtype.itemsize
+    with (
+        new_file(path, suffixes=_SUFFIXES, overwrite=overwrite, num_bytes=num_bytes) as aside,
+        LabelStackWriter.into(
+            aside,
+            shape,
+            labels.dtype,
+            f"{labels.axis}YX",
+            scale=scale,
+            ome=path.name.lower().endswith(_OME_SUFFIXES),
+        ) as stack,
+    ):
+        for frame in range(labels.length):
+            stack.write(frame, labels[frame])
+            yield frame
+    return ExportSummary(path, labels.length, labels.num_objects)
 
 
 class LabelStackWriter:
@@ -61,24 +105,43 @@ class LabelStackWriter:
         OSError
             If it cannot be written; nothing is left behind then.
         """
+        with replacing(path) as aside, cls.into(aside, shape, dtype, axes) as stack:
+            yield stack
+
+    @classmethod
+    @contextmanager
+    def into(
+        cls,
+        path: Path,
+        shape: tuple[int, int, int],
+        dtype: "np.dtype[Any]",
+        axes: str = "TYX",
+        *,
+        scale: PhysicalScale | None = None,
+        ome: bool = False,
+    ) -> Iterator["LabelStackWriter"]:
+        """Create the stack at once under its name, for those who rename it themselves; see :meth:`open`."""
         num_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        imagej = dtype == np.uint16 and num_bytes < _CLASSIC_TIFF_BYTES
-        stored_shape = shape[1:] if axes == "YX" else shape
-        with replacing(path) as aside:
-            tifffile.imwrite(
-                aside,
-                shape=stored_shape,
-                dtype=dtype.newbyteorder(">" if imagej else "="),
-                byteorder=">" if imagej else None,
-                imagej=imagej,
-                bigtiff=num_bytes >= _CLASSIC_TIFF_BYTES,
-                photometric="minisblack",
-                metadata={"axes": axes},
-            )
-            with tifffile.TiffFile(aside) as tiff:
-                offset, stored = tiff.series[0].dataoffset, tiff.byteorder
-            with aside.open("r+b") as file:
-                yield cls(file, int(offset), shape, dtype.newbyteorder(stored))
+        imagej = not ome and dtype == np.uint16 and num_bytes < _CLASSIC_TIFF_BYTES
+        metadata = {"axes": axes}
+        if scale is not None:
+            metadata |= _ome_sizes(scale, axes) if ome else _imagej_sizes(scale, axes)
+        tifffile.imwrite(
+            path,
+            shape=shape[1:] if axes == "YX" else shape,
+            dtype=dtype.newbyteorder(">" if imagej else "="),
+            byteorder=">" if imagej else None,
+            imagej=imagej,
+            ome=ome,
+            bigtiff=num_bytes >= _CLASSIC_TIFF_BYTES,
+            photometric="minisblack",
+            resolution=None if scale is None else (1 / scale.pixel_size[1], 1 / scale.pixel_size[0]),
+            metadata=metadata,
+        )
+        with tifffile.TiffFile(path) as tiff:
+            offset, stored = tiff.series[0].dataoffset, tiff.byteorder
+        with path.open("r+b") as file:
+            yield cls(file, int(offset), shape, dtype.newbyteorder(stored))
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Write the (H, W) labels of one frame, 0 <= ``frame`` < T."""
@@ -87,3 +150,27 @@ class LabelStackWriter:
         page = np.ascontiguousarray(labels, dtype=self.dtype)
         self._file.seek(self._offset + frame * page.nbytes)
         self._file.write(page.data)
+
+
+def _imagej_sizes(scale: PhysicalScale, axes: str) -> dict[str, Any]:
+    """Return ImageJ's words for a scale; the size of a pixel is in the TIFF's resolution."""
+    sizes: dict[str, Any] = {"unit": "um" if scale.unit == "µm" else scale.unit}  # the text is ASCII
+    if axes[0] == "Z":
+        sizes["spacing"] = scale.plane_spacing
+    elif scale.has_time:
+        sizes |= {"finterval": scale.frame_interval, "tunit": scale.time_unit}
+    return sizes
+
+
+def _ome_sizes(scale: PhysicalScale, axes: str) -> dict[str, Any]:
+    """Return OME's words for a scale; what is not physical is left out."""
+    sizes: dict[str, Any] = {}
+    if scale.is_physical:
+        lengths = {"Y": scale.pixel_size[0], "X": scale.pixel_size[1]}
+        if axes[0] == "Z":
+            lengths["Z"] = scale.plane_spacing
+        for axis, size in lengths.items():
+            sizes |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": scale.unit}
+    if scale.has_time and axes[0] == "T":
+        sizes |= {"TimeIncrement": scale.frame_interval, "TimeIncrementUnit": scale.time_unit}
+    return sizes

@@ -186,9 +186,11 @@ def test_a_real_session_is_measured(session, disc_mask, discs):
     one = session.add_object("disc", "cell")
     session.add_mask(0, one, disc_mask)
     session.add_points(3, one, [26, 20])
+    session.verify(one, [0])
     table = finish(measure(session, MICRONS))
     assert table["name"] == ("disc", "disc")
     assert table["origin"] == ("painted", "prompted")
+    assert table["verified"] == ("yes", "no")
     assert table["area"][0] == disc_mask.sum() * 0.25
     assert table["mean_intensity"][0] == pytest.approx(discs[0][disc_mask].mean())
     assert table["predicted_iou"][1] == pytest.approx(session.score(one, 3).predicted_iou)

@@ -1,0 +1,138 @@
+"""Where an export goes: written aside, renamed when it is complete, and nothing replaced unasked."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_plugins.files import check_output, os_error_sentence, replacing
+from sam2_plugins.label_image import label_dtype
+from sam2_plugins.readable_session import ReadableSession
+
+__all__ = ["ExportSummary", "Labels", "new_file", "new_folder"]
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was written.
+
+    Attributes
+    ----------
+    path
+        The file or folder.
+    frames, objects
+        How many were written.
+    changes
+        A sentence for everything that the format could not keep as it is in the session.
+    """
+
+    path: Path
+    frames: int
+    objects: int
+    changes: tuple[str, ...] = ()
+
+
+class Labels:
+    """The label images of a session, one type for all frames.
+
+    Attributes
+    ----------
+    length, shape, axis
+        Number of frames, ``(H, W)``, and ``"T"`` or ``"Z"``.
+    dtype
+        uint16, or uint32 if an id needs it.
+
+    Raises
+    ------
+    InputError
+        If the session has no object, an id does not fit, or its stack is a live stream that goes on.
+    """
+
+    def __init__(self, session: ReadableSession) -> None:
+        self._session = session
+        if not session.objects:
+            raise InputError("There is no object in this session yet, so there is nothing to export.")
+        self.length = len(session.frames)
+        self.shape = session.frames.shape
+        self.axis = "Z" if session.frames.axis == "Z" else "T"
+        self.dtype = label_dtype(max(session.objects))
+        self.num_objects = len(session.objects)
+
+    def __getitem__(self, frame: int) -> NDArray[Any]:
+        """Return the (H, W) labels of a frame."""
+        labels = self._session.label_image(frame)
+        if labels.dtype.itemsize > self.dtype.itemsize and labels.max() > np.iinfo(self.dtype).max:
+            raise InputError("An object with a larger id was added during the export; export once more.")
+        return labels.astype(self.dtype, copy=False)
+
+
+@contextmanager
+def new_file(
+    path: Path, *, suffixes: tuple[str, ...], overwrite: bool = False, num_bytes: int = 0
+) -> Iterator[Path]:
+    """Write a file aside, and rename it when the block ends well.
+
+    Raises
+    ------
+    InputError
+        As ``check_output``; or if the file exists, unless it may be overwritten.
+    """
+    check_output(path, suffixes=suffixes, num_bytes=num_bytes)
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")
+    with replacing(path) as aside:
+        yield aside
+
+
+@contextmanager
+def new_folder(path: Path, *, mark: str, overwrite: bool = False) -> Iterator[Path]:
+    """Write a folder aside, and rename it when the block ends well.
+
+    Parameters
+    ----------
+    path
+        The folder to be; an empty one may be there.
+    mark
+        A file or folder in every export of this kind. Only a folder with it is ever overwritten: a slip
+        of the hand must not delete somebody's pictures.
+    overwrite
+        Whether an earlier export may be replaced.
+
+    Raises
+    ------
+    InputError
+        If the folder's place is missing or cannot be written to, or it exists and may not be replaced.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} of the output does not exist; make it first.")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} exists and is not a folder; choose another name for the output.")
+    if path.is_dir() and any(path.iterdir()):
+        if not (path / mark).exists():
+            raise InputError(f"The folder {path} holds something else; choose another name for the output.")
+        if not overwrite:
+            raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise InputError(os_error_sentence(error, path.parent)) from None
+    inside = aside / path.name  # made the usual way, it has the usual permissions
+    try:
+        inside.mkdir()
+        yield inside
+        if path.exists():
+            path.rename(aside / "before")
+        inside.rename(path)
+    except BaseException:
+        if not path.exists() and (aside / "before").exists():
+            (aside / "before").rename(path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
