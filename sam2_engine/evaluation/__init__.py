@@ -7,6 +7,7 @@
 ...     print(result.method, result.j, result.f, result.j_and_f)
 """
 
+from sam2_engine.evaluation.interactive_protocol import MAX_PROMPTED_FRAMES
 from sam2_engine.evaluation.labelled_sequence import (
     LabelledSequence,
     labelled_sequences,
@@ -19,6 +20,7 @@ from sam2_engine.evaluation.scores import MaskScore, MethodResult
 from sam2_engine.evaluation.video_protocol import PROMPTS
 
 __all__ = [
+    "MAX_PROMPTED_FRAMES",
     "PROMPTS",
     "PROTOCOLS",
     "LabelledSequence",

@@ -65,6 +65,7 @@ def evaluate(
     name: str = "model",
     baselines: bool = False,
     cell_tracking: bool = False,
+    rounds: int = MAX_PROMPTED_FRAMES,
     contrast: Contrast = None,
     watch: Watch = unwatched,
 ) -> list[MethodResult]:
@@ -85,6 +86,8 @@ def evaluate(
         from one click.
     cell_tracking
         Add SEG, DET and TRA; not for images, as ids need not persist there.
+    rounds
+        Most frames that the interactive protocols prompt per object, 8 in the paper.
     contrast
         Intensity window for the model; by default its own rule.
     watch
@@ -98,9 +101,11 @@ def evaluate(
     Raises
     ------
     InputError
-        If protocol and prompt do not go together, or nothing can be scored.
+        If protocol and prompt do not go together, ``rounds`` is below 1, or nothing can be scored.
     """
     prompt = _checked_prompt(protocol, prompt)
+    if rounds < 1:
+        raise InputError(f"The user prompts {rounds} frames of an object; give 1 or more rounds.")
     frames_of = _FRAMES_OF[protocol]
     if not any(frames_of(sequence) for sequence in sequences):
         raise InputError(
@@ -109,7 +114,7 @@ def evaluate(
         )
     single = protocol == "image"
     if protocol in ("offline", "online"):
-        results = [_interact(model, sequences, protocol, f"{name}, {protocol}", contrast, watch)]
+        results = [_interact(model, sequences, protocol, f"{name}, {protocol}", rounds, contrast, watch)]
     else:
         run = segment_images if single else track_objects
         segment = partial(run, model, prompt=prompt, contrast=contrast, watch=watch)
@@ -186,12 +191,13 @@ def _interact(
     sequences: Sequence[LabelledSequence],
     protocol: str,
     title: str,
+    max_frames: int,
     contrast: Contrast,
     watch: Watch,
 ) -> MethodResult:
     """Run an interactive protocol for every object; once nothing is left to correct, scores stay."""
     run = offline_rounds if protocol == "offline" else online_rounds
-    scores: list[tuple[MaskScore, ...]] = [()] * MAX_PROMPTED_FRAMES
+    scores: list[tuple[MaskScore, ...]] = [()] * max_frames
     seconds: list[list[float]] = [[] for _ in scores]
     masks: list[MasksByObject] = []
     for number, sequence in enumerate(sequences):
@@ -200,9 +206,11 @@ def _interact(
             frames = {object_id: scored_frames(sequence, object_id)}
             rounds: list[tuple[InteractiveRound, tuple[MaskScore, ...]]] = [
                 (done, score_masks(sequence, {object_id: done.masks}, frames, number))
-                for done in run(model, sequence, object_id, contrast=contrast, cache=cache)
+                for done in run(
+                    model, sequence, object_id, max_frames=max_frames, contrast=contrast, cache=cache
+                )
             ]
-            rounds += rounds[-1:] * (MAX_PROMPTED_FRAMES - len(rounds))
+            rounds += rounds[-1:] * (max_frames - len(rounds))
             for index, (done, found) in enumerate(rounds):
                 scores[index] += found
                 seconds[index].append(done.seconds)

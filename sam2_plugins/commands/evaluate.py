@@ -14,6 +14,7 @@ from rich.table import Table
 from sam2_engine.datasets import find_dataset
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation import (
+    MAX_PROMPTED_FRAMES,
     PROMPTS,
     PROTOCOLS,
     LabelledSequence,
@@ -70,6 +71,9 @@ BaselinesOption = Annotated[
 CellTrackingOption = Annotated[
     bool, typer.Option("--cell-tracking", help="Also SEG, DET and TRA (needs the extra evaluate).")
 ]
+RoundsOption = Annotated[
+    int, typer.Option("--rounds", metavar="N", help="Most frames that offline and online prompt per object.")
+]
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write all numbers; - is standard output."),
@@ -93,6 +97,7 @@ def evaluate_command(
     prompt: PromptOption = None,
     baselines: BaselinesOption = False,
     cell_tracking: CellTrackingOption = False,
+    rounds: RoundsOption = MAX_PROMPTED_FRAMES,
     json: JsonOption = None,
     report: ReportOption = None,
     model: ModelOption = "nano",
@@ -125,10 +130,11 @@ def evaluate_command(
             name=Path(model).stem,
             baselines=baselines,
             cell_tracking=cell_tracking,
+            rounds=rounds,
             contrast=window,
             watch=_watch,
         )
-        about = _about(protocol, sequences)
+        about = _about(protocol, rounds, sequences)
         _show(results, about, aside=json == _STANDARD_OUTPUT)
         if json is not None:
             _write_json(json, results, sequences, protocol=protocol, model=model)
@@ -162,7 +168,7 @@ def _watch(steps: Iterable[Any], total: int, title: str) -> Iterable[Any]:
     return followed(steps, total, title)
 
 
-def _about(protocol: str, sequences: Sequence[LabelledSequence]) -> str:
+def _about(protocol: str, rounds: int, sequences: Sequence[LabelledSequence]) -> str:
     """Say what the numbers are means of."""
     objects = sum(len(sequence.truth) for sequence in sequences)
     frames = sum(len(sequence.frames) for sequence in sequences)
@@ -171,7 +177,7 @@ def _about(protocol: str, sequences: Sequence[LabelledSequence]) -> str:
     return {
         "image": f"Mean over masks; {frames} images.",
         "vos": f"Mean over frames, then objects; the prompted and the last frame not counted; {counted}.",
-    }.get(protocol, f"Mean over frames, then objects, then 1 to 8 prompted frames; {counted}.")
+    }.get(protocol, f"Mean over frames, then objects, then 1 to {rounds} prompted frames; {counted}.")
 
 
 def _show(results: Sequence[MethodResult], about: str, aside: bool) -> None:

@@ -161,6 +161,10 @@ def test_interactive_protocols_say_each_round_and_the_annotators_time(run, folde
     assert len(method["rounds"]) == len(method["annotation_seconds_per_object"]) == 8
     assert method["J&F"] == pytest.approx(np.mean(method["rounds"]))
     assert {mask["frame"] for mask in method["masks"]} == {0, 1, 2, 3}
+    _, out, _ = run("--protocol", protocol, "--rounds", "2", "--json", "-")
+    (fewer,) = json.loads(out)["methods"]
+    assert fewer["rounds"] == method["rounds"][:2]
+    assert fewer["J&F"] == pytest.approx(np.mean(fewer["rounds"]))
 
 
 def no_masks(folder):
