@@ -10,6 +10,7 @@ from torch import Tensor
 
 __all__ = [
     "PackedMask",
+    "compress_rle",
     "decode_rle",
     "encode_rle",
     "mask_boxes",
@@ -98,6 +99,14 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": counts}
 
 
+def compress_rle(rle: dict[str, Any]) -> dict[str, Any]:
+    """Return COCO's run lengths compressed to a string, as its own tools write them."""
+    counts = rle["counts"]
+    earlier = [0, 0, 0, *counts[1:-2]]  # from the fourth on, differences to the number two places before
+    text = "".join(_characters(count - before) for count, before in zip(counts, earlier))
+    return {"size": rle["size"], "counts": text}
+
+
 def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
     """Return the (H, W) mask of COCO's run lengths, as a list of numbers or compressed to a string.
 
@@ -149,6 +158,16 @@ def _decompressed(text: str | bytes) -> list[int]:
         counts.append(number + counts[-2] if len(counts) > 2 else number)
         number = shift = 0
     return counts
+
+
+def _characters(number: int) -> str:
+    """Write a number as COCO does, the reverse of what ``_decompressed`` reads."""
+    text = ""
+    while True:
+        bits, number = number & 31, number >> 5
+        if number == (-1 if bits & 16 else 0):
+            return text + chr(bits + 48)
+        text += chr((bits | 32) + 48)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,16 +92,16 @@ def new_file(
 
 
 @contextmanager
-def new_folder(path: Path, *, mark: str, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, known: Callable[[Path], bool], overwrite: bool = False) -> Iterator[Path]:
     """Write a folder aside, and rename it when the block ends well.
 
     Parameters
     ----------
     path
         The folder to be; an empty one may be there.
-    mark
-        A file or folder in every export of this kind. Only a folder with it is ever overwritten: a slip
-        of the hand must not delete somebody's pictures.
+    known
+        Tells whether a folder is an earlier export of this kind. Only such a folder is ever overwritten: a
+        slip of the hand must not delete somebody's pictures.
     overwrite
         Whether an earlier export may be replaced.
 
@@ -115,7 +115,7 @@ def new_folder(path: Path, *, mark: str, overwrite: bool = False) -> Iterator[Pa
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} exists and is not a folder; choose another name for the output.")
     if path.is_dir() and any(path.iterdir()):
-        if not (path / mark).exists():
+        if not known(path):
             raise InputError(f"The folder {path} holds something else; choose another name for the output.")
         if not overwrite:
             raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")

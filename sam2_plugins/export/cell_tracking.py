@@ -1,0 +1,223 @@
+"""Folders of the Cell Tracking Challenge: label images, and a text file of tracks with their parents.
+
+The challenge's rules: a label is one unbroken track, ``label begin end parent`` with frames from 0; the
+parent has ended before the track begins; there is one parent or none (0); labels fit into 16 bits. Source:
+celltrackingchallenge.net, "Naming and file content conventions".
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_plugins.export.targets import ExportSummary, Labels, new_folder
+from sam2_plugins.readable_session import ReadableSession, known_by_frame
+
+__all__ = ["write_cell_tracking_result", "write_cell_tracking_truth"]
+
+_LARGEST = int(np.iinfo(np.uint16).max)
+
+
+def write_cell_tracking_result(
+    session: ReadableSession, path: Path, *, overwrite: bool = False
+) -> Generator[int, None, ExportSummary]:
+    """Write a result folder, such as ``01_RES``: ``mask000.tif`` and so on, and ``res_track.txt``.
+
+    What the challenge's rules do not allow is changed and told in the summary: a track with a gap becomes
+    several, each the parent of the next; so does a mother who is still there when a daughter begins; of a
+    fusion no parent is written; ids beyond 16 bits get a free label.
+
+    Yields
+    ------
+    int
+        Each frame, once it is written.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to write, the frames lie along Z, or it cannot be written there.
+    """
+    labels = _labels_in_time(session)
+    with new_folder(path, known=is_result, overwrite=overwrite) as folder:
+        tracks = _Tracks(session)
+        for frame in range(labels.length):
+            _write_labels(folder / f"mask{_number(frame, labels)}.tif", tracks.add(frame, labels[frame]))
+            yield frame
+        (folder / "res_track.txt").write_text(tracks.text(), encoding="ascii")
+    return ExportSummary(path, labels.length, labels.num_objects, tracks.changes)
+
+
+def write_cell_tracking_truth(
+    session: ReadableSession, path: Path, *, overwrite: bool = False
+) -> Generator[int, None, ExportSummary]:
+    """Write a ground truth folder, such as ``01_GT``, as :func:`write_cell_tracking_result` does.
+
+    ``TRA/man_track000.tif`` and so on with ``TRA/man_track.txt`` are of all frames; ``SEG/man_seg000.tif``
+    and so on, the same masks, of frames on which something is known.
+    """
+    labels = _labels_in_time(session)
+    known = known_by_frame(session)
+    with new_folder(path, known=is_truth, overwrite=overwrite) as folder:
+        tracking, segmentation = folder / "TRA", folder / "SEG"
+        tracking.mkdir()
+        segmentation.mkdir()
+        tracks = _Tracks(session)
+        for frame in range(labels.length):
+            tracked, number = tracks.add(frame, labels[frame]), _number(frame, labels)
+            _write_labels(tracking / f"man_track{number}.tif", tracked)
+            if frame in known:
+                _write_labels(segmentation / f"man_seg{number}.tif", tracked)
+            yield frame
+        (tracking / "man_track.txt").write_text(tracks.text(), encoding="ascii")
+    return ExportSummary(path, labels.length, labels.num_objects, tracks.changes)
+
+
+def is_result(folder: Path) -> bool:
+    """Whether a folder is a result."""
+    return (folder / "res_track.txt").is_file()
+
+
+def is_truth(folder: Path) -> bool:
+    """Whether a folder is a ground truth."""
+    return (folder / "TRA" / "man_track.txt").is_file()
+
+
+def _labels_in_time(session: ReadableSession) -> Labels:
+    labels = Labels(session)
+    if labels.axis == "Z":
+        raise InputError(
+            f"The frames of {session.frames.name} are planes of a volume, but the Cell Tracking Challenge's "
+            "folders are of a time-lapse; export a TIFF or an OME-Zarr instead."
+        )
+    return labels
+
+
+def _number(frame: int, labels: Labels) -> str:
+    return f"{frame:0{max(3, len(str(labels.length - 1)))}}"
+
+
+def _write_labels(path: Path, labels: NDArray[np.uint16]) -> None:
+    tifffile.imwrite(path, labels, compression="zlib", photometric="minisblack")
+
+
+class _Tracks:
+    """Turns objects into tracks, frame by frame, each label one unbroken track."""
+
+    def __init__(self, session: ReadableSession) -> None:
+        self._parents = {object_id: one.parents for object_id, one in session.objects.items()}
+        self._free = _free_labels(session.objects)
+        self._spans: dict[int, list[int]] = {}  # by label: begin, end, parent
+        self._current: dict[int, int] = {}  # by object: the label of its last track
+        self._broken: dict[int, int] = {}  # by object: how many tracks it was split into
+        self._outlived: set[int] = set()
+        self._fused: set[int] = set()
+        self._orphaned: set[int] = set()
+        self._renamed: dict[int, int] = {}
+
+    def add(self, frame: int, labels: NDArray[Any]) -> NDArray[np.uint16]:
+        """Return the next frame's labels (object ids) as labels of tracks."""
+        seen = [int(value) for value in np.unique(labels) if value]
+        born = [object_id for object_id in seen if object_id not in self._current]
+        divided = {
+            parent
+            for object_id in born
+            if len(self._parents.get(object_id, ())) == 1
+            for parent in self._parents[object_id]
+            if parent in self._current
+        }
+        before = dict(self._current)
+        for object_id in seen:
+            self._follow(object_id, frame, object_id in divided, before)
+        return _looked_up(labels, {object_id: self._current[object_id] for object_id in seen})
+
+    def _follow(self, object_id: int, frame: int, divides: bool, before: Mapping[int, int]) -> None:
+        """Go on with an object's track, or begin a new one."""
+        label = before.get(object_id)
+        if label is None:
+            self._begin(object_id, frame, self._parent_label(object_id, before), self._first_label(object_id))
+        elif self._spans[label][1] == frame - 1 and not divides:
+            self._spans[label][1] = frame
+        else:
+            self._broken[object_id] = self._broken.get(object_id, 1) + 1
+            if divides:
+                self._outlived.add(object_id)
+            self._begin(object_id, frame, label, self._new_label())
+
+    def _begin(self, object_id: int, frame: int, parent: int, label: int) -> None:
+        self._spans[label] = [frame, frame, parent]
+        self._current[object_id] = label
+
+    def _parent_label(self, object_id: int, before: Mapping[int, int]) -> int:
+        """Return the track that an object came from, 0 for none."""
+        parents = self._parents.get(object_id, ())
+        if len(parents) > 1:
+            self._fused.add(object_id)
+            return 0
+        if parents and parents[0] not in before:
+            self._orphaned.add(object_id)
+            return 0
+        return before[parents[0]] if parents else 0
+
+    def _first_label(self, object_id: int) -> int:
+        if object_id <= _LARGEST:
+            return object_id
+        self._renamed[object_id] = self._new_label()
+        return self._renamed[object_id]
+
+    def _new_label(self) -> int:
+        label = next(self._free, None)
+        if label is None:
+            raise InputError(
+                f"There are more than {_LARGEST} tracks, which the challenge's labels cannot hold."
+            )
+        return label
+
+    def text(self) -> str:
+        """Return the lines of the track file."""
+        spans = sorted(self._spans.items())
+        return "".join(f"{label} {begin} {end} {parent}\n" for label, (begin, end, parent) in spans)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What the rules made of the objects, one sentence each."""
+        told = [
+            f"Object {object_id} was written as {count} tracks, each the parent of the next, because it is "
+            + (
+                "still there when a daughter begins."
+                if object_id in self._outlived
+                else "missing in between."
+            )
+            for object_id, count in sorted(self._broken.items())
+        ]
+        told += [
+            f"Object {object_id} was written without parents, because a track has at most one."
+            for object_id in sorted(self._fused)
+        ]
+        told += [
+            f"Object {object_id} was written without its parent, which is not seen before it."
+            for object_id in sorted(self._orphaned)
+        ]
+        told += [
+            f"Object {object_id} was written as label {label}, because labels have 16 bits."
+            for object_id, label in sorted(self._renamed.items())
+        ]
+        missing = sorted(set(self._parents) - set(self._current))
+        told += [f"Object {object_id} has no visible pixel and was left out." for object_id in missing]
+        return tuple(told)
+
+
+def _looked_up(labels: NDArray[Any], tracks: Mapping[int, int]) -> NDArray[np.uint16]:
+    values, places = np.unique(labels, return_inverse=True)
+    table = np.array([tracks.get(int(value), 0) for value in values], np.uint16)
+    return table[places].reshape(labels.shape)
+
+
+def _free_labels(objects: Mapping[int, object]) -> Iterator[int]:
+    """Yield labels that are nobody's id, first those above all ids."""
+    above = max((object_id for object_id in objects if object_id <= _LARGEST), default=0) + 1
+    yield from range(above, _LARGEST + 1)
+    yield from (label for label in range(1, above) if label not in objects)
