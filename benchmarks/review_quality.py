@@ -1,0 +1,223 @@
+"""Does the review find the wrong masks? Doubt scores against the truth, beside area change and chance.
+
+    OMP_NUM_THREADS=1 python benchmarks/review_quality.py --data FOLDER --tracks FOLDER [--model nano]
+
+The data folder is that of ``nano_evaluation.py``. Follows objects from their true first masks, keeps what
+came of it in the tracks folder (give each model its own), scores it and writes
+``benchmarks/results/review_quality.md``.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from review_tracks import CELL_STYLES, TEST_SEED, THING_STYLES, WRONG, Track, real_sets, scenes, tracks
+from scenes import provenance
+
+from sam2_engine import load_model
+from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
+from sam2_plugins.review import Review
+
+REVIEWED = 0.1
+"""The part of the masks that a person looks at."""
+WANTED_LIFT = 2.5
+SHORT = 5
+"""Frames to follow in the shorter synthetic clips."""
+HEADING = """# Review: does it find the wrong masks?
+
+By `benchmarks/review_quality.py`. Objects are followed from their true masks on one frame; a followed mask is
+*wrong* if its IoU with the truth is below 0.7. A person looks at the worst 10 % of the masks by the doubt score
+of `sam2_plugins.review`.
+
+- *Lift*: how many times more wrong masks are among these than among as many drawn by chance. It cannot exceed
+  1 / (share of wrong ones); where more than 40 % are wrong, 2.5 is out of reach for any score. In brackets,
+  within what 90 % of the lifts of resampled clips lie (of objects, with fewer than three clips; of masks, with a
+  single object).
+- *Recall*: the part of all wrong masks that is found so.
+- *AP*, average precision: the area under precision over recall; by chance it is the share of wrong ones.
+- *Area change* alone ranks by the larger change of area, up or down, against the frames before and after.
+
+Masks that score alike count as if in random order; prompted frames do not count. The weights of the score come
+from other synthetic scenes (`benchmarks/review_weights.py`)."""
+
+
+def first_frames(track: Track) -> Track:
+    """Return what a clip would be that ended ``SHORT`` frames after the first one."""
+    masks = {i: {f: each for f, each in frames.items() if f <= SHORT} for i, frames in track.masks.items()}
+    return Track(track.name, masks, {row: iou for row, iou in track.iou.items() if row[1] <= SHORT})
+
+
+def review_scores(track: Track) -> NDArray[np.float64]:
+    """Return the doubt of every followed mask."""
+    doubts = {(doubt.object_id, doubt.frame): doubt.score for doubt in Review().doubts(track.masks)}
+    return np.array([doubts[row] for row in track.iou])
+
+
+def area_scores(track: Track) -> NDArray[np.float64]:
+    """Return the largest change of area, in doublings, against the frames before and after."""
+    areas = {i: {f: each.mask.crop().sum() for f, each in masks.items()} for i, masks in track.masks.items()}
+    return np.array(
+        [
+            max(
+                abs(math.log2((areas[i][frame] + 1) / (areas[i][other] + 1)))
+                for other in (frame - 1, frame + 1)
+                if other in areas[i]
+            )
+            for i, frame in track.iou
+        ]
+    )
+
+
+# ---------------------------------------------------------------------- measures
+
+
+def found_at(wrong: NDArray[np.bool_], scores: NDArray[np.float64], part: float = REVIEWED) -> float:
+    """Return how many wrong masks are expected among the worst ``part``; ties are in random order."""
+    count = max(round(part * len(wrong)), 1)
+    limit = np.sort(scores)[-count]
+    above, level = scores > limit, scores == limit
+    return float(wrong[above].sum() + (count - above.sum()) * wrong[level].mean())
+
+
+def lift(wrong: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """Return how many times more wrong masks the worst part holds than as many by chance."""
+    return found_at(wrong, scores) / max(round(REVIEWED * len(wrong)), 1) / wrong.mean()
+
+
+def average_precision(wrong: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+    """Return the mean, over the wrong masks, of the precision at each one's score; ties count as one step."""
+    order = np.argsort(-scores)
+    wrong, scores = wrong[order], scores[order]
+    ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    hits = np.cumsum(wrong)[ends]
+    return float(np.sum(np.diff(hits, prepend=0) * hits / (ends + 1)) / wrong.sum())
+
+
+def interval(groups: list[NDArray[np.intp]], wrong: NDArray, scores: NDArray) -> tuple[float, float]:
+    """Return within what 90 % of the lifts of resampled groups lie."""
+    rng, lifts = np.random.default_rng(0), []
+    for _ in range(1000):
+        chosen = np.concatenate([groups[k] for k in rng.integers(len(groups), size=len(groups))])
+        if wrong[chosen].any():
+            lifts.append(lift(wrong[chosen], scores[chosen]))
+    low, high = np.quantile(lifts, [0.05, 0.95])
+    return float(low), float(high)
+
+
+def groups_of(followed: list[Track]) -> list[NDArray[np.intp]]:
+    """Return the masks of each clip; of each object with fewer than three clips; or each one by itself."""
+    rows = [(track.name, object_id) for track in followed for object_id, _ in track.iou]
+    keys = [name for name, _ in rows] if len(followed) >= 3 else [str(row) for row in rows]
+    if len(set(keys)) == 1:
+        keys = [str(n) for n in range(len(rows))]
+    return [np.flatnonzero(np.array(keys) == key) for key in dict.fromkeys(keys)]
+
+
+def row(name: str, followed: list[Track]) -> str:
+    """Return a line of the table."""
+    wrong = np.concatenate([np.array(list(track.iou.values())) < WRONG for track in followed])
+    scores, areas = (np.concatenate([s(t) for t in followed]) for s in (review_scores, area_scores))
+    head = f"| {name} | {len(followed)} | {len(wrong)} | {wrong.mean():.0%} "
+    if not wrong.any():
+        return head + "| | | | | | | nothing to find |"
+    best = lift(wrong, wrong.astype(float))
+    low, high = interval(groups_of(followed), wrong, scores)
+    reached = lift(wrong, scores)
+    verdict = "yes" if reached >= WANTED_LIFT else "cannot" if best < WANTED_LIFT else "**no**"
+    recall = found_at(wrong, scores) / wrong.sum()
+    cells = [f"{best:.2f}", f"{reached:.2f} ({low:.2f} to {high:.2f})", f"{lift(wrong, areas):.2f}"]
+    cells += [
+        f"{recall:.0%}",
+        f"{average_precision(wrong, scores):.3f}",
+        f"{average_precision(wrong, areas):.3f}",
+    ]
+    return head + f"| {' | '.join(cells)} | {verdict} |"
+
+
+def speed() -> str:
+    """Score 500 frames of 20 objects, then again after one mask changed."""
+    y, x = np.mgrid[:60, :60]
+    shapes = [CompressedMask.of(np.pad((x - 30) ** 2 + (y - 30) ** 2 < r**2, 200)) for r in range(20, 30)]
+    score = MaskScores(0.99, 0.9, 0.9)
+    masks = {
+        i: {frame: AcceptedMask(shapes[(frame + i) % 10], MaskOrigin.TRACKED, score) for frame in range(500)}
+        for i in range(1, 21)
+    }
+    review, taken = Review(), []
+    for _ in range(2):
+        begun = time.process_time()
+        review.doubts(masks)
+        taken.append(time.process_time() - begun)
+        masks[7][250] = AcceptedMask(shapes[0], MaskOrigin.TRACKED, score)
+    return (
+        f"500 frames of 20 objects (discs, all in one place) are scored in {taken[0]:.2f} s of "
+        f"processor time, and again after one mask changed in {taken[1]:.2f} s."
+    )
+
+
+def table(data: Path, kept: Path, name: str) -> Iterator[str]:
+    model = load_model(name, device="cpu")
+    sets = {
+        "synthetic cells, 14 frames on": scenes(TEST_SEED, CELL_STYLES),
+        "synthetic things, 14 frames on": scenes(TEST_SEED, THING_STYLES, first=len(CELL_STYLES)),
+        **real_sets(data),
+    }
+    heads = [
+        "set",
+        "clips",
+        "masks",
+        "wrong",
+        "highest lift",
+        "**lift** (90 % interval)",
+        "area change: lift",
+    ]
+    heads += ["recall", "**AP**", "area change: AP", f"lift {WANTED_LIFT} reached"]
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
+    followed = {title: list(tracks(plans, kept, model)) for title, plans in sets.items()}
+    for title in ("synthetic cells", "synthetic things"):
+        followed[f"{title}, {SHORT} frames on"] = list(map(first_frames, followed[f"{title}, 14 frames on"]))
+    for title, each in sorted(followed.items(), key=lambda item: item[0].split(",")[0]):
+        yield row(title, each)
+    short = [
+        t for title, each in followed.items() if title.endswith(" each") or "each way" in title for t in each
+    ]
+    together = {
+        "synthetic, 14 frames on, all": [t for title in list(sets)[:2] for t in followed[title]],
+        f"synthetic, {SHORT} frames on, all": [
+            first_frames(t) for title in list(sets)[:2] for t in followed[title]
+        ],
+        "real, short pieces, all": short,
+    }
+    for title, each in together.items():
+        yield row(f"**{title}**", each)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--tracks", type=Path, required=True)
+    parser.add_argument("--model", default="nano")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    path = Path(__file__).parent / "results" / "review_quality.md"
+    lines = [HEADING, "", f"{provenance()}; model `{Path(options.model).name}`.", ""]
+    for line in table(options.data, options.tracks, options.model):
+        print(line, flush=True)
+        lines.append(line)
+    lines += ["", speed()]
+    aside = path.with_suffix(".new")
+    aside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    aside.replace(path)
+    print(f"{lines[-1]}\nWritten to {path}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""What is unusual about a mask, cue by cue, and the doubt that follows from it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sam2_plugins.review.looks import Look, Overlap
+
+__all__ = [
+    "BIAS",
+    "CUES",
+    "PROMPTED_SHARE",
+    "Cue",
+    "Doubt",
+    "Finding",
+    "Neighbour",
+    "View",
+    "findings",
+    "judge",
+]
+
+BIAS = -5.89
+"""Sum of a mask without any cue."""
+PROMPTED_SHARE = 0.2
+"""What a mask keeps of its doubt where a person clicked on this very frame."""
+SUREST = 10_000.0
+"""Odds for or against an object's presence that leave no doubt."""
+LARGEST_CHANGE = 3.0
+"""Doublings of area, or halvings, that count as the largest change."""
+LONGEST_SHIFT = 1.0
+"""Diameters between two centres, per frame, that count as the longest shift."""
+LONGEST_WAY = 31
+"""Frames from the last checked one that count as the longest way."""
+
+
+class Cue(NamedTuple):
+    """How much one cue counts.
+
+    Attributes
+    ----------
+    weight
+        What the sum gains where the cue is 1.
+    usual
+        Mean of the cue over right masks; what exceeds it is unusual.
+    """
+
+    weight: float
+    usual: float
+
+
+CUES: dict[str, Cue] = {
+    "presence": Cue(1.61, 0.13),
+    "predicted IoU": Cue(5.33, 0.18),
+    "stability": Cue(5.85, 0.15),
+    "area": Cue(3.15, 0.13),
+    "shift": Cue(1.00, 0.07),
+    "overlap": Cue(1.00, 0.03),
+    "pieces": Cue(7.39, 0.00),
+    "border": Cue(1.00, 0.10),
+    "way": Cue(1.92, 0.55),
+}
+"""The cues of :func:`findings`; found by ``benchmarks/review_weights.py`` on synthetic scenes."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How doubtful one mask is.
+
+    Attributes
+    ----------
+    object_id, frame
+        Whose mask, and where.
+    score
+        0, no doubt, to 1.
+    reason
+        The main reason, in words.
+    """
+
+    object_id: int
+    frame: int
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A mask of the same object on another frame, that many frames away."""
+
+    frame: int
+    distance: int
+    look: Look
+
+
+class View(NamedTuple):
+    """All that decides about one mask; ``share`` is how much of its doubt counts."""
+
+    frame: int
+    look: Look
+    share: float
+    neighbours: tuple[Neighbour, ...]
+    checked: Neighbour | None
+    overlap: Overlap
+
+
+class Finding(NamedTuple):
+    """A cue's value, 0..1, and what was seen, in words."""
+
+    value: float
+    words: str
+
+
+def findings(view: View) -> dict[str, Finding]:
+    """Look at a mask with every cue of ``CUES``."""
+    look, scores = view.look, view.look.scores
+    seen = look.area > 0
+    overlap = f"overlaps object {view.overlap.rival} by {view.overlap.share:.0%}".replace("%", " %")
+    return {
+        # The model's odds for what the mask shows, on a scale of tens: it is nearly always sure.
+        "presence": Finding(
+            _unsure(scores.presence if seen else 1 - scores.presence), f"presence {scores.presence:.2f}"
+        ),
+        "predicted IoU": Finding(
+            1 - scores.predicted_iou if seen else 0.0, f"predicted IoU {scores.predicted_iou:.2f}"
+        ),
+        "stability": Finding(1 - scores.stability if seen else 0.0, f"stability {scores.stability:.2f}"),
+        "area": max(_beside(_area_change, view), _since_checked(_area_change, view)),
+        "shift": _beside(_shift, view),
+        "overlap": Finding(view.overlap.share, overlap),
+        "pieces": Finding(look.scattered, f"in {look.pieces} pieces"),
+        "border": max(_beside(_newly_at_border, view), _since_checked(_newly_at_border, view)),
+        "way": _way(view.checked),
+    }
+
+
+_NOTHING = Finding(0.0, "nothing unusual")
+
+
+def _beside(compare: Callable[[Look, Neighbour], Finding], view: View) -> Finding:
+    """Compare with the frames before and after; with their mean, one bad mask hardly blames those beside it."""
+    found = [compare(view.look, one) for one in view.neighbours]
+    if not found:
+        return _NOTHING
+    return Finding(sum(each.value for each in found) / len(found), max(found).words)
+
+
+def _since_checked(compare: Callable[[Look, Neighbour], Finding], view: View) -> Finding:
+    """Compare with the nearest checked frame."""
+    return _NOTHING if view.checked is None else compare(view.look, view.checked)
+
+
+def _unsure(probability: float) -> float:
+    """Return 1 for a probability up to 1/2, 0 for odds of ``SUREST`` and more."""
+    odds = probability / max(1 - probability, 1e-12)
+    return min(max(1 - math.log(max(odds, 1.0)) / math.log(SUREST), 0.0), 1.0)
+
+
+def _area_change(look: Look, other: Neighbour) -> Finding:
+    if look.area == other.look.area:
+        return _NOTHING
+    if not look.area:
+        return Finding(1.0, f"absent, unlike on frame {other.frame}")
+    if not other.look.area:
+        return Finding(1.0, f"appears, unlike on frame {other.frame}")
+    ratio = look.area / other.look.area
+    percent = f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
+    change = min(abs(math.log2(ratio)) / LARGEST_CHANGE, 1.0)
+    return Finding(change, f"area {percent} against frame {other.frame}")
+
+
+def _newly_at_border(look: Look, other: Neighbour) -> Finding:
+    if not look.at_border or other.look.at_border or not other.look.area:
+        return _NOTHING
+    return Finding(1.0, f"touches the border of the image, unlike on frame {other.frame}")
+
+
+def _way(checked: Neighbour | None) -> Finding:
+    if checked is None:
+        return Finding(1.0, "no frame of it was checked")
+    way = math.log1p(checked.distance) / math.log1p(LONGEST_WAY)
+    plural = "" if checked.distance == 1 else "s"
+    return Finding(
+        min(way, 1.0), f"{checked.distance} frame{plural} from frame {checked.frame}, the nearest checked one"
+    )
+
+
+def _shift(look: Look, other: Neighbour) -> Finding:
+    if not look.area or not other.look.area:
+        return _NOTHING
+    way = math.hypot(look.x - other.look.x, look.y - other.look.y)
+    diameter = 2 * math.sqrt(max(look.area, other.look.area) / math.pi)
+    shift = way / diameter / other.distance / LONGEST_SHIFT
+    return Finding(min(shift, 1.0), f"moved by {way:.0f} pixels against frame {other.frame}")
+
+
+def judge(object_id: int, view: View) -> Doubt:
+    """Return the doubt of one mask."""
+    if view.share == 0:
+        return Doubt(object_id, view.frame, 0.0, "confirmed by a person")
+    found = findings(view)
+    total = BIAS + sum(cue.weight * found[name].value for name, cue in CUES.items())
+    main = max(CUES, key=lambda name: CUES[name].weight * (found[name].value - CUES[name].usual))
+    reason = found[main] if found[main].value > CUES[main].usual else _NOTHING
+    return Doubt(object_id, view.frame, view.share / (1 + math.exp(-total)), reason.words)
