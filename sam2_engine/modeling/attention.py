@@ -3,19 +3,31 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from sam2_engine.modeling.position_encoding import apply_rotary, rotary_turns
 
 __all__ = ["Attention", "RotaryAttention", "attend"]
+
+_MAX_WEIGHTS = 2**24
+"""Attention weights per object that a CPU keeps while it learns; a 512 pixel input has fewer."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention of (..., Lq, C) to (..., Lk, C): (..., Lq, C).
 
     Learning in bfloat16 on a CPU writes the formula out: forward and backward, torch's fused kernel
-    takes 1 to 5 times as long there.
+    takes 1 to 5 times as long there. With dropout a CPU keeps all weights for the backward pass, half a
+    gigabyte per layer and object at full size: large ones are computed in blocks of queries, and again there.
     """
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_grad_enabled():
+    learns = q.device.type == "cpu" and torch.is_grad_enabled()
+    block = max(1, _MAX_WEIGHTS // k.shape[-2])
+    if learns and dropout and q.shape[-2] > block:
+        parts = [
+            checkpoint(attend, part, k, v, dropout, use_reentrant=False) for part in q.split(block, dim=-2)
+        ]
+        return torch.cat(parts, dim=-2)
+    if learns and q.dtype == torch.bfloat16:
         weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1)
         return F.dropout(weights, dropout).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)

@@ -134,8 +134,7 @@ class FineTuner:
         self.optimizer = make_optimizer(model, self.learners, recipe)
         self.cache = FeatureCache(recipe.feature_bytes, feature_folder)
         self.loader = SampleLoader(sampler, self.team, model.image_size, self.cache)
-        on_gpu = model.device.type == "cuda"
-        self.save_memory = on_gpu if recipe.checkpointing is None else recipe.checkpointing
+        self.save_memory = recipe.checkpointing
         self.step = 0
         self._empty_steps = 0
 

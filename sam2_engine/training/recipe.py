@@ -48,7 +48,7 @@ class Recipe:
     image_size, dtype
         As for ``load_model``.
     checkpointing
-        Compute activations again instead of keeping them; None: on a GPU.
+        Compute activations again instead of keeping them: slower, but tiny then fits 8 GB.
     save_every, picture_every
         Steps between checkpoints, and between pictures of predictions.
     seed
@@ -75,7 +75,7 @@ class Recipe:
     features_on_disk: bool = False
     image_size: int | None = None
     dtype: str = "auto"
-    checkpointing: bool | None = None
+    checkpointing: bool = True
     save_every: int = 50
     picture_every: int = 100
     seed: int = 0
