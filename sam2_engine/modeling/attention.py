@@ -23,10 +23,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     learns = q.device.type == "cpu" and torch.is_grad_enabled()
     block = max(1, _MAX_WEIGHTS // k.shape[-2])
     if learns and dropout and q.shape[-2] > block:
-        parts = [
-            checkpoint(attend, part, k, v, dropout, use_reentrant=False) for part in q.split(block, dim=-2)
-        ]
-        return torch.cat(parts, dim=-2)
+        parts = torch.split(q, block, dim=-2)
+        blocks = [checkpoint(attend, part, k, v, dropout, use_reentrant=False) for part in parts]
+        return torch.cat(blocks, dim=-2)
     if learns and q.dtype == torch.bfloat16:
         weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1)
         return F.dropout(weights, dropout).to(v.dtype) @ v
