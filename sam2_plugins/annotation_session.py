@@ -20,7 +20,7 @@ from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin
 from sam2_plugins.annotations import Change, Prompt
 from sam2_plugins.editable_annotations import EditableAnnotations
 from sam2_plugins.following import follow
-from sam2_plugins.history import DEFAULT_UNDO_BYTES
+from sam2_plugins.history import DEFAULT_UNDO_BYTES, Action
 from sam2_plugins.jobs import CancelToken
 from sam2_plugins.model_store import ModelStore
 from sam2_plugins.propagation_plan import PropagationPlan
@@ -138,7 +138,7 @@ class AnnotationSession(EditableAnnotations):
         """
         corners = None if box is None else Box.of(box, self.shape)
         prompt = Prompt(points=Points.of(points, labels, self.shape), box=corners)
-        return self._prompt(frame, object_id, prompt, replace)
+        return self.add_prompt(frame, object_id, prompt, replace)
 
     def add_box(self, frame: int, object_id: int, box: ArrayLike, replace: bool = False) -> FrameResult:
         """Place a box ``(x0, y0, x1, y1)`` (inclusive pixels) around an object and return its mask.
@@ -150,7 +150,7 @@ class AnnotationSession(EditableAnnotations):
         InputError
             If the object or the frame is unknown, or the box has no area or lies outside.
         """
-        return self._prompt(frame, object_id, Prompt(box=Box.of(box, self.shape)), replace)
+        return self.add_prompt(frame, object_id, Prompt(box=Box.of(box, self.shape)), replace)
 
     def add_mask(self, frame: int, object_id: int, mask: ArrayLike) -> FrameResult:
         """Give an object's (H, W) mask on a frame; it is kept to the pixel, instead of other prompts there.
@@ -161,10 +161,17 @@ class AnnotationSession(EditableAnnotations):
             If the object or the frame is unknown, or the mask has another size.
         """
         painted = CompressedMask.of(Mask.of(mask, self.shape).pixels)
-        return self._prompt(frame, object_id, Prompt(mask=painted))
+        return self.add_prompt(frame, object_id, Prompt(mask=painted))
 
-    def _prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool = False) -> FrameResult:
-        call = {"do": "prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
+    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool = False) -> FrameResult:
+        """Give one prompt as it is kept, for example one of :meth:`prompts_of`; see the methods above.
+
+        Raises
+        ------
+        InputError
+            If the object or the frame is unknown, or its mask is verified.
+        """
+        call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
         with self._lock:
             self._truth.require(object_id)
             self._check_frame(frame)
@@ -287,6 +294,7 @@ class AnnotationSession(EditableAnnotations):
         with self._lock:
             self._video.drop()
             self._cache.clear()
+            self._history.tell(Action("drop engine", {"do": "drop_engine"}, ()))
 
     def _make_video(self) -> VideoSession:
         return VideoSession(

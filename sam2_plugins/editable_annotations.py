@@ -97,6 +97,8 @@ class EditableAnnotations:
         """
         changed: dict[str, Any] = {"name": name, "label": label, "color": color}
         given = {key: value for key, value in changed.items() if value is not None}
+        if color is not None:
+            given["color"] = tuple(color)
         call = {"do": "edit_object", "object_id": object_id, **given}
         with self._truth.lock, self._history.action(f"edit object {object_id}", call):
             before = self._truth.objects()[self._truth.require(object_id)]
@@ -227,8 +229,33 @@ class EditableAnnotations:
             return changes
 
     def listen(self, listener: Callable[[Action], None]) -> None:
-        """Call ``listener`` with every action that changed something, undo and redo among them."""
-        self._history.on_action = listener
+        """Call ``listener`` with every action that changed something, undo and redo among them.
+
+        It is called in the thread that acted, before anything else can change: it should be quick.
+        """
+        self._history.listeners.append(listener)
+
+    def ignore(self, listener: Callable[[Action], None]) -> None:
+        """Call ``listener`` no more."""
+        self._history.listeners.remove(listener)
+
+    # ------------------------------------------------------------------ storage
+
+    @property
+    def highest_used_id(self) -> int:
+        """The highest id that an object has or had; 0 before the first."""
+        return self._truth.highest_used_id
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Let nothing change during a ``with`` block."""
+        with self._truth.lock:
+            yield
+
+    def restore(self, changes: Iterable[Change], highest_used_id: int) -> None:
+        """Bring an empty session to a state that was kept; it cannot be undone."""
+        self._history.make(changes)
+        self._truth.use_ids_up_to(highest_used_id)
 
     # ------------------------------------------------------------------ how
 

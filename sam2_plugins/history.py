@@ -1,7 +1,7 @@
 """Undo and redo: every action as the changes that it made, within a cap of bytes."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +58,7 @@ class History:
 
     Attributes
     ----------
-    on_action
+    listeners
         Called with every action that changed something, undo and redo among them, as soon as it is complete;
         within the truth's lock, so that nobody sees a later state before.
     interruptions
@@ -66,7 +66,7 @@ class History:
     """
 
     def __init__(self, truth: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
-        self.on_action: Callable[[Action], None] = lambda _: None
+        self.listeners: list[Callable[[Action], None]] = []
         self.interruptions = 0
         self._truth = truth
         self._max_bytes = max_bytes
@@ -116,12 +116,12 @@ class History:
                 yield changes
             except BaseException:
                 self._open = None
-                self._make(Action(name, call, tuple(changes)).inverse())
+                self.make(Action(name, call, tuple(changes)).inverse())
                 raise
             self._open = None
             if changes:
                 self._keep(_Entry(name, token, list(changes)))
-                self.on_action(Action(name, call, tuple(changes)))
+                self.tell(Action(name, call, tuple(changes)))
 
     def undo(self) -> tuple[Change, ...]:
         """Take the last action back and return the changes made by that; none if there is nothing."""
@@ -132,8 +132,8 @@ class History:
             entry = self._undo.pop()
             self._redo.append(entry)
             changes = Action(entry.name, {}, tuple(entry.changes)).inverse()
-            self._make(changes)
-            self.on_action(Action(f"undo {entry.name}", {"do": "undo"}, changes))
+            self.make(changes)
+            self.tell(Action(f"undo {entry.name}", {"do": "undo"}, changes))
             return changes
 
     def redo(self) -> tuple[Change, ...]:
@@ -145,8 +145,8 @@ class History:
             entry = self._redo.pop()
             self._undo.append(entry)
             changes = tuple(entry.changes)
-            self._make(changes)
-            self.on_action(Action(f"redo {entry.name}", {"do": "redo"}, changes))
+            self.make(changes)
+            self.tell(Action(f"redo {entry.name}", {"do": "redo"}, changes))
             return changes
 
     def _keep(self, entry: _Entry) -> None:
@@ -162,13 +162,20 @@ class History:
         while total > self._max_bytes and len(self._undo) > 1:
             total -= self._undo.popleft().num_bytes
 
-    def _make(self, changes: tuple[Change, ...]) -> None:
-        self._open = []
-        try:
-            for change in changes:
-                self._truth.apply(change)
-        finally:
-            self._open = None
+    def make(self, changes: Iterable[Change]) -> None:
+        """Make changes that are no action of somebody: nothing to undo, nobody is told."""
+        with self._truth.lock:
+            self._open = []
+            try:
+                for change in changes:
+                    self._truth.apply(change)
+            finally:
+                self._open = None
+
+    def tell(self, action: Action) -> None:
+        """Tell the listeners of an action."""
+        for listener in tuple(self.listeners):
+            listener(action)
 
     def _collect(self, change: Change) -> None:
         if self._open is None:

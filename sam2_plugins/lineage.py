@@ -185,7 +185,7 @@ class Lineage:
             if ends and begins and ends[-1] >= begins[0]:
                 raise InputError(
                     f"Object {parent} is still there on frame {ends[-1]}, so object {object_id}, which begins "
-                    f"on frame {begins[0]}, cannot have come from it; delete or split one of them first."
+                    f"on {begins[0]}, cannot have come from it; delete or split one of them first."
                 )
         self._change_parents(object_id, parents)
 

@@ -169,7 +169,7 @@ def test_listeners_hear_of_every_action_and_of_undo(session):
     session.verify(1, [1])
     session.undo()
     done = [action.call["do"] for action in heard]
-    assert done == ["add_object", "prompt", "follow", "follow", "verify", "undo"]
+    assert done == ["add_object", "add_prompt", "follow", "follow", "verify", "undo"]
 
 
 def test_a_failed_action_leaves_nothing_behind(session):

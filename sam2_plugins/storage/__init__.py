@@ -1,0 +1,5 @@
+"""Session folders: everything that is done is on disk as it happens, and opens again where it was."""
+
+from sam2_plugins.storage.session_folder import SessionFolder, open_session, read_about
+
+__all__ = ["SessionFolder", "open_session", "read_about"]

@@ -1,0 +1,98 @@
+"""All masks of one object as columns of a zarr group: few files, read at once.
+
+One row per frame, sorted. ``bits`` and ``logits`` hold the rows' bytes one after the other; row i's end at
+``bits_end[i]``. ``docs/session-format.md`` describes each column.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin, MaskScores, PackedLogits
+
+__all__ = ["read_masks", "write_masks"]
+
+
+def write_masks(folder: Path, shape: tuple[int, int], masks: Mapping[int, AcceptedMask]) -> None:
+    """Write an object's masks by frame into a new zarr group; what a crash left there is replaced."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    rows = [masks[frame] for frame in sorted(masks)]
+    columns: dict[str, NDArray[Any]] = {
+        "frame": np.array(sorted(masks), np.int64),
+        "origin": np.array([one.origin for one in rows], np.uint8),
+        "scores": np.array(
+            [(one.scores.presence, one.scores.predicted_iou, one.scores.stability) for one in rows],
+            np.float64,
+        ).reshape(-1, 3),
+        "box": np.array([[(s.start, s.stop) for s in one.mask.box] for one in rows], np.int64).reshape(-1, 4),
+        **_joined("bits", [one.mask.bits for one in rows]),
+        "logits_scale": np.array(
+            [one.logits.scale if one.logits else (0, 0) for one in rows], np.float64
+        ).reshape(-1, 2),
+        "logits_window": np.array(
+            [(*one.logits.corner, *one.logits.size) if one.logits else (0, 0, 0, 0) for one in rows], np.int64
+        ).reshape(-1, 4),
+        **_joined("logits", [one.logits.values if one.logits else b"" for one in rows]),
+    }
+    group = zarr.create_group(store=str(folder), attributes={"shape": list(shape)})
+    for name, column in columns.items():
+        array = group.create_array(name, shape=column.shape, dtype=column.dtype, chunks=_chunks(column.shape))
+        if column.size:
+            array[...] = column
+
+
+def read_masks(folder: Path) -> dict[int, AcceptedMask]:
+    """Read an object's masks by frame."""
+    group = zarr.open_group(store=str(folder), mode="r")
+    height, width = (int(side) for side in _attribute(group, "shape"))
+    columns = {name: _column(group, name) for name in _COLUMNS}
+    bits, logits = _parts(columns, "bits"), _parts(columns, "logits")
+    masks = {}
+    for i, frame in enumerate(columns["frame"].tolist()):
+        top, bottom, left, right = columns["box"][i].tolist()
+        mask = CompressedMask((height, width), (slice(top, bottom), slice(left, right)), bits[i])
+        packed = None
+        if logits[i]:
+            row, column, rows, width_ = columns["logits_window"][i].tolist()
+            scale = columns["logits_scale"][i].tolist()
+            packed = PackedLogits((scale[0], scale[1]), (row, column), (rows, width_), logits[i])
+        scores = MaskScores(*columns["scores"][i].tolist())
+        masks[frame] = AcceptedMask(mask, MaskOrigin(int(columns["origin"][i])), scores, packed)
+    return masks
+
+
+_COLUMNS = (
+    *("frame", "origin", "scores", "box", "bits", "bits_end"),
+    *("logits_scale", "logits_window", "logits", "logits_end"),
+)
+
+
+def _attribute(group: zarr.Group, name: str) -> Any:
+    return group.attrs[name]
+
+
+def _column(group: zarr.Group, name: str) -> NDArray[Any]:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return np.asarray(array[...])
+
+
+def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(max(1, min(side, 1 << 22)) for side in shape)
+
+
+def _joined(name: str, parts: list[bytes]) -> dict[str, NDArray[Any]]:
+    joined = np.frombuffer(b"".join(parts), np.uint8)
+    ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+    return {name: joined, f"{name}_end": ends}
+
+
+def _parts(columns: Mapping[str, NDArray[Any]], name: str) -> list[bytes]:
+    data, ends = columns[name].tobytes(), columns[f"{name}_end"].tolist()
+    return [data[start:end] for start, end in zip([0, *ends], ends)]

@@ -1,0 +1,381 @@
+"""A session's folder: a snapshot, and a journal of what was done since.
+
+::
+
+    session.json     format version, which frames, intensity window, model; never changes
+    state.json       the snapshot: objects, prompts, verified frames, and which groups of masks.zarr count
+    masks.zarr/      masks and scores, one group per object and snapshot
+    journal.jsonl    one line per action since the snapshot, with all that it changed
+    actions.jsonl    what was asked, up to the snapshot; with the journal's, all that ``sam2 replay`` needs
+
+An action is one line, so it is on disk whole or not at all. A snapshot counts from the moment at which
+``state.json`` is renamed into place. ``docs/session-format.md`` describes everything.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.annotations import AnnotatedObject, Change, Part
+from sam2_plugins.files import os_error_sentence, replacing
+from sam2_plugins.history import Action
+from sam2_plugins.model_store import ModelStore
+from sam2_plugins.storage.journal import Journal
+from sam2_plugins.storage.mask_store import read_masks, write_masks
+from sam2_plugins.storage.values import (
+    call_value,
+    change_of,
+    change_value,
+    object_of,
+    object_value,
+    prompt_of,
+    prompt_value,
+)
+
+__all__ = ["FORMAT_VERSION", "SessionFolder", "open_session", "read_about"]
+
+FORMAT_VERSION = 1
+_FORMAT = "sam2-session"
+_LONG_JOURNAL = 64 * 2**20
+_FINGERPRINT_FRAMES = 3
+
+
+class SessionFolder:
+    """Keeps a session on disk, from its beginning to :meth:`close`.
+
+    Use :meth:`create` or :func:`open_session`.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    trouble
+        In one sentence, why the last actions are not on disk (a full disk, say); None if all are. They are
+        kept, and written with the next action that can be.
+    """
+
+    def __init__(self, path: Path, session: AnnotationSession, lock: FileLock) -> None:
+        self.path = path
+        self.trouble: str | None = None
+        self._session = session
+        self._lock = lock
+        self._owned: FrameSource | None = None
+        self._journal = Journal(path / "journal.jsonl")
+        self._actions = Journal(path / "actions.jsonl")
+        self._number = 0
+        self._pending: list[Mapping[str, Any]] = []
+        self._groups: dict[int, str] = {}
+        self._dirty: set[int] = set()
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        session: AnnotationSession,
+        *,
+        source: Path | None = None,
+        opening: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Begin to keep a session in a new folder.
+
+        Parameters
+        ----------
+        path
+            Must not exist, or be empty; folders above it are made.
+        session
+            What is known of it already is written at once.
+        source, opening
+            The file that its frames come from and the options of ``open_frames`` for it, so that it opens by
+            itself later; None where frames come from elsewhere.
+
+        Raises
+        ------
+        InputError
+            If the folder cannot be used or the frames have no end.
+        """
+        if session.frames.length is None:
+            raise InputError("A live stream without an end cannot be kept in a session folder.")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path} exists and is not empty; choose another name for the session.")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = _locked(path)
+            kept = cls(path, session, lock)
+            kept._write_about(source, opening or {})
+            kept._dirty = set(session.objects)
+            kept.snapshot()
+        except OSError as error:
+            raise InputError(os_error_sentence(error, path)) from None
+        session.listen(kept._on_action)
+        return kept
+
+    def restore(self) -> None:
+        """Bring an empty session to where the folder is, and keep it from now on."""
+        state = _read_json(self.path / "state.json")
+        changes: list[Change] = []
+        for value in state["objects"]:
+            changes += self._read_object(value)
+        tail = [entry for entry in self._journal.read() if entry["number"] > state["applied"]]
+        for entry in tail:
+            changes += [change_of(value) for value in entry["changes"]]
+        self._session.restore(changes, state["highest_used_id"])
+        self._number = tail[-1]["number"] if tail else state["applied"]
+        self._dirty = {value["object_id"] for entry in tail for value in entry["changes"]}
+        self._session.listen(self._on_action)
+        self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
+        if tail:
+            self.snapshot()
+
+    def calls(self) -> Iterator[dict[str, Any]]:
+        """Yield all that was asked of the session, from its beginning."""
+        last = 0
+        for journal in (self._actions, self._journal):
+            for entry in journal.read():
+                if entry["number"] > last:
+                    last = entry["number"]
+                    yield entry["call"]
+
+    def snapshot(self) -> None:
+        """Write everything that is known, and begin a new journal.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what was on disk is still valid then.
+        """
+        with self._session.unchanged():
+            self._write_pending()
+            shape, number = self._session.shape, self._number
+            for object_id in self._dirty:
+                self._groups.pop(object_id, None)
+                if object_id in self._session.objects:
+                    self._groups[object_id] = f"{object_id}-{number}"
+                    masks = {
+                        f: self._session.accepted(object_id, f) for f in self._session.frames_of(object_id)
+                    }
+                    known = {frame: mask for frame, mask in masks.items() if mask is not None}
+                    write_masks(self._masks / self._groups[object_id], shape, known)
+            state = {
+                "applied": number,
+                "highest_used_id": self._session.highest_used_id,
+                "objects": [self._object_record(one) for one in self._session.objects.values()],
+            }
+            with replacing(self.path / "state.json") as aside:
+                aside.write_text(json.dumps(state, indent=1), encoding="utf-8")
+            self._actions.add([{"number": e["number"], "call": e["call"]} for e in self._journal.read()])
+            self._journal.clear()
+            self._dirty.clear()
+        for group in self._masks.glob("*-*"):
+            if group.name not in self._groups.values():
+                shutil.rmtree(group, ignore_errors=True)
+
+    def close(self) -> None:
+        """Write a snapshot, let others open the folder, and close frames that :func:`open_session` opened.
+
+        If the snapshot cannot be written, the journal holds everything anyway.
+        """
+        self._session.ignore(self._on_action)
+        try:
+            self.snapshot()
+        except OSError as error:
+            self.trouble = os_error_sentence(error, self.path)
+        self._lock.release()
+        if self._owned is not None:
+            self._owned.close()
+
+    # ------------------------------------------------------------------ how
+
+    @property
+    def _masks(self) -> Path:
+        return self.path / "masks.zarr"
+
+    def _on_action(self, action: Action) -> None:
+        self._number += 1
+        self._dirty |= {change.object_id for change in action.changes}
+        self._pending.append(
+            {
+                "number": self._number,
+                "name": action.name,
+                "call": call_value(action.call),
+                "changes": [change_value(change) for change in action.changes],
+            }
+        )
+        try:
+            self._write_pending()
+            if self._journal.num_bytes > _LONG_JOURNAL:
+                self.snapshot()
+            self.trouble = None
+        except OSError as error:
+            self.trouble = os_error_sentence(error, self.path)
+
+    def _write_pending(self) -> None:
+        self._journal.add(self._pending)
+        self._pending = []
+
+    def _object_record(self, one: AnnotatedObject) -> dict[str, Any]:
+        prompts = self._session.prompts_of(one.id)
+        return {
+            **object_value(one),
+            "prompts": {str(frame): [prompt_value(p) for p in given] for frame, given in prompts.items()},
+            "verified": sorted(self._session.verified(one.id)),
+            "masks": self._groups[one.id],
+        }
+
+    def _read_object(self, value: Mapping[str, Any]) -> list[Change]:
+        one = object_of(value)
+        self._groups[one.id] = value["masks"]
+        changes = [Change(Part.OBJECT, one.id, None, None, one)]
+        for frame, given in value["prompts"].items():
+            prompts = tuple(prompt_of(prompt) for prompt in given)
+            changes.append(Change(Part.PROMPTS, one.id, int(frame), None, prompts))
+        for at, mask in read_masks(self._masks / value["masks"]).items():
+            changes.append(Change(Part.MASK, one.id, at, None, mask))
+        return changes + [Change(Part.VERIFIED, one.id, at, False, True) for at in value["verified"]]
+
+    def _write_about(self, source: Path | None, opening: Mapping[str, Any]) -> None:
+        session, window = self._session, self._session.window
+        about = {
+            "format": _FORMAT,
+            "version": FORMAT_VERSION,
+            "frames": {
+                "source": None if source is None else str(source.resolve()),
+                "opening": dict(opening),
+                "name": session.frames.name,
+                "axes": session.frames.axes,
+                "length": session.frames.length,
+                "shape": list(session.shape),
+                "dtype": str(session.frames.dtype),
+                "fingerprint": _fingerprint(session.frames),
+            },
+            "window": None if window is None else {"low": list(window.low), "high": list(window.high)},
+            "model": session.model_name,
+        }
+        with replacing(self.path / "session.json") as aside:
+            aside.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Return what a session folder says of itself: its frames, intensity window and model.
+
+    Raises
+    ------
+    InputError
+        If it is no session folder, damaged, or of a newer version.
+    """
+    if not (path / "session.json").is_file():
+        raise InputError(f"{path} is not a session folder: it has no session.json.")
+    about = _read_json(path / "session.json")
+    if about.get("format") != _FORMAT:
+        raise InputError(f"{path / 'session.json'} does not describe a session.")
+    if about["version"] > FORMAT_VERSION:
+        raise InputError(
+            f"{path} was written by a newer version of sam2-plugins (format {about['version']}, known here: "
+            f"{FORMAT_VERSION}); update it to open the session."
+        )
+    return about
+
+
+def open_session(
+    path: Path, store: ModelStore, frames: object = None, model: str | None = None
+) -> tuple[AnnotationSession, SessionFolder]:
+    """Open a session where it was, also after a crash.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    store
+        The host's models.
+    frames
+        Its frames; None to read the file that it was made from.
+    model
+        Go on with another model; None for the session's own.
+
+    Raises
+    ------
+    InputError
+        If the folder is damaged or open elsewhere, or the frames are not there or not the same.
+    """
+    about = read_about(path)
+    described, window = about["frames"], about["window"]
+    contrast = None if window is None else IntensityWindow(tuple(window["low"]), tuple(window["high"]))
+    if frames is None and described["source"] is None:
+        raise InputError(
+            f"{path} does not say where its frames are; open it together with {described['name']}."
+        )
+    lock = _locked(path)
+    owned = None
+    try:
+        if frames is None:
+            frames = owned = open_frames(described["source"], **described["opening"])
+        session = AnnotationSession(
+            frames, store, about["model"] if model is None else model, contrast=contrast
+        )
+        _check_frames(session.frames, described, path)
+        kept = SessionFolder(path, session, lock)
+        kept._owned = owned
+        kept.restore()
+    except BaseException as error:
+        lock.release()
+        if owned is not None:
+            owned.close()
+        damaged = isinstance(error, (KeyError, TypeError, ValueError, OSError))
+        if damaged and not isinstance(error, InputError):
+            raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
+        raise
+    return session, kept
+
+
+def _check_frames(frames: FrameSource, described: Mapping[str, Any], path: Path) -> None:
+    size = (frames.length, *frames.shape)
+    expected = (described["length"], *described["shape"])
+    if size != expected:
+        raise InputError(
+            f"{path} was made on {described['name']} with (frames, rows, columns) {expected}, "
+            f"but these are {size}."
+        )
+    if _fingerprint(frames) != described["fingerprint"]:
+        raise InputError(
+            f"{path} was made on other pixels than those of {frames.name}; open it with the original "
+            f"{described['name']}."
+        )
+
+
+def _fingerprint(frames: FrameSource) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for frame in sorted({int(f) for f in np.linspace(0, (frames.length or 1) - 1, _FINGERPRINT_FRAMES)}):
+        digest.update(np.ascontiguousarray(frames[frame]).tobytes())
+    return digest.hexdigest()
+
+
+def _locked(path: Path) -> FileLock:
+    lock = FileLock(path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"{path} is open in another window or process; close it there first.") from None
+    except OSError as error:
+        raise InputError(os_error_sentence(error, path)) from None
+    return lock
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(os_error_sentence(error, path)) from None
+    except ValueError:
+        raise InputError(f"{path} is damaged: it is not JSON.") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is damaged: it holds no description.")
+    return value
