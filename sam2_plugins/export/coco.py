@@ -17,9 +17,10 @@ from sam2_plugins.annotations import AnnotatedObject
 from sam2_plugins.export.targets import ExportSummary, new_file
 from sam2_plugins.readable_session import ReadableSession, known_by_frame
 
-__all__ = ["write_coco"]
+__all__ = ["NO_CLASS", "write_coco"]
 
-_NO_CLASS = "object"
+NO_CLASS = "object"
+"""The category of objects without a class."""
 
 
 def write_coco(
@@ -65,7 +66,7 @@ def write_coco(
 
 
 def _category(described: AnnotatedObject) -> str:
-    return described.label or _NO_CLASS
+    return described.label or NO_CLASS
 
 
 def _write_head(file: TextIO, session: ReadableSession, length: int, categories: dict[str, int]) -> None:
