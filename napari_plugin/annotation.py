@@ -1,19 +1,21 @@
 """One image being annotated: its session, its layers, and the work in flight between them."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from napari import Viewer
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
-from napari_plugin.layers import ImageStack, MaskLayer, PromptKey, PromptLayers
-from napari_plugin.prompt_sync import PromptSync
+from napari_plugin.layer_sync import LayerSync
+from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers
 from napari_plugin.propagation import Direction, LabelledFrame, Propagation
 from napari_plugin.workers import Client
 from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.jobs import Priority, Progress
+from sam2_plugins.jobs import Progress
 
 __all__ = ["Annotation"]
+
+T = TypeVar("T")
 
 
 class Annotation(QObject):
@@ -69,16 +71,19 @@ class Annotation(QObject):
         self.stack, self.session = stack, session
         self.current, self.excluding, self.follow_view = 0, False, False
         self._viewer, self._client = viewer, client
-        self._sync = PromptSync(session)
         self._closed = False
-        self._reading = _deferred(self, self._read_prompts)
         self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
         self.propagation = Propagation(client, self)
         self.propagation.stepped.connect(self._on_followed_frame)
         self.propagation.ended.connect(self._on_followed)
         self.propagation.failed.connect(self._on_failure)
         self.masks = MaskLayer(viewer, stack)
-        self.prompts = PromptLayers(viewer, stack, self._reading.start)
+        self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon())
+        self.sync = LayerSync(viewer, stack, self.masks, self.prompts, self._owner_of_new, self)
+        self.sync.attach(session, client)
+        self.sync.changed.connect(self._on_edited)
+        self.sync.told.connect(self.told)
+        self.sync.failed.connect(self._on_failure)
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
         for layer in self.layers:
             viewer.add_layer(layer)
@@ -95,11 +100,10 @@ class Annotation(QObject):
             return
         self._closed = True
         self._client.close()
-        self._reading.stop()
+        self.sync.close()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
         self.prompts.close()
-        self.masks.layer.editable = True
 
     def remove_prompt_layers(self) -> None:
         """Take clicks and boxes out of the viewer, with this annotation closed and its image still there."""
@@ -112,10 +116,10 @@ class Annotation(QObject):
         for one in self.session.objects.values():
             session.add_object(one.name, one.label, object_id=one.id)
         self.session, self._client = session, client
-        self._sync = PromptSync(session)
+        self.sync.attach(session, client)
         self.propagation.reset(client)
         self.masks.clear()
-        self._reading.start()
+        self.sync.read_soon()
 
     def _on_layer_removed(self, event: Any) -> None:
         if event.value == self.stack.layer or event.value in self.layers:
@@ -154,78 +158,73 @@ class Annotation(QObject):
 
     def remove_object(self, object_id: int) -> None:
         """Remove an object with its prompts and masks."""
-        session = self.session
-        if object_id not in session.objects:
-            return
-        self.prompts.remove_object(object_id)
-        self._sync.want(self.prompts.read())
+        if object_id in self.session.objects:
+            self.edit(lambda session: session.remove_object(object_id))
 
-        def steps() -> Iterator[LabelledFrame]:
-            frames = session.frames_of(object_id)
-            session.remove_object(object_id)
-            for frame in frames:
-                yield frame, session.label_image(frame)
+    def _owner_of_new(self) -> int:
+        if self.current not in self.session.objects:
+            self.add_object()
+        return self.current
 
-        def removed(_: int) -> None:
-            if self.current == object_id:
-                self.select_object(max(session.objects, default=0))
-            self.changed.emit()
+    # ------------------------------------------------------------------ edits
 
-        self._client.run_steps(
-            steps(), on_step=self._show, then=removed, failed=self._on_failure, priority=Priority.INTERACTIVE
-        )
+    def edit(self, act: Callable[[AnnotationSession], T], then: Callable[[T], None] = lambda _: None) -> None:
+        """Change the session off the window's thread; all layers then show what it knows."""
+        self.sync.edit(act, then)
 
-    # ------------------------------------------------------------------ prompts
+    def undo(self) -> None:
+        """Take the last action back, whatever it was."""
+        self.propagation.interrupt()
+        self.edit(lambda one: (one.undo_name, one.undo()), lambda done: self._tell("Undone", done[0]))
 
-    def _read_prompts(self) -> None:
-        for sentence in self.prompts.drop_unusable():
-            self.told.emit(sentence)
-        wanted = self.prompts.read()
-        if any(object_id not in self.session.objects for object_id, _ in wanted):
-            if self.current not in self.session.objects:
-                self.add_object()
-            self.prompts.adopt(set(self.session.objects), self.current)
-            wanted = self.prompts.read()
-        for key in self._sync.want(wanted):
-            self._preview(key)
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self.propagation.interrupt()
+        self.edit(lambda one: (one.redo_name, one.redo()), lambda done: self._tell("Redone", done[0]))
 
-    def _preview(self, key: PromptKey) -> None:
-        session, sync, frame = self.session, self._sync, key[1]
+    def _tell(self, verb: str, what: str | None) -> None:
+        self.told.emit(f"{verb}: {what}." if what else "There is nothing to undo or redo any more.")
 
-        def compute() -> LabelledFrame | None:
-            return (frame, session.label_image(frame)) if sync.apply(key) else None
-
-        def show(labelled: LabelledFrame | None) -> None:
-            if labelled is not None:
-                self._show(labelled)
-                self.changed.emit()
-
-        self._client.run(compute, then=show, failed=self._on_failure)
-
-    def _show(self, labelled: LabelledFrame) -> None:
-        self.masks.write(*labelled)
+    def _on_edited(self) -> None:
+        objects = self.session.objects
+        self.masks.color(objects.values())
+        if self.current not in objects:
+            self.select_object(max(objects, default=0))
+        self.changed.emit()
 
     # ------------------------------------------------------------------ propagation
 
-    def propagate(self, direction: Direction, from_shown: bool = False) -> None:
-        """Follow all objects; masks appear frame by frame.
+    def propagate(
+        self, direction: Direction, from_shown: bool = False, object_ids: tuple[int, ...] | None = None
+    ) -> None:
+        """Follow objects; masks appear frame by frame.
 
         Parameters
         ----------
         direction
             To the end of the stack, to its beginning, or both.
         from_shown
-            Begin at the shown frame, not at the first prompts (backwards alone: the last).
+            Begin at the shown frame, not at the first prompts (backwards alone: the last), and end before
+            each object's next verified frame.
+        object_ids
+            Which objects; None for all.
         """
         if self.propagation.running:
             return
-        self._read_prompts()  # a click of just now counts
+        self.sync.read()  # a click of just now counts
         start = self.stack.shown_frame(self._viewer) if from_shown else None
-        self.propagation.start(self.session, direction, start)
+        self.propagation.start(self.session, self.sync.view.label_image, direction, start, object_ids)
         self.changed.emit()
 
+    def resume(self) -> None:
+        """Follow on where it was stopped."""
+        if self.propagation.can_continue:
+            self.sync.read()
+            self.propagation.resume(self.session, self.sync.view.label_image)
+            self.changed.emit()
+
     def _on_followed_frame(self, labelled: LabelledFrame, progress: Progress) -> None:
-        self._show(labelled)
+        self.masks.write(*labelled)
         if self.follow_view:
             self.stack.show_frame(self._viewer, labelled[0])
         self.progressed.emit(progress)
@@ -237,12 +236,3 @@ class Annotation(QObject):
     def _on_failure(self, error: BaseException) -> None:
         self.failed.emit(error)
         self.changed.emit()
-
-
-def _deferred(parent: QObject, function: Any) -> QTimer:
-    """Return a timer whose ``start`` lets ``function`` run once, when the events at hand are dealt with."""
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(0)
-    timer.timeout.connect(function)
-    return timer

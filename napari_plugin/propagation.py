@@ -1,6 +1,6 @@
 """Following objects through the stack: in which order, how far it is, and stopping it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -15,6 +15,8 @@ __all__ = ["Direction", "LabelledFrame", "Propagation"]
 
 LabelledFrame = tuple[int, NDArray[Any]]
 """Frame number and its (H, W) label image."""
+Run = dict[str, Any]
+"""Arguments of ``AnnotationSession.propagate``."""
 
 
 class Direction(Enum):
@@ -46,35 +48,79 @@ class Propagation(QObject):
         super().__init__(parent)
         self._client = client
         self._cancel: CancelToken | None = None
+        self._unfinished: list[Run] = []
+        self._undone = False
 
     def reset(self, client: Client) -> None:
         """Forget what was running, and run through ``client`` from now on."""
         self.stop()
-        self._client, self._cancel = client, None
+        self._client, self._cancel, self._unfinished = client, None, []
 
     @property
     def running(self) -> bool:
         """Whether frames are being computed."""
         return self._cancel is not None
 
-    def start(self, session: AnnotationSession, direction: Direction, start: int | None = None) -> None:
-        """Follow all objects from frame ``start``, or from their first prompts, to the end of the stack.
+    @property
+    def can_continue(self) -> bool:
+        """Whether the last one was stopped before its end."""
+        return not self.running and bool(self._unfinished)
 
-        Without ``start``, backwards alone begins at the last prompts. Prompts that are still waiting for
-        the device are given first.
+    def start(
+        self,
+        session: AnnotationSession,
+        labels: Callable[[int], NDArray[Any]],
+        direction: Direction,
+        start: int | None = None,
+        object_ids: tuple[int, ...] | None = None,
+    ) -> None:
+        """Follow objects from frame ``start``, or from their first prompts, to the end of the stack.
+
+        Without ``start``, backwards alone begins at the last prompts; with it, the end of each object is the
+        frame before its next verified one. Prompts that still wait for the device are given first.
+
+        Parameters
+        ----------
+        session, direction, start
+            Where and which way.
+        labels
+            Gives the label image of a finished frame.
+        object_ids
+            Which objects; None for all.
         """
-        self._cancel = cancel = CancelToken()
+        self._run(session, labels, lambda: _plan(session, direction, start, object_ids))
 
-        def follow(runs: list[dict[str, Any]]) -> Iterator[LabelledFrame]:
-            for run in runs:
-                for result in session.propagate(**run, cancel=cancel):
-                    yield result.frame, session.label_image(result.frame)
+    def resume(self, session: AnnotationSession, labels: Callable[[int], NDArray[Any]]) -> None:
+        """Go on where the last one was stopped, and fill what is missing before that."""
+        runs = self._unfinished
+        self._run(session, labels, lambda: runs)
+
+    def _run(
+        self,
+        session: AnnotationSession,
+        labels: Callable[[int], NDArray[Any]],
+        plan: Callable[[], list[Run]],
+    ) -> None:
+        self._cancel = cancel = CancelToken()
+        self._unfinished = []
 
         def steps() -> Iterator[tuple[LabelledFrame, Progress]]:
-            runs = _plan(session, direction, start)
-            visits = [session.frames_to_visit(**run) for run in runs]
-            total = sum(len(frames) for frames in visits if frames is not None)
-            yield from with_progress(follow(runs), total)
+            runs = plan()  # on the worker's thread, after the prompts that were given before
+            self._unfinished = runs
+            visits = [session.frames_to_visit(**run) or [] for run in runs]
+            yield from with_progress(follow(runs, visits), sum(map(len, visits)))
+
+        def follow(runs: list[Run], visits: list[list[int]]) -> Iterator[LabelledFrame]:
+            for number, (run, frames) in enumerate(zip(runs, visits)):
+                left = dict.fromkeys(frames)
+                for result in session.propagate(**run, cancel=cancel) if frames else ():
+                    left.pop(result.frame, None)
+                    rest = _rest(run, next(iter(left), None), len(session))
+                    self._unfinished = [*rest, *runs[number + 1 :]]
+                    yield result.frame, labels(result.frame)
+                if cancel.cancelled:
+                    return
+            self._unfinished = []
 
         self._client.run_steps(
             steps(),
@@ -89,6 +135,11 @@ class Propagation(QObject):
         if self._cancel is not None:
             self._cancel.cancel()
 
+    def interrupt(self) -> None:
+        """Stop because of an undo, which takes the frames of this run away again."""
+        self._undone = self.running
+        self.stop()
+
     def _on_step(self, step: tuple[LabelledFrame, Progress]) -> None:
         self.stepped.emit(*step)
 
@@ -96,19 +147,42 @@ class Propagation(QObject):
         stopped = self._cancel is not None and self._cancel.cancelled
         self._cancel = None
         frames = f"{count} frame{'s' if count != 1 else ''} followed"
-        self.ended.emit(f"Stopped: {frames}, and kept." if stopped else f"{frames}.")
+        if self._undone:
+            self._undone = False
+            self.ended.emit("Following was stopped and undone.")
+        else:
+            self.ended.emit(f"Stopped: {frames}, and kept." if stopped else f"{frames}.")
 
     def _on_failure(self, error: BaseException) -> None:
         self._cancel = None
         self.failed.emit(error)
 
 
-def _plan(session: AnnotationSession, direction: Direction, start: int | None) -> list[dict[str, Any]]:
+def _plan(
+    session: AnnotationSession, direction: Direction, start: int | None, object_ids: tuple[int, ...] | None
+) -> list[Run]:
     """Return the arguments of one or two propagations."""
-    forward: dict[str, Any] = {"start": start}
-    backward: dict[str, Any] = {"start": start, "reverse": True}
+    forward: Run = {"object_ids": object_ids, "start": start}
+    backward: Run = {**forward, "reverse": True}
     if direction is not Direction.BOTH:
         return [forward if direction is Direction.FORWARD else backward]
     if start is None:  # between the first and the last prompted frame, forward has been there already
-        backward["start"] = min((f for i in session.objects for f in session.prompts_of(i)), default=0)
+        chosen = session.objects if object_ids is None else object_ids
+        anchors = [f for i in chosen for f in (*session.prompts_of(i), *session.verified(i))]
+        backward["start"], backward["stop"] = min(anchors, default=0), 0
     return [forward, backward] if backward["start"] else [forward]
+
+
+def _rest(run: Run, following: int | None, length: int) -> list[Run]:
+    """Return what is left of a propagation once it has come to frame ``following``; nothing if that is None.
+
+    What is before that frame is only filled, as for an object that was clicked meanwhile.
+    """
+    if following is None:
+        return []
+    reverse = run.get("reverse", False)
+    missing = {**run, "stop": following + 1 if reverse else following - 1, "missing_only": True}
+    rest = {**run, "start": following}
+    if run["start"] is None and "stop" not in run:
+        rest["stop"] = 0 if reverse else length - 1
+    return [missing, rest]

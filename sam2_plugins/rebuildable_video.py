@@ -114,12 +114,18 @@ class RebuildableVideo:
 def give_prompt(
     video: VideoSession, frame: int, object_id: int, prompt: Prompt, replace: bool = False
 ) -> FrameResult:
-    """Hand one prompt to the engine and return the object's mask."""
+    """Hand one prompt to the engine and return the object's mask.
+
+    What is replaced is taken away before, so that it leaves no trace in the mask: rebuilt from the truth, the
+    engine would never have heard of it.
+    """
+    if replace and object_id in video.object_ids and frame in video.prompted_frames(object_id):
+        video.clear_prompts(object_id, frame)
     if prompt.mask is not None:
         return video.add_mask(frame, object_id, prompt.mask.pixels())
     box = None if prompt.box is None else (prompt.box.x0, prompt.box.y0, prompt.box.x1, prompt.box.y1)
     if prompt.points is not None:
         points = prompt.points
-        return video.add_points(frame, object_id, points.coordinates, points.labels, box=box, replace=replace)
+        return video.add_points(frame, object_id, points.coordinates, points.labels, box=box)
     assert box is not None
-    return video.add_box(frame, object_id, box, replace=replace)
+    return video.add_box(frame, object_id, box)

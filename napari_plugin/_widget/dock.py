@@ -13,6 +13,7 @@ from napari_plugin._widget.image_panel import ImagePanel
 from napari_plugin._widget.model_panel import ModelPanel
 from napari_plugin._widget.object_panel import ObjectPanel
 from napari_plugin._widget.propagation_panel import PropagationPanel
+from napari_plugin._widget.undo_row import UndoRow
 from napari_plugin.annotation import Annotation
 from napari_plugin.application import Sam2Application, sam2_application
 from napari_plugin.canvas_context import CanvasContext
@@ -51,6 +52,7 @@ class AnnotationDock(QWidget):
         self.model = ModelPanel(self._application.model)
         self.objects = ObjectPanel()
         self.propagation = PropagationPanel()
+        self.history = UndoRow()
         self.message = QLabel()
         self.message.setWordWrap(True)
         self._lay_out()
@@ -60,6 +62,9 @@ class AnnotationDock(QWidget):
         self.propagation.started.connect(self._on_start)
         self.propagation.stopped.connect(self._on_stop)
         self.propagation.follow_view.toggled.connect(self._on_follow_view)
+        self.propagation.resumed.connect(self._on_resume)
+        self.history.undo.clicked.connect(lambda: self._undo())
+        self.history.redo.clicked.connect(lambda: self._redo())
         self._bind_keys()
         self._show(None)
         self.image.choose(self._likely_image())
@@ -71,6 +76,7 @@ class AnnotationDock(QWidget):
         layout.addWidget(self.model)
         layout.addWidget(self.objects, 1)
         layout.addWidget(self.propagation)
+        layout.addWidget(self.history)
         layout.addWidget(self.message)
 
     def _likely_image(self) -> Image | None:
@@ -160,6 +166,8 @@ class AnnotationDock(QWidget):
     def _start(self, stack: ImageStack, session: AnnotationSession, client: Client) -> None:
         annotation = Annotation(self.viewer, stack, session, client, self)
         self._annotations[stack.layer] = annotation
+        annotation.masks.layer.bind_key(keys.UNDO, lambda _: self._undo())  # before the layer's own
+        annotation.masks.layer.bind_key(keys.REDO, lambda _: self._redo())
         annotation.changed.connect(self._refresh)
         annotation.told.connect(self.tell)
         annotation.failed.connect(self.fail)
@@ -170,6 +178,8 @@ class AnnotationDock(QWidget):
     def _discard(self, annotation: Annotation) -> None:
         annotation.close()
         annotation.remove_prompt_layers()
+        for key in (keys.UNDO, keys.REDO):
+            annotation.masks.layer.bind_key(key, None)
 
     def _on_ended(self, annotation: Annotation, reason: str) -> None:
         self._annotations = {layer: one for layer, one in self._annotations.items() if one is not annotation}
@@ -184,7 +194,13 @@ class AnnotationDock(QWidget):
     def _on_start(self, direction: Direction) -> None:
         if self.annotation is not None:
             self.tell("")
-            self.annotation.propagate(direction, self.propagation.from_shown.isChecked())
+            only = (self.annotation.current,) if self.propagation.only_current.isChecked() else None
+            self.annotation.propagate(direction, self.propagation.from_shown.isChecked(), only)
+
+    def _on_resume(self) -> None:
+        if self.annotation is not None:
+            self.tell("")
+            self.annotation.resume()
 
     def _on_stop(self) -> None:
         if self.annotation is not None:
@@ -228,8 +244,21 @@ class AnnotationDock(QWidget):
 
     def _refresh(self) -> None:
         self.objects.refresh()
-        running = self.annotation is not None and self.annotation.propagation.running
-        self.propagation.show_running(running)
+        annotation = self.annotation
+        if annotation is None:
+            self.propagation.show_running(False, False)
+            self.history.show_names(None, None)
+        else:
+            self.propagation.show_running(annotation.propagation.running, annotation.propagation.can_continue)
+            self.history.show_names(annotation.session.undo_name, annotation.session.redo_name)
+
+    def _undo(self) -> None:
+        if self.annotation is not None:
+            self.annotation.undo()
+
+    def _redo(self) -> None:
+        if self.annotation is not None:
+            self.annotation.redo()
 
     # ------------------------------------------------------------------ keys, and the end
 
@@ -241,6 +270,9 @@ class AnnotationDock(QWidget):
             keys.PREVIOUS_OBJECT: lambda: self.objects.step(-1),
             keys.NEXT_OBJECT: lambda: self.objects.step(1),
             keys.PROPAGATE: self.propagation.start_or_stop,
+            keys.RESUME: self.propagation.resume.click,
+            keys.UNDO: self._undo,
+            keys.REDO: self._redo,
         }
 
     def _bind_keys(self) -> None:

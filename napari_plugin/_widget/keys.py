@@ -1,6 +1,25 @@
-"""Keys, in one place: neither napari nor the active layer takes any of these (nor U and H, not used yet)."""
+"""Keys, in one place: neither napari nor the active layer takes any of these.
 
-__all__ = ["BOX", "EXCLUDE", "NEW_OBJECT", "NEXT_OBJECT", "PREVIOUS_OBJECT", "PROPAGATE", "with_key"]
+napari's Labels layers undo by the same keys; on our own one, ours go first.
+"""
+
+__all__ = [
+    "BOX",
+    "EXCLUDE",
+    "NEW_OBJECT",
+    "NEXT_DOUBT",
+    "NEXT_OBJECT",
+    "PREVIOUS_DOUBT",
+    "PREVIOUS_OBJECT",
+    "PROPAGATE",
+    "REDO",
+    "REDO_FROM_HERE",
+    "RESUME",
+    "UNDO",
+    "UNLOCK",
+    "VERIFY",
+    "with_key",
+]
 
 NEW_OBJECT = "N"
 EXCLUDE = "Q"
@@ -8,8 +27,16 @@ BOX = "W"
 PREVIOUS_OBJECT = "J"
 NEXT_OBJECT = "K"
 PROPAGATE = "G"
+RESUME = "Shift-G"
+UNDO = "Control-Z"
+REDO = "Control-Shift-Z"
+PREVIOUS_DOUBT = "Shift-J"
+NEXT_DOUBT = "Shift-K"
+VERIFY = "H"
+UNLOCK = "Shift-H"
+REDO_FROM_HERE = "U"
 
 
 def with_key(tooltip: str, key: str) -> str:
-    """Return a tooltip that names its key."""
-    return f"{tooltip} (key {key})"
+    """Return a tooltip that names its key as people write it."""
+    return f"{tooltip} (key {key.replace('Control', 'Ctrl').replace('-', '+')})"

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_plugin._widget import keys
+from napari_plugin._widget.buttons import button
 from napari_plugin._widget.heading import heading
 from napari_plugin.annotation import Annotation
 
@@ -36,17 +37,17 @@ class ObjectPanel(QWidget):
         self.list.setToolTip("The next click or box belongs to the object that is chosen here (keys J and K)")
         self.list.setMinimumHeight(90)
         self.list.currentItemChanged.connect(self._on_selected)
-        self.new = _button("New object", keys.with_key("Begin another object", keys.NEW_OBJECT))
-        self.remove = _button("Remove", "Remove the object with its clicks, boxes and masks")
+        self.new = button("New object", "Begin another object", keys.NEW_OBJECT)
+        self.remove = button("Remove", "Remove the object with its clicks, boxes and masks")
         adds, removes = "Clicks add to the object", "Clicks take away; so does Ctrl+click, once"
-        self.include = _button("+ include", keys.with_key(adds, keys.EXCLUDE), True)
-        self.exclude = _button("− exclude", keys.with_key(removes, keys.EXCLUDE), True)
-        self.click = _button("Click", keys.with_key("Place clicks", keys.BOX), True)
-        self.box = _button("Draw box", keys.with_key("Drag a box around the object", keys.BOX), True)
+        self.include = button("+ include", adds, keys.EXCLUDE, checkable=True)
+        self.exclude = button("− exclude", removes, keys.EXCLUDE, checkable=True)
+        self.click = button("Click", "Place clicks", keys.BOX, checkable=True)
+        self.box = button("Draw box", "Drag a box around the object", keys.BOX, checkable=True)
         self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, self.click, self.box)]
         tools = QGridLayout()
-        for number, button in enumerate((self.click, self.box, self.include, self.exclude)):
-            tools.addWidget(button, number // 2, number % 2)
+        for number, tool in enumerate((self.click, self.box, self.include, self.exclude)):
+            tools.addWidget(tool, number // 2, number % 2)
         row = QHBoxLayout()
         row.addWidget(self.new)
         row.addWidget(self.remove)
@@ -123,18 +124,10 @@ class ObjectPanel(QWidget):
         return clicked
 
 
-def _button(text: str, tooltip: str, checkable: bool = False) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tooltip)
-    button.setCheckable(checkable)
-    button.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
-    return button
-
-
 def _exclusive(parent: QWidget, *buttons: QPushButton) -> QButtonGroup:
     group = QButtonGroup(parent)
-    for button in buttons:
-        group.addButton(button)
+    for one in buttons:
+        group.addButton(one)
     return group
 
 

@@ -123,6 +123,14 @@ class ImageStack:
         frame = round(float(place[self.plan.axis])) if self._has_frames else 0
         return frame, float(place["X"]), float(place["Y"])
 
+    def position(self, viewer: Viewer, frame: int, x: float, y: float) -> list[float]:
+        """Return the layer's own data coordinates of a pixel, on other axes where the sliders stand."""
+        shown = self.layer.world_to_data(viewer.dims.point)
+        place = {letter: float(round(where)) for letter, where in zip(self.dims, shown)}
+        place |= {self.plan.axis: float(frame)} if self._has_frames else {}
+        place |= {"Y": y, "X": x}
+        return [place[letter] for letter in self.dims]
+
     def contains(self, frame: int, x: float, y: float) -> bool:
         """Whether a pixel position lies on a frame of this stack."""
         height, width = self.plan.frame_shape

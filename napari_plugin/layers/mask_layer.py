@@ -36,13 +36,15 @@ class MaskLayer:
             opacity=0.5,
             **stack.placement(),
         )
-        self.layer.editable = False  # painting would be overwritten by the next mask from the session
+        self._colors: dict[int | None, Any] = {}
 
     def color(self, objects: Iterable[AnnotatedObject]) -> None:
         """Show every object in its own colour."""
         colors: dict[int | None, Any] = {None: (0.0, 0.0, 0.0, 0.0), 0: (0.0, 0.0, 0.0, 0.0)}
-        colors |= {one.id: (*(np.array(one.color) / 255), 1.0) for one in objects}
-        self.layer.colormap = DirectLabelColormap(color_dict=colors)
+        colors |= {one.id: (*(side / 255 for side in one.color), 1.0) for one in objects}
+        if colors != self._colors:
+            self._colors = colors
+            self.layer.colormap = DirectLabelColormap(color_dict=colors)
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Show the (H, W) label image of a frame; it is drawn only if somebody is looking at it."""

@@ -4,10 +4,10 @@ The layers are read as a whole whenever anything in them changed: clicks that ar
 or pasted, by whatever tool of napari, are all the same thing then.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from napari import Viewer
@@ -42,6 +42,21 @@ class FramePrompts:
     points: tuple[tuple[float, float], ...] = ()
     labels: tuple[int, ...] = ()
     box: tuple[float, float, float, float] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        points: Iterable[tuple[float, float]],
+        labels: Iterable[int],
+        box: tuple[float, float, float, float] | None,
+    ) -> "FramePrompts":
+        """Take prompts to a thousandth of a pixel: layers keep some of them in single precision."""
+        corners = None if box is None else tuple(round(float(side), 3) for side in box)
+        return cls(
+            tuple((round(float(x), 3), round(float(y), 3)) for x, y in points),
+            tuple(int(label) for label in labels),
+            cast("tuple[float, float, float, float] | None", corners),
+        )
 
     def __bool__(self) -> bool:
         return bool(self.points) or self.box is not None
@@ -146,7 +161,7 @@ class PromptLayers:
             frame, box = self._box_of(outline)
             boxes[int(owner), frame] = box
         return {
-            key: FramePrompts(tuple(points.get(key, ())), tuple(labels.get(key, ())), boxes.get(key))
+            key: FramePrompts.of(points.get(key, ()), labels.get(key, ()), boxes.get(key))
             for key in {**points, **boxes}
         }
 
@@ -186,10 +201,35 @@ class PromptLayers:
                 with self._quietly():
                     layer.features = features
 
-    def remove_object(self, object_id: int) -> None:
-        """Remove all prompts of an object."""
-        for layer in (self.points, self.boxes):
-            self._remove(layer, [i for i, owner in enumerate(layer.features["object"]) if owner == object_id])
+    def replace(self, prompts: Mapping[PromptKey, FramePrompts]) -> None:
+        """Show other prompts than before of some objects and frames; nobody is told."""
+        owned = [
+            [i for i, frame in enumerate(frames) if self._key(layer, i, frame) in prompts]
+            for layer, frames in (
+                (self.points, [self._stack.locate(row)[0] for row in self.points.data]),
+                (self.boxes, [self._box_of(outline)[0] for outline in self.boxes.data]),
+            )
+        ]
+        self._remove(self.points, owned[0])
+        self._remove(self.boxes, owned[1])
+        with self._quietly():
+            for (object_id, frame), held in prompts.items():
+                for (x, y), label in zip(held.points, held.labels):
+                    kind = INCLUDE if label else EXCLUDE
+                    self.points.feature_defaults = {"object": object_id, "prompt": kind}
+                    self.points.add([self._stack.position(self._viewer, frame, x, y)])
+                if held.box is not None:
+                    x0, y0, x1, y1 = held.box
+                    left, top, right, bottom = x0 - 0.5, y0 - 0.5, x1 + 0.5, y1 + 0.5
+                    corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+                    self.boxes.feature_defaults = {"object": object_id}
+                    outline = [self._stack.position(self._viewer, frame, x, y) for x, y in corners]
+                    self.boxes.add_rectangles([np.array(outline)])
+            self._set_defaults(self._excluding)
+
+    @staticmethod
+    def _key(layer: Points | Shapes, index: int, frame: int) -> PromptKey:
+        return int(layer.features["object"].iloc[index]), frame
 
     def close(self) -> None:
         """Stop listening."""

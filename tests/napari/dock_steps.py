@@ -38,9 +38,12 @@ def wait_until_followed(dock: AnnotationDock, qtbot: Any) -> None:
 
 def shown_when_idle(dock: AnnotationDock, qtbot: Any) -> NDArray[np.uint16]:
     """Return the labels after everything that was queued has arrived."""
-    done: list[int] = []
-    annotation_of(dock)._client.run_steps(
-        iter([1]), on_step=done.append, then=done.append, failed=pytest.fail
-    )
-    qtbot.waitUntil(lambda: len(done) == 2, timeout=WAIT)
+    sync = annotation_of(dock).sync
+    for _ in range(2):  # what is read after an edit is queued once more
+        qtbot.waitUntil(lambda: not sync._edits and not sync._reading.isActive(), timeout=WAIT)
+        done: list[int] = []
+        annotation_of(dock)._client.run_steps(
+            iter([1]), on_step=done.append, then=done.append, failed=pytest.fail
+        )
+        qtbot.waitUntil(lambda done=done: len(done) == 2, timeout=WAIT)
     return labels(dock)

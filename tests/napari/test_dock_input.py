@@ -4,74 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dock_input import CONTROL, Hand
 from dock_steps import WAIT, Open, annotation_of, labels
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication
 
 from napari_plugin._widget.dock import AnnotationDock
 
 pytestmark = pytest.mark.gui
-
-LEFT, NO_BUTTON, NONE, CONTROL = (
-    Qt.MouseButton.LeftButton,
-    Qt.MouseButton.NoButton,
-    Qt.KeyboardModifier.NoModifier,
-    Qt.KeyboardModifier.ControlModifier,
-)
-
-
-class Hand:
-    """Mouse and keyboard over the viewer's canvas."""
-
-    def __init__(self, dock: AnnotationDock, qtbot: Any) -> None:
-        window = dock.viewer.__wrapped__.window._qt_window  # type: ignore[attr-defined]
-        self._canvas = window._qt_viewer.canvas
-        self._native = self._canvas.native
-        self._viewer = dock.viewer
-        self._layer = annotation_of(dock).prompts.points
-        self._qtbot = qtbot
-
-    def at(self, x: float, y: float) -> QPoint:
-        """Return the place on the canvas of pixel (x, y)."""
-        node = self._canvas.layer_to_visual[self._layer].node
-        position = node.get_transform("visual", "canvas").map([x, y, 0, 1])
-        return QPoint(*(round(float(value / position[3])) for value in position[:2]))
-
-    def _move(self, x: float, y: float, button: Any) -> None:
-        """Send the move itself: ``QTest`` would move the X server's pointer, which a tooltip may catch."""
-        place = QPointF(self.at(x, y))
-        spot = QPointF(self._native.mapToGlobal(place.toPoint()))
-        kind = QEvent.Type.MouseMove
-        QApplication.sendEvent(self._native, QMouseEvent(kind, place, spot, NO_BUTTON, button, NONE))
-
-    def click(self, x: float, y: float, modifier: Any = NONE) -> None:
-        self._move(x, y, NO_BUTTON)
-        self._qtbot.mouseClick(self._native, LEFT, modifier, self.at(x, y))
-
-    def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
-        middle = ((start[0] + stop[0]) / 2, (start[1] + stop[1]) / 2)
-        self._move(*start, NO_BUTTON)
-        self._qtbot.mousePress(self._native, LEFT, NONE, self.at(*start))
-        for place in (middle, stop):
-            self._pull_to(*place)
-        self._qtbot.mouseRelease(self._native, LEFT, NONE, self.at(*stop))
-
-    def _pull_to(self, x: float, y: float) -> None:
-        """Move until the viewer has noticed: napari passes on moves with a delay of some ms."""
-
-        def noticed() -> bool:
-            row, column = self._layer.world_to_data(self._viewer.cursor.position)[-2:]
-            if np.hypot(column - x, row - y) < 0.3:
-                return True
-            self._move(x, y, LEFT)
-            return False
-
-        self._qtbot.waitUntil(noticed, timeout=WAIT)
-
-    def press(self, key: str) -> None:
-        self._qtbot.keyClick(self._native, key)
 
 
 @pytest.fixture
