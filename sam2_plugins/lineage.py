@@ -184,8 +184,8 @@ class Lineage:
             ends, begins = self._visible_frames(parent), self._visible_frames(object_id)
             if ends and begins and ends[-1] >= begins[0]:
                 raise InputError(
-                    f"Object {parent} is still there on frame {ends[-1]}, so object {object_id}, which begins "
-                    f"on {begins[0]}, cannot have come from it; delete or split one of them first."
+                    f"Object {parent} is still there on frame {ends[-1]}, so object {object_id}, which "
+                    f"begins on {begins[0]}, cannot have come from it; delete or split one of them first."
                 )
         self._change_parents(object_id, parents)
 
