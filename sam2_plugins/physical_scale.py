@@ -5,9 +5,21 @@ from dataclasses import dataclass
 
 from sam2_engine.errors import InputError
 
-__all__ = ["PhysicalScale"]
+__all__ = ["PhysicalScale", "udunits_name"]
 
 _MICROMETRES = {"um", "micron", "microns", "micrometer", "micrometre", "\u03bcm"}
+_UDUNITS = {
+    "nm": "nanometer",
+    "µm": "micrometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+    "m": "meter",
+    "ms": "millisecond",
+    "s": "second",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
+}
 
 
 @dataclass(frozen=True)
@@ -63,3 +75,8 @@ class PhysicalScale:
     def has_time(self) -> bool:
         """Whether times are more than numbers of frames."""
         return self.time_unit not in ("frame", "frames")
+
+
+def udunits_name(unit: str) -> str | None:
+    """Return a unit's name in UDUNITS-2, which OME-Zarr and GEFF ask for; None for pixels and frames."""
+    return unit if unit in _UDUNITS.values() else _UDUNITS.get(unit)

@@ -12,24 +12,12 @@ from numpy.typing import NDArray
 
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_plugins.export.targets import ExportSummary, Labels, new_folder
-from sam2_plugins.physical_scale import PhysicalScale
+from sam2_plugins.physical_scale import PhysicalScale, udunits_name
 from sam2_plugins.readable_session import ReadableSession
 
 __all__ = ["write_ome_zarr_labels"]
 
 _CHUNK = 1024
-_UNITS = {
-    "nm": "nanometer",
-    "µm": "micrometer",
-    "mm": "millimeter",
-    "cm": "centimeter",
-    "m": "meter",
-    "ms": "millisecond",
-    "s": "second",
-    "min": "minute",
-    "h": "hour",
-    "d": "day",
-}
 
 
 def write_ome_zarr_labels(
@@ -137,7 +125,8 @@ def _multiscale(
 
 def _axis(name: str, kind: str, unit: str) -> dict[str, str]:
     axis = {"name": name, "type": kind}
-    return axis | ({"unit": _UNITS[unit]} if unit in _UNITS else {})
+    official = udunits_name(unit)
+    return axis | ({"unit": official} if official else {})
 
 
 def _objects(session: ReadableSession, version: str) -> dict[str, Any]:

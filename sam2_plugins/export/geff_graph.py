@@ -1,0 +1,111 @@
+"""Tracks as a GEFF graph: a node for every object and frame where it is seen, edges along tracks and descent.
+
+Written by the package of the format's authors, ``pip install "sam2-plugins[geff]"``. Source:
+live-image-tracking-tools.github.io/geff, version 1.
+"""
+
+from collections.abc import Generator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames.zarr_frames import is_zarr
+from sam2_plugins.export.targets import ExportSummary, new_folder
+from sam2_plugins.measure import measure
+from sam2_plugins.physical_scale import PhysicalScale, udunits_name
+from sam2_plugins.readable_session import ReadableSession
+
+__all__ = ["write_geff"]
+
+_PROPERTIES = ("object_id", "area", "centroid_y", "centroid_x")
+
+
+def write_geff(
+    session: ReadableSession, path: Path, scale: PhysicalScale | None = None, *, overwrite: bool = False
+) -> Generator[int, None, ExportSummary]:
+    """Write the tracks of a session, with divisions and fusions, without their masks.
+
+    A node has its frame ``t`` (or plane ``z``), the centroid ``y``, ``x`` in physical units, ``object_id``
+    and ``area``. An object that is missing in between has an edge across the gap.
+
+    Yields
+    ------
+    int
+        Each frame, once it is measured.
+
+    Raises
+    ------
+    InputError
+        If the package is missing, there is nothing to write, or it cannot be written there.
+    """
+    geff = _package()
+    scale = scale or PhysicalScale()
+    with new_folder(path, known=_is_geff, overwrite=overwrite) as folder:
+        table = yield from measure(session, scale, intensity=False)
+        seen = [i for i, area in enumerate(table["area"]) if area]
+        if not seen:
+            raise InputError("No object of this session is seen anywhere, so there are no tracks to export.")
+        rows = {name: np.array([table[name][i] for i in seen]) for name in ("frame", *_PROPERTIES)}
+        along = "z" if session.frames.axis == "Z" else "t"
+        properties = {
+            along: rows["frame"] * (scale.plane_spacing if along == "z" else scale.frame_interval),
+            "y": rows["centroid_y"],
+            "x": rows["centroid_x"],
+            "object_id": rows["object_id"].astype(np.uint64),
+            "area": rows["area"],
+        }
+        folder.rmdir()  # the package takes any folder for an earlier graph
+        geff.core_io.write_arrays(
+            folder,
+            np.arange(len(seen), dtype=np.uint64),
+            {name: {"values": values, "missing": None} for name, values in properties.items()},
+            _edges(session, rows["frame"], rows["object_id"]),
+            {},
+            geff.GeffMetadata(
+                directed=True,
+                axes=_axes(along, scale),
+                node_props_metadata={},
+                edge_props_metadata={},
+            ),
+            zarr_format=3,
+        )
+    return ExportSummary(path, len(set(rows["frame"].tolist())), len(set(rows["object_id"].tolist())))
+
+
+def _package() -> Any:
+    try:
+        import geff
+        import geff.core_io
+    except ImportError:
+        raise InputError(
+            'GEFF needs its own package; install it with `pip install "sam2-plugins[geff]"`.'
+        ) from None
+    return geff
+
+
+def _is_geff(folder: Path) -> bool:
+    return is_zarr(folder) and "geff" in zarr.open(folder, mode="r").attrs
+
+
+def _axes(along: str, scale: PhysicalScale) -> list[dict[str, Any]]:
+    time = along == "t"
+    axes = {along: ("time", scale.time_unit) if time else ("space", scale.unit)}
+    axes |= {"y": ("space", scale.unit), "x": ("space", scale.unit)}
+    return [{"name": name, "type": kind, "unit": udunits_name(unit)} for name, (kind, unit) in axes.items()]
+
+
+def _edges(session: ReadableSession, frames: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return (N, 2) pairs of nodes: from frame to frame of an object, and from parents to children."""
+    nodes = {object_id: np.flatnonzero(ids == object_id) for object_id in np.unique(ids).tolist()}
+    edges = [pair for own in nodes.values() for pair in pairwise(own.tolist())]
+    for object_id, own in nodes.items():
+        for parent in session.objects[object_id].parents:
+            earlier = [node for node in nodes.get(parent, ()) if frames[node] < frames[own[0]]]
+            if earlier:
+                edges.append((int(earlier[-1]), int(own[0])))
+    return np.array(edges, np.uint64).reshape(-1, 2)
