@@ -31,18 +31,18 @@ SHORT = 5
 HEADING = """# Review: does it find the wrong masks?
 
 By `benchmarks/review_quality.py`. Objects are followed from their true masks on one frame; a followed mask is
-*wrong* if its IoU with the truth is below 0.7. A person looks at the worst 10 % of the masks by the doubt score
-of `sam2_plugins.review`.
+*wrong* if its IoU with the truth is below 0.7. A person looks at the worst 10 % of the masks by the doubt
+score of `sam2_plugins.review`.
 
 - *Lift*: how many times more wrong masks are among these than among as many drawn by chance. It cannot exceed
   1 / (share of wrong ones); where more than 40 % are wrong, 2.5 is out of reach for any score. In brackets,
-  within what 90 % of the lifts of resampled clips lie (of objects, with fewer than three clips; of masks, with a
-  single object).
+  what 90 % of the lifts of resampled clips lie within (of objects, with fewer than three clips; of masks,
+  with a single object).
 - *Recall*: the part of all wrong masks that is found so.
 - *AP*, average precision: the area under precision over recall; by chance it is the share of wrong ones.
 - *Area change* alone ranks by the larger change of area, up or down, against the frames before and after.
 
-Masks that score alike count as if in random order; prompted frames do not count. The weights of the score come
+Masks that score alike count as if in random order; prompted frames do not count. The weights of the score are
 from other synthetic scenes (`benchmarks/review_weights.py`)."""
 
 
