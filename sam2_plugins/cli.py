@@ -12,7 +12,7 @@ from typing import TextIO
 import typer
 
 from sam2_engine.errors import InputError, InputWarning
-from sam2_plugins.commands import auto, demo, evaluate, models, replay, segment, track, train
+from sam2_plugins.commands import auto, demo, evaluate, export, models, replay, segment, track, train
 from sam2_plugins.commands.terminal import INTERRUPTED, note
 from sam2_plugins.files import os_error_sentence
 
@@ -65,7 +65,7 @@ def _add_host_command(entry_point: EntryPoint) -> None:
         app.command(entry_point.name, help="(not installed)", context_settings=settings)(unavailable)
 
 
-for _command in (models, segment, auto, track, replay, train, evaluate, demo):
+for _command in (models, segment, auto, track, export, replay, train, evaluate, demo):
     _command.register(app)
 for _entry_point in entry_points(group=COMMAND_GROUP):
     _add_host_command(_entry_point)

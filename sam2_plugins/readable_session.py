@@ -1,7 +1,7 @@
 """What measuring and export read of a session, and nothing else."""
 
-from collections.abc import Generator, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.accepted_mask import AcceptedMask
 from sam2_plugins.annotations import AnnotatedObject
 
-__all__ = ["ReadableSession", "finish", "known_by_frame"]
+__all__ = ["ReadableSession", "Steps", "finish", "known_by_frame"]
 
 T = TypeVar("T")
 
@@ -51,15 +51,36 @@ def known_by_frame(session: ReadableSession) -> dict[int, list[int]]:
     return dict(sorted(known.items()))
 
 
+class Steps(Generic[T]):
+    """Long work that is done by iterating, and what it gave in the end.
+
+    Parameters
+    ----------
+    generator
+        Of measuring, export or import.
+
+    Attributes
+    ----------
+    result
+        What the generator returned; there once the iteration has ended.
+    """
+
+    result: T
+
+    def __init__(self, generator: Generator[object, None, T]) -> None:
+        self._generator = generator
+
+    def __iter__(self) -> Iterator[object]:
+        self.result = yield from self._generator
+
+
 def finish(steps: Generator[object, None, T]) -> T:
     """Do all the steps of long work at once and return what it returns.
 
     Measuring, export and import are generators, which yield after every frame: a host shows progress
     between two frames, and stops the work by closing the generator.
     """
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    work = Steps(steps)
+    for _ in work:
+        pass
+    return work.result

@@ -21,6 +21,7 @@ __all__ = [
     "parse_contrast",
     "parse_fixed",
     "parse_points",
+    "parse_quantity",
 ]
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -101,6 +102,26 @@ def parse_fixed(texts: list[str] | None) -> dict[str, int]:
             raise InputError(f"--fixed {text}: a position is AXIS=N, for example Z=3.")
         positions[letter.upper()] = int(number)
     return positions
+
+
+def parse_quantity(text: str | None, option: str) -> tuple[float, str] | None:
+    """Read ``SIZE,UNIT``, such as ``0.65,µm``.
+
+    Raises
+    ------
+    InputError
+        If it is not a number above 0 and a unit.
+    """
+    if text is None:
+        return None
+    number, _, unit = text.partition(",")
+    try:
+        size = float(number)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf") or not unit.strip():
+        raise InputError(f"{option} {text}: give a number above 0 and a unit, for example 0.65,µm.")
+    return size, unit.strip()
 
 
 def parse_points(texts: list[str]) -> tuple[list[tuple[float, float]], list[int]]:

@@ -1,0 +1,116 @@
+"""Every way in which a session leaves, by its name: what hosts offer and the command line takes."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam2_plugins.export.cell_tracking import write_cell_tracking_result, write_cell_tracking_truth
+from sam2_plugins.export.coco import write_coco
+from sam2_plugins.export.geff_graph import write_geff
+from sam2_plugins.export.label_tiff import write_label_tiff
+from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
+from sam2_plugins.export.targets import ExportSummary
+from sam2_plugins.export.training_folder import write_training_folder
+from sam2_plugins.measure import measure
+from sam2_plugins.physical_scale import PhysicalScale
+from sam2_plugins.readable_session import ReadableSession
+
+__all__ = ["FORMATS", "ExportFormat"]
+
+Steps = Generator[int, None, ExportSummary]
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """One format.
+
+    Attributes
+    ----------
+    name
+        For scripts, for example ``ctc``.
+    title
+        For people.
+    suffix
+        Ending of the file's or folder's name; empty for a folder of any name.
+    is_folder
+        Whether it is a folder.
+    write
+        Called with the session, the path, the physical scale and whether an earlier export may be replaced;
+        yields after every frame, and what is not finished leaves nothing behind.
+    """
+
+    name: str
+    title: str
+    suffix: str
+    is_folder: bool
+    write: Callable[[ReadableSession, Path, PhysicalScale, bool], Steps]
+
+
+def _table(session: ReadableSession, path: Path, scale: PhysicalScale, overwrite: bool) -> Steps:
+    table = yield from measure(session, scale)
+    table.write_csv(path, overwrite=overwrite)
+    return ExportSummary(path, len(set(table["frame"])), len(session.objects))
+
+
+_ALL = (
+    ExportFormat(
+        "tiff",
+        "Label images, TIFF (opens in ImageJ)",
+        ".tif",
+        False,
+        lambda session, path, scale, over: write_label_tiff(session, path, scale, overwrite=over),
+    ),
+    ExportFormat(
+        "ome-tiff",
+        "Label images, OME-TIFF",
+        ".ome.tif",
+        False,
+        lambda session, path, scale, over: write_label_tiff(session, path, scale, overwrite=over),
+    ),
+    ExportFormat(
+        "ome-zarr",
+        "Label images, OME-Zarr",
+        ".zarr",
+        True,
+        lambda session, path, scale, over: write_ome_zarr_labels(session, path, scale, overwrite=over),
+    ),
+    ExportFormat("csv", "Measurements, CSV", ".csv", False, _table),
+    ExportFormat(
+        "ctc",
+        "Cell Tracking Challenge, result (masks and res_track.txt)",
+        "",
+        True,
+        lambda session, path, _, over: write_cell_tracking_result(session, path, overwrite=over),
+    ),
+    ExportFormat(
+        "ctc-truth",
+        "Cell Tracking Challenge, ground truth (TRA and SEG)",
+        "",
+        True,
+        lambda session, path, _, over: write_cell_tracking_truth(session, path, overwrite=over),
+    ),
+    ExportFormat(
+        "coco",
+        "COCO, run lengths",
+        ".json",
+        False,
+        lambda session, path, _, over: write_coco(session, path, overwrite=over),
+    ),
+    ExportFormat(
+        "geff",
+        "Tracks, GEFF",
+        ".geff",
+        True,
+        lambda session, path, scale, over: write_geff(session, path, scale, overwrite=over),
+    ),
+    ExportFormat(
+        "training",
+        "A folder for sam2 train",
+        "",
+        True,
+        lambda session, path, _, over: write_training_folder(session, path, overwrite=over),
+    ),
+)
+
+FORMATS = {one.name: one for one in _ALL}
+"""In the order in which a host should offer them."""
