@@ -2,8 +2,10 @@
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from sam2_engine.modeling.attention import RotaryAttention
 from sam2_engine.variants import ModelConfig
@@ -47,7 +49,15 @@ class MemoryAttentionLayer(nn.Module):
 
 
 class MemoryAttention(nn.Module):
-    """The stack of layers and the final normalisation."""
+    """The stack of layers and the final normalisation.
+
+    Attributes
+    ----------
+    save_memory
+        While learning, keep one layer's activations at a time, and compute them again for the others.
+    """
+
+    save_memory = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -84,6 +94,9 @@ class MemoryAttention(nn.Module):
             if index == 0:
                 # The first self-attention saw no object yet, so it was computed once for all.
                 x = x.expand(len(memory), -1, -1)
-            x = layer(x, grid, memory, keys, num_pointer_tokens)
+            if self.save_memory and torch.is_grad_enabled():
+                x = checkpoint(layer, x, grid, memory, keys, num_pointer_tokens, use_reentrant=False)
+            else:
+                x = layer(x, grid, memory, keys, num_pointer_tokens)
         result: Tensor = self.norm(x).transpose(1, 2).reshape(len(memory), -1, *grid)
         return result

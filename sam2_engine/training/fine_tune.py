@@ -11,6 +11,7 @@ from sam2_engine.checkpoints import load_model, save_model
 from sam2_engine.datasets import AnnotatedData
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import weights_fingerprint
+from sam2_engine.freed_memory import release_freed_memory
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import to_rgb
 from sam2_engine.training.clips import ClipSampler, held_out_split
@@ -107,6 +108,7 @@ def fine_tune(
     _announce(tuner, sampler, held, say)
     course = _Course(tuner, folder, data, learned, held)
     before = course.score("before") if team.leads else Score(None, None, 0, 0)
+    release_freed_memory()
     team.wait()
     finished = course.run(say, progress, should_stop)
     if not finished or not team.leads:

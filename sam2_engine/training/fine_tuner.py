@@ -135,6 +135,7 @@ class FineTuner:
         self.cache = FeatureCache(recipe.feature_bytes, feature_folder)
         self.loader = SampleLoader(sampler, self.team, model.image_size, self.cache)
         self.save_memory = recipe.checkpointing
+        model.memory_attention.save_memory = recipe.checkpointing
         self.step = 0
         self._empty_steps = 0
 
