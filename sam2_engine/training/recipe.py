@@ -48,7 +48,7 @@ class Recipe:
     image_size, dtype
         As for ``load_model``.
     checkpointing
-        Compute activations again instead of keeping them: slower, but tiny then fits 8 GB.
+        Compute activations again instead of keeping them: slower, for much less memory.
     save_every, picture_every
         Steps between checkpoints, and between pictures of predictions.
     seed
