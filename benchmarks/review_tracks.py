@@ -26,8 +26,8 @@ WRONG = 0.7
 SMALLEST = 64
 """Objects of fewer pixels on their first frame are left out."""
 SCENE_FRAMES, SCENE_SIZE = 15, 512
-CELLS = 24
-"""Objects of T98G to follow; there are 71 on its first frame."""
+ALL, SOME = 10_000, 24
+"""Objects of T98G to follow: all 71 at once, or some of them in each piece."""
 TEST_SEED, FIT_SEED = 2**31 + 401, 2**31 + 402
 """Scenes of [seed, n]; those that nano is taught on come from seeds of four small numbers."""
 CELL_STYLES = ("phase_contrast", "dividing_nuclei", "membranes", "phase_contrast", "dividing_nuclei", "cells")
@@ -124,17 +124,17 @@ def real_sets(data: Path) -> dict[str, list[Plan]]:
     areas = {frame: int(mask.cropped.sum()) for frame, mask in read_lesion().truth[1].items()}
     largest = max(areas, key=lambda frame: areas[frame])
     return {
-        "pumavos_chair, from frame 0": [Plan("chair-whole", read_chair, 0, (59,))],
-        "pumavos_chair, 9 frames each": [
+        "pumavos_chair, 59 frames on": [Plan("chair-whole", read_chair, 0, (59,))],
+        "pumavos_chair, pieces, 9 frames on": [
             Plan(f"chair-{start}", read_chair, start, (start + 9,)) for start in range(0, 60, 10)
         ],
-        "ct_lesion, both ways from its largest slice": [Plan("lesion-whole", read_lesion, largest, (15, 0))],
-        "ct_lesion, 2 slices each way": [
+        "ct_lesion, from its largest slice both ways": [Plan("lesion-whole", read_lesion, largest, (15, 0))],
+        "ct_lesion, pieces, 2 slices each way": [
             Plan(f"lesion-{z}", read_lesion, z, (min(z + 2, 15), max(z - 2, 0))) for z in sorted(areas)
         ],
-        "usiigaci_T98G, from frame 0": [Plan("cells-whole", read_cells, 0, (7,), CELLS)],
-        "usiigaci_T98G, 2 frames each": [
-            Plan(f"cells-{start}", read_cells, start, (start + 2,), CELLS) for start in range(0, 6, 2)
+        "usiigaci_T98G, 7 frames on": [Plan("cells-whole", read_cells, 0, (7,), ALL)],
+        "usiigaci_T98G, pieces, 2 frames on": [
+            Plan(f"cells-{start}", read_cells, start, (start + 2,), SOME) for start in range(0, 6, 2)
         ],
     }
 
