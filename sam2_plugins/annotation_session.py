@@ -180,8 +180,12 @@ class AnnotationSession(EditableAnnotations):
                     f"Object {object_id} is verified on frame {frame}; unlock it there to change its mask."
                 )
             earlier = () if replace else self._truth.prompts_of(object_id).get(frame, ())
+            accepted = self._truth.mask(object_id, frame)
             with self._video.driving() as video:
                 self._video.take_back(object_id, frame)
+                if not earlier and not replace and accepted and accepted.origin is MaskOrigin.PAINTED:
+                    earlier = (Prompt(mask=accepted.mask),)  # another tool's mask is what is being corrected
+                    give_prompt(video, frame, object_id, earlier[0])
                 result = give_prompt(video, frame, object_id, prompt, replace)
             kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
             with self._history.action(f"{kind} on object {object_id}", {**call, "replace": replace}):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_plugins.accepted_mask import AcceptedMask, MaskScores
+from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskScores
 from sam2_plugins.annotations import AnnotatedObject, Annotations, Change, Prompt
 from sam2_plugins.history import Action, History
 from sam2_plugins.jobs import DeviceLock
@@ -173,6 +173,49 @@ class EditableAnnotations:
         """
         return compose_labels(self.shape, self._truth.masks_on(frame), max(self._truth.objects(), default=0))
 
+    def take_masks(
+        self, frame: int, masks: Mapping[int, NDArray[np.bool_] | CompressedMask], token: object = None
+    ) -> None:
+        """Take over masks that another tool made on a frame, as if they had been painted.
+
+        They are kept to the pixel, but are no prompts: objects are followed from them once they are verified
+        or corrected. What a person prompted or verified there stays.
+
+        Parameters
+        ----------
+        frame
+            Which frame.
+        masks
+            (H, W) by object id; ids that are not known yet become objects.
+        token
+            Calls one after the other with the same token are undone as one.
+
+        Raises
+        ------
+        InputError
+            If a mask has another size, or an id is not positive or belonged to an object that was removed.
+        """
+        packed = {
+            int(object_id): mask
+            if isinstance(mask, CompressedMask)
+            else CompressedMask.of(np.asarray(mask, bool))
+            for object_id, mask in masks.items()
+        }
+        for object_id, mask in packed.items():
+            if mask.shape != self.shape:
+                raise InputError(
+                    f"The mask of object {object_id} is {mask.shape}, the frames are {self.shape}."
+                )
+        self._check_frame(frame)
+        call = {"do": "take_masks", "frame": frame, "masks": packed}
+        with self._edit("import masks", call, token):
+            for object_id, mask in packed.items():
+                if object_id not in self._truth.objects():
+                    self._truth.new_object(None, None, object_id)
+                prompted = frame in self._truth.prompts_of(object_id)
+                if not prompted and not self._truth.is_verified(object_id, frame):
+                    self._truth.set_mask(object_id, frame, AcceptedMask.painted(mask))
+
     # ------------------------------------------------------------------ verified masks
 
     def verified(self, object_id: int) -> frozenset[int]:
@@ -260,12 +303,17 @@ class EditableAnnotations:
     # ------------------------------------------------------------------ how
 
     @contextmanager
-    def _edit(self, name: str, call: Mapping[str, Any]) -> Iterator[None]:
+    def _edit(self, name: str, call: Mapping[str, Any], token: object = None) -> Iterator[None]:
         """Change the truth as one action, and tell the engine."""
         with self._lock:
-            with self._history.action(name, call) as changes:
+            with self._history.action(name, call, token) as changes:
                 yield
             self._reconcile(changes)
+
+    def _check_frame(self, frame: int) -> None:
+        """Refuse a frame that does not exist."""
+        if frame < 0:
+            raise InputError(f"There is no frame {frame}.")
 
     def _reconcile(self, changes: Iterable[Change]) -> None:
         """Tell whoever computes from the truth what has changed in it; called with the device held."""

@@ -24,7 +24,8 @@ class Action:
     name
         In words, for "Undo click on object 3".
     call
-        What was asked of the session, under ``"do"``, and its arguments: plain values, and a ``Prompt``.
+        What was asked of the session, under ``"do"``, and its arguments: plain values, a ``Prompt``,
+        ``CompressedMask``s by id.
     changes
         What came of it, in order.
     """

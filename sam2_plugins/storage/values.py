@@ -84,12 +84,22 @@ def change_of(value: Mapping[str, Any]) -> Change:
 
 def call_value(call: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was asked of a session as a value."""
-    return {key: prompt_value(one) if isinstance(one, Prompt) else one for key, one in call.items()}
+    value = dict(call)
+    if "prompt" in call:
+        value["prompt"] = prompt_value(call["prompt"])
+    if "masks" in call:
+        value["masks"] = {str(object_id): _mask_value(mask) for object_id, mask in call["masks"].items()}
+    return value
 
 
 def call_of(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the call that a value stands for."""
-    return {key: prompt_of(one) if key == "prompt" else one for key, one in value.items()}
+    call = dict(value)
+    if "prompt" in value:
+        call["prompt"] = prompt_of(value["prompt"])
+    if "masks" in value:
+        call["masks"] = {int(object_id): _mask_of(mask) for object_id, mask in value["masks"].items()}
+    return call
 
 
 def _mask_value(mask: CompressedMask) -> dict[str, Any]:

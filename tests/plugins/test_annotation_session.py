@@ -416,3 +416,43 @@ def test_painted_wins_over_clicked_wherever_they_overlap(session, disc_mask):
     labels = session.label_image(0)
     np.testing.assert_array_equal(labels == painted, disc_mask)
     np.testing.assert_array_equal(labels == clicked, session.mask(clicked, 0) & ~disc_mask)
+
+
+# ---------------------------------------------------------------------- masks of other tools
+
+
+def test_masks_of_another_tool_keep_their_ids_and_can_be_corrected(session, disc_mask):
+    token = object()
+    for frame in range(8):
+        session.take_masks(frame, {70000: np.roll(disc_mask, 2 * frame, axis=1), 5: disc_mask}, token)
+    assert list(session.objects) == [5, 70000]
+    assert session.label_image(1).dtype == np.uint32
+    np.testing.assert_array_equal(session.mask(70000, 3), np.roll(disc_mask, 6, axis=1))
+    assert session.prompts_of(70000) == {}
+    session.add_points(3, 70000, (60, 40), [0])
+    given = session.prompts_of(70000)[3]
+    assert [prompt.mask is not None for prompt in given] == [True, False]
+    session.undo()
+    np.testing.assert_array_equal(session.mask(70000, 3), np.roll(disc_mask, 6, axis=1))
+    session.undo()
+    assert session.objects == {}
+
+
+def test_imported_masks_leave_what_a_person_did(session, disc_mask):
+    session.add_mask(2, session.add_object(), disc_mask)
+    session.take_masks(3, {1: disc_mask})
+    session.verify(1, [3])
+    for frame in (2, 3, 4):
+        session.take_masks(frame, {1: ~disc_mask})
+    areas = [int(session.mask(1, frame).sum()) for frame in (2, 3, 4)]
+    assert areas == [disc_mask.sum(), disc_mask.sum(), (~disc_mask).sum()]
+
+
+def test_imported_masks_that_do_not_fit(session, disc_mask):
+    with pytest.raises(InputError, match=r"mask of object 1 is \(59, 80\)"):
+        session.take_masks(0, {1: disc_mask[1:]})
+    with pytest.raises(InputError, match="no frame 8"):
+        session.take_masks(8, {1: disc_mask})
+    with pytest.raises(InputError, match="positive"):
+        session.take_masks(0, {0: disc_mask})
+    assert session.objects == {}

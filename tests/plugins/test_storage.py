@@ -68,6 +68,8 @@ def annotate(session: AnnotationSession) -> None:
     session.lineage.divide(2, 5)
     session.edit_object(3, name="daughter", color=(1, 2, 3))
     session.add_points(5, 3, (60, 36))
+    session.take_masks(1, {9: painted})
+    session.add_points(1, 9, (10, 8))
     session.remove_object(4)
     session.undo()
     session.undo()
