@@ -185,6 +185,7 @@ def speed() -> str:
 
 def table(data: Path, kept: Path, name: str) -> Iterator[str]:
     model = load_model(name, device="cpu")
+    remarks: dict[str, list[str]] = {remark: [] for remark in REMARKS}
     sets = {
         "synthetic cells, 14 frames on": scenes(TEST_SEED, CELL_STYLES),
         "synthetic things, 14 frames on": scenes(TEST_SEED, THING_STYLES, first=len(CELL_STYLES)),
