@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import regionprops
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
@@ -262,6 +261,8 @@ _SHAPES = {
 
 def _shape(crop: NDArray[np.bool_], pixel_size: tuple[float, float]) -> list[Value]:
     """Return the values of ``_SHAPES`` of a mask that is not empty."""
+    from skimage.measure import regionprops  # slow to import, and seldom wanted
+
     (region,) = regionprops(crop.astype(np.uint8), spacing=pixel_size)
     return [
         float(region.perimeter) if pixel_size[0] == pixel_size[1] else None,
