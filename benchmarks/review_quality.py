@@ -49,8 +49,8 @@ score of `sam2_plugins.review`.
 
 Masks that score alike count as if in random order; prompted frames do not count. The weights of the score are
 from other synthetic scenes (`benchmarks/review_weights.py`), as is the choice of cues, though a first
-version was measured on the test scenes before the cues were settled. The lengths of the shorter clips were chosen with the
-share of wrong masks in view, so that it is nearer to that of real work."""
+version was measured on the test scenes before the cues were settled. The lengths of the shorter clips were
+chosen with the share of wrong masks in view, so that it is nearer to that of real work."""
 
 
 def first_frames(track: Track, distance: int) -> Track:
