@@ -1,6 +1,6 @@
 """One image being annotated: its session, its layers, and the work in flight between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from napari import Viewer
@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_plugin.layer_sync import LayerSync
 from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers
 from napari_plugin.propagation import Direction, LabelledFrame, Propagation
+from napari_plugin.reviewing import Reviewing
 from napari_plugin.workers import Client
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import Progress
@@ -50,6 +51,8 @@ class Annotation(QObject):
         Whether the next clicks take away from it.
     follow_view
         Whether the viewer shows each frame as it is finished.
+    sync, reviewing, propagation
+        Keeps layers and session the same; the review queue; following.
     """
 
     changed = Signal()
@@ -73,11 +76,14 @@ class Annotation(QObject):
         self._viewer, self._client = viewer, client
         self._closed = False
         self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
+        self.reviewing = Reviewing(self)
+        self.reviewing.attach(session, client)
+        self.reviewing.failed.connect(self._on_failure)
         self.propagation = Propagation(client, self)
         self.propagation.stepped.connect(self._on_followed_frame)
         self.propagation.ended.connect(self._on_followed)
         self.propagation.failed.connect(self._on_failure)
-        self.masks = MaskLayer(viewer, stack)
+        self.masks = MaskLayer(viewer, stack, lambda stroke: self.sync.paint(stroke))
         self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon())
         self.sync = LayerSync(viewer, stack, self.masks, self.prompts, self._owner_of_new, self)
         self.sync.attach(session, client)
@@ -87,6 +93,7 @@ class Annotation(QObject):
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
         for layer in self.layers:
             viewer.add_layer(layer)
+        self.masks.layer.events.selected_label.connect(self._on_label_picked)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         stack.layer.events.data.connect(self._on_pixels_replaced)
         self.add_object()
@@ -101,8 +108,11 @@ class Annotation(QObject):
         self._closed = True
         self._client.close()
         self.sync.close()
+        self.reviewing.close()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
+        self.masks.layer.events.selected_label.disconnect(self._on_label_picked)
+        self.masks.close()
         self.prompts.close()
 
     def remove_prompt_layers(self) -> None:
@@ -117,6 +127,7 @@ class Annotation(QObject):
             session.add_object(one.name, one.label, object_id=one.id)
         self.session, self._client = session, client
         self.sync.attach(session, client)
+        self.reviewing.attach(session, client)
         self.propagation.reset(client)
         self.masks.clear()
         self.sync.read_soon()
@@ -150,10 +161,16 @@ class Annotation(QObject):
         self.current = object_id
         self.set_excluding(False)
 
+    def _on_label_picked(self, event: Any) -> None:
+        picked = int(self.masks.layer.selected_label)
+        if picked != self.current and picked in self.session.objects:
+            self.select_object(picked)
+
     def set_excluding(self, excluding: bool) -> None:
         """Let the next clicks take away from the current object, or add to it."""
         self.excluding = excluding
         self.prompts.set_next(self.current, excluding)
+        self.masks.select(self.current)
         self.changed.emit()
 
     def remove_object(self, object_id: int) -> None:
@@ -190,7 +207,65 @@ class Annotation(QObject):
         self.masks.color(objects.values())
         if self.current not in objects:
             self.select_object(max(objects, default=0))
+        self.reviewing.look_soon()
         self.changed.emit()
+
+    # ------------------------------------------------------------------ review and identity
+
+    @property
+    def shown_frame(self) -> int:
+        """The frame that the viewer shows."""
+        return self.stack.shown_frame(self._viewer)
+
+    def verify(self, verified: bool) -> None:
+        """Lock the current object's mask on the shown frame, or unlock it."""
+        object_id, frame = self.current, self.shown_frame
+        self.edit(lambda session: session.verify(object_id, [frame], verified))
+
+    def redo_from_here(self) -> None:
+        """Follow the current object anew, from the shown frame to the one before its next verified one."""
+        self.propagate(Direction.FORWARD, from_shown=True, object_ids=(self.current,))
+
+    def look_at(self, object_id: int, frame: int, canvas: tuple[int, int] | None = None) -> None:
+        """Choose an object and show a frame; given the canvas's size in pixels, centre and zoom on it."""
+        if object_id in self.session.objects:
+            self.select_object(object_id)
+        self.stack.show_frame(self._viewer, frame)
+        accepted = self.session.accepted(object_id, frame)
+        if canvas is not None and accepted is not None and not accepted.mask.is_empty:
+            rows, columns = accepted.mask.box
+            self.stack.zoom_to(self._viewer, (columns.start, rows.start, columns.stop, rows.stop), canvas)
+
+    def merge(self, keep: int, other: int) -> None:
+        """Make two objects one, which keeps the first one's name."""
+        self.edit(lambda session: session.lineage.merge(keep, other), lambda _: self.select_object(keep))
+
+    def split(self, object_id: int) -> None:
+        """Let what is known of an object from the shown frame on belong to a new one."""
+        frame = self.shown_frame
+        self.edit(lambda session: session.lineage.split(object_id, frame), self.select_object)
+
+    def divide(self, object_id: int) -> None:
+        """Let an object end before the shown frame; its daughters are to be clicked there."""
+        frame = self.shown_frame
+
+        def divided(daughters: tuple[int, ...]) -> None:
+            self.select_object(daughters[0])
+            names = [self.session.objects[i].name for i in daughters if i in self.session.objects]
+            self.told.emit(f"Click on each daughter on frame {frame}: {' and '.join(names)}.")
+
+        self.edit(lambda session: session.lineage.divide(object_id, frame), divided)
+
+    def run_steps(
+        self,
+        steps: Iterable[T],
+        on_step: Callable[[T], None],
+        then: Callable[[int], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Do long work off the window's thread, after what was asked for before."""
+        self.sync.read()
+        self._client.run_steps(steps, on_step=on_step, then=then, failed=failed)
 
     # ------------------------------------------------------------------ propagation
 
@@ -225,12 +300,14 @@ class Annotation(QObject):
 
     def _on_followed_frame(self, labelled: LabelledFrame, progress: Progress) -> None:
         self.masks.write(*labelled)
+        self.reviewing.look_soon()
         if self.follow_view:
             self.stack.show_frame(self._viewer, labelled[0])
         self.progressed.emit(progress)
 
     def _on_followed(self, sentence: str) -> None:
         self.told.emit(sentence)
+        self.reviewing.look_soon()
         self.changed.emit()
 
     def _on_failure(self, error: BaseException) -> None:

@@ -45,6 +45,15 @@ class CanvasContext:
         if window is not None:
             self._window = weakref.ref(window)
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the canvas in pixels of the window; None while there is no window."""
+        window = self._window()
+        if window is None or not isalive(window):
+            return None
+        canvas = window.centralWidget().findChild(QOpenGLWidget)
+        return None if canvas is None else (canvas.width(), canvas.height())
+
     def make_current(self, event: Any = None) -> None:
         """Let OpenGL calls go to the canvas from now on."""
         window = self._window()

@@ -6,7 +6,8 @@ from typing import TypeVar
 from napari import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_plugin.layers import FramePrompts, ImageStack, MaskLayer, PromptKey, PromptLayers
+from napari_plugin.layers import BrushStroke, FramePrompts, ImageStack, MaskLayer, PromptKey, PromptLayers
+from napari_plugin.painting import give_stroke
 from napari_plugin.prompt_sync import PromptSync
 from napari_plugin.propagation import LabelledFrame
 from napari_plugin.session_view import SessionView, prompts_in
@@ -110,6 +111,17 @@ class LayerSync(QObject):
             self.failed.emit(error)
 
         self._client.run(compute, then=show, failed=refused)
+
+    def paint(self, stroke: BrushStroke) -> None:
+        """Give the session what was painted in the Labels layer."""
+        view = self.view
+
+        def act(session: AnnotationSession) -> None:
+            for frame in set(stroke.frames.tolist()):
+                view.forget(frame)
+            give_stroke(session, stroke)
+
+        self.edit(act)
 
     # ------------------------------------------------------------------ session -> layers
 

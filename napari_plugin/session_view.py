@@ -14,16 +14,18 @@ __all__ = ["SessionView", "prompts_in"]
 class SessionView:
     """Remembers which masks were handed out, so that after any change the frames to redraw are known.
 
-    Used on the worker's thread, but for :meth:`forget`.
+    Used on the worker's thread only.
     """
 
     def __init__(self, session: AnnotationSession) -> None:
         self._session = session
         self._shown: dict[int, dict[int, AcceptedMask]] = {}
+        self._drawn_on: set[int] = set()
 
     def label_image(self, frame: int) -> NDArray[Any]:
         """Return the (H, W) label image of a frame, which counts as shown from now on."""
         masks = {i: self._session.accepted(i, frame) for i in self._session.objects}
+        self._drawn_on.discard(frame)
         self._shown[frame] = {i: mask for i, mask in masks.items() if mask is not None}
         return self._session.label_image(frame)
 
@@ -36,11 +38,11 @@ class SessionView:
                 if accepted is not None:
                     now.setdefault(frame, {})[object_id] = accepted
         frames = [f for f in {*now, *self._shown} if not _same(now.get(f, {}), self._shown.get(f, {}))]
-        return sorted(frames, key=lambda frame: abs(frame - near))
+        return sorted({*frames, *self._drawn_on}, key=lambda frame: abs(frame - near))
 
     def forget(self, frame: int) -> None:
         """Let a frame count as out of date, because somebody drew on it."""
-        self._shown[frame] = {}
+        self._drawn_on.add(frame)
 
 
 def _same(one: dict[int, AcceptedMask], other: dict[int, AcceptedMask]) -> bool:

@@ -1,9 +1,17 @@
 """Colours and sizes, in one place."""
 
-__all__ = ["EXCLUDE_COLOR", "INCLUDE_COLOR", "box_width", "point_size"]
+__all__ = ["EXCLUDE_COLOR", "INCLUDE_COLOR", "STATE_COLORS", "box_width", "point_size"]
 
 INCLUDE_COLOR = "#2ecc71"
 EXCLUDE_COLOR = "#ff4d4d"
+STATE_COLORS = {
+    "empty": "#3a3f47",
+    "predicted": "#5b8dd6",
+    "doubtful": "#f5a623",
+    "prompted": "#e6e6e6",
+    "verified": "#2ecc71",
+}
+"""Of an object on a frame; told apart also without seeing red or green, by their lightness."""
 
 
 def point_size(shape: tuple[int, int]) -> float:

@@ -1,8 +1,8 @@
-"""Makes docs/images/napari.png: nano follows cells of the sample data in a real napari window.
+"""Makes docs/images/napari.png and napari-review.png: nano follows cells of the sample data in a real window.
 
     xvfb-run -a -s "-screen 0 1400x900x24" python docs/images/napari_screenshot.py
 
-Every mask in the picture is what nano answered to the clicks that are given below.
+Every mask in the pictures is what nano answered to the clicks that are given below.
 """
 
 import sys
@@ -24,6 +24,7 @@ FRAME = 9
 LATE_CLICK = (92, 267)
 """(x, y) on a fifth cell, on the frame that is shown."""
 
+REVIEW_TAB = 1
 SIZE = (1320, 860)
 DOCK_WIDTH = 326
 
@@ -57,20 +58,40 @@ def follow_cells(dock: AnnotationDock) -> None:
     wait_until(lambda: annotation.session.frames_of(annotation.current) == [FRAME])
 
 
-def main(path: Path) -> None:
-    """Open the sample as a person would, work on it, and take the picture."""
+def review(dock: AnnotationDock) -> None:
+    """Follow to the end, and look at what is most doubtful."""
+    annotation = dock.annotation
+    assert annotation is not None
+    wait_until(lambda: not annotation.propagation.running)
+    annotation.redo_from_here()  # the fifth cell
+    wait_until(lambda: not annotation.propagation.running)
+    wait_until(lambda: annotation.reviewing.worst(annotation.current) is not None)
+    QTest.qWait(3000)
+    for frame in range(FRAME):
+        annotation.edit(lambda session, frame=frame: session.verify(1, [frame]))
+    dock.tabs.setCurrentIndex(REVIEW_TAB)
+    QTest.qWait(3000)
+    dock.review.next.click()
+
+
+def main(folder: Path) -> None:
+    """Open the sample as a person would, work on it, and take the pictures."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     viewer.open_sample("sam2-plugins", "moving_cells")
     _, dock = viewer.window.add_plugin_dock_widget("sam2-plugins", "Segment and track")
     dock.setMinimumWidth(DOCK_WIDTH)
+
+    def take(name: str) -> None:
+        QTest.qWait(500)
+        viewer.window.screenshot(str(folder / name), flash=False, canvas_only=False)
+
     follow_cells(dock)
-    QTest.qWait(500)
-    viewer.window.screenshot(str(path), flash=False, canvas_only=False)
-    dock.propagation.stop.click()
-    wait_until(lambda: not dock.annotation.propagation.running)
+    take("napari.png")
+    review(dock)
+    take("napari-review.png")
     viewer.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "napari.png")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

@@ -1,30 +1,38 @@
 """The dock: panels on one side, the annotation of the chosen image on the other."""
 
 from collections.abc import Callable
+from typing import Any
 
 from napari import Viewer
 from napari.layers import Image
 from napari.utils.notifications import notification_manager, show_error
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from napari_plugin._widget import keys
+from napari_plugin._widget.export_panel import ExportPanel
 from napari_plugin._widget.image_panel import ImagePanel
 from napari_plugin._widget.model_panel import ModelPanel
 from napari_plugin._widget.object_panel import ObjectPanel
+from napari_plugin._widget.object_strip import ObjectStrip
 from napari_plugin._widget.propagation_panel import PropagationPanel
+from napari_plugin._widget.review_panel import ReviewPanel
 from napari_plugin._widget.undo_row import UndoRow
 from napari_plugin.annotation import Annotation
 from napari_plugin.application import Sam2Application, sam2_application
 from napari_plugin.canvas_context import CanvasContext
+from napari_plugin.frame_states import states_of
 from napari_plugin.layers import ImageStack, guess_axes
 from napari_plugin.propagation import Direction
 from napari_plugin.workers import Client
 from sam2_engine import InputError
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import Progress
+from sam2_plugins.review import Doubt
 
 __all__ = ["AnnotationDock"]
+
+_STRIP_HEIGHT = 120
 
 
 class AnnotationDock(QWidget):
@@ -52,6 +60,10 @@ class AnnotationDock(QWidget):
         self.model = ModelPanel(self._application.model)
         self.objects = ObjectPanel()
         self.propagation = PropagationPanel()
+        self.review = ReviewPanel()
+        self.export = ExportPanel()
+        self.tabs = QTabWidget()
+        self.strip = ObjectStrip()
         self.history = UndoRow()
         self.message = QLabel()
         self.message.setWordWrap(True)
@@ -65,17 +77,41 @@ class AnnotationDock(QWidget):
         self.propagation.resumed.connect(self._on_resume)
         self.history.undo.clicked.connect(lambda: self._undo())
         self.history.redo.clicked.connect(lambda: self._redo())
+        self.review.wanted.connect(self._on_doubt_wanted)
+        self.strip.picked.connect(self._on_place_picked)
+        self.export.told.connect(self.tell)
+        self.export.failed.connect(self.fail)
+        self._drawing = QTimer(self)  # many changes within a moment are drawn once
+        self._drawing.setSingleShot(True)
+        self._drawing.setInterval(100)
+        self._drawing.timeout.connect(self._draw_strip)
+        napari_viewer.dims.events.point.connect(self._on_slider)
         self._bind_keys()
         self._show(None)
         self.image.choose(self._likely_image())
         self._on_image_chosen()
 
     def _lay_out(self) -> None:
+        annotate = QWidget()
+        column = QVBoxLayout(annotate)
+        column.setContentsMargins(4, 0, 4, 4)
+        column.addWidget(self.objects, 1)
+        column.addWidget(self.propagation)
+        self.tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+        for name, panel in (("Annotate", annotate), ("Review", self.review), ("Export", self.export)):
+            self.tabs.addTab(panel, name)
+        self.tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        strips = QScrollArea()
+        strips.setWidget(self.strip)
+        strips.setWidgetResizable(True)
+        strips.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        strips.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        strips.setMaximumHeight(_STRIP_HEIGHT)
         layout = QVBoxLayout(self)
         layout.addWidget(self.image)
         layout.addWidget(self.model)
-        layout.addWidget(self.objects, 1)
-        layout.addWidget(self.propagation)
+        layout.addWidget(self.tabs, 1)
+        layout.addWidget(strips)
         layout.addWidget(self.history)
         layout.addWidget(self.message)
 
@@ -172,6 +208,7 @@ class AnnotationDock(QWidget):
         annotation.told.connect(self.tell)
         annotation.failed.connect(self.fail)
         annotation.ended.connect(lambda reason: self._on_ended(annotation, reason))
+        annotation.reviewing.reviewed.connect(lambda: self._on_reviewed(annotation))
         annotation.propagation.stepped.connect(lambda _, progress: self._on_progress(annotation, progress))
         self._show(annotation)
 
@@ -214,6 +251,37 @@ class AnnotationDock(QWidget):
         if annotation is self.annotation:
             self.propagation.show_progress(progress)
             self.objects.count_frames()
+            self._drawing.start()
+
+    # ------------------------------------------------------------------ reviewing
+
+    def _on_reviewed(self, annotation: Annotation) -> None:
+        if annotation is self.annotation:
+            self.objects.count_frames()
+            self.review.refresh()
+            self._drawing.start()
+
+    def _on_doubt_wanted(self, doubt: Doubt) -> None:
+        if self.annotation is not None:
+            self.annotation.look_at(doubt.object_id, doubt.frame, self._canvas_context.size)
+
+    def _on_place_picked(self, object_id: int, frame: int) -> None:
+        if self.annotation is not None:
+            self.annotation.look_at(object_id, frame)
+
+    def _on_slider(self, event: Any = None) -> None:
+        if self.annotation is not None:
+            self.strip.show_frame(self.annotation.shown_frame)
+
+    def _draw_strip(self) -> None:
+        annotation = self.annotation
+        self.strip.setVisible(annotation is not None and annotation.stack.plan.length > 1)
+        if annotation is not None:
+            session = annotation.session
+            names = {one.id: one.name for one in session.objects.values()}
+            states = states_of(session, annotation.reviewing.doubtful)
+            self.strip.show_states(names, states, annotation.current)
+            self.strip.show_frame(annotation.shown_frame)
 
     # ------------------------------------------------------------------ showing
 
@@ -232,7 +300,8 @@ class AnnotationDock(QWidget):
 
     def _show(self, annotation: Annotation | None) -> None:
         self.annotation = annotation
-        self.objects.show_annotation(annotation)
+        for panel in (self.objects, self.review, self.export):
+            panel.show_annotation(annotation)
         self.propagation.show_nothing_yet()
         self.propagation.setVisible(annotation is None or annotation.stack.plan.length > 1)
         self.propagation.setEnabled(annotation is not None)
@@ -244,6 +313,8 @@ class AnnotationDock(QWidget):
 
     def _refresh(self) -> None:
         self.objects.refresh()
+        self.review.refresh()
+        self._drawing.start()
         annotation = self.annotation
         if annotation is None:
             self.propagation.show_running(False, False)
@@ -266,11 +337,16 @@ class AnnotationDock(QWidget):
         return {
             keys.NEW_OBJECT: self.objects.new.click,
             keys.EXCLUDE: self.objects.toggle_excluding,
-            keys.BOX: self.objects.toggle_tool,
+            keys.TOOL: self.objects.next_tool,
             keys.PREVIOUS_OBJECT: lambda: self.objects.step(-1),
             keys.NEXT_OBJECT: lambda: self.objects.step(1),
             keys.PROPAGATE: self.propagation.start_or_stop,
             keys.RESUME: self.propagation.resume.click,
+            keys.PREVIOUS_DOUBT: self.review.previous.click,
+            keys.NEXT_DOUBT: self.review.next.click,
+            keys.VERIFY: self.review.accept.click,
+            keys.UNLOCK: self.review.unlock.click,
+            keys.REDO_FROM_HERE: self.review.redo.click,
             keys.UNDO: self._undo,
             keys.REDO: self._redo,
         }
@@ -297,6 +373,8 @@ class AnnotationDock(QWidget):
         for annotation in self._annotations.values():
             self._discard(annotation)
         self._annotations.clear()
+        self._drawing.stop()
+        self.viewer.dims.events.point.disconnect(self._on_slider)
         self._canvas_context.close()
         self.image.close_links()
         for key in self._keys():

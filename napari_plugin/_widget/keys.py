@@ -4,7 +4,6 @@ napari's Labels layers undo by the same keys; on our own one, ours go first.
 """
 
 __all__ = [
-    "BOX",
     "EXCLUDE",
     "NEW_OBJECT",
     "NEXT_DOUBT",
@@ -15,6 +14,7 @@ __all__ = [
     "REDO",
     "REDO_FROM_HERE",
     "RESUME",
+    "TOOL",
     "UNDO",
     "UNLOCK",
     "VERIFY",
@@ -23,7 +23,7 @@ __all__ = [
 
 NEW_OBJECT = "N"
 EXCLUDE = "Q"
-BOX = "W"
+TOOL = "W"
 PREVIOUS_OBJECT = "J"
 NEXT_OBJECT = "K"
 PROPAGATE = "G"

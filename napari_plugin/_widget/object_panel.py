@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QPoint, QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QButtonGroup,
     QGridLayout,
     QHBoxLayout,
-    QListWidget,
-    QListWidgetItem,
+    QHeaderView,
     QPushButton,
+    QTreeWidget,
+    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -18,36 +20,41 @@ from qtpy.QtWidgets import (
 from napari_plugin._widget import keys
 from napari_plugin._widget.buttons import button
 from napari_plugin._widget.heading import heading
+from napari_plugin._widget.object_menu import object_menu
 from napari_plugin.annotation import Annotation
 
 __all__ = ["ObjectPanel"]
 
 _ID = Qt.ItemDataRole.UserRole
 _SWATCH = 14
+_COLUMNS = ("Object", "Frames", "Locked", "Doubt")
 
 
 class ObjectPanel(QWidget):
-    """List of objects with their colours and how many frames are known of each."""
+    """List of objects with their colours, how much is known and locked of each, and its worst doubt."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._annotation: Annotation | None = None
-        self.list = QListWidget()
-        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.list.setToolTip("The next click or box belongs to the object that is chosen here (keys J and K)")
-        self.list.setMinimumHeight(90)
+        self.list = _object_list()
         self.list.currentItemChanged.connect(self._on_selected)
+        self.list.itemChanged.connect(self._on_renamed)
+        self.list.customContextMenuRequested.connect(self._on_menu_wanted)
         self.new = button("New object", "Begin another object", keys.NEW_OBJECT)
         self.remove = button("Remove", "Remove the object with its clicks, boxes and masks")
         adds, removes = "Clicks add to the object", "Clicks take away; so does Ctrl+click, once"
         self.include = button("+ include", adds, keys.EXCLUDE, checkable=True)
         self.exclude = button("− exclude", removes, keys.EXCLUDE, checkable=True)
-        self.click = button("Click", "Place clicks", keys.BOX, checkable=True)
-        self.box = button("Draw box", "Drag a box around the object", keys.BOX, checkable=True)
-        self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, self.click, self.box)]
+        self.click = button("Click", "Place clicks", keys.TOOL, checkable=True)
+        self.box = button("Draw box", "Drag a box around the object", keys.TOOL, checkable=True)
+        self.paint = button("Paint", "Paint its mask with napari's brush", keys.TOOL, checkable=True)
+        self._tools = (self.click, self.box, self.paint)
+        self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, *self._tools)]
         tools = QGridLayout()
-        for number, tool in enumerate((self.click, self.box, self.include, self.exclude)):
-            tools.addWidget(tool, number // 2, number % 2)
+        for number, tool in enumerate(self._tools):
+            tools.addWidget(tool, 0, 2 * number, 1, 2)
+        for number, kind in enumerate((self.include, self.exclude)):
+            tools.addWidget(kind, 1, 3 * number, 1, 3)
         row = QHBoxLayout()
         row.addWidget(self.new)
         row.addWidget(self.remove)
@@ -63,6 +70,7 @@ class ObjectPanel(QWidget):
         self.exclude.clicked.connect(self._with(lambda one: one.set_excluding(True)))
         self.click.clicked.connect(self._with(lambda one: one.prompts.point()))
         self.box.clicked.connect(self._with(lambda one: one.prompts.box()))
+        self.paint.clicked.connect(self._with(lambda one: one.masks.paint()))
         self.show_annotation(None)
 
     def show_annotation(self, annotation: Annotation | None) -> None:
@@ -74,47 +82,77 @@ class ObjectPanel(QWidget):
 
     def refresh(self) -> None:
         """Show what is known now."""
+        annotation = self._annotation
+        objects = {} if annotation is None else annotation.session.objects
         with QSignalBlocker(self.list):
-            self.list.clear()
-            if self._annotation is None:
-                return
-            for one in self._annotation.session.objects.values():
-                item = QListWidgetItem(_swatch(one.color), one.name)
-                item.setData(_ID, one.id)
-                self.list.addItem(item)
-                if one.id == self._annotation.current:
+            if [item.data(0, _ID) for item in self._items()] != list(objects):
+                self.list.clear()
+                for object_id in objects:
+                    item = QTreeWidgetItem(self.list)
+                    item.setData(0, _ID, object_id)
+                    item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            for item, one in zip(self._items(), objects.values()):
+                if item.text(0) != one.name:
+                    item.setText(0, one.name)
+                item.setIcon(0, _swatch(one.color))
+                if annotation is not None and one.id == annotation.current:
                     self.list.setCurrentItem(item)
         self.count_frames()
-        (self.exclude if self._annotation.excluding else self.include).setChecked(True)
+        if annotation is not None:
+            (self.exclude if annotation.excluding else self.include).setChecked(True)
 
     def count_frames(self) -> None:
-        """Show beside each name how many frames are known of the object."""
+        """Show beside each name how many frames are known and locked, and the worst doubt."""
         if self._annotation is None:
             return
-        session = self._annotation.session
-        for item in (self.list.item(row) for row in range(self.list.count())):
-            one = session.objects.get(item.data(_ID))
-            if one is not None:
-                frames = len(session.frames_of(one.id))
-                item.setText(f"{one.name}  ·  {frames} frame{'s' * (frames != 1)}")
+        session, reviewing = self._annotation.session, self._annotation.reviewing
+        with QSignalBlocker(self.list):
+            for item in self._items():
+                object_id = item.data(0, _ID)
+                if object_id in session.objects:
+                    worst = reviewing.worst(object_id)
+                    item.setText(1, str(len(session.frames_of(object_id))))
+                    item.setText(2, str(len(session.verified(object_id)) or ""))
+                    item.setText(3, "" if worst is None else f"{worst:.0%}")
 
     def step(self, by: int) -> None:
         """Make the next (1) or the previous (-1) object the current one."""
-        row = self.list.currentRow() + by
-        if 0 <= row < self.list.count():
-            self.list.setCurrentRow(row)
+        row = self.list.indexOfTopLevelItem(self.list.currentItem()) + by
+        if 0 <= row < self.list.topLevelItemCount():
+            self.list.setCurrentItem(self.list.topLevelItem(row))
 
     def toggle_excluding(self) -> None:
         """Let clicks do the opposite from now on."""
         (self.include if self.exclude.isChecked() else self.exclude).click()
 
-    def toggle_tool(self) -> None:
-        """Change between clicks and boxes."""
-        (self.click if self.box.isChecked() else self.box).click()
+    def next_tool(self) -> None:
+        """Go on from clicks to boxes, to painting, and to clicks again."""
+        chosen = next(number for number, tool in enumerate(self._tools) if tool.isChecked())
+        self._tools[(chosen + 1) % len(self._tools)].click()
 
-    def _on_selected(self, item: QListWidgetItem | None) -> None:
+    def _items(self) -> list[QTreeWidgetItem]:
+        return [self.list.topLevelItem(row) for row in range(self.list.topLevelItemCount())]
+
+    def _on_selected(self, item: QTreeWidgetItem | None) -> None:
         if self._annotation is not None and item is not None:
-            self._annotation.select_object(int(item.data(_ID)))
+            self._annotation.select_object(int(item.data(0, _ID)))
+
+    def _on_renamed(self, item: QTreeWidgetItem, column: int) -> None:
+        object_id, name = int(item.data(0, _ID)), item.text(0).strip()
+        if self._annotation is None or object_id not in self._annotation.session.objects:
+            return
+        if name:
+            self._annotation.edit(lambda session: session.edit_object(object_id, name=name))
+        else:
+            self.refresh()  # a name cannot be empty: the old one is shown again
+
+    def _on_menu_wanted(self, position: QPoint) -> None:
+        item = self.list.itemAt(position)
+        if self._annotation is not None and item is not None:
+            menu = object_menu(
+                self._annotation, int(item.data(0, _ID)), lambda: self.list.editItem(item, 0), self
+            )
+            menu.popup(self.list.viewport().mapToGlobal(position))
 
     def _with(self, act: Callable[[Annotation], None]) -> Callable[[], None]:
         def clicked() -> None:
@@ -122,6 +160,26 @@ class ObjectPanel(QWidget):
                 act(self._annotation)
 
         return clicked
+
+
+def _object_list() -> QTreeWidget:
+    made = QTreeWidget()
+    made.setColumnCount(len(_COLUMNS))
+    made.setHeaderLabels(list(_COLUMNS))
+    made.setRootIsDecorated(False)
+    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+    made.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
+    made.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+    made.setToolTip(
+        "The next click or box belongs to the object that is chosen here (keys J and K). "
+        "Double-click renames it; the right mouse button merges, splits, swaps, divides."
+    )
+    made.setMinimumHeight(90)
+    header = made.header()
+    header.setStretchLastSection(False)
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    return made
 
 
 def _exclusive(parent: QWidget, *buttons: QPushButton) -> QButtonGroup:

@@ -1,7 +1,16 @@
 """Layers <-> session: the only place where napari's coordinates are known."""
 
+from napari_plugin.layers.brush_stroke import BrushStroke
 from napari_plugin.layers.image_stack import ImageStack, guess_axes
 from napari_plugin.layers.mask_layer import MaskLayer
 from napari_plugin.layers.prompt_layers import FramePrompts, PromptKey, PromptLayers
 
-__all__ = ["FramePrompts", "ImageStack", "MaskLayer", "PromptKey", "PromptLayers", "guess_axes"]
+__all__ = [
+    "BrushStroke",
+    "FramePrompts",
+    "ImageStack",
+    "MaskLayer",
+    "PromptKey",
+    "PromptLayers",
+    "guess_axes",
+]

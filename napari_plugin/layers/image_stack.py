@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Image
+from numpy.typing import NDArray
 
 from sam2_engine import FrameSource, InputError, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
@@ -150,6 +151,23 @@ class ImageStack:
         position[number] = frame
         axis = viewer.dims.ndim - len(self.dims) + number
         viewer.dims.set_point(axis, self.layer.data_to_world(position)[number])
+
+    def zoom_to(
+        self, viewer: Viewer, box: tuple[float, float, float, float], canvas: tuple[int, int]
+    ) -> None:
+        """Let a box ``(x0, y0, x1, y1)`` in pixels fill the middle third of the canvas."""
+        frame = self.shown_frame(viewer)
+        corners = [self.data_to_plane(viewer, frame, x, y) for x, y in (box[:2], box[2:])]
+        centre, extent = np.mean(corners, axis=0), np.abs(np.subtract(*corners))
+        camera = viewer.scene.camera
+        camera.center = (camera.center[0], *centre)
+        camera.zoom = min(canvas) / 3 / max(float(extent.max()), 1e-9)
+
+    def data_to_plane(self, viewer: Viewer, frame: int, x: float, y: float) -> NDArray[np.float64]:
+        """Return the place of a pixel on the two axes that the viewer shows, in its world."""
+        world = np.asarray(self.layer.data_to_world(self.position(viewer, frame, x, y)), float)
+        missing = viewer.dims.ndim - len(world)
+        return np.array([world[axis - missing] for axis in viewer.dims.displayed[-2:]])
 
     def index_of(self, frame: int) -> tuple[int | slice, ...]:
         """Return the index of a frame in an array of this stack's shape, without the channels."""

@@ -1,6 +1,6 @@
 """The Labels layer that shows the session's masks."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_plugin.layers.brush_stroke import BrushStroke
 from napari_plugin.layers.image_stack import ImageStack
 from sam2_plugins.annotations import AnnotatedObject
 
@@ -21,10 +22,11 @@ class MaskLayer:
     Attributes
     ----------
     layer
-        Labels of the image's shape; on an image with channels, all channels show the same pixels.
+        Labels of the image's shape; on an image with channels, all channels show the same pixels. What is
+        painted in it is handed to ``on_paint``.
     """
 
-    def __init__(self, viewer: Viewer, stack: ImageStack) -> None:
+    def __init__(self, viewer: Viewer, stack: ImageStack, on_paint: Callable[[BrushStroke], None]) -> None:
         self._viewer = viewer
         self._stack = stack
         letters = stack.dims
@@ -36,7 +38,18 @@ class MaskLayer:
             opacity=0.5,
             **stack.placement(),
         )
+        self._on_paint = on_paint
+        self.layer.events.paint.connect(self._painted)
         self._colors: dict[int | None, Any] = {}
+
+    def select(self, object_id: int) -> None:
+        """Let the brush paint an object."""
+        self.layer.selected_label = object_id
+
+    def paint(self) -> None:
+        """Let the next drag in the viewer paint."""
+        self._viewer.layers.selection.active = self.layer
+        self.layer.mode = "paint"
 
     def color(self, objects: Iterable[AnnotatedObject]) -> None:
         """Show every object in its own colour."""
@@ -51,6 +64,15 @@ class MaskLayer:
         self._labels[self._stack.index_of(frame)] = labels
         if self._viewer.dims.ndisplay == 3 or self._stack.shown_frame(self._viewer) == frame:
             self.layer.refresh(thumbnail=False, extent=False)
+
+    def close(self) -> None:
+        """Stop listening; from now on the layer is only a layer."""
+        self.layer.events.paint.disconnect(self._painted)
+
+    def _painted(self, event: Any) -> None:
+        stroke = BrushStroke.of(event.value, self._stack)
+        if stroke is not None:
+            self._on_paint(stroke)
 
     def clear(self) -> None:
         """Take all masks away."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QTreeWidget
 
 from napari_plugin._widget.dock import AnnotationDock
 from napari_plugin.annotation import Annotation
@@ -47,3 +48,9 @@ def shown_when_idle(dock: AnnotationDock, qtbot: Any) -> NDArray[np.uint16]:
         )
         qtbot.waitUntil(lambda done=done: len(done) == 2, timeout=WAIT)
     return labels(dock)
+
+
+def rows_of(tree: QTreeWidget) -> list[list[str]]:
+    """Return name and number of frames, the first two columns of every row."""
+    items = [tree.topLevelItem(row) for row in range(tree.topLevelItemCount())]
+    return [[item.text(0), item.text(1)] for item in items]

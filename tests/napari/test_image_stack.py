@@ -116,7 +116,7 @@ def test_positions_follow_scale_and_translation() -> None:
 def test_masks_lie_exactly_on_the_image(options: dict[str, Any]) -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(np.zeros((7, 20, 30), np.uint8), **options)
-    masks = MaskLayer(viewer, ImageStack.of(layer))
+    masks = MaskLayer(viewer, ImageStack.of(layer), pytest.fail)
     for corner in ((0, 0, 0), (6, 19, 29)):
         np.testing.assert_allclose(masks.layer.data_to_world(corner), layer.data_to_world(corner))
     assert masks.layer.units == layer.units
@@ -124,7 +124,9 @@ def test_masks_lie_exactly_on_the_image(options: dict[str, Any]) -> None:
 
 def test_masks_show_on_every_channel() -> None:
     viewer = ViewerModel()
-    masks = MaskLayer(viewer, ImageStack.of(viewer.add_image(np.zeros((4, 3, 20, 30), np.uint8))))
+    masks = MaskLayer(
+        viewer, ImageStack.of(viewer.add_image(np.zeros((4, 3, 20, 30), np.uint8))), pytest.fail
+    )
     labels = np.zeros((20, 30), np.uint16)
     labels[5:9, 5:9] = 2
     masks.write(1, labels)

@@ -164,14 +164,20 @@ def test_prompts_of_nobody_are_given_to_an_object(placed: Placed) -> None:
     assert layers.read() == {(5, 0): FramePrompts(((7, 4),), (0,), (2.5, 2.5, 8.5, 8.5))}
 
 
-def test_removing_an_object_removes_its_prompts_only(placed: Placed) -> None:
+def test_restored_prompts_take_the_place_of_their_object_and_frame_only(placed: Placed) -> None:
     layers = placed.layers
     for object_id in (1, 2):
         layers.set_next(object_id, excluding=False)
         layers.points.add([0, 4, 7])
         layers.boxes.add_rectangles([outline(object_id, 2, 2, 9, 9)])
-    layers.remove_object(1)
-    assert set(layers.read()) == {(2, 0), (2, 2)}
+    told = placed.changes
+    before = layers.read()
+    restored = {(1, 0): FramePrompts(), (2, 2): FramePrompts(((7.5, 4), (1, 2)), (0, 1), (3, 4, 11, 12))}
+    layers.replace(restored)
+    assert layers.read() == {(1, 1): before[1, 1], (2, 0): before[2, 0], (2, 2): restored[2, 2]}
+    assert placed.changes == told  # nobody is told
+    layers.points.add([0, 8, 8])
+    assert layers.read()[2, 0].labels == (1, 1)  # the next click is one of the current object again
 
 
 def test_an_image_without_frames_takes_clicks_and_boxes() -> None:

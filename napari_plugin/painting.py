@@ -1,0 +1,46 @@
+"""A stroke of the brush, given to the session as mask prompts."""
+
+import numpy as np
+
+from napari_plugin.layers import BrushStroke
+from sam2_plugins.accepted_mask import MaskOrigin
+from sam2_plugins.annotation_session import AnnotationSession
+
+__all__ = ["give_stroke"]
+
+
+def give_stroke(session: AnnotationSession, stroke: BrushStroke) -> None:
+    """Add what was painted to the masks of the objects painted with, and take away what was erased.
+
+    Painting over another object leaves that one's mask as it is, below the new one, unless it was painted
+    too: then nobody could tell who wins, so the pixels are taken from it. A label that no object has yet
+    makes one.
+
+    Raises
+    ------
+    InputError
+        If a mask is verified, or a label is that of a removed object.
+    """
+    for frame in sorted({int(frame) for frame in stroke.frames}):
+        for object_id, pixels in stroke.by_label(frame, stroke.after).items():
+            if object_id not in session.objects:
+                session.add_object(object_id=object_id)
+            known = session.mask(object_id, frame)
+            mask = np.zeros(session.shape, bool) if known is None else known
+            mask[pixels] = True
+            session.add_mask(frame, object_id, mask)
+        for object_id in stroke.by_label(frame, stroke.before):
+            if object_id in session.objects:
+                _take(session, stroke, object_id, frame)
+
+
+def _take(session: AnnotationSession, stroke: BrushStroke, object_id: int, frame: int) -> None:
+    accepted = session.accepted(object_id, frame)
+    if accepted is None:
+        return
+    covered = accepted.origin is MaskOrigin.PAINTED and frame not in session.verified(object_id)
+    lost = (stroke.frames == frame) & (stroke.before == object_id) & ((stroke.after == 0) | covered)
+    mask = accepted.mask.pixels()
+    if mask[stroke.rows[lost], stroke.columns[lost]].any():
+        mask[stroke.rows[lost], stroke.columns[lost]] = False
+        session.add_mask(frame, object_id, mask)
