@@ -36,11 +36,21 @@ class ModelStore:
     def get(self, name: str | Path = "nano", image_size: int | None = None) -> Sam2:
         """Return a model by its variant's name or its file, loading it on first use.
 
+        Parameters
+        ----------
+        name
+            ``nano@320`` is nano with an input of 320 x 320 pixels: faster, and coarser.
+        image_size
+            Side of the input in pixels, if the name does not tell; None for the model's own.
+
         Raises
         ------
         InputError
-            If the name or the device is unknown, or the file is not a model.
+            If the name, the size or the device is not one that there is, or the file is not a model.
         """
+        plain, _, size = str(name).rpartition("@")
+        if plain and size.isdigit() and not Path(name).exists():
+            name, image_size = plain, int(size)
         key = (str(name), image_size)
         with self._loading:
             if key not in self._models:

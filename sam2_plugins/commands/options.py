@@ -59,7 +59,12 @@ DeviceOption = Annotated[
 ]
 ModelOption = Annotated[
     str,
-    typer.Option("--model", metavar="NAME", help="A name from `sam2 models`, or a .pt or .safetensors file."),
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="A name from `sam2 models`, or a .pt or .safetensors file. NAME@320 takes a smaller input: "
+        "faster, coarser.",
+    ),
 ]
 OutputOption = Annotated[
     Path,
