@@ -1,5 +1,6 @@
 """Session folders: everything that is done is on disk as it happens, and opens again where it was."""
 
+from sam2_plugins.storage.keeping import KeptSession, keep_session, user_sessions
 from sam2_plugins.storage.session_folder import SessionFolder, open_session, read_about
 
-__all__ = ["SessionFolder", "open_session", "read_about"]
+__all__ = ["KeptSession", "SessionFolder", "keep_session", "open_session", "read_about", "user_sessions"]

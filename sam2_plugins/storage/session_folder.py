@@ -42,7 +42,7 @@ from sam2_plugins.storage.values import (
     prompt_value,
 )
 
-__all__ = ["FORMAT_VERSION", "SessionFolder", "open_session", "read_about"]
+__all__ = ["FORMAT_VERSION", "SessionFolder", "belongs_to", "open_session", "read_about"]
 
 FORMAT_VERSION = 1
 _FORMAT = "sam2-session"
@@ -334,6 +334,17 @@ def open_session(
             raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
         raise
     return session, kept
+
+
+def belongs_to(path: Path, frames: FrameSource) -> bool:
+    """Whether a folder is a session of these very frames."""
+    try:
+        described = read_about(path)["frames"]
+    except InputError:
+        return False
+    size = (frames.length, *frames.shape)
+    same_size = size == (described["length"], *described["shape"])
+    return same_size and _fingerprint(frames) == described["fingerprint"]
 
 
 def _check_frames(frames: FrameSource, described: Mapping[str, Any], path: Path) -> None:
