@@ -1,13 +1,22 @@
 """Layers and session, kept the same in both directions."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from napari import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_plugin.layers import BrushStroke, FramePrompts, ImageStack, MaskLayer, PromptKey, PromptLayers
-from napari_plugin.painting import give_stroke
+from napari_plugin.layers import (
+    BrushStroke,
+    FramePrompts,
+    ImageStack,
+    Lasso,
+    MaskLayer,
+    PromptKey,
+    PromptLayers,
+)
+from napari_plugin.painting import give_lasso, give_stroke
 from napari_plugin.prompt_sync import PromptSync
 from napari_plugin.propagation import LabelledFrame
 from napari_plugin.session_view import SessionView, prompts_in
@@ -85,6 +94,7 @@ class LayerSync(QObject):
         self._reading.stop()
         if self._edits:
             return
+        lassos = self._prompts.take_lassos()
         for sentence in self._prompts.drop_unusable():
             self.told.emit(sentence)
         wanted = self._prompts.read()
@@ -94,6 +104,13 @@ class LayerSync(QObject):
             wanted = self._prompts.read()
         for key in self._sync.want(wanted):
             self._give(key)
+        for lasso in lassos:
+            self._give_lasso(lasso)
+
+    def _give_lasso(self, lasso: Lasso) -> None:
+        object_id = lasso.object_id if lasso.object_id in self._session.objects else self._owner()
+        given, excluding = replace(lasso, object_id=object_id), self._prompts.excluding
+        self.edit(lambda session: give_lasso(session, given, excluding))
 
     def _give(self, key: PromptKey) -> None:
         sync, view, frame = self._sync, self.view, key[1]

@@ -1,12 +1,14 @@
-"""A stroke of the brush, given to the session as mask prompts."""
+"""Brush strokes and lassos, given to the session as mask prompts."""
 
 import numpy as np
+from skimage.draw import polygon2mask
 
-from napari_plugin.layers import BrushStroke
+from napari_plugin.layers import BrushStroke, Lasso
+from sam2_engine.errors import InputError
 from sam2_plugins.accepted_mask import MaskOrigin
 from sam2_plugins.annotation_session import AnnotationSession
 
-__all__ = ["give_stroke"]
+__all__ = ["give_lasso", "give_stroke"]
 
 
 def give_stroke(session: AnnotationSession, stroke: BrushStroke) -> None:
@@ -44,3 +46,20 @@ def _take(session: AnnotationSession, stroke: BrushStroke, object_id: int, frame
     if mask[stroke.rows[lost], stroke.columns[lost]].any():
         mask[stroke.rows[lost], stroke.columns[lost]] = False
         session.add_mask(frame, object_id, mask)
+
+
+def give_lasso(session: AnnotationSession, lasso: Lasso, excluding: bool) -> None:
+    """Add what a lasso encloses to an object's mask, or take it away.
+
+    Raises
+    ------
+    InputError
+        If it encloses no pixel of the frame, or the mask is verified.
+    """
+    inside = polygon2mask(session.shape, lasso.outline[:, ::-1])
+    if not inside.any():
+        raise InputError("A lasso around no pixel was left out; draw it around the object.")
+    known = session.mask(lasso.object_id, lasso.frame)
+    if known is None:
+        known = np.zeros(session.shape, bool)
+    session.add_mask(lasso.frame, lasso.object_id, known & ~inside if excluding else known | inside)

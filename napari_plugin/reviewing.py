@@ -9,8 +9,8 @@ from sam2_plugins.review import Doubt, Review, review_queue
 
 __all__ = ["DOUBTFUL", "Reviewing"]
 
-DOUBTFUL = 0.5
-"""From this doubt on a mask is called doubtful."""
+DOUBTFUL = 0.25
+"""From this doubt on a mask is called doubtful; the queue goes on below it."""
 _PAUSE = 1000
 """Milliseconds between two looks, so that they cost little of the time while objects are followed."""
 
@@ -25,7 +25,7 @@ class Reviewing(QObject):
     failed
         Emitted with an error.
     queue
-        The doubtful masks, worst first, as far as they were looked at last.
+        All masks that nobody has confirmed, worst first, as they were looked at last.
     """
 
     reviewed = Signal()
@@ -63,7 +63,7 @@ class Reviewing(QObject):
     @property
     def doubtful(self) -> set[tuple[int, int]]:
         """(object id, frame) of the doubtful masks."""
-        return {(doubt.object_id, doubt.frame) for doubt in self.queue}
+        return {(doubt.object_id, doubt.frame) for doubt in self.queue if doubt.score >= DOUBTFUL}
 
     def _look(self) -> None:
         if self._busy:
@@ -91,4 +91,4 @@ class Reviewing(QObject):
         self._worst = {}
         for doubt in doubts:  # worst first
             self._worst.setdefault(doubt.object_id, doubt.score)
-        self.queue = [doubt for doubt in doubts if doubt.score >= DOUBTFUL]
+        self.queue = doubts

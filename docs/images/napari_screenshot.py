@@ -24,6 +24,12 @@ FRAME = 9
 LATE_CLICK = (92, 267)
 """(x, y) on a fifth cell, on the frame that is shown."""
 
+HARDER_CLICKS = ((23, 77), (291, 222), (133, 102), (173, 79))
+"""(x, y) on the same frame, for the review: cells at the border of the image, and two that nearly touch."""
+
+LOCKED = 9
+"""Frames of the first cell whose masks are locked."""
+
 REVIEW_TAB = 1
 SIZE = (1320, 860)
 DOCK_WIDTH = 326
@@ -59,18 +65,21 @@ def follow_cells(dock: AnnotationDock) -> None:
 
 
 def review(dock: AnnotationDock) -> None:
-    """Follow to the end, and look at what is most doubtful."""
+    """Follow these and harder cells to the end, lock some masks, and look at what is most doubtful."""
     annotation = dock.annotation
     assert annotation is not None
     wait_until(lambda: not annotation.propagation.running)
-    annotation.redo_from_here()  # the fifth cell
+    late = [annotation.current]
+    for x, y in HARDER_CLICKS:
+        dock.objects.new.click()
+        annotation.prompts.points.add([FRAME, y, x])
+        late.append(annotation.current)
+    annotation.propagate(Direction.FORWARD, object_ids=tuple(late))
     wait_until(lambda: not annotation.propagation.running)
-    wait_until(lambda: annotation.reviewing.worst(annotation.current) is not None)
-    QTest.qWait(3000)
-    for frame in range(FRAME):
-        annotation.edit(lambda session, frame=frame: session.verify(1, [frame]))
+    annotation.edit(lambda session: session.verify(1, range(LOCKED)))
     dock.tabs.setCurrentIndex(REVIEW_TAB)
-    QTest.qWait(3000)
+    wait_until(lambda: annotation.reviewing.worst(late[-1]) is not None)
+    QTest.qWait(4000)
     dock.review.next.click()
 
 

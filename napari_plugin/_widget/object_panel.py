@@ -47,14 +47,17 @@ class ObjectPanel(QWidget):
         self.exclude = button("− exclude", removes, keys.EXCLUDE, checkable=True)
         self.click = button("Click", "Place clicks", keys.TOOL, checkable=True)
         self.box = button("Draw box", "Drag a box around the object", keys.TOOL, checkable=True)
+        self.lasso = button(
+            "Lasso", "Draw a line around the object", keys.TOOL, checkable=True
+        )
         self.paint = button("Paint", "Paint its mask with napari's brush", keys.TOOL, checkable=True)
-        self._tools = (self.click, self.box, self.paint)
+        self._tools = (self.click, self.box, self.lasso, self.paint)
         self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, *self._tools)]
         tools = QGridLayout()
         for number, tool in enumerate(self._tools):
-            tools.addWidget(tool, 0, 2 * number, 1, 2)
+            tools.addWidget(tool, 0, number)
         for number, kind in enumerate((self.include, self.exclude)):
-            tools.addWidget(kind, 1, 3 * number, 1, 3)
+            tools.addWidget(kind, 1, 2 * number, 1, 2)
         row = QHBoxLayout()
         row.addWidget(self.new)
         row.addWidget(self.remove)
@@ -70,6 +73,7 @@ class ObjectPanel(QWidget):
         self.exclude.clicked.connect(self._with(lambda one: one.set_excluding(True)))
         self.click.clicked.connect(self._with(lambda one: one.prompts.point()))
         self.box.clicked.connect(self._with(lambda one: one.prompts.box()))
+        self.lasso.clicked.connect(self._with(lambda one: one.prompts.lasso()))
         self.paint.clicked.connect(self._with(lambda one: one.masks.paint()))
         self.show_annotation(None)
 
@@ -126,7 +130,7 @@ class ObjectPanel(QWidget):
         (self.include if self.exclude.isChecked() else self.exclude).click()
 
     def next_tool(self) -> None:
-        """Go on from clicks to boxes, to painting, and to clicks again."""
+        """Go on from clicks to boxes, to the lasso, to the brush, and to clicks again."""
         chosen = next(number for number, tool in enumerate(self._tools) if tool.isChecked())
         self._tools[(chosen + 1) % len(self._tools)].click()
 

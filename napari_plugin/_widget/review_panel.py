@@ -129,7 +129,7 @@ class ReviewPanel(QWidget):
         if self._annotation is None:
             self.summary.clear()
             return
-        session, doubts = self._annotation.session, len(self._annotation.reviewing.queue)
+        session, doubts = self._annotation.session, len(self._annotation.reviewing.doubtful)
         masks = sum(len(session.frames_of(i)) for i in session.objects)
         locked = sum(len(session.verified(i)) for i in session.objects)
         self.summary.setText(f"{doubts} of {masks} masks are doubtful, worst first; {locked} are locked.")

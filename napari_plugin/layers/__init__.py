@@ -3,12 +3,13 @@
 from napari_plugin.layers.brush_stroke import BrushStroke
 from napari_plugin.layers.image_stack import ImageStack, guess_axes
 from napari_plugin.layers.mask_layer import MaskLayer
-from napari_plugin.layers.prompt_layers import FramePrompts, PromptKey, PromptLayers
+from napari_plugin.layers.prompt_layers import FramePrompts, Lasso, PromptKey, PromptLayers
 
 __all__ = [
     "BrushStroke",
     "FramePrompts",
     "ImageStack",
+    "Lasso",
     "MaskLayer",
     "PromptKey",
     "PromptLayers",

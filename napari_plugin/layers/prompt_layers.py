@@ -13,11 +13,12 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Points, Shapes
 from napari.layers.base import ActionType
+from numpy.typing import NDArray
 
 from napari_plugin.layers.image_stack import ImageStack
 from napari_plugin.theme import EXCLUDE_COLOR, INCLUDE_COLOR, box_width, point_size
 
-__all__ = ["FramePrompts", "PromptKey", "PromptLayers"]
+__all__ = ["FramePrompts", "Lasso", "PromptKey", "PromptLayers"]
 
 INCLUDE, EXCLUDE = "include", "exclude"
 PromptKey = tuple[int, int]
@@ -66,6 +67,23 @@ class FramePrompts:
         n = len(earlier.points)
         mine = self.points[:n], self.labels[:n], self.box
         return mine == (earlier.points, earlier.labels, earlier.box)
+
+
+@dataclass(frozen=True, eq=False)
+class Lasso:
+    """An outline drawn by hand around an object.
+
+    Attributes
+    ----------
+    object_id, frame
+        Whose, and where.
+    outline
+        (N, 2) ``(x, y)`` in pixels.
+    """
+
+    object_id: int
+    frame: int
+    outline: NDArray[np.float64]
 
 
 class PromptLayers:
@@ -136,6 +154,11 @@ class PromptLayers:
         self._viewer.layers.selection.active = self.boxes
         self.boxes.mode = "add_rectangle"
 
+    def lasso(self) -> None:
+        """Let the next drag in the viewer draw an outline."""
+        self._viewer.layers.selection.active = self.boxes
+        self.boxes.mode = "add_polygon_lasso"
+
     def _on_press(self, layer: Points, event: Any) -> None:
         # A selected point has changed the defaults to its own; Ctrl asks for the opposite, once.
         self._set_defaults(self._excluding != ("Control" in event.modifiers))
@@ -144,6 +167,11 @@ class PromptLayers:
         kind = EXCLUDE if excluding else INCLUDE
         self.points.feature_defaults = {"object": self._object_id, "prompt": kind}
         self.boxes.feature_defaults = {"object": self._object_id}
+
+    @property
+    def excluding(self) -> bool:
+        """Whether the next click takes away."""
+        return self._excluding
 
     # ------------------------------------------------------------------ reading and editing
 
@@ -164,6 +192,18 @@ class PromptLayers:
             key: FramePrompts.of(points.get(key, ()), labels.get(key, ()), boxes.get(key))
             for key in {**points, **boxes}
         }
+
+    def take_lassos(self) -> list[Lasso]:
+        """Return the outlines that were drawn, in their order, and remove them: masks take their place."""
+        lassos, indices = [], []
+        for i, (outline, shape_type) in enumerate(zip(self.boxes.data, self.boxes.shape_type)):
+            if shape_type == "polygon":
+                frames, x, y = zip(*(self._stack.locate(corner) for corner in outline))
+                object_id, frame = self._key(self.boxes, i, round(float(np.mean(frames))))
+                lassos.append(Lasso(object_id, frame, np.column_stack([x, y])))
+                indices.append(i)
+        self._remove(self.boxes, indices)
+        return lassos
 
     def drop_unusable(self) -> list[str]:
         """Remove clicks off the image, boxes without area and replaced boxes; return sentences about them."""

@@ -46,13 +46,15 @@ class Hand:
         self._move(x, y, NO_BUTTON)
         self._qtbot.mouseClick(self._native, LEFT, modifier, self.at(x, y))
 
-    def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
-        middle = ((start[0] + stop[0]) / 2, (start[1] + stop[1]) / 2)
+    def drag(self, start: tuple[float, float], *stops: tuple[float, float]) -> None:
         self._move(*start, NO_BUTTON)
         self._qtbot.mousePress(self._native, LEFT, NONE, self.at(*start))
-        for place in (middle, stop):
-            self._pull_to(*place)
-        self._qtbot.mouseRelease(self._native, LEFT, NONE, self.at(*stop))
+        before = start
+        for stop in stops:
+            self._pull_to((before[0] + stop[0]) / 2, (before[1] + stop[1]) / 2)
+            self._pull_to(*stop)
+            before = stop
+        self._qtbot.mouseRelease(self._native, LEFT, NONE, self.at(*stops[-1]))
 
     def _pull_to(self, x: float, y: float) -> None:
         """Move until the viewer has noticed: napari passes on moves with a delay of some ms."""

@@ -24,8 +24,8 @@ def test_a_brush_stroke_is_a_mask_prompt_and_can_be_undone(
     before = shown_when_idle(dock, qtbot).copy()
     dock.objects.new.click()
     hand = Hand(dock, qtbot)
-    hand.press("W")
-    hand.press("W")
+    for _ in range(3):
+        hand.press("W")
     assert dock.objects.paint.isChecked()
     assert dock.viewer.layers.selection.active == layer
     layer.brush_size = 6
@@ -44,6 +44,31 @@ def test_a_brush_stroke_is_a_mask_prompt_and_can_be_undone(
     assert session.prompts_of(2) == {}
     hand.press("Z", "Control", "Shift")
     np.testing.assert_array_equal(shown_when_idle(dock, qtbot)[1] == 2, painted)
+
+
+def test_a_lasso_is_a_mask_prompt(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
+    dock = open_dock(discs)
+    annotation = annotation_of(dock)
+    annotation.stack.show_frame(dock.viewer, 0)
+    hand = Hand(dock, qtbot)
+    hand.press("W")
+    hand.press("W")
+    assert dock.objects.lasso.isChecked()
+    hand.drag((10, 10), (30, 10), (30, 40), (10, 40), (10, 20))
+    shown_when_idle(dock, qtbot)
+    mask = annotation.session.mask(1, 0)
+    assert mask is not None
+    np.testing.assert_array_equal(labels(dock)[0] == 1, mask)
+    assert mask[12:38, 12:28].all()
+    assert 450 < mask.sum() < 750
+    assert len(annotation.prompts.boxes.data) == 0  # the mask has taken its place
+    hand.press("Q")
+    inner = np.array([[0, 15, 15], [0, 15, 25], [0, 25, 25], [0, 25, 15]])
+    annotation.prompts.boxes.add_polygons([inner])
+    shown_when_idle(dock, qtbot)
+    assert not labels(dock)[0, 17:23, 17:23].any()
+    dock.history.undo.click()
+    np.testing.assert_array_equal(shown_when_idle(dock, qtbot)[0] == 1, mask)
 
 
 def test_erasing_new_labels_and_locked_masks(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
