@@ -47,9 +47,7 @@ class ObjectPanel(QWidget):
         self.exclude = button("− exclude", removes, keys.EXCLUDE, checkable=True)
         self.click = button("Click", "Place clicks", keys.TOOL, checkable=True)
         self.box = button("Draw box", "Drag a box around the object", keys.TOOL, checkable=True)
-        self.lasso = button(
-            "Lasso", "Draw a line around the object", keys.TOOL, checkable=True
-        )
+        self.lasso = button("Lasso", "Draw a line around the object", keys.TOOL, checkable=True)
         self.paint = button("Paint", "Paint its mask with napari's brush", keys.TOOL, checkable=True)
         self._tools = (self.click, self.box, self.lasso, self.paint)
         self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, *self._tools)]
