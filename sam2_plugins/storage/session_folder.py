@@ -16,6 +16,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,23 +27,21 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.annotations import AnnotatedObject, Change, Part
+from sam2_plugins.annotations import AnnotatedObject
 from sam2_plugins.files import os_error_sentence, replacing
 from sam2_plugins.history import Action
 from sam2_plugins.model_store import ModelStore
 from sam2_plugins.storage.journal import Journal
-from sam2_plugins.storage.mask_store import read_masks, write_masks
+from sam2_plugins.storage.kept_state import read_json, read_state
+from sam2_plugins.storage.mask_store import write_masks
 from sam2_plugins.storage.values import (
     call_value,
-    change_of,
     change_value,
-    object_of,
     object_value,
-    prompt_of,
     prompt_value,
 )
 
-__all__ = ["FORMAT_VERSION", "SessionFolder", "belongs_to", "open_session", "read_about"]
+__all__ = ["FORMAT_VERSION", "SessionFolder", "belongs_to", "open_session", "read_about", "read_session"]
 
 FORMAT_VERSION = 1
 _FORMAT = "sam2-session"
@@ -121,19 +120,12 @@ class SessionFolder:
 
     def restore(self) -> None:
         """Bring an empty session to where the folder is, and keep it from now on."""
-        state = _read_json(self.path / "state.json")
-        changes: list[Change] = []
-        for value in state["objects"]:
-            changes += self._read_object(value)
-        tail = [entry for entry in self._journal.read() if entry["number"] > state["applied"]]
-        for entry in tail:
-            changes += [change_of(value) for value in entry["changes"]]
-        self._session.restore(changes, state["highest_used_id"])
-        self._number = tail[-1]["number"] if tail else state["applied"]
-        self._dirty = {value["object_id"] for entry in tail for value in entry["changes"]}
+        state = read_state(self.path)
+        self._session.restore(state.changes, state.highest_used_id)
+        self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
         self._session.listen(self._on_action)
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
-        if tail:
+        if state.has_tail:
             self.snapshot()
 
     def calls(self) -> Iterator[dict[str, Any]]:
@@ -231,17 +223,6 @@ class SessionFolder:
             "masks": self._groups[one.id],
         }
 
-    def _read_object(self, value: Mapping[str, Any]) -> list[Change]:
-        one = object_of(value)
-        self._groups[one.id] = value["masks"]
-        changes = [Change(Part.OBJECT, one.id, None, None, one)]
-        for frame, given in value["prompts"].items():
-            prompts = tuple(prompt_of(prompt) for prompt in given)
-            changes.append(Change(Part.PROMPTS, one.id, int(frame), None, prompts))
-        for at, mask in read_masks(self._masks / value["masks"]).items():
-            changes.append(Change(Part.MASK, one.id, at, None, mask))
-        return changes + [Change(Part.VERIFIED, one.id, at, False, True) for at in value["verified"]]
-
     def _write_about(self, source: Path | None, opening: Mapping[str, Any]) -> None:
         session, window = self._session, self._session.window
         about = {
@@ -274,7 +255,7 @@ def read_about(path: Path) -> dict[str, Any]:
     """
     if not (path / "session.json").is_file():
         raise InputError(f"{path} is not a session folder: it has no session.json.")
-    about = _read_json(path / "session.json")
+    about = read_json(path / "session.json")
     if about.get("format") != _FORMAT:
         raise InputError(f"{path / 'session.json'} does not describe a session.")
     if about["version"] > FORMAT_VERSION:
@@ -306,6 +287,47 @@ def open_session(
     InputError
         If the folder is damaged or open elsewhere, or the frames are not there or not the same.
     """
+    with _opened(path, store, frames, model) as (session, owned):
+        lock = _locked(path)
+        try:
+            kept = SessionFolder(path, session, lock)
+            kept._owned = owned
+            kept.restore()
+        except BaseException:
+            lock.release()
+            raise
+    return session, kept
+
+
+def read_session(path: Path, store: ModelStore, frames: object = None) -> AnnotationSession:
+    """Read a session as it is now, to look at; the folder is neither changed nor locked.
+
+    Parameters
+    ----------
+    path
+        The folder; another window may be working in it.
+    store, frames
+        As for :func:`open_session`; whoever reads closes the session's frames.
+
+    Raises
+    ------
+    InputError
+        If the folder is damaged, or the frames are not there or not the same.
+    """
+    with _opened(path, store, frames, None) as (session, _):
+        state = read_state(path)
+        session.restore(state.changes, state.highest_used_id)
+    return session
+
+
+@contextmanager
+def _opened(
+    path: Path, store: ModelStore, frames: object, model: str | None
+) -> Iterator[tuple[AnnotationSession, FrameSource | None]]:
+    """Give an empty session for a folder, and its frames if they were opened here.
+
+    If the block fails these are closed, and whatever shows that the folder is damaged becomes a sentence.
+    """
     about = read_about(path)
     described, window = about["frames"], about["window"]
     contrast = None if window is None else IntensityWindow(tuple(window["low"]), tuple(window["high"]))
@@ -313,7 +335,6 @@ def open_session(
         raise InputError(
             f"{path} does not say where its frames are; open it together with {described['name']}."
         )
-    lock = _locked(path)
     owned = None
     try:
         if frames is None:
@@ -322,18 +343,14 @@ def open_session(
             frames, store, about["model"] if model is None else model, contrast=contrast
         )
         _check_frames(session.frames, described, path)
-        kept = SessionFolder(path, session, lock)
-        kept._owned = owned
-        kept.restore()
+        yield session, owned
     except BaseException as error:
-        lock.release()
         if owned is not None:
             owned.close()
         damaged = isinstance(error, (KeyError, TypeError, ValueError, OSError))
         if damaged and not isinstance(error, InputError):
             raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
         raise
-    return session, kept
 
 
 def belongs_to(path: Path, frames: FrameSource) -> bool:
@@ -378,15 +395,3 @@ def _locked(path: Path) -> FileLock:
     except OSError as error:
         raise InputError(os_error_sentence(error, path)) from None
     return lock
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(os_error_sentence(error, path)) from None
-    except ValueError:
-        raise InputError(f"{path} is damaged: it is not JSON.") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is damaged: it holds no description.")
-    return value

@@ -12,7 +12,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.cli import main
 from sam2_plugins.replay import differences, replay
-from sam2_plugins.storage import SessionFolder, open_session, read_about
+from sam2_plugins.storage import SessionFolder, kept_state, open_session, read_about, read_session
 from sam2_plugins.storage.journal import Journal
 
 
@@ -93,6 +93,36 @@ def test_a_killed_process_opens_where_it_was(kept, store, tmp_path):
     once_more, reopened = open_session(copy, store)
     assert described(once_more) == described(session)
     reopened.close()
+
+
+def test_a_session_can_be_read_while_it_is_open_and_stays_as_it_is(kept, store):
+    session, folder = kept
+    annotate(session)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    seen = read_session(folder.path, store)
+    assert described(seen) == described(session)
+    seen.frames.close()
+    assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_snapshot_in_the_middle_of_reading_is_read_again(kept, store, monkeypatch):
+    session, folder = kept
+    annotate(session)
+    read = kept_state.read_masks
+    snapshots = []
+
+    def interrupted(group: Path):
+        if not snapshots:
+            session.add_object("meanwhile")
+            snapshots.append(folder.snapshot())
+        return read(group)
+
+    monkeypatch.setattr(kept_state, "read_masks", interrupted)
+    folder.snapshot()
+    seen = read_session(folder.path, store)
+    assert snapshots
+    assert described(seen) == described(session)
+    seen.frames.close()
 
 
 def test_every_crash_point_opens_to_a_state_that_was(kept, store, tmp_path):
