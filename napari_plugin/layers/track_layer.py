@@ -1,0 +1,205 @@
+"""The Tracks layer that shows where the session's objects go, and which came from which."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Tracks
+from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.transforms import Affine
+from numpy.typing import NDArray
+
+from napari_plugin.layers.image_stack import ImageStack
+from sam2_engine import InputError
+from sam2_plugins.accepted_mask import AcceptedMask
+from sam2_plugins.annotations import AnnotatedObject
+from sam2_plugins.readable_session import ReadableSession
+
+__all__ = ["Centroids", "TrackLayer", "Trajectories"]
+
+_LARGEST_TRACK_ID = 2**20
+"""napari keeps a table as long as the largest id of a track; beyond this one, tracks are counted instead."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """What a Tracks layer is made of.
+
+    Attributes
+    ----------
+    rows
+        (N, 4) float64: track id, frame, y, x; sorted by id and frame, one row per mask that is not empty.
+    graph
+        By track id, the ids of the tracks that it came from.
+    objects
+        Ids of objects by those of their tracks, which are the same unless an id is very large.
+    """
+
+    rows: NDArray[np.float64]
+    graph: dict[int, list[int]]
+    objects: dict[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        places: Mapping[int, Mapping[int, tuple[float, float]]],
+        parents: Mapping[int, Iterable[int]],
+    ) -> "Trajectories":
+        """Join the ``(y, x)`` of objects by frame with their parents; one that is never seen is left out."""
+        seen = sorted(object_id for object_id, frames in places.items() if frames)
+        counted = bool(seen) and seen[-1] > _LARGEST_TRACK_ID
+        tracks = {object_id: number if counted else object_id for number, object_id in enumerate(seen, 1)}
+        rows = [(tracks[i], frame, *places[i][frame]) for i in seen for frame in sorted(places[i])]
+        graph = {
+            tracks[i]: known
+            for i in seen
+            if (known := [tracks[parent] for parent in parents.get(i, ()) if parent in tracks])
+        }
+        objects = {track: object_id for object_id, track in tracks.items()}
+        return cls(np.array(rows, np.float64).reshape(-1, 4), graph, objects)
+
+    def same_as(self, other: "Trajectories") -> bool:
+        """Whether both would be drawn alike."""
+        same = (self.graph, self.objects) == (other.graph, other.objects)
+        return same and np.array_equal(self.rows, other.rows)
+
+    def __bool__(self) -> bool:
+        return len(self.rows) > 0
+
+
+class Centroids:
+    """Where the masks of a session are, each computed once: an accepted mask never changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, dict[int, tuple[AcceptedMask, tuple[float, float] | None]]] = {}
+
+    def trajectories(self, session: ReadableSession) -> Trajectories:
+        """Return the trajectories of a session as it is now."""
+        objects = session.objects
+        self._known = {i: dict(self._known_of(session, i)) for i in objects}
+        places = {
+            i: {frame: place for frame, (_, place) in known.items() if place is not None}
+            for i, known in self._known.items()
+        }
+        return Trajectories.of(places, {i: one.parents for i, one in objects.items()})
+
+    def _known_of(
+        self, session: ReadableSession, object_id: int
+    ) -> Iterator[tuple[int, tuple[AcceptedMask, tuple[float, float] | None]]]:
+        before = self._known.get(object_id, {})
+        for frame in session.frames_of(object_id):
+            accepted, known = session.accepted(object_id, frame), before.get(frame)
+            if accepted is None:  # taken away by another thread
+                continue
+            yield frame, known if known and known[0] is accepted else (accepted, _centroid(accepted))
+
+
+def _centroid(accepted: AcceptedMask) -> tuple[float, float] | None:
+    """Return ``(y, x)`` of a mask, None if it is empty."""
+    if accepted.mask.is_empty:
+        return None
+    rows, columns = np.nonzero(accepted.mask.crop())
+    top, left = (side.start for side in accepted.mask.box)
+    return float(rows.mean() + top), float(columns.mean() + left)
+
+
+class TrackLayer:
+    """A view of the session's tracks on the image; the session stays the owner.
+
+    Parameters
+    ----------
+    viewer, stack
+        Where, and on what. napari takes the first column for time and lays a layer's axes on the last ones of
+        the viewer, so this layer has the stack's axes from the one of its frames on.
+
+    Attributes
+    ----------
+    layer
+        None while no object is seen anywhere: napari has no empty Tracks layer.
+
+    Raises
+    ------
+    InputError
+        If the stack is a single image.
+    """
+
+    def __init__(self, viewer: Viewer, stack: ImageStack) -> None:
+        if stack.plan.axis not in stack.dims:
+            raise InputError(f"Layer '{stack.layer.name}' is a single image, in which nothing moves.")
+        self._viewer = viewer
+        self._stack = stack
+        self._letters = stack.dims[stack.dims.index(stack.plan.axis) :]
+        self._centroids = Centroids()
+        self._shown = Trajectories.of({}, {})
+        self._colors: dict[int | None, Any] = {}
+        self.layer: Tracks | None = None
+
+    def show(self, session: ReadableSession) -> None:
+        """Show the tracks as they are now; a layer that the user took away stays away."""
+        if self.layer is not None and self.layer not in self._viewer.layers:
+            return
+        tracks = self._centroids.trajectories(session)
+        colors = _colors(tracks, session.objects)
+        if not tracks:
+            self.close()
+        elif self.layer is None:
+            self.layer = self._make(tracks, colors)
+            active = self._viewer.layers.selection.active
+            self._viewer.add_layer(self.layer)
+            self._viewer.layers.selection.active = active  # clicks go on where they went
+        elif colors != self._colors or not tracks.same_as(self._shown):
+            self._redraw(self.layer, tracks, colors)
+        self._shown, self._colors = tracks, colors
+
+    def close(self) -> None:
+        """Take the layer away."""
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
+
+    def _make(self, tracks: Trajectories, colors: dict[int | None, Any]) -> Tracks:
+        return Tracks(
+            self._columns(tracks),
+            graph=tracks.graph,
+            name=f"tracks of {self._stack.layer.name}",
+            colormaps_dict={"track_id": DirectLabelColormap(color_dict=colors)},
+            **self._placement(),
+        )
+
+    def _redraw(self, layer: Tracks, tracks: Trajectories, colors: dict[int | None, Any]) -> None:
+        layer.colormaps_dict = {"track_id": DirectLabelColormap(color_dict=colors)}
+        layer.data = self._columns(tracks)  # forgets the graph
+        layer.graph = tracks.graph
+
+    def _columns(self, tracks: Trajectories) -> NDArray[np.float64]:
+        """Return (N, 1 + axes) ids and positions on the layer's axes; on channels always the first."""
+        values = dict(zip((self._stack.plan.axis, "Y", "X"), tracks.rows[:, 1:].T))
+        nowhere = np.zeros(len(tracks.rows))
+        return np.column_stack(
+            [tracks.rows[:, 0], *(values.get(letter, nowhere) for letter in self._letters)]
+        )
+
+    def _placement(self) -> dict[str, Any]:
+        """Return what of the image's place concerns the axes of this layer."""
+        placement, axes = self._stack.placement(), len(self._letters)
+        if axes == len(self._stack.dims):
+            return placement
+        kept = list(range(len(self._stack.dims) - axes, len(self._stack.dims)))
+        moved = Affine(**{name: placement[name] for name in ("scale", "translate", "rotate", "shear")})
+        own = moved.set_slice(kept)
+        return {
+            **{name: getattr(own, name) for name in ("scale", "translate", "rotate", "shear")},
+            "affine": placement["affine"].set_slice(kept),
+            "units": placement["units"][-axes:],
+            "axis_labels": placement["axis_labels"][-axes:],
+        }
+
+
+def _colors(tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> dict[int | None, Any]:
+    """Return the colours of objects by the ids of their tracks."""
+    known = {track: object_id for track, object_id in tracks.objects.items() if object_id in objects}
+    return {None: (1.0, 1.0, 1.0, 1.0)} | {
+        track: (*(side / 255 for side in objects[object_id].color), 1.0) for track, object_id in known.items()
+    }
