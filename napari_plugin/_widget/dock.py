@@ -101,12 +101,11 @@ class AnnotationDock(QWidget):
         for name, panel in (("Annotate", annotate), ("Review", self.review), ("Export", self.export)):
             self.tabs.addTab(panel, name)
         self.tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        strips = QScrollArea()
+        self._strips = strips = QScrollArea()
         strips.setWidget(self.strip)
         strips.setWidgetResizable(True)
         strips.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         strips.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        strips.setMaximumHeight(_STRIP_HEIGHT)
         layout = QVBoxLayout(self)
         layout.addWidget(self.image)
         layout.addWidget(self.model)
@@ -275,13 +274,14 @@ class AnnotationDock(QWidget):
 
     def _draw_strip(self) -> None:
         annotation = self.annotation
-        self.strip.setVisible(annotation is not None and annotation.stack.plan.length > 1)
+        self._strips.setVisible(annotation is not None and annotation.stack.plan.length > 1)
         if annotation is not None:
             session = annotation.session
             names = {one.id: one.name for one in session.objects.values()}
             states = states_of(session, annotation.reviewing.doubtful)
             self.strip.show_states(names, states, annotation.current)
             self.strip.show_frame(annotation.shown_frame)
+            self._strips.setFixedHeight(min(self.strip.height() + 2, _STRIP_HEIGHT))
 
     # ------------------------------------------------------------------ showing
 

@@ -155,13 +155,16 @@ class ImageStack:
     def zoom_to(
         self, viewer: Viewer, box: tuple[float, float, float, float], canvas: tuple[int, int]
     ) -> None:
-        """Let a box ``(x0, y0, x1, y1)`` in pixels fill the middle third of the canvas."""
+        """Let a box ``(x0, y0, x1, y1)`` in pixels fill the middle third of the canvas, a tiny one less."""
         frame = self.shown_frame(viewer)
         corners = [self.data_to_plane(viewer, frame, x, y) for x, y in (box[:2], box[2:])]
         centre, extent = np.mean(corners, axis=0), np.abs(np.subtract(*corners))
         camera = viewer.scene.camera
         camera.center = (camera.center[0], *centre)
-        camera.zoom = min(canvas) / 3 / max(float(extent.max()), 1e-9)
+        height, width = self.plan.frame_shape
+        ends = [self.data_to_plane(viewer, frame, x, y) for x, y in ((0, 0), (width, height))]
+        least = float(np.abs(np.subtract(*ends)).max()) / 8  # what surrounds it is to be seen
+        camera.zoom = min(canvas) / 3 / max(float(extent.max()), least)
 
     def data_to_plane(self, viewer: Viewer, frame: int, x: float, y: float) -> NDArray[np.float64]:
         """Return the place of a pixel on the two axes that the viewer shows, in its world."""
