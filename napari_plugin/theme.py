@@ -1,6 +1,6 @@
 """Colours and sizes, in one place."""
 
-__all__ = ["EXCLUDE_COLOR", "INCLUDE_COLOR", "STATE_COLORS", "box_width", "point_size"]
+__all__ = ["EXCLUDE_COLOR", "INCLUDE_COLOR", "STATE_COLORS", "box_width", "point_size", "rgba"]
 
 INCLUDE_COLOR = "#2ecc71"
 EXCLUDE_COLOR = "#ff4d4d"
@@ -22,3 +22,9 @@ def point_size(shape: tuple[int, int]) -> float:
 def box_width(shape: tuple[int, int]) -> float:
     """Return the width of a box's outline in pixels for a frame of ``shape`` (H, W)."""
     return max(0.5, min(shape) / 250)
+
+
+def rgba(color: tuple[int, int, int]) -> tuple[float, float, float, float]:
+    """Return an object's RGB colour (0..255) as napari takes it."""
+    red, green, blue = (side / 255 for side in color)
+    return red, green, blue, 1.0

@@ -12,12 +12,13 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_plugin.layers.image_stack import ImageStack
+from napari_plugin.theme import rgba
 from sam2_engine import InputError
 from sam2_plugins.accepted_mask import AcceptedMask
 from sam2_plugins.annotations import AnnotatedObject
 from sam2_plugins.readable_session import ReadableSession
 
-__all__ = ["Centroids", "TrackLayer", "Trajectories"]
+__all__ = ["Centroids", "TrackLayer", "Trajectories", "track_colors"]
 
 _LARGEST_TRACK_ID = 2**20
 """napari keeps a table as long as the largest id of a track; beyond this one, tracks are counted instead."""
@@ -141,7 +142,7 @@ class TrackLayer:
         if self.layer is not None and self.layer not in self._viewer.layers:
             return
         tracks = self._centroids.trajectories(session)
-        colors = _colors(tracks, session.objects)
+        colors = track_colors(tracks, session.objects)
         if not tracks:
             self.close()
         elif self.layer is None:
@@ -197,9 +198,7 @@ class TrackLayer:
         }
 
 
-def _colors(tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> dict[int | None, Any]:
-    """Return the colours of objects by the ids of their tracks."""
-    known = {track: object_id for track, object_id in tracks.objects.items() if object_id in objects}
-    return {None: (1.0, 1.0, 1.0, 1.0)} | {
-        track: (*(side / 255 for side in objects[object_id].color), 1.0) for track, object_id in known.items()
-    }
+def track_colors(tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> dict[int | None, Any]:
+    """Return the colours of objects by the ids of their tracks; None is any other."""
+    known = {track: objects[i] for track, i in tracks.objects.items() if i in objects}
+    return {None: (1.0, 1.0, 1.0, 1.0)} | {track: rgba(one.color) for track, one in known.items()}
