@@ -13,6 +13,7 @@ from napari_plugin.reviewing import Reviewing
 from napari_plugin.workers import Client
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import Progress
+from sam2_plugins.storage import KeptSession
 
 __all__ = ["Annotation"]
 
@@ -28,8 +29,8 @@ class Annotation(QObject):
     ----------
     viewer, stack
         Where, and on what.
-    session
-        The owner of objects, prompts and masks.
+    kept
+        The owner of objects, prompts and masks, and the folder that keeps it.
     client
         How work gets done.
 
@@ -51,6 +52,8 @@ class Annotation(QObject):
         Whether the next clicks take away from it.
     follow_view
         Whether the viewer shows each frame as it is finished.
+    folder
+        Where the session is kept; None if it could not be.
     sync, reviewing, propagation
         Keeps layers and session the same; the review queue; following.
     """
@@ -66,12 +69,13 @@ class Annotation(QObject):
         self,
         viewer: Viewer,
         stack: ImageStack,
-        session: AnnotationSession,
+        kept: KeptSession,
         client: Client,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self.stack, self.session = stack, session
+        session = kept.session
+        self.stack, self.session, self.folder = stack, session, kept.folder
         self.current, self.excluding, self.follow_view = 0, False, False
         self._viewer, self._client = viewer, client
         self._closed = False
@@ -96,8 +100,16 @@ class Annotation(QObject):
         self.masks.layer.events.selected_label.connect(self._on_label_picked)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         stack.layer.events.data.connect(self._on_pixels_replaced)
-        self.add_object()
+        if session.objects:
+            self._show_what_is_known()
+        else:
+            self.add_object()
         self.prompts.point()
+
+    def _show_what_is_known(self) -> None:
+        self.masks.color(self.session.objects.values())
+        self.select_object(max(self.session.objects))
+        self.edit(lambda _: None)
 
     # ------------------------------------------------------------------ the end
 
@@ -114,15 +126,22 @@ class Annotation(QObject):
         self.masks.layer.events.selected_label.disconnect(self._on_label_picked)
         self.masks.close()
         self.prompts.close()
+        self._close_folder()
+
+    def _close_folder(self) -> None:
+        if self.folder is not None:
+            self.folder.close()
 
     def remove_prompt_layers(self) -> None:
         """Take clicks and boxes out of the viewer, with this annotation closed and its image still there."""
         for layer in (self.prompts.boxes, self.prompts.points):
             self._viewer.layers.remove(layer)
 
-    def use_session(self, session: AnnotationSession, client: Client) -> None:
+    def use_session(self, kept: KeptSession, client: Client) -> None:
         """Go on with a new, empty session: the same objects and prompts, masks anew."""
         self._client.close()
+        self._close_folder()
+        session, self.folder = kept.session, kept.folder
         for one in self.session.objects.values():
             session.add_object(one.name, one.label, object_id=one.id)
         self.session, self._client = session, client

@@ -1,6 +1,7 @@
 """What all windows of one application share: the loaded models and the device's queue of work."""
 
 import atexit
+from pathlib import Path
 
 from qtpy.QtCore import QCoreApplication, QObject
 
@@ -19,13 +20,21 @@ class Sam2Application(QObject):
         Models and their device.
     model
         Name of the model that a new dock begins with: by default the one that is fast everywhere.
+    sessions
+        Folder for sessions of images that are no files; None for the user's own.
     parent
         What it lives as long as.
     """
 
-    def __init__(self, store: ModelStore, model: str = "nano", parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        model: str = "nano",
+        sessions: Path | None = None,
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
-        self.store, self.model = store, model
+        self.store, self.model, self.sessions = store, model, sessions
         self.worker = Worker(self)
 
     def close(self) -> None:

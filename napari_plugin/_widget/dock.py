@@ -23,12 +23,13 @@ from napari_plugin.application import Sam2Application, sam2_application
 from napari_plugin.canvas_context import CanvasContext
 from napari_plugin.frame_states import states_of
 from napari_plugin.layers import ImageStack, guess_axes
+from napari_plugin.opening import Opening
 from napari_plugin.propagation import Direction
 from napari_plugin.workers import Client
 from sam2_engine import InputError
-from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import Progress
 from sam2_plugins.review import Doubt
+from sam2_plugins.storage import KeptSession
 
 __all__ = ["AnnotationDock"]
 
@@ -52,7 +53,7 @@ class AnnotationDock(QWidget):
         self.annotation: Annotation | None = None
         self._application = application or sam2_application()
         self._annotations: dict[Image, Annotation] = {}
-        self._opening: Client | None = None
+        self._opening: Opening | None = None
         self._loading = Client(self._application.worker, self)
         self._closed = False
         self._canvas_context = CanvasContext(napari_viewer, self)
@@ -150,11 +151,11 @@ class AnnotationDock(QWidget):
             return
         self._give_up_opening()
 
-        def change(session: AnnotationSession, client: Client) -> None:
-            annotation.use_session(session, client)
+        def change(kept: KeptSession, client: Client) -> None:
+            annotation.use_session(kept, client)
             self._show(annotation)
 
-        self._open(annotation.stack, change)
+        self._open(annotation.stack, change, anew=True)
 
     def _begin(self, layer: Image, axes: str | None, channel: int | None) -> None:
         self._show(None)
@@ -165,41 +166,51 @@ class AnnotationDock(QWidget):
             self.fail(error)
             return
         self.image.show_stack(stack)
-        self._open(stack, lambda session, client: self._start(stack, session, client))
+        self._open(stack, lambda kept, client: self._start(stack, kept, client))
 
-    def _open(self, stack: ImageStack, then: Callable[[AnnotationSession, Client], None]) -> None:
-        """Make a session off the window's thread; frames are read for the intensity window."""
-        client = self._opening = Client(self._application.worker, self)
-        frames, model, store = stack.open(), self.model.model, self._application.store
+    def _open(
+        self, stack: ImageStack, then: Callable[[KeptSession, Client], None], anew: bool = False
+    ) -> None:
+        """Open the image's session, or begin one; frames are read for the intensity window."""
+        opening = self._opening = Opening(Client(self._application.worker, self))
+        application = self._application
 
-        def opened(session: AnnotationSession) -> None:
+        def opened(kept: KeptSession) -> None:
             self._opening = None
-            then(session, client)
-            self._load_model(session)
+            then(kept, opening.client)
+            self._load_model(kept)
 
         self.tell("Reading the image …")
-        client.run(lambda: AnnotationSession(frames, store, model), then=opened, failed=self.fail)
+        opening.start(
+            stack, application.store, self.model.model, application.sessions, anew, opened, self.fail
+        )
 
     def _give_up_opening(self) -> None:
         if self._opening is not None:
-            self._opening.close()
+            self._opening.give_up()
             self._opening = None
 
-    def _load_model(self, session: AnnotationSession) -> None:
+    def _load_model(self, kept: KeptSession) -> None:
+        session = kept.session
         self._loading.close()
         self._loading = Client(self._application.worker, self)
         self.tell(f"Loading the model {session.model_name} … you can click already.")
 
         def loaded(device: str) -> None:
             self.model.show_device(device)
-            self.tell("Click on an object. Ctrl+click takes away what does not belong to it.")
+            if kept.trouble is not None:
+                self.tell(f"Your work is not kept on disk: {kept.trouble}")
+            elif kept.folder is not None and kept.reopened:
+                self.tell(f"Going on where you left off, as kept in {kept.folder.path}.")
+            else:
+                self.tell("Click on an object. Ctrl+click takes away what does not belong to it.")
 
         self._loading.run(
             lambda: str(self._application.store.get(session.model_name).device), then=loaded, failed=self.fail
         )
 
-    def _start(self, stack: ImageStack, session: AnnotationSession, client: Client) -> None:
-        annotation = Annotation(self.viewer, stack, session, client, self)
+    def _start(self, stack: ImageStack, kept: KeptSession, client: Client) -> None:
+        annotation = Annotation(self.viewer, stack, kept, client, self)
         self._annotations[stack.layer] = annotation
         annotation.masks.layer.bind_key(keys.UNDO, lambda _: self._undo())  # before the layer's own
         annotation.masks.layer.bind_key(keys.REDO, lambda _: self._redo())

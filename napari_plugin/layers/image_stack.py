@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,9 +88,20 @@ class ImageStack:
 
     def open(self) -> FrameSource:
         """Return the frames; nothing is read yet."""
+        return open_frames(_finest(self.layer), **self.opening)
+
+    @property
+    def file(self) -> Path | None:
+        """The file that the layer was read from, if it was."""
+        path = self.layer.source.path
+        return Path(path) if path and Path(path).exists() else None
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """Options of ``open_frames`` that read the same frames from the file."""
         channel_axis = self.plan.channel_axis
         channel = self.plan.fixed.get(channel_axis) if channel_axis else None
-        return open_frames(_finest(self.layer), axes=self.plan.axes, channel=channel)
+        return {"axes": self.plan.axes, "channel": channel}
 
     @property
     def dims(self) -> str:

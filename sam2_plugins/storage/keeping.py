@@ -63,7 +63,7 @@ def keep_session(
     """Go on with the session of a stack, or begin one.
 
     The session of ``cells.tif`` is ``cells.sam2`` beside it, where one can write there. A folder that belongs
-    to other pixels is left alone; the next one is ``cells-2.sam2``.
+    to other pixels is left alone; the next one is ``cells-2.sam2``. Of several, the one used last goes on.
 
     Parameters
     ----------
@@ -91,10 +91,10 @@ def keep_session(
     if source is not None:
         places.insert(0, source.with_name(source.stem))
     if not anew:
-        for path in (path for place in places for path in _numbered(place) if path.exists()):
-            if belongs_to(path, frames):
-                session, folder = open_session(path, store, frames, model)
-                return KeptSession(session, folder, reopened=True)
+        there = [path for place in places for path in _numbered(place) if path.exists()]
+        if own := [path for path in there if belongs_to(path, frames)]:
+            session, folder = open_session(max(own, key=_last_used), store, frames, model)
+            return KeptSession(session, folder, reopened=True)
     session = AnnotationSession(frames, store, model)
     trouble = None
     for place in places:
@@ -106,6 +106,10 @@ def keep_session(
         else:
             return KeptSession(session, folder)
     return KeptSession(session, None, trouble=trouble)
+
+
+def _last_used(path: Path) -> float:
+    return max((file.stat().st_mtime for file in path.glob("*.json*")), default=0.0)
 
 
 def _numbered(place: Path) -> Iterator[Path]:

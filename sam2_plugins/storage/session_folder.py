@@ -387,7 +387,7 @@ def _fingerprint(frames: FrameSource) -> str:
 
 
 def _locked(path: Path) -> FileLock:
-    lock = FileLock(path / ".lock")
+    lock = FileLock(path / ".lock", thread_local=False)  # opened on one thread, closed on another
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -49,8 +49,8 @@ def small_model(small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def application(qapp: Any, small_model: str) -> Iterator[Sam2Application]:
-    application = Sam2Application(ModelStore("cpu"), small_model)
+def application(qapp: Any, small_model: str, tmp_path: Path) -> Iterator[Sam2Application]:
+    application = Sam2Application(ModelStore("cpu"), small_model, tmp_path / "sessions")
     yield application
     application.close()
 
