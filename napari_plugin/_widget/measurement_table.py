@@ -1,0 +1,211 @@
+"""Measurements of all objects: a table to sort and to jump from, and one column over time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSplitter,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_plugin._widget.line_plot import LinePlot
+from sam2_plugins.annotations import AnnotatedObject
+from sam2_plugins.measure import Column, MeasurementTable
+
+__all__ = ["MeasurementModel", "MeasurementPanel"]
+
+_DISPLAY = Qt.ItemDataRole.DisplayRole
+_NOT_PLOTTED = {"frame", "time", "z", "object_id"}
+_FIRST_PLOTTED = "area"
+
+
+class MeasurementModel(QAbstractTableModel):
+    """A ``MeasurementTable`` for Qt, sorted by any of its columns; rows without a value come last."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.table = MeasurementTable((Column("frame", "", ()),))
+        self._rows: list[int] = []
+
+    def show_table(self, table: MeasurementTable) -> None:
+        """Show another table, in its own order."""
+        self.beginResetModel()
+        self.table, self._rows = table, list(range(len(table)))
+        self.endResetModel()
+
+    def place_of(self, row: int) -> tuple[int, int]:
+        """Return the object id and frame of a row as it is shown."""
+        number = self._rows[row]
+        return self._whole("object_id", number), self._whole("frame", number)
+
+    def row_of(self, object_id: int, frame: int) -> int | None:
+        """Return where an object's row of a frame is shown."""
+        places = (row for row in range(len(self._rows)) if self.place_of(row) == (object_id, frame))
+        return next(places, None)
+
+    def _whole(self, name: str, number: int) -> int:
+        value = self.table[name][number]
+        assert isinstance(value, int)
+        return value
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+        """Return how many objects and frames there are."""
+        return 0 if parent is not None and parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
+        """Return how many measurements there are."""
+        return 0 if parent is not None and parent.isValid() else len(self.table.columns)
+
+    def headerData(  # noqa: N802
+        self, section: int, orientation: Qt.Orientation, role: int = _DISPLAY
+    ) -> str | None:
+        """Return a measurement's name and unit."""
+        if role != _DISPLAY or orientation != Qt.Orientation.Horizontal:
+            return None
+        return self.table.columns[section].header.replace("_", " ")
+
+    def data(self, index: QModelIndex, role: int = _DISPLAY) -> Any:
+        """Return a value as people read it, and numbers to the right."""
+        value = self.table.columns[index.column()].values[self._rows[index.row()]]
+        if role == _DISPLAY:
+            return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+        if role == Qt.ItemDataRole.TextAlignmentRole and isinstance(value, int | float):
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; rows with equal values keep their order."""
+        if not 0 <= column < len(self.table.columns):
+            return
+        values = self.table.columns[column].values
+        down = order == Qt.SortOrder.DescendingOrder
+        self.layoutAboutToBeChanged.emit()
+        before = self.persistentIndexList()
+        numbers = [self._rows[index.row()] for index in before]
+        known = [number for number in self._rows if values[number] is not None]
+        unknown = [number for number in self._rows if values[number] is None]
+        self._rows = sorted(known, key=lambda number: values[number], reverse=down) + unknown  # type: ignore[arg-type,return-value]
+        places = {number: row for row, number in enumerate(self._rows)}
+        after = [self.index(places[number], index.column()) for number, index in zip(numbers, before)]
+        self.changePersistentIndexList(before, after)
+        self.layoutChanged.emit()
+
+
+class MeasurementPanel(QWidget):
+    """The table, and below it one column of the chosen row's object over time.
+
+    Attributes
+    ----------
+    picked
+        Emitted with object id and frame when a row is double-clicked, or a place in the plot is clicked.
+    """
+
+    picked = Signal(object, int)  # an id may have 32 bits, which Qt's own integers do not hold
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._colors: dict[int, str] = {}
+        self._plotted: list[tuple[int, int]] = []
+        self.model = MeasurementModel(self)
+        self.view = _table_view(self.model)
+        self.column = QComboBox()
+        self.column.setToolTip("The measurement that is drawn over time")
+        self.title = QLabel()
+        self.plot = LinePlot()
+        below, row = QWidget(), QHBoxLayout()
+        row.addWidget(self.column)
+        row.addWidget(self.title, 1)
+        under = QVBoxLayout(below)
+        under.setContentsMargins(0, 0, 0, 0)
+        under.addLayout(row)
+        under.addWidget(self.plot, 1)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.addWidget(self.view)
+        splitter.addWidget(below)
+        splitter.setStretchFactor(0, 3)
+        splitter.setStretchFactor(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(splitter)
+        self.view.doubleClicked.connect(lambda index: self.picked.emit(*self.model.place_of(index.row())))
+        self.view.selectionModel().currentRowChanged.connect(lambda *_: self._draw())
+        self.column.currentIndexChanged.connect(lambda _: self._draw())
+        self.plot.picked.connect(lambda index: self.picked.emit(*self._plotted[index]))
+
+    def show_table(self, table: MeasurementTable, objects: Mapping[int, AnnotatedObject]) -> None:
+        """Show measurements; ``objects`` give the colours. Sorting, choice and drawn column stay."""
+        chosen, drawn = self.chosen, self.column.currentData() or _FIRST_PLOTTED
+        header = self.view.horizontalHeader()
+        sorted_by, order = header.sortIndicatorSection(), header.sortIndicatorOrder()
+        self._colors = {i: "#{:02x}{:02x}{:02x}".format(*one.color) for i, one in objects.items()}
+        self.model.show_table(table)
+        self.model.sort(sorted_by, order)
+        self._offer_columns(drawn)
+        row = None if chosen is None else self.model.row_of(*chosen)
+        if len(table):
+            self.view.selectRow(row or 0)
+        self._draw()
+
+    @property
+    def chosen(self) -> tuple[int, int] | None:
+        """Object id and frame of the chosen row."""
+        index = self.view.currentIndex()
+        return self.model.place_of(index.row()) if index.isValid() else None
+
+    def choose(self, object_id: int, frame: int) -> None:
+        """Choose an object's row of a frame, if there is one."""
+        row = self.model.row_of(object_id, frame)
+        if row is not None:
+            self.view.selectRow(row)
+
+    def _offer_columns(self, drawn: str) -> None:
+        self.column.blockSignals(True)
+        self.column.clear()
+        for column in self.model.table.columns:
+            numbers = any(isinstance(value, int | float) for value in column.values)
+            if numbers and column.name not in _NOT_PLOTTED:
+                self.column.addItem(column.header.replace("_", " "), column.name)
+        self.column.setCurrentIndex(max(self.column.findData(drawn), 0))
+        self.column.blockSignals(False)
+
+    def _draw(self) -> None:
+        """Draw the column over time for the object of the chosen row."""
+        chosen, name, table = self.chosen, self.column.currentData(), self.model.table
+        if chosen is None or name is None:
+            self._plotted = []
+            self.title.clear()
+            self.plot.show_values([], [])
+            return
+        object_id = chosen[0]
+        along, measured = table.columns[1], next(one for one in table.columns if one.name == name)
+        rows = [number for number, owner in enumerate(table["object_id"]) if owner == object_id]
+        self._plotted = [(object_id, int(table["frame"][number])) for number in rows]  # type: ignore[arg-type]
+        self.title.setText(str(table["name"][rows[0]]))
+        self.plot.show_values(
+            [along.values[number] for number in rows],  # type: ignore[misc]
+            [measured.values[number] for number in rows],  # type: ignore[misc]
+            (along.header, measured.header.replace("_", " ")),
+            self._colors.get(object_id, "white"),
+        )
+
+
+def _table_view(model: MeasurementModel) -> QTableView:
+    view = QTableView()
+    view.setModel(model)
+    view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    view.setAlternatingRowColors(True)
+    view.verticalHeader().hide()
+    view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + 6)
+    view.horizontalHeader().setSortIndicator(0, Qt.SortOrder.AscendingOrder)
+    view.setSortingEnabled(True)
+    view.setToolTip("Double-click a row to go to its object and frame")
+    return view
