@@ -5,7 +5,9 @@
 Every mask in the pictures is what nano answered to the clicks that are given below.
 """
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,4 +105,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()  # the pictures begin with nothing, and leave nothing
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

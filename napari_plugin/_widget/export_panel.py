@@ -1,20 +1,22 @@
-"""What can be written from a session."""
+"""What can be written from a session, in which format, and where the session itself is kept."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
 
 from napari_plugin._widget.buttons import button
 from napari_plugin.annotation import Annotation
-from sam2_plugins.export.label_tiff import write_label_tiff
+from sam2_plugins.export.formats import FORMATS, ExportFormat
+from sam2_plugins.export.targets import ExportSummary
+from sam2_plugins.physical_scale import PhysicalScale
 
 __all__ = ["ExportPanel"]
 
 
 class ExportPanel(QWidget):
-    """Files to save.
+    """Every format that a session can be written in.
 
     Attributes
     ----------
@@ -28,51 +30,87 @@ class ExportPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._annotation: Annotation | None = None
-        self.tiff = button("Save label stack as TIFF…", "One number per object, 0 for background")
-        words = QLabel("For Fiji, scikit-image, TrackMate, CellProfiler: one number per object, 0 outside.")
-        words.setWordWrap(True)
+        self.formats = QComboBox()
+        self.formats.addItems([one.title for one in FORMATS.values()])
+        self.formats.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.save = button("Save…", "Write everything that is known of the objects, in this format")
+        self.sizes, self.kept = QLabel(), QLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.tiff)
-        layout.addWidget(words)
+        layout.addWidget(self.formats)
+        layout.addWidget(self.save)
+        for words in (self.sizes, self.kept):
+            words.setWordWrap(True)
+            layout.addWidget(words)
+        self.kept.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout.addStretch()
-        self.tiff.clicked.connect(self._on_tiff)
+        self.save.clicked.connect(self._on_save)
         self.show_annotation(None)
+
+    @property
+    def chosen(self) -> ExportFormat:
+        """The chosen format."""
+        return tuple(FORMATS.values())[int(self.formats.currentIndex())]
 
     def show_annotation(self, annotation: Annotation | None) -> None:
         """Export from an annotation, or offer nothing."""
         self._annotation = annotation
         self.setEnabled(annotation is not None)
+        if annotation is None:
+            self.sizes.clear()
+            self.kept.clear()
+            return
+        self.sizes.setText(
+            f"Measured in {_in_words(annotation.stack.physical_scale)}, as the image layer says."
+        )
+        folder = annotation.folder
+        self.kept.setText(
+            "The session is not kept on disk." if folder is None else f"The session is kept in {folder.path}."
+        )
 
-    def _on_tiff(self) -> None:
+    def _on_save(self) -> None:
         assert self._annotation is not None
-        proposed = f"{self._annotation.masks.layer.name}.tif"
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save label stack", proposed, "TIFF (*.tif *.tiff)")
-        if chosen:
-            path = Path(chosen)
-            self.save_tiff(path if path.suffix else path.with_suffix(".tif"))
+        chosen = self.chosen
+        name = f"{self._annotation.stack.layer.name} {chosen.name}{chosen.suffix}"
+        folder = self._annotation.folder
+        proposed = str(folder.path.parent / name) if folder is not None else name
+        endings = "" if chosen.is_folder else f"{chosen.title} (*{chosen.suffix})"
+        picked, _ = QFileDialog.getSaveFileName(self, f"Save: {chosen.title}", proposed, endings)
+        if picked:
+            path = Path(picked)
+            missing = chosen.suffix and not path.name.lower().endswith(chosen.suffix)
+            self.write(path.with_name(path.name + chosen.suffix) if missing else path)
 
-    def save_tiff(self, path: Path) -> None:
-        """Write the label stack frame by frame on the worker's thread; an existing file is replaced."""
+    def write(self, path: Path) -> None:
+        """Write in the chosen format, frame by frame on the worker's thread; the dialog has asked already."""
         annotation = self._annotation
         assert annotation is not None
-        total = len(annotation.session)
+        session, scale, total = annotation.session, annotation.stack.physical_scale, len(annotation.session)
+        chosen, summaries = self.chosen, list[ExportSummary]()
 
-        def steps() -> Iterator[int]:
-            yield from write_label_tiff(annotation.session, path, overwrite=True)  # the dialog has asked
+        def steps() -> Generator[int, None, None]:
+            summaries.append((yield from chosen.write(session, path, scale, True)))
 
-        self.tiff.setEnabled(False)
+        self.save.setEnabled(False)
         annotation.run_steps(
             steps(),
             on_step=lambda frame: self.told.emit(f"Writing frame {frame + 1} of {total} …"),
-            then=lambda _: self._end(f"Saved {path}."),
+            then=lambda _: self._end(summaries),
             failed=self._fail,
         )
 
-    def _end(self, sentence: str) -> None:
-        self.tiff.setEnabled(True)
-        self.told.emit(sentence)
+    def _end(self, summaries: list[ExportSummary]) -> None:
+        self.save.setEnabled(True)
+        if summaries:  # none if it was stopped
+            (summary,) = summaries
+            self.told.emit(" ".join((f"Saved {summary.path}.", *summary.changes)))
 
     def _fail(self, error: BaseException) -> None:
-        self.tiff.setEnabled(True)
+        self.save.setEnabled(True)
         self.failed.emit(error)
+
+
+def _in_words(scale: PhysicalScale) -> str:
+    height, width = scale.pixel_size
+    size = f"{width:g}" if height == width else f"{height:g} × {width:g}"
+    return f"pixels of {size} {scale.unit}" if scale.is_physical else "pixels"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sam2_engine import FrameSource, InputError, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
+from sam2_plugins.physical_scale import PhysicalScale
 
 __all__ = ["ImageStack", "guess_axes"]
 
@@ -188,6 +189,19 @@ class ImageStack:
         """Return the index of a frame in an array of this stack's shape, without the channels."""
         letters = self.dims.replace("C", "")
         return tuple(frame if letter == self.plan.axis else slice(None) for letter in letters)
+
+    @property
+    def physical_scale(self) -> PhysicalScale:
+        """Sizes of pixels, planes and frames as the layer says; pixels and frames where it says nothing."""
+        sizes = {letter: abs(float(size)) for letter, size in zip(self.dims, self.layer.scale)}
+        units = {letter: f"{unit:~P}" for letter, unit in zip(self.dims, self.layer.units)}
+        known = {letter for letter, unit in units.items() if unit not in ("", "px", "pixel")}
+        if units["Y"] != units["X"]:
+            known -= {"Y", "X"}
+        lengths = ((sizes["Y"], sizes["X"]), units["X"]) if "X" in known else ((1.0, 1.0), "pixel")
+        time = (sizes["T"], units["T"]) if "T" in known else (1.0, "frame")
+        spacing = sizes["Z"] if units.get("Z") == lengths[1] else 1.0
+        return PhysicalScale(*lengths, *time, spacing)
 
     def placement(self) -> dict[str, Any]:
         """Return what puts another layer exactly onto this one: scale, translation, units and the rest."""

@@ -1,11 +1,9 @@
 """Review in the dock: the strip, the queue, locking, following anew, and corrections of identity."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from dock_input import Hand
 from dock_steps import (
     WAIT,
@@ -224,13 +222,3 @@ def test_an_object_is_renamed_in_the_list(followed: AnnotationDock, qtbot: Any) 
     dock.history.undo.click()
     shown_when_idle(dock, qtbot)
     assert dock.objects.list.topLevelItem(0).text(0) == "object 1"
-
-
-def test_the_label_stack_is_saved(followed: AnnotationDock, qtbot: Any, tmp_path: Path) -> None:
-    path = tmp_path / "masks.tif"
-    followed.export.save_tiff(path)
-    qtbot.waitUntil(lambda: followed.message.text() == f"Saved {path}.", timeout=WAIT)
-    np.testing.assert_array_equal(tifffile.imread(path), labels(followed))
-    followed.export.save_tiff(tmp_path / "nowhere" / "masks.tif")
-    qtbot.waitUntil(lambda: "does not exist; make it first" in followed.message.text(), timeout=WAIT)
-    assert followed.export.tiff.isEnabled()
