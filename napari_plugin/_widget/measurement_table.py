@@ -24,6 +24,7 @@ __all__ = ["MeasurementModel", "MeasurementPanel"]
 _DISPLAY = Qt.ItemDataRole.DisplayRole
 _NOT_PLOTTED = {"frame", "time", "z", "object_id"}
 _FIRST_PLOTTED = "area"
+_MEASURED_ROWS = 50  # are looked at for the width of a column
 
 
 class MeasurementModel(QAbstractTableModel):
@@ -140,13 +141,19 @@ class MeasurementPanel(QWidget):
         self.plot.picked.connect(lambda index: self.picked.emit(*self._plotted[index]))
 
     def show_table(self, table: MeasurementTable, objects: Mapping[int, AnnotatedObject]) -> None:
-        """Show measurements; ``objects`` give the colours. Sorting, choice and drawn column stay."""
+        """Show measurements; ``objects`` give the colours. Sorting, choice and drawn column stay.
+
+        A column in which nothing is known, as that of classes where there are none, is hidden.
+        """
         chosen, drawn = self.chosen, self.column.currentData() or _FIRST_PLOTTED
         header = self.view.horizontalHeader()
         sorted_by, order = header.sortIndicatorSection(), header.sortIndicatorOrder()
         self._colors = {i: "#{:02x}{:02x}{:02x}".format(*one.color) for i, one in objects.items()}
         self.model.show_table(table)
         self.model.sort(sorted_by, order)
+        for number, column in enumerate(table.columns):
+            self.view.setColumnHidden(number, all(value is None for value in column.values))
+        self.view.resizeColumnsToContents()
         self._offer_columns(drawn)
         row = None if chosen is None else self.model.row_of(*chosen)
         if len(table):
@@ -202,7 +209,7 @@ def _table_view(model: MeasurementModel) -> QTableView:
     view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    view.setAlternatingRowColors(True)
+    view.horizontalHeader().setResizeContentsPrecision(_MEASURED_ROWS)
     view.verticalHeader().hide()
     view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + 6)
     view.horizontalHeader().setSortIndicator(0, Qt.SortOrder.AscendingOrder)

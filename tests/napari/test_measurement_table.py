@@ -77,6 +77,8 @@ def test_every_value_is_there_under_its_name_and_unit(
     assert shown(panel, column_of(panel, "area (µm²)"))[:4] == ["12.5", "25", "15", "25"]
     assert shown(panel, column_of(panel, "time (min)"))[::2] == ["0", "2", "4", "6", "8", "10"]
     assert shown(panel, column_of(panel, "object id"))[:2] == ["1", str(BIG)]
+    hidden = [column.name for i, column in enumerate(table.columns) if panel.view.isColumnHidden(i)]
+    assert hidden == ["class", "parents"]
 
 
 def test_a_click_on_a_header_sorts_and_what_is_unknown_stays_last(
