@@ -101,9 +101,12 @@ def _centroid(accepted: AcceptedMask) -> tuple[float, float] | None:
     """Return ``(y, x)`` of a mask, None if it is empty."""
     if accepted.mask.is_empty:
         return None
-    rows, columns = np.nonzero(accepted.mask.crop())
+    crop = accepted.mask.crop()
+    rows, columns = crop.sum(axis=1), crop.sum(axis=0)
+    area = rows.sum()
+    y, x = (counts @ np.arange(len(counts)) / area for counts in (rows, columns))
     top, left = (side.start for side in accepted.mask.box)
-    return float(rows.mean() + top), float(columns.mean() + left)
+    return float(y + top), float(x + left)
 
 
 class TrackLayer:
@@ -119,6 +122,8 @@ class TrackLayer:
     ----------
     layer
         None while no object is seen anywhere: napari has no empty Tracks layer.
+    centroids
+        Of the session; the first time, thousands of masks take seconds, which a worker can spend.
 
     Raises
     ------
@@ -132,17 +137,23 @@ class TrackLayer:
         self._viewer = viewer
         self._stack = stack
         self._letters = stack.dims[stack.dims.index(stack.plan.axis) :]
-        self._centroids = Centroids()
+        self.centroids = Centroids()
         self._shown = Trajectories.of({}, {})
         self._colors: dict[int | None, Any] = {}
         self.layer: Tracks | None = None
 
     def show(self, session: ReadableSession) -> None:
-        """Show the tracks as they are now; a layer that the user took away stays away."""
+        """Show the tracks as they are now."""
+        self.draw(self.centroids.trajectories(session), session.objects)
+
+    def draw(self, tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> None:
+        """Show tracks that ``centroids`` gave, perhaps in another thread; what is shown already stays.
+
+        A layer that the user took away stays away.
+        """
         if self.layer is not None and self.layer not in self._viewer.layers:
             return
-        tracks = self._centroids.trajectories(session)
-        colors = track_colors(tracks, session.objects)
+        colors = track_colors(tracks, objects)
         if not tracks:
             self.close()
         elif self.layer is None:
