@@ -67,7 +67,7 @@ class Recipe:
     weight_decay: float = 0.1
     clip: float = 0.1
     clip_length: int = 8
-    clip_objects: int = 3
+    clip_objects: int = 2
     picture_objects: int = 8
     clip_share: float = 0.5
     views: int = 4
