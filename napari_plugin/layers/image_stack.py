@@ -95,7 +95,7 @@ class ImageStack:
     def file(self) -> Path | None:
         """The file that the layer was read from, if it was."""
         path = self.layer.source.path
-        return Path(path) if path and Path(path).exists() else None
+        return Path(path) if path and Path(path).exists() and Path(path).suffix != ".sam2" else None
 
     @property
     def opening(self) -> dict[str, Any]:
