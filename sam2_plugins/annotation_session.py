@@ -48,7 +48,7 @@ class AnnotationSession(EditableAnnotations):
     axes, channel
         As for ``open_frames``, where the frames do not tell.
     contrast
-        Intensity window ``(low, high)``; None decides once for all frames.
+        Intensity window ``(low, high)``; None decides once for all frames. ``set_window`` changes it.
     max_conditioning_frames
         How many prompted frames, the nearest ones, a frame attends to; None for all.
     history
@@ -61,8 +61,8 @@ class AnnotationSession(EditableAnnotations):
 
     Attributes
     ----------
-    frames, window
-        What is annotated, and the intensities that the model sees of it.
+    frames
+        What is annotated.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class AnnotationSession(EditableAnnotations):
     ) -> None:
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:
-            self.window = estimate_window(self.frames) if contrast is None else IntensityWindow.of(contrast)
+            window = estimate_window(self.frames) if contrast is None else IntensityWindow.of(contrast)
         except BaseException:
             if self.frames is not frames:
                 self.frames.close()
@@ -96,7 +96,7 @@ class AnnotationSession(EditableAnnotations):
         self._max_conditioning_frames = max_conditioning_frames
         self._checkpoint_bytes = history
         self._cache = FeatureCache() if cache is None else cache
-        super().__init__(self.frames.shape, store.lock, undo_bytes)
+        super().__init__(self.frames.shape, store.lock, undo_bytes, window)
         self._video = RebuildableVideo(self._make_video, self._truth)
 
     def __len__(self) -> int:
@@ -293,9 +293,72 @@ class AnnotationSession(EditableAnnotations):
                 accepted = AcceptedMask.predicted(result, index, MaskOrigin.PROMPTED)
             self._truth.set_mask(object_id, result.frame, accepted)
 
+    # ------------------------------------------------------------------ the model
+
+    def use_model(self, model: str | Path) -> None:
+        """Compute with another model from now on; objects, prompts, masks, locks and undo stay as they are.
+
+        Masks of the earlier model stay until something predicts them again: :meth:`answer_again`, a prompt,
+        a propagation. It is written down, but nothing that undo takes back.
+
+        Parameters
+        ----------
+        model
+            A variant's name or a checkpoint's path.
+
+        Raises
+        ------
+        InputError
+            If it cannot be loaded; the session then goes on with the earlier one.
+        """
+        self._store.get(model)
+        with self._lock, self._truth.lock:
+            self.model_name = str(model)
+            self._video.drop()
+            self._history.tell(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
+
+    def answered_alone(self) -> list[tuple[int, int]]:
+        """Return the (object id, frame) whose masks come of clicks or a box alone, without memories.
+
+        Those are objects that were prompted on one frame and verified on no other. Where an object was
+        corrected on further frames, a click there says only what was to be mended.
+        """
+        places = []
+        for object_id in self._truth.objects():
+            prompted, verified = self._truth.prompts_of(object_id), self._truth.verified(object_id)
+            if len(prompted) == 1 and not verified:
+                places += [(object_id, frame) for frame, given in prompted.items() if given[-1].mask is None]
+        return places
+
+    def answer_again(self, places: Iterable[tuple[int, int]]) -> Iterator[FrameResult]:
+        """Predict masks from their prompts anew, as after a change of model; all are undone as one.
+
+        Parameters
+        ----------
+        places
+            (object id, frame), for example :meth:`answered_alone`. Whatever is verified or no longer prompted
+            when its turn comes is passed over.
+
+        Yields
+        ------
+        FrameResult
+            One per place; the device is held for one at a time.
+        """
+        token = object()
+        for object_id, frame in places:
+            with self._lock:
+                unlocked = not self._truth.is_verified(object_id, frame)
+                if not (unlocked and frame in self._truth.prompts_of(object_id)):
+                    continue
+                result = self._video.answer(object_id, frame)
+                call = {"do": "answer_again", "places": [[object_id, frame]]}
+                with self._history.action(f"masks by {self.model_name}", call, token):
+                    self._accept(result, prompted=True)
+            yield result
+
     def drop_engine(self) -> None:
         """Free the engine's memories and all of the cache; they are computed again when they are needed."""
-        with self._lock:
+        with self._lock, self._truth.lock:
             self._video.drop()
             self._cache.clear()
             self._history.tell(Action("drop engine", {"do": "drop_engine"}, ()))

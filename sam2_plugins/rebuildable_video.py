@@ -52,6 +52,9 @@ class RebuildableVideo:
         if self._video is None:
             return
         changes = tuple(changes)
+        if any(change.part is Part.WINDOW for change in changes):
+            self.drop()  # nothing of it was made of these intensities
+            return
         prompted = {(c.object_id, c.frame) for c in changes if c.part is Part.PROMPTS and c.frame is not None}
         masked: dict[int, int] = {}
         for change in changes:
@@ -79,6 +82,15 @@ class RebuildableVideo:
                     video.add_mask(near, object_id, accepted.mask.pixels())
                     self._lent.add((object_id, near))
 
+    def answer(self, object_id: int, frame: int) -> FrameResult:
+        """Give an object's prompts on a frame anew and return its mask, whichever was accepted before."""
+        with self.driving() as video:
+            self.take_back(object_id, frame)
+            _forget(video, object_id, frame)
+            for prompt in self._truth.prompts_of(object_id)[frame]:
+                result = give_prompt(video, frame, object_id, prompt)
+        return result
+
     def take_back(self, object_id: int, frame: int) -> None:
         """Forget a lent mask, because it no longer holds or a person is about to prompt there."""
         if self._video is not None and (object_id, frame) in self._lent:
@@ -93,8 +105,7 @@ class RebuildableVideo:
         return video
 
     def _give_again(self, video: VideoSession, object_id: int, frame: int) -> None:
-        if object_id in video.object_ids and frame in video.prompted_frames(object_id):
-            video.clear_prompts(object_id, frame)
+        _forget(video, object_id, frame)
         self._give(video, object_id, frame)
 
     def _give(self, video: VideoSession, object_id: int, frame: int) -> None:
@@ -119,8 +130,8 @@ def give_prompt(
     What is replaced is taken away before, so that it leaves no trace in the mask: rebuilt from the truth, the
     engine would never have heard of it.
     """
-    if replace and object_id in video.object_ids and frame in video.prompted_frames(object_id):
-        video.clear_prompts(object_id, frame)
+    if replace:
+        _forget(video, object_id, frame)
     if prompt.mask is not None:
         return video.add_mask(frame, object_id, prompt.mask.pixels())
     box = None if prompt.box is None else (prompt.box.x0, prompt.box.y0, prompt.box.x1, prompt.box.y1)
@@ -129,3 +140,9 @@ def give_prompt(
         return video.add_points(frame, object_id, points.coordinates, points.labels, box=box)
     assert box is not None
     return video.add_box(frame, object_id, box)
+
+
+def _forget(video: VideoSession, object_id: int, frame: int) -> None:
+    """Take away all prompts of an object on a frame, if the engine knows any."""
+    if object_id in video.object_ids and frame in video.prompted_frames(object_id):
+        video.clear_prompts(object_id, frame)

@@ -37,7 +37,7 @@ def replay(session: AnnotationSession, calls: Iterable[Mapping[str, Any]]) -> It
     Parameters
     ----------
     session
-        Empty, on the same frames with the same model.
+        Empty, on the same frames with the model that the other began with.
     calls
         Those of :meth:`SessionFolder.calls`.
     """
@@ -48,6 +48,11 @@ def replay(session: AnnotationSession, calls: Iterable[Mapping[str, Any]]) -> It
             frames = call["frames"]
             steps = session.propagate(call["object_ids"], frames[0], frames[-1], call["reverse"])
             yield sum(1 for _ in steps)
+            continue
+        if name == "answer_again":
+            for _ in session.answer_again(call["places"]):
+                pass
+            yield 0
             continue
         owner = session.lineage if name.startswith("lineage.") else session
         getattr(owner, name.removeprefix("lineage."))(**call)

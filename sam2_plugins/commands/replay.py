@@ -14,7 +14,8 @@ from sam2_plugins.files import check_output
 from sam2_plugins.label_image import label_dtype
 from sam2_plugins.model_store import ModelStore
 from sam2_plugins.replay import differences, replay
-from sam2_plugins.storage import open_session
+from sam2_plugins.storage import open_session, read_about
+from sam2_plugins.storage.values import window_of
 
 __all__ = ["register"]
 
@@ -44,7 +45,8 @@ def replay_session(
     given = None if frames is None else open_frames(frames)
     kept, folder = open_session(session, store, given)
     try:
-        again = AnnotationSession(kept.frames, store, kept.model_name, contrast=kept.window)
+        about = read_about(session)  # as it began; what came later is among the calls
+        again = AnnotationSession(kept.frames, store, about["model"], contrast=window_of(about["window"]))
         done = list(replay(again, folder.calls()))
         typer.echo(f"{len(done)} actions, {sum(done)} frames followed")
         if output is not None:

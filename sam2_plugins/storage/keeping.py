@@ -70,7 +70,7 @@ def keep_session(
     frames
         The stack.
     store, model
-        As for ``AnnotationSession``.
+        As for ``AnnotationSession``; a session that goes on does so with its own model.
     source, opening
         As for ``SessionFolder.create``.
     name
@@ -93,7 +93,7 @@ def keep_session(
     if not anew:
         there = [path for place in places for path in _numbered(place) if path.exists()]
         if own := [path for path in there if belongs_to(path, frames)]:
-            session, folder = open_session(max(own, key=_last_used), store, frames, model)
+            session, folder = open_session(max(own, key=_last_used), store, frames)
             return KeptSession(session, folder, reopened=True)
     session = AnnotationSession(frames, store, model)
     trouble = None

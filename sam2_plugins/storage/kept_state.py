@@ -11,7 +11,7 @@ from sam2_plugins.annotations import Change, Part
 from sam2_plugins.files import os_error_sentence
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.mask_store import read_masks
-from sam2_plugins.storage.values import change_of, object_of, prompt_of
+from sam2_plugins.storage.values import change_of, object_of, prompt_of, window_of
 
 __all__ = ["KeptState", "read_json", "read_state"]
 
@@ -28,6 +28,8 @@ class KeptState:
         Of an empty session, which bring it to where the folder is.
     highest_used_id
         The highest id that an object has or had.
+    model
+        That the session computes with; None for the one that it began with.
     number
         Of the last action.
     groups
@@ -40,6 +42,7 @@ class KeptState:
 
     changes: tuple[Change, ...]
     highest_used_id: int
+    model: str | None
     number: int
     groups: Mapping[int, str]
     unsaved: frozenset[int]
@@ -72,15 +75,21 @@ def read_state(path: Path) -> KeptState:
 
 def _read_after(path: Path, snapshot: Mapping[str, Any]) -> KeptState:
     changes: list[Change] = []
+    if "window" in snapshot:
+        changes.append(Change(Part.WINDOW, 0, None, None, window_of(snapshot["window"])))
     for value in snapshot["objects"]:
         changes += _object_changes(path, value)
     journal = Journal(path / "journal.jsonl")
     tail = [entry for entry in journal.read() if entry["number"] > snapshot["applied"]]
+    model = snapshot.get("model")
     for entry in tail:
         changes += [change_of(value) for value in entry["changes"]]
+        if entry["call"]["do"] == "use_model":
+            model = entry["call"]["model"]
     return KeptState(
         tuple(changes),
         snapshot["highest_used_id"],
+        model,
         tail[-1]["number"] if tail else snapshot["applied"],
         {value["id"]: value["masks"] for value in snapshot["objects"]},
         frozenset(value["object_id"] for entry in tail for value in entry["changes"]),

@@ -25,20 +25,21 @@ from filelock import FileLock, Timeout
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
-from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.annotations import AnnotatedObject
 from sam2_plugins.files import os_error_sentence, replacing
 from sam2_plugins.history import Action
 from sam2_plugins.model_store import ModelStore
 from sam2_plugins.storage.journal import Journal
-from sam2_plugins.storage.kept_state import read_json, read_state
+from sam2_plugins.storage.kept_state import KeptState, read_json, read_state
 from sam2_plugins.storage.mask_store import write_masks
 from sam2_plugins.storage.values import (
     call_value,
     change_value,
     object_value,
     prompt_value,
+    window_of,
+    window_value,
 )
 
 __all__ = ["FORMAT_VERSION", "SessionFolder", "belongs_to", "open_session", "read_about", "read_session"]
@@ -121,7 +122,7 @@ class SessionFolder:
     def restore(self) -> None:
         """Bring an empty session to where the folder is, and keep it from now on."""
         state = read_state(self.path)
-        self._session.restore(state.changes, state.highest_used_id)
+        _bring(self._session, state)
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
         self._session.listen(self._on_action)
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
@@ -160,6 +161,8 @@ class SessionFolder:
             state = {
                 "applied": number,
                 "highest_used_id": self._session.highest_used_id,
+                "model": self._session.model_name,
+                "window": window_value(self._session.window),
                 "objects": [self._object_record(one) for one in self._session.objects.values()],
             }
             with replacing(self.path / "state.json") as aside:
@@ -224,7 +227,7 @@ class SessionFolder:
         }
 
     def _write_about(self, source: Path | None, opening: Mapping[str, Any]) -> None:
-        session, window = self._session, self._session.window
+        session = self._session
         about = {
             "format": _FORMAT,
             "version": FORMAT_VERSION,
@@ -238,7 +241,7 @@ class SessionFolder:
                 "dtype": str(session.frames.dtype),
                 "fingerprint": _fingerprint(session.frames),
             },
-            "window": None if window is None else {"low": list(window.low), "high": list(window.high)},
+            "window": window_value(session.window),
             "model": session.model_name,
         }
         with replacing(self.path / "session.json") as aside:
@@ -267,7 +270,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def open_session(
-    path: Path, store: ModelStore, frames: object = None, model: str | None = None
+    path: Path, store: ModelStore, frames: object = None
 ) -> tuple[AnnotationSession, SessionFolder]:
     """Open a session where it was, also after a crash.
 
@@ -279,15 +282,13 @@ def open_session(
         The host's models.
     frames
         Its frames; None to read the file that it was made from.
-    model
-        Go on with another model; None for the session's own.
 
     Raises
     ------
     InputError
         If the folder is damaged or open elsewhere, or the frames are not there or not the same.
     """
-    with _opened(path, store, frames, model) as (session, owned):
+    with _opened(path, store, frames) as (session, owned):
         lock = _locked(path)
         try:
             kept = SessionFolder(path, session, lock)
@@ -314,23 +315,27 @@ def read_session(path: Path, store: ModelStore, frames: object = None) -> Annota
     InputError
         If the folder is damaged, or the frames are not there or not the same.
     """
-    with _opened(path, store, frames, None) as (session, _):
-        state = read_state(path)
-        session.restore(state.changes, state.highest_used_id)
+    with _opened(path, store, frames) as (session, _):
+        _bring(session, read_state(path))
     return session
+
+
+def _bring(session: AnnotationSession, state: KeptState) -> None:
+    """Bring an empty session to where a folder is."""
+    session.restore(state.changes, state.highest_used_id)
+    session.model_name = state.model or session.model_name
 
 
 @contextmanager
 def _opened(
-    path: Path, store: ModelStore, frames: object, model: str | None
+    path: Path, store: ModelStore, frames: object
 ) -> Iterator[tuple[AnnotationSession, FrameSource | None]]:
     """Give an empty session for a folder, and its frames if they were opened here.
 
     If the block fails these are closed, and whatever shows that the folder is damaged becomes a sentence.
     """
     about = read_about(path)
-    described, window = about["frames"], about["window"]
-    contrast = None if window is None else IntensityWindow(tuple(window["low"]), tuple(window["high"]))
+    described, contrast = about["frames"], window_of(about["window"])
     if frames is None and described["source"] is None:
         raise InputError(
             f"{path} does not say where its frames are; open it together with {described['name']}."
@@ -339,9 +344,7 @@ def _opened(
     try:
         if frames is None:
             frames = owned = open_frames(described["source"], **described["opening"])
-        session = AnnotationSession(
-            frames, store, about["model"] if model is None else model, contrast=contrast
-        )
+        session = AnnotationSession(frames, store, about["model"], contrast=contrast)
         _check_frames(session.frames, described, path)
         yield session, owned
     except BaseException as error:
