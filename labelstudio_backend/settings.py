@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from sam2_engine.errors import InputError
+from platformdirs import user_state_path
 
-__all__ = ["Settings", "origin_of"]
+from sam2_engine.errors import InputError
+from sam2_engine.model_files import WEIGHT_SUFFIXES
+
+__all__ = ["Settings", "model_name", "origin_of"]
 
 
 def origin_of(url: str) -> str | None:
@@ -53,6 +56,10 @@ class Settings:
         Cap for the encoded frames of all of them together, in memory.
     basic_auth
         User and password asked of every request, or None.
+    models
+        Further models, as for ``model``, that a project may choose by name.
+    state_folder
+        Where the projects' parameters are kept over a restart, or None to forget them.
     """
 
     model: str = "nano"
@@ -68,6 +75,8 @@ class Settings:
     max_sessions: int = 8
     feature_bytes: int = 512 << 20
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+    models: tuple[str, ...] = ()
+    state_folder: Path | None = None
 
     @classmethod
     def from_environment(
@@ -109,12 +118,29 @@ class Settings:
             max_sessions=int(_positive(environment, "MAX_SESSIONS", cls.max_sessions)),
             feature_bytes=int(_positive(environment, "FEATURE_BYTES", cls.feature_bytes)),
             basic_auth=(user, password) if user and password else None,
+            models=tuple(environment.get("MODELS", "").replace(",", " ").split()),
+            state_folder=Path(environment.get("MODEL_DIR") or user_state_path("sam2-plugins")),
         )
 
     @property
+    def model_names(self) -> dict[str, str]:
+        """The models to choose from by name, the server's own first; a file is named without its ending."""
+        return {model_name(model): model for model in (self.model, *self.models)}
+
+    @property
     def model_version(self) -> str:
-        """The one name under which Label Studio files our answers."""
-        return f"sam2-plugins-{version('sam2-plugins')}-{Path(self.model).stem}"
+        """The one name under which Label Studio files our answers, if a project chose no other model."""
+        return self.version_of(None)
+
+    def version_of(self, name: str | None) -> str:
+        """Return the name under which a model's answers are filed; None for the server's own model."""
+        return f"sam2-plugins-{version('sam2-plugins')}-{name or model_name(self.model)}"
+
+
+def model_name(model: str) -> str:
+    """Return a model's name: its own, or that of its file without folder and ending."""
+    path = Path(model)
+    return path.stem if path.suffix in WEIGHT_SUFFIXES else path.name
 
 
 def _positive(environment: Mapping[str, str], name: str, default: float) -> float:
