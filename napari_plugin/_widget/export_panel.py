@@ -3,10 +3,11 @@
 from collections.abc import Generator
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
 
 from napari_plugin._widget.buttons import button
+from napari_plugin._widget.panel import Panel
 from napari_plugin.annotation import Annotation
 from sam2_plugins.export.formats import FORMATS, ExportFormat
 from sam2_plugins.export.targets import ExportSummary
@@ -15,21 +16,11 @@ from sam2_plugins.physical_scale import PhysicalScale
 __all__ = ["ExportPanel"]
 
 
-class ExportPanel(QWidget):
-    """Every format that a session can be written in.
-
-    Attributes
-    ----------
-    told, failed
-        Emitted with a sentence, or an error, for the user.
-    """
-
-    told = Signal(str)
-    failed = Signal(object)
+class ExportPanel(Panel):
+    """Every format that a session can be written in."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._annotation: Annotation | None = None
         self.formats = QComboBox()
         self.formats.addItems([one.title for one in FORMATS.values()])
         self.formats.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -54,8 +45,7 @@ class ExportPanel(QWidget):
 
     def show_annotation(self, annotation: Annotation | None) -> None:
         """Export from an annotation, or offer nothing."""
-        self._annotation = annotation
-        self.setEnabled(annotation is not None)
+        super().show_annotation(annotation)
         if annotation is None:
             self.sizes.clear()
             self.kept.clear()
@@ -69,10 +59,10 @@ class ExportPanel(QWidget):
         )
 
     def _on_save(self) -> None:
-        assert self._annotation is not None
+        assert self.annotation is not None
         chosen = self.chosen
-        name = f"{self._annotation.stack.layer.name} {chosen.name}{chosen.suffix}"
-        folder = self._annotation.folder
+        name = f"{self.annotation.stack.layer.name} {chosen.name}{chosen.suffix}"
+        folder = self.annotation.folder
         proposed = str(folder.path.parent / name) if folder is not None else name
         endings = "" if chosen.is_folder else f"{chosen.title} (*{chosen.suffix})"
         picked, _ = QFileDialog.getSaveFileName(self, f"Save: {chosen.title}", proposed, endings)
@@ -83,7 +73,7 @@ class ExportPanel(QWidget):
 
     def write(self, path: Path) -> None:
         """Write in the chosen format, frame by frame on the worker's thread; the dialog has asked already."""
-        annotation = self._annotation
+        annotation = self.annotation
         assert annotation is not None
         session, scale, total = annotation.session, annotation.stack.physical_scale, len(annotation.session)
         chosen, summaries = self.chosen, list[ExportSummary]()

@@ -21,21 +21,22 @@ from napari_plugin._widget import keys
 from napari_plugin._widget.buttons import button
 from napari_plugin._widget.heading import heading
 from napari_plugin._widget.object_menu import object_menu
+from napari_plugin._widget.panel import Panel
 from napari_plugin.annotation import Annotation
+from sam2_plugins.jobs import Progress
 
 __all__ = ["ObjectPanel"]
 
-_ID = Qt.ItemDataRole.UserRole
+_ID, _COLOR = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 _SWATCH = 14
 _COLUMNS = ("Object", "Frames", "Locked", "Doubt")
 
 
-class ObjectPanel(QWidget):
+class ObjectPanel(Panel):
     """List of objects with their colours, how much is known and locked of each, and its worst doubt."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._annotation: Annotation | None = None
         self.list = _object_list()
         self.list.currentItemChanged.connect(self._on_selected)
         self.list.itemChanged.connect(self._on_renamed)
@@ -77,14 +78,12 @@ class ObjectPanel(QWidget):
 
     def show_annotation(self, annotation: Annotation | None) -> None:
         """Show the objects of an annotation, or nothing."""
-        self._annotation = annotation
-        self.setEnabled(annotation is not None)
         self.click.setChecked(True)
-        self.refresh()
+        super().show_annotation(annotation)
 
     def refresh(self) -> None:
         """Show what is known now."""
-        annotation = self._annotation
+        annotation = self.annotation
         objects = {} if annotation is None else annotation.session.objects
         with QSignalBlocker(self.list):
             if [item.data(0, _ID) for item in self._items()] != list(objects):
@@ -96,18 +95,24 @@ class ObjectPanel(QWidget):
             for item, one in zip(self._items(), objects.values()):
                 if item.text(0) != one.name:
                     item.setText(0, one.name)
-                item.setIcon(0, _swatch(one.color))
+                if item.data(0, _COLOR) != one.color:  # else a name being typed would be overwritten
+                    item.setData(0, _COLOR, one.color)
+                    item.setIcon(0, _swatch(one.color))
                 if annotation is not None and one.id == annotation.current:
                     self.list.setCurrentItem(item)
         self.count_frames()
         if annotation is not None:
             (self.exclude if annotation.excluding else self.include).setChecked(True)
 
+    def show_progress(self, progress: Progress) -> None:
+        """Count the frames."""
+        self.count_frames()
+
     def count_frames(self) -> None:
         """Show beside each name how many frames are known and locked, and the worst doubt."""
-        if self._annotation is None:
+        if self.annotation is None:
             return
-        session, reviewing = self._annotation.session, self._annotation.reviewing
+        session, reviewing = self.annotation.session, self.annotation.reviewing
         with QSignalBlocker(self.list):
             for item in self._items():
                 object_id = item.data(0, _ID)
@@ -136,30 +141,30 @@ class ObjectPanel(QWidget):
         return [self.list.topLevelItem(row) for row in range(self.list.topLevelItemCount())]
 
     def _on_selected(self, item: QTreeWidgetItem | None) -> None:
-        if self._annotation is not None and item is not None:
-            self._annotation.select_object(int(item.data(0, _ID)))
+        if self.annotation is not None and item is not None:
+            self.annotation.select_object(int(item.data(0, _ID)))
 
     def _on_renamed(self, item: QTreeWidgetItem, column: int) -> None:
         object_id, name = int(item.data(0, _ID)), item.text(0).strip()
-        if self._annotation is None or object_id not in self._annotation.session.objects:
+        if self.annotation is None or object_id not in self.annotation.session.objects:
             return
         if name:
-            self._annotation.edit(lambda session: session.edit_object(object_id, name=name))
+            self.annotation.edit(lambda session: session.edit_object(object_id, name=name))
         else:
             self.refresh()  # a name cannot be empty: the old one is shown again
 
     def _on_menu_wanted(self, position: QPoint) -> None:
         item = self.list.itemAt(position)
-        if self._annotation is not None and item is not None:
+        if self.annotation is not None and item is not None:
             menu = object_menu(
-                self._annotation, int(item.data(0, _ID)), lambda: self.list.editItem(item, 0), self
+                self.annotation, int(item.data(0, _ID)), lambda: self.list.editItem(item, 0), self
             )
             menu.popup(self.list.viewport().mapToGlobal(position))
 
     def _with(self, act: Callable[[Annotation], None]) -> Callable[[], None]:
         def clicked() -> None:
-            if self._annotation is not None:
-                act(self._annotation)
+            if self.annotation is not None:
+                act(self.annotation)
 
         return clicked
 

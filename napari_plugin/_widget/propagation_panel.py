@@ -1,11 +1,13 @@
 """Following objects: where to, how far it is, and Stop."""
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_plugin._widget import keys
 from napari_plugin._widget.buttons import button
 from napari_plugin._widget.heading import heading
+from napari_plugin._widget.panel import Panel
+from napari_plugin.annotation import Annotation
 from napari_plugin.propagation import Direction
 from sam2_plugins.jobs import Progress
 
@@ -14,27 +16,15 @@ __all__ = ["PropagationPanel"]
 _LABELS = {Direction.BACKWARD: "◀ Backward", Direction.BOTH: "◀ Both ▶", Direction.FORWARD: "Forward ▶"}
 
 
-class PropagationPanel(QWidget):
-    """Buttons, a progress bar, and the speed and time left in words.
-
-    Attributes
-    ----------
-    started
-        Emitted with a ``Direction``.
-    stopped, resumed
-        Emitted when the user wants it to stop, and to go on where it was stopped.
-    """
-
-    started = Signal(object)
-    stopped = Signal()
-    resumed = Signal()
+class PropagationPanel(Panel):
+    """Buttons, a progress bar, and the speed and time left in words."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.buttons = {direction: QPushButton(text) for direction, text in _LABELS.items()}
         for direction, one in self.buttons.items():
             one.setToolTip(f"Follow all objects from their prompts, {direction.value}")
-            one.clicked.connect(lambda _=False, direction=direction: self.started.emit(direction))
+            one.clicked.connect(lambda _=False, direction=direction: self._start(direction))
         forward = self.buttons[Direction.FORWARD]
         forward.setToolTip(keys.with_key(forward.toolTip(), keys.PROPAGATE))
         self.from_shown = QCheckBox("start at the shown frame")
@@ -45,8 +35,8 @@ class PropagationPanel(QWidget):
         self.only_current.setToolTip("The others keep the masks they have")
         self.stop = button("Stop", "Stop after this frame; finished frames stay", keys.PROPAGATE)
         self.resume = button("Continue", "Go on where it was stopped", keys.RESUME)
-        self.stop.clicked.connect(self.stopped.emit)
-        self.resume.clicked.connect(self.resumed.emit)
+        self.stop.clicked.connect(self._stop)
+        self.resume.clicked.connect(self._resume)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.speed = QLabel()
@@ -68,21 +58,29 @@ class PropagationPanel(QWidget):
         layout.addWidget(self.speed)
         for widget in (*self.buttons.values(), self.from_shown, self.only_current, self.follow_view):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
-        self.show_running(False, False)
+        self.follow_view.toggled.connect(self._on_follow_view)
 
     def start_or_stop(self) -> None:
         """Do what the key stands for: Stop if it is running, else Forward."""
         (self.stop if self.stop.isEnabled() else self.buttons[Direction.FORWARD]).click()
 
-    def show_running(self, running: bool, can_continue: bool) -> None:
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Offer to follow the objects of another annotation, unless it has a single frame."""
+        self._show_nothing_yet()
+        super().show_annotation(annotation)
+        self._on_follow_view(self.follow_view.isChecked())
+        self.setVisible(annotation is None or annotation.stack.plan.length > 1)
+
+    def refresh(self) -> None:
         """Offer to start, to stop, or to continue."""
+        propagation = None if self.annotation is None else self.annotation.propagation
+        running = propagation is not None and propagation.running
         for one in self.buttons.values():
             one.setEnabled(not running)
         self.stop.setEnabled(running)
-        self.resume.setEnabled(can_continue)
+        self.resume.setEnabled(propagation is not None and propagation.can_continue)
 
-    def show_nothing_yet(self) -> None:
-        """Empty the progress bar."""
+    def _show_nothing_yet(self) -> None:
         self.bar.setRange(0, 1)
         self.bar.setValue(0)
         self.speed.clear()
@@ -92,3 +90,22 @@ class PropagationPanel(QWidget):
         self.bar.setRange(0, progress.total or 0)
         self.bar.setValue(progress.done)
         self.speed.setText(str(progress))
+
+    def _start(self, direction: Direction) -> None:
+        if self.annotation is not None:
+            self.told.emit("")
+            only = (self.annotation.current,) if self.only_current.isChecked() else None
+            self.annotation.propagate(direction, self.from_shown.isChecked(), only)
+
+    def _resume(self) -> None:
+        if self.annotation is not None:
+            self.told.emit("")
+            self.annotation.resume()
+
+    def _stop(self) -> None:
+        if self.annotation is not None:
+            self.annotation.propagation.stop()
+
+    def _on_follow_view(self, follow: bool) -> None:
+        if self.annotation is not None:
+            self.annotation.follow_view = follow

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 
 from napari_plugin._widget import keys
 from napari_plugin._widget.buttons import button
+from napari_plugin._widget.panel import Panel
 from napari_plugin.annotation import Annotation
 from sam2_plugins.review import Doubt
 
@@ -24,7 +25,7 @@ _MAX_ROWS = 200
 _COLUMNS = ("Frame", "Object", "Doubt", "Why")
 
 
-class ReviewPanel(QWidget):
+class ReviewPanel(Panel):
     """The queue, and what can be done with the current object on the shown frame.
 
     Attributes
@@ -37,7 +38,6 @@ class ReviewPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._annotation: Annotation | None = None
         self._queue: list[Doubt] = []
         self._row = -1
         self.summary = QLabel()
@@ -75,14 +75,12 @@ class ReviewPanel(QWidget):
 
     def show_annotation(self, annotation: Annotation | None) -> None:
         """Show the queue of an annotation, or nothing."""
-        self._annotation = annotation
         self._row = -1
-        self.setEnabled(annotation is not None)
-        self.refresh()
+        super().show_annotation(annotation)
 
     def refresh(self) -> None:
         """Show the newest queue; what is being looked at stays chosen if it is still in it."""
-        annotation = self._annotation
+        annotation = self.annotation
         chosen = self._key(self._row)
         self._queue = [] if annotation is None else annotation.reviewing.queue[:_MAX_ROWS]
         places = [(doubt.object_id, doubt.frame) for doubt in self._queue]
@@ -113,7 +111,7 @@ class ReviewPanel(QWidget):
         self.wanted.emit(self._queue[row])
 
     def _accept(self) -> None:
-        annotation = self._annotation
+        annotation = self.annotation
         if annotation is not None:
             here = (annotation.current, annotation.shown_frame)
             annotation.verify(True)
@@ -126,18 +124,18 @@ class ReviewPanel(QWidget):
         return self._queue[row].object_id, self._queue[row].frame
 
     def _summarize(self) -> None:
-        if self._annotation is None:
+        if self.annotation is None:
             self.summary.clear()
             return
-        session, doubts = self._annotation.session, len(self._annotation.reviewing.doubtful)
+        session, doubts = self.annotation.session, len(self.annotation.reviewing.doubtful)
         masks = sum(len(session.frames_of(i)) for i in session.objects)
         locked = sum(len(session.verified(i)) for i in session.objects)
         self.summary.setText(f"{doubts} of {masks} masks are doubtful, worst first; {locked} are locked.")
 
     def _with(self, act: Callable[[Annotation], None]) -> Callable[[], None]:
         def clicked() -> None:
-            if self._annotation is not None:
-                act(self._annotation)
+            if self.annotation is not None:
+                act(self.annotation)
 
         return clicked
 

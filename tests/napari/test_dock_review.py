@@ -142,8 +142,8 @@ def test_the_strip_shows_states_and_jumps(followed: AnnotationDock, qtbot: Any) 
     empty, predicted, verified, prompted, doubtful = FrameState
     assert states[0].tolist() == [prompted, predicted, doubtful, predicted, empty, empty]
     assert states[1].tolist() == [prompted, predicted, predicted, predicted, predicted, verified]
-    qtbot.waitUntil(lambda: not dock._drawing.isActive(), timeout=WAIT)
-    strip = dock.strip
+    qtbot.waitUntil(lambda: not dock.strips.drawing.isActive(), timeout=WAIT)
+    strip = dock.strips.strip
     second = QPoint(round(strip.width() * 3.5 / 6), strip.height() - 5)
     assert strip.place_at(second) == (2, 3)
     image = strip.pixmap().toImage()

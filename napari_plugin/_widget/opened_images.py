@@ -1,0 +1,231 @@
+"""The images that have been opened in this dock, each with its annotation, and which of them is chosen."""
+
+from collections.abc import Callable
+
+from napari import Viewer
+from napari.layers import Image
+from qtpy.QtCore import QObject, Signal
+
+from napari_plugin._widget import keys
+from napari_plugin._widget.image_panel import ImagePanel
+from napari_plugin._widget.model_panel import ModelPanel
+from napari_plugin.annotation import Annotation
+from napari_plugin.application import Sam2Application
+from napari_plugin.layers import ImageStack, guess_axes
+from napari_plugin.opening import Opening
+from napari_plugin.workers import Client
+from sam2_engine import InputError
+from sam2_plugins.jobs import Progress
+from sam2_plugins.storage import KeptSession
+
+__all__ = ["OpenedImages"]
+
+
+class OpenedImages(QObject):
+    """Opens what the user chooses in the upper panels, off the window's thread, and keeps it at hand.
+
+    Parameters
+    ----------
+    viewer, application
+        Where, and whose models and worker.
+    image, model
+        Where the user chooses.
+
+    Attributes
+    ----------
+    shown
+        Emitted with the ``Annotation`` of the chosen image, None while there is none.
+    changed
+        Emitted when anything in it has changed.
+    progressed
+        Emitted with the progress when one more frame of it was followed.
+    told, failed
+        Emitted with a sentence, or an error, for the user.
+    annotation
+        What was shown last.
+    """
+
+    shown = Signal(object)
+    changed = Signal()
+    progressed = Signal(object)
+    told = Signal(str)
+    failed = Signal(object)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        application: Sam2Application,
+        image: ImagePanel,
+        model: ModelPanel,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.annotation: Annotation | None = None
+        self._viewer, self._application = viewer, application
+        self._image, self._model = image, model
+        self._annotations: dict[Image, Annotation] = {}
+        self._opening: Opening | None = None
+        self._loading = Client(application.worker, self)
+        image.chosen.connect(self._on_image_chosen)
+        image.corrected.connect(self._on_axes_corrected)
+        model.chosen.connect(self._on_model_chosen)
+
+    def open_likely_image(self) -> None:
+        """Open the active image, or else the topmost one."""
+        active = self._viewer.layers.selection.active
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        self._image.choose(active if active in images else images[-1] if images else None)
+        self._on_image_chosen()
+
+    def close(self) -> None:
+        """Stop all work; masks stay in their layers."""
+        self._give_up_opening()
+        self._loading.close()
+        for annotation in self._annotations.values():
+            self._discard(annotation)
+        self._annotations.clear()
+
+    # ------------------------------------------------------------------ what the user chooses
+
+    def _on_image_chosen(self) -> None:
+        self._give_up_opening()
+        layer = self._image.layer
+        if layer is None:
+            self._show(None)
+            self._image.show_axes("", "")
+            self.told.emit("Open an image, or one of the samples in File ▸ Open Sample ▸ SAM 2.")
+        elif layer in self._annotations:
+            self._show(self._annotations[layer])
+            self.told.emit("")
+        else:
+            self._begin(layer, axes=None, channel=None)
+
+    def _on_axes_corrected(self) -> None:
+        self._give_up_opening()
+        layer = self._image.layer
+        if layer is not None:
+            if layer in self._annotations:
+                self._discard(self._annotations.pop(layer))
+            self._begin(layer, self._image.axes.text() or None, self._image.channel_choice)
+
+    def _on_model_chosen(self) -> None:
+        annotation = self.annotation
+        if annotation is None:
+            if self._image.layer is not None:
+                self._on_axes_corrected()
+            return
+        self._give_up_opening()
+
+        def change(kept: KeptSession, client: Client) -> None:
+            annotation.use_session(kept, client)
+            self._show(annotation)
+
+        self._open(annotation.stack, change, anew=True)
+
+    # ------------------------------------------------------------------ opening
+
+    def _begin(self, layer: Image, axes: str | None, channel: int | None) -> None:
+        self._show(None)
+        try:
+            stack = ImageStack.of(layer, axes, channel)
+        except InputError as error:
+            self._image.show_axes(axes or guess_axes(layer), "")
+            self.failed.emit(error)
+            return
+        self._image.show_stack(stack)
+        self._open(stack, lambda kept, client: self._start(stack, kept, client))
+
+    def _open(
+        self, stack: ImageStack, then: Callable[[KeptSession, Client], None], anew: bool = False
+    ) -> None:
+        """Open the image's session, or begin one; frames are read for the intensity window."""
+        opening = self._opening = Opening(Client(self._application.worker, self))
+        application = self._application
+
+        def opened(kept: KeptSession) -> None:
+            self._opening = None
+            then(kept, opening.client)
+            self._load_model(kept)
+
+        self.told.emit("Reading the image …")
+        opening.start(
+            stack,
+            application.store,
+            self._model.model,
+            application.sessions,
+            anew,
+            opened,
+            self.failed.emit,
+        )
+
+    def _give_up_opening(self) -> None:
+        if self._opening is not None:
+            self._opening.give_up()
+            self._opening = None
+
+    def _load_model(self, kept: KeptSession) -> None:
+        name, store = kept.session.model_name, self._application.store
+        self._loading.close()
+        self._loading = Client(self._application.worker, self)
+        self.told.emit(f"Loading the model {name} … you can click already.")
+
+        def loaded(device: str) -> None:
+            self._model.show_device(device)
+            if kept.trouble is not None:
+                self.told.emit(f"Your work is not kept on disk: {kept.trouble}")
+            elif kept.folder is not None and kept.reopened:
+                self.told.emit(f"Going on where you left off, as kept in {kept.folder.path}.")
+            else:
+                self.told.emit("Click on an object. Ctrl+click takes away what does not belong to it.")
+
+        self._loading.run(lambda: str(store.get(name).device), then=loaded, failed=self.failed.emit)
+
+    # ------------------------------------------------------------------ annotations come and go
+
+    def _start(self, stack: ImageStack, kept: KeptSession, client: Client) -> None:
+        annotation = Annotation(self._viewer, stack, kept, client, self)
+        self._annotations[stack.layer] = annotation
+        masks = annotation.masks.layer
+        masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own
+        masks.bind_key(keys.REDO, lambda _: annotation.redo())
+        annotation.told.connect(self.told)
+        annotation.failed.connect(self.failed)
+        annotation.changed.connect(lambda: self._on_changed(annotation))
+        annotation.reviewing.reviewed.connect(lambda: self._on_changed(annotation))
+        annotation.progressed.connect(lambda progress: self._on_progress(annotation, progress))
+        annotation.ended.connect(lambda reason: self._on_ended(annotation, reason))
+        self._show(annotation)
+
+    def _on_changed(self, annotation: Annotation) -> None:
+        if annotation is self.annotation:
+            self.changed.emit()
+
+    def _on_progress(self, annotation: Annotation, progress: Progress) -> None:
+        if annotation is self.annotation:
+            self.progressed.emit(progress)
+
+    def _on_ended(self, annotation: Annotation, reason: str) -> None:
+        self._annotations = {layer: one for layer, one in self._annotations.items() if one is not annotation}
+        _unbind_keys(annotation)
+        if annotation is self.annotation:
+            self._show(None)
+            self._image.choose(None)
+            self._image.show_axes("", "")
+        self.told.emit(reason)
+
+    def _discard(self, annotation: Annotation) -> None:
+        annotation.close()
+        annotation.remove_prompt_layers()
+        _unbind_keys(annotation)
+
+    def _show(self, annotation: Annotation | None) -> None:
+        self.annotation = annotation
+        if annotation is not None:
+            self._image.show_stack(annotation.stack)
+            self._model.combo.setCurrentText(annotation.session.model_name)
+        self.shown.emit(annotation)
+
+
+def _unbind_keys(annotation: Annotation) -> None:
+    for key in (keys.UNDO, keys.REDO):
+        annotation.masks.layer.bind_key(key, None)

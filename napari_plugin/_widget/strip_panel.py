@@ -1,0 +1,84 @@
+"""The strip of states below the tabs, which follows the slider and jumps to what is clicked on."""
+
+from typing import Any
+
+from napari import Viewer
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+
+from napari_plugin._widget.object_strip import ObjectStrip
+from napari_plugin._widget.panel import Panel
+from napari_plugin.annotation import Annotation
+from napari_plugin.frame_states import states_of
+from sam2_plugins.jobs import Progress
+
+__all__ = ["StripPanel"]
+
+_MAX_HEIGHT = 120
+_PAUSE = 100
+"""Milliseconds: many changes within a moment are drawn once."""
+
+
+class StripPanel(Panel):
+    """States of all objects over all frames; hidden for a single image.
+
+    Parameters
+    ----------
+    viewer
+        Whose slider it follows.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.strip = ObjectStrip()
+        self.strip.picked.connect(self._on_picked)
+        self._scroll = QScrollArea()
+        self._scroll.setWidget(self.strip)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._scroll)
+        self.drawing = QTimer(self)
+        self.drawing.setSingleShot(True)
+        self.drawing.setInterval(_PAUSE)
+        self.drawing.timeout.connect(self._draw)
+        viewer.dims.events.point.connect(self._on_slider)
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Show the states in another annotation."""
+        super().show_annotation(annotation)
+        self.setVisible(annotation is not None and annotation.stack.plan.length > 1)
+
+    def refresh(self) -> None:
+        """Draw in a moment."""
+        self.drawing.start()
+
+    def show_progress(self, progress: Progress) -> None:
+        """Draw in a moment."""
+        self.drawing.start()
+
+    def close_links(self) -> None:
+        """Stop listening to the viewer."""
+        self.drawing.stop()
+        self._viewer.dims.events.point.disconnect(self._on_slider)
+
+    def _draw(self) -> None:
+        annotation = self.annotation
+        if annotation is not None:
+            session = annotation.session
+            names = {one.id: one.name for one in session.objects.values()}
+            states = states_of(session, annotation.reviewing.doubtful)
+            self.strip.show_states(names, states, annotation.current)
+            self.strip.show_frame(annotation.shown_frame)
+            self._scroll.setFixedHeight(min(self.strip.height() + 2, _MAX_HEIGHT))
+
+    def _on_slider(self, event: Any = None) -> None:
+        if self.annotation is not None:
+            self.strip.show_frame(self.annotation.shown_frame)
+
+    def _on_picked(self, object_id: int, frame: int) -> None:
+        if self.annotation is not None:
+            self.annotation.look_at(object_id, frame)
