@@ -95,7 +95,7 @@ class AnnotationSession(EditableAnnotations):
         self._store = store
         self._max_conditioning_frames = max_conditioning_frames
         self._checkpoint_bytes = history
-        self._cache = FeatureCache() if cache is None else cache
+        self._cache = FeatureCache(store.encoded_bytes) if cache is None else cache
         super().__init__(self.frames.shape, store.lock, undo_bytes, window)
         self._video = RebuildableVideo(self._make_video, self._truth)
 

@@ -8,6 +8,7 @@ import numpy as np
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.video_session import VideoSession
 from sam2_plugins.annotations import Annotations, Change, Part, Prompt
+from sam2_plugins.out_of_memory import told_if_out_of_memory
 
 __all__ = ["RebuildableVideo", "give_prompt"]
 
@@ -37,7 +38,8 @@ class RebuildableVideo:
         if self._video is None:
             self._video = self._rebuilt()
         try:
-            yield self._video
+            with told_if_out_of_memory(str(self._video.model.device)):
+                yield self._video
         except BaseException:
             self.drop()
             raise
@@ -99,9 +101,10 @@ class RebuildableVideo:
 
     def _rebuilt(self) -> VideoSession:
         video = self._make()
-        for object_id in self._truth.objects():
-            for frame in self._truth.prompts_of(object_id):
-                self._give(video, object_id, frame)
+        with told_if_out_of_memory(str(video.model.device)):
+            for object_id in self._truth.objects():
+                for frame in self._truth.prompts_of(object_id):
+                    self._give(video, object_id, frame)
         return video
 
     def _give_again(self, video: VideoSession, object_id: int, frame: int) -> None:
