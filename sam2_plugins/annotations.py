@@ -1,6 +1,6 @@
-"""The truth of a session: objects, their prompts, their accepted masks, and which of these are verified.
+"""The truth of a session: objects, prompts, accepted masks, which are verified, and the intensity window.
 
-All values are immutable and every change goes through one of four ``set_`` methods, each of which
+All values are immutable and every change goes through one of five ``set_`` methods, each of which
 replaces one value by another or by none, and tells of it as a ``Change``: all that undo and storage
 need to know. Threads may read while another one writes.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sam2_engine.errors import InputError
+from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Box, Points
 from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask
 
@@ -78,15 +79,16 @@ class Prompt:
 
 
 class Part(Enum):
-    """What of an object a change is about."""
+    """What a change is about: something of an object, or the stack's intensity window."""
 
     OBJECT = "object"
     PROMPTS = "prompts"
     MASK = "mask"
     VERIFIED = "verified"
+    WINDOW = "window"
 
 
-Value = AnnotatedObject | tuple[Prompt, ...] | AcceptedMask | bool | None
+Value = AnnotatedObject | tuple[Prompt, ...] | AcceptedMask | IntensityWindow | bool | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +98,10 @@ class Change:
     Attributes
     ----------
     part, object_id, frame
-        Which value; ``frame`` is None for the object itself.
+        Which value; ``frame`` is None for the object itself, and for the window, whose ``object_id`` is 0.
     before, after
-        An ``AnnotatedObject``, a tuple of prompts, an ``AcceptedMask``, or whether it is verified; None
-        (or an empty tuple, or False) where there is nothing.
+        An ``AnnotatedObject``, a tuple of prompts, an ``AcceptedMask``, whether it is verified, or an
+        ``IntensityWindow``; None (or an empty tuple, or False) where there is nothing.
     """
 
     part: Part
@@ -116,15 +118,23 @@ class Change:
 class Annotations:
     """Objects, and by (object, frame) prompts, accepted masks and whether these are verified.
 
+    Parameters
+    ----------
+    window
+        Intensities that the model sees, at first; None where pixels pass as they are.
+
     Attributes
     ----------
     lock
         Held while something changes; entered again by the thread that holds it.
     on_change
         Called with every change, within the lock.
+    window
+        The intensities that the model sees now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: IntensityWindow | None = None) -> None:
+        self.window = window
         self.lock = threading.RLock()
         self.on_change: Callable[[Change], None] = lambda _: None
         self._objects: dict[int, AnnotatedObject] = {}
@@ -199,9 +209,19 @@ class Annotations:
             (frames.add if value else frames.discard)(frame)
             self._tell(Change(Part.VERIFIED, object_id, frame, before, value))
 
+    def set_window(self, value: IntensityWindow | None) -> None:
+        """Let the model see other intensities."""
+        with self.lock:
+            before, self.window = self.window, value
+            self._tell(Change(Part.WINDOW, 0, None, before, value))
+
     def apply(self, change: Change) -> None:
         """Make a change, for example one that takes another one back."""
         value, frame = change.after, change.frame
+        if change.part is Part.WINDOW:
+            assert value is None or isinstance(value, IntensityWindow)
+            self.set_window(value)
+            return
         if change.part is Part.OBJECT:
             assert value is None or isinstance(value, AnnotatedObject)
             self.set_object(change.object_id, value)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
+from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskScores
 from sam2_plugins.annotations import AnnotatedObject, Annotations, Change, Prompt
 from sam2_plugins.history import Action, History
@@ -32,6 +33,8 @@ class EditableAnnotations:
         Of the device: a change that the engine must hear of waits for the frame in work.
     undo_bytes
         Cap of what undo keeps.
+    window
+        Intensities that a model sees, at first; None where pixels pass as they are.
 
     Attributes
     ----------
@@ -41,10 +44,16 @@ class EditableAnnotations:
         Divisions and fusions, and changes of identity.
     """
 
-    def __init__(self, shape: tuple[int, int], lock: DeviceLock, undo_bytes: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        lock: DeviceLock,
+        undo_bytes: int,
+        window: IntensityWindow | None = None,
+    ) -> None:
         self.shape = shape
         self._lock = lock
-        self._truth = Annotations()
+        self._truth = Annotations(window)
         self._history = History(self._truth, undo_bytes)
         self.lineage = Lineage(self._truth, self._edit)
 
@@ -238,6 +247,28 @@ class EditableAnnotations:
                 if self._truth.mask(object_id, frame) is None:
                     raise InputError(f"Object {object_id} has no mask on frame {frame} to verify.")
                 self._truth.set_verified(object_id, frame, verified)
+
+    # ------------------------------------------------------------------ intensities
+
+    @property
+    def window(self) -> IntensityWindow | None:
+        """The intensities that the model sees, one window for all frames; None: 8 bits as they are."""
+        return self._truth.window
+
+    def set_window(self, window: IntensityWindow | tuple[float, float] | None) -> None:
+        """Let the model see other intensities from now on.
+
+        All masks stay as they are until they are corrected or followed again; frames are encoded anew when
+        they are needed.
+
+        Raises
+        ------
+        InputError
+            If it is no window.
+        """
+        given = None if window is None else IntensityWindow.of(window)
+        with self._edit("contrast", {"do": "set_window", "window": given}):
+            self._truth.set_window(given)
 
     # ------------------------------------------------------------------ undo
 

@@ -1,12 +1,12 @@
 """``sam2 export``: a session folder as label images, tracks, measurements, or a folder to train on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sam2_engine.errors import InputError
-from sam2_engine.frames import open_frames
 from sam2_plugins.commands.options import parse_quantity
 from sam2_plugins.commands.terminal import followed, note
 from sam2_plugins.export.formats import FORMATS
@@ -41,32 +41,44 @@ def export(
     ] = None,
     pixel_size: Annotated[
         str | None,
-        typer.Option("--pixel-size", metavar="SIZE,UNIT", help="Side of a pixel, for example 0.65,µm."),
+        typer.Option(
+            "--pixel-size",
+            metavar="SIZE,UNIT",
+            help="Side of a pixel, as 0.65,µm; by default the session's.",
+        ),
     ] = None,
     interval: Annotated[
         str | None,
-        typer.Option("--interval", metavar="TIME,UNIT", help="From frame to frame, for example 5,min."),
+        typer.Option(
+            "--interval",
+            metavar="TIME,UNIT",
+            help="From frame to frame, as 5,min; else the session's.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write what is known in a session to a file or folder of some format."""
     chosen = _format(format_name, output)
-    size, unit = parse_quantity(pixel_size, "--pixel-size") or (1.0, "pixel")
-    time, time_unit = parse_quantity(interval, "--interval") or (1.0, "frame")
-    scale = PhysicalScale((size, size), unit, time, time_unit)
-    given = None if frames is None else open_frames(frames)
+    kept, folder = open_session(session, ModelStore("cpu"), frames)
     try:
-        kept, folder = open_session(session, ModelStore("cpu"), given)
-        try:
-            steps = Steps(FORMATS[chosen].write(kept, output, scale, overwrite))
-            for _ in followed(steps, len(kept), "exporting"):
-                pass
-        finally:
-            folder.close()
+        scale = _scale(folder.scale, pixel_size, interval)
+        steps = Steps(FORMATS[chosen].write(kept, output, scale, overwrite))
+        for _ in followed(steps, len(kept), "exporting"):
+            pass
     finally:
-        if given is not None:
-            given.close()
+        folder.close()
     _report(steps.result)
+
+
+def _scale(known: PhysicalScale, pixel_size: str | None, interval: str | None) -> PhysicalScale:
+    """Return the sizes that the session knows, but what the user says instead."""
+    lengths, time = parse_quantity(pixel_size, "--pixel-size"), parse_quantity(interval, "--interval")
+    if lengths is not None:
+        size, unit = lengths
+        known = replace(known, pixel_size=(size, size), unit=unit, plane_spacing=1.0)
+    if time is not None:
+        known = replace(known, frame_interval=time[0], time_unit=time[1])
+    return known
 
 
 def _format(name: str, output: Path) -> str:

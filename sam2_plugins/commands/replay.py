@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from sam2_engine.frames import open_frames
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.commands.options import TIFF_SUFFIXES, DeviceOption
 from sam2_plugins.commands.terminal import note
@@ -42,8 +41,7 @@ def replay_session(
     if output is not None:
         check_output(output, suffixes=TIFF_SUFFIXES)
     store = ModelStore(device)
-    given = None if frames is None else open_frames(frames)
-    kept, folder = open_session(session, store, given)
+    kept, folder = open_session(session, store, frames)
     try:
         about = read_about(session)  # as it began; what came later is among the calls
         again = AnnotationSession(kept.frames, store, about["model"], contrast=window_of(about["window"]))
@@ -54,8 +52,6 @@ def replay_session(
         different = differences(kept, again)
     finally:
         folder.close()
-        if given is not None:
-            given.close()
     masks = sum(len(kept.frames_of(object_id)) for object_id in kept.objects)
     if different:
         object_id, frame = different[0]

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,9 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.model_store import ModelStore
-from sam2_plugins.storage.session_folder import SessionFolder, belongs_to, open_session
+from sam2_plugins.physical_scale import PhysicalScale
+from sam2_plugins.storage.about import check_frames, read_about
+from sam2_plugins.storage.session_folder import SessionFolder, open_session
 
 __all__ = ["KeptSession", "keep_session", "user_sessions"]
 
@@ -35,12 +38,15 @@ class KeptSession:
         Whether it was there before.
     trouble
         In a sentence, why it is not kept.
+    note
+        In a sentence, why a session that seemed to be the stack's does not go on.
     """
 
     session: AnnotationSession
     folder: SessionFolder | None
     reopened: bool = False
     trouble: str | None = None
+    note: str | None = None
 
 
 def user_sessions() -> Path:
@@ -58,12 +64,14 @@ def keep_session(
     opening: Mapping[str, Any] | None = None,
     name: str | None = None,
     home: Path | None = None,
+    scale: PhysicalScale | None = None,
     anew: bool = False,
 ) -> KeptSession:
     """Go on with the session of a stack, or begin one.
 
-    The session of ``cells.tif`` is ``cells.sam2`` beside it, where one can write there. A folder that belongs
-    to other pixels is left alone; the next one is ``cells-2.sam2``. Of several, the one used last goes on.
+    The session of ``cells.tif`` is ``cells.sam2`` beside it, where one can write there; that of its plane 7
+    is ``cells Z7.sam2``. A folder that belongs to other pixels is left alone; the next one is
+    ``cells-2.sam2``. Of several, the one used last goes on.
 
     Parameters
     ----------
@@ -75,37 +83,80 @@ def keep_session(
         As for ``SessionFolder.create``.
     name
         What the session is called if it cannot be kept beside a file; None for the stack's name.
+    scale
+        Sizes of pixels, planes and frames, where they are known.
     home
         Folder for what cannot be kept beside its file; None for :func:`user_sessions`.
-    anew
-        Begin a new session, and leave earlier ones as they are.
 
     Raises
     ------
     InputError
         If the stack's session is open elsewhere or damaged, or the frames or the model cannot be used.
     """
-    home = user_sessions() if home is None else home
-    called = Path(frames.name).stem if name is None else name
-    places = [home / (re.sub(r"[^\w. -]+", "_", called).strip(" .") or "session")]
-    if source is not None:
-        places.insert(0, source.with_name(source.stem))
+    opening = opening or {}
+    name = Path(frames.name).stem if name is None else name
+    places = _places(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
+    notes: list[str] = []
     if not anew:
-        there = [path for place in places for path in _numbered(place) if path.exists()]
-        if own := [path for path in there if belongs_to(path, frames)]:
+        own = list(_sessions_of(frames, places, opening.get("fixed", {}), source is not None, notes))
+        if own:
             session, folder = open_session(max(own, key=_last_used), store, frames)
+            if scale is not None and (scale.is_physical or scale.has_time):
+                _keep_scale(folder, scale)
             return KeptSession(session, folder, reopened=True)
     session = AnnotationSession(frames, store, model)
-    trouble = None
+    note, trouble = next(iter(notes), None), None
     for place in places:
         path = next(path for path in _numbered(place) if not path.exists())
         try:
-            folder = SessionFolder.create(path, session, source=source, opening=opening)
+            folder = SessionFolder.create(path, session, source=source, opening=opening, scale=scale)
         except InputError as error:
             trouble = trouble or str(error)
         else:
-            return KeptSession(session, folder)
-    return KeptSession(session, None, trouble=trouble)
+            return KeptSession(session, folder, note=note)
+    return KeptSession(session, None, note=note, trouble=trouble)
+
+
+def _places(name: str, source: Path | None, fixed: Mapping[str, int], home: Path) -> list[Path]:
+    """Return where a session may be kept, without its ending, the best place first."""
+    where = "".join(f" {axis}{position}" for axis, position in sorted(fixed.items()))
+    places = [home / (re.sub(r"[^\w. -]+", "_", name + where).strip(" .") or "session")]
+    return places if source is None else [source.with_name(source.stem + where), *places]
+
+
+def _sessions_of(
+    frames: FrameSource, places: list[Path], fixed: Mapping[str, int], has_file: bool, notes: list[str]
+) -> Iterator[Path]:
+    """Yield the session folders of these very frames, and note why another one is none of them.
+
+    A folder beside the stack's file is expected to be the stack's; one in the user's own folder has only the
+    same name.
+    """
+    rest = "a new session begins, and that folder stays as it is."
+    for place in places:
+        for path in _numbered(place):
+            if not path.exists():
+                continue
+            try:
+                described = read_about(path)["frames"]
+                same_place = described["opening"].get("fixed", {}) == dict(fixed)
+            except (InputError, KeyError, AttributeError) as error:
+                reason = str(error) if isinstance(error, InputError) else f"{path} is damaged."
+                notes.append(f"{reason[:-1]}; {rest}")
+                continue
+            try:
+                check_frames(frames, described, path)
+            except InputError:
+                if has_file and place is places[0] and same_place:
+                    notes.append(f"{path} was made on other pixels than {frames.name} has now; {rest}")
+            else:
+                if same_place:
+                    yield path
+
+
+def _keep_scale(folder: SessionFolder, scale: PhysicalScale) -> None:
+    with suppress(OSError):  # exports of the folder then have the sizes of before
+        folder.set_scale(scale)
 
 
 def _last_used(path: Path) -> float:

@@ -2,8 +2,9 @@
 
 ::
 
-    session.json     format version, which frames, intensity window, model; never changes
-    state.json       the snapshot: objects, prompts, verified frames, and which groups of masks.zarr count
+    session.json     format version, which frames and their scale, intensity window and model at first
+    state.json       the snapshot: objects, prompts, verified frames, which groups of masks.zarr count, and
+                     intensity window and model of now
     masks.zarr/      masks and scores, one group per object and snapshot
     journal.jsonl    one line per action since the snapshot, with all that it changed
     actions.jsonl    what was asked, up to the snapshot; with the journal's, all that ``sam2 replay`` needs
@@ -12,7 +13,6 @@ An action is one line, so it is on disk whole or not at all. A snapshot counts f
 ``state.json`` is renamed into place. ``docs/session-format.md`` describes everything.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from sam2_engine.errors import InputError
@@ -30,8 +29,10 @@ from sam2_plugins.annotations import AnnotatedObject
 from sam2_plugins.files import os_error_sentence, replacing
 from sam2_plugins.history import Action
 from sam2_plugins.model_store import ModelStore
+from sam2_plugins.physical_scale import PhysicalScale
+from sam2_plugins.storage.about import check_frames, read_about, scale_in, write_about, write_scale
 from sam2_plugins.storage.journal import Journal
-from sam2_plugins.storage.kept_state import KeptState, read_json, read_state
+from sam2_plugins.storage.kept_state import KeptState, read_state
 from sam2_plugins.storage.mask_store import write_masks
 from sam2_plugins.storage.values import (
     call_value,
@@ -42,12 +43,9 @@ from sam2_plugins.storage.values import (
     window_value,
 )
 
-__all__ = ["FORMAT_VERSION", "SessionFolder", "belongs_to", "open_session", "read_about", "read_session"]
+__all__ = ["SessionFolder", "open_session", "read_session"]
 
-FORMAT_VERSION = 1
-_FORMAT = "sam2-session"
 _LONG_JOURNAL = 64 * 2**20
-_FINGERPRINT_FRAMES = 3
 
 
 class SessionFolder:
@@ -85,6 +83,7 @@ class SessionFolder:
         *,
         source: Path | None = None,
         opening: Mapping[str, Any] | None = None,
+        scale: PhysicalScale | None = None,
     ) -> Self:
         """Begin to keep a session in a new folder.
 
@@ -97,6 +96,8 @@ class SessionFolder:
         source, opening
             The file that its frames come from and the options of ``open_frames`` for it, so that it opens by
             itself later; None where frames come from elsewhere.
+        scale
+            Sizes of pixels, planes and frames, where they are known.
 
         Raises
         ------
@@ -111,7 +112,7 @@ class SessionFolder:
             path.mkdir(parents=True, exist_ok=True)
             lock = _locked(path)
             kept = cls(path, session, lock)
-            kept._write_about(source, opening or {})
+            write_about(path, session, source, opening or {}, scale)
             kept._dirty = set(session.objects)
             kept.snapshot()
         except OSError as error:
@@ -174,6 +175,27 @@ class SessionFolder:
             if group.name not in self._groups.values():
                 shutil.rmtree(group, ignore_errors=True)
 
+    @property
+    def scale(self) -> PhysicalScale:
+        """Sizes of pixels, planes and frames; pixels and frames where nothing is known.
+
+        Raises
+        ------
+        InputError
+            If the folder has become unreadable.
+        """
+        return scale_in(read_about(self.path))
+
+    def set_scale(self, scale: PhysicalScale) -> None:
+        """Write down other sizes of pixels, planes and frames.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written.
+        """
+        write_scale(self.path, scale)
+
     def close(self) -> None:
         """Write a snapshot, let others open the folder, and close frames that :func:`open_session` opened.
 
@@ -226,48 +248,6 @@ class SessionFolder:
             "masks": self._groups[one.id],
         }
 
-    def _write_about(self, source: Path | None, opening: Mapping[str, Any]) -> None:
-        session = self._session
-        about = {
-            "format": _FORMAT,
-            "version": FORMAT_VERSION,
-            "frames": {
-                "source": None if source is None else str(source.resolve()),
-                "opening": dict(opening),
-                "name": session.frames.name,
-                "axes": session.frames.axes,
-                "length": session.frames.length,
-                "shape": list(session.shape),
-                "dtype": str(session.frames.dtype),
-                "fingerprint": _fingerprint(session.frames),
-            },
-            "window": window_value(session.window),
-            "model": session.model_name,
-        }
-        with replacing(self.path / "session.json") as aside:
-            aside.write_text(json.dumps(about, indent=1), encoding="utf-8")
-
-
-def read_about(path: Path) -> dict[str, Any]:
-    """Return what a session folder says of itself: its frames, intensity window and model.
-
-    Raises
-    ------
-    InputError
-        If it is no session folder, damaged, or of a newer version.
-    """
-    if not (path / "session.json").is_file():
-        raise InputError(f"{path} is not a session folder: it has no session.json.")
-    about = read_json(path / "session.json")
-    if about.get("format") != _FORMAT:
-        raise InputError(f"{path / 'session.json'} does not describe a session.")
-    if about["version"] > FORMAT_VERSION:
-        raise InputError(
-            f"{path} was written by a newer version of sam2-plugins (format {about['version']}, known here: "
-            f"{FORMAT_VERSION}); update it to open the session."
-        )
-    return about
-
 
 def open_session(
     path: Path, store: ModelStore, frames: object = None
@@ -281,7 +261,7 @@ def open_session(
     store
         The host's models.
     frames
-        Its frames; None to read the file that it was made from.
+        Its frames, or where their file is now; None to read the file that it was made from.
 
     Raises
     ------
@@ -342,10 +322,11 @@ def _opened(
         )
     owned = None
     try:
-        if frames is None:
-            frames = owned = open_frames(described["source"], **described["opening"])
+        if frames is None or isinstance(frames, str | Path):
+            file = described["source"] if frames is None else frames
+            frames = owned = open_frames(file, **described["opening"])
         session = AnnotationSession(frames, store, about["model"], contrast=contrast)
-        _check_frames(session.frames, described, path)
+        check_frames(session.frames, described, path)
         yield session, owned
     except BaseException as error:
         if owned is not None:
@@ -354,39 +335,6 @@ def _opened(
         if damaged and not isinstance(error, InputError):
             raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
         raise
-
-
-def belongs_to(path: Path, frames: FrameSource) -> bool:
-    """Whether a folder is a session of these very frames."""
-    try:
-        described = read_about(path)["frames"]
-    except InputError:
-        return False
-    size = (frames.length, *frames.shape)
-    same_size = size == (described["length"], *described["shape"])
-    return same_size and _fingerprint(frames) == described["fingerprint"]
-
-
-def _check_frames(frames: FrameSource, described: Mapping[str, Any], path: Path) -> None:
-    size = (frames.length, *frames.shape)
-    expected = (described["length"], *described["shape"])
-    if size != expected:
-        raise InputError(
-            f"{path} was made on {described['name']} with (frames, rows, columns) {expected}, "
-            f"but these are {size}."
-        )
-    if _fingerprint(frames) != described["fingerprint"]:
-        raise InputError(
-            f"{path} was made on other pixels than those of {frames.name}; open it with the original "
-            f"{described['name']}."
-        )
-
-
-def _fingerprint(frames: FrameSource) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for frame in sorted({int(f) for f in np.linspace(0, (frames.length or 1) - 1, _FINGERPRINT_FRAMES)}):
-        digest.update(np.ascontiguousarray(frames[frame]).tobytes())
-    return digest.hexdigest()
 
 
 def _locked(path: Path) -> FileLock:

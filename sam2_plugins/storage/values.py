@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Box, Points
 from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin, MaskScores, PackedLogits
 from sam2_plugins.annotations import AnnotatedObject, Change, Part, Prompt
 
 __all__ = ["call_of", "call_value", "change_of", "change_value", "object_of", "object_value"]
-__all__ += ["prompt_of", "prompt_value"]
+__all__ += ["prompt_of", "prompt_value", "window_of", "window_value"]
 
 
 def object_value(one: AnnotatedObject) -> dict[str, Any]:
@@ -55,6 +56,16 @@ def prompt_of(value: Mapping[str, Any]) -> Prompt:
     return Prompt(points, box, _mask_of(value["mask"]) if "mask" in value else None)
 
 
+def window_value(window: IntensityWindow | None) -> dict[str, Any] | None:
+    """Return an intensity window as a value."""
+    return None if window is None else {"low": list(window.low), "high": list(window.high)}
+
+
+def window_of(value: Mapping[str, Any] | None) -> IntensityWindow | None:
+    """Return the intensity window that a value stands for."""
+    return None if value is None else IntensityWindow(tuple(value["low"]), tuple(value["high"]))
+
+
 def change_value(change: Change) -> dict[str, Any]:
     """Return what a change led to, as a value; what was before is not kept."""
     after = change.after
@@ -63,6 +74,8 @@ def change_value(change: Change) -> dict[str, Any]:
         value["after"] = object_value(after)
     elif isinstance(after, AcceptedMask):
         value["after"] = _accepted_value(after)
+    elif isinstance(after, IntensityWindow):
+        value["after"] = window_value(after)
     elif isinstance(after, tuple):
         value["after"] = [prompt_value(one) for one in after]
     else:
@@ -79,6 +92,8 @@ def change_of(value: Mapping[str, Any]) -> Change:
         after = object_of(after)
     elif part is Part.MASK and after is not None:
         after = _accepted_of(after)
+    elif part is Part.WINDOW:
+        after = window_of(after)
     return Change(part, value["object_id"], value["frame"], None, after)
 
 
@@ -87,6 +102,8 @@ def call_value(call: Mapping[str, Any]) -> dict[str, Any]:
     value = dict(call)
     if "prompt" in call:
         value["prompt"] = prompt_value(call["prompt"])
+    if "window" in call:
+        value["window"] = window_value(call["window"])
     if "masks" in call:
         value["masks"] = {str(object_id): _mask_value(mask) for object_id, mask in call["masks"].items()}
     return value
@@ -97,6 +114,8 @@ def call_of(value: Mapping[str, Any]) -> dict[str, Any]:
     call = dict(value)
     if "prompt" in value:
         call["prompt"] = prompt_of(value["prompt"])
+    if "window" in value:
+        call["window"] = window_of(value["window"])
     if "masks" in value:
         call["masks"] = {int(object_id): _mask_of(mask) for object_id, mask in value["masks"].items()}
     return call

@@ -1,13 +1,18 @@
 """Sessions find their place by themselves, and are found again there."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tifffile
 
 from sam2_engine import open_frames
 from sam2_engine.errors import InputError
-from sam2_plugins.storage import keep_session, user_sessions
+from sam2_plugins.cli import main
+from sam2_plugins.physical_scale import PhysicalScale
+from sam2_plugins.storage import keep_session, open_session, user_sessions
+from sam2_plugins.storage.about import FORMAT_VERSION
 
 
 @pytest.fixture
@@ -26,14 +31,11 @@ def test_beside_the_stack_and_there_again(stack, store, small_checkpoint, tmp_pa
         with pytest.raises(InputError, match="open in another window"):
             keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
         kept.folder.close()
-        again = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
+        again = keep_session(frames, store, "nano", source=stack, home=tmp_path / "home")
         assert again.reopened
+        assert again.session.model_name == str(small_checkpoint)  # it goes on with its own model
         assert [one.name for one in again.session.objects.values()] == ["mine"]
         again.folder.close()
-        anew = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home", anew=True)
-        assert (anew.folder.path.name, anew.reopened) == ("discs-2.sam2", False)
-        assert not anew.session.objects
-        anew.folder.close()
     assert not (tmp_path / "home").exists()
 
 
@@ -61,3 +63,95 @@ def test_the_users_folder_can_be_another(monkeypatch, tmp_path):
     assert user_sessions() == tmp_path
     monkeypatch.delenv("SAM2_SESSIONS")
     assert user_sessions().name == "sessions"
+
+
+def test_a_stack_that_changed_on_disk_begins_anew_and_is_told(
+    stack, discs, store, small_checkpoint, tmp_path
+):
+    with open_frames(stack) as frames:
+        kept = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        kept.session.add_object("mine")
+        kept.folder.close()
+    tifffile.imwrite(stack, discs[::-1].copy(), metadata={"axes": "TYX"})
+    with open_frames(stack) as frames:
+        anew = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        anew.folder.close()
+    assert anew.folder.path.name == "discs-2.sam2"
+    assert anew.note == (
+        f"{stack.with_suffix('.sam2')} was made on other pixels than discs.tif has now; "
+        "a new session begins, and that folder stays as it is."
+    )
+    session, folder = open_session(kept.folder.path, store, open_frames(discs, axes="TYX"))
+    assert [one.name for one in session.objects.values()] == ["mine"]
+    folder.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda about: {**about, "version": FORMAT_VERSION + 1}, "newer version"),
+        (lambda about: {}, "does not describe a session"),
+        (lambda about: {**about, "frames": {}}, "damaged"),
+        (lambda about: {**about, "frames": None}, "damaged"),
+    ],
+)
+def test_a_session_that_cannot_be_read_is_told_and_left_alone(
+    stack, store, small_checkpoint, tmp_path, damage, said
+):
+    with open_frames(stack) as frames:
+        kept = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        kept.folder.close()
+        about = kept.folder.path / "session.json"
+        about.write_text(json.dumps(damage(json.loads(about.read_text()))))
+        before = about.read_bytes()
+        anew = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        anew.folder.close()
+    assert said in anew.note
+    assert anew.note.endswith("a new session begins, and that folder stays as it is.")
+    assert about.read_bytes() == before
+    assert not anew.reopened
+
+
+def test_each_place_in_a_stack_of_volumes_has_its_own_session(discs, store, small_checkpoint, tmp_path):
+    path = tmp_path / "volumes.tif"
+    volumes = np.stack([discs, discs, discs[::-1]], axis=1)  # two planes have the same pixels
+    tifffile.imwrite(path, volumes, photometric="minisblack", metadata={"axes": "TZYX"})
+    for plane in (0, 1, 2, 1):
+        opening = {"axes": "TZYX", "fixed": {"Z": plane}}
+        with open_frames(path, **opening) as frames:
+            kept = keep_session(frames, store, small_checkpoint, source=path, opening=opening, home=tmp_path)
+            assert kept.folder.path.name == f"volumes Z{plane}.sam2"
+            assert kept.note is None
+            kept.session.add_object(f"in plane {plane}")
+            kept.folder.close()
+    assert kept.reopened
+    assert len(kept.session.objects) == 2
+    session, folder = open_session(kept.folder.path, store)  # by itself, from the file
+    np.testing.assert_array_equal(session.frames[3], volumes[3, 1])
+    folder.close()
+    moved = path.rename(tmp_path / "moved.tif")
+    assert main(["replay", str(kept.folder.path), "--frames", str(moved), "--device", "cpu"]) == 0
+
+
+def test_physical_sizes_are_kept_for_exports(stack, store, small_checkpoint, tmp_path):
+    scale = PhysicalScale((0.5, 0.25), "um", 2.0, "min", 3.0)
+    with open_frames(stack) as frames:
+        kept = keep_session(frames, store, small_checkpoint, source=stack, scale=scale, home=tmp_path)
+        kept.session.take_masks(0, {1: frames[0] > 100})
+        assert kept.folder.scale == scale
+        kept.folder.close()
+        again = keep_session(frames, store, small_checkpoint, source=stack, scale=PhysicalScale())
+        assert again.folder.scale == scale  # a layer that says nothing takes nothing away
+        again.folder.close()
+        once_more = keep_session(
+            frames, store, small_checkpoint, source=stack, scale=PhysicalScale((4.0, 4.0), "nm")
+        )
+        assert once_more.folder.scale == PhysicalScale((4.0, 4.0), "nm")
+        once_more.folder.close()
+    table = tmp_path / "table.csv"
+    assert main(["export", str(kept.folder.path), "-o", str(table)]) == 0
+    assert "nm" in table.read_text().splitlines()[0]
+    assert (
+        main(["export", str(kept.folder.path), "-o", str(table), "--overwrite", "--pixel-size", "2,mm"]) == 0
+    )
+    assert "mm" in table.read_text().splitlines()[0]

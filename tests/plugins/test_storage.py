@@ -13,6 +13,7 @@ from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.cli import main
 from sam2_plugins.replay import differences, replay
 from sam2_plugins.storage import SessionFolder, kept_state, open_session, read_about, read_session
+from sam2_plugins.storage.about import FORMAT_VERSION
 from sam2_plugins.storage.journal import Journal
 
 
@@ -244,7 +245,7 @@ def test_what_is_no_session_or_a_newer_one(kept, tmp_path, store):
     with pytest.raises(InputError, match="not a session folder"):
         read_about(tmp_path)
     about = kept[1].path / "session.json"
-    about.write_text(json.dumps({**json.loads(about.read_text()), "version": 2}))
+    about.write_text(json.dumps({**json.loads(about.read_text()), "version": FORMAT_VERSION + 1}))
     with pytest.raises(InputError, match="newer version"):
         open_session(kept[1].path, store)
     about.write_text("{")

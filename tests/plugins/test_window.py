@@ -1,0 +1,91 @@
+"""The intensities that the model sees: frozen, changed only on purpose, undone, kept and replayed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from sam2_engine.errors import InputError
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.cli import main
+from sam2_plugins.storage import SessionFolder, open_session, read_session
+
+WIDE, NARROW = IntensityWindow((0,), (60000,)), IntensityWindow((20000,), (30000,))
+
+
+@pytest.fixture
+def stack(tmp_path: Path, discs: Any) -> Path:
+    path = tmp_path / "discs.tif"
+    tifffile.imwrite(path, discs.astype(np.uint16) * 200, metadata={"axes": "TYX"})
+    return path
+
+
+@pytest.fixture
+def session(stack: Path, store: Any, small_checkpoint: Path) -> Any:
+    session = AnnotationSession(stack, store, small_checkpoint, contrast=WIDE)
+    yield session
+    session.frames.close()
+
+
+def masks_of(session: AnnotationSession) -> list[Any]:
+    return [session.label_image(frame).tolist() for frame in range(len(session))]
+
+
+def click_and_follow(session: AnnotationSession) -> None:
+    session.add_points(0, session.add_object(), (20, 20))
+    list(session.propagate(stop=4))
+
+
+def test_another_window_changes_no_mask_until_it_is_followed_again(session: AnnotationSession) -> None:
+    click_and_follow(session)
+    before = masks_of(session)
+    session.set_window(NARROW)
+    assert session.window == NARROW
+    assert masks_of(session) == before
+    list(session.propagate(stop=4))
+    assert masks_of(session)[0] == before[0]  # the click's mask stays
+    assert masks_of(session)[1:5] != before[1:5]
+
+
+def test_it_is_one_step_to_undo(session: AnnotationSession) -> None:
+    click_and_follow(session)
+    before = masks_of(session)
+    session.set_window((20000, 30000))
+    assert session.undo_name == "contrast"
+    session.undo()
+    assert session.window == WIDE
+    list(session.propagate(stop=4))
+    assert masks_of(session) == before
+    session.undo()
+    session.redo()
+    assert session.window == WIDE
+
+
+def test_the_same_window_is_no_action(session: AnnotationSession) -> None:
+    session.set_window(WIDE)
+    assert session.undo_name is None
+    with pytest.raises(InputError, match="from a lower to a higher"):
+        session.set_window((5, 5))
+
+
+def test_it_is_kept_and_replayed(
+    session: AnnotationSession, stack: Path, store: Any, tmp_path: Path, capsys: Any
+) -> None:
+    folder = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
+    click_and_follow(session)
+    session.set_window(NARROW)
+    list(session.propagate(start=2, stop=4))
+    seen = read_session(folder.path, store)  # from the journal
+    assert seen.window == NARROW
+    seen.frames.close()
+    folder.close()
+    again, reopened = open_session(folder.path, store)  # from the snapshot
+    assert again.window == NARROW
+    assert masks_of(again) == masks_of(session)
+    list(again.propagate(start=4))
+    reopened.close()
+    assert main(["replay", str(folder.path), "--device", "cpu"]) == 0
+    assert "masks are the same" in capsys.readouterr().out
