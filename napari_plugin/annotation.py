@@ -10,6 +10,7 @@ from napari_plugin.layer_sync import LayerSync
 from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers
 from napari_plugin.propagation import Direction, LabelledFrame, Propagation
 from napari_plugin.reviewing import Reviewing
+from napari_plugin.track_view import TrackView
 from napari_plugin.workers import Client
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import Progress
@@ -54,8 +55,8 @@ class Annotation(QObject):
         Whether the viewer shows each frame as it is finished.
     folder
         Where the session is kept; None if it could not be.
-    sync, reviewing, propagation
-        Keeps layers and session the same; the review queue; following.
+    sync, reviewing, tracks, propagation
+        Keeps layers and session the same; the review queue; the Tracks layer; following.
     """
 
     changed = Signal()
@@ -83,6 +84,9 @@ class Annotation(QObject):
         self.reviewing = Reviewing(self)
         self.reviewing.attach(session, client)
         self.reviewing.failed.connect(self._on_failure)
+        self.tracks = TrackView(viewer, stack, self)
+        self.tracks.attach(session, client)
+        self.tracks.failed.connect(self._on_failure)
         self.propagation = Propagation(client, self)
         self.propagation.stepped.connect(self._on_followed_frame)
         self.propagation.ended.connect(self._on_followed)
@@ -121,6 +125,7 @@ class Annotation(QObject):
         self._client.close()
         self.sync.close()
         self.reviewing.close()
+        self.tracks.close()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
         self.masks.layer.events.selected_label.disconnect(self._on_label_picked)
@@ -152,7 +157,10 @@ class Annotation(QObject):
         self.sync.read_soon()
 
     def _on_layer_removed(self, event: Any) -> None:
-        if event.value == self.stack.layer or event.value in self.layers:
+        if self.tracks.is_mine(event.value):
+            self.tracks.show(False)
+            self.changed.emit()
+        elif event.value == self.stack.layer or event.value in self.layers:
             self.propagation.stop()
             # Not at once: whoever removes layers may be about to remove more.
             self._must_end.emit(f"Layer '{event.value.name}' was removed, so annotating has ended.")
@@ -226,8 +234,12 @@ class Annotation(QObject):
         self.masks.color(objects.values())
         if self.current not in objects:
             self.select_object(max(objects, default=0))
-        self.reviewing.look_soon()
+        self._look_soon()
         self.changed.emit()
+
+    def _look_soon(self) -> None:
+        self.reviewing.look_soon()
+        self.tracks.update_soon()
 
     # ------------------------------------------------------------------ review and identity
 
@@ -319,14 +331,14 @@ class Annotation(QObject):
 
     def _on_followed_frame(self, labelled: LabelledFrame, progress: Progress) -> None:
         self.masks.write(*labelled)
-        self.reviewing.look_soon()
+        self._look_soon()
         if self.follow_view:
             self.stack.show_frame(self._viewer, labelled[0])
         self.progressed.emit(progress)
 
     def _on_followed(self, sentence: str) -> None:
         self.told.emit(sentence)
-        self.reviewing.look_soon()
+        self._look_soon()
         self.changed.emit()
 
     def _on_failure(self, error: BaseException) -> None:

@@ -1,18 +1,18 @@
 """The review queue, computed off the window's thread whenever something has changed."""
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from collections.abc import Generator
 
+from qtpy.QtCore import QObject, Signal
+
+from napari_plugin.recomputed import Recomputed
 from napari_plugin.workers import Client
 from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.jobs import Priority
 from sam2_plugins.review import Doubt, Review, review_queue
 
 __all__ = ["DOUBTFUL", "Reviewing"]
 
 DOUBTFUL = 0.25
 """From this doubt on a mask is called doubtful; the queue goes on below it."""
-_PAUSE = 1000
-"""Milliseconds between two looks, so that they cost little of the time while objects are followed."""
 
 
 class Reviewing(QObject):
@@ -35,26 +35,27 @@ class Reviewing(QObject):
         super().__init__(parent)
         self.queue: list[Doubt] = []
         self._worst: dict[int, float] = {}
-        self._busy = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_PAUSE)
-        self._timer.timeout.connect(self._look)
+        self._looking = Recomputed(self._look, self._on_looked, self)
+        self._looking.failed.connect(self.failed)
 
     def attach(self, session: AnnotationSession, client: Client) -> None:
         """Review a session from now on."""
-        self._session, self._client, self._review = session, client, Review()
-        self._busy = False
+        self._review = Review()
+        self._looking.attach(session, client)
         self._keep([])
-
-    def close(self) -> None:
-        """Do nothing any more."""
-        self._timer.stop()
 
     def look_soon(self) -> None:
         """Look at what has changed, in a moment."""
-        if not self._timer.isActive():
-            self._timer.start()
+        self._looking.compute_soon()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything has been looked at."""
+        return self._looking.idle
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        self._looking.close()
 
     def worst(self, object_id: int) -> float | None:
         """Return the largest doubt of an object; None if nothing of it is to be reviewed."""
@@ -65,27 +66,14 @@ class Reviewing(QObject):
         """(object id, frame) of the doubtful masks."""
         return {(doubt.object_id, doubt.frame) for doubt in self.queue if doubt.score >= DOUBTFUL}
 
-    def _look(self) -> None:
-        if self._busy:
-            self._timer.start()
-            return
-        self._busy = True
-        session, review = self._session, self._review
+    def _look(self, session: AnnotationSession) -> Generator[None, None, list[Doubt]]:
+        review = self._review
+        yield
+        return review_queue(session, review)
 
-        def done(doubts: list[Doubt]) -> None:
-            self._busy = False
-            if session is self._session:
-                self._keep(doubts)
-                self.reviewed.emit()
-
-        def failed(error: BaseException) -> None:
-            self._busy = False
-            self.failed.emit(error)
-
-        # Ahead of a propagation, which may take hours; between two of its frames it is this one's turn.
-        self._client.run(
-            lambda: review_queue(session, review), then=done, failed=failed, priority=Priority.VISIBLE
-        )
+    def _on_looked(self, doubts: list[Doubt]) -> None:
+        self._keep(doubts)
+        self.reviewed.emit()
 
     def _keep(self, doubts: list[Doubt]) -> None:
         self._worst = {}

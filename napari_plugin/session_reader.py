@@ -20,7 +20,7 @@ from sam2_plugins.annotations import AnnotatedObject, object_color
 from sam2_plugins.import_formats import MaskFile, cell_tracking_masks, has_tracks
 from sam2_plugins.label_image import label_dtype
 from sam2_plugins.model_store import ModelStore
-from sam2_plugins.readable_session import known_by_frame
+from sam2_plugins.readable_session import finish, known_by_frame
 from sam2_plugins.storage import read_session
 
 __all__ = ["cell_tracking_reader", "read_cell_tracking_folder", "read_session_folder", "session_reader"]
@@ -61,7 +61,7 @@ def read_session_folder(path: str) -> list[LayerData]:
     if session.objects:
         labels = _labels(session)
         layers.append(_label_layer(labels, f"objects of {name}", session.objects))
-        tracks = Centroids().trajectories(session) if labels.ndim == 3 else None
+        tracks = finish(Centroids().compute(session)) if labels.ndim == 3 else None
         if tracks:
             layers.append(_track_layer(tracks, f"tracks of {name}", session.objects))
     return layers

@@ -1,7 +1,16 @@
 """Following objects: where to, how far it is, and Stop."""
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_plugin._widget import keys
 from napari_plugin._widget.buttons import button
@@ -33,6 +42,8 @@ class PropagationPanel(Panel):
         self.follow_view.setToolTip("Let the viewer go along while objects are followed")
         self.only_current = QCheckBox("only the current object")
         self.only_current.setToolTip("The others keep the masks they have")
+        self.tracks = QCheckBox("show tracks")
+        self.tracks.setToolTip("Where the objects go, and which came from which, as a layer of lines")
         self.stop = button("Stop", "Stop after this frame; finished frames stay", keys.PROPAGATE)
         self.resume = button("Continue", "Go on where it was stopped", keys.RESUME)
         self.stop.clicked.connect(self._stop)
@@ -43,6 +54,9 @@ class PropagationPanel(Panel):
         row = QHBoxLayout()
         for one in self.buttons.values():
             row.addWidget(one)
+        options, choices = QGridLayout(), (self.from_shown, self.follow_view, self.only_current, self.tracks)
+        for number, choice in enumerate(choices):
+            options.addWidget(choice, number // 2, number % 2)
         progress = QHBoxLayout()
         progress.addWidget(self.bar, 1)
         progress.addWidget(self.stop)
@@ -51,14 +65,13 @@ class PropagationPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Follow through the stack"))
         layout.addLayout(row)
-        layout.addWidget(self.from_shown)
-        layout.addWidget(self.only_current)
-        layout.addWidget(self.follow_view)
+        layout.addLayout(options)
         layout.addLayout(progress)
         layout.addWidget(self.speed)
-        for widget in (*self.buttons.values(), self.from_shown, self.only_current, self.follow_view):
+        for widget in (*self.buttons.values(), *choices):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         self.follow_view.toggled.connect(self._on_follow_view)
+        self.tracks.clicked.connect(self._on_tracks)
 
     def start_or_stop(self) -> None:
         """Do what the key stands for: Stop if it is running, else Forward."""
@@ -78,6 +91,7 @@ class PropagationPanel(Panel):
         for one in self.buttons.values():
             one.setEnabled(not running)
         self.stop.setEnabled(running)
+        self.tracks.setChecked(self.annotation is not None and self.annotation.tracks.shown)
         self.resume.setEnabled(propagation is not None and propagation.can_continue)
 
     def _show_nothing_yet(self) -> None:
@@ -109,3 +123,7 @@ class PropagationPanel(Panel):
     def _on_follow_view(self, follow: bool) -> None:
         if self.annotation is not None:
             self.annotation.follow_view = follow
+
+    def _on_tracks(self, shown: bool) -> None:
+        if self.annotation is not None:
+            self.annotation.tracks.show(shown)

@@ -1,6 +1,6 @@
 """The Tracks layer that shows where the session's objects go, and which came from which."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,10 +76,16 @@ class Centroids:
     def __init__(self) -> None:
         self._known: dict[int, dict[int, tuple[AcceptedMask, tuple[float, float] | None]]] = {}
 
-    def trajectories(self, session: ReadableSession) -> Trajectories:
-        """Return the trajectories of a session as it is now."""
+    def compute(self, session: ReadableSession) -> Generator[int, None, Trajectories]:
+        """Return the trajectories of a session as it is now, yielding after each object.
+
+        The first time, thousands of masks take seconds: a worker does something else between two objects.
+        """
         objects = session.objects
-        self._known = {i: dict(self._known_of(session, i)) for i in objects}
+        self._known = {i: known for i, known in self._known.items() if i in objects}
+        for object_id in objects:
+            self._known[object_id] = dict(self._known_of(session, object_id))
+            yield object_id
         places = {
             i: {frame: place for frame, (_, place) in known.items() if place is not None}
             for i, known in self._known.items()
@@ -122,8 +128,6 @@ class TrackLayer:
     ----------
     layer
         None while no object is seen anywhere: napari has no empty Tracks layer.
-    centroids
-        Of the session; the first time, thousands of masks take seconds, which a worker can spend.
 
     Raises
     ------
@@ -137,22 +141,12 @@ class TrackLayer:
         self._viewer = viewer
         self._stack = stack
         self._letters = stack.dims[stack.dims.index(stack.plan.axis) :]
-        self.centroids = Centroids()
         self._shown = Trajectories.of({}, {})
         self._colors: dict[int | None, Any] = {}
         self.layer: Tracks | None = None
 
-    def show(self, session: ReadableSession) -> None:
-        """Show the tracks as they are now."""
-        self.draw(self.centroids.trajectories(session), session.objects)
-
     def draw(self, tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> None:
-        """Show tracks that ``centroids`` gave, perhaps in another thread; what is shown already stays.
-
-        A layer that the user took away stays away.
-        """
-        if self.layer is not None and self.layer not in self._viewer.layers:
-            return
+        """Show tracks in the colours of their objects; what is shown already stays."""
         colors = track_colors(tracks, objects)
         if not tracks:
             self.close()

@@ -49,8 +49,7 @@ def put_in_queue(dock: AnnotationDock, qtbot: Any, *doubts: Doubt) -> None:
     reviewing = annotation_of(dock).reviewing
 
     def settled() -> bool:
-        idle = not reviewing._busy and not reviewing._timer.isActive()
-        return idle and reviewing.worst(1) is not None
+        return reviewing.idle and reviewing.worst(1) is not None
 
     qtbot.waitUntil(settled, timeout=WAIT)
     reviewing.queue = list(doubts)
