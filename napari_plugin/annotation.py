@@ -1,6 +1,6 @@
 """One image being annotated: its session, its layers, and the work in flight between them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from napari import Viewer
@@ -142,20 +142,6 @@ class Annotation(QObject):
         for layer in (self.prompts.boxes, self.prompts.points):
             self._viewer.layers.remove(layer)
 
-    def use_session(self, kept: KeptSession, client: Client) -> None:
-        """Go on with a new, empty session: the same objects and prompts, masks anew."""
-        self._client.close()
-        self._close_folder()
-        session, self.folder = kept.session, kept.folder
-        for one in self.session.objects.values():
-            session.add_object(one.name, one.label, object_id=one.id)
-        self.session, self._client = session, client
-        self.sync.attach(session, client)
-        self.reviewing.attach(session, client)
-        self.propagation.reset(client)
-        self.masks.clear()
-        self.sync.read_soon()
-
     def _on_layer_removed(self, event: Any) -> None:
         if self.tracks.is_mine(event.value):
             self.tracks.show(False)
@@ -174,6 +160,36 @@ class Annotation(QObject):
             for layer in (self.prompts.boxes, self.prompts.points):
                 layer.visible = False  # nobody listens to them any more, but they are somebody's work
             self.ended.emit(reason)
+
+    # ------------------------------------------------------------------ the model
+
+    def use_model(self, model: str) -> None:
+        """Go on with another model; of what was clicked on one frame only, the mask is made anew at once."""
+        self.propagation.stop()
+        self.edit(lambda session: session.use_model(model), lambda _: self._answer_again())
+
+    def _answer_again(self) -> None:
+        session, view = self.session, self.sync.view
+
+        def steps() -> Iterator[LabelledFrame]:
+            for result in session.answer_again(session.answered_alone()):
+                yield result.frame, view.label_image(result.frame)
+
+        def answered(count: int) -> None:
+            anew = f"{count} clicked mask{'s'[: count != 1]} made anew; " if count else ""
+            self.told.emit(f"{session.model_name} computes from now on. {anew}follow again for the others.")
+            self._on_edited()
+
+        self._client.run_steps(
+            steps(),
+            on_step=lambda labelled: self.masks.write(*labelled),
+            then=answered,
+            failed=self._on_failure,
+        )
+
+    def drop_engine(self) -> None:
+        """Let go of a model that is about to run elsewhere; what is known of the objects stays."""
+        self.edit(lambda session: session.drop_engine())
 
     # ------------------------------------------------------------------ objects
 

@@ -3,9 +3,10 @@
 import atexit
 from pathlib import Path
 
-from qtpy.QtCore import QCoreApplication, QObject
+from qtpy.QtCore import QCoreApplication, QObject, Signal
 
-from napari_plugin.workers import Worker
+from napari_plugin.preferences import Preferences, on_preferences_changed, read_preferences
+from napari_plugin.workers import Client, Worker
 from sam2_plugins.model_store import ModelStore
 
 __all__ = ["Sam2Application", "sam2_application"]
@@ -19,12 +20,19 @@ class Sam2Application(QObject):
     store
         Models and their device.
     model
-        Name of the model that a new dock begins with: by default the one that is fast everywhere.
+        Name of the model that a new session begins with: by default the one that is fast everywhere.
     sessions
-        Folder for sessions of images that are no files; None for the user's own.
+        Folder for sessions that cannot be kept beside their image; None for the user's own.
     parent
         What it lives as long as.
+
+    Attributes
+    ----------
+    device_changed
+        Emitted with the device that models run on from now on.
     """
+
+    device_changed = Signal(str)
 
     def __init__(
         self,
@@ -35,7 +43,28 @@ class Sam2Application(QObject):
     ) -> None:
         super().__init__(parent)
         self.store, self.model, self.sessions = store, model, sessions
+        self._preferred_device = store.device
         self.worker = Worker(self)
+        self._client = Client(self.worker, self)
+
+    def use_device(self, device: str) -> None:
+        """Let all models run on another device, after what is being computed."""
+
+        def changed(_: None) -> None:
+            self.device_changed.emit(self.store.device_name)
+
+        def failed(error: BaseException) -> None:
+            raise error
+
+        self._client.run(lambda: self.store.use_device(device), then=changed, failed=failed)
+
+    def apply(self, preferences: Preferences) -> None:
+        """Go by what the user set from now on; sessions that are open keep their model."""
+        self.model, self.sessions = preferences.model, preferences.sessions
+        self.store.encoded_bytes = preferences.encoded_bytes
+        if preferences.device != self._preferred_device:
+            self._preferred_device = preferences.device
+            self.use_device(preferences.device)
 
     def close(self) -> None:
         """Stop all work."""
@@ -50,6 +79,9 @@ def sam2_application() -> Sam2Application:
     for child in application.children():
         if isinstance(child, Sam2Application):
             return child
-    made = Sam2Application(ModelStore(), parent=application)
+    preferences = read_preferences()
+    store = ModelStore(preferences.device, encoded_bytes=preferences.encoded_bytes)
+    made = Sam2Application(store, preferences.model, preferences.sessions, application)
+    on_preferences_changed(made.apply)
     atexit.register(made.close)  # the device is not left in the middle of a computation
     return made

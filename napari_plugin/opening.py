@@ -33,7 +33,6 @@ class Opening:
         store: ModelStore,
         model: str,
         home: Path | None,
-        anew: bool,
         then: Callable[[KeptSession], None],
         failed: Callable[[BaseException], None],
     ) -> None:
@@ -45,7 +44,7 @@ class Opening:
             The image.
         store, model
             Of the application.
-        home, anew
+        home
             As for ``keep_session``.
         then, failed
             Called in the window's thread, unless it was given up.
@@ -61,7 +60,6 @@ class Opening:
                 opening=stack.opening,
                 name=stack.layer.name,
                 home=home,
-                anew=anew,
             )
             with self._lock:
                 self._kept = kept

@@ -51,11 +51,6 @@ class Propagation(QObject):
         self._unfinished: list[Run] = []
         self._undone = False
 
-    def reset(self, client: Client) -> None:
-        """Forget what was running, and run through ``client`` from now on."""
-        self.stop()
-        self._client, self._cancel, self._unfinished = client, None, []
-
     @property
     def running(self) -> bool:
         """Whether frames are being computed."""

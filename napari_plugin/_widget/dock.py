@@ -23,6 +23,7 @@ from napari_plugin.application import Sam2Application, sam2_application
 from napari_plugin.canvas_context import CanvasContext
 from sam2_engine import InputError
 from sam2_plugins.jobs import Progress
+from sam2_plugins.out_of_memory import OutOfMemoryError
 from sam2_plugins.review import Doubt
 
 __all__ = ["AnnotationDock"]
@@ -46,7 +47,7 @@ class AnnotationDock(QWidget):
         self._closed = False
         self._canvas_context = CanvasContext(napari_viewer, self)
         self.image = ImagePanel(napari_viewer)
-        self.model = ModelPanel(self._application.model)
+        self.model = ModelPanel(self._application)
         self.images = OpenedImages(napari_viewer, self._application, self.image, self.model, self)
         self.objects = ObjectPanel()
         self.propagation = PropagationPanel()
@@ -74,6 +75,7 @@ class AnnotationDock(QWidget):
         layout = QVBoxLayout(self)
         for widget in (self.image, self.model, self.tabs, self.strips, self.history, self.message):
             layout.addWidget(widget, int(widget is self.tabs))
+        self.model.failed.connect(self.fail)
         for source in (self.images, *self.panels):
             source.told.connect(self.tell)
             source.failed.connect(self.fail)
@@ -101,6 +103,8 @@ class AnnotationDock(QWidget):
         if isinstance(error, InputError):
             self.tell(str(error))
             show_error(str(error))
+            if isinstance(error, OutOfMemoryError):
+                self.model.offer_cpu(error)
         else:
             self.tell(f"Something unexpected happened: {error}")
             notification_manager.receive_error(type(error), error, error.__traceback__)

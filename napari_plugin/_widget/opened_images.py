@@ -1,7 +1,5 @@
 """The images that have been opened in this dock, each with its annotation, and which of them is chosen."""
 
-from collections.abc import Callable
-
 from napari import Viewer
 from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
@@ -69,6 +67,7 @@ class OpenedImages(QObject):
         image.chosen.connect(self._on_image_chosen)
         image.corrected.connect(self._on_axes_corrected)
         model.chosen.connect(self._on_model_chosen)
+        application.device_changed.connect(self._on_device_changed)
 
     def open_likely_image(self) -> None:
         """Open the active image, or else the topmost one."""
@@ -81,6 +80,7 @@ class OpenedImages(QObject):
         """Stop all work; masks stay in their layers."""
         self._give_up_opening()
         self._loading.close()
+        self._model.close_download()
         for annotation in self._annotations.values():
             self._discard(annotation)
         self._annotations.clear()
@@ -109,18 +109,16 @@ class OpenedImages(QObject):
             self._begin(layer, self._image.axes.text() or None, self._image.channel_choice)
 
     def _on_model_chosen(self) -> None:
-        annotation = self.annotation
-        if annotation is None:
-            if self._image.layer is not None:
-                self._on_axes_corrected()
-            return
-        self._give_up_opening()
+        if self.annotation is not None:
+            self.told.emit(f"Loading the model {self._model.model} …")
+            self.annotation.use_model(self._model.model)
+        elif self._image.layer is not None:
+            self._on_axes_corrected()
 
-        def change(kept: KeptSession, client: Client) -> None:
-            annotation.use_session(kept, client)
-            self._show(annotation)
-
-        self._open(annotation.stack, change, anew=True)
+    def _on_device_changed(self, device: str) -> None:
+        for annotation in self._annotations.values():
+            annotation.drop_engine()
+        self.told.emit(f"Models run on {device} from now on.")
 
     # ------------------------------------------------------------------ opening
 
@@ -133,18 +131,16 @@ class OpenedImages(QObject):
             self.failed.emit(error)
             return
         self._image.show_stack(stack)
-        self._open(stack, lambda kept, client: self._start(stack, kept, client))
+        self._open(stack)
 
-    def _open(
-        self, stack: ImageStack, then: Callable[[KeptSession, Client], None], anew: bool = False
-    ) -> None:
+    def _open(self, stack: ImageStack) -> None:
         """Open the image's session, or begin one; frames are read for the intensity window."""
         opening = self._opening = Opening(Client(self._application.worker, self))
         application = self._application
 
         def opened(kept: KeptSession) -> None:
             self._opening = None
-            then(kept, opening.client)
+            self._start(stack, kept, opening.client)
             self._load_model(kept)
 
         self.told.emit("Reading the image …")
@@ -153,7 +149,6 @@ class OpenedImages(QObject):
             application.store,
             self._model.model,
             application.sessions,
-            anew,
             opened,
             self.failed.emit,
         )
@@ -169,8 +164,7 @@ class OpenedImages(QObject):
         self._loading = Client(self._application.worker, self)
         self.told.emit(f"Loading the model {name} … you can click already.")
 
-        def loaded(device: str) -> None:
-            self._model.show_device(device)
+        def loaded(_: object) -> None:
             if kept.trouble is not None:
                 self.told.emit(f"Your work is not kept on disk: {kept.trouble}")
             elif kept.folder is not None and kept.reopened:
@@ -178,7 +172,11 @@ class OpenedImages(QObject):
             else:
                 self.told.emit("Click on an object. Ctrl+click takes away what does not belong to it.")
 
-        self._loading.run(lambda: str(store.get(name).device), then=loaded, failed=self.failed.emit)
+        def failed(error: BaseException) -> None:
+            self.failed.emit(error)
+            self._model.offer_download(name)
+
+        self._loading.run(lambda: store.get(name), then=loaded, failed=failed)
 
     # ------------------------------------------------------------------ annotations come and go
 
@@ -189,7 +187,7 @@ class OpenedImages(QObject):
         masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own
         masks.bind_key(keys.REDO, lambda _: annotation.redo())
         annotation.told.connect(self.told)
-        annotation.failed.connect(self.failed)
+        annotation.failed.connect(lambda error: self._on_failed(annotation, error))
         annotation.changed.connect(lambda: self._on_changed(annotation))
         annotation.reviewing.reviewed.connect(lambda: self._on_changed(annotation))
         annotation.progressed.connect(lambda progress: self._on_progress(annotation, progress))
@@ -199,6 +197,11 @@ class OpenedImages(QObject):
     def _on_changed(self, annotation: Annotation) -> None:
         if annotation is self.annotation:
             self.changed.emit()
+
+    def _on_failed(self, annotation: Annotation, error: BaseException) -> None:
+        if annotation is self.annotation:  # what failed may have been to load another model
+            self._model.show_model(annotation.session.model_name)
+        self.failed.emit(error)
 
     def _on_progress(self, annotation: Annotation, progress: Progress) -> None:
         if annotation is self.annotation:
@@ -222,7 +225,7 @@ class OpenedImages(QObject):
         self.annotation = annotation
         if annotation is not None:
             self._image.show_stack(annotation.stack)
-            self._model.combo.setCurrentText(annotation.session.model_name)
+            self._model.show_model(annotation.session.model_name)
         self.shown.emit(annotation)
 
 

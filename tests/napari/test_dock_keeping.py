@@ -42,19 +42,6 @@ def test_a_file_is_kept_beside_itself(open_dock: Any, qtbot: Any, discs: Any, tm
     assert dock.annotation.folder.path == tmp_path / "movie.sam2"
 
 
-def test_another_model_begins_another_session_with_the_same_prompts(
-    open_dock: Any, qtbot: Any, discs: Any
-) -> None:
-    dock = open_dock(discs, name="cells")
-    dock.annotation.prompts.points.add([0, 20, 20])
-    qtbot.waitUntil(lambda: dock.annotation.session.frames_of(1) == [0], timeout=WAIT)
-    dock.model.combo.setCurrentText("nano")
-    dock.model.chosen.emit("nano")
-    qtbot.waitUntil(lambda: dock.annotation.session.model_name == "nano", timeout=WAIT)
-    qtbot.waitUntil(lambda: dock.annotation.session.frames_of(1) == [0], timeout=WAIT)
-    assert dock.annotation.folder.path.name == "cells-2.sam2"
-
-
 def test_an_image_given_up_while_it_opens_leaves_nothing_locked(
     open_dock: Any, qtbot: Any, discs: Any
 ) -> None:

@@ -1,0 +1,55 @@
+"""What the user set in napari's Preferences, on the page that the manifest declares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari.settings import get_plugin_settings
+
+__all__ = ["Preferences", "on_preferences_changed", "read_preferences"]
+
+_PLUGIN = "sam2-plugins"
+_MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Settings of the plugin.
+
+    Attributes
+    ----------
+    model
+        Name of the model that a new session begins with.
+    device
+        What models run on; "auto" for the best that there is.
+    sessions
+        Folder for sessions that cannot be kept beside their image; None for the user's own.
+    encoded_bytes
+        Cap of the encoded frames that a session keeps in memory.
+    """
+
+    model: str
+    device: str
+    sessions: Path | None
+    encoded_bytes: int
+
+
+def read_preferences() -> Preferences:
+    """Return what is set now."""
+    page = _page()
+    return Preferences(
+        page.model.strip() or "nano",
+        page.device,
+        Path(page.sessions).expanduser() if page.sessions.strip() else None,
+        page.encoded_megabytes * _MEGABYTE,
+    )
+
+
+def on_preferences_changed(act: Callable[[Preferences], None]) -> None:
+    """Call ``act`` with what is set whenever the user changes it."""
+    _page().events.connect(lambda _: act(read_preferences()))
+
+
+def _page() -> Any:
+    return get_plugin_settings(_PLUGIN).annotation
