@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_plugin.layers.image_stack import ImageStack
 
-__all__ = ["BrushStroke"]
+__all__ = ["BrushStroke", "ChangedPixels"]
 
 Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns."""
@@ -34,25 +34,11 @@ class BrushStroke:
     after: NDArray[np.int64]
 
     @classmethod
-    def of(cls, changes: Iterable[Any], stack: ImageStack) -> "BrushStroke | None":
-        """Read the value of a ``Labels.events.paint``; None if nothing was changed.
-
-        Parameters
-        ----------
-        changes
-            Each ``(indices, before, after)`` or, since napari 0.9, a box with a mask of what was changed.
-        stack
-            Knows which axis is which.
-        """
-        parts = [_as_pixels(one) for one in changes]
-        parts = [part for part in parts if len(part[1])]
-        if not parts:
-            return None
-        places = np.concatenate([part[0] for part in parts], axis=1)
-        before, after = (np.concatenate([part[i] for part in parts]).astype(np.int64) for i in (1, 2))
-        axes = dict(zip(stack.dims, places))
-        frames = axes.get(stack.plan.axis, np.zeros(len(before), np.intp))
-        return cls(frames, axes["Y"], axes["X"], before, after)
+    def of(cls, changed: "ChangedPixels", stack: ImageStack) -> "BrushStroke":
+        """Read as a stroke what was changed on the frames of a stack."""
+        axes = dict(zip(stack.dims, changed.places))
+        frames = axes.get(stack.plan.axis, np.zeros(len(changed), np.intp))
+        return cls(frames, axes["Y"], axes["X"], changed.before, changed.after)
 
     def by_label(self, frame: int, labels: NDArray[np.int64]) -> dict[int, Pixels]:
         """Return the pixels of a frame by their label, background left out; ``labels`` is one of the two."""
@@ -62,6 +48,47 @@ class BrushStroke:
             for label in np.unique(labels[there])
             if label
         }
+
+
+@dataclass(frozen=True, eq=False)
+class ChangedPixels:
+    """Pixels of a Labels layer that were changed, wherever they lie.
+
+    Attributes
+    ----------
+    places
+        (axes, N) indices; a pixel may be there several times.
+    before, after
+        (N,) their labels.
+    """
+
+    places: NDArray[np.intp]
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, changes: Iterable[Any], ndim: int) -> "ChangedPixels":
+        """Read the value of a ``Labels.events.paint`` of a layer with so many axes.
+
+        Each is ``(indices, before, after)`` or, since napari 0.9, a box with a mask of what was changed.
+        """
+        nothing = np.zeros((ndim, 0), np.intp), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        parts = [nothing, *(_as_pixels(one) for one in changes)]
+        before, after = (np.concatenate([part[i] for part in parts]).astype(np.int64) for i in (1, 2))
+        return cls(np.concatenate([part[0] for part in parts], axis=1), before, after)
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+    def split(self, stack: ImageStack) -> tuple["ChangedPixels", "ChangedPixels"]:
+        """Return what lies on the frames of a stack, and what lies elsewhere in its layer."""
+        here = np.ones(len(self), bool)
+        for letter, position in stack.fixed.items():
+            here &= self.places[stack.dims.index(letter)] == position
+        return self._where(here), self._where(~here)
+
+    def _where(self, chosen: NDArray[np.bool_]) -> "ChangedPixels":
+        return ChangedPixels(self.places[:, chosen], self.before[chosen], self.after[chosen])
 
 
 def _as_pixels(change: Any) -> tuple[NDArray[np.intp], NDArray[Any], NDArray[Any]]:

@@ -1,6 +1,6 @@
 """An Image layer as frames: which axis is which, and where a position in the layer lies on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,15 @@ from napari import Viewer
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from sam2_engine import FrameSource, InputError, open_frames
+from sam2_engine import FrameSource, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_plugins.physical_scale import PhysicalScale
 
-__all__ = ["ImageStack", "guess_axes"]
+__all__ = ["ImageStack", "guess_axes", "in_words"]
 
 _MAX_CHANNELS = 4
+_NOUNS = {"T": "time point", "Z": "plane"}
+_WAYS = {"T": "through time", "Z": "through the planes"}
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
@@ -40,7 +42,7 @@ def guess_axes(layer: Image) -> str:
 
 @dataclass(frozen=True)
 class ImageStack:
-    """The frames of an Image layer.
+    """The frames of an Image layer: all positions on one of its axes, with further ones fixed.
 
     Attributes
     ----------
@@ -54,7 +56,14 @@ class ImageStack:
     plan: AxisPlan
 
     @classmethod
-    def of(cls, layer: Image, axes: str | None = None, channel: int | None = None) -> "ImageStack":
+    def of(
+        cls,
+        layer: Image,
+        axes: str | None = None,
+        channel: int | None = None,
+        follow: str | None = None,
+        fixed: Mapping[str, int] | None = None,
+    ) -> "ImageStack":
         """Read a layer as frames.
 
         Parameters
@@ -65,11 +74,16 @@ class ImageStack:
             One letter per axis of the layer, colours left out, for example ``"ZYX"``; None to guess.
         channel
             The only channel to use, counted from 0.
+        follow
+            Letter of the axis that objects are followed along; time, else the first, where it is none of
+            the layer's.
+        fixed
+            Position on each further axis by its letter; 0 where nothing is said.
 
         Raises
         ------
         InputError
-            If the axes do not fit the layer, or frames lie along more than one of them.
+            If the axes do not fit the layer.
         """
         pixels = _finest(layer)
         letters = (axes or guess_axes(layer)).strip().upper()
@@ -77,15 +91,22 @@ class ImageStack:
             letters += "S"
         name = f"Layer '{layer.name}'"
         sizes = dict(zip(letters, pixels.shape))
-        free = [letter for letter in letters if letter not in "YXCS" and sizes.get(letter, 1) > 1]
-        if len(letters) == len(pixels.shape) and len(free) > 1:
-            lengths = " and ".join(f"{letter}={sizes[letter]}" for letter in free)
-            raise InputError(
-                f"{name} has {lengths}, but objects are followed along one axis; "
-                "make a layer of one time point or one plane, or call an axis of channels C."
-            )
-        plan = plan_axes(name, pixels.shape, np.dtype(pixels.dtype), axes=letters, channel=channel)
+        free = _long_axes(sizes)
+        followed = follow if follow in free else "T" if "T" in free else next(iter(free), None)
+        asked = fixed or {}
+        places = {
+            letter: min(max(asked.get(letter, 0), 0), sizes[letter] - 1)
+            for letter in free
+            if letter != followed
+        }
+        plan = plan_axes(
+            name, pixels.shape, np.dtype(pixels.dtype), axes=letters, channel=channel, fixed=places
+        )
         return cls(layer, plan)
+
+    def at(self, fixed: Mapping[str, int]) -> "ImageStack":
+        """Return the frames of another position on the axes that objects are not followed along."""
+        return ImageStack.of(self.layer, self.dims, self._channel, self.plan.axis, fixed)
 
     def open(self) -> FrameSource:
         """Return the frames; nothing is read yet."""
@@ -100,9 +121,27 @@ class ImageStack:
     @property
     def opening(self) -> dict[str, Any]:
         """Options of ``open_frames`` that read the same frames from the file."""
+        return {"axes": self.plan.axes, "channel": self._channel, "fixed": self.fixed}
+
+    @property
+    def _channel(self) -> int | None:
         channel_axis = self.plan.channel_axis
-        channel = self.plan.fixed.get(channel_axis) if channel_axis else None
-        return {"axes": self.plan.axes, "channel": channel}
+        return self.plan.fixed.get(channel_axis) if channel_axis else None
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """How objects may be followed, in words by the letter of the axis; one or none leaves no choice."""
+        return {letter: _way(letter) for letter in _long_axes(self.plan.sizes)}
+
+    @property
+    def fixed(self) -> dict[str, int]:
+        """Position by letter on the axes that objects are not followed along, where there are several."""
+        return {letter: self.plan.fixed[letter] for letter in self.ways if letter != self.plan.axis}
+
+    @property
+    def name(self) -> str:
+        """The layer's name and, in a stack of further axes, the position there, as ``cells Z7``."""
+        return self.layer.name + "".join(f" {letter}{place}" for letter, place in self.fixed.items())
 
     @property
     def dims(self) -> str:
@@ -124,12 +163,30 @@ class ImageStack:
         """One line for people, for example ``40 time points, 320 × 320 pixels, uint16``."""
         height, width = self.plan.frame_shape
         parts = [f"{height} × {width} pixels", str(np.dtype(_finest(self.layer).dtype))]
-        if self.plan.length > 1:
-            noun = {"T": "time points", "Z": "planes"}.get(self.plan.axis, f"positions on {self.plan.axis}")
-            parts.insert(0, f"{self.plan.length} {noun}")
+        counts = [_counted(self.plan.sizes[letter], letter) for letter in self.ways]
+        parts[:0] = counts
         if self.layer.rgb or self.num_channels > 1:
             parts.insert(-1, "RGB" if self.layer.rgb else f"{self.num_channels} channels")
         return ", ".join(parts)
+
+    @property
+    def following(self) -> str:
+        """Which way objects are followed and where, for example ``followed through time in plane 7``."""
+        if not self.ways:
+            return ""
+        return f"followed {_way(self.plan.axis)}" + (f" {in_words(self.fixed)}" if self.fixed else "")
+
+    def places_of(self, position: Sequence[float]) -> dict[str, int]:
+        """Return where a position in the layer's data coordinates lies on the axes of ``fixed``."""
+        place = dict(zip(self.dims, position))
+        return {
+            letter: min(max(round(float(place[letter])), 0), self.plan.sizes[letter] - 1)
+            for letter in self.fixed
+        }
+
+    def shown_places(self, viewer: Viewer) -> dict[str, int]:
+        """Return where the viewer's sliders stand on the axes of ``fixed``."""
+        return self.places_of(self.layer.world_to_data(viewer.dims.point))
 
     def locate(self, position: Sequence[float]) -> tuple[int, float, float]:
         """Return frame and ``(x, y)`` in pixels of a position in the layer's own data coordinates."""
@@ -138,9 +195,10 @@ class ImageStack:
         return frame, float(place["X"]), float(place["Y"])
 
     def position(self, viewer: Viewer, frame: int, x: float, y: float) -> list[float]:
-        """Return the layer's own data coordinates of a pixel, on other axes where the sliders stand."""
+        """Return the layer's own data coordinates of a pixel, of channels where the slider stands."""
         shown = self.layer.world_to_data(viewer.dims.point)
         place = {letter: float(round(where)) for letter, where in zip(self.dims, shown)}
+        place |= {letter: float(where) for letter, where in self.fixed.items()}
         place |= {self.plan.axis: float(frame)} if self._has_frames else {}
         place |= {"Y": y, "X": x}
         return [place[letter] for letter in self.dims]
@@ -156,14 +214,15 @@ class ImageStack:
         return min(max(frame, 0), self.plan.length - 1)
 
     def show_frame(self, viewer: Viewer, frame: int) -> None:
-        """Move the viewer's slider to a frame."""
+        """Move the viewer's sliders to a frame."""
         if not self._has_frames:
             return
-        number = self.dims.index(self.plan.axis)
         position = np.asarray(self.layer.world_to_data(viewer.dims.point), dtype=float)
-        position[number] = frame
-        axis = viewer.dims.ndim - len(self.dims) + number
-        viewer.dims.set_point(axis, self.layer.data_to_world(position)[number])
+        numbers = [self.dims.index(letter) for letter in (self.plan.axis, *self.fixed)]
+        position[numbers] = (frame, *self.fixed.values())
+        world = self.layer.data_to_world(position)
+        missing = viewer.dims.ndim - len(self.dims)
+        viewer.dims.set_point([missing + number for number in numbers], [world[i] for i in numbers])
 
     def zoom_to(
         self, viewer: Viewer, box: tuple[float, float, float, float], canvas: tuple[int, int]
@@ -187,8 +246,9 @@ class ImageStack:
 
     def index_of(self, frame: int) -> tuple[int | slice, ...]:
         """Return the index of a frame in an array of this stack's shape, without the channels."""
-        letters = self.dims.replace("C", "")
-        return tuple(frame if letter == self.plan.axis else slice(None) for letter in letters)
+        places: dict[str, int | slice] = {"Y": slice(None), "X": slice(None), self.plan.axis: frame}
+        places |= self.fixed
+        return tuple(places.get(letter, 0) for letter in self.dims if letter != "C")
 
     @property
     def physical_scale(self) -> PhysicalScale:
@@ -215,3 +275,22 @@ class ImageStack:
 def _finest(layer: Image) -> Any:
     """Return a layer's pixels, of a pyramid the finest level; nothing is loaded."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def in_words(places: Mapping[str, int]) -> str:
+    """Say where one is on some axes, for example ``in plane 7``."""
+    known = {"T": "at time point", "Z": "in plane"}
+    return ", ".join(f"{known.get(letter, f'at {letter}')} {where}" for letter, where in places.items())
+
+
+def _way(letter: str) -> str:
+    return _WAYS.get(letter, f"along {letter}")
+
+
+def _counted(number: int, letter: str) -> str:
+    return f"{number} {_NOUNS.get(letter, 'position')}s" + ("" if letter in _NOUNS else f" on {letter}")
+
+
+def _long_axes(sizes: Mapping[str, int]) -> list[str]:
+    """Return the letters of the axes, channels left out, that have more than one position."""
+    return [letter for letter, size in sizes.items() if letter not in "YXCS" and size > 1]

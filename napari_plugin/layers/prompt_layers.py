@@ -197,7 +197,7 @@ class PromptLayers:
         """Return the outlines that were drawn, in their order, and remove them: masks take their place."""
         lassos, indices = [], []
         for i, (outline, shape_type) in enumerate(zip(self.boxes.data, self.boxes.shape_type)):
-            if shape_type == "polygon":
+            if shape_type == "polygon" and self._is_here(outline[0]):
                 frames, x, y = zip(*(self._stack.locate(corner) for corner in outline))
                 object_id, frame = self._key(self.boxes, i, round(float(np.mean(frames))))
                 lassos.append(Lasso(object_id, frame, np.column_stack([x, y])))
@@ -208,6 +208,11 @@ class PromptLayers:
     def drop_unusable(self) -> list[str]:
         """Remove clicks off the image, boxes without area and replaced boxes; return sentences about them."""
         told = []
+        if self._drop_elsewhere():
+            told.append(
+                f"A prompt elsewhere was left out: objects are {self._stack.following}. "
+                "Move the slider there, or press the button below the image's axes to work here."
+            )
         places = [self._stack.locate(row) for row in self.points.data]
         off = [i for i, place in enumerate(places) if not self._stack.contains(*place)]
         if off:
@@ -230,6 +235,17 @@ class PromptLayers:
         if unusable or replaced:
             self._remove(self.boxes, unusable + replaced)
         return told
+
+    def _drop_elsewhere(self) -> bool:
+        """Remove what lies at another place on the axes that nothing is followed along."""
+        clicks = [i for i, row in enumerate(self.points.data) if not self._is_here(row)]
+        outlines = [i for i, one in enumerate(self.boxes.data) if not self._is_here(one[0])]
+        self._remove(self.points, clicks)
+        self._remove(self.boxes, outlines)
+        return bool(clicks or outlines)
+
+    def _is_here(self, position: Any) -> bool:
+        return self._stack.places_of(position) == self._stack.fixed
 
     def adopt(self, object_ids: set[int], owner: int) -> None:
         """Give prompts that belong to no known object to ``owner``."""

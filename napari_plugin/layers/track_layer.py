@@ -182,6 +182,7 @@ class TrackLayer:
     def _columns(self, tracks: Trajectories) -> NDArray[np.float64]:
         """Return (N, 1 + axes) ids and positions on the layer's axes; on channels always the first."""
         values = dict(zip((self._stack.plan.axis, "Y", "X"), tracks.rows[:, 1:].T))
+        values |= {letter: np.full(len(tracks.rows), at) for letter, at in self._stack.fixed.items()}
         nowhere = np.zeros(len(tracks.rows))
         return np.column_stack(
             [tracks.rows[:, 0], *(values.get(letter, nowhere) for letter in self._letters)]

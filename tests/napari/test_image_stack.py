@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_plugin.layers import ImageStack, MaskLayer, guess_axes
-from sam2_engine import InputError
+from sam2_engine import InputError, open_frames
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,6 @@ def test_axes_can_be_corrected_and_wrong_ones_are_refused_in_a_sentence() -> Non
     assert ImageStack.of(layer, axes="CYX").num_channels == 4
     with pytest.raises(InputError, match="TZYX names 4 axes, but Layer 'cells' has 3"):
         ImageStack.of(layer, axes="TZYX")
-    with pytest.raises(
-        InputError, match="Layer 'cells' has T=5 and Z=6, but objects are followed along one axis"
-    ):
-        ImageStack.of(Image(np.zeros((5, 6, 20, 30), np.uint8), name="cells"))
 
 
 def test_frames_are_those_of_the_layer_with_channels_and_colours() -> None:
@@ -134,3 +130,84 @@ def test_masks_show_on_every_channel() -> None:
     for channel in range(3):
         np.testing.assert_array_equal(masks.layer.data[1, channel], labels)
     assert not masks.layer.data[0].any()
+
+
+VOLUMES = np.random.default_rng(1).integers(0, 999, (5, 6, 20, 30)).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("follow", "fixed", "frames", "said", "name"),
+    [
+        (None, {"Z": 4}, VOLUMES[:, 4], "followed through time in plane 4", "cells Z4"),
+        ("T", {"T": 3, "Z": 9}, VOLUMES[:, 5], "followed through time in plane 5", "cells Z5"),
+        ("Z", {"T": 3}, VOLUMES[3], "followed through the planes at time point 3", "cells T3"),
+        ("Z", None, VOLUMES[0], "followed through the planes at time point 0", "cells T0"),
+        ("Q", {"Z": -2}, VOLUMES[:, 0], "followed through time in plane 0", "cells Z0"),
+    ],
+)
+def test_volumes_over_time_are_followed_one_way_at_one_place(
+    follow: str | None, fixed: dict[str, int] | None, frames: Any, said: str, name: str
+) -> None:
+    stack = ImageStack.of(Image(VOLUMES, name="cells"), follow=follow, fixed=fixed)
+    np.testing.assert_array_equal(list(stack.open()), frames)
+    assert (stack.following, stack.name) == (said, name)
+    assert stack.description == "5 time points, 6 planes, 20 × 30 pixels, uint16"
+    assert stack.ways == {"T": "through time", "Z": "through the planes"}
+    again = open_frames(VOLUMES, **stack.opening)
+    np.testing.assert_array_equal(list(again), frames)
+    for frame in range(len(frames)):
+        np.testing.assert_array_equal(VOLUMES[stack.index_of(frame)], frames[frame])
+    assert stack.at(stack.fixed) == stack
+
+
+@pytest.mark.parametrize("axes", ["TCZYX", "TZCYX", "CTZYX"])
+def test_volumes_over_time_with_channels(axes: str) -> None:
+    pixels = {"T": 4, "C": 2, "Z": 3, "Y": 20, "X": 30}
+    data = np.random.default_rng(2).integers(0, 255, [pixels[letter] for letter in axes]).astype(np.uint8)
+    one_plane = np.moveaxis(data.take(2, axes.index("Z")), axes.replace("Z", "").index("C"), -1)
+    stack = ImageStack.of(Image(data), axes, fixed={"Z": 2})
+    np.testing.assert_array_equal(list(stack.open()), one_plane)
+    second = ImageStack.of(Image(data), axes, channel=1, follow="Z", fixed={"T": 3})
+    np.testing.assert_array_equal(
+        list(second.open()), data.take(3, axes.index("T")).take(1, axes.replace("T", "").index("C"))
+    )
+    assert second.at({"T": 1}).open()[0].shape == (20, 30)
+    assert second.at({"T": 1}).fixed == {"T": 1}
+    viewer = ViewerModel()
+    masks = MaskLayer(viewer, stack, pytest.fail)
+    masks.write(1, np.full((20, 30), 7, np.uint16))
+    shown = np.argwhere(np.asarray(masks.layer.data) == 7)
+    for letter, there in {"T": {1}, "Z": {2}, "C": {0, 1}}.items():
+        assert set(shown[:, axes.index(letter)]) == there
+
+
+def test_places_in_a_stack_of_volumes_follow_the_sliders() -> None:
+    viewer = ViewerModel()
+    placed = {"scale": (60.0, 3.0, 0.5, 0.25), "translate": (0.0, 9.0, -3.0, 8.0)}
+    layer = viewer.add_image(VOLUMES, **placed)
+    viewer.add_image(np.zeros((50, 50)))
+    stack = ImageStack.of(layer, fixed={"Z": 4})
+    stack.show_frame(viewer, 3)
+    assert (stack.shown_frame(viewer), stack.shown_places(viewer)) == (3, {"Z": 4})
+    viewer.dims.set_point(1, layer.data_to_world((0, 1, 0, 0))[1])
+    assert stack.shown_places(viewer) == {"Z": 1}
+    assert stack.position(viewer, 2, 7.0, 8.0) == [2, 4, 8, 7]  # of the stack, wherever one looks
+    assert stack.places_of([2, 4, 8, 7]) == stack.fixed
+    stack.show_frame(viewer, 0)
+    assert stack.shown_places(viewer) == {"Z": 4}
+
+
+def test_masks_of_other_places_stay_and_ids_get_the_bits_they_need() -> None:
+    viewer = ViewerModel()
+    stack = ImageStack.of(viewer.add_image(VOLUMES), fixed={"Z": 1})
+    masks = MaskLayer(viewer, stack, pytest.fail)
+    masks.write(2, np.full((20, 30), 3, np.uint16))
+    masks.close()
+    other = MaskLayer(viewer, stack.at({"Z": 4}), pytest.fail, earlier=masks)
+    assert other.layer is masks.layer
+    other.write(0, np.full((20, 30), 70_000, np.uint32))
+    assert (other.layer.data[2, 1] == 3).all()
+    assert (other.layer.data[0, 4] == 70_000).all()
+    assert (other.layer.data != 0).sum() == 2 * 600
+    other.layer.data = np.zeros((3, 3, 3, 3), np.uint8)  # somebody gives the layer another shape
+    assert (other.layer.data[0, 4] == 70_000).all()
