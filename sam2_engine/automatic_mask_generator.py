@@ -1,10 +1,8 @@
 """Segment everything: a grid of clicks, filtered, without duplicates (SAM, section 5 and appendix B)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import product
-from math import ceil
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -13,21 +11,28 @@ from torch import Tensor
 
 from sam2_engine.errors import InputError
 from sam2_engine.image_predictor import LOGIT_CLAMP, MASK_THRESHOLD, Contrast, ImagePredictor, open_image
-from sam2_engine.mask_utils import (
-    PackedMask,
-    encode_rle,
-    mask_boxes,
-    mask_stability,
-    non_maximum_suppression,
-    remove_small_regions,
+from sam2_engine.mask_candidates import (
+    Candidate,
+    Crop,
+    nested_crops,
+    suppress,
+    tiles_and_whole,
+    touches_edge,
 )
+from sam2_engine.mask_utils import PackedMask, encode_rle, mask_boxes, mask_stability, remove_small_regions
 from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
 from sam2_engine.preprocessing import logits_to_size
+from sam2_engine.seams import join_across_seams
+from sam2_engine.tiles import TileGrid, is_large
 
-__all__ = ["AutomaticMaskGenerator", "MaskRecord"]
+__all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
 
-_CROP_EDGE_TOLERANCE = 20
+Search = Generator[tuple[int, int], None, list[Candidate]]
+"""Clicks done and clicks in all, after each batch; what was found at the end."""
+
 _CHUNK_BYTES = 256 * 2**20
+_OVERLAP = 4
+"""Neighbouring tiles share a quarter of their side: more costs time, less lets seams cut more objects."""
 
 
 class MaskRecord(TypedDict):
@@ -43,27 +48,6 @@ class MaskRecord(TypedDict):
     point_coords: list[list[float]]
     stability_score: float
     crop_box: list[int]
-
-
-class _Crop(NamedTuple):
-    """A part of the image: first and last-plus-one column and row, and its layer (0 is the image itself)."""
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-    layer: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    mask: PackedMask
-    box: tuple[int, int, int, int]
-    predicted_iou: float
-    stability: float
-    point: tuple[float, float]
-    crop: _Crop
-    area: int
 
 
 @dataclass(eq=False)
@@ -98,6 +82,10 @@ class AutomaticMaskGenerator:
     output_mode
         ``"binary_mask"``: ``segmentation`` is (H, W) bool; ``"uncompressed_rle"``: COCO's run lengths,
         which keep the many masks of a large image small.
+    tiled
+        Look at an image whose longer side is more than twice the model's input in overlapping tiles of
+        the input's size, at full resolution, each with the whole grid of clicks, and join what their
+        seams cut; the whole image is looked at as well, for what is larger than a tile. Instead of crops.
     """
 
     model: Sam2
@@ -115,6 +103,7 @@ class AutomaticMaskGenerator:
     multimask_output: bool = True
     use_m2m: bool = False
     output_mode: Literal["binary_mask", "uncompressed_rle"] = "binary_mask"
+    tiled: bool = False
     predictor: ImagePredictor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -180,31 +169,73 @@ class AutomaticMaskGenerator:
             labels[candidate.mask.window][candidate.mask.cropped] = number
         return labels
 
+    def search(self, image: ArrayLike, *, contrast: Contrast = None) -> Search:
+        """Find masks step by step, for callers that do other work in between.
+
+        Parameters
+        ----------
+        image, contrast
+            As in ``generate``.
+
+        Yields
+        ------
+        tuple of int
+            Clicks done and clicks in all, after each batch.
+
+        Returns
+        -------
+        list of Candidate
+            As the generator's value, what it ends with.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be used.
+        """
+        pixels, window = open_image(image, contrast)
+        height, width = pixels.shape[:2]
+        tiled = self.tiled and is_large((height, width), self.model.image_size)
+        crops = self._tiles(height, width) if tiled else self._crops(height, width)
+        grids = [self._grid(crop.layer) for crop in crops]
+        done, total = 0, sum(len(grid) for grid in grids)
+        found: list[Candidate] = []
+        for crop, grid in zip(crops, grids):
+            self.predictor.set_image(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], contrast=window)
+            within: list[Candidate] = []
+            for points in torch.split(grid, self.points_per_batch):
+                within += self._decode(points, crop, (height, width))
+                done += len(points)
+                yield done, total
+            found += suppress(within, [c.predicted_iou for c in within], self.box_nms_thresh)
+        self.predictor.reset_predictor()
+        if tiled:
+            found = join_across_seams(found, self.crop_nms_thresh)
+        elif len(crops) > 1:
+            found = suppress(found, [1 / c.crop.area for c in found], self.crop_nms_thresh)
+        return self._tidy(found) if self.min_mask_region_area > 0 else found
+
     def _find(
         self,
         image: ArrayLike,
         contrast: Contrast,
         on_progress: Callable[[int, int], None] | None,
-    ) -> list[_Candidate]:
-        pixels, window = open_image(image, contrast)
-        height, width = pixels.shape[:2]
-        crops = list(_crops(width, height, self.crop_n_layers, self.crop_overlap_ratio))
-        grids = [self._grid(crop.layer) for crop in crops]
-        done, total = 0, sum(len(grid) for grid in grids)
-        found: list[_Candidate] = []
-        for crop, grid in zip(crops, grids):
-            self.predictor.set_image(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], contrast=window)
-            within: list[_Candidate] = []
-            for points in torch.split(grid, self.points_per_batch):
-                within += self._decode(points, crop, (height, width))
-                done += len(points)
-                if on_progress is not None:
-                    on_progress(done, total)
-            found += _suppress(within, [c.predicted_iou for c in within], self.box_nms_thresh)
-        self.predictor.reset_predictor()
-        if len(crops) > 1:
-            found = _suppress(found, [1 / _area(c.crop) for c in found], self.crop_nms_thresh)
-        return self._tidy(found) if self.min_mask_region_area > 0 else found
+    ) -> list[Candidate]:
+        search = self.search(image, contrast=contrast)
+        while True:
+            try:
+                done, total = next(search)
+            except StopIteration as end:
+                found: list[Candidate] = end.value
+                return found
+            if on_progress is not None:
+                on_progress(done, total)
+
+    def _crops(self, height: int, width: int) -> list[Crop]:
+        return list(nested_crops(width, height, self.crop_n_layers, self.crop_overlap_ratio))
+
+    def _tiles(self, height: int, width: int) -> list[Crop]:
+        side = self.model.image_size
+        return list(tiles_and_whole(TileGrid((height, width), side, side // _OVERLAP)))
 
     def _grid(self, layer: int) -> Tensor:
         """Return clicks (N, 2) at the centres of a square grid over the unit square, row by row."""
@@ -212,7 +243,7 @@ class AutomaticMaskGenerator:
         centres = (torch.arange(side, dtype=torch.float64) + 0.5) / side
         return torch.cartesian_prod(centres, centres).flip(1)
 
-    def _decode(self, points: Tensor, crop: _Crop, shape: tuple[int, int]) -> list[_Candidate]:
+    def _decode(self, points: Tensor, crop: Crop, shape: tuple[int, int]) -> list[Candidate]:
         """Return what a batch of clicks, (N, 2) in the unit square, finds in the crop that is set."""
         device = self.model.device
         clicks = (points * self.model.image_size).float().to(device)[:, None]
@@ -226,9 +257,11 @@ class AutomaticMaskGenerator:
         places = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
         places = (places + torch.tensor([crop.x0, crop.y0])).repeat_interleave(per_click, dim=0)
         good = iou > (self.pred_iou_thresh if self.pred_iou_thresh > 0 else -1)
+        if crop.larger_than:  # seen before the masks are brought to the size of a large plane
+            good &= _longer_side(logits, crop) > crop.larger_than
         logits, iou, places = logits[good], iou[good], places[good.cpu()]
-        found: list[_Candidate] = []
-        for part in torch.split(torch.arange(len(iou)), max(1, _CHUNK_BYTES // (4 * _area(crop)))):
+        found: list[Candidate] = []
+        for part in torch.split(torch.arange(len(iou)), max(1, _CHUNK_BYTES // (4 * crop.area))):
             found += self._filter(logits[part], iou[part], places[part], crop, shape)
         return found
 
@@ -258,19 +291,20 @@ class AutomaticMaskGenerator:
         return logits, torch.cat([one.iou[:, 0] for one in refined])
 
     def _filter(
-        self, logits: Tensor, iou: Tensor, places: Tensor, crop: _Crop, shape: tuple[int, int]
-    ) -> Iterator[_Candidate]:
-        """Yield the masks that are stable and not cut off by the crop's edge."""
+        self, logits: Tensor, iou: Tensor, places: Tensor, crop: Crop, shape: tuple[int, int]
+    ) -> Iterator[Candidate]:
+        """Yield the masks that are stable and, unless cut ones are wanted, not cut off by the crop's edge."""
         full = logits_to_size(logits[:, None], (crop.y1 - crop.y0, crop.x1 - crop.x0))[:, 0]
         stability = mask_stability(full, self.stability_score_offset)
         masks = full > MASK_THRESHOLD
         boxes = (mask_boxes(masks) + torch.tensor([crop.x0, crop.y0] * 2, device=full.device)).cpu()
         stable = masks.flatten(1).any(1) & (stability >= self.stability_score_thresh)
-        keep = ~_touches_edge(boxes, crop, shape) & stable.cpu()
+        cut = touches_edge(boxes, crop, shape)
+        keep = stable.cpu() if crop.keep_cut else stable.cpu() & ~cut
         for i in keep.nonzero()[:, 0].tolist():
             mask = masks[i].cpu().numpy()
             x0, y0, x1, y1 = boxes[i].tolist()
-            yield _Candidate(
+            yield Candidate(
                 mask=PackedMask.of(mask, shape, (crop.y0, crop.x0)),
                 box=(x0, y0, x1, y1),
                 predicted_iou=float(iou[i]),
@@ -278,23 +312,27 @@ class AutomaticMaskGenerator:
                 point=(float(places[i, 0]), float(places[i, 1])),
                 crop=crop,
                 area=int(mask.sum()),
+                is_cut=bool(cut[i]),
             )
 
-    def _tidy(self, candidates: list[_Candidate]) -> list[_Candidate]:
+    def _tidy(self, candidates: list[Candidate]) -> list[Candidate]:
         """Remove small holes and islands; of masks made equal by it, those that needed none stay."""
         tidied, untouched = [], []
         for candidate in candidates:
-            mask = candidate.mask.unpack()
+            window = candidate.mask.around(self.min_mask_region_area)  # no larger part can matter
+            mask = candidate.mask.within(window)
             clean = remove_small_regions(mask, self.min_mask_region_area)
             untouched.append(float(clean is mask))
             if clean is not mask:
-                x0, y0, x1, y1 = mask_boxes(torch.from_numpy(clean)[None])[0].tolist()
-                packed = PackedMask.of(clean, candidate.mask.shape)
-                candidate = replace(candidate, mask=packed, box=(x0, y0, x1, y1), area=int(clean.sum()))
+                origin = (window[0].start, window[1].start)
+                packed = PackedMask.of(clean, candidate.mask.shape, origin)
+                rows, columns = packed.window
+                box = (columns.start, rows.start, columns.stop - 1, rows.stop - 1)
+                candidate = replace(candidate, mask=packed, box=box, area=int(clean.sum()))
             tidied.append(candidate)
-        return _suppress(tidied, untouched, max(self.box_nms_thresh, self.crop_nms_thresh))
+        return suppress(tidied, untouched, max(self.box_nms_thresh, self.crop_nms_thresh))
 
-    def _record(self, candidate: _Candidate) -> MaskRecord:
+    def _record(self, candidate: Candidate) -> MaskRecord:
         mask = candidate.mask.unpack()
         x0, y0, x1, y1 = candidate.box
         crop = candidate.crop
@@ -309,34 +347,8 @@ class AutomaticMaskGenerator:
         )
 
 
-def _area(crop: _Crop) -> int:
-    return (crop.x1 - crop.x0) * (crop.y1 - crop.y0)
-
-
-def _crops(width: int, height: int, layers: int, overlap_ratio: float) -> Iterator[_Crop]:
-    """Yield the image, then for each layer i the crops of a grid of 2**i by 2**i that overlap."""
-    yield _Crop(0, 0, width, height, 0)
-    for layer in range(1, layers + 1):
-        side = 2**layer
-        overlap = int(overlap_ratio * min(width, height) * (2 / side))
-        crop_width = ceil((overlap * (side - 1) + width) / side)
-        crop_height = ceil((overlap * (side - 1) + height) / side)
-        for column, row in product(range(side), range(side)):
-            x0, y0 = (crop_width - overlap) * column, (crop_height - overlap) * row
-            yield _Crop(x0, y0, min(x0 + crop_width, width), min(y0 + crop_height, height), layer)
-
-
-def _touches_edge(boxes: Tensor, crop: _Crop, shape: tuple[int, int]) -> Tensor:
-    """Return (N,) bool: the mask ends near an edge of its crop that is not an edge of the image."""
-    height, width = shape
-
-    def near(edges: tuple[int, int, int, int]) -> Tensor:
-        return (boxes - torch.tensor(edges)).abs() <= _CROP_EDGE_TOLERANCE
-
-    return (near(crop[:4]) & ~near((0, 0, width, height))).any(1)
-
-
-def _suppress(candidates: list[_Candidate], scores: list[float], threshold: float) -> list[_Candidate]:
-    boxes = torch.tensor([candidate.box for candidate in candidates]).reshape(-1, 4)
-    kept = non_maximum_suppression(boxes, torch.tensor(scores), threshold)
-    return [candidates[i] for i in kept.tolist()]
+def _longer_side(logits: Tensor, crop: Crop) -> Tensor:
+    """Return the longer sides, (N,) in pixels of the image, of the boxes of (N, h, w) masks."""
+    boxes = mask_boxes(logits > MASK_THRESHOLD)
+    scale = torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0], device=boxes.device) / logits.shape[-1]
+    return ((boxes[:, 2:] - boxes[:, :2] + 1) * scale).amax(1)

@@ -209,6 +209,25 @@ class PackedMask:
 
     def unpack(self) -> NDArray[np.bool_]:
         """Return the mask of the whole plane, (H, W) bool."""
-        mask = np.zeros(self.shape, dtype=bool)
-        mask[self.window] = self.cropped
-        return mask
+        return self.within((slice(0, self.shape[0]), slice(0, self.shape[1])))
+
+    def within(self, window: tuple[slice, slice]) -> NDArray[np.bool_]:
+        """Return the part of the mask on some rows and columns of the plane."""
+        result = np.zeros([side.stop - side.start for side in window], bool)
+        firsts = [max(mine.start, its.start) for mine, its in zip(self.window, window)]
+        lasts = [min(mine.stop, its.stop) for mine, its in zip(self.window, window)]
+        if all(first < last for first, last in zip(firsts, lasts)):
+            source, target = (
+                tuple(slice(a - side.start, b - side.start) for a, b, side in zip(firsts, lasts, frame))
+                for frame in (self.window, window)
+            )
+            result[target] = self.cropped[source]
+        return result
+
+    def around(self, margin: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the mask's box and ``margin`` around it, within the plane."""
+        rows, columns = (
+            slice(max(side.start - margin, 0), min(side.stop + margin, length))
+            for side, length in zip(self.window, self.shape)
+        )
+        return rows, columns
