@@ -135,15 +135,19 @@ class Application:
         return _Answer.of({"status": "UP", "model_version": self.predictor.model_version})
 
     def _setup(self, environ: "WSGIEnvironment") -> _Answer:
-        self.predictor.check(_json(environ).get("schema"))
-        return _Answer.of({"model_version": self.predictor.model_version})
+        sent = _json(environ)
+        version = self.predictor.setup(sent.get("schema"), sent.get("project"), sent.get("extra_params"))
+        return _Answer.of({"model_version": version})
 
     def _predict(self, environ: "WSGIEnvironment") -> _Answer:
         request = _json(environ)
         params = request.get("params") or {}
         context = params.get("context") if isinstance(params, Mapping) else None
-        results = self.predictor.predict(request.get("tasks"), request.get("label_config"), context)
-        return _Answer.of({"results": results, "model_version": self.predictor.model_version})
+        results = self.predictor.predict(
+            request.get("tasks"), request.get("label_config"), context, request.get("project")
+        )
+        version = self.predictor.version_for(request.get("project"))
+        return _Answer.of({"results": results, "model_version": version})
 
     def _webhook(self, environ: "WSGIEnvironment") -> _Answer:
         """Take note of an event and do nothing: training is started by people, not by each annotation."""

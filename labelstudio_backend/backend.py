@@ -57,7 +57,7 @@ def backend_class() -> type[Any]:
             """Name the version (2.0 calls this; 1.0.9 reads the attribute) without loading the weights."""
             self.model_version = Settings.from_environment().model_version
 
-        def predict(self, tasks: list[Any], context: Any = None, **kwargs: Any) -> list[dict[str, Any]]:
+        def predict(self, tasks: list[Any], context: Any = None, **kwargs: Any) -> list[Any]:
             return _predictor().predict(tasks, self.label_config, context)
 
         def fit(self, *args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -1,125 +1,130 @@
-"""Images: keypoints and rectangles that a person has just drawn become brush regions."""
+"""Images: what was drawn, or what the task holds, becomes regions of the kind the configuration takes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from functools import partial
+from typing import Any
 
-from labelstudio_backend.labeling_config import ControlTag
-from labelstudio_backend.regions import (
-    PixelBox,
-    Region,
-    box_from_rectangle,
-    brush_region,
-    point_from_keypoint,
-    value_of,
-)
-from sam2_engine.errors import InputError
+from labelstudio_backend.downloads import shown
+from labelstudio_backend.image_batch import everything, prompts_of_task
+from labelstudio_backend.image_prompts import ImagePrompt, drawn_prompts
+from labelstudio_backend.labeling_config import Target
+from labelstudio_backend.mask_regions import mask_regions
+from labelstudio_backend.media import MediaFile, MediaLibrary, read_image
+from labelstudio_backend.regions import Region
+from labelstudio_backend.sessions import SessionCache
+from labelstudio_backend.work_order import WorkOrder
+from sam2_engine.feature_cache import FeatureCache
 from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.model_store import ModelStore
 
-__all__ = ["ImagePrompt", "prompts_of", "segment"]
-
-
-@dataclass(frozen=True)
-class ImagePrompt:
-    """All that was drawn for one object, in pixels.
-
-    Attributes
-    ----------
-    label
-        The label that was active.
-    box
-        One rectangle, or None.
-    points, inside
-        Keypoints, and for each whether it lies on the object.
-    """
-
-    label: str
-    box: PixelBox | None = None
-    points: tuple[tuple[float, float], ...] = ()
-    inside: tuple[bool, ...] = ()
+__all__ = ["ImageTasks"]
 
 
-def prompts_of(regions: Sequence[object], control: ControlTag, shape: tuple[int, int]) -> list[ImagePrompt]:
-    """Sort drawn regions by object: keypoints of one label belong together, each rectangle stands alone.
-
-    One rectangle and keypoints of its label are one object, which the points refine.
+class ImageTasks:
+    """Tasks that show images.
 
     Parameters
     ----------
-    regions
-        The context of a request.
-    control
-        The brush that takes the answer; the label must be one of its labels.
-    shape
-        ``(H, W)`` of the image.
-
-    Raises
-    ------
-    InputError
-        If a region is neither keypoint nor rectangle, or its label is missing or unknown.
+    store
+        The process's models.
+    media
+        Where images come from.
+    sessions
+        Images that stay open for the next click.
+    features
+        Their encodings.
     """
-    points: dict[str, list[tuple[tuple[float, float], bool]]] = {}
-    boxes: dict[str, list[PixelBox]] = {}
-    for region in regions:
-        value = value_of(region)
-        kind = str(region.get("type")) if isinstance(region, Mapping) else ""
-        label = _label(value, kind, control)
-        if kind.startswith("keypoint"):
-            inside = bool(region.get("is_positive", True)) if isinstance(region, Mapping) else True
-            points.setdefault(label, []).append((point_from_keypoint(value, shape), inside))
-        elif kind.startswith("rectangle"):
-            boxes.setdefault(label, []).append(box_from_rectangle(value, shape))
-        else:
-            raise InputError(
-                f"A region of type {kind!r} is no prompt; use a smart keypoint or a smart rectangle."
-            )
-    prompts = []
-    for label in dict.fromkeys([*points, *boxes]):
-        coordinates = tuple(point for point, _ in points.get(label, ()))
-        inside_flags = tuple(flag for _, flag in points.get(label, ()))
-        rectangles = boxes.get(label, [])
-        if len(rectangles) == 1:
-            prompts.append(ImagePrompt(label, rectangles[0], coordinates, inside_flags))
-            continue
-        prompts += [ImagePrompt(label, box) for box in rectangles]
-        if any(inside_flags):
-            prompts.append(ImagePrompt(label, None, coordinates, inside_flags))
-    return prompts
+
+    def __init__(
+        self, store: ModelStore, media: MediaLibrary, sessions: SessionCache, features: FeatureCache
+    ) -> None:
+        self._store = store
+        self._media = media
+        self._sessions = sessions
+        self._features = features
+
+    def answer(
+        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: WorkOrder
+    ) -> tuple[list[Region], float]:
+        """Answer what a person has just drawn, and say how sure the model is (0 to 1).
+
+        Raises
+        ------
+        InputError
+            If the image cannot be read, or a region cannot be used as a prompt.
+        """
+        address = target.media.source(task["data"])
+        open_session = partial(self._open, address, order.model, self._features)
+        with self._sessions.use(f"{order.model} {address}", open_session, order.deadline) as session:
+            prompts = drawn_prompts(regions, session.shape)
+            return segment(session, prompts, target, order.parameters.tolerance)
+
+    def pre_annotate(
+        self, task: Mapping[str, Any], target: Target, order: WorkOrder
+    ) -> tuple[list[Region], float] | None:
+        """Answer with what a task holds prompts for, else with everything on its image, as is set.
+
+        Returns
+        -------
+        None if the project wants none, or only from prompts, and there are none.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be read, or a prompt cannot be used.
+        """
+        if order.parameters.batch == "off":
+            return None
+        # Images of a batch are seen once: they stay out of the caches that serve clicks.
+        session, _file = self._open(target.media.source(task["data"]), order.model, None)
+        with closing(session.frames):
+            if prompts := prompts_of_task(task, target, session.shape, order.model_version):
+                return segment(session, prompts, target, order.parameters.tolerance)
+            if order.parameters.batch == "prompts":
+                return None
+            return everything(session, self._store, target, order.parameters)
+
+    def _open(
+        self, address: str, model: str, features: FeatureCache | None
+    ) -> tuple[AnnotationSession, MediaFile]:
+        file = self._media.file(address)
+        image = read_image(file.path, shown(address))
+        axes = "YXS" if image.ndim == 3 else "YX"
+        session = AnnotationSession(image, self._store, model, axes=axes, history=None, cache=features)
+        return session, file
 
 
 def segment(
-    session: AnnotationSession, regions: Sequence[object], control: ControlTag
+    session: AnnotationSession, prompts: Sequence[ImagePrompt], target: Target, tolerance: float
 ) -> tuple[list[Region], float]:
-    """Answer drawn regions with brush regions, and the model's mean confidence in them (0 to 1).
+    """Answer prompts, one per object, with regions, and the model's mean confidence in them (0 to 1).
+
+    Parameters
+    ----------
+    session
+        A session without objects on the image.
+    tolerance
+        Pixels by which a polygon's outline may be off.
 
     Raises
     ------
     InputError
-        If a region cannot be used as a prompt.
+        If nothing takes a prompt's label, or a prompt lies outside of the image.
     """
-    answers = []
-    for prompt in prompts_of(regions, control, session.shape):
+    controls = [target.control_for(prompt.label) for prompt in prompts]
+    answers: list[Region] = []
+    scores = []
+    for prompt, control in zip(prompts, controls):
         object_id = session.add_object(label=prompt.label)
-        if prompt.box is not None:
-            session.add_box(0, object_id, prompt.box)
         if prompt.points:
-            session.add_points(0, object_id, prompt.points, [int(flag) for flag in prompt.inside])
+            inside = [int(flag) for flag in prompt.inside]
+            session.add_points(0, object_id, prompt.points, inside, box=prompt.box)
+        elif prompt.box is not None:
+            session.add_box(0, object_id, prompt.box)
         mask = session.mask(object_id, 0)
         if mask is not None and mask.any():
-            scores = session.score(object_id, 0)
-            confidence = scores.predicted_iou if scores is not None else 0.0
-            answers.append(brush_region(mask, control, prompt.label, confidence))
-    score = sum(answer["score"] for answer in answers) / len(answers) if answers else 0.0
-    return answers, score
-
-
-def _label(value: Mapping[str, object], kind: str, control: ControlTag) -> str:
-    found = value.get(kind) or value.get("labels")
-    label = found[0] if isinstance(found, list) and found else None
-    if not isinstance(label, str):
-        raise InputError("The drawn region has no label; choose a label first, then draw.")
-    if label not in control.labels:
-        raise InputError(
-            f"<{control.kind} name={control.name!r}> has no label {label!r}; "
-            "give it the same labels as the smart tools in the labeling configuration."
-        )
-    return label
+            said = session.score(object_id, 0)
+            scores.append(said.predicted_iou if said is not None else 0.0)
+            answers += mask_regions(mask, control, prompt.label, scores[-1], tolerance)
+    return answers, sum(scores) / len(scores) if scores else 0.0

@@ -1,19 +1,28 @@
 """What a Label Studio labeling configuration (XML) says: which media it shows and which regions it takes."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 from xml.etree import ElementTree
 
 from sam2_engine.errors import InputError
 
-__all__ = ["ControlTag", "LabelingConfig", "MediaTag"]
+__all__ = ["FORMS", "ControlTag", "LabelingConfig", "MediaTag", "Target"]
 
 DEFAULT_FRAME_RATE = 24.0
 """Frames per second that Label Studio assumes where ``<Video>`` names none."""
 
 _MEDIA_TAGS = ("Image", "Video")
+
+FORMS = {
+    "brush": ("BrushLabels", "Brush"),
+    "bitmask": ("BitmaskLabels", "Bitmask"),
+    "polygon": ("PolygonLabels", "Polygon"),
+    "rectangle": ("RectangleLabels", "Rectangle"),
+    "ellipse": ("EllipseLabels", "Ellipse"),
+}
+"""What a mask can become on an image, the preferred form first, and the tags that take it."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +83,65 @@ class MediaTag:
 
 @dataclass(frozen=True)
 class ControlTag:
-    """A tag that makes regions, for example ``<BrushLabels name="brush" toName="image">``."""
+    """A tag that makes regions on one media tag, for example ``<BrushLabels name="brush" toName="image">``.
+
+    Attributes
+    ----------
+    kind
+        The tag, for example ``"BrushLabels"``, ``"Brush"`` or ``"VideoRectangle"``.
+    name, to_name
+        Its own name and that of the media it belongs to.
+    labels
+        What its regions may be called; of a tag without labels (``<Brush>``) those of ``labelled_by``.
+    labelled_by
+        The ``<Labels>`` that names the regions of a tag without labels, if there is one.
+    open_labels
+        Whether the labels come with each task (``value="$labels"``), so that any is taken.
+    """
 
     kind: str
     name: str
     to_name: str
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    labelled_by: str | None = None
+    open_labels: bool = False
+
+    @property
+    def form(self) -> str | None:
+        """Which of the ``FORMS`` of a mask its regions have, or None."""
+        return next((form for form, kinds in FORMS.items() if self.kind in kinds), None)
+
+    def takes(self, label: str | None) -> bool:
+        """Return whether a region of it may carry ``label``; None for a region without any."""
+        if label is None:
+            return not self.kind.endswith("Labels")
+        return label in self.labels or self.open_labels or not (self.labels or self.kind.endswith("Labels"))
+
+
+@dataclass(frozen=True)
+class Target:
+    """A media tag and the controls that take answers for it, the preferred one first; at least one."""
+
+    media: MediaTag
+    controls: tuple[ControlTag, ...]
+
+    def control_for(self, label: str | None) -> ControlTag:
+        """Return the control that takes a region with ``label``; None for one without.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        for control in self.controls:
+            if control.takes(label):
+                return control
+        if label is None:
+            raise InputError("The drawn region has no label; choose a label first, then draw.")
+        raise InputError(
+            f"<{self.controls[0].kind} name={self.controls[0].name!r}> has no label {label!r}; "
+            "give it the same labels as the smart tools in the labeling configuration."
+        )
 
 
 @dataclass(frozen=True)
@@ -114,29 +176,73 @@ class LabelingConfig:
             for tag in elements
             if tag.tag in _MEDIA_TAGS and {"name", "value"} <= tag.attrib.keys()
         )
-        controls = tuple(
-            ControlTag(tag.tag, tag.attrib["name"], tag.attrib["toName"], _labels(tag))
+        controls = [
+            ControlTag(tag.tag, tag.attrib["name"], to_name.strip(), _labels(tag), None, _open_labels(tag))
             for tag in elements
             if {"name", "toName"} <= tag.attrib.keys()
-        )
-        return cls(media, controls)
+            for to_name in tag.attrib["toName"].split(",")
+        ]
+        return cls(media, tuple(_with_labels(control, controls) for control in controls))
 
-    def target(self) -> tuple[MediaTag, ControlTag]:
-        """Return the media to work on and the control that takes the answer.
+    def targets(self, answer: str | None = None) -> list[Target]:
+        """Return all media with controls that the model can fill, in the order of the configuration.
+
+        Parameters
+        ----------
+        answer
+            The form of a mask that is preferred on images; None for the order of ``FORMS``.
 
         Raises
         ------
         InputError
-            If no media has a control that the model can fill.
+            If there is none.
         """
+        forms = [*([answer] if answer else []), *FORMS]
+
+        def rank(control: ControlTag) -> int:
+            return forms.index(control.form) if control.form else 0
+
+        targets = []
         for media in self.media:
-            wanted = "VideoRectangle" if media.kind == "Video" else "BrushLabels"
-            for control in self.controls:
-                if control.kind == wanted and control.to_name == media.name:
-                    return media, control
+            usable = [
+                control
+                for control in self.controls
+                if control.to_name == media.name
+                and (control.kind == "VideoRectangle" if media.kind == "Video" else control.form is not None)
+            ]
+            if usable:
+                targets.append(Target(media, tuple(sorted(usable, key=rank))))
+        if not targets:
+            raise InputError(
+                "The labeling configuration has nothing that this backend can fill: add <BrushLabels>, "
+                "<BitmaskLabels>, <PolygonLabels>, <RectangleLabels> or <EllipseLabels> to an <Image>, "
+                "or <VideoRectangle> to a <Video>."
+            )
+        return targets
+
+    def target_of(self, regions: Sequence[object], answer: str | None = None) -> Target:
+        """Return the target that regions were drawn on, by their ``to_name``; the first if they name none.
+
+        Raises
+        ------
+        InputError
+            If they lie on several media, or on one that the model cannot fill.
+        """
+        targets = self.targets(answer)
+        names = {
+            str(r["to_name"]) for r in regions if isinstance(r, Mapping) and r.get("to_name") is not None
+        }
+        if not names:
+            return targets[0]
+        if len(names) > 1:
+            raise InputError("The drawn regions lie on several images; draw on one of them at a time.")
+        (name,) = names
+        for target in targets:
+            if target.media.name == name:
+                return target
         raise InputError(
-            "The labeling configuration has nothing that this backend can fill: "
-            "add <BrushLabels> to an <Image>, or <VideoRectangle> to a <Video>."
+            f"The labeling configuration has no tag for {name!r:.60} that this backend can fill; "
+            "add for example <BrushLabels> to an <Image>, or <VideoRectangle> to a <Video>."
         )
 
 
@@ -148,3 +254,19 @@ def _lookup(reference: str, data: Mapping[str, Any]) -> Any:
 def _labels(tag: ElementTree.Element) -> tuple[str, ...]:
     found = (label.get("alias") or label.get("value") for label in tag.iter("Label"))
     return tuple(label for label in found if label)
+
+
+def _open_labels(tag: ElementTree.Element) -> bool:
+    return tag.tag.endswith("Labels") and tag.get("value", "").startswith("$")
+
+
+def _with_labels(control: ControlTag, controls: Sequence[ControlTag]) -> ControlTag:
+    """Give a control without labels those of the ``<Labels>`` beside it."""
+    if control.kind.endswith("Labels"):
+        return control
+    for other in controls:
+        if other.kind == "Labels" and other.to_name == control.to_name:
+            return replace(
+                control, labels=other.labels, labelled_by=other.name, open_labels=other.open_labels
+            )
+    return control

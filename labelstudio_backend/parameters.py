@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from labelstudio_backend.labeling_config import FORMS
 from sam2_engine.errors import InputError
 from sam2_plugins.files import replacing
 
-__all__ = ["ANSWERS", "BATCHES", "DIRECTIONS", "ParameterBook", "ProjectParameters"]
+__all__ = ["BATCHES", "DIRECTIONS", "ParameterBook", "ProjectParameters"]
 
 DIRECTIONS = ("forward", "backward", "both")
 BATCHES = ("automatic", "prompts", "off")
-ANSWERS = ("brush", "bitmask", "polygon", "rectangle", "ellipse")
 _MAX_PROJECTS = 1000
 _log = logging.getLogger(__name__)
 
@@ -45,11 +45,13 @@ class ProjectParameters:
         The label of what automatic masks find; None for the first label of the configuration.
     answer
         The kind of region to answer with where the configuration takes several; None for the first of
-        ``ANSWERS``.
+        ``labeling_config.FORMS``.
     points_per_side
         Clicks per side of the grid of automatic masks, 1 to 64.
     max_regions
         At most so many automatic masks per image, the surest ones; 1 to 1000.
+    min_score, min_stability
+        Automatic masks of a lower predicted IoU or a lower stability are dropped; 0 to 1.
     """
 
     model: str | None = None
@@ -61,6 +63,8 @@ class ProjectParameters:
     answer: str | None = None
     points_per_side: int = 16
     max_regions: int = 50
+    min_score: float = 0.7
+    min_stability: float = 0.7
 
     @classmethod
     def parse(cls, extra_params: object, models: Collection[str]) -> Self:
@@ -207,7 +211,9 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "time_budget": _number(1, 3600, float),
     "batch": _one_of(BATCHES),
     "label": _text,
-    "answer": _one_of(ANSWERS),
+    "answer": _one_of(FORMS),
     "points_per_side": _number(1, 64, int),
     "max_regions": _number(1, 1000, int),
+    "min_score": _number(0, 1, float),
+    "min_stability": _number(0, 1, float),
 }

@@ -1,29 +1,38 @@
 """From a task and what was drawn on it to a prediction: the part that every way of serving shares."""
 
+import hashlib
+import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from labelstudio_backend import image_tasks, video_tasks
-from labelstudio_backend.downloads import shown
-from labelstudio_backend.labeling_config import ControlTag, LabelingConfig, MediaTag
-from labelstudio_backend.media import MediaFile, MediaLibrary, read_image
+from labelstudio_backend.batch import Answer, BatchWork
+from labelstudio_backend.image_tasks import ImageTasks
+from labelstudio_backend.labeling_config import LabelingConfig, Target
+from labelstudio_backend.media import MediaLibrary
+from labelstudio_backend.parameters import ParameterBook, ProjectParameters
 from labelstudio_backend.regions import Region
 from labelstudio_backend.sessions import SessionCache
 from labelstudio_backend.settings import Settings
+from labelstudio_backend.video_tasks import VideoTasks
+from labelstudio_backend.work_order import WorkOrder
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
-from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.model_store import ModelStore
 
 __all__ = ["Predictor"]
 
+PARAMETERS_FILE = "label-studio-projects.json"
+_log = logging.getLogger(__name__)
+
 Prediction = dict[str, Any]
+Task = Mapping[str, Any]
 
 
 class Predictor:
-    """One process's model, media and recent sessions.
+    """One process's models, media and recent sessions.
 
     Parameters
     ----------
@@ -31,47 +40,76 @@ class Predictor:
         What to load and where media may come from.
     store
         The models of the process; None for a store of its own.
+
+    Attributes
+    ----------
+    parameters
+        What the projects that were connected are set to.
     """
 
     def __init__(self, settings: Settings, store: ModelStore | None = None) -> None:
         self.settings = settings
         self.store = store or ModelStore(settings.device)
         self.sessions = SessionCache(settings.max_sessions)
+        file = settings.state_folder and settings.state_folder / PARAMETERS_FILE
+        self.parameters = ParameterBook(settings.model_names, file)
         self._media = MediaLibrary(settings)
         self._features = FeatureCache(settings.feature_bytes)
+        self._images = ImageTasks(self.store, self._media, self.sessions, self._features)
+        self._videos = VideoTasks(settings, self.store, self._media, self._features)
+        self._batch = BatchWork()
 
     @property
     def model_version(self) -> str:
-        """The same name wherever Label Studio asks for one, so that it finds no duplicates."""
+        """The name under which answers are filed for projects that chose no model."""
         return self.settings.model_version
 
+    def version_for(self, project: object) -> str:
+        """The name under which a project's answers are filed, wherever Label Studio asks for it."""
+        return self.settings.version_of(self.parameters.of(project).model)
+
     def load(self) -> None:
-        """Load the weights, so that no request waits for them.
+        """Load the weights of all models that projects may choose, so that no request waits for them.
 
         Raises
         ------
         InputError
             If there is no such model, or its file is not usable.
         """
-        self.store.get(self.settings.model)
+        for model in self.settings.model_names.values():
+            self.store.get(model)
 
     def close(self) -> None:
-        """Forget sessions and delete fetched media."""
+        """Give up unfinished work, forget sessions and delete fetched media."""
+        self._batch.close()
+        self._videos.close()
         self.sessions.clear()
         self._media.close()
 
-    def check(self, label_config: object) -> None:
-        """Make sure that a labeling configuration has something to fill.
+    def setup(self, label_config: object, project: object = None, extra_params: object = None) -> str:
+        """Take note of a project and return the model version of all its predictions.
+
+        Label Studio compares the two, and asks again for what has predictions of another version.
 
         Raises
         ------
         InputError
-            If it has not.
+            If nothing in the labeling configuration can be filled, or the extra params are not usable.
         """
-        LabelingConfig.parse(label_config).target()
+        config = LabelingConfig.parse(label_config)
+        parameters = ProjectParameters.parse(extra_params, self.settings.model_names)
+        targets = config.targets(parameters.answer)
+        if parameters.label is not None:
+            for target in targets:
+                if target.media.kind == "Image":
+                    target.control_for(parameters.label)
+        self.parameters.remember(project, extra_params)
+        return self.settings.version_of(parameters.model)
 
-    def predict(self, tasks: object, label_config: object, context: object = None) -> list[Prediction]:
-        """Answer a request with one prediction per task.
+    def predict(
+        self, tasks: object, label_config: object, context: object = None, project: object = None
+    ) -> list[Prediction | list[Prediction]]:
+        """Answer a request with one entry per task.
 
         Parameters
         ----------
@@ -80,77 +118,94 @@ class Predictor:
         label_config
             The project's labeling configuration, XML.
         context
-            ``{"result": [regions]}``: what a person drew on the only task. None, as for a batch, or no
-            regions gives empty predictions with score 0 and touches no media.
+            ``{"result": [regions]}``: what a person drew on the only task; without regions there is nothing
+            to do. None to pre-annotate all tasks.
+        project
+            As it was named to :meth:`setup`.
+
+        Returns
+        -------
+        Predictions; for a task that was not reached in time, or could not be read, an empty list, by which
+        Label Studio leaves it without a prediction and asks again the next time.
 
         Raises
         ------
         InputError
             If any of it cannot be used.
         """
-        media, control = LabelingConfig.parse(label_config).target()
+        order = self._order(project)
+        config = LabelingConfig.parse(label_config)
+        targets = config.targets(order.parameters.answer)
         checked = _tasks(tasks)
+        if context is None:
+            return self._pre_annotate(checked, targets, str(label_config), order)
         regions = _drawn(context)
         if not regions:
-            return [self._prediction([], 0.0) for _ in checked]
+            return [_prediction([], 0.0, order) for _ in checked]
         if len(checked) != 1:
             raise InputError(f"What was drawn belongs to one task, but the request has {len(checked)}.")
-        answer = self._on_video if media.kind == "Video" else self._on_image
-        deadline = time.monotonic() + self.settings.predict_seconds
-        return [self._prediction(*answer(media, control, checked[0], regions, deadline))]
+        target = config.target_of(regions, order.parameters.answer)
+        if target.media.kind == "Video":
+            return [_prediction(*self._videos.answer(checked[0], target, regions, order), order)]
+        return [_prediction(*self._images.answer(checked[0], target, regions, order), order)]
 
-    def _prediction(self, result: list[Region], score: float) -> Prediction:
-        return {"result": result, "score": score, "model_version": self.model_version}
+    def _order(self, project: object) -> WorkOrder:
+        parameters = self.parameters.of(project)
+        return WorkOrder(
+            project=str(project),
+            parameters=parameters,
+            model=self.settings.model_names[parameters.model] if parameters.model else self.settings.model,
+            model_version=self.settings.version_of(parameters.model),
+            deadline=time.monotonic() + (parameters.time_budget or self.settings.predict_seconds),
+        )
 
-    def _on_image(
-        self,
-        media: MediaTag,
-        control: ControlTag,
-        data: Mapping[str, Any],
-        regions: Sequence[object],
-        deadline: float,
-    ) -> tuple[list[Region], float]:
-        address = media.source(data)
-        with self.sessions.use(address, partial(self._open_image, address), deadline) as session:
-            return image_tasks.segment(session, regions, control)
+    # ------------------------------------------------------------------ many tasks
 
-    def _on_video(
-        self,
-        media: MediaTag,
-        control: ControlTag,
-        data: Mapping[str, Any],
-        regions: Sequence[object],
-        deadline: float,
-    ) -> tuple[list[Region], float]:
-        tracks = video_tasks.labelled_tracks(regions)
-        if not tracks:
-            return [], 0.0
-        address, rate = media.source(data), media.frames_per_second(data)
-        with self.sessions.use(address, partial(self._open_video, address), deadline) as session:
-            clock = video_tasks.PageClock.of(session.frames, rate)
-            return video_tasks.follow(session, tracks, clock, deadline)
+    def _pre_annotate(
+        self, tasks: Sequence[Task], targets: Sequence[Target], label_config: str, order: WorkOrder
+    ) -> list[Prediction | list[Prediction]]:
+        """Return a prediction for each task that is finished in time; the others go on in the background."""
+        keys = [_key(task, label_config, order) for task in tasks]
+        work = {key: partial(self._one_task, task, targets, order) for key, task in zip(keys, tasks)}
+        finished = self._batch.answers(order.project, work, order.deadline)
+        troubles = [found for found in finished.values() if isinstance(found, InputError)]
+        for trouble in troubles:
+            _log.warning("project=%s a task is left without a prediction: %s", order.project, trouble)
+        if troubles and len(troubles) == len(work):
+            others = f" So it is with all {len(work)} tasks." if len(work) > 1 else ""
+            raise InputError(f"{troubles[0]}{others}")
+        answers = [finished.get(key) for key in keys]
+        return [_prediction(*one, order) if isinstance(one, tuple) else [] for one in answers]
 
-    def _open_image(self, address: str) -> tuple[AnnotationSession, MediaFile]:
-        file = self._media.file(address)
-        return self._session(read_image(file.path, shown(address))), file
-
-    def _open_video(self, address: str) -> tuple[AnnotationSession, MediaFile]:
-        file = self._media.file(address)
-        return self._session(file.path), file
-
-    def _session(self, frames: object) -> AnnotationSession:
-        # Every request starts from its keyframes, so there is no tracked frame to go back to.
-        return AnnotationSession(frames, self.store, self.settings.model, history=None, cache=self._features)
+    def _one_task(self, task: Task, targets: Sequence[Target], order: WorkOrder) -> Answer | None:
+        """Return what there is to say of a task, on all of its media; the score is the least sure one's."""
+        answers: list[Answer] = []
+        for target in targets:
+            tasks = self._videos if target.media.kind == "Video" else self._images
+            if (answer := tasks.pre_annotate(task, target, order)) is not None:
+                answers.append(answer)
+        if not answers:
+            return None
+        return [region for regions, _ in answers for region in regions], min(score for _, score in answers)
 
 
-def _tasks(tasks: object) -> list[Mapping[str, Any]]:
-    """Return the ``data`` of each task."""
+def _prediction(result: list[Region], score: float, order: WorkOrder) -> Prediction:
+    return {"result": result, "score": score, "model_version": order.model_version}
+
+
+def _key(task: Task, label_config: str, order: WorkOrder) -> str:
+    """Return a name for all that a task's prediction depends on."""
+    held = {key: task.get(key) for key in ("id", "data", "drafts", "annotations", "predictions")}
+    written = json.dumps([held, label_config, order.model_version, str(order.parameters)], sort_keys=True)
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
+def _tasks(tasks: object) -> list[Task]:
     if not isinstance(tasks, list) or not tasks:
         raise InputError("The request has no task; send at least one under 'tasks'.")
-    found = [task.get("data") if isinstance(task, Mapping) else None for task in tasks]
-    if not all(isinstance(data, Mapping) for data in found):
+    if not all(isinstance(task, Mapping) and isinstance(task.get("data"), Mapping) for task in tasks):
         raise InputError("A task of the request has no data; import it again.")
-    return [data for data in found if isinstance(data, Mapping)]
+    return tasks
 
 
 def _drawn(context: object) -> list[object]:

@@ -7,31 +7,26 @@ covers the columns ``e0 * W / 100`` to ``e1 * W / 100 - 1``.
 """
 
 import math
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label
 
-from labelstudio_backend.brush_rle import encode_brush_rle
-from labelstudio_backend.labeling_config import ControlTag
+from labelstudio_backend.outlines import large_parts
 from sam2_engine.errors import InputError
 
 __all__ = [
+    "PixelBox",
     "Region",
+    "box_from_ellipse",
     "box_from_rectangle",
-    "brush_region",
-    "mask_bounds",
     "number",
     "object_bounds",
     "point_from_keypoint",
     "rectangle_from_box",
     "value_of",
 ]
-
-_SPECK = 0.1
 
 Region = dict[str, Any]
 """One region of Label Studio's JSON, or one item of its lists."""
@@ -102,6 +97,23 @@ def box_from_rectangle(value: Mapping[str, Any], shape: tuple[int, int]) -> Pixe
     return min(xs), min(ys), max(xs) - 1, max(ys) - 1
 
 
+def box_from_ellipse(value: Mapping[str, Any], shape: tuple[int, int]) -> PixelBox:
+    """Return the bounds of an ellipse, which may be turned, as a pixel box of an image of ``shape`` (H, W).
+
+    Raises
+    ------
+    InputError
+        If a number is missing.
+    """
+    height, width = shape
+    x, y = number(value, "x") * width / 100, number(value, "y") * height / 100
+    a, b = number(value, "radiusX") * width / 100, number(value, "radiusY") * height / 100
+    angle = math.radians(number(value, "rotation")) if value.get("rotation") else 0.0
+    across = math.hypot(a * math.cos(angle), b * math.sin(angle))
+    down = math.hypot(a * math.sin(angle), b * math.cos(angle))
+    return x - across, y - down, x + across - 1, y + down - 1
+
+
 def rectangle_from_box(box: PixelBox, shape: tuple[int, int]) -> dict[str, float]:
     """Return ``x, y, width, height`` in percent of an image of ``shape`` (H, W) for a pixel box."""
     height, width = shape
@@ -114,42 +126,12 @@ def rectangle_from_box(box: PixelBox, shape: tuple[int, int]) -> dict[str, float
     }
 
 
-def mask_bounds(mask: NDArray[np.bool_]) -> PixelBox | None:
-    """Return the box around a mask ``(H, W)``, or None if it is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
-
-
 def object_bounds(mask: NDArray[np.bool_]) -> PixelBox | None:
-    """Return the box around an object's mask ``(H, W)`` without its specks, or None if it is empty.
-
-    A few stray pixels would make a box of any size. Parts below a tenth of the largest one are left
-    out; an object that is cut in two by something before it keeps both halves.
-    """
-    bounds = mask_bounds(mask)
-    if bounds is None:
+    """Return the box around an object's mask ``(H, W)`` without its specks, or None if it is empty."""
+    parts = large_parts(mask)
+    if not parts:
         return None
-    x0, y0, x1, y1 = (int(side) for side in bounds)
-    parts = label(mask[y0 : y1 + 1, x0 : x1 + 1], connectivity=2)
-    areas = np.bincount(parts.ravel())
-    areas[0] = 0
-    inner = mask_bounds((areas >= _SPECK * areas.max())[parts])
-    return None if inner is None else (inner[0] + x0, inner[1] + y0, inner[2] + x0, inner[3] + y0)
-
-
-def brush_region(mask: NDArray[np.bool_], control: ControlTag, name: str, score: float) -> Region:
-    """Return a mask ``(H, W)`` as a brush region of ``control`` labelled ``name``, with a score of 0 to 1."""
-    height, width = mask.shape
-    return {
-        "id": uuid.uuid4().hex[:10],
-        "from_name": control.name,
-        "to_name": control.to_name,
-        "type": "brushlabels",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "score": score,
-        "value": {"format": "rle", "rle": encode_brush_rle(mask), "brushlabels": [name]},
-    }
+    x0, y0 = min(x for (x, _), _ in parts), min(y for (_, y), _ in parts)
+    x1 = max(x + part.shape[1] for (x, _), part in parts) - 1
+    y1 = max(y + part.shape[0] for (_, y), part in parts) - 1
+    return float(x0), float(y0), float(x1), float(y1)

@@ -82,7 +82,10 @@ def test_several_tasks_with_one_drawing(application: Application, click: dict[st
         ({"value": {"x": 10, "y": 120, "keypointlabels": ["Ball"]}}, "outside"),
         ({"value": {"x": 10, "y": 10}}, "no label"),
         ({"value": {"x": 10, "y": 10, "keypointlabels": ["Cat"]}}, "no label 'Cat'"),
-        ({"type": "ellipselabels", "value": {"x": 1, "ellipselabels": ["Ball"]}}, "no prompt"),
+        ({"type": "polygonlabels", "value": {"x": 1, "polygonlabels": ["Ball"]}}, "no prompt"),
+        ({"type": "ellipselabels", "value": {"x": 1, "ellipselabels": ["Ball"]}}, "y = None"),
+        ({"image_rotation": 90}, "turn it back"),
+        ({"to_name": "text"}, "no tag for 'text'"),
         (
             {
                 "type": "rectanglelabels",

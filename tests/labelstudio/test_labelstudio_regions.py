@@ -3,20 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelstudio_backend.brush_rle import decode_brush_rle
-from labelstudio_backend.labeling_config import ControlTag
+from labelstudio_backend.outlines import mask_bounds
 from labelstudio_backend.regions import (
+    box_from_ellipse,
     box_from_rectangle,
-    brush_region,
-    mask_bounds,
     object_bounds,
     point_from_keypoint,
     rectangle_from_box,
     value_of,
 )
 from sam2_engine.errors import InputError
-
-BRUSH = ControlTag("BrushLabels", "brush", "image", ("Ball", "Box"))
 
 
 @st.composite
@@ -71,14 +67,10 @@ def test_both_halves_of_an_object_are_kept() -> None:
     assert object_bounds(mask) == (10, 20, 39, 39)
 
 
-def test_a_brush_region_is_complete() -> None:
-    mask = np.zeros((6, 9), dtype=bool)
-    mask[2:4, 3:8] = True
-    region = brush_region(mask, BRUSH, "Box", 0.75)
-    assert (region["from_name"], region["to_name"], region["type"]) == ("brush", "image", "brushlabels")
-    assert (region["original_width"], region["original_height"], region["score"]) == (9, 6, 0.75)
-    assert region["value"]["brushlabels"] == ["Box"]
-    np.testing.assert_array_equal(decode_brush_rle(region["value"]["rle"], (6, 9)), mask)
+def test_a_turned_ellipse_gives_its_bounds() -> None:
+    # A quarter turn: 30 across and 10 down become 10 across and 30 down, about (100, 50).
+    value = {"x": 50, "y": 50, "radiusX": 15, "radiusY": 10, "rotation": 90}
+    assert box_from_ellipse(value, (100, 200)) == pytest.approx((90, 20, 109, 79))
 
 
 @pytest.mark.parametrize("wrong", [{}, {"x": "1", "y": 2}, {"x": True, "y": 2}, {"x": float("nan"), "y": 2}])

@@ -19,6 +19,8 @@ ALL = {
     "answer": "polygon",
     "points_per_side": 8,
     "max_regions": 5,
+    "min_score": 0.5,
+    "min_stability": 0,
 }
 
 

@@ -1,0 +1,148 @@
+"""Pre-annotation of an image: from prompts that its task holds, or of everything on it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from labelstudio_backend.image_prompts import ImagePrompt, stored_prompts
+from labelstudio_backend.labeling_config import Target
+from labelstudio_backend.mask_regions import mask_regions
+from labelstudio_backend.parameters import ProjectParameters
+from labelstudio_backend.regions import Region
+from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
+from sam2_engine.errors import InputError
+from sam2_engine.mask_utils import decode_rle
+from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.jobs import Priority
+from sam2_plugins.model_store import ModelStore
+
+__all__ = ["everything", "prompts_of_task"]
+
+_DATA_KEYS = {"points", "labels", "box", "label"}
+
+
+def prompts_of_task(
+    task: Mapping[str, Any], target: Target, shape: tuple[int, int], version: str
+) -> list[ImagePrompt]:
+    """Return the prompts that a task holds for one of its images.
+
+    They are those of the first that has any: its latest draft, its latest annotation that was not skipped,
+    its latest prediction by somebody else, and its data under ``"prompts"``.
+
+    Parameters
+    ----------
+    task
+        As Label Studio sends it.
+    target
+        The image.
+    shape
+        ``(H, W)`` of the image.
+    version
+        Our own model version, whose predictions are no prompts.
+
+    Raises
+    ------
+    InputError
+        If a prompt is not complete.
+    """
+    for regions in _earlier_regions(task, version):
+        on_image = [r for r in regions if r.get("to_name") in (None, target.media.name)]
+        if prompts := stored_prompts(on_image, shape):
+            return prompts
+    return _prompts_in_data(task["data"].get("prompts"))
+
+
+def everything(
+    session: AnnotationSession, store: ModelStore, target: Target, parameters: ProjectParameters
+) -> tuple[list[Region], float]:
+    """Answer with masks of everything on an image, the surest first, and their mean confidence (0 to 1).
+
+    Raises
+    ------
+    InputError
+        If nothing takes the label, or the image cannot be used.
+    """
+    label = parameters.label or next(iter(target.controls[0].labels), None)
+    if label is None and not target.controls[0].takes(None):
+        raise InputError(
+            "The labels of this configuration come with each task; "
+            'name one for automatic masks in the extra params, for example {"label": "Cell"}.'
+        )
+    control = target.control_for(label)
+
+    def give_way(*_: int) -> None:
+        store.lock.release()
+        store.lock.acquire(Priority.BACKGROUND)
+
+    with store.lock.held(Priority.BACKGROUND):
+        generator = AutomaticMaskGenerator(
+            store.get(session.model_name),
+            points_per_side=parameters.points_per_side,
+            pred_iou_thresh=parameters.min_score,
+            stability_score_thresh=parameters.min_stability,
+            output_mode="uncompressed_rle",
+        )
+        records = generator.generate(session.frames[0], contrast=session.window, on_progress=give_way)
+    answers: list[Region] = []
+    records = sorted(records, key=lambda record: -record["predicted_iou"])[: parameters.max_regions]
+    scores = [min(1.0, record["predicted_iou"]) for record in records]
+    for record, score in zip(records, scores):
+        assert isinstance(record["segmentation"], dict)
+        mask = decode_rle(record["segmentation"])
+        answers += mask_regions(mask, control, label, score, parameters.tolerance)
+    return answers, sum(scores) / len(scores) if scores else 0.0
+
+
+def _earlier_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Mapping[str, Any]]]:
+    for kind in ("drafts", "annotations", "predictions"):
+        found = task.get(kind)
+        for entry in reversed(found) if isinstance(found, list) else ():
+            if not isinstance(entry, Mapping) or entry.get("was_cancelled"):
+                continue
+            result = entry.get("result")
+            if isinstance(result, list) and not (
+                kind == "predictions" and entry.get("model_version") == version
+            ):
+                yield [region for region in result if isinstance(region, Mapping)]
+
+
+def _prompts_in_data(written: object) -> list[ImagePrompt]:
+    """Read a list of ``{"points": [[x, y], ...], "labels": [1, 0, ...], "box": [x0, y0, x1, y1]}``.
+
+    In pixels, as in the prompt files of the command line; a ``label`` beside them is the region's.
+    """
+    if written is None:
+        return []
+    if not isinstance(written, list):
+        raise InputError("The task's prompts are not a list, for example [{'points': [[x, y]]}].")
+    return [_data_prompt(number, entry) for number, entry in enumerate(written, start=1)]
+
+
+def _data_prompt(number: int, entry: object) -> ImagePrompt:
+    where = f"The task's prompt {number}"
+    is_known = isinstance(entry, Mapping) and set(entry) <= _DATA_KEYS
+    if not isinstance(entry, Mapping) or not is_known or not (entry.get("points") or entry.get("box")):
+        raise InputError(f"{where} needs points or a box, and may have labels and a label, but nothing else.")
+    points, box = entry.get("points") or [], entry.get("box")
+    inside = entry.get("labels", [1] * len(points) if isinstance(points, list) else [])
+    if not isinstance(points, list) or not all(_numbers(point, 2) for point in points):
+        raise InputError(f"{where}: points must be a list of [x, y] in pixels.")
+    if box is not None and not _numbers(box, 4):
+        raise InputError(f"{where}: box must be [x0, y0, x1, y1] in pixels.")
+    flags = isinstance(inside, list) and len(inside) == len(points)
+    if not flags or not all(flag in (0, 1) for flag in inside):
+        raise InputError(f"{where}: labels must be 1 (on the object) or 0 (outside), one for each point.")
+    label = entry.get("label")
+    return ImagePrompt(
+        label if isinstance(label, str) else None,
+        (box[0], box[1], box[2], box[3]) if box is not None else None,
+        tuple((point[0], point[1]) for point in points),
+        tuple(bool(flag) for flag in inside),
+    )
+
+
+def _numbers(values: object, count: int) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and len(values) == count
+        and all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e6 for v in values)
+    )
