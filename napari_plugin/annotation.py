@@ -13,7 +13,7 @@ from napari_plugin.reviewing import Reviewing
 from napari_plugin.track_view import TrackView
 from napari_plugin.workers import Client
 from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.jobs import Progress
+from sam2_plugins.jobs import CancelToken, Progress
 from sam2_plugins.storage import KeptSession
 
 __all__ = ["Annotation"]
@@ -132,6 +132,11 @@ class Annotation(QObject):
         self.masks.close()
         self.prompts.close()
         self._close_folder()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, and nothing comes of work that was asked for."""
+        return self._closed
 
     def _close_folder(self) -> None:
         if self.folder is not None:
@@ -309,10 +314,11 @@ class Annotation(QObject):
         on_step: Callable[[T], None],
         then: Callable[[int], None],
         failed: Callable[[BaseException], None],
+        cancel: CancelToken | None = None,
     ) -> None:
         """Do long work off the window's thread, after what was asked for before."""
         self.sync.read()
-        self._client.run_steps(steps, on_step=on_step, then=then, failed=failed)
+        self._client.run_steps(steps, on_step=on_step, then=then, failed=failed, cancel=cancel)
 
     # ------------------------------------------------------------------ propagation
 

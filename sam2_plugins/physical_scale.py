@@ -66,6 +66,12 @@ class PhysicalScale:
         if self.unit.strip().lower() in _MICROMETRES:
             object.__setattr__(self, "unit", "µm")
 
+    def __str__(self) -> str:
+        """Return the size of a pixel in words, ``pixels of 0.5 µm``; ``pixels`` if nobody knows it."""
+        height, width = self.pixel_size
+        size = f"{width:g}" if height == width else f"{height:g} × {width:g}"
+        return f"pixels of {size} {self.unit}" if self.is_physical else "pixels"
+
     @property
     def is_physical(self) -> bool:
         """Whether lengths are more than numbers of pixels."""

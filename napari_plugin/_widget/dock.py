@@ -1,6 +1,7 @@
 """The dock: which image is annotated, and the panels that show and do it."""
 
 from collections.abc import Callable
+from typing import Any
 
 from napari import Viewer
 from napari.utils.notifications import notification_manager, show_error
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 from napari_plugin._widget import keys
 from napari_plugin._widget.export_panel import ExportPanel
 from napari_plugin._widget.image_panel import ImagePanel
+from napari_plugin._widget.measure_panel import MeasurePanel
 from napari_plugin._widget.model_panel import ModelPanel
 from napari_plugin._widget.object_panel import ObjectPanel
 from napari_plugin._widget.opened_images import OpenedImages
@@ -52,13 +54,15 @@ class AnnotationDock(QWidget):
         self.objects = ObjectPanel()
         self.propagation = PropagationPanel()
         self.review = ReviewPanel()
+        self.measure = MeasurePanel()
         self.export = ExportPanel()
-        self.strips = StripPanel(napari_viewer)
+        self.strips = StripPanel()
         self.history = UndoRow()
         self.tabs = _tabs(
             {
                 "Annotate": (self.objects, self.propagation),
                 "Review": (self.review,),
+                "Measure": (self.measure,),
                 "Export": (self.export,),
             }
         )
@@ -66,6 +70,7 @@ class AnnotationDock(QWidget):
             self.objects,
             self.propagation,
             self.review,
+            self.measure,
             self.export,
             self.strips,
             self.history,
@@ -83,6 +88,7 @@ class AnnotationDock(QWidget):
         self.images.changed.connect(self._refresh)
         self.images.progressed.connect(self._show_progress)
         self.review.wanted.connect(self._on_doubt_wanted)
+        napari_viewer.dims.events.point.connect(self._on_slider)
         self._bind_keys()
         self._show(None)
         self.images.open_likely_image()
@@ -120,6 +126,11 @@ class AnnotationDock(QWidget):
     def _show_progress(self, progress: Progress) -> None:
         for panel in self.panels:
             panel.show_progress(progress)
+
+    def _on_slider(self, event: Any) -> None:
+        if self.annotation is not None:
+            for panel in self.panels:
+                panel.show_frame(self.annotation.shown_frame)
 
     def _on_doubt_wanted(self, doubt: Doubt) -> None:
         if self.annotation is not None:
@@ -163,7 +174,8 @@ class AnnotationDock(QWidget):
             return
         self._closed = True
         self.images.close()
-        self.strips.close_links()
+        self._show(None)
+        self.viewer.dims.events.point.disconnect(self._on_slider)
         self._canvas_context.close()
         self.image.close_links()
         for key in self._keys():

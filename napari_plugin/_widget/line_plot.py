@@ -30,6 +30,7 @@ class LinePlot(QWidget):
         self._x: list[float] = []
         self._values: list[float | None] = []
         self._titles = ("", "")
+        self._marked: int | None = None
         self._color = QColor("white")
         self.setMinimumHeight(110)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
@@ -46,6 +47,12 @@ class LinePlot(QWidget):
         usable = (None if value is None or not math.isfinite(value) else float(value) for value in values)
         self._x, self._values = [float(one) for one in x], list(usable)
         self._titles, self._color = titles, QColor(color)
+        self._marked = None
+        self.update()
+
+    def mark(self, index: int) -> None:
+        """Draw a line at the place of a value along x."""
+        self._marked = index
         self.update()
 
     def runs(self) -> list[list[QPointF]]:
@@ -83,6 +90,7 @@ class LinePlot(QWidget):
         runs = self.runs()
         if runs:
             self._write_axes(painter)
+            self._draw_mark(painter)
         else:
             painter.drawText(QRectF(self.rect()), Qt.AlignmentFlag.AlignCenter, "No values to draw")
         painter.setPen(QPen(self._color, 1.5))
@@ -98,6 +106,12 @@ class LinePlot(QWidget):
         index = self.index_at(event.position().x())
         if index is not None:
             self.picked.emit(index)
+
+    def _draw_mark(self, painter: QPainter) -> None:
+        if self._marked is not None:
+            area = self._area()
+            across = self._across(self._x[self._marked], area)
+            painter.drawLine(QPointF(across, area.top()), QPointF(across, area.bottom()))
 
     def _write_axes(self, painter: QPainter) -> None:
         known, area = [value for value in self._values if value is not None], self._area()

@@ -1,6 +1,6 @@
 """Measurements of all objects: a table to sort and to jump from, and one column over time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
@@ -19,7 +19,10 @@ from napari_plugin._widget.line_plot import LinePlot
 from sam2_plugins.annotations import AnnotatedObject
 from sam2_plugins.measure import Column, MeasurementTable
 
-__all__ = ["MeasurementModel", "MeasurementPanel"]
+__all__ = ["EMPTY_TABLE", "MeasurementModel", "MeasurementView"]
+
+EMPTY_TABLE = MeasurementTable((Column("frame", "", ()),))
+"""Where nothing was measured yet."""
 
 _DISPLAY = Qt.ItemDataRole.DisplayRole
 _NOT_PLOTTED = {"frame", "time", "z", "object_id"}
@@ -32,13 +35,15 @@ class MeasurementModel(QAbstractTableModel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.table = MeasurementTable((Column("frame", "", ()),))
+        self.table = EMPTY_TABLE
         self._rows: list[int] = []
+        self._row_of: dict[tuple[int, int], int] = {}
 
     def show_table(self, table: MeasurementTable) -> None:
         """Show another table, in its own order."""
         self.beginResetModel()
-        self.table, self._rows = table, list(range(len(table)))
+        self.table = table
+        self._order(range(len(table)))
         self.endResetModel()
 
     def place_of(self, row: int) -> tuple[int, int]:
@@ -48,8 +53,11 @@ class MeasurementModel(QAbstractTableModel):
 
     def row_of(self, object_id: int, frame: int) -> int | None:
         """Return where an object's row of a frame is shown."""
-        places = (row for row in range(len(self._rows)) if self.place_of(row) == (object_id, frame))
-        return next(places, None)
+        return self._row_of.get((object_id, frame))
+
+    def _order(self, rows: Iterable[int]) -> None:
+        self._rows = list(rows)
+        self._row_of = {self.place_of(row): row for row in range(len(self._rows))}
 
     def _whole(self, name: str, number: int) -> int:
         value = self.table[name][number]
@@ -92,20 +100,21 @@ class MeasurementModel(QAbstractTableModel):
         numbers = [self._rows[index.row()] for index in before]
         known = [number for number in self._rows if values[number] is not None]
         unknown = [number for number in self._rows if values[number] is None]
-        self._rows = sorted(known, key=lambda number: values[number], reverse=down) + unknown  # type: ignore[arg-type,return-value]
+        known.sort(key=lambda number: values[number], reverse=down)  # type: ignore[arg-type,return-value]
+        self._order(known + unknown)
         places = {number: row for row, number in enumerate(self._rows)}
         after = [self.index(places[number], index.column()) for number, index in zip(numbers, before)]
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 
 
-class MeasurementPanel(QWidget):
+class MeasurementView(QWidget):
     """The table, and below it one column of the chosen row's object over time.
 
     Attributes
     ----------
     picked
-        Emitted with object id and frame when a row is double-clicked, or a place in the plot is clicked.
+        Emitted with object id and frame when a row, or a place in the plot, is clicked.
     """
 
     picked = Signal(object, int)  # an id may have 32 bits, which Qt's own integers do not hold
@@ -118,6 +127,7 @@ class MeasurementPanel(QWidget):
         self.view = _table_view(self.model)
         self.column = QComboBox()
         self.column.setToolTip("The measurement that is drawn over time")
+        self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.title = QLabel()
         self.plot = LinePlot()
         below, row = QWidget(), QHBoxLayout()
@@ -135,7 +145,7 @@ class MeasurementPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(splitter)
-        self.view.doubleClicked.connect(lambda index: self.picked.emit(*self.model.place_of(index.row())))
+        self.view.clicked.connect(lambda index: self.picked.emit(*self.model.place_of(index.row())))
         self.view.selectionModel().currentRowChanged.connect(lambda *_: self._draw())
         self.column.currentIndexChanged.connect(lambda _: self._draw())
         self.plot.picked.connect(lambda index: self.picked.emit(*self._plotted[index]))
@@ -169,7 +179,7 @@ class MeasurementPanel(QWidget):
     def choose(self, object_id: int, frame: int) -> None:
         """Choose an object's row of a frame, if there is one."""
         row = self.model.row_of(object_id, frame)
-        if row is not None:
+        if row is not None and row != self.view.currentIndex().row():
             self.view.selectRow(row)
 
     def _offer_columns(self, drawn: str) -> None:
@@ -201,6 +211,7 @@ class MeasurementPanel(QWidget):
             (along.header, measured.header.replace("_", " ")),
             self._colors.get(object_id, "white"),
         )
+        self.plot.mark(self._plotted.index(chosen))
 
 
 def _table_view(model: MeasurementModel) -> QTableView:
@@ -214,5 +225,6 @@ def _table_view(model: MeasurementModel) -> QTableView:
     view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + 6)
     view.horizontalHeader().setSortIndicator(0, Qt.SortOrder.AscendingOrder)
     view.setSortingEnabled(True)
-    view.setToolTip("Double-click a row to go to its object and frame")
+    view.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+    view.setToolTip("A click on a row goes to its object and frame, a click on a title sorts by it")
     return view

@@ -12,8 +12,8 @@ __all__ = ["Panel"]
 class Panel(QWidget):
     """A part of the dock, which shows the annotation of the chosen image.
 
-    The dock tells each of its panels when there is another annotation, when anything in it has changed, and
-    when a frame was followed; a panel overrides what concerns it.
+    The dock tells each of its panels when there is another annotation, when anything in it has changed, when
+    a frame was followed, and when the slider was moved; a panel overrides what concerns it.
 
     Attributes
     ----------
@@ -38,6 +38,9 @@ class Panel(QWidget):
 
     def refresh(self) -> None:
         """Show what is known now: objects, prompts, masks or doubts have changed."""
+
+    def show_frame(self, frame: int) -> None:
+        """Show that the viewer shows another frame; this must cost next to nothing."""
 
     def show_progress(self, progress: Progress) -> None:
         """Show that one more frame was followed; this must cost next to nothing."""

@@ -1,8 +1,5 @@
 """The strip of states below the tabs, which follows the slider and jumps to what is clicked on."""
 
-from typing import Any
-
-from napari import Viewer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
@@ -20,17 +17,10 @@ _PAUSE = 100
 
 
 class StripPanel(Panel):
-    """States of all objects over all frames; hidden for a single image.
+    """States of all objects over all frames; hidden for a single image."""
 
-    Parameters
-    ----------
-    viewer
-        Whose slider it follows.
-    """
-
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
         self.strip = ObjectStrip()
         self.strip.picked.connect(self._on_picked)
         self._scroll = QScrollArea()
@@ -45,7 +35,6 @@ class StripPanel(Panel):
         self.drawing.setSingleShot(True)
         self.drawing.setInterval(_PAUSE)
         self.drawing.timeout.connect(self._draw)
-        viewer.dims.events.point.connect(self._on_slider)
 
     def show_annotation(self, annotation: Annotation | None) -> None:
         """Show the states in another annotation."""
@@ -60,10 +49,9 @@ class StripPanel(Panel):
         """Draw in a moment."""
         self.drawing.start()
 
-    def close_links(self) -> None:
-        """Stop listening to the viewer."""
-        self.drawing.stop()
-        self._viewer.dims.events.point.disconnect(self._on_slider)
+    def show_frame(self, frame: int) -> None:
+        """Move the line to a frame."""
+        self.strip.show_frame(frame)
 
     def _draw(self) -> None:
         annotation = self.annotation
@@ -74,10 +62,6 @@ class StripPanel(Panel):
             self.strip.show_states(names, states, annotation.current)
             self.strip.show_frame(annotation.shown_frame)
             self._scroll.setFixedHeight(min(self.strip.height() + 2, _MAX_HEIGHT))
-
-    def _on_slider(self, event: Any = None) -> None:
-        if self.annotation is not None:
-            self.strip.show_frame(self.annotation.shown_frame)
 
     def _on_picked(self, object_id: int, frame: int) -> None:
         if self.annotation is not None:
