@@ -6,8 +6,10 @@ says is ours and can be made anew, any other is a person's and is a prompt.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 from labelstudio_backend.regions import Region, number
@@ -111,6 +113,15 @@ class Track:
         drawn = [keyframe for keyframe in found if not keyframe.made_by_model]
         return cls(dict(region), {one.frame: one for one in drawn or [replace(found[0], enabled=True)]})
 
+    @cached_property
+    def _frames(self) -> tuple[int, ...]:
+        return tuple(self.keyframes)
+
+    @property
+    def id(self) -> str:
+        """Label Studio's id of the region."""
+        return str(self.region.get("id"))
+
     @property
     def label(self) -> str:
         """The first label."""
@@ -119,16 +130,16 @@ class Track:
     @property
     def first_frame(self) -> int:
         """Label Studio's number of the first keyframe."""
-        return next(iter(self.keyframes))
+        return self._frames[0]
 
     @property
     def last_frame(self) -> int:
         """Label Studio's number of the last keyframe."""
-        return next(reversed(dict(self.keyframes)))
+        return self._frames[-1]
 
     def shown_after_keyframe(self, frame: int) -> bool:
         """Return whether the last keyframe before ``frame`` leaves the object visible."""
-        return self.keyframes[max(n for n in self.keyframes if n < frame)].enabled
+        return self.keyframes[self._frames[bisect_left(self._frames, frame) - 1]].enabled
 
 
 def _same(mark: object, expected: list[float]) -> bool:

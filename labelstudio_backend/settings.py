@@ -54,6 +54,8 @@ class Settings:
         How many recent images and videos stay open for the next click.
     feature_bytes
         Cap for the encoded frames of all of them together, in memory.
+    track_bytes
+        Cap for the masks of all videos that are open, in memory.
     basic_auth
         User and password asked of every request, or None.
     models
@@ -74,6 +76,7 @@ class Settings:
     fetch_seconds: float = 60.0
     max_sessions: int = 8
     feature_bytes: int = 512 << 20
+    track_bytes: int = 512 << 20
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
     models: tuple[str, ...] = ()
     state_folder: Path | None = None
@@ -117,6 +120,7 @@ class Settings:
             fetch_seconds=_positive(environment, "FETCH_SECONDS", cls.fetch_seconds),
             max_sessions=int(_positive(environment, "MAX_SESSIONS", cls.max_sessions)),
             feature_bytes=int(_positive(environment, "FEATURE_BYTES", cls.feature_bytes)),
+            track_bytes=int(_positive(environment, "TRACK_BYTES", cls.track_bytes)),
             basic_auth=(user, password) if user and password else None,
             models=tuple(environment.get("MODELS", "").replace(",", " ").split()),
             state_folder=Path(environment.get("MODEL_DIR") or user_state_path("sam2-plugins")),

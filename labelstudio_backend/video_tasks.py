@@ -1,60 +1,112 @@
-"""Videos: labelled rectangles are followed, and come back as sequences with a rectangle on every frame."""
+"""Videos: labelled rectangles are followed, and come back as sequences of keyframes."""
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeGuard
 
-from labelstudio_backend.keyframes import Track, model_item
-from labelstudio_backend.regions import (
-    PixelBox,
-    Region,
-    box_from_rectangle,
-    object_bounds,
-    rectangle_from_box,
-)
-from sam2_engine.frames import FrameSource
-from sam2_plugins.annotation_session import AnnotationSession
+from labelstudio_backend.background import BackgroundVideos, VideoKey
+from labelstudio_backend.followed_video import FollowedTrack, FollowedVideo
+from labelstudio_backend.kept_tracks import KeptTracks
+from labelstudio_backend.keyframes import Track
+from labelstudio_backend.labeling_config import Target
+from labelstudio_backend.media import MediaLibrary
+from labelstudio_backend.page_clock import PageClock
+from labelstudio_backend.regions import Region
+from labelstudio_backend.sequences import sequence_of
+from labelstudio_backend.settings import Settings
+from labelstudio_backend.work_order import WorkOrder
+from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache
+from sam2_plugins.model_store import ModelStore
 
-__all__ = ["PageClock", "follow", "labelled_tracks"]
+__all__ = ["VideoTasks", "labelled_tracks", "tracks_held"]
 
-_UNFINISHED = "SAM 2 reached frame"
+_NOTE = "SAM 2 "
+_HELD = ("drafts", "annotations", "predictions")
+Answer = tuple[list[Region], float]
 
 
-@dataclass(frozen=True)
-class PageClock:
-    """How Label Studio counts frames (from 1, at a rate of its own) and how the file does (from 0).
+class VideoTasks:
+    """Answers for videos; what is not finished in time goes on in the background.
 
-    Attributes
+    Parameters
     ----------
-    page_rate, file_rate
-        Frames per second, of Label Studio's page and of the file.
-    file_frames
-        Number of frames in the file.
+    settings
+        Caps, and the data folder.
+    store, media, features
+        Of the process.
     """
 
-    page_rate: float
-    file_rate: float
-    file_frames: int
+    def __init__(
+        self, settings: Settings, store: ModelStore, media: MediaLibrary, features: FeatureCache
+    ) -> None:
+        self.videos = BackgroundVideos(settings.max_sessions, settings.track_bytes)
+        self._kept = KeptTracks(settings.state_folder, store, features)
+        self._media = media
 
-    @classmethod
-    def of(cls, frames: FrameSource, page_rate: float) -> "PageClock":
-        """Return the clock of a video, which is taken to run at the page's rate if it does not say."""
-        return cls(page_rate, frames.fps or page_rate, len(frames))
+    def close(self) -> None:
+        """Stop following, and close all videos."""
+        self.videos.close()
 
-    @property
-    def page_frames(self) -> int:
-        """Number of the last frame that the page shows."""
-        return max(1, round(self.file_frames / self.file_rate * self.page_rate))
+    def answer(
+        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: WorkOrder
+    ) -> Answer:
+        """Follow the rectangles of a request, and return them as far as they are at its deadline.
 
-    def index(self, frame: int) -> int:
-        """Return the file's frame that the page shows as its frame ``frame``."""
-        # The product comes first and is nudged, so that whole quotients are not rounded down by a hair.
-        return min(int((frame - 1) * self.file_rate / self.page_rate + 1e-6), self.file_frames - 1)
+        Rectangles without a label are followed no further; without any other, no media is read.
 
-    def seconds(self, frame: int) -> float:
-        """Return the ``time`` that the page writes for a frame."""
-        return frame / self.page_rate
+        Raises
+        ------
+        InputError
+            If a keyframe, a label or the media cannot be used.
+        """
+        tracks = labelled_tracks(regions)
+        if not tracks:
+            ids = [str(region.get("id")) for region in regions if isinstance(region, Mapping)]
+            for video in self.videos.find(_project(task, order), task.get("id")):
+                video.drop(ids)
+            return [], 0.0
+        return self._follow(task, target, tracks, order, order.deadline)
+
+    def pre_annotate(self, task: Mapping[str, Any], target: Target, order: WorkOrder) -> Answer | None:
+        """Follow the rectangles that a task holds, to their end however long it takes.
+
+        Returns
+        -------
+        The same rectangles as sequences; None if the task holds none, or the server is closing.
+
+        Raises
+        ------
+        InputError
+            As :meth:`answer`; or if a frame cannot be read.
+        """
+        tracks = tracks_held(task, target)
+        if not tracks:
+            return None
+        answer = self._follow(task, target, tracks, order, math.inf)
+        return None if self.videos.closed else answer
+
+    def _follow(
+        self,
+        task: Mapping[str, Any],
+        target: Target,
+        tracks: Sequence[Track],
+        order: WorkOrder,
+        deadline: float,
+    ) -> Answer:
+        for track in tracks:
+            target.control_for(track.label)
+        rate, address = target.media.frames_per_second(task["data"]), target.media.source(task["data"])
+        key = VideoKey(_project(task, order), task.get("id"), address, order.model)
+        with self.videos.using(key, partial(self._open, key), deadline) as video:
+            clock = PageClock.of(video.session.frames, rate)
+            with video.asked(tracks, clock, order.parameters.direction) as followed:
+                self.videos.wait(video, lambda: video.is_done(followed), deadline)
+                return _answer(video, list(zip(tracks, followed)), clock, order)
+
+    def _open(self, key: VideoKey) -> FollowedVideo:
+        return self._kept.open(key, self._media.file(key.address))
 
 
 def labelled_tracks(regions: Sequence[object]) -> list[Track]:
@@ -71,6 +123,40 @@ def labelled_tracks(regions: Sequence[object]) -> list[Track]:
     return [Track.of(region) for region in regions if _labelled(region)]
 
 
+def tracks_held(task: Mapping[str, Any], target: Target) -> list[Track]:
+    """Return the labelled rectangles of a task that nobody is looking at.
+
+    A person's newest draft goes before the newest annotation, and that before the newest prediction;
+    cancelled annotations count for nothing.
+
+    Raises
+    ------
+    InputError
+        As :func:`labelled_tracks`.
+    """
+    names = {control.name for control in target.controls}
+    for kind in _HELD:
+        held = task.get(kind)
+        usable = [
+            one
+            for one in (held if isinstance(held, list) else ())
+            if isinstance(one, Mapping)
+            and isinstance(one.get("result"), list)
+            and not one.get("was_cancelled")
+        ]
+        for one in sorted(usable, key=lambda one: str(one.get("updated_at")), reverse=True):
+            found = [r for r in one["result"] if _labelled(r) and r.get("from_name") in names]
+            if tracks := labelled_tracks(found):
+                return tracks
+    return []
+
+
+def _project(task: Mapping[str, Any], order: WorkOrder) -> object:
+    """Return the project's number: the task tells it, and the request's name for it begins with it."""
+    found = task.get("project")
+    return found if isinstance(found, int | str) else order.project.split(".")[0]
+
+
 def _labelled(region: object) -> TypeGuard[Region]:
     if not isinstance(region, dict) or region.get("type") != "videorectangle":
         return False
@@ -79,113 +165,41 @@ def _labelled(region: object) -> TypeGuard[Region]:
     return isinstance(labels, list) and bool(labels)
 
 
-@dataclass
-class _Followed:
-    """One track on its way through the video: where it is on each of the file's frames, and how surely."""
-
-    track: Track
-    boxes: dict[int, PixelBox] = field(default_factory=dict)
-    scores: list[float] = field(default_factory=list)
-
-    @property
-    def score(self) -> float:
-        return sum(self.scores) / len(self.scores) if self.scores else 0.0
-
-
-def follow(
-    session: AnnotationSession, tracks: Sequence[Track], clock: PageClock, deadline: float
-) -> tuple[list[Region], float]:
-    """Follow all tracks from their first keyframe to the end, or as far as time allows.
-
-    Parameters
-    ----------
-    session
-        A session without objects on the task's video.
-    tracks
-        What :func:`labelled_tracks` gives.
-    clock
-        The video's two ways of counting.
-    deadline
-        Time (``time.monotonic``) at which the answer goes out with the frames that are done; the regions'
-        ``meta`` says then how far it got.
-
-    Returns
-    -------
-    The same regions, each with its own id and label and a new sequence, and the mean score (0 to 1).
+def _answer(
+    video: FollowedVideo,
+    followed: Sequence[tuple[Track, FollowedTrack]],
+    clock: PageClock,
+    order: WorkOrder,
+) -> Answer:
+    """Return the regions as far as they are followed.
 
     Raises
     ------
     InputError
-        If a keyframe cannot be used, or a frame cannot be read.
+        If following them failed before the first frame.
     """
-    followed = [_Followed(track) for track in tracks]
-    by_object = _prompt(session, followed, clock, deadline)
-    reached = -1
-    steps = session.propagate() if by_object else iter(())
-    while time.monotonic() < deadline and (result := next(steps, None)) is not None:
-        reached = result.frame
-        for object_id, mask, confidence in zip(result.object_ids, result.masks, result.predicted_iou):
-            if (bounds := object_bounds(mask)) is not None:
-                by_object[object_id].boxes[reached] = bounds
-                by_object[object_id].scores.append(float(confidence))
-    last = max((n for n in range(1, clock.page_frames + 1) if clock.index(n) <= reached), default=0)
-    note = None
-    if last < clock.page_frames:
-        note = f"{_UNFINISHED} {last} of {clock.page_frames}; assign the label again to go on."
-    answers = [
-        _with_note(one.track.region, _sequence(one, clock, session.shape, last), one.score, note)
-        for one in followed
-    ]
-    return answers, sum(one.score for one in followed) / max(1, len(followed))
+    trouble, regions, scores = video.trouble, [], []
+    if trouble is not None and not (isinstance(trouble, InputError) and any(f.boxes for _, f in followed)):
+        raise trouble
+    for track, one in followed:
+        boxes, score, whole = video.state_of(one)
+        items = sequence_of(track, boxes, clock, video.session.shape, order.parameters.tolerance)
+        note = None if whole else _note(one, boxes, clock, trouble)
+        regions.append(_with_note(track.region, items, score, note))
+        scores.append(score)
+    return regions, sum(scores) / len(scores)
 
 
-def _prompt(
-    session: AnnotationSession, followed: Sequence[_Followed], clock: PageClock, deadline: float
-) -> dict[int, _Followed]:
-    """Give the session people's keyframes, earliest first, while there is time; return tracks by object."""
-    keyframes = [
-        (clock.index(frame), one, key) for one in followed for frame, key in one.track.keyframes.items()
-    ]
-    object_ids: dict[int, int] = {}
-    by_object: dict[int, _Followed] = {}
-    for index, one, keyframe in sorted(keyframes, key=lambda entry: entry[0]):
-        if time.monotonic() >= deadline:
-            break
-        if id(one) not in object_ids:
-            object_ids[id(one)] = session.add_object(label=one.track.label)
-            by_object[object_ids[id(one)]] = one
-        session.add_box(index, object_ids[id(one)], box_from_rectangle(keyframe.item, session.shape))
-    return by_object
-
-
-def _sequence(one: _Followed, clock: PageClock, shape: tuple[int, int], last: int) -> list[dict[str, Any]]:
-    """Return the items of one track: the person's keyframes as they are, the model's rectangles between.
-
-    An item stays enabled if the object is visible on the next frame too, so that every stretch is closed
-    on its own last frame. Beyond frame ``last``, which the model has not reached, only the person's
-    keyframes count.
-    """
-    track = one.track
-
-    def visible(frame: int) -> bool:
-        if frame in track.keyframes:
-            return True
-        if not track.shown_after_keyframe(frame):
-            return False
-        return clock.index(frame) in one.boxes if frame <= last else frame < track.last_frame
-
-    items = []
-    for frame in sorted({*range(track.first_frame, clock.page_frames + 1), *track.keyframes}):
-        keyframe, box = track.keyframes.get(frame), one.boxes.get(clock.index(frame))
-        goes_on = visible(frame + 1)
-        if keyframe is not None:
-            items.append(
-                keyframe.closed_by_model() if keyframe.enabled and not goes_on else keyframe.as_drawn()
-            )
-        elif frame <= last and box is not None and visible(frame):
-            rectangle = rectangle_from_box(box, shape)
-            items.append(model_item(frame, clock.seconds(frame), rectangle, enabled=goes_on))
-    return items
+def _note(
+    one: FollowedTrack, boxes: Mapping[int, object], clock: PageClock, trouble: Exception | None
+) -> str:
+    """Return in a sentence how far a track is."""
+    last = clock.page_frame(max(boxes)) if boxes else 0
+    first = clock.page_frame(min(boxes)) if boxes else 0
+    way = f"frames {first} to {last}" if one.direction != "forward" else f"frame {last}"
+    if trouble is not None:
+        return f"{_NOTE}stopped at {way} of {clock.page_frames}: {trouble}"
+    return f"{_NOTE}reached {way} of {clock.page_frames} and goes on; give the label again to see more."
 
 
 def _with_note(region: Region, items: list[dict[str, Any]], score: float, note: str | None) -> Region:
@@ -195,7 +209,7 @@ def _with_note(region: Region, items: list[dict[str, Any]], score: float, note: 
     meta = found if isinstance(found, dict) else {}
     text = meta.get("text")
     lines = text if isinstance(text, list) else [text] if text else []
-    kept = [line for line in lines if not str(line).startswith(_UNFINISHED)]
+    kept = [line for line in lines if not str(line).startswith(_NOTE)]
     if note or len(kept) < len(lines):
         answer["meta"] = {**meta, "text": [*kept, note] if note else kept}
     return answer

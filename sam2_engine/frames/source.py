@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import index
 from types import TracebackType
 from typing import Any, Self
@@ -60,6 +60,8 @@ class FrameSource(ABC):
         Number of frames; ``None`` for a live stream that has not ended yet.
     fps
         Frames per second, where the source knows it.
+    timestamps
+        Seconds at which each frame is shown, ascending, where the source knows them; else None.
     axes, axis
         One letter per axis of the source, as read (``"TYX"``), and the letter of the axis that the
         frames are counted along.
@@ -80,6 +82,7 @@ class FrameSource(ABC):
         is_rgb: bool = False,
         channel: int | None = None,
         fps: float | None = None,
+        timestamps: Sequence[float] | None = None,
         note: str = "",
     ) -> None:
         check_pixels(name, shape, dtype)
@@ -91,6 +94,7 @@ class FrameSource(ABC):
         self.dtype = dtype.newbyteorder("=")
         self.length = length
         self.fps = fps
+        self.timestamps = timestamps
         self.axes = axes
         self.axis = axis
         self.is_rgb = is_rgb and channel is None

@@ -55,6 +55,12 @@ class _Index:
                 return cls(sum(1 for _ in container.decode(container.streams.video[0])))
         return cls(len(times), times, sorted(bisect_left(times, time) for time, is_key in packets if is_key))
 
+    def seconds(self, tick: Any) -> Sequence[float] | None:
+        """Return the time of each frame in seconds, for time stamps in ticks."""
+        if self.times is None or not tick:
+            return None
+        return [float(time * tick) for time in self.times]
+
     def start_before(self, frame: int) -> int:
         """Return the latest frame at or before ``frame`` that decoding can start at."""
         place = bisect_right(self.starts, frame)
@@ -207,7 +213,7 @@ class VideoFrames(FrameSource):
             with _open(path) as container:
                 if not container.streams.video:
                     raise InputError(f"{path.name} holds no pictures; give an image, a stack or a video.")
-                rate = container.streams.video[0].average_rate
+                rate, tick = container.streams.video[0].average_rate, container.streams.video[0].time_base
                 if container.format.name.startswith("mov") and _is_cut_off(path):
                     raise InputError(f"{path.name} is cut off; copy or export it again.")
             self._index = _Index.of(path)
@@ -239,6 +245,7 @@ class VideoFrames(FrameSource):
             is_rgb=first.ndim == 3,
             channel=channel,
             fps=float(rate) if rate else None,
+            timestamps=self._index.seconds(tick),
         )
 
     @property

@@ -1,0 +1,93 @@
+"""Where the masks of tracks are kept on disk: one session folder per task, which other commands read too."""
+
+import logging
+import re
+import shutil
+from pathlib import Path
+
+from labelstudio_backend.background import VideoKey
+from labelstudio_backend.followed_video import FollowedVideo
+from labelstudio_backend.media import MediaFile
+from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.frames import FrameSource, open_frames
+from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.model_store import ModelStore
+from sam2_plugins.storage import SessionFolder, open_session
+
+__all__ = ["KeptTracks", "session_place"]
+
+_log = logging.getLogger(__name__)
+
+
+def session_place(folder: Path, project: object, task: object) -> Path | None:
+    """Return where the session of a task is kept below a data folder; None if its ids make no file name."""
+    names = [str(project), str(task)]
+    if not all(re.fullmatch(r"\w[\w-]{0,63}", name) for name in names):
+        return None
+    return folder / "tracks" / f"project-{names[0]}" / f"task-{names[1]}.sam2"
+
+
+class KeptTracks:
+    """Opens the videos of tasks, each with the tracks that were followed before.
+
+    Parameters
+    ----------
+    folder
+        The server's data folder, or None to keep nothing on disk.
+    store, features
+        Models, and the cache of encoded frames, that all sessions share.
+    """
+
+    def __init__(self, folder: Path | None, store: ModelStore, features: FeatureCache) -> None:
+        self._folder = folder
+        self._store = store
+        self._features = features
+
+    def open(self, key: VideoKey, media: MediaFile) -> FollowedVideo:
+        """Open a task's video; what was followed on it by the same model is taken up again.
+
+        Raises
+        ------
+        InputError
+            If the file is no video that can be read.
+        """
+        frames = open_frames(media.path)
+        try:
+            session, folder = self._session(key, frames)
+        except BaseException:
+            frames.close()
+            raise
+
+        def close(_: MediaFile = media) -> None:  # a fetched file lives as long as somebody holds it
+            if folder is not None:
+                folder.close()
+            frames.close()
+
+        return FollowedVideo(session, close)
+
+    def _session(self, key: VideoKey, frames: FrameSource) -> tuple[AnnotationSession, SessionFolder | None]:
+        place = self._folder and session_place(self._folder, key.project, key.task)
+        if place is not None and place.is_dir():
+            try:
+                session, folder = self._reopened(place, frames)
+                if session.model_name == key.model:
+                    return session, folder
+                folder.close()
+            except InputError as error:
+                _log.warning("task=%s kept tracks are dropped: %s", key.task, error)
+            shutil.rmtree(place, ignore_errors=True)
+        session = AnnotationSession(
+            frames, self._store, key.model, history=None, cache=self._features, undo_bytes=0
+        )
+        if place is None:
+            return session, None
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            return session, SessionFolder.create(place, session)
+        except (InputError, OSError) as error:
+            _log.warning("task=%s tracks are not kept on disk: %s", key.task, error)
+            return session, None
+
+    def _reopened(self, place: Path, frames: FrameSource) -> tuple[AnnotationSession, SessionFolder]:
+        return open_session(place, self._store, frames)
