@@ -11,7 +11,8 @@ from sam2_engine.errors import InputError
 from sam2_engine.training.fine_tune import fine_tune
 from sam2_engine.training.recipe import recipe_from
 from sam2_engine.training.team import join_team
-from sam2_plugins.commands.terminal import INTERRUPTED, count_bar, interruptible, note
+from sam2_plugins.commands.terminal import INTERRUPTED
+from sam2_plugins.commands.training_lines import JsonLines, TerminalLines
 from sam2_plugins.files import check_output
 
 __all__ = ["register"]
@@ -74,6 +75,13 @@ def train(
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")
     ] = None,
+    json_lines: Annotated[
+        bool,
+        typer.Option(
+            "--json-lines",
+            help="For programs: progress and outcome as lines of JSON; stops when standard input ends.",
+        ),
+    ] = False,
 ) -> int:
     """Adapt a model to annotated pictures or videos; says what it gained on frames kept aside."""
     given = {
@@ -94,10 +102,10 @@ def train(
     aside = {name: settings.pop(name) for name in _ASIDE if name in settings}
     if "data" not in aside:
         raise InputError("Say what to learn from, with --data FOLDER.")
-    return _train(settings, aside)
+    return _train(settings, aside, JsonLines() if json_lines else TerminalLines())
 
 
-def _train(settings: dict[str, Any], aside: dict[str, Any]) -> int:
+def _train(settings: dict[str, Any], aside: dict[str, Any], lines: TerminalLines) -> int:
     recipe = recipe_from(settings)
     folder = Path(aside["data"])
     run = Path(aside.get("run", Path("runs") / f"{folder.resolve().name}-{Path(recipe.model).stem}"))
@@ -105,13 +113,13 @@ def _train(settings: dict[str, Any], aside: dict[str, Any]) -> int:
     if output is not None:
         check_output(output, suffixes=(".safetensors",), inputs=(Path(recipe.model),))
     team = join_team(str(aside.get("device", "auto")))
-    with count_bar("reading") as progress:
+    with lines.bar("reading") as progress:
         found = find_dataset(
             folder, as_video=aside.get("as_video"), progress=progress if team.leads else None
         )
-    say = note if team.leads else lambda line: None
+    say = lines.say if team.leads else lambda line: None
     say(f"{folder}: {found.description}")
-    with found, interruptible("step") as token, count_bar("learning") as progress:
+    with found, lines.stoppable() as token, lines.bar("learning") as progress:
         outcome = fine_tune(
             recipe,
             found,
@@ -123,13 +131,9 @@ def _train(settings: dict[str, Any], aside: dict[str, Any]) -> int:
             should_stop=lambda: token.cancelled,
         )
     team.leave()
-    if not outcome.finished:
-        say(f"Stopped after step {outcome.steps}; the same command goes on from there.")
-        return INTERRUPTED
     if team.leads:
-        typer.echo(outcome.gain)
-        typer.echo(f"{outcome.weights}")
-    return 0
+        lines.end(outcome)
+    return 0 if outcome.finished else INTERRUPTED
 
 
 def _read(config: Path | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.export.targets import ExportSummary, Labels, new_folder
 from sam2_plugins.readable_session import ReadableSession, known_by_frame
 
-__all__ = ["write_training_folder"]
+__all__ = ["usable_frames", "write_training_folder"]
 
 _FRAMES, _LABELS = "images", "labels"
 
@@ -51,7 +51,7 @@ def write_training_folder(
         If there is no such frame, a frame cannot be read, or the folder cannot be written there.
     """
     labels = Labels(session)
-    usable, doubtful = _usable_frames(session)
+    usable, doubtful = usable_frames(session)
     chosen = usable if frames is None else sorted(set(frames))
     if not chosen or not set(chosen) <= set(usable + doubtful):
         raise InputError("Nothing is known of any object on some of these frames; choose others.")
@@ -76,7 +76,7 @@ def _is_training_folder(folder: Path) -> bool:
     return {one.name for one in folder.iterdir()} == {_FRAMES, _LABELS}
 
 
-def _usable_frames(session: ReadableSession) -> tuple[list[int], list[int]]:
+def usable_frames(session: ReadableSession) -> tuple[list[int], list[int]]:
     """Return the frames on which all is known, and those on which something is."""
     known = known_by_frame(session)
     gaps: set[int] = set()

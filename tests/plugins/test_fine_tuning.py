@@ -1,0 +1,110 @@
+"""Fine-tuning on a session in a process of its own: what it learns from, stopping, going on, the gain."""
+
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sam2_engine.checkpoints import load_model
+from sam2_engine.errors import InputError
+from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.cli import main
+from sam2_plugins.fine_tuning import FineTuning, checked_frames, unfinished_training
+from sam2_plugins.readable_session import finish
+
+
+@pytest.fixture
+def checked(session: AnnotationSession) -> AnnotationSession:
+    """A disc painted on every frame; two of them are not verified but only followed."""
+    y, x = np.mgrid[:60, :80]
+    object_id = session.add_object()
+    for t in range(6):
+        session.take_masks(t, {object_id: (x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100})
+    session.verify(object_id, range(6))
+    list(session.propagate())
+    return session
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return tmp_path / "cache" / "checkpoints"
+
+
+def test_only_what_a_person_answers_for_is_learned(checked):
+    assert checked.frames_of(1) == list(range(8))
+    assert checked_frames(checked) == list(range(6))
+    checked.add_points(7, 1, (34, 20))
+    assert checked_frames(checked) == [*range(6), 7]
+    checked.verify(1, [2], verified=False)
+    other = checked.add_object()
+    checked.add_points(0, other, (60, 40))
+    list(checked.propagate([other], stop=3))
+    assert checked_frames(checked) == [0, 4, 5, 7]
+
+
+def test_too_few_frames(session, tmp_path):
+    session.add_points(0, session.add_object(), (20, 20))
+    with pytest.raises(InputError, match="on 1 frame every mask is verified"):
+        finish(FineTuning.prepare(session, tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_stops_goes_on_and_becomes_a_model(checked, tmp_path, cache, small_checkpoint):
+    home = tmp_path / "trainings"
+    training = finish(FineTuning.prepare(checked, home, steps=4, device="cpu"))
+    steps = training.train()
+    for progress in steps:
+        if progress.done:
+            training.stop()
+    assert progress.total == 4
+    assert 0 < progress.done < 4
+    assert not training.finished
+
+    again = unfinished_training(home)
+    assert again.folder == training.folder
+    last = list(again.train())[-1]
+    assert last.done == 4
+    assert again.gain.startswith("Gain on 2 held-out frames: IoU after one click")
+    assert again.finished
+    assert unfinished_training(home) is None
+    assert again.use("cells") == "cells"
+    assert load_model("cells", "cpu").config.name == "small"
+    checked.use_model("cells")
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path, cache, small_checkpoint):
+    for expected in ("cells", "cells-2"):
+        training = FineTuning(tmp_path / expected)
+        training.folder.mkdir()
+        training.weights.write_bytes(small_checkpoint.read_bytes())
+        assert training.use("cells") == expected
+    assert {path.name for path in cache.iterdir()} == {"cells.safetensors", "cells-2.safetensors"}
+
+
+def test_errors_of_the_process_are_sentences(checked, tmp_path, cache):
+    training = finish(FineTuning.prepare(checked, tmp_path, steps=1, device="abacus"))
+    with pytest.raises(InputError, match="There is no device 'abacus' here"):
+        list(training.train())
+    settings = training.folder / "settings.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "steps": 9, "device": "cpu"}))
+    steps = training.train()
+    next(progress for progress in steps if progress.done)
+    os.kill(training._process.pid, signal.SIGKILL)
+    with pytest.raises(InputError, match=r"Training ended before it was done \(status -9\)"):
+        list(steps)
+
+
+def test_lines_of_json_end_with_the_outcome(checked, tmp_path, cache, capsys, monkeypatch):
+    training = finish(FineTuning.prepare(checked, tmp_path, steps=1))
+    options = ["--data", str(training.folder / "data"), "--run", str(tmp_path / "run"), "--steps", "1"]
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # it ends at once
+    status = main(["train", "--json-lines", "--from", checked.model_name, *options])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert any("said" in line for line in lines)
+    assert lines[-1]["finished"] == (status == 0)
