@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam2_engine.mask_candidates import Candidate, Crop, suppress
 from sam2_engine.mask_utils import PackedMask
@@ -107,12 +108,13 @@ def _one_of(group: list[Candidate]) -> Candidate:
         return max(whole or group, key=lambda one: one.predicted_iou)
     window = _around([one.mask.window for one in group])
     shape = group[0].mask.shape
-    mask = np.logical_or.reduce([one.mask.within(window) for one in group])
+    mask = _united(group, window)
     areas = [one.area for one in group]
     largest = max(group, key=lambda one: one.area)
-    rows, columns = window
+    packed = PackedMask.of(mask, shape, (window[0].start, window[1].start))
+    rows, columns = packed.window
     return Candidate(
-        mask=PackedMask.of(mask, shape, (rows.start, columns.start)),
+        mask=packed,
         box=(columns.start, rows.start, columns.stop - 1, rows.stop - 1),
         predicted_iou=float(np.average([one.predicted_iou for one in group], weights=areas)),
         stability=float(np.average([one.stability for one in group], weights=areas)),
@@ -127,6 +129,28 @@ def _one_of(group: list[Candidate]) -> Candidate:
         area=int(np.count_nonzero(mask)),
         is_cut=True,
     )
+
+
+def _united(group: list[Candidate], window: Window) -> NDArray[np.bool_]:
+    """Return the parts as one mask on ``window``: every pixel as the tile says that sees most around it."""
+    rows, columns = (np.arange(side.start, side.stop) for side in window)
+    height, width = group[0].mask.shape
+    mask = np.zeros((len(rows), len(columns)), bool)
+    depth = np.full(mask.shape, -np.inf)
+    for crop in dict.fromkeys(one.crop for one in group):
+        part = np.logical_or.reduce([one.mask.within(window) for one in group if one.crop == crop])
+        across = _depths(columns, crop.x0, crop.x1, width)
+        inside = np.minimum(_depths(rows, crop.y0, crop.y1, height)[:, None], across)
+        deeper = inside > depth
+        mask[deeper], depth[deeper] = part[deeper], inside[deeper]
+    return mask
+
+
+def _depths(places: NDArray[np.intp], first: int, stop: int, length: int) -> NDArray[np.float64]:
+    """Return how far places on one axis lie within a tile; an edge of the plane ends nothing."""
+    return np.minimum(
+        np.inf if first == 0 else places - first, np.inf if stop == length else stop - 1.0 - places
+    ) * np.ones(len(places))
 
 
 def _ends_at_its_tile(one: Candidate) -> bool:

@@ -70,7 +70,11 @@ class CompressedMask:
     @classmethod
     def of(cls, mask: NDArray[np.bool_]) -> "CompressedMask":
         """Compress an (H, W) bool mask."""
-        packed = PackedMask.of(mask, (mask.shape[0], mask.shape[1]))
+        return cls.pack(PackedMask.of(mask, (mask.shape[0], mask.shape[1])))
+
+    @classmethod
+    def pack(cls, packed: PackedMask) -> "CompressedMask":
+        """Compress the bits of a packed mask."""
         return cls(packed.shape, packed.window, zlib.compress(packed.bits.tobytes(), _COMPRESSION))
 
     @property

@@ -1,13 +1,15 @@
 """``sam2 auto``: everything on one image."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
-from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_plugins.automatic_objects import AutomaticSettings, FoundObject, find_objects, number_objects
 from sam2_plugins.commands.options import (
     TIFF_SUFFIXES,
     AxesOption,
@@ -27,6 +29,8 @@ from sam2_plugins.model_store import ModelStore
 
 __all__ = ["register"]
 
+DEFAULTS = AutomaticSettings()
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -36,21 +40,17 @@ def register(app: typer.Typer) -> None:
 def auto(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
     output: OutputOption,
-    points_per_side: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Clicks per side of the grid.")
-    ] = 32,
-    min_iou: Annotated[
-        float, typer.Option(metavar="0..1", help="Drop masks of a lower predicted IoU.")
-    ] = 0.8,
-    min_stability: Annotated[
-        float, typer.Option(metavar="0..1", help="Drop masks of a lower stability.")
-    ] = 0.95,
+    confidence: Annotated[
+        float, typer.Option(metavar="0..1", help="Least score of an object: predicted IoU times stability.")
+    ] = DEFAULTS.confidence,
     min_area: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Fill holes and drop islands below this area, pixels.")
-    ] = 0,
-    crop_layers: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Look again in 4, 16, ... crops for small things.")
-    ] = 0,
+        int, typer.Option(min=0, metavar="N", help="Leave out objects, holes and islands below this, pixels.")
+    ] = DEFAULTS.min_area,
+    max_objects: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many, the surest.")] = 2**16
+    - 1,
+    points_per_side: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Clicks per side of the grid, or of each tile's.")
+    ] = DEFAULTS.points_per_side,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
@@ -58,24 +58,35 @@ def auto(
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Segment everything on an image, without a prompt."""
+    """Segment everything on an image, without a prompt; a large one in tiles, joined across their seams."""
     window = parse_contrast(contrast)
+    settings = AutomaticSettings(confidence, min_area, max_objects, points_per_side)
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=(image,))
     with open_frames(image, axes=axes, channel=channel, fixed=parse_fixed(fixed), single=True) as frames:
         if len(frames) != 1:
             raise InputError(f"{image} is a stack ({frames.description}); `sam2 auto` takes a single image.")
-        generator = AutomaticMaskGenerator(
-            ModelStore(device).get(model),
-            points_per_side=points_per_side,
-            pred_iou_thresh=min_iou,
-            stability_score_thresh=min_stability,
-            min_mask_region_area=min_area,
-            crop_n_layers=crop_layers,
-        )
-        with count_bar("clicks") as on_progress:
-            labels = generator.generate_labels(frames[0], contrast=window, on_progress=on_progress)
+        found = _find(frames[0], ModelStore(device), model, window, settings)
+        labels = number_objects(frames.shape, found)
     write_label_image(output, labels)
-    if not labels.any():
-        note("Nothing was found; lower --min-iou or --min-stability, or use more --points-per-side.")
-    typer.echo(f"{labels.max()} masks")
+    if not found:
+        note("Nothing was found; lower --confidence, or use more --points-per-side.")
+    typer.echo(f"{len(found)} objects")
     typer.echo(f"{output}")
+
+
+def _find(
+    image: NDArray[Any],
+    store: ModelStore,
+    model: str,
+    window: tuple[float, float] | None,
+    settings: AutomaticSettings,
+) -> list[FoundObject]:
+    contrast = None if window is None else IntensityWindow.of(window)
+    search = find_objects(store, model, image, contrast, settings)
+    with count_bar("clicks") as on_progress:
+        while True:
+            try:
+                on_progress(*next(search))
+            except StopIteration as end:
+                found: list[FoundObject] = end.value
+                return found
