@@ -20,6 +20,8 @@ from sam2_engine.errors import InputError
 __all__ = ["MediaFile", "MediaLibrary", "read_image"]
 
 _LOCAL_FILES = "/data/local-files/"
+_GREY = ("L", "LA", "La")
+_DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits, always grey
 
 
 class MediaFile:
@@ -142,7 +144,7 @@ def _suffix(url: str) -> str:
 
 
 def read_image(path: Path, name: str) -> NDArray[Any]:
-    """Read a picture as a browser shows it: turned as its EXIF orientation says.
+    """Read a picture as a browser shows it: turned as its EXIF orientation says, and on a white page.
 
     Returns
     -------
@@ -158,10 +160,12 @@ def read_image(path: Path, name: str) -> NDArray[Any]:
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
-            if image.mode != "F" and not image.mode.startswith(("L", "I")):
+            if image.mode not in _DEEP and image.has_transparency_data:
+                page = Image.new("RGBA", image.size, "white")
+                page.alpha_composite(image.convert("RGBA"))
+                image = page.convert("L" if image.mode in _GREY else "RGB")
+            elif image.mode not in (*_DEEP, *_GREY):
                 image = image.convert("RGB")
-            elif image.mode in ("LA", "La"):
-                image = image.convert("L")
             return np.asarray(image)
     except Image.DecompressionBombError:
         raise InputError(

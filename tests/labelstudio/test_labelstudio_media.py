@@ -225,7 +225,9 @@ def test_kinds_of_pixels(tmp_path: Path) -> None:
     deep = (np.arange(6, dtype=np.uint16) * 9999).reshape(2, 3)
     np.testing.assert_array_equal(read_image(_write(tmp_path / "i.png", deep), "i"), deep)
     rgba = np.full((2, 3, 4), 7, dtype=np.uint8)
-    assert read_image(_write(tmp_path / "rgba.png", rgba), "rgba").tolist() == rgba[..., :3].tolist()
+    rgba[0, :, 3], rgba[1, :, 3] = 255, 0
+    seen = read_image(_write(tmp_path / "rgba.png", rgba), "rgba")
+    assert seen.tolist() == [[[7, 7, 7]] * 3, [[255, 255, 255]] * 3]
     palette = Image.fromarray(rgba[..., :3]).convert("P")
     palette.save(tmp_path / "p.gif")
     assert read_image(tmp_path / "p.gif", "p").shape == (2, 3, 3)
