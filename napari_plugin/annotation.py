@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from napari import Viewer
 from qtpy.QtCore import QObject, Qt, Signal
 
+from napari_plugin.kept_work import KeptWork
 from napari_plugin.layer_sync import LayerSync
 from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers
 from napari_plugin.propagation import Direction, LabelledFrame, Propagation
@@ -14,7 +15,7 @@ from napari_plugin.track_view import TrackView
 from napari_plugin.workers import Client
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import CancelToken, Progress
-from sam2_plugins.storage import KeptSession
+from sam2_plugins.storage import KeptSession, SessionFolder
 
 __all__ = ["Annotation"]
 
@@ -34,6 +35,8 @@ class Annotation(QObject):
         The owner of objects, prompts and masks, and the folder that keeps it.
     client
         How work gets done.
+    earlier
+        Masks of another place in the same image, whose layer is gone on with.
 
     Attributes
     ----------
@@ -53,8 +56,8 @@ class Annotation(QObject):
         Whether the next clicks take away from it.
     follow_view
         Whether the viewer shows each frame as it is finished.
-    folder
-        Where the session is kept; None if it could not be.
+    kept
+        The session on disk.
     sync, reviewing, tracks, propagation
         Keeps layers and session the same; the review queue; the Tracks layer; following.
     """
@@ -72,11 +75,14 @@ class Annotation(QObject):
         stack: ImageStack,
         kept: KeptSession,
         client: Client,
+        earlier: MaskLayer | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         session = kept.session
-        self.stack, self.session, self.folder = stack, session, kept.folder
+        self.stack, self.session, self.kept = stack, session, KeptWork(kept, self)
+        self.kept.told.connect(self.told)
+        self.kept.failed.connect(self.failed)
         self.current, self.excluding, self.follow_view = 0, False, False
         self._viewer, self._client = viewer, client
         self._closed = False
@@ -91,7 +97,9 @@ class Annotation(QObject):
         self.propagation.stepped.connect(self._on_followed_frame)
         self.propagation.ended.connect(self._on_followed)
         self.propagation.failed.connect(self._on_failure)
-        self.masks = MaskLayer(viewer, stack, lambda stroke: self.sync.paint(stroke))
+        self.masks = MaskLayer(
+            viewer, stack, lambda stroke: self.sync.paint(stroke), self._on_stray_paint, earlier
+        )
         self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon())
         self.sync = LayerSync(viewer, stack, self.masks, self.prompts, self._owner_of_new, self)
         self.sync.attach(session, client)
@@ -100,7 +108,8 @@ class Annotation(QObject):
         self.sync.failed.connect(self._on_failure)
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
         for layer in self.layers:
-            viewer.add_layer(layer)
+            if layer not in viewer.layers:
+                viewer.add_layer(layer)
         self.masks.layer.events.selected_label.connect(self._on_label_picked)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         stack.layer.events.data.connect(self._on_pixels_replaced)
@@ -131,16 +140,17 @@ class Annotation(QObject):
         self.masks.layer.events.selected_label.disconnect(self._on_label_picked)
         self.masks.close()
         self.prompts.close()
-        self._close_folder()
+        self.kept.close(self.stack.physical_scale)
 
     @property
     def closed(self) -> bool:
         """Whether it has ended, and nothing comes of work that was asked for."""
         return self._closed
 
-    def _close_folder(self) -> None:
-        if self.folder is not None:
-            self.folder.close()
+    @property
+    def folder(self) -> SessionFolder | None:
+        """Where the session is kept; None if it could not be."""
+        return self.kept.folder
 
     def remove_prompt_layers(self) -> None:
         """Take clicks and boxes out of the viewer, with this annotation closed and its image still there."""
@@ -226,6 +236,9 @@ class Annotation(QObject):
         if object_id in self.session.objects:
             self.edit(lambda session: session.remove_object(object_id))
 
+    def _on_stray_paint(self) -> None:
+        self.told.emit(f"What was painted elsewhere was taken away: objects are {self.stack.following}.")
+
     def _owner_of_new(self) -> int:
         if self.current not in self.session.objects:
             self.add_object()
@@ -259,6 +272,7 @@ class Annotation(QObject):
         self.changed.emit()
 
     def _look_soon(self) -> None:
+        self.kept.watch()
         self.reviewing.look_soon()
         self.tracks.update_soon()
 

@@ -45,6 +45,11 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     known = {name: meta[name] for name in _PLACE if name in meta}
     layer = Image(data, rgb=False, contrast_limits=(0, 1), **known)  # with limits, nothing is read yet
     stack = ImageStack.of(layer, channel=0 if "C" in guess_axes(layer) else None)
+    if stack.fixed:
+        raise InputError(
+            f"Layer '{layer.name}' has the axes {stack.dims}, of which a TIFF of labels holds one besides Y and "
+            "X; right-click it ▸ Split Stack and save the new layers, or use the dock's Export tab."
+        )
     frames = stack.open()
     along = "" if len(frames) == 1 else "Z" if frames.axis == "Z" else "T"
     with (

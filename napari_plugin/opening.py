@@ -49,7 +49,7 @@ class Opening:
         then, failed
             Called in the window's thread, unless it was given up.
         """
-        frames = stack.open()
+        frames, scale = stack.open(), stack.physical_scale
 
         def work() -> KeptSession:
             kept = keep_session(
@@ -59,6 +59,7 @@ class Opening:
                 source=stack.file,
                 opening=stack.opening,
                 name=stack.layer.name,
+                scale=scale,
                 home=home,
             )
             with self._lock:

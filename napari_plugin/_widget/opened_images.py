@@ -9,7 +9,7 @@ from napari_plugin._widget.image_panel import ImagePanel
 from napari_plugin._widget.model_panel import ModelPanel
 from napari_plugin.annotation import Annotation
 from napari_plugin.application import Sam2Application
-from napari_plugin.layers import ImageStack, guess_axes
+from napari_plugin.layers import ImageStack, MaskLayer, guess_axes
 from napari_plugin.opening import Opening
 from napari_plugin.workers import Client
 from sam2_engine import InputError
@@ -62,10 +62,12 @@ class OpenedImages(QObject):
         self._viewer, self._application = viewer, application
         self._image, self._model = image, model
         self._annotations: dict[Image, Annotation] = {}
+        self._masks: dict[Image, MaskLayer] = {}
         self._opening: Opening | None = None
         self._loading = Client(application.worker, self)
         image.chosen.connect(self._on_image_chosen)
         image.corrected.connect(self._on_axes_corrected)
+        image.moved.connect(self._on_place_wanted)
         model.chosen.connect(self._on_model_chosen)
         application.device_changed.connect(self._on_device_changed)
 
@@ -98,15 +100,29 @@ class OpenedImages(QObject):
             self._show(self._annotations[layer])
             self.told.emit("")
         else:
-            self._begin(layer, axes=None, channel=None)
+            self._begin(layer)
 
     def _on_axes_corrected(self) -> None:
         self._give_up_opening()
         layer = self._image.layer
         if layer is not None:
-            if layer in self._annotations:
-                self._discard(self._annotations.pop(layer))
-            self._begin(layer, self._image.axes.text() or None, self._image.channel_choice)
+            earlier = self._annotations.pop(layer, None)
+            if earlier is not None:
+                earlier.tracks.show(False)
+                self._discard(earlier)
+            self._begin(
+                layer, self._image.axes.text() or None, self._image.channel_choice, self._image.way_choice
+            )
+
+    def _on_place_wanted(self) -> None:
+        annotation = self.annotation
+        at_risk = None if annotation is None else annotation.kept.at_risk
+        if annotation is not None and annotation.propagation.running:
+            self.told.emit("Objects are being followed; stop that first, then work elsewhere.")
+        elif at_risk is not None:
+            self.told.emit(f"{at_risk} To work elsewhere would lose it; export it first.")
+        else:
+            self._on_axes_corrected()
 
     def _on_model_chosen(self) -> None:
         if self.annotation is not None:
@@ -122,10 +138,14 @@ class OpenedImages(QObject):
 
     # ------------------------------------------------------------------ opening
 
-    def _begin(self, layer: Image, axes: str | None, channel: int | None) -> None:
+    def _begin(
+        self, layer: Image, axes: str | None = None, channel: int | None = None, follow: str | None = None
+    ) -> None:
+        """Begin to annotate an image, of further axes where the sliders stand."""
         self._show(None)
         try:
-            stack = ImageStack.of(layer, axes, channel)
+            stack = ImageStack.of(layer, axes, channel, follow)
+            stack = stack.at(stack.shown_places(self._viewer))
         except InputError as error:
             self._image.show_axes(axes or guess_axes(layer), "")
             self.failed.emit(error)
@@ -167,6 +187,8 @@ class OpenedImages(QObject):
         def loaded(_: object) -> None:
             if kept.trouble is not None:
                 self.told.emit(f"Your work is not kept on disk: {kept.trouble}")
+            elif kept.note is not None:
+                self.told.emit(kept.note)
             elif kept.folder is not None and kept.reopened:
                 self.told.emit(f"Going on where you left off, as kept in {kept.folder.path}.")
             else:
@@ -181,8 +203,10 @@ class OpenedImages(QObject):
     # ------------------------------------------------------------------ annotations come and go
 
     def _start(self, stack: ImageStack, kept: KeptSession, client: Client) -> None:
-        annotation = Annotation(self._viewer, stack, kept, client, self)
-        self._annotations[stack.layer] = annotation
+        before = self._masks.get(stack.layer)
+        earlier = before if before is not None and before.serves(stack) else None
+        annotation = Annotation(self._viewer, stack, kept, client, earlier, self)
+        self._annotations[stack.layer], self._masks[stack.layer] = annotation, annotation.masks
         masks = annotation.masks.layer
         masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own
         masks.bind_key(keys.REDO, lambda _: annotation.redo())

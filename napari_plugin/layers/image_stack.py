@@ -141,7 +141,7 @@ class ImageStack:
     @property
     def name(self) -> str:
         """The layer's name and, in a stack of further axes, the position there, as ``cells Z7``."""
-        return self.layer.name + "".join(f" {letter}{place}" for letter, place in self.fixed.items())
+        return str(self.layer.name) + "".join(f" {letter}{place}" for letter, place in self.fixed.items())
 
     @property
     def dims(self) -> str:

@@ -60,6 +60,9 @@ class MaskLayer:
             )
         else:
             self._labels, self._colors, self.layer = earlier._labels, earlier._colors, earlier.layer
+            for frame in range(stack.plan.length):
+                if self._labels[stack.index_of(frame)].any():  # what is known now is written anew
+                    self._labels[stack.index_of(frame)] = 0
         self.layer.events.paint.connect(self._painted)
         self.layer.events.data.connect(self._replaced)
 
@@ -88,6 +91,12 @@ class MaskLayer:
         self._labels[self._stack.index_of(frame)] = labels
         if self._viewer.dims.ndisplay == 3 or self._stack.shown_frame(self._viewer) == frame:
             self.layer.refresh(thumbnail=False, extent=False)
+
+    def serves(self, stack: ImageStack) -> bool:
+        """Whether the layer may be gone on with for another place in the same image."""
+        mine = self._stack
+        same = (mine.layer, mine.dims, mine.shape) == (stack.layer, stack.dims, stack.shape)
+        return bool(stack.fixed) and same and self.layer in self._viewer.layers
 
     def close(self) -> None:
         """Stop listening; from now on the layer is only a layer."""

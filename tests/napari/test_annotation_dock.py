@@ -208,13 +208,13 @@ def test_every_kind_of_image_takes_a_click(open_dock: Open, qtbot: Any, image: A
 def test_axes_can_be_corrected(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
     assert dock.image.axes.text() == "TYX"
-    assert dock.image.description.text() == "6 time points, 60 × 80 pixels, uint8"
+    assert dock.image.description.text() == "6 time points, 60 × 80 pixels, uint8; followed through time"
     first = dock.annotation
     dock.image.axes.setText("zyx")
     dock.image.axes.returnPressed.emit()
     qtbot.waitUntil(lambda: dock.annotation not in (None, first), timeout=WAIT)
     assert annotation_of(dock).session.frames.axis == "Z"
-    assert dock.image.description.text() == "6 planes, 60 × 80 pixels, uint8"
+    assert dock.image.description.text() == "6 planes, 60 × 80 pixels, uint8; followed through the planes"
     dock.image.axes.setText("TZYX")
     dock.image.axes.returnPressed.emit()
     assert "names 4 axes, but Layer" in dock.message.text()
