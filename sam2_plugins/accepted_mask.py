@@ -187,6 +187,11 @@ class AcceptedMask:
         """Accept a mask that a person gave; nothing about it is doubtful."""
         return cls(mask, MaskOrigin.PAINTED, MaskScores(float(not mask.is_empty), 1.0, 1.0))
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of its mask and logits."""
+        return len(self.mask.bits) + (0 if self.logits is None else len(self.logits.values))
+
     def strength(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return how strongly the mask claims some of its pixels; a painted one claims all alike."""
         if self.logits is None:

@@ -4,8 +4,9 @@ The session owns the truth. The engine's ``VideoSession`` owns only what can be 
 dropped whenever anything goes wrong in it, and rebuilt from frames, prompts and accepted masks.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -25,6 +26,7 @@ from sam2_plugins.jobs import CancelToken
 from sam2_plugins.model_store import ModelStore
 from sam2_plugins.propagation_plan import PropagationPlan
 from sam2_plugins.rebuildable_video import RebuildableVideo, give_prompt
+from sam2_plugins.run_estimate import RunEstimate, RunSize
 
 __all__ = ["AnnotationSession"]
 
@@ -152,8 +154,10 @@ class AnnotationSession(EditableAnnotations):
         """
         return self.add_prompt(frame, object_id, Prompt(box=Box.of(box, self.shape)), replace)
 
-    def add_mask(self, frame: int, object_id: int, mask: ArrayLike) -> FrameResult:
+    def add_mask(self, frame: int, object_id: int, mask: ArrayLike, token: object = None) -> FrameResult:
         """Give an object's (H, W) mask on a frame; it is kept to the pixel, instead of other prompts there.
+
+        Calls one after the other with the same ``token`` are undone as one.
 
         Raises
         ------
@@ -161,9 +165,11 @@ class AnnotationSession(EditableAnnotations):
             If the object or the frame is unknown, or the mask has another size.
         """
         painted = CompressedMask.of(Mask.of(mask, self.shape).pixels)
-        return self.add_prompt(frame, object_id, Prompt(mask=painted))
+        return self.add_prompt(frame, object_id, Prompt(mask=painted), token=token)
 
-    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool = False) -> FrameResult:
+    def add_prompt(
+        self, frame: int, object_id: int, prompt: Prompt, replace: bool = False, token: object = None
+    ) -> FrameResult:
         """Give one prompt as it is kept, for example one of :meth:`prompts_of`; see the methods above.
 
         Raises
@@ -188,7 +194,7 @@ class AnnotationSession(EditableAnnotations):
                     give_prompt(video, frame, object_id, earlier[0])
                 result = give_prompt(video, frame, object_id, prompt, replace)
             kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
-            with self._history.action(f"{kind} on object {object_id}", {**call, "replace": replace}):
+            with self._history.action(f"{kind} on object {object_id}", {**call, "replace": replace}, token):
                 if object_id in self._truth.objects():  # it may have been undone while this was waiting
                     self._truth.set_prompts(object_id, frame, prompt.after(earlier))
                     self._accept(result, prompted=True)
@@ -255,15 +261,34 @@ class AnnotationSession(EditableAnnotations):
             As :meth:`frames_to_visit`, at the first frame; or if a frame cannot be read.
         """
         plan = self._plan(object_ids, start, stop, reverse, missing_only)
-        yield from follow(plan, self._lock, self._video, self._history, self._keep_followed, cancel)
+        steps = follow(plan, self._lock, self._video, self._history, self._keep_followed, cancel)
+        yield from self._store.measurements.measured(
+            self._measured_with, steps, lambda: self._video.num_bytes
+        )
+
+    def estimate(self, runs: Iterable[Mapping[str, Any]]) -> RunEstimate:
+        """Estimate time and memory of some runs, each the arguments of :meth:`propagate`.
+
+        Raises
+        ------
+        InputError
+            As :meth:`frames_to_visit`.
+        """
+        size = sum((self._plan(**run).size() for run in runs), RunSize(0, 0))
+        masks = self._truth.mean_mask_bytes()
+        return self._store.measurements.estimate(self._measured_with, size, masks, self._checkpoint_bytes)
+
+    @property
+    def _measured_with(self) -> tuple[str, str]:
+        return self.model_name, self._store.device_name
 
     def _plan(
         self,
-        object_ids: Iterable[int] | None,
-        start: int | None,
-        stop: int | None,
-        reverse: bool,
-        missing_only: bool,
+        object_ids: Iterable[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        reverse: bool = False,
+        missing_only: bool = False,
     ) -> PropagationPlan:
         chosen = None if object_ids is None else tuple(self._truth.require(i) for i in object_ids)
         for frame in (start, stop):
@@ -316,19 +341,6 @@ class AnnotationSession(EditableAnnotations):
             self.model_name = str(model)
             self._video.drop()
             self._history.tell(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
-
-    def answered_alone(self) -> list[tuple[int, int]]:
-        """Return the (object id, frame) whose masks come of clicks or a box alone, without memories.
-
-        Those are objects that were prompted on one frame and verified on no other. Where an object was
-        corrected on further frames, a click there says only what was to be mended.
-        """
-        places = []
-        for object_id in self._truth.objects():
-            prompted, verified = self._truth.prompts_of(object_id), self._truth.verified(object_id)
-            if len(prompted) == 1 and not verified:
-                places += [(object_id, frame) for frame, given in prompted.items() if given[-1].mask is None]
-        return places
 
     def answer_again(self, places: Iterable[tuple[int, int]]) -> Iterator[FrameResult]:
         """Predict masks from their prompts anew, as after a change of model; all are undone as one.

@@ -6,6 +6,7 @@ need to know. Threads may read while another one writes.
 """
 
 import colorsys
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Box, Points
 from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask
 
-__all__ = ["AnnotatedObject", "Annotations", "Change", "Part", "Prompt", "object_color"]
+__all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "Part", "Prompt", "object_color"]
+
+LARGEST_ID = 2**32 - 1
+"""Of an object; label images have at most 32 bits."""
 
 _GOLDEN_RATIO = 0.618033988749895
 
@@ -35,7 +39,7 @@ class AnnotatedObject:
     Attributes
     ----------
     id
-        Positive, unique, never used again.
+        From 1 to ``LARGEST_ID``, unique, not used again.
     name
         What people call it.
     label
@@ -142,23 +146,28 @@ class Annotations:
         self._masks: dict[int, dict[int, AcceptedMask]] = {}
         self._verified: dict[int, set[int]] = {}
         self._used_ids: set[int] = set()
+        self._used_up_to = 0
 
     # ------------------------------------------------------------------ changing
 
-    def new_object(self, name: str | None, label: str | None, object_id: int | None) -> AnnotatedObject:
-        """Make an object with the next free id, or with one that was never used.
+    def new_object(
+        self, name: str | None, label: str | None, object_id: int | None, *, again: bool = False
+    ) -> AnnotatedObject:
+        """Make an object with the next free id, or with a given one.
+
+        ``again`` allows the id of an object that was removed, or whose making was undone.
 
         Raises
         ------
         InputError
-            If the id was used before or is not a positive whole number.
+            If the id was used before, or is no positive whole number of 32 bits.
         """
         with self.lock:
             if object_id is None:
-                object_id = max(self._used_ids, default=0) + 1
-            if object_id <= 0:
-                raise InputError(f"An object's id is a positive whole number, not {object_id}.")
-            if object_id in self._used_ids:
+                object_id = self.next_id
+            if not 0 < object_id <= LARGEST_ID:
+                raise InputError(f"An object's id is a positive whole number, at most {LARGEST_ID}, not {object_id}.")
+            if object_id in self._objects or (not again and self._was_used(object_id)):
                 raise InputError(
                     f"Object id {object_id} was used before in this session; ids are never used again."
                 )
@@ -243,7 +252,19 @@ class Annotations:
     def use_ids_up_to(self, object_id: int) -> None:
         """Never give ids up to this one to new objects."""
         with self.lock:
-            self._used_ids.update(range(1, object_id + 1))
+            self._used_up_to = max(self._used_up_to, object_id)
+
+    @property
+    def next_id(self) -> int:
+        """The id of the next object."""
+        highest = self.highest_used_id
+        if highest < LARGEST_ID:
+            return highest + 1
+        return next(i for i in itertools.count(1) if not self._was_used(i))  # another tool took the last one
+
+    def _was_used(self, object_id: int) -> bool:
+        # Of a session that was kept, only the highest id is known: if it is the last one, that says nothing.
+        return object_id in self._used_ids or object_id <= self._used_up_to < LARGEST_ID
 
     # ------------------------------------------------------------------ reading
 
@@ -296,8 +317,14 @@ class Annotations:
         with self.lock:
             return frame in self._verified.get(object_id, ())
 
+    def mean_mask_bytes(self) -> float | None:
+        """Return the mean size of a mask as it is kept, of a few per object; None if there is none."""
+        with self.lock:
+            few = [mask for frames in self._masks.values() for mask in list(frames.values())[:8]]
+            return sum(mask.num_bytes for mask in few) / len(few) if few else None
+
     @property
     def highest_used_id(self) -> int:
         """The highest id that an object has or had; 0 before the first."""
         with self.lock:
-            return max(self._used_ids, default=0)
+            return max((self._used_up_to, *self._used_ids))

@@ -65,7 +65,12 @@ class EditableAnnotations:
         return self._truth.objects()
 
     def add_object(
-        self, name: str | None = None, label: str | None = None, *, object_id: int | None = None
+        self,
+        name: str | None = None,
+        label: str | None = None,
+        *,
+        object_id: int | None = None,
+        token: object = None,
     ) -> int:
         """Make an object and return its id.
 
@@ -77,16 +82,18 @@ class EditableAnnotations:
             Its class.
         object_id
             An id that was never used in this session; None for the next one.
+        token
+            Actions one after the other with the same token are undone as one.
 
         Raises
         ------
         InputError
-            If the id was used before or is not positive.
+            If the id was used before or is no positive whole number of 32 bits.
         """
         call: dict[str, Any] = {"do": "add_object", "name": name, "label": label}
         with self._truth.lock:
-            call["object_id"] = self._truth.highest_used_id + 1 if object_id is None else object_id
-            with self._history.action("new object", call):
+            call["object_id"] = self._truth.next_id if object_id is None else object_id
+            with self._history.action("new object", call, token):
                 return self._truth.new_object(name, label, object_id).id
 
     def edit_object(
@@ -96,8 +103,11 @@ class EditableAnnotations:
         name: str | None = None,
         label: str | None = None,
         color: tuple[int, int, int] | None = None,
+        token: object = None,
     ) -> None:
         """Rename an object, or give it another class or RGB colour (0..255); None leaves each as it is.
+
+        Calls one after the other with the same ``token`` are undone as one.
 
         Raises
         ------
@@ -109,7 +119,7 @@ class EditableAnnotations:
         if color is not None:
             given["color"] = tuple(color)
         call = {"do": "edit_object", "object_id": object_id, **given}
-        with self._truth.lock, self._history.action(f"edit object {object_id}", call):
+        with self._truth.lock, self._history.action(f"edit object {object_id}", call, token):
             before = self._truth.objects()[self._truth.require(object_id)]
             self._truth.set_object(object_id, replace(before, **given))
 
@@ -154,6 +164,19 @@ class EditableAnnotations:
                 self._truth.set_prompts(object_id, one, ())
                 self._truth.set_mask(object_id, one, None)
 
+    def answered_alone(self) -> list[tuple[int, int]]:
+        """Return the (object id, frame) whose masks come of clicks or a box alone, without memories.
+
+        Those are objects that were prompted on one frame and verified on no other. Where an object was
+        corrected on further frames, a click there says only what was to be mended.
+        """
+        places = []
+        for object_id in self._truth.objects():
+            prompted, verified = self._truth.prompts_of(object_id), self._truth.verified(object_id)
+            if len(prompted) == 1 and not verified:
+                places += [(object_id, frame) for frame, given in prompted.items() if given[-1].mask is None]
+        return places
+
     # ------------------------------------------------------------------ masks
 
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
@@ -183,26 +206,33 @@ class EditableAnnotations:
         return compose_labels(self.shape, self._truth.masks_on(frame), max(self._truth.objects(), default=0))
 
     def take_masks(
-        self, frame: int, masks: Mapping[int, NDArray[np.bool_] | CompressedMask], token: object = None
+        self,
+        frame: int,
+        masks: Mapping[int, NDArray[np.bool_] | CompressedMask],
+        token: object = None,
+        *,
+        as_prompts: bool = False,
     ) -> None:
         """Take over masks that another tool made on a frame, as if they had been painted.
 
-        They are kept to the pixel, but are no prompts: objects are followed from them once they are verified
-        or corrected. What a person prompted or verified there stays.
+        They are kept to the pixel, but are no prompts unless asked for: objects are followed from them once
+        they are verified or corrected. What a person prompted or verified there stays.
 
         Parameters
         ----------
         frame
             Which frame.
         masks
-            (H, W) by object id; ids that are not known yet become objects.
+            (H, W) by object id; ids that are not known become objects, also those of removed ones.
         token
             Calls one after the other with the same token are undone as one.
+        as_prompts
+            Whether objects are to be followed from these masks as they are.
 
         Raises
         ------
         InputError
-            If a mask has another size, or an id is not positive or belonged to an object that was removed.
+            If a mask has another size, or an id is no positive whole number of 32 bits.
         """
         packed = {
             int(object_id): mask
@@ -216,13 +246,15 @@ class EditableAnnotations:
                     f"The mask of object {object_id} is {mask.shape}, the frames are {self.shape}."
                 )
         self._check_frame(frame)
-        call = {"do": "take_masks", "frame": frame, "masks": packed}
+        call = {"do": "take_masks", "frame": frame, "masks": packed, "as_prompts": as_prompts}
         with self._edit("import masks", call, token):
             for object_id, mask in packed.items():
                 if object_id not in self._truth.objects():
-                    self._truth.new_object(None, None, object_id)
+                    self._truth.new_object(None, None, object_id, again=True)
                 prompted = frame in self._truth.prompts_of(object_id)
                 if not prompted and not self._truth.is_verified(object_id, frame):
+                    if as_prompts:
+                        self._truth.set_prompts(object_id, frame, (Prompt(mask=mask),))
                     self._truth.set_mask(object_id, frame, AcceptedMask.painted(mask))
 
     # ------------------------------------------------------------------ verified masks
@@ -231,8 +263,12 @@ class EditableAnnotations:
         """Return the frames on which an object's mask is verified: no propagation changes it."""
         return self._truth.verified(self._truth.require(object_id))
 
-    def verify(self, object_id: int, frames: Iterable[int], verified: bool = True) -> None:
+    def verify(
+        self, object_id: int, frames: Iterable[int], verified: bool = True, token: object = None
+    ) -> None:
         """Lock (or unlock) an object's masks on some frames.
+
+        Calls one after the other with the same ``token`` are undone as one.
 
         Raises
         ------
@@ -241,7 +277,7 @@ class EditableAnnotations:
         """
         chosen = sorted({int(frame) for frame in frames})
         call = {"do": "verify", "object_id": object_id, "frames": chosen, "verified": verified}
-        with self._edit(f"{'verify' if verified else 'unlock'} object {object_id}", call):
+        with self._edit(f"{'verify' if verified else 'unlock'} object {object_id}", call, token):
             self._truth.require(object_id)
             for frame in chosen:
                 if self._truth.mask(object_id, frame) is None:
@@ -281,6 +317,11 @@ class EditableAnnotations:
     def redo_name(self) -> str | None:
         """What :meth:`redo` would do again, in words; None if there is nothing."""
         return self._history.redo_name
+
+    @property
+    def interruptions(self) -> int:
+        """Counts undo and redo: long work that notices a new number has been overtaken, and ends."""
+        return self._history.interruptions
 
     def undo(self) -> tuple[Change, ...]:
         """Take the last action back, whatever it was; a running propagation ends first.

@@ -190,7 +190,7 @@ def _bytes_of(change: Change) -> int:
     """Bytes of what was before; what comes after is in the truth, or before a later change."""
     before = change.before
     if isinstance(before, AcceptedMask):
-        return _CHANGE_BYTES + len(before.mask.bits) + (len(before.logits.values) if before.logits else 0)
+        return _CHANGE_BYTES + before.num_bytes
     if isinstance(before, tuple):
         return _CHANGE_BYTES + sum(len(one.mask.bits) for one in before if one.mask is not None)
     return _CHANGE_BYTES

@@ -10,6 +10,7 @@ from sam2_engine.feature_cache import DEFAULT_BYTES
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_plugins.jobs import DeviceLock
 from sam2_plugins.out_of_memory import told_if_out_of_memory
+from sam2_plugins.run_estimate import RunMeasurements
 
 __all__ = ["ModelStore", "available_devices", "split_name"]
 
@@ -30,6 +31,8 @@ class ModelStore:
     ----------
     device, encoded_bytes
         As given; ``encoded_bytes`` may be changed, for sessions that begin later.
+    measurements
+        How long runs took here, from which the next ones are estimated.
     lock
         The device's lock. Whoever computes holds it, a propagation for one frame at a time.
     """
@@ -39,6 +42,7 @@ class ModelStore:
         self.encoded_bytes = encoded_bytes
         self.dtype = dtype
         self.lock = DeviceLock()
+        self.measurements = RunMeasurements()
         self._models: dict[tuple[str, int | None], Sam2] = {}
         self._loading = threading.Lock()
 

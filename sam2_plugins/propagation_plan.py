@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sam2_engine.errors import InputError
 from sam2_plugins.annotations import Annotations
+from sam2_plugins.run_estimate import RunSize
 
 __all__ = ["PropagationPlan"]
 
@@ -89,6 +90,26 @@ class PropagationPlan:
         if last == math.inf:
             return None
         return [f for f in range(first, int(last) + self.step, self.step) if self.active_on(f)]
+
+    def size(self) -> RunSize:
+        """Return how much there is to follow; of an endless live stream, one frame.
+
+        Raises
+        ------
+        InputError
+            As ``bounds``.
+        """
+        self.bounds()
+        touched: set[int] = set()
+        masks = 0
+        for object_id, (first, last) in self._travels().items():
+            end = first if last == math.inf else int(last)
+            there = set(range(first, end + self.step, self.step)) - self.truth.verified(object_id)
+            if self.missing_only:
+                there -= set(self.truth.frames_of(object_id))
+            touched |= there
+            masks += len(there)
+        return RunSize(len(touched), masks)
 
     def _travels(self) -> dict[int, tuple[int, float]]:
         """First and last frame by object, for all that were ever prompted or verified."""

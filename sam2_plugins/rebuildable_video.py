@@ -44,6 +44,11 @@ class RebuildableVideo:
             self.drop()
             raise
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the memories that the engine keeps."""
+        return 0 if self._video is None else self._video.num_bytes
+
     def drop(self) -> None:
         """Free memories; they are computed again when they are needed."""
         self._video = None
