@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
@@ -455,4 +456,17 @@ def test_imported_masks_that_do_not_fit(session, disc_mask):
         session.take_masks(8, {1: disc_mask})
     with pytest.raises(InputError, match="positive"):
         session.take_masks(0, {0: disc_mask})
+    assert session.objects == {}
+
+
+def test_masks_taken_as_prompts_are_followed_and_undone_at_once(
+    session: AnnotationSession, disc_mask: NDArray[np.bool_]
+) -> None:
+    other = np.roll(disc_mask, (15, 40), (0, 1))
+    session.take_masks(2, {4: disc_mask, 7: other}, as_prompts=True)
+    results = list(session.propagate())
+    assert [result.object_ids for result in results] == [(4, 7)] * 6
+    np.testing.assert_array_equal(session.mask(7, 2), other)
+    session.undo()
+    session.undo()
     assert session.objects == {}
