@@ -56,7 +56,8 @@ class Predictor:
         self._media = MediaLibrary(settings)
         self._features = FeatureCache(settings.feature_bytes)
         self._images = ImageTasks(self.store, self._media, self.sessions, self._features)
-        self._videos = VideoTasks(settings, self.store, self._media, self._features)
+        self._video_tasks = VideoTasks(settings, self.store, self._media, self._features)
+        self.videos = self._video_tasks.videos
         self._batch = BatchWork()
 
     @property
@@ -82,7 +83,7 @@ class Predictor:
     def close(self) -> None:
         """Give up unfinished work, forget sessions and delete fetched media."""
         self._batch.close()
-        self._videos.close()
+        self._video_tasks.close()
         self.sessions.clear()
         self._media.close()
 
@@ -146,7 +147,7 @@ class Predictor:
             raise InputError(f"What was drawn belongs to one task, but the request has {len(checked)}.")
         target = config.target_of(regions, order.parameters.answer)
         if target.media.kind == "Video":
-            return [_prediction(*self._videos.answer(checked[0], target, regions, order), order)]
+            return [_prediction(*self._video_tasks.answer(checked[0], target, regions, order), order)]
         return [_prediction(*self._images.answer(checked[0], target, regions, order), order)]
 
     def _order(self, project: object) -> WorkOrder:
@@ -181,7 +182,7 @@ class Predictor:
         """Return what there is to say of a task, on all of its media; the score is the least sure one's."""
         answers: list[Answer] = []
         for target in targets:
-            tasks = self._videos if target.media.kind == "Video" else self._images
+            tasks = self._video_tasks if target.media.kind == "Video" else self._images
             if (answer := tasks.pre_annotate(task, target, order)) is not None:
                 answers.append(answer)
         if not answers:

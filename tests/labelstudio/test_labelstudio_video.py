@@ -1,44 +1,32 @@
 """Sequences: the two ways of counting frames, whose keyframe is whose, and when an answer goes out."""
 
 import copy
+import re
+import shutil
 import threading
+import time
 from collections.abc import Iterator
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from labelstudio_harness import MediaServer, recorded
 
+from labelstudio_backend.kept_tracks import session_place
 from labelstudio_backend.keyframes import Keyframe, Track, model_item
 from labelstudio_backend.predictions import Predictor
+from labelstudio_backend.sequences import rectangle_at
 from labelstudio_backend.settings import Settings
-from labelstudio_backend.video_tasks import PageClock
 from sam2_engine.errors import InputError
-
-RATES = [Fraction(24), Fraction(30), Fraction(10), Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001)]
-
-
-@given(st.sampled_from(RATES), st.sampled_from(RATES), st.integers(1, 5000))
-def test_page_frames_map_to_file_frames_without_rounding_errors(
-    page: Fraction, file: Fraction, frame: int
-) -> None:
-    clock = PageClock(float(page), float(file), 10**6)
-    assert clock.index(frame) == (frame - 1) * file // page
-
-
-def test_the_page_counts_to_the_rounded_duration() -> None:
-    clock = PageClock(24.0, 10.0, 30)
-    assert clock.page_frames == 72
-    assert [clock.index(frame) for frame in (1, 2, 3, 4, 72, 80)] == [0, 0, 0, 1, 29, 29]
-    assert clock.seconds(12) == 0.5
-
+from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.annotations import Part
+from sam2_plugins.storage.kept_state import read_state
 
 RECTANGLE = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0}
+BOX = {"frame": 3, "enabled": True, "rotation": 0, "time": 0.3, **RECTANGLE}
 
 
 def test_an_untouched_keyframe_of_ours_is_known_again() -> None:
@@ -115,7 +103,20 @@ class Page:
     def __init__(self, film: str, server: MediaServer, model: Path) -> None:
         self.body = recorded("predict_video_label_assigned", server)["json"]
         self.body["tasks"][0]["data"]["video"] = film
-        self.predictor = Predictor(Settings(model=str(model), device="cpu", label_studio_url=server.url))
+        self.settings = Settings(model=str(model), device="cpu", label_studio_url=server.url)
+        self.predictor = Predictor(self.settings)
+        self.set(tolerance=0)
+
+    def set(self, **parameters: object) -> None:
+        """Set the project's parameters, as its connection to the backend would."""
+        self.predictor.parameters.remember(self.body["project"], parameters)
+
+    def restart(self, **settings: Any) -> None:
+        """Put another server in the place of this one."""
+        self.predictor.close()
+        self.settings = replace(self.settings, **settings)
+        self.predictor = Predictor(self.settings)
+        self.set(tolerance=0)
 
     @property
     def region(self) -> dict[str, Any]:
@@ -130,7 +131,10 @@ class Page:
     def assign_label(self) -> list[dict[str, Any]]:
         """Send the context, take the answer over as the page does, and return the answered regions."""
         context = self.body["params"]["context"]
-        (prediction,) = self.predictor.predict(self.body["tasks"], self.body["label_config"], context)
+        (prediction,) = self.predictor.predict(
+            self.body["tasks"], self.body["label_config"], context, self.body["project"]
+        )
+        assert isinstance(prediction, dict)
         context["result"] = copy.deepcopy(prediction["result"])
         regions: list[dict[str, Any]] = prediction["result"]
         return regions
@@ -148,17 +152,25 @@ def test_asking_again_without_an_edit_gives_the_same(page: Page) -> None:
     assert page.assign_label() == first
 
 
+def shown(region: dict[str, Any]) -> dict[int, dict[str, float] | None]:
+    return {frame: rectangle_at(region["value"]["sequence"], frame) for frame in range(1, FRAMES + 2)}
+
+
 def test_a_corrected_keyframe_is_kept_as_the_persons(page: Page) -> None:
     (before,) = page.assign_label()
-    boxes = {item["frame"]: item for item in before["value"]["sequence"]}
-    corrected = next(item for item in page.items if item["frame"] == 5)
-    corrected |= {"x": 50.0, "y": 5.0, "width": 10.0, "height": 12.0}
+    corrected = {"x": 50.0, "y": 5.0, "width": 10.0, "height": 12.0}
+    copied = [item for item in page.items if item["frame"] < 5][-1]
+    page.items[:] = [item for item in page.items if item["frame"] != 5]
+    page.items.append({**copied, "frame": 5, **corrected})  # as the page does, with the extra keys
     (after,) = page.assign_label()
     items = {item["frame"]: item for item in after["value"]["sequence"]}
-    assert {key: items[5][key] for key in RECTANGLE} == {"x": 50.0, "y": 5.0, "width": 10.0, "height": 12.0}
+    assert shown(after)[5] == corrected
     assert not Keyframe.of(items[5]).made_by_model
     assert all(Keyframe.of(items[frame]).made_by_model for frame in items if frame not in (1, 5))
-    assert [items[frame] for frame in range(2, 4)] == [boxes[frame] for frame in range(2, 4)]
+    assert shown(after) != shown(before)
+    # Nothing is remembered that is not in the request: another server says the same.
+    page.restart()
+    assert page.assign_label() == [after]
 
 
 def test_a_person_hides_the_object(page: Page) -> None:
@@ -172,20 +184,28 @@ def test_a_person_hides_the_object(page: Page) -> None:
     assert Keyframe.of(items[3]).enabled is False
 
 
-def test_a_track_starts_at_its_first_keyframe(page: Page) -> None:
-    page.items[0]["frame"] = 10
+@pytest.mark.parametrize(
+    ("direction", "first", "last"), [("forward", 4, FRAMES), ("backward", 1, 9), ("both", 1, FRAMES)]
+)
+def test_the_way_of_a_track_from_its_keyframes(page: Page, direction: str, first: int, last: int) -> None:
+    page.set(direction=direction, tolerance=0)
+    page.items[0]["frame"] = 4
+    page.items.append({**page.items[0], "frame": 9})
     (region,) = page.assign_label()
-    assert [item["frame"] for item in region["value"]["sequence"]][:2] == [10, 11]
+    visible = [frame for frame, rectangle in shown(region).items() if rectangle is not None]
+    assert visible == list(range(first, last + 1))
+    items = region["value"]["sequence"]
+    assert (items[0]["frame"], items[-1]["frame"], items[-1]["enabled"]) == (first, last, False)
 
 
 def test_a_page_that_counts_at_another_rate(page: Page) -> None:
     page.body["label_config"] = page.body["label_config"].replace("10.0", "24")
     (region,) = page.assign_label()
     items = region["value"]["sequence"]
-    assert [item["frame"] for item in items] == list(range(1, 30))
-    assert items[11]["time"] == 0.5
+    assert (items[0]["frame"], items[-1]["frame"]) == (1, 29)
+    assert all(item["time"] == pytest.approx(item["frame"] / 24) for item in items if "sam2" in item)
     # Page frames 4 and 5 show the same frame of the file.
-    assert {key: items[3][key] for key in RECTANGLE} == {key: items[4][key] for key in RECTANGLE}
+    assert rectangle_at(items, 4) == rectangle_at(items, 5)
 
 
 def test_several_objects_with_labels_of_their_own(page: Page) -> None:
@@ -201,24 +221,135 @@ def test_several_objects_with_labels_of_their_own(page: Page) -> None:
     ]
 
 
-def test_out_of_time_the_answer_says_how_far_it_got(
-    page: Page, recorded_server: MediaServer, small_checkpoint: Path
+def wait_for_the_background(page: Page) -> None:
+    for _ in range(3000):
+        (video,) = page.predictor.videos.find(page.body["tasks"][0]["project"], page.body["tasks"][0]["id"])
+        if video.is_done(video._tracks.values()):
+            return
+        time.sleep(0.01)
+    raise AssertionError("the track is never finished")
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The frames that are followed, as they are."""
+    frames: list[int] = []
+    keep = AnnotationSession._keep_followed
+
+    def keep_and_note(session: Any, result: Any, *more: Any) -> None:
+        frames.append(result.frame)
+        keep(session, result, *more)
+
+    monkeypatch.setattr(AnnotationSession, "_keep_followed", keep_and_note)
+    return frames
+
+
+def test_out_of_time_the_answer_says_how_far_it_got_and_the_work_goes_on(
+    page: Page, followed: list[int]
 ) -> None:
+    page.restart(predict_seconds=1e-6)
     page.items.append({**page.items[0], "frame": 9, "x": 30.0})
-    page.predictor = Predictor(
-        Settings(str(small_checkpoint), "cpu", label_studio_url=recorded_server.url, predict_seconds=1e-6)
-    )
     (region,) = page.assign_label()
-    assert [(item["frame"], item["enabled"]) for item in region["value"]["sequence"]] == [
-        (1, True),
-        (9, False),
-    ]
-    assert region["meta"] == {"text": ["SAM 2 reached frame 0 of 12; assign the label again to go on."]}
+    assert [item["frame"] for item in region["value"]["sequence"] if "sam2" not in item] == [1]
+    assert region["value"]["sequence"][-1]["enabled"] is False
+    (note,) = region["meta"]["text"]
+    assert re.fullmatch(r"SAM 2 reached frame \d+ of 12 and goes on; give the label again to see more.", note)
     page.region["meta"]["text"].append("a person's note")
-    page.predictor = Predictor(Settings(str(small_checkpoint), "cpu", label_studio_url=recorded_server.url))
+    wait_for_the_background(page)
     (region,) = page.assign_label()
     assert region["meta"] == {"text": ["a person's note"]}
-    assert len(region["value"]["sequence"]) == FRAMES
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
+    assert sorted(followed) == [frame for frame in range(FRAMES) if frame not in (0, 8)]  # each one once
+
+
+def test_a_second_object_does_not_start_the_first_one_again(page: Page, followed: list[int]) -> None:
+    (first,) = page.assign_label()
+    page.body["params"]["context"]["result"].append(
+        {**copy.deepcopy(page.region), "id": "second", "value": {"labels": ["Ball"], "sequence": [BOX]}}
+    )
+    followed.clear()
+    again, second = page.assign_label()
+    assert shown(again) == shown(first)
+    assert followed == list(range(3, FRAMES))
+    assert [f for f, rectangle in shown(second).items() if rectangle] == list(range(3, FRAMES + 1))
+
+
+def test_tracks_outlive_the_server(page: Page, followed: list[int], tmp_path: Path) -> None:
+    page.restart(state_folder=tmp_path)
+    (before,) = page.assign_label()
+    followed.clear()
+    page.restart()
+    assert page.assign_label() == [before]
+    assert followed == []
+    page.restart(model=str(_copy(page.settings.model, tmp_path)))
+    page.assign_label()
+    assert len(followed) == FRAMES - 1  # another model begins anew
+
+
+def _copy(model: str, folder: Path) -> Path:
+    return Path(shutil.copy(model, folder / "other.safetensors"))
+
+
+def test_what_was_followed_before_a_restart_goes_on(page: Page, followed: list[int], tmp_path: Path) -> None:
+    page.restart(state_folder=tmp_path, predict_seconds=1e-6)
+    page.assign_label()
+    page.predictor.close()
+    done = len(followed)
+    page.restart(predict_seconds=80)
+    (region,) = page.assign_label()
+    assert sorted(followed) == list(range(1, FRAMES))
+    assert done < FRAMES - 1
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
+    place = session_place(tmp_path, page.body["tasks"][0]["project"], page.body["tasks"][0]["id"])
+    assert place is not None
+    page.predictor.close()
+    frames = read_state(place)
+    assert {change.frame for change in frames.changes if change.part is Part.MASK} == set(range(FRAMES))
+    assert not [change for change in frames.changes if change.part is Part.VERIFIED]
+
+
+def test_taking_the_label_away_stops_following(page: Page) -> None:
+    page.restart(predict_seconds=1e-6)
+    page.assign_label()
+    (video,) = page.predictor.videos.find(3, 2)
+    del page.region["value"]["labels"]
+    assert page.assign_label() == []
+    assert video.is_done(video._tracks.values())
+
+
+@pytest.mark.parametrize("kind", ["drafts", "annotations", "predictions"])
+def test_a_batch_follows_the_boxes_that_tasks_hold(page: Page, kind: str) -> None:
+    held = {"result": [copy.deepcopy(page.region)], "updated_at": "2026-01-02"}
+    older = {"result": [{**page.region, "id": "older"}], "updated_at": "2026-01-01"}
+    task = {**page.body["tasks"][0], "drafts": [], "annotations": [], "predictions": [], kind: [older, held]}
+    empty = {**task, "id": 77, kind: []}
+    answers = page.predictor.predict([task, empty], page.body["label_config"], None, page.body["project"])
+    assert isinstance(answers[0], dict)
+    (region,) = answers[0]["result"]
+    assert region["id"] == page.region["id"]
+    assert [f for f, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
+    assert answers[1] == []
+
+
+@pytest.mark.parametrize(
+    ("item", "sentence"),
+    [
+        ({"frame": 0}, "counted from 1"),
+        ({"frame": 500}, "ends with frame 12"),
+        ({"x": 120.0}, "outside"),
+        ({"width": 0.0}, "no area"),
+    ],
+)
+def test_keyframes_that_cannot_be_followed(page: Page, item: dict[str, Any], sentence: str) -> None:
+    page.items[0] |= item
+    with pytest.raises(InputError, match=sentence):
+        page.assign_label()
+
+
+def test_a_label_that_the_project_does_not_have(page: Page) -> None:
+    page.region["value"]["labels"] = ["Cat"]
+    with pytest.raises(InputError, match="no label 'Cat'"):
+        page.assign_label()
 
 
 def test_two_requests_on_the_same_video_at_once(page: Page) -> None:
