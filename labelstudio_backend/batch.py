@@ -102,7 +102,7 @@ class BatchWork:
         """Return the next piece of work, which stays among those that wait until it is finished."""
         with self._condition:
             waiting = self._waiting.get(project)
-            if not waiting:
+            if not waiting or self._closed:
                 self._waiting.pop(project, None)
                 return None
             return next(iter(waiting.items()))
