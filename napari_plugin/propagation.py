@@ -11,7 +11,7 @@ from napari_plugin.workers import Client
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import CancelToken, Progress, with_progress
 
-__all__ = ["Direction", "LabelledFrame", "Propagation"]
+__all__ = ["Direction", "LabelledFrame", "Propagation", "runs_of"]
 
 LabelledFrame = tuple[int, NDArray[Any]]
 """Frame number and its (H, W) label image."""
@@ -83,7 +83,7 @@ class Propagation(QObject):
         object_ids
             Which objects; None for all.
         """
-        self._run(session, labels, lambda: _plan(session, direction, start, object_ids))
+        self._run(session, labels, lambda: runs_of(session, direction, start, object_ids))
 
     def resume(self, session: AnnotationSession, labels: Callable[[int], NDArray[Any]]) -> None:
         """Go on where the last one was stopped, and fill what is missing before that."""
@@ -153,7 +153,7 @@ class Propagation(QObject):
         self.failed.emit(error)
 
 
-def _plan(
+def runs_of(
     session: AnnotationSession, direction: Direction, start: int | None, object_ids: tuple[int, ...] | None
 ) -> list[Run]:
     """Return the arguments of one or two propagations."""

@@ -1,6 +1,7 @@
 """Following objects: where to, how far it is, and Stop."""
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QEnterEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
@@ -17,7 +18,8 @@ from napari_plugin._widget.buttons import button
 from napari_plugin._widget.heading import heading
 from napari_plugin._widget.panel import Panel
 from napari_plugin.annotation import Annotation
-from napari_plugin.propagation import Direction
+from napari_plugin.propagation import Direction, runs_of
+from sam2_engine import InputError
 from sam2_plugins.jobs import Progress
 
 __all__ = ["PropagationPanel"]
@@ -32,10 +34,7 @@ class PropagationPanel(Panel):
         super().__init__(parent)
         self.buttons = {direction: QPushButton(text) for direction, text in _LABELS.items()}
         for direction, one in self.buttons.items():
-            one.setToolTip(f"Follow all objects from their prompts, {direction.value}")
             one.clicked.connect(lambda _=False, direction=direction: self._start(direction))
-        forward = self.buttons[Direction.FORWARD]
-        forward.setToolTip(keys.with_key(forward.toolTip(), keys.PROPAGATE))
         self.from_shown = QCheckBox("start at the shown frame")
         self.from_shown.setToolTip("Not at the first prompts: for a correction in the middle")
         self.follow_view = QCheckBox("show each frame")
@@ -51,6 +50,12 @@ class PropagationPanel(Panel):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.speed = QLabel()
+        self.estimate = QLabel()
+        self.estimate.setToolTip("From the frames followed so far with this model on this device")
+        self._estimating = QTimer(self)  # many changes within a moment are looked at once
+        self._estimating.setSingleShot(True)
+        self._estimating.setInterval(100)
+        self._estimating.timeout.connect(self._estimate)
         row = QHBoxLayout()
         for one in self.buttons.values():
             row.addWidget(one)
@@ -71,6 +76,8 @@ class PropagationPanel(Panel):
         for widget in (*self.buttons.values(), *choices):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         self.follow_view.toggled.connect(self._on_follow_view)
+        self.from_shown.toggled.connect(lambda _: self._estimating.start())
+        self.only_current.toggled.connect(lambda _: self._estimating.start())
         self.tracks.clicked.connect(self._on_tracks)
 
     def start_or_stop(self) -> None:
@@ -93,6 +100,7 @@ class PropagationPanel(Panel):
         self.stop.setEnabled(running)
         self.tracks.setChecked(self.annotation is not None and self.annotation.tracks.shown)
         self.resume.setEnabled(propagation is not None and propagation.can_continue)
+        self._estimating.start()
 
     def _show_nothing_yet(self) -> None:
         self.bar.setRange(0, 1)
@@ -105,11 +113,40 @@ class PropagationPanel(Panel):
         self.bar.setValue(progress.done)
         self.speed.setText(str(progress))
 
+    def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Estimate anew when the mouse comes: the slider may have been moved."""
+        self._estimating.start()
+        super().enterEvent(event)
+
+    def _estimate(self) -> None:
+        """Say what each direction would take: all in its tooltip, forward also in a line."""
+        for direction, one in self.buttons.items():
+            expected = self._expected(direction)
+            told = f"Follow objects from their prompts, {direction.value}"
+            if direction is Direction.FORWARD:
+                told = keys.with_key(told, keys.PROPAGATE)
+                self.estimate.setText(f"Forward: {expected}" if expected else "")
+            one.setToolTip(f"{told}\n{expected}" if expected else told)
+
+    def _expected(self, direction: Direction) -> str:
+        annotation = self.annotation
+        if annotation is None or annotation.closed or annotation.propagation.running:
+            return ""
+        start = annotation.shown_frame if self.from_shown.isChecked() else None
+        try:
+            runs = runs_of(annotation.session, direction, start, self._chosen(annotation))
+            return str(annotation.session.estimate(runs))
+        except InputError:  # there is nothing to follow
+            return ""
+
+    def _chosen(self, annotation: Annotation) -> tuple[int, ...] | None:
+        return (annotation.current,) if self.only_current.isChecked() else None
+
     def _start(self, direction: Direction) -> None:
         if self.annotation is not None:
             self.told.emit("")
-            only = (self.annotation.current,) if self.only_current.isChecked() else None
-            self.annotation.propagate(direction, self.from_shown.isChecked(), only)
+            chosen = self._chosen(self.annotation)
+            self.annotation.propagate(direction, self.from_shown.isChecked(), chosen)
 
     def _resume(self) -> None:
         if self.annotation is not None:
