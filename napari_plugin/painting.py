@@ -23,20 +23,21 @@ def give_stroke(session: AnnotationSession, stroke: BrushStroke) -> None:
     InputError
         If a mask is verified, or a label is that of a removed object.
     """
+    token = object()  # one stroke, one undo
     for frame in sorted({int(frame) for frame in stroke.frames}):
         for object_id, pixels in stroke.by_label(frame, stroke.after).items():
             if object_id not in session.objects:
-                session.add_object(object_id=object_id)
+                session.add_object(object_id=object_id, token=token)
             known = session.mask(object_id, frame)
             mask = np.zeros(session.shape, bool) if known is None else known
             mask[pixels] = True
-            session.add_mask(frame, object_id, mask)
+            session.add_mask(frame, object_id, mask, token)
         for object_id in stroke.by_label(frame, stroke.before):
             if object_id in session.objects:
-                _take(session, stroke, object_id, frame)
+                _take(session, stroke, object_id, frame, token)
 
 
-def _take(session: AnnotationSession, stroke: BrushStroke, object_id: int, frame: int) -> None:
+def _take(session: AnnotationSession, stroke: BrushStroke, object_id: int, frame: int, token: object) -> None:
     accepted = session.accepted(object_id, frame)
     if accepted is None:
         return
@@ -45,7 +46,7 @@ def _take(session: AnnotationSession, stroke: BrushStroke, object_id: int, frame
     mask = accepted.mask.pixels()
     if mask[stroke.rows[lost], stroke.columns[lost]].any():
         mask[stroke.rows[lost], stroke.columns[lost]] = False
-        session.add_mask(frame, object_id, mask)
+        session.add_mask(frame, object_id, mask, token)
 
 
 def give_lasso(session: AnnotationSession, lasso: Lasso, excluding: bool) -> None:

@@ -166,7 +166,9 @@ class Annotations:
             if object_id is None:
                 object_id = self.next_id
             if not 0 < object_id <= LARGEST_ID:
-                raise InputError(f"An object's id is a positive whole number, at most {LARGEST_ID}, not {object_id}.")
+                raise InputError(
+                    f"An object's id is a positive whole number, at most {LARGEST_ID}, not {object_id}."
+                )
             if object_id in self._objects or (not again and self._was_used(object_id)):
                 raise InputError(
                     f"Object id {object_id} was used before in this session; ids are never used again."

@@ -4,7 +4,8 @@ Read are label images of any kind (an array, a TIFF stack, an OME-Zarr, a folder
 StarDist and others), Cell Tracking Challenge folders with their tracks, and COCO run lengths.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from sam2_engine.datasets.annotations import Annotation
 from sam2_engine.errors import InputError
+from sam2_plugins.accepted_mask import CompressedMask
+from sam2_plugins.annotations import LARGEST_ID
+from sam2_plugins.editable_annotations import EditableAnnotations
 from sam2_plugins.import_formats import (
     ImportedObject,
     MaskFile,
@@ -22,9 +26,7 @@ from sam2_plugins.import_formats import (
     label_masks,
 )
 
-__all__ = ["ImportedMasks", "ImportedObject", "open_masks"]
-
-_LARGEST_ID = int(np.iinfo(np.uint32).max)
+__all__ = ["ImportSummary", "ImportedMasks", "ImportedObject", "import_masks", "open_masks"]
 
 
 def open_masks(
@@ -117,10 +119,10 @@ class ImportedMasks:
         """
         for number in range(self.file.length):
             annotation = self.file.annotate(number)
-            if too_large := [object_id for object_id in annotation.ids if object_id > _LARGEST_ID]:
+            if too_large := [object_id for object_id in annotation.ids if object_id > LARGEST_ID]:
                 raise InputError(
                     f"{self.file.name} has the id {max(too_large)} on frame {number}, but ids go up to "
-                    f"{_LARGEST_ID}; number the objects anew."
+                    f"{LARGEST_ID}; number the objects anew."
                 )
             yield self._first + number, _Masks(annotation)
 
@@ -175,3 +177,108 @@ class _Masks(Mapping[int, NDArray[np.bool_]]):
 
     def __len__(self) -> int:
         return len(self._ids)
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What came of an import.
+
+    Attributes
+    ----------
+    object_ids
+        Of which there are masks.
+    frames
+        How many were read.
+    known
+        Ids among them of which something was known before; their names and parents are as they were.
+    orphans
+        Ids whose parents were left out, because these end after they begin or are not there.
+    complete
+        False if an undo has ended it.
+    """
+
+    object_ids: tuple[int, ...]
+    frames: int
+    known: tuple[int, ...] = ()
+    orphans: tuple[int, ...] = ()
+    complete: bool = True
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        count = f"{len(self.object_ids)} object{'s'[: len(self.object_ids) != 1]}"
+        parts = [f"{count} on {_frames(self.frames)}."]
+        if self.known:
+            parts.append(f"Something was known before of {_listed(self.known)}.")
+        if self.orphans:
+            parts.append(f"The parents of {_listed(self.orphans)} were left out: they do not end before.")
+        if not self.complete:
+            parts.append("An undo has ended it.")
+        return " ".join(parts)
+
+
+def _listed(ids: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, ids[:5]))
+    return f"object{'s'[: len(ids) != 1]} {shown}{' and others' if len(ids) > 5 else ''}"
+
+
+def import_masks(
+    session: EditableAnnotations, masks: ImportedMasks, *, lock: bool = False
+) -> Generator[int, None, ImportSummary]:
+    """Let a session take masks over, with ids, names, classes and parents; all of it is undone as one.
+
+    Everything is read once before, so that a fault of the source leaves the session as it is. What a person
+    prompted or verified stays.
+
+    Parameters
+    ----------
+    session
+        Where to.
+    masks
+        Of its very frames.
+    lock
+        Whether the masks count as verified: objects are then followed from them, and nothing changes them.
+
+    Yields
+    ------
+    int
+        Each frame twice: when it was read, and when the session has it.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or holds what is no id.
+    """
+    described = yield from masks.scan()
+    token, interruptions = object(), session.interruptions
+    known = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
+    seen: dict[int, list[int]] = {}
+    for frame, there in masks:
+        session.take_masks(frame, {i: CompressedMask.of(mask) for i, mask in there.items()}, token)
+        for object_id in there:
+            if frame not in session.prompts_of(object_id):
+                seen.setdefault(object_id, []).append(frame)
+        yield frame
+        if session.interruptions != interruptions:
+            return ImportSummary(tuple(i for i in seen if i in session.objects), len(masks), complete=False)
+    if lock:
+        for object_id, frames in seen.items():
+            session.verify(object_id, frames, token=token)
+    orphans = _describe(session, (one for one in described if one.id not in known), token)
+    ids = tuple(one.id for one in described)
+    return ImportSummary(ids, len(masks), tuple(sorted(known.intersection(ids))), orphans)
+
+
+def _describe(
+    session: EditableAnnotations, described: Iterable[ImportedObject], token: object
+) -> tuple[int, ...]:
+    """Take over what is said of objects and return the ids of those whose parents do not fit."""
+    orphans = []
+    for one in described:
+        if one.name or one.label:
+            session.edit_object(one.id, name=one.name, label=one.label, token=token)
+        try:
+            if one.parents:
+                session.lineage.set_parents(one.id, one.parents, token)
+        except InputError:
+            orphans.append(one.id)
+    return tuple(orphans)

@@ -4,10 +4,9 @@ The rules are those of the Cell Tracking Challenge: a mother has ended before he
 descends from herself. A fusion (several parents) is allowed here; formats without it say so on export.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from sam2_plugins.annotations import Annotations, Prompt
 
 __all__ = ["Lineage"]
 
-Edit = Callable[[str, Mapping[str, Any]], AbstractContextManager[None]]
+Edit = Callable[..., AbstractContextManager[None]]
 
 
 class Lineage:
@@ -28,7 +27,7 @@ class Lineage:
     truth
         What is known.
     edit
-        Opens an action of the session, by its name and its call.
+        Opens an action of the session, by its name, its call and perhaps a token.
     """
 
     def __init__(self, truth: Annotations, edit: Edit) -> None:
@@ -39,8 +38,10 @@ class Lineage:
         """Return the ids of the objects that came from one, sorted."""
         return tuple(one.id for one in self._truth.objects().values() if object_id in one.parents)
 
-    def set_parents(self, object_id: int, parents: Iterable[int]) -> None:
+    def set_parents(self, object_id: int, parents: Iterable[int], token: object = None) -> None:
         """Say which objects one came from: none, one (a division) or several (a fusion).
+
+        Calls one after the other with the same ``token`` are undone as one.
 
         Raises
         ------
@@ -50,7 +51,7 @@ class Lineage:
         """
         chosen = tuple(sorted({int(i) for i in parents}))
         call = {"do": "lineage.set_parents", "object_id": object_id, "parents": list(chosen)}
-        with self._edit(f"parents of object {object_id}", call):
+        with self._edit(f"parents of object {object_id}", call, token):
             self._set_parents(object_id, chosen)
 
     def divide(self, mother: int, frame: int, daughters: int = 2) -> tuple[int, ...]:

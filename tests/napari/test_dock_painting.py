@@ -90,11 +90,23 @@ def test_erasing_new_labels_and_locked_masks(open_dock: Open, discs: NDArray[np.
     beside = session.mask(1, 0)
     assert beside is not None
     assert beside.sum() == 2240  # it was painted itself, so the pixels were taken from it
+    dock.history.undo.click()  # one stroke is one step, also where it took pixels from another object
+    np.testing.assert_array_equal(shown_when_idle(dock, qtbot)[0] == 1, _rows_from(1))
+    assert list(session.objects) == [1]
+    dock.history.redo.click()
+    assert (shown_when_idle(dock, qtbot)[0] == 7).sum() == 80
     annotation.edit(lambda one: one.verify(1, [0]))
     locked = shown_when_idle(dock, qtbot).copy()
     layer.data_setitem(tuple(one[160:240] for one in everything), 0)
     qtbot.waitUntil(lambda: "unlock it there" in dock.message.text(), timeout=WAIT)
     np.testing.assert_array_equal(shown_when_idle(dock, qtbot), locked)
+
+
+def _rows_from(row: int) -> NDArray[np.bool_]:
+    """The upper half without its first rows."""
+    mask = np.zeros((60, 80), bool)
+    mask[row:30] = True
+    return mask
 
 
 def _upper_half() -> list[NDArray[np.intp]]:
