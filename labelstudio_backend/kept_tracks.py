@@ -4,6 +4,7 @@ import logging
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from labelstudio_backend.background import VideoKey
 from labelstudio_backend.followed_video import FollowedVideo
@@ -67,19 +68,19 @@ class KeptTracks:
         return FollowedVideo(session, close)
 
     def _session(self, key: VideoKey, frames: FrameSource) -> tuple[AnnotationSession, SessionFolder | None]:
+        # Every track begins from its keyframes, so there is no tracked frame to go back to, nor any undo.
+        options: dict[str, Any] = {"history": None, "cache": self._features, "undo_bytes": 0}
         place = self._folder and session_place(self._folder, key.project, key.task)
         if place is not None and place.is_dir():
             try:
-                session, folder = self._reopened(place, frames)
+                session, folder = open_session(place, self._store, frames, **options)
                 if session.model_name == key.model:
                     return session, folder
                 folder.close()
             except InputError as error:
                 _log.warning("task=%s kept tracks are dropped: %s", key.task, error)
             shutil.rmtree(place, ignore_errors=True)
-        session = AnnotationSession(
-            frames, self._store, key.model, history=None, cache=self._features, undo_bytes=0
-        )
+        session = AnnotationSession(frames, self._store, key.model, **options)
         if place is None:
             return session, None
         try:
@@ -88,6 +89,3 @@ class KeptTracks:
         except (InputError, OSError) as error:
             _log.warning("task=%s tracks are not kept on disk: %s", key.task, error)
             return session, None
-
-    def _reopened(self, place: Path, frames: FrameSource) -> tuple[AnnotationSession, SessionFolder]:
-        return open_session(place, self._store, frames)

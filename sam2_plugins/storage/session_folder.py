@@ -250,7 +250,7 @@ class SessionFolder:
 
 
 def open_session(
-    path: Path, store: ModelStore, frames: object = None
+    path: Path, store: ModelStore, frames: object = None, **options: Any
 ) -> tuple[AnnotationSession, SessionFolder]:
     """Open a session where it was, also after a crash.
 
@@ -262,13 +262,15 @@ def open_session(
         The host's models.
     frames
         Its frames, or where their file is now; None to read the file that it was made from.
+    options
+        Of ``AnnotationSession``, what the folder does not tell: ``history``, ``cache``, ``undo_bytes``.
 
     Raises
     ------
     InputError
         If the folder is damaged or open elsewhere, or the frames are not there or not the same.
     """
-    with _opened(path, store, frames) as (session, owned):
+    with _opened(path, store, frames, **options) as (session, owned):
         lock = _locked(path)
         try:
             kept = SessionFolder(path, session, lock)
@@ -308,7 +310,7 @@ def _bring(session: AnnotationSession, state: KeptState) -> None:
 
 @contextmanager
 def _opened(
-    path: Path, store: ModelStore, frames: object
+    path: Path, store: ModelStore, frames: object, **options: Any
 ) -> Iterator[tuple[AnnotationSession, FrameSource | None]]:
     """Give an empty session for a folder, and its frames if they were opened here.
 
@@ -325,7 +327,7 @@ def _opened(
         if frames is None or isinstance(frames, str | Path):
             file = described["source"] if frames is None else frames
             frames = owned = open_frames(file, **described["opening"])
-        session = AnnotationSession(frames, store, about["model"], contrast=contrast)
+        session = AnnotationSession(frames, store, about["model"], contrast=contrast, **options)
         check_frames(session.frames, described, path)
         yield session, owned
     except BaseException as error:
