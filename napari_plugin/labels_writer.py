@@ -47,8 +47,8 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     stack = ImageStack.of(layer, channel=0 if "C" in guess_axes(layer) else None)
     if stack.fixed:
         raise InputError(
-            f"Layer '{layer.name}' has the axes {stack.dims}, of which a TIFF of labels holds one besides Y and "
-            "X; right-click it ▸ Split Stack and save the new layers, or use the dock's Export tab."
+            f"Layer '{layer.name}' has the axes {stack.dims}, and a TIFF of labels only one besides Y and X; "
+            "right-click it ▸ Split Stack and save the new layers, or use the dock's Export tab."
         )
     frames = stack.open()
     along = "" if len(frames) == 1 else "Z" if frames.axis == "Z" else "T"

@@ -17,10 +17,10 @@ from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 from sam2_engine.prompts import Box, Mask, Points
 from sam2_engine.video_session import VideoSession
-from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin
+from sam2_plugins.accepted_mask import CompressedMask, MaskOrigin
 from sam2_plugins.annotations import Change, Prompt
 from sam2_plugins.editable_annotations import EditableAnnotations
-from sam2_plugins.following import follow
+from sam2_plugins.following import follow, keep_result
 from sam2_plugins.history import DEFAULT_UNDO_BYTES, Action
 from sam2_plugins.jobs import CancelToken
 from sam2_plugins.model_store import ModelStore
@@ -99,7 +99,7 @@ class AnnotationSession(EditableAnnotations):
         self._checkpoint_bytes = history
         self._cache = FeatureCache(store.encoded_bytes) if cache is None else cache
         super().__init__(self.frames.shape, store.lock, undo_bytes, window)
-        self._video = RebuildableVideo(self._make_video, self._truth)
+        self._video = RebuildableVideo(lambda: self._make_video(self.window), self._truth)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -197,7 +197,7 @@ class AnnotationSession(EditableAnnotations):
             with self._history.action(f"{kind} on object {object_id}", {**call, "replace": replace}, token):
                 if object_id in self._truth.objects():  # it may have been undone while this was waiting
                     self._truth.set_prompts(object_id, frame, prompt.after(earlier))
-                    self._accept(result, prompted=True)
+                    keep_result(self._truth, result, prompted=True)
             return result
 
     # ------------------------------------------------------------------ propagation
@@ -299,24 +299,7 @@ class AnnotationSession(EditableAnnotations):
     def _keep_followed(self, result: FrameResult, reverse: bool, token: object) -> None:
         call = {"do": "follow", "object_ids": list(result.object_ids), "frame": result.frame}
         with self._history.action("propagation", {**call, "reverse": reverse}, token):
-            self._accept(result)
-
-    def _accept(self, result: FrameResult, prompted: bool = False) -> None:
-        """Keep what the engine says of a frame, but never instead of what a person prompted or verified."""
-        known = self._truth.objects()
-        for index, object_id in enumerate(result.object_ids):
-            if object_id not in known or self._truth.is_verified(object_id, result.frame):
-                continue
-            prompts = self._truth.prompts_of(object_id).get(result.frame, ())
-            if not prompts:
-                accepted = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
-            elif not prompted:
-                continue
-            elif prompts[-1].mask is not None:
-                accepted = AcceptedMask.painted(prompts[-1].mask)
-            else:
-                accepted = AcceptedMask.predicted(result, index, MaskOrigin.PROMPTED)
-            self._truth.set_mask(object_id, result.frame, accepted)
+            keep_result(self._truth, result)
 
     # ------------------------------------------------------------------ the model
 
@@ -342,6 +325,26 @@ class AnnotationSession(EditableAnnotations):
             self._video.drop()
             self._history.tell(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
 
+    def set_window(self, window: IntensityWindow | tuple[float, float] | None) -> None:
+        """Let the model see other intensities from now on, undone as one action.
+
+        Masks that come of clicks or a box alone (:meth:`answered_alone`) are predicted anew. All others stay
+        as they are until they are corrected or followed again.
+
+        Raises
+        ------
+        InputError
+            If it is no window.
+        """
+        given = None if window is None else IntensityWindow.of(window)
+        with self._lock:
+            places = [] if given == self.window else self.answered_alone()
+            results = self._video.answers(places, lambda: self._make_video(given))
+            with self._edit("contrast", {"do": "set_window", "window": given}):
+                self._truth.set_window(given)
+                for result in results:
+                    keep_result(self._truth, result, prompted=True)
+
     def answer_again(self, places: Iterable[tuple[int, int]]) -> Iterator[FrameResult]:
         """Predict masks from their prompts anew, as after a change of model; all are undone as one.
 
@@ -365,7 +368,7 @@ class AnnotationSession(EditableAnnotations):
                 result = self._video.answer(object_id, frame)
                 call = {"do": "answer_again", "places": [[object_id, frame]]}
                 with self._history.action(f"masks by {self.model_name}", call, token):
-                    self._accept(result, prompted=True)
+                    keep_result(self._truth, result, prompted=True)
             yield result
 
     def drop_engine(self) -> None:
@@ -375,11 +378,11 @@ class AnnotationSession(EditableAnnotations):
             self._cache.clear()
             self._history.tell(Action("drop engine", {"do": "drop_engine"}, ()))
 
-    def _make_video(self) -> VideoSession:
+    def _make_video(self, window: IntensityWindow | None) -> VideoSession:
         return VideoSession(
             self._store.get(self.model_name),
             self.frames,
-            contrast=self.window,
+            contrast=window,
             cache=self._cache,
             history=self._checkpoint_bytes,
             max_conditioning_frames=self._max_conditioning_frames,

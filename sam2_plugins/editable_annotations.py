@@ -291,21 +291,6 @@ class EditableAnnotations:
         """The intensities that the model sees, one window for all frames; None: 8 bits as they are."""
         return self._truth.window
 
-    def set_window(self, window: IntensityWindow | tuple[float, float] | None) -> None:
-        """Let the model see other intensities from now on.
-
-        All masks stay as they are until they are corrected or followed again; frames are encoded anew when
-        they are needed.
-
-        Raises
-        ------
-        InputError
-            If it is no window.
-        """
-        given = None if window is None else IntensityWindow.of(window)
-        with self._edit("contrast", {"do": "set_window", "window": given}):
-            self._truth.set_window(given)
-
     # ------------------------------------------------------------------ undo
 
     @property

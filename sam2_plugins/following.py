@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.video_session import VideoSession
+from sam2_plugins.accepted_mask import AcceptedMask, MaskOrigin
+from sam2_plugins.annotations import Annotations
 from sam2_plugins.history import History
 from sam2_plugins.jobs import CancelToken, DeviceLock, Priority
 from sam2_plugins.propagation_plan import PropagationPlan
 from sam2_plugins.rebuildable_video import RebuildableVideo
 
-__all__ = ["follow"]
+__all__ = ["follow", "keep_result"]
 
 
 def follow(
@@ -67,3 +69,31 @@ def follow(
         if result is not None:
             yield result
         frame += plan.step
+
+
+def keep_result(truth: Annotations, result: FrameResult, prompted: bool = False) -> None:
+    """Keep what the engine says of a frame, but never instead of what a person prompted or verified.
+
+    Parameters
+    ----------
+    truth
+        Where an action is open.
+    result
+        Of any objects; those that have been removed meanwhile are passed over.
+    prompted
+        Whether it answers the prompts of these objects on this frame.
+    """
+    known = truth.objects()
+    for index, object_id in enumerate(result.object_ids):
+        if object_id not in known or truth.is_verified(object_id, result.frame):
+            continue
+        prompts = truth.prompts_of(object_id).get(result.frame, ())
+        if not prompts:
+            accepted = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
+        elif not prompted:
+            continue
+        elif prompts[-1].mask is not None:
+            accepted = AcceptedMask.painted(prompts[-1].mask)
+        else:
+            accepted = AcceptedMask.predicted(result, index, MaskOrigin.PROMPTED)
+        truth.set_mask(object_id, result.frame, accepted)

@@ -98,6 +98,29 @@ class RebuildableVideo:
                 result = give_prompt(video, frame, object_id, prompt)
         return result
 
+    def answers(
+        self, places: Iterable[tuple[int, int]], make: Callable[[], VideoSession]
+    ) -> list[FrameResult]:
+        """Return what another engine session, made if there is anything to ask, says to prompts alone.
+
+        Parameters
+        ----------
+        places
+            (object id, frame) of the prompts.
+        make
+            Makes it, empty.
+        """
+        asked = [(i, frame, self._truth.prompts_of(i)[frame]) for i, frame in places]
+        if not asked:
+            return []
+        video, results = make(), []
+        with told_if_out_of_memory(str(video.model.device)):
+            for object_id, frame, prompts in asked:
+                for prompt in prompts:
+                    result = give_prompt(video, frame, object_id, prompt)
+                results.append(result)
+        return results
+
     def take_back(self, object_id: int, frame: int) -> None:
         """Forget a lent mask, because it no longer holds or a person is about to prompt there."""
         if self._video is not None and (object_id, frame) in self._lent:

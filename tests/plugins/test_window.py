@@ -39,15 +39,26 @@ def click_and_follow(session: AnnotationSession) -> None:
     list(session.propagate(stop=4))
 
 
-def test_another_window_changes_no_mask_until_it_is_followed_again(session: AnnotationSession) -> None:
+def test_masks_of_clicks_alone_are_made_anew_and_the_others_when_they_are_followed(
+    session: AnnotationSession, stack: Path, store: Any, small_checkpoint: Path
+) -> None:
     click_and_follow(session)
-    before = masks_of(session)
+    painted = np.zeros(session.shape, bool)
+    painted[5:9, 5:9] = True
+    session.add_mask(0, session.add_object(), painted)
+    session.add_points(0, session.add_object(), (60, 40))
+    session.verify(3, [0])
+    before = {(i, f): session.accepted(i, f) for i in (1, 2, 3) for f in session.frames_of(i)}
     session.set_window(NARROW)
     assert session.window == NARROW
-    assert masks_of(session) == before
-    list(session.propagate(stop=4))
-    assert masks_of(session)[0] == before[0]  # the click's mask stays
-    assert masks_of(session)[1:5] != before[1:5]
+    after = {(i, f): session.accepted(i, f) for i in (1, 2, 3) for f in session.frames_of(i)}
+    assert {place for place in before if after[place] is not before[place]} == {(1, 0)}
+    with AnnotationSession(stack, store, small_checkpoint, contrast=NARROW).frames as frames:
+        other = AnnotationSession(frames, store, small_checkpoint, contrast=NARROW)
+        other.add_points(0, other.add_object(), (20, 20))
+        np.testing.assert_array_equal(session.mask(1, 0), other.mask(1, 0))
+    list(session.propagate([1], stop=4))
+    assert all(session.accepted(1, f) is not before[1, f] for f in range(5))
 
 
 def test_it_is_one_step_to_undo(session: AnnotationSession) -> None:
@@ -57,6 +68,7 @@ def test_it_is_one_step_to_undo(session: AnnotationSession) -> None:
     assert session.undo_name == "contrast"
     session.undo()
     assert session.window == WIDE
+    assert masks_of(session) == before
     list(session.propagate(stop=4))
     assert masks_of(session) == before
     session.undo()
@@ -77,6 +89,8 @@ def test_it_is_kept_and_replayed(
     folder = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
     click_and_follow(session)
     session.set_window(NARROW)
+    session.undo()
+    session.redo()
     list(session.propagate(start=2, stop=4))
     seen = read_session(folder.path, store)  # from the journal
     assert seen.window == NARROW
