@@ -1,20 +1,21 @@
 // Drives Label Studio's page in Chromium as an annotator does, and prints what the page asked the backend and got,
 // and the regions that are there at the end, read from their drawing and packed again by the page.
-// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} PICTURE.png
+// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} PICTURE.png [REGION]
+// REGION is the kind of region that answers become, as the page names it.
 // Nothing is waited for by the clock: machines differ. PATIENCE only ends what will never come.
 const { chromium } = require('playwright-core');
 
-const [url, email, password, project, task, kind, picture] = process.argv.slice(2);
+const [url, email, password, project, task, kind, picture, answer = 'brushregion'] = process.argv.slice(2);
 const PATIENCE = 600000;
 
 const until = (page, question) => page.waitForFunction(question, null, { timeout: PATIENCE });
 const label = (page, name) => page.locator('.lsf-label', { hasText: name });
 const accept = async page => {
   await page.locator('[data-testid=bottombar-accept-suggestions-button]').click();
-  await until(page, () => {
+  await page.waitForFunction(type => {
     const { regions, suggestions } = window.Htx.annotationStore.selected;
-    return !suggestions.size && regions.length && regions.every(region => region.type === 'brushregion');
-  });
+    return !suggestions.size && regions.length && regions.every(region => region.type === type);
+  }, answer, { timeout: PATIENCE });
 };
 
 // Does what makes the page ask the backend, and notes the regions that it sent and got.

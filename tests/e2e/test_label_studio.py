@@ -2,30 +2,19 @@
 
 import io
 import json
-import os
 import re
-import secrets
-import signal
-import socket
 import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+from label_studio_host import MODEL, VENV, LabelStudio, Project, Service, click, make_project
 from PIL import Image
 
 from labelstudio_backend.brush_rle import decode_brush_rle, encode_brush_rle
 from sam2_engine.model_files import find
 
-MODEL = os.environ.get("SAM2_TEST_MODEL", "nano")
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(2000),
@@ -35,11 +24,7 @@ pytestmark = [
     ),
 ]
 
-HERE = Path(__file__).parent
-MEDIA = HERE.parent / "labelstudio" / "data" / "media"
-VENV = Path(os.environ.get("LABEL_STUDIO_VENV", HERE.parents[1] / ".venv-label-studio"))
-USER, PASSWORD = "annotator@example.com", "Annotate-1"
-GUIDE = HERE.parents[1] / "docs" / "label-studio.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "label-studio.md"
 IMAGE_CONFIG = """<View>
   <Image name="image" value="$image"/>
   <BrushLabels name="brush" toName="image"><Label value="Ball"/><Label value="Box"/></BrushLabels>
@@ -52,151 +37,6 @@ VIDEO_CONFIG = """<View>
 </View>"""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Service:
-    """A server in a process group of its own."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    @classmethod
-    def start(cls, command: list[str], port: int, log: Path, **environment: str) -> "Service":
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
-                start_new_session=True,
-            )
-        service = cls(f"http://127.0.0.1:{port}", process, log)
-        while process.poll() is None:
-            try:
-                urlopen(service.url + "/health", timeout=5).close()
-                return service
-            except OSError:
-                time.sleep(0.3)
-        pytest.fail(f"{command[0]} ended:\n{log.read_text()[-3000:]}")
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(60)
-
-
-@dataclass
-class LabelStudio(Service):
-    token: str = ""
-
-    def api(
-        self, method: str, path: str, body: object = None, *, data: bytes | None = None, kind: str = ""
-    ) -> Any:
-        if body is not None:
-            data, kind = json.dumps(body).encode(), "application/json"
-        headers = {"Authorization": f"Token {self.token}", **({"Content-Type": kind} if kind else {})}
-        try:
-            with urlopen(Request(self.url + path, data, headers, method=method), timeout=900) as response:
-                content = response.read()
-                # Label Studio's exports call themselves "application/.json".
-                is_json = response.headers.get_content_subtype() in ("json", ".json")
-                return json.loads(content) if is_json else content
-        except HTTPError as error:
-            pytest.fail(f"{method} {path}: {error.code} {error.read()[:500]!r}")
-
-    def upload(self, project: int, file: Path) -> dict[str, Any]:
-        """Import a file as a task and return the task."""
-        border = uuid.uuid4().hex
-        head = f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="{file.name}"\r\n\r\n'
-        data = head.encode() + file.read_bytes() + f"\r\n--{border}--\r\n".encode()
-        self.api(
-            "POST",
-            f"/api/projects/{project}/import",
-            data=data,
-            kind=f"multipart/form-data; boundary={border}",
-        )
-        task: dict[str, Any] = self.api("GET", f"/api/tasks?project={project}")["tasks"][-1]
-        return task
-
-    def ask(self, backend: int, task: int, *regions: dict[str, Any]) -> dict[str, Any]:
-        """Send what was drawn as the page does and return what the page would get."""
-        answer: dict[str, Any] = self.api(
-            "POST",
-            f"/api/ml/{backend}/interactive-annotating",
-            {"task": task, "context": {"result": list(regions)}},
-        )
-        return answer
-
-    def submit(self, task: int, result: list[dict[str, Any]]) -> None:
-        self.api("POST", f"/api/tasks/{task}/annotations/", {"result": result})
-
-
-@pytest.fixture(scope="module")
-def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
-    script = str(HERE / "label_studio_server.sh")
-    subprocess.run(["bash", script, "install", str(VENV)], check=True)
-    folder, port, token = tmp_path_factory.mktemp("label-studio"), free_port(), secrets.token_hex(20)
-    command = ["bash", script, "run", str(VENV), str(port), str(folder), token, USER, PASSWORD]
-    service = Service.start(command, port, folder / "log")
-    yield LabelStudio(service.url, service.process, service.log, token)
-    service.stop()
-
-
-@pytest.fixture(scope="module")
-def serve(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Start our server at one address, again if need be; it gets a personal access token, the modern kind."""
-    key = label_studio.api("POST", "/api/token/", {})["token"]
-    folder, port = tmp_path_factory.mktemp("backend"), free_port()
-    started: list[Service] = []
-
-    def start() -> Service:
-        command = [sys.executable, "-m", "sam2_plugins"]
-        command += ["serve", "--port", str(port), "--model", MODEL]
-        environment = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": key}
-        environment |= {"PREDICT_SECONDS": "800", "OMP_WAIT_POLICY": "PASSIVE"}
-        service = Service.start(command, port, folder / "log", **environment)
-        started.append(service)
-        return service
-
-    yield start
-    for service in started:
-        service.stop()
-        log = service.log.read_text()
-        assert key not in log
-        assert label_studio.token not in log
-        assert "Traceback" not in log
-
-
-@pytest.fixture(scope="module")
-def backend(serve: Any) -> Service:
-    service: Service = serve()
-    return service
-
-
-@dataclass
-class Project:
-    id: int
-    backend: int
-    task: dict[str, Any]
-
-
-def make_project(label_studio: LabelStudio, backend: Service, config: str, media: str) -> Project:
-    project = label_studio.api("POST", "/api/projects", {"title": f"With {media}", "label_config": config})[
-        "id"
-    ]
-    added = label_studio.api(
-        "POST", "/api/ml", {"url": backend.url, "project": project, "is_interactive": True, "title": "SAM 2"}
-    )
-    assert added["state"] == "CO", added
-    return Project(project, added["id"], label_studio.upload(project, MEDIA / media))
-
-
 @pytest.fixture(scope="module")
 def images(label_studio: LabelStudio, backend: Service) -> Project:
     return make_project(label_studio, backend, IMAGE_CONFIG, "shapes.png")
@@ -205,17 +45,6 @@ def images(label_studio: LabelStudio, backend: Service) -> Project:
 @pytest.fixture(scope="module")
 def videos(label_studio: LabelStudio, backend: Service) -> Project:
     return make_project(label_studio, backend, VIDEO_CONFIG, "moving.mp4")
-
-
-def click(x: float, y: float) -> dict[str, Any]:
-    return {
-        "id": "click",
-        "from_name": "point",
-        "to_name": "image",
-        "type": "keypointlabels",
-        "is_positive": True,
-        "value": {"x": 100 * x / 640, "y": 100 * y / 480, "width": 0.3, "keypointlabels": ["Ball"]},
-    }
 
 
 def ellipse() -> np.ndarray:
@@ -307,31 +136,6 @@ def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: 
     del drawn["value"]["labels"]
     for regions in ([drawn], []):
         assert label_studio.ask(videos.backend, videos.task["id"], *regions)["data"]["result"] == []
-
-
-@pytest.fixture(scope="module")
-def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Do as an annotator does in Chromium; return what was asked and answered, and the page's own regions."""
-    subprocess.run(["bash", str(HERE / "install_browser.sh"), str(VENV / "browser")], check=True)
-    pictures = Path(os.environ.get("SAM2_PICTURES", tmp_path_factory.mktemp("pictures")))
-
-    def run(kind: str, project: Project) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        command = ["node", str(HERE / "label_studio_page.js"), label_studio.url, USER, PASSWORD]
-        command += [
-            str(project.id),
-            str(project.task["id"]),
-            kind,
-            str(pictures / f"label-studio-{kind}.png"),
-        ]
-        modules = {"NODE_PATH": str(VENV / "browser" / "node_modules")}
-        done = subprocess.run(
-            command, env={**os.environ, **modules}, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        result = json.loads(done.stdout)
-        return result["exchanges"], result["regions"]
-
-    return run
 
 
 def test_a_click_on_the_page_becomes_a_brush(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
