@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from napari_plugin.workers import Worker
+from napari_plugin.workers import Worker, run_apart
 from sam2_engine.downloads import download
 
 __all__ = ["Download"]
@@ -41,36 +41,28 @@ class Download:
         then: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        self._worker, self._name = worker, name
-        self._progressed, self._then, self._failed = progressed, then, failed
+        self._worker, self._progressed = worker, progressed
         self._given_up = threading.Event()
         self._reported = 0.0
-        threading.Thread(target=self._run, name=f"download {name}", daemon=True).start()
+        run_apart(
+            worker,
+            f"download {name}",
+            lambda: download(name, self._report),
+            lambda _: self._unless_given_up(then),
+            lambda error: self._unless_given_up(lambda: failed(error)),
+        )
 
     def cancel(self) -> None:
         """Give it up; what has arrived is kept for the next time."""
         self._given_up.set()
-
-    def _run(self) -> None:
-        try:
-            download(self._name, self._report)
-        except _GivenUpError:
-            return
-        except Exception as error:
-            self._hand_over(lambda error=error: self._failed(error))
-        else:
-            self._hand_over(self._then)
 
     def _report(self, done: int, total: int | None) -> None:
         if self._given_up.is_set():
             raise _GivenUpError
         if time.monotonic() - self._reported > _BETWEEN_REPORTS or done == total:
             self._reported = time.monotonic()
-            self._hand_over(lambda: self._progressed(done, total))
+            self._worker.call(lambda: self._unless_given_up(lambda: self._progressed(done, total)))
 
-    def _hand_over(self, outcome: Callable[[], None]) -> None:
-        def unless_given_up() -> None:
-            if not self._given_up.is_set():
-                outcome()
-
-        self._worker.call(unless_given_up)
+    def _unless_given_up(self, outcome: Callable[[], None]) -> None:
+        if not self._given_up.is_set():
+            outcome()

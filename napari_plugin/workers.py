@@ -1,5 +1,6 @@
 """Work off the window's thread: run it on the application's job queue, hand the outcome to the window."""
 
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -8,7 +9,7 @@ from qtpy.QtCore import QObject, Signal, Slot
 
 from sam2_plugins.jobs import CancelToken, JobQueue, Priority
 
-__all__ = ["Client", "Worker"]
+__all__ = ["Client", "Worker", "run_apart"]
 
 T = TypeVar("T")
 
@@ -121,3 +122,28 @@ class Client:
                 outcome()
 
         self._worker.call(unless_closed)
+
+
+def run_apart(
+    worker: Worker,
+    name: str,
+    function: Callable[[], T],
+    then: Callable[[T], None],
+    failed: Callable[[BaseException], None],
+) -> None:
+    """Run what needs no device, but waits long for something else, in a thread of its own called ``name``.
+
+    ``worker`` hands ``then(result)`` or ``failed(error)`` over to the window's thread. The application may
+    end while it is still running.
+    """
+
+    def run() -> None:
+        try:
+            result = function()
+        except Exception as error:
+            failure = error  # the name of an exception is gone after its clause
+            worker.call(lambda: failed(failure))
+        else:
+            worker.call(lambda: then(result))
+
+    threading.Thread(target=run, name=name, daemon=True).start()

@@ -48,12 +48,10 @@ class TrainingProgress:
 
 def checked_frames(session: AnnotationSession) -> list[int]:
     """Return the frames on which a person answers for every mask: verified, clicked, boxed or painted."""
-    return [frame for frame in usable_frames(session)[0] if _is_checked(session, frame)]
-
-
-def _is_checked(session: AnnotationSession, frame: int) -> bool:
-    known = [i for i in session.objects if session.accepted(i, frame) is not None]
-    return all(frame in session.verified(i) or frame in session.prompts_of(i) for i in known)
+    answered = {i: session.verified(i) | session.prompts_of(i).keys() for i in session.objects}
+    known = {i: set(session.frames_of(i)) for i in session.objects}
+    open_ones = set().union(*(known[i] - answered[i] for i in known))
+    return [frame for frame in usable_frames(session)[0] if frame not in open_ones]
 
 
 class FineTuning:

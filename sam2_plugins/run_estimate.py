@@ -10,7 +10,7 @@ import numpy as np
 
 from sam2_engine.frame_result import FrameResult
 
-__all__ = ["RunEstimate", "RunMeasurements", "RunSize"]
+__all__ = ["RunEstimate", "RunMeasurements", "RunSize", "duration_in_words"]
 
 _KEPT = 256
 _WEIGHED = 8
@@ -60,7 +60,7 @@ class RunEstimate:
         """Return one line for people: ``39 frames, about 3 min, 0.4 GB``."""
         parts = [f"{self.size.frames} frame{'s'[: self.size.frames != 1]}"]
         if self.seconds is not None:
-            parts.append(f"{self.bound} {_duration(self.seconds)}")
+            parts.append(f"{self.bound} {duration_in_words(self.seconds)}")
         if self.num_bytes is not None:
             parts.append(_amount(self.num_bytes))
         if self.seconds is None:
@@ -147,7 +147,8 @@ class RunMeasurements:
         return size.frames * constant + size.masks * slope, "about"
 
 
-def _duration(seconds: float) -> str:
+def duration_in_words(seconds: float) -> str:
+    """Return a time as people say it: ``40 s``, ``3 min``, ``2.5 h``."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     if seconds < 3600:

@@ -19,6 +19,7 @@ from napari_plugin._widget.panel import Panel
 from napari_plugin._widget.propagation_panel import PropagationPanel
 from napari_plugin._widget.review_panel import ReviewPanel
 from napari_plugin._widget.strip_panel import StripPanel
+from napari_plugin._widget.training_dialog import TrainingDialog
 from napari_plugin._widget.undo_row import UndoRow
 from napari_plugin.annotation import Annotation
 from napari_plugin.application import Sam2Application, sam2_application
@@ -80,7 +81,11 @@ class AnnotationDock(QWidget):
         layout = QVBoxLayout(self)
         for widget in (self.image, self.model, self.tabs, self.strips, self.history, self.message):
             layout.addWidget(widget, int(widget is self.tabs))
-        self.model.failed.connect(self.fail)
+        self.training = TrainingDialog(self._application, self)
+        self.training.taken.connect(self._on_new_weights)
+        self.model.training_wanted.connect(self.fine_tune)
+        for one in (self.model, self.training):
+            one.failed.connect(self.fail)
         for source in (self.images, *self.panels):
             source.told.connect(self.tell)
             source.failed.connect(self.fail)
@@ -136,6 +141,21 @@ class AnnotationDock(QWidget):
         if self.annotation is not None:
             self.annotation.look_at(doubt.object_id, doubt.frame, self._canvas_context.size)
 
+    # ------------------------------------------------------------------ fine-tuning
+
+    def fine_tune(self) -> None:
+        """Open the dialog that trains on the session of the chosen image."""
+        if self.annotation is None:
+            self.tell("Open an image first: a model is fine-tuned on what was annotated in it.")
+        else:
+            self.training.show_for(self.annotation)
+
+    def _on_new_weights(self, annotation: Annotation, model: str) -> None:
+        if annotation is self.annotation:
+            self.model.choose(model)
+        elif not annotation.closed:
+            annotation.use_model(model)
+
     # ------------------------------------------------------------------ keys, and the end
 
     def _keys(self) -> dict[str, Callable[[], None]]:
@@ -173,6 +193,7 @@ class AnnotationDock(QWidget):
         if self._closed:
             return
         self._closed = True
+        self.training.shut()
         self.images.close()
         self._show(None)
         self.viewer.dims.events.point.disconnect(self._on_slider)

@@ -3,7 +3,16 @@
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_plugin._widget.offer_row import OfferRow
 from napari_plugin.application import Sam2Application
@@ -31,6 +40,8 @@ class ModelPanel(QWidget):
     ----------
     chosen
         Emitted with the model's name, which may carry the size of its input, when the user chose another.
+    training_wanted
+        Emitted when the user wants to fine-tune a model.
     failed
         Emitted with an error for the user.
     offer
@@ -40,6 +51,7 @@ class ModelPanel(QWidget):
     """
 
     chosen = Signal(str)
+    training_wanted = Signal()
     failed = Signal(object)
 
     def __init__(self, application: Sam2Application, parent: QWidget | None = None) -> None:
@@ -58,6 +70,7 @@ class ModelPanel(QWidget):
             combo.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
             row.addWidget(QLabel(label))
             row.addWidget(combo, int(combo is self.combo))
+        row.addWidget(self._more())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
@@ -68,11 +81,22 @@ class ModelPanel(QWidget):
         self.show_model(application.model)
         self.show_device(application.store.device_name)
         self.combo.activated.connect(self._on_picked)
-        self.size.activated.connect(
-            lambda _: self._choose(split_name(self.model)[0], self.size.currentData())
-        )
+        self.size.activated.connect(lambda _: self.choose(split_name(self.model)[0], self.size.currentData()))
         self.device.activated.connect(lambda _: application.use_device(self.device.currentData()))
         application.device_changed.connect(self.show_device)
+
+    def _more(self) -> QToolButton:
+        """Return a button with a menu of what is seldom wanted."""
+        menu = QMenu(self)
+        self.fine_tune = menu.addAction("Fine-tune on this session …")
+        self.fine_tune.triggered.connect(lambda _: self.training_wanted.emit())
+        more = QToolButton()
+        more.setText("⋯")
+        more.setToolTip("More: fine-tune on this session")
+        more.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        more.setMenu(menu)
+        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        return more
 
     # ------------------------------------------------------------------ showing
 
@@ -117,13 +141,14 @@ class ModelPanel(QWidget):
             name = self._browsed()
         status = next((one for one in list_models() if one.name == name), None)
         if name and (status is None or status.available):
-            self._choose(name, None)
+            self.choose(name, None)
             return
         self.show_model(self.model)
         if status is not None:
             self._offer_download(status)
 
-    def _choose(self, name: str, size: int | None) -> None:
+    def choose(self, name: str, size: int | None = None) -> None:
+        """Choose a model, as the user does."""
         self.offer.clear()
         self.show_model(name if size is None else f"{name}@{size}")
         self.chosen.emit(self.model)
@@ -158,7 +183,7 @@ class ModelPanel(QWidget):
 
         def arrived() -> None:
             self._download = None
-            self._choose(name, None)
+            self.choose(name, None)
 
         def failed(error: BaseException) -> None:
             self._download = None
