@@ -135,6 +135,7 @@ def _needed(
     while open_spans:
         first, last = open_spans.pop()
         errors = _interpolation_errors(frames[first : last + 1], sides[first : last + 1])
+        errors[[0, -1]] = 0.0  # but for rounding
         worst = int(errors.argmax())
         if errors[worst] > tolerance:
             kept.append(first + worst)
