@@ -32,7 +32,7 @@ HARDER_CLICKS = ((23, 77), (291, 222), (133, 102), (173, 79))
 LOCKED = 9
 """Frames of the first cell whose masks are locked."""
 
-REVIEW_TAB = 1
+REVIEW_TAB = 2
 SIZE = (1320, 860)
 DOCK_WIDTH = 326
 

@@ -9,8 +9,11 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 
 from napari_plugin._widget import keys
+from napari_plugin._widget.automatic_panel import AutomaticPanel
+from napari_plugin._widget.contrast_panel import ContrastPanel
 from napari_plugin._widget.export_panel import ExportPanel
 from napari_plugin._widget.image_panel import ImagePanel
+from napari_plugin._widget.import_panel import ImportPanel
 from napari_plugin._widget.measure_panel import MeasurePanel
 from napari_plugin._widget.model_panel import ModelPanel
 from napari_plugin._widget.object_panel import ObjectPanel
@@ -50,28 +53,35 @@ class AnnotationDock(QWidget):
         self._closed = False
         self._canvas_context = CanvasContext(napari_viewer, self)
         self.image = ImagePanel(napari_viewer)
+        self.contrast = ContrastPanel()
         self.model = ModelPanel(self._application)
         self.images = OpenedImages(napari_viewer, self._application, self.image, self.model, self)
         self.objects = ObjectPanel()
         self.propagation = PropagationPanel()
+        self.automatic = AutomaticPanel(napari_viewer, self._application.store)
         self.review = ReviewPanel()
         self.measure = MeasurePanel()
+        self.importing = ImportPanel(napari_viewer)
         self.export = ExportPanel()
         self.strips = StripPanel()
         self.history = UndoRow()
         self.tabs = _tabs(
             {
                 "Annotate": (self.objects, self.propagation),
+                "Find": (self.automatic,),
                 "Review": (self.review,),
                 "Measure": (self.measure,),
-                "Export": (self.export,),
+                "Files": (self.importing, self.export),
             }
         )
         self.panels: tuple[Panel, ...] = (
+            self.contrast,
             self.objects,
             self.propagation,
+            self.automatic,
             self.review,
             self.measure,
+            self.importing,
             self.export,
             self.strips,
             self.history,
@@ -79,7 +89,15 @@ class AnnotationDock(QWidget):
         self.message = QLabel()
         self.message.setWordWrap(True)
         layout = QVBoxLayout(self)
-        for widget in (self.image, self.model, self.tabs, self.strips, self.history, self.message):
+        for widget in (
+            self.image,
+            self.contrast,
+            self.model,
+            self.tabs,
+            self.strips,
+            self.history,
+            self.message,
+        ):
             layout.addWidget(widget, int(widget is self.tabs))
         self.training = TrainingDialog(self._application, self)
         self.training.taken.connect(self._on_new_weights)
@@ -199,6 +217,7 @@ class AnnotationDock(QWidget):
         self.viewer.dims.events.point.disconnect(self._on_slider)
         self._canvas_context.close()
         self.image.close_links()
+        self.automatic.close_links()
         for key in self._keys():
             self.viewer.bind_key(key, None)
 

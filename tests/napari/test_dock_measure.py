@@ -13,7 +13,7 @@ from napari_plugin._widget.dock import AnnotationDock
 from tests.napari.dock_steps import WAIT, annotation_of
 
 pytestmark = pytest.mark.gui
-MEASURE_TAB = 2
+MEASURE_TAB = 3
 
 
 @pytest.fixture

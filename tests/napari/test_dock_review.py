@@ -93,7 +93,7 @@ def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, 
 
 def test_doubt_is_computed_and_jumping_centres_and_zooms(followed: AnnotationDock, qtbot: Any) -> None:
     dock, annotation = followed, annotation_of(followed)
-    dock.tabs.setCurrentIndex(1)
+    dock.tabs.setCurrentIndex(2)
     qtbot.waitUntil(lambda: annotation.reviewing.worst(1) is not None, timeout=WAIT)
     assert "masks are doubtful" in dock.review.summary.text()
     worst = annotation.reviewing.worst(1)
