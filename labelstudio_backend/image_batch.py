@@ -1,6 +1,6 @@
 """Pre-annotation of an image: from prompts that its task holds, or of everything on it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from labelstudio_backend.image_prompts import ImagePrompt, stored_prompts
@@ -8,11 +8,9 @@ from labelstudio_backend.labeling_config import Target
 from labelstudio_backend.mask_regions import mask_regions
 from labelstudio_backend.parameters import ProjectParameters
 from labelstudio_backend.regions import Region
-from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.errors import InputError
-from sam2_engine.mask_utils import decode_rle
 from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.jobs import Priority
+from sam2_plugins.automatic_objects import AutomaticSettings, FoundObject, find_objects
 from sam2_plugins.model_store import ModelStore
 
 __all__ = ["everything", "prompts_of_task"]
@@ -54,7 +52,7 @@ def prompts_of_task(
 def everything(
     session: AnnotationSession, store: ModelStore, target: Target, parameters: ProjectParameters
 ) -> tuple[list[Region], float]:
-    """Answer with masks of everything on an image, the surest first, and their mean confidence (0 to 1).
+    """Answer with everything on an image, the surest first, and the mean confidence in it (0 to 1).
 
     Raises
     ------
@@ -68,28 +66,27 @@ def everything(
             'name one for automatic masks in the extra params, for example {"label": "Cell"}.'
         )
     control = target.control_for(label)
-
-    def give_way(*_: int) -> None:
-        store.lock.release()
-        store.lock.acquire(Priority.BACKGROUND)
-
-    with store.lock.held(Priority.BACKGROUND):
-        generator = AutomaticMaskGenerator(
-            store.get(session.model_name),
-            points_per_side=parameters.points_per_side,
-            pred_iou_thresh=parameters.min_score,
-            stability_score_thresh=parameters.min_stability,
-            output_mode="uncompressed_rle",
-        )
-        records = generator.generate(session.frames[0], contrast=session.window, on_progress=give_way)
+    wanted = AutomaticSettings(
+        confidence=parameters.confidence,
+        min_area=parameters.min_area,
+        max_objects=parameters.max_objects,
+        points_per_side=parameters.points_per_side,
+    )
+    found = _result(find_objects(store, session.model_name, session.frames[0], session.window, wanted))
     answers: list[Region] = []
-    records = sorted(records, key=lambda record: -record["predicted_iou"])[: parameters.max_regions]
-    scores = [min(1.0, record["predicted_iou"]) for record in records]
-    for record, score in zip(records, scores):
-        assert isinstance(record["segmentation"], dict)
-        mask = decode_rle(record["segmentation"])
-        answers += mask_regions(mask, control, label, score, parameters.tolerance)
-    return answers, sum(scores) / len(scores) if scores else 0.0
+    for one in found:
+        answers += mask_regions(one.mask.unpacked().unpack(), control, label, one.score, parameters.tolerance)
+    return answers, sum(one.score for one in found) / len(found) if found else 0.0
+
+
+def _result(steps: Generator[object, None, list[FoundObject]]) -> list[FoundObject]:
+    """Go through a search to its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: list[FoundObject] = end.value
+            return found
 
 
 def _earlier_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Mapping[str, Any]]]:

@@ -46,12 +46,8 @@ class ProjectParameters:
     answer
         The kind of region to answer with where the configuration takes several; None for the first of
         ``labeling_config.FORMS``.
-    points_per_side
-        Clicks per side of the grid of automatic masks, 1 to 64.
-    max_regions
-        At most so many automatic masks per image, the surest ones; 1 to 1000.
-    min_score, min_stability
-        Automatic masks of a lower predicted IoU or a lower stability are dropped; 0 to 1.
+    confidence, min_area, max_objects, points_per_side
+        What automatic masks are to be, as in :class:`sam2_plugins.automatic_objects.AutomaticSettings`.
     """
 
     model: str | None = None
@@ -61,10 +57,10 @@ class ProjectParameters:
     batch: str = "automatic"
     label: str | None = None
     answer: str | None = None
+    confidence: float = 0.3
+    min_area: int = 20
+    max_objects: int = 50
     points_per_side: int = 16
-    max_regions: int = 50
-    min_score: float = 0.7
-    min_stability: float = 0.7
 
     @classmethod
     def parse(cls, extra_params: object, models: Collection[str]) -> Self:
@@ -212,8 +208,8 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "batch": _one_of(BATCHES),
     "label": _text,
     "answer": _one_of(FORMS),
+    "confidence": _number(0, 1, float),
+    "min_area": _number(0, 1e6, int),
+    "max_objects": _number(1, 1000, int),
     "points_per_side": _number(1, 64, int),
-    "max_regions": _number(1, 1000, int),
-    "min_score": _number(0, 1, float),
-    "min_stability": _number(0, 1, float),
 }

@@ -25,7 +25,7 @@ FORMS = {
 TWO_IMAGES = """<View><Image name="left" value="$left"/><Image name="right" value="$right"/>
   <Labels name="kinds" toName="left,right"><Label value="Cell"/></Labels>
   <Rectangle name="box" toName="left" smart="true"/><Polygon name="polygon" toName="right"/></View>"""
-ONE_CLICK = {"points_per_side": 1, "min_score": 0, "min_stability": 0}
+ONE_CLICK = {"points_per_side": 1, "confidence": 0}
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def test_retrieved_predictions_carry_scores_and_the_version_of_setup(application
 
 
 def test_no_more_regions_than_wanted(application: Application) -> None:
-    setup(application, {**ONE_CLICK, "points_per_side": 3, "max_regions": 1})
+    setup(application, {**ONE_CLICK, "points_per_side": 3, "max_objects": 1})
     assert len(predict(application, [task()], BRUSH)[0]["result"]) == 1
 
 

@@ -17,10 +17,10 @@ ALL = {
     "batch": "prompts",
     "label": "Cell",
     "answer": "polygon",
+    "confidence": 0.5,
+    "min_area": 0,
+    "max_objects": 5,
     "points_per_side": 8,
-    "max_regions": 5,
-    "min_score": 0.5,
-    "min_stability": 0,
 }
 
 
