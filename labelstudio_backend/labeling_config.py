@@ -216,7 +216,7 @@ class LabelingConfig:
             raise InputError(
                 "The labeling configuration has nothing that this backend can fill: add <BrushLabels>, "
                 "<BitmaskLabels>, <PolygonLabels>, <RectangleLabels> or <EllipseLabels> to an <Image>, "
-                "or <VideoRectangle> to a <Video>."
+                "or <VideoRectangle> to a <Video>. Lists of images (valueList) are not served."
             )
         return targets
 
