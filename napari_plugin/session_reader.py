@@ -11,6 +11,7 @@ import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_plugin.layers.object_colormap import ObjectColormap
 from napari_plugin.layers.track_layer import Centroids, Trajectories, track_colors
 from napari_plugin.theme import rgba
 from sam2_engine import FrameSource
@@ -178,7 +179,7 @@ def _label_layer(labels: NDArray[Any], name: str, objects: Mapping[int, Annotate
     options = {
         "name": name,
         "opacity": 0.5,
-        "colormap": DirectLabelColormap(
+        "colormap": ObjectColormap(
             color_dict=colors | {one.id: rgba(one.color) for one in objects.values()}
         ),
         "features": {

@@ -43,20 +43,20 @@ def open_masks(
     shape, length
         ``(H, W)`` and number of frames of the stack.
     frame
-        Where a single label image belongs; None for masks of all frames.
+        Where a single label image belongs; masks of all frames need no place.
 
     Raises
     ------
     InputError
         If it cannot be read, or has another size or number of frames than the stack.
     """
-    masks = ImportedMasks(_open(source), first=frame or 0)
+    file = _open(source)
     try:
-        _check_fit(masks.file, shape, length, frame)
+        _check_fit(file, shape, length, frame)
     except InputError:
-        masks.close()
+        file.close()
         raise
-    return masks
+    return ImportedMasks(file, first=frame or 0 if file.length == 1 else 0)
 
 
 def _open(source: Any) -> MaskFile:
@@ -75,13 +75,11 @@ def _check_fit(masks: MaskFile, shape: tuple[int, int], length: int, frame: int 
             f"{masks.name} is {width} wide and {height} high, but the frames are {columns} wide and {rows} "
             "high; give masks of this very stack."
         )
-    if frame is None and masks.length != length:
+    if masks.length != length and (frame is None or masks.length != 1):
         hint = "say which frame it belongs to" if masks.length == 1 else "give masks of this very stack"
         raise InputError(
             f"{masks.name} has {_frames(masks.length)}, but the stack has {_frames(length)}; {hint}."
         )
-    if frame is not None and masks.length != 1:
-        raise InputError(f"{masks.name} has {_frames(masks.length)}; only a single label image goes to one.")
     if frame is not None and not 0 <= frame < length:
         raise InputError(f"The stack has no frame {frame}; its frames are 0 to {length - 1}.")
 
@@ -222,7 +220,7 @@ def _listed(ids: tuple[int, ...]) -> str:
 
 
 def import_masks(
-    session: EditableAnnotations, masks: ImportedMasks, *, lock: bool = False
+    session: EditableAnnotations, masks: ImportedMasks, *, lock: bool = False, as_prompts: bool = False
 ) -> Generator[int, None, ImportSummary]:
     """Let a session take masks over, with ids, names, classes and parents; all of it is undone as one.
 
@@ -237,6 +235,8 @@ def import_masks(
         Of its very frames.
     lock
         Whether the masks count as verified: objects are then followed from them, and nothing changes them.
+    as_prompts
+        Whether objects are to be followed from these masks as they are.
 
     Yields
     ------
@@ -253,10 +253,11 @@ def import_masks(
     known = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
     seen: dict[int, list[int]] = {}
     for frame, there in masks:
-        session.take_masks(frame, {i: CompressedMask.of(mask) for i, mask in there.items()}, token)
-        for object_id in there:
-            if frame not in session.prompts_of(object_id):
+        packed = {i: CompressedMask.of(mask) for i, mask in there.items()}
+        for object_id in packed:
+            if object_id not in known or frame not in session.prompts_of(object_id):
                 seen.setdefault(object_id, []).append(frame)
+        session.take_masks(frame, packed, token, as_prompts=as_prompts)
         yield frame
         if session.interruptions != interruptions:
             return ImportSummary(tuple(i for i in seen if i in session.objects), len(masks), complete=False)

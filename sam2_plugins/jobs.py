@@ -28,7 +28,9 @@ class Priority(IntEnum):
     VISIBLE = 1
     """The frame that is being looked at is made ready for clicks."""
     BACKGROUND = 2
-    """Long work, done in steps: propagation, neighbouring frames."""
+    """Long work, done in steps: propagation."""
+    IDLE = 3
+    """Nobody asked for it: frames beside the one that is looked at are made ready while nothing else waits."""
 
 
 class CancelToken:
@@ -81,10 +83,19 @@ class Progress:
         """Return one line for people: ``12 of 60 frames, 3.4 frames/s, 14 s left``."""
         count = f"{self.done} frames" if self.total is None else f"{self.done} of {self.total} frames"
         parts = [count, f"{self.frames_per_second:.1f} frames/s"]
-        if self.seconds_left is not None:
-            minutes, seconds = divmod(round(self.seconds_left), 60)
-            parts.append(f"{minutes} min {seconds:02d} s left" if minutes else f"{seconds} s left")
-        return ", ".join(parts)
+        return ", ".join([*parts, *self._time_left()])
+
+    @property
+    def percentage(self) -> str:
+        """One line for people where steps are no frames: ``20 %, 14 s left``."""
+        part = [f"{self.done / self.total:.0%}".replace("%", " %")] if self.total else [f"{self.done} steps"]
+        return ", ".join([*part, *self._time_left()])
+
+    def _time_left(self) -> list[str]:
+        if self.seconds_left is None:
+            return []
+        minutes, seconds = divmod(round(self.seconds_left), 60)
+        return [f"{minutes} min {seconds:02d} s left" if minutes else f"{seconds} s left"]
 
 
 def with_progress(steps: Iterable[T], total: int | None) -> Iterator[tuple[T, Progress]]:

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from napari_plugin._widget.buttons import button
 from napari_plugin._widget.file_dialogs import ask_where_to_save
+from napari_plugin._widget.heading import heading
 from napari_plugin._widget.panel import Panel
 from napari_plugin._widget.work_row import WorkRow
 from napari_plugin.annotation import Annotation
@@ -29,6 +30,7 @@ class ExportPanel(Panel):
         self.sizes, self.kept = QLabel(), QLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(heading("Export"))
         layout.addWidget(self.formats)
         layout.addWidget(self.save)
         layout.addWidget(self.work)

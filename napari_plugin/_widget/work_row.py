@@ -59,7 +59,7 @@ class WorkRow(OfferRow):
 
         def on_step(step: tuple[object, Progress]) -> None:
             if not cancel.cancelled:
-                self.show_progress(step[1].done, step[1].total, f"{sentence}: {step[1]}")
+                self.show_progress(step[1].done, step[1].total, f"{sentence}: {step[1].percentage}")
 
         def ended(_: int) -> None:
             self._end_work()

@@ -244,8 +244,8 @@ class ImageStack:
         missing = viewer.dims.ndim - len(world)
         return np.array([world[axis - missing] for axis in viewer.dims.displayed[-2:]])
 
-    def index_of(self, frame: int) -> tuple[int | slice, ...]:
-        """Return the index of a frame in an array of this stack's shape, without the channels."""
+    def index_of(self, frame: int | slice) -> tuple[int | slice, ...]:
+        """Return the index of a frame, or of several, in an array of this stack's shape without channels."""
         places: dict[str, int | slice] = {"Y": slice(None), "X": slice(None), self.plan.axis: frame}
         places |= self.fixed
         return tuple(places.get(letter, 0) for letter in self.dims if letter != "C")

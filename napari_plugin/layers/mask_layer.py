@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from napari import Viewer
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_plugin.layers.brush_stroke import BrushStroke, ChangedPixels
 from napari_plugin.layers.image_stack import ImageStack
+from napari_plugin.layers.object_colormap import ObjectColormap
 from sam2_plugins.annotations import AnnotatedObject
 
 __all__ = ["MaskLayer"]
@@ -82,7 +82,7 @@ class MaskLayer:
         colors |= {one.id: (*(side / 255 for side in one.color), 1.0) for one in objects}
         if colors != self._colors:
             self._colors = colors
-            self.layer.colormap = DirectLabelColormap(color_dict=colors)
+            self.layer.colormap = ObjectColormap(color_dict=colors)
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Show the (H, W) label image of a frame; it is drawn only if somebody is looking at it."""
