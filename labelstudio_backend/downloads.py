@@ -3,22 +3,26 @@
 import json
 import threading
 import time
-from email.message import Message
-from http.client import HTTPException
-from typing import IO, Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import parse_qs, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from typing import IO
+from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
+from labelstudio_backend.connections import connect
 from labelstudio_backend.settings import Settings, origin_of
 from sam2_engine.errors import InputError
 
 __all__ = ["Downloader", "shown"]
 
 _CHUNK_BYTES = 1 << 20
-_SOCKET_SECONDS = 15.0
+_MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_REFRESH_SECONDS = 15.0
 _ACCESS_TOKEN_SECONDS = 240.0
 """Label Studio's access tokens are valid for 300 s."""
+_UNCHANGED = "%/:=&?~#+!$,;'@()*[]"
+"""Characters of an address that stay as they are; a browser encodes the others, too."""
 
 
 def shown(address: str) -> str:
@@ -39,7 +43,6 @@ class Downloader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._home = origin_of(settings.label_studio_url or "")
-        self._opener = build_opener(_CheckedRedirects(self))
         self._access: tuple[str, float] = ("", 0.0)
         self._refreshing = threading.Lock()
 
@@ -59,18 +62,6 @@ class Downloader:
             )
         return origin
 
-    def request(self, url: str) -> Request:
-        """Return a request for ``url``, with the token if it goes to Label Studio.
-
-        Raises
-        ------
-        InputError
-            If the address is in no allowed place, or Label Studio refuses the API key.
-        """
-        if self.check(url) == self._home and self._settings.api_key:
-            return Request(url, headers={"Authorization": self._authorization()})
-        return Request(url)
-
     def download(self, url: str, target: IO[bytes]) -> None:
         """Write the file at ``url`` into ``target``.
 
@@ -81,34 +72,74 @@ class Downloader:
         """
         deadline = time.monotonic() + self._settings.fetch_seconds
         try:
-            with self._opener.open(self.request(url), timeout=_SOCKET_SECONDS) as response:
+            with self._found(url, deadline) as response:
                 if response.headers.get_content_type() == "text/html":
                     raise InputError(
                         f"{shown(url)} is a web page and not a file; "
                         "if it is a login page, set LABEL_STUDIO_API_KEY where the server is started."
                     )
-                self._copy(response, target, url, deadline)
-        except HTTPError as error:
-            raise _refusal(url, error) from None
-        except (URLError, HTTPException, OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
+                self._copy(response, target, url)
+        except InputError:
+            raise
+        except (HTTPException, OSError, ValueError) as error:
+            if time.monotonic() >= deadline:
+                raise InputError(
+                    f"{shown(url)} took longer than the {self._settings.fetch_seconds:g} s of FETCH_SECONDS."
+                ) from None
             raise InputError(f"{shown(url)} cannot be fetched ({_reason(error)}).") from None
 
-    def _copy(self, response: Any, target: IO[bytes], url: str, deadline: float) -> None:
+    @contextmanager
+    def _found(self, url: str, deadline: float) -> Iterator[HTTPResponse]:
+        """Lend what is at an address after all redirects, each of which is checked like a first address."""
+        place = url
+        for _ in range(_MAX_REDIRECTS + 1):
+            headers = {}
+            if self.check(place) == self._home and self._settings.api_key:
+                headers["Authorization"] = self._authorization()
+            with self._asked("GET", place, headers, None, deadline) as response:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or not location:
+                    if response.status != 200:
+                        raise _refusal(url, response.status)
+                    yield response
+                    return
+            place = urljoin(place, location)
+        raise InputError(f"{shown(url)} leads from place to place and never to a file; import it again.")
+
+    @contextmanager
+    def _asked(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float
+    ) -> Iterator[HTTPResponse]:
+        """Lend the answer to one request to an allowed place."""
+        origin = urlsplit(self.check(url))
+        host, port = origin.hostname or "", origin.port or 0
+        connection = connect(
+            origin.scheme, host, port, private=self._settings.may_be_private(url), deadline=deadline
+        )
+        try:
+            parts = urlsplit(url)
+            wanted = parts._replace(scheme="", netloc="", fragment="", path=parts.path or "/").geturl()
+            connection.request(
+                method, quote(wanted, safe=_UNCHANGED), body, {**headers, "Connection": "close"}
+            )
+            with connection.getresponse() as response:
+                yield response
+        finally:
+            connection.close()
+
+    def _copy(self, response: HTTPResponse, target: IO[bytes], url: str) -> None:
         limit = self._settings.max_media_bytes
+        too_large = f"{shown(url)} is larger than the {limit} bytes allowed by MAX_MEDIA_BYTES."
+        announced = response.headers.get("Content-Length") or ""
+        if announced.isdecimal() and int(announced) > limit:
+            raise InputError(too_large)
         done = 0
         while chunk := response.read1(_CHUNK_BYTES):
             done += len(chunk)
             if done > limit:
-                raise InputError(f"{shown(url)} is larger than the {limit} bytes allowed by MAX_MEDIA_BYTES.")
-            if time.monotonic() > deadline:
-                raise InputError(
-                    f"{shown(url)} took longer than the {self._settings.fetch_seconds:g} s of FETCH_SECONDS."
-                )
+                raise InputError(too_large)
             target.write(chunk)
-        announced = response.headers.get("Content-Length")
-        if announced and announced.isdigit() and done < int(announced):
+        if announced.isdecimal() and done < int(announced):
             raise InputError(f"{shown(url)} was cut off while it was fetched; try again.")
 
     def _authorization(self) -> str:
@@ -123,62 +154,38 @@ class Downloader:
         return f"Bearer {token}"
 
     def _refresh(self, key: str) -> str:
-        """Exchange a personal access token, which is a refresh token, for an access token."""
-        request = Request(
-            f"{self._settings.label_studio_url}/api/token/refresh/",
-            data=json.dumps({"refresh": key}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
+        """Exchange a personal access token, which is a refresh token, for an access token.
+
+        A redirect is not followed: the token stays at the address it was meant for.
+        """
+        url = f"{self._settings.label_studio_url}/api/token/refresh/"
+        body, headers = json.dumps({"refresh": key}).encode(), {"Content-Type": "application/json"}
         try:
-            with build_opener(_NoRedirects()).open(request, timeout=_SOCKET_SECONDS) as response:
+            with self._asked("POST", url, headers, body, time.monotonic() + _REFRESH_SECONDS) as response:
                 return str(json.loads(response.read(1 << 16))["access"])
-        except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, HTTPError):
-                error.close()
+        except (OSError, HTTPException) as error:
+            raise InputError(
+                f"Label Studio cannot be asked for an access token ({_reason(error)}); "
+                "check LABEL_STUDIO_URL where the server is started."
+            ) from None
+        except (ValueError, KeyError, TypeError):
             raise InputError(
                 "Label Studio did not accept LABEL_STUDIO_API_KEY; make a new personal access token there."
             ) from None
 
 
-class _CheckedRedirects(HTTPRedirectHandler):
-    """Follows a redirect as a fresh request: the place is checked again, and the token decided anew."""
-
-    def __init__(self, downloader: Downloader) -> None:
-        self._downloader = downloader
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> Request | None:
-        try:
-            return self._downloader.request(newurl)
-        except InputError:
-            fp.close()
-            raise
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """Keeps a token at the address it was meant for."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> None:
-        return None
-
-
-def _refusal(url: str, error: HTTPError) -> InputError:
-    error.close()
-    if error.code in (401, 403):
+def _refusal(url: str, status: int) -> InputError:
+    if status in (401, 403):
         return InputError(
-            f"Reading {shown(url)} was refused ({error.code}); "
+            f"Reading {shown(url)} was refused ({status}); "
             "set LABEL_STUDIO_API_KEY to a valid token where the server is started."
         )
-    if error.code in (404, 410):
+    if status in (404, 410):
         return InputError(f"The file {shown(url)} is not there; import the task again or put the file back.")
     return InputError(
-        f"{shown(url)} cannot be fetched ({error.code} from its server); check that the file is still there."
+        f"{shown(url)} cannot be fetched ({status} from its server); check that the file is still there."
     )
 
 
 def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    return "no answer in time" if isinstance(reason, TimeoutError) else str(reason).split("\n")[0].rstrip(".")
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error).split("\n")[0].rstrip(".")

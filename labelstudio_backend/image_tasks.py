@@ -5,12 +5,11 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from labelstudio_backend.downloads import shown
 from labelstudio_backend.image_batch import everything, prompts_of_task
 from labelstudio_backend.image_prompts import ImagePrompt, drawn_prompts
 from labelstudio_backend.labeling_config import Target
 from labelstudio_backend.mask_regions import mask_regions
-from labelstudio_backend.media import MediaFile, MediaLibrary, read_image
+from labelstudio_backend.media import MediaFile, MediaLibrary
 from labelstudio_backend.regions import Region
 from labelstudio_backend.sessions import SessionCache
 from labelstudio_backend.work_order import WorkOrder
@@ -88,8 +87,7 @@ class ImageTasks:
     def _open(
         self, address: str, model: str, features: FeatureCache | None
     ) -> tuple[AnnotationSession, MediaFile]:
-        file = self._media.file(address)
-        image = read_image(file.path, shown(address))
+        image, file = self._media.image(address)
         axes = "YXS" if image.ndim == 3 else "YX"
         session = AnnotationSession(image, self._store, model, axes=axes, history=None, cache=features)
         return session, file

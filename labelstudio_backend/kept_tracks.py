@@ -11,7 +11,8 @@ from labelstudio_backend.followed_video import FollowedVideo
 from labelstudio_backend.media import MediaFile
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
-from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.frames import FrameSource
+from sam2_engine.frames.video_frames import VideoFrames
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.model_store import ModelStore
 from sam2_plugins.storage import SessionFolder, open_session
@@ -53,7 +54,7 @@ class KeptTracks:
         InputError
             If the file is no video that can be read.
         """
-        frames = open_frames(media.path)
+        frames = VideoFrames(media.path)
         try:
             session, folder = self._session(key, frames)
         except BaseException:

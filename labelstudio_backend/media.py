@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
 from numpy.typing import NDArray
 
+from labelstudio_backend.decoding import check_video, read_image
 from labelstudio_backend.downloads import Downloader, shown
 from labelstudio_backend.settings import Settings, origin_of
 from sam2_engine.errors import InputError
 
-__all__ = ["MediaFile", "MediaLibrary", "read_image"]
+__all__ = ["MediaFile", "MediaLibrary"]
 
 _LOCAL_FILES = "/data/local-files/"
-_GREY = ("L", "LA", "La")
-_DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits, always grey
 
 
 class MediaFile:
@@ -48,6 +46,35 @@ class MediaLibrary:
         self._folder = Path(tempfile.mkdtemp(prefix="sam2-media-"))
         self._files: OrderedDict[str, MediaFile] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def num_bytes(self) -> int:
+        """How much disk the recent files take."""
+        with self._lock:
+            return sum(file.size for file in self._files.values())
+
+    def image(self, address: str) -> tuple[NDArray[Any], MediaFile]:
+        """Return the pixels of an image, as :func:`~labelstudio_backend.decoding.read_image`, and its file.
+
+        Raises
+        ------
+        InputError
+            If it is not allowed, not there, or not an image that can be read.
+        """
+        file = self.file(address)
+        return read_image(file.path, shown(address), self._settings.max_pixels), file
+
+    def video(self, address: str) -> MediaFile:
+        """Return the file of a video, tried in a process of its own.
+
+        Raises
+        ------
+        InputError
+            If it is not allowed, not there, or would harm its decoder.
+        """
+        file = self.file(address)
+        check_video(file.path, shown(address), self._settings.max_pixels)
+        return file
 
     def file(self, address: str) -> MediaFile:
         """Return the file behind an address, fetched if need be.
@@ -141,41 +168,3 @@ def _suffix(url: str) -> str:
     place = parse_qs(parts.query).get("d", [parts.path])[0]
     suffix = Path(place).suffix.lower()
     return suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ""
-
-
-def read_image(path: Path, name: str) -> NDArray[Any]:
-    """Read a picture as a browser shows it: turned as its EXIF orientation says, and on a white page.
-
-    Returns
-    -------
-    ``(H, W)`` in its own type if grey, else ``(H, W, 3)`` uint8.
-
-    Raises
-    ------
-    InputError
-        If it is not a picture, damaged, or too large.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode not in _DEEP and image.has_transparency_data:
-                page = Image.new("RGBA", image.size, "white")
-                page.alpha_composite(image.convert("RGBA"))
-                image = page.convert("L" if image.mode in _GREY else "RGB")
-            elif image.mode not in (*_DEEP, *_GREY):
-                image = image.convert("RGB")
-            return np.asarray(image)
-    except Image.DecompressionBombError:
-        raise InputError(
-            f"The image {name} has too many pixels to be read safely; make it smaller."
-        ) from None
-    except UnidentifiedImageError:
-        raise InputError(
-            f"{name} is not an image that can be read; import a PNG, JPEG or WebP instead."
-        ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"The image {name} is damaged ({str(error).split(chr(10))[0].rstrip('.')})."
-        ) from None

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -17,15 +18,19 @@ __all__ = ["Settings", "model_name", "origin_of"]
 
 
 def origin_of(url: str) -> str | None:
-    """Return ``scheme://host:port`` of an http address in one spelling, or None if it is no such address."""
+    """Return ``scheme://host:port`` of an http address in one spelling, or None if it is no such address.
+
+    One that bears a user or a password is none.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port or parts.username is not None:
         return None
-    return f"{parts.scheme}://{parts.hostname.lower()}:{port}"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host.lower()}:{port}"
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,17 @@ class Settings:
         A personal access token or a legacy token of Label Studio.
     allowed_hosts
         Further origins (``http://host:port``) that media may be fetched from.
+    allow_private_addresses
+        Whether ``allowed_hosts`` that are names may lie in a private network or on this machine. Those
+        written as numbers, and Label Studio itself, always may.
     media_root
         A folder that ``/data/local-files/?d=…`` is read from directly, instead of through Label Studio.
     predict_seconds
         Tracking answers after this time with the frames it has; Label Studio waits for 100 s.
     max_media_bytes, cache_bytes
         Caps for one media file and for all that are kept.
+    max_pixels
+        Cap for one image, or one frame of a video.
     fetch_seconds
         Cap for the time that one media file takes to come.
     max_sessions
@@ -69,9 +79,11 @@ class Settings:
     label_studio_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     allowed_hosts: frozenset[str] = frozenset()
+    allow_private_addresses: bool = False
     media_root: Path | None = None
     predict_seconds: float = 80.0
     max_media_bytes: int = 2 << 30
+    max_pixels: int = 200_000_000
     cache_bytes: int = 8 << 30
     fetch_seconds: float = 60.0
     max_sessions: int = 8
@@ -113,9 +125,11 @@ class Settings:
             label_studio_url=url,
             api_key=environment.get("LABEL_STUDIO_API_KEY") or None,
             allowed_hosts=frozenset(origin for host in hosts if (origin := origin_of(host))),
+            allow_private_addresses=_flag(environment, "ALLOW_PRIVATE_ADDRESSES"),
             media_root=Path(root).resolve() if root else None,
             predict_seconds=_positive(environment, "PREDICT_SECONDS", cls.predict_seconds),
             max_media_bytes=int(_positive(environment, "MAX_MEDIA_BYTES", cls.max_media_bytes)),
+            max_pixels=int(_positive(environment, "MAX_PIXELS", cls.max_pixels)),
             cache_bytes=int(_positive(environment, "CACHE_BYTES", cls.cache_bytes)),
             fetch_seconds=_positive(environment, "FETCH_SECONDS", cls.fetch_seconds),
             max_sessions=int(_positive(environment, "MAX_SESSIONS", cls.max_sessions)),
@@ -124,6 +138,20 @@ class Settings:
             basic_auth=(user, password) if user and password else None,
             models=tuple(environment.get("MODELS", "").replace(",", " ").split()),
             state_folder=Path(environment.get("MODEL_DIR") or user_state_path("sam2-plugins")),
+        )
+
+    def may_be_private(self, url: str) -> bool:
+        """Whether an allowed address may be one of a private network.
+
+        Whoever names Label Studio's address, or writes an address in numbers, means it; what a name
+        stands for is up to others.
+        """
+        host = urlsplit(url).hostname or ""
+        return (
+            self.allow_private_addresses
+            or origin_of(url) == origin_of(self.label_studio_url or "")
+            or host == "localhost"
+            or _is_number(host)
         )
 
     @property
@@ -158,3 +186,18 @@ def _positive(environment: Mapping[str, str], name: str, default: float) -> floa
     if not 0 < value < float("inf"):
         raise InputError(f"{name} must be a positive number, not {written!r}.")
     return value
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    written = environment.get(name, "").lower()
+    if written not in ("", "0", "1", "false", "true", "no", "yes"):
+        raise InputError(f"{name} must be 1 or 0, not {written!r}.")
+    return written in ("1", "true", "yes")
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -106,7 +106,7 @@ class VideoTasks:
                 return _answer(video, list(zip(tracks, followed)), clock, order)
 
     def _open(self, key: VideoKey) -> FollowedVideo:
-        return self._kept.open(key, self._media.file(key.address))
+        return self._kept.open(key, self._media.video(key.address))
 
 
 def labelled_tracks(regions: Sequence[object]) -> list[Track]:

@@ -18,13 +18,13 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import sequence_axis
 from sam2_engine.frames.source import FrameSource
 
-__all__ = ["VideoFrames"]
+__all__ = ["SAFE_OPTIONS", "VideoFrames"]
 
 # Containers that may be opened: no playlists or text formats, which can make the library fetch other files.
 _CONTAINERS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,asf,flv,ogg,gif,h264,hevc,m4v,mpegvideo,mjpeg,ivf,mxf,nut,dv"
 )
-_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+SAFE_OPTIONS = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
 _RECENT_BYTES = 32 << 20
 _THREADS = 4
 _SEEK_ATTEMPTS = 4
@@ -169,7 +169,7 @@ def _open(path: Path) -> Any:
         raise InputError(
             f'{path.name} may be a video, which needs an extra package: pip install "sam2-plugins[video]".'
         ) from None
-    return av.open(str(path.absolute()), options=_OPTIONS)
+    return av.open(str(path.absolute()), options=SAFE_OPTIONS)
 
 
 def _is_cut_off(path: Path) -> bool:

@@ -9,8 +9,9 @@ import pytest
 from labelstudio_harness import DATA, MediaServer
 from PIL import Image
 
+from labelstudio_backend.decoding import read_image
 from labelstudio_backend.downloads import shown
-from labelstudio_backend.media import MediaLibrary, read_image
+from labelstudio_backend.media import MediaLibrary
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
 

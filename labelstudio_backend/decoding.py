@@ -1,0 +1,97 @@
+"""Pictures and videos that nobody vouches for, first read in a process of their own.
+
+A file may be made to crash or to swell its decoder. Images are decoded wholly apart, with caps on pixels,
+memory and time. Videos are tried apart (index and first frames) and then decoded here, frame by frame;
+one that crashes the decoder later costs the worker, which the server replaces.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelstudio_backend.settings import Settings
+from sam2_engine.errors import InputError
+from sam2_engine.frames.video_frames import SAFE_OPTIONS
+
+__all__ = ["check_video", "read_image"]
+
+_SCRIPT = Path(__file__).with_name("decoder_script.py")
+_SECONDS = 60.0
+_PASSED_ON = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""What the process may know of the environment: no tokens."""
+
+
+def read_image(path: Path, name: str, max_pixels: int = Settings.max_pixels) -> NDArray[Any]:
+    """Read a picture as a browser shows it: turned as its EXIF orientation says, and on a white page.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        What people know it by.
+    max_pixels
+        More of them are not read.
+
+    Returns
+    -------
+    ``(H, W)`` in its own type if grey, else ``(H, W, 3)`` uint8; not writable.
+
+    Raises
+    ------
+    InputError
+        If it is not a picture, damaged, or too large.
+    """
+    said, pixels = _decoded("image", path, name, max_pixels)
+    if "trouble" in said:
+        if said["trouble"] == "unknown":
+            raise InputError(f"{name} is not an image that can be read; import a PNG, JPEG or WebP instead.")
+        raise InputError(f"The image {name} is damaged ({str(said['why']).rstrip('.')}).")
+    return np.frombuffer(pixels, np.dtype(said["dtype"])).reshape(said["shape"])
+
+
+def check_video(path: Path, name: str, max_pixels: int = Settings.max_pixels) -> None:
+    """Make sure that reading a video harms nobody; whether it is one is for its reader to say.
+
+    Parameters
+    ----------
+    path, name, max_pixels
+        As for :func:`read_image`; the pixels of one frame.
+
+    Raises
+    ------
+    InputError
+        If its frames are too large, or it crashes or outlasts its decoder.
+    """
+    _decoded("video", path, name, max_pixels, json.dumps(SAFE_OPTIONS))
+
+
+def _decoded(kind: str, path: Path, name: str, max_pixels: int, *more: str) -> tuple[dict[str, Any], bytes]:
+    command = [sys.executable, "-I", str(_SCRIPT), kind, str(path), str(max_pixels), *more]
+    environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            env={**environment, "OPENBLAS_NUM_THREADS": "1"},
+        )
+    except subprocess.TimeoutExpired:
+        raise InputError(f"The {kind} {name} takes too long to decode; export it again.") from None
+    line, _, pixels = done.stdout.partition(b"\n")
+    if done.returncode or not line:
+        raise InputError(f"The {kind} {name} cannot be decoded safely; export it again as PNG or MP4.")
+    said: dict[str, Any] = json.loads(line)
+    if said.get("trouble") == "size":
+        raise InputError(
+            f"The {kind} {name} has too many pixels to be read safely (more than {max_pixels}); "
+            "make it smaller, or set MAX_PIXELS where the server is started."
+        )
+    return said, pixels
