@@ -1,5 +1,6 @@
 """Pre-annotation of an image: from prompts that its task holds, or of everything on it."""
 
+import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -105,8 +106,14 @@ def _earlier_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Map
 def _prompts_in_data(written: object) -> list[ImagePrompt]:
     """Read a list of ``{"points": [[x, y], ...], "labels": [1, 0, ...], "box": [x0, y0, x1, y1]}``.
 
-    In pixels, as in the prompt files of the command line; a ``label`` beside them is the region's.
+    In pixels, as in the prompt files of the command line; a ``label`` beside them is the region's. It may
+    be JSON in a string, as tables are imported; another text is somebody else's and no prompt.
     """
+    if isinstance(written, str):
+        try:
+            written = json.loads(written)
+        except (ValueError, RecursionError):
+            return []
     if written is None:
         return []
     if not isinstance(written, list):

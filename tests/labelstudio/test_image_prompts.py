@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -103,14 +104,17 @@ def test_earlier_work_that_is_no_prompt_is_passed_over() -> None:
 
 def test_prompts_in_the_data_are_in_pixels() -> None:
     written = [{"points": [[5, 6], [7, 8]], "labels": [1, 0], "box": [1, 2, 30, 40], "label": "Cell"}]
-    (prompt,) = prompts_of_task({"data": {"prompts": written}}, TARGET, SHAPE, "ours")
-    assert (prompt.box, prompt.points, prompt.inside) == ((1, 2, 30, 40), ((5, 6), (7, 8)), (True, False))
+    for sent in (written, json.dumps(written)):
+        (prompt,) = prompts_of_task({"data": {"prompts": sent}}, TARGET, SHAPE, "ours")
+        assert (prompt.box, prompt.points, prompt.inside) == ((1, 2, 30, 40), ((5, 6), (7, 8)), (True, False))
+    assert prompts_of_task({"data": {"prompts": "a photo of a cell"}}, TARGET, SHAPE, "ours") == []
 
 
 @pytest.mark.parametrize(
     ("written", "words"),
     [
-        ("x", "not a list"),
+        ({"box": [1, 2, 3, 4]}, "not a list"),
+        ("3", "not a list"),
         (["x"], "prompt 1 needs"),
         ([{"label": "Cell"}], "prompt 1 needs"),
         ([{"points": []}], "prompt 1 needs"),
