@@ -5,9 +5,9 @@ what reads plain COCO passes over them. Source: cocodataset.org, "Data format"; 
 """
 
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from sam2_plugins.annotations import AnnotatedObject
 from sam2_plugins.export.targets import ExportSummary, new_file
 from sam2_plugins.readable_session import ReadableSession, known_by_frame
 
-__all__ = ["NO_CLASS", "write_coco"]
+__all__ = ["NO_CLASS", "write_coco", "write_coco_videos"]
 
 NO_CLASS = "object"
 """The category of objects without a class."""
@@ -41,71 +41,95 @@ def write_coco(
     InputError
         If there is nothing to write, or it cannot be written there.
     """
-    if not session.objects:
-        raise InputError("There is no object in this session yet, so there is nothing to export.")
-    known, length = known_by_frame(session), len(session.frames)
-    categories = {
-        name: i
-        for i, name in enumerate(sorted({_category(one) for one in session.objects.values()}), start=1)
-    }
+    return (yield from _write([(session.frames.name, session)], path, "{frame}", overwrite))
+
+
+def write_coco_videos(
+    videos: Iterable[tuple[str, ReadableSession]], path: Path, *, overwrite: bool = False
+) -> Generator[int, None, ExportSummary]:
+    """Write the masks of several sessions, by name, into one file, as :func:`write_coco` those of one.
+
+    Each session is read when its turn comes. Ids of tracks go on from one to the next; images are called
+    ``NAME/000.tif``, as in a folder to train on.
+    """
+    return (yield from _write(videos, path, "{name}/{frame}", overwrite))
+
+
+def _write(
+    videos: Iterable[tuple[str, ReadableSession]], path: Path, file_name: str, overwrite: bool
+) -> Generator[int, None, ExportSummary]:
+    content: dict[str, list[dict[str, Any]]] = {"videos": [], "categories": [], "tracks": [], "images": []}
+    categories: dict[str, int] = {}
+    number = 0
     with (
         new_file(path, suffixes=(".json",), overwrite=overwrite) as aside,
         aside.open("w", encoding="utf-8") as file,
     ):
-        _write_head(file, session, length, categories)
-        file.write('"annotations": [')
-        number = 0
-        for frame, object_ids in known.items():
-            for annotation in _annotations(session, frame, object_ids, categories):
-                number += 1
-                file.write(",\n" if number > 1 else "\n")
-                json.dump({"id": number, **annotation}, file)
-            yield frame
+        file.write('{"annotations": [')
+        for name, session in videos:
+            first_image = len(content["images"]) + 1
+            first_track = max((track["id"] for track in content["tracks"]), default=0)
+            for category in sorted({_category(one) for one in session.objects.values()}):
+                categories.setdefault(category, len(categories) + 1)
+            _describe(content, name, session, file_name, categories, first_track)
+            for frame, object_ids in known_by_frame(session).items():
+                for annotation in _annotations(session, frame, object_ids, categories):
+                    annotation["image_id"] += first_image
+                    annotation["track_id"] += first_track
+                    number += 1
+                    file.write(",\n" if number > 1 else "\n")
+                    json.dump({"id": number, **annotation}, file)
+                yield frame
+        if not content["tracks"]:
+            raise InputError("There is no object in this session yet, so there is nothing to export.")
+        content["categories"] = [{"id": i, "name": name} for name, i in categories.items()]
+        for name, entries in content.items():
+            file.write(f'\n],\n"{name}": [\n' + ",\n".join(map(json.dumps, entries)))
         file.write("\n]}\n")
-    return ExportSummary(path, length, len(session.objects))
+    return ExportSummary(path, len(content["images"]), len(content["tracks"]))
 
 
 def _category(described: AnnotatedObject) -> str:
     return described.label or NO_CLASS
 
 
-def _write_head(file: TextIO, session: ReadableSession, length: int, categories: dict[str, int]) -> None:
-    """Write all but the annotations, one entry a line, and leave the outermost brace open."""
-    height, width = session.frames.shape
+def _describe(
+    content: dict[str, list[dict[str, Any]]],
+    name: str,
+    session: ReadableSession,
+    file_name: str,
+    categories: Mapping[str, int],
+    first_track: int,
+) -> None:
+    """Add a session's frames and objects to what is known of all."""
+    (height, width), length = session.frames.shape, len(session.frames)
     digits = max(3, len(str(length - 1)))
-    images = (
+    video_id, first_image = len(content["videos"]) + 1, len(content["images"]) + 1
+    content["videos"].append({"id": video_id, "name": name})
+    content["images"] += [
         {
-            "id": frame + 1,
-            "file_name": f"{frame:0{digits}}.tif",
+            "id": first_image + frame,
+            "file_name": file_name.format(name=name, frame=f"{frame:0{digits}}") + ".tif",
             "height": height,
             "width": width,
-            "video_id": 1,
+            "video_id": video_id,
             "frame_index": frame,
         }
         for frame in range(length)
-    )
-    tracks = (
+    ]
+    content["tracks"] += [
         {
-            "id": one.id,
+            "id": one.id + first_track,
             "name": one.name,
             "category_id": categories[_category(one)],
-            "parents": list(one.parents),
+            "parents": [parent + first_track for parent in one.parents],
         }
         for one in session.objects.values()
-    )
-    file.write("{")
-    _write_list(file, "videos", [{"id": 1, "name": session.frames.name}])
-    _write_list(file, "categories", ({"id": i, "name": name} for name, i in categories.items()))
-    _write_list(file, "tracks", tracks)
-    _write_list(file, "images", images)
-
-
-def _write_list(file: TextIO, name: str, entries: Iterable[dict[str, Any]]) -> None:
-    file.write(f'"{name}": [\n' + ",\n".join(map(json.dumps, entries)) + "\n],\n")
+    ]
 
 
 def _annotations(
-    session: ReadableSession, frame: int, object_ids: list[int], categories: dict[str, int]
+    session: ReadableSession, frame: int, object_ids: list[int], categories: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     for object_id in object_ids:
         accepted = session.accepted(object_id, frame)
@@ -113,7 +137,7 @@ def _annotations(
             continue
         rows, columns = accepted.mask.box
         yield {
-            "image_id": frame + 1,
+            "image_id": frame,
             "track_id": object_id,
             "category_id": categories[_category(session.objects[object_id])],
             "segmentation": compress_rle(encode_rle(accepted.mask.pixels())),

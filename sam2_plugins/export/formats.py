@@ -11,6 +11,7 @@ from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.export.training_folder import write_training_folder
+from sam2_plugins.export.youtube_vis import write_youtube_vis
 from sam2_plugins.measure import measure
 from sam2_plugins.physical_scale import PhysicalScale
 from sam2_plugins.readable_session import ReadableSession
@@ -95,6 +96,15 @@ _ALL = (
         ".json",
         False,
         lambda session, path, _, over: write_coco(session, path, overwrite=over),
+    ),
+    ExportFormat(
+        "youtube-vis",
+        "YouTube-VIS, run lengths by object",
+        ".ytvis.json",
+        False,
+        lambda session, path, _, over: write_youtube_vis(
+            [(session.frames.name, session)], path, overwrite=over
+        ),
     ),
     ExportFormat(
         "geff",

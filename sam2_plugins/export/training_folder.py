@@ -11,7 +11,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.export.targets import ExportSummary, Labels, new_folder
 from sam2_plugins.readable_session import ReadableSession, known_by_frame
 
-__all__ = ["usable_frames", "write_training_folder"]
+__all__ = ["usable_frames", "write_training_folder", "write_training_videos"]
 
 _FRAMES, _LABELS = "images", "labels"
 
@@ -50,26 +50,52 @@ def write_training_folder(
     InputError
         If there is no such frame, a frame cannot be read, or the folder cannot be written there.
     """
+    with new_folder(path, known=_is_training_folder, overwrite=overwrite) as folder:
+        written, changes = yield from _write_video(folder, session, name, frames)
+    return ExportSummary(path, written, len(session.objects), changes)
+
+
+def write_training_videos(
+    videos: Iterable[tuple[str, ReadableSession]], path: Path, *, overwrite: bool = False
+) -> Generator[int, None, ExportSummary]:
+    """Write several sessions, given by name, into one folder, as :func:`write_training_folder` writes one.
+
+    Each session is read when its turn comes.
+    """
+    written, num_objects, changes = 0, 0, list[str]()
+    with new_folder(path, known=_is_training_folder, overwrite=overwrite) as folder:
+        for name, session in videos:
+            frames, told = yield from _write_video(folder, session, name, None)
+            written, num_objects = written + frames, num_objects + len(session.objects)
+            changes += [f"{name}: {sentence}" for sentence in told]
+        if not written:
+            raise InputError("There is no object in this session yet, so there is nothing to export.")
+    return ExportSummary(path, written, num_objects, tuple(changes))
+
+
+def _write_video(
+    folder: Path, session: ReadableSession, name: str, frames: Iterable[int] | None
+) -> Generator[int, None, tuple[int, tuple[str, ...]]]:
+    """Write one video; return the number of frames, and what was left out."""
     labels = Labels(session)
     usable, doubtful = usable_frames(session)
     chosen = usable if frames is None else sorted(set(frames))
     if not chosen or not set(chosen) <= set(usable + doubtful):
         raise InputError("Nothing is known of any object on some of these frames; choose others.")
     digits = max(3, len(str(labels.length - 1)))
-    with new_folder(path, known=_is_training_folder, overwrite=overwrite) as folder:
-        for part in (_FRAMES, _LABELS):
-            (folder / part / name).mkdir(parents=True)
-        for frame in chosen:
-            file = f"{frame:0{digits}}.tif"
-            _write_pixels(folder / _FRAMES / name / file, session.frames[frame], session.frames.is_rgb)
-            _write_pixels(folder / _LABELS / name / file, labels[frame], is_rgb=False)
-            yield frame
+    for part in (_FRAMES, _LABELS):
+        (folder / part / name).mkdir(parents=True)
+    for frame in chosen:
+        file = f"{frame:0{digits}}.tif"
+        _write_pixels(folder / _FRAMES / name / file, session.frames[frame], session.frames.is_rgb)
+        _write_pixels(folder / _LABELS / name / file, labels[frame], is_rgb=False)
+        yield frame
     left_out = 0 if frames is not None else len(doubtful)
     verb = "was" if left_out == 1 else "were"
     told = (
         f"{left_out} of {len(usable + doubtful)} frames {verb} left out, because an object is unknown there."
     )
-    return ExportSummary(path, len(chosen), labels.num_objects, (told,) if left_out else ())
+    return len(chosen), (told,) if left_out else ()
 
 
 def _is_training_folder(folder: Path) -> bool:

@@ -1,0 +1,86 @@
+"""Tracks as YouTube-VIS JSON: one entry per object, with a run length for each frame of its video.
+
+Source: Yang, Fan and Xu, "Video instance segmentation" (2019), and the format of its data set.
+"""
+
+import json
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2_engine.errors import InputError
+from sam2_engine.mask_utils import compress_rle, encode_rle
+from sam2_plugins.export.coco import NO_CLASS
+from sam2_plugins.export.targets import ExportSummary, new_file
+from sam2_plugins.readable_session import ReadableSession
+
+__all__ = ["write_youtube_vis"]
+
+
+def write_youtube_vis(
+    videos: Iterable[tuple[str, ReadableSession]], path: Path, *, overwrite: bool = False
+) -> Generator[int, None, ExportSummary]:
+    """Write all objects of some sessions, given by name; each session is read when its turn comes.
+
+    Where an object is absent, or nothing is known of it, its run length is null. Masks are whole, even where
+    others lie above them. Frames are called ``NAME/000.tif``, as in a folder to train on.
+
+    Yields
+    ------
+    int
+        The number of each object, once it is written.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to write, or it cannot be written there.
+    """
+    described: list[dict[str, Any]] = []
+    categories: dict[str, int] = {}
+    number = frames = 0
+    with (
+        new_file(path, suffixes=(".json",), overwrite=overwrite) as aside,
+        aside.open("w", encoding="utf-8") as file,
+    ):
+        file.write('{"annotations": [')
+        for name, session in videos:
+            described.append(_video(len(described) + 1, name, session))
+            frames += len(session.frames)
+            for object_id, one in sorted(session.objects.items()):
+                number += 1
+                category = categories.setdefault(one.label or NO_CLASS, len(categories) + 1)
+                entry = {"id": number, "video_id": len(described), "category_id": category, "iscrowd": 0}
+                file.write(",\n" if number > 1 else "\n")
+                json.dump({**entry, **_track(session, object_id)}, file)
+                yield number
+        if not number:
+            raise InputError("There is no object in this session yet, so there is nothing to export.")
+        named = [{"id": i, "name": category} for category, i in categories.items()]
+        file.write(f'\n],\n"videos": {json.dumps(described)},\n"categories": {json.dumps(named)}}}\n')
+    return ExportSummary(path, frames, number)
+
+
+def _video(number: int, name: str, session: ReadableSession) -> dict[str, Any]:
+    (height, width), length = session.frames.shape, len(session.frames)
+    digits = max(3, len(str(length - 1)))
+    files = [f"{name}/{frame:0{digits}}.tif" for frame in range(length)]
+    return {"id": number, "width": width, "height": height, "length": length, "file_names": files}
+
+
+def _track(session: ReadableSession, object_id: int) -> dict[str, list[Any]]:
+    """Return run lengths, boxes (x, y, width, height) and areas by frame, null where the object is not."""
+    track: dict[str, list[Any]] = {"segmentations": [], "bboxes": [], "areas": []}
+    for frame in range(len(session.frames)):
+        accepted = session.accepted(object_id, frame)
+        if accepted is None or accepted.mask.is_empty:
+            values: tuple[Any, Any, Any] = (None, None, None)
+        else:
+            rows, columns = accepted.mask.box
+            box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
+            runs = compress_rle(encode_rle(accepted.mask.pixels()))
+            values = (runs, box, int(np.count_nonzero(accepted.mask.crop())))
+        for column, value in zip(track.values(), values):
+            column.append(value)
+    return track
