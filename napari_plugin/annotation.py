@@ -13,8 +13,9 @@ from napari_plugin.propagation import Direction, LabelledFrame, Propagation
 from napari_plugin.reviewing import Reviewing
 from napari_plugin.track_view import TrackView
 from napari_plugin.workers import Client
+from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.jobs import CancelToken, Progress
+from sam2_plugins.jobs import CancelToken, Priority, Progress
 from sam2_plugins.storage import KeptSession, SessionFolder
 
 __all__ = ["Annotation"]
@@ -202,6 +203,14 @@ class Annotation(QObject):
             failed=self._on_failure,
         )
 
+    def use_window(self, window: IntensityWindow) -> None:
+        """Let the model see other intensities; masks of clicks on one frame only are made anew at once."""
+        self.propagation.stop()
+        self.edit(
+            lambda session: session.set_window(window),
+            lambda _: self.told.emit("The model sees the new contrast; follow again for the other masks."),
+        )
+
     def drop_engine(self) -> None:
         """Let go of a model that is about to run elsewhere; what is known of the objects stays."""
         self.edit(lambda session: session.drop_engine())
@@ -329,10 +338,13 @@ class Annotation(QObject):
         then: Callable[[int], None],
         failed: Callable[[BaseException], None],
         cancel: CancelToken | None = None,
+        priority: Priority = Priority.BACKGROUND,
     ) -> None:
         """Do long work off the window's thread, after what was asked for before."""
         self.sync.read()
-        self._client.run_steps(steps, on_step=on_step, then=then, failed=failed, cancel=cancel)
+        self._client.run_steps(
+            steps, on_step=on_step, then=then, failed=failed, cancel=cancel, priority=priority
+        )
 
     # ------------------------------------------------------------------ propagation
 
