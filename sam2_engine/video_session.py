@@ -87,7 +87,7 @@ class VideoSession:
         self._history = history
         self._stride = None if history is None else FIRST_STRIDE
         self._objects: dict[int, TrackedObject] = {}
-        self._tracker = Tracker(model, self._features, self._to_input, max_object_pointers)
+        self._tracker = Tracker(model, self.encode, self._to_input, max_object_pointers)
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -365,14 +365,13 @@ class VideoSession:
     # ------------------------------------------------------------------ frames and results
 
     @torch.inference_mode()
-    def _features(self, frame: int) -> ImageFeatures:
-        pixels = self.frames[frame]
-        model = self.model
+    def encode(self, frame: int) -> ImageFeatures:
+        """Return a frame as the encoder sees it; from then on a prompt there costs only the decoder."""
+        x0, y0, x1, y1 = self.region or (0, 0, self.frames.shape[1], self.frames.shape[0])
+        pixels, model = self.frames[frame][y0:y1, x0:x1], self.model
 
         def encode() -> ImageFeatures:
-            inputs = to_model_input(
-                pixels, self.window, model.image_size, region=self.region, device=model.device
-            )
+            inputs = to_model_input(pixels, self.window, model.image_size, device=model.device)
             with model.autocast():
                 return model.encode_image(inputs)
 
@@ -396,5 +395,5 @@ class VideoSession:
             presence=(1 / (1 + np.exp(-presence_logits))).astype(np.float32),
             predicted_iou=np.array([output.iou for output in outputs.values()], np.float32),
             shape=self.frames.shape,
-            region=self.region,
+            regions=() if self.region is None else (self.region,) * len(outputs),
         )

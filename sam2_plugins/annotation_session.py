@@ -20,6 +20,7 @@ from sam2_engine.video_session import VideoSession
 from sam2_plugins.accepted_mask import CompressedMask, MaskOrigin
 from sam2_plugins.annotations import Change, Prompt
 from sam2_plugins.editable_annotations import EditableAnnotations
+from sam2_plugins.encoding_ahead import encode_ahead
 from sam2_plugins.following import follow, keep_result
 from sam2_plugins.history import DEFAULT_UNDO_BYTES, Action
 from sam2_plugins.jobs import CancelToken
@@ -261,7 +262,7 @@ class AnnotationSession(EditableAnnotations):
             As :meth:`frames_to_visit`, at the first frame; or if a frame cannot be read.
         """
         plan = self._plan(object_ids, start, stop, reverse, missing_only)
-        steps = follow(plan, self._lock, self._video, self._history, self._keep_followed, cancel)
+        steps = follow(plan, self._lock, self._video, self._history, cancel)
         yield from self._store.measurements.measured(
             self._measured_with, steps, lambda: self._video.num_bytes
         )
@@ -296,12 +297,11 @@ class AnnotationSession(EditableAnnotations):
                 self._check_frame(frame)
         return PropagationPlan(self._truth, self.frames.length, chosen, start, stop, reverse, missing_only)
 
-    def _keep_followed(self, result: FrameResult, reverse: bool, token: object) -> None:
-        call = {"do": "follow", "object_ids": list(result.object_ids), "frame": result.frame}
-        with self._history.action("propagation", {**call, "reverse": reverse}, token):
-            keep_result(self._truth, result)
-
     # ------------------------------------------------------------------ the model
+
+    def encode_ahead(self, frames: Iterable[int]) -> Iterator[int]:
+        """Make frames ready for prompts, as many as the cache holds at once; yield each when it is ready."""
+        return encode_ahead(lambda: self._make_video(self.window), self._lock, frames)
 
     def use_model(self, model: str | Path) -> None:
         """Compute with another model from now on; objects, prompts, masks, locks and undo stay as they are.

@@ -2,7 +2,8 @@
 
 All values are immutable and every change goes through one of five ``set_`` methods, each of which
 replaces one value by another or by none, and tells of it as a ``Change``: all that undo and storage
-need to know. Threads may read while another one writes.
+need to know. Threads may read while another one writes, and never wait for it: what is read is copied from a
+dict or a set in one step, which Python never interrupts.
 """
 
 import colorsys
@@ -198,18 +199,22 @@ class Annotations:
         """Replace the prompts of an object on a frame, in the order they were given; empty removes them."""
         with self.lock:
             frames = self._prompts.setdefault(object_id, {})
-            before = frames.pop(frame, ())
+            before = frames.get(frame, ())
             if value:
                 frames[frame] = value
+            else:
+                frames.pop(frame, None)
             self._tell(Change(Part.PROMPTS, object_id, frame, before, value))
 
     def set_mask(self, object_id: int, frame: int, value: AcceptedMask | None) -> None:
         """Replace the mask of an object on a frame; None removes it."""
         with self.lock:
             frames = self._masks.setdefault(object_id, {})
-            before = frames.pop(frame, None)
+            before = frames.get(frame)
             if value is not None:
-                frames[frame] = value
+                frames[frame] = value  # at no moment is there none, for whoever reads meanwhile
+            else:
+                frames.pop(frame, None)
             self._tell(Change(Part.MASK, object_id, frame, before, value))
 
     def set_verified(self, object_id: int, frame: int, value: bool) -> None:
@@ -272,8 +277,7 @@ class Annotations:
 
     def objects(self) -> dict[int, AnnotatedObject]:
         """Return all objects by id, sorted by it."""
-        with self.lock:
-            return dict(sorted(self._objects.items()))
+        return dict(sorted(self._objects.copy().items()))
 
     def require(self, object_id: int) -> int:
         """Return the id of a known object.
@@ -291,42 +295,35 @@ class Annotations:
 
     def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
         """Return an object's prompts by frame, sorted by it."""
-        with self.lock:
-            return dict(sorted(self._prompts.get(object_id, {}).items()))
+        return dict(sorted(self._prompts.get(object_id, {}).copy().items()))
 
     def mask(self, object_id: int, frame: int) -> AcceptedMask | None:
         """Return an object's mask on a frame, or None where nobody said anything of it yet."""
-        with self.lock:
-            return self._masks.get(object_id, {}).get(frame)
+        return self._masks.get(object_id, {}).get(frame)
 
     def masks_on(self, frame: int) -> dict[int, AcceptedMask]:
         """Return the masks of a frame by object."""
-        with self.lock:
-            return {i: frames[frame] for i, frames in self._masks.items() if frame in frames}
+        masks = {i: frames.get(frame) for i, frames in self._masks.copy().items()}
+        return {i: mask for i, mask in masks.items() if mask is not None}
 
     def frames_of(self, object_id: int) -> list[int]:
         """Return the frames on which an object has a mask (possibly an empty one), sorted."""
-        with self.lock:
-            return sorted(self._masks.get(object_id, {}))
+        return sorted(self._masks.get(object_id, {}).copy())
 
     def verified(self, object_id: int) -> frozenset[int]:
         """Return the frames on which an object's mask is verified."""
-        with self.lock:
-            return frozenset(self._verified.get(object_id, ()))
+        return frozenset(self._verified.get(object_id, ()))
 
     def is_verified(self, object_id: int, frame: int) -> bool:
         """Whether an object's mask on a frame is verified."""
-        with self.lock:
-            return frame in self._verified.get(object_id, ())
+        return frame in self._verified.get(object_id, ())
 
     def mean_mask_bytes(self) -> float | None:
         """Return the mean size of a mask as it is kept, of a few per object; None if there is none."""
-        with self.lock:
-            few = [mask for frames in self._masks.values() for mask in list(frames.values())[:8]]
-            return sum(mask.num_bytes for mask in few) / len(few) if few else None
+        few = [one for frames in self._masks.copy().values() for one in list(frames.copy().values())[:8]]
+        return sum(mask.num_bytes for mask in few) / len(few) if few else None
 
     @property
     def highest_used_id(self) -> int:
         """The highest id that an object has or had; 0 before the first."""
-        with self.lock:
-            return max((self._used_up_to, *self._used_ids))
+        return max((self._used_up_to, *self._used_ids.copy()))

@@ -1,7 +1,7 @@
 """A propagation, frame by frame: the plan is looked up, the engine asked, the answer kept."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.video_session import VideoSession
@@ -20,7 +20,6 @@ def follow(
     lock: DeviceLock,
     video: RebuildableVideo,
     history: History,
-    accept: Callable[[FrameResult, bool, object], None],
     cancel: CancelToken | None = None,
 ) -> Iterator[FrameResult]:
     """Follow what the plan says and yield each frame once it is kept; the device is held for one at a time.
@@ -34,9 +33,6 @@ def follow(
         Which objects on which frames.
     lock, video, history
         The session's.
-    accept
-        Keeps a frame's result; also given the direction, and an object that is the same for all frames
-        of this propagation.
     cancel
         Looked at before every frame.
 
@@ -64,11 +60,18 @@ def follow(
                     result = next(steps, None)
                     if result is None:  # a live stream has ended
                         return
-                    accept(result, plan.reverse, token)
+                    _keep_followed(plan, history, result, token)
                 driven = (engine, active, frame + plan.step)
         if result is not None:
             yield result
         frame += plan.step
+
+
+def _keep_followed(plan: PropagationPlan, history: History, result: FrameResult, token: object) -> None:
+    call = {"do": "follow", "object_ids": list(result.object_ids), "frame": result.frame}
+    accepted = _accepted(plan.truth, result)  # before the action, which others would have to wait for
+    with history.action("propagation", {**call, "reverse": plan.reverse}, token):
+        _keep(plan.truth, result.frame, accepted)
 
 
 def keep_result(truth: Annotations, result: FrameResult, prompted: bool = False) -> None:
@@ -83,17 +86,27 @@ def keep_result(truth: Annotations, result: FrameResult, prompted: bool = False)
     prompted
         Whether it answers the prompts of these objects on this frame.
     """
-    known = truth.objects()
+    _keep(truth, result.frame, _accepted(truth, result, prompted))
+
+
+def _keep(truth: Annotations, frame: int, accepted: Mapping[int, AcceptedMask]) -> None:
+    for object_id, mask in accepted.items():
+        truth.set_mask(object_id, frame, mask)
+
+
+def _accepted(truth: Annotations, result: FrameResult, prompted: bool = False) -> dict[int, AcceptedMask]:
+    """Return what is to be kept of a frame's result, by object id."""
+    known, masks = truth.objects(), {}
     for index, object_id in enumerate(result.object_ids):
         if object_id not in known or truth.is_verified(object_id, result.frame):
             continue
         prompts = truth.prompts_of(object_id).get(result.frame, ())
         if not prompts:
-            accepted = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
+            masks[object_id] = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
         elif not prompted:
             continue
         elif prompts[-1].mask is not None:
-            accepted = AcceptedMask.painted(prompts[-1].mask)
+            masks[object_id] = AcceptedMask.painted(prompts[-1].mask)
         else:
-            accepted = AcceptedMask.predicted(result, index, MaskOrigin.PROMPTED)
-        truth.set_mask(object_id, result.frame, accepted)
+            masks[object_id] = AcceptedMask.predicted(result, index, MaskOrigin.PROMPTED)
+    return masks

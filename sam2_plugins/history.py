@@ -1,7 +1,7 @@
 """Undo and redo: every action as the changes that it made, within a cap of bytes."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,14 +79,12 @@ class History:
     @property
     def undo_name(self) -> str | None:
         """What undo would take back, in words; None if there is nothing."""
-        with self._truth.lock:
-            return self._undo[-1].name if self._undo else None
+        return _name_of_last(self._undo)
 
     @property
     def redo_name(self) -> str | None:
         """What redo would do again, in words; None if there is nothing."""
-        with self._truth.lock:
-            return self._redo[-1].name if self._redo else None
+        return _name_of_last(self._redo)
 
     @property
     def num_bytes(self) -> int:
@@ -184,6 +182,13 @@ class History:
                 f"{change.part} of object {change.object_id} was changed outside of any action"
             )
         self._open.append(change)
+
+
+def _name_of_last(entries: Sequence[_Entry]) -> str | None:
+    try:
+        return entries[-1].name
+    except IndexError:  # asked for, not looked for: another thread may take the last one away any moment
+        return None
 
 
 def _bytes_of(change: Change) -> int:
