@@ -1,6 +1,7 @@
 """Fine-tuning on what was checked in a session, while its window stays free for other work."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
@@ -98,7 +99,7 @@ class Training(QObject):
 
         def learn() -> None:
             for progress in training.train():
-                self._worker.call(lambda progress=progress: self._on_progress(progress))
+                self._worker.call(partial(self._on_progress, progress))
 
         def learned(_: None) -> None:
             self.result = training if training.finished else None

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
+    QFormLayout,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -65,15 +66,19 @@ class ModelPanel(QWidget):
         self.size.setToolTip("Side of what the model looks at: smaller is faster and coarser")
         self.device.setToolTip("What the model runs on")
         self.offer = OfferRow()
-        row = QHBoxLayout()
-        for label, combo in (("Model", self.combo), ("at", self.size), ("on", self.device)):
+        for combo in (self.combo, self.size, self.device):
             combo.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
-            row.addWidget(QLabel(label))
-            row.addWidget(combo, int(combo is self.combo))
+        row = QHBoxLayout()
+        row.addWidget(self.size, 1)
+        row.addWidget(QLabel("on"))
+        row.addWidget(self.device, 1)
         row.addWidget(self._more())
+        form = QFormLayout()
+        form.addRow("Model", self.combo)
+        form.addRow("Input", row)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row)
+        layout.addLayout(form)
         layout.addWidget(self.offer)
         for name, words in available_devices().items():
             self.device.addItem(name, name)
@@ -108,10 +113,10 @@ class ModelPanel(QWidget):
         self.combo.setCurrentIndex(self.combo.findData(name))
         known = VARIANTS.get(name)
         self.size.clear()
-        self.size.addItem("its own size" if known is None else str(known.image_size), None)
+        self.size.addItem("its own size" if known is None else _pixels(known.image_size), None)
         smaller = {one for one in _SIZES if known is None or one < known.image_size}
         for one in sorted(smaller | ({size} if size else set()), reverse=True):
-            self.size.addItem(str(one), one)
+            self.size.addItem(_pixels(one), one)
         self.size.setCurrentIndex(0 if size is None else self.size.findData(size))
 
     def show_device(self, device: str) -> None:
@@ -209,6 +214,10 @@ class ModelPanel(QWidget):
                 "Compute on the CPU",
                 lambda: self._application.use_device("cpu"),
             )
+
+
+def _pixels(side: int) -> str:
+    return f"{side} × {side}"
 
 
 def _called(file: Path) -> str:

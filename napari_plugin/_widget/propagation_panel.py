@@ -70,6 +70,7 @@ class PropagationPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Follow through the stack"))
         layout.addLayout(row)
+        layout.addWidget(self.estimate)
         layout.addLayout(options)
         layout.addLayout(progress)
         layout.addWidget(self.speed)

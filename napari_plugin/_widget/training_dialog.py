@@ -71,7 +71,7 @@ class TrainingDialog(QDialog):
         layout.addLayout(buttons)
         layout.addWidget(self.row)
         layout.addStretch()
-        self.setMinimumWidth(420)
+        self.setMinimumSize(460, 300)
         self.start.clicked.connect(self._on_start)
         self.resume.clicked.connect(self._on_resume)
         self.training.progressed.connect(self._on_progress)

@@ -21,6 +21,7 @@ def test_the_estimate_stands_beside_the_buttons(
         lambda: panel.estimate.text() == "Forward: 5 frames, 1 MB, time not known before the first ones",
         timeout=WAIT,
     )
+    assert panel.estimate.isVisible()
     assert "2 frames" in panel.buttons[Direction.BACKWARD].toolTip()
     start(dock)
     qtbot.waitUntil(lambda: panel.estimate.text() == "", timeout=WAIT)
