@@ -24,6 +24,7 @@ class ExportPanel(Panel):
         super().__init__(parent)
         self.formats = QComboBox()
         self.formats.addItems([one.title for one in FORMATS.values()])
+        self.formats.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.formats.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.save = button("Save…", "Write everything that is known of the objects, in this format")
         self.work = WorkRow(self.save)
