@@ -34,8 +34,9 @@ class FrameResult:
         (N,) float32, the model's own estimate of the masks' quality, 0..1.
     shape
         (H, W) of the frame in pixels.
-    region
-        Part of the frame that the model saw, ``x0, y0, x1, y1`` (the last two exclusive); None for all.
+    regions
+        Of each object the part of the frame that the model saw, ``x0, y0, x1, y1`` (the last two exclusive),
+        or None for all of it; empty if it saw all of it for every object.
     """
 
     frame: int
@@ -44,7 +45,7 @@ class FrameResult:
     presence: NDArray[np.float32]
     predicted_iou: NDArray[np.float32]
     shape: tuple[int, int]
-    region: Region | None = None
+    regions: tuple[Region | None, ...] = ()
 
     @cached_property
     def stability(self) -> NDArray[np.float32]:
@@ -61,17 +62,23 @@ class FrameResult:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """(N, H, W) float32, computed anew on each access; far below 0 outside of the region."""
+        """(N, H, W) float32, computed anew on each access; far below 0 outside of the regions."""
         if not self.object_ids:
             return np.zeros((0, *self.shape), dtype=np.float32)
         return np.stack([self.logits_of(index) for index in range(len(self.object_ids))])
 
     def logits_of(self, index: int) -> NDArray[np.float32]:
         """Return the (H, W) float32 logits of the ``index``-th object."""
-        low_res = torch.from_numpy(self.low_res_logits[index])[None, None]
-        if self.region is None:
-            return logits_to_size(low_res, self.shape)[0, 0].numpy()
-        x0, y0, x1, y1 = self.region
+        seen, (row, column) = self.crop_of(index)
+        if seen.shape == self.shape:
+            return seen
         logits = np.full(self.shape, NO_OBJECT_LOGIT, np.float32)
-        logits[y0:y1, x0:x1] = logits_to_size(low_res, (y1 - y0, x1 - x0))[0, 0].numpy()
+        logits[row : row + seen.shape[0], column : column + seen.shape[1]] = seen
         return logits
+
+    def crop_of(self, index: int) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """Return (h, w) float32 logits of what the model saw for an object, and its first row and column."""
+        region = self.regions[index] if self.regions else None
+        x0, y0, x1, y1 = region or (0, 0, self.shape[1], self.shape[0])
+        low_res = torch.from_numpy(self.low_res_logits[index])[None, None]
+        return logits_to_size(low_res, (y1 - y0, x1 - x0))[0, 0].numpy(), (y0, x0)

@@ -6,12 +6,12 @@ from math import ceil
 
 from sam2_engine.preprocessing import Region
 
-__all__ = ["Box", "TileGrid", "is_large", "reaches_inner_edge"]
+__all__ = ["Extent", "TileGrid", "is_large", "reaches_inner_edge"]
 
 LARGE = 2
 """A plane is large if its longer side is more than this many times the model's input."""
 
-Box = tuple[float, float, float, float]
+Extent = tuple[float, float, float, float]
 """``x0, y0, x1, y1`` in pixels, all inclusive."""
 
 
@@ -59,7 +59,7 @@ class TileGrid:
         )
 
 
-def reaches_inner_edge(box: Box, tile: Region, shape: tuple[int, int], margin: float = 0) -> bool:
+def reaches_inner_edge(box: Extent, tile: Region, shape: tuple[int, int], margin: float = 0) -> bool:
     """Whether a box ends within ``margin`` pixels of an edge of its tile that is not the plane's own."""
     height, width = shape
     x0, y0, x1, y1 = tile

@@ -106,7 +106,7 @@ class PackedLogits:
     scale
         Low-resolution pixels per frame pixel, (rows, columns).
     corner
-        First row and column of the crop.
+        First row and column of the crop; not whole numbers where the model saw a part of the frame.
     size
         Rows and columns of the crop.
     values
@@ -114,23 +114,32 @@ class PackedLogits:
     """
 
     scale: tuple[float, float]
-    corner: tuple[int, int]
+    corner: tuple[float, float]
     size: tuple[int, int]
     values: bytes
 
     @classmethod
     def of(
-        cls, low_res_logits: NDArray[np.float32], box: tuple[slice, slice], shape: tuple[int, int]
+        cls,
+        low_res_logits: NDArray[np.float32],
+        box: tuple[slice, slice],
+        shape: tuple[int, int],
+        origin: tuple[int, int] = (0, 0),
     ) -> "PackedLogits":
-        """Pack the part of (h, w) logits that the pixels of ``box`` in a frame of ``shape`` are made of."""
+        """Pack the part of (h, w) logits that the pixels of ``box`` in a frame are made of.
+
+        The logits are those of a part of the frame of ``shape``, which begins at ``origin`` (row, column).
+        """
         scale = (low_res_logits.shape[0] / shape[0], low_res_logits.shape[1] / shape[1])
-        firsts, lasts = [side.start for side in box], [side.stop - 1 for side in box]
+        firsts = [side.start - first for side, first in zip(box, origin)]
+        lasts = [side.stop - 1 - first for side, first in zip(box, origin)]
         top, left = (max(int((first + 0.5) * s - 0.5), 0) for first, s in zip(firsts, scale))
         bottom, right = (int((last + 0.5) * s - 0.5) + 2 for last, s in zip(lasts, scale))
         crop = low_res_logits[top:bottom, left:right]
         steps = np.clip(np.rint(crop / _LOGIT_STEP), -_LOGIT_LIMIT, _LOGIT_LIMIT).astype(np.int8)
         size = (steps.shape[0], steps.shape[1])
-        return cls(scale, (top, left), size, zlib.compress(steps.tobytes(), _COMPRESSION))
+        corner = (top + origin[0] * scale[0], left + origin[1] * scale[1])
+        return cls(scale, corner, size, zlib.compress(steps.tobytes(), _COMPRESSION))
 
     def at(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the logits of some frame pixels, interpolated as the model's masks are (bilinear)."""
@@ -175,11 +184,13 @@ class AcceptedMask:
         scores = MaskScores(
             float(result.presence[index]), float(result.predicted_iou[index]), float(result.stability[index])
         )
-        # One full-size mask at a time: hundreds of objects on a large plane would not fit together.
-        mask = CompressedMask.of(result.logits_of(index) > 0)
+        # One mask at a time: hundreds of objects on a large plane would not fit together.
+        seen, corner = result.crop_of(index)
+        mask = CompressedMask.pack(PackedMask.of(seen > 0, result.shape, corner))
         if mask.is_empty:
             return cls(mask, origin, scores)
-        logits = PackedLogits.of(result.low_res_logits[index], mask.box, mask.shape)
+        shape = (seen.shape[0], seen.shape[1])
+        logits = PackedLogits.of(result.low_res_logits[index], mask.box, shape, corner)
         return cls(mask, origin, scores, logits)
 
     @classmethod

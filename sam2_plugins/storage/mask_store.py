@@ -36,7 +36,8 @@ def write_masks(folder: Path, shape: tuple[int, int], masks: Mapping[int, Accept
             [one.logits.scale if one.logits else (0, 0) for one in rows], np.float64
         ).reshape(-1, 2),
         "logits_window": np.array(
-            [(*one.logits.corner, *one.logits.size) if one.logits else (0, 0, 0, 0) for one in rows], np.int64
+            [(*one.logits.corner, *one.logits.size) if one.logits else (0, 0, 0, 0) for one in rows],
+            np.float64,
         ).reshape(-1, 4),
         **_joined("logits", [one.logits.values if one.logits else b"" for one in rows]),
     }
@@ -61,7 +62,8 @@ def read_masks(folder: Path) -> dict[int, AcceptedMask]:
         if logits[i]:
             row, column, rows, width_ = columns["logits_window"][i].tolist()
             scale = columns["logits_scale"][i].tolist()
-            packed = PackedLogits((scale[0], scale[1]), (row, column), (rows, width_), logits[i])
+            size = (int(rows), int(width_))
+            packed = PackedLogits((scale[0], scale[1]), (row, column), size, logits[i])
         scores = MaskScores(*columns["scores"][i].tolist())
         masks[frame] = AcceptedMask(mask, MaskOrigin(int(columns["origin"][i])), scores, packed)
     return masks
