@@ -73,15 +73,16 @@ class ImageTasks:
         InputError
             If the image cannot be read, or a prompt cannot be used.
         """
-        if order.parameters.batch == "off":
-            return None
+        only_prompts = order.parameters.batch == "prompts"
+        if order.parameters.batch == "off" or (
+            only_prompts and not prompts_of_task(task, target, (1, 1), order.model_version)
+        ):
+            return None  # without a look at the image
         # Images of a batch are seen once: they stay out of the caches that serve clicks.
         session, _file = self._open(target.media.source(task["data"]), order.model, None)
         with closing(session.frames):
             if prompts := prompts_of_task(task, target, session.shape, order.model_version):
                 return segment(session, prompts, target, order.parameters.tolerance)
-            if order.parameters.batch == "prompts":
-                return None
             return everything(session, self._store, target, order.parameters)
 
     def _open(
@@ -89,7 +90,9 @@ class ImageTasks:
     ) -> tuple[AnnotationSession, MediaFile]:
         image, file = self._media.image(address)
         axes = "YXS" if image.ndim == 3 else "YX"
-        session = AnnotationSession(image, self._store, model, axes=axes, history=None, cache=features)
+        session = AnnotationSession(
+            image, self._store, model, axes=axes, history=None, cache=features, undo_bytes=0
+        )
         return session, file
 
 

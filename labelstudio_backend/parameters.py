@@ -18,7 +18,7 @@ from sam2_plugins.files import replacing
 __all__ = ["BATCHES", "DIRECTIONS", "ParameterBook", "ProjectParameters"]
 
 DIRECTIONS = ("forward", "backward", "both")
-BATCHES = ("automatic", "prompts", "off")
+BATCHES = ("automatic", "always", "prompts", "off")
 _MAX_PROJECTS = 1000
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ class ProjectParameters:
         Seconds until an answer goes out with what is done, 1 to 3600; None for the server's.
     batch
         What "Retrieve predictions" does on images: ``"automatic"`` (prompts if the task holds any, else
-        everything on the image), ``"prompts"`` (only from prompts), ``"off"``.
+        everything on the image, but not where a person may just be opening a single task), ``"always"``
+        (then, too), ``"prompts"`` (only from prompts), ``"off"``.
     label
         The label of what automatic masks find; None for the first label of the configuration.
     answer

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,9 @@ from sam2_plugins.model_store import ModelStore
 __all__ = ["Predictor"]
 
 PARAMETERS_FILE = "label-studio-projects.json"
+OPENING_SECONDS = 10.0
+"""Longest time that a page which may be waiting to show a task is kept waiting."""
+
 _log = logging.getLogger(__name__)
 
 Prediction = dict[str, Any]
@@ -166,6 +170,10 @@ class Predictor:
         self, tasks: Sequence[Task], targets: Sequence[Target], label_config: str, order: WorkOrder
     ) -> list[Prediction | list[Prediction]]:
         """Return a prediction for each task that is finished in time; the others go on in the background."""
+        if order.parameters.batch == "automatic" and _may_be_opened(tasks):
+            parameters = replace(order.parameters, batch="prompts")
+            deadline = min(order.deadline, time.monotonic() + OPENING_SECONDS)
+            order = replace(order, parameters=parameters, deadline=deadline)
         keys = [_key(task, label_config, order) for task in tasks]
         work = {key: partial(self._one_task, task, targets, order) for key, task in zip(keys, tasks)}
         finished = self._batch.answers(order.project, work, order.deadline)
@@ -192,6 +200,15 @@ class Predictor:
 
 def _prediction(result: list[Region], score: float, order: WorkOrder) -> Prediction:
     return {"result": result, "score": score, "model_version": order.model_version}
+
+
+def _may_be_opened(tasks: Sequence[Task]) -> bool:
+    """Return whether a batch may be a person who opens a task.
+
+    Label Studio asks then as for a batch, for one task that has no prediction at all, and lays what it gets
+    under the person's work; nothing tells this from "Retrieve predictions" for one such task.
+    """
+    return len(tasks) == 1 and not tasks[0].get("predictions")
 
 
 def _key(task: Task, label_config: str, order: WorkOrder) -> str:

@@ -165,6 +165,8 @@ def test_a_label_on_the_page_follows_the_box(label_studio: LabelStudio, backend:
 
 
 def test_retrieving_predictions_twice_makes_no_duplicates(label_studio: LabelStudio, images: Project) -> None:
+    always = {"batch": "always", "points_per_side": 4}  # for a single task, too
+    label_studio.api("PATCH", f"/api/ml/{images.backend}", {"extra_params": always})
     for _ in range(2):
         label_studio.api(
             "POST",

@@ -25,7 +25,7 @@ FORMS = {
 TWO_IMAGES = """<View><Image name="left" value="$left"/><Image name="right" value="$right"/>
   <Labels name="kinds" toName="left,right"><Label value="Cell"/></Labels>
   <Rectangle name="box" toName="left" smart="true"/><Polygon name="polygon" toName="right"/></View>"""
-ONE_CLICK = {"points_per_side": 1, "confidence": 0}
+ONE_CLICK = {"points_per_side": 1, "confidence": 0, "batch": "always"}
 
 
 @pytest.fixture
@@ -199,15 +199,33 @@ def test_no_more_regions_than_wanted(application: Application) -> None:
     assert len(predict(application, [task()], BRUSH)[0]["result"]) == 1
 
 
-def test_prompts_of_a_task_go_before_everything(application: Application) -> None:
-    setup(application, {"batch": "prompts"})
+@pytest.mark.parametrize("batch", ["prompts", "always"])
+def test_prompts_of_a_task_go_before_everything(batch: str, application: Application) -> None:
+    setup(application, {**ONE_CLICK, "batch": batch})
     imported = {"result": [BOX, {**BOX, "id": "b"}], "model_version": "detector"}
     held, in_data, without = task(), task(prompts=[{"box": [10, 10, 200, 200], "label": "Debris"}]), task()
     held["predictions"] = [imported]
     first, second, third = predict(application, [held, in_data, without], BRUSH)
     assert [region["value"]["brushlabels"] for region in first["result"]] == [["Cell"], ["Cell"]]
     assert [region["value"]["brushlabels"] for region in second["result"]] == [["Debris"]]
-    assert third == []  # left without a prediction, to be asked for again
+    if batch == "prompts":
+        assert third == []  # left without a prediction, to be asked for again
+    else:
+        assert third["result"]
+
+
+def test_a_task_that_is_opened_is_not_laid_under_with_everything(
+    application: Application, media_server: MediaServer
+) -> None:
+    setup(application, {**ONE_CLICK, "batch": "automatic"})
+    assert predict(application, [task()], BRUSH) == [[]]
+    assert media_server.seen == []
+    (by_prompt,) = predict(application, [task(prompts=[{"box": [10, 10, 200, 200], "label": "Cell"}])], BRUSH)
+    assert len(by_prompt["result"]) == 1
+    several = predict(application, [task(), {**task(), "id": 2}], BRUSH)
+    known = {**task(), "predictions": [{"result": [], "model_version": "other"}]}
+    for prediction in [*several, *predict(application, [known], BRUSH)]:
+        assert prediction["result"]
 
 
 def test_a_task_that_cannot_be_read_stops_no_other(
@@ -236,11 +254,13 @@ def test_a_task_that_cannot_be_read_stops_no_other(
         ({"Content-Type": "image/png"}, b"", "not an image"),
         ({}, (DATA / "media" / "moving.mp4").read_bytes(), "not an image"),
     ],
+    ids=["page", "page-as-image", "audio", "nothing", "video"],
 )
 def test_media_that_is_no_image(
     headers: dict[str, str], body: bytes, words: str, application: Application, media_server: MediaServer
 ) -> None:
     media_server.pages["/data/upload/1/odd.png"] = (200, headers, body)
+    setup(application, ONE_CLICK)
     odd = task(image="/data/upload/1/odd.png")
     assert words in predict(application, [odd], BRUSH, BOX, status=400)
     assert words in predict(application, [odd], BRUSH, status=400)

@@ -55,7 +55,7 @@ def test_an_object_and_its_json_are_the_same() -> None:
         ({"tolerance": 10**400}, "from 0 to 100"),
         ({"time_budget": 0}, "from 1 to 3600"),
         ({"direction": "sideways"}, "forward or backward or both"),
-        ({"batch": False}, "automatic or prompts or off"),
+        ({"batch": False}, "automatic or always or prompts or off"),
         ({"answer": "video"}, "brush or bitmask"),
         ({"points_per_side": 2.5}, "whole number"),
         ({"label": ""}, "must be a text"),
