@@ -1,5 +1,6 @@
-"""``sam2 serve``, which the command line finds through the entry points ``sam2_plugins.commands``."""
+"""The commands of this package, found through the entry points ``sam2_plugins.commands``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``sam2``."""
     app.command("serve")(serve)
+    app.command("export-label-studio")(export_label_studio)
 
 
 def serve(
@@ -28,3 +30,41 @@ def serve(
     from labelstudio_backend.settings import Settings
 
     run(Settings.from_environment(model=model, device=device), host, port, threads)
+
+
+def export_label_studio(
+    project: Annotated[
+        Path, typer.Argument(metavar="PROJECT", help="The project's export from Label Studio, as JSON.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="PATH", help="The file or folder to write.")
+    ],
+    format_name: Annotated[
+        str,
+        typer.Option("--format", metavar="NAME", help="One of tiff, coco, youtube-vis, training."),
+    ] = "training",
+    model: Annotated[
+        str,
+        typer.Option(envvar="MODEL", metavar="NAME", help="To follow tracks whose masks were not kept."),
+    ] = "nano",
+    device: Annotated[str, typer.Option(envvar="DEVICE", help="cpu, cuda, mps, or auto.")] = "auto",
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="Where the tasks' data has the media; else looked for."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write an annotated Label Studio project to label images, COCO, YouTube-VIS, or a folder to train on.
+
+    The masks of tracks are those that `sam2 serve` kept; tracks that were changed since are followed again.
+    Media is read as the server reads it: give the same environment (LABEL_STUDIO_URL and so on).
+    """
+    from labelstudio_backend.project_export import export_project
+    from labelstudio_backend.settings import Settings
+    from sam2_plugins.commands.terminal import note
+
+    settings = Settings.from_environment(model=model, device=device)
+    summary = export_project(project, output, format_name, settings, key, overwrite)
+    for sentence in summary.changes:
+        note(f"Note: {sentence}")
+    typer.echo(f"{summary.path}: {summary.frames} frames, {summary.objects} objects")

@@ -1,7 +1,11 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from labelstudio_harness import RECORDED_PORT, MediaServer
+
+from sam2_engine.frame_result import FrameResult
+from sam2_plugins.annotation_session import AnnotationSession
 
 
 @pytest.fixture
@@ -20,3 +24,18 @@ def recorded_server() -> Iterator[MediaServer]:
         server = MediaServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The frames that any session follows, as it does."""
+    frames: list[int] = []
+    propagate = AnnotationSession.propagate
+
+    def noted(session: AnnotationSession, *arguments: Any, **options: Any) -> Iterator[FrameResult]:
+        for result in propagate(session, *arguments, **options):
+            frames.append(result.frame)
+            yield result
+
+    monkeypatch.setattr(AnnotationSession, "propagate", noted)
+    return frames

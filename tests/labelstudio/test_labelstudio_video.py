@@ -21,7 +21,6 @@ from labelstudio_backend.predictions import Predictor
 from labelstudio_backend.sequences import rectangle_at
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
-from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.annotations import Part
 from sam2_plugins.storage.kept_state import read_state
 
@@ -228,20 +227,6 @@ def wait_for_the_background(page: Page) -> None:
             return
         time.sleep(0.01)
     raise AssertionError("the track is never finished")
-
-
-@pytest.fixture
-def followed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The frames that are followed, as they are."""
-    frames: list[int] = []
-    keep = AnnotationSession._keep_followed
-
-    def keep_and_note(session: Any, result: Any, *more: Any) -> None:
-        frames.append(result.frame)
-        keep(session, result, *more)
-
-    monkeypatch.setattr(AnnotationSession, "_keep_followed", keep_and_note)
-    return frames
 
 
 def test_out_of_time_the_answer_says_how_far_it_got_and_the_work_goes_on(
