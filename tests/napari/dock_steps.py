@@ -29,6 +29,11 @@ def labels(dock: AnnotationDock) -> NDArray[np.uint16]:
     return np.asarray(annotation_of(dock).masks.layer.data)
 
 
+def show_tab(dock: AnnotationDock, name: str) -> None:
+    names = [dock.tabs.tabText(number) for number in range(dock.tabs.count())]
+    dock.tabs.setCurrentIndex(names.index(name))
+
+
 def start(dock: AnnotationDock, direction: Direction = Direction.FORWARD) -> None:
     dock.propagation.buttons[direction].click()
 

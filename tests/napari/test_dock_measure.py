@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 
 from napari_plugin._widget.dock import AnnotationDock
-from tests.napari.dock_steps import WAIT, annotation_of
+from tests.napari.dock_steps import WAIT, annotation_of, show_tab
 
 pytestmark = pytest.mark.gui
-MEASURE_TAB = 3
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def measured(open_dock: Any, discs: NDArray[np.uint8], qtbot: Any) -> Annotation
     for frame in range(4):
         given = {1: square(10, 10, 4 + frame)} | ({5: square(40, 50, 6)} if frame == 2 else {})
         annotation_of(dock).edit(lambda session, f=frame, given=given: session.take_masks(f, given))
-    dock.tabs.setCurrentIndex(MEASURE_TAB)
+    show_tab(dock, "Measure")
     measure(dock, qtbot, 5)
     return dock
 
