@@ -1,15 +1,17 @@
-"""The WSGI application that Label Studio talks to: health, setup, predict, webhook, versions, metrics."""
+"""The WSGI application that Label Studio talks to; ``openapi.json`` beside it describes it."""
 
 import base64
 import binascii
 import hmac
 import json
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelstudio_backend.metrics import Metrics
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Application"]
 
 MAX_BODY_BYTES = 64 << 20
+_DESCRIPTION = Path(__file__).with_name("openapi.json")
+_OPEN_TO_ALL = ("/health/live", "/health/ready")
 _log = logging.getLogger(__name__)
 
 
@@ -59,21 +63,41 @@ class _RequestError(Exception):
 class Application:
     """A WSGI application over one predictor; it may be called from many threads.
 
+    Parameters
+    ----------
+    predictor
+        Answers setup and predict.
+    is_ready
+        Whether the weights are loaded.
+    predictions
+        How many predictions may be under way at a time; more are refused, so that threads are left for
+        health checks. None for any number.
+
     Bad input is answered with 400 and ``{"error": sentence}``, a failure of ours with 500 and a
     reference to the log; no answer holds a traceback, and no log line a token.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        is_ready: Callable[[], bool] = lambda: True,
+        predictions: int | None = None,
+    ) -> None:
         self.predictor = predictor
         self.metrics = Metrics()
+        self._is_ready = is_ready
+        self._turns = None if predictions is None else threading.BoundedSemaphore(predictions)
         self._routes: dict[str, tuple[str, Callable[[WSGIEnvironment], _Answer]]] = {
             "/": ("GET", self._health),
             "/health": ("GET", self._health),
+            "/health/ready": ("GET", self._ready),
+            "/health/live": ("GET", self._live),
             "/setup": ("POST", self._setup),
             "/predict": ("POST", self._predict),
             "/webhook": ("POST", self._webhook),
             "/versions": ("GET", self._versions),
             "/metrics": ("GET", self._metrics),
+            "/openapi.json": ("GET", self._description),
         }
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -98,7 +122,8 @@ class Application:
 
     def _answer(self, environ: "WSGIEnvironment", method: str, path: str) -> _Answer:
         try:
-            self._authorize(environ)
+            if path not in _OPEN_TO_ALL:
+                self._authorize(environ)
             if path not in self._routes:
                 return _Answer.error(404, f"There is nothing at {path}.")
             wanted, handler = self._routes[path]
@@ -131,7 +156,19 @@ class Application:
 
     # ------------------------------------------------------------------ requests
 
-    def _health(self, _: "WSGIEnvironment") -> _Answer:
+    def _live(self, _: "WSGIEnvironment") -> _Answer:
+        return _Answer.of({"status": "UP"})
+
+    def _ready(self, _: "WSGIEnvironment") -> _Answer:
+        if self._is_ready():
+            return _Answer.of({"status": "UP"})
+        return _Answer.error(
+            503, "The model is still being loaded; try again in a minute.", ("Retry-After", "5")
+        )
+
+    def _health(self, environ: "WSGIEnvironment") -> _Answer:
+        if (ready := self._ready(environ)).status != 200:
+            return ready
         return _Answer.of({"status": "UP", "model_version": self.predictor.model_version})
 
     def _setup(self, environ: "WSGIEnvironment") -> _Answer:
@@ -141,6 +178,17 @@ class Application:
 
     def _predict(self, environ: "WSGIEnvironment") -> _Answer:
         request = _json(environ)
+        if self._turns is None:
+            return self._predicted(request)
+        if not self._turns.acquire(blocking=False):
+            sentence = "As many predictions as THREADS allows are under way; try again in a moment."
+            return _Answer.error(503, sentence, ("Retry-After", "5"))
+        try:
+            return self._predicted(request)
+        finally:
+            self._turns.release()
+
+    def _predicted(self, request: Mapping[str, Any]) -> _Answer:
         params = request.get("params") or {}
         context = params.get("context") if isinstance(params, Mapping) else None
         results = self.predictor.predict(
@@ -158,8 +206,11 @@ class Application:
         return _Answer.of({"versions": [self.predictor.model_version]})
 
     def _metrics(self, _: "WSGIEnvironment") -> _Answer:
-        text = self.metrics.text({"sam2_sessions": float(len(self.predictor.sessions))})
+        text = self.metrics.text(self.predictor.gauges)
         return _Answer(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+    def _description(self, _: "WSGIEnvironment") -> _Answer:
+        return _Answer(200, _DESCRIPTION.read_bytes())
 
 
 def _json(environ: "WSGIEnvironment") -> dict[str, Any]:

@@ -76,6 +76,18 @@ class BackgroundVideos:
         return len(self._entries)
 
     @property
+    def num_bytes(self) -> int:
+        """About how much memory the masks of all of them take."""
+        with self._changed:
+            return sum(entry.video.num_bytes for entry in self._entries.values() if entry.video is not None)
+
+    @property
+    def pending(self) -> int:
+        """How many of them are being followed at the moment."""
+        with self._changed:
+            return len(self._waiting())
+
+    @property
     def closed(self) -> bool:
         """Whether nothing is followed any more."""
         return self._closed

@@ -43,7 +43,10 @@ class MediaLibrary:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._downloader = Downloader(settings)
-        self._folder = Path(tempfile.mkdtemp(prefix="sam2-media-"))
+        self._folder = settings.cache_folder or Path(tempfile.mkdtemp(prefix="sam2-media-"))
+        if settings.cache_folder is not None:  # what a process that was killed has left there
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
         self._files: OrderedDict[str, MediaFile] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -1,8 +1,15 @@
-"""Serving the application with gunicorn: one process with one model, several threads."""
+"""Serving the application: one process with one model and several threads, under gunicorn or waitress."""
 
 import logging
 import os
+import signal
 import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelstudio_backend.app import Application
@@ -16,30 +23,54 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _APP_LOAD_ERROR = 4  # gunicorn gives up at this status, and starts a new worker at any other
+_SPARE_THREADS = 2  # for health checks and the like while all others predict
 _log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
-    """Serve until the process is told to stop.
+    """Serve until the process is told to stop: with gunicorn, or with waitress where that cannot run.
 
-    One worker process is forked; it loads the weights before it takes its first request, so that a health
-    check that is answered means ready, and no device is shared over a fork.
+    Parameters
+    ----------
+    threads
+        How many predictions may be under way at a time.
 
     Raises
     ------
     InputError
-        If gunicorn is not there, the address is taken, or the model cannot be loaded.
+        If neither of the two is there, the address is taken, or the model cannot be loaded.
     """
-    try:
-        from gunicorn.app.base import BaseApplication
-    except ImportError:
-        raise InputError(
-            "Serving needs gunicorn, on Linux or macOS; install it: pip install 'sam2-plugins[label-studio]'"
-        ) from None
     _configure_log()
     _check_address(host, port)
+    run = _server()
+    with tempfile.TemporaryDirectory(prefix="sam2-serve-", ignore_cleanup_errors=True) as folder:
+        run(replace(settings, cache_folder=Path(folder) / "media"), host, port, threads)
 
-    reading, writing = os.pipe()  # by which the worker says why it could not start
+
+def _server() -> Callable[[Settings, str, int, int], None]:
+    """Return the server that can run here."""
+    try:
+        import gunicorn.app.base  # noqa: F401 - it cannot be imported on Windows
+    except ImportError:
+        try:
+            import waitress  # noqa: F401
+        except ImportError:
+            raise InputError(
+                "Serving needs gunicorn or, on Windows, waitress; "
+                "install them: pip install 'sam2-plugins[label-studio]'"
+            ) from None
+        return _serve_with_waitress
+    return _serve_with_gunicorn
+
+
+def _serve_with_gunicorn(settings: Settings, host: str, port: int, threads: int) -> None:
+    """Fork one worker, which is alive at once, and ready once it has loaded the weights.
+
+    It loads them after the fork, so that no device is shared over it. A worker that dies is replaced.
+    """
+    from gunicorn.app.base import BaseApplication
+
+    reading, writing = os.pipe()  # by which the worker says why it cannot load the model
 
     class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
         def load_config(self) -> None:
@@ -47,15 +78,20 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
                 self.cfg.set(name, value)
 
         def load(self) -> "WSGIApplication":
-            predictor = Predictor(settings)
-            try:
-                predictor.load()
-            except InputError as error:
-                os.write(writing, str(error).encode())
-                # Not sys.exit: this is a fork, which must not run what waits further up the stack.
-                os._exit(_APP_LOAD_ERROR)
-            _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
-            return Application(predictor)
+            predictor, loaded = Predictor(settings), threading.Event()
+
+            def load_weights() -> None:
+                try:
+                    predictor.load()
+                except Exception as error:
+                    os.write(writing, _sentence(error).encode())
+                    # Not sys.exit: this is a fork, which must not run what waits further up the stack.
+                    os._exit(_APP_LOAD_ERROR)
+                loaded.set()
+                _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
+
+            threading.Thread(target=load_weights, name="sam2-load", daemon=True).start()
+            return Application(predictor, loaded.is_set, threads)
 
     try:
         Server().run()
@@ -65,13 +101,41 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
         raise
 
 
+def _serve_with_waitress(settings: Settings, host: str, port: int, threads: int) -> None:
+    """Load the weights, then serve in this process."""
+    import waitress
+
+    predictor = Predictor(settings)
+    try:
+        predictor.load()
+        server = waitress.create_server(
+            Application(predictor, predictions=threads),
+            host=host,
+            port=port,
+            threads=threads + _SPARE_THREADS,
+            ident=None,
+        )
+        _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        server.run()
+    finally:
+        predictor.close()
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    _log.error("the model cannot be loaded", exc_info=error)
+    return "The model cannot be loaded; the log has the details."
+
+
 def _options(host: str, port: int, threads: int) -> dict[str, Any]:
     return {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "workers": 1,
         "worker_class": "gthread",
-        "threads": threads,
-        "timeout": 600,  # loading large weights, not requests: the threads of a busy worker stay alive
+        "threads": threads + _SPARE_THREADS,
+        "timeout": 600,  # without a sign of life from the worker, whose threads may be as busy as they like
         "graceful_timeout": 10,
         "loglevel": "warning",
         "control_socket_disable": True,
@@ -83,7 +147,8 @@ def _check_address(host: str, port: int) -> None:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name == "posix":  # elsewhere the option means that two may share the address
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
         raise InputError(

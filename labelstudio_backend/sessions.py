@@ -13,24 +13,40 @@ from sam2_plugins.annotation_session import AnnotationSession
 
 __all__ = ["SessionCache"]
 
+_SESSION_BYTES = 1 << 20
+"""What a session takes beside its image."""
+
 
 @dataclass
 class _Entry:
     lock: threading.Lock = field(default_factory=threading.Lock)
     session: AnnotationSession | None = None
     media: MediaFile | None = None  # kept, for its file lives as long as it is held
+    num_bytes: int = 0
 
 
 class SessionCache:
-    """The most recently used sessions, one per address, each used by one request at a time."""
+    """The most recently used sessions, one per address, each used by one request at a time.
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+    Parameters
+    ----------
+    max_bytes
+        Cap for the images that they hold; one is kept, however large. Encoded frames have a cap of their own.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def num_bytes(self) -> int:
+        """About how much memory all of them take."""
+        with self._lock:
+            return self._total()
 
     @contextmanager
     def use(
@@ -54,6 +70,7 @@ class SessionCache:
         try:
             if entry.session is None:
                 entry.session, entry.media = open_session()
+                self._make_room(entry)
             for object_id in list(entry.session.objects):
                 entry.session.remove_object(object_id)
             yield entry.session
@@ -69,6 +86,17 @@ class SessionCache:
         with self._lock:
             entry = self._entries.setdefault(address, _Entry())
             self._entries.move_to_end(address)
-            while len(self._entries) > self._capacity:
-                self._entries.popitem(last=False)
             return entry
+
+    def _make_room(self, new: _Entry) -> None:
+        """Forget the sessions used longest ago, as far as one that was opened asks for it."""
+        assert new.session is not None
+        frames = new.session.frames
+        height, width = frames.shape
+        with self._lock:
+            new.num_bytes = _SESSION_BYTES + height * width * frames.channels * frames.dtype.itemsize
+            while len(self._entries) > 1 and self._total() > self._max_bytes:
+                self._entries.popitem(last=False)
+
+    def _total(self) -> int:
+        return sum(entry.num_bytes for entry in self._entries.values())

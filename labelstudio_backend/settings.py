@@ -60,14 +60,18 @@ class Settings:
         Cap for one image, or one frame of a video.
     fetch_seconds
         Cap for the time that one media file takes to come.
+    session_bytes
+        Cap for recent images that stay open for the next click, in memory.
     max_sessions
-        How many recent images and videos stay open for the next click.
+        How many recent videos stay open.
     feature_bytes
         Cap for the encoded frames of all of them together, in memory.
     track_bytes
         Cap for the masks of all videos that are open, in memory.
     basic_auth
         User and password asked of every request, or None.
+    cache_folder
+        Where fetched files are kept; emptied at the start. None for a temporary folder.
     models
         Further models, as for ``model``, that a project may choose by name.
     state_folder
@@ -86,10 +90,12 @@ class Settings:
     max_pixels: int = 200_000_000
     cache_bytes: int = 8 << 30
     fetch_seconds: float = 60.0
+    session_bytes: int = 512 << 20
     max_sessions: int = 8
     feature_bytes: int = 512 << 20
     track_bytes: int = 512 << 20
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+    cache_folder: Path | None = None
     models: tuple[str, ...] = ()
     state_folder: Path | None = None
 
@@ -132,6 +138,7 @@ class Settings:
             max_pixels=int(_positive(environment, "MAX_PIXELS", cls.max_pixels)),
             cache_bytes=int(_positive(environment, "CACHE_BYTES", cls.cache_bytes)),
             fetch_seconds=_positive(environment, "FETCH_SECONDS", cls.fetch_seconds),
+            session_bytes=int(_positive(environment, "SESSION_BYTES", cls.session_bytes)),
             max_sessions=int(_positive(environment, "MAX_SESSIONS", cls.max_sessions)),
             feature_bytes=int(_positive(environment, "FEATURE_BYTES", cls.feature_bytes)),
             track_bytes=int(_positive(environment, "TRACK_BYTES", cls.track_bytes)),

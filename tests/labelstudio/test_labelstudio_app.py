@@ -1,9 +1,11 @@
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from labelstudio_harness import MediaServer, call, recorded
+from labelstudio_harness import DATA, MediaServer, call, recorded
 
 from labelstudio_backend.app import MAX_BODY_BYTES, Application
 from labelstudio_backend.predictions import Predictor
@@ -196,6 +198,12 @@ def test_metrics_count(application: Application, click: dict[str, Any]) -> None:
     assert 'sam2_requests_total{path="other",status="404"} 1' in lines
     assert 'sam2_requests_total{path="/predict",status="200"} 1' in lines
     assert "sam2_sessions 1" in lines
+    assert "sam2_background_videos 0" in lines
+    assert 'sam2_request_seconds_bucket{path="/predict",le="+Inf"} 1' in lines
+    held = dict(line.split(" ") for line in lines if line.startswith("sam2_") and "{" not in line)
+    assert float(held["sam2_session_bytes"]) > 0
+    assert float(held["sam2_feature_bytes"]) > 0
+    assert float(held["sam2_media_bytes"]) == (DATA / "media" / "shapes.png").stat().st_size
 
 
 def test_a_second_click_fetches_nothing(
@@ -204,3 +212,51 @@ def test_a_second_click_fetches_nothing(
     for _ in range(3):
         assert call(application, "POST", "/predict", click).status == 200
     assert len(media_server.seen) == 1
+
+
+def test_health_is_answered_while_all_predictions_are_under_way(
+    small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, click: dict[str, Any]
+) -> None:
+    application = Application(Predictor(Settings(model=str(small_checkpoint))), predictions=2)
+    begun, end = threading.Semaphore(0), threading.Event()
+
+    def predict(*_: object) -> list[Any]:
+        begun.release()
+        assert end.wait(60)
+        return []
+
+    monkeypatch.setattr(application.predictor, "predict", predict)
+    with ThreadPoolExecutor(2) as people:
+        replies = [people.submit(call, application, "POST", "/predict", click) for _ in range(2)]
+        try:
+            assert begun.acquire(timeout=60)
+            assert begun.acquire(timeout=60)
+            for path in ("/health", "/health/ready", "/health/live", "/metrics", "/versions"):
+                assert call(application, "GET", path).status == 200
+            busy = call(application, "POST", "/predict", click)
+            assert (busy.status, busy.headers["Retry-After"]) == (503, "5")
+            assert busy.reason == busy.json["error"]
+        finally:
+            end.set()
+        assert [reply.result().status for reply in replies] == [200, 200]
+    assert call(application, "POST", "/predict", click).status == 200
+
+
+def test_ready_is_said_when_the_weights_are_loaded(media_server: MediaServer, small_checkpoint: Path) -> None:
+    loaded = threading.Event()
+    application = Application(Predictor(Settings(model=str(small_checkpoint))), loaded.is_set)
+    for path in ("/health", "/health/ready", "/"):
+        reply = call(application, "GET", path)
+        assert (reply.status, reply.reason) == (503, reply.json["error"])
+    assert call(application, "GET", "/health/live").status == 200
+    # A project can be connected meanwhile: that needs no weights.
+    assert call(application, "POST", "/setup", recorded("setup_image", media_server)["json"]).status == 200
+    loaded.set()
+    for path in ("/health", "/health/ready", "/health/live"):
+        assert call(application, "GET", path).json["status"] == "UP"
+
+
+def test_probes_need_no_password(small_checkpoint: Path) -> None:
+    application = Application(Predictor(Settings(model=str(small_checkpoint), basic_auth=("u", "p"))))
+    for path in ("/health/live", "/health/ready"):
+        assert call(application, "GET", path).json == {"status": "UP"}
