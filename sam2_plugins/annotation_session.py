@@ -16,7 +16,7 @@ from sam2_engine.frame_result import FrameResult
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 from sam2_engine.prompts import Box, Mask, Points
-from sam2_engine.video_session import VideoSession
+from sam2_engine.tiled_session import AnyVideoSession, TiledVideoSession, open_video_session
 from sam2_plugins.accepted_mask import CompressedMask, MaskOrigin
 from sam2_plugins.annotations import Change, Prompt
 from sam2_plugins.editable_annotations import EditableAnnotations
@@ -190,9 +190,13 @@ class AnnotationSession(EditableAnnotations):
             accepted = self._truth.mask(object_id, frame)
             with self._video.driving() as video:
                 self._video.take_back(object_id, frame)
-                if not earlier and not replace and accepted and accepted.origin is MaskOrigin.PAINTED:
-                    earlier = (Prompt(mask=accepted.mask),)  # another tool's mask is what is being corrected
-                    give_prompt(video, frame, object_id, earlier[0])
+                if accepted and not earlier and not replace:
+                    before = Prompt(mask=accepted.mask)
+                    if accepted.origin is MaskOrigin.PAINTED:
+                        earlier = (before,)  # another tool's mask is what is being corrected
+                    # Tiles remember nothing of frames far behind, so there a mask stands for that.
+                    if earlier or (isinstance(video, TiledVideoSession) and not accepted.mask.is_empty):
+                        give_prompt(video, frame, object_id, before)
                 result = give_prompt(video, frame, object_id, prompt, replace)
             kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
             with self._history.action(f"{kind} on object {object_id}", {**call, "replace": replace}, token):
@@ -378,15 +382,9 @@ class AnnotationSession(EditableAnnotations):
             self._cache.clear()
             self._history.tell(Action("drop engine", {"do": "drop_engine"}, ()))
 
-    def _make_video(self, window: IntensityWindow | None) -> VideoSession:
-        return VideoSession(
-            self._store.get(self.model_name),
-            self.frames,
-            contrast=window,
-            cache=self._cache,
-            history=self._checkpoint_bytes,
-            max_conditioning_frames=self._max_conditioning_frames,
-        )
+    def _make_video(self, window: IntensityWindow | None) -> AnyVideoSession:
+        model, nearest = self._store.get(self.model_name), self._max_conditioning_frames
+        return open_video_session(model, self.frames, window, self._cache, self._checkpoint_bytes, nearest)
 
     def _check_frame(self, frame: int) -> None:
         length = self.frames.length

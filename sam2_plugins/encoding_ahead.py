@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from sam2_engine.video_session import VideoSession
+from sam2_engine.tiled_session import AnyVideoSession
 from sam2_plugins.jobs import DeviceLock, Priority
 from sam2_plugins.out_of_memory import told_if_out_of_memory
 
@@ -10,7 +10,7 @@ __all__ = ["encode_ahead"]
 
 
 def encode_ahead(
-    make_video: Callable[[], VideoSession], lock: DeviceLock, frames: Iterable[int]
+    make_video: Callable[[], AnyVideoSession], lock: DeviceLock, frames: Iterable[int]
 ) -> Iterator[int]:
     """Encode frames one after the other and yield each; whoever else waits for the device goes first.
 

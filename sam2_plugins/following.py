@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from sam2_engine.frame_result import FrameResult
-from sam2_engine.video_session import VideoSession
+from sam2_engine.tiled_session import AnyVideoSession
 from sam2_plugins.accepted_mask import AcceptedMask, MaskOrigin
 from sam2_plugins.annotations import Annotations
 from sam2_plugins.history import History
@@ -45,7 +45,7 @@ def follow(
     token, interruptions = object(), history.interruptions
     frame = first
     steps: Iterator[FrameResult] = iter(())
-    driven: tuple[VideoSession, tuple[int, ...], int] | None = None  # whom, which objects, the next frame
+    driven: tuple[AnyVideoSession, tuple[int, ...], int] | None = None  # whom, which objects, the next frame
     while frame * plan.step <= last * plan.step and not (cancel is not None and cancel.cancelled):
         with lock.held(Priority.BACKGROUND):
             if history.interruptions != interruptions:

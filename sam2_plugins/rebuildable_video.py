@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from sam2_engine.frame_result import FrameResult
-from sam2_engine.video_session import VideoSession
+from sam2_engine.tiled_session import AnyVideoSession
 from sam2_plugins.annotations import Annotations, Change, Part, Prompt
 from sam2_plugins.out_of_memory import told_if_out_of_memory
 
@@ -26,14 +26,14 @@ class RebuildableVideo:
         Prompts, accepted masks, and which of them are verified.
     """
 
-    def __init__(self, make: Callable[[], VideoSession], truth: Annotations) -> None:
+    def __init__(self, make: Callable[[], AnyVideoSession], truth: Annotations) -> None:
         self._make = make
         self._truth = truth
-        self._video: VideoSession | None = None
+        self._video: AnyVideoSession | None = None
         self._lent: set[tuple[int, int]] = set()
 
     @contextmanager
-    def driving(self) -> Iterator[VideoSession]:
+    def driving(self) -> Iterator[AnyVideoSession]:
         """Give the engine session, made if there is none; if the block fails, it is dropped."""
         if self._video is None:
             self._video = self._rebuilt()
@@ -99,7 +99,7 @@ class RebuildableVideo:
         return result
 
     def answers(
-        self, places: Iterable[tuple[int, int]], make: Callable[[], VideoSession]
+        self, places: Iterable[tuple[int, int]], make: Callable[[], AnyVideoSession]
     ) -> list[FrameResult]:
         """Return what another engine session, made if there is anything to ask, says to prompts alone.
 
@@ -127,7 +127,7 @@ class RebuildableVideo:
             self._lent.discard((object_id, frame))
             self._video.clear_prompts(object_id, frame)
 
-    def _rebuilt(self) -> VideoSession:
+    def _rebuilt(self) -> AnyVideoSession:
         video = self._make()
         with told_if_out_of_memory(str(video.model.device)):
             for object_id in self._truth.objects():
@@ -135,11 +135,11 @@ class RebuildableVideo:
                     self._give(video, object_id, frame)
         return video
 
-    def _give_again(self, video: VideoSession, object_id: int, frame: int) -> None:
+    def _give_again(self, video: AnyVideoSession, object_id: int, frame: int) -> None:
         _forget(video, object_id, frame)
         self._give(video, object_id, frame)
 
-    def _give(self, video: VideoSession, object_id: int, frame: int) -> None:
+    def _give(self, video: AnyVideoSession, object_id: int, frame: int) -> None:
         """Give all prompts of an object on a frame, so that its accepted mask comes of them."""
         prompts = self._truth.prompts_of(object_id).get(frame, ())
         for prompt in prompts:
@@ -154,7 +154,7 @@ class RebuildableVideo:
 
 
 def give_prompt(
-    video: VideoSession, frame: int, object_id: int, prompt: Prompt, replace: bool = False
+    video: AnyVideoSession, frame: int, object_id: int, prompt: Prompt, replace: bool = False
 ) -> FrameResult:
     """Hand one prompt to the engine and return the object's mask.
 
@@ -173,7 +173,7 @@ def give_prompt(
     return video.add_box(frame, object_id, box)
 
 
-def _forget(video: VideoSession, object_id: int, frame: int) -> None:
+def _forget(video: AnyVideoSession, object_id: int, frame: int) -> None:
     """Take away all prompts of an object on a frame, if the engine knows any."""
     if object_id in video.object_ids and frame in video.prompted_frames(object_id):
         video.clear_prompts(object_id, frame)
