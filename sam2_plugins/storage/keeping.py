@@ -17,7 +17,7 @@ from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.model_store import ModelStore
 from sam2_plugins.physical_scale import PhysicalScale
 from sam2_plugins.storage.about import check_frames, read_about
-from sam2_plugins.storage.session_folder import SessionFolder, open_session
+from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder, open_session, read_session
 
 __all__ = ["KeptSession", "keep_session", "user_sessions"]
 
@@ -65,7 +65,6 @@ def keep_session(
     name: str | None = None,
     home: Path | None = None,
     scale: PhysicalScale | None = None,
-    anew: bool = False,
 ) -> KeptSession:
     """Go on with the session of a stack, or begin one.
 
@@ -97,13 +96,9 @@ def keep_session(
     name = Path(frames.name).stem if name is None else name
     places = _places(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
     notes: list[str] = []
-    if not anew:
-        own = list(_sessions_of(frames, places, opening.get("fixed", {}), source is not None, notes))
-        if own:
-            session, folder = open_session(max(own, key=_last_used), store, frames)
-            if scale is not None and (scale.is_physical or scale.has_time):
-                _keep_scale(folder, scale)
-            return KeptSession(session, folder, reopened=True)
+    own = list(_sessions_of(frames, places, opening.get("fixed", {}), source is not None, notes))
+    if own:
+        return _going_on(max(own, key=_last_used), frames, store, scale)
     session = AnnotationSession(frames, store, model)
     note, trouble = next(iter(notes), None), None
     for place in places:
@@ -154,9 +149,16 @@ def _sessions_of(
                     yield path
 
 
-def _keep_scale(folder: SessionFolder, scale: PhysicalScale) -> None:
-    with suppress(OSError):  # exports of the folder then have the sizes of before
-        folder.set_scale(scale)
+def _going_on(path: Path, frames: FrameSource, store: ModelStore, scale: PhysicalScale | None) -> KeptSession:
+    """Open a session, only to look at and try things where nothing can be written."""
+    try:
+        session, folder = open_session(path, store, frames)
+    except NotWritableError as error:
+        return KeptSession(read_session(path, store, frames), None, reopened=True, trouble=str(error))
+    if scale is not None and (scale.is_physical or scale.has_time):
+        with suppress(OSError):  # exports of the folder then have the sizes of before
+            folder.set_scale(scale)
+    return KeptSession(session, folder, reopened=True)
 
 
 def _last_used(path: Path) -> float:

@@ -43,9 +43,13 @@ from sam2_plugins.storage.values import (
     window_value,
 )
 
-__all__ = ["SessionFolder", "open_session", "read_session"]
+__all__ = ["NotWritableError", "SessionFolder", "open_session", "read_session"]
 
 _LONG_JOURNAL = 64 * 2**20
+
+
+class NotWritableError(InputError):
+    """A session folder in which nothing can be written, so that it can only be read."""
 
 
 class SessionFolder:
@@ -268,7 +272,8 @@ def open_session(
     Raises
     ------
     InputError
-        If the folder is damaged or open elsewhere, or the frames are not there or not the same.
+        If the folder is damaged or open elsewhere, or the frames are not there or not the same;
+        ``NotWritableError`` if it can only be read, as :func:`read_session` does.
     """
     with _opened(path, store, frames, **options) as (session, owned):
         lock = _locked(path)
@@ -346,5 +351,5 @@ def _locked(path: Path) -> FileLock:
     except Timeout:
         raise InputError(f"{path} is open in another window or process; close it there first.") from None
     except OSError as error:
-        raise InputError(os_error_sentence(error, path)) from None
+        raise NotWritableError(os_error_sentence(error, path)) from None
     return lock

@@ -155,3 +155,24 @@ def test_physical_sizes_are_kept_for_exports(stack, store, small_checkpoint, tmp
         main(["export", str(kept.folder.path), "-o", str(table), "--overwrite", "--pixel-size", "2,mm"]) == 0
     )
     assert "mm" in table.read_text().splitlines()[0]
+
+
+def test_a_session_that_can_only_be_read_goes_on_without_being_kept(
+    stack, store, small_checkpoint, tmp_path, monkeypatch
+):
+    with open_frames(stack) as frames:
+        kept = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        kept.session.add_object("mine")
+        kept.folder.close()
+        before = {path: path.read_bytes() for path in kept.folder.path.rglob("*") if path.is_file()}
+
+        def refused(*_: object, **__: object) -> None:
+            raise OSError(30, "Read-only file system")
+
+        monkeypatch.setattr("sam2_plugins.storage.session_folder.FileLock.acquire", refused)
+        again = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        again.session.add_object("another")
+    assert (again.folder, again.reopened) == (None, True)
+    assert "Read-only file system" in again.trouble
+    assert [one.name for one in again.session.objects.values()] == ["mine", "another"]
+    assert {path: path.read_bytes() for path in before} == before
