@@ -32,8 +32,8 @@ class ProjectParameters:
     model
         Name of one of the server's models; None for its first.
     tolerance
-        Pixels of the image or the video, 0 to 100, by which the outline of a simplified polygon, or the side
-        of a rectangle between two keyframes, may be off.
+        Pixels by which the outline of a simplified polygon may be off, or percent of the image by which the
+        side of a video's rectangle may be between two keyframes; 0 to 100.
     direction
         Which way a video's tracks are followed from their keyframes: one of ``DIRECTIONS``.
     time_budget
