@@ -1,11 +1,13 @@
 """Work off the window's thread: run it on the application's job queue, hand the outcome to the window."""
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from qtpy.QtCore import QObject, Signal, Slot
+from qtpy.QtCore import QObject, QTimer, Signal, Slot
 
 from sam2_plugins.jobs import CancelToken, JobQueue, Priority
 
@@ -13,20 +15,29 @@ __all__ = ["Client", "Worker", "run_apart"]
 
 T = TypeVar("T")
 
+_SLICE = 0.008
+"""Seconds for which outcomes are dealt with before the window may draw and listen to its user again."""
+
 
 class Worker(QObject):
     """One job queue whose outcomes arrive as calls in the thread that this object lives in (the window's).
 
-    They arrive in the order in which the work was finished, so what arrives last is the newest.
+    They arrive in the order in which the work was finished, so what arrives last is the newest. However fast
+    they come, the window is given its turn between two of them.
     """
 
-    _arrived = Signal(object)
+    _arrived = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._closed = False
+        self._outcomes: deque[Callable[[], None]] = deque()
+        self._awaited = False
         self.queue = JobQueue("sam2-napari")
-        self._arrived.connect(self._call)
+        self._arrived.connect(self._deliver)
+        self._next_slice = QTimer(self)  # of no time: at the next turn of the window
+        self._next_slice.setSingleShot(True)
+        self._next_slice.timeout.connect(self._deliver)
 
     def close(self) -> None:
         """Finish the running step, drop the rest, and deliver nothing any more."""
@@ -36,12 +47,24 @@ class Worker(QObject):
     def call(self, function: Callable[[], None]) -> None:
         """Call ``function()`` in the window's thread; may be called from any thread."""
         if not self._closed:
-            self._arrived.emit(function)
+            self._outcomes.append(function)
+            if not self._awaited:
+                self._awaited = True
+                self._arrived.emit()
 
-    @Slot(object)
-    def _call(self, function: Callable[[], None]) -> None:
-        if not self._closed:
-            function()
+    @Slot()
+    def _deliver(self) -> None:
+        self._next_slice.start(0)  # if one of them opens a dialog, the others arrive in that one's turns
+        end = time.monotonic() + _SLICE
+        try:
+            while self._outcomes and not self._closed and time.monotonic() < end:
+                self._outcomes.popleft()()
+        finally:
+            self._awaited = False
+            if self._closed or not self._outcomes:
+                self._next_slice.stop()
+            else:
+                self._awaited = True
 
 
 class Client:

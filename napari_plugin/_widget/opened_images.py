@@ -2,13 +2,14 @@
 
 from napari import Viewer
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_plugin._widget import keys
 from napari_plugin._widget.image_panel import ImagePanel
 from napari_plugin._widget.model_panel import ModelPanel
 from napari_plugin.annotation import Annotation
 from napari_plugin.application import Sam2Application
+from napari_plugin.encoding_ahead import EncodingAhead
 from napari_plugin.layers import ImageStack, MaskLayer, guess_axes
 from napari_plugin.opening import Opening
 from napari_plugin.workers import Client
@@ -17,6 +18,9 @@ from sam2_plugins.jobs import Progress
 from sam2_plugins.storage import KeptSession
 
 __all__ = ["OpenedImages"]
+
+_PAUSE = 100
+"""Milliseconds between two looks at the progress, however fast frames are followed."""
 
 
 class OpenedImages(QObject):
@@ -36,7 +40,7 @@ class OpenedImages(QObject):
     changed
         Emitted when anything in it has changed.
     progressed
-        Emitted with the progress when one more frame of it was followed.
+        Emitted with the progress when more frames of it were followed, a few times a second at most.
     told, failed
         Emitted with a sentence, or an error, for the user.
     annotation
@@ -65,6 +69,12 @@ class OpenedImages(QObject):
         self._masks: dict[Image, MaskLayer] = {}
         self._opening: Opening | None = None
         self._loading = Client(application.worker, self)
+        self._ahead = EncodingAhead(viewer, self)
+        self._progress: Progress | None = None
+        self._pausing = QTimer(self)
+        self._pausing.setSingleShot(True)
+        self._pausing.setInterval(_PAUSE)
+        self._pausing.timeout.connect(self._tell_progress)
         image.chosen.connect(self._on_image_chosen)
         image.corrected.connect(self._on_axes_corrected)
         image.moved.connect(self._on_place_wanted)
@@ -81,6 +91,8 @@ class OpenedImages(QObject):
     def close(self) -> None:
         """Stop all work; masks stay in their layers."""
         self._give_up_opening()
+        self._ahead.close()
+        self._pausing.stop()
         self._loading.close()
         self._model.close_download()
         for annotation in self._annotations.values():
@@ -134,6 +146,7 @@ class OpenedImages(QObject):
     def _on_device_changed(self, device: str) -> None:
         for annotation in self._annotations.values():
             annotation.drop_engine()
+        self._ahead.watch(self.annotation)
         self.told.emit(f"Models run on {device} from now on.")
 
     # ------------------------------------------------------------------ opening
@@ -220,6 +233,8 @@ class OpenedImages(QObject):
 
     def _on_changed(self, annotation: Annotation) -> None:
         if annotation is self.annotation:
+            self._tell_progress()
+            self._ahead.encode_soon()
             self.changed.emit()
 
     def _on_failed(self, annotation: Annotation, error: BaseException) -> None:
@@ -229,7 +244,15 @@ class OpenedImages(QObject):
 
     def _on_progress(self, annotation: Annotation, progress: Progress) -> None:
         if annotation is self.annotation:
+            self._progress = progress
+            if not self._pausing.isActive():
+                self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        progress, self._progress = self._progress, None
+        if progress is not None:
             self.progressed.emit(progress)
+            self._pausing.start()
 
     def _on_ended(self, annotation: Annotation, reason: str) -> None:
         self._annotations = {layer: one for layer, one in self._annotations.items() if one is not annotation}
@@ -246,7 +269,8 @@ class OpenedImages(QObject):
         _unbind_keys(annotation)
 
     def _show(self, annotation: Annotation | None) -> None:
-        self.annotation = annotation
+        self.annotation, self._progress = annotation, None
+        self._ahead.watch(annotation)
         if annotation is not None:
             self._image.show_stack(annotation.stack)
             self._model.show_model(annotation.session.model_name)

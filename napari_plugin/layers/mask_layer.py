@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_plugin.layers.brush_stroke import BrushStroke, ChangedPixels
 from napari_plugin.layers.image_stack import ImageStack
+from napari_plugin.layers.label_stack import LabelStack
 from napari_plugin.layers.object_colormap import ObjectColormap
 from sam2_plugins.annotations import AnnotatedObject
 
@@ -33,8 +34,8 @@ class MaskLayer:
     Attributes
     ----------
     layer
-        Labels of the image's shape, 16 bits or 32 where an id needs them; on an image with channels, all
-        channels show the same pixels.
+        Labels of the image's shape, 16 bits or 32 where an id needs them, few of them as plain pixels; on an
+        image with channels, all channels show the same pixels.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class MaskLayer:
         self._stack = stack
         self._on_paint, self._on_stray = on_paint, on_stray
         if earlier is None:
-            sizes = [size for letter, size in zip(stack.dims, stack.shape) if letter != "C"]
-            self._labels: NDArray[Any] = np.zeros(sizes, np.uint16)  # pages are only taken where written
+            rows, columns = sorted(stack.dims.index(letter) for letter in "YX")
+            channels = [axis for axis, letter in enumerate(stack.dims) if letter == "C"]
+            self._labels = LabelStack(stack.shape, np.uint16, (rows, columns), channels)
             self._colors: dict[int | None, Any] = {}
             self.layer = Labels(
-                self._over_channels(),
+                self._labels,
                 name=f"objects of {stack.layer.name}",
                 opacity=0.5,
                 **stack.placement(),
@@ -61,8 +63,7 @@ class MaskLayer:
         else:
             self._labels, self._colors, self.layer = earlier._labels, earlier._colors, earlier.layer
             for frame in range(stack.plan.length):
-                if self._labels[stack.index_of(frame)].any():  # what is known now is written anew
-                    self._labels[stack.index_of(frame)] = 0
+                self._labels[self._index_of(frame)] = 0  # what is known now is written anew
         self.layer.events.paint.connect(self._painted)
         self.layer.events.data.connect(self._replaced)
 
@@ -87,8 +88,9 @@ class MaskLayer:
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Show the (H, W) label image of a frame; it is drawn only if somebody is looking at it."""
         if labels.dtype.itemsize > self._labels.dtype.itemsize:
-            self._widen(labels.dtype)
-        self._labels[self._stack.index_of(frame)] = labels
+            self._labels.widen(labels.dtype)
+            self.layer.data = self._labels
+        self._labels[self._index_of(frame)] = labels
         if self._viewer.dims.ndisplay == 3 or self._stack.shown_frame(self._viewer) == frame:
             self.layer.refresh(thumbnail=False, extent=False)
 
@@ -103,6 +105,10 @@ class MaskLayer:
         self.layer.events.paint.disconnect(self._painted)
         self.layer.events.data.disconnect(self._replaced)
 
+    def _index_of(self, frame: int) -> tuple[int | slice, ...]:
+        index = iter(self._stack.index_of(frame))
+        return tuple(0 if letter == "C" else next(index) for letter in self._stack.dims)
+
     def _painted(self, event: Any) -> None:
         here, elsewhere = ChangedPixels.of(event.value, len(self._stack.dims)).split(self._stack)
         if len(here):
@@ -113,24 +119,5 @@ class MaskLayer:
             self._on_stray()
 
     def _replaced(self, event: Any) -> None:
-        if not np.may_share_memory(self.layer.data, self._labels):  # nobody would see what is written then
-            self.layer.data = self._over_channels()
-
-    def _widen(self, dtype: "np.dtype[Any]") -> None:
-        """Let labels have more bits; planes without any stay without memory."""
-        wider = np.zeros(self._labels.shape, dtype)
-        leading = self._labels.shape[:-2]
-        for place in np.ndindex(*leading):
-            if self._labels[place].any():
-                wider[place] = self._labels[place]
-        self._labels = wider
-        self.layer.data = self._over_channels()
-
-    def _over_channels(self) -> NDArray[Any]:
-        """Return the labels with the axis of channels put in: a view in which all channels are one memory."""
-        letters = self._stack.dims
-        if "C" not in letters:
-            return self._labels
-        strides = list(self._labels.strides)
-        strides.insert(letters.index("C"), 0)
-        return np.lib.stride_tricks.as_strided(self._labels, self._stack.shape, strides)
+        if self.layer.data is not self._labels:  # nobody would see what is written then
+            self.layer.data = self._labels

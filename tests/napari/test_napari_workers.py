@@ -1,9 +1,10 @@
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from napari_plugin.workers import Client, Worker
 from sam2_plugins.jobs import CancelToken
@@ -96,3 +97,37 @@ def test_nothing_arrives_for_a_closed_client_and_its_long_work_stops(
     Client(worker, other).run_steps(iter("a"), on_step=after.append, then=lambda _: None, failed=pytest.fail)
     qtbot.waitUntil(lambda: after == ["a"], timeout=WAIT)
     assert begun == [0]
+
+
+def test_the_window_gets_its_turn_however_fast_outcomes_arrive(
+    worker: Worker, owner: QObject, qtbot: Any
+) -> None:
+    told: list[str] = []
+    turns = QTimer()
+    turns.timeout.connect(lambda: told.append("turn"))
+
+    def slow(_: int) -> None:
+        time.sleep(0.003)
+        told.append("outcome")
+
+    Client(worker, owner).run_steps(iter(range(60)), on_step=slow, then=lambda _: None, failed=pytest.fail)
+    turns.start(0)
+    qtbot.waitUntil(lambda: told.count("outcome") == 60, timeout=WAIT)
+    between = "".join(mark[0] for mark in told).strip("t")
+    assert max(map(len, between.split("t"))) <= 6  # what fits into two slices
+
+
+def test_an_error_of_one_outcome_does_not_hold_back_the_next(
+    worker: Worker, owner: QObject, qtbot: Any
+) -> None:
+    seen: list[int] = []
+
+    def show(number: int) -> None:
+        if number == 1:
+            raise ValueError("on purpose")
+        seen.append(number)
+
+    with qtbot.captureExceptions() as errors:
+        Client(worker, owner).run_steps(iter(range(3)), on_step=show, then=lambda _: None, failed=pytest.fail)
+        qtbot.waitUntil(lambda: seen == [0, 2], timeout=WAIT)
+    assert [kind for kind, *_ in errors] == [ValueError]

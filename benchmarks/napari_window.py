@@ -1,0 +1,88 @@
+"""A real napari window with the dock in it, moving discs for it to follow, and one page for the results."""
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dask.array as da
+import napari
+import numpy as np
+import scenes
+from qtpy.QtTest import QTest
+
+from napari_plugin._widget.dock import AnnotationDock
+from napari_plugin.annotation import Annotation
+
+RESULTS = Path(__file__).parent / "results" / "napari.md"
+TITLE = "# The napari plugin: how smooth it stays, and what it costs in memory"
+SIZE = (1320, 860)
+COLUMNS = 5
+
+
+def centre(frame: int, number: int, side: int, objects: int) -> tuple[float, float]:
+    """Return a disc's (x, y) in pixels on a frame: it circles within its own cell of a grid."""
+    rows = -(-objects // COLUMNS)
+    column, row, phase = number % COLUMNS, number // COLUMNS, frame / 25 + number
+    x, y = (column + 0.5) / COLUMNS, (row + 0.5) / rows
+    return side * (x + 0.03 * np.cos(phase)), side * (y + 0.03 * np.sin(phase))
+
+
+def draw(frame: int, side: int, objects: int) -> np.ndarray:
+    """Draw one frame, (side, side) uint16: discs over noise, which is the same on every 16th frame."""
+    y, x = np.mgrid[:side, :side]
+    picture = np.random.default_rng(frame % 16).integers(200, 900, (side, side)).astype(np.uint16)
+    for number in range(objects):
+        cx, cy = centre(frame, number, side, objects)
+        picture[(x - cx) ** 2 + (y - cy) ** 2 < (0.05 * side) ** 2] += 3000 + 100 * number
+    return picture
+
+
+def stack(frames: int, side: int, objects: int) -> da.Array:
+    """Return (frames, side, side) uint16 that are drawn when they are looked at."""
+
+    def block(block_id: tuple[int, ...]) -> np.ndarray:
+        return draw(block_id[0], side, objects)[None]
+
+    chunks = ((1,) * frames, (side,), (side,))
+    return da.map_blocks(block, chunks=chunks, dtype=np.uint16, meta=np.zeros((0, 0, 0), np.uint16))
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 7200) -> None:
+    """Let the window live until something happened."""
+    end = time.monotonic() + seconds
+    while not happened():
+        if time.monotonic() > end:
+            raise TimeoutError("nothing happened in the window")
+        QTest.qWait(20)
+
+
+def open_dock(pixels: object, objects: int) -> tuple[napari.Viewer, AnnotationDock, Annotation]:
+    """Open a window on a stack, and click on every disc of its first frame, each a new object."""
+    os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    viewer.add_image(pixels, name="discs", contrast_limits=(0, 6000))
+    viewer.dims.set_point(0, 0)
+    _, dock = viewer.window.add_plugin_dock_widget("sam2-plugins", "Segment and track")
+    wait_until(lambda: dock.annotation is not None)
+    annotation = dock.annotation
+    side = pixels.shape[-1]
+    for number in range(objects):
+        if number:
+            dock.objects.new.click()
+        x, y = centre(0, number, side, objects)
+        annotation.prompts.points.add([0, y, x])
+        wait_until(lambda: annotation.session.frames_of(annotation.current) == [0])
+    return viewer, dock, annotation
+
+
+def write_section(name: str, lines: list[str]) -> None:
+    """Print a section, and put it into the page of results instead of an earlier one of that name."""
+    section = "\n".join([f"## {name}", "", scenes.provenance(), "", *lines]) + "\n"
+    print(section)
+    page = RESULTS.read_text() if RESULTS.exists() else TITLE + "\n"
+    kept = re.sub(rf"\n## {re.escape(name)}\n.*?(?=\n## |\Z)", "", page, flags=re.DOTALL)
+    RESULTS.write_text(f"{kept.rstrip()}\n\n{section}")
