@@ -49,13 +49,14 @@ def backend_class() -> type[Any]:
         ) from None
 
     class Sam2Backend(LabelStudioMLBase):  # type: ignore[misc]  # the package is not typed
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.setup()
+        @property
+        def model_version(self) -> str:
+            """The one version of all predictions, told without loading the weights."""
+            return Settings.from_environment().model_version
 
-        def setup(self) -> None:
-            """Name the version (2.0 calls this; 1.0.9 reads the attribute) without loading the weights."""
-            self.model_version = Settings.from_environment().model_version
+        @model_version.setter
+        def model_version(self, _: object) -> None:
+            """Leave it as it is: 1.0.9 assigns one; to 2.0 it is a property, too."""
 
         def predict(self, tasks: list[Any], context: Any = None, **kwargs: Any) -> list[Any]:
             return _predictor().predict(tasks, self.label_config, context)

@@ -20,19 +20,44 @@ def test_without_the_package_the_extra_is_named() -> None:
         backend.backend_class()
 
 
-class StandIn:
-    """What our class needs of the package's own, in either version."""
+class Version1:
+    """What our class needs of the package's own in version 1.0.9, where the version is an attribute."""
 
-    def __init__(self, label_config: str) -> None:
+    def __init__(self, label_config: str, train_output: object = None, **more: object) -> None:
         self.label_config = label_config
+        self.model_version = more.get("model_version")
 
 
-@pytest.fixture
+class Version2:
+    """The same in version 2.0, where the version is a property, and ``setup`` is called by the base."""
+
+    def __init__(self, project_id: str | None = None, label_config: str | None = None) -> None:
+        self.project_id = project_id or ""
+        self._label_config = label_config
+        assert self.model_version
+        self.setup()
+
+    def setup(self) -> None:
+        """Do nothing, as the base does."""
+
+    @property
+    def label_config(self) -> str | None:
+        return self._label_config
+
+    @property
+    def model_version(self) -> str | None:
+        return None
+
+
+@pytest.fixture(params=[Version1, Version2])
 def model_class(
-    monkeypatch: pytest.MonkeyPatch, small_checkpoint: Path, recorded_server: MediaServer
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    small_checkpoint: Path,
+    recorded_server: MediaServer,
 ) -> Iterator[type[Any]]:
     module = ModuleType("label_studio_ml.model")
-    module.LabelStudioMLBase = StandIn  # type: ignore[attr-defined]
+    module.LabelStudioMLBase = request.param  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "label_studio_ml", ModuleType("label_studio_ml"))
     monkeypatch.setitem(sys.modules, "label_studio_ml.model", module)
     for name, value in (
@@ -51,7 +76,7 @@ def test_the_class_answers_as_our_own_server_does(
     model_class: type[Any], recorded_server: MediaServer
 ) -> None:
     request = recorded("predict_image_keypoint_positive", recorded_server)["json"]
-    model = model_class(request["label_config"])
+    model = model_class(label_config=request["label_config"])
     (prediction,) = model.predict(request["tasks"], context=request["params"]["context"])
     assert prediction["model_version"] == model.model_version == Settings.from_environment().model_version
     assert all(region["type"] == "brushlabels" for region in prediction["result"])
