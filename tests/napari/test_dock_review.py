@@ -12,6 +12,7 @@ from dock_steps import (
     click,
     labels,
     rows_of,
+    show_tab,
     shown_when_idle,
     start,
     wait_until_followed,
@@ -93,7 +94,7 @@ def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, 
 
 def test_doubt_is_computed_and_jumping_centres_and_zooms(followed: AnnotationDock, qtbot: Any) -> None:
     dock, annotation = followed, annotation_of(followed)
-    dock.tabs.setCurrentIndex(2)
+    show_tab(dock, "Review")
     qtbot.waitUntil(lambda: annotation.reviewing.worst(1) is not None, timeout=WAIT)
     assert "masks are doubtful" in dock.review.summary.text()
     worst = annotation.reviewing.worst(1)
