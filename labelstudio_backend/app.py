@@ -216,11 +216,14 @@ class Application:
 def _json(environ: "WSGIEnvironment") -> dict[str, Any]:
     """Return the body of a request, which must be a JSON object."""
     written = environ.get("CONTENT_LENGTH") or "0"
-    if not written.isdecimal():
-        raise InputError("The request's Content-Length is not a number.")
+    if not written.isdecimal() or len(written) > 18:
+        raise InputError("The request's Content-Length is not a number of bytes.")
     # Without a length, reading to the end is safe only where the server marks the end.
     length = int(written) or (MAX_BODY_BYTES + 1 if environ.get("wsgi.input_terminated") else 0)
-    body = environ["wsgi.input"].read(min(length, MAX_BODY_BYTES + 1))
+    try:
+        body = environ["wsgi.input"].read(min(length, MAX_BODY_BYTES + 1))
+    except OSError:
+        raise InputError("The request ended before it was whole.") from None
     if length > MAX_BODY_BYTES and len(body) > MAX_BODY_BYTES:
         raise _RequestError(_Answer.error(413, f"The request is larger than {MAX_BODY_BYTES >> 20} MiB."))
     try:

@@ -54,7 +54,7 @@ class Predictor:
     def __init__(self, settings: Settings, store: ModelStore | None = None) -> None:
         self.settings = settings
         self.store = store or ModelStore(settings.device)
-        self.sessions = SessionCache(settings.max_sessions)
+        self.sessions = SessionCache(settings.session_bytes)
         file = settings.state_folder and settings.state_folder / PARAMETERS_FILE
         self.parameters = ParameterBook(settings.model_names, file)
         self._media = MediaLibrary(settings)
@@ -72,6 +72,19 @@ class Predictor:
     def version_for(self, project: object) -> str:
         """The name under which a project's answers are filed, wherever Label Studio asks for it."""
         return self.settings.version_of(self.parameters.of(project).model)
+
+    @property
+    def gauges(self) -> dict[str, float]:
+        """What is held at the moment, by the names of metrics."""
+        return {
+            "sam2_sessions": len(self.sessions),
+            "sam2_session_bytes": self.sessions.num_bytes,
+            "sam2_feature_bytes": self._features.num_bytes,
+            "sam2_media_bytes": self._media.num_bytes,
+            "sam2_videos": len(self.videos),
+            "sam2_video_bytes": self.videos.num_bytes,
+            "sam2_background_videos": self.videos.pending,
+        }
 
     def load(self) -> None:
         """Load the weights of all models that projects may choose, so that no request waits for them.

@@ -69,8 +69,8 @@ class SessionCache:
             raise InputError("Another request is still working on this task; try again in a minute.")
         try:
             if entry.session is None:
-                entry.session, entry.media = open_session()
-                self._make_room(entry)
+                self._open(address, entry, open_session)
+            assert entry.session is not None
             for object_id in list(entry.session.objects):
                 entry.session.remove_object(object_id)
             yield entry.session
@@ -87,6 +87,18 @@ class SessionCache:
             entry = self._entries.setdefault(address, _Entry())
             self._entries.move_to_end(address)
             return entry
+
+    def _open(
+        self, address: str, entry: _Entry, open_session: Callable[[], tuple[AnnotationSession, MediaFile]]
+    ) -> None:
+        try:
+            entry.session, entry.media = open_session()
+        except BaseException:
+            with self._lock:
+                if self._entries.get(address) is entry:
+                    del self._entries[address]
+            raise
+        self._make_room(entry)
 
     def _make_room(self, new: _Entry) -> None:
         """Forget the sessions used longest ago, as far as one that was opened asks for it."""
