@@ -76,9 +76,11 @@ class ModelStore:
 
     @property
     def device_name(self) -> str:
-        """What models are loaded onto, one of :func:`available_devices`."""
+        """What models are loaded onto: one of :func:`available_devices`, or one that is not there."""
         there = list(available_devices())
-        return there[min(1, len(there) - 1)] if self.device == "auto" else self.device
+        if self.device == "auto":
+            return there[min(1, len(there) - 1)]
+        return next((one for one in there if self.device in (one, one.partition(":")[0])), self.device)
 
     def use_device(self, device: str) -> None:
         """Compute on another device from now on.

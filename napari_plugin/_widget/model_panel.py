@@ -97,6 +97,7 @@ class ModelPanel(QWidget):
         self.fine_tune.triggered.connect(lambda _: self.training_wanted.emit())
         more = QToolButton()
         more.setText("⋯")
+        more.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # it would lie on the dots
         more.setToolTip("More: fine-tune on this session")
         more.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         more.setMenu(menu)

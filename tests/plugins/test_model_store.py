@@ -7,6 +7,7 @@ import torch
 
 from sam2_engine.errors import InputError
 from sam2_engine.video_session import VideoSession
+from sam2_plugins import model_store
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.model_store import ModelStore, available_devices, split_name
 from sam2_plugins.out_of_memory import OutOfMemoryError
@@ -48,6 +49,22 @@ def test_another_device_from_now_on(small_checkpoint):
     assert store.get(small_checkpoint) is not before
     assert "cpu" in available_devices()
     assert ModelStore().device_name in available_devices()
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [
+        ("auto", "cuda:0"),
+        ("cuda", "cuda:0"),
+        ("cuda:1", "cuda:1"),
+        ("cpu", "cpu"),
+        ("mps", "mps"),  # not there: told when a model is loaded
+    ],
+)
+def test_a_device_is_called_by_one_name(device, name, monkeypatch):
+    there = {"cpu": "processor", "cuda:0": "one card", "cuda:1": "another"}
+    monkeypatch.setattr(model_store, "available_devices", lambda: there)
+    assert ModelStore(device).device_name == name
 
 
 def test_the_name_and_the_size_it_bears():
