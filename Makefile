@@ -13,10 +13,11 @@ SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
 # A real X server with OpenGL: Qt's offscreen platform cannot draw napari's canvas.
 X = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x900x24")
 
-.PHONY: help demo test e2e bench lint format constraints clean
+.PHONY: help demo test test-pyside6 e2e bench lint format constraints clean
 help:
 	@echo "make demo   objects followed through pictures, from one click each; prints where the results are"
 	@echo "make test   all tests but the end-to-end ones        make e2e    those, in real hosts"
+	@echo "make test-pyside6   napari's tests with PySide6 in place of PyQt6"
 	@echo "make lint   ruff, mypy, import-linter                make bench  the benchmarks' tables"
 
 $(VENV)/.python:
@@ -48,6 +49,16 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.dev $(VENV)/.system
 	$(X) $(BIN)/python -m pytest -m "not e2e and not large" $(PYTEST_ARGS)
+
+# In an environment of its own: with PyQt6 beside it, nobody would notice what needs one of the two.
+test-pyside6:
+	@$(MAKE) --no-print-directory VENV=.venv-pyside6 .venv-pyside6/.pyside6 .venv-pyside6/.system
+	QT_API=pyside6 $(X) .venv-pyside6/bin/python -m pytest tests/napari $(PYTEST_ARGS)
+
+$(VENV)/.pyside6: $(VENV)/.dev
+	$(BIN)/python -m pip uninstall -qq -y PyQt6 PyQt6-Qt6 PyQt6-sip
+	$(PIP) "PySide6-Essentials>=6.8"
+	@touch $@
 
 e2e: $(VENV)/.dev $(VENV)/.system
 	$(X) $(BIN)/python -m pytest -m e2e $(PYTEST_ARGS)

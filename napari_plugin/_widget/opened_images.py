@@ -19,7 +19,7 @@ from sam2_plugins.storage import KeptSession
 
 __all__ = ["OpenedImages"]
 
-_PAUSE = 100
+_PAUSE = 250
 """Milliseconds between two looks at the progress, however fast frames are followed."""
 
 
