@@ -81,7 +81,7 @@ class Annotation(QObject):
     ) -> None:
         super().__init__(parent)
         session = kept.session
-        self.stack, self.session, self.kept = stack, session, KeptWork(kept, self)
+        self.stack, self.session, self.kept = stack, session, KeptWork(kept, stack, self)
         self.kept.told.connect(self.told)
         self.kept.failed.connect(self.failed)
         self.current, self.excluding, self.follow_view = 0, False, False
@@ -141,7 +141,7 @@ class Annotation(QObject):
         self.masks.layer.events.selected_label.disconnect(self._on_label_picked)
         self.masks.close()
         self.prompts.close()
-        self.kept.close(self.stack.physical_scale)
+        self.kept.close()
 
     @property
     def closed(self) -> bool:

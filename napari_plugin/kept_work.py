@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_plugin.layers import ImageStack
 from sam2_engine import InputError
 from sam2_plugins.physical_scale import PhysicalScale
 from sam2_plugins.storage import KeptSession
@@ -25,9 +26,11 @@ class KeptWork(QObject):
     told = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, kept: KeptSession, parent: QObject | None = None) -> None:
+    def __init__(self, kept: KeptSession, stack: ImageStack, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.folder = kept.folder
+        self._stack = stack
+        self._known = PhysicalScale() if kept.folder is None else kept.folder.scale
         self._session = kept.session
         self._trouble = kept.trouble
 
@@ -55,11 +58,14 @@ class KeptWork(QObject):
             return f"What was done here is not on disk: {reason}"
         return None
 
-    def close(self, scale: PhysicalScale) -> None:
-        """Let others open the folder, and write down the sizes of pixels if they are known by now."""
-        if self.folder is None:
-            return
-        if scale.is_physical or scale.has_time:
+    @property
+    def scale(self) -> PhysicalScale:
+        """Sizes of pixels, planes and frames: as the image layer says, else as the session knows."""
+        return self._stack.physical_scale.filled(self._known)
+
+    def close(self) -> None:
+        """Write down the sizes of pixels as they are now, and let others open the folder."""
+        if self.folder is not None:
             with suppress(OSError, InputError):  # exports of the folder then have the sizes of before
-                self.folder.set_scale(scale)
-        self.folder.close()
+                self.folder.set_scale(self.scale)
+            self.folder.close()

@@ -82,6 +82,14 @@ class PhysicalScale:
         """Whether times are more than numbers of frames."""
         return self.time_unit not in ("frame", "frames")
 
+    def filled(self, other: "PhysicalScale") -> "PhysicalScale":
+        """Return this scale, with lengths or times of another one where this says nothing of them."""
+        lengths = self if self.is_physical else other
+        times = self if self.has_time else other
+        return PhysicalScale(
+            lengths.pixel_size, lengths.unit, times.frame_interval, times.time_unit, lengths.plane_spacing
+        )
+
 
 def udunits_name(unit: str) -> str | None:
     """Return a unit's name in UDUNITS-2, which OME-Zarr and GEFF ask for; None for pixels and frames."""

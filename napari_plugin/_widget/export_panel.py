@@ -56,7 +56,7 @@ class ExportPanel(Panel):
             self.sizes.clear()
             self.kept.clear()
             return
-        self.sizes.setText(f"Measured in {annotation.stack.physical_scale}, as the image layer says.")
+        self.sizes.setText(f"Measured in {annotation.kept.scale}, as the image layer or the session says.")
         folder = annotation.folder
         self.kept.setText(
             "The session is not kept on disk." if folder is None else f"The session is kept in {folder.path}."
@@ -71,7 +71,7 @@ class ExportPanel(Panel):
     def write(self, path: Path) -> None:
         """Write in the chosen format, frame by frame on the worker's thread; the dialog has asked already."""
         assert self.annotation is not None
-        session, scale = self.annotation.session, self.annotation.stack.physical_scale
+        session, scale = self.annotation.session, self.annotation.kept.scale
 
         def written(summary: ExportSummary) -> None:
             self.told.emit(" ".join((f"Saved {summary.path}.", *summary.changes)))

@@ -155,9 +155,9 @@ def _going_on(path: Path, frames: FrameSource, store: ModelStore, scale: Physica
         session, folder = open_session(path, store, frames)
     except NotWritableError as error:
         return KeptSession(read_session(path, store, frames), None, reopened=True, trouble=str(error))
-    if scale is not None and (scale.is_physical or scale.has_time):
+    if scale is not None:
         with suppress(OSError):  # exports of the folder then have the sizes of before
-            folder.set_scale(scale)
+            folder.set_scale(scale.filled(folder.scale))
     return KeptSession(session, folder, reopened=True)
 
 

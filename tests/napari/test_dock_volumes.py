@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 import tifffile
 from dock_input import Hand
-from dock_steps import WAIT, Open, annotation_of, labels, shown_when_idle, start, wait_until_followed
 from numpy.typing import NDArray
 
 from napari_plugin._widget.dock import AnnotationDock
+from sam2_plugins.physical_scale import PhysicalScale
+from tests.napari.dock_steps import (
+    WAIT,
+    Open,
+    annotation_of,
+    labels,
+    shown_when_idle,
+    start,
+    wait_until_followed,
+)
 
 pytestmark = pytest.mark.gui
 
@@ -193,3 +202,16 @@ def test_work_that_is_not_on_disk_is_not_left_by_a_button(
     dock.image.here.click()
     assert "To work elsewhere would lose it" in dock.message.text()
     assert dock.annotation is annotation
+
+
+def test_sizes_that_the_layer_had_once_are_there_when_it_has_none(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(volumes, name="cells", scale=(60, 2, 0.5, 0.25), units=("s", "um", "um", "um"))
+    known = PhysicalScale((0.5, 0.25), "um", 60.0, "s", 2.0)
+    assert annotation_of(dock).kept.scale == known
+    dock.viewer.window.remove_dock_widget(dock)
+    dock.shut()
+    again = open_dock(volumes, name="cells")
+    assert annotation_of(again).kept.scale == known
+    assert str(known) in again.export.sizes.text()

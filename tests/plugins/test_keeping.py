@@ -146,7 +146,7 @@ def test_physical_sizes_are_kept_for_exports(stack, store, small_checkpoint, tmp
         once_more = keep_session(
             frames, store, small_checkpoint, source=stack, scale=PhysicalScale((4.0, 4.0), "nm")
         )
-        assert once_more.folder.scale == PhysicalScale((4.0, 4.0), "nm")
+        assert once_more.folder.scale == PhysicalScale((4.0, 4.0), "nm", 2.0, "min")  # times stay known
         once_more.folder.close()
     table = tmp_path / "table.csv"
     assert main(["export", str(kept.folder.path), "-o", str(table)]) == 0
