@@ -147,7 +147,7 @@ class AnnotatedTasks:
     def _session(self, task: ExportedTask, frames: FrameSource) -> AnnotationSession:
         """Return the masks that the server kept, to look at, or an empty session."""
         folder = self._settings.state_folder
-        place = folder and session_place(folder, task.project, task.id)
+        place = folder and session_place(folder, task.project, task.id, task.address(self._key))
         if place is not None and place.is_dir():
             try:
                 return read_session(place, self._store, frames)

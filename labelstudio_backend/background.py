@@ -113,6 +113,7 @@ class BackgroundVideos:
                 raise InputError("Another request is still opening this video; try again in a minute.")
             try:
                 if entry.video is None:
+                    self._close_others(key)
                     entry.video = open_video()
                 video = entry.video
             finally:
@@ -193,13 +194,34 @@ class BackgroundVideos:
     def _close_some(self) -> None:
         """Close what is beyond the caps, those asked for longest ago first; what is in use stays."""
         while (entry := self._superfluous()) is not None:
-            with entry.opening:  # whoever asks for it meanwhile opens it again afterwards
-                video, entry.video = entry.video, None
-                if video is not None:
-                    video.close()
+            self._close_entry(entry)
+
+    def _close_others(self, key: VideoKey) -> None:
+        """Close the same video with another model, whose place on disk is needed, if nobody uses it."""
+        same = (key.project, key.task, key.address)
+        with self._changed:
+            others = [
+                entry
+                for other, entry in self._entries.items()
+                if (other.project, other.task, other.address) == same and other != key and not entry.users
+            ]
+            for entry in others:
+                entry.pending = False
+        for entry in others:
+            self._close_entry(entry)
+
+    def _close_entry(self, entry: _Entry) -> None:
+        """Close a video unless somebody has come; who comes later opens it again afterwards."""
+        with entry.opening:
             with self._changed:
-                if entry.users == 0 and entry.video is None:
-                    self._entries.pop(entry.key, None)
+                if entry.users:
+                    return
+                video, entry.video = entry.video, None
+            if video is not None:
+                video.close()
+        with self._changed:
+            if entry.users == 0 and entry.video is None:
+                self._entries.pop(entry.key, None)
 
     def _superfluous(self) -> _Entry | None:
         """Return a video to be closed, which will be followed no further."""

@@ -191,7 +191,8 @@ class FollowedVideo:
             return dict(track.boxes), track.score, not self._frames_left(track)
 
     def _frames_left(self, track: FollowedTrack) -> bool:
-        return any(frame not in track.boxes for frame in track.frames_to_follow(len(self.session)))
+        frames = track.frames_to_follow(len(self.session))
+        return len(track.boxes) < len(frames) or any(frame not in track.boxes for frame in frames)
 
     # ------------------------------------------------------------------ following
 

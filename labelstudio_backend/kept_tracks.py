@@ -1,10 +1,13 @@
 """Where the masks of tracks are kept on disk: one session folder per task, which other commands read too."""
 
+import hashlib
 import logging
 import re
 import shutil
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from labelstudio_backend.background import VideoKey
 from labelstudio_backend.followed_video import FollowedVideo
@@ -22,12 +25,16 @@ __all__ = ["KeptTracks", "session_place"]
 _log = logging.getLogger(__name__)
 
 
-def session_place(folder: Path, project: object, task: object) -> Path | None:
-    """Return where the session of a task is kept below a data folder; None if its ids make no file name."""
+def session_place(folder: Path, project: object, task: object, address: str) -> Path | None:
+    """Return where the session of a task is kept below a data folder; None if its ids make no file name.
+
+    The media's address is part of the name, as a task may show several videos.
+    """
     names = [str(project), str(task)]
     if not all(re.fullmatch(r"\w[\w-]{0,63}", name) for name in names):
         return None
-    return folder / "tracks" / f"project-{names[0]}" / f"task-{names[1]}.sam2"
+    digest = hashlib.blake2b(address.encode(errors="replace"), digest_size=4).hexdigest()
+    return folder / "tracks" / f"project-{names[0]}" / f"task-{names[1]}-{digest}.sam2"
 
 
 class KeptTracks:
@@ -71,7 +78,10 @@ class KeptTracks:
     def _session(self, key: VideoKey, frames: FrameSource) -> tuple[AnnotationSession, SessionFolder | None]:
         # Every track begins from its keyframes, so there is no tracked frame to go back to, nor any undo.
         options: dict[str, Any] = {"history": None, "cache": self._features, "undo_bytes": 0}
-        place = self._folder and session_place(self._folder, key.project, key.task)
+        place = self._folder and session_place(self._folder, key.project, key.task, key.address)
+        if place is not None and _in_use(place):
+            _log.warning("task=%s tracks are not kept on disk: %s is in use", key.task, place)
+            place = None
         if place is not None and place.is_dir():
             try:
                 session, folder = open_session(place, self._store, frames, **options)
@@ -90,3 +100,15 @@ class KeptTracks:
         except (InputError, OSError) as error:
             _log.warning("task=%s tracks are not kept on disk: %s", key.task, error)
             return session, None
+
+
+def _in_use(place: Path) -> bool:
+    """Whether a session folder is open, by another model or in another process."""
+    if not place.is_dir():
+        return False
+    lock = FileLock(place / ".lock", thread_local=False)
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True

@@ -147,3 +147,27 @@ def test_thousands_of_requests_leave_no_more_than_the_caps(videos: BackgroundVid
     assert len(videos) <= 4
     assert opened - sum(video.closed for video in closed) == len(videos)
     assert threading.active_count() < 20
+
+
+def test_many_threads_at_once_never_use_a_closed_video() -> None:
+    videos = BackgroundVideos(capacity=1, max_bytes=100)
+    wrong: list[str] = []
+
+    def work(thread: int) -> None:
+        for number in range(60):
+            where = VideoKey(thread % 2, number % 3, "address", f"model {thread % 3}")
+            with videos.using(where, lambda: Counted("a", 2, []), soon()) as lent:
+                assert isinstance(lent, Counted)
+                videos.wait(lent, lambda one=lent: one.left <= 0, soon())  # type: ignore[misc]
+                if lent.closed:
+                    wrong.append(f"{where} closed in use")
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    videos.close()
+    assert wrong == []
+    assert len(videos) == 0

@@ -21,6 +21,7 @@ from labelstudio_backend.predictions import Predictor
 from labelstudio_backend.sequences import rectangle_at
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
+from sam2_engine.frames.video_frames import VideoFrames
 from sam2_plugins.annotations import Part
 from sam2_plugins.storage.kept_state import read_state
 
@@ -285,12 +286,45 @@ def test_what_was_followed_before_a_restart_goes_on(page: Page, followed: list[i
     assert sorted(followed) == list(range(1, FRAMES))
     assert done < FRAMES - 1
     assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
-    place = session_place(tmp_path, page.body["tasks"][0]["project"], page.body["tasks"][0]["id"])
+    task = page.body["tasks"][0]
+    place = session_place(tmp_path, task["project"], task["id"], task["data"]["video"])
     assert place is not None
     page.predictor.close()
     frames = read_state(place)
     assert {change.frame for change in frames.changes if change.part is Part.MASK} == set(range(FRAMES))
     assert not [change for change in frames.changes if change.part is Part.VERIFIED]
+
+
+def test_another_model_takes_the_place_of_the_first(page: Page, followed: list[int], tmp_path: Path) -> None:
+    other = _copy(page.settings.model, tmp_path)
+    page.restart(state_folder=tmp_path, models=(str(other),))
+    page.assign_label()
+    page.set(model="other", tolerance=0)
+    page.assign_label()
+    assert len(followed) == 2 * (FRAMES - 1)
+    assert len(page.predictor.videos) == 1
+    assert len(list(tmp_path.glob("tracks/project-3/*"))) == 1
+
+
+def test_a_frame_that_cannot_be_read_ends_the_track_with_a_sentence(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = VideoFrames._read
+
+    def broken(frames: VideoFrames, frame: int) -> Any:
+        if frame == 6:
+            raise ValueError("its data cannot be decoded")
+        return read(frames, frame)
+
+    monkeypatch.setattr(VideoFrames, "_read", broken)
+    (region,) = page.assign_label()
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, 7))
+    (note,) = region["meta"]["text"]
+    assert note.startswith("SAM 2 stopped at frame 6 of 12: Frame 6 of ")
+    assert "its data cannot be decoded" in note
+    monkeypatch.undo()
+    (region,) = page.assign_label()  # what was wrong is mended
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
 
 
 def test_taking_the_label_away_stops_following(page: Page) -> None:
