@@ -66,6 +66,7 @@ e2e: $(VENV)/.dev $(VENV)/.system
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/side_by_side.py
+	$(BIN)/python benchmarks/labelstudio_soak.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
