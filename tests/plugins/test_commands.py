@@ -234,3 +234,14 @@ def test_hosts_add_commands_and_a_broken_one_says_why(capsys, monkeypatch):
     assert "nano" in capsys.readouterr().out
     assert cli.main(["ghost", "--port", "1"]) == 2
     assert "No module named 'no_such_host'" in capsys.readouterr().err
+
+
+def test_segment_on_a_large_image_is_that_of_a_tiled_session(run, tmp_path, store, small_checkpoint):
+    image = np.random.default_rng(3).integers(20, 60, (300, 420)).astype(np.uint8)
+    image[80:110, 280:320] = 220
+    Image.fromarray(image).save("large.png")
+    run("segment", "large.png", "--box", "275,75,325,115", "-o", "labels.tif")
+    session = AnnotationSession(image[None], store, small_checkpoint, axes="TYX")
+    session.add_box(0, session.add_object(), (275, 75, 325, 115))
+    assert session.label_image(0).any()
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), session.label_image(0))
