@@ -37,7 +37,9 @@ def config(kind: str) -> str:
     return f"""<View>
   <Image name="image" value="$image"/>
   <{kind} name="answer" toName="image"><Label value="Ball"/><Label value="Box"/></{kind}>
-  <KeyPointLabels name="point" toName="image" smart="true"><Label value="Ball"/></KeyPointLabels>
+  <KeyPointLabels name="point" toName="image" smart="true" smartOnly="true">
+    <Label value="Ball"/>
+  </KeyPointLabels>
 </View>"""
 
 
