@@ -1,6 +1,7 @@
 """Fine-tuning on what was checked in a session, while its window stays free for other work."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Training(QObject):
         self.result: FineTuning | None = None
         self._worker = worker
         self._current: FineTuning | None = None
-        self._running = self._stopping = False
+        self._running = self._stopping = self._closed = False
         self._begun: tuple[float, int] | None = None
 
     @property
@@ -90,6 +91,16 @@ class Training(QObject):
         if self._current is not None:
             self._current.stop()
 
+    def close(self) -> None:
+        """Stop, and say nothing any more."""
+        self.stop()
+        self._closed = True
+
+    def unless_closed(self, outcome: Callable[[], None]) -> None:
+        """Call ``outcome()`` if anybody still listens."""
+        if not self._closed:
+            outcome()
+
     def _begin(self, annotation: Annotation) -> None:
         self.annotation, self.result, self._begun = annotation, None, None
         self._running, self._stopping = True, False
@@ -110,6 +121,8 @@ class Training(QObject):
     def _on_progress(self, progress: TrainingProgress) -> None:
         if self._stopping and self._current is not None:
             self._current.stop()  # it may have been wanted before the process was there
+        if self._closed:
+            return
         if progress.total is None:
             self.progressed.emit(0, 0, progress.sentence)
             return
@@ -124,12 +137,12 @@ class Training(QObject):
         self.progressed.emit(progress.done, progress.total, sentence)
 
     def _fail(self, error: BaseException) -> None:
-        self.failed.emit(error)
+        self.unless_closed(lambda: self.failed.emit(error))
         self._end()
 
     def _end(self) -> None:
         self._running, self._current = False, None
-        self.ended.emit()
+        self.unless_closed(self.ended.emit)
 
 
 def _home(annotation: Annotation) -> Path:

@@ -89,7 +89,7 @@ class TrainingDialog(QDialog):
 
     def shut(self) -> None:
         """Stop after the step at hand; it can be continued another time."""
-        self.training.stop()
+        self.training.close()
         self.close()
 
     def _refresh(self) -> None:
@@ -168,8 +168,14 @@ class TrainingDialog(QDialog):
             self._say(f"They are the model {given} from now on.")
             self.taken.emit(annotation, given)
 
-        worker = self._application.worker
-        run_apart(worker, "new weights", lambda: result.use(name), taken, self._on_failed)
+        unless_closed = self.training.unless_closed
+        run_apart(
+            self._application.worker,
+            "new weights",
+            lambda: result.use(name),
+            lambda given: unless_closed(lambda: taken(given)),
+            lambda error: unless_closed(lambda: self._on_failed(error)),
+        )
 
     def _say(self, sentence: str) -> None:
         self.row.offer(sentence, "", lambda: None, "OK")

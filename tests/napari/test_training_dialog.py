@@ -59,6 +59,21 @@ def test_it_stops_continues_and_says_the_gain_before_anything_uses_it(
     assert annotation_of(dock).session.verified(1) == set(range(5))
 
 
+def test_a_dock_that_is_closed_meanwhile_stops_it_and_it_can_be_continued(
+    checked: AnnotationDock, qtbot: Any
+) -> None:
+    dock = checked
+    annotation, dialog = annotation_of(dock), dock.training
+    dock.fine_tune()
+    dialog.steps.setValue(1000)
+    dialog.start.click()
+    qtbot.waitUntil(lambda: dialog.row.sentence.text().startswith("Step "), timeout=2 * WAIT)
+    dock.viewer.window.remove_dock_widget(dock)
+    dock.shut()
+    qtbot.waitUntil(lambda: dialog.training.unfinished(annotation) is not None, timeout=2 * WAIT)
+    assert not dialog.isVisible()
+
+
 def test_too_few_frames_are_told_in_a_sentence(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
     dock.fine_tune()
