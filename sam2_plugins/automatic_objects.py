@@ -14,6 +14,7 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.accepted_mask import CompressedMask
 from sam2_plugins.jobs import DeviceLock, Priority
 from sam2_plugins.model_store import ModelStore
+from sam2_plugins.out_of_memory import told_if_out_of_memory
 
 __all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects"]
 
@@ -124,7 +125,8 @@ def find_objects(
         min_mask_region_area=wanted.min_area,
         tiled=True,
     )
-    candidates = yield from _held(store.lock, generator.search(image, contrast=window))
+    search = generator.search(image, contrast=window)
+    candidates = yield from _held(store.lock, search, str(loaded.device))
     return _distinct(candidates, wanted)
 
 
@@ -136,10 +138,10 @@ def number_objects(shape: tuple[int, int], found: list[FoundObject]) -> NDArray[
     return labels
 
 
-def _held(lock: DeviceLock, search: Search) -> Generator[tuple[int, int], None, list[Candidate]]:
+def _held(lock: DeviceLock, search: Search, device: str) -> Generator[tuple[int, int], None, list[Candidate]]:
     """Go through a search, holding the device for a step at a time."""
     while True:
-        with lock.held(Priority.BACKGROUND):
+        with lock.held(Priority.BACKGROUND), told_if_out_of_memory(device):
             try:
                 step = next(search)
             except StopIteration as end:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from skimage import data
 
-from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.errors import InputError
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.frames import FrameSource
 from sam2_engine.training.synthetic import moving_cells
 from sam2_plugins.annotation_session import AnnotationSession
+from sam2_plugins.automatic_objects import AutomaticSettings, find_objects
 from sam2_plugins.export import (
     LabelStackWriter,
     overlay,
@@ -29,6 +29,7 @@ from sam2_plugins.export import (
 )
 from sam2_plugins.label_image import label_dtype
 from sam2_plugins.model_store import ModelStore
+from sam2_plugins.readable_session import finish
 
 __all__ = ["Example", "segment_coins", "track_cells", "track_own"]
 
@@ -48,9 +49,6 @@ MAX_OBJECTS = 12
 
 MAX_FRAMES = 60
 """Frames that the demo follows at most."""
-
-_LARGEST_PART = 0.4
-"""A mask that covers more of the frame than this is background rather than an object."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +150,12 @@ def track_own(
 
 
 def _found(session: AnnotationSession, store: ModelStore, model: str) -> list[NDArray[np.bool_]]:
-    """Return the masks that the model is surest of on the first frame, none of them the background."""
-    generator = AutomaticMaskGenerator(store.get(model), points_per_side=16)
-    records = generator.generate(session.frames[0], contrast=session.window)
-    largest = _LARGEST_PART * session.shape[0] * session.shape[1]
-    records = [record for record in records if record["area"] <= largest]
-    best = sorted(records, key=lambda r: r["predicted_iou"] * r["stability_score"], reverse=True)
-    return [np.asarray(record["segmentation"]) for record in best[:MAX_OBJECTS]]
+    """Return the objects that the model is surest of on the first frame."""
+    settings = AutomaticSettings(max_objects=MAX_OBJECTS)
+    return [
+        one.mask.pixels()
+        for one in finish(find_objects(store, model, session.frames[0], session.window, settings))
+    ]
 
 
 def _follow(
