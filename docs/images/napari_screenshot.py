@@ -1,4 +1,4 @@
-"""Makes docs/images/napari.png and napari-review.png: nano follows cells of the sample data in a real window.
+"""Makes the pictures of docs/napari.md: nano finds and follows cells of the sample data in a real window.
 
     xvfb-run -a -s "-screen 0 1400x900x24" python docs/images/napari_screenshot.py
 
@@ -32,8 +32,10 @@ HARDER_CLICKS = ((23, 77), (291, 222), (133, 102), (173, 79))
 LOCKED = 9
 """Frames of the first cell whose masks are locked."""
 
-REVIEW_TAB = 2
-SIZE = (1320, 860)
+MEASURED = (1, 20)
+"""Object and frame that are chosen in the table."""
+
+SIZE = (1340, 880)
 DOCK_WIDTH = 326
 
 
@@ -46,9 +48,23 @@ def wait_until(happened: Callable[[], bool], seconds: int = 600) -> None:
     raise TimeoutError("nothing happened in the window")
 
 
+def show_tab(dock: AnnotationDock, name: str) -> None:
+    """Open a tab by its name."""
+    names = [dock.tabs.tabText(number) for number in range(dock.tabs.count())]
+    dock.tabs.setCurrentIndex(names.index(name))
+
+
+def find_cells(dock: AnnotationDock) -> None:
+    """Look for everything on the first frame."""
+    wait_until(lambda: dock.annotation is not None)
+    show_tab(dock, "Find")
+    dock.automatic.find.click()
+    wait_until(lambda: bool(dock.automatic.found) and dock.automatic.find.isEnabled())
+
+
 def follow_cells(dock: AnnotationDock) -> None:
     """Click on every cell, each a new object, and follow them until FRAME."""
-    wait_until(lambda: dock.annotation is not None)
+    show_tab(dock, "Annotate")
     annotation = dock.annotation
     assert annotation is not None
     for number, (x, y) in enumerate(CLICKS):
@@ -79,10 +95,25 @@ def review(dock: AnnotationDock) -> None:
     annotation.propagate(Direction.FORWARD, object_ids=tuple(late))
     wait_until(lambda: not annotation.propagation.running)
     annotation.edit(lambda session: session.verify(1, range(LOCKED)))
-    dock.tabs.setCurrentIndex(REVIEW_TAB)
+    show_tab(dock, "Review")
     wait_until(lambda: annotation.reviewing.worst(late[-1]) is not None)
     QTest.qWait(4000)
     dock.review.next.click()
+
+
+def measure(dock: AnnotationDock) -> None:
+    """Measure everything in micrometres and minutes, and go to one row; tracks are shown."""
+    annotation = dock.annotation
+    assert annotation is not None
+    for layer in (annotation.stack.layer, *annotation.layers):
+        layer.scale, layer.units = (5, 0.65, 0.65), ("min", "um", "um")
+    dock.propagation.tracks.click()
+    show_tab(dock, "Measure")
+    dock.measure.measure.click()
+    wait_until(dock.measure.measure.isEnabled)
+    dock.measure.view.picked.emit(*MEASURED)
+    dock.viewer.reset_view()
+    QTest.qWait(3000)
 
 
 def main(folder: Path) -> None:
@@ -92,18 +123,27 @@ def main(folder: Path) -> None:
     viewer.open_sample("sam2-plugins", "moving_cells")
     _, dock = viewer.window.add_plugin_dock_widget("sam2-plugins", "Segment and track")
     dock.setMinimumWidth(DOCK_WIDTH)
+    QTest.qWait(500)
+    viewer.reset_view()  # the dock has taken some of the room
 
     def take(name: str) -> None:
         QTest.qWait(500)
         viewer.window.screenshot(str(folder / name), flash=False, canvas_only=False)
 
+    find_cells(dock)
+    take("napari-find.png")
+    dock.automatic.discard.click()
     follow_cells(dock)
     take("napari.png")
     review(dock)
     take("napari-review.png")
+    measure(dock)
+    take("napari-measure.png")
+    show_tab(dock, "Files")
+    take("napari-files.png")
     viewer.close()
 
 
 if __name__ == "__main__":
-    os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()  # the pictures begin with nothing, and leave nothing
+    os.environ.setdefault("SAM2_SESSIONS", tempfile.mkdtemp())  # the pictures begin with nothing
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

@@ -127,6 +127,7 @@ class MeasurementView(QWidget):
         self.view = _table_view(self.model)
         self.column = QComboBox()
         self.column.setToolTip("The measurement that is drawn over time")
+        self.column.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.title = QLabel()
         self.plot = LinePlot()
