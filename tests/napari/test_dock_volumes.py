@@ -141,25 +141,28 @@ def test_a_box_and_a_brush_stroke_count_only_where_objects_are_followed(
     here = annotation.stack.fixed["Z"]
     go_to(dock, 1, here)
     dock.objects.next_tool()
-    Hand(dock, qtbot).drag((10, 10), (30, 30))
+    # While the dock fills, its height may change, and with it where on the canvas a pixel is.
+    qtbot.waitUntil(lambda: dock.message.text().startswith("Click on an object"), timeout=WAIT)
+    qtbot.waitUntil(lambda: not dock.contrast.picture.pixmap().isNull(), timeout=WAIT)
+    Hand(dock, qtbot).drag((22, 10), (42, 30))
     shown_when_idle(dock, qtbot)
     assert planes_with_masks(dock) == {here: [1]}
     ((object_id, frame),) = annotation.prompts.read()
     assert frame == 1
     elsewhere = (here + 1) % 5
     go_to(dock, 2, elsewhere)
-    Hand(dock, qtbot).drag((40, 20), (60, 50))
+    Hand(dock, qtbot).drag((30, 20), (50, 50))
     shown_when_idle(dock, qtbot)
     assert "elsewhere was left out" in dock.message.text()
     assert list(annotation.prompts.read()) == [(object_id, 1)]
     annotation.masks.paint()
     annotation.masks.layer.brush_size = 5
-    Hand(dock, qtbot).drag((50, 30), (60, 30))
+    Hand(dock, qtbot).drag((40, 30), (50, 30))
     shown_when_idle(dock, qtbot)
     assert "painted elsewhere was taken away" in dock.message.text()
     assert planes_with_masks(dock) == {here: [1]}
     go_to(dock, 2, here)
-    Hand(dock, qtbot).drag((50, 30), (60, 30))
+    Hand(dock, qtbot).drag((40, 30), (50, 30))
     shown_when_idle(dock, qtbot)
     assert planes_with_masks(dock) == {here: [1, 2]}
     np.testing.assert_array_equal(labels(dock)[2, here], annotation.session.label_image(2))
