@@ -265,7 +265,11 @@ def main() -> None:
         with file_server(media) as url:
             settings = Settings(given.model, "cpu", label_studio_url=url, predict_seconds=3600)
             memory = session_memory(settings, given.tasks)
+            scenes.release_freed()
+            print(memory, flush=True)
             waits = latencies(settings, given.frames)
+            scenes.release_freed()
+            print(waits, flush=True)
             small = Settings(given.model, "cpu", label_studio_url=url, state_folder=state, **SMALL)
             curve = soak(small, given.requests, given.tasks)
     grown = growth(curve)
