@@ -4,7 +4,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from threading import RLock
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -44,7 +44,7 @@ class LabelStack(NDArrayOperatorsMixin):
         plain_bytes: int = _PLAIN_BYTES,
     ) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
-        self._plane_axes = plane
+        self._plane_axes, self._shared = plane, tuple(shared)
         self._axes = tuple(axis for axis in range(len(shape)) if axis not in (*plane, *shared))
         self._size = (self.shape[plane[0]], self.shape[plane[1]])
         self._plain_bytes = plain_bytes
@@ -127,6 +127,14 @@ class LabelStack(NDArrayOperatorsMixin):
     def copy(self) -> NDArray[Any]:
         """Return all labels as a plain array."""
         return np.asarray(self)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return another one of the same labels, for the copy of a layer."""
+        with self._lock:
+            made = type(self)(self.shape, self.dtype, self._plane_axes, self._shared, self._plain_bytes)
+            made._packed = dict(self._packed)
+            made._plain = OrderedDict((place, plane.copy()) for place, plane in self._plain.items())
+        return made
 
     # ------------------------------------------------------------------ how
 

@@ -1,9 +1,13 @@
 """A stack of labels behaves as the array that it stands for, in a fraction of its memory."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from napari.components import ViewerModel
+from napari.layers._layer_actions import _duplicate_layer
 from numpy.testing import assert_array_equal
 
 from napari_plugin.layers.label_stack import LabelStack
@@ -92,6 +96,34 @@ def test_labels_may_become_wider() -> None:
     stack[0, 0] = 70_000
     assert stack[0, 0, 0, 0] == 70_000
     assert_array_equal(stack[1:], array[1:])
+
+
+@pytest.mark.parametrize("plain_bytes", [0, 10**6])
+def test_a_copy_is_one_of_its_own(plain_bytes: int) -> None:
+    stack, array = filled(plain_bytes)
+    copied = deepcopy(stack)
+    copied[:] = 8
+    assert_array_equal(stack, array)
+    assert (copied == 8).all()
+
+
+def test_napari_paints_fills_and_copies_it() -> None:
+    stack = LabelStack((4, 20, 30), np.uint16, (1, 2), plain_bytes=0)
+    stack[1, 2:5, 3:6] = 7
+    viewer = ViewerModel()
+    layer = viewer.add_labels(stack)
+    assert layer.data is stack
+    viewer.dims.set_point(0, 1)
+    layer.paint((1, 10, 10), 3)
+    assert stack[1, 10, 10] == layer._slice.image.raw[10, 10] == 3
+    layer.fill((1, 2, 3), 5)
+    assert (stack[1, 2:5, 3:6] == 5).all()
+    assert not stack[[0, 2, 3]].any()
+    viewer.layers.selection = {layer}
+    _duplicate_layer(viewer.layers)
+    assert_array_equal(viewer.layers[1].data, stack)
+    viewer.dims.ndisplay = 3
+    assert_array_equal(layer._slice.image.raw, stack)
 
 
 def test_memory_is_bounded_however_much_is_looked_at() -> None:
