@@ -30,7 +30,7 @@ class Priority(IntEnum):
     BACKGROUND = 2
     """Long work, done in steps: propagation."""
     IDLE = 3
-    """Nobody asked for it: frames beside the one that is looked at are made ready while nothing else waits."""
+    """Nobody asked for it: frames beside the shown one are made ready while nothing else waits."""
 
 
 class CancelToken:
