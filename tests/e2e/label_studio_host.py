@@ -103,6 +103,11 @@ class LabelStudio(Service):
         )
         return answer
 
+    def set_up(self, project: "Project", backend: Service, extra_params: object) -> None:
+        """Give the connection between a project and our server its "extra params"."""
+        body = {"url": backend.url, "project": project.id, "extra_params": extra_params}
+        self.api("PATCH", f"/api/ml/{project.backend}", body)
+
     def submit(self, task: int, result: list[dict[str, Any]]) -> None:
         self.api("POST", f"/api/tasks/{task}/annotations/", {"result": result})
 

@@ -167,9 +167,11 @@ def test_a_label_on_the_page_follows_the_box(label_studio: LabelStudio, backend:
     assert check_track(region) == check_track(*exchange["answered"])
 
 
-def test_retrieving_predictions_twice_makes_no_duplicates(label_studio: LabelStudio, images: Project) -> None:
+def test_retrieving_predictions_twice_makes_no_duplicates(
+    label_studio: LabelStudio, images: Project, backend: Service
+) -> None:
     always = {"batch": "always", "points_per_side": 4}  # for a single task, too
-    label_studio.api("PATCH", f"/api/ml/{images.backend}", {"extra_params": always})
+    label_studio.set_up(images, backend, always)
     for _ in range(2):
         label_studio.api(
             "POST",

@@ -6,6 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -103,8 +105,10 @@ def test_every_form_is_drawn_on_the_page(
 @pytest.fixture(scope="module")
 def batch(label_studio: LabelStudio, backend: Service) -> Project:
     """A project with an uploaded image, one whose file is gone, and one with a detector's box."""
-    project = make_project(label_studio, backend, config("BrushLabels"), "shapes.png")
-    box = {"from_name": "answer", "to_name": "image", "type": "rectanglelabels", "value": RECTANGLE}
+    boxes = '<RectangleLabels name="box" toName="image"><Label value="Box"/></RectangleLabels></View>'
+    with_boxes = config("BrushLabels").replace("</View>", boxes)
+    project = make_project(label_studio, backend, with_boxes, "shapes.png")
+    box = {"from_name": "box", "to_name": "image", "type": "rectanglelabels", "value": RECTANGLE}
     detected = {"model_version": "detector", "score": 0.4, "result": [box]}
     label_studio.api(
         "POST",
@@ -114,7 +118,7 @@ def batch(label_studio: LabelStudio, backend: Service) -> Project:
             {"data": {"image": project.task["data"]["image"]}, "predictions": [detected]},
         ],
     )
-    label_studio.api("PATCH", f"/api/ml/{project.backend}", {"extra_params": {"points_per_side": 8}})
+    label_studio.set_up(project, backend, {"points_per_side": 8})
     return project
 
 
@@ -154,10 +158,12 @@ def test_a_batch_is_retrieved_once_with_scores(
     ]
 
 
-def test_a_projects_own_model_has_a_version_of_its_own(label_studio: LabelStudio, batch: Project) -> None:
+def test_a_projects_own_model_has_a_version_of_its_own(
+    label_studio: LabelStudio, batch: Project, backend: Service
+) -> None:
     before = retrieve(label_studio, batch)[0]
     chosen = json.dumps({"points_per_side": 4, "model": f"{MODEL}@320"})
-    label_studio.api("PATCH", f"/api/ml/{batch.backend}", {"extra_params": chosen})
+    label_studio.set_up(batch, backend, chosen)
     for _ in range(2):
         after = retrieve(label_studio, batch)[0]
         assert {one["id"] for one in before} < {one["id"] for one in after}
@@ -166,9 +172,16 @@ def test_a_projects_own_model_has_a_version_of_its_own(label_studio: LabelStudio
 
 
 def test_settings_that_cannot_be_used_are_said_in_label_studio(
-    label_studio: LabelStudio, batch: Project
+    label_studio: LabelStudio, batch: Project, backend: Service
 ) -> None:
-    label_studio.api("PATCH", f"/api/ml/{batch.backend}", {"extra_params": {"model": "/etc/passwd"}})
-    (backend,) = label_studio.api("GET", f"/api/ml?project={batch.id}")
-    assert backend["state"] == "ER"
-    assert "extra param model" in backend["error_message"]
+    body = {"url": backend.url, "project": batch.id, "extra_params": {"model": "/etc/passwd"}}
+    request = Request(
+        f"{label_studio.url}/api/ml/{batch.backend}",
+        json.dumps(body).encode(),
+        {"Authorization": f"Token {label_studio.token}", "Content-Type": "application/json"},
+        method="PATCH",
+    )
+    with pytest.raises(HTTPError) as refused:
+        urlopen(request, timeout=900)
+    assert refused.value.code == 400
+    assert b"extra param model" in refused.value.read()
