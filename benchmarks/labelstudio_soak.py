@@ -291,11 +291,11 @@ def report(
             [
                 f"# Label Studio: a soak run, latencies and memory ({given.model})",
                 f"Made by `benchmarks/labelstudio_soak.py`. {scenes.provenance()}",
-                "## Waiting\n\n" + table("what | seconds", [(k, f"{v:.2f}") for k, v in waits.items()]),
+                "## Waiting\n\n" + table("what | seconds", [(k, f"{v:.3f}") for k, v in waits.items()]),
                 "## Memory of a session\n\n"
                 + table("what | MiB", [(k, f"{v:.1f}") for k, v in memory.items()]),
                 f"## {given.requests} requests over {given.tasks} tasks\n\n"
-                "Four tasks of five are images, the others videos; the caches hold a tenth of them at most. "
+                "Four tasks of five are images, the others videos; the caches hold a few of them. "
                 f"Memory is {verdict}: the last quarter takes {100 * grown:+.1f} % against the second.\n\n"
                 + table("requests | resident MiB", [(str(n), f"{value:.0f}") for n, value in curve]),
             ]

@@ -97,7 +97,7 @@ def call(
     *,
     auth: str | None = None,
     raw: bytes | None = None,
-    headers: dict[str, str] | None = None,
+    headers: dict[str, Any] | None = None,
 ) -> Reply:
     """Send one request through the WSGI protocol, which is checked on both sides."""
     data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()

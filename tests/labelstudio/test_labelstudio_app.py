@@ -1,3 +1,4 @@
+import io
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -144,6 +145,23 @@ def test_health(application: Application) -> None:
 def test_a_request_that_is_too_large(application: Application) -> None:
     reply = call(application, "POST", "/predict", raw=b" " * (MAX_BODY_BYTES + 1))
     assert reply.status == 413
+
+
+@pytest.mark.parametrize("length", ["9" * 30, "9" * 4000])
+def test_a_length_that_is_none(length: str, application: Application) -> None:
+    reply = call(application, "POST", "/predict", raw=b"{}", headers={"CONTENT_LENGTH": length})
+    assert reply.status == 400
+    assert "Content-Length" in reply.json["error"]
+
+
+def test_a_request_that_breaks_off(application: Application) -> None:
+    class Broken(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise ConnectionResetError("reset by peer")
+
+    reply = call(application, "POST", "/predict", raw=b"{}", headers={"wsgi.input": Broken()})
+    assert reply.status == 400
+    assert "ended before it was whole" in reply.json["error"]
 
 
 @pytest.mark.parametrize("auth", [None, "u:q", "v:p", "u", ""])
