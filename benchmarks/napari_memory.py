@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--frames", type=int)
     arguments = parser.parse_args()
+    measured = scenes.provenance()
     frames, side, objects = SHORT if arguments.short else FULL
     frames = arguments.frames or frames
     pixels = napari_window.stack(frames, side, objects)
@@ -123,7 +124,7 @@ def main() -> None:
     if arguments.short or arguments.frames:
         print("\n".join(lines))
     else:
-        napari_window.write_section("Memory", lines)
+        napari_window.write_section("Memory", measured, lines)
     viewer.close()
 
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 import napari
 import napari_window
 import numpy as np
+import scenes
 from qtpy.QtCore import QObject, Qt, QTimer
 
 from napari_plugin._widget.dock import AnnotationDock
@@ -96,8 +97,8 @@ def table(
         *(row(name, values) for name, values in gaps.items()),
         row(f"all of the following (wanted: 99 % ≤ {ALLOWED_99}, worst ≤ {ALLOWED_WORST})", followed),
         "",
-        "Turns of the event loop. *Computing* is the processor time of the window's thread in them; for the rest",
-        "it waited: for its timer, for other threads or, on a machine with other work, for a processor.",
+        "Turns of the event loop. *Computing* is the processor time of the window's thread in them; else it",
+        "waited: for its timer, for other threads or, on a machine with other work, for a processor.",
     ]
 
 
@@ -147,6 +148,7 @@ def main() -> None:
     parser.add_argument("--blame", action="store_true")
     parser.add_argument("--print-only", action="store_true", help="leave the page of results as it is")
     arguments = parser.parse_args()
+    measured = scenes.provenance()
     pixels = napari_window.stack(arguments.frames, arguments.side, OBJECTS).compute()
     viewer, dock, annotation = napari_window.open_dock(pixels, OBJECTS)
     stalls, hand = Stalls(), Hand(viewer, annotation, arguments.frames)
@@ -163,7 +165,7 @@ def main() -> None:
     if arguments.print_only:
         print("\n".join(lines))
     else:
-        napari_window.write_section("Stalls", lines)
+        napari_window.write_section("Stalls", measured, lines)
     viewer.close()
 
 

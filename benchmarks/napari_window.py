@@ -10,7 +10,6 @@ from pathlib import Path
 import dask.array as da
 import napari
 import numpy as np
-import scenes
 from qtpy.QtTest import QTest
 
 from napari_plugin._widget.dock import AnnotationDock
@@ -79,9 +78,9 @@ def open_dock(pixels: object, objects: int) -> tuple[napari.Viewer, AnnotationDo
     return viewer, dock, annotation
 
 
-def write_section(name: str, lines: list[str]) -> None:
-    """Print a section, and put it into the page of results instead of an earlier one of that name."""
-    section = "\n".join([f"## {name}", "", scenes.provenance(), "", *lines]) + "\n"
+def write_section(name: str, measured: str, lines: list[str]) -> None:
+    """Print a section, and put it into the page instead of an earlier one; ``measured``: when and on what."""
+    section = "\n".join([f"## {name}", "", measured, "", *lines]) + "\n"
     print(section)
     page = RESULTS.read_text() if RESULTS.exists() else TITLE + "\n"
     kept = re.sub(rf"\n## {re.escape(name)}\n.*?(?=\n## |\Z)", "", page, flags=re.DOTALL)
