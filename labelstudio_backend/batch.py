@@ -36,6 +36,7 @@ class BatchWork:
         self._bytes = 0
         self._condition = threading.Condition()
         self._closed = False
+        self._threads: dict[str, threading.Thread] = {}
 
     def answers(
         self, project: str, work: Mapping[str, Callable[[], Answer | None]], deadline: float
@@ -63,7 +64,9 @@ class BatchWork:
             new = {key: call for key, call in work.items() if key not in self._finished}
             if new and project not in self._waiting:
                 self._waiting[project] = OrderedDict()
-                threading.Thread(target=self._run, args=(project,), name="sam2-batch", daemon=True).start()
+                thread = threading.Thread(target=self._run, args=(project,), name="sam2-batch", daemon=True)
+                self._threads[project] = thread
+                thread.start()
             for key, call in new.items():
                 self._waiting[project].setdefault(key, call)
             self._condition.wait_for(
@@ -76,11 +79,17 @@ class BatchWork:
         }
 
     def close(self) -> None:
-        """Give up everything that waits; what is being worked on ends by itself."""
+        """Give up everything that waits, and let what is being worked on end.
+
+        A thread that computes while the interpreter goes away brings the process down.
+        """
         with self._condition:
             self._closed = True
             self._waiting.clear()
             self._condition.notify_all()
+            threads = list(self._threads.values())
+        for thread in threads:
+            thread.join()
 
     def _run(self, project: str) -> None:
         while (next_one := self._next(project)) is not None:

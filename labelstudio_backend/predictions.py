@@ -99,8 +99,8 @@ class Predictor:
 
     def close(self) -> None:
         """Give up unfinished work, forget sessions and delete fetched media."""
+        self._video_tasks.close()  # for which the batch may be waiting
         self._batch.close()
-        self._video_tasks.close()
         self.sessions.clear()
         self._media.close()
 
