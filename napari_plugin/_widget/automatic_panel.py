@@ -82,7 +82,7 @@ class AutomaticPanel(Panel):
         self.none = button("None", "Leave all out, to choose a few by clicks")
         self.discard = button("Discard", "Take the found objects away")
         self.add = button("Add the chosen", "Make objects of the chosen ones; one undo takes them back")
-        self.follow = button("◀ Follow the chosen ▶", "Make objects of the chosen ones and follow them both ways")
+        self.follow = button("◀ Follow the chosen ▶", "Make objects of the chosen and follow them both ways")
         self._lay_out()
         self.find.clicked.connect(self._start)
         self.confidence.valueChanged.connect(self._show_choice)
