@@ -23,11 +23,18 @@ _LOCAL_FILES = "/data/local-files/"
 
 
 class MediaFile:
-    """A local file. One that was fetched is deleted when nobody holds this object any more."""
+    """A local file. One that was fetched is deleted when nobody holds this object any more.
 
-    def __init__(self, path: Path, *, temporary: bool) -> None:
+    Parameters
+    ----------
+    library
+        Whose folder it is in, which stays as long as the file.
+    """
+
+    def __init__(self, path: Path, *, temporary: bool, library: object = None) -> None:
         self.path = path
         self.size = path.stat().st_size
+        self._library = library
         if temporary:
             weakref.finalize(self, path.unlink, missing_ok=True)
 
@@ -43,10 +50,13 @@ class MediaLibrary:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._downloader = Downloader(settings)
-        self._folder = settings.cache_folder or Path(tempfile.mkdtemp(prefix="sam2-media-"))
-        if settings.cache_folder is not None:  # what a process that was killed has left there
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if settings.cache_folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="sam2-media-"))
+        else:
+            self._folder = settings.cache_folder
+            shutil.rmtree(self._folder, ignore_errors=True)  # what a process that was killed has left there
             self._folder.mkdir(parents=True, exist_ok=True)
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._files: OrderedDict[str, MediaFile] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -153,7 +163,7 @@ class MediaLibrary:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return MediaFile(path, temporary=True)
+        return MediaFile(path, temporary=True, library=self)
 
 
 def _refuse_climbing(address: str) -> None:

@@ -1,3 +1,4 @@
+import gc
 import io
 import json
 from collections.abc import Callable
@@ -198,6 +199,16 @@ def test_files_beyond_the_cap_are_deleted_when_nobody_holds_them(media_server: M
     assert not gone.exists()
     library.close()
     assert not second.path.exists()
+
+
+def test_a_library_that_nobody_holds_leaves_no_folder(media_server: MediaServer) -> None:
+    file = MediaLibrary(Settings(label_studio_url=media_server.url)).file(LOCAL)
+    folder = file.path.parent
+    gc.collect()
+    assert file.path.read_bytes() == SHAPES
+    del file
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_shown_addresses_hold_no_signature() -> None:
