@@ -49,7 +49,13 @@ async function choose(page, written, place, name, tool) {
   if (!(await page.evaluate(chosen))) await label(page, written).nth(place).click();
   await until(page, chosen);
   await page.locator('.lsf-tool_smart').first().hover();
-  await page.locator(`.lsf-tool_smart[aria-label=${tool}]`).last().evaluate(element => element.click());
+  // A smart tool without a plain one beside it (smartOnly) bears no name.
+  const isOnly = await page.evaluate(() => {
+    const tools = window.Htx.annotationStore.selected.names.get('image').getToolsManager().allTools();
+    return tools.every(one => one.dynamic || one.toolName !== 'KeyPointTool');
+  });
+  const named = page.locator(isOnly ? '.lsf-tool_smart' : `.lsf-tool_smart[aria-label=${tool}]`);
+  await named.last().evaluate(element => element.click());
   await until(page, () => {
     const image = window.Htx.annotationStore.selected.names.get('image');
     return image.getToolsManager().findSelectedTool()?.dynamic;
