@@ -179,9 +179,7 @@ def _label_layer(labels: NDArray[Any], name: str, objects: Mapping[int, Annotate
     options = {
         "name": name,
         "opacity": 0.5,
-        "colormap": ObjectColormap(
-            color_dict=colors | {one.id: rgba(one.color) for one in objects.values()}
-        ),
+        "colormap": ObjectColormap(color_dict=colors | {one.id: rgba(one.color) for one in objects.values()}),
         "features": {
             "index": list(objects),
             "name": [one.name for one in objects.values()],

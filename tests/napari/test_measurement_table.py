@@ -66,9 +66,7 @@ def shown(panel: MeasurementView, column: int) -> list[str]:
     return [panel.model.data(panel.model.index(row, column)) for row in range(panel.model.rowCount())]
 
 
-def test_every_value_is_there_under_its_name_and_unit(
-    panel: MeasurementView, objects_and_table: Any
-) -> None:
+def test_every_value_is_there_under_its_name_and_unit(panel: MeasurementView, objects_and_table: Any) -> None:
     _, table = objects_and_table
     assert panel.model.rowCount() == len(table) == 12
     assert panel.model.columnCount() == len(table.columns)
@@ -81,9 +79,7 @@ def test_every_value_is_there_under_its_name_and_unit(
     assert hidden == ["class", "parents"]
 
 
-def test_a_click_on_a_header_sorts_and_what_is_unknown_stays_last(
-    panel: MeasurementView, qtbot: Any
-) -> None:
+def test_a_click_on_a_header_sorts_and_what_is_unknown_stays_last(panel: MeasurementView, qtbot: Any) -> None:
     column = column_of(panel, "speed (µm/min)")
     panel.choose(1, 4)
     header = panel.view.horizontalHeader()
