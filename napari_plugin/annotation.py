@@ -340,8 +340,9 @@ class Annotation(QObject):
         cancel: CancelToken | None = None,
         priority: Priority = Priority.BACKGROUND,
     ) -> None:
-        """Do long work off the window's thread, after what was asked for before."""
-        self.sync.read()
+        """Do long work off the window's thread; what a person asked for, after what was asked for before."""
+        if priority is Priority.BACKGROUND:  # else it comes by itself, perhaps while a lasso is being drawn
+            self.sync.read()
         self._client.run_steps(
             steps, on_step=on_step, then=then, failed=failed, cancel=cancel, priority=priority
         )
