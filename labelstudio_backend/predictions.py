@@ -236,6 +236,8 @@ def _tasks(tasks: object) -> list[Task]:
         raise InputError("The request has no task; send at least one under 'tasks'.")
     if not all(isinstance(task, Mapping) and isinstance(task.get("data"), Mapping) for task in tasks):
         raise InputError("A task of the request has no data; import it again.")
+    if not all(isinstance(task.get("id"), int | str | None) for task in tasks):
+        raise InputError("A task of the request has an id that is neither a number nor a name.")
     return tasks
 
 

@@ -54,6 +54,11 @@ def test_a_task_without_data(task: object, application: Application, click: dict
     assert "no data" in refused(application, body={**click, "tasks": [task]})
 
 
+def test_a_task_whose_id_is_no_name(application: Application, click: dict[str, Any]) -> None:
+    task = {**click["tasks"][0], "id": [1]}
+    assert "neither a number nor a name" in refused(application, body={**click, "tasks": [task]})
+
+
 def test_a_file_that_is_not_there(application: Application, click: dict[str, Any]) -> None:
     click["tasks"][0]["data"]["image"] = "/data/upload/1/gone.png"
     assert "gone.png is not there" in refused(application, body=click)
