@@ -139,11 +139,17 @@ class TiledVideoSession:
         return self._objects[object_id]
 
     def _give(self, frame: int, object_id: int, given: Given) -> FrameResult:
-        """Give a prompt in the tile around it; if that cuts the object, in another or on the whole plane."""
+        """Give a prompt in the tile around it; if that cuts the object, in another or on the whole plane.
+
+        First clicks do not tell an object's size: they are answered by the view that is surer of its mask.
+        """
         journey = self._objects.get(object_id) or Journey()
         earlier = [] if given.replace or given.mask is not None else journey.prompts.get(frame, [])
         prompts = [*earlier, given]
         tile = self._tile_of(journey, frame, prompts)
+        whole = None
+        if tile is not None and not journey.places and given.box is None and given.mask is None:
+            whole = self._ask(frame, object_id, journey, None, prompts)
         result = self._ask(frame, object_id, journey, tile, prompts)
         box = _box_in(result)
         if given.mask is None and box is not None and self._cuts(tile, box):
@@ -152,6 +158,8 @@ class TiledVideoSession:
             result = self._ask(frame, object_id, journey, tile, prompts)
             if self._cuts(tile, _box_in(result)):
                 result = self._ask(frame, object_id, journey, None, prompts)
+        if whole is not None and whole.predicted_iou[0] > result.predicted_iou[0]:
+            result = self._ask(frame, object_id, journey, None, prompts)
         journey.prompts[frame] = prompts
         self._objects[int(object_id)] = journey
         return result
