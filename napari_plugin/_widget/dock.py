@@ -88,6 +88,14 @@ class AnnotationDock(QWidget):
         )
         self.message = QLabel()
         self.message.setWordWrap(True)
+        self._lay_out()
+        self.training = TrainingDialog(self._application, self)
+        self._connect()
+        self._bind_keys()
+        self._show(None)
+        self.images.open_likely_image()
+
+    def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         for widget in (
             self.image,
@@ -99,22 +107,21 @@ class AnnotationDock(QWidget):
             self.message,
         ):
             layout.addWidget(widget, int(widget is self.tabs))
-        self.training = TrainingDialog(self._application, self)
+
+    def _connect(self) -> None:
         self.training.taken.connect(self._on_new_weights)
         self.model.training_wanted.connect(self.fine_tune)
         for one in (self.model, self.training):
             one.failed.connect(self.fail)
-        for source in (self.images, *self.panels):
+        sources: tuple[OpenedImages | Panel, ...] = (self.images, *self.panels)
+        for source in sources:
             source.told.connect(self.tell)
             source.failed.connect(self.fail)
         self.images.shown.connect(self._show)
         self.images.changed.connect(self._refresh)
         self.images.progressed.connect(self._show_progress)
         self.review.wanted.connect(self._on_doubt_wanted)
-        napari_viewer.dims.events.point.connect(self._on_slider)
-        self._bind_keys()
-        self._show(None)
-        self.images.open_likely_image()
+        self.viewer.dims.events.point.connect(self._on_slider)
 
     @property
     def annotation(self) -> Annotation | None:

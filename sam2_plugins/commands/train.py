@@ -29,6 +29,13 @@ RunOption = Annotated[
         "--run", metavar="FOLDER", help="Checkpoint, log and pictures; a run that is there is continued."
     ),
 ]
+JsonLinesOption = Annotated[
+    bool,
+    typer.Option(
+        "--json-lines",
+        help="For programs: progress and outcome as lines of JSON; stops when standard input ends.",
+    ),
+]
 _ASIDE = ("data", "run", "output", "device", "as_video")
 """What a configuration file holds beside the recipe's own settings."""
 
@@ -75,13 +82,7 @@ def train(
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")
     ] = None,
-    json_lines: Annotated[
-        bool,
-        typer.Option(
-            "--json-lines",
-            help="For programs: progress and outcome as lines of JSON; stops when standard input ends.",
-        ),
-    ] = False,
+    json_lines: JsonLinesOption = False,
 ) -> int:
     """Adapt a model to annotated pictures or videos; says what it gained on frames kept aside."""
     given = {
