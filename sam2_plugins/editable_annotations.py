@@ -1,7 +1,7 @@
 """What is known of objects on a sequence of frames, and every change of it that needs no model."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -358,6 +358,10 @@ class EditableAnnotations:
         self._truth.use_ids_up_to(highest_used_id)
 
     # ------------------------------------------------------------------ how
+
+    def joining(self) -> AbstractContextManager[None]:
+        """Let what is done in a ``with`` block be undone together with what was done before."""
+        return self._history.joining()
 
     @contextmanager
     def _edit(self, name: str, call: Mapping[str, Any], token: object = None) -> Iterator[None]:

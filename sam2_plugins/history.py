@@ -25,7 +25,7 @@ class Action:
         In words, for "Undo click on object 3".
     call
         What was asked of the session, under ``"do"``, and its arguments: plain values, a ``Prompt``,
-        ``CompressedMask``s by id.
+        ``CompressedMask``s by id. With ``"joined"``, it is undone together with the one before.
     changes
         What came of it, in order.
     """
@@ -74,6 +74,7 @@ class History:
         self._undo: deque[_Entry] = deque()
         self._redo: list[_Entry] = []
         self._open: list[Change] | None = None
+        self._joining = False
         truth.on_change = self._collect
 
     @property
@@ -119,8 +120,17 @@ class History:
                 raise
             self._open = None
             if changes:
-                self._keep(_Entry(name, token, list(changes)))
-                self.tell(Action(name, call, tuple(changes)))
+                joined = self._keep(_Entry(name, token, list(changes)))
+                self.tell(Action(name, {**call, "joined": True} if joined else call, tuple(changes)))
+
+    @contextmanager
+    def joining(self) -> Iterator[None]:
+        """Let the actions of a ``with`` block be undone together with the one before."""
+        self._joining = True
+        try:
+            yield
+        finally:
+            self._joining = False
 
     def undo(self) -> tuple[Change, ...]:
         """Take the last action back and return the changes made by that; none if there is nothing."""
@@ -148,11 +158,14 @@ class History:
             self.tell(Action(f"redo {entry.name}", {"do": "redo"}, changes))
             return changes
 
-    def _keep(self, entry: _Entry) -> None:
+    def _keep(self, entry: _Entry) -> bool:
+        """Keep what undo needs, and return whether it was joined to the action before."""
         self._redo.clear()
         entry.num_bytes = sum(map(_bytes_of, entry.changes))
         last = self._undo[-1] if self._undo else None
-        if last is not None and entry.token is not None and last.token is entry.token:
+        same = entry.token is not None and last is not None and last.token is entry.token
+        joined = last is not None and (same or self._joining)
+        if last is not None and joined:
             last.changes += entry.changes
             last.num_bytes += entry.num_bytes
         else:
@@ -160,6 +173,7 @@ class History:
         total = sum(one.num_bytes for one in self._undo)
         while total > self._max_bytes and len(self._undo) > 1:
             total -= self._undo.popleft().num_bytes
+        return joined
 
     def make(self, changes: Iterable[Change]) -> None:
         """Make changes that are no action of somebody: nothing to undo, nobody is told."""

@@ -1,6 +1,7 @@
 """Do again what was asked of a session, without a host: the same masks come out."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from sam2_plugins.annotation_session import AnnotationSession
@@ -16,12 +17,12 @@ def joined_calls(calls: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]
         if call["do"] == "follow":
             step = -1 if call["reverse"] else 1
             same = run and all(run[key] == call[key] for key in ("object_ids", "reverse"))
-            if run and same and run["frames"][-1] + step == call["frame"]:
+            if run and same and call.get("joined") and run["frames"][-1] + step == call["frame"]:
                 run["frames"].append(call["frame"])
                 continue
             if run:
                 yield run
-            run = {**call, "frames": [call["frame"]]}
+            run = {**call, "frames": [call["frame"]]}  # its first frame says what it is joined to
             continue
         if run:
             yield run
@@ -43,20 +44,20 @@ def replay(session: AnnotationSession, calls: Iterable[Mapping[str, Any]]) -> It
     """
     for value in joined_calls(calls):
         call = call_of(value)
-        name = call.pop("do")
-        if name == "follow":
-            frames = call["frames"]
-            steps = session.propagate(call["object_ids"], frames[0], frames[-1], call["reverse"])
-            yield sum(1 for _ in steps)
-            continue
-        if name == "answer_again":
-            for _ in session.answer_again(call["places"]):
-                pass
-            yield 0
-            continue
-        owner = session.lineage if name.startswith("lineage.") else session
-        getattr(owner, name.removeprefix("lineage."))(**call)
-        yield 0
+        with session.joining() if call.pop("joined", False) else nullcontext():
+            yield _ask(session, call.pop("do"), call)
+
+
+def _ask(session: AnnotationSession, name: str, call: dict[str, Any]) -> int:
+    """Ask one call and return how many frames it took."""
+    if name == "follow":
+        frames = call["frames"]
+        return sum(1 for _ in session.propagate(call["object_ids"], frames[0], frames[-1], call["reverse"]))
+    if name == "answer_again":
+        return sum(1 for _ in session.answer_again(call["places"]))
+    owner = session.lineage if name.startswith("lineage.") else session
+    getattr(owner, name.removeprefix("lineage."))(**call)
+    return 0
 
 
 def differences(one: AnnotationSession, other: AnnotationSession) -> list[tuple[int, int]]:

@@ -176,6 +176,25 @@ def test_the_same_masks_come_out_when_everything_is_done_again(kept, store, tmp_
     assert described(again) == described(session)
 
 
+def test_what_was_undone_as_one_is_undone_as_one_again(kept, store, small_checkpoint):
+    session, folder = kept
+    left, right = session.add_object(), session.add_object()
+    painted = np.zeros(session.shape, bool)
+    painted[5:15, 5:25] = True
+    for object_id in (left, right):  # one stroke over two objects
+        session.add_mask(0, object_id, painted, token="stroke")
+    session.undo()
+    session.add_points(0, left, (20, 20))
+    list(session.propagate(stop=2))
+    list(session.propagate(start=3, stop=5))  # two propagations, though the frames are in a row
+    session.undo()
+    again = AnnotationSession(session.frames, store, small_checkpoint)
+    list(replay(again, folder.calls()))
+    assert session.frames_of(left) == [0, 1, 2]
+    assert described(again) == described(session)
+    assert (again.undo_name, again.redo_name) == (session.undo_name, session.redo_name)
+
+
 def test_replay_of_a_reopened_session_from_the_command_line(kept, store, tmp_path, capsys):
     session, folder = kept
     annotate(session)
