@@ -212,7 +212,7 @@ def test_labels_of_every_shape_are_saved(tmp_path: Path, shape: Any, axes: str, 
 @pytest.mark.parametrize(
     ("labels", "fault"),
     [
-        (np.ones((2, 3, 20, 30), int), "one axis"),
+        (np.ones((2, 3, 20, 30), int), "Split Stack"),
         (np.full((20, 30), -1), "below 0"),
         (np.full((20, 30), 2**40), "32 bits|fit"),
     ],
