@@ -1,6 +1,7 @@
 """Objects on a plane that is large for the model: looked at in tiles, handed over, or on the whole plane."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -91,6 +92,28 @@ def test_a_click_is_that_of_the_tile_around_it() -> None:
     session.add_points(0, 1, (100, 650), [0])  # lies in no tile together with the first click
     assert session.prompted_frames(1) == (0,)
     assert list(session._tiles) == [None]
+
+
+@pytest.mark.parametrize("surer", ["tile", "plane"])
+def test_first_clicks_are_answered_by_the_surer_view(
+    surer: str, small_model: Sam2, frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = VideoSession.add_points
+
+    def add_points(session: VideoSession, *args: Any, **options: Any) -> FrameResult:
+        answer = original(session, *args, **options)
+        answer.predicted_iou[:] = 0.9 if (session.region is None) == (surer == "plane") else 0.4
+        answer.low_res_logits[:] = -8.0
+        answer.low_res_logits[..., 15:17, 15:17] = 8.0  # far from every edge
+        return answer
+
+    monkeypatch.setattr(VideoSession, "add_points", add_points)
+    session = TiledVideoSession(small_model, frames)
+    session.add_points(0, 1, (200, 150))
+    (tile,) = session._tiles
+    assert (tile is None) == (surer == "plane")
+    session.add_points(0, 1, (202, 152))  # a correction stays where the object is
+    assert list(session._tiles) == [tile]
 
 
 def test_boxes_larger_than_a_tile_are_seen_on_the_whole_plane(
