@@ -139,7 +139,8 @@ def test_stop_keeps_finished_frames_and_clicks_go_ahead(
     click(dock, 0, 20, 20)
     start(dock)
     qtbot.waitUntil(lambda: labels(dock)[2].any(), timeout=WAIT)
-    assert int(rows_of(dock.objects.list)[0][1]) > 1  # counted while they arrive
+    qtbot.waitUntil(lambda: int(rows_of(dock.objects.list)[0][1]) > 1, timeout=WAIT)
+    assert annotation_of(dock).propagation.running  # counted while they arrive
     dock.objects.new.click()
     click(dock, 119, 60, 40)
     qtbot.waitUntil(lambda: (labels(dock)[119] == 2).any(), timeout=WAIT)
