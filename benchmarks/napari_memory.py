@@ -3,9 +3,10 @@
     xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/napari_memory.py [--short]
 
 nano follows discs through frames that are drawn when they are looked at, in a real window; afterwards every
-frame is looked at once, and all of it is undone. Beside the process's resident memory stands what is known
-to be kept: the Labels layer, encoded frames, the engine's checkpoints, masks, undo. ``--short`` takes a
-minute and only prints. Writes ``benchmarks/results/napari.md``.
+frame is looked at once, and all of it is undone. Half an hour on two idle cores; lines are printed as they
+come. Beside the process's resident memory stands what is known to be kept: the Labels layer, encoded frames,
+the engine's checkpoints, masks, undo. ``--short`` takes a minute and only prints. Writes
+``benchmarks/results/napari.md``.
 """
 
 import argparse
@@ -58,6 +59,7 @@ def follow(dock: AnnotationDock, annotation: Annotation, frames: int) -> dict[in
         done = len(annotation.session.frames_of(1)) - 1
         if done >= max(curve) + step:
             curve[done] = look(annotation)
+            print(line(str(done), curve[done]), flush=True)
         return not annotation.propagation.running
 
     napari_window.wait_until(look_now)

@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from labelstudio_backend.background import VideoKey
 from labelstudio_backend.followed_video import FollowedVideo
+from labelstudio_backend.kept_folders import KeptFolders, in_use
 from labelstudio_backend.media import MediaFile
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
@@ -22,6 +21,7 @@ from sam2_plugins.storage import SessionFolder, open_session
 
 __all__ = ["KeptTracks", "session_place"]
 
+_TRACKS = "tracks"
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +34,7 @@ def session_place(folder: Path, project: object, task: object, address: str) -> 
     if not all(re.fullmatch(r"\w[\w-]{0,63}", name) for name in names):
         return None
     digest = hashlib.blake2b(address.encode(errors="replace"), digest_size=4).hexdigest()
-    return folder / "tracks" / f"project-{names[0]}" / f"task-{names[1]}-{digest}.sam2"
+    return folder / _TRACKS / f"project-{names[0]}" / f"task-{names[1]}-{digest}.sam2"
 
 
 class KeptTracks:
@@ -44,11 +44,21 @@ class KeptTracks:
     ----------
     folder
         The server's data folder, or None to keep nothing on disk.
+    max_bytes
+        Cap for what is kept there.
     store, features
         Models, and the cache of encoded frames, that all sessions share.
+
+    Attributes
+    ----------
+    folders
+        What is on disk; None if nothing is kept.
     """
 
-    def __init__(self, folder: Path | None, store: ModelStore, features: FeatureCache) -> None:
+    def __init__(
+        self, folder: Path | None, max_bytes: int, store: ModelStore, features: FeatureCache
+    ) -> None:
+        self.folders = None if folder is None else KeptFolders(folder / _TRACKS, max_bytes)
         self._folder = folder
         self._store = store
         self._features = features
@@ -71,15 +81,21 @@ class KeptTracks:
         def close(_: MediaFile = media) -> None:  # a fetched file lives as long as somebody holds it
             if folder is not None:
                 folder.close()
+                self._used(folder)
             frames.close()
 
+        self._used(folder)
         return FollowedVideo(session, close)
+
+    def _used(self, folder: SessionFolder | None) -> None:
+        if folder is not None and self.folders is not None:
+            self.folders.used(folder.path)
 
     def _session(self, key: VideoKey, frames: FrameSource) -> tuple[AnnotationSession, SessionFolder | None]:
         # Every track begins from its keyframes, so there is no tracked frame to go back to, nor any undo.
         options: dict[str, Any] = {"history": None, "cache": self._features, "undo_bytes": 0}
         place = self._folder and session_place(self._folder, key.project, key.task, key.address)
-        if place is not None and _in_use(place):
+        if place is not None and in_use(place):
             _log.warning("task=%s tracks are not kept on disk: %s is in use", key.task, place)
             place = None
         if place is not None and place.is_dir():
@@ -100,15 +116,3 @@ class KeptTracks:
         except (InputError, OSError) as error:
             _log.warning("task=%s tracks are not kept on disk: %s", key.task, error)
             return session, None
-
-
-def _in_use(place: Path) -> bool:
-    """Whether a session folder is open, by another model or in another process."""
-    if not place.is_dir():
-        return False
-    lock = FileLock(place / ".lock", thread_local=False)
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except (Timeout, OSError):
-        return True

@@ -29,7 +29,7 @@ class Metrics:
             self._durations[path][bisect_left(_SECONDS, seconds)] += 1
 
     def text(self, gauges: Mapping[str, float]) -> str:
-        """Return all counters, and ``gauges`` by name."""
+        """Return all counters, and ``gauges`` by name; those that end in ``_total`` are counters, too."""
         lines = ["# TYPE sam2_requests_total counter"]
         with self._lock:
             for (path, status), number in sorted(self._requests.items()):
@@ -41,5 +41,6 @@ class Metrics:
                 lines.append(f'sam2_request_seconds_sum{{path="{path}"}} {self._seconds[path]:.6f}')
                 lines.append(f'sam2_request_seconds_count{{path="{path}"}} {sum(numbers)}')
         for name, value in gauges.items():
-            lines += [f"# TYPE {name} gauge", f"{name} {value:.15g}"]
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines += [f"# TYPE {name} {kind}", f"{name} {value:.15g}"]
         return "\n".join(lines) + "\n"

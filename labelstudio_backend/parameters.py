@@ -32,8 +32,9 @@ class ProjectParameters:
     model
         Name of one of the server's models; None for its first.
     tolerance
-        Pixels by which the outline of a simplified polygon may be off, or percent of the image by which the
-        side of a video's rectangle may be between two keyframes; 0 to 100.
+        0 to 100. On images: **pixels** by which the outline of a simplified polygon may be off. On videos:
+        **percent of the image** by which a side of a rectangle may be off between two keyframes, the unit in
+        which Label Studio keeps rectangles.
     direction
         Which way a video's tracks are followed from their keyframes: one of ``DIRECTIONS``.
     time_budget
@@ -183,13 +184,15 @@ def _one_of(choices: Collection[str]) -> Callable[[str, object], str]:
     return read
 
 
-def _number(low: float, high: float, kind: type[int] | type[float]) -> Callable[[str, object], float]:
+def _number(
+    low: float, high: float, kind: type[int] | type[float], unit: str = ""
+) -> Callable[[str, object], float]:
     def read(key: str, value: object) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= float(str(value)) <= high or kind(float(str(value))) != value:
             whole = "a whole number" if kind is int else "a number"
             raise InputError(
-                f"The extra param {key} is {value!r:.60}; it must be {whole} from {low:g} to {high:g}."
+                f"The extra param {key} is {value!r:.60}; it must be {whole} from {low:g} to {high:g}{unit}."
             )
         return kind(float(str(value)))
 
@@ -203,7 +206,9 @@ def _text(key: str, value: object) -> str:
 
 
 _READERS: dict[str, Callable[[str, object], Any]] = {
-    "tolerance": _number(0, 100, float),
+    "tolerance": _number(
+        0, 100, float, ": on images pixels (polygons), on videos percent of the image (rectangles)"
+    ),
     "direction": _one_of(DIRECTIONS),
     "time_budget": _number(1, 3600, float),
     "batch": _one_of(BATCHES),

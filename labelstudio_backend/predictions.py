@@ -75,15 +75,13 @@ class Predictor:
 
     @property
     def gauges(self) -> dict[str, float]:
-        """What is held at the moment, by the names of metrics."""
+        """What is held at the moment, and was evicted, by the names of metrics."""
         return {
             "sam2_sessions": len(self.sessions),
             "sam2_session_bytes": self.sessions.num_bytes,
             "sam2_feature_bytes": self._features.num_bytes,
             "sam2_media_bytes": self._media.num_bytes,
-            "sam2_videos": len(self.videos),
-            "sam2_video_bytes": self.videos.num_bytes,
-            "sam2_background_videos": self.videos.pending,
+            **self._video_tasks.gauges,
         }
 
     def load(self) -> None:

@@ -68,6 +68,8 @@ class Settings:
         Cap for the encoded frames of all of them together, in memory.
     track_bytes
         Cap for the masks of all videos that are open, in memory.
+    kept_track_bytes
+        Cap for the masks of all videos that were followed, in ``state_folder``.
     basic_auth
         User and password asked of every request, or None.
     cache_folder
@@ -75,7 +77,7 @@ class Settings:
     models
         Further models, as for ``model``, that a project may choose by name.
     state_folder
-        Where the projects' parameters are kept over a restart, or None to forget them.
+        Where the projects' parameters, and the masks of tracks, are kept over a restart; None to forget them.
     """
 
     model: str = "nano"
@@ -94,6 +96,7 @@ class Settings:
     max_sessions: int = 8
     feature_bytes: int = 512 << 20
     track_bytes: int = 512 << 20
+    kept_track_bytes: int = 16 << 30
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
     cache_folder: Path | None = None
     models: tuple[str, ...] = ()
@@ -142,6 +145,7 @@ class Settings:
             max_sessions=int(_positive(environment, "MAX_SESSIONS", cls.max_sessions)),
             feature_bytes=int(_positive(environment, "FEATURE_BYTES", cls.feature_bytes)),
             track_bytes=int(_positive(environment, "TRACK_BYTES", cls.track_bytes)),
+            kept_track_bytes=int(_positive(environment, "KEPT_TRACK_BYTES", cls.kept_track_bytes)),
             basic_auth=(user, password) if user and password else None,
             models=tuple(environment.get("MODELS", "").replace(",", " ").split()),
             state_folder=Path(environment.get("MODEL_DIR") or user_state_path("sam2-plugins")),

@@ -42,8 +42,20 @@ class VideoTasks:
         self, settings: Settings, store: ModelStore, media: MediaLibrary, features: FeatureCache
     ) -> None:
         self.videos = BackgroundVideos(settings.max_sessions, settings.track_bytes)
-        self._kept = KeptTracks(settings.state_folder, store, features)
+        self._kept = KeptTracks(settings.state_folder, settings.kept_track_bytes, store, features)
         self._media = media
+
+    @property
+    def gauges(self) -> dict[str, float]:
+        """What is open, on its way and on disk, by the names of metrics."""
+        folders = self._kept.folders
+        return {
+            "sam2_videos": len(self.videos),
+            "sam2_video_bytes": self.videos.num_bytes,
+            "sam2_background_videos": self.videos.pending,
+            "sam2_kept_track_bytes": folders.num_bytes if folders else 0,
+            "sam2_evicted_tracks_total": folders.evicted if folders else 0,
+        }
 
     def close(self) -> None:
         """Stop following, and close all videos."""

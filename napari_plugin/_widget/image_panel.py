@@ -122,6 +122,8 @@ class ImagePanel(QWidget):
         if self.channel.count() != len(names):
             self.channel.clear()
             self.channel.addItems(names)
+        only = stack.opening["channel"] if stack.num_channels > 1 else None
+        self.channel.setCurrentIndex(0 if only is None else only + 1)
 
     def _offer_place(self, event: Any = None) -> None:
         """Offer to work where the sliders stand, if that is another place."""

@@ -112,7 +112,7 @@ class OpenedImages(QObject):
             self._show(self._annotations[layer])
             self.told.emit("")
         else:
-            self._begin(layer)
+            self._begin_as_before(layer)
 
     def _on_axes_corrected(self) -> None:
         self._give_up_opening()
@@ -150,6 +150,18 @@ class OpenedImages(QObject):
         self.told.emit(f"Models run on {device} from now on.")
 
     # ------------------------------------------------------------------ opening
+
+    def _begin_as_before(self, layer: Image) -> None:
+        """Begin to annotate an image, read as it was the last time; a new one as its axes seem to be."""
+        self._show(None)
+        self._image.show_axes(guess_axes(layer), "")
+        opening = self._opening = Opening(Client(self._application.worker, self))
+        opening.find_reading(
+            layer,
+            self._application.sessions,
+            lambda reading: self._begin(layer, *reading),
+            self.failed.emit,
+        )
 
     def _begin(
         self, layer: Image, axes: str | None = None, channel: int | None = None, follow: str | None = None

@@ -1,7 +1,7 @@
 """Layers <-> session: the only place where napari's coordinates are known."""
 
 from napari_plugin.layers.brush_stroke import BrushStroke
-from napari_plugin.layers.image_stack import ImageStack, guess_axes, in_words
+from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words
 from napari_plugin.layers.mask_layer import MaskLayer
 from napari_plugin.layers.prompt_layers import FramePrompts, Lasso, PromptKey, PromptLayers
 
@@ -13,6 +13,7 @@ __all__ = [
     "MaskLayer",
     "PromptKey",
     "PromptLayers",
+    "file_of",
     "guess_axes",
     "in_words",
 ]

@@ -14,7 +14,7 @@ from sam2_engine import FrameSource, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_plugins.physical_scale import PhysicalScale
 
-__all__ = ["ImageStack", "guess_axes", "in_words"]
+__all__ = ["ImageStack", "file_of", "guess_axes", "in_words"]
 
 _MAX_CHANNELS = 4
 _NOUNS = {"T": "time point", "Z": "plane"}
@@ -38,6 +38,12 @@ def guess_axes(layer: Image) -> str:
     channel_axis = small[-1] if small else None
     others = iter("TZABDEFG")
     return "".join("C" if i == channel_axis else next(others, "?") for i in range(len(leading))) + "YX"
+
+
+def file_of(layer: Image) -> Path | None:
+    """Return the file that a layer was read from, None if it came from elsewhere, or from a session."""
+    path = layer.source.path
+    return Path(path) if path and Path(path).exists() and Path(path).suffix != ".sam2" else None
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,7 @@ class ImageStack:
     @property
     def file(self) -> Path | None:
         """The file that the layer was read from, if it was."""
-        path = self.layer.source.path
-        return Path(path) if path and Path(path).exists() and Path(path).suffix != ".sam2" else None
+        return file_of(self.layer)
 
     @property
     def opening(self) -> dict[str, Any]:

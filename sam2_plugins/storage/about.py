@@ -17,7 +17,8 @@ from sam2_plugins.physical_scale import PhysicalScale
 from sam2_plugins.storage.kept_state import read_json
 from sam2_plugins.storage.values import window_value
 
-__all__ = ["FORMAT_VERSION", "check_frames", "read_about", "scale_in", "write_about", "write_scale"]
+__all__ = ["FORMAT_VERSION", "check_frames", "read_about", "scale_in"]
+__all__ += ["write_about", "write_reading", "write_scale"]
 
 FORMAT_VERSION = 2
 _NAME = "session.json"
@@ -55,9 +56,18 @@ def write_about(
 
 def write_scale(path: Path, scale: PhysicalScale) -> None:
     """Replace what a folder says of the sizes of its pixels, if it is news."""
+    _write_anew(path, {**read_about(path), "scale": asdict(scale)})
+
+
+def write_reading(path: Path, axes: str, opening: Mapping[str, Any]) -> None:
+    """Replace what a folder says of how its frames, which stay the same, are read, if it is news."""
     about = read_about(path)
-    if about.get("scale") != json.loads(json.dumps(asdict(scale))):
-        _write(path, {**about, "version": FORMAT_VERSION, "scale": asdict(scale)})
+    _write_anew(path, {**about, "frames": {**about["frames"], "axes": axes, "opening": dict(opening)}})
+
+
+def _write_anew(path: Path, about: Mapping[str, Any]) -> None:
+    if json.loads(json.dumps(about)) != read_about(path):
+        _write(path, {**about, "version": FORMAT_VERSION})
 
 
 def _write(path: Path, about: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -19,7 +19,7 @@ from sam2_plugins.physical_scale import PhysicalScale
 from sam2_plugins.storage.about import check_frames, read_about
 from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder, open_session, read_session
 
-__all__ = ["KeptSession", "keep_session", "user_sessions"]
+__all__ = ["KeptSession", "earlier_reading", "keep_session", "user_sessions"]
 
 SUFFIX = ".sam2"
 
@@ -70,7 +70,8 @@ def keep_session(
 
     The session of ``cells.tif`` is ``cells.sam2`` beside it, where one can write there; that of its plane 7
     is ``cells Z7.sam2``. A folder that belongs to other pixels is left alone; the next one is
-    ``cells-2.sam2``. Of several, the one used last goes on.
+    ``cells-2.sam2``. Of several, the one used last goes on. It is then said to be read as these frames are:
+    axes may have got other names since.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def keep_session(
     notes: list[str] = []
     own = list(_sessions_of(frames, places, opening.get("fixed", {}), source is not None, notes))
     if own:
-        return _going_on(max(own, key=_last_used), frames, store, scale)
+        return _going_on(max(own, key=_last_used), frames, store, opening, scale)
     session = AnnotationSession(frames, store, model)
     note, trouble = next(iter(notes), None), None
     for place in places:
@@ -110,6 +111,35 @@ def keep_session(
         else:
             return KeptSession(session, folder, note=note)
     return KeptSession(session, None, note=note, trouble=trouble)
+
+
+def earlier_reading(
+    open_as: Callable[[Mapping[str, Any]], FrameSource],
+    name: str,
+    source: Path | None = None,
+    home: Path | None = None,
+) -> Mapping[str, Any] | None:
+    """Return the options with which a stack was read in that session of it that was used last, if any.
+
+    The user may have corrected the axes, or chosen one channel.
+
+    Parameters
+    ----------
+    open_as
+        Opens the stack with such options; raises ``InputError`` if they do not fit.
+    name, source, home
+        As for :func:`keep_session`.
+    """
+    paths: list[Path] = []
+    for place in _places(name, source, {}, user_sessions() if home is None else home):
+        same = re.compile(re.escape(place.name) + r"( [A-Z]\d+)*(-\d+)?" + re.escape(SUFFIX))
+        paths += [path for path in place.parent.glob(f"*{SUFFIX}") if same.fullmatch(path.name)]
+    for path in sorted(paths, key=_last_used, reverse=True):
+        with suppress(InputError, KeyError, TypeError, ValueError, AttributeError):  # damaged, or not its own
+            described = read_about(path)["frames"]
+            check_frames(open_as(described["opening"]), described, path)
+            return dict(described["opening"])
+    return None
 
 
 def _places(name: str, source: Path | None, fixed: Mapping[str, int], home: Path) -> list[Path]:
@@ -149,14 +179,21 @@ def _sessions_of(
                     yield path
 
 
-def _going_on(path: Path, frames: FrameSource, store: ModelStore, scale: PhysicalScale | None) -> KeptSession:
+def _going_on(
+    path: Path,
+    frames: FrameSource,
+    store: ModelStore,
+    opening: Mapping[str, Any],
+    scale: PhysicalScale | None,
+) -> KeptSession:
     """Open a session, only to look at and try things where nothing can be written."""
     try:
         session, folder = open_session(path, store, frames)
     except NotWritableError as error:
         return KeptSession(read_session(path, store, frames), None, reopened=True, trouble=str(error))
-    if scale is not None:
-        with suppress(OSError):  # exports of the folder then have the sizes of before
+    with suppress(OSError):  # exports of the folder then have the axes and sizes of before
+        folder.set_reading(opening)
+        if scale is not None:
             folder.set_scale(scale.filled(folder.scale))
     return KeptSession(session, folder, reopened=True)
 

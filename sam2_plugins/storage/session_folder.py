@@ -30,7 +30,14 @@ from sam2_plugins.files import os_error_sentence, replacing
 from sam2_plugins.history import Action
 from sam2_plugins.model_store import ModelStore
 from sam2_plugins.physical_scale import PhysicalScale
-from sam2_plugins.storage.about import check_frames, read_about, scale_in, write_about, write_scale
+from sam2_plugins.storage.about import (
+    check_frames,
+    read_about,
+    scale_in,
+    write_about,
+    write_reading,
+    write_scale,
+)
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.kept_state import KeptState, read_state
 from sam2_plugins.storage.mask_store import write_masks
@@ -199,6 +206,21 @@ class SessionFolder:
             If they cannot be written.
         """
         write_scale(self.path, scale)
+
+    def set_reading(self, opening: Mapping[str, Any]) -> None:
+        """Write down by which axes and options the frames are read now, perhaps others than before.
+
+        Parameters
+        ----------
+        opening
+            As for :meth:`create`.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written.
+        """
+        write_reading(self.path, self._session.frames.axes, opening)
 
     def close(self) -> None:
         """Write a snapshot, let others open the folder, and close frames that :func:`open_session` opened.

@@ -17,6 +17,7 @@ from labelstudio_harness import MediaServer, recorded
 
 from labelstudio_backend.kept_tracks import session_place
 from labelstudio_backend.keyframes import Keyframe, Track, model_item
+from labelstudio_backend.metrics import Metrics
 from labelstudio_backend.predictions import Predictor
 from labelstudio_backend.sequences import rectangle_at
 from labelstudio_backend.settings import Settings
@@ -304,6 +305,22 @@ def test_another_model_takes_the_place_of_the_first(page: Page, followed: list[i
     assert len(followed) == 2 * (FRAMES - 1)
     assert len(page.predictor.videos) == 1
     assert len(list(tmp_path.glob("tracks/project-3/*"))) == 1
+
+
+def test_kept_tracks_make_room_for_others(page: Page, tmp_path: Path) -> None:
+    page.restart(state_folder=tmp_path, kept_track_bytes=1, max_sessions=1)
+    places = []
+    for task in (11, 12, 13):
+        page.body["tasks"][0]["id"] = task
+        page.assign_label()  # the one before is closed
+        places.append(session_place(tmp_path, 3, task, page.body["tasks"][0]["data"]["video"]))
+    assert [place is not None and place.is_dir() for place in places] == [False, True, True]  # 13 is open
+    metrics = Metrics().text(page.predictor.gauges)
+    assert "# TYPE sam2_evicted_tracks_total counter\nsam2_evicted_tracks_total 1\n" in metrics
+    kept = page.predictor.gauges["sam2_kept_track_bytes"]
+    assert kept > 0
+    page.predictor.close()
+    assert [place is not None and place.is_dir() for place in places] == [False, False, True]
 
 
 def test_a_frame_that_cannot_be_read_ends_the_track_with_a_sentence(

@@ -11,7 +11,7 @@ from sam2_engine import open_frames
 from sam2_engine.errors import InputError
 from sam2_plugins.cli import main
 from sam2_plugins.physical_scale import PhysicalScale
-from sam2_plugins.storage import keep_session, open_session, user_sessions
+from sam2_plugins.storage import earlier_reading, keep_session, open_session, read_about, user_sessions
 from sam2_plugins.storage.about import FORMAT_VERSION
 
 
@@ -176,3 +176,52 @@ def test_a_session_that_can_only_be_read_goes_on_without_being_kept(
     assert "Read-only file system" in again.trouble
     assert [one.name for one in again.session.objects.values()] == ["mine", "another"]
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_corrected_axes_are_kept_with_everything_that_was_done(stack, store, small_checkpoint, tmp_path):
+    """A stack that its file calls a time-lapse, and its user a volume."""
+    for axes in ("TYX", "ZYX"):
+        opening = {"axes": axes, "channel": None, "fixed": {}}
+        with open_frames(stack, **opening) as frames:
+            kept = keep_session(frames, store, small_checkpoint, source=stack, opening=opening, home=tmp_path)
+            if not kept.reopened:
+                kept.session.take_masks(0, {1: frames[0] > 100})
+            kept.folder.close()
+    assert kept.reopened
+    about = read_about(kept.folder.path)
+    assert (about["frames"]["axes"], about["frames"]["opening"]["axes"]) == ("ZYX", "ZYX")
+    session, folder = open_session(kept.folder.path, store)
+    assert (session.frames.axis, session.frames_of(1)) == ("Z", [0])
+    folder.close()
+    for command in ("export", "replay"):
+        output = tmp_path / f"{command}.tif"
+        assert main([command, str(kept.folder.path), "-o", str(output), *device(command)]) == 0
+        with tifffile.TiffFile(output) as tiff:
+            assert tiff.series[0].axes == "ZYX"
+
+
+def device(command: str) -> list[str]:
+    return ["--device", "cpu"] if command == "replay" else []
+
+
+def test_a_stack_is_read_as_in_its_session_used_last(discs, store, small_checkpoint, tmp_path):
+    channels = np.stack([discs, 255 - discs], axis=1)
+
+    def open_as(opening):
+        return open_frames(channels, **opening)
+
+    assert earlier_reading(open_as, "cells", home=tmp_path) is None
+    first, second = ({"axes": "TCYX", "channel": channel, "fixed": {}} for channel in (0, 1))
+    for opening in (first, second, first):
+        kept = keep_session(
+            open_as(opening), store, small_checkpoint, opening=opening, name="cells", home=tmp_path
+        )
+        kept.folder.close()
+        assert earlier_reading(open_as, "cells", home=tmp_path) == opening
+    assert sorted(path.name for path in tmp_path.glob("*.sam2")) == ["cells-2.sam2", "cells.sam2"]
+    assert earlier_reading(open_as, "cell", home=tmp_path) is None  # another stack
+    other = channels[::-1].copy()
+    assert earlier_reading(lambda opening: open_frames(other, **opening), "cells", home=tmp_path) is None
+    about = kept.folder.path / "session.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "frames": {"opening": 3}}))
+    assert earlier_reading(open_as, "cells", home=tmp_path) == second
