@@ -220,8 +220,9 @@ class BackgroundVideos:
             if video is not None:
                 video.close()
         with self._changed:
-            if entry.users == 0 and entry.video is None:
-                self._entries.pop(entry.key, None)
+            idle = entry.users == 0 and entry.video is None
+            if idle and self._entries.get(entry.key) is entry:  # not one that was opened anew meanwhile
+                del self._entries[entry.key]
 
     def _superfluous(self) -> _Entry | None:
         """Return a video to be closed, which will be followed no further."""

@@ -171,3 +171,16 @@ def test_many_threads_at_once_never_use_a_closed_video() -> None:
     videos.close()
     assert wrong == []
     assert len(videos) == 0
+
+
+def test_closed_twice_at_once_takes_no_video_opened_since(videos: BackgroundVideos) -> None:
+    """Two threads may find the same idle video superfluous; the second must not drop its successor."""
+    where, log = key(1, 1), list[str]()
+    ask(videos, where, Counted("first", 1, log))
+    (stale,) = videos._entries.values()
+    videos._close_entry(stale)
+    again = Counted("again", 1, log)
+    with videos.using(where, lambda: again, soon()) as lent:
+        videos._close_entry(stale)
+        videos.wait(lent, lambda: again.left <= 0, soon())
+    assert log == ["first", "again"]
