@@ -1,10 +1,11 @@
 """A long day of a Label Studio backend: does its memory stay flat, and how long do annotators wait?
 
-    python benchmarks/labelstudio_soak.py [--model NAME] [--requests N] [--tasks N] [--frames N]
+    python benchmarks/labelstudio_soak.py [--only PART] [--model NAME] [--requests N] [--tasks N] [--frames N]
 
-One process serves requests over many tasks, images and videos in turns, with caches so small that they
-overflow all the time; then clicks and tracks are timed. Linux. Exits with 1 if memory grew, or if anything
-was not answered with 200. Writes ``benchmarks/results/labelstudio.md``.
+Three parts: what an open task holds in memory; how long clicks and tracks take; and one process that serves
+requests over many tasks, images and videos in turns, with caches so small that they overflow all the time.
+Linux. Exits with 1 if anything was not answered with 200. Each part writes its section
+of ``benchmarks/results/labelstudio.md``.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
@@ -32,6 +34,7 @@ from labelstudio_backend.predictions import Predictor
 from labelstudio_backend.settings import Settings
 
 RESULTS = Path(__file__).parent / "results" / "labelstudio.md"
+TITLE = "Label Studio: what annotators wait for, and what a long day costs in memory"
 IMAGES = """<View><Image name="image" value="$image"/>
   <BrushLabels name="brush" toName="image"><Label value="Disc"/></BrushLabels>
   <KeyPointLabels name="point" toName="image" smart="true"><Label value="Disc"/></KeyPointLabels></View>"""
@@ -246,12 +249,13 @@ def session_memory(settings: Settings, tasks: int, images: int = 8) -> dict[str,
     return found
 
 
-def table(heads: str, rows: list[tuple[str, str]]) -> str:
-    return "\n".join([f"| {heads} |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
+def table(heads: str, rows: list[tuple[str, str]]) -> list[str]:
+    return [f"| {heads} |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given twice")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--tasks", type=int, default=50)
@@ -259,49 +263,46 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        media, state = Path(name) / "media", Path(name) / "state"
+        media = Path(name) / "media"
         media.mkdir()
         write_media(media, given.tasks, given.frames)
         with file_server(media) as url:
             settings = Settings(given.model, "cpu", label_studio_url=url, predict_seconds=3600)
-            memory = session_memory(settings, given.tasks)
-            scenes.release_freed()
-            print(memory, flush=True)
-            waits = latencies(settings, given.frames)
-            scenes.release_freed()
-            print(waits, flush=True)
-            small = Settings(given.model, "cpu", label_studio_url=url, state_folder=state, **SMALL)
-            curve = soak(small, given.requests, given.tasks)
+            small = replace(settings, state_folder=Path(name) / "state", **SMALL)
+            for part in given.only or PARTS:
+                measured = f"{given.model}; {scenes.provenance()}"
+                lines = PARTS[part](small if part == "soak" else settings, given)
+                scenes.write_section(given.output, TITLE, HEADINGS[part], [measured, "", *lines])
+                scenes.release_freed()
+
+
+def report_memory(settings: Settings, given: argparse.Namespace) -> list[str]:
+    found = session_memory(settings, given.tasks)
+    return table("what | MiB", [(name, f"{value:.1f}") for name, value in found.items()])
+
+
+def report_waiting(settings: Settings, given: argparse.Namespace) -> list[str]:
+    found = latencies(settings, given.frames)
+    return table("what | seconds", [(name, f"{value:.3f}") for name, value in found.items()])
+
+
+def report_soak(settings: Settings, given: argparse.Namespace) -> list[str]:
+    curve = soak(settings, given.requests, given.tasks)
     grown = growth(curve)
-    given.output.write_text(report(given, memory, waits, curve, grown))
-    print(given.output.read_text())
-    sys.exit(grown > ALLOWED_GROWTH)
-
-
-def report(
-    given: argparse.Namespace,
-    memory: dict[str, float],
-    waits: dict[str, float],
-    curve: list[tuple[int, float]],
-    grown: float,
-) -> str:
     verdict = "flat" if grown <= ALLOWED_GROWTH else "NOT flat"
-    return (
-        "\n\n".join(
-            [
-                f"# Label Studio: a soak run, latencies and memory ({given.model})",
-                f"Made by `benchmarks/labelstudio_soak.py`. {scenes.provenance()}",
-                "## Waiting\n\n" + table("what | seconds", [(k, f"{v:.3f}") for k, v in waits.items()]),
-                "## Memory of a session\n\n"
-                + table("what | MiB", [(k, f"{v:.1f}") for k, v in memory.items()]),
-                f"## {given.requests} requests over {given.tasks} tasks\n\n"
-                "Four tasks of five are images, the others videos; the caches hold a few of them. "
-                f"Memory is {verdict}: the last quarter takes {100 * grown:+.1f} % against the second.\n\n"
-                + table("requests | resident MiB", [(str(n), f"{value:.0f}") for n, value in curve]),
-            ]
-        )
-        + "\n"
-    )
+    if grown > ALLOWED_GROWTH:
+        print(f"memory grew by {100 * grown:.1f} %", file=sys.stderr)
+    return [
+        f"{given.requests} requests over {given.tasks} tasks, four of five images, the others videos of "
+        f"{SOAK_FRAMES} frames; the caches hold a few of them. Memory is {verdict}: the last quarter takes "
+        f"{100 * grown:+.1f} % against the second.",
+        "",
+        *table("requests | resident MiB", [(str(number), f"{value:.0f}") for number, value in curve]),
+    ]
+
+
+PARTS = {"memory": report_memory, "waiting": report_waiting, "soak": report_soak}
+HEADINGS = {"memory": "Memory of an open task", "waiting": "Waiting", "soak": "A long day"}
 
 
 if __name__ == "__main__":

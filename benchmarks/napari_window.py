@@ -1,7 +1,6 @@
 """A real napari window with the dock in it, moving discs for it to follow, and one page for the results."""
 
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -10,13 +9,14 @@ from pathlib import Path
 import dask.array as da
 import napari
 import numpy as np
+import scenes
 from qtpy.QtTest import QTest
 
 from napari_plugin._widget.dock import AnnotationDock
 from napari_plugin.annotation import Annotation
 
 RESULTS = Path(__file__).parent / "results" / "napari.md"
-TITLE = "# The napari plugin: how smooth it stays, and what it costs in memory"
+TITLE = "The napari plugin: how smooth it stays, and what it costs in memory"
 SIZE = (1320, 860)
 COLUMNS = 5
 
@@ -79,9 +79,5 @@ def open_dock(pixels: object, objects: int) -> tuple[napari.Viewer, AnnotationDo
 
 
 def write_section(name: str, measured: str, lines: list[str]) -> None:
-    """Print a section, and put it into the page instead of an earlier one; ``measured``: when and on what."""
-    section = "\n".join([f"## {name}", "", measured, "", *lines]) + "\n"
-    print(section)
-    page = RESULTS.read_text() if RESULTS.exists() else TITLE + "\n"
-    kept = re.sub(rf"\n## {re.escape(name)}\n.*?(?=\n## |\Z)", "", page, flags=re.DOTALL)
-    RESULTS.write_text(f"{kept.rstrip()}\n\n{section}")
+    """Put a section into the page of results."""
+    scenes.write_section(RESULTS, TITLE, name, [measured, "", *lines])

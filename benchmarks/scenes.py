@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import platform
+import re
 from datetime import date
 from pathlib import Path
 
@@ -52,3 +53,12 @@ def provenance() -> str:
     return (
         f"{date.today()}, {os.cpu_count()} cores of {processor}, {load}, Python {platform.python_version()}"
     )
+
+
+def write_section(page: Path, title: str, name: str, lines: list[str]) -> None:
+    """Print a section, and put it into a page of results instead of an earlier one of that name."""
+    section = "\n".join([f"## {name}", "", *lines]) + "\n"
+    print(section)
+    text = page.read_text() if page.exists() else f"# {title}\n"
+    kept = re.sub(rf"\n## {re.escape(name)}\n.*?(?=\n## |\Z)", "", text, flags=re.DOTALL)
+    page.write_text(f"{kept.rstrip()}\n\n{section}")
