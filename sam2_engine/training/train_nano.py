@@ -22,11 +22,29 @@ __all__ = ["STAGES", "main"]
 
 @dataclass(frozen=True)
 class Stage:
-    """Lessons taken in turn, and their schedule."""
+    """Lessons taken in turn, their schedule, and how much of the weights it started from stays.
+
+    What a stage leaves is the mean of what it learned and, with the weight ``kept``, of where it started:
+    two runs with their own batches err differently, and the mean of their weights follows better than
+    either (Wortsman et al. 2022, "Model soups").
+    """
 
     lessons: tuple[Lesson, ...]
     schedule: Schedule
+    kept: float = 0.0
 
+
+_WIDE = Stage(
+    (
+        Lesson(128, 48, 1, 5, 0.3, corrections=1, wide=True),
+        Lesson(256, 5, 3, 4, 0.5, wide=True),
+        Lesson(512, 3, 1, 16, 0.2, corrections=1, wide=True),
+        Lesson(128, 8, 8, 3, 0.6, wide=True),
+        Lesson(256, 12, 1, 14, 0.25, corrections=0, wide=True),
+        Lesson(512, 1, 4, 5, 0.6, wide=True),
+    ),
+    Schedule(2000, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
+)
 
 STAGES = {
     "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
@@ -70,21 +88,11 @@ STAGES = {
             2100, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
         ),
     ),
-    "wide": Stage(
-        (
-            Lesson(128, 48, 1, 5, 0.3, corrections=1, wide=True),
-            Lesson(256, 5, 3, 4, 0.5, wide=True),
-            Lesson(512, 3, 1, 16, 0.2, corrections=1, wide=True),
-            Lesson(128, 8, 8, 3, 0.6, wide=True),
-            Lesson(256, 12, 1, 14, 0.25, corrections=0, wide=True),
-            Lesson(512, 1, 4, 5, 0.6, wide=True),
-        ),
-        Schedule(
-            3000, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
-        ),
-    ),
+    "wide": _WIDE,
+    "wide-again": replace(_WIDE, kept=0.5),
+    "wide-once-more": replace(_WIDE, kept=0.5),
 }
-"""Taught in this order; each starts from the averaged weights of the one before."""
+"""Taught in this order; each starts from what the one before left."""
 
 
 def _check_is_there(path: Path, hint: str) -> None:
@@ -92,34 +100,59 @@ def _check_is_there(path: Path, hint: str) -> None:
         raise InputError(f"There is no {path}: {hint}.")
 
 
-def _trainer(stage: str, pictures: list[list[LabelledImage]], options: argparse.Namespace) -> Trainer:
-    """Prepare one stage: continued from its checkpoint, else from given weights or the stage before."""
-    plan, number, run = STAGES[stage], list(STAGES).index(stage), options.run
+def _result(run: Path, stage: str) -> Path:
+    """Return where a stage leaves its weights."""
+    return run / stage / "nano.safetensors"
+
+
+def _start(stage: str, options: argparse.Namespace) -> Path | None:
+    """Return the weights that a stage starts from: given ones, or what the stage before left."""
+    number = list(STAGES).index(stage)
+    if options.weights is not None or not number:
+        given: Path | None = options.weights
+        return given
+    before = _result(options.run, list(STAGES)[number - 1])
+    _check_is_there(before, "run the stage before, or give --from")
+    return before
+
+
+def _trainer(
+    stage: str, pictures: list[list[LabelledImage]], start: Path | None, options: argparse.Namespace
+) -> Trainer:
+    """Prepare one stage, continued from its checkpoint if there is one."""
+    plan, number = STAGES[stage], list(STAGES).index(stage)
     learned = [[picture for picture in folder if not picture.kept] for folder in pictures]
     lessons = [replace(one, batch_size=one.batch_size * options.batch) for one in plan.lessons]
     curriculum = Curriculum(learned, lessons, options.seed + number)
     schedule = plan.schedule if options.steps is None else replace(plan.schedule, steps=options.steps)
-    trainer = Trainer(untaught_nano(options.seed), curriculum, schedule, run / stage, options.device)
-    if trainer.step:
+    trainer = Trainer(untaught_nano(options.seed), curriculum, schedule, options.run / stage, options.device)
+    if trainer.step or start is None:
         return trainer
-    if options.weights is not None:
-        trainer.start_from(load_model(options.weights, device="cpu", dtype=torch.float32).state_dict())
-    elif number:
-        checkpoint = run / list(STAGES)[number - 1] / "checkpoint.pt"
-        _check_is_there(checkpoint, "run the stage before, or give --from")
-        before = torch.load(checkpoint, map_location=options.device, weights_only=True)
-        trainer.start_from(before["averaged"], before["head"])
-        if stage == "clicks":
-            quieten_features(trainer.model, trainer.head)
+    head = None
+    if options.weights is None:
+        checkpoint = start.with_name("checkpoint.pt")
+        head = torch.load(checkpoint, map_location=options.device, weights_only=True)["head"]
+    trainer.start_from(_weights(start), head)
+    if stage == "clicks" and head is not None:
+        quieten_features(trainer.model, trainer.head)
     return trainer
 
 
+def _weights(path: Path) -> dict[str, torch.Tensor]:
+    return load_model(path, device="cpu", dtype=torch.float32).state_dict()
+
+
 def _teach(stage: str, options: argparse.Namespace) -> Sam2:
-    """Run (or continue) one stage, print its validation, and return the averaged model."""
-    pictures = read_folders(options.data)
-    trainer = _trainer(stage, pictures, options)
+    """Run (or continue) one stage, print its validation, and return and write what it leaves."""
+    pictures, start = read_folders(options.data), _start(stage, options)
+    trainer = _trainer(stage, pictures, start, options)
     trainer.run(options.workers, seconds=options.seconds)
     nano = trainer.averaged
+    if start is not None and STAGES[stage].kept:
+        started = _weights(start)
+        for name, value in nano.state_dict().items():
+            value.lerp_(started[name].to(value), STAGES[stage].kept)
+    save_model(nano, _result(options.run, stage))
     for folder, path in zip(pictures, sorted(p for p in options.data.iterdir() if p.is_dir()), strict=True):
         iou = one_click_iou(nano, [picture for picture in folder if picture.kept])
         print(f"{stage}: one click on the pictures kept aside in {path.name}: IoU {iou:.3f}", flush=True)

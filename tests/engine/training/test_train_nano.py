@@ -1,11 +1,16 @@
-"""The command that makes nano says in a sentence what is missing."""
+"""The command that makes nano: its stages in turn, and a sentence for what is missing."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from sam2_engine.checkpoints import load_model
 from sam2_engine.training import train_nano
+from sam2_engine.training.batches import Lesson
+from sam2_engine.training.trainer import Schedule
 
 
 def complaint(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
@@ -36,3 +41,22 @@ def test_weights_without_a_stage(
 ) -> None:
     said = complaint(capsys, monkeypatch, "--data", str(tmp_path), "--from", "some.safetensors")
     assert "--from needs --stage" in said
+
+
+def test_stages_in_turn_leave_the_mean_with_what_they_started_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = Lesson(128, 1, 1, 1, 1.0, corrections=0)
+    first = train_nano.Stage((lesson,), Schedule(2, warmup=1))
+    monkeypatch.setattr(train_nano, "STAGES", {"first": first, "again": replace(first, kept=0.5)})
+    (tmp_path / "data").mkdir()
+    run, output = tmp_path / "run", tmp_path / "nano.safetensors"
+    arguments = ["--data", str(tmp_path / "data"), "--run", str(run), "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", ["train_nano", *arguments, "--workers", "0", "--threads", "1"])
+    train_nano.main()
+    started = load_model(run / "first" / "nano.safetensors", device="cpu").state_dict()
+    learned = torch.load(run / "again" / "checkpoint.pt", weights_only=True)["averaged"]
+    left = load_model(output, device="cpu").state_dict()
+    name = "image_encoder.trunk.blocks.0.attn.qkv.weight"
+    assert not torch.equal(learned[name], started[name])
+    torch.testing.assert_close(left[name], (learned[name] + started[name]) / 2, atol=1e-4, rtol=1e-3)
