@@ -11,6 +11,7 @@ from napari_plugin._widget.heading import heading
 from napari_plugin._widget.panel import Panel
 from napari_plugin._widget.work_row import WorkRow
 from napari_plugin.annotation import Annotation
+from napari_plugin.layers import in_words
 from sam2_plugins.export.formats import FORMATS, ExportFormat
 from sam2_plugins.export.targets import ExportSummary
 
@@ -72,9 +73,10 @@ class ExportPanel(Panel):
         """Write in the chosen format, frame by frame on the worker's thread; the dialog has asked already."""
         assert self.annotation is not None
         session, scale = self.annotation.session, self.annotation.kept.scale
+        left_out = _left_out(self.annotation)
 
         def written(summary: ExportSummary) -> None:
-            self.told.emit(" ".join((f"Saved {summary.path}.", *summary.changes)))
+            self.told.emit(" ".join((f"Saved {summary.path}.", *summary.changes, *left_out)))
 
         self.work.start(
             self.annotation,
@@ -85,3 +87,14 @@ class ExportPanel(Panel):
             stopped=lambda: self.told.emit("Writing was stopped; nothing was left behind."),
             failed=self.failed.emit,
         )
+
+
+def _left_out(annotation: Annotation) -> list[str]:
+    """Say that there are other places in the image, each with a session of its own."""
+    places = annotation.stack.fixed
+    if not places:
+        return []
+    return [
+        f"These are the objects {in_words(places)}; for the masks of all places, select the layer "
+        f"'{annotation.masks.layer.name}' ▸ File ▸ Save Selected Layers…"
+    ]

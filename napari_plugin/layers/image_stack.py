@@ -14,7 +14,10 @@ from sam2_engine import FrameSource, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_plugins.physical_scale import PhysicalScale
 
-__all__ = ["ImageStack", "file_of", "guess_axes", "in_words"]
+__all__ = ["AXES", "ImageStack", "file_of", "guess_axes", "in_words"]
+
+AXES = "sam2_axes"
+"""Under this name a layer's metadata holds its axes, as the user gave them for its image."""
 
 _MAX_CHANNELS = 4
 _NOUNS = {"T": "time point", "Z": "plane"}

@@ -9,7 +9,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_plugin.layers.brush_stroke import BrushStroke, ChangedPixels
-from napari_plugin.layers.image_stack import ImageStack
+from napari_plugin.layers.image_stack import AXES, ImageStack
 from napari_plugin.layers.label_stack import LabelStack
 from napari_plugin.layers.object_colormap import ObjectColormap
 from sam2_plugins.annotations import AnnotatedObject
@@ -58,6 +58,7 @@ class MaskLayer:
                 self._labels,
                 name=f"objects of {stack.layer.name}",
                 opacity=0.5,
+                metadata={AXES: stack.dims},
                 **stack.placement(),
             )
         else:

@@ -1,4 +1,4 @@
-"""Label images as TIFF: (Y, X) or (T, Y, X) unsigned integers, 0 is background, one value per object."""
+"""Label images as TIFF: (Y, X) to (T, Z, Y, X) unsigned integers, 0 is background, one value per object."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -74,9 +74,7 @@ class LabelStackWriter:
     ``with`` block of :meth:`open` ends, and not at all if that ends with an exception.
     """
 
-    def __init__(
-        self, file: BinaryIO, offset: int, shape: tuple[int, int, int], dtype: "np.dtype[Any]"
-    ) -> None:
+    def __init__(self, file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
         self._file = file
         self._offset = offset
         self.shape = shape
@@ -85,7 +83,7 @@ class LabelStackWriter:
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, shape: tuple[int, int, int], dtype: "np.dtype[Any]", axes: str = "TYX"
+        cls, path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", axes: str = "TYX"
     ) -> Iterator["LabelStackWriter"]:
         """Create the stack.
 
@@ -94,11 +92,11 @@ class LabelStackWriter:
         path
             Where it will be.
         shape
-            ``(T, H, W)``.
+            ``(T, H, W)``, or ``(T, Z, H, W)``.
         dtype
             An unsigned integer type, see :func:`sam2_plugins.label_image.label_dtype`.
         axes
-            ``TYX``, ``ZYX``, or ``YX`` for a single image.
+            ``TYX``, ``ZYX``, ``TZYX``, or ``YX`` for a single image.
 
         Raises
         ------
@@ -113,7 +111,7 @@ class LabelStackWriter:
     def into(
         cls,
         path: Path,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         dtype: "np.dtype[Any]",
         axes: str = "TYX",
         *,
@@ -144,8 +142,8 @@ class LabelStackWriter:
             yield cls(file, int(offset), shape, dtype.newbyteorder(stored))
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
-        """Write the (H, W) labels of one frame, 0 <= ``frame`` < T."""
-        if not 0 <= frame < self.shape[0] or labels.shape != self.shape[1:]:
+        """Write the (H, W) labels of one frame, 0 <= ``frame`` < T; of (T, Z, H, W), ``t * Z + z``."""
+        if not 0 <= frame < np.prod(self.shape[:-2]) or labels.shape != self.shape[-2:]:
             raise ValueError(f"frame {frame} of shape {labels.shape} does not fit a stack of {self.shape}")
         page = np.ascontiguousarray(labels, dtype=self.dtype)
         self._file.seek(self._offset + frame * page.nbytes)
@@ -155,9 +153,9 @@ class LabelStackWriter:
 def _imagej_sizes(scale: PhysicalScale, axes: str) -> dict[str, Any]:
     """Return ImageJ's words for a scale; the size of a pixel is in the TIFF's resolution."""
     sizes: dict[str, Any] = {"unit": "um" if scale.unit == "µm" else scale.unit}  # the text is ASCII
-    if axes[0] == "Z":
+    if "Z" in axes:
         sizes["spacing"] = scale.plane_spacing
-    elif scale.has_time:
+    if "T" in axes and scale.has_time:
         sizes |= {"finterval": scale.frame_interval, "tunit": scale.time_unit}
     return sizes
 
@@ -167,10 +165,10 @@ def _ome_sizes(scale: PhysicalScale, axes: str) -> dict[str, Any]:
     sizes: dict[str, Any] = {}
     if scale.is_physical:
         lengths = {"Y": scale.pixel_size[0], "X": scale.pixel_size[1]}
-        if axes[0] == "Z":
+        if "Z" in axes:
             lengths["Z"] = scale.plane_spacing
         for axis, size in lengths.items():
             sizes |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": scale.unit}
-    if scale.has_time and axes[0] == "T":
+    if scale.has_time and "T" in axes:
         sizes |= {"TimeIncrement": scale.frame_interval, "TimeIncrementUnit": scale.time_unit}
     return sizes

@@ -83,7 +83,17 @@ def test_followed_through_time_in_the_plane_that_is_shown(
         np.testing.assert_array_equal(labels(dock)[frame, 2], session.label_image(frame))
 
 
-def test_every_plane_has_objects_of_its_own(open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any) -> None:
+def save_all_places(dock: AnnotationDock, path: Path) -> None:
+    """Save the layer of masks as napari does, with planes in it that have no session."""
+    annotation_of(dock).masks.layer.save(str(path), plugin="sam2-plugins")
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].axes == "TZYX"
+        np.testing.assert_array_equal(tiff.asarray(), labels(dock))
+
+
+def test_every_plane_has_objects_of_its_own(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any, tmp_path: Path
+) -> None:
     dock = open_dock(volumes, name="cells")
     go_to(dock, 0, 0)
     if dock.image.here.isVisibleTo(dock):
@@ -100,6 +110,7 @@ def test_every_plane_has_objects_of_its_own(open_dock: Open, volumes: NDArray[np
     assert [len(annotation_of(dock).session.frames_of(i)) for i in annotation_of(dock).session.objects] == [0]
     click_here(dock, qtbot, 60, 36)
     assert planes_with_masks(dock) == {0: [0, 1, 2, 3, 4, 5], 1: [3]}
+    save_all_places(dock, tmp_path / "labels.tif")
     go_to(dock, 3, 0)
     work_here(dock, qtbot)
     shown_when_idle(dock, qtbot)
@@ -131,6 +142,7 @@ def test_followed_through_the_planes_at_a_time_point(
     qtbot.waitUntil(lambda: "Saved" in dock.message.text(), timeout=WAIT)
     written = tifffile.imread(table.with_name(f"labels{suffix}"))
     np.testing.assert_array_equal(written, labels(dock)[3])
+    assert "the objects at time point 3; for the masks of all places, select" in dock.message.text()
 
 
 def test_a_box_and_a_brush_stroke_count_only_where_objects_are_followed(

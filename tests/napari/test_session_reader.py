@@ -195,6 +195,8 @@ def test_a_labels_layer_is_saved_with_its_scale(make_napari_viewer_proxy: Any, t
         ((4, 20, 30), "zyx", "ZYX"),
         ((2, 4, 20, 30), "ctyx", "TYX"),
         ((4, 1, 20, 30), "tzyx", "TYX"),
+        ((4, 3, 20, 30), "tzyx", "TZYX"),
+        ((3, 2, 4, 20, 30), "zctyx", "TZYX"),
     ],
 )
 def test_labels_of_every_shape_are_saved(tmp_path: Path, shape: Any, axes: str, saved: str) -> None:
@@ -206,19 +208,61 @@ def test_labels_of_every_shape_are_saved(tmp_path: Path, shape: Any, axes: str, 
         assert tiff.series[0].axes == saved
         assert tiff.series[0].dtype == np.uint32
         assert (tiff.asarray()[..., 3, 4] == 2**32 - 1).all()
-        assert tiff.asarray().shape == ((4, 20, 30) if len(saved) == 3 else (20, 30))
+        lengths = {"T": 4, "Z": 4 if saved == "ZYX" else 3, "Y": 20, "X": 30}
+        assert tiff.asarray().shape == tuple(lengths[letter] for letter in saved)
+
+
+@pytest.mark.parametrize("axes", ["tzyx", "ztyx"])
+@pytest.mark.parametrize("ending", [".tif", ".ome.tif"])
+def test_volumes_over_time_are_saved_with_their_scale(tmp_path: Path, axes: str, ending: str) -> None:
+    volumes = np.random.default_rng(0).integers(0, 9, (4, 3, 20, 30)).astype(np.uint16)
+    sizes = {"t": (60.0, "s"), "z": (2.0, "um"), "y": (0.5, "um"), "x": (0.25, "um")}
+    layer = Labels(
+        volumes if axes == "tzyx" else volumes.transpose(1, 0, 2, 3),
+        axis_labels=tuple(axes),
+        scale=[sizes[letter][0] for letter in axes],
+        units=[sizes[letter][1] for letter in axes],
+    )
+    data, meta, _ = layer.as_layer_data_tuple()
+    write_labels(str(tmp_path / f"labels{ending}"), data, meta)
+    with tifffile.TiffFile(tmp_path / f"labels{ending}") as tiff:
+        assert tiff.series[0].axes == "TZYX"
+        np.testing.assert_array_equal(tiff.asarray(), volumes)
+        if ending == ".tif":
+            known = tiff.imagej_metadata
+            assert known is not None
+            assert (known["frames"], known["slices"]) == (4, 3)
+            assert (known["spacing"], known["unit"], known["finterval"]) == (2.0, "um", 60.0)
+            assert tiff.pages[0].resolution == (4, 2)  # type: ignore[union-attr]
+        else:
+            assert tiff.ome_metadata is not None
+            for said in ('PhysicalSizeZ="2.0"', 'PhysicalSizeX="0.25"', 'TimeIncrement="60.0"'):
+                assert said in tiff.ome_metadata
+
+
+def test_axes_that_the_docks_user_gave_are_those_of_the_file(tmp_path: Path) -> None:
+    layer = Labels(np.ones((4, 20, 30), np.uint16), metadata={"sam2_axes": "ZYX"})
+    for name, one, saved in (("a.tif", layer, "ZYX"), ("b.tif", Labels(np.ones((4, 20, 30), int)), "TYX")):
+        data, meta, _ = one.as_layer_data_tuple()
+        write_labels(str(tmp_path / name), data, meta)
+        with tifffile.TiffFile(tmp_path / name) as tiff:
+            assert tiff.series[0].axes == saved
+    part = Labels(np.ones((20, 30), np.uint16), metadata={"sam2_axes": "ZYX"})  # of a layer that was split
+    data, meta, _ = part.as_layer_data_tuple()
+    write_labels(str(tmp_path / "c.tif"), data, meta)
+    assert tifffile.imread(tmp_path / "c.tif").shape == (20, 30)
 
 
 @pytest.mark.parametrize(
     ("labels", "fault"),
     [
-        (np.ones((2, 3, 20, 30), int), "Split Stack"),
+        (np.ones((5, 6, 7, 20, 30), int), "Split Stack"),
         (np.full((20, 30), -1), "below 0"),
         (np.full((20, 30), 2**40), "32 bits|fit"),
     ],
 )
 def test_labels_that_do_not_fit_leave_no_file(tmp_path: Path, labels: Any, fault: str) -> None:
-    names = ("t", "z", "y", "x")[-labels.ndim :]
+    names = ("t", "z", "a", "y", "x")[-labels.ndim :]
     data, meta, _ = Labels(labels, axis_labels=names).as_layer_data_tuple()
     with pytest.raises(InputError, match=fault):
         write_labels(str(tmp_path / "labels.tif"), data, meta)
