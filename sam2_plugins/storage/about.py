@@ -18,7 +18,7 @@ from sam2_plugins.storage.kept_state import read_json
 from sam2_plugins.storage.values import window_value
 
 __all__ = ["FORMAT_VERSION", "check_frames", "read_about", "scale_in"]
-__all__ += ["write_about", "write_reading", "write_scale"]
+__all__ += ["write_about", "write_reading", "write_scale", "write_version"]
 
 FORMAT_VERSION = 2
 _NAME = "session.json"
@@ -65,9 +65,14 @@ def write_reading(path: Path, axes: str, opening: Mapping[str, Any]) -> None:
     _write_anew(path, {**about, "frames": {**about["frames"], "axes": axes, "opening": dict(opening)}})
 
 
+def write_version(path: Path) -> None:
+    """Say that a folder has today's format, if it said something else."""
+    _write_anew(path, {**read_about(path), "version": FORMAT_VERSION})
+
+
 def _write_anew(path: Path, about: Mapping[str, Any]) -> None:
     if json.loads(json.dumps(about)) != read_about(path):
-        _write(path, {**about, "version": FORMAT_VERSION})
+        _write(path, about)
 
 
 def _write(path: Path, about: Mapping[str, Any]) -> None:

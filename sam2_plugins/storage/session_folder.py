@@ -16,7 +16,7 @@ An action is one line, so it is on disk whole or not at all. A snapshot counts f
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +38,7 @@ from sam2_plugins.storage.about import (
     write_reading,
     write_scale,
 )
+from sam2_plugins.storage.earlier_formats import bring_up_to_date
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.kept_state import KeptState, read_state
 from sam2_plugins.storage.mask_store import write_masks
@@ -133,6 +134,8 @@ class SessionFolder:
 
     def restore(self) -> None:
         """Bring an empty session to where the folder is, and keep it from now on."""
+        with suppress(OSError):  # a full disk; it is tried again the next time
+            bring_up_to_date(self.path)
         state = read_state(self.path)
         _bring(self._session, state)
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
