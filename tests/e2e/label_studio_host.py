@@ -2,9 +2,11 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ import pytest
 
 MODEL = os.environ.get("SAM2_TEST_MODEL", "nano")
 HERE = Path(__file__).parent
+GUIDE = HERE.parents[1] / "docs" / "label-studio.md"
 MEDIA = HERE.parent / "labelstudio" / "data" / "media"
 VENV = Path(os.environ.get("LABEL_STUDIO_VENV", HERE.parents[1] / ".venv-label-studio"))
 USER, PASSWORD = "annotator@example.com", "Annotate-1"
@@ -37,12 +40,15 @@ class Service:
     log: Path
 
     @classmethod
-    def start(cls, command: list[str], port: int, log: Path, **environment: str) -> "Service":
+    def start(
+        cls, command: list[str], port: int, log: Path, folder: Path | None = None, **environment: str
+    ) -> "Service":
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                cwd=folder,
                 env={**os.environ, **environment},
                 start_new_session=True,
             )
@@ -64,6 +70,20 @@ class Service:
 @dataclass
 class LabelStudio(Service):
     token: str = ""
+
+    @classmethod
+    def install_and_start(cls, folder: Path) -> "LabelStudio":
+        """Start one with an empty database in ``folder``, installed if need be."""
+        script = str(HERE / "label_studio_server.sh")
+        subprocess.run(["bash", script, "install", str(VENV)], check=True)
+        port, token = free_port(), secrets.token_hex(20)
+        command = ["bash", script, "run", str(VENV), str(port), str(folder), token, USER, PASSWORD]
+        service = Service.start(command, port, folder / "log")
+        return cls(service.url, service.process, service.log, token)
+
+    def access_token(self) -> str:
+        """Return a personal access token."""
+        return str(self.api("POST", "/api/token/", {})["token"])
 
     def api(
         self, method: str, path: str, body: object = None, *, data: bytes | None = None, kind: str = ""
@@ -108,8 +128,51 @@ class LabelStudio(Service):
         body = {"url": backend.url, "project": project.id, "extra_params": extra_params}
         self.api("PATCH", f"/api/ml/{project.backend}", body)
 
+    def retrieve_predictions(self, project: "Project") -> None:
+        """Choose Actions, Retrieve predictions for all tasks."""
+        body = {"selectedItems": {"all": True, "excluded": []}, "project": project.id}
+        self.api("POST", f"/api/dm/actions?id=retrieve_tasks_predictions&project={project.id}", body)
+
     def submit(self, task: int, result: list[dict[str, Any]]) -> None:
         self.api("POST", f"/api/tasks/{task}/annotations/", {"result": result})
+
+
+class Desk:
+    """A folder in which our commands are run, the server among them, all with the same environment."""
+
+    def __init__(self, folder: Path, label_studio_url: str, key: str) -> None:
+        self.folder = folder
+        self.started: list[Service] = []
+        self._port = free_port()
+        self._environment = {
+            "LABEL_STUDIO_URL": label_studio_url,
+            "LABEL_STUDIO_API_KEY": key,
+            "MODELS": f"{MODEL}@320",
+            "MODEL_DIR": str(folder / "state"),
+            "PREDICT_SECONDS": "800",
+            "OMP_WAIT_POLICY": "PASSIVE",
+        }
+
+    def serve(self, model: str = MODEL) -> Service:
+        """Start the server, always at the same address."""
+        command = [sys.executable, "-m", "sam2_plugins", "serve", "--port", str(self._port), "--model", model]
+        log = self.folder / f"log-{len(self.started)}"
+        self.started.append(Service.start(command, self._port, log, self.folder, **self._environment))
+        return self.started[-1]
+
+    def run(self, *arguments: str) -> str:
+        """Run ``sam2`` to its end and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "sam2_plugins", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self._environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
 
 
 @dataclass
@@ -119,15 +182,32 @@ class Project:
     task: dict[str, Any]
 
 
-def make_project(label_studio: LabelStudio, backend: Service, config: str, media: str) -> Project:
-    project = label_studio.api("POST", "/api/projects", {"title": f"With {media}", "label_config": config})[
-        "id"
-    ]
+def make_project(label_studio: LabelStudio, backend: Service, config: str, media: str | Path) -> Project:
+    """Make a project with one task and connect it; ``media`` is a path, or a name among the test's media."""
+    title = f"With {Path(media).name}"
+    project = label_studio.api("POST", "/api/projects", {"title": title, "label_config": config})["id"]
     added = label_studio.api(
         "POST", "/api/ml", {"url": backend.url, "project": project, "is_interactive": True, "title": "SAM 2"}
     )
     assert added["state"] == "CO", added
     return Project(project, added["id"], label_studio.upload(project, MEDIA / media))
+
+
+def drive_page(
+    label_studio: LabelStudio, kind: str, project: Project, picture: Path, answer: str = "brushregion"
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Do in Chromium what ``label_studio_page.js`` knows as ``kind``, and take a picture at the end.
+
+    Returns what was asked and answered, and the page's own regions.
+    """
+    subprocess.run(["bash", str(HERE / "install_browser.sh"), str(VENV / "browser")], check=True)
+    command = ["node", str(HERE / "label_studio_page.js"), label_studio.url, USER, PASSWORD]
+    command += [str(project.id), str(project.task["id"]), kind, str(picture), answer]
+    modules = {"NODE_PATH": str(VENV / "browser" / "node_modules")}
+    done = subprocess.run(command, env={**os.environ, **modules}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    return result["exchanges"], result["regions"]
 
 
 def click(x: float, y: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from label_studio_host import MODEL, VENV, LabelStudio, Project, Service, click, make_project
+from label_studio_host import GUIDE, MODEL, VENV, LabelStudio, Project, Service, click, make_project
 from PIL import Image
 
 from labelstudio_backend.brush_rle import decode_brush_rle, encode_brush_rle
@@ -25,7 +25,6 @@ pytestmark = [
     ),
 ]
 
-GUIDE = Path(__file__).parents[2] / "docs" / "label-studio.md"
 IMAGE_CONFIG = """<View>
   <Image name="image" value="$image"/>
   <BrushLabels name="brush" toName="image"><Label value="Ball"/><Label value="Box"/></BrushLabels>
@@ -173,11 +172,7 @@ def test_retrieving_predictions_twice_makes_no_duplicates(
     always = {"batch": "always", "points_per_side": 4}  # for a single task, too
     label_studio.set_up(images, backend, always)
     for _ in range(2):
-        label_studio.api(
-            "POST",
-            f"/api/dm/actions?id=retrieve_tasks_predictions&project={images.id}",
-            {"selectedItems": {"all": True, "excluded": []}, "project": images.id},
-        )
+        label_studio.retrieve_predictions(images)
     (prediction,) = label_studio.api("GET", f"/api/predictions?task={images.task['id']}")
     versions = label_studio.api("GET", f"/api/ml/{images.backend}/versions")["versions"]
     assert versions == [prediction["model_version"]]

@@ -124,11 +124,7 @@ def batch(label_studio: LabelStudio, backend: Service) -> Project:
 
 def retrieve(label_studio: LabelStudio, project: Project) -> list[list[dict[str, Any]]]:
     """Press "Retrieve predictions" for all tasks and return the predictions of each."""
-    label_studio.api(
-        "POST",
-        f"/api/dm/actions?id=retrieve_tasks_predictions&project={project.id}",
-        {"selectedItems": {"all": True, "excluded": []}, "project": project.id},
-    )
+    label_studio.retrieve_predictions(project)
     tasks = label_studio.api("GET", f"/api/tasks?project={project.id}")["tasks"]
     ids = sorted(task["id"] for task in tasks)
     return [label_studio.api("GET", f"/api/predictions?task={task}") for task in ids]
