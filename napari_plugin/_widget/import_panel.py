@@ -1,14 +1,16 @@
 """Masks that another tool made, taken over as objects: from a layer, a file or a folder."""
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 from napari import Viewer
 from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_plugin._widget.buttons import button
+from napari_plugin._widget.file_dialogs import ask_for_file, ask_for_folder
 from napari_plugin._widget.heading import heading
 from napari_plugin._widget.panel import Panel
 from napari_plugin._widget.work_row import WorkRow
@@ -110,16 +112,16 @@ class ImportPanel(Panel):
             self.failed.emit(error)
 
     def _on_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Masks of another tool", self._near(), _ENDINGS)
-        if path:
-            self.take(path, path)
+        path = ask_for_file(self, "masks", "Masks of another tool", _ENDINGS, self._near())
+        if path is not None:
+            self.take(path, str(path))
 
     def _on_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Masks of another tool", self._near())
-        if path:
-            self.take(path, path)
+        path = ask_for_folder(self, "masks", "Masks of another tool", self._near())
+        if path is not None:
+            self.take(path, str(path))
 
-    def _near(self) -> str:
+    def _near(self) -> Path | None:
         """Return the folder of the image, if it is a file."""
         file = None if self.annotation is None else self.annotation.stack.file
-        return "" if file is None else str(file.parent)
+        return None if file is None else file.parent

@@ -5,7 +5,6 @@ from pathlib import Path
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -15,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_plugin._widget.file_dialogs import ask_for_file
 from napari_plugin._widget.offer_row import OfferRow
 from napari_plugin.application import Sam2Application
 from napari_plugin.downloading import Download
@@ -161,8 +161,8 @@ class ModelPanel(QWidget):
 
     def _browsed(self) -> str:
         suffixes = " ".join(f"*{suffix}" for suffix in WEIGHT_SUFFIXES)
-        file, _ = QFileDialog.getOpenFileName(self, "Weights of a SAM 2 model", "", f"Weights ({suffixes})")
-        return str(file)
+        file = ask_for_file(self, "weights", "Weights of a SAM 2 model", f"Weights ({suffixes})")
+        return "" if file is None else str(file)
 
     # ------------------------------------------------------------------ downloads
 

@@ -1,7 +1,6 @@
 """Folders of format 1 open, go on, and replay."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,15 @@ from sam2_plugins.storage import SessionFolder, open_session, read_about, read_s
 from sam2_plugins.storage.about import FORMAT_VERSION
 
 
-def edit_json(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    value = json.loads(path.read_text())
-    edit(value)
-    path.write_text(json.dumps(value))
+def edit_json(path: Path, unknown: set[str], **other: Any) -> None:
+    value = {**json.loads(path.read_text()), **other}
+    path.write_text(json.dumps({name: value[name] for name in value.keys() - unknown}))
 
 
 def make_format_1(folder: Path) -> None:
     """Take away what format 1 did not have."""
-    edit_json(folder / "session.json", lambda about: (about.update(version=1), about.pop("scale")))
-    edit_json(folder / "state.json", lambda state: (state.pop("window"), state.pop("model")))
+    edit_json(folder / "session.json", {"scale"}, version=1)
+    edit_json(folder / "state.json", {"window", "model"})
     for name in ("actions.jsonl", "journal.jsonl"):
         if (folder / name).exists():
             entries = [json.loads(line) for line in (folder / name).read_text().splitlines()]
@@ -34,7 +32,7 @@ def make_format_1(folder: Path) -> None:
             (folder / name).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     for group in (folder / "masks.zarr").glob("*-*"):
         masks = zarr.open_group(store=str(group), mode="r+")
-        column = np.asarray(masks["logits_window"][...])  # type: ignore[index]
+        column = np.asarray(masks["logits_window"][...])
         masks.create_array("logits_window", data=column.astype(np.int64), overwrite=True)
 
 
@@ -43,7 +41,7 @@ def masks_of(session: AnnotationSession) -> dict[tuple[int, int], Any]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, discs: Any, store: Any, small_checkpoint: Path) -> tuple[Path, AnnotationSession]:
+def folder(tmp_path: Path, discs: Any, store: Any, small_checkpoint: Path) -> Any:
     """A folder of format 1, as a killed process left it: a snapshot, and actions since; and its session."""
     stack = tmp_path / "discs.tif"
     tifffile.imwrite(stack, discs.astype(np.uint16) * 200, metadata={"axes": "TYX"})
