@@ -7,7 +7,9 @@ from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from napari_plugin.preferences import Preferences, on_preferences_changed, read_preferences
 from napari_plugin.workers import Client, Worker
+from sam2_engine.model_files import cache_folder
 from sam2_plugins.model_store import ModelStore
+from sam2_plugins.run_estimate import RunMeasurements
 
 __all__ = ["Sam2Application", "sam2_application"]
 
@@ -80,7 +82,8 @@ def sam2_application() -> Sam2Application:
         if isinstance(child, Sam2Application):
             return child
     preferences = read_preferences()
-    store = ModelStore(preferences.device, encoded_bytes=preferences.encoded_bytes)
+    measurements = RunMeasurements(cache_folder().parent / "measured-runs.json")
+    store = ModelStore(preferences.device, encoded_bytes=preferences.encoded_bytes, measurements=measurements)
     made = Sam2Application(store, preferences.model, preferences.sessions, application)
     on_preferences_changed(made.apply)
     atexit.register(made.close)  # the device is not left in the middle of a computation

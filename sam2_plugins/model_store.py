@@ -26,23 +26,29 @@ class ModelStore:
         As for :func:`sam2_engine.load_model`; "auto" picks what the machine has.
     encoded_bytes
         Cap of the encoded frames that a session keeps in memory.
+    measurements
+        How long runs took here, from which the next ones are estimated; None for none yet.
 
     Attributes
     ----------
-    device, encoded_bytes
+    device, encoded_bytes, measurements
         As given; ``encoded_bytes`` may be changed, for sessions that begin later.
-    measurements
-        How long runs took here, from which the next ones are estimated.
     lock
         The device's lock. Whoever computes holds it, a propagation for one frame at a time.
     """
 
-    def __init__(self, device: str = "auto", dtype: str = "auto", encoded_bytes: int = DEFAULT_BYTES) -> None:
+    def __init__(
+        self,
+        device: str = "auto",
+        dtype: str = "auto",
+        encoded_bytes: int = DEFAULT_BYTES,
+        measurements: RunMeasurements | None = None,
+    ) -> None:
         self.device = device
         self.encoded_bytes = encoded_bytes
         self.dtype = dtype
         self.lock = DeviceLock()
-        self.measurements = RunMeasurements()
+        self.measurements = RunMeasurements() if measurements is None else measurements
         self._models: dict[tuple[str, int | None], Sam2] = {}
         self._loading = threading.Lock()
 

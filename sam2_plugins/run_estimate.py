@@ -1,14 +1,19 @@
 """How long following will take and how much memory it will add, from what was measured here so far."""
 
+import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sam2_engine.frame_result import FrameResult
+from sam2_plugins.files import replacing
 
 __all__ = ["RunEstimate", "RunMeasurements", "RunSize", "duration_in_words"]
 
@@ -68,16 +73,31 @@ class RunEstimate:
         return ", ".join(parts)
 
 
-class RunMeasurements:
-    """Measured times of a host's runs; a key names what they depend on, a model and a device."""
+Key = tuple[str, str]
+"""What a speed depends on: a model, with the size of its input, and a device."""
 
-    def __init__(self) -> None:
+
+class RunMeasurements:
+    """Measured times of a host's runs.
+
+    Parameters
+    ----------
+    file
+        JSON in which they are remembered after every run, for the next time; None to forget them at the end.
+        A file that is damaged or cannot be written is no error: one measures again.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
         self._lock = threading.Lock()
-        self._seconds: dict[Hashable, deque[tuple[int, float]]] = {}
-        self._bytes: dict[Hashable, float] = {}
+        self._seconds: dict[Key, deque[tuple[int, float]]] = {}
+        self._bytes: dict[Key, float] = {}
+        if file is not None:
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                self._recall(json.loads(file.read_text(encoding="utf-8")))
 
     def measured(
-        self, key: Hashable, steps: Iterator[FrameResult], num_bytes: Callable[[], int]
+        self, key: Key, steps: Iterator[FrameResult], num_bytes: Callable[[], int]
     ) -> Iterator[FrameResult]:
         """Pass ``steps`` through and note how long each takes, with what its user does in between.
 
@@ -91,23 +111,54 @@ class RunMeasurements:
             Returns the bytes of the memories kept; asked for at the first few frames.
         """
         before, held = None, 0
-        for number, result in enumerate(steps):
-            now, count = time.monotonic(), len(result.object_ids)
-            if before is not None:
-                self._note(key, count, now - before)
-            if number < _WEIGHED:
-                earlier, held = held, num_bytes()
-                if number and held > earlier:
-                    self._bytes[key] = max(self._bytes.get(key, 0.0), (held - earlier) / count)
-            before = now
-            yield result
+        try:
+            for number, result in enumerate(steps):
+                now, count = time.monotonic(), len(result.object_ids)
+                if before is not None:
+                    self._note(key, count, now - before)
+                if number < _WEIGHED:
+                    earlier, held = held, num_bytes()
+                    if number and held > earlier:
+                        self._bytes[key] = max(self._bytes.get(key, 0.0), (held - earlier) / count)
+                before = now
+                yield result
+        finally:
+            self._remember()
 
-    def _note(self, key: Hashable, objects: int, seconds: float) -> None:
+    def _remember(self) -> None:
+        """Write down what a frame took, by model, device and number of objects."""
+        if self._file is None:
+            return
+        with self._lock:
+            known = [
+                {
+                    "model": key[0],
+                    "device": key[1],
+                    "seconds": {str(count): round(typical, 6) for count, typical in _typical(noted).items()},
+                    "bytes": self._bytes.get(key, 0.0),
+                }
+                for key, noted in self._seconds.items()
+            ]
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self._file) as aside:
+                aside.write_text(json.dumps(known, indent=1), encoding="utf-8")
+
+    def _recall(self, known: list[dict[str, Any]]) -> None:
+        """Take what was written down; each number of objects counts as one frame, soon outnumbered."""
+        for one in known:
+            key = (str(one["model"]), str(one["device"]))
+            noted = [(int(count), float(seconds)) for count, seconds in one["seconds"].items()]
+            if any(count < 1 or not 0 < seconds < float("inf") for count, seconds in noted):
+                raise ValueError(f"{one} is no measurement")
+            self._seconds[key], self._bytes[key] = deque(noted, maxlen=_KEPT), float(one["bytes"])
+
+    def _note(self, key: Key, objects: int, seconds: float) -> None:
         with self._lock:
             self._seconds.setdefault(key, deque(maxlen=_KEPT)).append((objects, seconds))
 
     def estimate(
-        self, key: Hashable, size: RunSize, mask_bytes: float | None, memory_cap: int | None
+        self, key: Key, size: RunSize, mask_bytes: float | None, memory_cap: int | None
     ) -> RunEstimate:
         """Estimate a run.
 
@@ -128,13 +179,13 @@ class RunMeasurements:
             memories = min(memories, memory_cap)
         return RunEstimate(size, seconds, bound, size.masks * mask_bytes + memories)
 
-    def _time(self, key: Hashable, size: RunSize) -> tuple[float | None, str]:
+    def _time(self, key: Key, size: RunSize) -> tuple[float | None, str]:
         with self._lock:
             noted = list(self._seconds.get(key, ()))
         if not noted:
             return None, "about"
-        counts = sorted({count for count, _ in noted})
-        typical = [float(np.median([s for count, s in noted if count == one])) for one in counts]
+        by_count = _typical(noted)
+        counts, typical = list(by_count), list(by_count.values())
         wanted = size.masks / size.frames
         if len(counts) == 1:  # a frame with more objects takes longer, but nobody knows how much
             bounds = {-1: "at most about", 0: "about", 1: "at least about"}
@@ -145,6 +196,14 @@ class RunMeasurements:
         elif constant < 0:
             slope, constant = float(np.dot(counts, typical) / np.dot(counts, counts)), 0.0
         return size.frames * constant + size.masks * slope, "about"
+
+
+def _typical(noted: Iterable[tuple[int, float]]) -> dict[int, float]:
+    """Return the median of the measured seconds by number of objects, ascending."""
+    by_count: dict[int, list[float]] = {}
+    for count, seconds in noted:
+        by_count.setdefault(count, []).append(seconds)
+    return {count: float(np.median(by_count[count])) for count in sorted(by_count)}
 
 
 def duration_in_words(seconds: float) -> str:
