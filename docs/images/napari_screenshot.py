@@ -1,149 +1,219 @@
-"""Makes the pictures of docs/napari.md: nano finds and follows cells of the sample data in a real window.
+"""Goes through the tutorial of docs/napari.md in a real window: its pictures, and the time of each step.
 
-    xvfb-run -a -s "-screen 0 1400x900x24" python docs/images/napari_screenshot.py
+    xvfb-run -a -s "-screen 0 1400x900x24" python docs/images/napari_screenshot.py [FOLDER]
 
-Every mask in the pictures is what nano answered to the clicks that are given below.
+Menus, buttons, keys and the image are used as a person does, by mouse and keyboard. Every mask in the
+pictures is what nano answered. Only one thing the script knows better than a person: the sample is synthetic,
+so it takes from the truth whether a doubtful mask is right, and where to click if it is not.
 """
 
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import napari
+import numpy as np
+from napari_person import Person, wait_until
+from numpy.typing import NDArray
 from qtpy.QtTest import QTest
 
 from napari_plugin._widget.dock import AnnotationDock
 from napari_plugin.propagation import Direction
+from sam2_engine.evaluation.simulated_user import error_click
+from sam2_engine.training.synthetic import moving_cells
 
-CLICKS = ((234, 86), (161, 174), (194, 267), (35, 164))
-"""(x, y) in pixels of the first frame, one per cell."""
+CELLS = ((234, 86), (161, 174), (194, 267), (35, 164))
+"""(x, y) in pixels of the first frame, one click per cell."""
 
-FRAME = 9
-"""The cells are shown on this frame, while those after it are still being followed."""
+PICTURED = 14
+"""The cells are pictured when they were followed to this frame."""
 
-LATE_CLICK = (92, 267)
-"""(x, y) on a fifth cell, on the frame that is shown."""
+RIGHT = 0.8
+"""The person takes a doubtful mask for right if its IoU with the truth is at least this."""
 
-HARDER_CLICKS = ((23, 77), (291, 222), (133, 102), (173, 79))
-"""(x, y) on the same frame, for the review: cells at the border of the image, and two that nearly touch."""
+MOST_DOUBTS = 3
+"""So many doubtful masks are looked at."""
 
-LOCKED = 9
-"""Frames of the first cell whose masks are locked."""
+CROWDED = 19
+"""Everything is looked for on this frame, where some cells touch."""
 
-MEASURED = (1, 20)
-"""Object and frame that are chosen in the table."""
-
-SIZE = (1340, 880)
-DOCK_WIDTH = 326
+SIZE, DOCK_WIDTH = (1340, 880), 326
 
 
-def wait_until(happened: Callable[[], bool], seconds: int = 600) -> None:
-    """Let the window live until something happened."""
-    for _ in range(10 * seconds):
-        if happened():
+class Tutorial:
+    """The steps, in their order, each of them timed; pictures are taken between them.
+
+    Parameters
+    ----------
+    cells
+        ``(x, y)`` on the first frame, one click per object.
+    folder
+        Where pictures go; None for none.
+    """
+
+    def __init__(self, cells: Sequence[tuple[int, int]], folder: Path | None) -> None:
+        self.cells, self._folder = cells, folder
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.window.resize(*SIZE)
+        self.person = Person(self.viewer)
+
+    def open_sample(self) -> None:
+        """Open the sample and the dock, by the menus."""
+        with self.person.step("open the sample"):
+            self.person.choose("File", "Open Sample", "SAM 2", "Moving cells")
+        self._truth = moving_cells(num_frames=40, size=320, seed=7)[1]
+        self.open_dock()
+
+    def open_dock(self) -> None:
+        """Open the dock by the menu."""
+        with self.person.step("open the dock; it reads the image"):
+            self.person.choose("Layers", "Track", "Segment and track")
+            self.dock = self._find_dock()
+            wait_until(lambda: self.dock.annotation is not None)
+        self.dock.setMinimumWidth(DOCK_WIDTH)
+        QTest.qWait(500)
+        self.viewer.reset_view()  # the dock has taken some of the room
+
+    def _find_dock(self) -> AnnotationDock:
+        window: Any = self.viewer.window._qt_window
+        wait_until(lambda: bool(window.findChildren(AnnotationDock)))
+        return window.findChildren(AnnotationDock)[0]
+
+    @property
+    def _annotation(self) -> Any:
+        assert self.dock.annotation is not None
+        return self.dock.annotation
+
+    def click_cells(self) -> None:
+        """Click on every cell, each a new object."""
+        session = self._annotation.session
+        self.person.move_slider(0)  # napari opens a stack in its middle
+        for number, place in enumerate(self.cells):
+            with self.person.step("click on a cell" if not number else f"new object, cell {number + 1}"):
+                if number:
+                    self.person.press_key("N")
+                self.person.click_image(self._annotation.prompts.points, *place)
+                wait_until(lambda: 0 in session.frames_of(self._annotation.current))
+        self._take("napari-click.png")
+
+    def follow(self) -> None:
+        """Follow the cells to the end, and look at them on the way."""
+        annotation, panel = self._annotation, self.dock.propagation
+        self.person.press(panel.tracks)
+        self.person.press(panel.follow_view)
+        frames = len(annotation.session) - 1
+        with self.person.step(f"follow {len(self.cells)} cells through {frames} frames"):
+            self.person.press(panel.buttons[Direction.FORWARD])
+            wait_until(lambda: len(annotation.session.frames_of(1)) > min(PICTURED, frames // 2))
+            self._take("napari.png")
+            wait_until(lambda: not annotation.propagation.running)
+
+    def review(self) -> None:
+        """Look at the most doubtful masks; lock what is right, correct what is not."""
+        self.person.open_tab(self.dock.tabs, "Review")
+        with self.person.step("the doubtful masks are listed"):
+            wait_until(lambda: bool(self._annotation.reviewing.queue))
+            QTest.qWait(2000)  # until it is up to date
+        for number in range(MOST_DOUBTS):
+            with self.person.step(f"doubtful mask {number + 1}"):
+                self.person.press(self.dock.review.next)
+                if not number:
+                    self._take("napari-review.png")
+                self._judge()
+                wait_until(lambda: not self._annotation.propagation.running)
+                QTest.qWait(2000)
+            if not self._annotation.reviewing.doubtful:
+                break
+
+    def _judge(self) -> None:
+        """Lock the shown mask if it is right; else go to where it went wrong, correct it and follow anew."""
+        annotation = self._annotation
+        object_id, frame = annotation.current, annotation.shown_frame
+        if self._iou(object_id, frame) >= RIGHT:
+            self.person.press_key("H")
+            wait_until(lambda: frame in annotation.session.verified(object_id))
             return
-        QTest.qWait(100)
-    raise TimeoutError("nothing happened in the window")
+        while frame > 0 and self._iou(object_id, frame - 1) < RIGHT:
+            frame -= 1
+            self.person.move_slider(frame)
+        click = error_click(self._mask(object_id, frame), self._truth_of(object_id, frame))
+        assert click is not None
+        (x, y), included = click
+        print(f"object {object_id} is corrected on frame {frame}")
+        self.person.click_image(annotation.prompts.points, x, y, control=not included)
+        wait_until(lambda: frame in annotation.session.prompts_of(object_id))
+        self.person.press_key("U")
+        wait_until(lambda: annotation.propagation.running)
 
+    def _iou(self, object_id: int, frame: int) -> float:
+        mask, truth = self._mask(object_id, frame), self._truth_of(object_id, frame)
+        return float((mask & truth).sum() / max((mask | truth).sum(), 1))
 
-def show_tab(dock: AnnotationDock, name: str) -> None:
-    """Open a tab by its name."""
-    names = [dock.tabs.tabText(number) for number in range(dock.tabs.count())]
-    dock.tabs.setCurrentIndex(names.index(name))
+    def _mask(self, object_id: int, frame: int) -> NDArray[np.bool_]:
+        return np.asarray(self._annotation.session.accepted(object_id, frame).mask.pixels())
 
+    def _truth_of(self, object_id: int, frame: int) -> NDArray[np.bool_]:
+        """Return the mask that a person has in mind."""
+        x, y = self.cells[object_id - 1]
+        return np.asarray(self._truth[frame] == self._truth[0, y, x])
 
-def find_cells(dock: AnnotationDock) -> None:
-    """Look for everything on the first frame."""
-    wait_until(lambda: dock.annotation is not None)
-    show_tab(dock, "Find")
-    dock.automatic.find.click()
-    wait_until(lambda: bool(dock.automatic.found) and dock.automatic.find.isEnabled())
+    def measure(self) -> None:
+        """Measure everything, and look at one row."""
+        self.person.open_tab(self.dock.tabs, "Measure")
+        with self.person.step("measure"):
+            self.person.press(self.dock.measure.measure)
+            wait_until(lambda: len(self.dock.measure.view.model.table) > 0)
+            wait_until(self.dock.measure.measure.isEnabled)
+        self.dock.measure.view.picked.emit(1, len(self._annotation.session) // 2)
+        self.viewer.reset_view()
+        self._take("napari-measure.png")
 
+    def save(self, path: Path) -> None:
+        """Save the table, with the file dialog."""
+        with self.person.step("save the CSV"):
+            self.person.answer_file_dialog(path)
+            self.person.press(self.dock.measure.save)
+            wait_until(path.exists)
+        print("".join(path.read_text().splitlines(keepends=True)[:3]))
+        self.person.open_tab(self.dock.tabs, "Files")
+        self._take("napari-files.png")
 
-def follow_cells(dock: AnnotationDock) -> None:
-    """Click on every cell, each a new object, and follow them until FRAME."""
-    show_tab(dock, "Annotate")
-    annotation = dock.annotation
-    assert annotation is not None
-    for number, (x, y) in enumerate(CLICKS):
-        if number:
-            dock.objects.new.click()
-        annotation.prompts.points.add([0, y, x])
-    dock.propagation.follow_view.setChecked(True)
-    dock.propagation.buttons[Direction.FORWARD].click()
-    wait_until(lambda: len(annotation.session.frames_of(1)) > FRAME)
-    dock.propagation.follow_view.setChecked(False)
-    annotation.stack.show_frame(dock.viewer, FRAME)
-    dock.objects.new.click()
-    x, y = LATE_CLICK
-    annotation.prompts.points.add([FRAME, y, x])
-    wait_until(lambda: annotation.session.frames_of(annotation.current) == [FRAME])
+    def find(self) -> None:
+        """Look for everything on a frame without clicks, with no other masks shown."""
+        annotation, panel = self._annotation, self.dock.automatic
+        annotation.masks.layer.visible = False
+        self.person.open_tab(self.dock.tabs, "Annotate")
+        self.person.press(self.dock.propagation.tracks)
+        annotation.stack.show_frame(self.viewer, CROWDED)
+        self.person.open_tab(self.dock.tabs, "Find")
+        with self.person.step("find everything on a frame"):
+            self.person.press(panel.find)
+            wait_until(lambda: bool(panel.found) and panel.find.isEnabled())
+        self._take("napari-find.png")
 
-
-def review(dock: AnnotationDock) -> None:
-    """Follow these and harder cells to the end, lock some masks, and look at what is most doubtful."""
-    annotation = dock.annotation
-    assert annotation is not None
-    wait_until(lambda: not annotation.propagation.running)
-    late = [annotation.current]
-    for x, y in HARDER_CLICKS:
-        dock.objects.new.click()
-        annotation.prompts.points.add([FRAME, y, x])
-        late.append(annotation.current)
-    annotation.propagate(Direction.FORWARD, object_ids=tuple(late))
-    wait_until(lambda: not annotation.propagation.running)
-    annotation.edit(lambda session: session.verify(1, range(LOCKED)))
-    show_tab(dock, "Review")
-    wait_until(lambda: annotation.reviewing.worst(late[-1]) is not None)
-    QTest.qWait(4000)
-    dock.review.next.click()
-
-
-def measure(dock: AnnotationDock) -> None:
-    """Measure everything in micrometres and minutes, and go to one row; tracks are shown."""
-    annotation = dock.annotation
-    assert annotation is not None
-    for layer in (annotation.stack.layer, *annotation.layers):
-        layer.scale, layer.units = (5, 0.65, 0.65), ("min", "um", "um")
-    dock.propagation.tracks.click()
-    show_tab(dock, "Measure")
-    dock.measure.measure.click()
-    wait_until(dock.measure.measure.isEnabled)
-    dock.measure.view.picked.emit(*MEASURED)
-    dock.viewer.reset_view()
-    QTest.qWait(3000)
+    def _take(self, name: str) -> None:
+        if self._folder is not None:
+            self.person.take(self._folder / name)
 
 
 def main(folder: Path) -> None:
-    """Open the sample as a person would, work on it, and take the pictures."""
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(*SIZE)
-    viewer.open_sample("sam2-plugins", "moving_cells")
-    _, dock = viewer.window.add_plugin_dock_widget("sam2-plugins", "Segment and track")
-    dock.setMinimumWidth(DOCK_WIDTH)
-    QTest.qWait(500)
-    viewer.reset_view()  # the dock has taken some of the room
-
-    def take(name: str) -> None:
-        QTest.qWait(500)
-        viewer.window.screenshot(str(folder / name), flash=False, canvas_only=False)
-
-    find_cells(dock)
-    take("napari-find.png")
-    dock.automatic.discard.click()
-    follow_cells(dock)
-    take("napari.png")
-    review(dock)
-    take("napari-review.png")
-    measure(dock)
-    take("napari-measure.png")
-    show_tab(dock, "Files")
-    take("napari-files.png")
-    viewer.close()
+    """Go through the tutorial."""
+    tutorial = Tutorial(CELLS, folder)
+    tutorial.open_sample()
+    tutorial.click_cells()
+    tutorial.follow()
+    tutorial.review()
+    tutorial.measure()
+    with tempfile.TemporaryDirectory() as home:
+        tutorial.save(Path(home) / "cells.csv")
+    tutorial.person.show_times()
+    tutorial.find()
+    tutorial.viewer.close()
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("SAM2_SESSIONS", tempfile.mkdtemp())  # the pictures begin with nothing
+    os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()  # the pictures begin with nothing
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

@@ -51,6 +51,7 @@ class PropagationPanel(Panel):
         self.bar.setTextVisible(False)
         self.speed = QLabel()
         self.estimate = QLabel()
+        self.estimate.setWordWrap(True)
         self.estimate.setToolTip("From the frames followed so far with this model on this device")
         self._estimating = QTimer(self)  # many changes within a moment are looked at once
         self._estimating.setSingleShot(True)

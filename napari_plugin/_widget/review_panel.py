@@ -107,7 +107,9 @@ class ReviewPanel(Panel):
 
     def _go_to(self, row: int) -> None:
         self._row = row
-        self.list.setCurrentItem(self.list.topLevelItem(row))
+        item = self.list.topLevelItem(row)
+        self.list.setCurrentItem(item)
+        self.told.emit(f"{item.text(1)}, frame {item.text(0)}: {item.text(3)}.")  # too long for its column
         self.wanted.emit(self._queue[row])
 
     def _accept(self) -> None:

@@ -62,6 +62,8 @@ def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, 
     dock, annotation = followed, annotation_of(followed)
     put_in_queue(dock, qtbot, Doubt(2, 4, 0.9, "moved"), Doubt(1, 3, 0.8, "area"), Doubt(1, 5, 0.7, "area"))
     assert dock.review.list.topLevelItem(0).text(3) == "moved"
+    dock.review.next.click()
+    assert dock.message.text() == "object 2, frame 4: moved."
     hand = Hand(dock, qtbot)
     layers = (
         annotation.stack.layer,
