@@ -194,15 +194,22 @@ def make_project(label_studio: LabelStudio, backend: Service, config: str, media
 
 
 def drive_page(
-    label_studio: LabelStudio, kind: str, project: Project, picture: Path, answer: str = "brushregion"
+    label_studio: LabelStudio,
+    kind: str,
+    project: Project,
+    picture: Path,
+    answer: str = "brushregion",
+    scene: dict[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Do in Chromium what ``label_studio_page.js`` knows as ``kind``, and take a picture at the end.
 
-    Returns what was asked and answered, and the page's own regions.
+    ``scene`` says where things are; None for the test's own media. Returns what was asked and answered, and
+    the page's own regions.
     """
     subprocess.run(["bash", str(HERE / "install_browser.sh"), str(VENV / "browser")], check=True)
     command = ["node", str(HERE / "label_studio_page.js"), label_studio.url, USER, PASSWORD]
     command += [str(project.id), str(project.task["id"]), kind, str(picture), answer]
+    command += [json.dumps(scene)] if scene else []
     modules = {"NODE_PATH": str(VENV / "browser" / "node_modules")}
     done = subprocess.run(command, env={**os.environ, **modules}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

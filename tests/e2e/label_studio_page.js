@@ -1,12 +1,17 @@
 // Drives Label Studio's page in Chromium as an annotator does, and prints what the page asked the backend and got,
 // and the regions that are there at the end, read from their drawing and packed again by the page.
-// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} PICTURE.png [REGION]
-// REGION is the kind of region that answers become, as the page names it.
+// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} PICTURE.png [REGION [SCENE]]
+// REGION is the kind of region that answers become, as the page names it; SCENE is JSON: where things are, in pixels.
 // Nothing is waited for by the clock: machines differ. PATIENCE only ends what will never come.
 const { chromium } = require('playwright-core');
 
-const [url, email, password, project, task, kind, picture, answer = 'brushregion'] = process.argv.slice(2);
+const [url, email, password, project, task, kind, picture, answer = 'brushregion', scene] = process.argv.slice(2);
 const PATIENCE = 600000;
+
+// Of shapes.png: the disc, the background below it and the blue box; of moving.mp4: the disc on frame 1.
+const SHAPES = { size: [640, 480], click: [160, 180], background: [160, 300], box: [355, 175, 565, 405], labels: ['Cell', 'Debris'] };
+const MOVING = { size: [320, 240], box: [20, 60, 71, 111], frames: 30, shown: 20, labels: ['Ball'] };
+const { size, click, background, box, frames, shown, labels } = scene ? JSON.parse(scene) : kind === 'video' ? MOVING : SHAPES;
 
 const until = (page, question) => page.waitForFunction(question, null, { timeout: PATIENCE });
 const label = (page, name) => page.locator('.lsf-label', { hasText: name });
@@ -65,57 +70,57 @@ async function choose(page, written, place, name, tool) {
 // Where a pixel of the picture is on the screen: Label Studio may enlarge a picture beyond its canvas.
 async function pixels(page, width, height) {
   await until(page, () => window.Htx.annotationStore.selected.names.get('image').imageIsLoaded);
-  const shown = await page.locator('img[src^="blob:"]').boundingBox();
-  return (x, y) => [shown.x + (shown.width * x) / width, shown.y + (shown.height * y) / height];
+  const area = await page.locator('img[src^="blob:"]').boundingBox();
+  return (x, y) => [area.x + (area.width * x) / width, area.y + (area.height * y) / height];
 }
 
 async function clickOnImage(page) {
-  const at = await pixels(page, 640, 480);
+  const at = await pixels(page, ...size);
   await choose(page, 'Ball', 1, 'point', 'key-point-tool');
-  await ask(page, page.mouse.click(...at(160, 180)));
+  await ask(page, page.mouse.click(...at(...click)));
   await accept(page);
 }
 
-// A click on the disc, Alt + click on the background below it, and a rectangle around the blue box.
+// A click on one thing, Alt + click on the background beside it, and a rectangle around another thing.
 async function clicksAndRectangle(page) {
-  const at = await pixels(page, 640, 480);
-  await choose(page, 'Cell', 1, 'point', 'key-point-tool');
-  await ask(page, page.mouse.click(...at(160, 180)));
-  await choose(page, 'Cell', 1, 'point', 'key-point-tool');
+  const at = await pixels(page, ...size);
+  await choose(page, labels[0], 1, 'point', 'key-point-tool');
+  await ask(page, page.mouse.click(...at(...click)));
+  await choose(page, labels[0], 1, 'point', 'key-point-tool');
   await page.keyboard.down('Alt');
-  await ask(page, page.mouse.click(...at(160, 300)));
+  await ask(page, page.mouse.click(...at(...background)));
   await page.keyboard.up('Alt');
   await accept(page);
-  await choose(page, 'Debris', 2, 'box', 'rectangle-tool');
-  await page.mouse.move(...at(355, 175));
+  await choose(page, labels[1], 2, 'box', 'rectangle-tool');
+  await page.mouse.move(...at(...box.slice(0, 2)));
   await page.mouse.down();
-  await page.mouse.move(...at(565, 405), { steps: 8 });
+  await page.mouse.move(...at(...box.slice(2)), { steps: 8 });
   await ask(page, page.mouse.up());
   await accept(page);
 }
 
 async function boxOnVideo(page) {
-  await until(page, () => {
+  await page.waitForFunction(length => {
     const video = window.Htx.annotationStore.selected.names.get('video');
-    return video.isReady && video.length === 30;
-  });
+    return video.isReady && video.length === length;
+  }, frames, { timeout: PATIENCE });
   // A small video is shown as large as it is, in the middle of its canvas.
   const canvas = await page.locator('.konvajs-content canvas').first().boundingBox();
-  const at = (x, y) => [canvas.x + (canvas.width - 320) / 2 + x, canvas.y + (canvas.height - 240) / 2 + y];
-  await page.mouse.move(...at(20, 60));
+  const at = (x, y) => [canvas.x + (canvas.width - size[0]) / 2 + x, canvas.y + (canvas.height - size[1]) / 2 + y];
+  await page.mouse.move(...at(...box.slice(0, 2)));
   await page.mouse.down();
-  await page.mouse.move(...at(71, 111), { steps: 8 });
+  await page.mouse.move(...at(...box.slice(2)), { steps: 8 });
   await page.mouse.up();
   await until(page, () => window.Htx.annotationStore.selected.regions.length === 1);
-  await page.mouse.click(...at(45, 85));
+  await page.mouse.click(...at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2));
   await until(page, () => window.Htx.annotationStore.selected.regions[0].selected);
-  await ask(page, label(page, 'Ball').first().click());
+  await ask(page, label(page, labels[0]).first().click());
   await until(page, () => window.Htx.annotationStore.selected.regions[0].sequence.length > 1);
-  await page.evaluate(() => window.Htx.annotationStore.selected.names.get('video').setFrame(20));
-  await until(page, () => {
+  await page.evaluate(frame => window.Htx.annotationStore.selected.names.get('video').setFrame(frame), shown);
+  await page.waitForFunction(frame => {
     const video = window.Htx.annotationStore.selected.names.get('video');
-    return video.frame === 20 && !document.querySelector('video').seeking;
-  });
+    return video.frame === frame && !document.querySelector('video').seeking;
+  }, shown, { timeout: PATIENCE });
 }
 
 async function main() {
