@@ -136,6 +136,10 @@ class PromptLayers:
         self.points.mouse_drag_callbacks.append(self._on_press)
         for layer in (self.points, self.boxes):
             layer.events.data.connect(self._changed)
+        self._boxes_needed = False
+        self.boxes.visible = False
+        self.boxes.events.data.connect(self._show_boxes_if_needed)
+        viewer.layers.selection.events.active.connect(self._show_boxes_if_needed)
 
     # ------------------------------------------------------------------ what comes next
 
@@ -158,6 +162,15 @@ class PromptLayers:
         """Let the next drag in the viewer draw an outline."""
         self._viewer.layers.selection.active = self.boxes
         self.boxes.mode = "add_polygon_lasso"
+
+    def _show_boxes_if_needed(self) -> None:
+        """Show the boxes' layer once there are any, or one is to be drawn; else as the user has it.
+
+        Even without a shape in it, that layer takes a third of what the window does for a move of the slider.
+        """
+        needed = len(self.boxes.data) > 0 or self._viewer.layers.selection.active == self.boxes
+        if needed != self._boxes_needed:
+            self._boxes_needed = self.boxes.visible = needed
 
     def _on_press(self, layer: Points, event: Any) -> None:
         # A selected point has changed the defaults to its own; Ctrl asks for the opposite, once.
@@ -291,6 +304,8 @@ class PromptLayers:
         """Stop listening."""
         for layer in (self.points, self.boxes):
             layer.events.data.disconnect(self._changed)
+        self.boxes.events.data.disconnect(self._show_boxes_if_needed)
+        self._viewer.layers.selection.events.active.disconnect(self._show_boxes_if_needed)
         self.points.mouse_drag_callbacks.remove(self._on_press)
 
     def _box_of(self, outline: Any) -> tuple[int, tuple[float, float, float, float]]:

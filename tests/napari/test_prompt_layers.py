@@ -186,3 +186,25 @@ def test_an_image_without_frames_takes_clicks_and_boxes() -> None:
     layers.points.add([4, 7])
     layers.boxes.add_rectangles([outline(0, 2, 2, 9, 9)[:, 1:]])
     assert layers.read() == {(1, 0): FramePrompts(((7, 4),), (1,), (2.5, 2.5, 8.5, 8.5))}
+
+
+def test_the_layer_of_boxes_is_shown_from_when_it_is_needed(placed: Placed) -> None:
+    layers = placed.layers
+    viewer = layers._viewer
+    assert not layers.boxes.visible
+    layers.box()
+    assert layers.boxes.visible
+    assert layers.boxes.mode == "add_rectangle"
+    layers.point()
+    assert not layers.boxes.visible
+    layers.box()
+    layers.boxes.add_rectangles([np.array([[0, 2, 3], [0, 2, 9], [0, 8, 9], [0, 8, 3]])])
+    layers.point()
+    assert layers.boxes.visible
+    layers.boxes.visible = False  # as the user wants it
+    viewer.layers.selection.active = layers.boxes
+    assert not layers.boxes.visible
+    layers.boxes.visible = True
+    layers.point()
+    layers.boxes.data = []
+    assert not layers.boxes.visible
