@@ -55,9 +55,10 @@ test-pyside6:
 	@$(MAKE) --no-print-directory VENV=.venv-pyside6 .venv-pyside6/.pyside6 .venv-pyside6/.system
 	QT_API=pyside6 $(X) .venv-pyside6/bin/python -m pytest tests/napari $(PYTEST_ARGS)
 
-$(VENV)/.pyside6: $(VENV)/.dev
+# PySide6 6.12.0 loses a reference to True at every emitted signal, which ends Python 3.11 after some minutes.
+$(VENV)/.pyside6: $(VENV)/.dev Makefile
 	$(BIN)/python -m pip uninstall -qq -y PyQt6 PyQt6-Qt6 PyQt6-sip
-	$(PIP) "PySide6-Essentials>=6.8"
+	$(PIP) "PySide6-Essentials>=6.8,<6.12"
 	@touch $@
 
 e2e: $(VENV)/.dev $(VENV)/.system
