@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_plugin.kept_work import KeptWork
 from napari_plugin.layer_sync import LayerSync
-from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers
+from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, SamePlace
 from napari_plugin.propagation import Direction, LabelledFrame, Propagation
 from napari_plugin.reviewing import Reviewing
 from napari_plugin.track_view import TrackView
@@ -108,6 +108,7 @@ class Annotation(QObject):
         self.sync.told.connect(self.told)
         self.sync.failed.connect(self._on_failure)
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
+        self._place = SamePlace(stack, self.layers)
         for layer in self.layers:
             if layer not in viewer.layers:
                 viewer.add_layer(layer)
@@ -136,6 +137,7 @@ class Annotation(QObject):
         self.sync.close()
         self.reviewing.close()
         self.tracks.close()
+        self._place.close()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
         self.masks.layer.events.selected_label.disconnect(self._on_label_picked)

@@ -1,0 +1,39 @@
+"""Layers that lie on the image stay there when the image is scaled, moved, or given units."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari.layers import Layer
+
+from napari_plugin.layers.image_stack import ImageStack
+
+__all__ = ["SamePlace"]
+
+_CHANGES = ("scale", "translate", "rotate", "shear", "affine", "units")
+
+
+class SamePlace:
+    """Keeps layers exactly on the image, whatever is done to the image's place.
+
+    Parameters
+    ----------
+    stack
+        The image.
+    layers
+        What lies on it, with as many axes.
+    """
+
+    def __init__(self, stack: ImageStack, layers: Sequence[Layer]) -> None:
+        self._stack, self._layers = stack, layers
+        for name in _CHANGES:
+            getattr(stack.layer.events, name).connect(self._follow)
+
+    def close(self) -> None:
+        """Let the layers lie where they are."""
+        for name in _CHANGES:
+            getattr(self._stack.layer.events, name).disconnect(self._follow)
+
+    def _follow(self, event: Any = None) -> None:
+        for layer in self._layers:
+            for name, value in self._stack.placement().items():
+                setattr(layer, name, value)
