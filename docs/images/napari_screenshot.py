@@ -34,6 +34,9 @@ PICTURED = 14
 RIGHT = 0.8
 """The person takes a doubtful mask for right if its IoU with the truth is at least this."""
 
+MOST_CLICKS = 3
+"""So many clicks correct one mask at most."""
+
 MOST_DOUBTS = 3
 """So many doubtful masks are looked at."""
 
@@ -139,14 +142,23 @@ class Tutorial:
         while frame > 0 and self._iou(object_id, frame - 1) < RIGHT:
             frame -= 1
             self.person.move_slider(frame)
+        for number in range(MOST_CLICKS):
+            if number and self._iou(object_id, frame) >= RIGHT:
+                break
+            self._correct(object_id, frame)
+        self.person.press_key("U")
+        wait_until(lambda: annotation.propagation.running)
+
+    def _correct(self, object_id: int, frame: int) -> None:
+        """Click once where the mask is most wrong, and wait for the new one."""
         click = error_click(self._mask(object_id, frame), self._truth_of(object_id, frame))
         assert click is not None
         (x, y), included = click
-        print(f"object {object_id} is corrected on frame {frame}")
-        self.person.click_image(annotation.prompts.points, x, y, control=not included)
-        wait_until(lambda: frame in annotation.session.prompts_of(object_id))
-        self.person.press_key("U")
-        wait_until(lambda: annotation.propagation.running)
+        before = self._annotation.session.accepted(object_id, frame)
+        self.person.click_image(self._annotation.prompts.points, x, y, control=not included)
+        wait_until(lambda: self._annotation.session.accepted(object_id, frame) is not before)
+        iou = self._iou(object_id, frame)
+        print(f"{'+' if included else '-'} click on object {object_id}, frame {frame}: IoU {iou:.2f}")
 
     def _iou(self, object_id: int, frame: int) -> float:
         mask, truth = self._mask(object_id, frame), self._truth_of(object_id, frame)
