@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from labelstudio_backend.followed_video import FollowedVideo
 from sam2_engine.errors import InputError
+from sam2_engine.freed_memory import release_freed_memory
 
 __all__ = ["BackgroundVideos", "VideoKey"]
 
@@ -219,6 +220,7 @@ class BackgroundVideos:
                 video, entry.video = entry.video, None
             if video is not None:
                 video.close()
+                release_freed_memory()
         with self._changed:
             idle = entry.users == 0 and entry.video is None
             if idle and self._entries.get(entry.key) is entry:  # not one that was opened anew meanwhile

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from labelstudio_backend.media import MediaFile
 from sam2_engine.errors import InputError
+from sam2_engine.freed_memory import release_freed_memory
 from sam2_plugins.annotation_session import AnnotationSession
 
 __all__ = ["SessionCache"]
@@ -67,8 +68,9 @@ class SessionCache:
         entry = self._entry(address)
         if not entry.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise InputError("Another request is still working on this task; try again in a minute.")
+        new = entry.session is None
         try:
-            if entry.session is None:
+            if new:
                 self._open(address, entry, open_session)
             assert entry.session is not None
             for object_id in list(entry.session.objects):
@@ -76,6 +78,8 @@ class SessionCache:
             yield entry.session
         finally:
             entry.lock.release()
+            if new:
+                release_freed_memory()  # encoding freed much; a click on what is encoded does not
 
     def clear(self) -> None:
         """Forget all sessions; one that is in use ends with its request."""
