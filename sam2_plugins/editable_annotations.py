@@ -225,7 +225,7 @@ class EditableAnnotations:
         masks
             (H, W) by object id; ids that are not known become objects, also those of removed ones.
         token
-            Calls one after the other with the same token are undone as one.
+            Calls one after the other with the same token are undone as one; see also ``OneStep``.
         as_prompts
             Whether objects are to be followed from these masks as they are.
 
@@ -359,9 +359,9 @@ class EditableAnnotations:
 
     # ------------------------------------------------------------------ how
 
-    def joining(self) -> AbstractContextManager[None]:
-        """Let what is done in a ``with`` block be undone together with what was done before."""
-        return self._history.joining()
+    def joining(self, steps: int = 1) -> AbstractContextManager[None]:
+        """Let what is done in a ``with`` block be undone together with what was done some steps before."""
+        return self._history.joining(steps)
 
     @contextmanager
     def _edit(self, name: str, call: Mapping[str, Any], token: object = None) -> Iterator[None]:

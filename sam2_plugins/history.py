@@ -3,13 +3,13 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sam2_plugins.accepted_mask import AcceptedMask
-from sam2_plugins.annotations import Annotations, Change
+from sam2_plugins.annotations import Annotations, Change, Part
 
-__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History"]
+__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History", "OneStep"]
 
 DEFAULT_UNDO_BYTES = 256 * 2**20
 _CHANGE_BYTES = 200
@@ -25,7 +25,8 @@ class Action:
         In words, for "Undo click on object 3".
     call
         What was asked of the session, under ``"do"``, and its arguments: plain values, a ``Prompt``,
-        ``CompressedMask``s by id. With ``"joined"``, it is undone together with the one before.
+        ``CompressedMask``s by id. With ``"joined"``, it is undone together with an earlier one: True for the
+        last step, 2 for the one before that, and so on.
     changes
         What came of it, in order.
     """
@@ -39,12 +40,31 @@ class Action:
         return tuple(change.inverse() for change in reversed(self.changes))
 
 
+class OneStep:
+    """A token whose actions are undone as one also if something else was done between them.
+
+    That is undone before them then. Only what touches the same begins a step anew.
+    """
+
+
 @dataclass(eq=False)
 class _Entry:
     name: str
     token: object
-    changes: list[Change]
+    changes: list[Change] = field(default_factory=list)
+    places: set[tuple[int, int | None]] = field(default_factory=set)
     num_bytes: int = 0
+
+    def add(self, changes: Sequence[Change]) -> None:
+        self.changes += changes
+        self.places.update(map(_place_of, changes))
+        self.num_bytes += sum(map(_bytes_of, changes))
+
+    def touches(self, other: "_Entry") -> bool:
+        """Whether the two cannot change places: both change the same, or one makes or removes an object."""
+        mine, others = ({object_id for object_id, _ in one.places} for one in (self, other))
+        made, others_made = ({i for i, frame in one.places if frame is None} for one in (self, other))
+        return bool(self.places & other.places or made & others or others_made & mine)
 
 
 class History:
@@ -74,7 +94,7 @@ class History:
         self._undo: deque[_Entry] = deque()
         self._redo: list[_Entry] = []
         self._open: list[Change] | None = None
-        self._joining = False
+        self._joining = 0
         truth.on_change = self._collect
 
     @property
@@ -104,7 +124,8 @@ class History:
         name, call
             See ``Action``. An action within an action becomes a part of it.
         token
-            Actions one after the other with the same token are undone as one, as the frames of a propagation.
+            Actions one after the other with the same token are undone as one, as the frames of a propagation;
+            see also ``OneStep``.
         """
         with self._truth.lock:
             if self._open is not None:
@@ -120,17 +141,20 @@ class History:
                 raise
             self._open = None
             if changes:
-                joined = self._keep(_Entry(name, token, list(changes)))
-                self.tell(Action(name, {**call, "joined": True} if joined else call, tuple(changes)))
+                entry = _Entry(name, token)
+                entry.add(changes)
+                steps = self._keep(entry)
+                joined = {"joined": True if steps == 1 else steps} if steps else {}
+                self.tell(Action(name, {**call, **joined}, tuple(changes)))
 
     @contextmanager
-    def joining(self) -> Iterator[None]:
-        """Let the actions of a ``with`` block be undone together with the one before."""
-        self._joining = True
+    def joining(self, steps: int = 1) -> Iterator[None]:
+        """Let the actions of a ``with`` block be undone together with one some steps back, 1 for the last."""
+        self._joining = steps
         try:
             yield
         finally:
-            self._joining = False
+            self._joining = 0
 
     def undo(self) -> tuple[Change, ...]:
         """Take the last action back and return the changes made by that; none if there is nothing."""
@@ -158,22 +182,28 @@ class History:
             self.tell(Action(f"redo {entry.name}", {"do": "redo"}, changes))
             return changes
 
-    def _keep(self, entry: _Entry) -> bool:
-        """Keep what undo needs, and return whether it was joined to the action before."""
+    def _keep(self, entry: _Entry) -> int:
+        """Keep what undo needs, and return how many steps back that is which it was joined to; 0 for none."""
         self._redo.clear()
-        entry.num_bytes = sum(map(_bytes_of, entry.changes))
-        last = self._undo[-1] if self._undo else None
-        same = entry.token is not None and last is not None and last.token is entry.token
-        joined = last is not None and (same or self._joining)
-        if last is not None and joined:
-            last.changes += entry.changes
-            last.num_bytes += entry.num_bytes
+        steps = self._steps_back(entry)
+        if steps:
+            self._undo[-steps].add(entry.changes)
         else:
             self._undo.append(entry)
         total = sum(one.num_bytes for one in self._undo)
         while total > self._max_bytes and len(self._undo) > 1:
             total -= self._undo.popleft().num_bytes
-        return joined
+        return steps
+
+    def _steps_back(self, entry: _Entry) -> int:
+        if self._joining:
+            return min(self._joining, len(self._undo))
+        for steps, earlier in enumerate(reversed(self._undo), start=1):
+            if entry.token is not None and earlier.token is entry.token:
+                return steps
+            if not isinstance(entry.token, OneStep) or entry.touches(earlier):
+                break
+        return 0
 
     def make(self, changes: Iterable[Change]) -> None:
         """Make changes that are no action of somebody: nothing to undo, nobody is told."""
@@ -203,6 +233,12 @@ def _name_of_last(entries: Sequence[_Entry]) -> str | None:
         return entries[-1].name
     except IndexError:  # asked for, not looked for: another thread may take the last one away any moment
         return None
+
+
+def _place_of(change: Change) -> tuple[int, int | None]:
+    """Return what a change touches: a frame of an object, -1: its name and the like, None: all of it."""
+    edited = change.part is Part.OBJECT and change.before is not None and change.after is not None
+    return change.object_id, -1 if edited else change.frame
 
 
 def _bytes_of(change: Change) -> int:

@@ -17,6 +17,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.accepted_mask import CompressedMask
 from sam2_plugins.annotations import LARGEST_ID
 from sam2_plugins.editable_annotations import EditableAnnotations
+from sam2_plugins.history import OneStep
 from sam2_plugins.import_formats import (
     ImportedObject,
     MaskFile,
@@ -225,7 +226,7 @@ def import_masks(
     """Let a session take masks over, with ids, names, classes and parents; all of it is undone as one.
 
     Everything is read once before, so that a fault of the source leaves the session as it is. What a person
-    prompted or verified stays.
+    prompted or verified stays. What a person does meanwhile is undone before it.
 
     Parameters
     ----------
@@ -249,7 +250,7 @@ def import_masks(
         If the source cannot be read, or holds what is no id.
     """
     described = yield from masks.scan()
-    token, interruptions = object(), session.interruptions
+    token, interruptions = OneStep(), session.interruptions
     known = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
     seen: dict[int, list[int]] = {}
     for frame, there in masks:
@@ -263,10 +264,17 @@ def import_masks(
             return ImportSummary(tuple(i for i in seen if i in session.objects), len(masks), complete=False)
     if lock:
         for object_id, frames in seen.items():
-            session.verify(object_id, frames, token=token)
-    orphans = _describe(session, (one for one in described if one.id not in known), token)
+            if there_still := [f for f in frames if _is_there(session, object_id, f)]:
+                session.verify(object_id, there_still, token=token)
+    new = (one for one in described if one.id not in known and one.id in session.objects)
+    orphans = _describe(session, new, token)
     ids = tuple(one.id for one in described)
     return ImportSummary(ids, len(masks), tuple(sorted(known.intersection(ids))), orphans)
+
+
+def _is_there(session: EditableAnnotations, object_id: int, frame: int) -> bool:
+    """Whether nobody has removed a mask meanwhile."""
+    return object_id in session.objects and session.accepted(object_id, frame) is not None
 
 
 def _describe(

@@ -44,7 +44,8 @@ def replay(session: AnnotationSession, calls: Iterable[Mapping[str, Any]]) -> It
     """
     for value in joined_calls(calls):
         call = call_of(value)
-        with session.joining() if call.pop("joined", False) else nullcontext():
+        steps = int(call.pop("joined", 0))
+        with session.joining(steps) if steps else nullcontext():
             yield _ask(session, call.pop("do"), call)
 
 

@@ -11,15 +11,12 @@ from hypothesis import strategies as st
 from painted import PaintedSession
 
 from sam2_engine.errors import InputError
-from sam2_plugins.annotations import LARGEST_ID
-from sam2_plugins.editable_annotations import EditableAnnotations
 from sam2_plugins.export.cell_tracking import write_cell_tracking_result, write_cell_tracking_truth
 from sam2_plugins.export.coco import write_coco
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
-from sam2_plugins.import_masks import ImportedObject, import_masks, open_masks
-from sam2_plugins.jobs import DeviceLock
-from sam2_plugins.readable_session import Steps, finish
+from sam2_plugins.import_masks import ImportedObject, open_masks
+from sam2_plugins.readable_session import finish
 
 SHAPE, LENGTH = (16, 20), 4
 WRITERS = {
@@ -174,7 +171,8 @@ def test_values_that_are_no_numbers():
 def test_a_frame_that_is_not_there():
     with pytest.raises(InputError, match="no frame 4"):
         read(np.zeros(SHAPE, np.uint8), frame=4)
-    labels = family()  # of all frames, which need no place
+    labels = np.zeros((LENGTH, *SHAPE), np.uint8)  # of all frames, which need no place
+    labels[:, 3, 4] = 1, 2, 3, 4
     np.testing.assert_array_equal(read(labels, frame=1)[0], labels)
 
 
@@ -241,122 +239,3 @@ def test_damaged_coco(tmp_path, content, sentence):
     (tmp_path / "masks.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=sentence):
         read(tmp_path / "masks.json")
-
-
-# ---------------------------------------------------------------------- into a session
-
-
-def family():
-    """A mother of a large id on frames 0 and 1, her daughter 3 from frame 2 on, and 9 on frame 3."""
-    labels = np.zeros((LENGTH, *SHAPE), np.uint32)
-    labels[:2, :5, :5] = 70_000
-    labels[2:, 6:9, 6:9] = 3
-    labels[3, 12:14, 2:4] = 9
-    return labels
-
-
-def empty_session():
-    return EditableAnnotations(SHAPE, DeviceLock(), 2**20)
-
-
-def state(session):
-    """Everything that is known."""
-    masks = {
-        (i, f): (session.mask(i, f).tolist(), f in session.verified(i))
-        for i in session.objects
-        for f in session.frames_of(i)
-    }
-    return dict(session.objects), masks
-
-
-def test_a_session_takes_everything_and_undoes_it_as_one(tmp_path):
-    labels = family()
-    source = PaintedSession.of(labels, parents={3: (70_000,)})
-    source.add(9, "dead")
-    finish(write_coco(source, tmp_path / "masks.json"))
-    session = empty_session()
-    kept = session.add_object("clicked")
-    before = state(session)
-    with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
-        steps = import_masks(session, masks, lock=True)
-        summary = finish(steps)
-    assert str(summary) == "3 objects on 4 frames."
-    assert list(session.objects) == [kept, 3, 9, 70_000]
-    for frame in range(LENGTH):
-        np.testing.assert_array_equal(session.label_image(frame), labels[frame])
-    assert session.objects[3].parents == (70_000,)
-    assert session.objects[9].label == "dead"
-    assert {i: session.verified(i) for i in (3, 9, 70_000)} == {3: {2, 3}, 9: {3}, 70_000: {0, 1}}
-    after = state(session)
-    session.undo()
-    assert state(session) == before
-    session.redo()
-    assert state(session) == after
-    session.undo()
-    with open_masks(labels, SHAPE, LENGTH) as masks:  # the same ids once more
-        finish(import_masks(session, masks))
-    assert session.verified(3) == frozenset()
-    session.remove_object(3)
-    with open_masks(labels, SHAPE, LENGTH) as masks:
-        assert finish(import_masks(session, masks)).known == (9, 70_000)
-    assert session.frames_of(3) == [2, 3]
-
-
-def test_what_a_person_said_stays_and_parents_that_do_not_fit_are_told(tmp_path):
-    labels = family()
-    finish(write_coco(PaintedSession.of(labels, parents={3: (70_000,)}), tmp_path / "masks.json"))
-    session = empty_session()
-    own = np.ones(SHAPE, bool)
-    session.take_masks(3, {3: own, 70_000: own})
-    session.edit_object(3, name="mine")
-    session.verify(3, [3])
-    with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
-        summary = finish(import_masks(session, masks))
-    assert summary.known == (3, 70_000)
-    assert "known before of objects 3, 70000" in str(summary)
-    np.testing.assert_array_equal(session.mask(3, 3), own)
-    assert session.mask(3, 2).sum() == 9
-    assert session.objects[3].name == "mine"
-    other = empty_session()
-    other.take_masks(3, {70_000: own})  # the mother does not end before her daughter begins
-    other.remove_object(70_000)
-    late = labels.copy()
-    late[3, :5, :5] = 70_000
-    finish(write_coco(PaintedSession.of(late, parents={3: (70_000,)}), tmp_path / "late.json"))
-    with open_masks(tmp_path / "late.json", SHAPE, LENGTH) as masks:
-        summary = finish(import_masks(other, masks))
-    assert summary.orphans == (3,)
-    assert "parents of object 3 were left out" in str(summary)
-
-
-def test_a_fault_in_the_last_frame_changes_nothing():
-    session = empty_session()
-    labels = family().astype(np.int64)
-    labels[3, 0, 0] = -1
-    with open_masks(labels, SHAPE, LENGTH) as masks, pytest.raises(InputError, match="below 0"):
-        finish(import_masks(session, masks))
-    assert not session.objects
-    assert session.undo_name is None
-
-
-def test_an_undo_meanwhile_ends_it():
-    session = empty_session()
-    with open_masks(family(), SHAPE, LENGTH) as masks:
-        steps = Steps(import_masks(session, masks))
-        for number, _ in enumerate(steps):
-            if number == LENGTH + 1:  # all read, two of them taken
-                session.undo()
-    assert not steps.result.complete
-    assert not session.objects
-
-
-def test_the_largest_id_leaves_room_for_others():
-    session = empty_session()
-    session.take_masks(0, {LARGEST_ID: np.ones(SHAPE, bool)})
-    assert session.add_object() == 1
-    reopened = empty_session()
-    reopened.restore((), session.highest_used_id)  # costs no memory
-    assert reopened.add_object() == 1
-    assert reopened.add_object() == 2
-    with pytest.raises(InputError, match="at most 4294967295"):
-        session.take_masks(0, {LARGEST_ID + 1: np.ones(SHAPE, bool)})

@@ -11,6 +11,7 @@ import tifffile
 from sam2_engine.errors import InputError
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.cli import main
+from sam2_plugins.import_masks import import_masks, open_masks
 from sam2_plugins.replay import differences, replay
 from sam2_plugins.storage import SessionFolder, kept_state, open_session, read_about, read_session
 from sam2_plugins.storage.about import FORMAT_VERSION
@@ -193,6 +194,27 @@ def test_what_was_undone_as_one_is_undone_as_one_again(kept, store, small_checkp
     assert session.frames_of(left) == [0, 1, 2]
     assert described(again) == described(session)
     assert (again.undo_name, again.redo_name) == (session.undo_name, session.redo_name)
+
+
+def test_an_import_with_a_click_in_between_is_one_step_in_a_replay_too(kept, store, small_checkpoint):
+    session, folder = kept
+    labels = np.zeros((8, 60, 80), np.uint16)
+    labels[:, 5:15, 5:25] = 5
+    own = session.add_object()
+    with open_masks(labels, session.shape, len(session)) as masks:
+        for number, _ in enumerate(import_masks(session, masks)):
+            if number == 12:
+                session.add_points(0, own, (60, 40))
+    session.undo()
+    assert session.prompts_of(own) == {}
+    session.undo()
+    assert list(session.objects) == [own]
+    session.redo()
+    again = AnnotationSession(session.frames, store, small_checkpoint)
+    list(replay(again, folder.calls()))
+    assert described(again) == described(session)
+    assert (again.undo_name, again.redo_name) == (session.undo_name, session.redo_name)
+    assert [session.undo_name, session.redo_name] == ["import masks", f"click on object {own}"]
 
 
 def test_replay_of_a_reopened_session_from_the_command_line(kept, store, tmp_path, capsys):
