@@ -70,7 +70,7 @@ def scenes(labels: NDArray[np.uint16]) -> dict[str, dict[str, Any]]:
     clicks = {"click": middle, "background": [middle[0], bottom], "box": bounds(other)}
     return {
         "prompts": {**common, **clicks},
-        "video": {**common, "box": bounds(one), "frames": FRAMES, "shown": FRAMES - 4},
+        "video": {**common, "box": bounds(other), "frames": FRAMES, "shown": FRAMES - 4},
     }
 
 
