@@ -1,5 +1,6 @@
 """The dock in a real window: what a person does, and what they see of it."""
 
+import gc
 from typing import Any
 
 import dask.array as da
@@ -141,12 +142,14 @@ def test_stop_keeps_finished_frames_and_clicks_go_ahead(
     qtbot.waitUntil(lambda: labels(dock)[2].any(), timeout=WAIT)
     qtbot.waitUntil(lambda: int(rows_of(dock.objects.list)[0][1]) > 1, timeout=WAIT)
     assert annotation_of(dock).propagation.running  # counted while they arrive
+    assert gc.get_freeze_count() > 0  # no collection of everything, which would stop the window
     dock.objects.new.click()
     click(dock, 119, 60, 40)
     qtbot.waitUntil(lambda: (labels(dock)[119] == 2).any(), timeout=WAIT)
     assert annotation_of(dock).propagation.running
     dock.propagation.stop.click()
     wait_until_followed(dock, qtbot)
+    assert gc.get_freeze_count() == 0
     frames = annotation_of(dock).session.frames_of(1)
     assert frames == list(range(len(frames)))
     assert 3 <= len(frames) < 119
