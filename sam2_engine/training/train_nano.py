@@ -90,7 +90,6 @@ STAGES = {
     ),
     "wide": _WIDE,
     "wide-again": replace(_WIDE, kept=0.5),
-    "wide-once-more": replace(_WIDE, kept=0.5),
 }
 """Taught in this order; each starts from what the one before left."""
 
