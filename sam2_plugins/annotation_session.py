@@ -4,6 +4,7 @@ The session owns the truth. The engine's ``VideoSession`` owns only what can be 
 dropped whenever anything goes wrong in it, and rebuilt from frames, prompts and accepted masks.
 """
 
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,8 @@ class AnnotationSession(EditableAnnotations):
         self._checkpoint_bytes = history
         self._cache = FeatureCache(store.encoded_bytes) if cache is None else cache
         super().__init__(self.frames.shape, store.lock, undo_bytes, window)
-        self._video = RebuildableVideo(lambda: self._make_video(self.window), self._truth)
+        me = weakref.proxy(self)  # so that a session that nobody uses is freed at once, with its frames
+        self._video = RebuildableVideo(lambda: me._make_video(me.window), self._truth)
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -40,8 +40,6 @@ class EditableAnnotations:
     ----------
     shape
         (H, W) of every frame in pixels.
-    lineage
-        Divisions and fusions, and changes of identity.
     """
 
     def __init__(
@@ -55,7 +53,11 @@ class EditableAnnotations:
         self._lock = lock
         self._truth = Annotations(window)
         self._history = History(self._truth, undo_bytes)
-        self.lineage = Lineage(self._truth, self._edit)
+
+    @property
+    def lineage(self) -> Lineage:
+        """Divisions and fusions, and changes of identity."""
+        return Lineage(self._truth, self._edit)  # not kept: a session that nobody uses is freed at once
 
     # ------------------------------------------------------------------ objects
 

@@ -1,6 +1,9 @@
 """The session's promises: it owns the truth, and the engine below it may go at any moment."""
 
+import gc
 import threading
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from sam2_engine.video_session import VideoSession
 from sam2_plugins.accepted_mask import MaskOrigin
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.jobs import CancelToken, JobQueue
+from sam2_plugins.model_store import ModelStore
 
 WAIT = 60
 
@@ -470,3 +474,23 @@ def test_masks_taken_as_prompts_are_followed_and_undone_at_once(
     session.undo()
     session.undo()
     assert session.objects == {}
+
+
+def test_a_session_that_nobody_uses_is_freed_at_once(
+    discs: NDArray[np.uint8], store: ModelStore, small_checkpoint: Path
+) -> None:
+    """It must not wait for Python's garbage collection, which comes rarely, with all its frames."""
+    session = AnnotationSession(discs, store, small_checkpoint, axes="TYX")
+    object_id = session.add_object()
+    session.add_points(0, object_id, (20, 20))
+    list(session.propagate())
+    session.lineage.split(object_id, 3)
+    session.undo()
+    gc.collect()
+    gc.disable()
+    try:
+        left = weakref.ref(session)
+        del session
+        assert left() is None
+    finally:
+        gc.enable()
