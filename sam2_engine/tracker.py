@@ -1,6 +1,8 @@
 """The model's work on one frame of a session: prompted frames, tracked frames, and tracking again."""
 
+import weakref
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,9 +15,24 @@ from sam2_engine.tracked_object import FramePrompts, ObjectOutput, Run, TrackedO
 
 __all__ = ["Tracker"]
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 LOGIT_CLAMP = 32.0
 CPU_TOKENS, GPU_TOKENS = 2**13, 2**19
 """Memory tokens attended to in one batch of objects; more would cost memory and gain no time."""
+
+
+def _weak(method: Callable[[T], R]) -> Callable[[T], R]:
+    """Return a function that calls a method as long as its object lives."""
+    held = weakref.WeakMethod(method)
+
+    def call(argument: T) -> R:
+        alive = held()
+        assert alive is not None, "the session is gone"
+        return alive(argument)
+
+    return call
 
 
 class Tracker:
@@ -26,9 +43,10 @@ class Tracker:
     model
         A loaded model.
     features
-        Returns the encoded frame of a number.
+        The session's method that returns the encoded frame of a number. Neither method keeps the session
+        alive: without a cycle, its memories are freed as soon as nobody uses it.
     to_input
-        Maps (P, 2) frame coordinates to input pixels.
+        Its method that maps (P, 2) frame coordinates to input pixels.
     max_object_pointers
         Object pointers that a frame reads, and the normaliser of their time.
     """
@@ -41,8 +59,8 @@ class Tracker:
         max_object_pointers: int,
     ) -> None:
         self.model = model
-        self.features = features
-        self.to_input = to_input
+        self.features = _weak(features)
+        self.to_input = _weak(to_input)
         self.max_object_pointers = max_object_pointers
 
     def predict(self, frame: int, tracked: TrackedObject) -> ObjectOutput:

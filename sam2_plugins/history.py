@@ -1,5 +1,6 @@
 """Undo and redo: every action as the changes that it made, within a cap of bytes."""
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ class History:
         self._redo: list[_Entry] = []
         self._open: list[Change] | None = None
         self._joining = 0
-        truth.on_change = self._collect
+        me = weakref.proxy(self)  # without a cycle, both are freed as soon as nobody uses the session
+        truth.on_change = lambda change: me._collect(change)
 
     @property
     def undo_name(self) -> str | None:

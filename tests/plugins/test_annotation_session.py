@@ -489,8 +489,9 @@ def test_a_session_that_nobody_uses_is_freed_at_once(
     gc.collect()
     gc.disable()
     try:
-        left = weakref.ref(session)
-        del session
-        assert left() is None
+        parts = (session, session.frames, session._truth, session._history, session._video._video)
+        left = [weakref.ref(part) for part in parts]
+        del session, parts
+        assert [one() for one in left] == [None] * len(left)
     finally:
         gc.enable()
