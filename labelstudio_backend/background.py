@@ -1,5 +1,6 @@
 """Videos that are being followed: one thread takes turns among projects, and goes on after an answer."""
 
+import gc
 import logging
 import threading
 import time
@@ -220,6 +221,8 @@ class BackgroundVideos:
                 video, entry.video = entry.video, None
             if video is not None:
                 video.close()
+                del video
+                gc.collect()  # what a video leaves in cycles would wait for the next thousand requests
                 release_freed_memory()
         with self._changed:
             idle = entry.users == 0 and entry.video is None
