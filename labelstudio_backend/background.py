@@ -1,6 +1,5 @@
 """Videos that are being followed: one thread takes turns among projects, and goes on after an answer."""
 
-import gc
 import logging
 import threading
 import time
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field
 
 from labelstudio_backend.followed_video import FollowedVideo
 from sam2_engine.errors import InputError
-from sam2_engine.freed_memory import release_freed_memory
 
 __all__ = ["BackgroundVideos", "VideoKey"]
 
@@ -221,9 +219,6 @@ class BackgroundVideos:
                 video, entry.video = entry.video, None
             if video is not None:
                 video.close()
-                del video
-                gc.collect()  # what a video leaves in cycles would wait for the next thousand requests
-                release_freed_memory()
         with self._changed:
             idle = entry.users == 0 and entry.video is None
             if idle and self._entries.get(entry.key) is entry:  # not one that was opened anew meanwhile

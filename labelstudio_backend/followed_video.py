@@ -128,7 +128,7 @@ class FollowedVideo:
 
     def close(self) -> None:
         """Let go of files; what was followed is kept where the session is."""
-        self._steps = None
+        self._steps = self.trouble = None  # an error holds, by its traceback, all that it passed
         self._close()
 
     # ------------------------------------------------------------------ asking

@@ -88,6 +88,7 @@ class AnnotationDock(QWidget):
         )
         self.message = QLabel()
         self.message.setWordWrap(True)
+        self._shows_error = False
         self._lay_out()
         self.training = TrainingDialog(self._application, self)
         self._connect()
@@ -117,6 +118,7 @@ class AnnotationDock(QWidget):
         for source in sources:
             source.told.connect(self.tell)
             source.failed.connect(self.fail)
+        self.images.hinted.connect(self.hint)
         self.images.shown.connect(self._show)
         self.images.changed.connect(self._refresh)
         self.images.progressed.connect(self._show_progress)
@@ -132,7 +134,13 @@ class AnnotationDock(QWidget):
 
     def tell(self, sentence: str) -> None:
         """Show a sentence in the dock."""
+        self._shows_error = False
         self.message.setText(sentence)
+
+    def hint(self, sentence: str) -> None:
+        """Show what to do next, unless an error stands there that has not been read yet."""
+        if not self._shows_error:
+            self.tell(sentence)
 
     def fail(self, error: BaseException) -> None:
         """Show an error: one sentence if the user can mend it, else with the details."""
@@ -144,6 +152,7 @@ class AnnotationDock(QWidget):
         else:
             self.tell(f"Something unexpected happened: {error}")
             notification_manager.receive_error(type(error), error, error.__traceback__)
+        self._shows_error = True
 
     def _show(self, annotation: Annotation | None) -> None:
         for panel in self.panels:

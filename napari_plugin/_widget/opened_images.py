@@ -43,6 +43,8 @@ class OpenedImages(QObject):
         Emitted with the progress when more frames of it were followed, a few times a second at most.
     told, failed
         Emitted with a sentence, or an error, for the user.
+    hinted
+        Emitted with a sentence on what to do next, which may go unseen.
     annotation
         What was shown last.
     """
@@ -52,6 +54,7 @@ class OpenedImages(QObject):
     progressed = Signal(object)
     told = Signal(str)
     failed = Signal(object)
+    hinted = Signal(str)
 
     def __init__(
         self,
@@ -217,7 +220,7 @@ class OpenedImages(QObject):
             elif kept.folder is not None and kept.reopened:
                 self.told.emit(f"Going on where you left off, as kept in {kept.folder.path}.")
             else:
-                self.told.emit("Click on an object. Ctrl+click takes away what does not belong to it.")
+                self.hinted.emit("Click on an object. Ctrl+click takes away what does not belong to it.")
 
         def failed(error: BaseException) -> None:
             self.failed.emit(error)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari._vispy.canvas import VispyCanvas
 from numpy.typing import NDArray
 
 from napari_plugin._widget.dock import AnnotationDock
@@ -53,6 +54,22 @@ def application(qapp: Any, small_model: str, tmp_path: Path) -> Iterator[Sam2App
     application = Sam2Application(ModelStore("cpu"), small_model, tmp_path / "sessions")
     yield application
     application.close()
+
+
+@pytest.fixture(autouse=True)
+def own_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each window delete what it drew in its own OpenGL context.
+
+    napari 0.9.2 deletes it in the one that drew last, which with several windows in one process is often
+    another's: that then fails at its next drawing (GL_INVALID_VALUE).
+    """
+    update = VispyCanvas._clean_and_update_scenegraph
+
+    def update_in_own_context(canvas: VispyCanvas) -> None:
+        canvas._scene_canvas.set_current()
+        update(canvas)
+
+    monkeypatch.setattr(VispyCanvas, "_clean_and_update_scenegraph", update_in_own_context)
 
 
 @pytest.fixture

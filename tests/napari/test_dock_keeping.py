@@ -105,7 +105,6 @@ def test_axes_that_make_other_frames_are_there_again_too(open_dock: Any, qtbot: 
     correct_axes(dock, "ZTYX", qtbot)
     dock.image.way.setCurrentIndex(dock.image.way.findData("Z"))
     correct_axes(dock, "ZTYX", qtbot)
-    qtbot.wait(300)  # vispy draws layers of the axes before once more, and fails if they are gone by then
     close(dock)
     again = open_dock(stack, name="cells")
     assert again.image.axes.text() == "ZTYX"
