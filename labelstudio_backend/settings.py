@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
@@ -177,7 +178,12 @@ class Settings:
 
     def version_of(self, name: str | None) -> str:
         """Return the name under which a model's answers are filed; None for the server's own model."""
-        return f"sam2-plugins-{version('sam2-plugins')}-{name or model_name(self.model)}"
+        return f"sam2-plugins-{_own_version()}-{name or model_name(self.model)}"
+
+
+@cache
+def _own_version() -> str:
+    return version("sam2-plugins")  # reads files, and is asked for with every request
 
 
 def model_name(model: str) -> str:

@@ -68,7 +68,7 @@ class _Index:
 
 
 class _Decoder:
-    """One open container; reads forwards, and seeks only when it has to."""
+    """One container, open once it is read; reads forwards, and seeks only when it has to."""
 
     def __init__(self, path: Path, frame_index: _Index) -> None:
         self._path = path
@@ -80,7 +80,6 @@ class _Decoder:
         self._next = 0
         self._from_first = True
         self.seeks = 0
-        self._rewind()
 
     def read(self, frame: int) -> Any:
         """Return one decoded frame.
@@ -92,6 +91,8 @@ class _Decoder:
         """
         if frame in self._recent:
             return self._recent[frame]
+        if self._container is None:
+            self._rewind()
         if frame < self._next or self._index.start_before(frame) > self._next:
             self._seek(frame)
         if not self._advance_to(frame) and not self._from_first:
@@ -158,8 +159,13 @@ class _Decoder:
                     yield number, picture
 
     def close(self) -> None:
+        """Let go of the file and of all pictures; reading opens it again."""
+        self._pictures = iter(())  # its generator holds this decoder, so that neither would be freed at once
+        self._recent.clear()
+        self._stream = None
         if self._container is not None:
             self._container.close()
+            self._container = None
 
 
 def _open(path: Path) -> Any:

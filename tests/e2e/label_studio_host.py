@@ -17,12 +17,23 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from sam2_engine.model_files import find
+
 MODEL = os.environ.get("SAM2_TEST_MODEL", "nano")
 HERE = Path(__file__).parent
 GUIDE = HERE.parents[1] / "docs" / "label-studio.md"
 MEDIA = HERE.parent / "labelstudio" / "data" / "media"
 VENV = Path(os.environ.get("LABEL_STUDIO_VENV", HERE.parents[1] / ".venv-label-studio"))
 USER, PASSWORD = "annotator@example.com", "Annotate-1"
+MARKS = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(2000),
+    pytest.mark.skipif(
+        find(MODEL) is None and not Path(MODEL).is_file(),
+        reason=f"the weights of {MODEL} are not in this installation",
+    ),
+]
+"""Of every test module in a real Label Studio."""
 
 
 def free_port() -> int:

@@ -2,11 +2,13 @@
 // and the regions that are there at the end, read from their drawing and packed again by the page.
 // node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} PICTURE.png [REGION [SCENE]]
 // REGION is the kind of region that answers become, as the page names it; SCENE is JSON: where things are, in pixels.
-// Nothing is waited for by the clock: machines differ. PATIENCE only ends what will never come.
+// Nothing is waited for by the clock, as machines differ: PATIENCE only ends what will never come, and what LOST
+// milliseconds later has had no effect is done again: a busy page misses clicks, as an annotator knows.
 const { chromium } = require('playwright-core');
 
 const [url, email, password, project, task, kind, picture, answer = 'brushregion', scene] = process.argv.slice(2);
 const PATIENCE = 600000;
+const LOST = 30000;
 
 // Of shapes.png: the disc, the background below it and the blue box; of moving.mp4: the disc on frame 1.
 const SHAPES = { size: [640, 480], click: [160, 180], background: [160, 300], box: [355, 175, 565, 405], labels: ['Cell', 'Debris'] };
@@ -26,10 +28,15 @@ const accept = async page => {
 // Does what makes the page ask the backend, and notes the regions that it sent and got.
 const exchanges = [];
 async function ask(page, action) {
-  const interactive = response => response.url().includes('interactive-annotating');
-  const [response] = await Promise.all([page.waitForResponse(interactive, { timeout: PATIENCE }), action]);
-  const sent = response.request().postDataJSON().context.result;
-  exchanges.push({ sent, answered: (await response.json()).data.result });
+  const predicate = request => request.url().includes('interactive-annotating');
+  const asked = page.waitForEvent('request', { predicate, timeout: PATIENCE });
+  let request;
+  while (!request) {
+    await action();
+    request = await Promise.race([asked, new Promise(lost => setTimeout(lost, LOST))]);
+  }
+  const answer = await (await request.response()).json();
+  exchanges.push({ sent: request.postDataJSON().context.result, answered: answer.data.result });
 }
 
 async function open(browser) {
@@ -74,29 +81,45 @@ async function pixels(page, width, height) {
   return (x, y) => [area.x + (area.width * x) / width, area.y + (area.height * y) / height];
 }
 
-async function clickOnImage(page) {
+async function clickOn(page, point) {
   const at = await pixels(page, ...size);
-  await choose(page, 'Ball', 1, 'point', 'key-point-tool');
-  await ask(page, page.mouse.click(...at(...click)));
+  await page.mouse.click(...at(...point));
+}
+
+async function clickOnImage(page) {
+  await ask(page, async () => {
+    await choose(page, 'Ball', 1, 'point', 'key-point-tool');
+    await clickOn(page, click);
+  });
   await accept(page);
 }
 
 // A click on one thing, Alt + click on the background beside it, and a rectangle around another thing.
 async function clicksAndRectangle(page) {
-  const at = await pixels(page, ...size);
-  await choose(page, labels[0], 1, 'point', 'key-point-tool');
-  await ask(page, page.mouse.click(...at(...click)));
-  await choose(page, labels[0], 1, 'point', 'key-point-tool');
-  await page.keyboard.down('Alt');
-  await ask(page, page.mouse.click(...at(...background)));
-  await page.keyboard.up('Alt');
+  await ask(page, async () => {
+    await choose(page, labels[0], 1, 'point', 'key-point-tool');
+    await clickOn(page, click);
+  });
+  await ask(page, async () => {
+    await choose(page, labels[0], 1, 'point', 'key-point-tool');
+    await page.keyboard.down('Alt');
+    await clickOn(page, background);
+    await page.keyboard.up('Alt');
+  });
   await accept(page);
-  await choose(page, labels[1], 2, 'box', 'rectangle-tool');
-  await page.mouse.move(...at(...box.slice(0, 2)));
+  await ask(page, async () => {
+    await choose(page, labels[1], 2, 'box', 'rectangle-tool');
+    const at = await pixels(page, ...size);
+    await drag(page, ...at(...box.slice(0, 2)), ...at(...box.slice(2)));
+  });
+  await accept(page);
+}
+
+async function drag(page, x0, y0, x1, y1) {
+  await page.mouse.move(x0, y0);
   await page.mouse.down();
-  await page.mouse.move(...at(...box.slice(2)), { steps: 8 });
-  await ask(page, page.mouse.up());
-  await accept(page);
+  await page.mouse.move(x1, y1, { steps: 8 });
+  await page.mouse.up();
 }
 
 async function boxOnVideo(page) {
@@ -107,14 +130,11 @@ async function boxOnVideo(page) {
   // A small video is shown as large as it is, in the middle of its canvas.
   const canvas = await page.locator('.konvajs-content canvas').first().boundingBox();
   const at = (x, y) => [canvas.x + (canvas.width - size[0]) / 2 + x, canvas.y + (canvas.height - size[1]) / 2 + y];
-  await page.mouse.move(...at(...box.slice(0, 2)));
-  await page.mouse.down();
-  await page.mouse.move(...at(...box.slice(2)), { steps: 8 });
-  await page.mouse.up();
+  await drag(page, ...at(...box.slice(0, 2)), ...at(...box.slice(2)));
   await until(page, () => window.Htx.annotationStore.selected.regions.length === 1);
   await page.mouse.click(...at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2));
   await until(page, () => window.Htx.annotationStore.selected.regions[0].selected);
-  await ask(page, label(page, labels[0]).first().click());
+  await ask(page, () => label(page, labels[0]).first().click());
   await until(page, () => window.Htx.annotationStore.selected.regions[0].sequence.length > 1);
   await page.evaluate(frame => window.Htx.annotationStore.selected.names.get('video').setFrame(frame), shown);
   await page.waitForFunction(frame => {

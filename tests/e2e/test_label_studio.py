@@ -4,26 +4,17 @@ import io
 import json
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from label_studio_host import GUIDE, MODEL, VENV, LabelStudio, Project, Service, click, make_project
+from label_studio_host import GUIDE, MARKS, VENV, LabelStudio, Project, Service, click, make_project
 from PIL import Image
 
 from labelstudio_backend.brush_rle import decode_brush_rle, encode_brush_rle
 from labelstudio_backend.sequences import rectangle_at
-from sam2_engine.model_files import find
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(2000),
-    pytest.mark.skipif(
-        find(MODEL) is None and not Path(MODEL).is_file(),
-        reason="nano's weights are not in this installation",
-    ),
-]
+pytestmark = MARKS
 
 IMAGE_CONFIG = """<View>
   <Image name="image" value="$image"/>

@@ -4,27 +4,18 @@ import base64
 import io
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from label_studio_host import MODEL, VENV, LabelStudio, Project, Service, click, make_project
+from label_studio_host import MARKS, MODEL, VENV, LabelStudio, Project, Service, click, make_project
 from PIL import Image
 
 from labelstudio_backend.brush_rle import decode_brush_rle
-from sam2_engine.model_files import find
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(2000),
-    pytest.mark.skipif(
-        find(MODEL) is None and not Path(MODEL).is_file(),
-        reason="nano's weights are not in this installation",
-    ),
-]
+pytestmark = MARKS
 
 FORMS = {
     "BitmaskLabels": "bitmaskregion",

@@ -11,21 +11,13 @@ import av
 import numpy as np
 import pytest
 import tifffile
-from label_studio_host import GUIDE, MODEL, Desk, LabelStudio, Project, make_project
+from label_studio_host import GUIDE, MARKS, MODEL, Desk, LabelStudio, Project, make_project
 from numpy.typing import NDArray
 from skimage.draw import disk
 
 from labelstudio_backend.sequences import rectangle_at
-from sam2_engine.model_files import find
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.timeout(2000),
-    pytest.mark.skipif(
-        find(MODEL) is None and not Path(MODEL).is_file(),
-        reason="nano's weights are not in this installation",
-    ),
-]
+pytestmark = MARKS
 
 FRAMES, WIDTH, HEIGHT, RADIUS = 10, 192, 128, 20
 CONFIG = """<View>

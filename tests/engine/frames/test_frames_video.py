@@ -1,5 +1,6 @@
 """Videos: the frame that is asked for is the frame that comes, in whatever order, container and thread."""
 
+import gc
 import struct
 import threading
 from collections.abc import Iterator
@@ -127,6 +128,25 @@ def test_every_thread_has_its_own_decoder(mp4: VideoFrames) -> None:
         thread.join()
     assert not wrong
     assert len(decoders) == 3
+
+
+def pictures_in_memory() -> int:
+    return sum(type(one) in (av.VideoFrame, av.VideoCodecContext) for one in gc.get_objects())
+
+
+def test_a_closed_video_holds_no_pictures_and_opens_again_when_read(videos: dict[str, Path]) -> None:
+    frames = open_frames(videos["b_frames.mp4"])
+    gc.collect()
+    gc.disable()  # what waits for a collection stays for a long time, and pictures are large
+    try:
+        assert [number_of(frames[index]) for index in (20, 5)] == [20, 5]
+        assert pictures_in_memory() > 0
+        frames.close()
+        assert pictures_in_memory() == 0
+    finally:
+        gc.enable()
+    assert number_of(frames[7]) == 7
+    frames.close()
 
 
 def test_frame_rate_and_description(mp4: VideoFrames) -> None:
