@@ -120,9 +120,10 @@ class Settings:
         """
         url = environment.get("LABEL_STUDIO_URL", "").rstrip("/") or None
         hosts = environment.get("ALLOWED_HOSTS", "").replace(",", " ").split()
-        for address in [*hosts, *([url] if url else [])]:
-            if origin_of(address) is None:
-                raise InputError(f"{address!r} is not an address; write it as http://host:port.")
+        for name, addresses in (("LABEL_STUDIO_URL", [url] if url else []), ("ALLOWED_HOSTS", hosts)):
+            for address in addresses:
+                if origin_of(address) is None:
+                    raise InputError(f"{name}: {address!r} is not an address; write it as http://host:port.")
         root = environment.get("MEDIA_ROOT")
         if root and not Path(root).is_dir():
             raise InputError(f"MEDIA_ROOT is {root}, which is not a folder.")

@@ -211,7 +211,8 @@ def _note(
     way = f"frames {first} to {last}" if one.direction != "forward" else f"frame {last}"
     if trouble is not None:
         return f"{_NOTE}stopped at {way} of {clock.page_frames}: {trouble}"
-    return f"{_NOTE}reached {way} of {clock.page_frames} and goes on; give the label again to see more."
+    more = "choose another label and then its own to see more"
+    return f"{_NOTE}reached {way} of {clock.page_frames} and goes on; {more}."
 
 
 def _with_note(region: Region, items: list[dict[str, Any]], score: float, note: str | None) -> Region:

@@ -144,7 +144,7 @@ def test_a_port_that_is_taken(recorded_server: MediaServer) -> None:
     ],
 )
 def test_an_environment_that_cannot_be_used(name: str, value: str) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=name):
         Settings.from_environment({name: value})
 
 

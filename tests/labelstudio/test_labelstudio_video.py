@@ -240,7 +240,9 @@ def test_out_of_time_the_answer_says_how_far_it_got_and_the_work_goes_on(
     assert [item["frame"] for item in region["value"]["sequence"] if "sam2" not in item] == [1]
     assert region["value"]["sequence"][-1]["enabled"] is False
     (note,) = region["meta"]["text"]
-    assert re.fullmatch(r"SAM 2 reached frame \d+ of 12 and goes on; give the label again to see more.", note)
+    assert re.fullmatch(
+        r"SAM 2 reached frame \d+ of 12 and goes on; choose another label and then its own to see more.", note
+    )
     page.region["meta"]["text"].append("a person's note")
     wait_for_the_background(page)
     (region,) = page.assign_label()
