@@ -58,9 +58,10 @@ def moving_cells(
     for t in range(num_frames):
         light = np.zeros((height, width), np.float32)
         for label, cell in enumerate(cells, start=1):
-            inside, brightness = cell.render(x, y, t)
-            light = np.where(inside, np.maximum(light, brightness), light)
-            labels[t][inside & (labels[t] == 0)] = label
+            around = cell.window(t, height, width)
+            inside, brightness = cell.render(x[around], y[around], t)
+            light[around] = np.where(inside, np.maximum(light[around], brightness), light[around])
+            labels[t][around][inside & (labels[t][around] == 0)] = label
         photons = np.clip(gaussian_filter(light, 1.1) + glow, 0.0, None) * _PHOTONS_PER_COUNT
         counts = rng.poisson(photons) / _PHOTONS_PER_COUNT + rng.normal(_CAMERA_OFFSET, 12.0, (height, width))
         frames[t] = np.clip(counts, 0, 65535).astype(np.uint16)
@@ -82,13 +83,27 @@ class _Nucleus:
         self.brightness = rng.uniform(900.0, 2600.0)
         self.spots = rng.normal(0.0, 0.45, (5, 2))
 
+    def position(self, t: int) -> NDArray[np.float64]:
+        """Return the centre (x, y) in frame ``t``."""
+        headings = self.heading + self.turn * np.arange(t)
+        return self.centre + self.speed * np.array([np.cos(headings).sum(), np.sin(headings).sum()])
+
+    def window(self, t: int, height: int, width: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the field beyond which nothing of the nucleus lies in frame ``t``."""
+        reach = self.radius * self.elongation * (1.0 + self.wobble.sum()) + 1.0
+        x, y = self.position(t)
+        rows, columns = (
+            slice(max(0, int(at - reach)), max(0, min(side, int(at + reach) + 2)))
+            for at, side in ((y, height), (x, width))
+        )
+        return rows, columns
+
     def render(
         self, x: NDArray[np.float32], y: NDArray[np.float32], t: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-        """Return where the nucleus lies in frame ``t`` and how bright it is there."""
-        headings = self.heading + self.turn * np.arange(t)
-        dx = x - (self.centre[0] + self.speed * np.cos(headings).sum())
-        dy = y - (self.centre[1] + self.speed * np.sin(headings).sum())
+        """Return where the nucleus lies among some pixels of frame ``t``, and how bright it is there."""
+        centre_x, centre_y = self.position(t)
+        dx, dy = x - centre_x, y - centre_y
         angle = self.angle + self.spin * t
         u = (dx * np.cos(angle) + dy * np.sin(angle)) / self.elongation
         v = -dx * np.sin(angle) + dy * np.cos(angle)
