@@ -10,7 +10,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.commands.terminal import followed, note
 from sam2_plugins.export.coco import write_coco_videos
 from sam2_plugins.export.label_tiff import write_label_tiff
-from sam2_plugins.export.targets import ExportSummary, new_folder
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_folder
 from sam2_plugins.export.training_folder import write_training_videos
 from sam2_plugins.export.youtube_vis import write_youtube_vis
 from sam2_plugins.physical_scale import PhysicalScale
@@ -80,7 +80,7 @@ def _write_tiffs(videos: Videos, path: Path, overwrite: bool) -> Generator[int, 
             summary = yield from write_label_tiff(session, folder / f"{name}.tif", scale)
             frames, objects = frames + summary.frames, objects + summary.objects
         if not frames:
-            raise InputError("There is no object in this project yet, so there is nothing to export.")
+            raise NothingToExportError
     return ExportSummary(path, frames, objects)
 
 

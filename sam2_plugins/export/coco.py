@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sam2_engine.errors import InputError
 from sam2_engine.mask_utils import compress_rle, encode_rle
 from sam2_plugins.annotations import AnnotatedObject
-from sam2_plugins.export.targets import ExportSummary, new_file
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_file
 from sam2_plugins.readable_session import ReadableSession, known_by_frame
 
 __all__ = ["NO_CLASS", "write_coco", "write_coco_videos"]
@@ -81,7 +80,7 @@ def _write(
                     json.dump({"id": number, **annotation}, file)
                 yield frame
         if not content["tracks"]:
-            raise InputError("There is no object in this session yet, so there is nothing to export.")
+            raise NothingToExportError
         content["categories"] = [{"id": i, "name": name} for name, i in categories.items()]
         for name, entries in content.items():
             file.write(f'\n],\n"{name}": [\n' + ",\n".join(map(json.dumps, entries)))

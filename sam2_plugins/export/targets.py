@@ -16,7 +16,14 @@ from sam2_plugins.files import check_output, os_error_sentence, replacing
 from sam2_plugins.label_image import label_dtype
 from sam2_plugins.readable_session import ReadableSession
 
-__all__ = ["ExportSummary", "Labels", "new_file", "new_folder"]
+__all__ = ["ExportSummary", "Labels", "NothingToExportError", "new_file", "new_folder"]
+
+
+class NothingToExportError(InputError):
+    """No object, so no file."""
+
+    def __init__(self) -> None:
+        super().__init__("No object has a mask here, so there is nothing to export.")
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Labels:
     def __init__(self, session: ReadableSession) -> None:
         self._session = session
         if not session.objects:
-            raise InputError("There is no object in this session yet, so there is nothing to export.")
+            raise NothingToExportError
         self.length = len(session.frames)
         self.shape = session.frames.shape
         self.axis = "Z" if session.frames.axis == "Z" else "T"

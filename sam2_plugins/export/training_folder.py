@@ -8,7 +8,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_plugins.export.targets import ExportSummary, Labels, new_folder
+from sam2_plugins.export.targets import ExportSummary, Labels, NothingToExportError, new_folder
 from sam2_plugins.readable_session import ReadableSession, known_by_frame
 
 __all__ = ["usable_frames", "write_training_folder", "write_training_videos"]
@@ -69,7 +69,7 @@ def write_training_videos(
             written, num_objects = written + frames, num_objects + len(session.objects)
             changes += [f"{name}: {sentence}" for sentence in told]
         if not written:
-            raise InputError("There is no object in this session yet, so there is nothing to export.")
+            raise NothingToExportError
     return ExportSummary(path, written, num_objects, tuple(changes))
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sam2_engine.errors import InputError
 from sam2_engine.mask_utils import compress_rle, encode_rle
 from sam2_plugins.export.coco import NO_CLASS
-from sam2_plugins.export.targets import ExportSummary, new_file
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_file
 from sam2_plugins.readable_session import ReadableSession
 
 __all__ = ["write_youtube_vis"]
@@ -56,7 +55,7 @@ def write_youtube_vis(
                 json.dump({**entry, **_track(session, object_id)}, file)
                 yield number
         if not number:
-            raise InputError("There is no object in this session yet, so there is nothing to export.")
+            raise NothingToExportError
         named = [{"id": i, "name": category} for category, i in categories.items()]
         file.write(f'\n],\n"videos": {json.dumps(described)},\n"categories": {json.dumps(named)}}}\n')
     return ExportSummary(path, frames, number)

@@ -74,7 +74,7 @@ def test_stopping_leaves_nothing_and_nothing_is_replaced_unasked(tmp_path):
 
 def test_what_cannot_be_exported(tmp_path):
     session = PaintedSession(open_frames(np.zeros((2, 9, 9), np.uint8)))
-    with pytest.raises(InputError, match="no object in this session"):
+    with pytest.raises(InputError, match="nothing to export"):
         finish(write_label_tiff(session, tmp_path / "labels.tif"))
     session.add(2**32)
     with pytest.raises(InputError, match="does not fit"):

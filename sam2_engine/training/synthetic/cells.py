@@ -89,7 +89,7 @@ class _Nucleus:
         return self.centre + self.speed * np.array([np.cos(headings).sum(), np.sin(headings).sum()])
 
     def window(self, t: int, height: int, width: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the field beyond which nothing of the nucleus lies in frame ``t``."""
+        """Return the rows and columns of the field beyond which no nucleus lies in frame ``t``."""
         reach = self.radius * self.elongation * (1.0 + self.wobble.sum()) + 1.0
         x, y = self.position(t)
         rows, columns = (
