@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_plugin._widget.dock import AnnotationDock
+from sam2_engine.errors import InputError
 from sam2_plugins.storage.about import FORMAT_VERSION
 from sam2_plugins.storage.journal import Journal
 from tests.napari.dock_steps import (
@@ -144,3 +145,15 @@ def test_a_session_of_a_newer_version_is_left_alone_and_told(
     folder = annotation_of(again).folder
     assert folder is not None
     assert folder.path.name == "cells-2.sam2"
+
+
+def test_a_tip_leaves_an_error_alone_but_news_replace_it(open_dock: Any, discs: NDArray[np.uint8]) -> None:
+    dock = open_dock(discs)
+    dock.hint("Click on an object.")
+    assert dock.message.text() == "Click on an object."
+    dock.fail(InputError("The disk is full; free some room."))
+    dock.hint("Click on an object.")
+    assert dock.message.text() == "The disk is full; free some room."
+    dock.tell("Saved.")
+    dock.hint("Click on an object.")
+    assert dock.message.text() == "Click on an object."
