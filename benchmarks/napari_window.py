@@ -58,12 +58,17 @@ def wait_until(happened: Callable[[], bool], seconds: float = 7200) -> None:
         QTest.qWait(20)
 
 
-def open_dock(pixels: object, objects: int) -> tuple[napari.Viewer, AnnotationDock, Annotation]:
-    """Open a window on a stack, and click on every disc of its first frame, each a new object."""
+def open_dock(
+    pixels: object, objects: int, cache: bool = True
+) -> tuple[napari.Viewer, AnnotationDock, Annotation]:
+    """Open a window on a stack, and click on every disc of its first frame, each a new object.
+
+    ``cache``: whether napari keeps what it has shown of a dask array, up to a quarter of the memory.
+    """
     os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
-    viewer.add_image(pixels, name="discs", contrast_limits=(0, 6000))
+    viewer.add_image(pixels, cache=cache, name="discs", contrast_limits=(0, 6000))
     viewer.dims.set_point(0, 0)
     _, dock = viewer.window.add_plugin_dock_widget("sam2-plugins", "Segment and track")
     wait_until(lambda: dock.annotation is not None)
