@@ -10,23 +10,29 @@ from sam2_engine.modeling.position_encoding import apply_rotary, rotary_turns
 __all__ = ["Attention", "RotaryAttention", "attend"]
 
 _MAX_WEIGHTS = 2**24
-"""Attention weights per object that a CPU keeps while it learns; a 512 pixel input has fewer."""
+"""Attention weights that a CPU holds, per object while it learns; a 512 pixel input has fewer."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention of (..., Lq, C) to (..., Lk, C): (..., Lq, C).
 
-    Learning in bfloat16 on a CPU writes the formula out: forward and backward, torch's fused kernel
-    takes 1 to 5 times as long there. With dropout a CPU keeps all weights for the backward pass, half a
-    gigabyte per layer and object at full size: large ones are computed in blocks of queries, and again there.
+    In bfloat16 a CPU writes the formula out, torch's fused kernel takes 1 to 5 times as long there; without
+    learning in blocks of queries. With dropout a CPU keeps all weights for the backward pass, half a gigabyte
+    per layer and object at full size: large ones are computed in such blocks, and again there.
     """
-    learns = q.device.type == "cpu" and torch.is_grad_enabled()
-    block = max(1, _MAX_WEIGHTS // k.shape[-2])
-    if learns and dropout and q.shape[-2] > block:
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    learns, written_out = torch.is_grad_enabled(), q.dtype == torch.bfloat16
+    at_once = 1 if learns else q.shape[:-2].numel()
+    block = max(1, _MAX_WEIGHTS // (at_once * k.shape[-2]))
+    if q.shape[-2] > block and (dropout if learns else written_out):
         parts = torch.split(q, block, dim=-2)
-        blocks = [checkpoint(attend, part, k, v, dropout, use_reentrant=False) for part in parts]
+        if learns:
+            blocks = [checkpoint(attend, part, k, v, dropout, use_reentrant=False) for part in parts]
+        else:
+            blocks = [attend(part, k, v, dropout) for part in parts]
         return torch.cat(blocks, dim=-2)
-    if learns and q.dtype == torch.bfloat16:
+    if written_out:
         weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1)
         return F.dropout(weights, dropout).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_engine.modeling.attention import attend
-from sam2_engine.modeling.layers import MLP
+from sam2_engine.modeling.layers import MLP, in_parts
 from sam2_engine.variants import ModelConfig
 
 __all__ = ["Hiera"]
@@ -85,6 +85,7 @@ class MultiScaleBlock(nn.Module):
         self, dim: int, dim_out: int, num_heads: int, window_size: int, pool_queries: bool, drop_path: float
     ) -> None:
         super().__init__()
+        self.dim_out = dim_out
         self.window_size = window_size
         self.pool_queries = pool_queries
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
@@ -107,11 +108,13 @@ class MultiScaleBlock(nn.Module):
             x, (rows, columns) = partition_windows(x, self.window_size)
             # Where queries are pooled, the windows come out with halved sides.
             size = self.window_size // 2 if self.pool_queries else self.window_size
-            x = merge_windows(self.attn(x), size, rows, columns, shape)
+            x = in_parts(self.attn, x, 3 * self.dim_out * self.window_size**2)
+            x = merge_windows(x, size, rows, columns, shape)
         else:
             x = self.attn(x)
         x = shortcut + self.drop_path(x)
-        result: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
+        fed = in_parts(lambda part: self.mlp(self.norm2(part)), x.flatten(0, 2), 4 * self.dim_out)
+        result: Tensor = x + self.drop_path(fed.view(x.shape))
         return result
 
 

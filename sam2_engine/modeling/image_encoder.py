@@ -1,5 +1,8 @@
 """Image encoder: the Hiera trunk and its feature pyramid (paper section 4, "Image encoder")."""
 
+from typing import cast
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,20 +26,44 @@ class LateralConv(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """Lateral projections to ``hidden_dim`` channels; the stride-32 level is added into stride 16 only."""
+    """Lateral projections to ``hidden_dim`` channels; the stride-32 level is added into stride 16 only.
+
+    The two finest levels are projected once more, each by a 1 x 1 convolution of the mask decoder.
+    """
 
     def __init__(self, stage_dims: tuple[int, ...], hidden_dim: int) -> None:
         super().__init__()
         self.convs = nn.ModuleList(LateralConv(channels, hidden_dim) for channels in reversed(stage_dims))
 
-    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Map the trunk's four levels (finest first) to the strides 4, 8 and 16, (B, hidden_dim, ., .)."""
-        stride32, stride16, stride8, stride4 = (
-            conv(x) for conv, x in zip(self.convs, reversed(features), strict=True)
-        )
+    def forward(
+        self, features: list[Tensor], conv_s0: nn.Conv2d, conv_s1: nn.Conv2d
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map the trunk's four levels (finest first) to the strides 4, 8 and 16, (B, C, ., .).
+
+        C is that of ``conv_s0``, that of ``conv_s1``, and ``hidden_dim``.
+        """
+        lateral32, lateral16, lateral8, lateral4 = cast(list[LateralConv], self.convs)
+        finest, finer, fine, coarsest = features
+        stride4 = _one_after_the_other(lateral4.conv, conv_s0, finest)
+        stride8 = _one_after_the_other(lateral8.conv, conv_s1, finer)
+        stride32, stride16 = lateral32(coarsest), lateral16(fine)
         # In float32, as the official code does, whatever the autocast type.
         coarse = F.interpolate(stride32.float(), scale_factor=2.0, mode="nearest")
         return stride4, stride8, stride16 + coarse.to(stride16.dtype)
+
+
+def _one_after_the_other(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
+    """Apply two 1 x 1 convolutions; where nothing learns, as the one that they amount to."""
+    if torch.is_grad_enabled():
+        result: Tensor = second(first(x))
+        return result
+    assert first.bias is not None
+    assert second.bias is not None
+    with torch.autocast(x.device.type, enabled=False):
+        projection = second.weight.flatten(1)
+        weight = projection @ first.weight.flatten(1)
+        bias = projection @ first.bias + second.bias
+    return F.conv2d(x, weight[:, :, None, None], bias)
 
 
 class ImageEncoder(nn.Module):
@@ -47,7 +74,9 @@ class ImageEncoder(nn.Module):
         self.trunk = Hiera(config)
         self.neck = FeaturePyramid(config.stage_dims, config.hidden_dim)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map (B, 3, S, S) to features of the strides 4, 8 and 16, each with ``hidden_dim`` channels."""
-        levels: tuple[Tensor, Tensor, Tensor] = self.neck(self.trunk(pixels))
+    def forward(
+        self, pixels: Tensor, conv_s0: nn.Conv2d, conv_s1: nn.Conv2d
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map (B, 3, S, S) to features of the strides 4, 8 and 16, the finer two through the convolutions."""
+        levels: tuple[Tensor, Tensor, Tensor] = self.neck(self.trunk(pixels), conv_s0, conv_s1)
         return levels

@@ -1,12 +1,40 @@
 """Small layers that several boxes of the model share."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MLP", "LayerNorm2d"]
+__all__ = ["MLP", "LayerNorm2d", "in_parts"]
+
+_PART = 2**21
+"""Numbers per part: few enough that what was freed is taken again, and no new pages have to be touched."""
+
+
+def in_parts(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int) -> Tensor:
+    """Return ``compute(x)``, computed on a CPU for a few rows at a time.
+
+    Parameters
+    ----------
+    compute
+        Treats every row of its input (first dimension) on its own.
+    x
+        The rows.
+    widest
+        Numbers per row of the largest intermediate result.
+    """
+    rows = max(1, _PART // widest)
+    if x.device.type != "cpu" or torch.is_grad_enabled() or len(x) <= rows:
+        return compute(x)
+    first, *others = torch.split(x, rows)
+    start = compute(first)
+    result = start.new_empty(len(x), *start.shape[1:])
+    result[:rows] = start
+    for number, part in enumerate(others, start=1):
+        result[number * rows : number * rows + len(part)] = compute(part)
+    return result
 
 
 class LayerNorm2d(nn.Module):
