@@ -89,7 +89,7 @@ class Tracker:
             points=torch.from_numpy(self.to_input(coordinates))[None].to(model.device),
             labels=torch.from_numpy(labels)[None].to(model.device),
             mask_logits=None if previous is None else previous.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)[None, None],
-            multimask=len(labels) <= 1,
+            multimask=model.config.multimask_output_in_sam and len(labels) <= 1,
         )
         return _absent_emptied(prediction.best())
 
@@ -172,7 +172,8 @@ class Tracker:
     ) -> tuple[list[ObjectOutput], Tensor]:
         model = self.model
         embedding = model.attend_to_memory(features.embedding, memory, memory_pos, num_pointer_tokens)
-        prediction = model.predict_masks(embedding, features.high_res, pad_empty=True, multimask=True)
+        multimask = model.config.multimask_output_in_sam
+        prediction = model.predict_masks(embedding, features.high_res, pad_empty=True, multimask=multimask)
         prediction = _absent_emptied(prediction.best())
         pointer = model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit)
         memories = model.encode_memory(

@@ -35,6 +35,11 @@ class ModelConfig:
         SAM 2.1: object pointers carry a projected, signed time difference.
     absent_memory_embedding
         SAM 2.1: memories of an absent object carry an embedding of their own.
+    multimask_output_in_sam
+        One click, and a frame that is followed, are answered by the best of three masks; else by the
+        single mask, as every other prompt is.
+    dynamic_multimask_via_stability
+        Where the single mask is unstable, the best of the three stands in for it.
     """
 
     name: str
@@ -52,6 +57,8 @@ class ModelConfig:
     num_recent_memories: int = 6
     signed_pointer_time: bool = True
     absent_memory_embedding: bool = True
+    multimask_output_in_sam: bool = True
+    dynamic_multimask_via_stability: bool = True
     drop_path: float = 0.1
 
     @property
@@ -116,6 +123,8 @@ VARIANTS: dict[str, ModelConfig] = {
             memory_attention_layers=2,
             memory_attention_ffn=512,
             drop_path=0.0,
+            multimask_output_in_sam=False,
+            dynamic_multimask_via_stability=False,
         ),
     )
 }

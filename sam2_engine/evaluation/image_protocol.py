@@ -76,13 +76,15 @@ def segment_images(
             if prompt == "box":
                 mask = predictor.predict(box=tight_box(truth), multimask_output=False)[0][0]
             else:
-                mask = _click(predictor, truth, clicks)
+                mask = _click(predictor, truth, clicks, model.config.multimask_output_in_sam)
             masks.setdefault(object_id, {})[frame] = PackedMask.of(mask, sequence.frames.shape)
     return masks
 
 
-def _click(predictor: ImagePredictor, truth: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
-    """Segment an object by ``count`` clicks."""
+def _click(
+    predictor: ImagePredictor, truth: NDArray[np.bool_], count: int, multimask: bool
+) -> NDArray[np.bool_]:
+    """Segment an object by ``count`` clicks; ``multimask``: the first gives three masks to choose among."""
     mask: NDArray[Any] = np.zeros_like(truth)
     placed: list[Click] = []
     logits = None
@@ -93,7 +95,7 @@ def _click(predictor: ImagePredictor, truth: NDArray[np.bool_], count: int) -> N
         placed.append(click)
         points, labels = zip(*placed, strict=True)
         masks, ious, low_res = predictor.predict(
-            points, labels, mask_input=logits, multimask_output=len(placed) == 1
+            points, labels, mask_input=logits, multimask_output=multimask and len(placed) == 1
         )
         best = int(np.argmax(ious))
         mask, logits = masks[best], low_res[best][None]

@@ -65,7 +65,7 @@ class MaskPrediction:
     Attributes
     ----------
     low_res_logits
-        (N, M, 4 G, 4 G); M is 3 with ``multimask``, else 1.
+        (N, M, 4 G, 4 G); M is 4 from ``decode``, the single mask first; else 1, or 3 with ``multimask``.
     iou
         (N, M) predicted IoU, 0..1.
     presence_logit
@@ -78,6 +78,20 @@ class MaskPrediction:
     iou: Tensor
     presence_logit: Tensor
     tokens: Tensor
+
+    def part(self, masks: slice) -> "MaskPrediction":
+        """Return some of the M masks."""
+        return MaskPrediction(
+            self.low_res_logits[:, masks], self.iou[:, masks], self.presence_logit, self.tokens[:, masks]
+        )
+
+    def single(self) -> "MaskPrediction":
+        """Return the single mask of the four that ``decode`` gives."""
+        return self.part(slice(0, 1))
+
+    def candidates(self) -> "MaskPrediction":
+        """Return the three masks of an ambiguous prompt of the four that ``decode`` gives."""
+        return self.part(slice(1, None))
 
     def best(self) -> "MaskPrediction":
         """Return the mask of the highest predicted IoU for each of the N prompts (M = 1)."""
@@ -164,15 +178,15 @@ class Sam2(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         """Encode normalised pixels (B, 3, S, S)."""
-        stride4, stride8, stride16 = self.image_encoder(pixels)
         decoder = self.sam_mask_decoder
-        return ImageFeatures(stride16, (decoder.conv_s0(stride4), decoder.conv_s1(stride8)))
+        stride4, stride8, stride16 = self.image_encoder(pixels, decoder.conv_s0, decoder.conv_s1)
+        return ImageFeatures(stride16, (stride4, stride8))
 
     def without_memory(self, embedding: Tensor) -> Tensor:
         """Mark (B, C, G, G) as a frame on which nothing is remembered."""
         return embedding + self.no_mem_embed.view(1, -1, 1, 1)
 
-    def predict_masks(
+    def decode(
         self,
         embedding: Tensor,
         high_res: tuple[Tensor, Tensor],
@@ -180,10 +194,9 @@ class Sam2(nn.Module):
         points: Tensor | None = None,
         labels: Tensor | None = None,
         mask_logits: Tensor | None = None,
-        multimask: bool = True,
         pad_empty: bool = False,
     ) -> MaskPrediction:
-        """Decode N prompts on an embedding.
+        """Decode N prompts on an embedding: the single mask and the three candidates, M = 4.
 
         Parameters
         ----------
@@ -196,8 +209,6 @@ class Sam2(nn.Module):
             (placed before any clicks), -1 padding.
         mask_logits
             (N, 1, 4 G, 4 G) logits of an earlier mask.
-        multimask
-            Return the three candidates of an ambiguous prompt instead of one mask.
         pad_empty
             Without points, send one padding point, as tracked frames do in a video.
         """
@@ -215,14 +226,32 @@ class Sam2(nn.Module):
         masks, iou, tokens, presence = self.sam_mask_decoder(
             source, encoder.dense_position(self.grid), prompt_tokens, high_res
         )
+        return MaskPrediction(masks, iou, presence, tokens)
+
+    def predict_masks(
+        self,
+        embedding: Tensor,
+        high_res: tuple[Tensor, Tensor],
+        *,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask_logits: Tensor | None = None,
+        multimask: bool = True,
+        pad_empty: bool = False,
+    ) -> MaskPrediction:
+        """Decode N prompts as ``decode`` does: the three candidates or, without ``multimask``, one mask."""
+        decoded = self.decode(
+            embedding, high_res, points=points, labels=labels, mask_logits=mask_logits, pad_empty=pad_empty
+        )
         if multimask:
-            return MaskPrediction(masks[:, 1:], iou[:, 1:], presence, tokens[:, 1:])
-        single = MaskPrediction(masks[:, :1], iou[:, :1], presence, tokens[:, :1])
-        return single if self.training else self._stable(single, masks, iou)
+            return decoded.candidates()
+        falls_back = self.config.dynamic_multimask_via_stability and not self.training
+        return self._stable(decoded) if falls_back else decoded.single()
 
     @staticmethod
-    def _stable(single: MaskPrediction, masks: Tensor, iou: Tensor) -> MaskPrediction:
+    def _stable(decoded: MaskPrediction) -> MaskPrediction:
         """Fall back on the best candidate where the single mask is unstable; the token stays."""
+        masks, iou = decoded.low_res_logits, decoded.iou
         logits = masks[:, 0].flatten(1)
         inner = (logits > _STABILITY_OFFSET).sum(1).float()
         outer = (logits > -_STABILITY_OFFSET).sum(1).float()
@@ -231,7 +260,10 @@ class Sam2(nn.Module):
         index = torch.where(stability >= _STABILITY_THRESHOLD, 0, best)
         row = torch.arange(len(index), device=index.device)
         return MaskPrediction(
-            masks[row, index][:, None], iou[row, index][:, None], single.presence_logit, single.tokens
+            masks[row, index][:, None],
+            iou[row, index][:, None],
+            decoded.presence_logit,
+            decoded.tokens[:, :1],
         )
 
     def object_pointer(self, tokens: Tensor, presence_logit: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ class Lesson:
         Most correction clicks after a first click or box.
     wide
         Draw synthetic scenes of every style, not of the five that nano began with.
+    whole
+        The input of ``size`` pixels is all that the model sees, not a part of its full input.
     """
 
     size: int
@@ -44,6 +46,7 @@ class Lesson:
     synthetic: float
     corrections: int = 2
     wide: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)

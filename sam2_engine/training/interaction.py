@@ -212,9 +212,8 @@ class Interaction:
             embedding = self._saving(self._attend, features.embedding, self._reading(t))
         rounds = self.recipe.corrections if t in self.plan.corrected else 0
         for turn in range(rounds + 1):
-            candidates = self._decode(embedding, features, points, labels, previous)
-            self._count(candidates, coverage, self.objects.known[:, t])
-            prediction = candidates.best()
+            decoded = self._decode(embedding, features, points, labels, previous)
+            prediction = self._answer(decoded, points, coverage, self.objects.known[:, t])
             if turn < rounds:
                 logits = prediction.low_res_logits.detach().float()
                 previous = logits.clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP)
@@ -233,15 +232,28 @@ class Interaction:
     ) -> MaskPrediction:
         device = self.model.device
         return self._saving(
-            self.model.predict_masks,
+            self.model.decode,
             embedding,
             features.high_res,
             points=None if points is None else points.to(device),
             labels=None if labels is None else labels.to(device),
             mask_logits=previous,
-            multimask=points is None or points.shape[1] == 1,
             pad_empty=True,
         )
+
+    def _answer(
+        self, decoded: MaskPrediction, points: Tensor | None, coverage: Tensor, known: Tensor
+    ) -> MaskPrediction:
+        """Count the losses of one decoding, and return the mask that answers."""
+        candidates, num_points = decoded.candidates(), 0 if points is None else points.shape[1]
+        if num_points <= 1 and self.model.config.multimask_output_in_sam:
+            self._count(candidates, coverage, known)
+            return candidates.best()
+        if num_points == 1:
+            # They do not answer, but who asks for three masks is to find them taught as well.
+            self._count(candidates, coverage, known)
+        self._count(decoded.single(), coverage, known)
+        return decoded.single()
 
     def _first_prompt(self, t: int, coverage: Tensor) -> tuple[Tensor, Tensor]:
         """Return a box or a click on every object; where an object is absent, a click beside it."""

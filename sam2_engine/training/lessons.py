@@ -18,6 +18,7 @@ __all__ = ["LessonLosses", "clip_losses", "normalise", "still_losses"]
 STRIDE = 4
 _SMALLEST_OBJECT = 20
 _BOX_SHARE = 0.35
+_CANDIDATES_SHARE = 0.3
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 _STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
@@ -87,22 +88,26 @@ def _decode_with_corrections(
     total = coverage.new_zeros(())
     previous = None
     for turn in range(rounds + 1):
-        prediction = model.predict_masks(
-            embedding,
-            high_res,
-            points=points + corner,
-            labels=labels,
-            mask_logits=previous,
-            multimask=points.shape[1] == 1,
+        decoded = model.decode(
+            embedding, high_res, points=points + corner, labels=labels, mask_logits=previous
         )
-        loss, _ = prediction_loss(prediction, coverage[:, None], weights)
-        total = total + loss
+        total = total + _decoded_loss(decoded, coverage, weights, ambiguous=points.shape[1] == 1)
+        prediction = decoded.single()
         if turn == rounds:
             break
-        previous = prediction.best().low_res_logits.detach().float().clamp(-32, 32)
+        previous = prediction.low_res_logits.detach().float().clamp(-32, 32)
         point, label = correction_clicks(previous[:, 0], coverage, STRIDE, generator)
         points, labels = torch.cat((points, point[:, None]), 1), torch.cat((labels, label[:, None]), 1)
     return total / (rounds + 1), prediction
+
+
+def _decoded_loss(decoded: MaskPrediction, coverage: Tensor, weights: LossWeights, ambiguous: bool) -> Tensor:
+    """Loss of the single mask, which answers; after one click also that of the three candidates."""
+    loss, _ = prediction_loss(decoded.single(), coverage[:, None], weights)
+    if not ambiguous:
+        return loss
+    among_three, _ = prediction_loss(decoded.candidates(), coverage[:, None], weights)
+    return (1 - _CANDIDATES_SHARE) * loss + _CANDIDATES_SHARE * among_three
 
 
 def still_losses(
@@ -166,11 +171,10 @@ def clip_losses(
         readings = [_reading(memories, pointers, t, i) for i in range(len(objects.owner))]
         tokens, positions, num_pointer_tokens = assemble(model, readings)
         embedding = model.attend_to_memory(frame.embedding, tokens, positions, num_pointer_tokens)
-        prediction = model.predict_masks(embedding, frame.high_res, multimask=True, pad_empty=True)
-        loss, _ = prediction_loss(prediction, objects.coverage[:, t, None], weights)
-        total = total + loss
+        decoded = model.decode(embedding, frame.high_res, pad_empty=True)
+        total = total + _decoded_loss(decoded, objects.coverage[:, t], weights, ambiguous=False)
         if t + 1 < num_frames:
-            best = prediction.best()
+            best = decoded.single()
             memories.append(
                 model.encode_memory(frame.embedding, best.low_res_logits, best.presence_logit, binarize=False)
             )
@@ -219,6 +223,7 @@ def _prompt_first_frame(
         weights,
         generator,
     )
-    best = prediction.best()
-    memory = model.encode_memory(first.embedding, best.low_res_logits, best.presence_logit, binarize=True)
-    return memory, model.object_pointer(best.tokens[:, 0], best.presence_logit), loss
+    memory = model.encode_memory(
+        first.embedding, prediction.low_res_logits, prediction.presence_logit, binarize=True
+    )
+    return memory, model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit), loss

@@ -46,6 +46,20 @@ _WIDE = Stage(
     Schedule(2000, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
 )
 
+_ONE_MASK = Stage(
+    (
+        Lesson(128, 48, 1, 5, 0.3, corrections=1, wide=True),
+        Lesson(256, 5, 3, 4, 0.5, wide=True),
+        Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),
+        Lesson(384, 1, 5, 5, 0.5, wide=True, whole=True),
+        Lesson(512, 3, 1, 14, 0.2, corrections=1, wide=True),
+        Lesson(128, 8, 8, 3, 0.6, wide=True),
+        Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),
+        Lesson(512, 1, 4, 5, 0.5, wide=True),
+    ),
+    Schedule(900, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
+)
+
 STAGES = {
     "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
     "clicks": Stage(
@@ -90,6 +104,7 @@ STAGES = {
     ),
     "wide": _WIDE,
     "wide-again": replace(_WIDE, kept=0.5),
+    "one-mask": _ONE_MASK,
 }
 """Taught in this order; each starts from what the one before left."""
 

@@ -49,6 +49,7 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabelledImage], max_objects: i
                     features.high_res,
                     points=_middles(masks, model.image_size).to(model.device),
                     labels=torch.ones(len(masks), 1, dtype=torch.long, device=model.device),
+                    multimask=model.config.multimask_output_in_sam,
                 ).best()
             low_res = prediction.low_res_logits.float().cpu()
             logits = F.interpolate(low_res, size=masks.shape[1:], mode="bilinear")

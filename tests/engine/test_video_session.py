@@ -1,6 +1,7 @@
 """The session's promises, among them the defects of the official predictor that must not exist here."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,27 @@ def test_a_click_gives_the_image_predictors_mask(small_model: Sam2, moving_discs
     np.testing.assert_array_equal(result.low_res_logits[0].clip(-32, 32), logits[ious.argmax()])
     assert result.masks.shape == (1, 96, 120)
     np.testing.assert_array_equal(result.masks[0], result.logits[0] > 0)
+
+
+def test_a_model_of_one_answer_is_asked_for_its_single_mask(small_model: Sam2, moving_discs: Frames) -> None:
+    config = replace(small_model.config, multimask_output_in_sam=False, dynamic_multimask_via_stability=False)
+    model = Sam2(config).eval().requires_grad_(False)
+    model.load_state_dict(small_model.state_dict())
+    session = VideoSession(model, moving_discs)
+    clicked = session.add_points(3, 1, RED).low_res_logits[0]
+    predictor = ImagePredictor(model)
+    predictor.set_image(moving_discs[3])
+    _, _, logits = predictor.predict(np.array([RED]), np.array([1]), multimask_output=False)
+    np.testing.assert_array_equal(clicked.clip(-32, 32), logits[0])
+
+    # Followed frames show no other mask either, whatever the three candidates are.
+    followed = logits_by_frame(session.propagate(stop=5))
+    for hypernetwork in list(model.sam_mask_decoder.output_hypernetworks_mlps)[1:]:
+        hypernetwork.apply(lambda layer: layer.bias.fill_(9.0) if hasattr(layer, "bias") else None)
+    other = VideoSession(model, moving_discs)
+    other.add_points(3, 1, RED)
+    for frame, logits in logits_by_frame(other.propagate(stop=5)).items():
+        np.testing.assert_array_equal(logits, followed[frame])
 
 
 def test_a_correction_on_a_tracked_frame_sticks_and_carries_on(

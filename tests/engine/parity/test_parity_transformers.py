@@ -67,7 +67,10 @@ def their_settings(model: Sam2) -> dict[str, object]:
     return {
         "vision_config": vision,
         "prompt_encoder_config": {"image_size": side, "hidden_size": config.hidden_dim},
-        "mask_decoder_config": {"hidden_size": config.hidden_dim},
+        "mask_decoder_config": {
+            "hidden_size": config.hidden_dim,
+            "dynamic_multimask_via_stability": config.dynamic_multimask_via_stability,
+        },
     }
 
 
@@ -93,6 +96,7 @@ def build_their_video_model(model: Sam2) -> Sam2VideoModel:
         memory_fuser_embed_dim=model.config.hidden_dim,
         memory_fuser_intermediate_dim=4 * model.config.hidden_dim,
         enable_occlusion_spatial_embedding=model.config.absent_memory_embedding,
+        multimask_output_in_sam=model.config.multimask_output_in_sam,
         enable_temporal_pos_encoding_for_object_pointers=model.config.signed_pointer_time,
     )
     return Sam2VideoModel(config).eval()
