@@ -19,7 +19,14 @@ from sam2_engine.mask_candidates import (
     tiles_and_whole,
     touches_edge,
 )
-from sam2_engine.mask_utils import PackedMask, encode_rle, mask_boxes, mask_stability, remove_small_regions
+from sam2_engine.mask_utils import (
+    PackedMask,
+    deepest_point,
+    encode_rle,
+    mask_boxes,
+    mask_stability,
+    remove_small_regions,
+)
 from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
 from sam2_engine.preprocessing import logits_to_size
 from sam2_engine.seams import join_across_seams
@@ -76,9 +83,13 @@ class AutomaticMaskGenerator:
     min_mask_region_area
         Fill holes and drop islands below this number of pixels.
     multimask_output
-        Take all three candidates of a click instead of its one mask.
+        Take all three candidates of a click instead of its one mask; None: as the model answers a click,
+        official models with three.
     use_m2m
         Refine each mask by decoding once more from itself.
+    click_middle
+        Click once more in the middle of what a click finds, and take what that gives: clicks near an edge or
+        on a part find less. Not in the official package.
     output_mode
         ``"binary_mask"``: ``segmentation`` is (H, W) bool; ``"uncompressed_rle"``: COCO's run lengths,
         which keep the many masks of a large image small.
@@ -100,8 +111,9 @@ class AutomaticMaskGenerator:
     crop_overlap_ratio: float = 512 / 1500
     crop_n_points_downscale_factor: int = 1
     min_mask_region_area: int = 0
-    multimask_output: bool = True
+    multimask_output: bool | None = None
     use_m2m: bool = False
+    click_middle: bool = False
     output_mode: Literal["binary_mask", "uncompressed_rle"] = "binary_mask"
     tiled: bool = False
     predictor: ImagePredictor = field(init=False, repr=False)
@@ -248,7 +260,15 @@ class AutomaticMaskGenerator:
         device = self.model.device
         clicks = (points * self.model.image_size).float().to(device)[:, None]
         labels = torch.ones(len(clicks), 1, dtype=torch.int32, device=device)
-        prediction = self._predict(clicks, labels, None, self.multimask_output)
+        multimask = self.multimask_output
+        if multimask is None:
+            multimask = self.model.config.multimask_output_in_sam
+        prediction = self._predict(clicks, labels, None, multimask)
+        if self.click_middle:
+            points = _middles(prediction.best().low_res_logits[:, 0] > MASK_THRESHOLD, points)
+            clicks = (points * self.model.image_size).float().to(device)[:, None]
+            labels = labels[: len(points)]
+            prediction = self._predict(clicks, labels, None, multimask)
         per_click = prediction.iou.shape[1]
         logits, iou = prediction.low_res_logits.flatten(0, 1), prediction.iou.flatten()
         if self.use_m2m:
@@ -345,6 +365,21 @@ class AutomaticMaskGenerator:
             stability_score=candidate.stability,
             crop_box=[crop.x0, crop.y0, crop.x1 - crop.x0, crop.y1 - crop.y0],
         )
+
+
+def _middles(masks: Tensor, points: Tensor) -> Tensor:
+    """Return where (N, h, w) masks lie deepest, each place once, (M, 2) in the unit square.
+
+    An empty mask leaves the point, of (N, 2), that found it.
+    """
+    size = torch.tensor([masks.shape[2], masks.shape[1]])
+    middles = points.clone()
+    for number, mask in enumerate(masks.cpu().numpy()):
+        place, depth = deepest_point(mask)
+        if depth:
+            middles[number] = (torch.tensor(place) + 0.5) / size
+    distinct: Tensor = torch.unique(middles, dim=0)
+    return distinct
 
 
 def _longer_side(logits: Tensor, crop: Crop) -> Tensor:

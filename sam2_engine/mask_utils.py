@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 __all__ = [
     "PackedMask",
     "compress_rle",
     "decode_rle",
+    "deepest_point",
     "encode_rle",
     "mask_boxes",
     "mask_stability",
@@ -87,6 +89,19 @@ def remove_small_regions(mask: NDArray[np.bool_], min_area: float) -> NDArray[np
     keep[sizes.argmax()] = True
     keep[0] = False
     return result if keep[1:].all() else keep[islands]
+
+
+def deepest_point(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], float]:
+    """Return the ``(x, y)`` in an (H, W) mask farthest from its border, and how far, 0 for an empty mask.
+
+    Outside of the plane is border too.
+    """
+    rows, columns = PackedMask.of(mask, (mask.shape[0], mask.shape[1])).window
+    if rows.stop == rows.start:
+        return (0, 0), 0.0
+    depth = distance_transform_edt(np.pad(mask[rows, columns], 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    return (int(x) + columns.start, int(y) + rows.start), float(depth[y, x])
 
 
 def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:

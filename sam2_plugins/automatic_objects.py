@@ -123,6 +123,7 @@ def find_objects(
         pred_iou_thresh=wanted.confidence,
         stability_score_thresh=wanted.confidence,
         min_mask_region_area=wanted.min_area,
+        click_middle=True,
         tiled=True,
     )
     search = generator.search(image, contrast=window)

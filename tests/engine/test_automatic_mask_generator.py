@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
+from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator, _middles
 from sam2_engine.errors import InputError
 from sam2_engine.image_predictor import ImagePredictor
 from sam2_engine.mask_utils import decode_rle, encode_rle, remove_small_regions
@@ -23,9 +24,12 @@ def generator(model: Sam2, **settings: object) -> AutomaticMaskGenerator:
     return AutomaticMaskGenerator(model, **(LENIENT | settings))  # type: ignore[arg-type]
 
 
-def test_a_record_describes_its_mask(small_model: Sam2, moving_discs: NDArray[np.uint8]) -> None:
-    records = generator(small_model).generate(moving_discs[0])
-    assert len(records) > 5
+@pytest.mark.parametrize("click_middle", [False, True])
+def test_a_record_describes_its_mask(
+    click_middle: bool, small_model: Sam2, moving_discs: NDArray[np.uint8]
+) -> None:
+    records = generator(small_model, click_middle=click_middle).generate(moving_discs[0])
+    assert len(records) > (2 if click_middle else 5)
     predictor = ImagePredictor(small_model)
     predictor.set_image(moving_discs[0])
     for record in records:
@@ -54,6 +58,15 @@ def test_labels_number_the_records_and_small_masks_lie_on_top(
     for number, record in sorted(enumerate(records, 1), key=lambda item: -item[1]["area"]):
         expected[record["segmentation"]] = number
     np.testing.assert_array_equal(labels, expected)
+
+
+def test_the_second_click_is_in_the_middle_of_what_the_first_found() -> None:
+    masks = torch.zeros(4, 8, 16, dtype=torch.bool)
+    masks[0, 1:4, 2:5] = True
+    masks[1, 0:5, 9:14] = True
+    masks[2] = masks[0]
+    points = torch.full((4, 2), 0.25, dtype=torch.float64)
+    assert _middles(masks, points).tolist() == [[3.5 / 16, 2.5 / 8], [0.25, 0.25], [11.5 / 16, 2.5 / 8]]
 
 
 def test_run_lengths_hold_the_same_masks(small_model: Sam2, moving_discs: NDArray[np.uint8]) -> None:
