@@ -2,20 +2,18 @@
 
 import pytest
 import torch
-from conftest import SMALL, draw_weights
 
 from sam2_engine.modeling import layers
 from sam2_engine.modeling.layers import in_parts
 from sam2_engine.modeling.sam2 import Sam2
 
 
-def test_a_picture_is_encoded_as_while_learning(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = draw_weights(Sam2(SMALL), seed=1)
+def test_a_picture_is_encoded_as_while_learning(small_model: Sam2, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    expected = model.encode_image(pixels)
+    expected = small_model.encode_image(pixels)
     monkeypatch.setattr(layers, "_PART", 2**12)
     with torch.inference_mode():
-        encoded = model.encode_image(pixels)
+        encoded = small_model.encode_image(pixels)
     torch.testing.assert_close(encoded.embedding, expected.embedding, atol=1e-4, rtol=1e-4)
     for ours, theirs in zip(encoded.high_res, expected.high_res, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
