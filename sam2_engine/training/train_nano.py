@@ -56,6 +56,7 @@ _ONE_MASK = Stage(
         Lesson(128, 8, 8, 3, 0.6, wide=True),
         Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),
         Lesson(512, 1, 4, 5, 0.5, wide=True),
+        Lesson(512, 3, 1, 8, 1.0),
     ),
     Schedule(900, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
 )
