@@ -1,6 +1,7 @@
 """The official automatic mask generator finds the same masks, in the same order, with the same numbers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ class ColourModel(Sam2):
     """Its features are the pixels, its decoder the stand-in that both sides call."""
 
     def __init__(self) -> None:
-        super().__init__(VARIANTS["nano"].with_image_size(SIDE))
+        config = VARIANTS["nano"].with_image_size(SIDE)
+        # The official generator asks for three masks of a click.
+        super().__init__(replace(config, multimask_output_in_sam=True))
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         return ImageFeatures(pixels, (pixels, pixels))
