@@ -94,7 +94,7 @@ class AutomaticMaskGenerator:
         ``"binary_mask"``: ``segmentation`` is (H, W) bool; ``"uncompressed_rle"``: COCO's run lengths,
         which keep the many masks of a large image small.
     tiled
-        Look at an image whose longer side is more than twice the model's input in overlapping tiles of
+        Look at an image whose longer side is at least twice the model's input in overlapping tiles of
         the input's size, at full resolution, each with the whole grid of clicks, and join what their
         seams cut; the whole image is looked at as well, for what is larger than a tile. Instead of crops.
     """

@@ -33,7 +33,7 @@ the other's edge; so what moves less between two frames is never cut, and none g
 
 
 class TiledVideoSession:
-    """What ``VideoSession`` is, for planes larger than twice the model's input.
+    """What ``VideoSession`` is, for planes of twice the model's input or more.
 
     Parameters and methods are those of ``VideoSession``, where they are described; there is neither a region
     nor a history. Memory: an object is remembered in the tile where it is now, and by its prompts.
@@ -368,7 +368,7 @@ AnyVideoSession = VideoSession | TiledVideoSession
 def open_video_session(
     model: Sam2,
     frames: FrameSource,
-    contrast: IntensityWindow | None = None,
+    contrast: tuple[float, float] | IntensityWindow | None = None,
     cache: FeatureCache | None = None,
     history: int | None = None,
     max_conditioning_frames: int | None = None,

@@ -9,7 +9,7 @@ from sam2_engine.preprocessing import Region
 __all__ = ["Extent", "TileGrid", "is_large", "reaches_inner_edge"]
 
 LARGE = 2
-"""A plane is large if its longer side is more than this many times the model's input."""
+"""A plane is large if its longer side is at least this many times the model's input."""
 
 Extent = tuple[float, float, float, float]
 """``x0, y0, x1, y1`` in pixels, all inclusive."""
@@ -17,7 +17,7 @@ Extent = tuple[float, float, float, float]
 
 def is_large(shape: tuple[int, int], image_size: int) -> bool:
     """Whether a plane of ``shape`` (H, W) is worked on as tiles by a model of this input side."""
-    return max(shape) > LARGE * image_size
+    return max(shape) >= LARGE * image_size
 
 
 @dataclass(frozen=True)

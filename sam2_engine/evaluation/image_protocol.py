@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
 from sam2_engine.evaluation.simulated_user import Click, error_click, tight_box
-from sam2_engine.evaluation.video_protocol import Contrast, Watch, num_clicks, unwatched
+from sam2_engine.evaluation.video_protocol import Contrast, Watch, num_clicks, place_clicks, unwatched
+from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.image_predictor import ImagePredictor
 from sam2_engine.mask_utils import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import estimate_window
+from sam2_engine.tiled_session import TiledVideoSession
+from sam2_engine.tiles import is_large
 
 __all__ = ["objects_by_frame", "segment_images"]
 
@@ -40,7 +43,7 @@ def segment_images(
     contrast: Contrast = None,
     watch: Watch = unwatched,
 ) -> MasksByObject:
-    """Segment every object on every annotated frame by itself, without memory.
+    """Segment every object on every annotated frame by itself, without memory; a large plane in tiles.
 
     Parameters
     ----------
@@ -67,18 +70,36 @@ def segment_images(
     if prompt == "mask":
         raise InputError("On single images the mask is what is asked for; prompt by a box or clicks instead.")
     window = contrast if contrast is not None else estimate_window(sequence.frames)
-    predictor, masks = ImagePredictor(model), MasksByObject()
-    chosen = objects_by_frame(sequence, min_area)
+    shape = sequence.frames.shape
+    predictor, tiles = ImagePredictor(model), None
+    if is_large(shape, model.image_size):
+        tiles = TiledVideoSession(model, sequence.frames, window, FeatureCache())
+    masks, chosen = MasksByObject(), objects_by_frame(sequence, min_area)
     for frame, ids in watch(chosen.items(), len(chosen), sequence.name):
-        predictor.set_image(sequence.frames[frame], contrast=window)
+        if tiles is None:
+            predictor.set_image(sequence.frames[frame], contrast=window)
         for object_id in ids:
             truth = sequence.mask(object_id, frame)
-            if prompt == "box":
+            if tiles is not None:
+                mask = _in_tiles(tiles, frame, truth, clicks)
+            elif prompt == "box":
                 mask = predictor.predict(box=tight_box(truth), multimask_output=False)[0][0]
             else:
                 mask = _click(predictor, truth, clicks, model.config.multimask_output_in_sam)
-            masks.setdefault(object_id, {})[frame] = PackedMask.of(mask, sequence.frames.shape)
+            masks.setdefault(object_id, {})[frame] = PackedMask.of(mask, shape)
     return masks
+
+
+def _in_tiles(
+    tiles: TiledVideoSession, frame: int, truth: NDArray[np.bool_], clicks: int
+) -> NDArray[np.bool_]:
+    """Segment an object of a large plane by its box, or by ``clicks``."""
+    if clicks:
+        mask, _ = place_clicks(tiles, 1, frame, np.zeros_like(truth), truth, clicks)
+    else:
+        mask = tiles.add_box(frame, 1, tight_box(truth)).masks[0]
+    tiles.remove_object(1)
+    return mask
 
 
 def _click(

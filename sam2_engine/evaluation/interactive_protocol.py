@@ -17,7 +17,7 @@ from sam2_engine.evaluation.video_protocol import Contrast, place_clicks
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.mask_utils import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.video_session import VideoSession
+from sam2_engine.tiled_session import AnyVideoSession, open_video_session
 
 __all__ = [
     "CLICKS_PER_FRAME",
@@ -88,7 +88,7 @@ def offline_rounds(
     contrast, cache
         As for ``VideoSession``; a cache may be shared by the objects of a sequence.
     """
-    session = VideoSession(model, sequence.frames, contrast, cache=cache, history=_HISTORY)
+    session = open_video_session(model, sequence.frames, contrast, cache=cache, history=_HISTORY)
     first = sequence.first_frame(object_id)
     examine = (len(sequence.frames) - first) * _EXAMINE_SECONDS
     masks: dict[int, PackedMask] = {}
@@ -131,7 +131,7 @@ def online_rounds(
     ``offline_rounds``.
     """
     for allowance in range(1, max_frames + 1):
-        session = VideoSession(model, sequence.frames, contrast, cache=cache, history=_HISTORY)
+        session = open_video_session(model, sequence.frames, contrast, cache=cache, history=_HISTORY)
         passed, prompted = _online_pass(session, sequence, object_id, allowance)
         yield passed
         if prompted < allowance:
@@ -139,7 +139,7 @@ def online_rounds(
 
 
 def _online_pass(
-    session: VideoSession, sequence: LabelledSequence, object_id: int, allowance: int
+    session: AnyVideoSession, sequence: LabelledSequence, object_id: int, allowance: int
 ) -> tuple[InteractiveRound, int]:
     """Return the pass with up to ``allowance`` prompted frames, and how many of them it took."""
     first = sequence.first_frame(object_id)

@@ -12,7 +12,7 @@ from sam2_engine.evaluation.simulated_user import error_click, tight_box
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow
-from sam2_engine.video_session import VideoSession
+from sam2_engine.tiled_session import AnyVideoSession, open_video_session
 
 __all__ = [
     "PROMPTS",
@@ -98,6 +98,8 @@ def track_objects(
 ) -> MasksByObject:
     """Prompt every object once and follow all of them; masks do not overlap, the higher logit wins.
 
+    A large plane is worked on in tiles, as everywhere.
+
     Parameters
     ----------
     model
@@ -122,7 +124,7 @@ def track_objects(
         If the prompt is unknown.
     """
     clicks = num_clicks(prompt)
-    session = VideoSession(model, sequence.frames, contrast)
+    session = open_video_session(model, sequence.frames, contrast)
     starts = first_frames(sequence) if starts is None else starts
     for object_id, frame in starts.items():
         truth = sequence.mask(object_id, frame)
@@ -142,7 +144,7 @@ def track_objects(
 
 
 def place_clicks(
-    session: VideoSession,
+    session: AnyVideoSession,
     object_id: int,
     frame: int,
     mask: NDArray[np.bool_],

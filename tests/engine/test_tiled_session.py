@@ -68,7 +68,7 @@ def centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def test_planes_decide_which_session(small_model: Sam2, frames: NDArray[np.uint8]) -> None:
-    large, small = open_frames(frames), open_frames(frames[:, :200, :256])
+    large, small = open_frames(frames), open_frames(frames[:, :200, :255])
     assert isinstance(open_video_session(small_model, large), TiledVideoSession)
     assert isinstance(open_video_session(small_model, small), VideoSession)
 

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from sam2_engine import ImagePredictor, InputError, VideoSession
-from sam2_engine.evaluation import evaluate, mask_iou
+from sam2_engine.evaluation import LabelledSequence, evaluate, mask_iou
 from sam2_engine.evaluation.image_protocol import segment_images
 from sam2_engine.evaluation.interactive_protocol import offline_rounds, online_rounds, scored_frames
-from sam2_engine.evaluation.simulated_user import centre, error_click
+from sam2_engine.evaluation.labelled_sequence import MasksByObject, pack_labels
+from sam2_engine.evaluation.simulated_user import centre, error_click, tight_box
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, label_image, track_objects
+from sam2_engine.frames import open_frames
+from sam2_engine.tiled_session import TiledVideoSession
 
 
 def test_frames_that_count(sequence):
@@ -115,6 +118,33 @@ def test_on_images_the_model_chooses_and_corrections_feed_its_mask_back(model, s
     assert third is not None
     assert many.shape == again[0].shape
     assert (many != found[best]).any() or mask_iou(many, truth) == mask_iou(found[best], truth)
+
+
+@pytest.fixture
+def large_sequence(model, disc_frames, disc_labels):
+    """The discs of three frames, enlarged to twice the model's input."""
+    times = -(-2 * model.image_size // max(disc_labels.shape[1:]))
+    truth: MasksByObject = {}
+    for frame, image in enumerate(disc_labels[:3]):
+        pack_labels(image.repeat(times, 0).repeat(times, 1), frame, truth)
+    frames = open_frames(disc_frames[:3].repeat(times, 1).repeat(times, 2), axes="TYX")
+    return LabelledSequence("large discs", frames, truth, (0, 1, 2))
+
+
+def test_a_large_plane_is_evaluated_in_tiles(model, large_sequence):
+    session = TiledVideoSession(model, large_sequence.frames)
+    truth = large_sequence.mask(5, 2)
+    clicked = session.add_points(2, 9, [centre(truth)], [1])
+    found = segment_images(model, large_sequence, "1-click")
+    np.testing.assert_array_equal(found[5][2].unpack(), clicked.masks[0])
+    boxed = segment_images(model, large_sequence, "box")[5][2].unpack()
+    box = tight_box(truth)
+    np.testing.assert_array_equal(boxed, session.add_box(2, 10, box, replace=True).masks[0])
+    session = TiledVideoSession(model, large_sequence.frames)
+    session.add_mask(0, 2, large_sequence.mask(2, 0))
+    masks = track_objects(model, large_sequence, starts={2: 0})
+    for result in session.propagate():
+        np.testing.assert_array_equal(label_image(result) == 2, masks[2][result.frame].unpack())
 
 
 @pytest.mark.parametrize(
