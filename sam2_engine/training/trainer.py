@@ -18,6 +18,8 @@ from sam2_engine.training.dense_head import DenseHead
 from sam2_engine.training.input_place import place_input
 from sam2_engine.training.lessons import LessonLosses, clip_losses, still_losses
 from sam2_engine.training.losses import LossWeights
+from sam2_engine.training.muon import Muon
+from sam2_engine.training.precision import learning_autocast, learning_dtype
 
 __all__ = ["Schedule", "Trainer", "load_weights"]
 
@@ -97,7 +99,7 @@ class Trainer:
         self.folder = folder
         self.head = DenseHead(model.config.hidden_dim).to(self.device)
         self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
-        self.optimizers = _optimizers(nn.ModuleList([self.model, self.head]))
+        self.optimizers = _optimizers(nn.ModuleList([self.model, self.head]), learning_dtype(self.device))
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
@@ -147,7 +149,7 @@ class Trainer:
         full_size = lesson.size if lesson.whole else self.full_size
         corner = place_input(self.model, lesson.size, full_size, generator).to(self.device)
         lose = still_losses if lesson.num_frames == 1 else clip_losses
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with learning_autocast(self.device):
             losses = lose(self.model, self.head, batch, lesson, corner, self.schedule.weights, generator)
         dense = losses["dense"] * self.schedule.dense_weight
         total = sum((value for name, value in losses.items() if name != "dense"), dense)
@@ -215,7 +217,7 @@ def _without_dropout(model: Sam2) -> Sam2:
     return model
 
 
-def _optimizers(modules: nn.Module) -> list[torch.optim.Optimizer]:
+def _optimizers(modules: nn.Module, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
     """Muon for the weight matrices, AdamW for the rest (convolutions, embeddings, norms, biases)."""
     matrices, others, plain = [], [], []
     for name, parameter in modules.named_parameters():
@@ -237,7 +239,4 @@ def _optimizers(modules: nn.Module) -> list[torch.optim.Optimizer]:
         ],
         betas=(0.9, 0.98),
     )
-    muon = torch.optim.Muon(
-        [{"params": matrices, "rate": 1.0}], weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-    )
-    return [muon, adam]
+    return [Muon([{"params": matrices, "rate": 1.0}], dtype=dtype), adam]

@@ -11,6 +11,7 @@ from sam2_engine.evaluation.simulated_user import centre
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.labelled_images import LabelledImage
 from sam2_engine.training.lessons import normalise
+from sam2_engine.training.precision import learning_autocast
 
 __all__ = ["one_click_iou"]
 
@@ -39,11 +40,11 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabelledImage], max_objects: i
         resized = F.interpolate(pixels.float(), size=size, mode="bilinear", antialias=True)
         ids = [int(i) for i in np.unique(picture.labels) if i and (picture.labels == i).sum() >= 20]
         ids = ids[:: max(1, -(-len(ids) // max_objects))]
-        with torch.autocast(model.device.type, torch.bfloat16):
+        with learning_autocast(model.device):
             features = model.encode_image(normalise(resized))
         for start in range(0, len(ids), _AT_ONCE):
             masks = np.stack([picture.labels == i for i in ids[start : start + _AT_ONCE]])
-            with torch.autocast(model.device.type, torch.bfloat16):
+            with learning_autocast(model.device):
                 prediction = model.predict_masks(
                     model.without_memory(features.embedding),
                     features.high_res,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from skimage.io import imsave
+from torch import nn
 
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
@@ -14,6 +15,7 @@ from sam2_engine.training.dense_head import DenseHead
 from sam2_engine.training.labelled_images import read_folder
 from sam2_engine.training.lessons import clip_losses
 from sam2_engine.training.losses import LossWeights
+from sam2_engine.training.muon import Muon, orthogonal
 from sam2_engine.training.trainer import Schedule, Trainer
 from sam2_engine.training.validation import one_click_iou
 from sam2_engine.variants import ModelConfig
@@ -122,3 +124,31 @@ def test_a_run_that_is_out_of_time_keeps_what_it_learned(tmp_path: Path) -> None
     trainer.run(workers=0, seconds=0.0)
     assert trainer.step == 1
     assert _trainer(tmp_path, steps=50).step == 1
+
+
+def test_muon_is_torchs_own_in_a_finer_type() -> None:
+    torch.manual_seed(3)
+    ours, theirs = ([nn.Parameter(torch.randn(12, 30)), nn.Parameter(torch.randn(30, 12))] for _ in range(2))
+    for one, other in zip(ours, theirs, strict=True):
+        other.data.copy_(one.data)
+    muon = Muon([{"params": ours}], lr=0.02)
+    reference = torch.optim.Muon(
+        theirs, lr=0.02, weight_decay=0.05, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    started = [one.detach().clone() for one in ours]
+    for _ in range(5):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        muon.step()
+        reference.step()
+    for one, other, start in zip(ours, theirs, started, strict=True):
+        assert (one - other).norm() < 0.02 * (one - start).norm()  # what bfloat16 leaves out
+
+
+def test_orthogonal_brings_singular_values_near_to_one() -> None:
+    torch.manual_seed(4)
+    for matrix in (torch.randn(40, 9), torch.randn(9, 40)):
+        values = torch.linalg.svdvals(orthogonal(matrix))
+        assert values.min() > 0.6
+        assert values.max() < 1.3
