@@ -1,7 +1,7 @@
 """The objects of one frame, as a label image or as run lengths."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.image_files import read_image
-from sam2_engine.mask_utils import decode_rle, rle_area
+from sam2_engine.mask_utils import PackedMask, decode_rle, rle_area
 
 __all__ = ["Annotation", "LabelImage", "RunLengths", "check_labels", "persists", "read_label_file"]
 
@@ -45,6 +46,13 @@ class Annotation(ABC):
     def mask(self, object_id: int) -> NDArray[np.bool_]:
         """Return the (H, W) mask of one of ``ids``."""
 
+    def crops(self) -> Iterator[tuple[int, tuple[int, int], NDArray[np.bool_]]]:
+        """Yield all objects: the id, (row, column) of the mask's box on the plane, and the mask in it."""
+        for object_id in self.ids:
+            mask = self.mask(object_id)
+            rows, columns = PackedMask.of(mask, (mask.shape[0], mask.shape[1])).window
+            yield object_id, (rows.start, columns.start), mask[rows, columns]
+
 
 class LabelImage(Annotation):
     """(H, W) whole numbers: one value per object, 0 is background."""
@@ -67,6 +75,13 @@ class LabelImage(Annotation):
         """Return where the labels have this value."""
         mask: NDArray[np.bool_] = self.labels == object_id
         return mask
+
+    def crops(self) -> Iterator[tuple[int, tuple[int, int], NDArray[np.bool_]]]:
+        """Yield all objects, found by one look at the labels however many there are."""
+        values = np.array(sorted(self.ids | {0}), self.labels.dtype)
+        boxes = find_objects(np.searchsorted(values, self.labels))
+        for value, (rows, columns) in zip(values[1:], boxes, strict=True):
+            yield int(value), (rows.start, columns.start), self.labels[rows, columns] == value
 
 
 class RunLengths(Annotation):

@@ -50,10 +50,13 @@ class AnnotatedVideo:
     visible
         By frame number, ascending: the ids of the objects that have a mask there. On these frames an
         object that is neither here nor unknown is absent.
+    whole
+        The video of which this shows a part of the planes; None if they are whole.
     """
 
     found: Found
     visible: Mapping[int, frozenset[int]] = field(hash=False)
+    whole: "AnnotatedVideo | None" = None
 
     @property
     def name(self) -> str:
@@ -66,9 +69,14 @@ class AnnotatedVideo:
         return self.found.open()
 
     @cached_property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the frames; once it was asked for, known without opening them."""
+        return self.frames.shape
+
+    @cached_property
     def window(self) -> IntensityWindow | None:
         """The intensity window of the whole stack, frozen."""
-        return estimate_window(self.frames)
+        return estimate_window(self.frames) if self.whole is None else self.whole.window
 
     def annotation(self, frame: int) -> Annotation:
         """Read the objects of a frame."""
@@ -122,7 +130,7 @@ def _readable(one: Found) -> tuple[AnnotatedVideo, list[str]]:
     visible: dict[int, frozenset[int]] = {}
     video, faults = AnnotatedVideo(one, visible), []
     try:
-        shape = video.frames.shape
+        shape = video.shape
     except InputError as error:
         return video, [str(error)] * len(one.annotated)
     for frame in one.annotated:

@@ -2,18 +2,21 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
 
 from sam2_engine.checkpoints import load_model, save_model
-from sam2_engine.datasets import AnnotatedData
+from sam2_engine.datasets import AnnotatedData, AnnotatedVideo
+from sam2_engine.datasets.tiled_video import in_tiles
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import weights_fingerprint
 from sam2_engine.freed_memory import release_freed_memory
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import to_rgb
+from sam2_engine.tiles import is_large
 from sam2_engine.training.clips import ClipSampler, held_out_split
 from sam2_engine.training.fine_tuner import FineTuner
 from sam2_engine.training.held_out import Score, gain, measure, one_click_masks
@@ -90,23 +93,24 @@ def fine_tune(
     team = team or Team()
     say = say if team.leads else lambda line: None
     model = load_model(recipe.model, team.device, recipe.dtype, recipe.image_size)
-    learned, held = held_out_split(data.videos)
-    sampler = ClipSampler(data.videos, learned, recipe)
+    whole = _Split(data.videos, *held_out_split(data.videos))
+    split = whole.in_tiles(model.image_size)
+    sampler = ClipSampler(split.videos, split.learned, recipe)
     if not sampler.pictures:
         raise InputError(
             "No object is on a frame that may be learned: all are on the held-out ones; add frames."
         )
     folder = RunFolder(run)
     if team.leads:
-        same = {"data": data.fingerprint, "weights": weights_fingerprint(model)}
+        same = {"data": replace(data, videos=split.videos).fingerprint, "weights": weights_fingerprint(model)}
         folder.claim({**recipe.as_table(), **same})
     features = run / "features" if recipe.features_on_disk else None
     tuner = FineTuner(model, sampler, recipe, team, features)
     if (state := folder.load()) is not None:
         tuner.resume(state)
         say(f"Continuing {run} after step {tuner.step}.")
-    _announce(tuner, sampler, held, say)
-    course = _Course(tuner, folder, data, learned, held)
+    _announce(tuner, whole, split, say)
+    course = _Course(tuner, folder, split)
     before = course.score("before") if team.leads else Score(None, None, 0, 0)
     release_freed_memory()
     team.wait()
@@ -119,22 +123,38 @@ def fine_tune(
     return Outcome(tuner.step, True, before, after, target)
 
 
-def _announce(
-    tuner: FineTuner, sampler: ClipSampler, held: list[list[int]], say: Callable[[str], None]
-) -> None:
+@dataclass(frozen=True)
+class _Split:
+    """Videos, and which frames of each are learned, and held out to measure by."""
+
+    videos: tuple[AnnotatedVideo, ...]
+    learned: list[list[int]]
+    held: list[list[int]]
+
+    def in_tiles(self, side: int) -> "_Split":
+        """Return the tiles of large planes instead of them; a held-out frame is held out in all its tiles."""
+        parts = [in_tiles(video, side) for video in self.videos]
+        origins = [v for v, part in enumerate(parts) for _ in part]
+        learned, held = ([frames[v] for v in origins] for frames in (self.learned, self.held))
+        return _Split(tuple(chain.from_iterable(parts)), learned, held)
+
+
+def _announce(tuner: FineTuner, whole: _Split, split: _Split, say: Callable[[str], None]) -> None:
     recipe, model = tuner.recipe, tuner.model
     count = sum(parameter.numel() for parameter in tuner.learners.values())
     part = "all of it" if recipe.everything else "the image encoder stays as it is"
     say(f"Learning {count / 1e6:.1f} M parameters of {model.config.name} on {model.device} ({part}).")
     say(
-        f"{sum(len(frames) for frames in sampler.frames)} frames are learned, "
-        f"{sum(len(frames) for frames in held)} are held out to measure by."
+        f"{sum(len(frames) for frames in whole.learned)} frames are learned, "
+        f"{sum(len(frames) for frames in whole.held)} are held out to measure by."
     )
+    if large := sum(is_large(video.shape, model.image_size) for video in whole.videos):
+        _announce_tiles(large, split, model.image_size, say)
     if recipe.everything or recipe.features_on_disk:
         return
     width = 2 if model.compute_dtype != torch.float32 else 4
     one = model.config.hidden_dim * model.grid**2 * (1 + 16 / 8 + 4 / 4) * width
-    need = one * sum(len(frames) for frames in sampler.frames) * recipe.views
+    need = one * sum(len(frames) for frames in split.learned) * recipe.views
     if need > recipe.feature_bytes:
         say(
             f"Encoded, all frames take {need / 1e9:.1f} GB, more than the {recipe.feature_bytes / 1e9:.1f} "
@@ -142,22 +162,23 @@ def _announce(
         )
 
 
+def _announce_tiles(large: int, split: _Split, side: int, say: Callable[[str], None]) -> None:
+    parts = [video for video in split.videos if video.whole is not None]
+    tiles = [video for video in parts if max(video.shape) <= side]
+    larger = "; objects larger than a tile on the whole plane" if len(tiles) < len(parts) else ""
+    say(
+        f"{large} large {'pictures or videos are' if large > 1 else 'picture or video is'} learned in "
+        f"{len(tiles)} tile{'s'[: len(tiles) != 1]} of {side} x {side} pixels{larger}."
+    )
+
+
 class _Course:
     """The steps of one run, with what is written on the way."""
 
-    def __init__(
-        self,
-        tuner: FineTuner,
-        folder: RunFolder,
-        data: AnnotatedData,
-        learned: list[list[int]],
-        held: list[list[int]],
-    ) -> None:
+    def __init__(self, tuner: FineTuner, folder: RunFolder, split: _Split) -> None:
         self.tuner = tuner
         self.folder = folder
-        self.videos = data.videos
-        self.learned = learned
-        self.held = held
+        self.videos, self.learned, self.held = split.videos, split.learned, split.held
 
     @property
     def model(self) -> Sam2:

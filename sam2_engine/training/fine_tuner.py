@@ -192,7 +192,7 @@ class FineTuner:
         if self._empty_steps == _EMPTY_STEPS:
             raise InputError(
                 f"In {_EMPTY_STEPS} steps no object was large enough to be seen at {self.model.image_size} "
-                "pixels; cut the pictures into tiles, or give a larger --image-size."
+                "pixels; enlarge the pictures, or give a larger --image-size."
             )
         return max(objects, 1.0)
 

@@ -53,6 +53,8 @@ def measure(
 ) -> Score:
     """Measure a model on held-out frames, at most 40 of them, evenly chosen, and 8 videos.
 
+    A tile of a large plane counts as a frame, or as a video, of its own, but only towards these limits.
+
     Parameters
     ----------
     model
@@ -72,7 +74,9 @@ def measure(
     tracks = _evenly(tracks, _MAX_FOLLOWED)
     for v in tracks:
         followed += follow_held_out(model, videos[v], learned[v][-1], held[v][:_MAX_FRAMES])
-    return Score(_mean(clicked), _mean(followed), len(places), len(tracks))
+    wholes = [id(video.whole or video) for video in videos]
+    frames = {(wholes[v], frame) for v, frame in places}
+    return Score(_mean(clicked), _mean(followed), len(frames), len({wholes[v] for v in tracks}))
 
 
 def _evenly(items: list[T], count: int) -> list[T]:
