@@ -21,14 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sam2_engine import ImagePredictor, VideoSession, load_model, open_frames
+from sam2_engine import VideoSession, load_model, open_frames
 from sam2_engine.evaluation import LabelledSequence, read_sequence
 from sam2_engine.evaluation.click_baselines import CLICK_BASELINES, segment_by_baseline
 from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_images
 from sam2_engine.evaluation.labelled_sequence import MasksByObject, pack_labels, unpacked
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.evaluation.scores import MaskScore, mean_over_objects, score_masks
-from sam2_engine.evaluation.simulated_user import centre
 from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, track_objects
 from sam2_engine.modeling.sam2 import Sam2
@@ -189,15 +188,15 @@ def kept_pictures(model: Sam2, data: Path) -> Table:
     yield "| --- | --- | --- | --- | --- |"
     for folder, name, wanted in (("dsb2018", "nuclei", 0.80), ("usiigaci_stills", "cells", 0.65)):
         pictures = [picture for picture in read_folder(data / "train" / folder) if picture.kept]
-        predictor, found = ImagePredictor(model), []
+        found = []
         for picture in pictures:
-            predictor.set_image(picture.pixels)
             values, areas = np.unique(picture.labels[picture.labels > 0], return_counts=True)
             ids = values[areas >= SMALLEST]
-            for value in ids[:: max(1, -(-len(ids) // OBJECTS_PER_PICTURE))]:
-                truth = picture.labels == value
-                masks, scores, _ = predictor.predict([centre(truth)], [1])
-                found.append(mask_iou(masks[int(scores.argmax())], truth))
+            ids = ids[:: max(1, -(-len(ids) // OBJECTS_PER_PICTURE))]
+            pixels = picture.pixels[..., 0] if picture.pixels.shape[-1] == 1 else picture.pixels
+            labels = np.where(np.isin(picture.labels, ids), picture.labels, 0)
+            sequence = in_memory(picture.name, pixels[None], labels[None])
+            found += ious(sequence, segment_images(model, sequence, "1-click", min_area=SMALLEST))
         yield f"| {name} ({folder}) | {len(pictures)} | {len(found)} | {np.mean(found):.3f} | {wanted:.2f} |"
 
 

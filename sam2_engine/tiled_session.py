@@ -19,10 +19,10 @@ from sam2_engine.mask_utils import PackedMask
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 from sam2_engine.prompts import Box, Mask, Points
-from sam2_engine.tiles import Extent, TileGrid, is_large, reaches_inner_edge
+from sam2_engine.tiles import Extent, TileGrid, reaches_inner_edge
 from sam2_engine.video_session import VideoSession
 
-__all__ = ["AnyVideoSession", "TiledVideoSession", "open_video_session"]
+__all__ = ["TiledVideoSession", "box_in"]
 
 _TILE_FRAMES = 64 * 2**20
 CUT = 1
@@ -151,12 +151,12 @@ class TiledVideoSession:
         if tile is not None and not journey.places and given.box is None and given.mask is None:
             whole = self._ask(frame, object_id, journey, None, prompts)
         result = self._ask(frame, object_id, journey, tile, prompts)
-        box = _box_in(result)
+        box = box_in(result)
         if given.mask is None and box is not None and self._cuts(tile, box):
-            other = self.grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+            other = self._nearest(box)
             tile = None if other == tile or self._cuts(other, box) else other
             result = self._ask(frame, object_id, journey, tile, prompts)
-            if self._cuts(tile, _box_in(result)):
+            if self._cuts(tile, box_in(result)):
                 result = self._ask(frame, object_id, journey, None, prompts)
         if whole is not None and whole.predicted_iou[0] > result.predicted_iou[0]:
             result = self._ask(frame, object_id, journey, None, prompts)
@@ -171,7 +171,7 @@ class TiledVideoSession:
             _, tile = journey.anchor(frame)
             if tile is None or not self._cuts(tile, extent):
                 return tile
-        tile = self.grid.nearest((extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2)
+        tile = self._nearest(extent)
         return None if self._cuts(tile, extent) else tile
 
     def _ask(
@@ -215,6 +215,12 @@ class TiledVideoSession:
         if tile in self._tiles and not self._tiles[tile].object_ids:
             del self._tiles[tile]
 
+    def _nearest(self, box: Extent) -> Tile:
+        """Return the tile around a box; None where a single one is the whole plane."""
+        if len(self.grid.tiles) == 1:
+            return None
+        return self.grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
     def _cuts(self, tile: Tile, box: Extent | None, margin: float = CUT) -> bool:
         """Whether a box goes on beyond a tile; one that lies elsewhere does as well."""
         if tile is None or box is None:
@@ -225,7 +231,7 @@ class TiledVideoSession:
         """Return the tile that is to follow an object from now on; often the one that does."""
         if not self._cuts(tile, box, NEAR * self.grid.side):
             return tile
-        other = self.grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        other = self._nearest(box)
         if not self._cuts(other, box, FAR * self.grid.side):
             return other
         if not self._cuts(tile, box):
@@ -303,7 +309,7 @@ class TiledVideoSession:
 
     def _hand_over(self, frame: int, object_id: int, tile: Tile, result: FrameResult, index: int) -> None:
         """Let another tile follow an object that has come close to the edge of this one."""
-        box = _box_in(result, index)
+        box = box_in(result, index)
         journey = self._objects[object_id]
         prompted = frame in journey.places  # where the prompts of a frame are looked at was decided then
         other = tile if prompted or box is None else self._better(tile, box)
@@ -332,7 +338,7 @@ def _hand_to(session: VideoSession, frame: int, object_id: int, given: Given) ->
     return session.add_box(frame, object_id, box, replace=given.replace)
 
 
-def _box_in(result: FrameResult, index: int = 0) -> Extent | None:
+def box_in(result: FrameResult, index: int = 0) -> Extent | None:
     """Return the inclusive box of an object's mask on the plane; None if it is empty."""
     seen, (row, column) = result.crop_of(index)
     rows, columns = np.flatnonzero((seen > 0).any(1)), np.flatnonzero((seen > 0).any(0))
@@ -359,30 +365,4 @@ def _joined(results: list[FrameResult], ids: list[int]) -> FrameResult:
         predicted_iou=np.concatenate([one.predicted_iou for one in results])[order],
         shape=results[0].shape,
         regions=tuple(regions[i] for i in order),
-    )
-
-
-AnyVideoSession = VideoSession | TiledVideoSession
-
-
-def open_video_session(
-    model: Sam2,
-    frames: FrameSource,
-    contrast: tuple[float, float] | IntensityWindow | None = None,
-    cache: FeatureCache | None = None,
-    history: int | None = None,
-    max_conditioning_frames: int | None = None,
-) -> AnyVideoSession:
-    """Return a session on frames of any size: in tiles where the plane is large against the model's input."""
-    if is_large(frames.shape, model.image_size):
-        return TiledVideoSession(
-            model, frames, contrast, cache, max_conditioning_frames=max_conditioning_frames
-        )
-    return VideoSession(
-        model,
-        frames,
-        contrast,
-        cache=cache,
-        history=history,
-        max_conditioning_frames=max_conditioning_frames,
     )

@@ -15,9 +15,10 @@ from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.open_session import AnyVideoSession, open_video_session
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 from sam2_engine.prompts import Box, Mask, Points
-from sam2_engine.tiled_session import AnyVideoSession, TiledVideoSession, open_video_session
+from sam2_engine.tiled_session import TiledVideoSession
 from sam2_plugins.accepted_mask import CompressedMask, MaskOrigin
 from sam2_plugins.annotations import Change, Prompt
 from sam2_plugins.editable_annotations import EditableAnnotations

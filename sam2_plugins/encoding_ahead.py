@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from sam2_engine.tiled_session import AnyVideoSession
+from sam2_engine.open_session import AnyVideoSession
 from sam2_plugins.jobs import DeviceLock, Priority
 from sam2_plugins.out_of_memory import told_if_out_of_memory
 

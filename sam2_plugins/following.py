@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from sam2_engine.frame_result import FrameResult
-from sam2_engine.tiled_session import AnyVideoSession
+from sam2_engine.open_session import AnyVideoSession
 from sam2_plugins.accepted_mask import AcceptedMask, MaskOrigin
 from sam2_plugins.annotations import Annotations
 from sam2_plugins.history import History

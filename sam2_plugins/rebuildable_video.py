@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from sam2_engine.frame_result import FrameResult
-from sam2_engine.tiled_session import AnyVideoSession
+from sam2_engine.open_session import AnyVideoSession
 from sam2_plugins.annotations import Annotations, Change, Part, Prompt
 from sam2_plugins.out_of_memory import told_if_out_of_memory
 

@@ -1,21 +1,17 @@
 """Single images: clicks on an object, or its box; the model chooses its mask (the paper's SA task)."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
-from sam2_engine.evaluation.simulated_user import Click, error_click, tight_box
+from sam2_engine.evaluation.simulated_user import tight_box
 from sam2_engine.evaluation.video_protocol import Contrast, Watch, num_clicks, place_clicks, unwatched
 from sam2_engine.feature_cache import FeatureCache
-from sam2_engine.image_predictor import ImagePredictor
+from sam2_engine.frames import open_frames
 from sam2_engine.mask_utils import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.open_session import open_video_session
 from sam2_engine.preprocessing import estimate_window
-from sam2_engine.tiled_session import TiledVideoSession
-from sam2_engine.tiles import is_large
 
 __all__ = ["objects_by_frame", "segment_images"]
 
@@ -43,7 +39,7 @@ def segment_images(
     contrast: Contrast = None,
     watch: Watch = unwatched,
 ) -> MasksByObject:
-    """Segment every object on every annotated frame by itself, without memory; a large plane in tiles.
+    """Segment every object on every annotated frame by itself, as a picture without memory.
 
     Parameters
     ----------
@@ -52,8 +48,8 @@ def segment_images(
     sequence
         Frames and truth; ids need not persist.
     prompt
-        ``box``, or clicks: the first at the object's centre, where of three masks that of the highest
-        predicted IoU is taken, the others at the centre of the error, with the mask so far fed back.
+        ``box``, or clicks: the first at the object's centre, where a model that answers with three masks is
+        taken at that of the highest predicted IoU, the others at the centre of the error.
     min_area
         Leave out smaller objects, in pixels.
     contrast
@@ -70,54 +66,16 @@ def segment_images(
     if prompt == "mask":
         raise InputError("On single images the mask is what is asked for; prompt by a box or clicks instead.")
     window = contrast if contrast is not None else estimate_window(sequence.frames)
-    shape = sequence.frames.shape
-    predictor, tiles = ImagePredictor(model), None
-    if is_large(shape, model.image_size):
-        tiles = TiledVideoSession(model, sequence.frames, window, FeatureCache())
     masks, chosen = MasksByObject(), objects_by_frame(sequence, min_area)
     for frame, ids in watch(chosen.items(), len(chosen), sequence.name):
-        if tiles is None:
-            predictor.set_image(sequence.frames[frame], contrast=window)
+        picture = open_frames(sequence.frames[frame][None], axes="TYX" + "C" * (sequence.frames.channels > 1))
+        session = open_video_session(model, picture, window, FeatureCache())
         for object_id in ids:
             truth = sequence.mask(object_id, frame)
-            if tiles is not None:
-                mask = _in_tiles(tiles, frame, truth, clicks)
-            elif prompt == "box":
-                mask = predictor.predict(box=tight_box(truth), multimask_output=False)[0][0]
+            if clicks:
+                mask, _ = place_clicks(session, object_id, 0, np.zeros_like(truth), truth, clicks)
             else:
-                mask = _click(predictor, truth, clicks, model.config.multimask_output_in_sam)
-            masks.setdefault(object_id, {})[frame] = PackedMask.of(mask, shape)
+                mask = session.add_box(0, object_id, tight_box(truth)).masks[0]
+            masks.setdefault(object_id, {})[frame] = PackedMask.of(mask, picture.shape)
+            session.remove_object(object_id)
     return masks
-
-
-def _in_tiles(
-    tiles: TiledVideoSession, frame: int, truth: NDArray[np.bool_], clicks: int
-) -> NDArray[np.bool_]:
-    """Segment an object of a large plane by its box, or by ``clicks``."""
-    if clicks:
-        mask, _ = place_clicks(tiles, 1, frame, np.zeros_like(truth), truth, clicks)
-    else:
-        mask = tiles.add_box(frame, 1, tight_box(truth)).masks[0]
-    tiles.remove_object(1)
-    return mask
-
-
-def _click(
-    predictor: ImagePredictor, truth: NDArray[np.bool_], count: int, multimask: bool
-) -> NDArray[np.bool_]:
-    """Segment an object by ``count`` clicks; ``multimask``: the first gives three masks to choose among."""
-    mask: NDArray[Any] = np.zeros_like(truth)
-    placed: list[Click] = []
-    logits = None
-    for _ in range(count):
-        click = error_click(mask, truth)
-        if click is None:
-            break
-        placed.append(click)
-        points, labels = zip(*placed, strict=True)
-        masks, ious, low_res = predictor.predict(
-            points, labels, mask_input=logits, multimask_output=multimask and len(placed) == 1
-        )
-        best = int(np.argmax(ious))
-        mask, logits = masks[best], low_res[best][None]
-    return mask

@@ -17,7 +17,7 @@ from sam2_engine.evaluation.video_protocol import Contrast, place_clicks
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.mask_utils import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.tiled_session import AnyVideoSession, open_video_session
+from sam2_engine.open_session import AnyVideoSession, open_video_session
 
 __all__ = [
     "CLICKS_PER_FRAME",

@@ -13,7 +13,8 @@ from sam2_engine import load_model, open_frames
 from sam2_engine.errors import InputError
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.tiled_session import TiledVideoSession, open_video_session
+from sam2_engine.open_session import open_video_session
+from sam2_engine.tiled_session import TiledVideoSession
 from sam2_engine.video_session import VideoSession
 
 SHAPE = (300, 420)  # the small model's input is 128

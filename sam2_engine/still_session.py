@@ -1,0 +1,56 @@
+"""A single picture: an object that is small for the model is looked at once more, larger."""
+
+from typing import Any
+
+from sam2_engine.frame_result import FrameResult
+from sam2_engine.journey import Given, Tile, extent_of
+from sam2_engine.tiled_session import TiledVideoSession, box_in
+from sam2_engine.tiles import Extent, TileGrid, is_large
+
+__all__ = ["StillSession"]
+
+SMALL = 24
+"""Root of the area of a small object, in pixels of the model's input: one and a half of its grid's cells."""
+LEAST_SIDE = 32
+
+
+class StillSession(TiledVideoSession):
+    """What ``TiledVideoSession`` is, for one picture of any size.
+
+    A small object that was found by clicks or a box is asked for again in a tile of half the side, magnified
+    twice as much, until it is no longer small or a tile would cut it. In a video that would cost an encoding
+    per tile and frame, so there it is not done.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not is_large(self.frames.shape, self.model.image_size):
+            self.grid = TileGrid(self.frames.shape, max(self.frames.shape), 0)
+
+    def _give(self, frame: int, object_id: int, given: Given) -> FrameResult:
+        result = super()._give(frame, object_id, given)
+        if given.mask is not None:
+            return result
+        journey = self._objects[object_id]
+        prompts = journey.prompts[frame]
+        while closer := self._closer(journey.places[frame], result, extent_of(prompts)):
+            before = journey.places[frame]
+            seen = self._ask(frame, object_id, journey, closer, prompts)
+            box = box_in(seen)
+            if box is None or self._cuts(closer, box):
+                return self._ask(frame, object_id, journey, before, prompts)
+            result = seen
+        return result
+
+    def _closer(self, tile: Tile, result: FrameResult, prompted: Extent) -> Tile:
+        """Return a tile of half the side that holds a small object and its prompts; None if there is none."""
+        box = box_in(result)
+        height, width = self.frames.shape
+        x0, y0, x1, y1 = tile or (0, 0, width, height)
+        side = max(x1 - x0, y1 - y0)
+        area = int((result.crop_of(0)[0] > 0).sum())
+        if box is None or side < 2 * LEAST_SIDE or area**0.5 * self.model.image_size >= SMALL * side:
+            return None
+        grid = TileGrid(self.frames.shape, side // 2, side // 4)
+        closer = grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        return None if self._cuts(closer, box) or self._cuts(closer, prompted) else closer
