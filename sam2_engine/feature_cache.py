@@ -89,7 +89,9 @@ class FeatureCache:
         found = self._read(key)
         if found is None:
             found = encode()
-            self._write(key, found)
+            if self.folder is not None:
+                found = found.contiguous()  # as the file gives them: another layout rounds otherwise
+                self._write(key, found)
         else:
             found = found.to(model.device)
         self._remember(key, found)
@@ -125,10 +127,9 @@ class FeatureCache:
             return None
 
     def _write(self, key: str, features: ImageFeatures) -> None:
-        if self.folder is None:
-            return
+        assert self.folder is not None
         stride4, stride8 = features.high_res
         tensors = {"embedding": features.embedding, "stride4": stride4, "stride8": stride8}
         aside = self.folder / f"{key}.part"
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
+        save_file({name: tensor.detach().cpu() for name, tensor in tensors.items()}, aside)
         aside.replace(self._path(key))

@@ -52,6 +52,11 @@ class ImageFeatures:
             self.embedding.to(device, dtype), (fine.to(device, dtype), middle.to(device, dtype))
         )
 
+    def contiguous(self) -> Self:
+        """Return the features laid out row by row."""
+        fine, middle = self.high_res
+        return type(self)(self.embedding.contiguous(), (fine.contiguous(), middle.contiguous()))
+
     @property
     def num_bytes(self) -> int:
         """Bytes that the three tensors hold."""

@@ -57,11 +57,18 @@ def _same(one: Path, other: Path) -> bool:
     return all(torch.equal(models[0][name], models[1][name]) for name in models[0])
 
 
-@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize(
+    "learned",
+    [
+        {"everything": False, "checkpointing": False},
+        {"everything": True, "checkpointing": True},
+        {"features_on_disk": True, "checkpointing": False},
+    ],
+)
 def test_a_stopped_run_continues_with_the_same_losses(
-    everything: bool, recipe: Recipe, video: AnnotatedData, tmp_path: Path
+    learned: dict[str, Any], recipe: Recipe, video: AnnotatedData, tmp_path: Path
 ) -> None:
-    recipe = replace(recipe, everything=everything, checkpointing=everything)
+    recipe = replace(recipe, **learned)
     whole = fine_tune(recipe, video, tmp_path / "whole")
     asked = iter([False, False, False, True])
     stopped = fine_tune(recipe, video, tmp_path / "halves", should_stop=lambda: next(asked))
