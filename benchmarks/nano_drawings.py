@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from nano_evaluation import in_memory, ious
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, label
 from skimage import data as skimage_data
@@ -19,9 +20,10 @@ from skimage.filters import threshold_otsu
 from skimage.io import imread
 from skimage.morphology import closing, footprint_rectangle
 
-from sam2_engine import ImagePredictor, VideoSession, load_model
+from sam2_engine import VideoSession, load_model
 from sam2_engine.evaluation import mask_iou
-from sam2_engine.evaluation.simulated_user import centre, tight_box
+from sam2_engine.evaluation.image_protocol import segment_images
+from sam2_engine.evaluation.simulated_user import tight_box
 from sam2_engine.modeling.sam2 import Sam2
 
 
@@ -48,15 +50,12 @@ def drawn_shapes() -> Iterator[tuple[str, NDArray]]:
     yield "triangle", triangle
 
 
-def by_click(predictor: ImagePredictor, truth: NDArray) -> float:
-    """Return the IoU of the mask that the model chooses."""
-    masks, scores, _ = predictor.predict([centre(truth)], [1])
-    return mask_iou(masks[int(scores.argmax())], truth)
-
-
-def by_box(predictor: ImagePredictor, truth: NDArray) -> float:
-    masks, _, _ = predictor.predict(box=tight_box(truth), multimask_output=False)
-    return mask_iou(masks[0], truth)
+def scores(model: Sam2, image: NDArray, masks: list[NDArray]) -> tuple[list[float], list[float]]:
+    """Return the IoU of each mask from one click in its middle, and from its box."""
+    labels = sum(number * mask.astype(np.uint8) for number, mask in enumerate(masks, 1))
+    sequence = in_memory("picture", image[None], labels[None])
+    clicked, boxed = (ious(sequence, segment_images(model, sequence, how)) for how in ("1-click", "box"))
+    return clicked, boxed
 
 
 def follow_drawing(model: Sam2, path: Path) -> float:
@@ -82,17 +81,13 @@ def table(model: Sam2, drawings: Path | None) -> Iterator[str]:
     yield "| picture | objects | one click | box |"
     yield "| --- | --- | --- | --- |"
     image, masks = coins()
-    predictor = ImagePredictor(model)
-    predictor.set_image(image)
-    clicked, boxed = (
-        float(np.mean([each(predictor, mask) for mask in masks])) for each in (by_click, by_box)
-    )
+    clicked, boxed = map(np.mean, scores(model, image, masks))
     yield f"| coins | {len(masks)} | {clicked:.3f} | {boxed:.3f} |"
     if drawings is None:
         return
-    predictor.set_image(imread(drawings / "shapes.png")[..., :3])
-    for name, truth in drawn_shapes():
-        clicked, boxed = by_click(predictor, truth), by_box(predictor, truth)
+    names, shapes = zip(*drawn_shapes())
+    found = scores(model, imread(drawings / "shapes.png")[..., :3], list(shapes))
+    for name, clicked, boxed in zip(names, *found):
         yield f"| shapes.png: {name} | 1 | {clicked:.3f} | {boxed:.3f} |"
     yield f"| moving.mp4, IoU of the boxes | 2 | | {follow_drawing(model, drawings / 'moving.mp4'):.3f} |"
 

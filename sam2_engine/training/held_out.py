@@ -109,7 +109,9 @@ def one_click_masks(
     found = []
     for start in range(0, len(ids), _AT_ONCE):
         part = points[start : start + _AT_ONCE]
-        masks, scores, _ = predictor.predict(part, np.ones(part.shape[:2], np.int32))
+        masks, scores, _ = predictor.predict(
+            part, np.ones(part.shape[:2], np.int32), multimask_output=model.config.multimask_output_in_sam
+        )
         scores = scores.reshape(len(part), -1)
         masks = masks.reshape(*scores.shape, *truth.shape[1:])
         found.append(masks[np.arange(len(part)), scores.argmax(1)].astype(bool))
