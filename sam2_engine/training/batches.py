@@ -70,7 +70,7 @@ class Curriculum(Dataset[Batch]):
         Seed of the run.
     """
 
-    zoom = (0.5, 2.5)
+    zoom = (0.5, 3.2)
 
     def __init__(
         self, folders: Sequence[Sequence[LabelledImage]], lessons: Sequence[Lesson], seed: int
