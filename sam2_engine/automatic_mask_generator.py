@@ -16,6 +16,7 @@ from sam2_engine.mask_candidates import (
     Crop,
     nested_crops,
     suppress,
+    suppress_masks,
     tiles_and_whole,
     touches_edge,
 )
@@ -89,7 +90,7 @@ class AutomaticMaskGenerator:
         Refine each mask by decoding once more from itself.
     click_middle
         Click once more in the middle of what a click finds, and take what that gives: clicks near an edge or
-        on a part find less. Not in the official package.
+        on a part find less. Duplicates are then told by their masks. Not in the official package.
     output_mode
         ``"binary_mask"``: ``segmentation`` is (H, W) bool; ``"uncompressed_rle"``: COCO's run lengths,
         which keep the many masks of a large image small.
@@ -218,7 +219,10 @@ class AutomaticMaskGenerator:
                 within += self._decode(points, crop, (height, width))
                 done += len(points)
                 yield done, total
-            found += suppress(within, [c.predicted_iou for c in within], self.box_nms_thresh)
+            if self.click_middle:
+                found += suppress_masks(within, self.box_nms_thresh)
+            else:
+                found += suppress(within, [c.predicted_iou for c in within], self.box_nms_thresh)
         self.predictor.reset_predictor()
         if tiled:
             found = join_across_seams(found, self.crop_nms_thresh)
@@ -350,7 +354,10 @@ class AutomaticMaskGenerator:
                 box = (columns.start, rows.start, columns.stop - 1, rows.stop - 1)
                 candidate = replace(candidate, mask=packed, box=box, area=int(clean.sum()))
             tidied.append(candidate)
-        return suppress(tidied, untouched, max(self.box_nms_thresh, self.crop_nms_thresh))
+        threshold = max(self.box_nms_thresh, self.crop_nms_thresh)
+        if self.click_middle:
+            return suppress_masks(tidied, threshold)
+        return suppress(tidied, untouched, threshold)
 
     def _record(self, candidate: Candidate) -> MaskRecord:
         mask = candidate.mask.unpack()

@@ -6,13 +6,22 @@ from itertools import product
 from math import ceil
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sam2_engine.mask_utils import PackedMask, non_maximum_suppression
 from sam2_engine.tiles import TileGrid
 
-__all__ = ["Candidate", "Crop", "nested_crops", "suppress", "tiles_and_whole", "touches_edge"]
+__all__ = [
+    "Candidate",
+    "Crop",
+    "nested_crops",
+    "suppress",
+    "suppress_masks",
+    "tiles_and_whole",
+    "touches_edge",
+]
 
 CROP_EDGE_TOLERANCE = 20
 """A mask that ends within so many pixels of its crop's edge may be cut off by it, as in SAM."""
@@ -113,3 +122,25 @@ def suppress(candidates: Sequence[Candidate], scores: Sequence[float], threshold
     boxes = torch.tensor([candidate.box for candidate in candidates]).reshape(-1, 4)
     kept = non_maximum_suppression(boxes, torch.tensor(scores), threshold)
     return [candidates[i] for i in kept.tolist()]
+
+
+def suppress_masks(candidates: Sequence[Candidate], threshold: float) -> list[Candidate]:
+    """Return what stays, the surest first, of masks that overlap by more than ``threshold`` (IoU).
+
+    By masks, because a speck far away makes the box of one object that of another; and the surest is that of
+    the highest predicted IoU times stability, since a part of an object is predicted as well as all of it.
+    """
+    kept: list[Candidate] = []
+    for one in sorted(candidates, key=lambda c: c.predicted_iou * c.stability, reverse=True):
+        if all(_iou(one, other) <= threshold for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _iou(one: Candidate, other: Candidate) -> float:
+    if one.box[0] > other.box[2] or other.box[0] > one.box[2]:
+        return 0.0
+    if one.box[1] > other.box[3] or other.box[1] > one.box[3]:
+        return 0.0
+    shared = int(np.count_nonzero(one.mask.cropped & other.mask.within(one.mask.window)))
+    return shared / (one.area + other.area - shared)

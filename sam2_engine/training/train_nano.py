@@ -59,6 +59,7 @@ _ONE_MASK = Stage(
         Lesson(512, 3, 1, 8, 1.0),
     ),
     Schedule(900, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
+    kept=0.5,
 )
 
 STAGES = {
