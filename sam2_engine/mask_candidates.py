@@ -125,16 +125,16 @@ def suppress(candidates: Sequence[Candidate], scores: Sequence[float], threshold
 
 
 def suppress_masks(candidates: Sequence[Candidate], threshold: float) -> list[Candidate]:
-    """Return what stays, the surest first, of masks that overlap by more than ``threshold`` (IoU).
+    """Return what stays, highest predicted IoU first, of masks that overlap by more than ``threshold`` (IoU).
 
-    By masks, because a speck far away makes the box of one object that of another; and the surest is that of
-    the highest predicted IoU times stability, since a part of an object is predicted as well as all of it.
+    The surest stay, by masks, because a speck far away makes the box of one object that of another. Sure is
+    predicted IoU times stability, since a part of an object is predicted as well as all of it.
     """
     kept: list[Candidate] = []
     for one in sorted(candidates, key=lambda c: c.predicted_iou * c.stability, reverse=True):
         if all(_iou(one, other) <= threshold for other in kept):
             kept.append(one)
-    return kept
+    return sorted(kept, key=lambda c: c.predicted_iou, reverse=True)
 
 
 def _iou(one: Candidate, other: Candidate) -> float:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator, _middles
 from sam2_engine.errors import InputError
 from sam2_engine.image_predictor import ImagePredictor
-from sam2_engine.mask_utils import decode_rle, encode_rle, remove_small_regions
+from sam2_engine.mask_candidates import Candidate, Crop, suppress, suppress_masks
+from sam2_engine.mask_utils import PackedMask, decode_rle, encode_rle, remove_small_regions
 from sam2_engine.modeling.sam2 import Sam2
 
 LENIENT = {
@@ -144,3 +145,23 @@ def test_settings_that_cannot_be_are_refused(small_model: Sam2, settings: dict[s
 def test_images_that_cannot_be_are_refused(small_model: Sam2, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError):
         generator(small_model).generate_labels(np.zeros(shape, dtype=np.uint8))
+
+
+def test_masks_tell_duplicates_where_specks_make_boxes_alike() -> None:
+    def candidate(mask: NDArray[np.bool_], predicted_iou: float, stability: float) -> Candidate:
+        rows, columns = np.nonzero(mask)
+        box = (int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max()))
+        packed = PackedMask.of(mask, (60, 60))
+        return Candidate(
+            packed, box, predicted_iou, stability, (0, 0), Crop(0, 0, 60, 60, 0), int(mask.sum())
+        )
+
+    left, right, part = (np.zeros((60, 60), bool) for _ in range(3))
+    left[10:50, 5:25] = True
+    right[10:50, 35:55] = True
+    left_with_speck, right_with_speck = left.copy(), right.copy()
+    left_with_speck[30, 54] = right_with_speck[30, 5] = True
+    part[10:40, 5:25] = True
+    one, other = candidate(left_with_speck, 0.8, 0.9), candidate(right_with_speck, 0.9, 0.9)
+    assert suppress([one, other], [0.8, 0.9], 0.7) == [other], "their boxes are the same"
+    assert suppress_masks([one, candidate(part, 0.85, 0.5), other], 0.7) == [other, one]
