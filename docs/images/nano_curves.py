@@ -13,7 +13,7 @@ import numpy as np
 HERE = Path(__file__).parent
 LOG = HERE.parents[1] / "benchmarks" / "results" / "nano_training.csv"
 WIDTH, HEIGHT, MARGIN = 900, 170, 46
-COLOURS = ("#4878a8", "#d98032", "#5c9950", "#a8548a", "#8a6d3b", "#666666", "#c04050")
+COLOURS = ("#4878a8", "#d98032", "#5c9950", "#a8548a", "#8a6d3b", "#666666", "#c04050", "#2f8f8f", "#b09020")
 LOSSES = {"dense": "auxiliary", "mask": "one frame", "track": "followed"}
 SMOOTHED = 9
 
