@@ -58,12 +58,12 @@ def main() -> None:
     parts = [part for i, loss in enumerate(LOSSES) for part in panel(rows, loss, i * HEIGHT)]
     bottom = len(LOSSES) * HEIGHT + 18
     for i, (stage, colour) in enumerate(zip(stages, COLOURS, strict=False)):
-        parts.append(
-            f'<text x="{MARGIN + 130 * i}" y="{bottom}" font-size="13" fill="{colour}">{stage}</text>'
-        )
-    parts.append(f'<text x="{WIDTH - 150}" y="{bottom}" font-size="12">step 0 to {rows[-1]["total"]}</text>')
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 10}"'
-    style = f'font-family="sans-serif"><rect width="{WIDTH}" height="{bottom + 10}" fill="white"/>'
+        x = MARGIN + (WIDTH - MARGIN) // len(stages) * i
+        parts.append(f'<text x="{x}" y="{bottom}" font-size="12" fill="{colour}">{stage}</text>')
+    last = f"step 0 to {rows[-1]['total']}"
+    parts.append(f'<text x="{WIDTH - 8}" y="{bottom + 18}" font-size="12" text-anchor="end">{last}</text>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 28}"'
+    style = f'font-family="sans-serif"><rect width="{WIDTH}" height="{bottom + 28}" fill="white"/>'
     (HERE / "nano_curves.svg").write_text("\n".join([f"{head} {style}", *parts, "</svg>\n"]))
 
 
