@@ -28,7 +28,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon with Nesterov momentum; its rate is to be read as one of AdamW (Liu et al. 2025, section 2.2).
 
-    PyTorch's own always iterates in bfloat16, which a processor without it only emulates: 14 s of every
+    PyTorch's own always iterates in bfloat16, which a processor without it only emulates: 12 s of every
     step of nano's. Here the matrices' own type is used, or ``dtype``.
 
     Parameters
