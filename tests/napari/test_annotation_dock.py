@@ -83,7 +83,7 @@ def test_removing_a_click_and_an_object_takes_their_masks_away(
     qtbot.waitUntil(lambda: labels(dock)[0].any() and labels(dock)[3].any(), timeout=WAIT)
     dock.objects.remove.click()
     qtbot.waitUntil(lambda: dock.objects.list.topLevelItemCount() == 0, timeout=WAIT)
-    assert not labels(dock).any()
+    qtbot.waitUntil(lambda: not labels(dock).any(), timeout=WAIT)  # drawn anew after the list
     assert len(annotation_of(dock).prompts.points.data) == 0
     click(dock, 1, 20, 20)  # belongs to nobody, so an object is made for it
     qtbot.waitUntil(lambda: (labels(dock)[1] == 2).any(), timeout=WAIT)
