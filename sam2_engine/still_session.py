@@ -1,9 +1,13 @@
-"""A single picture: an object that is small for the model is looked at once more, larger."""
+"""A single picture: a small object is looked at once more, larger, and masks are without sprinkles."""
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sam2_engine.frame_result import FrameResult
 from sam2_engine.journey import Given, Tile, extent_of
+from sam2_engine.sprinkles import without_sprinkles
 from sam2_engine.tiled_session import TiledVideoSession, box_in
 from sam2_engine.tiles import Extent, TileGrid, is_large
 
@@ -19,7 +23,7 @@ class StillSession(TiledVideoSession):
 
     A small object that was found by clicks or a box is asked for again in a tile of half the side, magnified
     twice as much, until it is no longer small or a tile would cut it. In a video that would cost an encoding
-    per tile and frame, so there it is not done.
+    per tile and frame, so there it is not done. Islands far smaller than what was clicked are taken away.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -28,6 +32,20 @@ class StillSession(TiledVideoSession):
             self.grid = TileGrid(self.frames.shape, max(self.frames.shape), 0)
 
     def _give(self, frame: int, object_id: int, given: Given) -> FrameResult:
+        return self._clean(self._answer(frame, object_id, given))
+
+    def _visit(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
+        return self._clean(super()._visit(frame, ids, reverse))
+
+    def _clean(self, result: FrameResult) -> FrameResult:
+        """Take the sprinkles from the masks that were not given."""
+        for index, object_id in enumerate(result.object_ids):
+            prompts = self._objects[object_id].prompts[result.frame]
+            if prompts[-1].mask is None:
+                result = without_sprinkles(result, index, _clicks(prompts))
+        return result
+
+    def _answer(self, frame: int, object_id: int, given: Given) -> FrameResult:
         result = super()._give(frame, object_id, given)
         if given.mask is not None:
             return result
@@ -54,3 +72,10 @@ class StillSession(TiledVideoSession):
         grid = TileGrid(self.frames.shape, side // 2, side // 4)
         closer = grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         return None if self._cuts(closer, box) or self._cuts(closer, prompted) else closer
+
+
+def _clicks(prompts: list[Given]) -> NDArray[np.float32]:
+    """Return the (P, 2) clicks that add to an object."""
+    clicks = [one.points for one in prompts if one.points is not None]
+    adding = [points.coordinates[points.labels == 1] for points in clicks]
+    return np.concatenate([np.zeros((0, 2), np.float32), *adding])
