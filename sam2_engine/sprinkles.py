@@ -11,8 +11,8 @@ from sam2_engine.frame_result import FrameResult
 __all__ = ["without_sprinkles"]
 
 LEAST_SHARE = 1 / 4
-"""An island smaller than this part of the clicked one is a sprinkle; a larger one may be a part of the object,
-half hidden behind another."""
+"""An island smaller than this part of the clicked one is a sprinkle; a larger one may be a part of an object,
+half hidden."""
 _TOUCHING = np.ones((3, 3), bool)
 
 
