@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from sam2_engine.training.labelled_images import LabelledImage, random_view, read_folder
 from sam2_engine.training.synthetic.compositor import Clip
 from sam2_engine.training.synthetic.scenes import WIDE_CLIP_WEIGHTS, WIDE_STILL_WEIGHTS, random_scene
 
-__all__ = ["Batch", "Curriculum", "Lesson", "batches"]
+__all__ = ["Batch", "Curriculum", "Lesson", "batches", "enlarged"]
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,28 @@ class Curriculum(Dataset[Batch]):
         if not self.folders or rng.random() < lesson.synthetic:
             wide = WIDE_STILL_WEIGHTS if lesson.num_frames == 1 else WIDE_CLIP_WEIGHTS
             weights = wide if lesson.wide else None
-            clip = random_scene([*seed, 1], lesson.num_frames, lesson.size, weights=weights)
+            side = _coarse(rng, lesson.size) if lesson.wide else lesson.size
+            clip = enlarged(random_scene([*seed, 1], lesson.num_frames, side, weights=weights), lesson.size)
         else:
             folder = self.folders[int(rng.integers(len(self.folders)))]
             picture = folder[int(rng.integers(len(folder)))]
             clip = random_view(rng, picture, lesson.num_frames, lesson.size, self.zoom)
         return Clip(_relight(rng, clip.frames), clip.labels)
+
+
+def _coarse(rng: np.random.Generator, size: int) -> int:
+    """Draw the side in which a scene is rendered: some pictures have fewer pixels than the input."""
+    return round(size / np.exp(rng.uniform(0, np.log(2.6)))) if rng.random() < 0.35 else size
+
+
+def enlarged(clip: Clip, size: int) -> Clip:
+    """Return a clip of ``size`` pixels a side, as the model enlarges a small picture."""
+    if clip.labels.shape[-1] == size:
+        return clip
+    pixels = torch.from_numpy(clip.frames.astype(np.float32)).permute(0, 3, 1, 2)
+    frames = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
+    labels = F.interpolate(torch.from_numpy(clip.labels.astype(np.float32))[None], size=(size, size))
+    return Clip(frames.permute(0, 2, 3, 1).numpy(), labels[0].numpy().astype(np.int32))
 
 
 def _relight(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -64,16 +64,16 @@ _ONE_MASK = Stage(
 
 _STILLS = Stage(
     (
-        Lesson(256, 12, 1, 14, 0.3, corrections=0, wide=True),
+        Lesson(256, 12, 1, 14, 0.5, corrections=0, wide=True),
         Lesson(256, 5, 3, 4, 0.5, wide=True),
         Lesson(512, 3, 1, 14, 0.2, corrections=1, wide=True),
-        Lesson(256, 12, 1, 14, 0.1, corrections=0, wide=True),
+        Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),
         Lesson(128, 8, 8, 3, 0.6, wide=True),
-        Lesson(256, 12, 1, 14, 0.2, corrections=1, wide=True),
+        Lesson(256, 12, 1, 14, 0.3, corrections=1, wide=True),
         Lesson(512, 1, 4, 5, 0.5, wide=True),
-        Lesson(512, 3, 1, 14, 0.1, corrections=0, wide=True),
+        Lesson(512, 3, 1, 14, 0.2, corrections=0, wide=True),
     ),
-    Schedule(800, 6e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
+    Schedule(900, 6e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
     kept=0.3,
 )
 

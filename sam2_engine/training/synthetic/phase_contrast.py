@@ -1,7 +1,8 @@
 """Phase contrast: grey cells on a grey ground, told apart by a thin bright halo and a dark rim.
 
 Spread cells are polygons and spindles with long, bending processes, granular inside, and touch each other.
-Rounded cells (dividing, dying, or loosely attached) are small, with a bright ring and a dark centre.
+Rounded cells (dividing, dying, or loosely attached) are small, with a bright ring and a dark centre; so are
+spindles that bulge. Around these, annotators often count the halo as the cell: then it belongs to the label.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ _FAR = -1e3
 
 def draw_phase_contrast(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Drawing:
     """Draw a culture; a pixel belongs to the cell that it lies deepest in, so neighbours touch."""
-    culture = _Culture.of(rng)
+    culture = Culture.of(rng)
     side = min(height, width)
     radius = float(max(4.0, side * np.exp(rng.uniform(*np.log(culture.radii)))))
     count = int(np.clip(culture.density * height * width / (np.pi * radius**2), 2, 60))
@@ -53,21 +54,28 @@ def draw_phase_contrast(rng: np.random.Generator, num_frames: int, height: int, 
             inwards = look.inwards(patch, cell, folds)
             around = look.halo(cell) * np.exp(-((np.clip(inwards, None, 0) / optics.halo_width) ** 2))
             np.maximum(halo[patch.place], np.where(inwards < 0, around, 0), out=halo[patch.place])
+            outline = -culture.counted_halo * look.height(cell) * optics.halo_width
             mine = (inwards > 0) & (inwards > deepest[patch.place])
             deepest[patch.place][mine] = inwards[mine]
             inside = Patch(patch.place, patch.dx[mine], patch.dy[mine])
             light[patch.place][mine] = optics.interior(inside, cell, look, inwards[mine], grain, folds)
-            labels[t][patch.place][mine] = cell.id
+            edge = (inwards > outline) & (inwards <= 0) & (labels[t][patch.place] == 0)
+            labels[t][patch.place][mine | edge] = cell.id
         # A neighbour's halo shows faintly through a flat cell: the border between two that touch.
-        light += halo * np.where(labels[t] > 0, optics.shine_through, 1.0)
-        shading = gaussian_filter((labels[t] > 0).astype(np.float32), 0.25 * radius, truncate=2.5)
+        covered = deepest > _FAR
+        light += halo * np.where(covered, optics.shine_through, 1.0)
+        shading = gaussian_filter(covered.astype(np.float32), 0.25 * radius, truncate=2.5)
         frames[t] = camera.expose(rng, light - optics.shading * shading, t)
     return Drawing(frames, labels, population.parents)
 
 
 @dataclass(frozen=True)
-class _Culture:
-    """What kind of cells a scene shows: share of rounded ones, size of a body, its processes."""
+class Culture:
+    """What kind of cells a scene shows.
+
+    Shares of rounded ones, and of spread ones that bulge; size of a body, its processes; and how much of the
+    halo of those that are not flat counts as the cell.
+    """
 
     radii: tuple[float, float]
     density: float
@@ -76,17 +84,20 @@ class _Culture:
     body: float
     processes: tuple[int, int]
     length: tuple[float, float]
+    bulging: float = 0.0
+    counted_halo: float = 0.0
 
     @classmethod
-    def of(cls, rng: np.random.Generator) -> "_Culture":
-        # Spread cells; spindles; crowded polygons; small, mostly rounded cells.
+    def of(cls, rng: np.random.Generator) -> "Culture":
+        # Spread cells; spindles; crowded polygons; small, mostly rounded cells; spindles that bulge.
         kinds = (
             cls((0.04, 0.09), rng.uniform(0.2, 0.5), 0.95, 0.1, 0.75, (2, 5), (1.3, 3.0)),
             cls((0.03, 0.07), rng.uniform(0.2, 0.5), 0.9, 0.08, 0.65, (2, 2), (2.0, 4.2)),
             cls((0.04, 0.09), rng.uniform(0.7, 0.95), 0.8, 0.04, 1.0, (3, 5), (1.1, 1.8)),
             cls((0.015, 0.05), rng.uniform(0.01, 0.12), 1.2, 0.75, 0.75, (1, 4), (1.0, 1.8)),
+            cls((0.025, 0.07), rng.uniform(0.03, 0.2), 1.1, 0.3, 0.6, (2, 3), (1.0, 3.2), 0.85, rng.random()),
         )
-        return kinds[int(rng.integers(len(kinds)))]
+        return kinds[int(rng.choice(len(kinds), p=(0.15, 0.15, 0.2, 0.15, 0.35)))]
 
 
 @dataclass
@@ -94,6 +105,7 @@ class _Look:
     """Outline and surface of one cell: a body with processes that bend, stretch and shrink."""
 
     rounded: bool
+    bulge: float
     tone: float
     granules: float
     edge: float
@@ -104,12 +116,13 @@ class _Look:
     place: tuple[float, float]
 
     @classmethod
-    def of(cls, rng: np.random.Generator, culture: _Culture) -> "_Look":
+    def of(cls, rng: np.random.Generator, culture: Culture) -> "_Look":
         count = int(rng.integers(culture.processes[0], culture.processes[1] + 1))
         directions = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count
         lengths = rng.uniform(*culture.length, count)
         return cls(
             rounded=rng.random() < culture.rounded,
+            bulge=rng.uniform(0.6, 1.0) if rng.random() < culture.bulging else 0.0,
             tone=rng.normal(0.005, 0.035),
             granules=rng.uniform(0.015, 0.06),
             edge=rng.uniform(0.02, 0.16),
@@ -129,9 +142,13 @@ class _Look:
         """0 for a spread cell, 1 for a ball."""
         return 1.0 if self.rounded else cell.mitosis
 
+    def height(self, cell: Cell) -> float:
+        """0 for a flat cell, 1 for one that is as tall as it is wide."""
+        return max(self.roundness(cell), self.bulge)
+
     def halo(self, cell: Cell) -> float:
         """Brightness of the halo: thin at a flat cell's edge, strong around a ball."""
-        return self.edge + (0.35 - self.edge) * self.roundness(cell) ** 2
+        return self.edge + (0.35 - self.edge) * self.height(cell) ** 2
 
     def reach(self, cell: Cell) -> float:
         """Distance of the farthest tip in pixels."""
@@ -187,7 +204,7 @@ class _Optics:
         self, patch: Patch, cell: Cell, look: _Look, inwards: Field, grain: Grain, folds: Grain
     ) -> Field:
         """Return the light inside of a cell, relative to the ground; ``patch`` holds its pixels alone."""
-        ball = look.roundness(cell) ** 2
+        ball = look.height(cell) ** 2
         u, v = patch.turned(cell.angle)
         rim = np.exp(-((inwards / self.rim_width) ** 2))
         # The nucleus: smooth, with a thin dark envelope and a dark nucleolus or two.

@@ -34,7 +34,7 @@ CLIP_WEIGHTS = {"shapes": 0.15, "things": 0.65, "nuclei": 0.05, "cells": 0.1, "d
 
 WIDE_STILL_WEIGHTS = {
     **{"shapes": 0.2, "things": 0.15, "nuclei": 0.05, "cells": 0.1, "discs": 0.05},
-    **{"phase_contrast": 0.25, "dividing_nuclei": 0.05, "membranes": 0.03, "bacteria": 0.04},
+    **{"phase_contrast": 0.4, "dividing_nuclei": 0.05, "membranes": 0.03, "bacteria": 0.04},
     **{"particles": 0.01, "organs": 0.05, "textured_objects": 0.02},
 }
 WIDE_CLIP_WEIGHTS = {

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, gaussian_filter
 
 from sam2_engine.errors import InputError
-from sam2_engine.training.synthetic import STYLES, Scene, render_scene
+from sam2_engine.training.synthetic import STYLES, Scene, phase_contrast, render_scene
 from sam2_engine.training.synthetic.compositor import Motion, Sprite, compose
 
 DIVIDING = ("dividing_nuclei", "membranes", "phase_contrast", "bacteria")
@@ -39,7 +39,7 @@ def test_8_and_16_bit_show_the_same_scene(style: str) -> None:
     light, counts = (scene.frames.ravel().astype(float) for scene in (eight, sixteen))
     usable = (light > 0) & (light < 255)
     slope, offset = np.polyfit(light[usable], counts[usable], 1)
-    assert np.abs(slope * light[usable] + offset - counts[usable]).max() <= 0.51 * slope + 1
+    assert np.abs(slope * light[usable] + offset - counts[usable]).max() <= 0.53 * slope + 1  # rounding, and the fit
 
 
 @settings(max_examples=25, deadline=None)
@@ -179,6 +179,25 @@ def test_phase_contrast_labels_end_where_the_cells_do(seed: int) -> None:
         for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)):
             shifted = np.roll(labels, (pixels * dy, pixels * dx), (0, 1))
             assert fit > 1.1 * _told_by_outlines(frame, shifted[inner])
+
+
+def test_the_halo_of_bulging_cells_may_count_as_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among few cells, labels with the halo hold all of those without it, and only bright pixels more."""
+
+    def scene(counted: float) -> Scene:
+        culture = phase_contrast.Culture(
+            (0.08, 0.1), 0.1, 1.5, 0.3, 0.6, (2, 2), (1.0, 2.0), bulging=1.0, counted_halo=counted
+        )
+        monkeypatch.setattr(phase_contrast.Culture, "of", lambda _: culture)
+        return render_scene("phase_contrast", 1, 192, 3, bits=16)
+
+    bare, whole = scene(0.0), scene(1.0)
+    np.testing.assert_array_equal(bare.frames, whole.frames)
+    cells, halo = bare.labels[0] > 0, (bare.labels[0] == 0) & (whole.labels[0] > 0)
+    np.testing.assert_array_equal(whole.labels[0][cells], bare.labels[0][cells])
+    assert halo.sum() > 0.1 * cells.sum()
+    ground = ~binary_dilation(whole.labels[0] > 0, iterations=8)
+    assert bare.frames[0][halo].mean() > bare.frames[0][ground].mean()
 
 
 def test_the_compositor_labels_what_it_draws_and_shadows_have_no_label() -> None:

@@ -10,12 +10,13 @@ from torch import nn
 
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.batches import Curriculum, Lesson
+from sam2_engine.training.batches import Curriculum, Lesson, enlarged
 from sam2_engine.training.dense_head import DenseHead
 from sam2_engine.training.labelled_images import read_folder
 from sam2_engine.training.lessons import clip_losses
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.muon import Muon, orthogonal
+from sam2_engine.training.synthetic.compositor import Clip
 from sam2_engine.training.trainer import Schedule, Trainer
 from sam2_engine.training.validation import one_click_iou
 from sam2_engine.variants import ModelConfig
@@ -106,6 +107,21 @@ def test_folders_are_read_and_a_tenth_is_kept(tmp_path: Path) -> None:
     assert batch.frames.shape == (2, 2, 3, 64, 64)
     assert torch.equal(batch.frames, curriculum[0].frames)
     assert 0.0 <= one_click_iou(Sam2(TINY).eval(), pictures) <= 1.0
+
+
+def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels() -> None:
+    lesson = Lesson(96, 24, 1, 4, 1.0, wide=True)
+    batch = Curriculum([], (lesson,), seed=4)[0]
+    assert batch.frames.shape == (24, 1, 3, 96, 96)
+    assert batch.labels.shape == (24, 1, 96, 96)
+    assert batch.labels.dtype == torch.int32
+    clip = Clip(np.zeros((2, 40, 40, 3), np.float32), np.zeros((2, 40, 40), np.int32))
+    clip.frames[:, 10:20, 5:15], clip.labels[:, 10:20, 5:15] = 0.8, 7
+    larger = enlarged(clip, 96)
+    assert larger.frames.shape == (2, 96, 96, 3)
+    assert set(np.unique(larger.labels)) == {0, 7}
+    np.testing.assert_array_equal(larger.labels > 0, larger.frames[..., 0] > 0.4)
+    assert enlarged(clip, 40) is clip
 
 
 def test_bad_folders_are_named(tmp_path: Path) -> None:
