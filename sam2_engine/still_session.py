@@ -38,10 +38,10 @@ class StillSession(TiledVideoSession):
         return self._clean(super()._visit(frame, ids, reverse))
 
     def _clean(self, result: FrameResult) -> FrameResult:
-        """Take the sprinkles from the masks that were not given."""
+        """Take the sprinkles from the masks of objects that were clicked or boxed, never painted."""
         for index, object_id in enumerate(result.object_ids):
             prompts = self._objects[object_id].prompts[result.frame]
-            if prompts[-1].mask is None:
+            if all(one.mask is None for one in prompts):
                 result = without_sprinkles(result, index, _clicks(prompts))
         return result
 

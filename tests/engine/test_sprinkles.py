@@ -1,5 +1,6 @@
 """Sprinkles go, parts of an object stay."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,18 @@ def test_islands_that_touch_at_a_corner_are_one(mask: NDArray[np.bool_]) -> None
     assert cleaned.low_res_logits[0, 12, 12] > 0
 
 
+def with_a_sprinkle(decode: Callable[..., MaskPrediction]) -> Callable[..., MaskPrediction]:
+    """Let a decoder find a square, and far from it two pixels."""
+
+    def decoded(*args: Any, **options: Any) -> MaskPrediction:
+        prediction = decode(*args, **options)
+        prediction.low_res_logits[:] = -4
+        prediction.low_res_logits[..., 4:20, 4:20] = prediction.low_res_logits[..., 28:30, 28:30] = 4
+        return prediction
+
+    return decoded
+
+
 @pytest.fixture
 def session(small_model: Sam2) -> StillSession:
     picture = np.random.default_rng(3).integers(0, 255, (1, 96, 96)).astype(np.uint8)
@@ -86,15 +99,7 @@ def session(small_model: Sam2) -> StillSession:
 def test_a_clicked_picture_is_without_sprinkles(
     session: StillSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode = Sam2.decode
-
-    def with_a_sprinkle(*args: Any, **options: Any) -> MaskPrediction:
-        decoded = decode(*args, **options)
-        decoded.low_res_logits[:] = -4
-        decoded.low_res_logits[..., 4:20, 4:20] = decoded.low_res_logits[..., 28:30, 28:30] = 4
-        return decoded
-
-    monkeypatch.setattr(Sam2, "decode", with_a_sprinkle)
+    monkeypatch.setattr(Sam2, "decode", with_a_sprinkle(Sam2.decode))
     clicked = session.add_points(0, 1, (30, 30)).masks[0]
     assert clicked[30, 30]
     assert not clicked[70:, 70:].any()
@@ -110,3 +115,11 @@ def test_a_given_mask_stays_as_it_is(session: StillSession) -> None:
     assert painted[74, 74]
     (again,) = session.propagate()
     np.testing.assert_array_equal(again.masks[0], painted)
+
+
+def test_what_was_painted_and_clicked_then_keeps_its_islands(
+    session: StillSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.add_mask(0, 1, np.ones((96, 96), bool))
+    monkeypatch.setattr(Sam2, "decode", with_a_sprinkle(Sam2.decode))
+    assert session.add_points(0, 1, (30, 30)).masks[0][87, 87]
