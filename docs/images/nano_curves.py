@@ -13,7 +13,19 @@ import numpy as np
 HERE = Path(__file__).parent
 LOG = HERE.parents[1] / "benchmarks" / "results" / "nano_training.csv"
 WIDTH, HEIGHT, MARGIN = 900, 170, 46
-COLOURS = ("#4878a8", "#d98032", "#5c9950", "#a8548a", "#8a6d3b", "#666666", "#c04050", "#2f8f8f", "#b09020")
+COLOURS = (
+    "#4878a8",
+    "#d98032",
+    "#5c9950",
+    "#a8548a",
+    "#8a6d3b",
+    "#666666",
+    "#c04050",
+    "#2f8f8f",
+    "#b09020",
+    "#d070b0",
+    "#70a0ff",
+)
 LOSSES = {"dense": "auxiliary", "mask": "one frame", "track": "followed"}
 SMOOTHED = 9
 
@@ -59,7 +71,7 @@ def main() -> None:
     bottom = len(LOSSES) * HEIGHT + 18
     for i, (stage, colour) in enumerate(zip(stages, COLOURS, strict=False)):
         x = MARGIN + (WIDTH - MARGIN) // len(stages) * i
-        parts.append(f'<text x="{x}" y="{bottom}" font-size="12" fill="{colour}">{stage}</text>')
+        parts.append(f'<text x="{x}" y="{bottom}" font-size="10.5" fill="{colour}">{stage}</text>')
     last = f"step 0 to {rows[-1]['total']}"
     parts.append(f'<text x="{WIDTH - 8}" y="{bottom + 18}" font-size="12" text-anchor="end">{last}</text>')
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 28}"'

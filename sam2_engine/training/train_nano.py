@@ -74,7 +74,7 @@ _STILLS = Stage(
         Lesson(512, 3, 1, 14, 0.2, corrections=0, wide=True),
     ),
     Schedule(900, 6e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
-    kept=0.3,
+    kept=0.5,
 )
 
 STAGES = {
