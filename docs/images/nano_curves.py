@@ -28,6 +28,8 @@ COLOURS = (
 )
 LOSSES = {"dense": "auxiliary", "mask": "one frame", "track": "followed"}
 SMOOTHED = 9
+A_ROW = 6
+"""Names of stages in a row below the panels."""
 
 
 def polyline(x: np.ndarray, y: np.ndarray, colour: str, width: float, opacity: float) -> str:
@@ -70,10 +72,10 @@ def main() -> None:
     parts = [part for i, loss in enumerate(LOSSES) for part in panel(rows, loss, i * HEIGHT)]
     bottom = len(LOSSES) * HEIGHT + 18
     for i, (stage, colour) in enumerate(zip(stages, COLOURS, strict=False)):
-        x = MARGIN + (WIDTH - MARGIN) // len(stages) * i
-        parts.append(f'<text x="{x}" y="{bottom}" font-size="10.5" fill="{colour}">{stage}</text>')
+        x, y = MARGIN + (WIDTH - MARGIN) // A_ROW * (i % A_ROW), bottom + 16 * (i // A_ROW)
+        parts.append(f'<text x="{x}" y="{y}" font-size="12" fill="{colour}">{stage}</text>')
     last = f"step 0 to {rows[-1]['total']}"
-    parts.append(f'<text x="{WIDTH - 8}" y="{bottom + 18}" font-size="12" text-anchor="end">{last}</text>')
+    parts.append(f'<text x="{WIDTH - 8}" y="{bottom + 16}" font-size="12" text-anchor="end">{last}</text>')
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 28}"'
     style = f'font-family="sans-serif"><rect width="{WIDTH}" height="{bottom + 28}" fill="white"/>'
     (HERE / "nano_curves.svg").write_text("\n".join([f"{head} {style}", *parts, "</svg>\n"]))
