@@ -49,27 +49,32 @@ def image_file(tmp_path, discs):
     return path
 
 
-def test_segment_joins_clicks_and_box_into_one_object(run, image_file, session):
+@pytest.fixture
+def picture_session(discs, store, small_checkpoint):
+    return AnnotationSession(discs[:1], store, small_checkpoint, axes="TYX")
+
+
+def test_segment_joins_clicks_and_box_into_one_object(run, image_file, picture_session):
     output = run(
         *("segment", image_file, "--point", "20,20", "--point", "70,5,-", "--box", "10,10,30,30"),
         *("-o", "labels.tif", "--csv", "labels.csv"),
     )
-    one = session.add_object()
-    session.add_points(0, one, [[20, 20], [70, 5]], [1, 0], box=(10, 10, 30, 30))
+    one = picture_session.add_object()
+    picture_session.add_points(0, one, [[20, 20], [70, 5]], [1, 0], box=(10, 10, 30, 30))
     labels = tifffile.imread("labels.tif")
     assert labels.dtype == np.uint16
-    np.testing.assert_array_equal(labels, session.mask(one, 0))
+    np.testing.assert_array_equal(labels, picture_session.mask(one, 0))
     assert output.splitlines()[-1] == "labels.tif"
     with open("labels.csv", newline="") as file:  # noqa: PTH123
         (row,) = csv.DictReader(file)
     assert int(row["area"]) == np.count_nonzero(labels)
 
 
-def test_segment_each_gives_every_click_its_own_object(run, image_file, session):
+def test_segment_each_gives_every_click_its_own_object(run, image_file, picture_session):
     run("segment", image_file, "--each", "--point", "20,20", "--point", "60,40", "-o", "labels.tif")
     for click in ((20, 20), (60, 40)):
-        session.add_points(0, session.add_object(), click)
-    np.testing.assert_array_equal(tifffile.imread("labels.tif"), session.label_image(0))
+        picture_session.add_points(0, picture_session.add_object(), click)
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), picture_session.label_image(0))
 
 
 def test_segment_takes_one_channel_and_a_window_of_a_16_bit_image(
