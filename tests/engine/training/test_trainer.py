@@ -1,6 +1,7 @@
 """Training on tiny scenes: every loss reaches its weights, and an interrupted run repeats itself exactly."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sam2_engine.training.lessons import clip_losses
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.muon import Muon, orthogonal
 from sam2_engine.training.synthetic.compositor import Clip
+from sam2_engine.training.synthetic.scenes import random_scene
 from sam2_engine.training.trainer import Schedule, Trainer
 from sam2_engine.training.validation import one_click_iou
 from sam2_engine.variants import ModelConfig
@@ -109,9 +111,18 @@ def test_folders_are_read_and_a_tenth_is_kept(tmp_path: Path) -> None:
     assert 0.0 <= one_click_iou(Sam2(TINY).eval(), pictures) <= 1.0
 
 
-def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels() -> None:
+def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides = []
+
+    def scene(seed: list[int], num_frames: int, size: int, **options: Any) -> Clip:
+        sides.append(size)
+        return random_scene(seed, num_frames, size, **options)
+
+    monkeypatch.setattr("sam2_engine.training.batches.random_scene", scene)
     lesson = Lesson(96, 24, 1, 4, 1.0, wide=True)
     batch = Curriculum([], (lesson,), seed=4)[0]
+    assert 2 < sum(side < 96 for side in sides) < 16
+    assert min(sides) >= 96 // 2.6
     assert batch.frames.shape == (24, 1, 3, 96, 96)
     assert batch.labels.shape == (24, 1, 96, 96)
     assert batch.labels.dtype == torch.int32
