@@ -77,6 +77,9 @@ _STILLS = Stage(
     kept=0.5,
 )
 
+_SETTLE = replace(_STILLS, schedule=replace(_STILLS.schedule, steps=850, learning_rate=2e-4, final=0.05))
+"""The same lessons in small steps: what is left to gain is lost in the noise of small batches."""
+
 STAGES = {
     "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
     "clicks": Stage(
@@ -123,6 +126,7 @@ STAGES = {
     "wide-again": replace(_WIDE, kept=0.5),
     "one-mask": _ONE_MASK,
     "stills": _STILLS,
+    "settle": _SETTLE,
 }
 """Taught in this order; each starts from what the one before left."""
 
