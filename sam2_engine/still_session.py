@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.frame_result import FrameResult
-from sam2_engine.journey import Given, Tile, extent_of
+from sam2_engine.journey import Given, Journey, Tile, extent_of
 from sam2_engine.sprinkles import without_sprinkles
 from sam2_engine.tiled_session import TiledVideoSession, box_in
 from sam2_engine.tiles import Extent, TileGrid, is_large
@@ -31,21 +31,19 @@ class StillSession(TiledVideoSession):
         if not is_large(self.frames.shape, self.model.image_size):
             self.grid = TileGrid(self.frames.shape, max(self.frames.shape), 0)
 
-    def _give(self, frame: int, object_id: int, given: Given) -> FrameResult:
-        return self._clean(self._answer(frame, object_id, given))
+    def _ask(
+        self, frame: int, object_id: int, journey: Journey, tile: Tile, prompts: list[Given]
+    ) -> FrameResult:
+        """Return the answer without sprinkles, so that none of them tells where to look."""
+        return _clean(super()._ask(frame, object_id, journey, tile, prompts), 0, prompts)
 
     def _visit(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
-        return self._clean(super()._visit(frame, ids, reverse))
-
-    def _clean(self, result: FrameResult) -> FrameResult:
-        """Take the sprinkles from the masks of objects that were clicked or boxed, never painted."""
+        result = super()._visit(frame, ids, reverse)
         for index, object_id in enumerate(result.object_ids):
-            prompts = self._objects[object_id].prompts[result.frame]
-            if all(one.mask is None for one in prompts):
-                result = without_sprinkles(result, index, _clicks(prompts))
+            result = _clean(result, index, self._objects[object_id].prompts[frame])
         return result
 
-    def _answer(self, frame: int, object_id: int, given: Given) -> FrameResult:
+    def _give(self, frame: int, object_id: int, given: Given) -> FrameResult:
         result = super()._give(frame, object_id, given)
         if given.mask is not None:
             return result
@@ -72,6 +70,13 @@ class StillSession(TiledVideoSession):
         grid = TileGrid(self.frames.shape, side // 2, side // 4)
         closer = grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         return None if self._cuts(closer, box) or self._cuts(closer, prompted) else closer
+
+
+def _clean(result: FrameResult, index: int, prompts: list[Given]) -> FrameResult:
+    """Take the sprinkles from the mask of an object that was clicked or boxed, never painted."""
+    if any(one.mask is not None for one in prompts):
+        return result
+    return without_sprinkles(result, index, _clicks(prompts))
 
 
 def _clicks(prompts: list[Given]) -> NDArray[np.float32]:

@@ -85,6 +85,16 @@ def test_a_speck_is_looked_at_until_it_is_large_enough(
     assert again.regions[0] == seeing.looks[-1]
 
 
+def test_a_far_sprinkle_does_not_hold_a_small_object_back(
+    still: StillSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeing = Seeing(monkeypatch, 40, 44, 8)
+    seeing.disc[108:112, 108:112] = True
+    answer = still.add_points(0, 1, (40, 44))
+    assert answer.regions[0] is not None
+    assert not answer.masks[0][100:, 100:].any()
+
+
 def test_a_large_object_is_looked_at_once(still: StillSession, monkeypatch: pytest.MonkeyPatch) -> None:
     seeing = Seeing(monkeypatch, 60, 60, 30)
     answer = still.add_points(0, 1, (60, 60))
