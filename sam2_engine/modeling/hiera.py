@@ -161,8 +161,20 @@ class Hiera(nn.Module):
                 dim = dim_out
             self.stage_ends.append(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
+        self._embedded: tuple[tuple[object, ...], Tensor] | None = None
 
     def _position_embedding(self, height: int, width: int) -> Tensor:
+        """Return (1, H, W, dim); where nothing learns, the last one is kept, as it takes long to compute."""
+        weights = (self.pos_embed, self.pos_embed_window)
+        if torch.is_grad_enabled() or any(weight.is_inference() for weight in weights):
+            return self._new_position_embedding(height, width)
+        made_of = (height, width, *((w.data_ptr(), w._version, w.dtype, w.device) for w in weights))
+        kept = self._embedded
+        if kept is None or kept[0] != made_of:
+            kept = self._embedded = made_of, self._new_position_embedding(height, width).contiguous()
+        return kept[1]
+
+    def _new_position_embedding(self, height: int, width: int) -> Tensor:
         background = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
         window = self.pos_embed_window
         repeats = (1, 1, -(-height // window.shape[2]), -(-width // window.shape[3]))

@@ -1,5 +1,7 @@
 """Shortcuts of the image encoder where nothing learns give what the layers give one after the other."""
 
+import copy
+
 import pytest
 import torch
 
@@ -17,6 +19,19 @@ def test_a_picture_is_encoded_as_while_learning(small_model: Sam2, monkeypatch: 
     torch.testing.assert_close(encoded.embedding, expected.embedding, atol=1e-4, rtol=1e-4)
     for ours, theirs in zip(encoded.high_res, expected.high_res, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_the_position_embedding_that_is_kept_follows_size_and_weights(small_model: Sam2) -> None:
+    trunk, changed = copy.deepcopy(small_model.image_encoder.trunk), torch.full((), 0.5)
+    with torch.inference_mode():
+        small, large = trunk._position_embedding(32, 32), trunk._position_embedding(64, 64)
+        assert (small.shape[1], large.shape[1]) == (32, 64)
+        assert trunk._position_embedding(64, 64) is large
+    with torch.no_grad():
+        trunk.pos_embed_window.add_(changed)
+        torch.testing.assert_close(trunk._position_embedding(64, 64), large + changed)
+        trunk.pos_embed.data = trunk.pos_embed.data + changed
+        torch.testing.assert_close(trunk._position_embedding(64, 64), large + 2 * changed)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 6, 7, 12])
