@@ -122,6 +122,7 @@ VARIANTS: dict[str, ModelConfig] = {
             hidden_dim=128,
             memory_attention_layers=2,
             memory_attention_ffn=512,
+            num_recent_memories=3,
             drop_path=0.0,
             multimask_output_in_sam=False,
             dynamic_multimask_via_stability=False,

@@ -168,7 +168,8 @@ def clip_losses(
     total = memory.new_zeros((), dtype=torch.float32)
     for t in range(1, num_frames):
         frame = _of(features, objects.owner * num_frames + t)
-        readings = [_reading(memories, pointers, t, i) for i in range(len(objects.owner))]
+        recent = range(t - 1, max(0, t - 1 - model.config.num_recent_memories), -1)
+        readings = [_reading(memories, pointers, t, recent, i) for i in range(len(objects.owner))]
         tokens, positions, num_pointer_tokens = assemble(model, readings)
         embedding = model.attend_to_memory(frame.embedding, tokens, positions, num_pointer_tokens)
         decoded = model.decode(embedding, frame.high_res, pad_empty=True)
@@ -183,12 +184,12 @@ def clip_losses(
     return losses
 
 
-def _reading(memories: list[Tensor], pointers: list[Tensor], t: int, index: int) -> MemoryReading:
+def _reading(
+    memories: list[Tensor], pointers: list[Tensor], t: int, recent: range, index: int
+) -> MemoryReading:
     """What object ``index`` remembers at frame ``t``: frame 0 as conditioning, then the last frames."""
-    slots = [0, *range(t - 1, 0, -1)]
-    order = [0, *range(1, t)]
     return MemoryReading(
-        [(slot, memories[frame][index]) for slot, frame in zip(slots, order, strict=True)],
+        [(0, memories[0][index]), *((t - frame, memories[frame][index]) for frame in recent)],
         [(t - frame, pointers[frame][index]) for frame in [0, *range(t - 1, 0, -1)]],
     )
 

@@ -95,6 +95,7 @@ def build_their_video_model(model: Sam2) -> Sam2VideoModel:
         mask_downsampler_embed_dim=model.config.hidden_dim,
         memory_fuser_embed_dim=model.config.hidden_dim,
         memory_fuser_intermediate_dim=4 * model.config.hidden_dim,
+        num_maskmem=model.config.num_recent_memories + 1,
         enable_occlusion_spatial_embedding=model.config.absent_memory_embedding,
         multimask_output_in_sam=model.config.multimask_output_in_sam,
         enable_temporal_pos_encoding_for_object_pointers=model.config.signed_pointer_time,

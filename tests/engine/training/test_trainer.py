@@ -1,5 +1,6 @@
 """Training on tiny scenes: every loss reaches its weights, and an interrupted run repeats itself exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from skimage.io import imsave
 from torch import nn
 
 from sam2_engine.errors import InputError
+from sam2_engine.memory_bank import MemoryReading, assemble
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.training import lessons
 from sam2_engine.training.batches import Curriculum, Lesson, enlarged
 from sam2_engine.training.dense_head import DenseHead
 from sam2_engine.training.labelled_images import read_folder
-from sam2_engine.training.lessons import clip_losses
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.muon import Muon, orthogonal
 from sam2_engine.training.synthetic.compositor import Clip
@@ -49,7 +51,7 @@ def test_a_clip_teaches_memory_and_pointers() -> None:
     # An object that is taken to be absent leaves no pointer of its own.
     torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 10.0)
     batch = Curriculum([], (Lesson(64, 2, 3, 2, 1.0),), seed=2)[0]
-    losses = clip_losses(
+    losses = lessons.clip_losses(
         model, head, batch, LESSONS[1], torch.zeros(2), LossWeights(), torch.Generator().manual_seed(0)
     )
     torch.stack(list(losses.values())).sum().backward()
@@ -62,6 +64,22 @@ def test_a_clip_teaches_memory_and_pointers() -> None:
     ):
         grads = [p.grad for name, p in model.named_parameters() if name.startswith(part)]
         assert any(grad is not None and grad.abs().sum() > 0 for grad in grads), part
+
+
+def test_a_clip_reads_as_many_recent_memories_as_the_model_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model, head = Sam2(replace(TINY, num_recent_memories=2)), DenseHead(TINY.hidden_dim)
+    asked: list[list[int]] = []
+
+    def noted(model: Sam2, readings: list[MemoryReading]) -> tuple[torch.Tensor, torch.Tensor, int]:
+        asked.append([slot for slot, _ in readings[0].memories])
+        return assemble(model, readings)
+
+    monkeypatch.setattr(lessons, "assemble", noted)
+    lesson = Lesson(64, 1, 6, 1, 1.0)
+    batch = Curriculum([], (lesson,), seed=2)[0]
+    lessons.clip_losses(model, head, batch, lesson, torch.zeros(2), LossWeights(), torch.Generator())
+    assert asked == [[0], [0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
 
 
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
