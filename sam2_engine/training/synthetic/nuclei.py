@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.training.synthetic.camera import fluorescence
-from sam2_engine.training.synthetic.painting import Field, Grain, Patch, patch_around
+from sam2_engine.training.synthetic.painting import Field, Grain, Patch, distance_within, patch_around
 from sam2_engine.training.synthetic.population import Cell, Population
 from sam2_engine.training.synthetic.scene import Drawing
 
@@ -71,12 +71,7 @@ def _nucleus(
     # The plate of chromosomes lies across the axis of the division; both halves come out of it sidewise.
     stretch = look.elongation ** (0.5 * (1 - condensed))
     along, across = cell.size * stretch * (1 - 0.25 * condensed), cell.size / stretch
-    p, q = u / np.float32(along), v / np.float32(across)
-    direction = np.arctan2(q, p)
-    outline = np.ones_like(p)
-    for order, (cos, sin) in enumerate(look.waves, start=2):
-        outline += np.float32(cos) * np.cos(order * direction) + np.float32(sin) * np.sin(order * direction)
-    distance = np.hypot(p, q) / outline
+    distance = distance_within(u / np.float32(along), v / np.float32(across), look.waves)
     inside = distance < 1.0
     body = 0.8 + 0.2 * np.sqrt(np.clip(1 - distance**2, 0, None))
     texture = 1 + contrast * (1 + condensed) * grain.at(u, v, look.place)

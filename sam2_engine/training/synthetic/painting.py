@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.training.synthetic.textures import noise
 
-__all__ = ["Field", "Grain", "Patch", "field_noise", "patch_around"]
+__all__ = ["Field", "Grain", "Patch", "distance_within", "field_noise", "patch_around"]
 
 Field = NDArray[np.float32]
 
@@ -71,3 +71,20 @@ class Grain:
 def field_noise(rng: np.random.Generator, height: int, width: int, waves: int, octaves: int = 2) -> Field:
     """Return smooth noise (height, width) of about mean 0 and deviation 1."""
     return noise(rng, max(height, width), waves, octaves)[:height, :width]
+
+
+def distance_within(p: Field, q: Field, waves: NDArray[np.float64]) -> Field:
+    """Return the distance from the centre as a part of a wavy outline's: below 1 inside.
+
+    Parameters
+    ----------
+    p, q
+        Coordinates in which the outline without waves is the unit circle.
+    waves
+        (N, 2) cosine and sine parts of 2, 3, ... waves around the outline.
+    """
+    direction = np.arctan2(q, p)
+    outline: Field = np.ones_like(p)
+    for order, (cos, sin) in enumerate(waves, start=2):
+        outline += np.float32(cos) * np.cos(order * direction) + np.float32(sin) * np.sin(order * direction)
+    return np.asarray(np.hypot(p, q) / outline, dtype=np.float32)

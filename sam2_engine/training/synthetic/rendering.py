@@ -12,6 +12,7 @@ from sam2_engine.training.synthetic.organs import draw_organs
 from sam2_engine.training.synthetic.particles import draw_particles
 from sam2_engine.training.synthetic.phase_contrast import draw_phase_contrast
 from sam2_engine.training.synthetic.scene import Drawing, Scene
+from sam2_engine.training.synthetic.stained_tissue import draw_stained_tissue
 from sam2_engine.training.synthetic.textured_objects import draw_textured_objects
 
 __all__ = ["STYLES", "render_scene"]
@@ -24,6 +25,7 @@ STYLES: dict[str, Callable[[np.random.Generator, int, int, int], Drawing]] = {
     "membranes": draw_membranes,
     "phase_contrast": draw_phase_contrast,
     "bacteria": draw_bacteria,
+    "stained_tissue": draw_stained_tissue,
     "particles": draw_particles,
     "organs": draw_organs,
     "textured_objects": draw_textured_objects,

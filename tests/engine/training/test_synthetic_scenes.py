@@ -149,6 +149,33 @@ def test_phase_contrast_cells_stand_out_and_their_outside_is_bright() -> None:
     assert min(halos) > 0
 
 
+def test_stained_nuclei_are_darker_than_what_is_around_them() -> None:
+    darker = []
+    for seed in range(8):
+        scene = render_scene("stained_tissue", 1, 192, seed, bits=16)
+        light, labels = scene.frames[0].astype(float).mean(-1), scene.labels[0]
+        for number in np.unique(labels[labels > 0]):
+            nucleus = labels == number
+            around = binary_dilation(nucleus, iterations=4) & (labels == 0)
+            if nucleus.sum() >= 30 and around.sum() >= 30:
+                darker.append(light[nucleus].mean() < light[around].mean())
+    assert len(darker) > 100
+    assert np.mean(darker) > 0.95
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_on_a_slide_everything_moves_as_one(seed: int) -> None:
+    first, last = render_scene("stained_tissue", 6, 192, seed).labels[[0, -1]]
+    steps = []
+    for number in np.unique(first[first > 0]):
+        before, after = first == number, last == number
+        if before.sum() >= 30 and abs(int(before.sum()) - int(after.sum())) < 6:
+            steps.append(np.argwhere(after).mean(0) - np.argwhere(before).mean(0))
+    assert len(steps) >= 2
+    assert np.abs(np.median(steps, axis=0)).max() > 0.2, "the stage stood still, so nothing was tested"
+    assert np.std(steps, axis=0).max() < 0.4
+
+
 def _told_by_outlines(frame: NDArray[np.float64], labels: NDArray[np.uint16]) -> float:
     """Return the part of the light's variance near outlines that the distance from them explains, 0 to 1."""
     outline = np.zeros(labels.shape, bool)
