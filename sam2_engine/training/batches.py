@@ -64,7 +64,8 @@ class Curriculum(Dataset[Batch]):
     Parameters
     ----------
     folders
-        Labelled pictures, one sequence per folder.
+        Labelled pictures, one sequence per folder; rare looks (stained tissue among dark nuclei) are shown
+        more often than their pictures are many, by the square root of their number.
     lessons
         Taken in turn.
     seed
@@ -77,6 +78,7 @@ class Curriculum(Dataset[Batch]):
         self, folders: Sequence[Sequence[LabelledImage]], lessons: Sequence[Lesson], seed: int
     ) -> None:
         self.folders = folders
+        self._shares = [_shares(folder) for folder in folders]
         self.lessons = lessons
         self.seed = seed
 
@@ -101,10 +103,18 @@ class Curriculum(Dataset[Batch]):
             side = _coarse(rng, lesson.size) if lesson.wide else lesson.size
             clip = enlarged(random_scene([*seed, 1], lesson.num_frames, side, weights=weights), lesson.size)
         else:
-            folder = self.folders[int(rng.integers(len(self.folders)))]
-            picture = folder[int(rng.integers(len(folder)))]
+            folder = int(rng.integers(len(self.folders)))
+            picture = self.folders[folder][int(rng.choice(len(self.folders[folder]), p=self._shares[folder]))]
             clip = random_view(rng, picture, lesson.num_frames, lesson.size, self.zoom)
         return Clip(_relight(rng, clip.frames), clip.labels)
+
+
+def _shares(folder: Sequence[LabelledImage]) -> NDArray[np.float64]:
+    """Return how often each picture is shown, 1 in all."""
+    looks = [picture.look for picture in folder]
+    shares = np.array([looks.count(look) for look in looks], np.float64) ** -0.5
+    total: np.float64 = shares.sum()
+    return shares / total
 
 
 def _coarse(rng: np.random.Generator, size: int) -> int:

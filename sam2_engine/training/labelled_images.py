@@ -16,6 +16,9 @@ from sam2_engine.training.synthetic.compositor import Clip
 __all__ = ["LabelledImage", "random_view", "read_folder"]
 
 _INPUT_SIDE = 512
+_COLOURED = 8.0
+"""Mean distance of a picture's channels from which on it is in colour."""
+_BRIGHT = 100.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,12 @@ class LabelledImage:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int32]
     kept: bool
+
+    @property
+    def look(self) -> tuple[bool, bool]:
+        """Whether it is in colour, and whether it is bright rather than dark."""
+        spread = self.pixels.max(-1).astype(np.float32) - self.pixels.min(-1)
+        return bool(spread.mean() > _COLOURED), bool(self.pixels.mean() > _BRIGHT)
 
 
 def read_folder(folder: Path) -> list[LabelledImage]:

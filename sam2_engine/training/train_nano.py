@@ -80,6 +80,9 @@ _STILLS = Stage(
 _SETTLE = replace(_STILLS, schedule=replace(_STILLS.schedule, steps=850, learning_rate=2e-4, final=0.05))
 """The same lessons in small steps: what is left to gain is lost in the noise of small batches."""
 
+_STAINED = replace(_STILLS, schedule=replace(_STILLS.schedule, learning_rate=3e-4, final=0.05))
+"""Once more, now with stained tissue among the scenes, and more of it among the labelled pictures."""
+
 STAGES = {
     "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
     "clicks": Stage(
@@ -127,6 +130,7 @@ STAGES = {
     "one-mask": _ONE_MASK,
     "stills": _STILLS,
     "settle": _SETTLE,
+    "stained": _STAINED,
 }
 """Taught in this order; each starts from what the one before left."""
 

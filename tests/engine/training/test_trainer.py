@@ -16,7 +16,7 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training import lessons
 from sam2_engine.training.batches import Curriculum, Lesson, enlarged
 from sam2_engine.training.dense_head import DenseHead
-from sam2_engine.training.labelled_images import read_folder
+from sam2_engine.training.labelled_images import LabelledImage, random_view, read_folder
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.muon import Muon, orthogonal
 from sam2_engine.training.synthetic.compositor import Clip
@@ -37,6 +37,7 @@ TINY = ModelConfig(
     memory_attention_ffn=32,
     drop_path=0.0,
 )
+SQUARE = np.pad(np.ones((16, 16), np.int32), 8)
 LESSONS = (Lesson(64, 2, 1, 2, 1.0), Lesson(64, 1, 3, 2, 1.0))
 
 
@@ -127,6 +128,23 @@ def test_folders_are_read_and_a_tenth_is_kept(tmp_path: Path) -> None:
     assert batch.frames.shape == (2, 2, 3, 64, 64)
     assert torch.equal(batch.frames, curriculum[0].frames)
     assert 0.0 <= one_click_iou(Sam2(TINY).eval(), pictures) <= 1.0
+
+
+def test_rare_looks_are_shown_more_often_than_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ninth picture in colour among eight dark ones: 1 part of 1 + sqrt(8)."""
+    dark = [LabelledImage(f"{n}", np.full((32, 32, 1), 20, np.uint8), SQUARE, False) for n in range(8)]
+    pink = LabelledImage("pink", np.full((32, 32, 3), (230, 120, 180), np.uint8), SQUARE, False)
+    assert (dark[0].look, pink.look) == ((False, False), (True, True))
+    shown = []
+
+    def view(rng: np.random.Generator, picture: LabelledImage, *args: Any) -> Clip:
+        shown.append(picture.name)
+        return random_view(rng, picture, *args)
+
+    monkeypatch.setattr("sam2_engine.training.batches.random_view", view)
+    Curriculum([[*dark, pink]], (Lesson(32, 400, 1, 1, 0.0),), seed=0)[0]
+    assert len(shown) == 400
+    assert shown.count("pink") / 400 == pytest.approx(1 / (1 + 8**0.5), abs=0.06)
 
 
 def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
