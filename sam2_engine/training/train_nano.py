@@ -77,7 +77,9 @@ _STILLS = Stage(
     kept=0.5,
 )
 
-_SETTLE = replace(_STILLS, schedule=replace(_STILLS.schedule, steps=850, learning_rate=2e-4, final=0.05))
+_SETTLE = replace(
+    _STILLS, schedule=replace(_STILLS.schedule, steps=850, learning_rate=2e-4, final=0.05), kept=1 / 3
+)
 """The same lessons in small steps: what is left to gain is lost in the noise of small batches."""
 
 _STAINED = replace(_STILLS, schedule=replace(_STILLS.schedule, learning_rate=3e-4, final=0.05))
