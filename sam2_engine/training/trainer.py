@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sam2_engine.errors import InputError
 from sam2_engine.modeling.attention import RotaryAttention
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.batches import Batch, Curriculum, batches
@@ -65,7 +66,14 @@ class Schedule:
 
 def load_weights(module: nn.Module, state: dict[str, Tensor]) -> None:
     """Copy weights by name into ``module``, as float32."""
-    module.load_state_dict({key: value.float() for key, value in state.items()})
+    try:
+        module.load_state_dict({key: value.float() for key, value in state.items()})
+    except RuntimeError as error:
+        fault = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"The weights are of another model than the one that learns ({fault}): give weights of this "
+            "version's nano, or start the run in another folder."
+        ) from None
 
 
 class Trainer:

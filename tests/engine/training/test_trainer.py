@@ -101,6 +101,12 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
         assert torch.equal(one, other)
 
 
+def test_weights_of_another_model_are_named_in_a_sentence(tmp_path: Path) -> None:
+    other = Sam2(replace(TINY, num_recent_memories=2)).state_dict()
+    with pytest.raises(InputError, match=r"another model than the one that learns .*maskmem_tpos_enc"):
+        _trainer(tmp_path).start_from(other)
+
+
 def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, steps=40)
     batch = trainer.curriculum[0]
