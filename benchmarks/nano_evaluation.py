@@ -31,7 +31,7 @@ from sam2_engine.evaluation.scores import MaskScore, mean_over_objects, score_ma
 from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, track_objects
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.labelled_images import read_folder
+from sam2_engine.training.labelled_images import LabelledImage, read_folder
 from sam2_engine.training.synthetic.scenes import random_scene
 
 SMALLEST = 20
@@ -188,16 +188,34 @@ def kept_pictures(model: Sam2, data: Path) -> Table:
     yield "| --- | --- | --- | --- | --- |"
     for folder, name, wanted in (("dsb2018", "nuclei", 0.80), ("usiigaci_stills", "cells", 0.65)):
         pictures = [picture for picture in read_folder(data / "train" / folder) if picture.kept]
-        found = []
+        found: dict[str, list[list[float]]] = {}
         for picture in pictures:
-            values, areas = np.unique(picture.labels[picture.labels > 0], return_counts=True)
-            ids = values[areas >= SMALLEST]
-            ids = ids[:: max(1, -(-len(ids) // OBJECTS_PER_PICTURE))]
-            pixels = picture.pixels[..., 0] if picture.pixels.shape[-1] == 1 else picture.pixels
-            labels = np.where(np.isin(picture.labels, ids), picture.labels, 0)
-            sequence = in_memory(picture.name, pixels[None], labels[None])
-            found += ious(sequence, segment_images(model, sequence, "1-click", min_area=SMALLEST))
-        yield f"| {name} ({folder}) | {len(pictures)} | {len(found)} | {np.mean(found):.3f} | {wanted:.2f} |"
+            found.setdefault(look_of(picture), []).append(one_click(model, picture))
+        yield kept_row(f"{name} ({folder})", list(chain(*found.values())), f"{wanted:.2f}")
+        for look, each in sorted(found.items()) if len(found) > 1 else ():
+            yield kept_row(f"{name}, {look}", each, "")
+
+
+def one_click(model: Sam2, picture: LabelledImage) -> list[float]:
+    """Return the IoU of at most ``OBJECTS_PER_PICTURE`` objects, evenly chosen."""
+    values, areas = np.unique(picture.labels[picture.labels > 0], return_counts=True)
+    ids = values[areas >= SMALLEST]
+    ids = ids[:: max(1, -(-len(ids) // OBJECTS_PER_PICTURE))]
+    pixels = picture.pixels[..., 0] if picture.pixels.shape[-1] == 1 else picture.pixels
+    sequence = in_memory(
+        picture.name, pixels[None], np.where(np.isin(picture.labels, ids), picture.labels, 0)[None]
+    )
+    return ious(sequence, segment_images(model, sequence, "1-click", min_area=SMALLEST))
+
+
+def look_of(picture: LabelledImage) -> str:
+    coloured, bright = picture.look
+    return "in colour" if coloured else "grey and bright" if bright else "grey and dark"
+
+
+def kept_row(name: str, pictures: list[list[float]], wanted: str) -> str:
+    found = list(chain(*pictures))
+    return f"| {name} | {len(pictures)} | {len(found)} | {np.mean(found):.3f} | {wanted} |"
 
 
 # ---------------------------------------------------------------------- speed
