@@ -6,6 +6,7 @@ nine entries.
 """
 
 import csv
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ COLOURS = (
 )
 LOSSES = {"dense": "auxiliary", "mask": "one frame", "track": "followed"}
 SMOOTHED = 9
-A_ROW = 6
-"""Names of stages in a row below the panels."""
+A_ROW = 7
+LINE = 16
+"""Names of stages in a row below the panels, and the height of a row."""
 
 
 def polyline(x: np.ndarray, y: np.ndarray, colour: str, width: float, opacity: float) -> str:
@@ -50,7 +52,7 @@ def panel(rows: list[dict[str, str]], loss: str, top: int) -> list[str]:
         y = top + HEIGHT - 8 - tick / highest * (HEIGHT - 30)
         parts.append(f'<text x="4" y="{y + 4:.0f}" font-size="11">{tick:.2f}</text>')
         parts.append(f'<line x1="{MARGIN}" x2="{WIDTH - 8}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-    for stage, colour in zip(stages, COLOURS, strict=False):
+    for stage, colour in zip(stages, cycle(COLOURS), strict=False):
         steps = np.array([step for step, _, name in chosen if name == stage], float)
         values = np.array([value for _, value, name in chosen if name == stage])
         if not len(steps):
@@ -71,13 +73,14 @@ def main() -> None:
     stages = list(dict.fromkeys(row["stage"] for row in rows))
     parts = [part for i, loss in enumerate(LOSSES) for part in panel(rows, loss, i * HEIGHT)]
     bottom = len(LOSSES) * HEIGHT + 18
-    for i, (stage, colour) in enumerate(zip(stages, COLOURS, strict=False)):
-        x, y = MARGIN + (WIDTH - MARGIN) // A_ROW * (i % A_ROW), bottom + 16 * (i // A_ROW)
+    for i, (stage, colour) in enumerate(zip(stages, cycle(COLOURS), strict=False)):
+        x, y = MARGIN + (WIDTH - MARGIN) // A_ROW * (i % A_ROW), bottom + LINE * (i // A_ROW)
         parts.append(f'<text x="{x}" y="{y}" font-size="12" fill="{colour}">{stage}</text>')
     last = f"step 0 to {rows[-1]['total']}"
-    parts.append(f'<text x="{WIDTH - 8}" y="{bottom + 16}" font-size="12" text-anchor="end">{last}</text>')
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 28}"'
-    style = f'font-family="sans-serif"><rect width="{WIDTH}" height="{bottom + 28}" fill="white"/>'
+    lowest = bottom + LINE * ((len(stages) - 1) // A_ROW)
+    parts.append(f'<text x="{WIDTH - 8}" y="{lowest}" font-size="12" text-anchor="end">{last}</text>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {lowest + 12}"'
+    style = f'font-family="sans-serif"><rect width="{WIDTH}" height="{lowest + 12}" fill="white"/>'
     (HERE / "nano_curves.svg").write_text("\n".join([f"{head} {style}", *parts, "</svg>\n"]))
 
 
