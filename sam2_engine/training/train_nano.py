@@ -85,22 +85,6 @@ _SETTLE = replace(
 _STAINED = replace(_STILLS, schedule=replace(_STILLS.schedule, learning_rate=3e-4, final=0.05))
 """Once more, now with stained tissue among the scenes, and more of it among the labelled pictures."""
 
-_SMALLER = Stage(
-    (
-        Lesson(384, 5, 1, 14, 0.5, corrections=0, wide=True, of=384),
-        Lesson(384, 1, 5, 5, 0.5, wide=True, of=384),
-        Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True, of=384),
-        Lesson(128, 8, 8, 3, 0.6, wide=True, of=384),
-        Lesson(384, 5, 1, 14, 0.3, corrections=1, wide=True, of=384),
-        Lesson(384, 1, 5, 4, 0.7, wide=True, of=384),
-        Lesson(256, 12, 1, 14, 0.3, corrections=1, wide=True, of=384),
-        Lesson(256, 5, 3, 4, 0.5, wide=True, of=384),
-    ),
-    Schedule(900, 4e-4, final=0.05, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
-    kept=1 / 3,
-)
-"""For an input of 384 pixels, which is followed at nearly twice the speed of one of 512."""
-
 STAGES = {
     "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
     "clicks": Stage(
@@ -149,7 +133,6 @@ STAGES = {
     "stills": _STILLS,
     "settle": _SETTLE,
     "stained": _STAINED,
-    "smaller": _SMALLER,
 }
 """Taught in this order; each starts from what the one before left."""
 
