@@ -202,9 +202,8 @@ def one_click(model: Sam2, picture: LabelledImage) -> list[float]:
     ids = values[areas >= SMALLEST]
     ids = ids[:: max(1, -(-len(ids) // OBJECTS_PER_PICTURE))]
     pixels = picture.pixels[..., 0] if picture.pixels.shape[-1] == 1 else picture.pixels
-    sequence = in_memory(
-        picture.name, pixels[None], np.where(np.isin(picture.labels, ids), picture.labels, 0)[None]
-    )
+    labels = np.where(np.isin(picture.labels, ids), picture.labels, 0)
+    sequence = in_memory(picture.name, pixels[None], labels[None])
     return ious(sequence, segment_images(model, sequence, "1-click", min_area=SMALLEST))
 
 

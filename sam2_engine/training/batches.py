@@ -36,8 +36,8 @@ class Lesson:
         Most correction clicks after a first click or box.
     wide
         Draw synthetic scenes of every style, not of the five that nano began with.
-    of
-        Side of the full input that ``size`` pixels are a part of; by default the model's own.
+    whole
+        The input of ``size`` pixels is all that the model sees, not a part of its full input.
     """
 
     size: int
@@ -47,7 +47,7 @@ class Lesson:
     synthetic: float
     corrections: int = 2
     wide: bool = False
-    of: int | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ _ONE_MASK = Stage(
         Lesson(128, 48, 1, 5, 0.3, corrections=1, wide=True),
         Lesson(256, 5, 3, 4, 0.5, wide=True),
         Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),
-        Lesson(384, 1, 5, 5, 0.5, wide=True, of=384),
+        Lesson(384, 1, 5, 5, 0.5, wide=True, whole=True),
         Lesson(512, 3, 1, 14, 0.2, corrections=1, wide=True),
         Lesson(128, 8, 8, 3, 0.6, wide=True),
         Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),

@@ -154,7 +154,8 @@ class Trainer:
         # Everything random is drawn from the step's number, so a resumed run repeats it.
         generator = torch.Generator().manual_seed(self.curriculum.seed * 1_000_003 + self.step)
         torch.manual_seed(self.curriculum.seed * 1_000_003 + self.step)
-        corner = place_input(self.model, lesson.size, lesson.of or self.full_size, generator).to(self.device)
+        full_size = lesson.size if lesson.whole else self.full_size
+        corner = place_input(self.model, lesson.size, full_size, generator).to(self.device)
         lose = still_losses if lesson.num_frames == 1 else clip_losses
         with learning_autocast(self.device):
             losses = lose(self.model, self.head, batch, lesson, corner, self.schedule.weights, generator)
