@@ -20,11 +20,12 @@ from skimage.filters import threshold_otsu
 from skimage.io import imread
 from skimage.morphology import closing, footprint_rectangle
 
-from sam2_engine import VideoSession, load_model
+from sam2_engine import VideoSession
 from sam2_engine.evaluation import mask_iou
 from sam2_engine.evaluation.image_protocol import segment_images
 from sam2_engine.evaluation.simulated_user import tight_box
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_plugins.model_store import ModelStore
 
 
 def coins() -> tuple[NDArray, list[NDArray]]:
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--drawings", type=Path)
     parser.add_argument("--model", default="nano")
     options = parser.parse_args()
-    for row in table(load_model(options.model, device="cpu"), options.drawings):
+    for row in table(ModelStore("cpu").get(options.model), options.drawings):
         print(row, flush=True)
 
 

@@ -4,8 +4,9 @@
 
 FOLDER holds ``pumavos_chair/{JPEGImages,Annotations}``, ``usiigaci_T98G`` (``img``, ``id_masks``,
 ``human_gt_t000_instances_ids.png``), ``ct_lesion/*.npz`` (imgs, gts), ``c2c12_laptrack/data_small.npz``
-(images, labels) and ``train/{dsb2018,usiigaci_stills}/{images,labels}/NNN.png``. Prints tables; ``--write``
-puts them between the two marks of a Markdown file and leaves the rest of it alone.
+(images, labels) and ``train/{dsb2018,usiigaci_stills}/{images,labels}/NNN.png``. ``--model nano@384`` is nano
+with an input of 384 pixels. Prints tables; ``--write`` puts them between the two marks of a Markdown file and
+leaves the rest of it alone.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sam2_engine import VideoSession, load_model, open_frames
+from sam2_engine import VideoSession, open_frames
 from sam2_engine.evaluation import LabelledSequence, read_sequence
 from sam2_engine.evaluation.click_baselines import CLICK_BASELINES, segment_by_baseline
 from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_images
@@ -33,6 +34,7 @@ from sam2_engine.evaluation.video_protocol import first_frames, frames_after, tr
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.labelled_images import LabelledImage, read_folder
 from sam2_engine.training.synthetic.scenes import random_scene
+from sam2_plugins.model_store import ModelStore
 
 SMALLEST = 20
 """Objects of fewer pixels are left out, as when teaching."""
@@ -46,7 +48,7 @@ MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 Table = Iterator[str]
 
 
-def in_memory(name: str, frames: NDArray, labels: NDArray) -> LabelledSequence:
+def in_memory(name: str, frames: NDArray[np.generic], labels: NDArray[np.integer]) -> LabelledSequence:
     """Make a sequence of (T, H, W[, 3]) frames and (T, H, W) labels."""
     truth: MasksByObject = {}
     for frame, image in enumerate(labels):
@@ -105,9 +107,8 @@ def following(model: Sam2, data: Path) -> Table:
     chair = read_sequence(data / "pumavos_chair" / "JPEGImages", data / "pumavos_chair" / "Annotations")
     cells = read_sequence(data / "usiigaci_T98G" / "img", data / "usiigaci_T98G" / "id_masks")
     for sequence in (chair, cells):
-        starts = {i: frame for i, frame in first_frames(sequence).items() if frame == 0}
-        frames = frames_after(sequence, starts, skip_last=False)
-        scores = follow(model, [sequence], [starts], [frames])
+        start = {i: frame for i, frame in first_frames(sequence).items() if frame == 0}
+        scores = follow(model, [sequence], [start], [frames_after(sequence, start, skip_last=False)])
         name = "pumavos_chair" if sequence is chair else "usiigaci_T98G"
         yield row(f"{name}, frame 0, {len(sequence.frames) - 1} frames on", scores, "J 0.05 above flow")
     yield from lesion(model, data)
@@ -266,7 +267,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, action="append", help="Repeatable; by default all parts.")
     parser.add_argument("--write", type=Path, metavar="FILE")
     options = parser.parse_args()
-    model = load_model(options.model, device="cpu")
+    model = ModelStore("cpu").get(options.model)
     begun, lines = time.monotonic(), []
     for part in options.only or PARTS:
         for line in chain(PARTS[part](model, options.data), [""]):

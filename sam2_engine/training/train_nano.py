@@ -85,6 +85,22 @@ _SETTLE = replace(
 _STAINED = replace(_STILLS, schedule=replace(_STILLS.schedule, learning_rate=3e-4, final=0.05))
 """Once more, now with stained tissue among the scenes, and more of it among the labelled pictures."""
 
+_TWO_SIZES = Stage(
+    (
+        Lesson(192, 20, 1, 14, 0.5, corrections=0, wide=True),
+        Lesson(384, 5, 1, 14, 0.2, corrections=1, wide=True, whole=True),
+        Lesson(512, 1, 4, 5, 0.5, wide=True),
+        Lesson(192, 20, 1, 14, 0.2, corrections=1, wide=True),
+        Lesson(128, 8, 8, 3, 0.6, wide=True),
+        Lesson(512, 3, 1, 14, 0.2, corrections=0, wide=True),
+        Lesson(384, 1, 5, 5, 0.5, wide=True, whole=True),
+        Lesson(192, 7, 4, 4, 0.5, wide=True),
+    ),
+    Schedule(600, 4e-4, final=0.05, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
+    kept=0.5,
+)
+"""For windows of 12 tokens, and for an input of 384 pixels as well, followed at nearly twice the speed."""
+
 STAGES = {
     "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
     "clicks": Stage(
@@ -133,6 +149,7 @@ STAGES = {
     "stills": _STILLS,
     "settle": _SETTLE,
     "stained": _STAINED,
+    "two-sizes": _TWO_SIZES,
 }
 """Taught in this order; each starts from what the one before left."""
 
