@@ -4,25 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from sam2_engine.checkpoints import save_model
-from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.variants import ModelConfig
-
-SMALL = ModelConfig(
-    name="small",
-    embed_dim=16,
-    num_heads=1,
-    stages=(1, 1, 2, 1),
-    global_attention_blocks=(2,),
-    window_sizes=(8, 4, 4, 4),
-    image_size=128,
-    hidden_dim=64,
-    memory_dim=32,
-    memory_attention_layers=1,
-    memory_attention_ffn=64,
-    drop_path=0.0,
-)
+from small_model import write_small_checkpoint
 
 # Small models gain nothing from threads, and lose much where several processes share the cores.
 torch.set_num_threads(1)
@@ -30,11 +12,6 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seeded random weights that find every object present."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = Sam2(SMALL)
-    torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 6.0)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    save_model(model, path)
+    write_small_checkpoint(path)
     return path

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from small_model import SMALL
 
 from sam2_engine.checkpoints import save_model
 from sam2_engine.errors import InputError
@@ -13,7 +14,6 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_plugins.annotation_session import AnnotationSession
 from sam2_plugins.replay import differences, replay
 from sam2_plugins.storage import SessionFolder, open_session, read_about
-from tests.conftest import SMALL
 
 
 @pytest.fixture(scope="module")
