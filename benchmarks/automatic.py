@@ -22,10 +22,10 @@ from skimage.filters import gaussian, threshold_otsu
 from skimage.segmentation import watershed
 
 from sam2_engine.tiles import TileGrid
-from sam2_engine.training.labelled_images import LabelledImage, read_folder
-from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.automatic_objects import AutomaticSettings, FoundObject, find_objects
-from sam2_plugins.model_store import ModelStore
+from sam2_engine.training.nano.labelled_images import LabelledImage, read_folder
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject, find_objects
 
 SMALLEST = 20
 """Objects of fewer pixels are left out, as when teaching."""

@@ -29,9 +29,9 @@ import av
 import scenes
 from PIL import Image
 
-from labelstudio_backend.app import Application
-from labelstudio_backend.predictions import Predictor
+from labelstudio_backend.http.app import Application
 from labelstudio_backend.settings import Settings
+from labelstudio_backend.tasks.predictor import Predictor
 
 RESULTS = Path(__file__).parent / "results" / "labelstudio.md"
 TITLE = "Label Studio: what annotators wait for, and what a long day costs in memory"

@@ -25,7 +25,7 @@ from sam2_engine.evaluation import mask_iou
 from sam2_engine.evaluation.image_protocol import segment_images
 from sam2_engine.evaluation.simulated_user import tight_box
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_plugins.model_store import ModelStore
+from sam2_plugins.runtime.model_store import ModelStore
 
 
 def coins() -> tuple[NDArray, list[NDArray]]:

@@ -32,9 +32,9 @@ from sam2_engine.evaluation.scores import MaskScore, mean_over_objects, score_ma
 from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, track_objects
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.labelled_images import LabelledImage, read_folder
-from sam2_engine.training.synthetic.scenes import random_scene
-from sam2_plugins.model_store import ModelStore
+from sam2_engine.synthetic.scenes import random_scene
+from sam2_engine.training.nano.labelled_images import LabelledImage, read_folder
+from sam2_plugins.runtime.model_store import ModelStore
 
 SMALLEST = 20
 """Objects of fewer pixels are left out, as when teaching."""

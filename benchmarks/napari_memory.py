@@ -16,9 +16,9 @@ import napari
 import napari_window
 import scenes
 
-from napari_plugin._widget.dock import AnnotationDock
-from napari_plugin.annotation import Annotation
-from napari_plugin.propagation import Direction
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.propagation import Direction
+from napari_plugin.widgets.dock import AnnotationDock
 
 FULL, SHORT = (500, 1024, 20), (60, 256, 5)
 """Frames, their side in pixels, objects."""

@@ -24,9 +24,9 @@ import numpy as np
 import scenes
 from qtpy.QtCore import QObject, Qt, QTimer
 
-from napari_plugin._widget.dock import AnnotationDock
-from napari_plugin.annotation import Annotation
-from napari_plugin.propagation import Direction
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.propagation import Direction
+from napari_plugin.widgets.dock import AnnotationDock
 
 TURN = 5
 SCRUB = 100

@@ -12,8 +12,8 @@ import numpy as np
 import scenes
 from qtpy.QtTest import QTest
 
-from napari_plugin._widget.dock import AnnotationDock
-from napari_plugin.annotation import Annotation
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.widgets.dock import AnnotationDock
 
 RESULTS = Path(__file__).parent / "results" / "napari.md"
 TITLE = "The napari plugin: how smooth it stays, and what it costs in memory"

@@ -20,8 +20,8 @@ from review_tracks import CELL_STYLES, TEST_SEED, THING_STYLES, WRONG, Track, re
 from scenes import provenance
 
 from sam2_engine import load_model
-from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
 from sam2_plugins.review import Review
+from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
 
 REVIEWED = 0.1
 """The part of the masks that a person looks at."""

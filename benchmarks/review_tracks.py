@@ -18,8 +18,8 @@ from sam2_engine.evaluation.labelled_sequence import pack_labels
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.frames import open_frames
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.synthetic.scenes import random_scene
-from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
+from sam2_engine.synthetic.scenes import random_scene
+from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
 
 WRONG = 0.7
 """Masks of a smaller IoU with the truth are wrong."""

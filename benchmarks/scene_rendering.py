@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from scenes import provenance
 
-from sam2_engine.training.synthetic import STYLES, render_scene
+from sam2_engine.synthetic import STYLES, render_scene
 
 SIZES = (256, 512)
 LENGTHS = (1, 8)

@@ -22,10 +22,10 @@ import scenes
 import torch
 from PIL import Image
 
-from sam2_engine.checkpoints import save_model
+from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.synthetic import render_scene
-from sam2_engine.variants import VARIANTS
+from sam2_engine.synthetic import render_scene
+from sam2_engine.weights.loading import save_model
 
 RESULTS = Path(__file__).parent / "results" / "training_memory.md"
 VARIANT = "sam2.1_hiera_tiny"

@@ -26,7 +26,7 @@ def serve(
     The environment says the rest: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (where media lies),
     ALLOWED_HOSTS, MEDIA_ROOT, BASIC_AUTH_USER and BASIC_AUTH_PASS, PREDICT_SECONDS, LOG_LEVEL.
     """
-    from labelstudio_backend.server import serve as run
+    from labelstudio_backend.http.server import serve as run
     from labelstudio_backend.settings import Settings
 
     run(Settings.from_environment(model=model, device=device), host, port, threads)
@@ -59,9 +59,9 @@ def export_label_studio(
     The masks of tracks are those that `sam2 serve` kept; tracks that were changed since are followed again.
     Media is read as the server reads it: give the same environment (LABEL_STUDIO_URL and so on).
     """
-    from labelstudio_backend.project_export import export_project
+    from labelstudio_backend.export.project_export import export_project
     from labelstudio_backend.settings import Settings
-    from sam2_plugins.commands.terminal import note
+    from sam2_plugins.cli.commands.terminal import note
 
     settings = Settings.from_environment(model=model, device=device)
     summary = export_project(project, output, format_name, settings, key, overwrite)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_state_path
 
 from sam2_engine.errors import InputError
-from sam2_engine.model_files import WEIGHT_SUFFIXES
+from sam2_engine.weights.locations import WEIGHT_SUFFIXES
 
 __all__ = ["Settings", "model_name", "origin_of"]
 

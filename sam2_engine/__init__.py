@@ -7,16 +7,16 @@
 ...     print(result.frame, result.object_ids, result.masks.shape)
 """
 
-from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
-from sam2_engine.checkpoints import load_model, save_model
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache
-from sam2_engine.frame_result import FrameResult
 from sam2_engine.frames import FrameSource, open_frames
-from sam2_engine.image_predictor import ImagePredictor
+from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
+from sam2_engine.image.predictor import ImagePredictor
+from sam2_engine.modeling.config import VARIANTS, ModelConfig
 from sam2_engine.preprocessing import IntensityWindow
-from sam2_engine.variants import VARIANTS, ModelConfig
-from sam2_engine.video_session import VideoSession
+from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.session import VideoSession
+from sam2_engine.weights.loading import load_model, save_model
 
 __all__ = [
     "VARIANTS",

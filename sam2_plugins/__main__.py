@@ -7,14 +7,14 @@ __all__ = ["main"]
 
 
 def main() -> int:
-    """Run the command line; see ``sam2_plugins.cli``."""
+    """Run the command line; see ``sam2_plugins.cli.app``."""
     # Read once, when PyTorch is loaded: idle threads sleep instead of spinning. Where something else uses
     # the cores, spinning threads steal them from the very threads they wait for: on two busy cores a
     # click took 3 s, and 60 ms like this; on two quiet ones it takes 13 ms instead of 8.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from sam2_plugins import cli
+    from sam2_plugins.cli.app import main as run
 
-    return cli.main()
+    return run()
 
 
 if __name__ == "__main__":

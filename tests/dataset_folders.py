@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from sam2_engine.mask_utils import encode_rle
+from sam2_engine.masks import encode_rle
 
 SHAPE = (48, 64)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from sam2_engine.checkpoints import save_model
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.variants import ModelConfig
+from sam2_engine.weights.loading import save_model
 
 SMALL = ModelConfig(
     name="small",

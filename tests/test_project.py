@@ -34,7 +34,7 @@ def test_the_engine_imports_no_host_and_no_extra() -> None:
 
 def test_what_hosts_share_imports_no_host() -> None:
     hosts = {"napari", "qtpy", "PyQt6", "gunicorn", "flask", "napari_plugin", "labelstudio_backend"}
-    assert not imported_by("import sam2_plugins.annotation_session, sam2_plugins.export") & hosts
+    assert not imported_by("import sam2_plugins.session.annotation_session, sam2_plugins.export") & hosts
 
 
 def test_no_file_is_long() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sam2_engine.training.synthetic import moving_cells
+from sam2_engine.synthetic import moving_cells
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests" / "e2e"))

@@ -27,7 +27,7 @@ from sam2_engine.evaluation.labelled_sequence import MasksByObject, unpacked
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.evaluation.simulated_user import centre
 from sam2_engine.evaluation.video_protocol import track_objects
-from sam2_engine.training.synthetic.scenes import WIDE_STILL_WEIGHTS, random_scene
+from sam2_engine.synthetic.scenes import WIDE_STILL_WEIGHTS, random_scene
 
 COLUMNS, SIDE, GAP, HEADING, CAPTION = 6, 156, 4, 20, 16
 FIRST_SCENE = 100

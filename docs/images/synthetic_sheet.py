@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from skimage.segmentation import find_boundaries
 
-from sam2_engine.training.synthetic import STYLES, render_scene
+from sam2_engine.synthetic import STYLES, render_scene
 
 SIDE, GAP, HEADING = 192, 4, 18
 FRAMES = 17

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_plugin.layers.image_stack import ImageStack
 from napari_plugin.theme import rgba
-from sam2_plugins.annotations import object_color
+from sam2_plugins.session.annotations import object_color
 
 __all__ = ["CandidateLayer"]
 

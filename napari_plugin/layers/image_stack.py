@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sam2_engine import FrameSource, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
-from sam2_plugins.physical_scale import PhysicalScale
+from sam2_plugins.measure.physical_scale import PhysicalScale
 
 __all__ = ["AXES", "ImageStack", "file_of", "guess_axes", "in_words"]
 

@@ -12,7 +12,7 @@ from napari_plugin.layers.brush_stroke import BrushStroke, ChangedPixels
 from napari_plugin.layers.image_stack import AXES, ImageStack
 from napari_plugin.layers.label_stack import LabelStack
 from napari_plugin.layers.object_colormap import ObjectColormap
-from sam2_plugins.annotations import AnnotatedObject
+from sam2_plugins.session.annotations import AnnotatedObject
 
 __all__ = ["MaskLayer"]
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from napari_plugin.layers.image_stack import ImageStack
 from napari_plugin.theme import rgba
 from sam2_engine import InputError
-from sam2_plugins.accepted_mask import AcceptedMask
-from sam2_plugins.annotations import AnnotatedObject
-from sam2_plugins.readable_session import ReadableSession
+from sam2_plugins.session.annotations import AnnotatedObject
+from sam2_plugins.session.masks import AcceptedMask
+from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["Centroids", "TrackLayer", "Trajectories", "track_colors"]
 

@@ -13,7 +13,7 @@ from scipy.ndimage import find_objects
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.image_files import read_image
-from sam2_engine.mask_utils import PackedMask, decode_rle, rle_area
+from sam2_engine.masks import PackedMask, decode_rle, rle_area
 
 __all__ = ["Annotation", "LabelImage", "RunLengths", "check_labels", "persists", "read_label_file"]
 

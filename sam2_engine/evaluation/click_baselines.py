@@ -19,7 +19,7 @@ from sam2_engine.evaluation.image_protocol import objects_by_frame
 from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
 from sam2_engine.evaluation.simulated_user import centre
 from sam2_engine.evaluation.video_protocol import Watch, unwatched
-from sam2_engine.mask_utils import PackedMask
+from sam2_engine.masks import PackedMask
 from sam2_engine.preprocessing import estimate_window, to_rgb
 
 __all__ = ["CLICK_BASELINES", "fill_regions", "segment_by_baseline", "spread_regions", "walk_regions"]

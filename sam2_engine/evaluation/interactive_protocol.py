@@ -15,9 +15,9 @@ from sam2_engine.evaluation.labelled_sequence import LabelledSequence
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.evaluation.video_protocol import Contrast, place_clicks
 from sam2_engine.feature_cache import FeatureCache
-from sam2_engine.mask_utils import PackedMask
+from sam2_engine.masks import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.open_session import AnyVideoSession, open_video_session
+from sam2_engine.video.open_session import AnyVideoSession, open_video_session
 
 __all__ = [
     "CLICKS_PER_FRAME",

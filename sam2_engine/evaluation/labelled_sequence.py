@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sam2_engine.datasets import AnnotatedData, Found, pair_video, pair_videos
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
-from sam2_engine.mask_utils import PackedMask
+from sam2_engine.masks import PackedMask
 
 __all__ = [
     "LabelledSequence",

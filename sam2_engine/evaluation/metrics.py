@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from sam2_engine.mask_utils import PackedMask
+from sam2_engine.masks import PackedMask
 
 __all__ = ["BOUNDARY_TOLERANCE", "boundary_f", "mask_iou"]
 

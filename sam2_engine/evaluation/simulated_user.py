@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.mask_utils import PackedMask, deepest_point
+from sam2_engine.masks import PackedMask, deepest_point
 
 __all__ = ["centre", "error_click", "tight_box"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
 from sam2_engine.evaluation.video_protocol import Watch, unwatched
-from sam2_engine.mask_utils import PackedMask
+from sam2_engine.masks import PackedMask
 from sam2_engine.preprocessing import IntensityWindow, estimate_window, to_rgb
 
 __all__ = ["carry_by_flow", "copy_first_mask"]

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject, pack_labels
 from sam2_engine.evaluation.simulated_user import error_click, tight_box
-from sam2_engine.frame_result import FrameResult
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.open_session import AnyVideoSession, open_video_session
 from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.open_session import AnyVideoSession, open_video_session
 
 __all__ = [
     "PROMPTS",

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_engine.modeling.attention import attend
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.layers import MLP, in_parts
-from sam2_engine.variants import ModelConfig
 
 __all__ = ["Hiera"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.hiera import Hiera
-from sam2_engine.variants import ModelConfig
 
 __all__ = ["FeaturePyramid", "ImageEncoder"]
 

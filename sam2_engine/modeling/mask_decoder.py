@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_engine.modeling.attention import Attention
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.layers import MLP, LayerNorm2d
-from sam2_engine.variants import ModelConfig
 
 __all__ = ["NUM_MASK_TOKENS", "MaskDecoder", "TwoWayTransformer"]
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sam2_engine.modeling.attention import RotaryAttention
-from sam2_engine.variants import ModelConfig
+from sam2_engine.modeling.config import ModelConfig
 
 __all__ = ["MemoryAttention"]
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.layers import LayerNorm2d
-from sam2_engine.variants import ModelConfig
 
 __all__ = ["MemoryEncoder"]
 

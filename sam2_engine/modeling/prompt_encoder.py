@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.layers import LayerNorm2d
 from sam2_engine.modeling.position_encoding import RandomFourierEncoding
-from sam2_engine.variants import ModelConfig
 
 __all__ = ["NOT_A_POINT", "PromptEncoder"]
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.image_encoder import ImageEncoder
 from sam2_engine.modeling.layers import MLP
 from sam2_engine.modeling.mask_decoder import MaskDecoder
@@ -14,7 +15,6 @@ from sam2_engine.modeling.memory_attention import MemoryAttention
 from sam2_engine.modeling.memory_encoder import MemoryEncoder
 from sam2_engine.modeling.position_encoding import sine_grid, sine_time
 from sam2_engine.modeling.prompt_encoder import NOT_A_POINT, PromptEncoder
-from sam2_engine.variants import ModelConfig
 
 __all__ = ["NO_OBJECT_LOGIT", "ImageFeatures", "MaskPrediction", "Sam2"]
 
@@ -118,7 +118,7 @@ class Sam2(nn.Module):
     Parameters
     ----------
     config
-        A row of ``sam2_engine.variants.VARIANTS``, possibly with another image size.
+        A row of ``sam2_engine.modeling.config.VARIANTS``, possibly with another image size.
 
     Attributes
     ----------

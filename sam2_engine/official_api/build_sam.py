@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from sam2_engine.checkpoints import load_model
 from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.variants import VARIANTS
+from sam2_engine.weights.loading import load_model
 
 __all__ = ["build_sam2", "build_sam2_hf", "config_of", "load_official", "read_overrides"]
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
-from sam2_engine.image_predictor import ImagePredictor, Prediction
+from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
+from sam2_engine.image.predictor import ImagePredictor, Prediction
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.official_api.build_sam import build_sam2_hf
 from sam2_engine.official_api.coordinates import in_pixels

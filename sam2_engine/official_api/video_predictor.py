@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sam2_engine.errors import InputError
-from sam2_engine.frame_result import FrameResult
 from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT, Sam2
 from sam2_engine.official_api.build_sam import config_of, load_official, read_overrides
 from sam2_engine.official_api.coordinates import in_pixels
 from sam2_engine.preprocessing import logits_to_size
-from sam2_engine.video_session import VideoSession
+from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.session import VideoSession
 
 __all__ = [
     "InferenceState",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_plugins.export.targets import ExportSummary, Labels, new_folder
-from sam2_plugins.readable_session import ReadableSession, known_by_frame
+from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["write_cell_tracking_result", "write_cell_tracking_truth"]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from sam2_engine.mask_utils import compress_rle, encode_rle
-from sam2_plugins.annotations import AnnotatedObject
+from sam2_engine.masks import compress_rle, encode_rle
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_file
-from sam2_plugins.readable_session import ReadableSession, known_by_frame
+from sam2_plugins.session.annotations import AnnotatedObject
+from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["NO_CLASS", "write_coco", "write_coco_videos"]
 

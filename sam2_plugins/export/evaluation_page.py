@@ -13,7 +13,7 @@ from sam2_engine.evaluation import LabelledSequence, MaskScore, MethodResult
 from sam2_engine.evaluation.labelled_sequence import unpacked
 from sam2_engine.preprocessing import estimate_window
 from sam2_plugins.export.pictures import overlay, write_picture
-from sam2_plugins.files import os_error_sentence, replacing
+from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
 
 __all__ = ["columns", "prepare_folder", "worst_cases", "write_page"]
 

@@ -13,8 +13,8 @@ from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.export.training_folder import write_training_folder
 from sam2_plugins.export.youtube_vis import write_youtube_vis
 from sam2_plugins.measure import measure
-from sam2_plugins.physical_scale import PhysicalScale
-from sam2_plugins.readable_session import ReadableSession
+from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["FORMATS", "ExportFormat"]
 

@@ -17,8 +17,8 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_plugins.export.targets import ExportSummary, new_folder
 from sam2_plugins.measure import measure
-from sam2_plugins.physical_scale import PhysicalScale, udunits_name
-from sam2_plugins.readable_session import ReadableSession
+from sam2_plugins.measure.physical_scale import PhysicalScale, udunits_name
+from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["write_geff"]
 

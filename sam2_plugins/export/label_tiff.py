@@ -10,9 +10,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_plugins.export.targets import ExportSummary, Labels, new_file
-from sam2_plugins.files import replacing
-from sam2_plugins.physical_scale import PhysicalScale
-from sam2_plugins.readable_session import ReadableSession
+from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.runtime.atomic_files import replacing
+from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["LabelStackWriter", "write_label_image", "write_label_tiff"]
 
@@ -94,7 +94,7 @@ class LabelStackWriter:
         shape
             ``(T, H, W)``, or ``(T, Z, H, W)``.
         dtype
-            An unsigned integer type, see :func:`sam2_plugins.label_image.label_dtype`.
+            An unsigned integer type, see :func:`sam2_plugins.session.label_image.label_dtype`.
         axes
             ``TYX``, ``ZYX``, ``TZYX``, or ``YX`` for a single image.
 

@@ -10,8 +10,8 @@ from PIL import Image
 from skimage.segmentation import find_boundaries
 
 from sam2_engine.preprocessing import IntensityWindow, to_rgb
-from sam2_plugins.annotations import object_color
-from sam2_plugins.files import replacing
+from sam2_plugins.runtime.atomic_files import replacing
+from sam2_plugins.session.annotations import object_color
 
 __all__ = ["overlay", "write_animation", "write_picture"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sam2_plugins.accepted_mask import AcceptedMask
-from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.files import replacing
+from sam2_plugins.runtime.atomic_files import replacing
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["MaskRow", "mask_rows", "write_table"]
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_plugins.files import check_output, os_error_sentence, replacing
-from sam2_plugins.label_image import label_dtype
-from sam2_plugins.readable_session import ReadableSession
+from sam2_plugins.runtime.atomic_files import check_output, os_error_sentence, replacing
+from sam2_plugins.session.label_image import label_dtype
+from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["ExportSummary", "Labels", "NothingToExportError", "new_file", "new_folder"]
 

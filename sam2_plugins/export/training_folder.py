@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_plugins.export.targets import ExportSummary, Labels, NothingToExportError, new_folder
-from sam2_plugins.readable_session import ReadableSession, known_by_frame
+from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["usable_frames", "write_training_folder", "write_training_videos"]
 

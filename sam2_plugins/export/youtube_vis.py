@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sam2_engine.mask_utils import compress_rle, encode_rle
+from sam2_engine.masks import compress_rle, encode_rle
 from sam2_plugins.export.coco import NO_CLASS
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_file
-from sam2_plugins.readable_session import ReadableSession
+from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["write_youtube_vis"]
 

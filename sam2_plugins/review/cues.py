@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sam2_plugins.review.looks import Look, Overlap
+from sam2_plugins.review.mask_features import Look, Overlap
 
 __all__ = [
     "BIAS",

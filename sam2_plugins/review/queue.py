@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from sam2_plugins.accepted_mask import AcceptedMask, MaskOrigin
 from sam2_plugins.review.cues import PROMPTED_SHARE, Doubt, Neighbour, View, judge
-from sam2_plugins.review.looks import ALONE, Look, Overlap, overlaps_on
+from sam2_plugins.review.mask_features import ALONE, Look, Overlap, overlaps_on
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
 __all__ = ["MasksByObject", "Review", "Reviewable", "review_queue"]
 

@@ -24,13 +24,14 @@ from filelock import FileLock, Timeout
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
-from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.annotations import AnnotatedObject
-from sam2_plugins.files import os_error_sentence, replacing
-from sam2_plugins.history import Action
-from sam2_plugins.model_store import ModelStore
-from sam2_plugins.physical_scale import PhysicalScale
-from sam2_plugins.storage.about import (
+from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.annotations import AnnotatedObject
+from sam2_plugins.session.history import Action
+from sam2_plugins.storage.journal import Journal
+from sam2_plugins.storage.manifest import (
     check_frames,
     read_about,
     scale_in,
@@ -38,11 +39,9 @@ from sam2_plugins.storage.about import (
     write_reading,
     write_scale,
 )
-from sam2_plugins.storage.earlier_formats import bring_up_to_date
-from sam2_plugins.storage.journal import Journal
-from sam2_plugins.storage.kept_state import KeptState, read_state
 from sam2_plugins.storage.mask_store import write_masks
-from sam2_plugins.storage.values import (
+from sam2_plugins.storage.migrations import bring_up_to_date
+from sam2_plugins.storage.serialization import (
     call_value,
     change_value,
     object_value,
@@ -50,6 +49,7 @@ from sam2_plugins.storage.values import (
     window_of,
     window_value,
 )
+from sam2_plugins.storage.snapshot import KeptState, read_state
 
 __all__ = ["NotWritableError", "SessionFolder", "open_session", "read_session"]
 

@@ -17,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from sam2_engine.model_files import find
+from sam2_engine.weights.locations import find
 
 MODEL = os.environ.get("SAM2_TEST_MODEL", "nano")
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from sam2_engine.model_files import find
+from sam2_engine.weights.locations import find
 
 pytestmark = pytest.mark.e2e
 

@@ -11,8 +11,8 @@ import pytest
 from label_studio_host import GUIDE, MARKS, VENV, LabelStudio, Project, Service, click, make_project
 from PIL import Image
 
-from labelstudio_backend.brush_rle import decode_brush_rle, encode_brush_rle
-from labelstudio_backend.sequences import rectangle_at
+from labelstudio_backend.schema.brush_rle import decode_brush_rle, encode_brush_rle
+from labelstudio_backend.schema.sequences import rectangle_at
 
 pytestmark = MARKS
 

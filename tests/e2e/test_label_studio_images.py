@@ -13,7 +13,7 @@ import pytest
 from label_studio_host import MARKS, MODEL, VENV, LabelStudio, Project, Service, click, make_project
 from PIL import Image
 
-from labelstudio_backend.brush_rle import decode_brush_rle
+from labelstudio_backend.schema.brush_rle import decode_brush_rle
 
 pytestmark = MARKS
 

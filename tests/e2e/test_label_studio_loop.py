@@ -15,7 +15,7 @@ from label_studio_host import GUIDE, MARKS, MODEL, Desk, LabelStudio, Project, m
 from numpy.typing import NDArray
 from skimage.draw import disk
 
-from labelstudio_backend.sequences import rectangle_at
+from labelstudio_backend.schema.sequences import rectangle_at
 
 pytestmark = MARKS
 

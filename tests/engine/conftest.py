@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.variants import ModelConfig
 
 SMALL = ModelConfig(
     name="small-test",

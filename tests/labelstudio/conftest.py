@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from labelstudio_harness import RECORDED_PORT, MediaServer
 
-from sam2_engine.frame_result import FrameResult
-from sam2_plugins.annotation_session import AnnotationSession
+from sam2_engine.video.frame_result import FrameResult
+from sam2_plugins.session.annotation_session import AnnotationSession
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
+import numpy as np
+
 DATA = Path(__file__).parent / "data"
 RECORDED_PORT = 8189
 RECORDED = f"http://127.0.0.1:{RECORDED_PORT}"
@@ -128,3 +130,7 @@ def call(
     ((status, fields),) = started
     number, _, reason = status.partition(" ")
     return Reply(int(number), reason, dict(fields), content, errors.getvalue())
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
-from labelstudio_backend import commands, server, settings
-from labelstudio_backend.app import Application
-from labelstudio_backend.predictions import Predictor
+from labelstudio_backend import commands, settings
+from labelstudio_backend.http import server
+from labelstudio_backend.http.app import Application
 from labelstudio_backend.settings import Settings
+from labelstudio_backend.tasks.predictor import Predictor
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -12,9 +12,9 @@ import pytest
 from napari._vispy.canvas import VispyCanvas
 from numpy.typing import NDArray
 
-from napari_plugin._widget.dock import AnnotationDock
-from napari_plugin.application import Sam2Application
-from sam2_plugins.model_store import ModelStore
+from napari_plugin.runtime.application import Sam2Application
+from napari_plugin.widgets.dock import AnnotationDock
+from sam2_plugins.runtime.model_store import ModelStore
 
 WAIT = 60_000  # ms: until something happens, however slow the machine
 

@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_plugin._widget.dock import AnnotationDock
+from napari_plugin.widgets.dock import AnnotationDock
 
 LEFT, NO_BUTTON, NONE, CONTROL = (
     Qt.MouseButton.LeftButton,

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QTreeWidget
 
-from napari_plugin._widget.dock import AnnotationDock
-from napari_plugin.annotation import Annotation
-from napari_plugin.propagation import Direction
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.propagation import Direction
+from napari_plugin.widgets.dock import AnnotationDock
 
 WAIT = 60_000  # ms: until something happens, however slow the machine
 Open = Callable[..., AnnotationDock]

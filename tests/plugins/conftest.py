@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.model_store import ModelStore
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
 
 
 @pytest.fixture(scope="session")

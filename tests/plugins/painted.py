@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.frames import FrameSource, open_frames
-from sam2_plugins.accepted_mask import AcceptedMask, CompressedMask
-from sam2_plugins.annotations import AnnotatedObject, object_color
-from sam2_plugins.label_image import compose_labels
+from sam2_plugins.session.annotations import AnnotatedObject, object_color
+from sam2_plugins.session.label_image import compose_labels
+from sam2_plugins.session.masks import AcceptedMask, CompressedMask
 
 
 @dataclass

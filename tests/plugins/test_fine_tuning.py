@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam2_engine.checkpoints import load_model
 from sam2_engine.errors import InputError
-from sam2_plugins.annotation_session import AnnotationSession
-from sam2_plugins.cli import main
+from sam2_engine.weights.loading import load_model
+from sam2_plugins.cli.app import main
 from sam2_plugins.fine_tuning import FineTuning, checked_frames, unfinished_training
-from sam2_plugins.readable_session import finish
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.readable import finish
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sam2_engine.checkpoints import load_model
 from sam2_engine.evaluation import LabelledSequence
 from sam2_engine.evaluation.labelled_sequence import MasksByObject, pack_labels
 from sam2_engine.frames import open_frames
+from sam2_engine.weights.loading import load_model
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from sam2_engine.evaluation.labelled_sequence import MasksByObject, pack_labels
 from sam2_engine.evaluation.simulated_user import centre, error_click, tight_box
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, label_image, track_objects
 from sam2_engine.frames import open_frames
-from sam2_engine.open_session import open_video_session
-from sam2_engine.tiled_session import TiledVideoSession
+from sam2_engine.video.open_session import open_video_session
+from sam2_engine.video.tiled_session import TiledVideoSession
 
 
 def test_frames_that_count(sequence):

@@ -11,10 +11,10 @@ import torch
 from automatic_cases import CASES, SIDE, decode, draw_image
 from torch import Tensor
 
-from sam2_engine.automatic_mask_generator import AutomaticMaskGenerator
-from sam2_engine.mask_utils import decode_rle
+from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
+from sam2_engine.masks import decode_rle
+from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import ImageFeatures, MaskPrediction, Sam2
-from sam2_engine.variants import VARIANTS
 
 REFERENCES = Path(__file__).parent / "references"
 

@@ -28,9 +28,9 @@ from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from sam2_engine import load_model
-from sam2_engine.huggingface_keys import to_huggingface
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import logits_to_size, to_model_input
+from sam2_engine.weights.huggingface import to_huggingface
 
 IMAGES = [case for case in IMAGE_CASES if case.points is not None or case.box is not None]
 VIDEOS = [

@@ -1,0 +1,1 @@
+"""Annotated projects as files."""

@@ -1,0 +1,209 @@
+"""Annotated tasks with their masks, as every export of the other hosts reads a session."""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.draw import polygon
+
+from labelstudio_backend.export.project_file import ExportedTask
+from labelstudio_backend.media.library import MediaLibrary
+from labelstudio_backend.schema.brush_rle import decode_brush_rle
+from labelstudio_backend.schema.frame_clock import PageClock
+from labelstudio_backend.schema.keyframes import Track
+from labelstudio_backend.schema.regions import point_from_keypoint
+from labelstudio_backend.schema.sequences import rectangle_at
+from labelstudio_backend.settings import Settings
+from labelstudio_backend.tasks.track_storage import session_place
+from labelstudio_backend.tasks.video_tasks import labelled_tracks
+from labelstudio_backend.tasks.video_tracking import FollowedVideo
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource, open_frames
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.annotations import AnnotatedObject, object_color
+from sam2_plugins.session.label_image import compose_labels
+from sam2_plugins.session.masks import AcceptedMask, CompressedMask
+from sam2_plugins.storage import read_session
+
+__all__ = ["AnnotatedTask", "AnnotatedTasks"]
+
+
+class AnnotatedTask:
+    """The objects of one task and their masks: what exports read of a session.
+
+    Attributes
+    ----------
+    frames
+        The video, or the image as one frame.
+    objects
+        By id; their names are Label Studio's ids of the regions.
+    """
+
+    def __init__(self, frames: FrameSource) -> None:
+        self.frames = frames
+        self.objects: dict[int, AnnotatedObject] = {}
+        self._masks: dict[int, dict[int, AcceptedMask]] = {}
+
+    def add(self, region_id: str, label: str | None, masks: Mapping[int, AcceptedMask]) -> None:
+        """Add an object with what is known of it by frame."""
+        number = len(self.objects) + 1
+        self.objects[number] = AnnotatedObject(number, region_id, label, object_color(number))
+        self._masks[number] = dict(masks)
+
+    def frames_of(self, object_id: int) -> list[int]:
+        """Return the frames on which something is known of an object, sorted."""
+        return sorted(self._masks[object_id])
+
+    def verified(self, object_id: int) -> frozenset[int]:
+        """Return all of them: an annotation is what a person submitted."""
+        return frozenset(self._masks[object_id])
+
+    def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
+        """Return an object's mask as it is kept, None where nothing is known."""
+        return self._masks[object_id].get(frame)
+
+    def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
+        """Return an object's (H, W) mask, None where nothing is known."""
+        accepted = self.accepted(object_id, frame)
+        return None if accepted is None else accepted.mask.pixels()
+
+    def label_image(self, frame: int) -> NDArray[Any]:
+        """Return the (H, W) label image of a frame: object ids, 0 is background."""
+        there = {i: masks[frame] for i, masks in self._masks.items() if frame in masks}
+        return compose_labels(self.frames.shape, there, max(self.objects, default=0))
+
+
+class AnnotatedTasks:
+    """Opens annotated tasks; tracks whose masks were not kept are followed again.
+
+    Parameters
+    ----------
+    settings
+        As for the server: where media lies, where masks are kept, and the model to follow with.
+    key
+        Under which key of the tasks' data the media is; None to find out.
+    """
+
+    def __init__(self, settings: Settings, key: str | None = None) -> None:
+        self._settings = settings
+        self._key = key
+        self._media = MediaLibrary(settings)
+        self._store = ModelStore(settings.device)
+
+    def close(self) -> None:
+        """Delete fetched media."""
+        self._media.close()
+
+    @contextmanager
+    def opened(self, task: ExportedTask) -> Iterator[AnnotatedTask]:
+        """Give a task with all its masks for a ``with`` block.
+
+        Raises
+        ------
+        InputError
+            If its media or a region cannot be used.
+        """
+        tracks = labelled_tracks(task.regions)
+        address = task.address(self._key)
+        if tracks:
+            media = self._media.video(address)
+            with open_frames(media.path) as frames:
+                yield self._followed(task, tracks, frames)
+        else:
+            pixels, _ = self._media.image(address)
+            with open_frames(pixels[None], axes="TYX" if pixels.ndim == 2 else "TYXS") as frames:
+                yield _drawn(task, frames)
+
+    def _followed(self, task: ExportedTask, tracks: Sequence[Track], frames: FrameSource) -> AnnotatedTask:
+        clock = PageClock.of(frames, task.frame_rate)
+        shown = {track.id: _shown(track, clock, len(frames)) for track in tracks}
+        before_keyframes = any(
+            min(shown[track.id], default=0) < clock.index(track.first_frame) for track in tracks
+        )
+        video = FollowedVideo(self._session(task, frames))
+        with video.asked(tracks, clock, "both" if before_keyframes else "forward") as followed:
+            while not video.is_done(followed) and video.step():
+                pass
+            if video.trouble is not None:
+                raise video.trouble
+            annotated = AnnotatedTask(frames)
+            nothing = AcceptedMask.painted(CompressedMask.of(np.zeros(frames.shape, np.bool_)))
+            for track, one in zip(tracks, followed):
+                masks = dict.fromkeys(range(len(frames)), nothing)
+                for frame in shown[track.id]:
+                    found = None if one.object_id is None else video.session.accepted(one.object_id, frame)
+                    if found is None or found.mask.is_empty:
+                        del masks[frame]  # a person sees it there, but what of it is not known
+                    else:
+                        masks[frame] = found
+                annotated.add(track.id, track.label, masks)
+        return annotated
+
+    def _session(self, task: ExportedTask, frames: FrameSource) -> AnnotationSession:
+        """Return the masks that the server kept, to look at, or an empty session."""
+        folder = self._settings.state_folder
+        place = folder and session_place(folder, task.project, task.id, task.address(self._key))
+        if place is not None and place.is_dir():
+            try:
+                return read_session(place, self._store, frames)
+            except InputError:
+                pass  # of another video, or damaged: followed again
+        return AnnotationSession(frames, self._store, self._settings.model, history=None)
+
+
+def _shown(track: Track, clock: PageClock, length: int) -> list[int]:
+    """Return the file's frames on which the page shows a track."""
+    sequence = sorted(track.region["value"]["sequence"], key=lambda item: int(item["frame"]))
+    return [index for index in range(length) if rectangle_at(sequence, clock.page_frame(index)) is not None]
+
+
+def _drawn(task: ExportedTask, frames: FrameSource) -> AnnotatedTask:
+    """Return an image with the masks that are drawn on it; boxes and points are none."""
+    annotated = AnnotatedTask(frames)
+    named = {region.get("id"): label for region in task.regions if (label := _label(region))}
+    for region in task.regions:
+        mask = _mask(region, frames.shape)
+        if mask is not None:
+            label = _label(region) or named.get(region.get("id"))
+            accepted = AcceptedMask.painted(CompressedMask.of(mask))
+            annotated.add(str(region.get("id")), label, {0: accepted})
+    return annotated
+
+
+def _mask(region: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    value = region["value"]
+    if "rle" in value:
+        mask = decode_brush_rle(value["rle"], shape)
+    elif isinstance(value.get("points"), list):
+        corners = [point_from_keypoint({"x": x, "y": y}, shape) for x, y in value["points"]]
+        mask = np.zeros(shape, np.bool_)
+        mask[polygon([y for _, y in corners], [x for x, _ in corners], shape)] = True
+    elif isinstance(value.get("imageDataURL"), str):
+        mask = _bitmask(value["imageDataURL"])
+    else:
+        return None
+    if mask.shape != shape:
+        raise InputError(f"Region {region.get('id')} is {mask.shape}, but its image is {shape}.")
+    return mask
+
+
+def _bitmask(data_url: str) -> NDArray[np.bool_]:
+    """Return where a picture in a data URL is opaque."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2]))) as image:
+            return np.asarray(image.convert("RGBA"))[..., 3] > 0
+    except (OSError, ValueError) as error:
+        raise InputError(f"A bitmask of the export is not a picture ({error}).") from None
+
+
+def _label(region: Mapping[str, Any]) -> str | None:
+    value = region["value"]
+    found = value.get(str(region.get("type"))) or value.get("labels")
+    return str(found[0]) if isinstance(found, list) and found else None

@@ -1,0 +1,96 @@
+"""An annotated project as label images, COCO, YouTube-VIS, or a folder to train on."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+
+from labelstudio_backend.export.annotated_tasks import AnnotatedTask, AnnotatedTasks
+from labelstudio_backend.export.project_file import ExportedTask, read_project_file
+from labelstudio_backend.settings import Settings
+from sam2_engine.errors import InputError
+from sam2_plugins.cli.commands.terminal import followed, note
+from sam2_plugins.export.coco import write_coco_videos
+from sam2_plugins.export.label_tiff import write_label_tiff
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_folder
+from sam2_plugins.export.training_folder import write_training_videos
+from sam2_plugins.export.youtube_vis import write_youtube_vis
+from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.session.readable import ReadableSession, Steps
+
+__all__ = ["export_project"]
+
+Videos = Iterable[tuple[str, ReadableSession]]
+Writer = Callable[[Videos, Path, bool], Generator[int, None, ExportSummary]]
+
+
+def export_project(
+    project: Path, output: Path, format_name: str, settings: Settings, key: str | None, overwrite: bool
+) -> ExportSummary:
+    """Write an annotated project.
+
+    Parameters
+    ----------
+    project
+        Label Studio's export, JSON.
+    output, overwrite
+        The file or folder to write, and whether an earlier export may be replaced.
+    format_name
+        ``"tiff"``, ``"coco"``, ``"youtube-vis"`` or ``"training"``.
+    settings
+        Of the server: where media lies, and where it kept the masks of tracks.
+    key
+        Under which key of the tasks' data the media is; None to find out.
+
+    Raises
+    ------
+    InputError
+        If the project or the format cannot be used, or nothing in it has a mask.
+    """
+    if format_name not in _WRITERS:
+        raise InputError(f"There is no format {format_name!r}; the known ones are: {', '.join(_WRITERS)}.")
+    tasks = read_project_file(project)
+    opener = AnnotatedTasks(settings, key)
+    try:
+        steps = Steps(_WRITERS[format_name](_masks(opener, tasks), output, overwrite))
+        for _ in followed(steps, None, "exporting"):
+            pass
+    finally:
+        opener.close()
+    return steps.result
+
+
+def _masks(opener: AnnotatedTasks, tasks: Iterable[ExportedTask]) -> Iterator[tuple[str, AnnotatedTask]]:
+    """Yield one task after the other; one without a mask, or that cannot be read, is named and left out."""
+    for task in tasks:
+        try:
+            with opener.opened(task) as annotated:
+                if annotated.objects:
+                    yield task.name, annotated
+                else:
+                    note(f"Note: {task.name} has no mask or track, and is left out.")
+        except InputError as error:
+            note(f"Note: {task.name} is left out: {error}")
+
+
+def _write_tiffs(videos: Videos, path: Path, overwrite: bool) -> Generator[int, None, ExportSummary]:
+    """Write a folder with a label TIFF for each task."""
+    frames = objects = 0
+    with new_folder(path, known=_is_tiff_folder, overwrite=overwrite) as folder:
+        for name, session in videos:
+            scale = PhysicalScale()
+            summary = yield from write_label_tiff(session, folder / f"{name}.tif", scale)
+            frames, objects = frames + summary.frames, objects + summary.objects
+        if not frames:
+            raise NothingToExportError
+    return ExportSummary(path, frames, objects)
+
+
+def _is_tiff_folder(folder: Path) -> bool:
+    return all(one.match("task-*.tif") for one in folder.iterdir())
+
+
+_WRITERS: dict[str, Writer] = {
+    "tiff": _write_tiffs,
+    "coco": lambda videos, path, over: write_coco_videos(videos, path, overwrite=over),
+    "youtube-vis": lambda videos, path, over: write_youtube_vis(videos, path, overwrite=over),
+    "training": lambda videos, path, over: write_training_videos(videos, path, overwrite=over),
+}

@@ -1,0 +1,128 @@
+"""A project as Label Studio exports it (JSON): its tasks and what people drew on them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from labelstudio_backend.schema.labeling_config import DEFAULT_FRAME_RATE
+from sam2_engine.errors import InputError
+from sam2_plugins.runtime.atomic_files import os_error_sentence
+
+__all__ = ["ExportedTask", "read_project_file"]
+
+
+@dataclass(frozen=True)
+class ExportedTask:
+    """One annotated task.
+
+    Attributes
+    ----------
+    id, project
+        Label Studio's.
+    data
+        As imported; among it the address of the media.
+    regions
+        Of the newest annotation that was not cancelled.
+    """
+
+    id: object
+    project: object
+    data: Mapping[str, Any]
+    regions: Sequence[Mapping[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return f"task-{self.id}"
+
+    def address(self, key: str | None) -> str:
+        """Return where the media lies.
+
+        Parameters
+        ----------
+        key
+            Under which key of the data; None if only one of them looks like an address.
+
+        Raises
+        ------
+        InputError
+            If there is none, or which of several is not clear.
+        """
+        if key is not None:
+            found = self.data.get(key)
+            if not isinstance(found, str):
+                raise InputError(f"Task {self.id} has no address under {key!r}; name another --key.")
+            return found
+        likely = [value for value in self.data.values() if isinstance(value, str) and _is_address(value)]
+        if len(likely) != 1:
+            raise InputError(
+                f"Task {self.id} has {len(likely)} values that look like addresses of media; say with --key "
+                f"which of its data it is: {', '.join(map(str, self.data))}."
+            )
+        return likely[0]
+
+    @property
+    def frame_rate(self) -> float:
+        """The rate at which the page counted frames: an item's number over its time."""
+        for region in self.regions:
+            for item in region["value"].get("sequence") or ():
+                frame, time = item.get("frame"), item.get("time")
+                if isinstance(frame, int) and isinstance(time, int | float) and time > 0:
+                    return frame / time
+        return DEFAULT_FRAME_RATE
+
+
+def read_project_file(path: Path) -> list[ExportedTask]:
+    """Read an export in Label Studio's own JSON format.
+
+    Raises
+    ------
+    InputError
+        If it is another format, or nothing in it is annotated.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(os_error_sentence(error, path)) from None
+    except ValueError:
+        content = None
+    if not isinstance(content, list) or not all(_is_task(task) for task in content):
+        raise InputError(f"{path} is no export of a Label Studio project; choose JSON (not JSON-MIN) there.")
+    tasks = [
+        ExportedTask(task["id"], task.get("project"), task["data"], regions)
+        for task in content
+        if (regions := _newest(task["annotations"]))
+    ]
+    if not tasks:
+        raise InputError(f"No task in {path} has an annotation; submit some in Label Studio first.")
+    return tasks
+
+
+def _is_task(task: object) -> bool:
+    return (
+        isinstance(task, dict)
+        and isinstance(task.get("id"), int | str)
+        and isinstance(task.get("data"), dict)
+        and isinstance(task.get("annotations"), list)
+    )
+
+
+def _newest(annotations: Sequence[object]) -> list[Mapping[str, Any]]:
+    usable = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
+    for one in sorted(usable, key=lambda one: str(one.get("updated_at")), reverse=True):
+        result = one.get("result")
+        if isinstance(result, list):
+            return [r for r in result if isinstance(r, dict) and isinstance(r.get("value"), dict)]
+    return []
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    place = parse_qs(parts.query).get("d", [parts.path])[0]
+    return "/" in value and (value.startswith("/data/") or PurePosixPath(place).suffix != "")

@@ -1,0 +1,1 @@
+"""The ML backend as an HTTP server."""

@@ -1,0 +1,165 @@
+"""Serving the application: one process with one model and several threads, under gunicorn or waitress."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labelstudio_backend.http.app import Application
+from labelstudio_backend.settings import Settings
+from labelstudio_backend.tasks.predictor import Predictor
+from sam2_engine.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["serve"]
+
+_APP_LOAD_ERROR = 4  # gunicorn gives up at this status, and starts a new worker at any other
+_SPARE_THREADS = 2  # for health checks and the like while all others predict
+_log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
+    """Serve until the process is told to stop: with gunicorn, or with waitress where that cannot run.
+
+    Parameters
+    ----------
+    threads
+        How many predictions may be under way at a time.
+
+    Raises
+    ------
+    InputError
+        If neither of the two is there, the address is taken, or the model cannot be loaded.
+    """
+    _configure_log()
+    _check_address(host, port)
+    run = _server()
+    with tempfile.TemporaryDirectory(prefix="sam2-serve-", ignore_cleanup_errors=True) as folder:
+        run(replace(settings, cache_folder=Path(folder) / "media"), host, port, threads)
+
+
+def _server() -> Callable[[Settings, str, int, int], None]:
+    """Return the server that can run here."""
+    try:
+        import gunicorn.app.base  # noqa: F401 - it cannot be imported on Windows
+    except ImportError:
+        try:
+            import waitress  # noqa: F401
+        except ImportError:
+            raise InputError(
+                "Serving needs gunicorn or, on Windows, waitress; "
+                "install them: pip install 'sam2-plugins[label-studio]'"
+            ) from None
+        return _serve_with_waitress
+    return _serve_with_gunicorn
+
+
+def _serve_with_gunicorn(settings: Settings, host: str, port: int, threads: int) -> None:
+    """Fork one worker, which is alive at once, and ready once it has loaded the weights.
+
+    It loads them after the fork, so that no device is shared over it. A worker that dies is replaced.
+    """
+    from gunicorn.app.base import BaseApplication
+
+    reading, writing = os.pipe()  # by which the worker says why it cannot load the model
+
+    class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
+        def load_config(self) -> None:
+            for name, value in _options(host, port, threads).items():
+                self.cfg.set(name, value)
+
+        def load(self) -> "WSGIApplication":
+            predictor, loaded = Predictor(settings), threading.Event()
+
+            def load_weights() -> None:
+                try:
+                    predictor.load()
+                except Exception as error:
+                    os.write(writing, _sentence(error).encode())
+                    # Not sys.exit: this is a fork, which must not run what waits further up the stack.
+                    os._exit(_APP_LOAD_ERROR)
+                loaded.set()
+                _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
+
+            threading.Thread(target=load_weights, name="sam2-load", daemon=True).start()
+            return Application(predictor, loaded.is_set, threads)
+
+    try:
+        Server().run()
+    except SystemExit as stop:
+        if stop.code == _APP_LOAD_ERROR:
+            raise InputError(os.read(reading, 4096).decode()) from None
+        raise
+
+
+def _serve_with_waitress(settings: Settings, host: str, port: int, threads: int) -> None:
+    """Load the weights, then serve in this process."""
+    import waitress
+
+    predictor = Predictor(settings)
+    try:
+        predictor.load()
+        server = waitress.create_server(
+            Application(predictor, predictions=threads),
+            host=host,
+            port=port,
+            threads=threads + _SPARE_THREADS,
+            ident=None,
+        )
+        _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        server.run()
+    finally:
+        predictor.close()
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    _log.error("the model cannot be loaded", exc_info=error)
+    return "The model cannot be loaded; the log has the details."
+
+
+def _options(host: str, port: int, threads: int) -> dict[str, Any]:
+    return {
+        "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": threads + _SPARE_THREADS,
+        "timeout": 600,  # without a sign of life from the worker, whose threads may be as busy as they like
+        "graceful_timeout": 10,
+        "loglevel": "warning",
+        "control_socket_disable": True,
+        "proc_name": "sam2-serve",
+    }
+
+
+def _check_address(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # elsewhere the option means that two may share the address
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise InputError(
+            f"http://{host}:{port} cannot be served ({error.strerror}); choose another --host or --port."
+        ) from None
+
+
+def _configure_log() -> None:
+    level = os.environ.get("LOG_LEVEL", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        raise InputError(f"LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR.")
+    logging.basicConfig(
+        level=level, format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
+    )

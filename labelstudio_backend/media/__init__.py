@@ -1,0 +1,1 @@
+"""Images and videos of tasks: addresses, downloads, decoding."""

@@ -1,0 +1,191 @@
+"""Files over http, from allowed places only, with Label Studio's token for Label Studio alone."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from typing import IO
+from urllib.parse import parse_qs, quote, urljoin, urlsplit
+
+from labelstudio_backend.media.connections import connect
+from labelstudio_backend.settings import Settings, origin_of
+from sam2_engine.errors import InputError
+
+__all__ = ["Downloader", "shown"]
+
+_CHUNK_BYTES = 1 << 20
+_MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_REFRESH_SECONDS = 15.0
+_ACCESS_TOKEN_SECONDS = 240.0
+"""Label Studio's access tokens are valid for 300 s."""
+_UNCHANGED = "%/:=&?~#+!$,;'@()*[]"
+"""Characters of an address that stay as they are; a browser encodes the others, too."""
+
+
+def shown(address: str) -> str:
+    """Return an address as people may see it: without a query that could hold a signature."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "an address that is none"
+    place = parse_qs(parts.query).get("d")
+    return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl() + (
+        f"?d={place[0]}" if place else ""
+    )
+
+
+class Downloader:
+    """Fetches files from Label Studio and from the hosts that are allowed, and from nowhere else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._home = origin_of(settings.label_studio_url or "")
+        self._access: tuple[str, float] = ("", 0.0)
+        self._refreshing = threading.Lock()
+
+    def check(self, url: str) -> str:
+        """Return the origin of an address in an allowed place.
+
+        Raises
+        ------
+        InputError
+            If it is in no allowed place.
+        """
+        origin = origin_of(url)
+        if origin is None or origin not in {self._home, *self._settings.allowed_hosts}:
+            raise InputError(
+                f"Media from {origin or shown(url)!r} is not allowed here; set LABEL_STUDIO_URL, "
+                "or name the host in ALLOWED_HOSTS, where the server is started."
+            )
+        return origin
+
+    def download(self, url: str, target: IO[bytes]) -> None:
+        """Write the file at ``url`` into ``target``.
+
+        Raises
+        ------
+        InputError
+            If it is not allowed, not there, too large, too slow, or a web page instead of a file.
+        """
+        deadline = time.monotonic() + self._settings.fetch_seconds
+        try:
+            with self._found(url, deadline) as response:
+                if response.headers.get_content_type() == "text/html":
+                    raise InputError(
+                        f"{shown(url)} is a web page and not a file; "
+                        "if it is a login page, set LABEL_STUDIO_API_KEY where the server is started."
+                    )
+                self._copy(response, target, url)
+        except InputError:
+            raise
+        except (HTTPException, OSError, ValueError) as error:
+            if time.monotonic() >= deadline:
+                raise InputError(
+                    f"{shown(url)} took longer than the {self._settings.fetch_seconds:g} s of FETCH_SECONDS."
+                ) from None
+            raise InputError(f"{shown(url)} cannot be fetched ({_reason(error)}).") from None
+
+    @contextmanager
+    def _found(self, url: str, deadline: float) -> Iterator[HTTPResponse]:
+        """Lend what is at an address after all redirects, each of which is checked like a first address."""
+        place = url
+        for _ in range(_MAX_REDIRECTS + 1):
+            headers = {}
+            if self.check(place) == self._home and self._settings.api_key:
+                headers["Authorization"] = self._authorization()
+            with self._asked("GET", place, headers, None, deadline) as response:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or not location:
+                    if response.status != 200:
+                        raise _refusal(url, response.status)
+                    yield response
+                    return
+            place = urljoin(place, location)
+        raise InputError(f"{shown(url)} leads from place to place and never to a file; import it again.")
+
+    @contextmanager
+    def _asked(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float
+    ) -> Iterator[HTTPResponse]:
+        """Lend the answer to one request to an allowed place."""
+        origin = urlsplit(self.check(url))
+        host, port = origin.hostname or "", origin.port or 0
+        connection = connect(
+            origin.scheme, host, port, private=self._settings.may_be_private(url), deadline=deadline
+        )
+        try:
+            parts = urlsplit(url)
+            wanted = parts._replace(scheme="", netloc="", fragment="", path=parts.path or "/").geturl()
+            connection.request(
+                method, quote(wanted, safe=_UNCHANGED), body, {**headers, "Connection": "close"}
+            )
+            with connection.getresponse() as response:
+                yield response
+        finally:
+            connection.close()
+
+    def _copy(self, response: HTTPResponse, target: IO[bytes], url: str) -> None:
+        limit = self._settings.max_media_bytes
+        too_large = f"{shown(url)} is larger than the {limit} bytes allowed by MAX_MEDIA_BYTES."
+        announced = response.headers.get("Content-Length") or ""
+        if announced.isdecimal() and int(announced) > limit:
+            raise InputError(too_large)
+        done = 0
+        while chunk := response.read1(_CHUNK_BYTES):
+            done += len(chunk)
+            if done > limit:
+                raise InputError(too_large)
+            target.write(chunk)
+        if announced.isdecimal() and done < int(announced):
+            raise InputError(f"{shown(url)} was cut off while it was fetched; try again.")
+
+    def _authorization(self) -> str:
+        key = self._settings.api_key or ""
+        if key.count(".") != 2:
+            return f"Token {key}"
+        with self._refreshing:
+            token, until = self._access
+            if time.monotonic() >= until:
+                token = self._refresh(key)
+                self._access = token, time.monotonic() + _ACCESS_TOKEN_SECONDS
+        return f"Bearer {token}"
+
+    def _refresh(self, key: str) -> str:
+        """Exchange a personal access token, which is a refresh token, for an access token.
+
+        A redirect is not followed: the token stays at the address it was meant for.
+        """
+        url = f"{self._settings.label_studio_url}/api/token/refresh/"
+        body, headers = json.dumps({"refresh": key}).encode(), {"Content-Type": "application/json"}
+        try:
+            with self._asked("POST", url, headers, body, time.monotonic() + _REFRESH_SECONDS) as response:
+                return str(json.loads(response.read(1 << 16))["access"])
+        except (OSError, HTTPException) as error:
+            raise InputError(
+                f"Label Studio cannot be asked for an access token ({_reason(error)}); "
+                "check LABEL_STUDIO_URL where the server is started."
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                "Label Studio did not accept LABEL_STUDIO_API_KEY; make a new personal access token there."
+            ) from None
+
+
+def _refusal(url: str, status: int) -> InputError:
+    if status in (401, 403):
+        return InputError(
+            f"Reading {shown(url)} was refused ({status}); "
+            "set LABEL_STUDIO_API_KEY to a valid token where the server is started."
+        )
+    if status in (404, 410):
+        return InputError(f"The file {shown(url)} is not there; import the task again or put the file back.")
+    return InputError(
+        f"{shown(url)} cannot be fetched ({status} from its server); check that the file is still there."
+    )
+
+
+def _reason(error: Exception) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else str(error).split("\n")[0].rstrip(".")

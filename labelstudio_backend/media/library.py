@@ -1,0 +1,183 @@
+"""The picture or video of a task as a local file: from Label Studio, an allowed host, or one folder."""
+
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from numpy.typing import NDArray
+
+from labelstudio_backend.media.decoding import check_video, read_image
+from labelstudio_backend.media.downloads import Downloader, shown
+from labelstudio_backend.settings import Settings, origin_of
+from sam2_engine.errors import InputError
+
+__all__ = ["MediaFile", "MediaLibrary"]
+
+_LOCAL_FILES = "/data/local-files/"
+
+
+class MediaFile:
+    """A local file. One that was fetched is deleted when nobody holds this object any more.
+
+    Parameters
+    ----------
+    library
+        Whose folder it is in, which stays as long as the file.
+    """
+
+    def __init__(self, path: Path, *, temporary: bool, library: object = None) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+        self._library = library
+        if temporary:
+            weakref.finalize(self, path.unlink, missing_ok=True)
+
+
+class MediaLibrary:
+    """Finds the media of tasks and keeps recent files under a byte cap.
+
+    An address is taken from a task as it stands there: ``/data/upload/…`` and other addresses without
+    a host belong to Label Studio, http addresses are followed to allowed places, and
+    ``/data/local-files/?d=…`` is read from ``settings.media_root`` where that is set.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._downloader = Downloader(settings)
+        if settings.cache_folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="sam2-media-"))
+        else:
+            self._folder = settings.cache_folder
+            shutil.rmtree(self._folder, ignore_errors=True)  # what a process that was killed has left there
+            self._folder.mkdir(parents=True, exist_ok=True)
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._files: OrderedDict[str, MediaFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def num_bytes(self) -> int:
+        """How much disk the recent files take."""
+        with self._lock:
+            return sum(file.size for file in self._files.values())
+
+    def image(self, address: str) -> tuple[NDArray[Any], MediaFile]:
+        """Return the pixels of an image, as :func:`.decoding.read_image` does, and its file.
+
+        Raises
+        ------
+        InputError
+            If it is not allowed, not there, or not an image that can be read.
+        """
+        file = self.file(address)
+        return read_image(file.path, shown(address), self._settings.max_pixels), file
+
+    def video(self, address: str) -> MediaFile:
+        """Return the file of a video, tried in a process of its own.
+
+        Raises
+        ------
+        InputError
+            If it is not allowed, not there, or would harm its decoder.
+        """
+        file = self.file(address)
+        check_video(file.path, shown(address), self._settings.max_pixels)
+        return file
+
+    def file(self, address: str) -> MediaFile:
+        """Return the file behind an address, fetched if need be.
+
+        Raises
+        ------
+        InputError
+            If the address is not allowed or leads nowhere.
+        """
+        url = self._absolute(address)
+        origin = self._downloader.check(url)
+        local = self._below_root(url) if origin == origin_of(self._settings.label_studio_url or "") else None
+        if local is not None:
+            return local
+        with self._lock:
+            if url in self._files:
+                self._files.move_to_end(url)
+                return self._files[url]
+        file = self._fetch(url)
+        with self._lock:
+            self._files[url] = file
+            while (
+                len(self._files) > 1
+                and sum(f.size for f in self._files.values()) > self._settings.cache_bytes
+            ):
+                self._files.popitem(last=False)
+        return file
+
+    def close(self) -> None:
+        """Delete everything that was fetched."""
+        with self._lock:
+            self._files.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _absolute(self, address: str) -> str:
+        _refuse_climbing(address)
+        if not address.startswith("/"):
+            return address
+        if self._settings.label_studio_url is None:
+            raise InputError(
+                f"The task's file {shown(address)} lies in Label Studio, whose address is not known here; "
+                "set LABEL_STUDIO_URL where the server is started."
+            )
+        return self._settings.label_studio_url + address
+
+    def _below_root(self, url: str) -> MediaFile | None:
+        """Return a file of Label Studio's local storage, if its folder is mounted here too."""
+        root, parts = self._settings.media_root, urlsplit(url)
+        if root is None or not parts.path.endswith(_LOCAL_FILES):
+            return None
+        place = parse_qs(parts.query).get("d", [""])[0]
+        try:
+            path = (root / place).resolve()
+            there = path.is_file()
+        except (OSError, ValueError):  # too long a name, or one that no file can have
+            path, there = root, False
+        if not path.is_relative_to(root):
+            raise InputError(f"The task's file {place!r} lies outside of MEDIA_ROOT.")
+        if not there:
+            raise InputError(
+                f"The file {place!r} is not there below MEDIA_ROOT; put it back or import the task again."
+            )
+        if path.stat().st_size > self._settings.max_media_bytes:
+            raise InputError(f"The file {place!r} is larger than MAX_MEDIA_BYTES allows.")
+        return MediaFile(path, temporary=False)
+
+    def _fetch(self, url: str) -> MediaFile:
+        handle, name = tempfile.mkstemp(dir=self._folder, suffix=_suffix(url))
+        path = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as target:
+                self._downloader.download(url, target)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return MediaFile(path, temporary=True, library=self)
+
+
+def _refuse_climbing(address: str) -> None:
+    """Refuse ``..`` in a path, however it is written: Label Studio need not be asked for such a thing."""
+    plain = address
+    for _ in range(3):
+        plain = unquote(plain)
+    if ".." in plain.replace("\\", "/").replace("?", "/").replace("=", "/").replace("&", "/").split("/"):
+        raise InputError("The task's address climbs out of its folder with '..', which is not allowed.")
+
+
+def _suffix(url: str) -> str:
+    """Return the file's extension, which tells readers what they have before them."""
+    parts = urlsplit(url)
+    place = parse_qs(parts.query).get("d", [parts.path])[0]
+    suffix = Path(place).suffix.lower()
+    return suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ""

@@ -1,0 +1,1 @@
+"""Label Studio's JSON: labeling configuration, regions, keyframes, settings."""

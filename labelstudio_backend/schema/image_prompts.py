@@ -1,0 +1,146 @@
+"""What people draw on images, keypoints, rectangles and ellipses, as prompts for the model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labelstudio_backend.schema.regions import (
+    PixelBox,
+    box_from_ellipse,
+    box_from_rectangle,
+    point_from_keypoint,
+    value_of,
+)
+from sam2_engine.errors import InputError
+
+__all__ = ["ImagePrompt", "drawn_prompts", "stored_prompts"]
+
+_BOXES = {"rectangle": box_from_rectangle, "ellipse": box_from_ellipse}
+
+
+@dataclass(frozen=True)
+class ImagePrompt:
+    """All that was drawn for one object, in pixels.
+
+    Attributes
+    ----------
+    label
+        The label that was active, or None.
+    box
+        The bounds of one rectangle or ellipse, or None.
+    points, inside
+        Keypoints, and for each whether it lies on the object.
+    """
+
+    label: str | None
+    box: PixelBox | None = None
+    points: tuple[tuple[float, float], ...] = ()
+    inside: tuple[bool, ...] = ()
+
+
+@dataclass
+class _Drawn:
+    """The regions of one label, in pixels."""
+
+    boxes: list[PixelBox]
+    inside: list[tuple[float, float]]
+    outside: list[tuple[float, float]]
+
+
+def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[ImagePrompt]:
+    """Sort by object what a person has just drawn: keypoints of one label belong together, boxes stand alone.
+
+    One box and keypoints of its label are one object, which the keypoints refine.
+
+    Parameters
+    ----------
+    regions
+        The context of a request.
+    shape
+        ``(H, W)`` of the image.
+
+    Raises
+    ------
+    InputError
+        If a region is neither keypoint nor rectangle nor ellipse, or is not complete.
+    """
+    prompts = []
+    for label, drawn in _by_label(regions, shape).items():
+        points = (*drawn.inside, *drawn.outside)
+        flags = (True,) * len(drawn.inside) + (False,) * len(drawn.outside)
+        if len(drawn.boxes) == 1:
+            prompts.append(ImagePrompt(label, drawn.boxes[0], points, flags))
+            continue
+        prompts += [ImagePrompt(label, box) for box in drawn.boxes]
+        if drawn.inside:
+            prompts.append(ImagePrompt(label, None, points, flags))
+    return prompts
+
+
+def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[ImagePrompt]:
+    """Sort by object what a task holds: each box and each keypoint on an object is one.
+
+    Keypoints on the background count for all keypoints of their label. Regions of other kinds, which are
+    no prompts, are passed over.
+
+    Raises
+    ------
+    InputError
+        If a keypoint, a rectangle or an ellipse is not complete.
+    """
+    usable = [region for region in regions if _shape_of(region) is not None or _names(region)]
+    prompts = []
+    for label, drawn in _by_label(usable, shape).items():
+        prompts += [ImagePrompt(label, box) for box in drawn.boxes]
+        for point in drawn.inside:
+            flags = (True,) + (False,) * len(drawn.outside)
+            prompts.append(ImagePrompt(label, None, (point, *drawn.outside), flags))
+    return prompts
+
+
+def _by_label(regions: Sequence[object], shape: tuple[int, int]) -> dict[str | None, _Drawn]:
+    """Return pixels by label; a ``labels`` result names the region whose id it shares."""
+    named = {str(r.get("id")): _label(r) for r in regions if isinstance(r, Mapping) and _names(r)}
+    found: dict[str | None, _Drawn] = {}
+    for region in regions:
+        if _names(region):
+            continue
+        value, kind = value_of(region), _shape_of(region)
+        if kind is None or not isinstance(region, Mapping):
+            raise InputError(
+                f"A region of type {_kind(region)!r:.60} is no prompt; "
+                "use a smart keypoint, a smart rectangle or an ellipse."
+            )
+        if region.get("image_rotation"):
+            raise InputError(
+                "The image is turned in Label Studio; turn it back before using the smart tools."
+            )
+        label = _label(region) or named.get(str(region.get("id")))
+        drawn = found.setdefault(label, _Drawn([], [], []))
+        if kind == "keypoint":
+            point = point_from_keypoint(value, shape)
+            (drawn.inside if region.get("is_positive", True) else drawn.outside).append(point)
+        else:
+            drawn.boxes.append(_BOXES[kind](value, shape))
+    return found
+
+
+def _kind(region: object) -> str:
+    return str(region.get("type")) if isinstance(region, Mapping) else ""
+
+
+def _names(region: object) -> bool:
+    """Return whether it is a result of ``<Labels>``, which only names another one."""
+    return _kind(region) == "labels"
+
+
+def _shape_of(region: object) -> str | None:
+    kind = _kind(region).removesuffix("labels")
+    return kind if kind in ("keypoint", *_BOXES) else None
+
+
+def _label(region: Mapping[str, Any]) -> str | None:
+    value = value_of(region)
+    found = value.get(_kind(region)) or value.get("labels")
+    label = found[0] if isinstance(found, list) and found else None
+    return label if isinstance(label, str) else None

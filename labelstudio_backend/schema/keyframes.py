@@ -1,0 +1,151 @@
+"""Keyframes of a video rectangle: which of them a person made, told apart without keeping any state.
+
+Label Studio stores extra keys of a keyframe and gives them back, or copies them to a keyframe that a person
+makes beside it. So every keyframe of ours carries what it was when we made it; one that still is what it
+says is ours and can be made anew, any other is a person's and is a prompt.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+from labelstudio_backend.schema.regions import Region, number
+from sam2_engine.errors import InputError
+
+__all__ = ["Keyframe", "Track", "model_item"]
+
+MARK = "sam2"
+_SIDES = ("x", "y", "width", "height")
+_MAX_FRAME = 10**7
+_TOLERANCE = 1e-3
+"""In percent of the image: above what rounding changes, below what a hand can."""
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """One keyframe of a video rectangle.
+
+    Attributes
+    ----------
+    frame
+        Label Studio's frame number, from 1.
+    enabled
+        Whether the person left the object visible after this frame.
+    made_by_model
+        Whether it is one of ours, untouched.
+    item
+        As it came, in percent.
+    """
+
+    frame: int
+    enabled: bool
+    made_by_model: bool
+    item: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, item: object) -> Self:
+        """Read an item of a sequence.
+
+        Raises
+        ------
+        InputError
+            If it has no frame number from 1 on, or no rectangle.
+        """
+        frame = item.get("frame") if isinstance(item, Mapping) else None
+        counted = isinstance(frame, int) and not isinstance(frame, bool) and 1 <= frame <= _MAX_FRAME
+        if not isinstance(item, Mapping) or not isinstance(frame, int) or not counted:
+            raise InputError(
+                f"A keyframe has the frame number {frame!r}, but frames are counted from 1; draw it again."
+            )
+        enabled, mark = item.get("enabled") is not False, item.get(MARK)
+        ours = _same(mark, [frame, *(number(item, side) for side in _SIDES), int(enabled)])
+        return cls(frame, enabled or _same(mark, [frame]), ours and not item.get("rotation"), item)
+
+    def as_drawn(self) -> dict[str, Any]:
+        """Return the item as the person left it."""
+        return {**{key: value for key, value in self.item.items() if key != MARK}, "enabled": self.enabled}
+
+    def closed_by_model(self) -> dict[str, Any]:
+        """Return the item with the object hidden after it, marked as not the person's own wish."""
+        return {**self.item, "enabled": False, MARK: [self.frame]}
+
+
+def model_item(
+    frame: int, seconds: float, rectangle: Mapping[str, float], *, enabled: bool
+) -> dict[str, Any]:
+    """Return an item of ours, which says so, from a rectangle in percent."""
+    mark = [frame, *(rectangle[side] for side in _SIDES), int(enabled)]
+    return {"frame": frame, "time": seconds, "enabled": enabled, "rotation": 0, **rectangle, MARK: mark}
+
+
+@dataclass(frozen=True)
+class Track:
+    """One video rectangle with the keyframes that a person made (or its first, if none is left).
+
+    Attributes
+    ----------
+    region
+        As it came.
+    keyframes
+        By frame number, in order; at least one.
+    """
+
+    region: Region
+    keyframes: Mapping[int, Keyframe]
+
+    @classmethod
+    def of(cls, region: Mapping[str, Any]) -> Self:
+        """Read a region.
+
+        Raises
+        ------
+        InputError
+            If there is no keyframe, or one is not usable.
+        """
+        sequence = region["value"].get("sequence")
+        found = [Keyframe.of(item) for item in sequence] if isinstance(sequence, list) else []
+        if not found:
+            raise InputError("The rectangle to follow has no keyframe; draw it again on one frame.")
+        found.sort(key=lambda keyframe: keyframe.frame)
+        drawn = [keyframe for keyframe in found if not keyframe.made_by_model]
+        return cls(dict(region), {one.frame: one for one in drawn or [replace(found[0], enabled=True)]})
+
+    @cached_property
+    def _frames(self) -> tuple[int, ...]:
+        return tuple(self.keyframes)
+
+    @property
+    def id(self) -> str:
+        """Label Studio's id of the region."""
+        return str(self.region.get("id"))
+
+    @property
+    def label(self) -> str:
+        """The first label."""
+        return str(self.region["value"]["labels"][0])
+
+    @property
+    def first_frame(self) -> int:
+        """Label Studio's number of the first keyframe."""
+        return self._frames[0]
+
+    @property
+    def last_frame(self) -> int:
+        """Label Studio's number of the last keyframe."""
+        return self._frames[-1]
+
+    def shown_after_keyframe(self, frame: int) -> bool:
+        """Return whether the last keyframe before ``frame`` leaves the object visible."""
+        return self.keyframes[self._frames[bisect_left(self._frames, frame) - 1]].enabled
+
+
+def _same(mark: object, expected: list[float]) -> bool:
+    return (
+        isinstance(mark, list)
+        and len(mark) == len(expected)
+        and all(isinstance(value, int | float) for value in mark)
+        and all(math.isclose(a, b, rel_tol=0, abs_tol=_TOLERANCE) for a, b in zip(mark, expected))
+    )

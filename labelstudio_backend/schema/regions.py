@@ -1,0 +1,137 @@
+"""Label Studio's coordinates and regions, to pixels and back.
+
+Label Studio measures in percent of the image, from the outer edge of its first pixel; inside, pixel
+centres are at integers and a box is the inclusive indices of its first and last column and row. So a
+point at ``p`` percent is at ``p * W / 100 - 0.5``, and a rectangle from edge ``e0`` to edge ``e1``
+covers the columns ``e0 * W / 100`` to ``e1 * W / 100 - 1``.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelstudio_backend.schema.contours import large_parts
+from sam2_engine.errors import InputError
+
+__all__ = [
+    "PixelBox",
+    "Region",
+    "box_from_ellipse",
+    "box_from_rectangle",
+    "number",
+    "object_bounds",
+    "point_from_keypoint",
+    "rectangle_from_box",
+    "value_of",
+]
+
+Region = dict[str, Any]
+"""One region of Label Studio's JSON, or one item of its lists."""
+
+PixelBox = tuple[float, float, float, float]
+"""``(x0, y0, x1, y1)``: inclusive indices of the first and last column and row."""
+
+
+def value_of(region: object) -> Mapping[str, Any]:
+    """Return a region's ``value``.
+
+    Raises
+    ------
+    InputError
+        If the region has none.
+    """
+    value = region.get("value") if isinstance(region, Mapping) else None
+    if not isinstance(value, Mapping):
+        raise InputError("A region of the request has no value; draw it again.")
+    return value
+
+
+def number(value: Mapping[str, Any], key: str) -> float:
+    """Return one number of a region's value.
+
+    Raises
+    ------
+    InputError
+        If it is missing, not a number, or far beyond any image.
+    """
+    found = value.get(key)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not -1e6 < found < 1e6:
+        raise InputError(
+            f"A region of the request has {key} = {found!r}, which is not a number that fits an image."
+        )
+    return float(found)
+
+
+def point_from_keypoint(value: Mapping[str, Any], shape: tuple[int, int]) -> tuple[float, float]:
+    """Return a keypoint's ``(x, y)`` in pixels of an image of ``shape`` (H, W).
+
+    Raises
+    ------
+    InputError
+        If a coordinate is missing or not a number.
+    """
+    height, width = shape
+    return number(value, "x") * width / 100 - 0.5, number(value, "y") * height / 100 - 0.5
+
+
+def box_from_rectangle(value: Mapping[str, Any], shape: tuple[int, int]) -> PixelBox:
+    """Return a rectangle as a pixel box of an image of ``shape`` (H, W); a turned one gives its bounds.
+
+    Label Studio turns a rectangle clockwise about its top left corner, in degrees.
+
+    Raises
+    ------
+    InputError
+        If a number is missing.
+    """
+    height, width = shape
+    left, top = number(value, "x") * width / 100, number(value, "y") * height / 100
+    across, down = number(value, "width") * width / 100, number(value, "height") * height / 100
+    angle = math.radians(number(value, "rotation")) if value.get("rotation") else 0.0
+    cos, sin = math.cos(angle), math.sin(angle)
+    corners = [(u * cos - v * sin, u * sin + v * cos) for u in (0.0, across) for v in (0.0, down)]
+    xs, ys = [left + x for x, _ in corners], [top + y for _, y in corners]
+    return min(xs), min(ys), max(xs) - 1, max(ys) - 1
+
+
+def box_from_ellipse(value: Mapping[str, Any], shape: tuple[int, int]) -> PixelBox:
+    """Return the bounds of an ellipse, which may be turned, as a pixel box of an image of ``shape`` (H, W).
+
+    Raises
+    ------
+    InputError
+        If a number is missing.
+    """
+    height, width = shape
+    x, y = number(value, "x") * width / 100, number(value, "y") * height / 100
+    a, b = number(value, "radiusX") * width / 100, number(value, "radiusY") * height / 100
+    angle = math.radians(number(value, "rotation")) if value.get("rotation") else 0.0
+    across = math.hypot(a * math.cos(angle), b * math.sin(angle))
+    down = math.hypot(a * math.sin(angle), b * math.cos(angle))
+    return x - across, y - down, x + across - 1, y + down - 1
+
+
+def rectangle_from_box(box: PixelBox, shape: tuple[int, int]) -> dict[str, float]:
+    """Return ``x, y, width, height`` in percent of an image of ``shape`` (H, W) for a pixel box."""
+    height, width = shape
+    x0, y0, x1, y1 = box
+    return {
+        "x": 100 * x0 / width,
+        "y": 100 * y0 / height,
+        "width": 100 * (x1 - x0 + 1) / width,
+        "height": 100 * (y1 - y0 + 1) / height,
+    }
+
+
+def object_bounds(mask: NDArray[np.bool_]) -> PixelBox | None:
+    """Return the box around an object's mask ``(H, W)`` without its specks, or None if it is empty."""
+    parts = large_parts(mask)
+    if not parts:
+        return None
+    x0, y0 = min(x for (x, _), _ in parts), min(y for (_, y), _ in parts)
+    x1 = max(x + part.shape[1] for (x, _), part in parts) - 1
+    y1 = max(y + part.shape[0] for (_, y), part in parts) - 1
+    return float(x0), float(y0), float(x1), float(y1)

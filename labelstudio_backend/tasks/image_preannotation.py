@@ -1,0 +1,152 @@
+"""Pre-annotation of an image: from prompts that its task holds, or of everything on it."""
+
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+from labelstudio_backend.schema.image_prompts import ImagePrompt, stored_prompts
+from labelstudio_backend.schema.labeling_config import Target
+from labelstudio_backend.schema.mask_regions import mask_regions
+from labelstudio_backend.schema.project_parameters import ProjectParameters
+from labelstudio_backend.schema.regions import Region
+from sam2_engine.errors import InputError
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject, find_objects
+
+__all__ = ["everything", "prompts_of_task"]
+
+_DATA_KEYS = {"points", "labels", "box", "label"}
+
+
+def prompts_of_task(
+    task: Mapping[str, Any], target: Target, shape: tuple[int, int], version: str
+) -> list[ImagePrompt]:
+    """Return the prompts that a task holds for one of its images.
+
+    They are those of the first that has any: its latest draft, its latest annotation that was not skipped,
+    its latest prediction by somebody else, and its data under ``"prompts"``.
+
+    Parameters
+    ----------
+    task
+        As Label Studio sends it.
+    target
+        The image.
+    shape
+        ``(H, W)`` of the image.
+    version
+        Our own model version, whose predictions are no prompts.
+
+    Raises
+    ------
+    InputError
+        If a prompt is not complete.
+    """
+    for regions in _earlier_regions(task, version):
+        on_image = [r for r in regions if r.get("to_name") in (None, target.media.name)]
+        if prompts := stored_prompts(on_image, shape):
+            return prompts
+    return _prompts_in_data(task["data"].get("prompts"))
+
+
+def everything(
+    session: AnnotationSession, store: ModelStore, target: Target, parameters: ProjectParameters
+) -> tuple[list[Region], float]:
+    """Answer with everything on an image, the surest first, and the mean confidence in it (0 to 1).
+
+    Raises
+    ------
+    InputError
+        If nothing takes the label, or the image cannot be used.
+    """
+    label = parameters.label or next(iter(target.controls[0].labels), None)
+    if label is None and not target.controls[0].takes(None):
+        raise InputError(
+            "The labels of this configuration come with each task; "
+            'name one for automatic masks in the extra params, for example {"label": "Cell"}.'
+        )
+    control = target.control_for(label)
+    wanted = AutomaticSettings(
+        confidence=parameters.confidence,
+        min_area=parameters.min_area,
+        max_objects=parameters.max_objects,
+        points_per_side=parameters.points_per_side,
+    )
+    found = _result(find_objects(store, session.model_name, session.frames[0], session.window, wanted))
+    answers: list[Region] = []
+    for one in found:
+        answers += mask_regions(one.mask.unpacked().unpack(), control, label, one.score, parameters.tolerance)
+    return answers, sum(one.score for one in found) / len(found) if found else 0.0
+
+
+def _result(steps: Generator[object, None, list[FoundObject]]) -> list[FoundObject]:
+    """Go through a search to its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: list[FoundObject] = end.value
+            return found
+
+
+def _earlier_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Mapping[str, Any]]]:
+    for kind in ("drafts", "annotations", "predictions"):
+        found = task.get(kind)
+        for entry in reversed(found) if isinstance(found, list) else ():
+            if not isinstance(entry, Mapping) or entry.get("was_cancelled"):
+                continue
+            result = entry.get("result")
+            if isinstance(result, list) and not (
+                kind == "predictions" and entry.get("model_version") == version
+            ):
+                yield [region for region in result if isinstance(region, Mapping)]
+
+
+def _prompts_in_data(written: object) -> list[ImagePrompt]:
+    """Read a list of ``{"points": [[x, y], ...], "labels": [1, 0, ...], "box": [x0, y0, x1, y1]}``.
+
+    In pixels, as in the prompt files of the command line; a ``label`` beside them is the region's. It may
+    be JSON in a string, as tables are imported; another text is somebody else's and no prompt.
+    """
+    if isinstance(written, str):
+        try:
+            written = json.loads(written)
+        except (ValueError, RecursionError):
+            return []
+    if written is None:
+        return []
+    if not isinstance(written, list):
+        raise InputError("The task's prompts are not a list, for example [{'points': [[x, y]]}].")
+    return [_data_prompt(number, entry) for number, entry in enumerate(written, start=1)]
+
+
+def _data_prompt(number: int, entry: object) -> ImagePrompt:
+    where = f"The task's prompt {number}"
+    is_known = isinstance(entry, Mapping) and set(entry) <= _DATA_KEYS
+    if not isinstance(entry, Mapping) or not is_known or not (entry.get("points") or entry.get("box")):
+        raise InputError(f"{where} needs points or a box, and may have labels and a label, but nothing else.")
+    points, box = entry.get("points") or [], entry.get("box")
+    inside = entry.get("labels", [1] * len(points) if isinstance(points, list) else [])
+    if not isinstance(points, list) or not all(_numbers(point, 2) for point in points):
+        raise InputError(f"{where}: points must be a list of [x, y] in pixels.")
+    if box is not None and not _numbers(box, 4):
+        raise InputError(f"{where}: box must be [x0, y0, x1, y1] in pixels.")
+    flags = isinstance(inside, list) and len(inside) == len(points)
+    if not flags or not all(flag in (0, 1) for flag in inside):
+        raise InputError(f"{where}: labels must be 1 (on the object) or 0 (outside), one for each point.")
+    label = entry.get("label")
+    return ImagePrompt(
+        label if isinstance(label, str) else None,
+        (box[0], box[1], box[2], box[3]) if box is not None else None,
+        tuple((point[0], point[1]) for point in points),
+        tuple(bool(flag) for flag in inside),
+    )
+
+
+def _numbers(values: object, count: int) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and len(values) == count
+        and all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e6 for v in values)
+    )

@@ -1,0 +1,131 @@
+"""Images: what was drawn, or what the task holds, becomes regions of the kind the configuration takes."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from labelstudio_backend.media.library import MediaFile, MediaLibrary
+from labelstudio_backend.schema.image_prompts import ImagePrompt, drawn_prompts
+from labelstudio_backend.schema.labeling_config import Target
+from labelstudio_backend.schema.mask_regions import mask_regions
+from labelstudio_backend.schema.regions import Region
+from labelstudio_backend.tasks.image_preannotation import everything, prompts_of_task
+from labelstudio_backend.tasks.request_options import WorkOrder
+from labelstudio_backend.tasks.session_cache import SessionCache
+from sam2_engine.feature_cache import FeatureCache
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+
+__all__ = ["ImageTasks"]
+
+
+class ImageTasks:
+    """Tasks that show images.
+
+    Parameters
+    ----------
+    store
+        The process's models.
+    media
+        Where images come from.
+    sessions
+        Images that stay open for the next click.
+    features
+        Their encodings.
+    """
+
+    def __init__(
+        self, store: ModelStore, media: MediaLibrary, sessions: SessionCache, features: FeatureCache
+    ) -> None:
+        self._store = store
+        self._media = media
+        self._sessions = sessions
+        self._features = features
+
+    def answer(
+        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: WorkOrder
+    ) -> tuple[list[Region], float]:
+        """Answer what a person has just drawn, and say how sure the model is (0 to 1).
+
+        Raises
+        ------
+        InputError
+            If the image cannot be read, or a region cannot be used as a prompt.
+        """
+        address = target.media.source(task["data"])
+        open_session = partial(self._open, address, order.model, self._features)
+        with self._sessions.use(f"{order.model} {address}", open_session, order.deadline) as session:
+            prompts = drawn_prompts(regions, session.shape)
+            return segment(session, prompts, target, order.parameters.tolerance)
+
+    def pre_annotate(
+        self, task: Mapping[str, Any], target: Target, order: WorkOrder
+    ) -> tuple[list[Region], float] | None:
+        """Answer with what a task holds prompts for, else with everything on its image, as is set.
+
+        Returns
+        -------
+        None if the project wants none, or only from prompts, and there are none.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be read, or a prompt cannot be used.
+        """
+        only_prompts = order.parameters.batch == "prompts"
+        if order.parameters.batch == "off" or (
+            only_prompts and not prompts_of_task(task, target, (1, 1), order.model_version)
+        ):
+            return None  # without a look at the image
+        # Images of a batch are seen once: they stay out of the caches that serve clicks.
+        session, _file = self._open(target.media.source(task["data"]), order.model, None)
+        with closing(session.frames):
+            if prompts := prompts_of_task(task, target, session.shape, order.model_version):
+                return segment(session, prompts, target, order.parameters.tolerance)
+            return everything(session, self._store, target, order.parameters)
+
+    def _open(
+        self, address: str, model: str, features: FeatureCache | None
+    ) -> tuple[AnnotationSession, MediaFile]:
+        image, file = self._media.image(address)
+        axes = "YXS" if image.ndim == 3 else "YX"
+        session = AnnotationSession(
+            image, self._store, model, axes=axes, history=None, cache=features, undo_bytes=0
+        )
+        return session, file
+
+
+def segment(
+    session: AnnotationSession, prompts: Sequence[ImagePrompt], target: Target, tolerance: float
+) -> tuple[list[Region], float]:
+    """Answer prompts, one per object, with regions, and the model's mean confidence in them (0 to 1).
+
+    Parameters
+    ----------
+    session
+        A session without objects on the image.
+    tolerance
+        Pixels by which a polygon's outline may be off.
+
+    Raises
+    ------
+    InputError
+        If nothing takes a prompt's label, or a prompt lies outside of the image.
+    """
+    controls = [target.control_for(prompt.label) for prompt in prompts]
+    answers: list[Region] = []
+    scores = []
+    for prompt, control in zip(prompts, controls):
+        object_id = session.add_object(label=prompt.label)
+        if prompt.points:
+            inside = [int(flag) for flag in prompt.inside]
+            session.add_points(0, object_id, prompt.points, inside, box=prompt.box)
+        elif prompt.box is not None:
+            session.add_box(0, object_id, prompt.box)
+        mask = session.mask(object_id, 0)
+        if mask is not None and mask.any():
+            said = session.score(object_id, 0)
+            scores.append(said.predicted_iou if said is not None else 0.0)
+            answers += mask_regions(mask, control, prompt.label, scores[-1], tolerance)
+    return answers, sum(scores) / len(scores) if scores else 0.0

@@ -1,0 +1,32 @@
+"""How one request is to be answered."""
+
+from dataclasses import dataclass
+
+from labelstudio_backend.schema.project_parameters import ProjectParameters
+
+__all__ = ["WorkOrder"]
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """How one request is to be answered.
+
+    Attributes
+    ----------
+    project
+        Label Studio's name of the project, for example ``"2.1795224187"``.
+    parameters
+        What the project is set to.
+    model
+        A model's name or file, as the model store takes it.
+    model_version
+        The name under which Label Studio files the answer.
+    deadline
+        The time (``time.monotonic``) at which the answer goes out with what is done.
+    """
+
+    project: str
+    parameters: ProjectParameters
+    model: str
+    model_version: str
+    deadline: float

@@ -1,0 +1,118 @@
+"""Recent images and videos with their encoded frames, so that a second click costs only the decoder."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from labelstudio_backend.media.library import MediaFile
+from sam2_engine.errors import InputError
+from sam2_engine.malloc_trim import release_freed_memory
+from sam2_plugins.session.annotation_session import AnnotationSession
+
+__all__ = ["SessionCache"]
+
+_SESSION_BYTES = 1 << 20
+"""What a session takes beside its image."""
+
+
+@dataclass
+class _Entry:
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    session: AnnotationSession | None = None
+    media: MediaFile | None = None  # kept, for its file lives as long as it is held
+    num_bytes: int = 0
+
+
+class SessionCache:
+    """The most recently used sessions, one per address, each used by one request at a time.
+
+    Parameters
+    ----------
+    max_bytes
+        Cap for the images that they hold; one is kept, however large. Encoded frames have a cap of their own.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def num_bytes(self) -> int:
+        """About how much memory all of them take."""
+        with self._lock:
+            return self._total()
+
+    @contextmanager
+    def use(
+        self, address: str, open_session: Callable[[], tuple[AnnotationSession, MediaFile]], deadline: float
+    ) -> Iterator[AnnotationSession]:
+        """Lend the session of an address, without objects, opening it if need be.
+
+        Parameters
+        ----------
+        deadline
+            The time (``time.monotonic``) until which it is worth waiting for another request to end.
+
+        Raises
+        ------
+        InputError
+            If another request works on the same media for too long, or it cannot be opened.
+        """
+        entry = self._entry(address)
+        if not entry.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise InputError("Another request is still working on this task; try again in a minute.")
+        new = entry.session is None
+        try:
+            if new:
+                self._open(address, entry, open_session)
+            assert entry.session is not None
+            for object_id in list(entry.session.objects):
+                entry.session.remove_object(object_id)
+            yield entry.session
+        finally:
+            entry.lock.release()
+            if new:
+                release_freed_memory()  # encoding freed much; a click on what is encoded does not
+
+    def clear(self) -> None:
+        """Forget all sessions; one that is in use ends with its request."""
+        with self._lock:
+            self._entries.clear()
+
+    def _entry(self, address: str) -> _Entry:
+        with self._lock:
+            entry = self._entries.setdefault(address, _Entry())
+            self._entries.move_to_end(address)
+            return entry
+
+    def _open(
+        self, address: str, entry: _Entry, open_session: Callable[[], tuple[AnnotationSession, MediaFile]]
+    ) -> None:
+        try:
+            entry.session, entry.media = open_session()
+        except BaseException:
+            with self._lock:
+                if self._entries.get(address) is entry:
+                    del self._entries[address]
+            raise
+        self._make_room(entry)
+
+    def _make_room(self, new: _Entry) -> None:
+        """Forget the sessions used longest ago, as far as one that was opened asks for it."""
+        assert new.session is not None
+        frames = new.session.frames
+        height, width = frames.shape
+        with self._lock:
+            new.num_bytes = _SESSION_BYTES + height * width * frames.channels * frames.dtype.itemsize
+            while len(self._entries) > 1 and self._total() > self._max_bytes:
+                self._entries.popitem(last=False)
+
+    def _total(self) -> int:
+        return sum(entry.num_bytes for entry in self._entries.values())

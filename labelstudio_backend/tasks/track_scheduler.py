@@ -1,0 +1,238 @@
+"""Videos that are being followed: one thread takes turns among projects, and goes on after an answer."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from labelstudio_backend.tasks.video_tracking import FollowedVideo
+from sam2_engine.errors import InputError
+
+__all__ = ["BackgroundVideos", "VideoKey"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VideoKey:
+    """Which video: turns are taken by project, then by task.
+
+    Attributes
+    ----------
+    project, task
+        Label Studio's ids.
+    address
+        Of the media.
+    model
+        The model's name.
+    """
+
+    project: Hashable
+    task: Hashable
+    address: str
+    model: str
+
+
+@dataclass(eq=False)
+class _Entry:
+    key: VideoKey
+    opening: threading.Lock = field(default_factory=threading.Lock)
+    video: FollowedVideo | None = None
+    users: int = 0
+    pending: bool = False
+    asked_again: bool = False
+    last_turn: int = 0
+    last_use: float = 0.0
+
+
+class BackgroundVideos:
+    """Open videos, followed frame by frame in one thread of their own.
+
+    Each turn, the project that has waited longest goes on by one frame, in the task that has waited longest;
+    the device is held for that frame only, and clicks go first.
+
+    Parameters
+    ----------
+    capacity
+        How many videos stay open beside those in use; beyond it, the one asked for longest ago is closed.
+    max_bytes
+        Cap for the masks of all of them.
+    """
+
+    def __init__(self, capacity: int, max_bytes: int) -> None:
+        self._capacity = capacity
+        self._max_bytes = max_bytes
+        self._entries: dict[VideoKey, _Entry] = {}
+        self._project_turns: dict[Hashable, int] = {}
+        self._turn = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def __len__(self) -> int:
+        """Return how many videos are open."""
+        return len(self._entries)
+
+    @property
+    def num_bytes(self) -> int:
+        """About how much memory the masks of all of them take."""
+        with self._changed:
+            return sum(entry.video.num_bytes for entry in self._entries.values() if entry.video is not None)
+
+    @property
+    def pending(self) -> int:
+        """How many of them are being followed at the moment."""
+        with self._changed:
+            return len(self._waiting())
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is followed any more."""
+        return self._closed
+
+    @contextmanager
+    def using(
+        self, key: VideoKey, open_video: Callable[[], FollowedVideo], deadline: float
+    ) -> Iterator[FollowedVideo]:
+        """Lend a video, opened if need be; it stays open for the ``with`` block, and mostly longer.
+
+        Raises
+        ------
+        InputError
+            If it cannot be opened, or another request opens it until ``deadline`` (``time.monotonic``).
+        """
+        with self._changed:
+            entry = self._entries.setdefault(key, _Entry(key))
+            entry.users += 1
+            entry.last_use = time.monotonic()
+        try:
+            left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+            if not entry.opening.acquire(timeout=left):
+                raise InputError("Another request is still opening this video; try again in a minute.")
+            try:
+                if entry.video is None:
+                    self._close_others(key)
+                    entry.video = open_video()
+                video = entry.video
+            finally:
+                entry.opening.release()
+            yield video
+        finally:
+            with self._changed:
+                entry.users -= 1
+            self._close_some()
+
+    def wait(self, video: FollowedVideo, is_done: Callable[[], bool], deadline: float) -> None:
+        """Let a video in use be followed, and return when ``is_done()`` or at ``deadline``."""
+        with self._changed:
+            entry = next(entry for entry in self._entries.values() if entry.video is video)
+            entry.pending = entry.asked_again = True
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._work, name="sam2-tracks", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+            left = max(0.0, deadline - time.monotonic())
+            self._changed.wait_for(
+                lambda: self._closed or is_done(), timeout=left if left < threading.TIMEOUT_MAX else None
+            )
+
+    def find(self, project: Hashable, task: Hashable) -> list[FollowedVideo]:
+        """Return the open videos of a task."""
+        with self._changed:
+            entries = [
+                one for key, one in self._entries.items() if (key.project, key.task) == (project, task)
+            ]
+            return [entry.video for entry in entries if entry.video is not None]
+
+    def close(self) -> None:
+        """End the thread after its frame, and close all videos."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+        self._close_some()
+
+    # ------------------------------------------------------------------ the thread
+
+    def _work(self) -> None:
+        while (entry := self._next()) is not None:
+            video = entry.video
+            more = video is not None and video.step()
+            if video is not None and video.trouble is not None:
+                _log.warning("task=%s following stopped: %s", entry.key.task, video.trouble)
+            with self._changed:
+                entry.users -= 1
+                if not more:
+                    entry.pending = entry.asked_again
+                entry.asked_again = False
+                self._changed.notify_all()
+            if not more:
+                self._close_some()
+
+    def _next(self) -> _Entry | None:
+        """Wait for work and return whose turn it is; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting())
+            if self._closed:
+                return None
+            turns = self._project_turns
+            entry = min(self._waiting(), key=lambda one: (turns.get(one.key.project, 0), one.last_turn))
+            self._turn += 1
+            entry.last_turn = turns[entry.key.project] = self._turn
+            entry.users += 1
+            entry.asked_again = False
+            return entry
+
+    def _waiting(self) -> list[_Entry]:
+        return [entry for entry in self._entries.values() if entry.pending]
+
+    # ------------------------------------------------------------------ closing
+
+    def _close_some(self) -> None:
+        """Close what is beyond the caps, those asked for longest ago first; what is in use stays."""
+        while (entry := self._superfluous()) is not None:
+            self._close_entry(entry)
+
+    def _close_others(self, key: VideoKey) -> None:
+        """Close the same video with another model, whose place on disk is needed, if nobody uses it."""
+        same = (key.project, key.task, key.address)
+        with self._changed:
+            others = [
+                entry
+                for other, entry in self._entries.items()
+                if (other.project, other.task, other.address) == same and other != key and not entry.users
+            ]
+            for entry in others:
+                entry.pending = False
+        for entry in others:
+            self._close_entry(entry)
+
+    def _close_entry(self, entry: _Entry) -> None:
+        """Close a video unless somebody has come; who comes later opens it again afterwards."""
+        with entry.opening:
+            with self._changed:
+                if entry.users:
+                    return
+                video, entry.video = entry.video, None
+            if video is not None:
+                video.close()
+        with self._changed:
+            idle = entry.users == 0 and entry.video is None
+            if idle and self._entries.get(entry.key) is entry:  # not one that was opened anew meanwhile
+                del self._entries[entry.key]
+
+    def _superfluous(self) -> _Entry | None:
+        """Return a video to be closed, which will be followed no further."""
+        with self._changed:
+            idle = sorted(
+                (one for one in self._entries.values() if not one.users), key=lambda one: one.last_use
+            )
+            videos = [one.video for one in self._entries.values() if one.video is not None]
+            too_large = len(videos) > 1 and sum(video.num_bytes for video in videos) > self._max_bytes
+            if idle and (self._closed or len(videos) > self._capacity or too_large):
+                idle[0].pending = False
+                return idle[0]
+            return next((one for one in idle if one.video is None), None)  # it could not be opened

@@ -1,0 +1,118 @@
+"""Where the masks of tracks are kept on disk: one session folder per task, which other commands read too."""
+
+import hashlib
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from labelstudio_backend.media.library import MediaFile
+from labelstudio_backend.tasks.track_eviction import KeptFolders, in_use
+from labelstudio_backend.tasks.track_scheduler import VideoKey
+from labelstudio_backend.tasks.video_tracking import FollowedVideo
+from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.frames import FrameSource
+from sam2_engine.frames.video_frames import VideoFrames
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage import SessionFolder, open_session
+
+__all__ = ["KeptTracks", "session_place"]
+
+_TRACKS = "tracks"
+_log = logging.getLogger(__name__)
+
+
+def session_place(folder: Path, project: object, task: object, address: str) -> Path | None:
+    """Return where the session of a task is kept below a data folder; None if its ids make no file name.
+
+    The media's address is part of the name, as a task may show several videos.
+    """
+    names = [str(project), str(task)]
+    if not all(re.fullmatch(r"\w[\w-]{0,63}", name) for name in names):
+        return None
+    digest = hashlib.blake2b(address.encode(errors="replace"), digest_size=4).hexdigest()
+    return folder / _TRACKS / f"project-{names[0]}" / f"task-{names[1]}-{digest}.sam2"
+
+
+class KeptTracks:
+    """Opens the videos of tasks, each with the tracks that were followed before.
+
+    Parameters
+    ----------
+    folder
+        The server's data folder, or None to keep nothing on disk.
+    max_bytes
+        Cap for what is kept there.
+    store, features
+        Models, and the cache of encoded frames, that all sessions share.
+
+    Attributes
+    ----------
+    folders
+        What is on disk; None if nothing is kept.
+    """
+
+    def __init__(
+        self, folder: Path | None, max_bytes: int, store: ModelStore, features: FeatureCache
+    ) -> None:
+        self.folders = None if folder is None else KeptFolders(folder / _TRACKS, max_bytes)
+        self._folder = folder
+        self._store = store
+        self._features = features
+
+    def open(self, key: VideoKey, media: MediaFile) -> FollowedVideo:
+        """Open a task's video; what was followed on it by the same model is taken up again.
+
+        Raises
+        ------
+        InputError
+            If the file is no video that can be read.
+        """
+        frames = VideoFrames(media.path)
+        try:
+            session, folder = self._session(key, frames)
+        except BaseException:
+            frames.close()
+            raise
+
+        def close(_: MediaFile = media) -> None:  # a fetched file lives as long as somebody holds it
+            if folder is not None:
+                folder.close()
+                self._used(folder)
+            frames.close()
+
+        self._used(folder)
+        return FollowedVideo(session, close)
+
+    def _used(self, folder: SessionFolder | None) -> None:
+        if folder is not None and self.folders is not None:
+            self.folders.used(folder.path)
+
+    def _session(self, key: VideoKey, frames: FrameSource) -> tuple[AnnotationSession, SessionFolder | None]:
+        # Every track begins from its keyframes, so there is no tracked frame to go back to, nor any undo.
+        options: dict[str, Any] = {"history": None, "cache": self._features, "undo_bytes": 0}
+        place = self._folder and session_place(self._folder, key.project, key.task, key.address)
+        if place is not None and in_use(place):
+            _log.warning("task=%s tracks are not kept on disk: %s is in use", key.task, place)
+            place = None
+        if place is not None and place.is_dir():
+            try:
+                session, folder = open_session(place, self._store, frames, **options)
+                if session.model_name == key.model:
+                    return session, folder
+                folder.close()
+            except InputError as error:
+                _log.warning("task=%s kept tracks are dropped: %s", key.task, error)
+            shutil.rmtree(place, ignore_errors=True)
+        session = AnnotationSession(frames, self._store, key.model, **options)
+        if place is None:
+            return session, None
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            return session, SessionFolder.create(place, session)
+        except (InputError, OSError) as error:
+            _log.warning("task=%s tracks are not kept on disk: %s", key.task, error)
+            return session, None

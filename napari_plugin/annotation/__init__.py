@@ -1,0 +1,1 @@
+"""One image under annotation: its session joined to its layers."""

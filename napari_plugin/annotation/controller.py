@@ -1,0 +1,397 @@
+"""One image being annotated: its session, its layers, and the work in flight between them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from napari import Viewer
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_plugin.annotation.autosave import KeptWork
+from napari_plugin.annotation.layer_sync import LayerSync
+from napari_plugin.annotation.propagation import Direction, LabelledFrame, Propagation
+from napari_plugin.annotation.review import Reviewing
+from napari_plugin.annotation.tracks import TrackView
+from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, SamePlace
+from napari_plugin.runtime.workers import Client
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage import KeptSession, SessionFolder
+
+__all__ = ["Annotation"]
+
+T = TypeVar("T")
+
+
+class Annotation(QObject):
+    """Objects, prompts and masks of one Image layer.
+
+    Called in the window's thread only; what computes runs on the application's worker.
+
+    Parameters
+    ----------
+    viewer, stack
+        Where, and on what.
+    kept
+        The owner of objects, prompts and masks, and the folder that keeps it.
+    client
+        How work gets done.
+    earlier
+        Masks of another place in the same image, whose layer is gone on with.
+
+    Attributes
+    ----------
+    changed
+        Emitted when objects, the current one, or what is known of them changed.
+    told
+        Emitted with a sentence for the user.
+    failed
+        Emitted with an error of the work.
+    progressed
+        Emitted with the progress of a propagation after each frame.
+    ended
+        Emitted with the reason in words when a layer it needs has gone; it is closed then.
+    current
+        Id of the object that the next prompts belong to, 0 if there is none.
+    excluding
+        Whether the next clicks take away from it.
+    follow_view
+        Whether the viewer shows each frame as it is finished.
+    kept
+        The session on disk.
+    sync, reviewing, tracks, propagation
+        Keeps layers and session the same; the review queue; the Tracks layer; following.
+    """
+
+    changed = Signal()
+    told = Signal(str)
+    failed = Signal(object)
+    progressed = Signal(object)
+    ended = Signal(str)
+    _must_end = Signal(str)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        stack: ImageStack,
+        kept: KeptSession,
+        client: Client,
+        earlier: MaskLayer | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        session = kept.session
+        self.stack, self.session, self.kept = stack, session, KeptWork(kept, stack, self)
+        self.kept.told.connect(self.told)
+        self.kept.failed.connect(self.failed)
+        self.current, self.excluding, self.follow_view = 0, False, False
+        self._viewer, self._client = viewer, client
+        self._closed = False
+        self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
+        self.reviewing = Reviewing(self)
+        self.reviewing.attach(session, client)
+        self.reviewing.failed.connect(self._on_failure)
+        self.tracks = TrackView(viewer, stack, self)
+        self.tracks.attach(session, client)
+        self.tracks.failed.connect(self._on_failure)
+        self.propagation = Propagation(client, self)
+        self.propagation.stepped.connect(self._on_followed_frame)
+        self.propagation.ended.connect(self._on_followed)
+        self.propagation.failed.connect(self._on_failure)
+        self.masks = MaskLayer(
+            viewer, stack, lambda stroke: self.sync.paint(stroke), self._on_stray_paint, earlier
+        )
+        self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon())
+        self.sync = LayerSync(viewer, stack, self.masks, self.prompts, self._owner_of_new, self)
+        self.sync.attach(session, client)
+        self.sync.changed.connect(self._on_edited)
+        self.sync.told.connect(self.told)
+        self.sync.failed.connect(self._on_failure)
+        self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
+        self._place = SamePlace(stack, self.layers)
+        for layer in self.layers:
+            if layer not in viewer.layers:
+                viewer.add_layer(layer)
+        self.masks.layer.events.selected_label.connect(self._on_label_picked)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        stack.layer.events.data.connect(self._on_pixels_replaced)
+        if session.objects:
+            self._show_what_is_known()
+        else:
+            self.add_object()
+        self.prompts.point()
+
+    def _show_what_is_known(self) -> None:
+        self.masks.color(self.session.objects.values())
+        self.select_object(max(self.session.objects))
+        self.edit(lambda _: None)
+
+    # ------------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Stop all work and stop listening; the layers stay as they are."""
+        if self._closed:
+            return
+        self._closed = True
+        self._client.close()
+        self.sync.close()
+        self.reviewing.close()
+        self.tracks.close()
+        self._place.close()
+        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+        self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
+        self.masks.layer.events.selected_label.disconnect(self._on_label_picked)
+        self.masks.close()
+        self.prompts.close()
+        self.kept.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended, and nothing comes of work that was asked for."""
+        return self._closed
+
+    @property
+    def folder(self) -> SessionFolder | None:
+        """Where the session is kept; None if it could not be."""
+        return self.kept.folder
+
+    def remove_prompt_layers(self) -> None:
+        """Take clicks and boxes out of the viewer, with this annotation closed and its image still there."""
+        for layer in (self.prompts.boxes, self.prompts.points):
+            self._viewer.layers.remove(layer)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        if self.tracks.is_mine(event.value):
+            self.tracks.show(False)
+            self.changed.emit()
+        elif event.value == self.stack.layer or event.value in self.layers:
+            self.propagation.stop()
+            # Not at once: whoever removes layers may be about to remove more.
+            self._must_end.emit(f"Layer '{event.value.name}' was removed, so annotating has ended.")
+
+    def _on_pixels_replaced(self, event: Any) -> None:
+        self._must_end.emit(f"The pixels of '{self.stack.layer.name}' were replaced; choose it again.")
+
+    def _end(self, reason: str) -> None:
+        if not self._closed:
+            self.close()
+            for layer in (self.prompts.boxes, self.prompts.points):
+                layer.visible = False  # nobody listens to them any more, but they are somebody's work
+            self.ended.emit(reason)
+
+    # ------------------------------------------------------------------ the model
+
+    def use_model(self, model: str) -> None:
+        """Go on with another model; of what was clicked on one frame only, the mask is made anew at once."""
+        self.propagation.stop()
+        self.edit(lambda session: session.use_model(model), lambda _: self._answer_again())
+
+    def _answer_again(self) -> None:
+        session, view = self.session, self.sync.view
+
+        def steps() -> Iterator[LabelledFrame]:
+            for result in session.answer_again(session.answered_alone()):
+                yield result.frame, view.label_image(result.frame)
+
+        def answered(count: int) -> None:
+            anew = f"{count} clicked mask{'s'[: count != 1]} made anew; " if count else ""
+            self.told.emit(f"{session.model_name} computes from now on. {anew}follow again for the others.")
+            self._on_edited()
+
+        self._client.run_steps(
+            steps(),
+            on_step=lambda labelled: self.masks.write(*labelled),
+            then=answered,
+            failed=self._on_failure,
+        )
+
+    def use_window(self, window: IntensityWindow) -> None:
+        """Let the model see other intensities; masks of clicks on one frame only are made anew at once."""
+        self.propagation.stop()
+        self.edit(
+            lambda session: session.set_window(window),
+            lambda _: self.told.emit("The model sees the new contrast; follow again for the other masks."),
+        )
+
+    def drop_engine(self) -> None:
+        """Let go of a model that is about to run elsewhere; what is known of the objects stays."""
+        self.edit(lambda session: session.drop_engine())
+
+    # ------------------------------------------------------------------ objects
+
+    def add_object(self) -> None:
+        """Make an object, to which the next prompts belong."""
+        object_id = self.session.add_object()
+        self.masks.color(self.session.objects.values())
+        self.select_object(object_id)
+
+    def select_object(self, object_id: int) -> None:
+        """Let the next prompts belong to an object, and add to it."""
+        self.current = object_id
+        self.set_excluding(False)
+
+    def _on_label_picked(self, event: Any) -> None:
+        picked = int(self.masks.layer.selected_label)
+        if picked != self.current and picked in self.session.objects:
+            self.select_object(picked)
+
+    def set_excluding(self, excluding: bool) -> None:
+        """Let the next clicks take away from the current object, or add to it."""
+        self.excluding = excluding
+        self.prompts.set_next(self.current, excluding)
+        self.masks.select(self.current)
+        self.changed.emit()
+
+    def remove_object(self, object_id: int) -> None:
+        """Remove an object with its prompts and masks."""
+        if object_id in self.session.objects:
+            self.edit(lambda session: session.remove_object(object_id))
+
+    def _on_stray_paint(self) -> None:
+        self.told.emit(f"What was painted elsewhere was taken away: objects are {self.stack.following}.")
+
+    def _owner_of_new(self) -> int:
+        if self.current not in self.session.objects:
+            self.add_object()
+        return self.current
+
+    # ------------------------------------------------------------------ edits
+
+    def edit(self, act: Callable[[AnnotationSession], T], then: Callable[[T], None] = lambda _: None) -> None:
+        """Change the session off the window's thread; all layers then show what it knows."""
+        self.sync.edit(act, then)
+
+    def undo(self) -> None:
+        """Take the last action back, whatever it was."""
+        self.propagation.interrupt()
+        self.edit(lambda one: (one.undo_name, one.undo()), lambda done: self._tell("Undone", done[0]))
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self.propagation.interrupt()
+        self.edit(lambda one: (one.redo_name, one.redo()), lambda done: self._tell("Redone", done[0]))
+
+    def _tell(self, verb: str, what: str | None) -> None:
+        self.told.emit(f"{verb}: {what}." if what else "There is nothing to undo or redo any more.")
+
+    def _on_edited(self) -> None:
+        objects = self.session.objects
+        self.masks.color(objects.values())
+        if self.current not in objects:
+            self.select_object(max(objects, default=0))
+        self._look_soon()
+        self.changed.emit()
+
+    def _look_soon(self) -> None:
+        self.kept.watch()
+        self.reviewing.look_soon()
+        self.tracks.update_soon()
+
+    # ------------------------------------------------------------------ review and identity
+
+    @property
+    def shown_frame(self) -> int:
+        """The frame that the viewer shows."""
+        return self.stack.shown_frame(self._viewer)
+
+    def verify(self, verified: bool) -> None:
+        """Lock the current object's mask on the shown frame, or unlock it."""
+        object_id, frame = self.current, self.shown_frame
+        self.edit(lambda session: session.verify(object_id, [frame], verified))
+
+    def redo_from_here(self) -> None:
+        """Follow the current object anew, from the shown frame to the one before its next verified one."""
+        self.propagate(Direction.FORWARD, from_shown=True, object_ids=(self.current,))
+
+    def look_at(self, object_id: int, frame: int, canvas: tuple[int, int] | None = None) -> None:
+        """Choose an object and show a frame; given the canvas's size in pixels, centre and zoom on it."""
+        if object_id in self.session.objects:
+            self.select_object(object_id)
+        self.stack.show_frame(self._viewer, frame)
+        accepted = self.session.accepted(object_id, frame)
+        if canvas is not None and accepted is not None and not accepted.mask.is_empty:
+            rows, columns = accepted.mask.box
+            self.stack.zoom_to(self._viewer, (columns.start, rows.start, columns.stop, rows.stop), canvas)
+
+    def merge(self, keep: int, other: int) -> None:
+        """Make two objects one, which keeps the first one's name."""
+        self.edit(lambda session: session.lineage.merge(keep, other), lambda _: self.select_object(keep))
+
+    def split(self, object_id: int) -> None:
+        """Let what is known of an object from the shown frame on belong to a new one."""
+        frame = self.shown_frame
+        self.edit(lambda session: session.lineage.split(object_id, frame), self.select_object)
+
+    def divide(self, object_id: int) -> None:
+        """Let an object end before the shown frame; its daughters are to be clicked there."""
+        frame = self.shown_frame
+
+        def divided(daughters: tuple[int, ...]) -> None:
+            self.select_object(daughters[0])
+            names = [self.session.objects[i].name for i in daughters if i in self.session.objects]
+            self.told.emit(f"Click on each daughter on frame {frame}: {' and '.join(names)}.")
+
+        self.edit(lambda session: session.lineage.divide(object_id, frame), divided)
+
+    def run_steps(
+        self,
+        steps: Iterable[T],
+        on_step: Callable[[T], None],
+        then: Callable[[int], None],
+        failed: Callable[[BaseException], None],
+        cancel: CancelToken | None = None,
+        priority: Priority = Priority.BACKGROUND,
+    ) -> None:
+        """Do long work off the window's thread; what a person asked for, after what was asked for before."""
+        if priority is Priority.BACKGROUND:  # else it comes by itself, perhaps while a lasso is being drawn
+            self.sync.read()
+        self._client.run_steps(
+            steps, on_step=on_step, then=then, failed=failed, cancel=cancel, priority=priority
+        )
+
+    # ------------------------------------------------------------------ propagation
+
+    def propagate(
+        self, direction: Direction, from_shown: bool = False, object_ids: tuple[int, ...] | None = None
+    ) -> None:
+        """Follow objects; masks appear frame by frame.
+
+        Parameters
+        ----------
+        direction
+            To the end of the stack, to its beginning, or both.
+        from_shown
+            Begin at the shown frame, not at the first prompts (backwards alone: the last), and end before
+            each object's next verified frame.
+        object_ids
+            Which objects; None for all.
+        """
+        if self.propagation.running:
+            return
+        self.sync.read()  # a click of just now counts
+        start = self.stack.shown_frame(self._viewer) if from_shown else None
+        self.propagation.start(self.session, self.sync.view.label_image, direction, start, object_ids)
+        self.changed.emit()
+
+    def resume(self) -> None:
+        """Follow on where it was stopped."""
+        if self.propagation.can_continue:
+            self.sync.read()
+            self.propagation.resume(self.session, self.sync.view.label_image)
+            self.changed.emit()
+
+    def _on_followed_frame(self, labelled: LabelledFrame, progress: Progress) -> None:
+        self.masks.write(*labelled)
+        self._look_soon()
+        if self.follow_view:
+            self.stack.show_frame(self._viewer, labelled[0])
+        self.progressed.emit(progress)
+
+    def _on_followed(self, sentence: str) -> None:
+        self.told.emit(sentence)
+        self._look_soon()
+        self.changed.emit()
+
+    def _on_failure(self, error: BaseException) -> None:
+        self.failed.emit(error)
+        self.changed.emit()

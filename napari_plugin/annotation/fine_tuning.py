@@ -1,0 +1,150 @@
+"""Fine-tuning on what was checked in a session, while its window stays free for other work."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.runtime.workers import Worker, run_apart
+from sam2_engine import InputError
+from sam2_plugins.fine_tuning import FineTuning, TrainingProgress, unfinished_training
+from sam2_plugins.runtime.jobs import Progress
+from sam2_plugins.runtime.run_estimate import duration_in_words
+from sam2_plugins.session.readable import Steps
+
+__all__ = ["Training"]
+
+
+class Training(QObject):
+    """At most one training at a time.
+
+    Parameters
+    ----------
+    worker
+        Hands over what its thread has to say.
+
+    Attributes
+    ----------
+    progressed
+        Emitted with the steps that are done, in all (0 for not known yet), and a sentence.
+    ended
+        Emitted when new weights are there, and when it was stopped or has failed.
+    failed
+        Emitted with an error, before ``ended``.
+    annotation, result
+        What is learned from; the training that has finished, None before.
+    """
+
+    progressed = Signal(int, int, str)
+    ended = Signal()
+    failed = Signal(object)
+
+    def __init__(self, worker: Worker, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.annotation: Annotation | None = None
+        self.result: FineTuning | None = None
+        self._worker = worker
+        self._current: FineTuning | None = None
+        self._running = self._stopping = self._closed = False
+        self._begun: tuple[float, int] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it prepares or learns."""
+        given_up = self._current is None and self.annotation is not None and self.annotation.closed
+        return self._running and not given_up
+
+    def unfinished(self, annotation: Annotation) -> FineTuning | None:
+        """Return a session's training that was stopped before its end, today or another day."""
+        return None if annotation.folder is None else unfinished_training(_home(annotation))
+
+    def start(self, annotation: Annotation, steps: int, device: str) -> None:
+        """Write what was checked in a session into a folder and learn from it."""
+        if annotation.folder is None:
+            self.failed.emit(
+                InputError("This session is not kept on disk, so there is no place for its training.")
+            )
+            return
+        self._begin(annotation)
+        work = Steps(FineTuning.prepare(annotation.session, _home(annotation), steps=steps, device=device))
+        self.progressed.emit(0, 0, "Writing the frames to learn from …")
+
+        def prepared(_: int) -> None:
+            if self._stopping:
+                self._end()
+            else:
+                self._learn(work.result)
+
+        annotation.run_steps(work, lambda _: None, prepared, self._fail)
+
+    def resume(self, annotation: Annotation, training: FineTuning) -> None:
+        """Learn on from where a training was stopped."""
+        self._begin(annotation)
+        self._learn(training)
+
+    def stop(self) -> None:
+        """Let it stop after the step at hand; what was learned is kept."""
+        self._stopping = True
+        if self._current is not None:
+            self._current.stop()
+
+    def close(self) -> None:
+        """Stop, and say nothing any more."""
+        self.stop()
+        self._closed = True
+
+    def unless_closed(self, outcome: Callable[[], None]) -> None:
+        """Call ``outcome()`` if anybody still listens."""
+        if not self._closed:
+            outcome()
+
+    def _begin(self, annotation: Annotation) -> None:
+        self.annotation, self.result, self._begun = annotation, None, None
+        self._running, self._stopping = True, False
+
+    def _learn(self, training: FineTuning) -> None:
+        self._current = training
+
+        def learn() -> None:
+            for progress in training.train():
+                self._worker.call(partial(self._on_progress, progress))
+
+        def learned(_: None) -> None:
+            self.result = training if training.finished else None
+            self._end()
+
+        run_apart(self._worker, "fine-tuning", learn, learned, self._fail)
+
+    def _on_progress(self, progress: TrainingProgress) -> None:
+        if self._stopping and self._current is not None:
+            self._current.stop()  # it may have been wanted before the process was there
+        if self._closed:
+            return
+        if progress.total is None:
+            self.progressed.emit(0, 0, progress.sentence)
+            return
+        self._begun = self._begun or (time.monotonic(), progress.done)
+        since, first = self._begun
+        done = Progress(progress.done - first, progress.total - first, time.monotonic() - since)
+        left = "" if done.seconds_left is None else f", about {duration_in_words(done.seconds_left)} left"
+        last = progress.done == progress.total
+        sentence = (
+            "Measuring what was gained …" if last else f"Step {progress.done} of {progress.total}{left}"
+        )
+        self.progressed.emit(progress.done, progress.total, sentence)
+
+    def _fail(self, error: BaseException) -> None:
+        self.unless_closed(lambda: self.failed.emit(error))
+        self._end()
+
+    def _end(self) -> None:
+        self._running, self._current = False, None
+        self.unless_closed(self.ended.emit)
+
+
+def _home(annotation: Annotation) -> Path:
+    assert annotation.folder is not None
+    return annotation.folder.path / "training"

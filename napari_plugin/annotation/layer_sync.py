@@ -1,0 +1,210 @@
+"""Layers and session, kept the same in both directions."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from napari import Viewer
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_plugin.annotation.painting import give_lasso, give_stroke
+from napari_plugin.annotation.prompt_sync import PromptSync
+from napari_plugin.annotation.propagation import LabelledFrame
+from napari_plugin.annotation.stale_frames import SessionView, prompts_in
+from napari_plugin.layers import (
+    BrushStroke,
+    FramePrompts,
+    ImageStack,
+    Lasso,
+    MaskLayer,
+    PromptKey,
+    PromptLayers,
+)
+from napari_plugin.runtime.workers import Client
+from sam2_plugins.runtime.jobs import Priority
+from sam2_plugins.session.annotation_session import AnnotationSession
+
+__all__ = ["LayerSync"]
+
+T = TypeVar("T")
+
+
+class LayerSync(QObject):
+    """What is new in the prompt layers goes to the session; what is new in the session, into the layers.
+
+    Called in the window's thread; the session is only changed on the worker's, in the order of the calls.
+
+    Parameters
+    ----------
+    viewer, stack, masks, prompts
+        The layers, and where they lie.
+    owner
+        Gives the object that prompts without a known one belong to.
+
+    Attributes
+    ----------
+    changed
+        Emitted when the session has changed and the layers show it, or are about to.
+    told, failed
+        Emitted with a sentence, or an error, for the user.
+    view
+        Knows which frames are out of date.
+    """
+
+    changed = Signal()
+    told = Signal(str)
+    failed = Signal(object)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        stack: ImageStack,
+        masks: MaskLayer,
+        prompts: PromptLayers,
+        owner: Callable[[], int],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._stack, self._masks, self._prompts = viewer, stack, masks, prompts
+        self._owner = owner
+        self._edits = 0
+        self._reading = QTimer(self)  # at once, but after the events at hand
+        self._reading.setSingleShot(True)
+        self._reading.setInterval(0)
+        self._reading.timeout.connect(self.read)
+
+    def attach(self, session: AnnotationSession, client: Client) -> None:
+        """Work on a session from now on."""
+        self._session, self._client = session, client
+        self._sync, self.view = PromptSync(session), SessionView(session)
+        self._edits = 0
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        self._reading.stop()
+
+    # ------------------------------------------------------------------ layers -> session
+
+    def read_soon(self) -> None:
+        """Read the prompt layers when the events at hand are dealt with."""
+        self._reading.start()
+
+    def read(self) -> None:
+        """Give the session what is new in the prompt layers, unless it is being edited: then afterwards."""
+        self._reading.stop()
+        if self._edits:
+            return
+        lassos = self._prompts.take_lassos()
+        for sentence in self._prompts.drop_unusable():
+            self.told.emit(sentence)
+        wanted = self._prompts.read()
+        if any(object_id not in self._session.objects for object_id, _ in wanted):
+            owner = self._owner()
+            self._prompts.adopt(set(self._session.objects), owner)
+            wanted = self._prompts.read()
+        for key in self._sync.want(wanted):
+            self._give(key)
+        for lasso in lassos:
+            self._give_lasso(lasso)
+
+    def _give_lasso(self, lasso: Lasso) -> None:
+        object_id = lasso.object_id if lasso.object_id in self._session.objects else self._owner()
+        given, excluding = replace(lasso, object_id=object_id), self._prompts.excluding
+        self.edit(lambda session: give_lasso(session, given, excluding))
+
+    def _give(self, key: PromptKey) -> None:
+        sync, view, frame = self._sync, self.view, key[1]
+
+        def compute() -> LabelledFrame | None:
+            return (frame, view.label_image(frame)) if sync.apply(key) else None
+
+        def show(labelled: LabelledFrame | None) -> None:
+            if labelled is not None:
+                self._masks.write(*labelled)
+                self.changed.emit()
+
+        def refused(error: BaseException) -> None:
+            self._restore({key})
+            self.failed.emit(error)
+
+        self._client.run(compute, then=show, failed=refused)
+
+    def paint(self, stroke: BrushStroke) -> None:
+        """Give the session what was painted in the Labels layer."""
+        view = self.view
+
+        def act(session: AnnotationSession) -> None:
+            for frame in set(stroke.frames.tolist()):
+                view.forget(frame)
+            give_stroke(session, stroke)
+
+        self.edit(act)
+
+    # ------------------------------------------------------------------ session -> layers
+
+    def edit(
+        self,
+        act: Callable[[AnnotationSession], T],
+        then: Callable[[T], None] = lambda _: None,
+    ) -> None:
+        """Change the session, and let all layers show what it knows after that.
+
+        Parameters
+        ----------
+        act
+            Called with the session on the worker's thread, after the clicks of just now.
+        then
+            Called with its result in the window's.
+        """
+        self.read()
+        self._edits += 1
+        session = self._session
+
+        def done(result: T) -> None:
+            end()
+            then(result)
+            self.changed.emit()
+
+        def failed(error: BaseException) -> None:
+            end()
+            self.failed.emit(error)
+
+        def end() -> None:
+            self._edits -= 1
+            held = prompts_in(session)
+            wanted = self._sync.wanted()
+            self._restore({key for key in {*held, *wanted} if held.get(key) != wanted.get(key)})
+            self.show_all()
+            self._reading.start()
+
+        self._client.run(lambda: act(session), then=done, failed=failed)
+
+    def show_all(self) -> None:
+        """Draw every frame anew of which something else is shown than the session holds."""
+        view, near = self.view, self._stack.shown_frame(self._viewer)
+
+        def frames() -> Iterator[LabelledFrame]:
+            for frame in view.stale(near):
+                yield frame, view.label_image(frame)
+
+        self._client.run_steps(
+            frames(),
+            on_step=lambda labelled: self._masks.write(*labelled),
+            then=lambda _: None,
+            failed=self.failed.emit,
+            priority=Priority.VISIBLE,
+        )
+
+    def _restore(self, keys: Iterable[PromptKey]) -> None:
+        """Let the prompt layers hold what the session knows; clicks of just now stay and are read next."""
+        held, wanted, there = prompts_in(self._session), self._sync.wanted(), self._prompts.read()
+        shown: dict[PromptKey, FramePrompts] = {}
+        for key in keys:
+            known, before = held.get(key, FramePrompts()), wanted.get(key, FramePrompts())
+            now = there.get(key, FramePrompts())
+            newer = slice(len(before.points), None) if now.continues(before) else slice(0, 0)
+            shown[key] = FramePrompts(
+                known.points + now.points[newer], known.labels + now.labels[newer], known.box
+            )
+        self._sync.settle(shown, held)
+        self._prompts.replace({key: after for key, after in shown.items() if after != there.get(key)})

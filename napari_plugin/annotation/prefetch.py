@@ -1,0 +1,86 @@
+"""The shown frame is encoded before anybody clicks on it, then its neighbours while nothing else is to do."""
+
+from collections.abc import Iterable
+
+from napari import Viewer
+from qtpy.QtCore import QObject, QTimer
+
+from napari_plugin.annotation.controller import Annotation
+from sam2_plugins.runtime.jobs import CancelToken, Priority
+
+__all__ = ["EncodingAhead", "neighbours"]
+
+_REST = 150
+"""Milliseconds: frames that the slider only passes are not encoded."""
+_REACH = 4
+"""Frames to each side; fewer where the cache of encoded frames is small."""
+
+
+class EncodingAhead(QObject):
+    """Makes the frames of one annotation ready for clicks, where the slider comes to rest.
+
+    The shown frame goes ahead of a propagation's next one. The neighbours wait until nothing else does, and
+    are given up when the slider moves on. Nobody asked for this, so errors are left to the click that
+    meets them.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._annotation: Annotation | None = None
+        self._ready: tuple[object, ...] = ()
+        self._cancel = CancelToken()
+        self._resting = QTimer(self)
+        self._resting.setSingleShot(True)
+        self._resting.setInterval(_REST)
+        self._resting.timeout.connect(self._encode)
+        viewer.dims.events.point.connect(self.encode_soon)
+
+    def watch(self, annotation: Annotation | None) -> None:
+        """Encode frames of another annotation, or of the same one with nothing encoded yet."""
+        self._cancel.cancel()
+        self._annotation, self._ready = annotation, ()
+        self.encode_soon()
+
+    def encode_soon(self, event: object = None) -> None:
+        """Encode what is shown when the slider has come to rest."""
+        if self._annotation is not None:
+            self._resting.start()
+
+    def close(self) -> None:
+        """Do nothing any more."""
+        self.watch(None)
+        self._resting.stop()
+        self._viewer.dims.events.point.disconnect(self.encode_soon)
+
+    def _encode(self) -> None:
+        annotation = self._annotation
+        if annotation is None or annotation.closed:
+            return
+        session, shown = annotation.session, annotation.shown_frame
+        following = annotation.propagation.running  # it needs the room in the cache for itself
+        wanted = (shown, session.model_name, session.window, following)
+        if wanted == self._ready:
+            return
+        self._cancel.cancel()
+        self._ready, self._cancel = wanted, CancelToken()
+        self._run([shown], Priority.VISIBLE)
+        if not following:
+            self._run([shown, *neighbours(shown, annotation.stack.plan.length)], Priority.IDLE)
+
+    def _run(self, frames: Iterable[int], priority: Priority) -> None:
+        assert self._annotation is not None
+        self._annotation.run_steps(
+            self._annotation.session.encode_ahead(frames),
+            on_step=lambda _: None,
+            then=lambda _: None,
+            failed=lambda _: None,
+            cancel=self._cancel,
+            priority=priority,
+        )
+
+
+def neighbours(frame: int, length: int) -> list[int]:
+    """Return the frames beside one, the nearest first, of a stack of ``length`` frames."""
+    beside = [frame + side * distance for distance in range(1, _REACH + 1) for side in (1, -1)]
+    return [one for one in beside if 0 <= one < length]

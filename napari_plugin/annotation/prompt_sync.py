@@ -1,0 +1,88 @@
+"""Prompts as they stand in the layers, given to the session: only what differs, and never out of date."""
+
+import threading
+from collections.abc import Iterable, Mapping
+
+from napari_plugin.layers import FramePrompts, PromptKey
+from sam2_engine.errors import InputError
+from sam2_plugins.session.annotation_session import AnnotationSession
+
+__all__ = ["PromptSync"]
+
+
+class PromptSync:
+    """What the layers ask for, and what the session has been told of it.
+
+    The window's thread calls :meth:`want` and :meth:`settle`, the worker :meth:`apply`. Between the two,
+    prompts that were overtaken by newer ones of the same object and frame are never computed.
+    """
+
+    def __init__(self, session: AnnotationSession) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._wanted: dict[PromptKey, FramePrompts] = {}
+        self._applied: dict[PromptKey, FramePrompts] = {}
+
+    def wanted(self) -> dict[PromptKey, FramePrompts]:
+        """Return what the layers were last known to hold."""
+        with self._lock:
+            return dict(self._wanted)
+
+    def want(self, prompts: Mapping[PromptKey, FramePrompts]) -> list[PromptKey]:
+        """Take what the layers hold now and return the objects and frames for which this is news."""
+        with self._lock:
+            keys = dict.fromkeys([*prompts, *self._wanted])
+            news = [key for key in keys if prompts.get(key) != self._wanted.get(key)]
+            self._wanted = {key: held for key, held in prompts.items() if held}
+        return news
+
+    def settle(self, keys: Iterable[PromptKey], held: Mapping[PromptKey, FramePrompts]) -> None:
+        """Take note that the session holds these prompts already: in the layers they are no news."""
+        with self._lock:
+            for key in keys:
+                for known in (self._wanted, self._applied):
+                    known.pop(key, None)
+                    if key in held:
+                        known[key] = held[key]
+
+    def apply(self, key: PromptKey) -> bool:
+        """Tell the session what is wanted of an object on a frame; False if it has been told already.
+
+        Raises
+        ------
+        InputError
+            If the session cannot take it.
+        """
+        object_id, frame = key
+        with self._lock:
+            wanted = self._wanted.get(key, FramePrompts())
+            applied = self._applied.get(key, FramePrompts())
+        if wanted == applied or object_id not in self._session.objects:
+            return False
+        if frame in self._session.verified(object_id):
+            raise InputError(
+                f"Object {object_id} is verified on frame {frame}, so its clicks stay as they were; "
+                "unlock it there first."
+            )
+        if wanted.continues(applied):
+            added = FramePrompts(wanted.points[len(applied.points) :], wanted.labels[len(applied.points) :])
+            self._add(key, added if applied else wanted, replace=False)
+        else:  # something was taken away or moved: begin anew, so that it leaves no trace in the mask
+            self._add(key, wanted, replace=True)
+        with self._lock:
+            self._applied[key] = wanted
+        return True
+
+    def _add(self, key: PromptKey, added: FramePrompts, replace: bool) -> None:
+        object_id, frame = key
+        prompts = self._session.prompts_of(object_id).get(frame, ())
+        painted = next((one.mask for one in prompts if one.mask is not None), None) if replace else None
+        if painted is not None:  # clicks on a painted mask are taken away, but the mask stays
+            self._session.add_mask(frame, object_id, painted.pixels())
+            replace = False
+        if added.points:
+            self._session.add_points(frame, object_id, added.points, added.labels, replace, box=added.box)
+        elif added.box is not None:
+            self._session.add_box(frame, object_id, added.box, replace)
+        elif painted is None and prompts:
+            self._session.clear_prompts(object_id, frame)

@@ -1,0 +1,199 @@
+"""Following objects through the stack: in which order, how far it is, and stopping it."""
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+
+from napari_plugin.runtime.workers import Client
+from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
+from sam2_plugins.session.annotation_session import AnnotationSession
+
+__all__ = ["Direction", "LabelledFrame", "Propagation", "runs_of"]
+
+LabelledFrame = tuple[int, NDArray[Any]]
+"""Frame number and its (H, W) label image."""
+Run = dict[str, Any]
+"""Arguments of ``AnnotationSession.propagate``."""
+
+
+class Direction(Enum):
+    """Which way objects are followed."""
+
+    BACKWARD = "backward"
+    BOTH = "both"
+    FORWARD = "forward"
+
+
+class Propagation(QObject):
+    """At most one running propagation of an annotation.
+
+    Attributes
+    ----------
+    stepped
+        Emitted after each frame with its label image and the progress.
+    ended
+        Emitted with a sentence when all frames are done or the user stopped it.
+    failed
+        Emitted instead with the error.
+    """
+
+    stepped = Signal(object, object)
+    ended = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, client: Client, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._client = client
+        self._cancel: CancelToken | None = None
+        self._unfinished: list[Run] = []
+        self._undone = False
+
+    @property
+    def running(self) -> bool:
+        """Whether frames are being computed."""
+        return self._cancel is not None
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether the last one was stopped before its end."""
+        return not self.running and bool(self._unfinished)
+
+    def start(
+        self,
+        session: AnnotationSession,
+        labels: Callable[[int], NDArray[Any]],
+        direction: Direction,
+        start: int | None = None,
+        object_ids: tuple[int, ...] | None = None,
+    ) -> None:
+        """Follow objects from frame ``start``, or from their first prompts, to the end of the stack.
+
+        Without ``start``, backwards alone begins at the last prompts; with it, the end of each object is the
+        frame before its next verified one. Prompts that still wait for the device are given first.
+
+        Parameters
+        ----------
+        session, direction, start
+            Where and which way.
+        labels
+            Gives the label image of a finished frame.
+        object_ids
+            Which objects; None for all.
+        """
+        self._run(session, labels, lambda: runs_of(session, direction, start, object_ids))
+
+    def resume(self, session: AnnotationSession, labels: Callable[[int], NDArray[Any]]) -> None:
+        """Go on where the last one was stopped, and fill what is missing before that."""
+        runs = self._unfinished
+        self._run(session, labels, lambda: runs)
+
+    def _run(
+        self,
+        session: AnnotationSession,
+        labels: Callable[[int], NDArray[Any]],
+        plan: Callable[[], list[Run]],
+    ) -> None:
+        self._cancel = cancel = CancelToken()
+        self._unfinished = []
+
+        def steps() -> Iterator[tuple[LabelledFrame, Progress]]:
+            runs = plan()  # on the worker's thread, after the prompts that were given before
+            self._unfinished = runs
+            visits = [session.frames_to_visit(**run) or [] for run in runs]
+            with _older_objects_left_alone():
+                yield from with_progress(follow(runs, visits), sum(map(len, visits)))
+
+        def follow(runs: list[Run], visits: list[list[int]]) -> Iterator[LabelledFrame]:
+            for number, (run, frames) in enumerate(zip(runs, visits)):
+                left = dict.fromkeys(frames)
+                for result in session.propagate(**run, cancel=cancel) if frames else ():
+                    left.pop(result.frame, None)
+                    rest = _rest(run, next(iter(left), None), len(session))
+                    self._unfinished = [*rest, *runs[number + 1 :]]
+                    yield result.frame, labels(result.frame)
+                if cancel.cancelled:
+                    return
+            self._unfinished = []
+
+        self._client.run_steps(
+            steps(),
+            on_step=self._on_step,
+            then=self._on_end,
+            failed=self._on_failure,
+            cancel=cancel,
+        )
+
+    def stop(self) -> None:
+        """Stop after the frame in work; finished frames stay."""
+        if self._cancel is not None:
+            self._cancel.cancel()
+
+    def interrupt(self) -> None:
+        """Stop because of an undo, which takes the frames of this run away again."""
+        self._undone = self.running
+        self.stop()
+
+    def _on_step(self, step: tuple[LabelledFrame, Progress]) -> None:
+        self.stepped.emit(*step)
+
+    def _on_end(self, count: int) -> None:
+        stopped = self._cancel is not None and self._cancel.cancelled
+        self._cancel = None
+        frames = f"{count} frame{'s' if count != 1 else ''} followed"
+        if self._undone:
+            self._undone = False
+            self.ended.emit("Following was stopped and undone.")
+        else:
+            self.ended.emit(f"Stopped: {frames}, and kept." if stopped else f"{frames}.")
+
+    def _on_failure(self, error: BaseException) -> None:
+        self._cancel = None
+        self.failed.emit(error)
+
+
+@contextmanager
+def _older_objects_left_alone() -> Iterator[None]:
+    """Keep Python's garbage collection to what is made meanwhile.
+
+    Looking through all of napari's half a million objects stops every thread, the window's too, for 0.3 s.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def runs_of(
+    session: AnnotationSession, direction: Direction, start: int | None, object_ids: tuple[int, ...] | None
+) -> list[Run]:
+    """Return the arguments of one or two propagations."""
+    forward: Run = {"object_ids": object_ids, "start": start}
+    backward: Run = {**forward, "reverse": True}
+    if direction is not Direction.BOTH:
+        return [forward if direction is Direction.FORWARD else backward]
+    if start is None:  # between the first and the last prompted frame, forward has been there already
+        chosen = session.objects if object_ids is None else object_ids
+        anchors = [f for i in chosen for f in (*session.prompts_of(i), *session.verified(i))]
+        backward["start"], backward["stop"] = min(anchors, default=0), 0
+    return [forward, backward] if backward["start"] else [forward]
+
+
+def _rest(run: Run, following: int | None, length: int) -> list[Run]:
+    """Return what is left of a propagation once it has come to frame ``following``; nothing if that is None.
+
+    What is before that frame is only filled, as for an object that was clicked meanwhile.
+    """
+    if following is None:
+        return []
+    reverse = run.get("reverse", False)
+    missing = {**run, "stop": following + 1 if reverse else following - 1, "missing_only": True}
+    rest = {**run, "start": following}
+    if run["start"] is None and "stop" not in run:
+        rest["stop"] = 0 if reverse else length - 1
+    return [missing, rest]

@@ -1,0 +1,66 @@
+"""What the layers show of a session: which frames are out of date, and prompts in the layers' terms."""
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_plugin.layers import FramePrompts, PromptKey
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.masks import AcceptedMask
+
+__all__ = ["SessionView", "prompts_in"]
+
+
+class SessionView:
+    """Remembers which masks were handed out, so that after any change the frames to redraw are known.
+
+    Used on the worker's thread only.
+    """
+
+    def __init__(self, session: AnnotationSession) -> None:
+        self._session = session
+        self._shown: dict[int, dict[int, AcceptedMask]] = {}
+        self._drawn_on: set[int] = set()
+
+    def label_image(self, frame: int) -> NDArray[Any]:
+        """Return the (H, W) label image of a frame, which counts as shown from now on."""
+        masks = {i: self._session.accepted(i, frame) for i in self._session.objects}
+        self._drawn_on.discard(frame)
+        self._shown[frame] = {i: mask for i, mask in masks.items() if mask is not None}
+        return self._session.label_image(frame)
+
+    def stale(self, near: int) -> list[int]:
+        """Return the frames of which something else is shown than the session holds, nearest first."""
+        now: dict[int, dict[int, AcceptedMask]] = {}
+        for object_id in self._session.objects:
+            for frame in self._session.frames_of(object_id):
+                accepted = self._session.accepted(object_id, frame)
+                if accepted is not None:
+                    now.setdefault(frame, {})[object_id] = accepted
+        frames = [f for f in {*now, *self._shown} if not _same(now.get(f, {}), self._shown.get(f, {}))]
+        return sorted({*frames, *self._drawn_on}, key=lambda frame: abs(frame - near))
+
+    def forget(self, frame: int) -> None:
+        """Let a frame count as out of date, because somebody drew on it."""
+        self._drawn_on.add(frame)
+
+
+def _same(one: dict[int, AcceptedMask], other: dict[int, AcceptedMask]) -> bool:
+    return one.keys() == other.keys() and all(one[i] is other[i] for i in one)
+
+
+def prompts_in(session: AnnotationSession) -> dict[PromptKey, FramePrompts]:
+    """Return all clicks and boxes that a session knows, by object and frame."""
+    found: dict[PromptKey, FramePrompts] = {}
+    for object_id in session.objects:
+        for frame, prompts in session.prompts_of(object_id).items():
+            clicks = [one.points for one in prompts if one.points is not None]
+            boxes = [one.box for one in prompts if one.box is not None]
+            held = FramePrompts.of(
+                [(x, y) for points in clicks for x, y in points.coordinates.tolist()],
+                [label for points in clicks for label in points.labels.tolist()],
+                (boxes[-1].x0, boxes[-1].y0, boxes[-1].x1, boxes[-1].y1) if boxes else None,
+            )
+            if held:  # a painted mask is neither a click nor a box
+                found[object_id, frame] = held
+    return found

@@ -1,0 +1,1 @@
+"""What napari's manifest offers beside the dock."""

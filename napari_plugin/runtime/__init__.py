@@ -1,0 +1,1 @@
+"""What runs below the widgets: models, threads, settings."""

@@ -1,0 +1,253 @@
+"""The dock: which image is annotated, and the panels that show and do it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from napari import Viewer
+from napari.utils.notifications import notification_manager, show_error
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.runtime.application import Sam2Application, sam2_application
+from napari_plugin.runtime.canvas_context import CanvasContext
+from napari_plugin.widgets import keys
+from napari_plugin.widgets.opened_images import OpenedImages
+from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
+from napari_plugin.widgets.panels.contrast_panel import ContrastPanel
+from napari_plugin.widgets.panels.export_panel import ExportPanel
+from napari_plugin.widgets.panels.image_panel import ImagePanel
+from napari_plugin.widgets.panels.import_panel import ImportPanel
+from napari_plugin.widgets.panels.measure_panel import MeasurePanel
+from napari_plugin.widgets.panels.model_panel import ModelPanel
+from napari_plugin.widgets.panels.object_panel import ObjectPanel
+from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.panels.propagation_panel import PropagationPanel
+from napari_plugin.widgets.panels.review_panel import ReviewPanel
+from napari_plugin.widgets.panels.strip_panel import StripPanel
+from napari_plugin.widgets.training_dialog import TrainingDialog
+from napari_plugin.widgets.undo_row import UndoRow
+from sam2_engine import InputError
+from sam2_plugins.review import Doubt
+from sam2_plugins.runtime.jobs import Progress
+from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
+
+__all__ = ["AnnotationDock"]
+
+
+class AnnotationDock(QWidget):
+    """Segment and track objects in an Image layer by clicks and boxes.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer it is docked in.
+    application
+        Models and worker; None for those that all windows of this application share.
+    """
+
+    def __init__(self, napari_viewer: Viewer, application: Sam2Application | None = None) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self._application = application or sam2_application()
+        self._closed = False
+        self._canvas_context = CanvasContext(napari_viewer, self)
+        self.image = ImagePanel(napari_viewer)
+        self.contrast = ContrastPanel()
+        self.model = ModelPanel(self._application)
+        self.images = OpenedImages(napari_viewer, self._application, self.image, self.model, self)
+        self.objects = ObjectPanel()
+        self.propagation = PropagationPanel()
+        self.automatic = AutomaticPanel(napari_viewer, self._application.store)
+        self.review = ReviewPanel()
+        self.measure = MeasurePanel()
+        self.importing = ImportPanel(napari_viewer)
+        self.export = ExportPanel()
+        self.strips = StripPanel()
+        self.history = UndoRow()
+        self.tabs = _tabs(
+            {
+                "Annotate": (self.objects, self.propagation),
+                "Find": (self.automatic,),
+                "Review": (self.review,),
+                "Measure": (self.measure,),
+                "Files": (self.importing, self.export),
+            }
+        )
+        self.panels: tuple[Panel, ...] = (
+            self.contrast,
+            self.objects,
+            self.propagation,
+            self.automatic,
+            self.review,
+            self.measure,
+            self.importing,
+            self.export,
+            self.strips,
+            self.history,
+        )
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self._shows_error = False
+        self._lay_out()
+        self.training = TrainingDialog(self._application, self)
+        self._connect()
+        self._bind_keys()
+        self._show(None)
+        self.images.open_likely_image()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        for widget in (
+            self.image,
+            self.contrast,
+            self.model,
+            self.tabs,
+            self.strips,
+            self.history,
+            self.message,
+        ):
+            layout.addWidget(widget, int(widget is self.tabs))
+
+    def _connect(self) -> None:
+        self.training.taken.connect(self._on_new_weights)
+        self.model.training_wanted.connect(self.fine_tune)
+        for one in (self.model, self.training):
+            one.failed.connect(self.fail)
+        sources: tuple[OpenedImages | Panel, ...] = (self.images, *self.panels)
+        for source in sources:
+            source.told.connect(self.tell)
+            source.failed.connect(self.fail)
+        self.images.hinted.connect(self.hint)
+        self.images.shown.connect(self._show)
+        self.images.changed.connect(self._refresh)
+        self.images.progressed.connect(self._show_progress)
+        self.review.wanted.connect(self._on_doubt_wanted)
+        self.viewer.dims.events.point.connect(self._on_slider)
+
+    @property
+    def annotation(self) -> Annotation | None:
+        """What is being annotated."""
+        return self.images.annotation
+
+    # ------------------------------------------------------------------ showing
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence in the dock."""
+        self._shows_error = False
+        self.message.setText(sentence)
+
+    def hint(self, sentence: str) -> None:
+        """Show what to do next, unless an error stands there that has not been read yet."""
+        if not self._shows_error:
+            self.tell(sentence)
+
+    def fail(self, error: BaseException) -> None:
+        """Show an error: one sentence if the user can mend it, else with the details."""
+        if isinstance(error, InputError):
+            self.tell(str(error))
+            show_error(str(error))
+            if isinstance(error, OutOfMemoryError):
+                self.model.offer_cpu(error)
+        else:
+            self.tell(f"Something unexpected happened: {error}")
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+        self._shows_error = True
+
+    def _show(self, annotation: Annotation | None) -> None:
+        for panel in self.panels:
+            panel.show_annotation(annotation)
+
+    def _refresh(self) -> None:
+        for panel in self.panels:
+            panel.refresh()
+
+    def _show_progress(self, progress: Progress) -> None:
+        for panel in self.panels:
+            panel.show_progress(progress)
+
+    def _on_slider(self, event: Any) -> None:
+        if self.annotation is not None:
+            for panel in self.panels:
+                panel.show_frame(self.annotation.shown_frame)
+
+    def _on_doubt_wanted(self, doubt: Doubt) -> None:
+        if self.annotation is not None:
+            self.annotation.look_at(doubt.object_id, doubt.frame, self._canvas_context.size)
+
+    # ------------------------------------------------------------------ fine-tuning
+
+    def fine_tune(self) -> None:
+        """Open the dialog that trains on the session of the chosen image."""
+        if self.annotation is None:
+            self.tell("Open an image first: a model is fine-tuned on what was annotated in it.")
+        else:
+            self.training.show_for(self.annotation)
+
+    def _on_new_weights(self, annotation: Annotation, model: str) -> None:
+        if annotation is self.annotation:
+            self.model.choose(model)
+        elif not annotation.closed:
+            annotation.use_model(model)
+
+    # ------------------------------------------------------------------ keys, and the end
+
+    def _keys(self) -> dict[str, Callable[[], None]]:
+        return {
+            keys.NEW_OBJECT: self.objects.new.click,
+            keys.EXCLUDE: self.objects.toggle_excluding,
+            keys.TOOL: self.objects.next_tool,
+            keys.PREVIOUS_OBJECT: lambda: self.objects.step(-1),
+            keys.NEXT_OBJECT: lambda: self.objects.step(1),
+            keys.PROPAGATE: self.propagation.start_or_stop,
+            keys.RESUME: self.propagation.resume.click,
+            keys.PREVIOUS_DOUBT: self.review.previous.click,
+            keys.NEXT_DOUBT: self.review.next.click,
+            keys.VERIFY: self.review.accept.click,
+            keys.UNLOCK: self.review.unlock.click,
+            keys.REDO_FROM_HERE: self.review.redo.click,
+            keys.UNDO: self.history.take_back,
+            keys.REDO: self.history.do_again,
+        }
+
+    def _bind_keys(self) -> None:
+        for key, act in self._keys().items():
+            self.viewer.bind_key(key, lambda _, act=act: act(), overwrite=True)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock was opened, and that it was closed: its inner widget loses its parent then."""
+        if event.type() == QEvent.Type.Show:
+            self._canvas_context.find_window()
+        elif event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.shut()
+        return bool(super().event(event))
+
+    def shut(self) -> None:
+        """Stop all work and let go of the viewer; masks stay in their layers."""
+        if self._closed:
+            return
+        self._closed = True
+        self.training.shut()
+        self.images.close()
+        self._show(None)
+        self.viewer.dims.events.point.disconnect(self._on_slider)
+        self._canvas_context.close()
+        self.image.close_links()
+        self.automatic.close_links()
+        for key in self._keys():
+            self.viewer.bind_key(key, None)
+
+
+def _tabs(pages: dict[str, tuple[Panel, ...]]) -> QTabWidget:
+    """Return tabs by name; the first panel of each takes the room that is left."""
+    tabs = QTabWidget()
+    tabs.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+    tabs.tabBar().setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    for name, panels in pages.items():
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(4, 0, 4, 4)
+        for number, panel in enumerate(panels):
+            column.addWidget(panel, int(number == 0))
+        tabs.addTab(page, name)
+    return tabs

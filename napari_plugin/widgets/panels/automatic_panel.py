@@ -1,0 +1,297 @@
+"""The Find tab: everything on the shown frame without a click, a choice of it, and following that."""
+
+from collections.abc import Generator
+
+from napari import Viewer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QSlider,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.propagation import Direction
+from napari_plugin.layers.candidate_layer import CandidateLayer
+from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.heading import heading
+from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.prompt_bar import OfferRow
+from sam2_plugins.runtime.jobs import CancelToken
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.automatic_segmentation import (
+    AutomaticSettings,
+    FoundObject,
+    find_objects,
+    number_objects,
+)
+from sam2_plugins.session.readable import Steps
+
+__all__ = ["AutomaticPanel"]
+
+_DEFAULTS = AutomaticSettings()
+_LEAST_CONFIDENCE = 0.15
+"""What is less sure is not even looked for; above it the slider hides and shows without new work."""
+_MOST = 5000
+_FINE = 2
+"""So many times the clicks per side, for many small objects."""
+
+
+class AutomaticPanel(Panel):
+    """Looks for objects, shows them as a layer to choose from, and makes objects of the chosen ones.
+
+    Parameters
+    ----------
+    viewer
+        Where candidates are shown.
+    store
+        The models.
+
+    Attributes
+    ----------
+    found
+        The candidates, the surest first.
+    """
+
+    def __init__(self, viewer: Viewer, store: ModelStore, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer, self._store = viewer, store
+        self.found: list[FoundObject] = []
+        self._left_out: set[int] = set()
+        self._frame = 0
+        self._session: AnnotationSession | None = None
+        self._layer: CandidateLayer | None = None
+        self._cancel: CancelToken | None = None
+        self.find = button("Find objects", "Segment everything on the shown frame, without clicks")
+        self.fine = QCheckBox("many small objects")
+        self.fine.setToolTip(f"Look {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long")
+        self.fine.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.work = OfferRow()
+        self.confidence = QSlider(Qt.Orientation.Horizontal)
+        self.confidence.setRange(round(100 * _LEAST_CONFIDENCE), 95)
+        self.confidence.setValue(round(100 * _DEFAULTS.confidence))
+        self.confidence.setToolTip("Show only objects of at least this score")
+        self.confidence.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.percent = QLabel()
+        self.min_area = _number(_DEFAULTS.min_area, 10**6, " px", "Leave out smaller objects")
+        self.max_objects = _number(_DEFAULTS.max_objects, _MOST, "", "Show only so many, the surest")
+        self.summary = QLabel()
+        self.summary.setWordWrap(True)
+        self.all = button("All", "Choose all that are shown")
+        self.none = button("None", "Leave all out, to choose a few by clicks")
+        self.discard = button("Discard", "Take the found objects away")
+        self.add = button("Add the chosen", "Make objects of the chosen ones; one undo takes them back")
+        self.follow = button("◀ Follow the chosen ▶", "Make objects of the chosen and follow them both ways")
+        self._lay_out()
+        self.find.clicked.connect(self._start)
+        self.confidence.valueChanged.connect(self._show_choice)
+        self.min_area.valueChanged.connect(self._show_choice)
+        self.max_objects.valueChanged.connect(self._show_choice)
+        self.all.clicked.connect(lambda: self._leave_out(set()))
+        self.none.clicked.connect(lambda: self._leave_out(set(range(1, len(self.found) + 1))))
+        self.discard.clicked.connect(self._forget)
+        self.add.clicked.connect(lambda: self._take(follow=False))
+        self.follow.clicked.connect(lambda: self._take(follow=True))
+        viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.show_annotation(None)
+
+    def _lay_out(self) -> None:
+        sure = QHBoxLayout()
+        sure.addWidget(self.confidence, 1)
+        sure.addWidget(self.percent)
+        form = QFormLayout()
+        form.addRow("At least as sure as", sure)
+        form.addRow("At least as large as", self.min_area)
+        form.addRow("At most", self.max_objects)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(heading("Segment everything on this frame"))
+        layout.addWidget(self.find)
+        layout.addWidget(self.fine)
+        layout.addWidget(self.work)
+        layout.addLayout(form)
+        layout.addWidget(self.summary)
+        for row in ((self.all, self.none, self.discard), (self.add, self.follow)):
+            line = QHBoxLayout()
+            for one in row:
+                line.addWidget(one)
+            layout.addLayout(line)
+        layout.addStretch()
+
+    # ------------------------------------------------------------------ the dock tells
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Look at another image: what was found on the one before is forgotten."""
+        if annotation is not self.annotation:
+            self._forget()
+        super().show_annotation(annotation)
+        self.follow.setVisible(annotation is None or annotation.stack.plan.length > 1)
+
+    def refresh(self) -> None:
+        """Forget what was found if it belongs to another place in the image."""
+        annotation = self.annotation
+        if self._session is not None and (annotation is None or annotation.session is not self._session):
+            self._forget()
+        self._show_choice()
+
+    def close_links(self) -> None:
+        """Listen to the viewer no more."""
+        self._forget()
+        self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+
+    # ------------------------------------------------------------------ looking
+
+    def _start(self) -> None:
+        annotation = self.annotation
+        assert annotation is not None
+        self._forget()
+        session, frame, cancel = annotation.session, annotation.shown_frame, CancelToken()
+        settings = AutomaticSettings(
+            confidence=_LEAST_CONFIDENCE,
+            min_area=self.min_area.value(),
+            max_objects=_MOST,
+            points_per_side=_DEFAULTS.points_per_side * (_FINE if self.fine.isChecked() else 1),
+        )
+        work = Steps(self._search(session, frame, settings))
+        self._session, self._frame, self._cancel = session, frame, cancel
+        self.find.setEnabled(False)
+        self.work.wait("Looking …", cancel.cancel, "Stop")
+
+        def on_step(step: object) -> None:
+            if self._cancel is cancel and not cancel.cancelled and isinstance(step, tuple):
+                done, total = step
+                self.work.show_progress(done, total, f"Looking: {done:,} of {total:,} places")
+
+        def ended(_: int) -> None:
+            if self._cancel is cancel:
+                self._end_work()
+                if hasattr(work, "result"):
+                    self._show_found(annotation, work.result)
+                else:
+                    self.told.emit("Looking was stopped.")
+
+        def failed(error: BaseException) -> None:
+            if self._cancel is cancel:
+                self._end_work()
+                self.failed.emit(error)
+
+        annotation.run_steps(work, on_step, ended, failed, cancel)
+
+    def _search(
+        self, session: AnnotationSession, frame: int, settings: AutomaticSettings
+    ) -> Generator[tuple[int, int], None, list[FoundObject]]:
+        """Look on the worker's thread, where the frame is read too."""
+        return (
+            yield from find_objects(
+                self._store, session.model_name, session.frames[frame], session.window, settings
+            )
+        )
+
+    def _end_work(self) -> None:
+        self._cancel = None
+        self.work.clear()
+        self.find.setEnabled(True)
+
+    def _show_found(self, annotation: Annotation, found: list[FoundObject]) -> None:
+        if not found:
+            self.told.emit("Nothing was found; click on the objects, or try a larger model.")
+            return
+        self.found = found
+        labels = number_objects(annotation.session.shape, found)
+        self._layer = CandidateLayer(self._viewer, annotation.stack, self._frame, labels, self._toggle)
+        self._leave_out(set())
+
+    # ------------------------------------------------------------------ choosing
+
+    @property
+    def shown(self) -> list[int]:
+        """Numbers of the candidates that pass the limits, from 1, the surest first."""
+        least, smallest = self.confidence.value() / 100, self.min_area.value()
+        passing = [i for i, one in enumerate(self.found, 1) if one.score >= least and one.area >= smallest]
+        return passing[: self.max_objects.value()]
+
+    @property
+    def chosen(self) -> list[int]:
+        """Those among them that were not left out."""
+        return [i for i in self.shown if i not in self._left_out]
+
+    def _toggle(self, number: int) -> None:
+        if number in self.shown:
+            self._leave_out(self._left_out ^ {number})
+
+    def _leave_out(self, numbers: set[int]) -> None:
+        self._left_out = numbers
+        self._show_choice()
+
+    def _show_choice(self) -> None:
+        self.percent.setText(f"{self.confidence.value()} %")
+        shown, chosen = self.shown, self.chosen
+        if self._layer is not None:
+            self._layer.color(set(shown), set(chosen))
+        for one in (self.all, self.none, self.discard):
+            one.setEnabled(bool(self.found))
+        for one in (self.add, self.follow):
+            one.setEnabled(bool(chosen))
+        if self.found:
+            self.summary.setText(
+                f"{len(shown)} of {len(self.found)} found on frame {self._frame} are shown, "
+                f"{len(chosen)} chosen. Click on one to leave it out, or to take it in again."
+            )
+        else:
+            self.summary.setText("Found objects appear in the image, to choose from.")
+
+    def _take(self, follow: bool) -> None:
+        annotation, frame = self.annotation, self._frame
+        assert annotation is not None
+        masks = [self.found[i - 1].mask for i in self.chosen]
+        self._forget()
+
+        def act(session: AnnotationSession) -> tuple[int, ...]:
+            unused = [i for i in session.objects if not session.frames_of(i) and not session.prompts_of(i)]
+            first = session.highest_used_id + 1
+            ids = (*unused, *range(first, first + len(masks)))[: len(masks)]
+            session.take_masks(frame, dict(zip(ids, masks)), as_prompts=True)
+            return ids
+
+        def taken(ids: tuple[int, ...]) -> None:
+            annotation.select_object(ids[0])
+            self.told.emit(f"{len(ids)} object{'s'[: len(ids) != 1]} added; one undo takes them back.")
+            if follow:
+                annotation.propagate(Direction.BOTH, object_ids=ids)
+
+        annotation.edit(act, taken)
+
+    # ------------------------------------------------------------------ the end
+
+    def _forget(self) -> None:
+        """Stop looking, and take the candidates away."""
+        if self._cancel is not None:
+            self._cancel.cancel()
+            self._end_work()
+        layer, self._layer = self._layer, None
+        self.found, self._left_out, self._session = [], set(), None
+        if layer is not None:
+            layer.close()
+            if self.annotation is not None and not self.annotation.closed:
+                self.annotation.prompts.point()
+        self._show_choice()
+
+    def _on_layer_removed(self, event: object) -> None:
+        if self._layer is not None and getattr(event, "value", None) is self._layer.layer:
+            self._forget()
+
+
+def _number(value: int, largest: int, unit: str, tip: str) -> QSpinBox:
+    made = QSpinBox()
+    made.setRange(1, largest)
+    made.setValue(value)
+    made.setSuffix(unit)
+    made.setToolTip(tip)
+    made.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # keys stay with the canvas until one types a number
+    return made

@@ -1,0 +1,165 @@
+"""What the model sees of the shown frame: one intensity window for the stack, changed only on purpose."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.prompt_bar import OfferRow
+from sam2_engine.preprocessing import IntensityWindow, to_rgb
+from sam2_plugins.runtime.jobs import Priority
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.readable import known_by_frame
+
+__all__ = ["ContrastPanel", "model_view"]
+
+_SIDE = 72
+"""Of the picture, in pixels of the screen."""
+_PAUSE = 100
+"""Milliseconds: of many frames within a moment only the last one is looked at."""
+
+
+class ContrastPanel(Panel):
+    """A small picture as the model gets it, the window in numbers, and a button to change it.
+
+    Attributes
+    ----------
+    picture, words, use
+        The picture, the numbers, the button.
+    offer
+        Says what would be made anew before anything is.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._seen: tuple[object, ...] = ()
+        self.picture, self.words = QLabel(), QLabel()
+        self.picture.setToolTip("The shown frame as the model sees it")
+        self.picture.setFixedSize(_SIDE, _SIDE)
+        self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.words.setWordWrap(True)
+        self.use = button(
+            "Use current contrast", "Let the model see what the contrast slider of the image shows"
+        )
+        self.offer = OfferRow()
+        beside = QVBoxLayout()
+        beside.addWidget(self.words)
+        beside.addWidget(self.use)
+        row = QHBoxLayout()
+        row.addWidget(self.picture)
+        row.addLayout(beside, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.offer)
+        self._looking = QTimer(self)
+        self._looking.setSingleShot(True)
+        self._looking.setInterval(_PAUSE)
+        self._looking.timeout.connect(self._look)
+        self.use.clicked.connect(self._on_use)
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Show what the model sees of another image."""
+        self.setVisible(annotation is not None)
+        self.offer.clear()
+        super().show_annotation(annotation)
+
+    def refresh(self) -> None:
+        """Show the window of now."""
+        if self.annotation is not None:
+            window, is_rgb = self.annotation.session.window, self.annotation.session.frames.is_rgb
+            self.words.setText(f"The model sees {in_words(window)}")
+            self.use.setVisible(not is_rgb)  # napari has no contrast for colours
+            self._looking.start()
+
+    def show_frame(self, frame: int) -> None:
+        """Look at another frame in a moment."""
+        self._looking.start()
+
+    # ------------------------------------------------------------------ the picture
+
+    def _look(self) -> None:
+        annotation = self.annotation
+        if annotation is None:
+            return
+        session, frame = annotation.session, annotation.shown_frame
+        wanted = (session, frame, session.window)
+        if wanted == self._seen:
+            return
+        self._seen = wanted
+
+        def pictures() -> Iterator[NDArray[np.uint8]]:
+            yield model_view(session, frame, _SIDE)
+
+        def show(pixels: NDArray[np.uint8]) -> None:
+            if self._seen == wanted:
+                self.picture.setPixmap(_pixmap(pixels))
+
+        def unreadable(_: BaseException) -> None:
+            self.picture.clear()  # whoever needs the frame says why
+
+        annotation.run_steps(
+            pictures(), on_step=show, then=lambda _: None, failed=unreadable, priority=Priority.VISIBLE
+        )
+
+    # ------------------------------------------------------------------ another window
+
+    def _on_use(self) -> None:
+        annotation = self.annotation
+        assert annotation is not None
+        session = annotation.session
+        low, high = (float(end) for end in annotation.stack.layer.contrast_limits)
+        wanted = IntensityWindow((low,), (high,))
+        if wanted == (session.window or IntensityWindow((0,), (255,))):
+            self.offer.clear()
+            self.told.emit("The model sees this contrast already.")
+            return
+        self.offer.offer(
+            f"The model would see {in_words(wanted)} instead of {in_words(session.window)}. "
+            f"{_consequences(session)}",
+            "Use it",
+            lambda: annotation.use_window(wanted),
+        )
+
+
+def model_view(session: AnnotationSession, frame: int, side: int) -> NDArray[np.uint8]:
+    """Return (H, W, 3) colours of a frame as the model gets them, at most ``side`` high and wide."""
+    step = -(-max(session.shape) // side)
+    colours = to_rgb(session.frames[frame][::step, ::step], session.window)
+    return np.ascontiguousarray(np.round(colours * 255).astype(np.uint8))
+
+
+def in_words(window: IntensityWindow | None) -> str:
+    """Say which grey levels are black and white."""
+    if window is None:
+        return "0 to 255, as they are"
+    pairs = [f"{low:.5g} to {high:.5g}" for low, high in zip(window.low, window.high)]
+    return pairs[0] if len(pairs) == 1 else f"{', '.join(pairs)} (by channel)"
+
+
+def _consequences(session: AnnotationSession) -> str:
+    """Say what another window makes anew, and what it leaves."""
+    frames = known_by_frame(session)
+    at_once = len(session.answered_alone())
+    others = sum(map(len, frames.values())) - at_once
+    clicked = f"{_counted(at_once, 'clicked mask')} made anew at once; " if at_once else ""
+    stay = f"{_counted(others, 'other mask')} kept until you correct or follow again; " if others else ""
+    encoded = f"{_counted(len(frames), 'frame')} encoded again when needed. " if frames else ""
+    return f"{clicked}{stay}{encoded}Undo takes it back."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"
+
+
+def _pixmap(pixels: NDArray[np.uint8]) -> Any:
+    height, width, _ = pixels.shape
+    image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    return QPixmap.fromImage(image)  # a copy

@@ -1,0 +1,100 @@
+"""What can be written from a session, in which format, and where the session itself is kept."""
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.layers import in_words
+from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.file_dialogs import ask_where_to_save
+from napari_plugin.widgets.heading import heading
+from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.task_progress_row import WorkRow
+from sam2_plugins.export.formats import FORMATS, ExportFormat
+from sam2_plugins.export.targets import ExportSummary
+
+__all__ = ["ExportPanel"]
+
+
+class ExportPanel(Panel):
+    """Every format that a session can be written in."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.formats = QComboBox()
+        self.formats.addItems([one.title for one in FORMATS.values()])
+        self.formats.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.formats.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.save = button("Save…", "Write everything that is known of the objects, in this format")
+        self.work = WorkRow(self.save)
+        self.sizes, self.kept = QLabel(), QLabel()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(heading("Export"))
+        layout.addWidget(self.formats)
+        layout.addWidget(self.save)
+        layout.addWidget(self.work)
+        for words in (self.sizes, self.kept):
+            words.setWordWrap(True)
+            layout.addWidget(words)
+        self.kept.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout.addStretch()
+        self.save.clicked.connect(self._on_save)
+        self.show_annotation(None)
+
+    @property
+    def chosen(self) -> ExportFormat:
+        """The chosen format."""
+        return tuple(FORMATS.values())[int(self.formats.currentIndex())]
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Export from an annotation, or offer nothing."""
+        super().show_annotation(annotation)
+        self.work.forget_closed()
+        if annotation is None:
+            self.sizes.clear()
+            self.kept.clear()
+            return
+        self.sizes.setText(f"Measured in {annotation.kept.scale}, as the image layer or the session says.")
+        folder = annotation.folder
+        self.kept.setText(
+            "The session is not kept on disk." if folder is None else f"The session is kept in {folder.path}."
+        )
+
+    def _on_save(self) -> None:
+        assert self.annotation is not None
+        path = ask_where_to_save(self, self.annotation, self.chosen)
+        if path is not None:
+            self.write(path)
+
+    def write(self, path: Path) -> None:
+        """Write in the chosen format, frame by frame on the worker's thread; the dialog has asked already."""
+        assert self.annotation is not None
+        session, scale = self.annotation.session, self.annotation.kept.scale
+        left_out = _left_out(self.annotation)
+
+        def written(summary: ExportSummary) -> None:
+            self.told.emit(" ".join((f"Saved {summary.path}.", *summary.changes, *left_out)))
+
+        self.work.start(
+            self.annotation,
+            "Writing",
+            self.chosen.write(session, path, scale, True),
+            len(session),
+            then=written,
+            stopped=lambda: self.told.emit("Writing was stopped; nothing was left behind."),
+            failed=self.failed.emit,
+        )
+
+
+def _left_out(annotation: Annotation) -> list[str]:
+    """Say that there are other places in the image, each with a session of its own."""
+    places = annotation.stack.fixed
+    if not places:
+        return []
+    return [
+        f"These are the objects {in_words(places)}; for the masks of all places, select the layer "
+        f"'{annotation.masks.layer.name}' ▸ File ▸ Save Selected Layers…"
+    ]

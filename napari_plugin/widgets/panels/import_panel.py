@@ -1,0 +1,127 @@
+"""Masks that another tool made, taken over as objects: from a layer, a file or a folder."""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from napari import Viewer
+from napari.layers import Labels, Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.layers.label_source import labels_for
+from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.file_dialogs import ask_for_file, ask_for_folder
+from napari_plugin.widgets.heading import heading
+from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.task_progress_row import WorkRow
+from sam2_engine import InputError
+from sam2_plugins.importing.masks import ImportSummary, import_masks, open_masks
+
+__all__ = ["ImportPanel"]
+
+_ENDINGS = "Label images, COCO (*.tif *.tiff *.png *.json);;All files (*)"
+
+
+class ImportPanel(Panel):
+    """Takes masks over with their ids; a single label image goes to the shown frame.
+
+    Parameters
+    ----------
+    viewer
+        Whose selected layer is meant.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.layer = button(
+            "From the selected layer", "Take the labels that are selected in the list of layers, ids kept"
+        )
+        self.file = button("From a file…", "Label images (TIFF, OME-TIFF, PNG) or COCO run lengths")
+        self.folder = button(
+            "From a folder…", "Cell Tracking Challenge, OME-Zarr, or a folder of label images"
+        )
+        self.lock = QCheckBox("lock them")
+        self.lock.setToolTip("Count the masks as right: objects are followed from them, nothing changes them")
+        self.lock.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.work = WorkRow(self.layer, self.file, self.folder)
+        grid = QGridLayout()
+        grid.addWidget(self.layer, 0, 0, 1, 2)
+        grid.addWidget(self.file, 1, 0)
+        grid.addWidget(self.folder, 1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(heading("Take over masks of another tool"))
+        layout.addLayout(grid)
+        layout.addWidget(self.lock)
+        layout.addWidget(self.work)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.layer.clicked.connect(self._on_layer)
+        self.file.clicked.connect(self._on_file)
+        self.folder.clicked.connect(self._on_folder)
+        self.show_annotation(None)
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Take over for another annotation."""
+        super().show_annotation(annotation)
+        self.work.forget_closed()
+
+    def take(self, source: Any, name: str, layer: Layer | None = None) -> None:
+        """Take over what ``open_masks`` opens; a layer that it comes from is hidden then."""
+        annotation, lock = self.annotation, self.lock.isChecked()
+        if annotation is None:
+            return
+        session, shown = annotation.session, annotation.shown_frame
+
+        def steps() -> Generator[int, None, ImportSummary]:
+            with open_masks(source, session.shape, len(session), frame=shown) as masks:
+                alone = len(masks) == 1 < len(session)  # to be followed from there
+                return (yield from import_masks(session, masks, lock=lock, as_prompts=alone))
+
+        def taken(summary: ImportSummary) -> None:
+            if layer is not None:
+                layer.visible = False
+            self._show(annotation)
+            self.told.emit(f"Taken over from {name}: {summary}")
+
+        def stopped() -> None:
+            self._show(annotation)
+            self.told.emit("Stopped; what was taken over already stays, and can be undone.")
+
+        self.work.start(
+            annotation, "Taking masks over", steps(), 2 * len(session), taken, stopped, self.failed.emit
+        )
+
+    def _show(self, annotation: Annotation) -> None:
+        annotation.edit(lambda _: None)  # all layers show what is known now
+        annotation.prompts.point()
+
+    def _on_layer(self) -> None:
+        annotation, layer = self.annotation, self._viewer.layers.selection.active
+        if annotation is None:
+            return
+        try:
+            if not isinstance(layer, Labels):
+                raise InputError("Select a Labels layer in the list of layers first, then take it over.")
+            if layer == annotation.masks.layer:
+                raise InputError("These are the objects themselves; select the labels of another tool.")
+            self.take(labels_for(layer, annotation.stack), f"layer '{layer.name}'", layer)
+        except InputError as error:
+            self.failed.emit(error)
+
+    def _on_file(self) -> None:
+        path = ask_for_file(self, "masks", "Masks of another tool", _ENDINGS, self._near())
+        if path is not None:
+            self.take(path, str(path))
+
+    def _on_folder(self) -> None:
+        path = ask_for_folder(self, "masks", "Masks of another tool", self._near())
+        if path is not None:
+            self.take(path, str(path))
+
+    def _near(self) -> Path | None:
+        """Return the folder of the image, if it is a file."""
+        file = None if self.annotation is None else self.annotation.stack.file
+        return None if file is None else file.parent

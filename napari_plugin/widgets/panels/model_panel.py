@@ -1,0 +1,226 @@
+"""Which model is used, the size of its input, and the device that it runs on."""
+
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_plugin.runtime.application import Sam2Application
+from napari_plugin.runtime.download import Download
+from napari_plugin.widgets.file_dialogs import ask_for_file
+from napari_plugin.widgets.prompt_bar import OfferRow
+from sam2_engine.modeling.config import VARIANTS
+from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, ModelStatus, list_models
+from sam2_plugins.runtime.model_store import available_devices, split_name
+from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
+
+__all__ = ["ModelPanel"]
+
+_SIZES = (1024, 768, 512, 384, 320, 256)
+_BROWSE = "Weights of your own …"
+
+
+class ModelPanel(QWidget):
+    """All models by name, those on this machine and those that can be downloaded; input size and device.
+
+    Parameters
+    ----------
+    application
+        Whose models and device.
+
+    Attributes
+    ----------
+    chosen
+        Emitted with the model's name, which may carry the size of its input, when the user chose another.
+    training_wanted
+        Emitted when the user wants to fine-tune a model.
+    failed
+        Emitted with an error for the user.
+    offer
+        What is asked or waited for: a download, another device.
+    model
+        Name of the chosen model.
+    """
+
+    chosen = Signal(str)
+    training_wanted = Signal()
+    failed = Signal(object)
+
+    def __init__(self, application: Sam2Application, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._application = application
+        self._download: Download | None = None
+        self._own_files: list[str] = []
+        self.combo, self.size, self.device = QComboBox(), QComboBox(), QComboBox()
+        self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.combo.setToolTip("The model that finds objects: small ones are fast, large ones are better")
+        self.size.setToolTip("Side of what the model looks at: smaller is faster and coarser")
+        self.device.setToolTip("What the model runs on")
+        self.offer = OfferRow()
+        for combo in (self.combo, self.size, self.device):
+            combo.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+        row = QHBoxLayout()
+        row.addWidget(self.size, 1)
+        row.addWidget(QLabel("on"))
+        row.addWidget(self.device, 1)
+        row.addWidget(self._more())
+        form = QFormLayout()
+        form.addRow("Model", self.combo)
+        form.addRow("Input", row)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(form)
+        layout.addWidget(self.offer)
+        for name, words in available_devices().items():
+            self.device.addItem(name, name)
+            self.device.setItemData(self.device.count() - 1, words, Qt.ItemDataRole.ToolTipRole)
+        self.show_model(application.model)
+        self.show_device(application.store.device_name)
+        self.combo.activated.connect(self._on_picked)
+        self.size.activated.connect(lambda _: self.choose(split_name(self.model)[0], self.size.currentData()))
+        self.device.activated.connect(lambda _: application.use_device(self.device.currentData()))
+        application.device_changed.connect(self.show_device)
+
+    def _more(self) -> QToolButton:
+        """Return a button with a menu of what is seldom wanted."""
+        menu = QMenu(self)
+        self.fine_tune = menu.addAction("Fine-tune on this session …")
+        self.fine_tune.triggered.connect(lambda _: self.training_wanted.emit())
+        more = QToolButton()
+        more.setText("⋯")
+        more.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # it would lie on the dots
+        more.setToolTip("More: fine-tune on this session")
+        more.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        more.setMenu(menu)
+        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        return more
+
+    # ------------------------------------------------------------------ showing
+
+    def show_model(self, model: str) -> None:
+        """Let a model be the chosen one, for example a session's; nobody is told."""
+        self.model = model
+        name, size = split_name(model)
+        self._list(name)
+        self.combo.setCurrentIndex(self.combo.findData(name))
+        known = VARIANTS.get(name)
+        self.size.clear()
+        self.size.addItem("its own size" if known is None else _pixels(known.image_size), None)
+        smaller = {one for one in _SIZES if known is None or one < known.image_size}
+        for one in sorted(smaller | ({size} if size else set()), reverse=True):
+            self.size.addItem(_pixels(one), one)
+        self.size.setCurrentIndex(0 if size is None else self.size.findData(size))
+
+    def show_device(self, device: str) -> None:
+        """Show what the model runs on."""
+        self.device.setCurrentIndex(self.device.findData(device))
+
+    def _list(self, chosen: str) -> None:
+        """Fill the list: what is on this machine first, and what is chosen in any case."""
+        models = list_models()
+        names = [status.name for status in models]
+        if chosen not in (*names, *self._own_files):
+            self._own_files.append(chosen)
+        self.combo.clear()
+        for status in sorted(models, key=lambda one: not one.available):
+            here = "" if status.available else ", not here yet"
+            self.combo.addItem(f"{status.name}  ({status.megabytes:.0f} MB{here})", status.name)
+        for file in self._own_files:
+            self.combo.addItem(_called(Path(file)), file)
+            self.combo.setItemData(self.combo.count() - 1, file, Qt.ItemDataRole.ToolTipRole)
+        self.combo.addItem(_BROWSE, _BROWSE)
+
+    # ------------------------------------------------------------------ choosing
+
+    def _on_picked(self, index: int) -> None:
+        name = self.combo.itemData(index)
+        if name == _BROWSE:
+            name = self._browsed()
+        status = next((one for one in list_models() if one.name == name), None)
+        if name and (status is None or status.available):
+            self.choose(name, None)
+            return
+        self.show_model(self.model)
+        if status is not None:
+            self._offer_download(status)
+
+    def choose(self, name: str, size: int | None = None) -> None:
+        """Choose a model, as the user does."""
+        self.offer.clear()
+        self.show_model(name if size is None else f"{name}@{size}")
+        self.chosen.emit(self.model)
+
+    def _browsed(self) -> str:
+        suffixes = " ".join(f"*{suffix}" for suffix in WEIGHT_SUFFIXES)
+        file = ask_for_file(self, "weights", "Weights of a SAM 2 model", f"Weights ({suffixes})")
+        return "" if file is None else str(file)
+
+    # ------------------------------------------------------------------ downloads
+
+    def offer_download(self, name: str) -> None:
+        """Offer to fetch an official model that is not on this machine."""
+        for status in list_models():
+            if status.name == name and name in SOURCES and not status.available:
+                self._offer_download(status)
+
+    def _offer_download(self, status: ModelStatus) -> None:
+        if self._download is None:
+            self.offer.offer(
+                f"{status.name} is not on this machine yet.",
+                f"Download {status.megabytes:.0f} MB",
+                lambda: self._fetch(status.name),
+            )
+
+    def _fetch(self, name: str) -> None:
+        def progressed(done: int, total: int | None) -> None:
+            of = "" if total is None else f" of {total / 1e6:.0f}"
+            self.offer.show_progress(
+                done // 1024, total and total // 1024, f"Downloading {name}: {done / 1e6:.0f}{of} MB"
+            )
+
+        def arrived() -> None:
+            self._download = None
+            self.choose(name, None)
+
+        def failed(error: BaseException) -> None:
+            self._download = None
+            self.offer.clear()
+            self.failed.emit(error)
+
+        self.offer.wait(f"Downloading {name} …", self.close_download)
+        self._download = Download(self._application.worker, name, progressed, arrived, failed)
+
+    def close_download(self) -> None:
+        """Give up a download; what has arrived is kept for the next time."""
+        if self._download is not None:
+            self._download.cancel()
+            self._download = None
+
+    # ------------------------------------------------------------------ too little memory
+
+    def offer_cpu(self, error: OutOfMemoryError) -> None:
+        """Offer to go on where there is more memory."""
+        if error.device != "cpu":
+            self.offer.offer(
+                f"The memory of {error.device} is full.",
+                "Compute on the CPU",
+                lambda: self._application.use_device("cpu"),
+            )
+
+
+def _pixels(side: int) -> str:
+    return f"{side} × {side}"
+
+
+def _called(file: Path) -> str:
+    """Return what a file of weights is called: a fine-tuned ``model.safetensors`` by its folder."""
+    return f"{file.parent.name}/{file.name}" if file.stem == "model" else file.name

@@ -1,0 +1,202 @@
+"""The objects: which there are, which one is current, and what the next click does to it."""
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QPoint, QSignalBlocker, Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QButtonGroup,
+    QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QPushButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.widgets import keys
+from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.heading import heading
+from napari_plugin.widgets.object_menu import object_menu
+from napari_plugin.widgets.panels.panel import Panel
+from sam2_plugins.runtime.jobs import Progress
+
+__all__ = ["ObjectPanel"]
+
+_ID, _COLOR = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
+_SWATCH = 14
+_COLUMNS = ("Object", "Frames", "Locked", "Doubt")
+
+
+class ObjectPanel(Panel):
+    """List of objects with their colours, how much is known and locked of each, and its worst doubt."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.list = _object_list()
+        self.list.currentItemChanged.connect(self._on_selected)
+        self.list.itemChanged.connect(self._on_renamed)
+        self.list.customContextMenuRequested.connect(self._on_menu_wanted)
+        self.new = button("New object", "Begin another object", keys.NEW_OBJECT)
+        self.remove = button("Remove", "Remove the object with its clicks, boxes and masks")
+        adds, removes = "Clicks add to the object", "Clicks take away; so does Ctrl+click, once"
+        self.include = button("+ include", adds, keys.EXCLUDE, checkable=True)
+        self.exclude = button("− exclude", removes, keys.EXCLUDE, checkable=True)
+        self.click = button("Click", "Place clicks", keys.TOOL, checkable=True)
+        self.box = button("Draw box", "Drag a box around the object", keys.TOOL, checkable=True)
+        self.lasso = button("Lasso", "Draw a line around the object", keys.TOOL, checkable=True)
+        self.paint = button("Paint", "Paint its mask with napari's brush", keys.TOOL, checkable=True)
+        self._tools = (self.click, self.box, self.lasso, self.paint)
+        self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, *self._tools)]
+        tools = QGridLayout()
+        for number, tool in enumerate(self._tools):
+            tools.addWidget(tool, 0, number)
+        for number, kind in enumerate((self.include, self.exclude)):
+            tools.addWidget(kind, 1, 2 * number, 1, 2)
+        row = QHBoxLayout()
+        row.addWidget(self.new)
+        row.addWidget(self.remove)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(heading("Objects"))
+        layout.addLayout(tools)
+        layout.addWidget(self.list, 1)
+        layout.addLayout(row)
+        self.new.clicked.connect(self._with(lambda one: one.add_object()))
+        self.remove.clicked.connect(self._with(lambda one: one.remove_object(one.current)))
+        self.include.clicked.connect(self._with(lambda one: one.set_excluding(False)))
+        self.exclude.clicked.connect(self._with(lambda one: one.set_excluding(True)))
+        self.click.clicked.connect(self._with(lambda one: one.prompts.point()))
+        self.box.clicked.connect(self._with(lambda one: one.prompts.box()))
+        self.lasso.clicked.connect(self._with(lambda one: one.prompts.lasso()))
+        self.paint.clicked.connect(self._with(lambda one: one.masks.paint()))
+        self.show_annotation(None)
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Show the objects of an annotation, or nothing."""
+        self.click.setChecked(True)
+        super().show_annotation(annotation)
+
+    def refresh(self) -> None:
+        """Show what is known now."""
+        annotation = self.annotation
+        objects = {} if annotation is None else annotation.session.objects
+        with QSignalBlocker(self.list):
+            if [item.data(0, _ID) for item in self._items()] != list(objects):
+                self.list.clear()
+                for object_id in objects:
+                    item = QTreeWidgetItem(self.list)
+                    item.setData(0, _ID, object_id)
+                    item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            for item, one in zip(self._items(), objects.values()):
+                if item.text(0) != one.name:
+                    item.setText(0, one.name)
+                if item.data(0, _COLOR) != one.color:  # else a name being typed would be overwritten
+                    item.setData(0, _COLOR, one.color)
+                    item.setIcon(0, _swatch(one.color))
+                if annotation is not None and one.id == annotation.current:
+                    self.list.setCurrentItem(item)
+        self.count_frames()
+        if annotation is not None:
+            (self.exclude if annotation.excluding else self.include).setChecked(True)
+
+    def show_progress(self, progress: Progress) -> None:
+        """Count the frames."""
+        self.count_frames()
+
+    def count_frames(self) -> None:
+        """Show beside each name how many frames are known and locked, and the worst doubt."""
+        if self.annotation is None:
+            return
+        session, reviewing = self.annotation.session, self.annotation.reviewing
+        with QSignalBlocker(self.list):
+            for item in self._items():
+                object_id = item.data(0, _ID)
+                if object_id in session.objects:
+                    worst = reviewing.worst(object_id)
+                    item.setText(1, str(len(session.frames_of(object_id))))
+                    item.setText(2, str(len(session.verified(object_id)) or ""))
+                    item.setText(3, "" if worst is None else f"{worst:.0%}")
+
+    def step(self, by: int) -> None:
+        """Make the next (1) or the previous (-1) object the current one."""
+        row = self.list.indexOfTopLevelItem(self.list.currentItem()) + by
+        if 0 <= row < self.list.topLevelItemCount():
+            self.list.setCurrentItem(self.list.topLevelItem(row))
+
+    def toggle_excluding(self) -> None:
+        """Let clicks do the opposite from now on."""
+        (self.include if self.exclude.isChecked() else self.exclude).click()
+
+    def next_tool(self) -> None:
+        """Go on from clicks to boxes, to the lasso, to the brush, and to clicks again."""
+        chosen = next(number for number, tool in enumerate(self._tools) if tool.isChecked())
+        self._tools[(chosen + 1) % len(self._tools)].click()
+
+    def _items(self) -> list[QTreeWidgetItem]:
+        return [self.list.topLevelItem(row) for row in range(self.list.topLevelItemCount())]
+
+    def _on_selected(self, item: QTreeWidgetItem | None) -> None:
+        if self.annotation is not None and item is not None:
+            self.annotation.select_object(int(item.data(0, _ID)))
+
+    def _on_renamed(self, item: QTreeWidgetItem, column: int) -> None:
+        object_id, name = int(item.data(0, _ID)), item.text(0).strip()
+        if self.annotation is None or object_id not in self.annotation.session.objects:
+            return
+        if name:
+            self.annotation.edit(lambda session: session.edit_object(object_id, name=name))
+        else:
+            self.refresh()  # a name cannot be empty: the old one is shown again
+
+    def _on_menu_wanted(self, position: QPoint) -> None:
+        item = self.list.itemAt(position)
+        if self.annotation is not None and item is not None:
+            menu = object_menu(
+                self.annotation, int(item.data(0, _ID)), lambda: self.list.editItem(item, 0), self
+            )
+            menu.popup(self.list.viewport().mapToGlobal(position))
+
+    def _with(self, act: Callable[[Annotation], None]) -> Callable[[], None]:
+        def clicked() -> None:
+            if self.annotation is not None:
+                act(self.annotation)
+
+        return clicked
+
+
+def _object_list() -> QTreeWidget:
+    made = QTreeWidget()
+    made.setColumnCount(len(_COLUMNS))
+    made.setHeaderLabels(list(_COLUMNS))
+    made.setRootIsDecorated(False)
+    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+    made.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
+    made.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+    made.setToolTip(
+        "The next click or box belongs to the object that is chosen here (keys J and K). "
+        "Double-click renames it; the right mouse button merges, splits, swaps, divides."
+    )
+    made.setMinimumHeight(90)
+    header = made.header()
+    header.setStretchLastSection(False)
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+    return made
+
+
+def _exclusive(parent: QWidget, *buttons: QPushButton) -> QButtonGroup:
+    group = QButtonGroup(parent)
+    for one in buttons:
+        group.addButton(one)
+    return group
+
+
+def _swatch(color: tuple[int, int, int]) -> QIcon:
+    pixmap = QPixmap(_SWATCH, _SWATCH)
+    pixmap.fill(QColor(*color))
+    return QIcon(pixmap)

@@ -1,0 +1,46 @@
+"""What every part of the dock has in common."""
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_plugin.annotation.controller import Annotation
+from sam2_plugins.runtime.jobs import Progress
+
+__all__ = ["Panel"]
+
+
+class Panel(QWidget):
+    """A part of the dock, which shows the annotation of the chosen image.
+
+    The dock tells each of its panels when there is another annotation, when anything in it has changed, when
+    a frame was followed, and when the slider was moved; a panel overrides what concerns it.
+
+    Attributes
+    ----------
+    told, failed
+        Emitted with a sentence, or an error, for the user.
+    annotation
+        What is shown; None if there is nothing to annotate.
+    """
+
+    told = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.annotation: Annotation | None = None
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Show another annotation, or nothing."""
+        self.annotation = annotation
+        self.setEnabled(annotation is not None)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is known now: objects, prompts, masks or doubts have changed."""
+
+    def show_frame(self, frame: int) -> None:
+        """Show that the viewer shows another frame; this must cost next to nothing."""
+
+    def show_progress(self, progress: Progress) -> None:
+        """Show that one more frame was followed; this must cost next to nothing."""

@@ -1,0 +1,168 @@
+"""Following objects: where to, how far it is, and Stop."""
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QEnterEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.propagation import Direction, runs_of
+from napari_plugin.widgets import keys
+from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.heading import heading
+from napari_plugin.widgets.panels.panel import Panel
+from sam2_engine import InputError
+from sam2_plugins.runtime.jobs import Progress
+
+__all__ = ["PropagationPanel"]
+
+_LABELS = {Direction.BACKWARD: "◀ Backward", Direction.BOTH: "◀ Both ▶", Direction.FORWARD: "Forward ▶"}
+
+
+class PropagationPanel(Panel):
+    """Buttons, a progress bar, and the speed and time left in words."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.buttons = {direction: QPushButton(text) for direction, text in _LABELS.items()}
+        for direction, one in self.buttons.items():
+            one.clicked.connect(lambda _=False, direction=direction: self._start(direction))
+        self.from_shown = QCheckBox("start at the shown frame")
+        self.from_shown.setToolTip("Not at the first prompts: for a correction in the middle")
+        self.follow_view = QCheckBox("show each frame")
+        self.follow_view.setToolTip("Let the viewer go along while objects are followed")
+        self.only_current = QCheckBox("only the current object")
+        self.only_current.setToolTip("The others keep the masks they have")
+        self.tracks = QCheckBox("show tracks")
+        self.tracks.setToolTip("Where the objects go, and which came from which, as a layer of lines")
+        self.stop = button("Stop", "Stop after this frame; finished frames stay", keys.PROPAGATE)
+        self.resume = button("Continue", "Go on where it was stopped", keys.RESUME)
+        self.stop.clicked.connect(self._stop)
+        self.resume.clicked.connect(self._resume)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.speed = QLabel()
+        self.estimate = QLabel()
+        self.estimate.setWordWrap(True)
+        self.estimate.setToolTip("From the frames followed so far with this model on this device")
+        self._estimating = QTimer(self)  # many changes within a moment are looked at once
+        self._estimating.setSingleShot(True)
+        self._estimating.setInterval(100)
+        self._estimating.timeout.connect(self._estimate)
+        row = QHBoxLayout()
+        for one in self.buttons.values():
+            row.addWidget(one)
+        options, choices = QGridLayout(), (self.from_shown, self.follow_view, self.only_current, self.tracks)
+        for number, choice in enumerate(choices):
+            options.addWidget(choice, number // 2, number % 2)
+        progress = QHBoxLayout()
+        progress.addWidget(self.bar, 1)
+        progress.addWidget(self.stop)
+        progress.addWidget(self.resume)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(heading("Follow through the stack"))
+        layout.addLayout(row)
+        layout.addWidget(self.estimate)
+        layout.addLayout(options)
+        layout.addLayout(progress)
+        layout.addWidget(self.speed)
+        for widget in (*self.buttons.values(), *choices):
+            widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+        self.follow_view.toggled.connect(self._on_follow_view)
+        self.from_shown.toggled.connect(lambda _: self._estimating.start())
+        self.only_current.toggled.connect(lambda _: self._estimating.start())
+        self.tracks.clicked.connect(self._on_tracks)
+
+    def start_or_stop(self) -> None:
+        """Do what the key stands for: Stop if it is running, else Forward."""
+        (self.stop if self.stop.isEnabled() else self.buttons[Direction.FORWARD]).click()
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Offer to follow the objects of another annotation, unless it has a single frame."""
+        self._show_nothing_yet()
+        super().show_annotation(annotation)
+        self._on_follow_view(self.follow_view.isChecked())
+        self.setVisible(annotation is None or annotation.stack.plan.length > 1)
+
+    def refresh(self) -> None:
+        """Offer to start, to stop, or to continue."""
+        propagation = None if self.annotation is None else self.annotation.propagation
+        running = propagation is not None and propagation.running
+        for one in self.buttons.values():
+            one.setEnabled(not running)
+        self.stop.setEnabled(running)
+        self.tracks.setChecked(self.annotation is not None and self.annotation.tracks.shown)
+        self.resume.setEnabled(propagation is not None and propagation.can_continue)
+        self._estimating.start()
+
+    def _show_nothing_yet(self) -> None:
+        self.bar.setRange(0, 1)
+        self.bar.setValue(0)
+        self.speed.clear()
+
+    def show_progress(self, progress: Progress) -> None:
+        """Show how far it is; the bar is busy without an end if nobody knows the length."""
+        self.bar.setRange(0, progress.total or 0)
+        self.bar.setValue(progress.done)
+        self.speed.setText(str(progress))
+
+    def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Estimate anew when the mouse comes: the slider may have been moved."""
+        self._estimating.start()
+        super().enterEvent(event)
+
+    def _estimate(self) -> None:
+        """Say what each direction would take: all in its tooltip, forward also in a line."""
+        for direction, one in self.buttons.items():
+            expected = self._expected(direction)
+            told = f"Follow objects from their prompts, {direction.value}"
+            if direction is Direction.FORWARD:
+                told = keys.with_key(told, keys.PROPAGATE)
+                self.estimate.setText(f"Forward: {expected}" if expected else "")
+            one.setToolTip(f"{told}\n{expected}" if expected else told)
+
+    def _expected(self, direction: Direction) -> str:
+        annotation = self.annotation
+        if annotation is None or annotation.closed or annotation.propagation.running:
+            return ""
+        start = annotation.shown_frame if self.from_shown.isChecked() else None
+        try:
+            runs = runs_of(annotation.session, direction, start, self._chosen(annotation))
+            return str(annotation.session.estimate(runs))
+        except InputError:  # there is nothing to follow
+            return ""
+
+    def _chosen(self, annotation: Annotation) -> tuple[int, ...] | None:
+        return (annotation.current,) if self.only_current.isChecked() else None
+
+    def _start(self, direction: Direction) -> None:
+        if self.annotation is not None:
+            self.told.emit("")
+            chosen = self._chosen(self.annotation)
+            self.annotation.propagate(direction, self.from_shown.isChecked(), chosen)
+
+    def _resume(self) -> None:
+        if self.annotation is not None:
+            self.told.emit("")
+            self.annotation.resume()
+
+    def _stop(self) -> None:
+        if self.annotation is not None:
+            self.annotation.propagation.stop()
+
+    def _on_follow_view(self, follow: bool) -> None:
+        if self.annotation is not None:
+            self.annotation.follow_view = follow
+
+    def _on_tracks(self, shown: bool) -> None:
+        if self.annotation is not None:
+            self.annotation.tracks.show(shown)

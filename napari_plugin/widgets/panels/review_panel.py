@@ -1,0 +1,153 @@
+"""Where the model is unsure, worst first; accept, unlock, or follow anew."""
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHeaderView,
+    QLabel,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.widgets import keys
+from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.panels.panel import Panel
+from sam2_plugins.review import Doubt
+
+__all__ = ["ReviewPanel"]
+
+_MAX_ROWS = 200
+_COLUMNS = ("Frame", "Object", "Doubt", "Why")
+
+
+class ReviewPanel(Panel):
+    """The queue, and what can be done with the current object on the shown frame.
+
+    Attributes
+    ----------
+    wanted
+        Emitted with a ``Doubt`` that the user wants to see.
+    """
+
+    wanted = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._queue: list[Doubt] = []
+        self._row = -1
+        self.summary = QLabel()
+        self.summary.setWordWrap(True)
+        self.list = _queue_list()
+        self.previous = button("◀ Previous", "The doubtful mask before this one", keys.PREVIOUS_DOUBT)
+        self.next = button("Next ▶", "The next doubtful mask", keys.NEXT_DOUBT)
+        self.accept = button(
+            "Accept and lock", "Lock the current object on the shown frame, and go on", keys.VERIFY
+        )
+        self.unlock = button("Unlock", "Let the current object's mask be changed here again", keys.UNLOCK)
+        self.redo = button(
+            "Redo from here ▶",
+            "Follow the current object anew, from the shown frame to the next locked one",
+            keys.REDO_FROM_HERE,
+        )
+        grid = QGridLayout()
+        grid.addWidget(self.previous, 0, 0)
+        grid.addWidget(self.next, 0, 1)
+        grid.addWidget(self.accept, 1, 0)
+        grid.addWidget(self.unlock, 1, 1)
+        grid.addWidget(self.redo, 2, 0, 1, 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.summary)
+        layout.addWidget(self.list, 1)
+        layout.addLayout(grid)
+        self.previous.clicked.connect(lambda: self.step(-1))
+        self.next.clicked.connect(lambda: self.step(1))
+        self.accept.clicked.connect(self._accept)
+        self.unlock.clicked.connect(self._with(lambda one: one.verify(False)))
+        self.redo.clicked.connect(self._with(lambda one: one.redo_from_here()))
+        self.list.itemClicked.connect(lambda item: self._go_to(self.list.indexOfTopLevelItem(item)))
+        self.show_annotation(None)
+
+    def show_annotation(self, annotation: Annotation | None) -> None:
+        """Show the queue of an annotation, or nothing."""
+        self._row = -1
+        super().show_annotation(annotation)
+
+    def refresh(self) -> None:
+        """Show the newest queue; what is being looked at stays chosen if it is still in it."""
+        annotation = self.annotation
+        chosen = self._key(self._row)
+        self._queue = [] if annotation is None else annotation.reviewing.queue[:_MAX_ROWS]
+        places = [(doubt.object_id, doubt.frame) for doubt in self._queue]
+        if chosen in places:
+            self._row = places.index(chosen)
+        elif chosen is not None:
+            self._row -= 1  # the next one has moved up into its place
+        objects = {} if annotation is None else annotation.session.objects
+        with QSignalBlocker(self.list):
+            self.list.clear()
+            for doubt in self._queue:
+                name = objects[doubt.object_id].name if doubt.object_id in objects else str(doubt.object_id)
+                self.list.addTopLevelItem(
+                    QTreeWidgetItem([str(doubt.frame), name, f"{doubt.score:.0%}", doubt.reason])
+                )
+            if chosen in places:
+                self.list.setCurrentItem(self.list.topLevelItem(self._row))
+        self._summarize()
+
+    def step(self, by: int) -> None:
+        """Go to the next (1) or the previous (-1) doubtful mask."""
+        if self._queue:
+            self._go_to(min(max(self._row + by, 0), len(self._queue) - 1))
+
+    def _go_to(self, row: int) -> None:
+        self._row = row
+        item = self.list.topLevelItem(row)
+        self.list.setCurrentItem(item)
+        self.told.emit(f"{item.text(1)}, frame {item.text(0)}: {item.text(3)}.")  # too long for its column
+        self.wanted.emit(self._queue[row])
+
+    def _accept(self) -> None:
+        annotation = self.annotation
+        if annotation is not None:
+            here = (annotation.current, annotation.shown_frame)
+            annotation.verify(True)
+            if self._key(self._row) == here:
+                self.step(1)
+
+    def _key(self, row: int) -> tuple[int, int] | None:
+        if not 0 <= row < len(self._queue):
+            return None
+        return self._queue[row].object_id, self._queue[row].frame
+
+    def _summarize(self) -> None:
+        if self.annotation is None:
+            self.summary.clear()
+            return
+        session, doubts = self.annotation.session, len(self.annotation.reviewing.doubtful)
+        masks = sum(len(session.frames_of(i)) for i in session.objects)
+        locked = sum(len(session.verified(i)) for i in session.objects)
+        self.summary.setText(f"{doubts} of {masks} masks are doubtful, worst first; {locked} are locked.")
+
+    def _with(self, act: Callable[[Annotation], None]) -> Callable[[], None]:
+        def clicked() -> None:
+            if self.annotation is not None:
+                act(self.annotation)
+
+        return clicked
+
+
+def _queue_list() -> QTreeWidget:
+    made = QTreeWidget()
+    made.setColumnCount(len(_COLUMNS))
+    made.setHeaderLabels(list(_COLUMNS))
+    made.setRootIsDecorated(False)
+    made.setUniformRowHeights(True)
+    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+    made.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    return made

@@ -1,0 +1,89 @@
+"""Long work on an annotation, from one button: how far it is, and Stop."""
+
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+from qtpy.QtWidgets import QWidget
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.widgets.prompt_bar import OfferRow
+from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
+from sam2_plugins.session.readable import Steps
+
+__all__ = ["WorkRow"]
+
+T = TypeVar("T")
+
+
+class WorkRow(OfferRow):
+    """One piece of work at a time; shown only while it lasts.
+
+    Parameters
+    ----------
+    buttons
+        What begins work, and is not enabled meanwhile.
+    """
+
+    def __init__(self, *buttons: QWidget) -> None:
+        super().__init__()
+        self._buttons = buttons
+        self._annotation: Annotation | None = None
+
+    def start(
+        self,
+        annotation: Annotation,
+        sentence: str,
+        steps: Generator[object, None, T],
+        total: int | None,
+        then: Callable[[T], None],
+        stopped: Callable[[], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Do work off the window's thread.
+
+        Parameters
+        ----------
+        annotation
+            On what.
+        sentence
+            Says what is being done.
+        steps, total
+            The work, and how often it yields; None if nobody knows.
+        then, stopped, failed
+            Called at the end: with what the work returned, or when the user stopped it, or with an error.
+        """
+        cancel, work = CancelToken(), Steps(steps)
+        self._annotation = annotation
+        self._enable(False)
+        self.wait(f"{sentence} …", cancel.cancel, "Stop")
+
+        def on_step(step: tuple[object, Progress]) -> None:
+            if not cancel.cancelled:
+                self.show_progress(step[1].done, step[1].total, f"{sentence}: {step[1].percentage}")
+
+        def ended(_: int) -> None:
+            self._end_work()
+            if hasattr(work, "result"):
+                then(work.result)
+            else:
+                stopped()
+
+        def ended_badly(error: BaseException) -> None:
+            self._end_work()
+            failed(error)
+
+        annotation.run_steps(with_progress(work, total), on_step, ended, ended_badly, cancel)
+
+    def forget_closed(self) -> None:
+        """Forget work on an image that has been closed meanwhile: nothing is heard of it any more."""
+        if self._annotation is not None and self._annotation.closed:
+            self._end_work()
+
+    def _end_work(self) -> None:
+        self._annotation = None
+        self.clear()
+        self._enable(True)
+
+    def _enable(self, enabled: bool) -> None:
+        for one in self._buttons:
+            one.setEnabled(enabled)

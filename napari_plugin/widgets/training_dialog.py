@@ -1,0 +1,182 @@
+"""Fine-tuning from the window: how long, how far it is, and what it gained before anything uses it."""
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+
+from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.fine_tuning import Training
+from napari_plugin.runtime.application import Sam2Application
+from napari_plugin.runtime.workers import run_apart
+from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.prompt_bar import OfferRow
+from sam2_engine import InputError
+from sam2_engine.training.fine_tuning.config import Recipe
+from sam2_plugins.fine_tuning import FineTuning, checked_frames
+
+__all__ = ["TrainingDialog"]
+
+_EXPLAINED = (
+    "The model learns from the frames on which you answer for every mask, because you verified, clicked or "
+    "painted it. The last fifth of them is held out, to measure what it gains. It runs beside napari: go on "
+    "working, also with this window closed."
+)
+
+
+class TrainingDialog(QDialog):
+    """Trains on the session of one annotation at a time.
+
+    Parameters
+    ----------
+    application
+        Whose device it runs on.
+
+    Attributes
+    ----------
+    taken
+        Emitted with the annotation and the name of the new weights when the user wants to use them.
+    failed
+        Emitted with an error for the user.
+    """
+
+    taken = Signal(object, str)
+    failed = Signal(object)
+
+    def __init__(self, application: Sam2Application, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Fine-tune on this session")
+        self._application = application
+        self._annotation: Annotation | None = None
+        self.training = Training(application.worker, self)
+        explanation = QLabel(_EXPLAINED)
+        explanation.setWordWrap(True)
+        self.frames = QLabel()
+        self.frames.setWordWrap(True)
+        self.steps = QSpinBox()
+        self.steps.setRange(1, 1_000_000)
+        self.steps.setValue(Recipe.steps)
+        self.steps.setToolTip("More steps learn more, and take longer")
+        self.start = button("Start", "Learn from the frames as they are now")
+        self.resume = button("Continue", "Go on with the training that was stopped, on the frames of then")
+        self.row = OfferRow()
+        form = QFormLayout()
+        form.addRow("Learns from", self.frames)
+        form.addRow("Steps", self.steps)
+        buttons = QHBoxLayout()
+        buttons.addStretch()
+        buttons.addWidget(self.resume)
+        buttons.addWidget(self.start)
+        layout = QVBoxLayout(self)
+        layout.addWidget(explanation)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        layout.addWidget(self.row)
+        layout.addStretch()
+        self.setMinimumSize(460, 300)
+        self.start.clicked.connect(self._on_start)
+        self.resume.clicked.connect(self._on_resume)
+        self.training.progressed.connect(self._on_progress)
+        self.training.ended.connect(self._on_ended)
+        self.training.failed.connect(self._on_failed)
+
+    def show_for(self, annotation: Annotation) -> None:
+        """Open it for an annotation; while another one is learned from, that one is shown."""
+        if not self.training.running and annotation is not self._annotation:
+            self._annotation = annotation
+            self.row.clear()
+        self._refresh()
+        self.show()
+        self.raise_()
+
+    def shut(self) -> None:
+        """Stop after the step at hand; it can be continued another time."""
+        self.training.close()
+        self.close()
+
+    def _refresh(self) -> None:
+        annotation, running = self._annotation, self.training.running
+        self.start.setEnabled(annotation is not None and not running)
+        self.resume.setEnabled(False)
+        if annotation is not None:
+            count = len(checked_frames(annotation.session))
+            name = annotation.stack.layer.name
+            self.frames.setText(f"{count} of {len(annotation.session)} frames of {name}")
+            self.resume.setEnabled(not running and self.training.unfinished(annotation) is not None)
+
+    # ------------------------------------------------------------------ learning
+
+    def _on_start(self) -> None:
+        if self._annotation is not None and not self.training.running:
+            self._wait()
+            device = self._application.store.device_name
+            self.training.start(self._annotation, self.steps.value(), device)
+            self._refresh()
+
+    def _on_resume(self) -> None:
+        annotation = self._annotation
+        unfinished = None if annotation is None else self.training.unfinished(annotation)
+        if annotation is not None and unfinished is not None and not self.training.running:
+            self._wait()
+            self.training.resume(annotation, unfinished)
+            self._refresh()
+
+    def _wait(self) -> None:
+        self.row.wait("Starting …", self._stop, "Stop")
+        self.row.decline.setEnabled(True)
+
+    def _stop(self) -> None:
+        self.row.wait("Stopping after this step …", lambda: None, "Stop")
+        self.row.decline.setEnabled(False)
+        self.training.stop()
+
+    def _on_progress(self, done: int, total: int, sentence: str) -> None:
+        if self.row.decline.isEnabled():
+            self.row.show_progress(done, total or None, sentence)
+
+    def _on_failed(self, error: BaseException) -> None:
+        told = str(error) if isinstance(error, InputError) else f"Something unexpected happened: {error}"
+        self._say(told)
+        self.failed.emit(error)
+
+    def _on_ended(self) -> None:
+        self.row.decline.setEnabled(True)
+        if self.training.result is not None:
+            self._offer(self.training.result)
+        elif self.row.bar.isVisible():
+            self._say("Stopped; Continue goes on from there.")
+        self._refresh()
+
+    # ------------------------------------------------------------------ the new weights
+
+    def _offer(self, result: FineTuning) -> None:
+        annotation = self.training.annotation
+        self.row.offer(
+            f"{result.gain} Use the new weights?",
+            "Use them",
+            lambda: self._take(annotation, result),
+            "Keep the old ones",
+            lambda: self._say(f"The new weights stay in {result.weights}."),
+        )
+        self.show()
+
+    def _take(self, annotation: Annotation | None, result: FineTuning) -> None:
+        if annotation is None or annotation.folder is None:
+            return
+        name = f"{annotation.folder.path.stem}-tuned"
+        self._say("Putting the new weights among the models …")
+
+        def taken(given: str) -> None:
+            self._say(f"They are the model {given} from now on.")
+            self.taken.emit(annotation, given)
+
+        unless_closed = self.training.unless_closed
+        run_apart(
+            self._application.worker,
+            "new weights",
+            lambda: result.use(name),
+            lambda given: unless_closed(lambda: taken(given)),
+            lambda error: unless_closed(lambda: self._on_failed(error)),
+        )
+
+    def _say(self, sentence: str) -> None:
+        self.row.offer(sentence, "", lambda: None, "OK")
+        self.row.accept.setVisible(False)

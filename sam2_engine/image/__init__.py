@@ -1,0 +1,1 @@
+"""Single images: prompted masks, and masks of everything."""

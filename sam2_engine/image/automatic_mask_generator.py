@@ -1,0 +1,396 @@
+"""Segment everything: a grid of clicks, filtered, without duplicates (SAM, section 5 and appendix B)."""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sam2_engine.errors import InputError
+from sam2_engine.image.mask_candidates import (
+    Candidate,
+    Crop,
+    nested_crops,
+    suppress,
+    suppress_masks,
+    tiles_and_whole,
+    touches_edge,
+)
+from sam2_engine.image.predictor import LOGIT_CLAMP, MASK_THRESHOLD, Contrast, ImagePredictor, open_image
+from sam2_engine.image.tile_merging import join_across_seams
+from sam2_engine.masks import (
+    PackedMask,
+    deepest_point,
+    encode_rle,
+    mask_boxes,
+    mask_stability,
+    remove_small_regions,
+)
+from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
+from sam2_engine.preprocessing import logits_to_size
+from sam2_engine.tiles import TileGrid, is_large
+
+__all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
+
+Search = Generator[tuple[int, int], None, list[Candidate]]
+"""Clicks done and clicks in all, after each batch; what was found at the end."""
+
+_CHUNK_BYTES = 256 * 2**20
+_OVERLAP = 4
+"""Neighbouring tiles share a quarter of their side: more costs time, less lets seams cut more objects."""
+
+
+class MaskRecord(TypedDict):
+    """One mask, under SAM's own keys.
+
+    Boxes are ``[x, y, width, height]``; ``bbox`` ends at column ``x + width``, inclusive, as in SAM.
+    """
+
+    segmentation: NDArray[np.bool_] | dict[str, Any]
+    area: int
+    bbox: list[int]
+    predicted_iou: float
+    point_coords: list[list[float]]
+    stability_score: float
+    crop_box: list[int]
+
+
+@dataclass(eq=False)
+class AutomaticMaskGenerator:
+    """Find masks for everything in an image.
+
+    Attributes
+    ----------
+    model
+        A loaded model.
+    points_per_side
+        The grid has this many clicks per side of each crop; divided by
+        ``crop_n_points_downscale_factor`` once per crop layer.
+    points_per_batch
+        Clicks decoded together: more is faster and takes more memory.
+    pred_iou_thresh, stability_score_thresh
+        Masks of a lower predicted IoU, or of a lower stability (IoU of the mask at logits above and
+        below the threshold by ``stability_score_offset``), are dropped; both 0..1.
+    box_nms_thresh, crop_nms_thresh
+        Of masks whose boxes overlap by more than this IoU one stays: within a crop the one of the
+        higher predicted IoU, between crops the one of the smaller crop.
+    crop_n_layers
+        Layer i looks at the image again in ``4 ** i`` overlapping crops, which finds small objects.
+    crop_overlap_ratio
+        Overlap of the first layer's crops, as a fraction of the image's shorter side.
+    min_mask_region_area
+        Fill holes and drop islands below this number of pixels.
+    multimask_output
+        Take all three candidates of a click instead of its one mask; None: as the model answers a click,
+        official models with three.
+    use_m2m
+        Refine each mask by decoding once more from itself.
+    click_middle
+        Click once more in the middle of what a click finds, and take what that gives: clicks near an edge or
+        on a part find less. Duplicates are then told by their masks. Not in the official package.
+    output_mode
+        ``"binary_mask"``: ``segmentation`` is (H, W) bool; ``"uncompressed_rle"``: COCO's run lengths,
+        which keep the many masks of a large image small.
+    tiled
+        Look at an image whose longer side is at least twice the model's input in overlapping tiles of
+        the input's size, at full resolution, each with the whole grid of clicks, and join what their
+        seams cut; the whole image is looked at as well, for what is larger than a tile. Instead of crops.
+    """
+
+    model: Sam2
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    pred_iou_thresh: float = 0.8
+    stability_score_thresh: float = 0.95
+    stability_score_offset: float = 1.0
+    box_nms_thresh: float = 0.7
+    crop_n_layers: int = 0
+    crop_nms_thresh: float = 0.7
+    crop_overlap_ratio: float = 512 / 1500
+    crop_n_points_downscale_factor: int = 1
+    min_mask_region_area: int = 0
+    multimask_output: bool | None = None
+    use_m2m: bool = False
+    click_middle: bool = False
+    output_mode: Literal["binary_mask", "uncompressed_rle"] = "binary_mask"
+    tiled: bool = False
+    predictor: ImagePredictor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.points_per_side < 1 or self.points_per_batch < 1:
+            raise InputError("points_per_side and points_per_batch must be 1 or more.")
+        if self.crop_n_layers < 0 or self.crop_n_points_downscale_factor < 1:
+            raise InputError("crop_n_layers must be 0 or more, crop_n_points_downscale_factor 1 or more.")
+        if self.output_mode not in ("binary_mask", "uncompressed_rle"):
+            raise InputError(f"output_mode is 'binary_mask' or 'uncompressed_rle', not {self.output_mode!r}.")
+        self.predictor = ImagePredictor(self.model)
+
+    def generate(
+        self,
+        image: ArrayLike,
+        *,
+        contrast: Contrast = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[MaskRecord]:
+        """Find masks for everything in an image.
+
+        Parameters
+        ----------
+        image
+            ``(H, W)`` or ``(H, W, C)``, any real type.
+        contrast
+            Intensity window, as in ``ImagePredictor.set_image``; one for the image and all crops.
+        on_progress
+            Called with (clicks done, clicks in all) after each batch; raising in it stops the work.
+
+        Returns
+        -------
+        list of MaskRecord
+            May overlap. Best predicted IoU first, within each crop.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be used.
+        """
+        return [self._record(candidate) for candidate in self._find(image, contrast, on_progress)]
+
+    def generate_labels(
+        self,
+        image: ArrayLike,
+        *,
+        contrast: Contrast = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[np.uint16] | NDArray[np.uint32]:
+        """Find everything, as one label image: 0 is background, i + 1 the i-th record of ``generate``.
+
+        Where masks overlap the smaller one lies on top, so a part stays visible on its whole; a mask
+        that is wholly covered leaves its number unused.
+
+        Returns
+        -------
+        ndarray
+            ``(H, W)`` uint16, or uint32 if there are more masks than that can number.
+        """
+        image = np.asarray(image)
+        candidates = self._find(image, contrast, on_progress)
+        labels = np.zeros(image.shape[:2], dtype=np.uint16 if len(candidates) < 2**16 else np.uint32)
+        for number, candidate in sorted(enumerate(candidates, start=1), key=lambda item: -item[1].area):
+            labels[candidate.mask.window][candidate.mask.cropped] = number
+        return labels
+
+    def search(self, image: ArrayLike, *, contrast: Contrast = None) -> Search:
+        """Find masks step by step, for callers that do other work in between.
+
+        Parameters
+        ----------
+        image, contrast
+            As in ``generate``.
+
+        Yields
+        ------
+        tuple of int
+            Clicks done and clicks in all, after each batch.
+
+        Returns
+        -------
+        list of Candidate
+            As the generator's value, what it ends with.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be used.
+        """
+        pixels, window = open_image(image, contrast)
+        height, width = pixels.shape[:2]
+        tiled = self.tiled and is_large((height, width), self.model.image_size)
+        crops = self._tiles(height, width) if tiled else self._crops(height, width)
+        grids = [self._grid(crop.layer) for crop in crops]
+        done, total = 0, sum(len(grid) for grid in grids)
+        found: list[Candidate] = []
+        for crop, grid in zip(crops, grids):
+            self.predictor.set_image(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], contrast=window)
+            within: list[Candidate] = []
+            for points in torch.split(grid, self.points_per_batch):
+                within += self._decode(points, crop, (height, width))
+                done += len(points)
+                yield done, total
+            if self.click_middle:
+                found += suppress_masks(within, self.box_nms_thresh)
+            else:
+                found += suppress(within, [c.predicted_iou for c in within], self.box_nms_thresh)
+        self.predictor.reset_predictor()
+        if tiled:
+            found = join_across_seams(found, self.crop_nms_thresh)
+        elif len(crops) > 1:
+            found = suppress(found, [1 / c.crop.area for c in found], self.crop_nms_thresh)
+        return self._tidy(found) if self.min_mask_region_area > 0 else found
+
+    def _find(
+        self,
+        image: ArrayLike,
+        contrast: Contrast,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> list[Candidate]:
+        search = self.search(image, contrast=contrast)
+        while True:
+            try:
+                done, total = next(search)
+            except StopIteration as end:
+                found: list[Candidate] = end.value
+                return found
+            if on_progress is not None:
+                on_progress(done, total)
+
+    def _crops(self, height: int, width: int) -> list[Crop]:
+        return list(nested_crops(width, height, self.crop_n_layers, self.crop_overlap_ratio))
+
+    def _tiles(self, height: int, width: int) -> list[Crop]:
+        side = self.model.image_size
+        return list(tiles_and_whole(TileGrid((height, width), side, side // _OVERLAP)))
+
+    def _grid(self, layer: int) -> Tensor:
+        """Return clicks (N, 2) at the centres of a square grid over the unit square, row by row."""
+        side = max(1, int(self.points_per_side / self.crop_n_points_downscale_factor**layer))
+        centres = (torch.arange(side, dtype=torch.float64) + 0.5) / side
+        return torch.cartesian_prod(centres, centres).flip(1)
+
+    def _decode(self, points: Tensor, crop: Crop, shape: tuple[int, int]) -> list[Candidate]:
+        """Return what a batch of clicks, (N, 2) in the unit square, finds in the crop that is set."""
+        device = self.model.device
+        clicks = (points * self.model.image_size).float().to(device)[:, None]
+        labels = torch.ones(len(clicks), 1, dtype=torch.int32, device=device)
+        multimask = self.multimask_output
+        if multimask is None:
+            multimask = self.model.config.multimask_output_in_sam
+        prediction = self._predict(clicks, labels, None, multimask)
+        if self.click_middle:
+            points = _middles(prediction.best().low_res_logits[:, 0] > MASK_THRESHOLD, points)
+            clicks = (points * self.model.image_size).float().to(device)[:, None]
+            labels = labels[: len(points)]
+            prediction = self._predict(clicks, labels, None, multimask)
+        per_click = prediction.iou.shape[1]
+        logits, iou = prediction.low_res_logits.flatten(0, 1), prediction.iou.flatten()
+        if self.use_m2m:
+            logits, iou = self._refine(clicks, labels, prediction)
+        logits, iou = logits.float(), iou.float()
+        places = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
+        places = (places + torch.tensor([crop.x0, crop.y0])).repeat_interleave(per_click, dim=0)
+        good = iou > (self.pred_iou_thresh if self.pred_iou_thresh > 0 else -1)
+        if crop.larger_than:  # seen before the masks are brought to the size of a large plane
+            good &= _longer_side(logits, crop) > crop.larger_than
+        logits, iou, places = logits[good], iou[good], places[good.cpu()]
+        found: list[Candidate] = []
+        for part in torch.split(torch.arange(len(iou)), max(1, _CHUNK_BYTES // (4 * crop.area))):
+            found += self._filter(logits[part], iou[part], places[part], crop, shape)
+        return found
+
+    def _predict(
+        self, clicks: Tensor, labels: Tensor, mask_logits: Tensor | None, multimask: bool
+    ) -> MaskPrediction:
+        model, features = self.model, self.predictor.features
+        with torch.inference_mode(), model.autocast():
+            return model.predict_masks(
+                model.without_memory(features.embedding),
+                features.high_res,
+                points=clicks,
+                labels=labels,
+                mask_logits=mask_logits,
+                multimask=multimask,
+            )
+
+    def _refine(self, clicks: Tensor, labels: Tensor, prediction: MaskPrediction) -> tuple[Tensor, Tensor]:
+        """Decode each candidate again from its click and its own mask: logits (N, h, w) and IoU (N,)."""
+        per_click = prediction.iou.shape[1]
+        masks = prediction.low_res_logits.flatten(0, 1)[:, None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+        refined = [
+            self._predict(clicks[part // per_click], labels[part // per_click], masks[part], multimask=False)
+            for part in torch.split(torch.arange(len(masks), device=masks.device), self.points_per_batch)
+        ]
+        logits = torch.cat([one.low_res_logits[:, 0] for one in refined])
+        return logits, torch.cat([one.iou[:, 0] for one in refined])
+
+    def _filter(
+        self, logits: Tensor, iou: Tensor, places: Tensor, crop: Crop, shape: tuple[int, int]
+    ) -> Iterator[Candidate]:
+        """Yield the masks that are stable and, unless cut ones are wanted, not cut off by the crop's edge."""
+        full = logits_to_size(logits[:, None], (crop.y1 - crop.y0, crop.x1 - crop.x0))[:, 0]
+        stability = mask_stability(full, self.stability_score_offset)
+        masks = full > MASK_THRESHOLD
+        boxes = (mask_boxes(masks) + torch.tensor([crop.x0, crop.y0] * 2, device=full.device)).cpu()
+        stable = masks.flatten(1).any(1) & (stability >= self.stability_score_thresh)
+        cut = touches_edge(boxes, crop, shape)
+        keep = stable.cpu() if crop.keep_cut else stable.cpu() & ~cut
+        for i in keep.nonzero()[:, 0].tolist():
+            mask = masks[i].cpu().numpy()
+            x0, y0, x1, y1 = boxes[i].tolist()
+            yield Candidate(
+                mask=PackedMask.of(mask, shape, (crop.y0, crop.x0)),
+                box=(x0, y0, x1, y1),
+                predicted_iou=float(iou[i]),
+                stability=float(stability[i]),
+                point=(float(places[i, 0]), float(places[i, 1])),
+                crop=crop,
+                area=int(mask.sum()),
+                is_cut=bool(cut[i]),
+            )
+
+    def _tidy(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Remove small holes and islands; of masks made equal by it, those that needed none stay."""
+        tidied, untouched = [], []
+        for candidate in candidates:
+            window = candidate.mask.around(self.min_mask_region_area)  # no larger part can matter
+            mask = candidate.mask.within(window)
+            clean = remove_small_regions(mask, self.min_mask_region_area)
+            untouched.append(float(clean is mask))
+            if clean is not mask:
+                origin = (window[0].start, window[1].start)
+                packed = PackedMask.of(clean, candidate.mask.shape, origin)
+                rows, columns = packed.window
+                box = (columns.start, rows.start, columns.stop - 1, rows.stop - 1)
+                candidate = replace(candidate, mask=packed, box=box, area=int(clean.sum()))
+            tidied.append(candidate)
+        threshold = max(self.box_nms_thresh, self.crop_nms_thresh)
+        if self.click_middle:
+            return suppress_masks(tidied, threshold)
+        return suppress(tidied, untouched, threshold)
+
+    def _record(self, candidate: Candidate) -> MaskRecord:
+        mask = candidate.mask.unpack()
+        x0, y0, x1, y1 = candidate.box
+        crop = candidate.crop
+        return MaskRecord(
+            segmentation=mask if self.output_mode == "binary_mask" else encode_rle(mask),
+            area=candidate.area,
+            bbox=[x0, y0, x1 - x0, y1 - y0],
+            predicted_iou=candidate.predicted_iou,
+            point_coords=[list(candidate.point)],
+            stability_score=candidate.stability,
+            crop_box=[crop.x0, crop.y0, crop.x1 - crop.x0, crop.y1 - crop.y0],
+        )
+
+
+def _middles(masks: Tensor, points: Tensor) -> Tensor:
+    """Return where (N, h, w) masks lie deepest, each place once, (M, 2) in the unit square.
+
+    An empty mask leaves the point, of (N, 2), that found it.
+    """
+    size = torch.tensor([masks.shape[2], masks.shape[1]])
+    middles = points.clone()
+    for number, mask in enumerate(masks.cpu().numpy()):
+        place, depth = deepest_point(mask)
+        if depth:
+            middles[number] = (torch.tensor(place) + 0.5) / size
+    distinct: Tensor = torch.unique(middles, dim=0)
+    return distinct
+
+
+def _longer_side(logits: Tensor, crop: Crop) -> Tensor:
+    """Return the longer sides, (N,) in pixels of the image, of the boxes of (N, h, w) masks."""
+    boxes = mask_boxes(logits > MASK_THRESHOLD)
+    scale = torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0], device=boxes.device) / logits.shape[-1]
+    return ((boxes[:, 2:] - boxes[:, :2] + 1) * scale).amax(1)

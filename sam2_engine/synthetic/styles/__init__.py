@@ -1,0 +1,1 @@
+"""The styles of synthetic scenes, one a file."""

@@ -1,0 +1,1 @@
+"""Fine-tuning on one's own annotated images and videos."""

@@ -1,0 +1,140 @@
+"""All settings of a fine-tuning run, by default the paper's (section D.2)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar
+
+from sam2_engine.errors import InputError
+from sam2_engine.training.fine_tuning.augmentation import AugmentationRecipe
+from sam2_engine.training.fine_tuning.interactive_training import PromptRecipe
+from sam2_engine.training.losses import LossWeights
+
+__all__ = ["Recipe", "recipe_from"]
+
+T = TypeVar("T")
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is fine-tuned.
+
+    Attributes
+    ----------
+    model
+        Where to start: a variant's name or a path.
+    everything
+        Teach the image encoder too. By default it stays as it is, with its two projections for the mask
+        decoder, and every frame is encoded once.
+    steps, batch_size
+        Steps, and samples (a picture, or a clip) per step in all processes together.
+    learning_rate, encoder_rate
+        Peak of the rate; the image encoder's as a part of it.
+    layer_decay
+        Factor from each block of the trunk to the one before; None: the paper's for the model's size.
+    warmup, final
+        Part of the steps that the rate rises linearly; the last rate as a part of the peak (cosine).
+    weight_decay, clip
+        Of AdamW, not for biases and norms; largest norm of the gradient.
+    clip_length, clip_objects, picture_objects
+        Frames of a clip; objects asked for in a clip, and in a picture.
+    clip_share
+        Part of the steps that learn clips, where there are videos; the others learn single frames.
+    views
+        With a frozen encoder: augmented views of each video or picture, whose features are kept.
+    feature_bytes, features_on_disk
+        Cap for features in memory; whether all are also kept in the run's folder.
+    image_size, dtype
+        As for ``load_model``.
+    checkpointing
+        Compute activations again instead of keeping them: slower, for much less memory.
+    save_every, picture_every
+        Steps between checkpoints, and between pictures of predictions.
+    seed
+        Decides, with the step's number, everything random.
+    """
+
+    model: str = "nano"
+    everything: bool = False
+    steps: int = 500
+    batch_size: int = 2
+    learning_rate: float = 1e-4
+    encoder_rate: float = 0.6
+    layer_decay: float | None = None
+    warmup: float = 0.05
+    final: float = 0.1
+    weight_decay: float = 0.1
+    clip: float = 0.1
+    clip_length: int = 8
+    clip_objects: int = 2
+    picture_objects: int = 8
+    clip_share: float = 0.5
+    views: int = 4
+    feature_bytes: int = 2 * 2**30
+    features_on_disk: bool = False
+    image_size: int | None = None
+    dtype: str = "auto"
+    checkpointing: bool = True
+    save_every: int = 50
+    picture_every: int = 100
+    seed: int = 0
+    prompts: PromptRecipe = field(default_factory=PromptRecipe)
+    losses: LossWeights = field(default_factory=LossWeights)
+    augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
+
+    def __post_init__(self) -> None:
+        at_least_1 = ("steps", "batch_size", "clip_objects", "picture_objects", "views", "save_every")
+        for name in (*at_least_1, "picture_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)}: it must be 1 or more.")
+        if self.clip_length < 2:
+            raise InputError(f"clip_length = {self.clip_length}: a clip has 2 frames or more.")
+        if not 0 <= self.clip_share <= 1:
+            raise InputError(f"clip_share = {self.clip_share}: it is a part, from 0 to 1.")
+        if not self.learning_rate > 0:
+            raise InputError(f"learning_rate = {self.learning_rate}: it must be above 0.")
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self)
+
+
+def recipe_from(table: Mapping[str, Any]) -> Recipe:
+    """Make a recipe of plain values; what is not named keeps its default.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or a value of another type than the default.
+    """
+    return _built(Recipe, table, "")
+
+
+def _built(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+    default = kind()
+    known = {one.name for one in fields(default)}  # type: ignore[arg-type]
+    values = {}
+    for name, value in table.items():
+        if name not in known:
+            raise InputError(
+                f"There is no setting {where}{name}; the known ones are {', '.join(sorted(known))}."
+            )
+        usual = getattr(default, name)
+        if is_dataclass(usual) and not isinstance(usual, type):
+            if not isinstance(value, Mapping):
+                raise InputError(f"{where}{name} is a table of settings, not {value!r}.")
+            values[name] = _built(type(usual), value, f"{name}.")
+        else:
+            values[name] = _of_type(usual, value, f"{where}{name}")
+    return kind(**values)
+
+
+def _of_type(usual: Any, value: Any, name: str) -> Any:
+    if usual is None or value is None:
+        return value
+    if isinstance(usual, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(usual):
+        raise InputError(f"{name} = {value!r}: it should be {_KINDS[type(usual)]}, like {usual!r}.")
+    return value

@@ -1,0 +1,248 @@
+"""One model that is being fine-tuned: a step, a checkpoint, and the samples that a step needs."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
+from sam2_engine.training.fine_tuning.config import Recipe
+from sam2_engine.training.fine_tuning.distributed import Team
+from sam2_engine.training.fine_tuning.interactive_training import Interaction, ObjectsOfClip, draw_plan
+from sam2_engine.training.fine_tuning.optimizer import choose_learners, gradients, make_optimizer, schedule
+from sam2_engine.training.fine_tuning.sampling import Clip, ClipSampler, input_pixels, load_objects
+
+__all__ = ["FineTuner", "Sample", "SampleLoader", "ahead"]
+
+T = TypeVar("T")
+
+_EMPTY_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A clip that was read.
+
+    Attributes
+    ----------
+    number
+        Its place in the step's batch, which decides its randomness.
+    pixels
+        Inputs (1, 3, S, S) by place in the clip, of the frames that are not encoded yet.
+    """
+
+    number: int
+    clip: Clip
+    objects: ObjectsOfClip
+    pixels: dict[int, Tensor]
+
+
+class SampleLoader:
+    """Reads the samples of a step, of this process's share.
+
+    Parameters
+    ----------
+    sampler, team
+        What there is to learn, and who learns it.
+    size
+        Side of the model's input.
+    cache
+        Features that are known; what is in it is not read.
+    """
+
+    def __init__(self, sampler: ClipSampler, team: Team, size: int, cache: FeatureCache) -> None:
+        self.sampler = sampler
+        self.team = team
+        self.size = size
+        self.cache = cache
+        self._reading = threading.Lock()
+
+    def load(self, step: int) -> list[Sample]:
+        """Read the samples of a step; clips without an object that can be seen are left out."""
+        clips = self.sampler.draw(step)
+        samples = []
+        for number in self.team.share(len(clips)):
+            clip = clips[number]
+            with self._reading:
+                objects = load_objects(clip, self.size)
+                if objects is not None:
+                    unknown = [p for p in range(len(clip.frames)) if not self._is_known(clip, p)]
+                    pixels = {place: input_pixels(clip, place, self.size) for place in unknown}
+                    samples.append(Sample(number, clip, objects, pixels))
+        return samples
+
+    def _is_known(self, clip: Clip, place: int) -> bool:
+        return clip.keys is not None and clip.keys[place] in self.cache
+
+    def pixels(self, sample: Sample, place: int) -> Tensor:
+        """Return the input of a frame, read now if it was not read before."""
+        if place in sample.pixels:
+            return sample.pixels[place]
+        with self._reading:
+            return input_pixels(sample.clip, place, self.size)
+
+
+def ahead(make: Callable[[int], T], numbers: Sequence[int]) -> Iterator[T]:
+    """Yield ``make(number)`` for each number, the next one made in a thread meanwhile."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = None
+        for i, number in enumerate(numbers):
+            now = coming or thread.submit(make, number)
+            result = now.result()
+            coming = thread.submit(make, numbers[i + 1]) if i + 1 < len(numbers) else None
+            yield result
+
+
+class FineTuner:
+    """A model, its optimizer, and the step it is at.
+
+    Parameters
+    ----------
+    model
+        The model to start from, on its device; it is changed.
+    sampler
+        What it learns from.
+    recipe
+        How.
+    team
+        Who shares a step's batch.
+    feature_folder
+        Where encoded frames are kept beside memory, if anywhere.
+    """
+
+    def __init__(
+        self,
+        model: Sam2,
+        sampler: ClipSampler,
+        recipe: Recipe,
+        team: Team | None = None,
+        feature_folder: Path | None = None,
+    ) -> None:
+        self.model = model
+        self.recipe = recipe
+        self.team = team or Team()
+        clips = sampler.has_clips and recipe.clip_share > 0
+        self.learners: dict[str, nn.Parameter] = choose_learners(model, recipe.everything, clips)
+        self.optimizer = make_optimizer(model, self.learners, recipe)
+        self.cache = FeatureCache(recipe.feature_bytes, feature_folder)
+        self.loader = SampleLoader(sampler, self.team, model.image_size, self.cache)
+        self.save_memory = recipe.checkpointing
+        model.memory_attention.save_memory = recipe.checkpointing
+        self.step = 0
+        self._empty_steps = 0
+
+    def samples(self) -> Iterator[list[Sample]]:
+        """Yield the samples of the steps that are left."""
+        return ahead(self.loader.load, range(self.step, self.recipe.steps))
+
+    def learn(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """Take one step; return its rate and its losses per object, of all processes.
+
+        Raises
+        ------
+        InputError
+            If the gradient is not finite.
+        """
+        losses = self.accumulate(samples)
+        norm = nn.utils.clip_grad_norm_(self.learners.values(), self.recipe.clip)
+        if not torch.isfinite(norm):
+            raise InputError(
+                f"The gradient of step {self.step + 1} is not finite; give a lower learning_rate, or float32."
+            )
+        rate = schedule(self.recipe, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return {"rate": rate, **losses}
+
+    def accumulate(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """Leave the gradient of the whole batch, of all processes, in every parameter that learns.
+
+        Losses are summed over frames and predictions, and divided by the objects of the batch, so that
+        it does not matter which process has which sample.
+        """
+        self._teach_mode()
+        device = self.model.device
+        objects = torch.tensor(float(sum(len(sample.objects) for sample in samples)), device=device)
+        total = self._checked(float(self.team.add_up(objects)))
+        sums = torch.zeros(3, device=device)
+        for sample in samples:
+            with self.model.autocast():
+                losses = self._losses(sample)
+            terms = torch.stack([losses[name].float() for name in ("mask", "iou", "presence")])
+            torch.autograd.backward(terms.sum() / total)
+            sums += terms.detach()
+        self.team.add_up_all(gradients(self.learners.values()))
+        mask, iou, presence = (self.team.add_up(sums) / total).tolist()
+        return {"loss": mask + iou + presence, "mask": mask, "iou": iou, "presence": presence}
+
+    def _checked(self, objects: float) -> float:
+        """Return what to divide by; a step without objects learns nothing, and many of them are a fault."""
+        self._empty_steps = 0 if objects else self._empty_steps + 1
+        if self._empty_steps == _EMPTY_STEPS:
+            raise InputError(
+                f"In {_EMPTY_STEPS} steps no object was large enough to be seen at {self.model.image_size} "
+                "pixels; enlarge the pictures, or give a larger --image-size."
+            )
+        return max(objects, 1.0)
+
+    def _teach_mode(self) -> None:
+        self.model.train()
+        if not self.recipe.everything:
+            self.model.image_encoder.eval()
+
+    def _losses(self, sample: Sample) -> dict[str, Tensor]:
+        # Everything random follows from the step and the sample's number, in whichever process it is.
+        seed = (self.recipe.seed * 1_000_003 + self.step) * 4096 + sample.number
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        plan = draw_plan(sample.objects, self.recipe.prompts, generator)
+        return Interaction(
+            self.model,
+            lambda place: self._features(sample, place),
+            sample.objects,
+            plan,
+            self.recipe.prompts,
+            self.recipe.losses,
+            generator,
+            self.save_memory,
+        ).run()
+
+    def _features(self, sample: Sample, place: int) -> ImageFeatures:
+        def encode() -> ImageFeatures:
+            pixels = self.loader.pixels(sample, place).to(self.model.device)
+            if self.save_memory and self.recipe.everything:
+                encoded: ImageFeatures = checkpoint(self.model.encode_image, pixels, use_reentrant=False)
+                return encoded
+            return self.model.encode_image(pixels)
+
+        if sample.clip.keys is None:
+            return encode()
+        with torch.no_grad():
+            return self.cache.get_or_encode(sample.clip.keys[place], self.model, encode)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds: the step, the weights that learn, and the optimizer."""
+        return {
+            "step": self.step,
+            "weights": {name: parameter.detach() for name, parameter in self.learners.items()},
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    @torch.no_grad()
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        for name, parameter in self.learners.items():
+            parameter.copy_(state["weights"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]

@@ -1,0 +1,172 @@
+"""Batches as a function of the step's number, so that a resumed run sees exactly what it would have seen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from sam2_engine.synthetic.compositor import Clip
+from sam2_engine.synthetic.scenes import WIDE_CLIP_WEIGHTS, WIDE_STILL_WEIGHTS, random_scene
+from sam2_engine.training.nano.labelled_images import LabelledImage, random_view, read_folder
+
+__all__ = ["Batch", "Curriculum", "Lesson", "batches", "enlarged"]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a batch consists of.
+
+    Attributes
+    ----------
+    size
+        Side of the input in pixels.
+    batch_size, num_frames
+        Samples, and frames per sample.
+    max_objects
+        Objects per sample.
+    synthetic
+        Share of synthetic scenes; the rest are views of labelled pictures, of each folder equally often.
+    corrections
+        Most correction clicks after a first click or box.
+    wide
+        Draw synthetic scenes of every style, not of the five that nano began with.
+    whole
+        The input of ``size`` pixels is all that the model sees, not a part of its full input.
+    """
+
+    size: int
+    batch_size: int
+    num_frames: int
+    max_objects: int
+    synthetic: float
+    corrections: int = 2
+    wide: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Frames (B, T, 3, S, S) uint8 and labels (B, T, S, S) int32."""
+
+    frames: Tensor
+    labels: Tensor
+
+
+class Curriculum(Dataset[Batch]):
+    """Item ``step`` is the batch of that step.
+
+    Parameters
+    ----------
+    folders
+        Labelled pictures, one sequence per folder; rare looks (stained tissue among dark nuclei) are shown
+        more often than their pictures are many, by the square root of their number.
+    lessons
+        Taken in turn.
+    seed
+        Seed of the run.
+    """
+
+    zoom = (0.5, 3.2)
+
+    def __init__(
+        self, folders: Sequence[Sequence[LabelledImage]], lessons: Sequence[Lesson], seed: int
+    ) -> None:
+        self.folders = folders
+        self._shares = [_shares(folder) for folder in folders]
+        self.lessons = lessons
+        self.seed = seed
+
+    def lesson(self, step: int) -> Lesson:
+        """Return the lesson of a step."""
+        return self.lessons[step % len(self.lessons)]
+
+    def __getitem__(self, step: int) -> Batch:
+        """Make the batch of a step."""
+        lesson = self.lesson(step)
+        clips = [self._sample(lesson, [self.seed, step, i]) for i in range(lesson.batch_size)]
+        frames = np.stack([clip.frames for clip in clips])
+        labels = np.stack([clip.labels for clip in clips])
+        pixels = torch.from_numpy((np.clip(frames, 0, 1) * 255).astype(np.uint8)).permute(0, 1, 4, 2, 3)
+        return Batch(pixels.contiguous(), torch.from_numpy(labels))
+
+    def _sample(self, lesson: Lesson, seed: list[int]) -> Clip:
+        rng = np.random.default_rng(seed)
+        if not self.folders or rng.random() < lesson.synthetic:
+            wide = WIDE_STILL_WEIGHTS if lesson.num_frames == 1 else WIDE_CLIP_WEIGHTS
+            weights = wide if lesson.wide else None
+            side = _coarse(rng, lesson.size) if lesson.wide else lesson.size
+            clip = enlarged(random_scene([*seed, 1], lesson.num_frames, side, weights=weights), lesson.size)
+        else:
+            folder = int(rng.integers(len(self.folders)))
+            picture = self.folders[folder][int(rng.choice(len(self.folders[folder]), p=self._shares[folder]))]
+            clip = random_view(rng, picture, lesson.num_frames, lesson.size, self.zoom)
+        return Clip(_relight(rng, clip.frames), clip.labels)
+
+
+def _shares(folder: Sequence[LabelledImage]) -> NDArray[np.float64]:
+    """Return how often each picture is shown, 1 in all."""
+    looks = [picture.look for picture in folder]
+    shares = np.array([looks.count(look) for look in looks], np.float64) ** -0.5
+    total: np.float64 = shares.sum()
+    return shares / total
+
+
+def _coarse(rng: np.random.Generator, size: int) -> int:
+    """Draw the side in which a scene is rendered: some pictures have fewer pixels than the input."""
+    return round(size / np.exp(rng.uniform(0, np.log(2.6)))) if rng.random() < 0.35 else size
+
+
+def enlarged(clip: Clip, size: int) -> Clip:
+    """Return a clip of ``size`` pixels a side, as the model enlarges a small picture."""
+    if clip.labels.shape[-1] == size:
+        return clip
+    pixels = torch.from_numpy(clip.frames.astype(np.float32)).permute(0, 3, 1, 2)
+    frames = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
+    labels = F.interpolate(torch.from_numpy(clip.labels.astype(np.float32))[None], size=(size, size))
+    return Clip(frames.permute(0, 2, 3, 1).numpy(), labels[0].numpy().astype(np.int32))
+
+
+def _relight(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Change brightness, contrast and colour, as microscopes and cameras differ; a clip as one."""
+    if rng.random() < 0.4:
+        frames = np.repeat(frames.mean(-1, keepdims=True), 3, axis=-1)
+    if rng.random() < 0.5:
+        low, high = np.percentile(frames[0, ::4, ::4], (rng.uniform(0, 2), rng.uniform(98, 100)))
+        frames = (frames - low) / max(high - low, 0.02)
+    if rng.random() < 0.1:
+        frames = 1.0 - frames
+    frames = np.clip(frames, 0, 1) ** np.exp(rng.normal(0, 0.25))
+    gain, shift = np.exp(rng.normal(0, 0.2)), rng.normal(0, 0.08)
+    if rng.random() < 0.4:
+        grain = rng.standard_normal((*frames.shape[:3], 1), dtype=np.float32) * abs(rng.normal(0, 0.03))
+        frames = frames + grain
+    result: NDArray[np.float32] = (frames * gain + shift).astype(np.float32)
+    return result
+
+
+def batches(curriculum: Curriculum, start: int, stop: int, workers: int) -> Iterator[Batch]:
+    """Yield the batches of steps ``start`` to ``stop`` (exclusive), made ahead in worker processes."""
+    loader = DataLoader(
+        curriculum,
+        sampler=range(start, stop),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_one_thread,
+    )
+    yield from loader
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def read_folders(root: Path) -> list[list[LabelledImage]]:
+    """Read every folder of labelled pictures under ``root``, in the order of their names."""
+    return [read_folder(folder) for folder in sorted(root.iterdir()) if (folder / "images").is_dir()]

@@ -1,0 +1,250 @@
+"""The training loop: exact resume, atomic checkpoints, averaged weights, a CSV log."""
+
+import copy
+import csv
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sam2_engine.errors import InputError
+from sam2_engine.modeling.attention import RotaryAttention
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.training.losses import LossWeights
+from sam2_engine.training.nano.curriculum import Batch, Curriculum, batches
+from sam2_engine.training.nano.dense_head import DenseHead
+from sam2_engine.training.nano.muon import Muon
+from sam2_engine.training.nano.precision import learning_autocast, learning_dtype
+from sam2_engine.training.nano.random_crop import place_input
+from sam2_engine.training.nano.step_losses import LessonLosses, clip_losses, still_losses
+
+__all__ = ["Schedule", "Trainer", "load_weights"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    Attributes
+    ----------
+    steps
+        Number of steps.
+    learning_rate
+        Peak, after ``warmup`` steps; then a cosine down to ``final`` of it.
+    warmup, final
+        Steps of linear warm-up; the last rate as a part of the peak.
+    clip
+        Largest gradient norm.
+    average
+        Decay of the averaged weights per step.
+    dense_weight
+        Weight of the dense auxiliary loss.
+    weights
+        Of the prompted losses.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    final: float = 0.05
+    clip: float = 1.0
+    average: float = 0.998
+    dense_weight: float = 1.0
+    weights: LossWeights = field(default_factory=lambda: LossWeights(focal_alpha=0.5))
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        return self.learning_rate * (self.final + (1 - self.final) * 0.5 * (1 + float(np.cos(np.pi * done))))
+
+
+def load_weights(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Copy weights by name into ``module``, as float32."""
+    try:
+        module.load_state_dict({key: value.float() for key, value in state.items()})
+    except RuntimeError as error:
+        fault = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"The weights are of another model than the one that learns ({fault}): give weights of this "
+            "version's nano, or start the run in another folder."
+        ) from None
+
+
+class Trainer:
+    """Teach a model by a curriculum.
+
+    Parameters
+    ----------
+    model
+        The model; its input size follows the lessons, smaller ones being parts of its own input.
+    curriculum, schedule
+        What is learned, and how long.
+    folder
+        Where checkpoint and log are kept; a checkpoint found there is continued from.
+    device
+        Where it learns.
+    """
+
+    def __init__(
+        self,
+        model: Sam2,
+        curriculum: Curriculum,
+        schedule: Schedule,
+        folder: Path,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.full_size = model.image_size
+        self.device = torch.device(device)
+        self.model = _without_dropout(model).train().to(self.device)
+        self.curriculum = curriculum
+        self.schedule = schedule
+        self.folder = folder
+        self.head = DenseHead(model.config.hidden_dim).to(self.device)
+        self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
+        self.optimizers = _optimizers(nn.ModuleList([self.model, self.head]), learning_dtype(self.device))
+        self.step = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a run continues from."""
+        return self.folder / "checkpoint.pt"
+
+    def start_from(self, weights: dict[str, Tensor], head: dict[str, Tensor] | None = None) -> None:
+        """Take over another run's averaged weights, at step 0; without ``head`` that part starts anew."""
+        for module in (self.model, self.averaged):
+            load_weights(module, weights)
+        if head is not None:
+            load_weights(self.head, head)
+
+    def run(
+        self, workers: int = 1, save_every: int = 50, log_every: int = 20, seconds: float = math.inf
+    ) -> None:
+        """Train from the current step to the schedule's end, or until ``seconds`` have passed."""
+        names: dict[str, list[float]] = {}
+        begun = time.monotonic()
+        end = begun + seconds
+        for batch in batches(self.curriculum, self.step, self.schedule.steps, workers):
+            losses = self.learn(batch)
+            self.step += 1
+            for name, value in losses.items():
+                names.setdefault(name, []).append(value.item())
+            if self.step % log_every == 0:
+                self._log(
+                    {name: float(np.mean(values)) for name, values in names.items()}, time.monotonic() - begun
+                )
+                names, begun = {}, time.monotonic()
+            if self.step % save_every == 0 or self.step == self.schedule.steps:
+                self.save()
+            if time.monotonic() > end:
+                self.save()
+                return
+
+    def learn(self, batch: Batch) -> LessonLosses:
+        """Take one step on a batch and return its losses; the caller counts the step."""
+        lesson = self.curriculum.lesson(self.step)
+        # Everything random is drawn from the step's number, so a resumed run repeats it.
+        generator = torch.Generator().manual_seed(self.curriculum.seed * 1_000_003 + self.step)
+        torch.manual_seed(self.curriculum.seed * 1_000_003 + self.step)
+        full_size = lesson.size if lesson.whole else self.full_size
+        corner = place_input(self.model, lesson.size, full_size, generator).to(self.device)
+        lose = still_losses if lesson.num_frames == 1 else clip_losses
+        with learning_autocast(self.device):
+            losses = lose(self.model, self.head, batch, lesson, corner, self.schedule.weights, generator)
+        dense = losses["dense"] * self.schedule.dense_weight
+        total = sum((value for name, value in losses.items() if name != "dense"), dense)
+        torch.autograd.backward(torch.as_tensor(total))
+        norm = nn.utils.clip_grad_norm_(
+            [*self.model.parameters(), *self.head.parameters()], self.schedule.clip
+        )
+        rate = self.schedule.rate(self.step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["rate"]
+            if torch.isfinite(norm):
+                optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self._average()
+        return {name: value.detach() for name, value in losses.items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.schedule.average, (self.step + 1) / (self.step + 10))
+        current = [p.detach() for p in self.model.parameters()]
+        torch._foreach_lerp_(list(self.averaged.parameters()), current, 1 - decay)
+
+    def _log(self, values: dict[str, float], seconds: float) -> None:
+        path = self.folder / "log.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(["step", "rate", "seconds", "dense", "mask", "track"])
+            row = [f"{values[name]:.4f}" if name in values else "" for name in ("dense", "mask", "track")]
+            writer.writerow([self.step, f"{self.schedule.rate(self.step):.2e}", f"{seconds:.1f}", *row])
+        print(self.step, f"{seconds:.1f} s", {k: round(v, 3) for k, v in values.items()}, flush=True)
+
+    def save(self) -> None:
+        """Write the checkpoint aside, then rename it: a killed run never loses the last good one."""
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "head": self.head.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+        aside = self.checkpoint.with_suffix(".part")
+        torch.save(state, aside)
+        aside.replace(self.checkpoint)
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.step = state["step"]
+        load_weights(self.model, state["model"])
+        load_weights(self.head, state["head"])
+        load_weights(self.averaged, state["averaged"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+
+def _without_dropout(model: Sam2) -> Sam2:
+    """Scenes never repeat, so dropout guards against little, and it doubles attention's time on a CPU."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        elif isinstance(module, RotaryAttention):
+            module.dropout = 0.0
+    return model
+
+
+def _optimizers(modules: nn.Module, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Muon for the weight matrices, AdamW for the rest (convolutions, embeddings, norms, biases)."""
+    matrices, others, plain = [], [], []
+    for name, parameter in modules.named_parameters():
+        if (
+            parameter.ndim == 2
+            and min(parameter.shape) > 4
+            and "embed" not in name
+            and "token.weight" not in name
+        ):
+            matrices.append(parameter)
+        elif parameter.ndim > 2 and "pos_embed" not in name and "embed" not in name:
+            others.append(parameter)
+        else:
+            plain.append(parameter)
+    adam = torch.optim.AdamW(
+        [
+            {"params": others, "weight_decay": 0.05, "rate": 0.6},
+            {"params": plain, "weight_decay": 0.0, "rate": 0.6},
+        ],
+        betas=(0.9, 0.98),
+    )
+    return [Muon([{"params": matrices, "rate": 1.0}], dtype=dtype), adam]

@@ -1,0 +1,1 @@
+"""Videos, time-lapses and volumes: sessions, objects, memories."""

@@ -1,0 +1,84 @@
+"""What a session says about one frame."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sam2_engine.masks import mask_stability
+from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT
+from sam2_engine.preprocessing import Region, logits_to_size
+
+__all__ = ["FrameResult"]
+
+STABILITY_OFFSET = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """The objects on one frame.
+
+    Attributes
+    ----------
+    frame
+        Frame number, from 0.
+    object_ids
+        N ids. An absent object stays, with an empty mask; one not prompted yet is not listed.
+    low_res_logits
+        (N, 4 G, 4 G) float32.
+    presence
+        (N,) float32, probability 0..1 that the object is on the frame.
+    predicted_iou
+        (N,) float32, the model's own estimate of the masks' quality, 0..1.
+    shape
+        (H, W) of the frame in pixels.
+    regions
+        Of each object the part of the frame that the model saw, ``x0, y0, x1, y1`` (the last two exclusive),
+        or None for all of it; empty if it saw all of it for every object.
+    """
+
+    frame: int
+    object_ids: tuple[int, ...]
+    low_res_logits: NDArray[np.float32]
+    presence: NDArray[np.float32]
+    predicted_iou: NDArray[np.float32]
+    shape: tuple[int, int]
+    regions: tuple[Region | None, ...] = ()
+
+    @cached_property
+    def stability(self) -> NDArray[np.float32]:
+        """(N,) stability scores, 0..1."""
+        return mask_stability(torch.from_numpy(self.low_res_logits), STABILITY_OFFSET).numpy()
+
+    @cached_property
+    def masks(self) -> NDArray[np.bool_]:
+        """(N, H, W) bool."""
+        masks = np.zeros((len(self.object_ids), *self.shape), dtype=np.bool_)
+        for index in range(len(masks)):
+            masks[index] = self.logits_of(index) > 0
+        return masks
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """(N, H, W) float32, computed anew on each access; far below 0 outside of the regions."""
+        if not self.object_ids:
+            return np.zeros((0, *self.shape), dtype=np.float32)
+        return np.stack([self.logits_of(index) for index in range(len(self.object_ids))])
+
+    def logits_of(self, index: int) -> NDArray[np.float32]:
+        """Return the (H, W) float32 logits of the ``index``-th object."""
+        seen, (row, column) = self.crop_of(index)
+        if seen.shape == self.shape:
+            return seen
+        logits = np.full(self.shape, NO_OBJECT_LOGIT, np.float32)
+        logits[row : row + seen.shape[0], column : column + seen.shape[1]] = seen
+        return logits
+
+    def crop_of(self, index: int) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """Return (h, w) float32 logits of what the model saw for an object, and its first row and column."""
+        region = self.regions[index] if self.regions else None
+        x0, y0, x1, y1 = region or (0, 0, self.shape[1], self.shape[0])
+        low_res = torch.from_numpy(self.low_res_logits[index])[None, None]
+        return logits_to_size(low_res, (y1 - y0, x1 - x0))[0, 0].numpy(), (y0, x0)

@@ -1,0 +1,43 @@
+"""The session that suits what is worked on: a picture, a video, or one of large planes."""
+
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.frames import FrameSource
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.tiles import is_large
+from sam2_engine.video.image_session import StillSession
+from sam2_engine.video.session import VideoSession
+from sam2_engine.video.tiled_session import TiledVideoSession
+
+__all__ = ["AnyVideoSession", "open_video_session"]
+
+AnyVideoSession = VideoSession | TiledVideoSession
+
+
+def open_video_session(
+    model: Sam2,
+    frames: FrameSource,
+    contrast: tuple[float, float] | IntensityWindow | None = None,
+    cache: FeatureCache | None = None,
+    history: int | None = None,
+    max_conditioning_frames: int | None = None,
+) -> AnyVideoSession:
+    """Return a session on frames of any size.
+
+    A single picture is looked at more closely where an object is small, and planes that are large against
+    the model's input are worked on in tiles; neither of them keeps a ``history``.
+    """
+    if frames.length == 1:
+        return StillSession(model, frames, contrast, cache)
+    if is_large(frames.shape, model.image_size):
+        return TiledVideoSession(
+            model, frames, contrast, cache, max_conditioning_frames=max_conditioning_frames
+        )
+    return VideoSession(
+        model,
+        frames,
+        contrast,
+        cache=cache,
+        history=history,
+        max_conditioning_frames=max_conditioning_frames,
+    )

@@ -1,0 +1,368 @@
+"""Follow objects on large planes: each in a tile at full resolution, or on the whole plane if it is large.
+
+Every tile of a fixed grid has a ``VideoSession`` of its own; objects in a tile share its encoding. An object
+that comes to a tile's edge is handed over to another tile by its mask, as a prompt.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
+from sam2_engine.frames.latest_frame import LatestFrame
+from sam2_engine.masks import PackedMask
+from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
+from sam2_engine.preprocessing import IntensityWindow, estimate_window
+from sam2_engine.prompts import Box, Mask, Points
+from sam2_engine.tiles import Extent, TileGrid, reaches_inner_edge
+from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.session import VideoSession
+from sam2_engine.video.tile_assignment import Arrival, Given, Journey, Tile, extent_of
+
+__all__ = ["TiledVideoSession", "box_in"]
+
+_TILE_FRAMES = 64 * 2**20
+CUT = 1
+"""A mask that ends within so many pixels of its tile's edge goes on beyond it."""
+NEAR, FAR = 1 / 4, 1 / 8
+"""An object is handed over when it is as near to its tile's edge, in parts of the side, and stays as far from
+the other's edge; so what moves less between two frames is never cut, and none goes to and fro."""
+
+
+class TiledVideoSession:
+    """What ``VideoSession`` is, for planes of twice the model's input or more.
+
+    Parameters and methods are those of ``VideoSession``, where they are described; there is neither a region
+    nor a history. Memory: an object is remembered in the tile where it is now, and by its prompts.
+    """
+
+    def __init__(
+        self,
+        model: Sam2,
+        frames: object,
+        contrast: tuple[float, float] | IntensityWindow | None = None,
+        cache: FeatureCache | None = None,
+        max_object_pointers: int = 16,
+        max_conditioning_frames: int | None = None,
+    ) -> None:
+        self.model = model
+        self.frames: FrameSource = LatestFrame.of(open_frames(frames))
+        self.window = IntensityWindow.of(contrast) if contrast is not None else estimate_window(self.frames)
+        self.cache = FeatureCache(_TILE_FRAMES) if cache is None else cache
+        self.max_object_pointers = max_object_pointers
+        self.max_conditioning_frames = max_conditioning_frames
+        side = model.image_size
+        self.grid = TileGrid(self.frames.shape, side, side // 2)
+        self._tiles: dict[Tile, VideoSession] = {}
+        self._objects: dict[int, Journey] = {}
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Ids of all objects, in the order in which they were first prompted."""
+        return tuple(self._objects)
+
+    def prompted_frames(self, object_id: int) -> tuple[int, ...]:
+        """Frames on which an object has a prompt, in the order in which they were given."""
+        return tuple(self._known(object_id).prompts)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes held by the memories of tracked frames."""
+        return sum(tile.num_bytes for tile in self._tiles.values())
+
+    def encode(self, frame: int) -> ImageFeatures:
+        """Return the whole plane as the encoder sees it; tiles are encoded when something is in them."""
+        return self._tile(None).encode(frame)
+
+    # ------------------------------------------------------------------ prompts
+
+    def add_points(
+        self,
+        frame: int,
+        object_id: int,
+        points: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        box: ArrayLike | None = None,
+        replace: bool = False,
+    ) -> FrameResult:
+        """Add clicks to an object on a frame and return its mask there."""
+        clicks = Points.of(points, labels, self.frames.shape)
+        checked = None if box is None else Box.of(box, self.frames.shape)
+        return self._give(frame, object_id, Given(clicks, checked, replace=replace))
+
+    def add_box(self, frame: int, object_id: int, box: ArrayLike, *, replace: bool = False) -> FrameResult:
+        """Place a box around an object on a frame, instead of an earlier one."""
+        return self._give(frame, object_id, Given(box=Box.of(box, self.frames.shape), replace=replace))
+
+    def add_mask(self, frame: int, object_id: int, mask: ArrayLike) -> FrameResult:
+        """Give an object's (H, W) mask on a frame, instead of other prompts there."""
+        pixels = Mask.of(mask, self.frames.shape).pixels
+        return self._give(frame, object_id, Given(mask=PackedMask.of(pixels, self.frames.shape)))
+
+    def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
+        """Remove an object's prompts from one frame, or from all; an object without any is forgotten."""
+        journey = self._known(object_id)
+        if frame is not None and frame not in journey.prompts:
+            raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
+        for f in [frame] if frame is not None else list(journey.prompts):
+            self._take_away(object_id, f, journey.places.pop(f))
+            del journey.prompts[f]
+        if not journey.prompts:
+            self.remove_object(object_id)
+
+    def remove_object(self, object_id: int) -> None:
+        """Forget an object, its prompts and its memories."""
+        self._known(object_id)
+        del self._objects[object_id]
+        for tile, session in list(self._tiles.items()):
+            if object_id in session.object_ids:
+                session.remove_object(object_id)
+            self._free(tile)
+
+    def invalidate(self, object_id: int, from_frame: int) -> None:
+        """Forget what was tracked of an object at and after ``from_frame``; its prompts stay."""
+        journey = self._known(object_id)
+        for f in [f for f in journey.arrivals if f >= from_frame]:
+            self._take_away(object_id, f, journey.arrivals.pop(f).tile)
+        for session in self._tiles.values():
+            if object_id in session.object_ids:
+                session.invalidate(object_id, from_frame)
+
+    def _known(self, object_id: int) -> Journey:
+        if object_id not in self._objects:
+            known = ", ".join(map(str, self._objects)) or "none yet"
+            raise InputError(f"There is no object {object_id} here; the known ones are: {known}.")
+        return self._objects[object_id]
+
+    def _give(self, frame: int, object_id: int, given: Given) -> FrameResult:
+        """Give a prompt in the tile around it; if that cuts the object, in another or on the whole plane.
+
+        First clicks do not tell an object's size: they are answered by the view that is surer of its mask.
+        """
+        journey = self._objects.get(object_id) or Journey()
+        earlier = [] if given.replace or given.mask is not None else journey.prompts.get(frame, [])
+        prompts = [*earlier, given]
+        tile = self._tile_of(journey, frame, prompts)
+        whole = None
+        if tile is not None and not journey.places and given.box is None and given.mask is None:
+            whole = self._ask(frame, object_id, journey, None, prompts)
+        result = self._ask(frame, object_id, journey, tile, prompts)
+        box = box_in(result)
+        if given.mask is None and box is not None and self._cuts(tile, box):
+            other = self._nearest(box)
+            tile = None if other == tile or self._cuts(other, box) else other
+            result = self._ask(frame, object_id, journey, tile, prompts)
+            if self._cuts(tile, box_in(result)):
+                result = self._ask(frame, object_id, journey, None, prompts)
+        if whole is not None and whole.predicted_iou[0] > result.predicted_iou[0]:
+            result = self._ask(frame, object_id, journey, None, prompts)
+        journey.prompts[frame] = prompts
+        self._objects[int(object_id)] = journey
+        return result
+
+    def _tile_of(self, journey: Journey, frame: int, prompts: list[Given]) -> Tile:
+        """Return where prompts are to be looked at: where the object is, else around them."""
+        extent = extent_of(prompts)
+        if journey.places:
+            _, tile = journey.anchor(frame)
+            if tile is None or not self._cuts(tile, extent):
+                return tile
+        tile = self._nearest(extent)
+        return None if self._cuts(tile, extent) else tile
+
+    def _ask(
+        self, frame: int, object_id: int, journey: Journey, tile: Tile, prompts: list[Given]
+    ) -> FrameResult:
+        """Return the answer to all prompts of a frame in a tile; those that it knows are not repeated."""
+        session, there = self._tile(tile), journey.places.get(frame, ())
+        if there not in ((), tile):
+            self._take_away(object_id, frame, journey.places.pop(frame))
+        if frame in journey.arrivals and frame not in journey.places:
+            arrival = journey.arrivals.pop(frame)
+            if arrival.tile != tile:
+                self._take_away(object_id, frame, arrival.tile)
+        for one in prompts[-1:] if there == tile else prompts:
+            result = _hand_to(session, frame, object_id, one)
+        journey.places[frame] = tile
+        return result
+
+    def _take_away(self, object_id: int, frame: int, tile: Tile) -> None:
+        """Let a tile forget what it was told of an object on a frame."""
+        session = self._tiles.get(tile)
+        if session is not None and object_id in session.object_ids:
+            if frame in session.prompted_frames(object_id):
+                session.clear_prompts(object_id, frame)
+            self._free(tile)
+
+    def _tile(self, tile: Tile) -> VideoSession:
+        if tile not in self._tiles:
+            self._tiles[tile] = VideoSession(
+                self.model,
+                self.frames,
+                contrast=self.window,
+                region=tile,
+                cache=self.cache,
+                max_object_pointers=self.max_object_pointers,
+                max_conditioning_frames=self.max_conditioning_frames,
+            )
+        return self._tiles[tile]
+
+    def _free(self, tile: Tile) -> None:
+        if tile in self._tiles and not self._tiles[tile].object_ids:
+            del self._tiles[tile]
+
+    def _nearest(self, box: Extent) -> Tile:
+        """Return the tile around a box; None where a single one is the whole plane."""
+        if len(self.grid.tiles) == 1:
+            return None
+        return self.grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+    def _cuts(self, tile: Tile, box: Extent | None, margin: float = CUT) -> bool:
+        """Whether a box goes on beyond a tile; one that lies elsewhere does as well."""
+        if tile is None or box is None:
+            return False
+        return reaches_inner_edge(box, tile, self.frames.shape, margin)
+
+    def _better(self, tile: Tile, box: Extent) -> Tile:
+        """Return the tile that is to follow an object from now on; often the one that does."""
+        if not self._cuts(tile, box, NEAR * self.grid.side):
+            return tile
+        other = self._nearest(box)
+        if not self._cuts(other, box, FAR * self.grid.side):
+            return other
+        if not self._cuts(tile, box):
+            return tile
+        return None if other == tile or self._cuts(other, box) else other  # None: too large for any
+
+    # ------------------------------------------------------------------ propagation
+
+    def propagate(
+        self,
+        object_ids: Iterable[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[FrameResult]:
+        """Follow objects from frame to frame; each result joins those of all tiles."""
+        chosen = None if object_ids is None else [int(i) for i in object_ids]
+        journeys = [self._known(i) for i in (self._objects if chosen is None else chosen)]
+        prompted = [frame for one in journeys for frame in one.prompts]
+        if not prompted:
+            raise InputError("There is nothing to follow yet; give an object a click, a box or a mask first.")
+        first = (max(prompted) if reverse else min(prompted)) if start is None else start
+        if stop is not None and (stop > first if reverse else stop < first):
+            raise InputError(f"Frame {stop} is never reached from frame {first}; exchange start and stop.")
+        return self._travel(chosen, first, stop, reverse)
+
+    def _travel(
+        self, chosen: list[int] | None, first: int, stop: int | None, reverse: bool
+    ) -> Iterator[FrameResult]:
+        step = -1 if reverse else 1
+        for object_id in self._objects if chosen is None else chosen:
+            self._forget_arrivals(object_id, first, stop, step)
+        frame = first
+        while frame >= 0 and (self.frames.length is None or frame < self.frames.length):
+            ids = [i for i in self._objects if chosen is None or i in chosen]
+            ids = [i for i in ids if self._objects[i].started(frame, reverse)]
+            if ids:
+                try:
+                    yield self._visit(frame, ids, reverse)
+                except FrameIndexError:  # a live stream has ended
+                    return
+            if frame == stop:
+                return
+            frame += step
+
+    def _forget_arrivals(self, object_id: int, first: int, stop: int | None, step: int) -> None:
+        """Forget the hand-overs of an earlier run on the frames that are visited anew."""
+        arrivals = self._objects[object_id].arrivals
+        for f in list(arrivals):
+            if f * step > first * step and (stop is None or f * step <= stop * step):
+                self._take_away(object_id, f, arrivals.pop(f).tile)
+
+    def _visit(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
+        members: dict[Tile, list[int]] = {}
+        for object_id in ids:
+            anchor, tile = self._objects[object_id].anchor(frame, reverse)
+            self._bring(object_id, anchor, tile)
+            members.setdefault(tile, []).append(object_id)
+        results = []
+        for tile, inside in members.items():
+            result = next(self._tile(tile).propagate(inside, frame, frame, reverse), None)
+            if result is None:
+                raise FrameIndexError(f"There is no frame {frame} in {self.frames.name}.")
+            results.append(result)
+            for index, object_id in enumerate(result.object_ids):
+                self._hand_over(frame, object_id, tile, result, index)
+        return _joined(results, ids)
+
+    def _bring(self, object_id: int, frame: int, tile: Tile) -> None:
+        """Let a tile that has forgotten an object know the mask with which it came there."""
+        arrival, session = self._objects[object_id].arrivals.get(frame), self._tile(tile)
+        known = object_id in session.object_ids and frame in session.prompted_frames(object_id)
+        if arrival is not None and not known:
+            session.add_mask(frame, object_id, arrival.mask.unpack())
+
+    def _hand_over(self, frame: int, object_id: int, tile: Tile, result: FrameResult, index: int) -> None:
+        """Let another tile follow an object that has come close to the edge of this one."""
+        box = box_in(result, index)
+        journey = self._objects[object_id]
+        prompted = frame in journey.places  # where the prompts of a frame are looked at was decided then
+        other = tile if prompted or box is None else self._better(tile, box)
+        if other == tile:
+            return
+        seen, corner = result.crop_of(index)
+        arrival = Arrival(other, PackedMask.of(seen > 0, self.frames.shape, corner))
+        session = self._tile(tile)
+        if any(place == tile for place in journey.places.values()):
+            session.invalidate(object_id, 0)
+        else:
+            session.remove_object(object_id)
+            self._free(tile)
+        journey.arrivals[frame] = arrival
+        self._bring(object_id, frame, other)
+
+
+def _hand_to(session: VideoSession, frame: int, object_id: int, given: Given) -> FrameResult:
+    if given.mask is not None:
+        return session.add_mask(frame, object_id, given.mask.unpack())
+    box = None if given.box is None else given.box.corners.reshape(-1)
+    if given.points is not None:
+        points, labels = given.points.coordinates, given.points.labels
+        return session.add_points(frame, object_id, points, labels, box=box, replace=given.replace)
+    assert box is not None
+    return session.add_box(frame, object_id, box, replace=given.replace)
+
+
+def box_in(result: FrameResult, index: int = 0) -> Extent | None:
+    """Return the inclusive box of an object's mask on the plane; None if it is empty."""
+    seen, (row, column) = result.crop_of(index)
+    rows, columns = np.flatnonzero((seen > 0).any(1)), np.flatnonzero((seen > 0).any(0))
+    if not len(rows):
+        return None
+    return (
+        int(columns[0]) + column,
+        int(rows[0]) + row,
+        int(columns[-1]) + column,
+        int(rows[-1]) + row,
+    )
+
+
+def _joined(results: list[FrameResult], ids: list[int]) -> FrameResult:
+    """Return the results of several tiles on one frame as one, in the order of ``ids``."""
+    found = [i for one in results for i in one.object_ids]
+    order = sorted(range(len(found)), key=lambda place: ids.index(found[place]))
+    regions = [region for one in results for region in one.regions or (None,) * len(one.object_ids)]
+    return FrameResult(
+        frame=results[0].frame,
+        object_ids=tuple(found[i] for i in order),
+        low_res_logits=np.concatenate([one.low_res_logits for one in results])[order],
+        presence=np.concatenate([one.presence for one in results])[order],
+        predicted_iou=np.concatenate([one.predicted_iou for one in results])[order],
+        shape=results[0].shape,
+        regions=tuple(regions[i] for i in order),
+    )

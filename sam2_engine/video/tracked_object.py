@@ -1,0 +1,158 @@
+"""One object of a video session: its prompts, what the model made of them, and where it was tracked."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sam2_engine.prompts import Box, Points
+from sam2_engine.video.memory_bank import MemoryBank
+
+__all__ = ["FramePrompts", "ObjectOutput", "Run", "TrackedObject"]
+
+
+@dataclass(frozen=True)
+class ObjectOutput:
+    """One object on one frame, as tensors on the model's device.
+
+    Attributes
+    ----------
+    low_res_logits
+        (4 G, 4 G) float32.
+    iou, presence_logit
+        Numbers.
+    pointer
+        (C,) object pointer.
+    """
+
+    low_res_logits: Tensor
+    iou: float
+    presence_logit: float
+    pointer: Tensor
+
+
+@dataclass
+class FramePrompts:
+    """All prompts of one object on one frame.
+
+    Attributes
+    ----------
+    with_memory
+        True for the correction of a tracked frame: its prediction attends to memory.
+    reverse
+        Direction in which that frame was tracked.
+    output
+        What the model made of the prompts; its logits are fed back with the next click.
+    remembered
+        Whether the memory of ``output`` is in the bank.
+    """
+
+    with_memory: bool
+    reverse: bool
+    output: ObjectOutput | None = None
+    points: Points | None = None
+    box: Box | None = None
+    remembered: bool = False
+    mask: Tensor | None = None  # (1, 1, S, S), 0 or 1
+
+    def add_points(self, points: Points) -> None:
+        """Add clicks to those already there; a mask given before stays only as logits."""
+        if self.points is not None:
+            points = Points(
+                np.concatenate((self.points.coordinates, points.coordinates)),
+                np.concatenate((self.points.labels, points.labels)),
+            )
+        self.points, self.mask = points, None
+
+    def encoded_points(self) -> tuple[NDArray[np.float32], NDArray[np.int32]] | None:
+        """(P, 2) frame coordinates and (P,) labels, the box first as two corners; None without either."""
+        parts = []
+        if self.box is not None:
+            parts.append((self.box.corners, np.array([2, 3], np.int32)))
+        if self.points is not None:
+            parts.append((self.points.coordinates, self.points.labels))
+        if not parts:
+            return None
+        coordinates, labels = zip(*parts)
+        return np.concatenate(coordinates), np.concatenate(labels)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stretch of frames tracked in one go: how to track them again.
+
+    Attributes
+    ----------
+    first, last
+        In the direction of travel, both inclusive.
+    reverse
+        Direction of travel.
+    conditioning
+        Frames that were conditioning frames at the time.
+    """
+
+    first: int
+    last: int
+    reverse: bool
+    conditioning: frozenset[int]
+
+    def __contains__(self, frame: int) -> bool:
+        low, high = sorted((self.first, self.last))
+        return low <= frame <= high
+
+
+@dataclass
+class TrackedObject:
+    """Prompts and memories of one object.
+
+    Attributes
+    ----------
+    prompts
+        By frame.
+    bank
+        Memories.
+    runs
+        Where it was tracked, the newest last.
+    """
+
+    bank: MemoryBank
+    prompts: dict[int, FramePrompts] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+
+    def started(self, frame: int, reverse: bool) -> bool:
+        """Whether the object was prompted before ``frame`` (after it, if reverse)."""
+        return any(f >= frame if reverse else f <= frame for f in self.prompts)
+
+    def run_of(self, frame: int) -> Run | None:
+        """Return the newest run that covers ``frame``."""
+        return next((run for run in reversed(self.runs) if frame in run), None)
+
+    def note(self, frame: int, reverse: bool) -> None:
+        """Note that ``frame`` was tracked, given all conditioning frames of now."""
+        conditioning = frozenset(self.bank.conditioning)
+        step = -1 if reverse else 1
+        if self.runs:
+            run = self.runs[-1]
+            follows = run.last + step == frame and run.reverse == reverse
+            if follows and run.conditioning == conditioning:
+                self.runs[-1] = replace(run, last=frame)
+                return
+        self.runs.append(Run(frame, frame, reverse, conditioning))
+        self.runs = [run for i, run in enumerate(self.runs) if not self._covered(i)]
+
+    def _covered(self, index: int) -> bool:
+        run = self.runs[index]
+        return any(run.first in later and run.last in later for later in self.runs[index + 1 :])
+
+    def forget(self, from_frame: int) -> None:
+        """Forget that anything was tracked at or after ``from_frame``."""
+        self.bank.forget(from_frame)
+        kept = []
+        for run in self.runs:
+            low, high = sorted((run.first, run.last))
+            if low < from_frame:
+                high = min(high, from_frame - 1)
+                first, last = (high, low) if run.reverse else (low, high)
+                kept.append(replace(run, first=first, last=last))
+        self.runs = kept

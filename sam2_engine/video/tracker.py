@@ -1,0 +1,228 @@
+"""The model's work on one frame of a session: prompted frames, tracked frames, and tracking again."""
+
+import weakref
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
+from sam2_engine.video.memory_bank import FrameMemory, assemble
+from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, Run, TrackedObject
+
+__all__ = ["Tracker"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LOGIT_CLAMP = 32.0
+CPU_TOKENS, GPU_TOKENS = 2**13, 2**19
+"""Memory tokens attended to in one batch of objects; more would cost memory and gain no time."""
+
+
+def _weak(method: Callable[[T], R]) -> Callable[[T], R]:
+    """Return a function that calls a method as long as its object lives."""
+    held = weakref.WeakMethod(method)
+
+    def call(argument: T) -> R:
+        alive = held()
+        assert alive is not None, "the session is gone"
+        return alive(argument)
+
+    return call
+
+
+class Tracker:
+    """Runs the model for the objects of one session.
+
+    Parameters
+    ----------
+    model
+        A loaded model.
+    features
+        The session's method that returns the encoded frame of a number. Neither method keeps the session
+        alive: without a cycle, its memories are freed as soon as nobody uses it.
+    to_input
+        Its method that maps (P, 2) frame coordinates to input pixels.
+    max_object_pointers
+        Object pointers that a frame reads, and the normaliser of their time.
+    """
+
+    def __init__(
+        self,
+        model: Sam2,
+        features: Callable[[int], ImageFeatures],
+        to_input: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+        max_object_pointers: int,
+    ) -> None:
+        self.model = model
+        self.features = _weak(features)
+        self.to_input = _weak(to_input)
+        self.max_object_pointers = max_object_pointers
+
+    def predict(self, frame: int, tracked: TrackedObject) -> ObjectOutput:
+        """Predict one object on a frame from its prompts there."""
+        prompts = tracked.prompts[frame]
+        features = self.features(frame)
+        with self.model.autocast():
+            if prompts.mask is not None:
+                prediction, pointer = self.model.mask_as_output(features, prompts.mask)
+            else:
+                prediction = self._decode_prompts(frame, tracked, prompts, features)
+                pointer = self.model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit)
+        return _outputs(prediction, pointer)[0]
+
+    def _decode_prompts(
+        self, frame: int, tracked: TrackedObject, prompts: FramePrompts, features: ImageFeatures
+    ) -> MaskPrediction:
+        model = self.model
+        encoded = prompts.encoded_points()
+        assert encoded is not None
+        coordinates, labels = encoded
+        previous = self._previous_logits(frame, tracked, prompts)
+        prediction = model.predict_masks(
+            self._conditioned(frame, tracked, prompts, features),
+            features.high_res,
+            points=torch.from_numpy(self.to_input(coordinates))[None].to(model.device),
+            labels=torch.from_numpy(labels)[None].to(model.device),
+            mask_logits=None if previous is None else previous.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)[None, None],
+            multimask=model.config.multimask_output_in_sam and len(labels) <= 1,
+        )
+        return _absent_emptied(prediction.best())
+
+    def _conditioned(
+        self, frame: int, tracked: TrackedObject, prompts: FramePrompts, features: ImageFeatures
+    ) -> Tensor:
+        if prompts.with_memory:
+            # What was prompted since the last propagation is not read yet, as in the official predictor.
+            reading = tracked.bank.read(frame, prompts.reverse)
+            if reading.memories:
+                inputs = assemble(self.model, [reading], self.max_object_pointers)
+                return self.model.attend_to_memory(features.embedding, *inputs)
+        return self.model.without_memory(features.embedding)
+
+    @staticmethod
+    def _previous_logits(frame: int, tracked: TrackedObject, prompts: FramePrompts) -> Tensor | None:
+        if prompts.output is not None:
+            return prompts.output.low_res_logits
+        memory = tracked.bank.tracked.get(frame)
+        return None if memory is None else memory.low_res_logits
+
+    def encode_prompted(self, tracked: TrackedObject) -> None:
+        """Make conditioning memories of the frames that were prompted since the last time."""
+        for frame, prompts in tracked.prompts.items():
+            if prompts.remembered or prompts.output is None:
+                continue
+            output = prompts.output
+            with self.model.autocast():
+                memory = self.model.encode_memory(
+                    self.features(frame).embedding,
+                    output.low_res_logits[None, None],
+                    output.low_res_logits.new_tensor([[output.presence_logit]]),
+                    binarize=True,
+                )
+            tracked.bank.conditioning[frame] = FrameMemory(
+                memory[0].bfloat16(), output.pointer, None, prompts.reverse
+            )
+            tracked.bank.tracked.pop(frame, None)
+            prompts.remembered = True
+
+    def track(
+        self,
+        frame: int,
+        objects: dict[int, TrackedObject],
+        reverse: bool,
+        conditioning: frozenset[int] | None = None,
+    ) -> dict[int, ObjectOutput]:
+        """Track objects on one frame, those of equal memory layout as one batch, and remember it."""
+        features = self.features(frame)
+        readings = {i: one.bank.read(frame, reverse, conditioning) for i, one in objects.items()}
+        groups: dict[tuple[int, int], list[int]] = {}
+        for object_id, reading in readings.items():
+            groups.setdefault(reading.layout, []).append(object_id)
+        outputs: dict[int, ObjectOutput] = {}
+        for layout, members in groups.items():
+            size = self._batch_size(layout)
+            for part in (members[i : i + size] for i in range(0, len(members), size)):
+                with self.model.autocast():
+                    inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
+                    batch, memories = self._track_batch(features, *inputs)
+                for object_id, output, memory in zip(part, batch, memories, strict=True):
+                    tracked = objects[object_id]
+                    outputs[object_id] = output
+                    if conditioning is None:
+                        tracked.note(frame, reverse)
+                    tracked.bank.tracked[frame] = FrameMemory(
+                        memory.bfloat16(), output.pointer, output.low_res_logits, reverse
+                    )
+                    if conditioning is None:
+                        tracked.bank.thin(frame, reverse)
+        return outputs
+
+    def _batch_size(self, layout: tuple[int, int]) -> int:
+        """Return how many objects with so many memories and pointers are computed together."""
+        tokens = CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS
+        return max(1, tokens // (max(layout[0], 1) * self.model.grid**2))
+
+    def _track_batch(
+        self, features: ImageFeatures, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int
+    ) -> tuple[list[ObjectOutput], Tensor]:
+        model = self.model
+        embedding = model.attend_to_memory(features.embedding, memory, memory_pos, num_pointer_tokens)
+        multimask = model.config.multimask_output_in_sam
+        prediction = model.predict_masks(embedding, features.high_res, pad_empty=True, multimask=multimask)
+        prediction = _absent_emptied(prediction.best())
+        pointer = model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit)
+        memories = model.encode_memory(
+            features.embedding, prediction.low_res_logits, prediction.presence_logit, binarize=False
+        )
+        return _outputs(prediction, pointer), memories
+
+    def restore(self, tracked: TrackedObject, frame: int) -> None:
+        """Have a tracked frame's memory again, by tracking on from a checkpoint."""
+        pending: list[tuple[int, Run]] = []
+        seen: set[int] = set()
+        wanted = [frame]
+        while wanted:
+            f = wanted.pop()
+            run = tracked.run_of(f)
+            if f in seen or run is None or self._remembers(tracked, f):
+                continue
+            seen.add(f)
+            pending.append((f, run))
+            wanted += self._window_before(f, run.reverse)
+        for f, run in sorted(pending, key=lambda item: -item[0] if item[1].reverse else item[0]):
+            self.track(f, {0: tracked}, run.reverse, run.conditioning)
+
+    def restore_window(self, tracked: TrackedObject, frame: int, reverse: bool) -> None:
+        """Have the memories again that ``frame`` reads."""
+        for f in self._window_before(frame, reverse):
+            self.restore(tracked, f)
+
+    def _window_before(self, frame: int, reverse: bool) -> list[int]:
+        step = -1 if reverse else 1
+        return [frame - step * slot for slot in range(1, self.model.config.num_recent_memories + 1)]
+
+    @staticmethod
+    def _remembers(tracked: TrackedObject, frame: int) -> bool:
+        memory = tracked.bank.tracked.get(frame)
+        return frame in tracked.prompts or (memory is not None and memory.features is not None)
+
+
+def _absent_emptied(prediction: MaskPrediction) -> MaskPrediction:
+    """Empty the masks of objects that are not on the frame."""
+    absent = (prediction.presence_logit <= 0)[..., None, None]
+    logits = torch.where(absent, NO_OBJECT_LOGIT, prediction.low_res_logits.float())
+    return MaskPrediction(logits, prediction.iou, prediction.presence_logit, prediction.tokens)
+
+
+def _outputs(prediction: MaskPrediction, pointer: Tensor) -> list[ObjectOutput]:
+    ious = prediction.iou[:, 0].float().tolist()
+    presences = prediction.presence_logit[:, 0].float().tolist()
+    return [
+        ObjectOutput(prediction.low_res_logits[i, 0].float(), ious[i], presences[i], pointer[i])
+        for i in range(len(ious))
+    ]

@@ -1,0 +1,215 @@
+"""Bring weights to this machine: from the official server, or from a file on a machine without network."""
+
+import errno
+import hashlib
+import os
+import shutil
+import ssl
+from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from sam2_engine.errors import InputError
+from sam2_engine.weights.loading import read_weights
+from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
+
+__all__ = ["ProgressCallback", "add", "download", "fetch"]
+
+ProgressCallback = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the bytes in all (None where the server does not say)."""
+
+_OFFICIAL_SERVER = "https://dl.fbaipublicfiles.com/segment_anything_2"
+_CHUNK = 1 << 20
+_TIMEOUT = 30.0
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def download(name: str, progress: ProgressCallback | None = None) -> Path:
+    """Fetch an official checkpoint into the cache, or go on where an earlier attempt was cut.
+
+    Parameters
+    ----------
+    name
+        ``sam2.1_hiera_tiny`` or another official name.
+    progress
+        Called with the bytes that are there and the bytes in all, or None.
+
+    Returns
+    -------
+    Path
+        Its file. A model that is already on this machine is not fetched again.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, or the transfer fails; what has arrived is kept for the next call.
+    """
+    path = find(name)
+    if path is not None:
+        return path
+    if name not in SOURCES:
+        raise InputError(f"There is no model {name!r} to download: give one of {', '.join(SOURCES)}.")
+    source = SOURCES[name]
+    server = os.environ.get("SAM2_DOWNLOAD_URL", _OFFICIAL_SERVER).rstrip("/")
+    return fetch(
+        f"{server}/{source.folder}/{name}.pt", cache_folder() / f"{name}.pt", source.sha256, progress
+    )
+
+
+def add(path: str | os.PathLike[str]) -> Path:
+    """Take a checkpoint from a file into the cache, for machines without a network.
+
+    An official file is known by its checksum, whatever its name. Any other is read strictly, and keeps
+    its own name: ``cells.pt`` becomes the model ``cells``; a ``model.safetensors`` becomes what it holds.
+
+    Returns
+    -------
+    Path
+        Its place in the cache; the stem is the model's name.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, is no SAM 2 model, or bears an official name without being
+        that official file; if it cannot be copied.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"There is no file {file}: check the path.")
+    if file.suffix not in WEIGHT_SUFFIXES:
+        raise InputError(f"{file} is no checkpoint: give a .pt or .safetensors file.")
+    checksum = _sha256(file)
+    name = next((name for name, source in SOURCES.items() if source.sha256 == checksum), None)
+    if name is None:
+        config, _ = read_weights(file)
+        name = config.name if file.name == "model.safetensors" else file.stem
+        if name == "nano" or (name in SOURCES and file.suffix == ".pt"):
+            raise InputError(
+                f"{file} bears the name of a model that it is not (its SHA-256 differs): get it again, or "
+                "rename it if it is a model of your own."
+            )
+    return _copy(file, cache_folder() / f"{name}{file.suffix}")
+
+
+def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None = None) -> Path:
+    """Download ``url`` to ``target``.
+
+    What has arrived lies beside the target as ``.part``; the next call goes on from there. The target
+    itself appears only when the checksum is right.
+
+    Raises
+    ------
+    InputError
+        If there is no network or no space, the server has no such file, the connection is cut, or the
+        content is not what the checksum says.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _receive(url, part, progress)
+    except HTTPError as error:
+        raise InputError(_http_sentence(url, error)) from None
+    except URLError as error:
+        raise InputError(_network_sentence(url, error.reason)) from None
+    except (HTTPException, ConnectionError, TimeoutError, ssl.SSLError):
+        raise InputError(_cut_sentence(url, part)) from None
+    except OSError as error:
+        raise InputError(_disk_sentence(target, error)) from None
+    if _sha256(part) != sha256:
+        part.unlink()
+        raise InputError(
+            f"What came from {url} is not the expected file (its SHA-256 differs), so it was deleted: "
+            "try again, or on another network."
+        )
+    part.replace(target)
+    return target
+
+
+def _copy(source: Path, target: Path) -> Path:
+    """Copy ``source`` to ``target``, which appears only when complete.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or written.
+    """
+    aside = target.with_name(f"{target.name}.adding")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, aside)
+        aside.replace(target)
+    except OSError as error:
+        raise InputError(_disk_sentence(target, error)) from None
+    finally:
+        aside.unlink(missing_ok=True)
+    return target
+
+
+def _sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _receive(url: str, part: Path, progress: ProgressCallback | None) -> None:
+    """Append to ``part`` what is still missing of ``url``."""
+    done = part.stat().st_size if part.exists() else 0
+    request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        response: HTTPResponse = urlopen(request, timeout=_TIMEOUT)
+    except HTTPError as error:
+        if error.code == 416 and done:  # Nothing is missing; the checksum decides whether it is right.
+            return
+        raise
+    with response:
+        resumed = response.status == 206
+        done = done if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        if total is not None and total - done > shutil.disk_usage(part.parent).free:
+            raise OSError(errno.ENOSPC, f"{(total - done) / 1e6:.0f} MB are needed")
+        with part.open("ab" if resumed else "wb") as file:
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, total)
+    if total is not None and done < total:
+        raise ConnectionResetError(f"{done} of {total} bytes came")
+
+
+def _http_sentence(url: str, error: HTTPError) -> str:
+    if error.code in (404, 410):
+        return (
+            f"The server has no file {url} (HTTP {error.code}): it may have moved; get the file in another "
+            "way and run `sam2 models add FILE`."
+        )
+    return f"The server answered HTTP {error.code} ({error.reason}) for {url}: try again later."
+
+
+def _network_sentence(url: str, reason: object) -> str:
+    host = urlsplit(url).hostname
+    if isinstance(reason, ssl.SSLError):
+        return f"No secure connection to {host} ({reason.reason}): check this machine's clock and proxy."
+    return (
+        f"No connection to {host} ({getattr(reason, 'strerror', None) or reason}): check the network, or "
+        f"download {url} on another machine and run `sam2 models add FILE` here."
+    )
+
+
+def _cut_sentence(url: str, part: Path) -> str:
+    done = part.stat().st_size if part.exists() else 0
+    return (
+        f"The connection to {urlsplit(url).hostname} was cut after {done / 1e6:.1f} MB: run the same command "
+        "again, it goes on from there."
+    )
+
+
+def _disk_sentence(target: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.errno in _NO_SPACE:
+        return f"There is no space for {target} ({reason}): free some, or set SAM2_CACHE to another folder."
+    return f"{target} could not be written ({reason}): check the folder, or set SAM2_CACHE to another one."

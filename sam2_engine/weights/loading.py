@@ -1,0 +1,280 @@
+"""Weights in files: official ``.pt``, Hugging Face safetensors, and our own safetensors.
+
+A model is recognised from the names and shapes of its weights, and loaded strictly: every name and
+every shape must match. Files are never trusted to run code.
+"""
+
+import json
+import os
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sam2_engine.errors import InputError
+from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
+from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
+
+__all__ = ["load_model", "read_weights", "recognise", "save_model"]
+
+_CONFIG_KEY = "sam2_config"
+_SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_model(
+    name_or_path: str | os.PathLike[str] = "nano",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    image_size: int | None = None,
+) -> Sam2:
+    """Load a model for inference.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a variant (``nano``, ``sam2.1_hiera_tiny``, ...) that is shipped, downloaded, added or in
+        the Hugging Face cache; or the path of a ``.pt`` or ``.safetensors`` file.
+    device
+        ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+    dtype
+        Type to compute in; weights stay float32. ``auto`` takes bfloat16 on a CUDA device that
+        supports it, else float32.
+    image_size
+        Side of the square model input in pixels, a multiple of 32; by default the variant's own.
+
+    Returns
+    -------
+    Sam2
+        In evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If the model is unknown or not on this machine, or its file is damaged, of another model, or
+        holds code; if the device or the dtype does not exist here.
+    """
+    target = _device(device)
+    precision = _dtype(dtype, target)
+    path = _locate(name_or_path)
+    config, weights = read_weights(path)
+    if str(name_or_path) in SOURCES and config.name != str(name_or_path):
+        raise InputError(f"{path} holds {config.name}, not {name_or_path}: delete it and download again.")
+    if image_size is not None:
+        try:
+            config = config.with_image_size(image_size)
+        except ValueError as error:
+            raise InputError(f"{error}.") from None
+    with torch.device("meta"):
+        model = Sam2(config)
+    model.load_state_dict(weights, assign=True)
+    model.compute_dtype = precision
+    return model.eval().requires_grad_(False).to(target)
+
+
+def save_model(model: Sam2, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
+    """Write a model as safetensors with its configuration in the metadata.
+
+    Parameters
+    ----------
+    model
+        The model; it is not changed.
+    path
+        Target, ``.safetensors``. It is replaced only once the new file is complete.
+    dtype
+        Type in which the weights are stored. ``load_model`` reads all of them as float32, so
+        float16 only halves the file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    weights = {
+        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()
+    }
+    try:
+        save_file(weights, aside, metadata={_CONFIG_KEY: json.dumps(config_to_dict(model.config))})
+        aside.replace(target)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"The model could not be written to {target} ({error}): check the folder and its free space."
+        ) from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Read a file of any known layout.
+
+    Returns
+    -------
+    tuple[ModelConfig, dict[str, Tensor]]
+        The recognised configuration, and the float32 weights under their official names: exactly those
+        of ``Sam2(config)``.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, of another model, or holds code.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no checkpoint {path}: check the path.")
+    if path.suffix == ".safetensors":
+        weights, metadata = _read_safetensors(path)
+    else:
+        weights, metadata = _read_torch(path), {}
+    config = _own_config(metadata, path) or recognise({name: t.shape for name, t in weights.items()}, path)
+    with torch.device("meta"):
+        expected = Sam2(config).state_dict()
+    if is_huggingface(weights):
+        weights = from_huggingface(weights, expected)
+    _check_strictly(weights, expected, config, path)
+    return config, {name: tensor.float() for name, tensor in weights.items()}
+
+
+def recognise(
+    shapes: Mapping[str, torch.Size | tuple[int, ...]], path: Path | str = "The file"
+) -> ModelConfig:
+    """Recognise size and version from the names and shapes of official or transformers weights.
+
+    Raises
+    ------
+    InputError
+        If they are of no known SAM 2 model, or of its image part alone.
+    """
+    blocks = {name.split(".blocks.")[1].split(".")[0] for name in shapes if ".blocks." in name}
+    biases = ("trunk.patch_embed.proj.bias", "backbone.patch_embed.projection.bias")
+    dims = [shape[0] for name, shape in shapes.items() if name.endswith(biases)]
+    size = _SIZE_OF_TRUNK.get((dims[0], len(blocks))) if dims else None
+    if size is None:
+        raise InputError(
+            f"{path} does not hold a SAM 2 model: give an official .pt, its Hugging Face .safetensors, "
+            "or a file that this software wrote."
+        )
+    if not any(name.startswith("memory_attention.") for name in shapes):
+        raise InputError(
+            f"{path} holds the image part of SAM 2 alone, without its memory: give the whole model "
+            "(the official .pt, or the safetensors of a Sam2VideoModel)."
+        )
+    signed = ("obj_ptr_tpos_proj.", "temporal_positional_encoding_projection_layer.")
+    version = "sam2.1" if any(name.startswith(signed) for name in shapes) else "sam2"
+    return VARIANTS[f"{version}_hiera_{size}"]
+
+
+def _locate(name_or_path: str | os.PathLike[str]) -> Path:
+    name = os.fspath(name_or_path)
+    path = find(name)
+    if path is not None:
+        return path
+    if name in SOURCES:
+        raise InputError(
+            f"{name} is not on this machine: `sam2 download {name}` fetches it, or, without a network, "
+            f"`sam2 models add FILE` takes it from a file."
+        )
+    if name in VARIANTS:
+        raise InputError(
+            f"The weights of {name} are missing from this installation: install sam2-plugins again."
+        )
+    if Path(name).exists() or Path(name).suffix in WEIGHT_SUFFIXES:
+        return Path(name)
+    raise InputError(
+        f"There is no model {name!r}: give a path, the name of a file in {cache_folder()}, "
+        f"or one of {', '.join(VARIANTS)}."
+    )
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a ``.pt`` file; only plain data is unpickled, never code."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's musing over old kinds of pickle
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path} is not a plain file of weights (it is damaged, or a pickle with code in it, which is "
+            "never run): get it again from its official address."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
+    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError):
+        raise InputError(f"{path} is damaged or incomplete: get it again.") from None
+    weights = content.get("model", content) if isinstance(content, dict) else None
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in weights.items()
+    ):
+        raise InputError(f"{path} does not hold a SAM 2 model: it is not a table of named weights.")
+    return weights
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is damaged or incomplete ({error}): get it again.") from None
+
+
+def _own_config(metadata: Mapping[str, str], path: Path) -> ModelConfig | None:
+    """Return the configuration that ``save_model`` wrote, if it wrote this file."""
+    if _CONFIG_KEY not in metadata:
+        return None
+    try:
+        return config_from_dict(json.loads(metadata[_CONFIG_KEY]))
+    except (TypeError, ValueError, AttributeError):
+        raise InputError(
+            f"The configuration in {path} cannot be read (written by another version of this software, or "
+            "damaged): save the model again, or update sam2-plugins."
+        ) from None
+
+
+def _check_strictly(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], config: ModelConfig, path: Path
+) -> None:
+    missing = [name for name in expected if name not in weights]
+    unexpected = [name for name in weights if name not in expected]
+    reshaped = [name for name in expected if name in weights and weights[name].shape != expected[name].shape]
+    faults = [
+        f"{len(names)} {fault} ({names[0]}{', ...' if len(names) > 1 else ''})"
+        for fault, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+        if names
+    ]
+    if faults:
+        raise InputError(
+            f"{path} looks like {config.name}, but its weights do not match: {', '.join(faults)}; "
+            "get it again, or give a checkpoint of an unchanged model."
+        )
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        target = torch.device(device)
+        torch.empty(1, device=target)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(f"There is no device {str(device)!r} here: give auto, cpu, cuda or mps.") from None
+    return target
+
+
+def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        if dtype in _DTYPES.values():
+            return dtype
+    elif dtype == "auto":
+        bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if bfloat16 else torch.float32
+    elif dtype in _DTYPES:
+        return _DTYPES[dtype]
+    raise InputError(f"Models do not run in {dtype}: give auto, {', '.join(_DTYPES)}.")

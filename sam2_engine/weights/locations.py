@@ -1,0 +1,143 @@
+"""Where weights lie on this machine, and how the official ones are told."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_dir
+
+from sam2_engine.modeling.config import VARIANTS
+
+__all__ = ["SOURCES", "WEIGHT_SUFFIXES", "ModelStatus", "Source", "cache_folder", "find", "list_models"]
+
+WEIGHT_SUFFIXES = (".pt", ".safetensors")
+_SHIPPED = Path(__file__).parent
+
+Origin = Literal["shipped", "cache", "hugging face"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an official checkpoint comes from.
+
+    Attributes
+    ----------
+    folder
+        Folder on the server, the date of the release.
+    megabytes
+        Size of the ``.pt`` file, about.
+    sha256
+        Checksum of the ``.pt`` file.
+    """
+
+    folder: str
+    megabytes: int
+    sha256: str
+
+
+SOURCES: dict[str, Source] = {
+    "sam2.1_hiera_tiny": Source(
+        "092824", 156, "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"
+    ),
+    "sam2.1_hiera_small": Source(
+        "092824", 184, "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"
+    ),
+    "sam2.1_hiera_base_plus": Source(
+        "092824", 324, "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"
+    ),
+    "sam2.1_hiera_large": Source(
+        "092824", 898, "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"
+    ),
+    "sam2_hiera_tiny": Source(
+        "072824", 156, "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"
+    ),
+    "sam2_hiera_small": Source(
+        "072824", 184, "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"
+    ),
+    "sam2_hiera_base_plus": Source(
+        "072824", 324, "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071"
+    ),
+    "sam2_hiera_large": Source(
+        "072824", 898, "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """One line of ``sam2 models``.
+
+    Attributes
+    ----------
+    name
+        What ``load_model`` takes.
+    path
+        Its file on this machine, or None.
+    origin
+        How that file came here, or None.
+    megabytes
+        Size of the file, or about that of its download.
+    """
+
+    name: str
+    path: Path | None
+    origin: Origin | None
+    megabytes: float
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be loaded without a network."""
+        return self.path is not None
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloaded and added checkpoints; ``SAM2_CACHE`` overrides the user's cache."""
+    override = os.environ.get("SAM2_CACHE")
+    return (Path(override) if override else Path(user_cache_dir("sam2-plugins"))) / "checkpoints"
+
+
+def find(name: str) -> Path | None:
+    """Return the file of a shipped, downloaded or added model, or of one in the Hugging Face cache."""
+    located = _locate(name)
+    return located[0] if located else None
+
+
+def list_models() -> list[ModelStatus]:
+    """Return every variant, and after them the models that the user added under names of their own."""
+    cached = cache_folder().glob("*") if cache_folder().is_dir() else ()
+    own = sorted({path.stem for path in cached if path.suffix in WEIGHT_SUFFIXES} - set(VARIANTS))
+    return [_status(name) for name in (*VARIANTS, *own)]
+
+
+def _locate(name: str) -> tuple[Path, Origin] | None:
+    if Path(name).name != name:
+        return None
+    places: tuple[tuple[Origin, list[Path]], ...] = (
+        ("shipped", [_SHIPPED / f"{name}.safetensors"]),
+        ("cache", [cache_folder() / f"{name}{suffix}" for suffix in WEIGHT_SUFFIXES]),
+        ("hugging face", _huggingface_files(name)),
+    )
+    return next(((path, origin) for origin, paths in places for path in paths if path.is_file()), None)
+
+
+def _huggingface_files(name: str) -> list[Path]:
+    """Return where the Hugging Face client keeps an official model, the official file first."""
+    if name not in SOURCES:
+        return []
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    snapshots = hub / f"models--facebook--{name.replace('_', '-')}" / "snapshots"
+    return [
+        file
+        for pattern in (f"*/{name}.pt", "*/model.safetensors")
+        for file in sorted(snapshots.glob(pattern))
+    ]
+
+
+def _status(name: str) -> ModelStatus:
+    located = _locate(name)
+    if located is None:
+        return ModelStatus(name, None, None, SOURCES[name].megabytes if name in SOURCES else 0.0)
+    path, origin = located
+    return ModelStatus(name, path, origin, path.stat().st_size / 1e6)

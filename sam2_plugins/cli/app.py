@@ -1,0 +1,122 @@
+"""The command line ``sam2``: its commands, and one way for all of them to end.
+
+Exit status: 0 done; 2 unusable input, with one sentence on standard error; 130 stopped by the user.
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import TextIO
+
+import typer
+
+from sam2_engine.errors import InputError, InputWarning
+from sam2_plugins.cli.commands import auto, demo, evaluate, export, models, replay, segment, track, train
+from sam2_plugins.cli.commands.terminal import INTERRUPTED, note
+from sam2_plugins.runtime.atomic_files import os_error_sentence
+
+__all__ = ["app", "main"]
+
+UNUSABLE = 2
+"""Exit status for input that cannot be used."""
+
+COMMAND_GROUP = "sam2_plugins.commands"
+"""Entry points by which hosts add commands: each is a function ``register(app)``."""
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    help="Segment and follow objects in images, videos, time-lapses and volumes with SAM 2.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sam2-plugins {version('sam2-plugins')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    _version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and leave."
+    ),
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _add_host_command(entry_point: EntryPoint) -> None:
+    """Let a host add its commands; if it cannot be loaded, its command says why."""
+    try:
+        entry_point.load()(app)
+    except ImportError as error:
+        reason = str(error)
+
+        def unavailable(_: typer.Context) -> None:
+            raise InputError(f"`sam2 {entry_point.name}` cannot be loaded: {reason}.")
+
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+        app.command(entry_point.name, help="(not installed)", context_settings=settings)(unavailable)
+
+
+for _command in (models, segment, auto, track, export, replay, train, evaluate, demo):
+    _command.register(app)
+for _entry_point in entry_points(group=COMMAND_GROUP):
+    _add_host_command(_entry_point)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status.
+
+    Parameters
+    ----------
+    arguments
+        Without the program's name; None for those of this process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", InputWarning)
+        warnings.showwarning = _show_warning
+        try:
+            status = app(
+                args=list(sys.argv[1:] if arguments is None else arguments),
+                prog_name="sam2",
+                standalone_mode=False,
+            )
+        except InputError as error:
+            return _refuse(str(error))
+        except _UsageError as error:
+            message: str = getattr(error, "format_message", error.__str__)()
+            return _refuse(f"{message.rstrip('.')}. See `sam2 --help`.")
+        except OSError as error:
+            return _refuse(os_error_sentence(error))
+        except MemoryError as error:
+            return _refuse(f"There is not enough memory ({error}); use a smaller model or fewer objects.")
+        except (KeyboardInterrupt, typer.Abort):
+            note("Stopped.")
+            return INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(sentence: str) -> int:
+    note(f"sam2: {' '.join(sentence.split())}")
+    return UNUSABLE
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, InputWarning):
+        note(f"Note: {message}")
+    else:
+        note(warnings.formatwarning(message, category, filename, lineno).rstrip())

@@ -1,0 +1,206 @@
+"""``sam2 evaluate``: how good a model is on one's own annotated data."""
+
+import json as json_format
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sam2_engine.datasets import find_dataset
+from sam2_engine.errors import InputError
+from sam2_engine.evaluation import (
+    MAX_PROMPTED_FRAMES,
+    PROMPTS,
+    PROTOCOLS,
+    LabelledSequence,
+    MethodResult,
+    evaluate,
+    labelled_sequences,
+    read_sequences,
+)
+from sam2_plugins.cli.commands.options import (
+    AxesOption,
+    ChannelOption,
+    ContrastOption,
+    DeviceOption,
+    FixedOption,
+    ModelOption,
+    parse_contrast,
+    parse_fixed,
+)
+from sam2_plugins.cli.commands.terminal import count_bar, followed, note
+from sam2_plugins.export.evaluation_page import columns, prepare_folder, write_page
+from sam2_plugins.runtime.atomic_files import check_output, replacing
+from sam2_plugins.runtime.model_store import ModelStore
+
+__all__ = ["register"]
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FOLDER", help="A data set as `sam2 train` takes it: frames and masks."),
+]
+FramesOption = Annotated[
+    Path | None,
+    typer.Option("--frames", metavar="FRAMES", help="A folder of images, a stack, a video; or of such."),
+]
+MasksOption = Annotated[
+    Path | None,
+    typer.Option("--masks", metavar="MASKS", help="The truth: a folder of label images or a label stack."),
+]
+ProtocolOption = Annotated[
+    str,
+    typer.Option(
+        "--protocol",
+        metavar="|".join(PROTOCOLS),
+        help="vos: one prompt per object, then tracking. offline, online: a simulated user corrects. "
+        "image: every frame by itself.",
+    ),
+]
+PromptOption = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="|".join(PROMPTS), help="By default mask for vos, 1-click for image."),
+]
+BaselinesOption = Annotated[
+    bool, typer.Option("--baselines", help="Also what simple methods reach (needs the extra evaluate).")
+]
+CellTrackingOption = Annotated[
+    bool, typer.Option("--cell-tracking", help="Also SEG, DET and TRA (needs the extra evaluate).")
+]
+RoundsOption = Annotated[
+    int, typer.Option("--rounds", metavar="N", help="Most frames that offline and online prompt per object.")
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write all numbers; - is standard output."),
+]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", metavar="FOLDER", help="Write a page of pictures, worst first.")
+]
+_STANDARD_OUTPUT = Path("-")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate")(evaluate_command)
+
+
+def evaluate_command(
+    frames: FramesOption = None,
+    masks: MasksOption = None,
+    data: DataOption = None,
+    protocol: ProtocolOption = "vos",
+    prompt: PromptOption = None,
+    baselines: BaselinesOption = False,
+    cell_tracking: CellTrackingOption = False,
+    rounds: RoundsOption = MAX_PROMPTED_FRAMES,
+    json: JsonOption = None,
+    report: ReportOption = None,
+    model: ModelOption = "nano",
+    axes: AxesOption = None,
+    channel: ChannelOption = None,
+    fixed: FixedOption = None,
+    contrast: ContrastOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Compare a model's masks with the truth, beside simple methods; prints a table."""
+    window = parse_contrast(contrast)
+    described = any(option is not None for option in (axes, channel, fixed or None))
+    inputs = _inputs(frames, masks, data, described)
+    if json is not None and json != _STANDARD_OUTPUT:
+        check_output(json, suffixes=(".json",), inputs=inputs)
+    if len(inputs) == 1:
+        sequences = _read_data(*inputs)
+    else:
+        sequences = read_sequences(*inputs, axes=axes, channel=channel, fixed=parse_fixed(fixed))
+    with ExitStack() as opened:
+        for sequence in sequences:
+            opened.enter_context(sequence.frames)
+        if report is not None:
+            prepare_folder(report)
+        results = evaluate(
+            ModelStore(device).get(model),
+            sequences,
+            protocol,
+            prompt,
+            name=Path(model).stem,
+            baselines=baselines,
+            cell_tracking=cell_tracking,
+            rounds=rounds,
+            contrast=window,
+            watch=_watch,
+        )
+        about = _about(protocol, rounds, sequences)
+        _show(results, about, aside=json == _STANDARD_OUTPUT)
+        if json is not None:
+            _write_json(json, results, sequences, protocol=protocol, model=model)
+        if report is not None:
+            page = write_page(report, f"{results[0].method} on {inputs[0].name}", about, results, sequences)
+            typer.echo(f"{page}", err=json == _STANDARD_OUTPUT)
+
+
+def _inputs(
+    frames: Path | None, masks: Path | None, data: Path | None, described: bool
+) -> tuple[Path] | tuple[Path, Path]:
+    """Return the data set, or frames and masks; ``described``: --axes or the like is given."""
+    if data is None and frames is not None and masks is not None:
+        return frames, masks
+    if data is None or frames is not None or masks is not None:
+        raise InputError("Say what to evaluate on, with --frames and --masks, or else with --data FOLDER.")
+    if described:
+        raise InputError("--axes, --channel and --fixed go with --frames; leave them out with --data.")
+    return (data,)
+
+
+def _read_data(folder: Path) -> list[LabelledSequence]:
+    with count_bar("reading") as progress:
+        data = find_dataset(folder, progress=progress)
+    note(f"{folder}: {data.description}")
+    with data:
+        return labelled_sequences(data)
+
+
+def _watch(steps: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+    return followed(steps, total, title)
+
+
+def _about(protocol: str, rounds: int, sequences: Sequence[LabelledSequence]) -> str:
+    """Say what the numbers are means of."""
+    objects = sum(len(sequence.truth) for sequence in sequences)
+    frames = sum(len(sequence.frames) for sequence in sequences)
+    known = sum(len(sequence.annotated) for sequence in sequences)
+    counted = f"{objects} objects, {frames} frames" + (f" ({known} with masks)" if known < frames else "")
+    return {
+        "image": f"Mean over masks; {frames} images.",
+        "vos": f"Mean over frames, then objects; the prompted and the last frame not counted; {counted}.",
+    }.get(protocol, f"Mean over frames, then objects, then 1 to {rounds} prompted frames; {counted}.")
+
+
+def _show(results: Sequence[MethodResult], about: str, aside: bool) -> None:
+    """Print the table; ``aside`` on standard error."""
+    console = Console(file=sys.stderr if aside else sys.stdout, highlight=False)
+    table = Table()
+    table.add_column("method")
+    for name in columns(results[0]):
+        table.add_column(name, justify="right")
+    for result in results:
+        table.add_row(result.method, *(f"{value:.3f}" for value in columns(result).values()))
+    console.print(table)
+    console.print(about, soft_wrap=True)
+
+
+def _write_json(
+    path: Path, results: Sequence[MethodResult], sequences: Sequence[LabelledSequence], **described: str
+) -> None:
+    content = {**described, "methods": [result.as_json(sequences) for result in results]}
+    text = json_format.dumps(content, indent=1) + "\n"
+    if path == _STANDARD_OUTPUT:
+        typer.echo(text, nl=False)
+        return
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+    typer.echo(f"{path}")

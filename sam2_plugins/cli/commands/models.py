@@ -1,0 +1,55 @@
+"""``sam2 models`` and ``sam2 download``: which models there are, and how they come here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sam2_engine.weights.downloads import add, download
+from sam2_engine.weights.locations import cache_folder, list_models
+from sam2_plugins.cli.commands.terminal import byte_bar
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    models = typer.Typer(help="List the models, or add one from a file.", rich_markup_mode=None)
+    models.callback(invoke_without_command=True)(show_models)
+    models.command("add")(add_model)
+    app.add_typer(models, name="models")
+    app.command("download")(download_model)
+
+
+def show_models(context: typer.Context) -> None:
+    """List the models, or add one from a file."""
+    if context.invoked_subcommand is not None:
+        return
+    table = Table(box=None, pad_edge=False, header_style=None)
+    table.add_column("name")
+    table.add_column("MB", justify="right")
+    table.add_column("file", overflow="fold")
+    for status in list_models():
+        place = str(status.path) if status.path else f"not here; `sam2 download {status.name}`"
+        table.add_row(status.name, f"{status.megabytes:.0f}", place)
+    Console(soft_wrap=True).print(table)
+    typer.echo(f"Downloaded and added models are kept in {cache_folder()}.")
+
+
+def add_model(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pt or .safetensors file.")],
+) -> None:
+    """Take a model from a file, for machines without a network."""
+    place = add(file)
+    typer.echo(f"{place.stem} is now at {place}; use it with --model {place.stem}.")
+
+
+def download_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `sam2 models`.")],
+) -> None:
+    """Fetch an official model; an interrupted download goes on where it stopped."""
+    with byte_bar(name) as on_progress:
+        place = download(name, on_progress)
+    typer.echo(f"{name} is at {place}.")

@@ -1,0 +1,68 @@
+"""``sam2 replay``: do again what was done in a session, and say whether the same masks come out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sam2_plugins.cli.commands.options import TIFF_SUFFIXES, DeviceOption
+from sam2_plugins.cli.commands.terminal import note
+from sam2_plugins.export import LabelStackWriter
+from sam2_plugins.runtime.atomic_files import check_output
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.label_image import label_dtype
+from sam2_plugins.storage import open_session, read_about
+from sam2_plugins.storage.replay import differences, replay
+from sam2_plugins.storage.serialization import window_of
+
+__all__ = ["register"]
+
+_DIFFERENT = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("replay")(replay_session)
+
+
+def replay_session(
+    session: Annotated[Path, typer.Argument(metavar="SESSION", help="A session folder.")],
+    frames: Annotated[
+        Path | None,
+        typer.Option("--frames", metavar="FRAMES", help="Its frames, if they are no longer where they were."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="TIFF", help="Also write the label images.")
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Do again everything that was done in a session; exit status 1 if other masks come out."""
+    if output is not None:
+        check_output(output, suffixes=TIFF_SUFFIXES)
+    store = ModelStore(device)
+    kept, folder = open_session(session, store, frames)
+    try:
+        about = read_about(session)  # as it began; what came later is among the calls
+        again = AnnotationSession(kept.frames, store, about["model"], contrast=window_of(about["window"]))
+        done = list(replay(again, folder.calls()))
+        typer.echo(f"{len(done)} actions, {sum(done)} frames followed")
+        if output is not None:
+            _write_labels(output, again)
+        different = differences(kept, again)
+    finally:
+        folder.close()
+    masks = sum(len(kept.frames_of(object_id)) for object_id in kept.objects)
+    if different:
+        object_id, frame = different[0]
+        note(f"{len(different)} of {masks} masks differ, the first: object {object_id} on frame {frame}.")
+        raise typer.Exit(_DIFFERENT)
+    typer.echo(f"all {masks} masks are the same")
+
+
+def _write_labels(output: Path, session: AnnotationSession) -> None:
+    dtype = label_dtype(max(session.objects, default=0))
+    axes = "ZYX" if session.frames.axis == "Z" else "TYX"
+    with LabelStackWriter.open(output, (len(session), *session.shape), dtype, axes) as stack:
+        for frame in range(len(session)):
+            stack.write(frame, session.label_image(frame))

@@ -1,0 +1,1 @@
+"""Masks and prompts from other tools' files."""

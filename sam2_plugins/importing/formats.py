@@ -1,0 +1,295 @@
+"""The formats that masks are imported from, one function each."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from sam2_engine.datasets.annotations import Annotation, LabelImage, RunLengths, check_labels, read_label_file
+from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
+from sam2_engine.frames.image_files import images_in, natural_key
+from sam2_engine.frames.source import explain
+from sam2_engine.frames.zarr_frames import is_zarr
+from sam2_engine.masks import decode_rle, encode_rle
+from sam2_plugins.export.coco import NO_CLASS
+
+__all__ = ["ImportedObject", "MaskFile", "cell_tracking_masks", "coco_masks", "has_tracks", "label_masks"]
+
+_TRACK_FILES = ("res_track.txt", "man_track.txt", "TRA/man_track.txt")
+_LARGEST_WHOLE = 2**53
+
+
+@dataclass(frozen=True)
+class ImportedObject:
+    """What a source says of an object; None where it says nothing.
+
+    Attributes
+    ----------
+    id, name, label
+        Id, name and class.
+    parents
+        Ids of the objects that it came from.
+    """
+
+    id: int
+    name: str | None = None
+    label: str | None = None
+    parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFile:
+    """Masks as a format gives them.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    shape, length
+        ``(H, W)``, and number of frames.
+    annotate
+        Reads the masks of a frame.
+    objects
+        What is said of objects, by id.
+    close
+        Lets go of files.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    length: int
+    annotate: Callable[[int], Annotation]
+    objects: Mapping[int, ImportedObject] = field(default_factory=dict)
+    close: Callable[[], None] = lambda: None
+
+
+# ---------------------------------------------------------------------- label images
+
+
+def label_masks(source: Any) -> MaskFile:
+    """Open label images: an array, or a path of an image, a stack, an OME-Zarr or a folder of images.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no (Y, X) or (T, Y, X).
+    """
+    objects: dict[int, ImportedObject] = {}
+    axes = None
+    if isinstance(source, Path):
+        if source.is_dir() and is_zarr(source):
+            source = _label_image_in(source)
+            objects = _zarr_objects(source)
+    else:
+        axes = {2: "YX", 3: "TYX"}.get(len(getattr(source, "shape", ())))
+        if axes is None:
+            raise InputError("Labels are an array of the axes (Y, X) or (T, Y, X), or a path.")
+    frames = open_frames(source, labels=True, axes=axes)
+    return MaskFile(
+        frames.name,
+        frames.shape,
+        len(frames),
+        lambda frame: LabelImage(_whole(frames[frame], f"{frames.name}, frame {frame},")),
+        objects,
+        frames.close,
+    )
+
+
+def _whole(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return labels as whole numbers from 0."""
+    if labels.dtype.kind == "f" and not (np.abs(labels) <= _LARGEST_WHOLE).all():
+        raise InputError(
+            f"The labels {name} hold values that are no ids (NaN, infinite or beyond {_LARGEST_WHOLE}); save "
+            "the objects' ids as whole numbers."
+        )
+    return check_labels(labels, name)
+
+
+def _label_image_in(path: Path) -> Path:
+    """Return the label image that an OME-Zarr is or holds."""
+    attributes = _ome(path)
+    holder = path / "labels" if is_zarr(path / "labels") else path
+    names = attributes.get("labels") if holder == path else _ome(holder).get("labels")
+    if "image-label" in attributes or not names:
+        return path
+    if len(names) > 1:
+        raise InputError(
+            f"{path} holds several label images ({', '.join(names)}); give one, as {holder / names[0]}."
+        )
+    return holder / str(names[0])
+
+
+def _ome(path: Path) -> dict[str, Any]:
+    try:
+        attributes = dict(zarr.open(path, mode="r").attrs)
+    except Exception as error:
+        raise InputError(f"{path} is not a readable zarr store ({explain(error)}); copy it again.") from error
+    return dict(attributes.get("ome", attributes))
+
+
+def _zarr_objects(path: Path) -> dict[int, ImportedObject]:
+    described = _ome(path).get("image-label", {}).get("properties") or []
+    objects = [
+        ImportedObject(
+            int(one["label-value"]),
+            one.get("name"),
+            one.get("class"),
+            tuple(map(int, one.get("parents", ()))),
+        )
+        for one in described
+        if "label-value" in one
+    ]
+    return {one.id: one for one in objects}
+
+
+# ---------------------------------------------------------------------- Cell Tracking Challenge
+
+
+def has_tracks(folder: Path) -> bool:
+    """Whether a folder is one of the Cell Tracking Challenge, a result or a ground truth."""
+    return any((folder / name).is_file() for name in _TRACK_FILES)
+
+
+def cell_tracking_masks(folder: Path) -> MaskFile:
+    """Open a result folder, or the tracking part of a ground truth folder.
+
+    Raises
+    ------
+    InputError
+        If the file of tracks is not as the challenge has it, or an image is missing.
+    """
+    track_file = next(folder / name for name in _TRACK_FILES if (folder / name).is_file())
+    files = sorted(images_in(track_file.parent), key=natural_key)
+    if not files:
+        raise InputError(f"There are no label images beside {track_file}; expected mask000.tif and so on.")
+    numbers = [int(found[-1]) for path in files if (found := re.findall(r"\d+", path.stem))]
+    if len(numbers) != len(files) or numbers != list(range(numbers[0], numbers[0] + len(files))):
+        raise InputError(
+            f"The label images in {track_file.parent} are not numbered one after the other; one is missing."
+        )
+    return MaskFile(
+        str(folder),
+        read_label_file(files[0]).shape[:2],
+        len(files),
+        lambda frame: LabelImage(read_label_file(files[frame])),
+        _read_tracks(track_file),
+    )
+
+
+def _read_tracks(path: Path) -> dict[int, ImportedObject]:
+    """Read the lines ``label begin end parent``."""
+    tracks: dict[int, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        if not re.fullmatch(r"\s*\d+\s+\d+\s+\d+\s+\d+\s*", line):
+            raise InputError(
+                f"{path}, line {number}: a track is four whole numbers, label begin end parent, "
+                f"not {line!r:.40}."
+            )
+        label, _, _, parent = map(int, line.split())
+        tracks[label] = parent
+    for label, parent in tracks.items():
+        if parent and parent not in tracks:
+            raise InputError(f"{path}: the parent {parent} of track {label} is not in the file.")
+    return {
+        label: ImportedObject(label, parents=(parent,) if parent else ()) for label, parent in tracks.items()
+    }
+
+
+# ---------------------------------------------------------------------- COCO
+
+
+def coco_masks(path: Path) -> MaskFile:
+    """Open COCO JSON with run lengths; annotations with the same ``track_id`` are one object.
+
+    Images are frames, in the order of their ``frame_index``, or else of their names. Without tracks every
+    annotation is an object of its own.
+
+    Raises
+    ------
+    InputError
+        If the file is no COCO JSON, holds several videos, or masks that are no run lengths.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if len({image.get("video_id") for image in content["images"]}) > 1:
+            raise InputError(f"{path} holds several videos; save one to a file.")
+        frames = _frame_numbers(content["images"])
+        shape, length = _size(path, content["images"]), max(frames.values()) + 1
+        runs = _runs_by_frame(path, content["annotations"], frames, shape)
+        objects = _coco_objects(content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({explain(error)}); check the path.") from None
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise InputError(
+            f"{path} is not COCO JSON with images, and annotations with run lengths; export it again."
+        ) from None
+    return MaskFile(path.name, shape, length, lambda frame: RunLengths(runs.get(frame, {})), objects)
+
+
+def _frame_numbers(images: list[dict[str, Any]]) -> dict[int, int]:
+    """Return the frame of each image by its id."""
+    if all("frame_index" in image for image in images):
+        return {image["id"]: int(image["frame_index"]) for image in images}
+    ordered = sorted(images, key=lambda image: natural_key(Path(image["file_name"])))
+    return {image["id"]: frame for frame, image in enumerate(ordered)}
+
+
+def _size(path: Path, images: list[dict[str, Any]]) -> tuple[int, int]:
+    sizes = {(int(image["height"]), int(image["width"])) for image in images}
+    if len(sizes) != 1:
+        raise InputError(f"The images of {path} differ in size, so they are not the frames of one stack.")
+    return sizes.pop()
+
+
+def _runs_by_frame(
+    path: Path, annotations: list[dict[str, Any]], frames: Mapping[int, int], shape: tuple[int, int]
+) -> dict[int, dict[int, dict[str, Any]]]:
+    """Return run lengths by frame and object; pieces of one object on one frame are joined."""
+    found: dict[int, dict[int, dict[str, Any]]] = {}
+    for annotation in annotations:
+        run = annotation["segmentation"]
+        if not isinstance(run, dict):
+            raise InputError(f"{path} has masks as polygons; save them as run lengths (RLE).")
+        if tuple(run["size"]) != shape:
+            raise InputError(f"A mask in {path} is {tuple(run['size'])} in size, but its image is {shape}.")
+        object_id = _object_id(annotation)
+        if object_id < 1:
+            raise InputError(f"{path} has the id {object_id}; ids are whole numbers from 1 on.")
+        there = found.setdefault(frames[annotation["image_id"]], {})
+        if object_id in there:
+            run = encode_rle(decode_rle(there[object_id]) | decode_rle(run))
+        there[object_id] = {"size": list(shape), "counts": run["counts"]}
+    for there in found.values():
+        RunLengths(there)  # complains of runs that do not fill their size
+    return found
+
+
+def _object_id(annotation: Mapping[str, Any]) -> int:
+    names = ("track_id", "instance_id", "object_id", "id")
+    return int(next(annotation[name] for name in names if annotation.get(name) is not None))
+
+
+def _coco_objects(content: Mapping[str, Any]) -> dict[int, ImportedObject]:
+    categories = {one["id"]: str(one["name"]) for one in content.get("categories", ())}
+    labels = {_object_id(one): categories.get(one.get("category_id")) for one in content["annotations"]}
+    tracks = {int(one["id"]): one for one in content.get("tracks", ())}
+    return {
+        object_id: ImportedObject(
+            object_id,
+            tracks.get(object_id, {}).get("name"),
+            None if label == NO_CLASS else label,
+            tuple(map(int, tracks.get(object_id, {}).get("parents", ()))),
+        )
+        for object_id, label in labels.items()
+    }

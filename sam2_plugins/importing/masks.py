@@ -1,0 +1,293 @@
+"""Masks and tracks that another tool made, for a session to take; ids, names, classes and parents are kept.
+
+Read are label images of any kind (an array, a TIFF stack, an OME-Zarr, a folder of images; from Cellpose,
+StarDist and others), Cell Tracking Challenge folders with their tracks, and COCO run lengths.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.datasets.annotations import Annotation
+from sam2_engine.errors import InputError
+from sam2_plugins.importing.formats import (
+    ImportedObject,
+    MaskFile,
+    cell_tracking_masks,
+    coco_masks,
+    has_tracks,
+    label_masks,
+)
+from sam2_plugins.session.annotations import LARGEST_ID
+from sam2_plugins.session.editable_annotations import EditableAnnotations
+from sam2_plugins.session.history import OneStep
+from sam2_plugins.session.masks import CompressedMask
+
+__all__ = ["ImportSummary", "ImportedMasks", "ImportedObject", "import_masks", "open_masks"]
+
+
+def open_masks(
+    source: Any, shape: tuple[int, int], length: int, *, frame: int | None = None
+) -> "ImportedMasks":
+    """Open masks for a stack; nothing is read but what is needed to describe them.
+
+    Parameters
+    ----------
+    source
+        A (Y, X) or (T, Y, X) array of labels, or a path: a label image or stack, an OME-Zarr (its labels,
+        if it is an image), a folder of label images, a Cell Tracking Challenge folder (with
+        ``res_track.txt`` or ``man_track.txt``, also in ``TRA``), or COCO JSON.
+    shape, length
+        ``(H, W)`` and number of frames of the stack.
+    frame
+        Where a single label image belongs; masks of all frames need no place.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or has another size or number of frames than the stack.
+    """
+    file = _open(source)
+    try:
+        _check_fit(file, shape, length, frame)
+    except InputError:
+        file.close()
+        raise
+    return ImportedMasks(file, first=frame or 0 if file.length == 1 else 0)
+
+
+def _open(source: Any) -> MaskFile:
+    if not isinstance(source, str | Path):
+        return label_masks(source)
+    path = Path(source)
+    if path.is_dir() and has_tracks(path):
+        return cell_tracking_masks(path)
+    return coco_masks(path) if path.suffix.lower() == ".json" else label_masks(path)
+
+
+def _check_fit(masks: MaskFile, shape: tuple[int, int], length: int, frame: int | None) -> None:
+    if masks.shape != shape:
+        (height, width), (rows, columns) = masks.shape, shape
+        raise InputError(
+            f"{masks.name} is {width} wide and {height} high, but the frames are {columns} wide and {rows} "
+            "high; give masks of this very stack."
+        )
+    if masks.length != length and (frame is None or masks.length != 1):
+        hint = "say which frame it belongs to" if masks.length == 1 else "give masks of this very stack"
+        raise InputError(
+            f"{masks.name} has {_frames(masks.length)}, but the stack has {_frames(length)}; {hint}."
+        )
+    if frame is not None and not 0 <= frame < length:
+        raise InputError(f"The stack has no frame {frame}; its frames are 0 to {length - 1}.")
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame{'s'[: count != 1]}"
+
+
+class ImportedMasks:
+    """Masks frame by frame, and what is known of their objects.
+
+    Iterating gives ``(frame, masks)`` for every frame, where ``masks`` maps ids to (H, W) bool masks, each
+    made when it is asked for. Leaving it as a context closes its files.
+
+    Attributes
+    ----------
+    file
+        Where they come from.
+    """
+
+    def __init__(self, file: MaskFile, first: int = 0) -> None:
+        self.file = file
+        self._first = first
+
+    def __len__(self) -> int:
+        return self.file.length
+
+    def __iter__(self) -> Iterator[tuple[int, Mapping[int, NDArray[np.bool_]]]]:
+        """Read frame by frame.
+
+        Raises
+        ------
+        InputError
+            If a frame cannot be read, or holds anything but ids from 1 to 2**32 - 1 over a background of 0.
+        """
+        for number in range(self.file.length):
+            annotation = self.file.annotate(number)
+            if too_large := [object_id for object_id in annotation.ids if object_id > LARGEST_ID]:
+                raise InputError(
+                    f"{self.file.name} has the id {max(too_large)} on frame {number}, but ids go up to "
+                    f"{LARGEST_ID}; number the objects anew."
+                )
+            yield self._first + number, _Masks(annotation)
+
+    def describe(self, object_id: int) -> ImportedObject:
+        """Return what the source says of an object; label images alone say nothing."""
+        return self.file.objects.get(object_id, ImportedObject(object_id))
+
+    def scan(self) -> Generator[int, None, tuple[ImportedObject, ...]]:
+        """Read everything once and return all objects that are seen, by id: no fault then comes too late.
+
+        Yields
+        ------
+        int
+            Each frame, once it is read.
+
+        Raises
+        ------
+        InputError
+            As iterating does.
+        """
+        seen: set[int] = set()
+        for frame, masks in self:
+            seen.update(masks)
+            yield frame
+        return tuple(map(self.describe, sorted(seen)))
+
+    def close(self) -> None:
+        """Let go of files."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Masks(Mapping[int, NDArray[np.bool_]]):
+    """The masks of one frame, of which hundreds on a large plane would not fit into memory at once."""
+
+    def __init__(self, annotation: Annotation) -> None:
+        self._annotation = annotation
+        self._ids = sorted(annotation.ids)
+
+    def __getitem__(self, object_id: int) -> NDArray[np.bool_]:
+        if object_id not in self._annotation.ids:
+            raise KeyError(object_id)
+        return self._annotation.mask(object_id)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What came of an import.
+
+    Attributes
+    ----------
+    object_ids
+        Of which there are masks.
+    frames
+        How many were read.
+    known
+        Ids among them of which something was known before; their names and parents are as they were.
+    orphans
+        Ids whose parents were left out, because these end after they begin or are not there.
+    complete
+        False if an undo has ended it.
+    """
+
+    object_ids: tuple[int, ...]
+    frames: int
+    known: tuple[int, ...] = ()
+    orphans: tuple[int, ...] = ()
+    complete: bool = True
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        count = f"{len(self.object_ids)} object{'s'[: len(self.object_ids) != 1]}"
+        parts = [f"{count} on {_frames(self.frames)}."]
+        if self.known:
+            parts.append(f"Something was known before of {_listed(self.known)}.")
+        if self.orphans:
+            parts.append(f"The parents of {_listed(self.orphans)} were left out: they do not end before.")
+        if not self.complete:
+            parts.append("An undo has ended it.")
+        return " ".join(parts)
+
+
+def _listed(ids: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, ids[:5]))
+    return f"object{'s'[: len(ids) != 1]} {shown}{' and others' if len(ids) > 5 else ''}"
+
+
+def import_masks(
+    session: EditableAnnotations, masks: ImportedMasks, *, lock: bool = False, as_prompts: bool = False
+) -> Generator[int, None, ImportSummary]:
+    """Let a session take masks over, with ids, names, classes and parents; all of it is undone as one.
+
+    Everything is read once before, so that a fault of the source leaves the session as it is. What a person
+    prompted or verified stays. What a person does meanwhile is undone before it.
+
+    Parameters
+    ----------
+    session
+        Where to.
+    masks
+        Of its very frames.
+    lock
+        Whether the masks count as verified: objects are then followed from them, and nothing changes them.
+    as_prompts
+        Whether objects are to be followed from these masks as they are.
+
+    Yields
+    ------
+    int
+        Each frame twice: when it was read, and when the session has it.
+
+    Raises
+    ------
+    InputError
+        If the source cannot be read, or holds what is no id.
+    """
+    described = yield from masks.scan()
+    token, interruptions = OneStep(), session.interruptions
+    known = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
+    seen: dict[int, list[int]] = {}
+    for frame, there in masks:
+        packed = {i: CompressedMask.of(mask) for i, mask in there.items()}
+        for object_id in packed:
+            if object_id not in known or frame not in session.prompts_of(object_id):
+                seen.setdefault(object_id, []).append(frame)
+        session.take_masks(frame, packed, token, as_prompts=as_prompts)
+        yield frame
+        if session.interruptions != interruptions:
+            return ImportSummary(tuple(i for i in seen if i in session.objects), len(masks), complete=False)
+    if lock:
+        for object_id, frames in seen.items():
+            if there_still := [f for f in frames if _is_there(session, object_id, f)]:
+                session.verify(object_id, there_still, token=token)
+    new = (one for one in described if one.id not in known and one.id in session.objects)
+    orphans = _describe(session, new, token)
+    ids = tuple(one.id for one in described)
+    return ImportSummary(ids, len(masks), tuple(sorted(known.intersection(ids))), orphans)
+
+
+def _is_there(session: EditableAnnotations, object_id: int, frame: int) -> bool:
+    """Whether nobody has removed a mask meanwhile."""
+    return object_id in session.objects and session.accepted(object_id, frame) is not None
+
+
+def _describe(
+    session: EditableAnnotations, described: Iterable[ImportedObject], token: object
+) -> tuple[int, ...]:
+    """Take over what is said of objects and return the ids of those whose parents do not fit."""
+    orphans = []
+    for one in described:
+        if one.name or one.label:
+            session.edit_object(one.id, name=one.name, label=one.label, token=token)
+        try:
+            if one.parents:
+                session.lineage.set_parents(one.id, one.parents, token)
+        except InputError:
+            orphans.append(one.id)
+    return tuple(orphans)

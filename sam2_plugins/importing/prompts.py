@@ -1,0 +1,154 @@
+"""Prompts that come in files: ``prompts.json`` (clicks and boxes) and label images (masks).
+
+Everything is checked before any work is done, and an error names the entry.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
+from sam2_engine.prompts import Box, Points
+from sam2_plugins.session.annotation_session import AnnotationSession
+
+__all__ = ["PromptEntry", "place_labels", "place_prompts", "read_label_image", "read_prompts"]
+
+_KEYS = {"frame", "object_id", "points", "labels", "box"}
+
+
+@dataclass(frozen=True)
+class PromptEntry:
+    """What is said of one object on one frame.
+
+    Attributes
+    ----------
+    frame, object_id
+        Frame from 0, id from 1.
+    box, points
+        At least one of them.
+    """
+
+    frame: int
+    object_id: int
+    box: Box | None
+    points: Points | None
+
+
+def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list[PromptEntry]:
+    """Read a file of prompts for frames of ``shape`` (H, W), of which there are ``length``.
+
+    The file is a JSON list of ``{"frame": 0, "object_id": 1, "points": [[x, y], ...], "labels": [1, 0, ...],
+    "box": [x0, y0, x1, y1]}``; ``labels`` may be left out (all 1), and either ``points`` or ``box``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not JSON, or an entry is not valid; the entry is named.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a JSON file (it is not text).") from None
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."
+        ) from None
+    if not isinstance(content, list) or not content:
+        raise InputError(
+            f"{path} must be a list with at least one entry like "
+            '{"frame": 0, "object_id": 1, "points": [[x, y]]}.'
+        )
+    return [
+        _entry(f"{path}, entry {number}", entry, shape, length)
+        for number, entry in enumerate(content, start=1)
+    ]
+
+
+def read_label_image(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
+    """Read the label image of one frame of ``shape`` (H, W): one value per object, 0 is background.
+
+    Raises
+    ------
+    InputError
+        If the file is no image of whole numbers, has another size, more than one frame, or no object.
+    """
+    with open_frames(path, single=True, labels=True) as source:
+        if len(source) != 1 or source.channels != 1:
+            raise InputError(f"{path} must be one label image with one channel, but is {source.description}.")
+        if source.dtype.kind not in "bui":
+            raise InputError(
+                f"{path} holds {source.dtype} values; labels are whole numbers, 0 is background."
+            )
+        if source.shape != shape:
+            raise InputError(
+                f"{path} is {source.shape[1]} wide and {source.shape[0]} high, "
+                f"but the frames are {shape[1]} wide and {shape[0]} high."
+            )
+        labels = source[0]
+    if labels.min() < 0 or not labels.any():
+        raise InputError(f"{path} has no object in it: labels are numbers above 0.")
+    return labels
+
+
+def place_prompts(session: AnnotationSession, entries: list[PromptEntry]) -> None:
+    """Give a session the prompts of a file, in the file's order, making the objects that they name."""
+    for entry in entries:
+        if entry.object_id not in session.objects:
+            session.add_object(object_id=entry.object_id)
+        box = None if entry.box is None else entry.box.corners.reshape(-1)
+        if entry.points is not None:
+            session.add_points(
+                entry.frame, entry.object_id, entry.points.coordinates, entry.points.labels, box=box
+            )
+        elif box is not None:
+            session.add_box(entry.frame, entry.object_id, box)
+
+
+def place_labels(session: AnnotationSession, frame: int, labels: NDArray[Any]) -> None:
+    """Give a session one object per value of an (H, W) label image, with that id and that mask."""
+    for value in np.unique(labels[labels > 0]).tolist():
+        session.add_mask(frame, session.add_object(object_id=int(value)), labels == value)
+
+
+def _entry(where: str, entry: Any, shape: tuple[int, int], length: int | None) -> PromptEntry:
+    if not isinstance(entry, dict):
+        raise InputError(
+            f'{where}: an entry is {{"frame": ..., "object_id": ..., "points": ...}}, not {entry!r:.40}.'
+        )
+    unknown = sorted(set(entry) - _KEYS)
+    if unknown:
+        raise InputError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}.")
+    frame = _whole_number(where, entry, "frame", 0)
+    if length is not None and frame >= length:
+        raise InputError(f"{where}: there is no frame {frame}; the frames are 0 to {length - 1}.")
+    object_id = _whole_number(where, entry, "object_id", 1)
+    points, labels, box = entry.get("points"), entry.get("labels"), entry.get("box")
+    if points is None and box is None:
+        raise InputError(f"{where}: neither points nor a box is given.")
+    if points is None and labels is not None:
+        raise InputError(f"{where}: labels are given without points.")
+    try:
+        return PromptEntry(
+            frame,
+            object_id,
+            None if box is None else Box.of(box, shape),
+            None if points is None else Points.of(points, labels, shape),
+        )
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _whole_number(where: str, entry: dict[str, Any], key: str, least: int) -> int:
+    if key not in entry:
+        raise InputError(f"{where}: {key!r} is missing.")
+    value = entry[key]
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{where}: {key!r} must be a whole number from {least} on, not {value!r:.40}.")
+    return value

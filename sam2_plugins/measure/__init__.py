@@ -1,0 +1,6 @@
+"""Measurements in physical units."""
+
+from sam2_plugins.measure.objects import Column, MeasurementTable, measure
+from sam2_plugins.measure.physical_scale import PhysicalScale
+
+__all__ = ["Column", "MeasurementTable", "PhysicalScale", "measure"]

@@ -1,0 +1,295 @@
+"""Measurements of every object on every frame, in physical units, as a table of columns.
+
+Every frame's pixels are read once, and never two frames at a time. Shapes are those of scikit-image's
+``regionprops``.
+"""
+
+import csv
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource
+from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.runtime.atomic_files import check_output, replacing
+from sam2_plugins.session.masks import AcceptedMask, CompressedMask
+from sam2_plugins.session.readable import ReadableSession, known_by_frame
+
+__all__ = ["Column", "MeasurementTable", "measure"]
+
+Value = int | float | str | None
+_COLOURS = ("red", "green", "blue", "alpha")
+_STATISTICS = ("mean", "min", "max", "sum")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measurement of all rows.
+
+    Attributes
+    ----------
+    name
+        For scripts, for example ``area``.
+    unit
+        For people, for example ``µm²``; empty if there is none.
+    values
+        One per row; None where it has no meaning, as the speed of an object's first frame.
+    """
+
+    name: str
+    unit: str
+    values: tuple[Value, ...]
+
+    @property
+    def header(self) -> str:
+        """Name and unit, ``area (µm²)``."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+
+@dataclass(frozen=True)
+class MeasurementTable:
+    """Columns of equal length, one row per object and frame, by frame and then by object.
+
+    Attributes
+    ----------
+    columns
+        In the order of the file.
+    """
+
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    def __len__(self) -> int:
+        return len(self.columns[0].values)
+
+    def __getitem__(self, name: str) -> tuple[Value, ...]:
+        """Return the values of a column by its name."""
+        return self._by_name[name].values
+
+    def write_csv(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write the table as CSV: UTF-8, commas, one line of names with units first.
+
+        Raises
+        ------
+        InputError
+            If the file exists, unless it may be overwritten, or cannot be written there.
+        """
+        check_output(path, suffixes=(".csv",))
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")
+        # The mark at the start tells Excel that µ is UTF-8; others skip it.
+        with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8-sig") as file:
+            writer = csv.writer(file)
+            writer.writerow([column.header for column in self.columns])
+            for row in zip(*(column.values for column in self.columns)):
+                writer.writerow([f"{value:.7g}" if isinstance(value, float) else value for value in row])
+
+
+def measure(
+    session: ReadableSession,
+    scale: PhysicalScale | None = None,
+    *,
+    object_ids: Iterable[int] | None = None,
+    intensity: bool = True,
+) -> Generator[int, None, MeasurementTable]:
+    """Measure every mask of a session, frame by frame.
+
+    Positions are those of pixel centres, the first at 0. An object that is known to be absent has a row
+    with area 0. Its speed is the distance from its centroid on its previous frame with a mask, over the
+    time between; along Z there is no time, and no speed. The perimeter needs square pixels.
+
+    Parameters
+    ----------
+    session
+        What to measure.
+    scale
+        Physical sizes; None for pixels and frames.
+    object_ids
+        Which objects; None for all.
+    intensity
+        Whether to read the pixels, for the intensities of each channel; non-finite pixels do not count.
+
+    Yields
+    ------
+    int
+        Each frame on which something is known, once it is measured.
+
+    Returns
+    -------
+    MeasurementTable
+        All rows.
+
+    Raises
+    ------
+    InputError
+        If an object is unknown, or a frame cannot be read.
+    """
+    scale = scale or PhysicalScale()
+    chosen = set(session.objects) if object_ids is None else set(object_ids)
+    if unknown := sorted(chosen - set(session.objects)):
+        raise InputError(f"There is no object {unknown[0]} in this session.")
+    meter = _Meter(session, scale, intensity)
+    rows: list[tuple[Value, ...]] = []
+    for frame, known in known_by_frame(session).items():
+        if ids := [object_id for object_id in known if object_id in chosen]:
+            rows += meter.rows(frame, ids)
+            yield frame
+    columns = zip(*rows) if rows else [()] * len(meter.names)
+    return MeasurementTable(
+        tuple(Column(name, unit, tuple(values)) for (name, unit), values in zip(meter.names, columns))
+    )
+
+
+class _Meter:
+    """Measures the objects of one frame after the other, remembering where each was last."""
+
+    def __init__(self, session: ReadableSession, scale: PhysicalScale, intensity: bool) -> None:
+        self._session = session
+        self._scale = scale
+        self._channels = _channel_names(session.frames) if intensity else []
+        self._through_time = session.frames.axis != "Z"
+        self._last: dict[int, tuple[int, NDArray[np.float64]]] = {}
+        self.names = self._names()
+
+    def _names(self) -> list[tuple[str, str]]:
+        """Return name and unit of every column."""
+        length, time = self._scale.unit, self._scale.time_unit
+        along = ("time", time) if self._through_time else ("z", length)
+        return [
+            ("frame", ""),
+            along,
+            ("object_id", ""),
+            ("name", ""),
+            ("class", ""),
+            ("parents", ""),
+            ("area", f"{length}²"),
+            ("centroid_x", length),
+            ("centroid_y", length),
+            *((name, unit.format(length)) for name, unit in _SHAPES.items()),
+            *([("speed", f"{length}/{time}")] if self._through_time else []),
+            *((f"{kind}_intensity{name}", "") for name in self._channels for kind in _STATISTICS),
+            ("origin", ""),
+            ("verified", ""),
+            ("presence", ""),
+            ("predicted_iou", ""),
+            ("stability", ""),
+        ]
+
+    def rows(self, frame: int, object_ids: list[int]) -> list[tuple[Value, ...]]:
+        """Measure some objects on a frame, reading its pixels at most once."""
+        masks = {i: accepted for i in object_ids if (accepted := self._session.accepted(i, frame))}
+        visible = any(not accepted.mask.is_empty for accepted in masks.values())
+        pixels = self._session.frames[frame] if self._channels and visible else None
+        return [self._row(frame, object_id, accepted, pixels) for object_id, accepted in masks.items()]
+
+    def _row(
+        self, frame: int, object_id: int, accepted: AcceptedMask, pixels: NDArray[Any] | None
+    ) -> tuple[Value, ...]:
+        described, scores, mask = self._session.objects[object_id], accepted.scores, accepted.mask
+        step = self._scale.frame_interval if self._through_time else self._scale.plane_spacing
+        parents = " ".join(map(str, described.parents))
+        return (
+            frame,
+            frame * step,
+            object_id,
+            described.name,
+            described.label,
+            parents or None,
+            *self._geometry(frame, object_id, mask),
+            *self._intensities(mask, pixels),
+            accepted.origin.name.lower(),
+            "yes" if frame in self._session.verified(object_id) else "no",
+            scores.presence,
+            scores.predicted_iou,
+            scores.stability,
+        )
+
+    def _geometry(self, frame: int, object_id: int, mask: CompressedMask) -> list[Value]:
+        """Return area, centroid, shape and perhaps speed."""
+        speeds = int(self._through_time)
+        if mask.is_empty:
+            return [0.0, *[None] * (2 + len(_SHAPES) + speeds)]
+        crop, size = mask.crop(), np.asarray(self._scale.pixel_size, float)
+        corner = np.array([side.start for side in mask.box])
+        centroid = (np.argwhere(crop).mean(axis=0) + corner) * size
+        area = float(np.count_nonzero(crop) * size.prod())
+        shape = _shape(crop, self._scale.pixel_size)
+        return [
+            area,
+            float(centroid[1]),
+            float(centroid[0]),
+            *shape,
+            *[self._speed(frame, object_id, centroid)] * speeds,
+        ]
+
+    def _speed(self, frame: int, object_id: int, centroid: NDArray[np.float64]) -> float | None:
+        before = self._last.get(object_id)
+        self._last[object_id] = frame, centroid
+        if before is None:
+            return None
+        duration = (frame - before[0]) * self._scale.frame_interval
+        return float(np.linalg.norm(centroid - before[1]) / duration)
+
+    def _intensities(self, mask: CompressedMask, pixels: NDArray[Any] | None) -> list[Value]:
+        """Return mean, min, max and sum of each channel within the mask."""
+        if pixels is None or mask.is_empty:
+            return [None] * (len(self._channels) * len(_STATISTICS))
+        inside = pixels[mask.box][mask.crop()].reshape(-1, len(self._channels)).T
+        return [value for channel in inside for value in _statistics(channel)]
+
+
+_SHAPES = {
+    "perimeter": "{}",
+    "eccentricity": "",
+    "major_axis": "{}",
+    "minor_axis": "{}",
+    "orientation": "rad",
+    "solidity": "",
+    "equivalent_diameter": "{}",
+}
+"""Columns of ``regionprops``, and their units."""
+
+
+def _shape(crop: NDArray[np.bool_], pixel_size: tuple[float, float]) -> list[Value]:
+    """Return the values of ``_SHAPES`` of a mask that is not empty."""
+    from skimage.measure import regionprops  # slow to import, and seldom wanted
+
+    (region,) = regionprops(crop.astype(np.uint8), spacing=pixel_size)
+    return [
+        float(region.perimeter) if pixel_size[0] == pixel_size[1] else None,
+        float(region.eccentricity),
+        float(region.axis_major_length),
+        float(region.axis_minor_length),
+        float(region.orientation),
+        float(region.solidity),
+        float(region.equivalent_diameter_area),
+    ]
+
+
+def _statistics(values: NDArray[Any]) -> list[Value]:
+    """Return mean, min, max and sum of finite values; whole numbers where the pixels are."""
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if not values.size:
+        return [None] * len(_STATISTICS)
+    kept = float if values.dtype.kind == "f" else int
+    total = values.sum(dtype=np.float64 if kept is float else np.int64)
+    return [float(total) / values.size, kept(values.min()), kept(values.max()), kept(total)]
+
+
+def _channel_names(frames: FrameSource) -> list[str]:
+    """Return what is put behind the name of each channel's columns."""
+    if frames.channels == 1:
+        return [""]
+    if frames.is_rgb:
+        return [f"_{_COLOURS[channel]}" for channel in range(frames.channels)]
+    return [f"_c{channel}" for channel in range(frames.channels)]

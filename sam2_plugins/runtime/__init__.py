@@ -1,0 +1,1 @@
+"""What runs the models of a host: devices, jobs, estimates, files written whole."""

@@ -1,0 +1,116 @@
+"""The models of one application, and the lock of the device they share."""
+
+import threading
+from pathlib import Path
+
+import torch
+
+from sam2_engine.feature_cache import DEFAULT_BYTES
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.weights.loading import load_model
+from sam2_plugins.runtime.jobs import DeviceLock
+from sam2_plugins.runtime.out_of_memory import told_if_out_of_memory
+from sam2_plugins.runtime.run_estimate import RunMeasurements
+
+__all__ = ["ModelStore", "available_devices", "split_name"]
+
+
+class ModelStore:
+    """Loaded models, each once, and one lock for their device.
+
+    A host makes one store (napari: one per application; a server: one per process) and passes it along.
+
+    Parameters
+    ----------
+    device, dtype
+        As for :func:`sam2_engine.load_model`; "auto" picks what the machine has.
+    encoded_bytes
+        Cap of the encoded frames that a session keeps in memory.
+    measurements
+        How long runs took here, from which the next ones are estimated; None for none yet.
+
+    Attributes
+    ----------
+    device, encoded_bytes, measurements
+        As given; ``encoded_bytes`` may be changed, for sessions that begin later.
+    lock
+        The device's lock. Whoever computes holds it, a propagation for one frame at a time.
+    """
+
+    def __init__(
+        self,
+        device: str = "auto",
+        dtype: str = "auto",
+        encoded_bytes: int = DEFAULT_BYTES,
+        measurements: RunMeasurements | None = None,
+    ) -> None:
+        self.device = device
+        self.encoded_bytes = encoded_bytes
+        self.dtype = dtype
+        self.lock = DeviceLock()
+        self.measurements = RunMeasurements() if measurements is None else measurements
+        self._models: dict[tuple[str, int | None], Sam2] = {}
+        self._loading = threading.Lock()
+
+    def get(self, name: str | Path = "nano", image_size: int | None = None) -> Sam2:
+        """Return a model by its variant's name or its file, loading it on first use.
+
+        Parameters
+        ----------
+        name
+            ``nano@320`` is nano with an input of 320 x 320 pixels: faster, and coarser.
+        image_size
+            Side of the input in pixels, if the name does not tell; None for the model's own.
+
+        Raises
+        ------
+        InputError
+            If the name, the size or the device is not one that there is, or the file is not a model; if it
+            does not fit into the device's memory.
+        """
+        plain, size = split_name(str(name))
+        if size is not None:
+            name, image_size = plain, size
+        key = (str(name), image_size)
+        with self._loading:
+            if key not in self._models:
+                with told_if_out_of_memory(self.device_name):
+                    self._models[key] = load_model(
+                        name, device=self.device, dtype=self.dtype, image_size=image_size
+                    )
+            return self._models[key]
+
+    @property
+    def device_name(self) -> str:
+        """What models are loaded onto: one of :func:`available_devices`, or one that is not there."""
+        there = list(available_devices())
+        if self.device == "auto":
+            return there[min(1, len(there) - 1)]
+        return next((one for one in there if self.device in (one, one.partition(":")[0])), self.device)
+
+    def use_device(self, device: str) -> None:
+        """Compute on another device from now on.
+
+        Models are loaded onto it when they are next asked for. A session holds on to its model: tell it to
+        ``drop_engine``.
+        """
+        with self._loading:
+            self.device = device
+            self._models.clear()
+
+
+def split_name(name: str) -> tuple[str, int | None]:
+    """Return a model's name without the size of its input, and that size; None where it bears none."""
+    plain, _, size = name.rpartition("@")
+    return (plain, int(size)) if plain and size.isdigit() and not Path(name).exists() else (name, None)
+
+
+def available_devices() -> dict[str, str]:
+    """Return what PyTorch can compute on here: what it is in words, by the name that ``ModelStore`` takes."""
+    devices = {"cpu": "processor"}
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        devices |= {f"cuda:{number}": torch.cuda.get_device_name(number) for number in range(count)}
+    if torch.backends.mps.is_available():
+        devices["mps:0"] = "Apple's graphics"
+    return devices

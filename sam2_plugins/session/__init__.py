@@ -1,0 +1,1 @@
+"""The annotation session: objects, prompts, masks, undo, propagation."""

@@ -1,0 +1,329 @@
+"""The truth of a session: objects, prompts, accepted masks, which are verified, and the intensity window.
+
+All values are immutable and every change goes through one of five ``set_`` methods, each of which
+replaces one value by another or by none, and tells of it as a ``Change``: all that undo and storage
+need to know. Threads may read while another one writes, and never wait for it: what is read is copied from a
+dict or a set in one step, which Python never interrupts.
+"""
+
+import colorsys
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from sam2_engine.errors import InputError
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.prompts import Box, Points
+from sam2_plugins.session.masks import AcceptedMask, CompressedMask
+
+__all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "Part", "Prompt", "object_color"]
+
+LARGEST_ID = 2**32 - 1
+"""Of an object; label images have at most 32 bits."""
+
+_GOLDEN_RATIO = 0.618033988749895
+
+
+def object_color(object_id: int) -> tuple[int, int, int]:
+    """Return a bright RGB colour (0..255) for an id; neighbouring ids get colours far apart."""
+    hue = object_id * _GOLDEN_RATIO % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75 if object_id % 2 else 0.6, 1.0)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+@dataclass(frozen=True)
+class AnnotatedObject:
+    """One thing that is followed.
+
+    Attributes
+    ----------
+    id
+        From 1 to ``LARGEST_ID``, unique, not used again.
+    name
+        What people call it.
+    label
+        Its class, if it has one.
+    color
+        RGB, 0..255.
+    parents
+        Ids of the objects that it came from: one after a division, several after a fusion.
+    """
+
+    id: int
+    name: str
+    label: str | None
+    color: tuple[int, int, int]
+    parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """One thing that a person did for an object on a frame: clicks, a box, both at once, or a mask.
+
+    Attributes
+    ----------
+    points, box
+        In the pixels of the frame.
+    mask
+        Taken as it is, instead of anything else on the frame.
+    """
+
+    points: Points | None = None
+    box: Box | None = None
+    mask: CompressedMask | None = None
+
+    def after(self, earlier: tuple["Prompt", ...]) -> tuple["Prompt", ...]:
+        """Return the prompts that hold on a frame once this one has followed ``earlier`` ones."""
+        if self.mask is not None:
+            return (self,)
+        if self.box is not None:  # there is one box, and a box takes the place of a mask
+            earlier = tuple(Prompt(points=one.points) for one in earlier if one.points is not None)
+        return (*earlier, self)
+
+
+class Part(Enum):
+    """What a change is about: something of an object, or the stack's intensity window."""
+
+    OBJECT = "object"
+    PROMPTS = "prompts"
+    MASK = "mask"
+    VERIFIED = "verified"
+    WINDOW = "window"
+
+
+Value = AnnotatedObject | tuple[Prompt, ...] | AcceptedMask | IntensityWindow | bool | None
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One value replaced by another.
+
+    Attributes
+    ----------
+    part, object_id, frame
+        Which value; ``frame`` is None for the object itself, and for the window, whose ``object_id`` is 0.
+    before, after
+        An ``AnnotatedObject``, a tuple of prompts, an ``AcceptedMask``, whether it is verified, or an
+        ``IntensityWindow``; None (or an empty tuple, or False) where there is nothing.
+    """
+
+    part: Part
+    object_id: int
+    frame: int | None
+    before: Value
+    after: Value
+
+    def inverse(self) -> "Change":
+        """Return the change that takes this one back."""
+        return Change(self.part, self.object_id, self.frame, self.after, self.before)
+
+
+class Annotations:
+    """Objects, and by (object, frame) prompts, accepted masks and whether these are verified.
+
+    Parameters
+    ----------
+    window
+        Intensities that the model sees, at first; None where pixels pass as they are.
+
+    Attributes
+    ----------
+    lock
+        Held while something changes; entered again by the thread that holds it.
+    on_change
+        Called with every change, within the lock.
+    window
+        The intensities that the model sees now.
+    """
+
+    def __init__(self, window: IntensityWindow | None = None) -> None:
+        self.window = window
+        self.lock = threading.RLock()
+        self.on_change: Callable[[Change], None] = lambda _: None
+        self._objects: dict[int, AnnotatedObject] = {}
+        self._prompts: dict[int, dict[int, tuple[Prompt, ...]]] = {}
+        self._masks: dict[int, dict[int, AcceptedMask]] = {}
+        self._verified: dict[int, set[int]] = {}
+        self._used_ids: set[int] = set()
+        self._used_up_to = 0
+
+    # ------------------------------------------------------------------ changing
+
+    def new_object(
+        self, name: str | None, label: str | None, object_id: int | None, *, again: bool = False
+    ) -> AnnotatedObject:
+        """Make an object with the next free id, or with a given one.
+
+        ``again`` allows the id of an object that was removed, or whose making was undone.
+
+        Raises
+        ------
+        InputError
+            If the id was used before, or is no positive whole number of 32 bits.
+        """
+        with self.lock:
+            if object_id is None:
+                object_id = self.next_id
+            if not 0 < object_id <= LARGEST_ID:
+                raise InputError(
+                    f"An object's id is a positive whole number, at most {LARGEST_ID}, not {object_id}."
+                )
+            if object_id in self._objects or (not again and self._was_used(object_id)):
+                raise InputError(
+                    f"Object id {object_id} was used before in this session; ids are never used again."
+                )
+            made = AnnotatedObject(object_id, name or f"object {object_id}", label, object_color(object_id))
+            self.set_object(object_id, made)
+            return made
+
+    def set_object(self, object_id: int, value: AnnotatedObject | None) -> None:
+        """Replace an object; None removes it with all that is known of it."""
+        with self.lock:
+            before = self._objects.get(object_id)
+            if value is None:
+                for frame in tuple(self._verified.get(object_id, ())):
+                    self.set_verified(object_id, frame, False)
+                for frame in tuple(self._masks.get(object_id, ())):
+                    self.set_mask(object_id, frame, None)
+                for frame in tuple(self._prompts.get(object_id, ())):
+                    self.set_prompts(object_id, frame, ())
+                self._objects.pop(object_id, None)
+            else:
+                self._used_ids.add(object_id)
+                self._objects[object_id] = value
+            self._tell(Change(Part.OBJECT, object_id, None, before, value))
+
+    def set_prompts(self, object_id: int, frame: int, value: tuple[Prompt, ...]) -> None:
+        """Replace the prompts of an object on a frame, in the order they were given; empty removes them."""
+        with self.lock:
+            frames = self._prompts.setdefault(object_id, {})
+            before = frames.get(frame, ())
+            if value:
+                frames[frame] = value
+            else:
+                frames.pop(frame, None)
+            self._tell(Change(Part.PROMPTS, object_id, frame, before, value))
+
+    def set_mask(self, object_id: int, frame: int, value: AcceptedMask | None) -> None:
+        """Replace the mask of an object on a frame; None removes it."""
+        with self.lock:
+            frames = self._masks.setdefault(object_id, {})
+            before = frames.get(frame)
+            if value is not None:
+                frames[frame] = value  # at no moment is there none, for whoever reads meanwhile
+            else:
+                frames.pop(frame, None)
+            self._tell(Change(Part.MASK, object_id, frame, before, value))
+
+    def set_verified(self, object_id: int, frame: int, value: bool) -> None:
+        """Lock or unlock the mask of an object on a frame."""
+        with self.lock:
+            frames = self._verified.setdefault(object_id, set())
+            before = frame in frames
+            (frames.add if value else frames.discard)(frame)
+            self._tell(Change(Part.VERIFIED, object_id, frame, before, value))
+
+    def set_window(self, value: IntensityWindow | None) -> None:
+        """Let the model see other intensities."""
+        with self.lock:
+            before, self.window = self.window, value
+            self._tell(Change(Part.WINDOW, 0, None, before, value))
+
+    def apply(self, change: Change) -> None:
+        """Make a change, for example one that takes another one back."""
+        value, frame = change.after, change.frame
+        if change.part is Part.WINDOW:
+            assert value is None or isinstance(value, IntensityWindow)
+            self.set_window(value)
+            return
+        if change.part is Part.OBJECT:
+            assert value is None or isinstance(value, AnnotatedObject)
+            self.set_object(change.object_id, value)
+            return
+        assert frame is not None
+        if change.part is Part.PROMPTS:
+            assert isinstance(value, tuple)
+            self.set_prompts(change.object_id, frame, value)
+        elif change.part is Part.MASK:
+            assert value is None or isinstance(value, AcceptedMask)
+            self.set_mask(change.object_id, frame, value)
+        else:
+            self.set_verified(change.object_id, frame, bool(value))
+
+    def _tell(self, change: Change) -> None:
+        if change.before is not change.after and change.before != change.after:
+            self.on_change(change)
+
+    def use_ids_up_to(self, object_id: int) -> None:
+        """Never give ids up to this one to new objects."""
+        with self.lock:
+            self._used_up_to = max(self._used_up_to, object_id)
+
+    @property
+    def next_id(self) -> int:
+        """The id of the next object."""
+        highest = self.highest_used_id
+        if highest < LARGEST_ID:
+            return highest + 1
+        return next(i for i in itertools.count(1) if not self._was_used(i))  # another tool took the last one
+
+    def _was_used(self, object_id: int) -> bool:
+        # Of a session that was kept, only the highest id is known: if it is the last one, that says nothing.
+        return object_id in self._used_ids or object_id <= self._used_up_to < LARGEST_ID
+
+    # ------------------------------------------------------------------ reading
+
+    def objects(self) -> dict[int, AnnotatedObject]:
+        """Return all objects by id, sorted by it."""
+        return dict(sorted(self._objects.copy().items()))
+
+    def require(self, object_id: int) -> int:
+        """Return the id of a known object.
+
+        Raises
+        ------
+        InputError
+            If there is no such object.
+        """
+        objects = self.objects()
+        if object_id not in objects:
+            known = ", ".join(map(str, objects)) or "none yet"
+            raise InputError(f"There is no object {object_id} in this session; its objects are: {known}.")
+        return object_id
+
+    def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
+        """Return an object's prompts by frame, sorted by it."""
+        return dict(sorted(self._prompts.get(object_id, {}).copy().items()))
+
+    def mask(self, object_id: int, frame: int) -> AcceptedMask | None:
+        """Return an object's mask on a frame, or None where nobody said anything of it yet."""
+        return self._masks.get(object_id, {}).get(frame)
+
+    def masks_on(self, frame: int) -> dict[int, AcceptedMask]:
+        """Return the masks of a frame by object."""
+        masks = {i: frames.get(frame) for i, frames in self._masks.copy().items()}
+        return {i: mask for i, mask in masks.items() if mask is not None}
+
+    def frames_of(self, object_id: int) -> list[int]:
+        """Return the frames on which an object has a mask (possibly an empty one), sorted."""
+        return sorted(self._masks.get(object_id, {}).copy())
+
+    def verified(self, object_id: int) -> frozenset[int]:
+        """Return the frames on which an object's mask is verified."""
+        return frozenset(self._verified.get(object_id, ()))
+
+    def is_verified(self, object_id: int, frame: int) -> bool:
+        """Whether an object's mask on a frame is verified."""
+        return frame in self._verified.get(object_id, ())
+
+    def mean_mask_bytes(self) -> float | None:
+        """Return the mean size of a mask as it is kept, of a few per object; None if there is none."""
+        few = [one for frames in self._masks.copy().values() for one in list(frames.copy().values())[:8]]
+        return sum(mask.num_bytes for mask in few) / len(few) if few else None
+
+    @property
+    def highest_used_id(self) -> int:
+        """The highest id that an object has or had; 0 before the first."""
+        return max((self._used_up_to, *self._used_ids.copy()))

@@ -1,0 +1,182 @@
+"""Everything on one frame as a choice of objects: none twice, none inside another, the surest first."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError
+from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator, Search
+from sam2_engine.image.mask_candidates import Candidate
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_plugins.runtime.jobs import DeviceLock, Priority
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.runtime.out_of_memory import told_if_out_of_memory
+from sam2_plugins.session.masks import CompressedMask
+
+__all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects"]
+
+SAME_PLACE = 0.5
+"""Of two masks that share more than this part of the smaller one, the surer stays."""
+LARGEST_PART = 0.5
+"""What covers more of the plane than this is the background."""
+_BATCH = 32
+"""Clicks between two looks at what else waits for the device."""
+
+
+@dataclass(frozen=True)
+class AutomaticSettings:
+    """What to look for.
+
+    Attributes
+    ----------
+    confidence
+        Least score of an object, 0..1: the model's predicted IoU times the mask's stability.
+    min_area
+        Least size in pixels; smaller holes and islands of a mask go as well.
+    max_objects
+        At most so many, the surest.
+    points_per_side
+        Clicks per side of the grid; on a large plane, of each tile.
+
+    Raises
+    ------
+    InputError
+        If one of them is out of range.
+    """
+
+    confidence: float = 0.3
+    min_area: int = 20
+    max_objects: int = 200
+    points_per_side: int = 16
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence <= 1:
+            raise InputError(f"Confidence is a number from 0 to 1, not {self.confidence:g}.")
+        if self.min_area < 0 or self.max_objects < 1 or self.points_per_side < 1:
+            raise InputError("A smallest area is 0 or more; objects and clicks per side are 1 or more.")
+
+
+@dataclass(frozen=True, eq=False)
+class FoundObject:
+    """One object that nobody asked for by a prompt.
+
+    Attributes
+    ----------
+    mask, area
+        The pixels, and how many.
+    score
+        Predicted IoU times stability, 0..1.
+    """
+
+    mask: CompressedMask
+    area: int
+    score: float
+
+
+def find_objects(
+    store: ModelStore,
+    model: str,
+    image: NDArray[Any],
+    window: IntensityWindow | None = None,
+    settings: AutomaticSettings | None = None,
+) -> Generator[tuple[int, int], None, list[FoundObject]]:
+    """Find objects step by step; the device is held for one step at a time, and clicks go ahead.
+
+    A large plane is looked at in tiles, and what their seams cut is joined. Unlike the masks of
+    ``AutomaticMaskGenerator``, which show every part and every whole, objects hardly overlap.
+
+    Parameters
+    ----------
+    store, model
+        Which model, on which device.
+    image
+        (H, W) or (H, W, C).
+    window
+        Intensities that the model sees; None lets the image decide.
+    settings
+        What to look for.
+
+    Yields
+    ------
+    tuple of int
+        Clicks done and clicks in all.
+
+    Returns
+    -------
+    list of FoundObject
+        The surest first.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be used.
+    """
+    wanted = settings or AutomaticSettings()
+    loaded = store.get(model)
+    generator = AutomaticMaskGenerator(
+        loaded,
+        points_per_side=wanted.points_per_side,
+        points_per_batch=_BATCH if loaded.device.type == "cpu" else 8 * _BATCH,
+        pred_iou_thresh=wanted.confidence,
+        stability_score_thresh=wanted.confidence,
+        min_mask_region_area=wanted.min_area,
+        click_middle=True,
+        tiled=True,
+    )
+    search = generator.search(image, contrast=window)
+    candidates = yield from _held(store.lock, search, str(loaded.device))
+    return _distinct(candidates, wanted)
+
+
+def number_objects(shape: tuple[int, int], found: list[FoundObject]) -> NDArray[Any]:
+    """Return the (H, W) label image of objects: i + 1 for the i-th, the surer one on top; 0 is background."""
+    labels = np.zeros(shape, np.uint16 if len(found) < 2**16 else np.uint32)
+    for number, one in reversed(list(enumerate(found, start=1))):
+        labels[one.mask.box][one.mask.crop()] = number
+    return labels
+
+
+def _held(lock: DeviceLock, search: Search, device: str) -> Generator[tuple[int, int], None, list[Candidate]]:
+    """Go through a search, holding the device for a step at a time."""
+    while True:
+        with lock.held(Priority.BACKGROUND), told_if_out_of_memory(device):
+            try:
+                step = next(search)
+            except StopIteration as end:
+                found: list[Candidate] = end.value
+                return found
+        yield step
+
+
+def _distinct(candidates: list[Candidate], wanted: AutomaticSettings) -> list[FoundObject]:
+    """Return the surest candidates that stand for themselves."""
+    if not candidates:
+        return []
+    shape = candidates[0].mask.shape
+    largest = LARGEST_PART * shape[0] * shape[1]
+    ranked = sorted(candidates, key=_score, reverse=True)
+    taken = np.zeros(shape, np.uint32)  # which object each pixel belongs to, from 1
+    found: list[FoundObject] = []
+    for one in ranked:
+        if len(found) == wanted.max_objects or _score(one) < wanted.confidence:
+            break
+        if not max(wanted.min_area, 1) <= one.area <= largest:
+            continue
+        here = taken[one.mask.window]
+        pixels = one.mask.cropped
+        rivals, shared = np.unique(here[pixels], return_counts=True)
+        if any(
+            rival and count > SAME_PLACE * min(one.area, found[rival - 1].area)
+            for rival, count in zip(rivals.tolist(), shared.tolist())
+        ):
+            continue
+        found.append(FoundObject(CompressedMask.pack(one.mask), one.area, _score(one)))
+        here[pixels & (here == 0)] = len(found)
+    return found
+
+
+def _score(one: Candidate) -> float:
+    return min(max(one.predicted_iou * one.stability, 0.0), 1.0)

@@ -1,0 +1,253 @@
+"""Undo and redo: every action as the changes that it made, within a cap of bytes."""
+
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sam2_plugins.session.annotations import Annotations, Change, Part
+from sam2_plugins.session.masks import AcceptedMask
+
+__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History", "OneStep"]
+
+DEFAULT_UNDO_BYTES = 256 * 2**20
+_CHANGE_BYTES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Action:
+    """One thing that a person did.
+
+    Attributes
+    ----------
+    name
+        In words, for "Undo click on object 3".
+    call
+        What was asked of the session, under ``"do"``, and its arguments: plain values, a ``Prompt``,
+        ``CompressedMask``s by id. With ``"joined"``, it is undone together with an earlier one: True for the
+        last step, 2 for the one before that, and so on.
+    changes
+        What came of it, in order.
+    """
+
+    name: str
+    call: Mapping[str, Any]
+    changes: tuple[Change, ...]
+
+    def inverse(self) -> tuple[Change, ...]:
+        """Return the changes that take the action back."""
+        return tuple(change.inverse() for change in reversed(self.changes))
+
+
+class OneStep:
+    """A token whose actions are undone as one also if something else was done between them.
+
+    That is undone before them then. Only what touches the same begins a step anew.
+    """
+
+
+@dataclass(eq=False)
+class _Entry:
+    name: str
+    token: object
+    changes: list[Change] = field(default_factory=list)
+    places: set[tuple[int, int | None]] = field(default_factory=set)
+    num_bytes: int = 0
+
+    def add(self, changes: Sequence[Change]) -> None:
+        self.changes += changes
+        self.places.update(map(_place_of, changes))
+        self.num_bytes += sum(map(_bytes_of, changes))
+
+    def touches(self, other: "_Entry") -> bool:
+        """Whether the two cannot change places: both change the same, or one makes or removes an object."""
+        mine, others = ({object_id for object_id, _ in one.places} for one in (self, other))
+        made, others_made = ({i for i, frame in one.places if frame is None} for one in (self, other))
+        return bool(self.places & other.places or made & others or others_made & mine)
+
+
+class History:
+    """What was done to a session's truth, and the way back.
+
+    Parameters
+    ----------
+    truth
+        Its changes are collected while an action is open. Changes outside of any action are an error.
+    max_bytes
+        Cap of what undo keeps; beyond it the oldest actions can no longer be undone.
+
+    Attributes
+    ----------
+    listeners
+        Called with every action that changed something, undo and redo among them, as soon as it is complete;
+        within the truth's lock, so that nobody sees a later state before.
+    interruptions
+        Counts undo and redo: long work that notices a new number has been overtaken and ends.
+    """
+
+    def __init__(self, truth: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
+        self.listeners: list[Callable[[Action], None]] = []
+        self.interruptions = 0
+        self._truth = truth
+        self._max_bytes = max_bytes
+        self._undo: deque[_Entry] = deque()
+        self._redo: list[_Entry] = []
+        self._open: list[Change] | None = None
+        self._joining = 0
+        me = weakref.proxy(self)  # without a cycle, both are freed as soon as nobody uses the session
+        truth.on_change = lambda change: me._collect(change)
+
+    @property
+    def undo_name(self) -> str | None:
+        """What undo would take back, in words; None if there is nothing."""
+        return _name_of_last(self._undo)
+
+    @property
+    def redo_name(self) -> str | None:
+        """What redo would do again, in words; None if there is nothing."""
+        return _name_of_last(self._redo)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes that undo keeps, about."""
+        with self._truth.lock:
+            return sum(entry.num_bytes for entry in self._undo)
+
+    @contextmanager
+    def action(self, name: str, call: Mapping[str, Any], token: object = None) -> Iterator[list[Change]]:
+        """Collect the changes of a ``with`` block as one action; if the block fails, they are taken back.
+
+        What it gives is the list of changes, which grows with the block.
+
+        Parameters
+        ----------
+        name, call
+            See ``Action``. An action within an action becomes a part of it.
+        token
+            Actions one after the other with the same token are undone as one, as the frames of a propagation;
+            see also ``OneStep``.
+        """
+        with self._truth.lock:
+            if self._open is not None:
+                yield self._open
+                return
+            changes: list[Change] = []
+            self._open = changes
+            try:
+                yield changes
+            except BaseException:
+                self._open = None
+                self.make(Action(name, call, tuple(changes)).inverse())
+                raise
+            self._open = None
+            if changes:
+                entry = _Entry(name, token)
+                entry.add(changes)
+                steps = self._keep(entry)
+                joined = {"joined": True if steps == 1 else steps} if steps else {}
+                self.tell(Action(name, {**call, **joined}, tuple(changes)))
+
+    @contextmanager
+    def joining(self, steps: int = 1) -> Iterator[None]:
+        """Let the actions of a ``with`` block be undone together with one some steps back, 1 for the last."""
+        self._joining = steps
+        try:
+            yield
+        finally:
+            self._joining = 0
+
+    def undo(self) -> tuple[Change, ...]:
+        """Take the last action back and return the changes made by that; none if there is nothing."""
+        with self._truth.lock:
+            self.interruptions += 1
+            if not self._undo:
+                return ()
+            entry = self._undo.pop()
+            self._redo.append(entry)
+            changes = Action(entry.name, {}, tuple(entry.changes)).inverse()
+            self.make(changes)
+            self.tell(Action(f"undo {entry.name}", {"do": "undo"}, changes))
+            return changes
+
+    def redo(self) -> tuple[Change, ...]:
+        """Do again what was undone last and return the changes; none if there is nothing."""
+        with self._truth.lock:
+            self.interruptions += 1
+            if not self._redo:
+                return ()
+            entry = self._redo.pop()
+            self._undo.append(entry)
+            changes = tuple(entry.changes)
+            self.make(changes)
+            self.tell(Action(f"redo {entry.name}", {"do": "redo"}, changes))
+            return changes
+
+    def _keep(self, entry: _Entry) -> int:
+        """Keep what undo needs, and return how many steps back that is which it was joined to; 0 for none."""
+        self._redo.clear()
+        steps = self._steps_back(entry)
+        if steps:
+            self._undo[-steps].add(entry.changes)
+        else:
+            self._undo.append(entry)
+        total = sum(one.num_bytes for one in self._undo)
+        while total > self._max_bytes and len(self._undo) > 1:
+            total -= self._undo.popleft().num_bytes
+        return steps
+
+    def _steps_back(self, entry: _Entry) -> int:
+        if self._joining:
+            return min(self._joining, len(self._undo))
+        for steps, earlier in enumerate(reversed(self._undo), start=1):
+            if entry.token is not None and earlier.token is entry.token:
+                return steps
+            if not isinstance(entry.token, OneStep) or entry.touches(earlier):
+                break
+        return 0
+
+    def make(self, changes: Iterable[Change]) -> None:
+        """Make changes that are no action of somebody: nothing to undo, nobody is told."""
+        with self._truth.lock:
+            self._open = []
+            try:
+                for change in changes:
+                    self._truth.apply(change)
+            finally:
+                self._open = None
+
+    def tell(self, action: Action) -> None:
+        """Tell the listeners of an action."""
+        for listener in tuple(self.listeners):
+            listener(action)
+
+    def _collect(self, change: Change) -> None:
+        if self._open is None:
+            raise RuntimeError(
+                f"{change.part} of object {change.object_id} was changed outside of any action"
+            )
+        self._open.append(change)
+
+
+def _name_of_last(entries: Sequence[_Entry]) -> str | None:
+    try:
+        return entries[-1].name
+    except IndexError:  # asked for, not looked for: another thread may take the last one away any moment
+        return None
+
+
+def _place_of(change: Change) -> tuple[int, int | None]:
+    """Return what a change touches: a frame of an object, -1: its name and the like, None: all of it."""
+    edited = change.part is Part.OBJECT and change.before is not None and change.after is not None
+    return change.object_id, -1 if edited else change.frame
+
+
+def _bytes_of(change: Change) -> int:
+    """Bytes of what was before; what comes after is in the truth, or before a later change."""
+    before = change.before
+    if isinstance(before, AcceptedMask):
+        return _CHANGE_BYTES + before.num_bytes
+    if isinstance(before, tuple):
+        return _CHANGE_BYTES + sum(len(one.mask.bits) for one in before if one.mask is not None)
+    return _CHANGE_BYTES

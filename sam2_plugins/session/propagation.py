@@ -1,0 +1,112 @@
+"""A propagation, frame by frame: the plan is looked up, the engine asked, the answer kept."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.open_session import AnyVideoSession
+from sam2_plugins.runtime.jobs import CancelToken, DeviceLock, Priority
+from sam2_plugins.session.annotations import Annotations
+from sam2_plugins.session.engine_session import RebuildableVideo
+from sam2_plugins.session.history import History
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
+from sam2_plugins.session.propagation_plan import PropagationPlan
+
+__all__ = ["follow", "keep_result"]
+
+
+def follow(
+    plan: PropagationPlan,
+    lock: DeviceLock,
+    video: RebuildableVideo,
+    history: History,
+    cancel: CancelToken | None = None,
+) -> Iterator[FrameResult]:
+    """Follow what the plan says and yield each frame once it is kept; the device is held for one at a time.
+
+    Whatever happens between two frames, a prompt, a removal, an engine that was dropped, is seen at the next
+    one. Undo and redo end it.
+
+    Parameters
+    ----------
+    plan
+        Which objects on which frames.
+    lock, video, history
+        The session's.
+    cancel
+        Looked at before every frame.
+
+    Raises
+    ------
+    InputError
+        At the first frame, if there is nothing to follow; or if a frame cannot be read.
+    """
+    first, last = plan.bounds()
+    token, interruptions = object(), history.interruptions
+    frame = first
+    steps: Iterator[FrameResult] = iter(())
+    driven: tuple[AnyVideoSession, tuple[int, ...], int] | None = None  # whom, which objects, the next frame
+    while frame * plan.step <= last * plan.step and not (cancel is not None and cancel.cancelled):
+        with lock.held(Priority.BACKGROUND):
+            if history.interruptions != interruptions:
+                return
+            active, result = plan.active_on(frame), None
+            if active:
+                with video.driving() as engine:
+                    if driven != (engine, active, frame):
+                        video.lend_verified(active, frame)
+                        stop = None if last == math.inf else int(last)
+                        steps = engine.propagate(active, frame, stop, plan.reverse)
+                    result = next(steps, None)
+                    if result is None:  # a live stream has ended
+                        return
+                    _keep_followed(plan, history, result, token)
+                driven = (engine, active, frame + plan.step)
+        if result is not None:
+            yield result
+        frame += plan.step
+
+
+def _keep_followed(plan: PropagationPlan, history: History, result: FrameResult, token: object) -> None:
+    call = {"do": "follow", "object_ids": list(result.object_ids), "frame": result.frame}
+    accepted = _accepted(plan.truth, result)  # before the action, which others would have to wait for
+    with history.action("propagation", {**call, "reverse": plan.reverse}, token):
+        _keep(plan.truth, result.frame, accepted)
+
+
+def keep_result(truth: Annotations, result: FrameResult, prompted: bool = False) -> None:
+    """Keep what the engine says of a frame, but never instead of what a person prompted or verified.
+
+    Parameters
+    ----------
+    truth
+        Where an action is open.
+    result
+        Of any objects; those that have been removed meanwhile are passed over.
+    prompted
+        Whether it answers the prompts of these objects on this frame.
+    """
+    _keep(truth, result.frame, _accepted(truth, result, prompted))
+
+
+def _keep(truth: Annotations, frame: int, accepted: Mapping[int, AcceptedMask]) -> None:
+    for object_id, mask in accepted.items():
+        truth.set_mask(object_id, frame, mask)
+
+
+def _accepted(truth: Annotations, result: FrameResult, prompted: bool = False) -> dict[int, AcceptedMask]:
+    """Return what is to be kept of a frame's result, by object id."""
+    known, masks = truth.objects(), {}
+    for index, object_id in enumerate(result.object_ids):
+        if object_id not in known or truth.is_verified(object_id, result.frame):
+            continue
+        prompts = truth.prompts_of(object_id).get(result.frame, ())
+        if not prompts:
+            masks[object_id] = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
+        elif not prompted:
+            continue
+        elif prompts[-1].mask is not None:
+            masks[object_id] = AcceptedMask.painted(prompts[-1].mask)
+        else:
+            masks[object_id] = AcceptedMask.predicted(result, index, MaskOrigin.PROMPTED)
+    return masks

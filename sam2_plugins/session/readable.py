@@ -1,0 +1,86 @@
+"""What measuring and export read of a session, and nothing else."""
+
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.frames import FrameSource
+from sam2_plugins.session.annotations import AnnotatedObject
+from sam2_plugins.session.masks import AcceptedMask
+
+__all__ = ["ReadableSession", "Steps", "finish", "known_by_frame"]
+
+T = TypeVar("T")
+
+
+class ReadableSession(Protocol):
+    """The reading half of an ``AnnotationSession``."""
+
+    @property
+    def frames(self) -> FrameSource:
+        """The stack."""
+
+    @property
+    def objects(self) -> Mapping[int, AnnotatedObject]:
+        """All objects by id."""
+
+    def frames_of(self, object_id: int) -> list[int]:
+        """Return the frames on which something is known of an object, sorted; it may be absent there."""
+
+    def verified(self, object_id: int) -> frozenset[int]:
+        """Return the frames on which a person has said that an object's mask is right."""
+
+    def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
+        """Return an object's mask as it is kept, None where nothing is known."""
+
+    def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
+        """Return an object's (H, W) mask, None where nothing is known."""
+
+    def label_image(self, frame: int) -> NDArray[Any]:
+        """Return the (H, W) label image of a frame: object ids, 0 is background."""
+
+
+def known_by_frame(session: ReadableSession) -> dict[int, list[int]]:
+    """Return by frame, ascending, the objects of which something is known there, ascending."""
+    known: dict[int, list[int]] = {}
+    for object_id in sorted(session.objects):
+        for frame in session.frames_of(object_id):
+            known.setdefault(frame, []).append(object_id)
+    return dict(sorted(known.items()))
+
+
+class Steps(Generic[T]):
+    """Long work that is done by iterating, and what it gave in the end.
+
+    Parameters
+    ----------
+    generator
+        Of measuring, export or import.
+
+    Attributes
+    ----------
+    result
+        What the generator returned; there once the iteration has ended.
+    """
+
+    result: T
+
+    def __init__(self, generator: Generator[object, None, T]) -> None:
+        self._generator = generator
+
+    def __iter__(self) -> Iterator[object]:
+        self.result = yield from self._generator
+
+
+def finish(steps: Generator[object, None, T]) -> T:
+    """Do all the steps of long work at once and return what it returns.
+
+    Measuring, export and import are generators, which yield after every frame: a host shows progress
+    between two frames, and stops the work by closing the generator.
+    """
+    work = Steps(steps)
+    for _ in work:
+        pass
+    return work.result

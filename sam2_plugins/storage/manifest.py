@@ -1,0 +1,141 @@
+"""What a session folder says of itself in ``session.json``: which frames, their scale, and how it began."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource
+from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.runtime.atomic_files import replacing
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage.serialization import window_value
+from sam2_plugins.storage.snapshot import read_json
+
+__all__ = ["FORMAT_VERSION", "check_frames", "read_about", "scale_in"]
+__all__ += ["write_about", "write_reading", "write_scale", "write_version"]
+
+FORMAT_VERSION = 2
+_NAME = "session.json"
+_FORMAT = "sam2-session"
+_FINGERPRINT_FRAMES = 3
+
+
+def write_about(
+    path: Path,
+    session: AnnotationSession,
+    source: Path | None,
+    opening: Mapping[str, Any],
+    scale: PhysicalScale | None,
+) -> None:
+    """Describe a session that begins in the folder ``path``; the parameters are those of ``create``."""
+    about = {
+        "format": _FORMAT,
+        "version": FORMAT_VERSION,
+        "frames": {
+            "source": None if source is None else str(source.resolve()),
+            "opening": dict(opening),
+            "name": session.frames.name,
+            "axes": session.frames.axes,
+            "length": session.frames.length,
+            "shape": list(session.shape),
+            "dtype": str(session.frames.dtype),
+            "fingerprint": _fingerprint(session.frames),
+        },
+        "scale": None if scale is None else asdict(scale),
+        "window": window_value(session.window),
+        "model": session.model_name,
+    }
+    _write(path, about)
+
+
+def write_scale(path: Path, scale: PhysicalScale) -> None:
+    """Replace what a folder says of the sizes of its pixels, if it is news."""
+    _write_anew(path, {**read_about(path), "scale": asdict(scale)})
+
+
+def write_reading(path: Path, axes: str, opening: Mapping[str, Any]) -> None:
+    """Replace what a folder says of how its frames, which stay the same, are read, if it is news."""
+    about = read_about(path)
+    _write_anew(path, {**about, "frames": {**about["frames"], "axes": axes, "opening": dict(opening)}})
+
+
+def write_version(path: Path) -> None:
+    """Say that a folder has today's format, if it said something else."""
+    _write_anew(path, {**read_about(path), "version": FORMAT_VERSION})
+
+
+def _write_anew(path: Path, about: Mapping[str, Any]) -> None:
+    if json.loads(json.dumps(about)) != read_about(path):
+        _write(path, about)
+
+
+def _write(path: Path, about: Mapping[str, Any]) -> None:
+    with replacing(path / _NAME) as aside:
+        aside.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Return what a session folder says of itself: its frames, and how it began.
+
+    Raises
+    ------
+    InputError
+        If it is no session folder, damaged, or of a newer version.
+    """
+    if not (path / _NAME).is_file():
+        raise InputError(f"{path} is not a session folder: it has no {_NAME}.")
+    about = read_json(path / _NAME)
+    if about.get("format") != _FORMAT:
+        raise InputError(f"{path / _NAME} does not describe a session.")
+    if not isinstance(about.get("version"), int) or not isinstance(about.get("frames"), dict):
+        raise InputError(f"{path / _NAME} is damaged: it does not say its version or its frames.")
+    if about["version"] > FORMAT_VERSION:
+        raise InputError(
+            f"{path} was written by a newer version of sam2-plugins (format {about['version']}, known here: "
+            f"{FORMAT_VERSION}); update it to open the session."
+        )
+    return about
+
+
+def scale_in(about: Mapping[str, Any]) -> PhysicalScale:
+    """Return the sizes of pixels, planes and frames; pixels and frames where nothing is known."""
+    known = about.get("scale")
+    if known is None:
+        return PhysicalScale()
+    height, width = known["pixel_size"]
+    return PhysicalScale(**{**known, "pixel_size": (height, width)})
+
+
+def check_frames(frames: FrameSource, described: Mapping[str, Any], path: Path) -> None:
+    """Refuse frames that a session was not made on.
+
+    Raises
+    ------
+    InputError
+        If number, size or pixels differ.
+    """
+    size = (frames.length, *frames.shape)
+    expected = (described["length"], *described["shape"])
+    if size != expected:
+        raise InputError(
+            f"{path} was made on {described['name']} with (frames, rows, columns) {expected}, "
+            f"but these are {size}."
+        )
+    if _fingerprint(frames) != described["fingerprint"]:
+        raise InputError(
+            f"{path} was made on other pixels than those of {frames.name}; open it with the original "
+            f"{described['name']}."
+        )
+
+
+def _fingerprint(frames: FrameSource) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for frame in sorted({int(f) for f in np.linspace(0, (frames.length or 1) - 1, _FINGERPRINT_FRAMES)}):
+        digest.update(np.ascontiguousarray(frames[frame]).tobytes())
+    return digest.hexdigest()

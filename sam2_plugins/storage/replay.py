@@ -1,0 +1,115 @@
+"""Do again what was asked of a session, without a host: the same masks come out."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from sam2_engine.errors import InputError
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage.serialization import call_of
+
+__all__ = ["RECORDED_CALLS", "differences", "joined_calls", "replay"]
+
+
+def joined_calls(calls: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Join the frames of a propagation, each a call of its own, to one call with ``frames``."""
+    run: dict[str, Any] | None = None
+    for call in calls:
+        if call["do"] == "follow":
+            step = -1 if call["reverse"] else 1
+            same = run and all(run[key] == call[key] for key in ("object_ids", "reverse"))
+            if run and same and call.get("joined") and run["frames"][-1] + step == call["frame"]:
+                run["frames"].append(call["frame"])
+                continue
+            if run:
+                yield run
+            run = {**call, "frames": [call["frame"]]}  # its first frame says what it is joined to
+            continue
+        if run:
+            yield run
+            run = None
+        yield dict(call)
+    if run:
+        yield run
+
+
+def replay(session: AnnotationSession, calls: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+    """Ask all of a new session, and yield after each call how many frames it took.
+
+    Parameters
+    ----------
+    session
+        Empty, on the same frames with the model that the other began with.
+    calls
+        Those of :meth:`SessionFolder.calls`.
+    """
+    for value in joined_calls(calls):
+        call = call_of(value)
+        steps = int(call.pop("joined", 0))
+        with session.joining(steps) if steps else nullcontext():
+            yield _ask(session, call.pop("do"), call)
+
+
+def _ask(session: AnnotationSession, name: str, call: dict[str, Any]) -> int:
+    """Ask one call and return how many frames it took."""
+    if name not in RECORDED_CALLS:
+        raise InputError(f"The session was recorded by a newer version: it knows no {name!r} yet.")
+    done = RECORDED_CALLS[name](session, **call)
+    return sum(1 for _ in done) if isinstance(done, Iterator) else 0
+
+
+def _propagate(
+    session: AnnotationSession, object_ids: list[int], frames: list[int], reverse: bool, frame: int
+) -> Iterator[object]:
+    return session.propagate(object_ids, frames[0], frames[-1], reverse)
+
+
+# By the names that stand in session folders, with the arguments of these names: a part of their format.
+RECORDED_CALLS: Mapping[str, Callable[..., object]] = {
+    "add_object": lambda session, name, label, object_id: session.add_object(
+        name, label, object_id=object_id
+    ),
+    "edit_object": lambda session, object_id, name=None, label=None, color=None: session.edit_object(
+        object_id, name=name, label=label, color=color
+    ),
+    "remove_object": lambda session, object_id: session.remove_object(object_id),
+    "add_prompt": lambda session, frame, object_id, prompt, replace: session.add_prompt(
+        frame, object_id, prompt, replace
+    ),
+    "clear_prompts": lambda session, object_id, frame: session.clear_prompts(object_id, frame),
+    "answer_again": lambda session, places: session.answer_again(places),
+    "follow": _propagate,
+    "take_masks": lambda session, frame, masks, as_prompts=False: session.take_masks(
+        frame, masks, as_prompts=as_prompts
+    ),
+    "verify": lambda session, object_id, frames, verified: session.verify(object_id, frames, verified),
+    "lineage.set_parents": lambda session, object_id, parents: session.lineage.set_parents(
+        object_id, parents
+    ),
+    "lineage.divide": lambda session, mother, frame, daughters: session.lineage.divide(
+        mother, frame, daughters
+    ),
+    "lineage.merge": lambda session, keep, other: session.lineage.merge(keep, other),
+    "lineage.split": lambda session, object_id, frame: session.lineage.split(object_id, frame),
+    "lineage.swap": lambda session, one, other, frame: session.lineage.swap(one, other, frame),
+    "lineage.delete_from": lambda session, object_id, frame: session.lineage.delete_from(object_id, frame),
+    "set_window": lambda session, window: session.set_window(window),
+    "use_model": lambda session, model: session.use_model(model),
+    "drop_engine": lambda session: session.drop_engine(),
+    "undo": lambda session: session.undo(),
+    "redo": lambda session: session.redo(),
+}
+
+
+def differences(one: AnnotationSession, other: AnnotationSession) -> list[tuple[int, int]]:
+    """Return where two sessions on the same frames have different masks, as (object id, frame), sorted."""
+    places = {(i, f) for session in (one, other) for i in session.objects for f in session.frames_of(i)}
+    return sorted(place for place in places if _pixels(one, *place) != _pixels(other, *place))
+
+
+def _pixels(session: AnnotationSession, object_id: int, frame: int) -> tuple[object, ...] | None:
+    accepted = session.accepted(object_id, frame)
+    if accepted is None:
+        return None
+    rows, columns = accepted.mask.box
+    return rows.start, rows.stop, columns.start, columns.stop, accepted.mask.bits

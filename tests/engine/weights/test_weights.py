@@ -1,0 +1,249 @@
+"""Every layout of weights loads strictly, is recognised, and bad files end in one sentence."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sam2_engine.errors import InputError
+from sam2_engine.modeling.config import VARIANTS, config_to_dict
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.weights.huggingface import to_huggingface
+from sam2_engine.weights.loading import load_model, read_weights, recognise, save_model
+
+KEY_LISTS = Path(__file__).parents[2] / "data" / "checkpoint_keys"
+REAL_CHECKPOINTS = {
+    "sam2.1_hiera_tiny": "sam2.1_hiera_tiny",
+    "sam2.1_hiera_small": "sam2.1_hiera_small",
+    "sam2.1_hiera_base_plus": "sam2.1_hiera_base_plus",
+    "sam2.1_hiera_large": "sam2.1_hiera_large",
+    "sam2_hiera_tiny_layout_medsam2": "sam2_hiera_tiny",
+}
+
+
+def key_list(stem: str) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes, read from lines of ``name <tab> (shape) <tab> type``."""
+    rows = (line.split("\t") for line in (KEY_LISTS / f"{stem}.tsv").read_text().splitlines())
+    return {name: tuple(int(n) for n in shape.strip("()").split(",") if n.strip()) for name, shape, _ in rows}
+
+
+def meta_model(name: str) -> Sam2:
+    with torch.device("meta"):
+        return Sam2(VARIANTS[name])
+
+
+@pytest.fixture(scope="module")
+def nano() -> Sam2:
+    torch.manual_seed(0)
+    return Sam2(VARIANTS["nano"]).eval()
+
+
+@pytest.fixture(scope="module")
+def tiny_weights() -> dict[str, torch.Tensor]:
+    """Weights in the official names, one byte each to be quick, of values that bfloat16 holds exactly."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = {name: t.shape for name, t in meta_model("sam2.1_hiera_tiny").state_dict().items()}
+    return {
+        name: torch.randint(-64, 64, shape, generator=generator, dtype=torch.int8)
+        for name, shape in shapes.items()
+    }
+
+
+@pytest.mark.parametrize(("stem", "variant"), REAL_CHECKPOINTS.items())
+def test_model_matches_the_real_checkpoint_name_for_name(stem: str, variant: str) -> None:
+    model = {name: tuple(tensor.shape) for name, tensor in meta_model(variant).state_dict().items()}
+    assert model == key_list(stem)
+
+
+@pytest.mark.parametrize(("stem", "variant"), REAL_CHECKPOINTS.items())
+def test_variant_is_recognised_from_the_real_key_list(stem: str, variant: str) -> None:
+    assert recognise(key_list(stem)) is VARIANTS[variant]
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "nano"])
+def test_variant_is_recognised_in_the_transformers_layout(variant: str) -> None:
+    weights = to_huggingface(meta_model(variant).state_dict())
+    assert recognise({name: tensor.shape for name, tensor in weights.items()}) is VARIANTS[variant]
+
+
+def test_own_file_restores_model_configuration_and_image_size(nano: Sam2, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    save_model(nano, path)
+    loaded = load_model(path, device="cpu")
+    assert loaded.config == nano.config
+    assert not loaded.training
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in nano.state_dict().items())
+    assert load_model(path, device="cpu", image_size=256).image_size == 256
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.safetensors"]
+
+
+def test_half_precision_storage_halves_the_file_and_is_read_as_float32(nano: Sam2, tmp_path: Path) -> None:
+    save_model(nano, tmp_path / "full.safetensors")
+    save_model(nano, tmp_path / "half.safetensors", dtype=torch.float16)
+    ratio = (tmp_path / "half.safetensors").stat().st_size / (tmp_path / "full.safetensors").stat().st_size
+    assert 0.49 < ratio < 0.52
+    loaded = load_model(tmp_path / "half.safetensors", device="cpu")
+    assert {tensor.dtype for tensor in loaded.state_dict().values()} == {torch.float32}
+    assert nano.dtype == torch.float32
+
+
+def test_loaded_model_computes_like_the_saved_one(nano: Sam2, tmp_path: Path) -> None:
+    save_model(nano, tmp_path / "nano.safetensors")
+    loaded = load_model(tmp_path / "nano.safetensors", device="cpu", image_size=64)
+    pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(loaded.encode_image(pixels).embedding, nano.encode_image(pixels).embedding)
+
+
+@pytest.mark.parametrize("wrapped", [True, False], ids=["official", "bare"])
+def test_official_file_loads(wrapped: bool, tiny_weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    stored = {name: tensor.bfloat16() for name, tensor in tiny_weights.items()}
+    torch.save({"model": stored, "epoch": 3} if wrapped else stored, path)
+    config, weights = read_weights(path)
+    assert config is VARIANTS["sam2.1_hiera_tiny"]
+    assert weights.keys() == tiny_weights.keys()
+    assert all(torch.equal(weights[name], tensor.float()) for name, tensor in tiny_weights.items())
+
+
+def test_transformers_file_loads_with_and_without_the_copied_matrix(
+    tiny_weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    whole = {name: tensor.contiguous() for name, tensor in to_huggingface(tiny_weights).items()}
+    matrices = (
+        "shared_image_embedding.positional_embedding",
+        "prompt_encoder.shared_embedding.positional_embedding",
+    )
+    for left_out in (None, *matrices):
+        stored = {name: tensor.clone() for name, tensor in whole.items() if name != left_out}
+        save_file(stored, path, metadata={"format": "pt"})
+        config, weights = read_weights(path)
+        assert config is VARIANTS["sam2.1_hiera_tiny"]
+        assert all(torch.equal(weights[name], tensor.float()) for name, tensor in tiny_weights.items())
+
+
+def test_metadata_is_plain_json(nano: Sam2, tmp_path: Path) -> None:
+    save_model(nano, tmp_path / "nano.safetensors")
+    with safe_open(tmp_path / "nano.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["sam2_config"]) == config_to_dict(nano.config)
+
+
+def test_devices_and_types(nano: Sam2, tmp_path: Path) -> None:
+    path = tmp_path / "nano.safetensors"
+    save_model(nano, path)
+    assert load_model(path, device="cpu").compute_dtype == torch.float32
+    assert load_model(path, device="cpu", dtype="bfloat16").compute_dtype == torch.bfloat16
+    assert load_model(path, device=torch.device("cpu"), dtype=torch.float32).dtype == torch.float32
+    with pytest.raises(InputError, match="no device 'gpu'"):
+        load_model(path, device="gpu")
+    with pytest.raises(InputError, match="float8: give auto, float32"):
+        load_model(path, device="cpu", dtype="float8")
+    with pytest.raises(InputError, match="multiple of 32"):
+        load_model(path, device="cpu", image_size=100)
+
+
+class RunsCode:
+    """Leaves a file behind if it is ever unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.trace,)
+
+
+def test_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    trace = tmp_path / "it-ran"
+    for name, write in {
+        "zip.pt": torch.save,
+        "plain.pt": lambda o, p: p.write_bytes(pickle.dumps(o)),
+    }.items():
+        write({"model": RunsCode(trace)}, tmp_path / name)
+        with pytest.raises(InputError, match="code in it, which is never run"):
+            load_model(tmp_path / name, device="cpu")
+    assert not trace.exists()
+
+
+def test_truncated_and_foreign_files_are_named(nano: Sam2, tmp_path: Path) -> None:
+    torch.save({"model": nano.state_dict()}, tmp_path / "whole.pt")
+    save_model(nano, tmp_path / "whole.safetensors")
+    for suffix in ("pt", "safetensors"):
+        whole = (tmp_path / f"whole.{suffix}").read_bytes()
+        for keep in (len(whole) // 2, 3, 0):
+            cut = tmp_path / f"cut.{suffix}"
+            cut.write_bytes(whole[:keep])
+            with pytest.raises(InputError, match="damaged"):
+                load_model(cut, device="cpu")
+    for content in ([1, 2], {"model": {"a": 1}}, {"model": {"fc.weight": torch.zeros(3)}}, {}):
+        torch.save(content, tmp_path / "foreign.pt")
+        with pytest.raises(InputError, match="does not hold a SAM 2 model"):
+            load_model(tmp_path / "foreign.pt", device="cpu")
+
+
+def test_what_does_not_match_is_named(tiny_weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    broken = dict(tiny_weights)
+    del broken["no_obj_ptr"], broken["no_mem_embed"]
+    broken["maskmem_tpos_enc"] = torch.zeros(9, 1, 1, 64)
+    broken["extra.weight"] = torch.zeros(1)
+    torch.save({"model": broken}, tmp_path / "broken.pt")
+    with pytest.raises(InputError) as caught:
+        read_weights(tmp_path / "broken.pt")
+    message = str(caught.value)
+    assert "2 missing (no_mem_embed, ...)" in message
+    assert "1 unexpected (extra.weight)" in message
+    assert "1 of another shape (maskmem_tpos_enc)" in message
+
+
+def test_image_part_alone_is_refused(tiny_weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    image_part = {
+        name: tensor.clone()
+        for name, tensor in to_huggingface(tiny_weights).items()
+        if name.startswith(("vision_encoder", "mask_decoder", "prompt_encoder", "no_memory_embedding"))
+    }
+    save_file(image_part, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="image part of SAM 2 alone"):
+        read_weights(tmp_path / "model.safetensors")
+
+
+def test_unreadable_configuration_is_told(nano: Sam2, tmp_path: Path) -> None:
+    for config in ("{", "[]", '{"name": "nano", "wings": 2}'):
+        save_file(dict(nano.state_dict()), tmp_path / "n.safetensors", metadata={"sam2_config": config})
+        with pytest.raises(InputError, match=r"configuration in .* cannot be read"):
+            load_model(tmp_path / "n.safetensors", device="cpu")
+
+
+def test_names_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAM2_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"`sam2 download sam2.1_hiera_tiny` fetches it"):
+        load_model("sam2.1_hiera_tiny", device="cpu")
+    with pytest.raises(InputError, match=r"There is no model 'sam3_huge'.*nano"):
+        load_model("sam3_huge", device="cpu")
+    with pytest.raises(InputError, match=r"There is no checkpoint .*missing\.pt"):
+        load_model(tmp_path / "missing.pt", device="cpu")
+
+
+def test_another_model_under_an_official_name_is_refused(
+    nano: Sam2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAM2_CACHE", str(tmp_path))
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    save_model(nano, folder / "sam2_hiera_tiny.safetensors")
+    with pytest.raises(InputError, match="holds nano, not sam2_hiera_tiny"):
+        load_model("sam2_hiera_tiny", device="cpu")
+
+
+def test_failed_save_leaves_the_old_file(nano: Sam2, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="could not be written"):
+        save_model(nano, tmp_path / "no-such-folder" / "nano.safetensors")
+    occupied = tmp_path / "nano.safetensors"
+    (occupied / "kept").mkdir(parents=True)
+    with pytest.raises(InputError, match="could not be written"):
+        save_model(nano, occupied)
+    assert [path.name for path in tmp_path.iterdir()] == ["nano.safetensors"]

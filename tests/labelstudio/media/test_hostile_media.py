@@ -1,0 +1,110 @@
+"""Files made to harm whoever decodes them: they meet a process of their own."""
+
+import io
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from labelstudio_harness import DATA, MediaServer
+from PIL import Image
+
+from labelstudio_backend.media import decoding
+from labelstudio_backend.media.decoding import check_video, read_image
+from labelstudio_backend.media.library import MediaLibrary
+from labelstudio_backend.settings import Settings
+from sam2_engine.errors import InputError
+
+MOVING = DATA / "media" / "moving.mp4"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("import os; os.abort()", "cannot be decoded safely"),
+        ("while True: pass", "too long"),
+        ("print('no json')\nraise SystemExit(3)", "cannot be decoded safely"),
+        ("", "cannot be decoded safely"),
+    ],
+)
+def test_a_file_that_brings_its_decoder_down(
+    script: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "script.py").write_text(script)
+    monkeypatch.setattr(decoding, "_SCRIPT", tmp_path / "script.py")
+    monkeypatch.setattr(decoding, "_SECONDS", 1.0)
+    with pytest.raises(InputError, match=words):
+        read_image(MOVING, "a.png")
+    with pytest.raises(InputError, match=words):
+        check_video(MOVING, "a.mp4")
+
+
+def test_the_decoder_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "hidden-key")
+    (tmp_path / "script.py").write_text(
+        "import json, os; print(json.dumps({'trouble': 'damaged', 'why': str(dict(os.environ))}))"
+    )
+    monkeypatch.setattr(decoding, "_SCRIPT", tmp_path / "script.py")
+    with pytest.raises(InputError) as error:
+        read_image(MOVING, "a.png")
+    assert "OPENBLAS" in str(error.value)
+    assert "hidden-key" not in str(error.value)
+
+
+def test_pixels_are_counted_before_they_are_decoded(tmp_path: Path, media_server: MediaServer) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (60000, 60000)).save(buffer, "png")
+    assert len(buffer.getvalue()) < 1 << 20
+    media_server.pages["/bomb.png"] = (200, {}, buffer.getvalue())
+    with pytest.raises(InputError, match="too many pixels"):
+        MediaLibrary(Settings(label_studio_url=media_server.url)).image("/bomb.png")
+    small = MediaLibrary(Settings(label_studio_url=media_server.url, max_pixels=1000))
+    for read, address in ((small.image, "/data/upload/1/a-shapes.png"), (small.video, "/data/a-moving.mp4")):
+        with pytest.raises(InputError, match=r"too many pixels.*more than 1000.*MAX_PIXELS"):
+            read(address)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is capped on Linux")
+def test_memory_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(decoding.__file__).parent)!r})\n"
+        "import decoder_script\n"
+        "decoder_script.decode_image = lambda *_: bytearray(8 << 30)\n"
+        "decoder_script.main()\n"
+    )
+    monkeypatch.setattr(decoding, "_SCRIPT", script)
+    with pytest.raises(InputError, match="too many pixels"):
+        read_image(MOVING, "a.png", 1000)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>"],
+)
+def test_pictures_that_are_programs_are_not_run(start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(start)
+    with pytest.raises(InputError, match="not an image"):
+        read_image(tmp_path / "a.png", "a.png")
+
+
+def test_a_playlist_that_names_other_files_is_no_video(media_server: MediaServer) -> None:
+    media_server.pages["/list.mp4"] = (200, {}, b"ffconcat version 1.0\nfile /etc/passwd\n")
+    media_server.pages["/hls.mp4"] = (200, {}, f"#EXTM3U\n#EXTINF:1,\n{media_server.url}/other\n".encode())
+    library = MediaLibrary(Settings(label_studio_url=media_server.url))
+    for address in ("/list.mp4", "/hls.mp4"):
+        library.video(address)  # harmless, and its reader says that it is none
+    assert "/other" not in [path for path, _ in media_server.seen]
+
+
+@pytest.mark.parametrize("name", ["shapes.png", "moving.mp4"])
+def test_files_with_bytes_exchanged_at_random(name: str, tmp_path: Path) -> None:
+    """Some can still be read, others are refused; nothing else happens."""
+    chance = np.random.default_rng(0)
+    data = np.frombuffer((DATA / "media" / name).read_bytes(), np.uint8).copy()
+    data[chance.integers(50, len(data), 200)] = chance.integers(0, 256, 200)
+    (tmp_path / name).write_bytes(data.tobytes())
+    read = read_image if name.endswith("png") else check_video
+    with suppress(InputError):
+        read(tmp_path / name, name)

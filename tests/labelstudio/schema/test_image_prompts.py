@@ -1,0 +1,135 @@
+import json
+from typing import Any
+
+import pytest
+
+from labelstudio_backend.schema.image_prompts import drawn_prompts, stored_prompts
+from labelstudio_backend.schema.labeling_config import LabelingConfig
+from labelstudio_backend.tasks.image_preannotation import prompts_of_task
+from sam2_engine.errors import InputError
+
+SHAPE = (100, 200)
+CONFIG = """<View><Image name="image" value="$image"/><Image name="other" value="$other"/>
+  <Brush name="brush" toName="image"/><Brush name="brush2" toName="other"/></View>"""
+TARGET = LabelingConfig.parse(CONFIG).targets()[0]
+
+
+def keypoint(x: float, y: float, label: str = "Cell", **more: Any) -> dict[str, Any]:
+    return {"type": "keypointlabels", "value": {"x": x, "y": y, "keypointlabels": [label]}, **more}
+
+
+def rectangle(x: float, y: float, label: str = "Cell", **more: Any) -> dict[str, Any]:
+    value = {"x": x, "y": y, "width": 10, "height": 20, "rotation": 0, "rectanglelabels": [label]}
+    return {"type": "rectanglelabels", "value": value, **more}
+
+
+def test_keypoints_of_one_label_are_one_object() -> None:
+    regions = [keypoint(10, 10), keypoint(20, 50, is_positive=False), keypoint(50, 50, "Debris")]
+    first, second = drawn_prompts(regions, SHAPE)
+    assert (first.label, first.points, first.inside) == ("Cell", ((19.5, 9.5), (39.5, 49.5)), (True, False))
+    assert (second.label, second.points) == ("Debris", ((99.5, 49.5),))
+
+
+def test_each_rectangle_is_an_object() -> None:
+    prompts = drawn_prompts([rectangle(10, 10), rectangle(50, 10), rectangle(50, 50, "Debris")], SHAPE)
+    assert [prompt.box for prompt in prompts] == [(20, 10, 39, 29), (100, 10, 119, 29), (100, 50, 119, 69)]
+    assert [prompt.label for prompt in prompts] == ["Cell", "Cell", "Debris"]
+
+
+def test_a_rectangle_with_keypoints_is_one_object() -> None:
+    (prompt,) = drawn_prompts(
+        [rectangle(10, 10), keypoint(12, 12), keypoint(18, 28, is_positive=False)], SHAPE
+    )
+    assert prompt.box == (20, 10, 39, 29)
+    assert prompt.inside == (True, False)
+
+
+def test_an_ellipse_is_a_prompt() -> None:
+    value = {"x": 50, "y": 50, "radiusX": 10, "radiusY": 20, "rotation": 0, "ellipselabels": ["Cell"]}
+    (prompt,) = drawn_prompts([{"type": "ellipselabels", "value": value}], SHAPE)
+    assert prompt.box == pytest.approx((80, 30, 119, 69))
+
+
+def test_a_region_may_be_named_by_a_second_result() -> None:
+    plain = {"id": "a", "type": "rectangle", "value": {"x": 10, "y": 10, "width": 10, "height": 20}}
+    named = {"id": "a", "type": "labels", "value": {**plain["value"], "labels": ["Cell"]}}
+    for prompts in (drawn_prompts([plain, named], SHAPE), stored_prompts([plain, named], SHAPE)):
+        assert [(prompt.label, prompt.box) for prompt in prompts] == [("Cell", (20, 10, 39, 29))]
+    assert drawn_prompts([plain], SHAPE)[0].label is None
+
+
+def test_stored_keypoints_are_an_object_each() -> None:
+    regions = [keypoint(10, 10), keypoint(20, 50, is_positive=False), keypoint(30, 30), rectangle(50, 50)]
+    regions.append({"type": "brushlabels", "value": {"rle": [], "brushlabels": ["Cell"]}})
+    regions.append({"type": "choices", "value": {"choices": ["Good"]}})
+    box, first, second = stored_prompts(regions, SHAPE)
+    assert box.points == ()
+    assert [prompt.points[0] for prompt in (first, second)] == [(19.5, 9.5), (59.5, 29.5)]
+    assert all(prompt.points[1] == (39.5, 49.5) for prompt in (first, second))
+    assert all(prompt.inside == (True, False) for prompt in (first, second))
+
+
+def task(**more: Any) -> dict[str, Any]:
+    return {"id": 1, "data": {"image": "/a.png"}, **more}
+
+
+def labels(held: dict[str, Any]) -> list[str | None]:
+    return [prompt.label for prompt in prompts_of_task(held, TARGET, SHAPE, "ours")]
+
+
+def test_what_people_drew_goes_before_what_models_found() -> None:
+    held = task(
+        drafts=[{"result": [rectangle(1, 1, "old draft")]}, {"result": [rectangle(1, 1, "draft")]}],
+        annotations=[{"result": [rectangle(1, 1, "annotation")]}],
+        predictions=[{"result": [rectangle(1, 1, "prediction")], "model_version": "theirs"}],
+    )
+    held["data"]["prompts"] = [{"box": [1, 1, 9, 9], "label": "data"}]
+    for key, expected in [("drafts", "draft"), ("annotations", "annotation"), ("predictions", "prediction")]:
+        assert labels(held) == [expected]
+        held[key] = []
+    assert labels(held) == ["data"]
+    del held["data"]["prompts"]
+    assert labels(held) == []
+
+
+def test_earlier_work_that_is_no_prompt_is_passed_over() -> None:
+    skipped = {"result": [rectangle(1, 1, "skipped")], "was_cancelled": True}
+    elsewhere = {"result": [rectangle(1, 1, "elsewhere", to_name="other")]}
+    brush = {"result": [{"type": "brushlabels", "to_name": "image", "value": {"rle": []}}]}
+    own = {"result": [rectangle(1, 1, "own")], "model_version": "ours"}
+    here = {"result": [rectangle(1, 1, "here", to_name="image")]}
+    assert labels(task(annotations=[here, skipped, elsewhere, brush], predictions=[own])) == ["here"]
+    assert labels(task(annotations=[skipped, elsewhere, brush, 3, None], predictions=[own])) == []
+
+
+def test_prompts_in_the_data_are_in_pixels() -> None:
+    written = [{"points": [[5, 6], [7, 8]], "labels": [1, 0], "box": [1, 2, 30, 40], "label": "Cell"}]
+    for sent in (written, json.dumps(written)):
+        (prompt,) = prompts_of_task({"data": {"prompts": sent}}, TARGET, SHAPE, "ours")
+        assert (prompt.box, prompt.points, prompt.inside) == ((1, 2, 30, 40), ((5, 6), (7, 8)), (True, False))
+    assert prompts_of_task({"data": {"prompts": "a photo of a cell"}}, TARGET, SHAPE, "ours") == []
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ({"box": [1, 2, 3, 4]}, "not a list"),
+        ("3", "not a list"),
+        (["x"], "prompt 1 needs"),
+        ([{"label": "Cell"}], "prompt 1 needs"),
+        ([{"points": []}], "prompt 1 needs"),
+        ([{"point": [1, 2]}], "prompt 1 needs"),
+        ([{"box": [1, 2, 3, 4]}, {"box": [1, 2, 3]}], "prompt 2: box"),
+        ([{"box": ["1", 2, 3, 4]}], "prompt 1: box"),
+        ([{"points": [1, 2]}], "prompt 1: points"),
+        ([{"points": {"x": 1}}], "prompt 1: points"),
+        ([{"points": [[1, float("nan")]]}], "prompt 1: points"),
+        ([{"points": [[1, 2]], "labels": [2]}], "prompt 1: labels"),
+        ([{"points": [[1, 2]], "labels": [1, 1]}], "prompt 1: labels"),
+        ([{"points": [[1, 2]], "labels": 1}], "prompt 1: labels"),
+    ],
+)
+def test_prompts_in_the_data_that_cannot_be_used(written: object, words: str) -> None:
+    with pytest.raises(InputError, match=words) as refused:
+        prompts_of_task({"data": {"prompts": written}}, TARGET, SHAPE, "ours")
+    assert str(refused.value).endswith(".")

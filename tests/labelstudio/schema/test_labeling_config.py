@@ -1,0 +1,130 @@
+import pytest
+
+from labelstudio_backend.schema.labeling_config import ControlTag, LabelingConfig, MediaTag
+from sam2_engine.errors import InputError
+
+IMAGE = """<View>
+  <Image name="image" value="$picture" zoom="true"/>
+  <KeyPointLabels name="kp" toName="image" smart="true"><Label value="Ball"/></KeyPointLabels>
+  <BrushLabels name="brush" toName="image"><Label value="Ball"/><Label value="Box" alias="box"/></BrushLabels>
+</View>"""
+VIDEO = """<View>
+  <Labels name="kinds" toName="video"><Label value="Ball"/></Labels>
+  <Video name="video" value="$video" framerate="{rate}"/>
+  <VideoRectangle name="box" toName="video"/>
+</View>"""
+
+
+EVERYTHING = """<View>
+  <Image name="left" value="$left"/><Image name="right" value="$right"/>
+  <Labels name="kinds" toName="right"><Label value="Ball"/></Labels>
+  <Ellipse name="oval" toName="right"/>
+  <RectangleLabels name="box" toName="left"><Label value="Ball"/><Label value="Box"/></RectangleLabels>
+  <PolygonLabels name="polygon" toName="left"><Label value="Box"/></PolygonLabels>
+  <BitmaskLabels name="bitmask" toName="left"><Label value="Ball"/></BitmaskLabels>
+  <BrushLabels name="brush" toName="left" value="$labels"/>
+  <Choices name="choice" toName="left"><Choice value="Good"/></Choices>
+</View>"""
+
+
+def all_targets(xml: str) -> list[tuple[MediaTag, tuple[ControlTag, ...]]]:
+    return [(target.media, target.controls) for target in LabelingConfig.parse(xml).targets()]
+
+
+def test_an_image_with_a_brush() -> None:
+    ((media, (control,)),) = all_targets(IMAGE)
+    assert (media.kind, media.name, media.source({"picture": " /data/a.png "})) == (
+        "Image",
+        "image",
+        "/data/a.png",
+    )
+    assert (control.kind, control.name, control.labels) == ("BrushLabels", "brush", ("Ball", "box"))
+
+
+def test_a_video_with_rectangles() -> None:
+    ((media, (control,)),) = all_targets(VIDEO.format(rate="23.976"))
+    assert (media.kind, control.kind, control.name) == ("Video", "VideoRectangle", "box")
+    assert media.frames_per_second({}) == 23.976
+
+
+def test_the_frame_rate_may_be_in_the_task_or_missing() -> None:
+    ((media, _),) = all_targets(VIDEO.format(rate="$fps"))
+    assert media.frames_per_second({"fps": 12.5}) == 12.5
+    assert media.frames_per_second({"fps": "30"}) == 30
+    with pytest.raises(InputError, match="framerate"):
+        media.frames_per_second({})
+    ((without, _),) = all_targets(VIDEO.replace('framerate="{rate}"', ""))
+    assert without.frames_per_second({}) == 24
+
+
+@pytest.mark.parametrize("rate", ["0", "-3", "nan", "inf", "many"])
+def test_a_frame_rate_that_is_none(rate: str) -> None:
+    ((media, _),) = all_targets(VIDEO.format(rate=rate))
+    with pytest.raises(InputError, match="framerate"):
+        media.frames_per_second({})
+
+
+def test_a_task_without_the_media() -> None:
+    ((media, _),) = all_targets(IMAGE)
+    for data in ({}, {"picture": None}, {"picture": ["a"]}, {"picture": " "}):
+        with pytest.raises(InputError, match=r"\$picture"):
+            media.source(data)
+
+
+@pytest.mark.parametrize(
+    ("xml", "words"),
+    [
+        (None, "no labeling configuration"),
+        ("", "no labeling configuration"),
+        ("<View>", "not valid XML"),
+        ('<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "entities"),
+    ],
+)
+def test_what_is_no_configuration(xml: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        LabelingConfig.parse(xml)
+
+
+def test_a_configuration_that_nothing_can_fill() -> None:
+    config = LabelingConfig.parse('<View><Image name="a" value="$a"/><Choices name="c" toName="a"/></View>')
+    with pytest.raises(InputError, match="BrushLabels"):
+        config.targets()
+
+
+def test_controls_are_preferred_in_the_order_of_the_documentation() -> None:
+    (_, left), (_, right) = all_targets(EVERYTHING)
+    assert [control.name for control in left] == ["brush", "bitmask", "polygon", "box"]
+    assert [(control.name, control.labels, control.labelled_by) for control in right] == [
+        ("oval", ("Ball",), "kinds")
+    ]
+    preferring = LabelingConfig.parse(EVERYTHING).targets("polygon")[0]
+    assert [control.name for control in preferring.controls] == ["polygon", "brush", "bitmask", "box"]
+
+
+def test_the_first_control_that_has_the_label_takes_the_answer() -> None:
+    config = LabelingConfig.parse(
+        EVERYTHING.replace(' value="$labels"/>', '><Label value="Cat"/></BrushLabels>')
+    )
+    left, right = config.targets()
+    assert left.control_for("Cat").name == "brush"
+    assert left.control_for("Ball").name == "bitmask"
+    assert left.control_for("Box").name == "polygon"
+    assert right.control_for(None).name == "oval"
+    with pytest.raises(InputError, match="no label 'Dog'"):
+        left.control_for("Dog")
+    with pytest.raises(InputError, match="choose a label first"):
+        left.control_for(None)
+
+
+def test_labels_that_come_with_the_task_are_all_taken() -> None:
+    assert LabelingConfig.parse(EVERYTHING).targets()[0].control_for("Zebra").name == "brush"
+
+
+def test_drawn_regions_belong_to_the_image_that_they_name() -> None:
+    config = LabelingConfig.parse(EVERYTHING)
+    assert config.target_of([{}]).media.name == "left"
+    assert config.target_of([{"to_name": "right"}]).media.name == "right"
+    with pytest.raises(InputError, match="several images"):
+        config.target_of([{"to_name": "right"}, {"to_name": "left"}])
+    with pytest.raises(InputError, match="no tag for 'middle'"):
+        config.target_of([{"to_name": "middle"}])

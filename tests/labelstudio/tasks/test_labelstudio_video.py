@@ -1,0 +1,410 @@
+"""Sequences: the two ways of counting frames, whose keyframe is whose, and when an answer goes out."""
+
+import copy
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from labelstudio_harness import MediaServer, recorded
+
+from labelstudio_backend.http.metrics import Metrics
+from labelstudio_backend.schema.keyframes import Keyframe, Track, model_item
+from labelstudio_backend.schema.sequences import rectangle_at
+from labelstudio_backend.settings import Settings
+from labelstudio_backend.tasks.predictor import Predictor
+from labelstudio_backend.tasks.track_storage import session_place
+from sam2_engine.errors import InputError
+from sam2_engine.frames.video_frames import VideoFrames
+from sam2_plugins.session.annotations import Part
+from sam2_plugins.storage.snapshot import read_state
+
+RECTANGLE = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0}
+BOX = {"frame": 3, "enabled": True, "rotation": 0, "time": 0.3, **RECTANGLE}
+
+
+def test_an_untouched_keyframe_of_ours_is_known_again() -> None:
+    assert Keyframe.of(model_item(7, 0.7, RECTANGLE, enabled=True)).made_by_model
+    assert Keyframe.of(model_item(7, 0.7, RECTANGLE, enabled=False)).made_by_model
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"x": 10.5},
+        {"height": 39.9},
+        {"frame": 8},
+        {"enabled": False},
+        {"rotation": 3},
+        {"sam2": None},
+        {"sam2": [7]},
+        {"sam2": [10.0, 20.0, 30.0, 40.0]},
+        {"sam2": ["7", 10, 20, 30, 40, 1]},
+    ],
+)
+def test_whatever_a_person_changes_makes_it_the_persons(edit: dict[str, Any]) -> None:
+    assert not Keyframe.of({**model_item(7, 0.7, RECTANGLE, enabled=True), **edit}).made_by_model
+
+
+def test_a_persons_keyframe_that_the_model_closed_is_open_for_the_person() -> None:
+    drawn = Keyframe.of({"frame": 3, "enabled": True, **RECTANGLE})
+    again = Keyframe.of(drawn.closed_by_model())
+    assert (again.made_by_model, again.enabled) == (False, True)
+    assert again.as_drawn() == {"frame": 3, "enabled": True, **RECTANGLE}
+    copied_by_an_edit = Keyframe.of({**drawn.closed_by_model(), "frame": 4})
+    assert (copied_by_an_edit.made_by_model, copied_by_an_edit.enabled) == (False, False)
+
+
+@pytest.mark.parametrize("frame", [0, -1, 1.5, "1", None, True, 10**9])
+def test_frames_are_counted_from_one(frame: object) -> None:
+    with pytest.raises(InputError, match="counted from 1"):
+        Keyframe.of({"frame": frame, **RECTANGLE})
+
+
+def test_a_track_with_no_keyframe_left_starts_from_its_first() -> None:
+    items = [model_item(frame, frame / 10, RECTANGLE, enabled=False) for frame in (5, 4)]
+    track = Track.of({"value": {"labels": ["a"], "sequence": items}})
+    assert (track.first_frame, track.keyframes[4].enabled) == (4, True)
+    for sequence in ([], None):
+        with pytest.raises(InputError, match="no keyframe"):
+            Track.of({"value": {"labels": ["a"], "sequence": sequence}})
+
+
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory, recorded_server: MediaServer) -> str:
+    """The address of a short video at 10 frames per second."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(FRAMES):
+            image = np.full((48, 64, 3), 20 * number, dtype=np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image)):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    address = "/data/upload/1/film.mp4"
+    recorded_server.pages[address] = (200, {"Content-Type": "video/mp4"}, path.read_bytes())
+    return address
+
+
+class Page:
+    """What Label Studio would send for a short film, with regions that a test changes."""
+
+    def __init__(self, film: str, server: MediaServer, model: Path) -> None:
+        self.body = recorded("predict_video_label_assigned", server)["json"]
+        self.body["tasks"][0]["data"]["video"] = film
+        self.settings = Settings(model=str(model), device="cpu", label_studio_url=server.url)
+        self.predictor = Predictor(self.settings)
+        self.set(tolerance=0)
+
+    def set(self, **parameters: object) -> None:
+        """Set the project's parameters, as its connection to the backend would."""
+        self.predictor.parameters.remember(self.body["project"], parameters)
+
+    def restart(self, **settings: Any) -> None:
+        """Put another server in the place of this one."""
+        self.predictor.close()
+        self.settings = replace(self.settings, **settings)
+        self.predictor = Predictor(self.settings)
+        self.set(tolerance=0)
+
+    @property
+    def region(self) -> dict[str, Any]:
+        region: dict[str, Any] = self.body["params"]["context"]["result"][0]
+        return region
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self.region["value"]["sequence"]
+        return items
+
+    def assign_label(self) -> list[dict[str, Any]]:
+        """Send the context, take the answer over as the page does, and return the answered regions."""
+        context = self.body["params"]["context"]
+        (prediction,) = self.predictor.predict(
+            self.body["tasks"], self.body["label_config"], context, self.body["project"]
+        )
+        assert isinstance(prediction, dict)
+        context["result"] = copy.deepcopy(prediction["result"])
+        regions: list[dict[str, Any]] = prediction["result"]
+        return regions
+
+
+@pytest.fixture
+def page(film: str, recorded_server: MediaServer, small_checkpoint: Path) -> Iterator[Page]:
+    page = Page(film, recorded_server, small_checkpoint)
+    yield page
+    page.predictor.close()
+
+
+def test_asking_again_without_an_edit_gives_the_same(page: Page) -> None:
+    first = page.assign_label()
+    assert page.assign_label() == first
+
+
+def shown(region: dict[str, Any]) -> dict[int, dict[str, float] | None]:
+    return {frame: rectangle_at(region["value"]["sequence"], frame) for frame in range(1, FRAMES + 2)}
+
+
+def test_a_corrected_keyframe_is_kept_as_the_persons(page: Page) -> None:
+    (before,) = page.assign_label()
+    corrected = {"x": 50.0, "y": 5.0, "width": 10.0, "height": 12.0}
+    copied = [item for item in page.items if item["frame"] < 5][-1]
+    page.items[:] = [item for item in page.items if item["frame"] != 5]
+    page.items.append({**copied, "frame": 5, **corrected})  # as the page does, with the extra keys
+    (after,) = page.assign_label()
+    items = {item["frame"]: item for item in after["value"]["sequence"]}
+    assert shown(after)[5] == corrected
+    assert not Keyframe.of(items[5]).made_by_model
+    assert all(Keyframe.of(items[frame]).made_by_model for frame in items if frame not in (1, 5))
+    assert shown(after) != shown(before)
+    # Nothing is remembered that is not in the request: another server says the same.
+    page.restart()
+    assert page.assign_label() == [after]
+
+
+def test_a_person_hides_the_object(page: Page) -> None:
+    page.items.append({**page.items[0], "frame": 3, "enabled": False})
+    page.items.append({**page.items[0], "frame": 8})
+    (region,) = page.assign_label()
+    items = {item["frame"]: item for item in region["value"]["sequence"]}
+    assert not items.keys() & set(range(4, 8))
+    assert items[3]["enabled"] is False
+    assert items[8]["enabled"] is True
+    assert Keyframe.of(items[3]).enabled is False
+
+
+@pytest.mark.parametrize(
+    ("direction", "first", "last"), [("forward", 4, FRAMES), ("backward", 1, 9), ("both", 1, FRAMES)]
+)
+def test_the_way_of_a_track_from_its_keyframes(page: Page, direction: str, first: int, last: int) -> None:
+    page.set(direction=direction, tolerance=0)
+    page.items[0]["frame"] = 4
+    page.items.append({**page.items[0], "frame": 9})
+    (region,) = page.assign_label()
+    visible = [frame for frame, rectangle in shown(region).items() if rectangle is not None]
+    assert visible == list(range(first, last + 1))
+    items = region["value"]["sequence"]
+    assert (items[0]["frame"], items[-1]["frame"], items[-1]["enabled"]) == (first, last, False)
+
+
+def test_a_page_that_counts_at_another_rate(page: Page) -> None:
+    page.body["label_config"] = page.body["label_config"].replace("10.0", "24")
+    (region,) = page.assign_label()
+    items = region["value"]["sequence"]
+    assert (items[0]["frame"], items[-1]["frame"]) == (1, 29)
+    assert all(item["time"] == pytest.approx(item["frame"] / 24) for item in items if "sam2" in item)
+    # Page frames 4 and 5 show the same frame of the file.
+    assert rectangle_at(items, 4) == rectangle_at(items, 5)
+
+
+def test_several_objects_with_labels_of_their_own(page: Page) -> None:
+    other = copy.deepcopy(page.region) | {"id": "other"}
+    other["value"]["labels"] = ["Box"]
+    unlabelled = copy.deepcopy(page.region) | {"id": "unlabelled"}
+    del unlabelled["value"]["labels"]
+    page.body["params"]["context"]["result"] += [other, unlabelled]
+    answer = page.assign_label()
+    assert [(region["id"], region["value"]["labels"]) for region in answer] == [
+        ("WTSePngtDm", ["Ball"]),
+        ("other", ["Box"]),
+    ]
+
+
+def wait_for_the_background(page: Page) -> None:
+    for _ in range(3000):
+        (video,) = page.predictor.videos.find(page.body["tasks"][0]["project"], page.body["tasks"][0]["id"])
+        if video.is_done(video._tracks.values()):
+            return
+        time.sleep(0.01)
+    raise AssertionError("the track is never finished")
+
+
+def test_out_of_time_the_answer_says_how_far_it_got_and_the_work_goes_on(
+    page: Page, followed: list[int]
+) -> None:
+    page.restart(predict_seconds=1e-6)
+    page.items.append({**page.items[0], "frame": 9, "x": 30.0})
+    (region,) = page.assign_label()
+    assert [item["frame"] for item in region["value"]["sequence"] if "sam2" not in item] == [1]
+    assert region["value"]["sequence"][-1]["enabled"] is False
+    (note,) = region["meta"]["text"]
+    assert re.fullmatch(
+        r"SAM 2 reached frame \d+ of 12 and goes on; choose another label and then its own to see more.", note
+    )
+    page.region["meta"]["text"].append("a person's note")
+    wait_for_the_background(page)
+    (region,) = page.assign_label()
+    assert region["meta"] == {"text": ["a person's note"]}
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
+    assert sorted(followed) == [frame for frame in range(FRAMES) if frame not in (0, 8)]  # each one once
+
+
+def test_a_second_object_does_not_start_the_first_one_again(page: Page, followed: list[int]) -> None:
+    (first,) = page.assign_label()
+    page.body["params"]["context"]["result"].append(
+        {**copy.deepcopy(page.region), "id": "second", "value": {"labels": ["Ball"], "sequence": [BOX]}}
+    )
+    followed.clear()
+    again, second = page.assign_label()
+    assert shown(again) == shown(first)
+    assert followed == list(range(3, FRAMES))
+    assert [f for f, rectangle in shown(second).items() if rectangle] == list(range(3, FRAMES + 1))
+
+
+def test_tracks_outlive_the_server(page: Page, followed: list[int], tmp_path: Path) -> None:
+    page.restart(state_folder=tmp_path)
+    (before,) = page.assign_label()
+    followed.clear()
+    page.restart()
+    assert page.assign_label() == [before]
+    assert followed == []
+    page.restart(model=str(_copy(page.settings.model, tmp_path)))
+    page.assign_label()
+    assert len(followed) == FRAMES - 1  # another model begins anew
+
+
+def _copy(model: str, folder: Path) -> Path:
+    return Path(shutil.copy(model, folder / "other.safetensors"))
+
+
+def test_what_was_followed_before_a_restart_goes_on(page: Page, followed: list[int], tmp_path: Path) -> None:
+    page.restart(state_folder=tmp_path, predict_seconds=1e-6)
+    page.assign_label()
+    page.predictor.close()
+    done = len(followed)
+    page.restart(predict_seconds=80)
+    (region,) = page.assign_label()
+    assert sorted(followed) == list(range(1, FRAMES))
+    assert done < FRAMES - 1
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
+    task = page.body["tasks"][0]
+    place = session_place(tmp_path, task["project"], task["id"], task["data"]["video"])
+    assert place is not None
+    page.predictor.close()
+    frames = read_state(place)
+    assert {change.frame for change in frames.changes if change.part is Part.MASK} == set(range(FRAMES))
+    assert not [change for change in frames.changes if change.part is Part.VERIFIED]
+
+
+def test_another_model_takes_the_place_of_the_first(page: Page, followed: list[int], tmp_path: Path) -> None:
+    other = _copy(page.settings.model, tmp_path)
+    page.restart(state_folder=tmp_path, models=(str(other),))
+    page.assign_label()
+    page.set(model="other", tolerance=0)
+    page.assign_label()
+    assert len(followed) == 2 * (FRAMES - 1)
+    assert len(page.predictor.videos) == 1
+    assert len(list(tmp_path.glob("tracks/project-3/*"))) == 1
+
+
+def test_kept_tracks_make_room_for_others(page: Page, tmp_path: Path) -> None:
+    page.restart(state_folder=tmp_path, kept_track_bytes=1, max_sessions=1)
+    places = []
+    for task in (11, 12, 13):
+        page.body["tasks"][0]["id"] = task
+        page.assign_label()  # the one before is closed
+        places.append(session_place(tmp_path, 3, task, page.body["tasks"][0]["data"]["video"]))
+    assert [place is not None and place.is_dir() for place in places] == [False, True, True]  # 13 is open
+    metrics = Metrics().text(page.predictor.gauges)
+    assert "# TYPE sam2_evicted_tracks_total counter\nsam2_evicted_tracks_total 1\n" in metrics
+    kept = page.predictor.gauges["sam2_kept_track_bytes"]
+    assert kept > 0
+    page.predictor.close()
+    assert [place is not None and place.is_dir() for place in places] == [False, False, True]
+
+
+def test_a_frame_that_cannot_be_read_ends_the_track_with_a_sentence(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = VideoFrames._read
+
+    def broken(frames: VideoFrames, frame: int) -> Any:
+        if frame == 6:
+            raise ValueError("its data cannot be decoded")
+        return read(frames, frame)
+
+    monkeypatch.setattr(VideoFrames, "_read", broken)
+    (region,) = page.assign_label()
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, 7))
+    (note,) = region["meta"]["text"]
+    assert note.startswith("SAM 2 stopped at frame 6 of 12: Frame 6 of ")
+    assert "its data cannot be decoded" in note
+    monkeypatch.undo()
+    (region,) = page.assign_label()  # what was wrong is mended
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
+
+
+def test_taking_the_label_away_stops_following(page: Page) -> None:
+    page.restart(predict_seconds=1e-6)
+    page.assign_label()
+    (video,) = page.predictor.videos.find(3, 2)
+    del page.region["value"]["labels"]
+    assert page.assign_label() == []
+    assert video.is_done(video._tracks.values())
+
+
+@pytest.mark.parametrize("kind", ["drafts", "annotations", "predictions"])
+def test_a_batch_follows_the_boxes_that_tasks_hold(page: Page, kind: str) -> None:
+    held = {"result": [copy.deepcopy(page.region)], "updated_at": "2026-01-02"}
+    older = {"result": [{**page.region, "id": "older"}], "updated_at": "2026-01-01"}
+    task = {**page.body["tasks"][0], "drafts": [], "annotations": [], "predictions": [], kind: [older, held]}
+    empty = {**task, "id": 77, kind: []}
+    answers = page.predictor.predict([task, empty], page.body["label_config"], None, page.body["project"])
+    assert isinstance(answers[0], dict)
+    (region,) = answers[0]["result"]
+    assert region["id"] == page.region["id"]
+    assert [f for f, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
+    assert answers[1] == []
+
+
+@pytest.mark.parametrize(
+    ("item", "sentence"),
+    [
+        ({"frame": 0}, "counted from 1"),
+        ({"frame": 500}, "ends with frame 12"),
+        ({"x": 120.0}, "outside"),
+        ({"width": 0.0}, "no area"),
+    ],
+)
+def test_keyframes_that_cannot_be_followed(page: Page, item: dict[str, Any], sentence: str) -> None:
+    page.items[0] |= item
+    with pytest.raises(InputError, match=sentence):
+        page.assign_label()
+
+
+def test_a_label_that_the_project_does_not_have(page: Page) -> None:
+    page.region["value"]["labels"] = ["Cat"]
+    with pytest.raises(InputError, match="no label 'Cat'"):
+        page.assign_label()
+
+
+def test_two_requests_on_the_same_video_at_once(page: Page) -> None:
+    answers: list[object] = []
+
+    def ask() -> None:
+        body = copy.deepcopy(page.body)
+        answers.append(
+            page.predictor.predict(body["tasks"], body["label_config"], body["params"]["context"])[0][
+                "result"
+            ]
+        )
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 2
+    assert answers[0] == answers[1]

@@ -1,0 +1,186 @@
+"""Who is followed when, what is closed, and what happens to those who wait."""
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from labelstudio_backend.tasks.track_scheduler import BackgroundVideos, VideoKey
+from labelstudio_backend.tasks.video_tracking import FollowedVideo
+
+
+class Counted(FollowedVideo):
+    """A video of some frames that takes no model; ``log`` sees every frame of every video."""
+
+    def __init__(self, name: str, frames: int, log: list[str], num_bytes: int = 1) -> None:
+        self.name, self.left, self.log = name, frames, log
+        self.trouble = None
+        self.may_go = threading.Event()
+        self.may_go.set()
+        self.closed = 0
+        self._bytes = num_bytes
+
+    @property
+    def num_bytes(self) -> int:
+        return self._bytes
+
+    def step(self) -> bool:
+        self.may_go.wait()
+        self.log.append(self.name)
+        self.left -= 1
+        return self.left > 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def videos() -> Iterator[BackgroundVideos]:
+    videos = BackgroundVideos(capacity=3, max_bytes=100)
+    yield videos
+    videos.close()
+
+
+def soon() -> float:
+    return time.monotonic() + 20
+
+
+def key(project: int, task: int) -> VideoKey:
+    return VideoKey(project, task, "address", "nano")
+
+
+def ask(videos: BackgroundVideos, where: VideoKey, video: Counted, until: int = 0) -> None:
+    with videos.using(where, lambda: video, soon()) as lent:
+        videos.wait(lent, lambda: video.left <= until, soon())
+
+
+def test_projects_take_turns_then_their_tasks() -> None:
+    log: list[str] = []
+    videos = BackgroundVideos(capacity=9, max_bytes=100)
+    first = Counted("a1", 5, log)
+    first.may_go.clear()
+    crowd = [(key(1, 1), first), (key(1, 2), Counted("a2", 5, log)), (key(2, 1), Counted("b1", 5, log))]
+    threads = [threading.Thread(target=ask, args=(videos, *one)) for one in crowd]
+    for thread in threads:
+        thread.start()
+        while len(videos) <= threads.index(thread):
+            time.sleep(0.001)
+    while any(not entry.pending for entry in videos._entries.values()):
+        time.sleep(0.001)
+    first.may_go.set()
+    for thread in threads:
+        thread.join()
+    videos.close()
+    assert sorted(log) == sorted(["a1", "a2", "b1"] * 5)
+    while_all_have_work = [name[0] for name in log[:9]]
+    assert all(a != b for a, b in pairwise(while_all_have_work))
+    assert abs(log[:9].count("a1") - log[:9].count("a2")) <= 1
+
+
+def test_an_answer_does_not_wait_longer_than_its_deadline_and_the_work_goes_on(
+    videos: BackgroundVideos,
+) -> None:
+    log: list[str] = []
+    video = Counted("a", 3, log)
+    video.may_go.clear()
+    with videos.using(key(1, 1), lambda: video, soon()) as lent:
+        videos.wait(lent, lambda: video.left == 0, time.monotonic() + 0.01)
+        assert log == []
+    video.may_go.set()
+    ask(videos, key(1, 1), video)
+    assert log == ["a"] * 3
+
+
+def test_what_was_asked_for_longest_ago_is_closed_and_opened_again(videos: BackgroundVideos) -> None:
+    crowd = [Counted(str(task), 1, []) for task in range(5)]
+    for task, video in enumerate(crowd):
+        ask(videos, key(1, task), video)
+    videos._close_some()
+    assert [video.closed for video in crowd] == [1, 1, 0, 0, 0]
+    assert len(videos) == 3
+    crowd[0].left = 1
+    ask(videos, key(1, 0), crowd[0])
+    assert crowd[0].left == 0
+
+
+def test_large_videos_make_room(videos: BackgroundVideos) -> None:
+    large = [Counted(str(task), 1, [], num_bytes=70) for task in range(2)]
+    for task, video in enumerate(large):
+        ask(videos, key(1, task), video)
+    videos._close_some()
+    assert [video.closed for video in large] == [1, 0]
+
+
+def test_a_video_that_cannot_be_opened_leaves_nothing_behind(videos: BackgroundVideos) -> None:
+    def broken() -> FollowedVideo:
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"), videos.using(key(1, 1), broken, soon()):
+        pass
+    assert len(videos) == 0
+
+
+def test_closing_ends_all_waits() -> None:
+    videos = BackgroundVideos(capacity=3, max_bytes=100)
+    video = Counted("a", 10**9, [])
+    waiting = threading.Thread(target=ask, args=(videos, key(1, 1), video))
+    waiting.start()
+    while not video.log:
+        time.sleep(0.001)
+    videos.close()
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert video.closed == 1
+
+
+def test_thousands_of_requests_leave_no_more_than_the_caps(videos: BackgroundVideos) -> None:
+    closed: list[Counted] = []
+    opened = 0
+    for number in range(2000):
+        video = Counted(str(number), 1, [])
+        with videos.using(key(number % 7, number % 50), lambda new=video: new, soon()) as lent:  # type: ignore[misc]
+            opened += lent is video
+            videos.wait(lent, lambda one=lent: one.left <= 0, soon())  # type: ignore[misc]
+        closed.append(video)
+    assert len(videos) <= 4
+    assert opened - sum(video.closed for video in closed) == len(videos)
+    assert threading.active_count() < 20
+
+
+def test_many_threads_at_once_never_use_a_closed_video() -> None:
+    videos = BackgroundVideos(capacity=1, max_bytes=100)
+    wrong: list[str] = []
+
+    def work(thread: int) -> None:
+        for number in range(60):
+            where = VideoKey(thread % 2, number % 3, "address", f"model {thread % 3}")
+            with videos.using(where, lambda: Counted("a", 2, []), soon()) as lent:
+                assert isinstance(lent, Counted)
+                videos.wait(lent, lambda one=lent: one.left <= 0, soon())  # type: ignore[misc]
+                if lent.closed:
+                    wrong.append(f"{where} closed in use")
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    videos.close()
+    assert wrong == []
+    assert len(videos) == 0
+
+
+def test_closed_twice_at_once_takes_no_video_opened_since(videos: BackgroundVideos) -> None:
+    """Two threads may find the same idle video superfluous; the second must not drop its successor."""
+    where, log = key(1, 1), list[str]()
+    ask(videos, where, Counted("first", 1, log))
+    (stale,) = videos._entries.values()
+    videos._close_entry(stale)
+    again = Counted("again", 1, log)
+    with videos.using(where, lambda: again, soon()) as lent:
+        videos._close_entry(stale)
+        videos.wait(lent, lambda: again.left <= 0, soon())
+    assert log == ["first", "again"]

@@ -1,0 +1,32 @@
+"""What following will take is said before it begins, once something was measured."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_plugin.annotation.propagation import Direction
+from tests.napari.dock_steps import WAIT, Open, click, labels, start, wait_until_followed
+
+
+def test_the_estimate_stands_beside_the_buttons(
+    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(discs)
+    panel = dock.propagation
+    assert panel.estimate.text() == ""  # there is nothing to follow
+    click(dock, 1, 22, 20)
+    qtbot.waitUntil(lambda: labels(dock)[1].any(), timeout=WAIT)
+    qtbot.waitUntil(
+        lambda: panel.estimate.text() == "Forward: 5 frames, 1 MB, time not known before the first ones",
+        timeout=WAIT,
+    )
+    assert panel.estimate.isVisible()
+    assert "2 frames" in panel.buttons[Direction.BACKWARD].toolTip()
+    start(dock)
+    qtbot.waitUntil(lambda: panel.estimate.text() == "", timeout=WAIT)
+    wait_until_followed(dock, qtbot)
+    qtbot.waitUntil(lambda: panel.estimate.text().startswith("Forward: 5 frames, about "), timeout=WAIT)
+    dock.viewer.dims.set_point(0, 4)
+    panel.from_shown.setChecked(True)
+    qtbot.waitUntil(lambda: panel.estimate.text().startswith("Forward: 2 frames, about "), timeout=WAIT)

@@ -1,0 +1,145 @@
+"""Masks of other tools in the dock: taken over with their ids, as one step, or refused in a sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from napari_plugin.layers.image_stack import ImageStack
+from napari_plugin.layers.label_source import labels_for
+from napari_plugin.widgets.dock import AnnotationDock
+from sam2_engine import InputError
+from tests.napari.dock_steps import WAIT, Open, annotation_of, labels, shown_when_idle, start
+from tests.napari.dock_steps import wait_until_followed as followed
+
+LARGE = 70_001
+
+
+@pytest.fixture
+def cells() -> NDArray[np.int32]:
+    """(6, 60, 80) labels as other tools give them: 3 on all frames, one of a large id from frame 2 on."""
+    found = np.zeros((6, 60, 80), np.int32)
+    for t in range(6):
+        found[t, 12:28, 12 + 2 * t : 28 + 2 * t] = 3
+    found[2:, 40:50, 50:60] = LARGE
+    return found
+
+
+def take_layer(dock: AnnotationDock, layer: Any, qtbot: Any) -> None:
+    dock.viewer.layers.selection.active = layer
+    dock.importing.layer.click()
+    qtbot.waitUntil(lambda: dock.message.text().startswith("Taken over"), timeout=WAIT)
+    shown_when_idle(dock, qtbot)
+
+
+@pytest.mark.gui
+def test_a_labels_layer_becomes_objects_and_one_undo_takes_them_back(
+    open_dock: Open, discs: NDArray[np.uint8], cells: NDArray[np.int32], qtbot: Any
+) -> None:
+    dock = open_dock(discs)
+    annotation = annotation_of(dock)
+    layer = dock.viewer.add_labels(cells, name="cellpose")
+    take_layer(dock, layer, qtbot)
+    assert dock.message.text() == "Taken over from layer 'cellpose': 2 objects on 6 frames."
+    np.testing.assert_array_equal(labels(dock), cells)
+    assert list(annotation.session.objects) == [1, 3, LARGE]
+    assert not layer.visible
+    assert dock.viewer.layers.selection.active == annotation.prompts.points
+    assert annotation.session.verified(3) == frozenset()
+    dock.history.undo.click()
+    assert not shown_when_idle(dock, qtbot).any()
+    assert list(annotation.session.objects) == [1]
+    dock.importing.lock.setChecked(True)
+    take_layer(dock, layer, qtbot)
+    np.testing.assert_array_equal(labels(dock), cells)
+    assert annotation.session.verified(LARGE) == {2, 3, 4, 5}
+
+
+@pytest.mark.gui
+def test_one_label_image_goes_to_the_shown_frame_and_is_followed_from_there(
+    open_dock: Open, discs: NDArray[np.uint8], cells: NDArray[np.int32], qtbot: Any
+) -> None:
+    dock = open_dock(discs)
+    annotation = annotation_of(dock)
+    annotation.stack.show_frame(dock.viewer, 2)
+    take_layer(dock, dock.viewer.add_labels(cells[2], name="stardist"), qtbot)
+    assert dock.message.text() == "Taken over from layer 'stardist': 2 objects on 1 frame."
+    assert {i: annotation.session.frames_of(i) for i in (3, LARGE)} == {3: [2], LARGE: [2]}
+    start(dock)
+    followed(dock, qtbot)
+    assert annotation.session.frames_of(LARGE) == [2, 3, 4, 5]
+    np.testing.assert_array_equal(shown_when_idle(dock, qtbot)[2], cells[2])
+
+
+@pytest.mark.gui
+def test_files_and_folders_of_every_format(
+    open_dock: Open, discs: NDArray[np.uint8], cells: NDArray[np.int32], qtbot: Any, tmp_path: Path
+) -> None:
+    dock = open_dock(discs)
+    cells[cells == LARGE] = 9
+    tifffile.imwrite(tmp_path / "masks.tif", cells.astype(np.uint16))
+    challenge = tmp_path / "01_RES"
+    challenge.mkdir()
+    for frame, one in enumerate(cells.astype(np.uint16)):
+        tifffile.imwrite(challenge / f"mask{frame:03}.tif", one)
+    (challenge / "res_track.txt").write_text("3 0 5 0\n9 2 5 0\n")
+    for path in (tmp_path / "masks.tif", challenge):
+        dock.importing.take(str(path), str(path))
+        expected = f"Taken over from {path}: 2 objects on 6 frames."
+        qtbot.waitUntil(lambda expected=expected: dock.message.text() == expected, timeout=WAIT)
+        np.testing.assert_array_equal(shown_when_idle(dock, qtbot), cells)
+        dock.history.undo.click()
+        assert not shown_when_idle(dock, qtbot).any()
+    dock.importing.take(str(tmp_path / "nothing.tif"), "nothing.tif")
+    qtbot.waitUntil(lambda: "cannot be opened" in dock.message.text(), timeout=WAIT)
+    assert dock.importing.file.isEnabled()
+
+
+@pytest.mark.gui
+def test_what_cannot_be_taken_over_is_told_in_a_sentence(
+    open_dock: Open, discs: NDArray[np.uint8], cells: NDArray[np.int32], qtbot: Any
+) -> None:
+    dock = open_dock(discs)
+    annotation = annotation_of(dock)
+    dock.importing.layer.click()
+    assert dock.message.text().startswith("Select a Labels layer")
+    dock.viewer.layers.selection.active = annotation.masks.layer
+    dock.importing.layer.click()
+    assert dock.message.text().startswith("These are the objects themselves")
+    dock.viewer.layers.selection.active = dock.viewer.add_labels(cells[:, :40], name="small")
+    dock.importing.layer.click()
+    assert dock.message.text() == (
+        "Layer 'small' is 6 × 40 × 80, but the image is 6 × 60 × 80; choose labels of this very image, or of "
+        "one of its frames."
+    )
+    negative = cells.copy()
+    negative[5, 0, 0] = -2
+    dock.viewer.layers.selection.active = dock.viewer.add_labels(negative, name="negative")
+    dock.importing.layer.click()
+    qtbot.waitUntil(lambda: "below 0" in dock.message.text(), timeout=WAIT)
+    assert not shown_when_idle(dock, qtbot).any()
+    assert annotation.session.undo_name == "new object"
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "place"),
+    [
+        ((6, 60, 80), "TYX", ()),
+        ((6, 3, 60, 80), "TCYX", (slice(None), 0)),
+        ((6, 4, 60, 80), "TZYX", (slice(None), 2)),
+    ],
+)
+def test_labels_with_further_axes(shape: tuple[int, ...], axes: str, place: tuple[Any, ...]) -> None:
+    viewer_model = pytest.importorskip("napari.components").ViewerModel()
+    image = viewer_model.add_image(np.zeros(shape, np.uint8))
+    stack = ImageStack.of(image, axes, fixed={"Z": 2})
+    everything = np.random.default_rng(0).integers(0, 9, shape)
+    whole = viewer_model.add_labels(everything)
+    np.testing.assert_array_equal(labels_for(whole, stack), everything[place or ...])
+    alone = viewer_model.add_labels(everything[place or ...])
+    np.testing.assert_array_equal(labels_for(alone, stack), everything[place or ...])
+    with pytest.raises(InputError, match="but the image is"):
+        labels_for(viewer_model.add_labels(everything[:5]), stack)

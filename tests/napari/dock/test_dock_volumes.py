@@ -1,0 +1,232 @@
+"""Volumes over time in the dock: followed one way, at one place, and every place has its own objects."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from dock_input import Hand
+from numpy.typing import NDArray
+
+from napari_plugin.widgets.dock import AnnotationDock
+from sam2_plugins.measure.physical_scale import PhysicalScale
+from tests.napari.dock_steps import (
+    WAIT,
+    Open,
+    annotation_of,
+    labels,
+    shown_when_idle,
+    start,
+    wait_until_followed,
+)
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def volumes(discs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(6, 5, 60, 80): the discs in five planes, brighter from plane to plane."""
+    return np.stack([discs + 5 * plane for plane in range(5)], axis=1).astype(np.uint8)
+
+
+def go_to(dock: AnnotationDock, *places: int) -> None:
+    """Move the sliders."""
+    dock.viewer.dims.set_point(range(len(places)), places)
+
+
+def work_here(dock: AnnotationDock, qtbot: Any) -> None:
+    """Press the button that is offered."""
+    before = dock.annotation
+    assert dock.image.here.isVisibleTo(dock)
+    dock.image.here.click()
+    qtbot.waitUntil(lambda: dock.annotation not in (None, before), timeout=WAIT)
+
+
+def choose_way(dock: AnnotationDock, words: str, qtbot: Any) -> None:
+    before = dock.annotation
+    dock.image.way.setCurrentText(words)
+    dock.image.way.activated.emit(dock.image.way.currentIndex())
+    qtbot.waitUntil(lambda: dock.annotation not in (None, before), timeout=WAIT)
+
+
+def planes_with_masks(dock: AnnotationDock) -> dict[int, list[int]]:
+    """Return by plane the time points on which something is drawn."""
+    drawn = labels(dock).any(axis=(-2, -1))
+    return {int(z): np.flatnonzero(drawn[:, z]).tolist() for z in np.flatnonzero(drawn.any(axis=0))}
+
+
+def click_here(dock: AnnotationDock, qtbot: Any, x: float = 20, y: float = 20) -> None:
+    Hand(dock, qtbot).click(x, y)
+    shown_when_idle(dock, qtbot)
+
+
+def test_followed_through_time_in_the_plane_that_is_shown(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(volumes, name="cells", wait=False)
+    go_to(dock, 0, 2)
+    dock.image.chosen.emit()
+    qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
+    assert dock.image.axes.text() == "TZYX"
+    assert dock.image.description.text() == (
+        "6 time points, 5 planes, 60 × 80 pixels, uint8; followed through time in plane 2"
+    )
+    click_here(dock, qtbot)
+    assert planes_with_masks(dock) == {2: [0]}
+    start(dock)
+    wait_until_followed(dock, qtbot)
+    assert planes_with_masks(dock) == {2: [0, 1, 2, 3, 4, 5]}
+    session = annotation_of(dock).session
+    np.testing.assert_array_equal(session.frames[3], volumes[3, 2])
+    for frame in range(6):
+        np.testing.assert_array_equal(labels(dock)[frame, 2], session.label_image(frame))
+
+
+def save_all_places(dock: AnnotationDock, path: Path) -> None:
+    """Save the layer of masks as napari does, with planes in it that have no session."""
+    annotation_of(dock).masks.layer.save(str(path), plugin="sam2-plugins")
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].axes == "TZYX"
+        np.testing.assert_array_equal(tiff.asarray(), labels(dock))
+
+
+def test_every_plane_has_objects_of_its_own(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any, tmp_path: Path
+) -> None:
+    dock = open_dock(volumes, name="cells")
+    go_to(dock, 0, 0)
+    if dock.image.here.isVisibleTo(dock):
+        work_here(dock, qtbot)
+    click_here(dock, qtbot)
+    start(dock)
+    wait_until_followed(dock, qtbot)
+    first = labels(dock)[:, 0].copy()
+    go_to(dock, 3, 1)
+    assert dock.image.here.text() == "Work in plane 1"
+    work_here(dock, qtbot)
+    assert not dock.image.here.isVisibleTo(dock)
+    assert "in plane 1" in dock.image.description.text()
+    assert [len(annotation_of(dock).session.frames_of(i)) for i in annotation_of(dock).session.objects] == [0]
+    click_here(dock, qtbot, 60, 36)
+    assert planes_with_masks(dock) == {0: [0, 1, 2, 3, 4, 5], 1: [3]}
+    save_all_places(dock, tmp_path / "labels.tif")
+    go_to(dock, 3, 0)
+    work_here(dock, qtbot)
+    shown_when_idle(dock, qtbot)
+    np.testing.assert_array_equal(labels(dock)[:, 0], first)
+    assert planes_with_masks(dock)[1] == [3]
+    np.testing.assert_allclose(annotation_of(dock).prompts.points.data, [[0, 0, 20, 20]], atol=0.5)
+    names = [layer.name for layer in dock.viewer.layers]
+    assert names == ["cells", "objects of cells", "boxes on cells", "prompts on cells"]
+    folders = sorted(path.name for path in (dock._application.sessions or Path()).iterdir())
+    assert folders[:2] == ["cells Z0.sam2", "cells Z1.sam2"]
+
+
+def test_followed_through_the_planes_at_a_time_point(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any, tmp_path: Path
+) -> None:
+    dock = open_dock(volumes, name="cells")
+    go_to(dock, 3, 0)
+    choose_way(dock, "through the planes", qtbot)
+    assert dock.image.description.text().endswith("followed through the planes at time point 3")
+    click_here(dock, qtbot, 26, 20)
+    start(dock)
+    wait_until_followed(dock, qtbot)
+    assert planes_with_masks(dock) == {0: [3], 1: [3], 2: [3], 3: [3], 4: [3]}
+    assert dock.propagation.isVisibleTo(dock)
+    table = tmp_path / "labels.tif"
+    dock.export.formats.setCurrentIndex(0)
+    suffix = dock.export.chosen.suffix
+    dock.export.write(table.with_name(f"labels{suffix}"))
+    qtbot.waitUntil(lambda: "Saved" in dock.message.text(), timeout=WAIT)
+    written = tifffile.imread(table.with_name(f"labels{suffix}"))
+    np.testing.assert_array_equal(written, labels(dock)[3])
+    assert "the objects at time point 3; for the masks of all places, select" in dock.message.text()
+
+
+def test_a_box_and_a_brush_stroke_count_only_where_objects_are_followed(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(volumes, name="cells")
+    annotation = annotation_of(dock)
+    here = annotation.stack.fixed["Z"]
+    go_to(dock, 1, here)
+    dock.objects.next_tool()
+    # While the dock fills, its height may change, and with it where on the canvas a pixel is.
+    qtbot.waitUntil(lambda: dock.message.text().startswith("Click on an object"), timeout=WAIT)
+    qtbot.waitUntil(lambda: not dock.contrast.picture.pixmap().isNull(), timeout=WAIT)
+    Hand(dock, qtbot).drag((22, 10), (42, 30))
+    shown_when_idle(dock, qtbot)
+    assert planes_with_masks(dock) == {here: [1]}
+    ((object_id, frame),) = annotation.prompts.read()
+    assert frame == 1
+    elsewhere = (here + 1) % 5
+    go_to(dock, 2, elsewhere)
+    Hand(dock, qtbot).drag((30, 20), (50, 50))
+    shown_when_idle(dock, qtbot)
+    assert "elsewhere was left out" in dock.message.text()
+    assert list(annotation.prompts.read()) == [(object_id, 1)]
+    annotation.masks.paint()
+    annotation.masks.layer.brush_size = 5
+    Hand(dock, qtbot).drag((40, 30), (50, 30))
+    shown_when_idle(dock, qtbot)
+    assert "painted elsewhere was taken away" in dock.message.text()
+    assert planes_with_masks(dock) == {here: [1]}
+    go_to(dock, 2, here)
+    Hand(dock, qtbot).drag((40, 30), (50, 30))
+    shown_when_idle(dock, qtbot)
+    assert planes_with_masks(dock) == {here: [1, 2]}
+    np.testing.assert_array_equal(labels(dock)[2, here], annotation.session.label_image(2))
+
+
+def test_it_is_there_again_when_the_image_is_opened_at_the_same_place(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "cells.tif"
+    channels = np.stack([volumes, 255 - volumes], axis=2)
+    tifffile.imwrite(path, channels, imagej=True, metadata={"axes": "TZCYX"})
+    kept: list[Any] = []
+    for _ in range(2):
+        dock = open_dock(wait=False)
+        dock.viewer.open(path, plugin="napari")
+        go_to(dock, 0, 3, 0)
+        dock.image.choose(dock.viewer.layers["cells"])
+        dock.image.chosen.emit()
+        qtbot.waitUntil(lambda dock=dock: dock.annotation is not None, timeout=WAIT)
+        assert dock.image.axes.text() == "TZCYX"
+        assert annotation_of(dock).folder.path == tmp_path / "cells Z3.sam2"  # type: ignore[union-attr]
+        if not kept:
+            click_here(dock, qtbot)
+            kept.append(labels(dock).copy())
+            assert kept[0][0, 3, 0].any()
+        qtbot.waitUntil(lambda dock=dock: np.array_equal(labels(dock), kept[0]), timeout=WAIT)
+        dock.viewer.window.remove_dock_widget(dock)
+        dock.shut()
+
+
+def test_work_that_is_not_on_disk_is_not_left_by_a_button(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "sessions").write_text("no folder")
+    dock = open_dock(volumes, name="cells")
+    annotation = annotation_of(dock)
+    go_to(dock, 0, annotation.stack.fixed["Z"])
+    click_here(dock, qtbot)
+    go_to(dock, 0, (annotation.stack.fixed["Z"] + 1) % 5)
+    dock.image.here.click()
+    assert "To work elsewhere would lose it" in dock.message.text()
+    assert dock.annotation is annotation
+
+
+def test_sizes_that_the_layer_had_once_are_there_when_it_has_none(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(volumes, name="cells", scale=(60, 2, 0.5, 0.25), units=("s", "um", "um", "um"))
+    known = PhysicalScale((0.5, 0.25), "um", 60.0, "s", 2.0)
+    assert annotation_of(dock).kept.scale == known
+    dock.viewer.window.remove_dock_widget(dock)
+    dock.shut()
+    again = open_dock(volumes, name="cells")
+    assert annotation_of(again).kept.scale == known
+    assert str(known) in again.export.sizes.text()

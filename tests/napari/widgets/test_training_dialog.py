@@ -1,0 +1,90 @@
+"""Fine-tuning from the window, by real steps of a small model: start, stop, continue, use."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari._app_model import get_app_model
+from numpy.typing import NDArray
+
+from napari_plugin.widgets.dock import AnnotationDock
+from sam2_engine.weights.locations import find
+from tests.napari.dock_steps import WAIT, Open, annotation_of, shown_when_idle
+
+
+@pytest.fixture
+def checked(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, monkeypatch: Any) -> AnnotationDock:
+    """The first disc, verified on five of the six frames."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    dock = open_dock(discs, name="cells")
+    y, x = np.mgrid[:60, :80]
+    session = annotation_of(dock).session
+    for t in range(6):
+        session.take_masks(t, {1: (x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100})
+    session.verify(1, range(5))
+    shown_when_idle(dock, qtbot)
+    return dock
+
+
+def test_it_stops_continues_and_says_the_gain_before_anything_uses_it(
+    checked: AnnotationDock, qtbot: Any
+) -> None:
+    dock = checked
+    dock.model.fine_tune.trigger()
+    dialog = dock.training
+    assert dialog.isVisible()
+    assert dialog.frames.text() == "5 of 6 frames of cells"
+    assert not dialog.resume.isEnabled()
+    dialog.steps.setValue(10)
+    dialog.start.click()
+    assert not dialog.start.isEnabled()
+    qtbot.waitUntil(lambda: dialog.row.sentence.text().startswith("Step "), timeout=WAIT)
+    annotation_of(dock).prompts.points.add([0, 60, 40])  # the window works meanwhile
+    dialog.row.decline.click()
+    qtbot.waitUntil(lambda: not dialog.training.running, timeout=10 * WAIT)
+    assert dialog.row.sentence.text() == "Stopped; Continue goes on from there."
+
+    dialog.resume.click()
+    qtbot.waitUntil(lambda: not dialog.training.running, timeout=10 * WAIT)
+    question = dialog.row.sentence.text()
+    assert question.startswith("Gain on 1 held-out frame: IoU after one click")
+    assert question.endswith("Use the new weights?")
+    assert annotation_of(dock).session.model_name == "small"
+    assert find("cells-tuned") is None
+
+    dialog.row.accept.click()
+    qtbot.waitUntil(lambda: annotation_of(dock).session.model_name == "cells-tuned", timeout=WAIT)
+    assert dock.model.combo.currentData() == "cells-tuned"
+    assert "cells-tuned" in dialog.row.sentence.text()
+    assert annotation_of(dock).session.verified(1) == set(range(5))
+
+
+def test_a_dock_that_is_closed_meanwhile_stops_it_and_it_can_be_continued(
+    checked: AnnotationDock, qtbot: Any
+) -> None:
+    dock = checked
+    annotation, dialog = annotation_of(dock), dock.training
+    dock.fine_tune()
+    dialog.steps.setValue(1000)
+    dialog.start.click()
+    qtbot.waitUntil(lambda: dialog.row.sentence.text().startswith("Step "), timeout=2 * WAIT)
+    dock.viewer.window.remove_dock_widget(dock)
+    dock.shut()
+    qtbot.waitUntil(lambda: dialog.training.unfinished(annotation) is not None, timeout=2 * WAIT)
+    assert not dialog.isVisible()
+
+
+def test_too_few_frames_are_told_in_a_sentence(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
+    dock = open_dock(discs)
+    dock.fine_tune()
+    dock.training.start.click()
+    qtbot.waitUntil(lambda: "too little to learn from" in dock.training.row.sentence.text(), timeout=WAIT)
+    assert "verify more" in dock.message.text()
+    assert dock.training.start.isEnabled()
+
+
+def test_from_napari_s_menu(make_napari_viewer_proxy: Any) -> None:
+    viewer = make_napari_viewer_proxy()
+    get_app_model().commands.execute_command("sam2-plugins.fine_tune").result()
+    (dock,) = viewer.window.dock_widgets.values()
+    assert "Open an image first" in dock.message.text()

@@ -1,0 +1,252 @@
+"""Commands that succeed: what they write is what the session says."""
+
+import csv
+import json
+import re
+from importlib.metadata import EntryPoint
+
+import numpy as np
+import pytest
+import tifffile
+import typer
+from PIL import Image
+from skimage import data, filters, segmentation
+from skimage.measure import label
+
+from sam2_engine.weights.loading import load_model
+from sam2_plugins.cli import app as cli
+from sam2_plugins.cli.demo import COIN_CLICKS, segment_coins, track_cells
+from sam2_plugins.session.annotation_session import AnnotationSession
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch, small_checkpoint):
+    """Run a command that must succeed, with the small model, and return its standard output."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments: object, model: bool = True) -> str:
+        given = [str(argument) for argument in arguments]
+        status = cli.main([*given, "--model", str(small_checkpoint)] if model else given)
+        captured = capsys.readouterr()
+        assert status == 0, captured.err
+        return captured.out
+
+    return run
+
+
+@pytest.fixture
+def frames_file(tmp_path, discs):
+    path = tmp_path / "frames.tif"
+    tifffile.imwrite(path, discs, imagej=True, metadata={"axes": "TYX"})
+    return path
+
+
+@pytest.fixture
+def image_file(tmp_path, discs):
+    path = tmp_path / "image.png"
+    Image.fromarray(discs[0]).save(path)
+    return path
+
+
+@pytest.fixture
+def picture_session(discs, store, small_checkpoint):
+    return AnnotationSession(discs[:1], store, small_checkpoint, axes="TYX")
+
+
+def test_segment_joins_clicks_and_box_into_one_object(run, image_file, picture_session):
+    output = run(
+        *("segment", image_file, "--point", "20,20", "--point", "70,5,-", "--box", "10,10,30,30"),
+        *("-o", "labels.tif", "--csv", "labels.csv"),
+    )
+    one = picture_session.add_object()
+    picture_session.add_points(0, one, [[20, 20], [70, 5]], [1, 0], box=(10, 10, 30, 30))
+    labels = tifffile.imread("labels.tif")
+    assert labels.dtype == np.uint16
+    np.testing.assert_array_equal(labels, picture_session.mask(one, 0))
+    assert output.splitlines()[-1] == "labels.tif"
+    with open("labels.csv", newline="") as file:  # noqa: PTH123
+        (row,) = csv.DictReader(file)
+    assert int(row["area"]) == np.count_nonzero(labels)
+
+
+def test_segment_each_gives_every_click_its_own_object(run, image_file, picture_session):
+    run("segment", image_file, "--each", "--point", "20,20", "--point", "60,40", "-o", "labels.tif")
+    for click in ((20, 20), (60, 40)):
+        picture_session.add_points(0, picture_session.add_object(), click)
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), picture_session.label_image(0))
+
+
+def test_segment_takes_one_channel_and_a_window_of_a_16_bit_image(
+    run, tmp_path, discs, store, small_checkpoint
+):
+    image = np.stack([discs[1], discs[0]]).astype(np.uint16) * 200
+    tifffile.imwrite("channels.tif", image, metadata={"axes": "CYX"}, photometric="minisblack")
+    run(
+        *("segment", "channels.tif", "--point", "20,20", "--axes", "CYX", "--channel", "1"),
+        *("--contrast", "0,51000", "-o", "labels.tif"),
+    )
+    same = AnnotationSession(image[1][None], store, small_checkpoint, axes="TYX", contrast=(0, 51000))
+    same.add_points(0, same.add_object(), (20, 20))
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), same.label_image(0))
+
+
+def test_auto_numbers_what_it_finds(run, image_file):
+    options = ("--points-per-side", "3", "--confidence", "0")
+    output = run("auto", image_file, "-o", "labels.tif", *options)
+    labels = tifffile.imread("labels.tif")
+    assert labels.shape == (60, 80)
+    assert labels.any()
+    assert output.splitlines() == [f"{labels.max()} objects", "labels.tif"]
+
+
+def test_track_from_masks(run, frames_file, session, disc_mask):
+    masks = np.where(disc_mask, 4, 0).astype(np.uint8)
+    masks[35:45, 55:65] = 9
+    tifffile.imwrite("masks.tif", masks)
+    output = run("track", frames_file, "--masks", "masks.tif", "-o", "labels.tif", "--csv", "table.csv")
+    for value in (4, 9):
+        session.add_mask(0, session.add_object(object_id=value), masks == value)
+    list(session.propagate())
+    with tifffile.TiffFile("labels.tif") as tiff:
+        assert tiff.is_imagej
+        assert tiff.series[0].axes == "TYX"
+        labels = tiff.asarray()
+    assert labels.dtype == np.uint16
+    np.testing.assert_array_equal(labels, [session.label_image(frame) for frame in range(8)])
+    np.testing.assert_array_equal(labels[0], masks)
+    assert "8 of 8 frames, 2 objects" in output
+    with open("table.csv", newline="") as file:  # noqa: PTH123
+        rows = list(csv.DictReader(file))
+    assert [(int(row["object_id"]), int(row["frame"])) for row in rows] == [
+        (value, frame) for value in (4, 9) for frame in range(8)
+    ]
+
+
+def test_track_from_prompts_on_several_frames_in_a_range(run, tmp_path, frames_file, session):
+    prompts = [
+        {"frame": 1, "object_id": 2, "points": [[22, 20], [70, 5]], "labels": [1, 0]},
+        {"frame": 3, "object_id": 5, "box": [50, 27, 70, 47]},
+    ]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    output = run("track", frames_file, "--prompts", "prompts.json", "--stop", "5", "-o", "labels.tif")
+    session.add_points(1, session.add_object(object_id=2), [[22, 20], [70, 5]], [1, 0])
+    session.add_box(3, session.add_object(object_id=5), (50, 27, 70, 47))
+    list(session.propagate(stop=5))
+    labels = tifffile.imread("labels.tif")
+    np.testing.assert_array_equal(labels, [session.label_image(frame) for frame in range(8)])
+    assert not labels[[0, 6, 7]].any()
+    assert "5 of 5 frames" in output
+
+
+def test_track_backwards_from_masks_of_the_start(run, frames_file, disc_mask):
+    tifffile.imwrite("masks.tif", disc_mask.astype(np.uint8))
+    options = ("--start", "5", "--stop", "2", "--reverse")
+    run("track", frames_file, "--masks", "masks.tif", *options, "-o", "labels.tif")
+    labels = tifffile.imread("labels.tif")
+    np.testing.assert_array_equal(labels[5], disc_mask)
+    assert not labels[[0, 1, 6, 7]].any()
+
+
+def test_a_volume_stays_a_volume_and_doubtful_axes_are_said(run, tmp_path, discs, disc_mask):
+    tifffile.imwrite("masks.tif", disc_mask.astype(np.uint8))
+    tifffile.imwrite("volume.tif", discs, imagej=True, metadata={"axes": "ZYX"})
+    run("track", "volume.tif", "--masks", "masks.tif", "-o", "labels.tif")
+    with tifffile.TiffFile("labels.tif") as tiff:
+        assert tiff.series[0].axes == "ZYX"
+    tifffile.imwrite("channels.tif", discs[:4], imagej=True, metadata={"axes": "CYX"})
+    output = run("track", "channels.tif", "--masks", "masks.tif", "-o", "labels.tif")
+    assert "is called C in the file and is read as T" in output
+
+
+def test_one_plane_of_a_series_of_volumes(run, discs, disc_mask):
+    tifffile.imwrite("masks.tif", disc_mask.astype(np.uint8))
+    series = np.stack([np.zeros_like(discs), discs], axis=1)
+    tifffile.imwrite("series.tif", series, imagej=True, metadata={"axes": "TZYX"})
+    run("track", "series.tif", "--fixed", "Z=1", "--masks", "masks.tif", "-o", "one.tif")
+    tifffile.imwrite("plain.tif", discs, imagej=True, metadata={"axes": "TYX"})
+    run("track", "plain.tif", "--masks", "masks.tif", "-o", "two.tif")
+    np.testing.assert_array_equal(tifffile.imread("one.tif"), tifffile.imread("two.tif"))
+
+
+def test_models_are_listed_added_and_used(run, tmp_path, small_checkpoint, image_file):
+    listed = run("models", model=False)
+    assert "sam2.1_hiera_tiny" in listed
+    assert "`sam2 download sam2.1_hiera_large`" in listed
+    own = tmp_path / "my_cells.safetensors"
+    own.write_bytes(small_checkpoint.read_bytes())
+    assert "--model my_cells" in run("models", "add", own, model=False)
+    own.unlink()
+    assert "my_cells" in run("models", model=False)
+    run("segment", image_file, "--point", "9,9", "-o", "labels.tif", "--model", "my_cells", model=False)
+    assert load_model("my_cells", device="cpu").config.name == "small"
+
+
+def test_the_demo_writes_everything_it_names(tmp_path, store, small_checkpoint):
+    coins = segment_coins(store, str(small_checkpoint), tmp_path)
+    watched = []
+
+    def watch(steps, total):
+        for step in steps:
+            watched.append((step.frame, total))
+            yield step
+
+    cells = track_cells(store, str(small_checkpoint), tmp_path, watch, num_frames=4, size=96)
+    assert watched == [(frame, 4) for frame in range(4)]
+    assert {path.name for path in coins.files} == {"coins.png", "coins_labels.tif", "coins.csv"}
+    pictures = {f"cells_frame_00{frame}.png" for frame in (0, 1, 3)}
+    assert {path.name for path in cells.files} == {*pictures, "cells.gif", "cells_labels.tif", "cells.csv"}
+    assert set(tmp_path.iterdir()) == {*coins.files, *cells.files}
+    assert re.fullmatch(r"mean IoU .* frames 1 to 3: 0\.\d+ \(leaving .*: 0\.\d+\)", cells.notes[0])
+    assert tifffile.imread(tmp_path / "cells_labels.tif").shape == (4, 96, 96)
+    with Image.open(tmp_path / "cells.gif") as animation:
+        assert animation.n_frames == 4
+
+
+def test_the_demo_follows_ones_own(run, frames_file):
+    output = run("demo", "--frames", frames_file, "-o", "own", "--point", "20,20", "--point", "60,40")
+    assert "2 objects, one click each" in output
+    assert set(np.unique(tifffile.imread("own/frames_labels.tif"))) <= {0, 1, 2}
+    with open("own/frames.csv", newline="") as file:  # noqa: PTH123
+        assert len(list(csv.DictReader(file))) == 16
+
+
+def test_the_coin_clicks_lie_on_24_coins():
+    coins = data.coins()
+    markers = np.where(coins < 30, 1, np.where(coins > 150, 2, 0))
+    objects = label(segmentation.watershed(filters.sobel(coins), markers) == 2)
+    hit = {int(objects[y, x]) for x, y in COIN_CLICKS}
+    assert 0 not in hit
+    assert len(hit) == 24
+
+
+def test_help_and_version(run):
+    assert "segment" in run(model=False)
+    assert run(model=False) == run("--help", model=False)
+    assert run("--version", model=False).startswith("sam2-plugins ")
+
+
+def test_hosts_add_commands_and_a_broken_one_says_why(capsys, monkeypatch):
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.callback()(lambda: None)
+    monkeypatch.setattr(cli, "app", app)
+    for name, target in (
+        ("models", "sam2_plugins.cli.commands.models:register"),
+        ("ghost", "no_such_host:register"),
+    ):
+        cli._add_host_command(EntryPoint(name, target, cli.COMMAND_GROUP))
+    assert cli.main(["models"]) == 0
+    assert "nano" in capsys.readouterr().out
+    assert cli.main(["ghost", "--port", "1"]) == 2
+    assert "No module named 'no_such_host'" in capsys.readouterr().err
+
+
+def test_segment_on_a_large_image_is_that_of_a_tiled_session(run, tmp_path, store, small_checkpoint):
+    image = np.random.default_rng(3).integers(20, 60, (300, 420)).astype(np.uint8)
+    image[80:110, 280:320] = 220
+    Image.fromarray(image).save("large.png")
+    run("segment", "large.png", "--box", "275,75,325,115", "-o", "labels.tif")
+    session = AnnotationSession(image[None], store, small_checkpoint, axes="TYX")
+    session.add_box(0, session.add_object(), (275, 75, 325, 115))
+    assert session.label_image(0).any()
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), session.label_image(0))

@@ -1,0 +1,71 @@
+"""``sam2 export``: every format from a session folder, and what is refused."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from sam2_plugins.cli.app import main
+from sam2_plugins.export.formats import FORMATS
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage import SessionFolder
+
+
+@pytest.fixture
+def kept(tmp_path, discs, store, small_checkpoint) -> Path:
+    """A closed session: object 1 on frames 0 to 3, and on 4 to 7 its two daughters."""
+    stack = tmp_path / "discs.tif"
+    tifffile.imwrite(stack, discs, metadata={"axes": "TYX"})
+    session = AnnotationSession(stack, store, small_checkpoint)
+    folder = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
+    session.add_object()
+    for frame in range(8):
+        session.add_mask(frame, 1, square(20))
+    for daughter, x in zip(session.lineage.divide(1, 4), (15, 40)):
+        for frame in range(4, 8):
+            session.add_mask(frame, daughter, square(x))
+    folder.close()
+    session.frames.close()
+    return folder.path
+
+
+def square(x: int) -> np.ndarray:
+    mask = np.zeros((60, 80), bool)
+    mask[10:20, x : x + 10] = True
+    return mask
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"geff"}))
+def test_every_format(kept, tmp_path, name, capsys):
+    output = tmp_path / f"out{FORMATS[name].suffix}"
+    assert main(["export", str(kept), "-o", str(output), "--format", name]) == 0
+    assert output.is_dir() == FORMATS[name].is_folder
+    assert "8 frames, 3 objects" in capsys.readouterr().out
+    assert main(["export", str(kept), "-o", str(output), "--format", name]) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main(["export", str(kept), "-o", str(output), "--format", name, "--overwrite"]) == 0
+
+
+def test_the_ending_tells_the_format_and_sizes_have_units(kept, tmp_path):
+    output = tmp_path / "cells.csv"
+    arguments = ["export", str(kept), "-o", str(output), "--pixel-size", "0.5,um", "--interval", "5,min"]
+    assert main(arguments) == 0
+    with output.open(encoding="utf-8-sig") as file:
+        first = next(csv.DictReader(file))
+    assert float(first["area (µm²)"]) == 100 * 0.25
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        (["-o", "x.png"], "does not tell its format"),
+        (["-o", "x.tif", "--format", "png"], "no format 'png'"),
+        (["-o", "x.csv", "--pixel-size", "0.5"], "a number above 0 and a unit"),
+        (["-o", "x.csv", "--interval", "0,s"], "a number above 0 and a unit"),
+    ],
+)
+def test_refusals(kept, extra, sentence, capsys):
+    assert main(["export", str(kept), *extra]) == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,78 @@
+"""``sam2 train``: from a folder to weights, by options or a file of settings; what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from sam2_engine.weights.loading import load_model
+from sam2_plugins.cli import app as cli
+
+
+@pytest.fixture
+def cells(tmp_path: Path, discs: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stack of five frames and its labels."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    y, x = np.mgrid[:60, :80]
+    discs_apart = [((x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100) for t in range(5)]
+    tifffile.imwrite(folder / "a.tif", discs[:5], metadata={"axes": "TYX"})
+    tifffile.imwrite(folder / "a_labels.tif", np.array(discs_apart, np.uint16) * 7, metadata={"axes": "TYX"})
+    return folder
+
+
+def test_weights_come_out_and_the_gain_is_one_line(
+    cells: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--from", str(small_checkpoint), "--data", str(cells), "--steps", "2", "--batch-size", "1"]
+    assert cli.main(["train", *options, "--run", "run", "-o", "mine.safetensors"]) == 0
+    out, err = capsys.readouterr()
+    gain, path = out.strip().splitlines()
+    assert gain.startswith("Gain on 1 held-out frame: IoU after one click")
+    assert path == "mine.safetensors"
+    assert "1 TIFF stack" in err
+    assert load_model("mine.safetensors", "cpu").config.name == "small"
+    assert cli.main(["train", *options, "--run", "run", "--learning-rate", "0.5"]) == 2
+    assert "holds a run with learning_rate" in capsys.readouterr().err
+
+
+def test_settings_come_from_a_file_and_options_overrule_them(
+    cells: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("run.toml").write_text(
+        f'from = "{small_checkpoint}"\ndata = "cells"\nsteps = 50\nbatch_size = 1\n'
+        "[prompts]\ncorrections = 0\n"
+    )
+    assert cli.main(["train", "run.toml", "--steps", "1"]) == 0
+    assert (Path("runs") / "cells-small" / "model.safetensors").is_file()
+    assert len((Path("runs") / "cells-small" / "log.csv").read_text().splitlines()) == 2
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("stepz = 3", "There is no setting stepz; the known ones are"),
+        ("steps = 'many'", "steps = 'many': it should be a whole number"),
+        ("steps = 0", "steps = 0: it must be 1 or more."),
+        ("[prompts]\nclicks = 3", "There is no setting prompts.clicks"),
+        ("prompts = 3", "prompts is a table of settings"),
+        ("steps = ", "is not valid TOML"),
+    ],
+)
+def test_a_fault_in_the_settings_is_named(
+    text: str, complaint: str, cells: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("run.toml").write_text(text)
+    assert cli.main(["train", "run.toml", "--data", str(cells)]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_data_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--from", "nano"]) == 2
+    assert "--data FOLDER" in capsys.readouterr().err
+    assert cli.main(["train", "--data", "nowhere"]) == 2
+    assert "There is no folder nowhere" in capsys.readouterr().err

@@ -1,0 +1,213 @@
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sam2_plugins.review import Doubt, Review, queue, review_queue
+from sam2_plugins.review.mask_features import Look
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
+
+SHAPE = (60, 80)
+GOOD = MaskScores(1.0, 0.95, 0.97)
+
+
+def disc(x: float, y: float, radius: float) -> NDArray[np.bool_]:
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    return (columns - x) ** 2 + (rows - y) ** 2 < radius**2
+
+
+def accepted(
+    mask: NDArray[np.bool_], scores: MaskScores = GOOD, origin: MaskOrigin = MaskOrigin.TRACKED
+) -> AcceptedMask:
+    return AcceptedMask(CompressedMask.of(mask), origin, scores)
+
+
+def steady(x: float = 20, y: float = 30, length: int = 9) -> dict[int, AcceptedMask]:
+    """A disc that drifts a little, painted on frame 0."""
+    masks = {frame: accepted(disc(x + frame / 2, y, 10)) for frame in range(length)}
+    return masks | {0: AcceptedMask.painted(masks[0].mask)}
+
+
+def by_frame(masks: Mapping[int, AcceptedMask], *others: Mapping[int, AcceptedMask]) -> list[Doubt]:
+    """The doubts of the first object."""
+    doubts = Review().doubts(dict(enumerate((masks, *others), 1)))
+    return [doubt for doubt in doubts if doubt.object_id == 1]
+
+
+def test_a_mask_is_measured() -> None:
+    mask = disc(30, 20, 5)
+    mask[50:54, 70:] = True
+    look = Look.of(accepted(mask))
+    rows, columns = np.nonzero(mask)
+    assert (look.area, look.pieces, look.at_border) == (len(rows), 2, True)
+    assert (look.x, look.y) == pytest.approx((columns.mean(), rows.mean()))
+    assert look.scattered == pytest.approx(40 / len(rows))
+
+
+@pytest.mark.parametrize(
+    ("box", "at_border"),
+    [
+        ((0, 5, 10, 20), True),
+        ((55, 60, 10, 20), True),
+        ((10, 20, 0, 5), True),
+        ((10, 20, 75, 80), True),
+        ((1, 59, 1, 79), False),
+    ],
+)
+def test_each_side_is_a_border(box: tuple[int, int, int, int], at_border: bool) -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[box[0] : box[1], box[2] : box[3]] = True
+    assert Look.of(accepted(mask)).at_border is at_border
+
+
+def test_pieces_that_meet_at_a_corner_are_one() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[10:12, 10:12] = mask[12:14, 12:14] = True
+    assert Look.of(accepted(mask)).pieces == 1
+
+
+CHANGES = {
+    "area": (accepted(disc(23, 30, 6.13)), "area −"),
+    "presence": (accepted(disc(23, 30, 10), MaskScores(0.55, 0.95, 0.97)), "presence 0.55"),
+    "predicted IoU": (accepted(disc(23, 30, 10), MaskScores(1.0, 0.41, 0.97)), "predicted IoU 0.41"),
+    "stability": (accepted(disc(23, 30, 10), MaskScores(1.0, 0.95, 0.5)), "stability 0.50"),
+    "shift": (accepted(disc(60, 30, 10)), "moved by 3"),
+    "absent": (accepted(disc(0, 0, 0), MaskScores(0.2, 0.5, 1.0)), "absent, unlike on frame"),
+    "pieces": (accepted(disc(20, 30, 8) | disc(40, 30, 6)), "in 2 pieces"),
+}
+
+
+@pytest.mark.parametrize(("changed", "reason"), CHANGES.values(), ids=CHANGES)
+def test_what_is_unusual_is_doubted_more_and_named(changed: AcceptedMask, reason: str) -> None:
+    before = by_frame(steady())
+    after = by_frame(steady() | {6: changed})
+    assert max(after, key=lambda doubt: doubt.score).frame == 6
+    assert after[6].score > before[6].score + 0.02
+    assert reason in after[6].reason
+
+
+def test_an_area_is_compared_with_a_named_frame() -> None:
+    small = disc(23, 30, 6.13)
+    masks = {frame: accepted(disc(20, 30, 10)) for frame in range(5)} | {5: accepted(small)}
+    percent = 100 * (1 - small.sum() / disc(20, 30, 10).sum())
+    assert by_frame(masks)[5].reason == f"area −{percent:.0f} % against frame 4"
+
+
+def test_overlap_names_the_rival_and_counts_only_shared_pixels() -> None:
+    rival = {6: accepted(disc(27, 30, 10))}
+    alone, together = by_frame(steady()), by_frame(steady(), rival)
+    assert together[6].score > alone[6].score
+    assert together[5].score == alone[5].score
+    share = (disc(23, 30, 10) & disc(27, 30, 10)).sum() / disc(23, 30, 10).sum()
+    assert together[6].reason == f"overlaps object 2 by {share:.0%}".replace("%", " %")
+    diagonal = {6: accepted(np.eye(*SHAPE, dtype=bool) & ~disc(23, 30, 10))}
+    assert by_frame(steady(), diagonal)[6] == alone[6]
+
+
+def test_a_border_reached_is_doubted_and_one_always_touched_is_not() -> None:
+    low = MaskScores(1.0, 0.95, 0.97)
+    away = {frame: accepted(disc(20, 12, 10), low) for frame in range(5)}
+    reached = by_frame(away | {3: accepted(disc(20, 9, 10), low)})[3]
+    assert reached.reason.startswith("touches the border of the image, unlike on frame")
+    always = by_frame({frame: accepted(disc(20, 9, 10), low) for frame in range(5)})
+    assert all("border" not in doubt.reason for doubt in always)
+
+
+def test_painted_and_verified_masks_have_no_doubt_and_prompted_ones_little() -> None:
+    bad = MaskScores(0.5, 0.1, 0.1)
+    masks = {frame: accepted(disc(20, 30, 10), bad) for frame in range(4)}
+    tracked = Review().doubts({1: masks})
+    assert all(doubt.score > 0.9 for doubt in tracked)
+    masks[0] = accepted(disc(20, 30, 10), bad, MaskOrigin.PAINTED)
+    masks[1] = accepted(disc(20, 30, 10), bad, MaskOrigin.PROMPTED)
+    scores = [doubt.score for doubt in Review().doubts({1: masks}, {1: [2]})]
+    assert scores[0] == scores[2] == 0
+    assert 0 < scores[1] < 0.25
+    assert scores[3] > 0.9
+
+
+def test_doubt_grows_with_the_way_from_what_was_checked_and_falls_when_that_is_near() -> None:
+    masks = steady(length=20)
+    doubts = [doubt.score for doubt in Review().doubts({1: masks})]
+    assert doubts[1] < doubts[5] < doubts[18]
+    verified = [doubt.score for doubt in Review().doubts({1: masks}, {1: {17}})]
+    assert verified[18] < doubts[18]
+    assert verified[1] == doubts[1]
+
+
+def test_one_bad_mask_is_doubted_more_than_those_beside_it() -> None:
+    masks = steady() | {6: accepted(disc(23, 30, 5))}
+    scores = [doubt.score for doubt in by_frame(masks)]
+    assert scores[6] > 1.5 * max(scores[5], scores[7])
+
+
+def test_frames_without_neighbours_and_without_masks() -> None:
+    assert Review().doubts({}) == []
+    assert Review().doubts({1: {}}) == []
+    (only,) = Review().doubts({1: {7: accepted(disc(20, 30, 10), MaskScores(1.0, 1.0, 1.0))}})
+    assert (only.frame, only.reason) == (7, "no frame of it was checked")
+    (nothing,) = Review().doubts({1: {7: accepted(disc(0, 0, 0), MaskScores(0.0, 0.0, 1.0))}})
+    assert 0 < nothing.score < 0.5
+
+
+def test_only_what_changed_and_its_neighbours_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured, judged = [], []
+    of, judge = Look.of, queue.judge
+    monkeypatch.setattr(Look, "of", lambda mask: measured.append(mask) or of(mask))
+    monkeypatch.setattr(queue, "judge", lambda i, view: judged.append((i, view.frame)) or judge(i, view))
+    masks = {1: steady(length=30), 2: steady(60, length=30)}
+    review = Review()
+    first = review.doubts(masks)
+    assert (len(measured), len(judged)) == (60, 60)
+    measured.clear(), judged.clear()
+    assert review.doubts(masks) == first
+    assert (measured, judged) == ([], [])
+    masks[1][12] = accepted(disc(40, 30, 4))
+    changed = review.doubts(masks)
+    assert measured == [masks[1][12]]
+    assert judged == [(1, 11), (1, 12), (1, 13)]
+    assert changed == Review().doubts(masks)
+    assert changed != first
+    del masks[1][12]
+    assert review.doubts(masks) == Review().doubts(masks)
+
+
+class Session:
+    """What a queue reads of a session, without a model."""
+
+    def __init__(self, masks: Mapping[int, Mapping[int, AcceptedMask]], verified: Collection[int]) -> None:
+        self.masks, self.frames = masks, verified
+        self.objects = dict.fromkeys(masks)
+
+    def frames_of(self, object_id: int) -> list[int]:
+        return sorted(self.masks[object_id])
+
+    def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
+        return self.masks[object_id].get(frame)
+
+    def verified(self, object_id: int) -> Collection[int]:
+        return self.frames
+
+
+def test_the_queue_is_worst_first_without_what_is_sure() -> None:
+    masks = {4: steady() | {6: accepted(disc(60, 30, 3))}, 9: steady(60) | {3: accepted(disc(0, 0, 0))}}
+    found = review_queue(Session(masks, [5]))
+    assert [doubt.score for doubt in found] == sorted((doubt.score for doubt in found), reverse=True)
+    assert {(doubt.object_id, doubt.frame) for doubt in found[:2]} == {(4, 6), (9, 3)}
+    assert {doubt.frame for doubt in found} == {1, 2, 3, 4, 6, 7, 8}
+    assert all(0 < doubt.score <= 1 and doubt.reason for doubt in found)
+    assert review_queue(Session(masks, [5]), least=found[2].score) == found[:2]
+
+
+def test_a_session_is_reviewed(session: AnnotationSession, disc_mask: NDArray[np.bool_]) -> None:
+    object_id = session.add_object()
+    session.add_mask(0, object_id, disc_mask)
+    assert review_queue(session) == []
+    for _ in session.propagate(stop=4):
+        pass
+    review = Review()
+    found = review_queue(session, review)
+    assert sorted(doubt.frame for doubt in found) == [1, 2, 3, 4]
+    assert review_queue(session, review) == found

@@ -1,0 +1,110 @@
+"""Everything on a frame, as a choice of distinct objects; on a large plane in tiles."""
+
+from math import hypot
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from sam2_engine.errors import InputError
+from sam2_engine.tiles import TileGrid
+from sam2_plugins.runtime.jobs import Priority
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.automatic_segmentation import (
+    AutomaticSettings,
+    FoundObject,
+    find_objects,
+    number_objects,
+)
+
+LENIENT = AutomaticSettings(confidence=0.0, min_area=1, points_per_side=4)
+STRIP = (384, 1152)  # three of nano's tiles
+TILES = TileGrid(STRIP, 512, 128)
+
+
+def all_of(
+    store: ModelStore, model: str, image: NDArray[np.uint8], settings: AutomaticSettings
+) -> list[FoundObject]:
+    search = find_objects(store, model, image, None, settings)
+    while True:
+        try:
+            next(search)
+        except StopIteration as end:
+            found: list[FoundObject] = end.value
+            return found
+
+
+def test_objects_are_ranked_distinct_and_never_the_background(
+    store: ModelStore, small_checkpoint: Path, discs: NDArray[np.uint8]
+) -> None:
+    found = all_of(store, str(small_checkpoint), discs[0], LENIENT)
+    assert found
+    scores = [one.score for one in found]
+    assert scores == sorted(scores, reverse=True)
+    masks = [one.mask.pixels() for one in found]
+    for i, mask in enumerate(masks):
+        assert mask.sum() == found[i].area <= discs[0].size / 2
+        for other in masks[:i]:
+            assert (mask & other).sum() <= 0.5 * min(mask.sum(), other.sum())
+    fewer = all_of(store, str(small_checkpoint), discs[0], AutomaticSettings(0.0, 1, 1, 4))
+    assert [one.score for one in fewer] == scores[:1]
+    labels = number_objects((60, 80), found)
+    np.testing.assert_array_equal(labels == 1, masks[0])  # the surest lies on top
+
+
+def test_the_device_is_free_between_two_steps(
+    store: ModelStore, small_checkpoint: Path, discs: NDArray[np.uint8]
+) -> None:
+    search = find_objects(store, str(small_checkpoint), discs[0], None, LENIENT)
+    assert next(search) == (16, 16)
+    with store.lock.held(Priority.INTERACTIVE):  # would wait for ever
+        search.close()
+
+
+def test_settings_out_of_range() -> None:
+    with pytest.raises(InputError, match="from 0 to 1"):
+        AutomaticSettings(confidence=2)
+    with pytest.raises(InputError, match="1 or more"):
+        AutomaticSettings(max_objects=0)
+
+
+def test_nano_counts_a_mosaic_and_cuts_nothing_at_its_seams(store: ModelStore) -> None:
+    placed = _discs(4, 18)
+    truth = [_disc(*one) for one in placed]
+    image = gaussian_filter(np.where(np.logical_or.reduce(truth), 170.0, 50.0), 2)
+    image += np.random.default_rng(1).normal(0, 8, STRIP)
+    found = all_of(store, "nano", image.clip(0, 255).astype(np.uint8), AutomaticSettings(points_per_side=8))
+    masks = [one.mask.pixels() for one in found]
+    best = np.array([max((one & mask).sum() / (one | mask).sum() for mask in masks) for one in truth])
+    at_seam = np.array([_crosses_a_seam(x, radius) for x, _, radius in placed])
+    assert at_seam.sum() >= 6
+    assert len(found) == len(truth)
+    assert best.min() > 0.6
+    assert best[at_seam].mean() > best[~at_seam].mean() - 0.05
+
+
+def _discs(seed: int, count: int) -> list[tuple[int, int, int]]:
+    """Draw discs ``(x, y, radius)`` apart from each other; every other one lies on a seam."""
+    random = np.random.default_rng(seed)
+    seams = [edge for tile in TILES.tiles for edge in (tile[0], tile[2]) if 0 < edge < STRIP[1]]
+    placed: list[tuple[int, int, int]] = []
+    while len(placed) < count:
+        radius = int(random.integers(24, 40))
+        x = int(random.integers(radius + 2, STRIP[1] - radius - 2))
+        y = int(random.integers(radius + 2, STRIP[0] - radius - 2))
+        if len(placed) % 2:
+            x = int(random.choice(seams)) + int(random.integers(-8, 9))
+        if all(hypot(x - a, y - b) > radius + r + 12 for a, b, r in placed):
+            placed.append((x, y, radius))
+    return placed
+
+
+def _disc(x: int, y: int, radius: int) -> NDArray[np.bool_]:
+    rows, columns = np.ogrid[: STRIP[0], : STRIP[1]]
+    return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
+
+
+def _crosses_a_seam(x: int, radius: int) -> bool:
+    return any(abs(x - edge) < radius for tile in TILES.tiles for edge in (tile[0], tile[2]))

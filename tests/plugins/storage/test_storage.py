@@ -1,0 +1,329 @@
+"""Session folders: whatever was done is there again after a crash, and can be done again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from sam2_engine.errors import InputError
+from sam2_plugins.cli.app import main
+from sam2_plugins.importing.masks import import_masks, open_masks
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage import SessionFolder, open_session, read_about, read_session
+from sam2_plugins.storage import snapshot as kept_state
+from sam2_plugins.storage.journal import Journal
+from sam2_plugins.storage.manifest import FORMAT_VERSION
+from sam2_plugins.storage.replay import differences, replay
+
+
+def described(session: AnnotationSession) -> dict:
+    """Everything that a user could see, in values that can be compared."""
+    return {
+        "objects": dict(session.objects),
+        "prompts": {
+            (i, f): [
+                (p.box, p.mask, p.points and (p.points.coordinates.tolist(), p.points.labels.tolist()))
+                for p in prompts
+            ]
+            for i in session.objects
+            for f, prompts in session.prompts_of(i).items()
+        },
+        "masks": {(i, f): session.accepted(i, f) for i in session.objects for f in session.frames_of(i)},
+        "verified": {i: session.verified(i) for i in session.objects},
+        "labels": [session.label_image(f).tolist() for f in range(len(session))],
+        "next": session.highest_used_id,
+    }
+
+
+@pytest.fixture
+def stack(tmp_path: Path, discs) -> Path:
+    path = tmp_path / "discs.tif"
+    tifffile.imwrite(path, discs, metadata={"axes": "TYX"})
+    return path
+
+
+@pytest.fixture
+def kept(tmp_path, stack, store, small_checkpoint):
+    session = AnnotationSession(stack, store, small_checkpoint)
+    folder = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
+    yield session, folder
+    folder._lock.release()
+    session.frames.close()
+
+
+def annotate(session: AnnotationSession) -> None:
+    """A bit of everything."""
+    session.add_points(0, session.add_object("left"), [(20, 20), (22, 18)], [1, 1])
+    session.add_box(2, session.add_object(label="cell"), (50, 28, 70, 48))
+    steps = session.propagate()
+    for _ in range(3):
+        next(steps)
+    session.add_points(4, 1, (60, 40), [0])
+    list(steps)
+    session.verify(1, [2, 3])
+    painted = np.zeros(session.shape, bool)
+    painted[5:15, 5:25] = True
+    session.add_mask(6, 1, painted)
+    list(session.propagate(start=6))
+    session.lineage.divide(2, 5)
+    session.edit_object(3, name="daughter", color=(1, 2, 3))
+    session.add_points(5, 3, (60, 36))
+    session.take_masks(1, {9: painted})
+    session.add_points(1, 9, (10, 8))
+    session.remove_object(4)
+    session.undo()
+    session.undo()
+    session.redo()
+    list(session.propagate([1], start=3, reverse=True))
+
+
+def crashed_copy(folder: Path, to: Path) -> Path:
+    """The folder as a killed process leaves it."""
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns(".lock"))
+    return to
+
+
+def test_a_killed_process_opens_where_it_was(kept, store, tmp_path):
+    session, folder = kept
+    annotate(session)
+    copy = crashed_copy(folder.path, tmp_path / "copy")
+    again, reopened = open_session(copy, store)
+    assert described(again) == described(session)
+    reopened.close()
+    once_more, reopened = open_session(copy, store)
+    assert described(once_more) == described(session)
+    reopened.close()
+
+
+def test_a_session_can_be_read_while_it_is_open_and_stays_as_it_is(kept, store):
+    session, folder = kept
+    annotate(session)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    seen = read_session(folder.path, store)
+    assert described(seen) == described(session)
+    seen.frames.close()
+    assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_snapshot_in_the_middle_of_reading_is_read_again(kept, store, monkeypatch):
+    session, folder = kept
+    annotate(session)
+    read = kept_state.read_masks
+    snapshots = []
+
+    def interrupted(group: Path):
+        if not snapshots:
+            session.add_object("meanwhile")
+            snapshots.append(folder.snapshot())
+        return read(group)
+
+    monkeypatch.setattr(kept_state, "read_masks", interrupted)
+    folder.snapshot()
+    seen = read_session(folder.path, store)
+    assert snapshots
+    assert described(seen) == described(session)
+    seen.frames.close()
+
+
+def test_every_crash_point_opens_to_a_state_that_was(kept, store, tmp_path):
+    """Cut the journal anywhere: what opens is the state after some action, never something between."""
+    session, folder = kept
+    states = [described(session)]
+    session.listen(lambda _: states.append(described(session)))
+    annotate(session)
+    whole = (folder.path / "journal.jsonl").read_bytes()
+    rng = np.random.default_rng(0)
+    lengths = sorted({0, len(whole), *(int(x) for x in rng.integers(0, len(whole), 8))})
+    for number, length in enumerate(lengths):
+        copy = crashed_copy(folder.path, tmp_path / f"copy{number}")
+        (copy / "journal.jsonl").write_bytes(whole[:length])
+        again, reopened = open_session(copy, store)
+        assert described(again) == states[whole[:length].count(b"\n")]
+        again.add_object()
+        reopened.close()
+        after, reopened = open_session(copy, store)
+        assert after.objects.keys() == again.objects.keys()
+        reopened.close()
+
+
+def test_a_crash_during_a_snapshot_loses_nothing(kept, store, tmp_path, monkeypatch):
+    session, folder = kept
+    annotate(session)
+    expected = described(session)
+    from sam2_plugins.storage import session_folder
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number, step in enumerate(("replacing", "write_masks")):
+        with monkeypatch.context() as patch:
+            patch.setattr(session_folder, step, killed)
+            with pytest.raises(KeyboardInterrupt):
+                folder.snapshot()
+        again, reopened = open_session(crashed_copy(folder.path, tmp_path / f"copy{number}"), store)
+        assert described(again) == expected
+        reopened.close()
+
+
+def test_the_same_masks_come_out_when_everything_is_done_again(kept, store, tmp_path, small_checkpoint):
+    session, folder = kept
+    annotate(session)
+    again = AnnotationSession(session.frames, store, small_checkpoint)
+    frames = sum(replay(again, folder.calls()))
+    assert frames == sum(call["do"] == "follow" for call in folder.calls()) > 5
+    assert differences(session, again) == []
+    assert described(again) == described(session)
+
+
+def test_what_was_undone_as_one_is_undone_as_one_again(kept, store, small_checkpoint):
+    session, folder = kept
+    left, right = session.add_object(), session.add_object()
+    painted = np.zeros(session.shape, bool)
+    painted[5:15, 5:25] = True
+    for object_id in (left, right):  # one stroke over two objects
+        session.add_mask(0, object_id, painted, token="stroke")
+    session.undo()
+    session.add_points(0, left, (20, 20))
+    list(session.propagate(stop=2))
+    list(session.propagate(start=3, stop=5))  # two propagations, though the frames are in a row
+    session.undo()
+    again = AnnotationSession(session.frames, store, small_checkpoint)
+    list(replay(again, folder.calls()))
+    assert session.frames_of(left) == [0, 1, 2]
+    assert described(again) == described(session)
+    assert (again.undo_name, again.redo_name) == (session.undo_name, session.redo_name)
+
+
+def test_an_import_with_a_click_in_between_is_one_step_in_a_replay_too(kept, store, small_checkpoint):
+    session, folder = kept
+    labels = np.zeros((8, 60, 80), np.uint16)
+    labels[:, 5:15, 5:25] = 5
+    own = session.add_object()
+    with open_masks(labels, session.shape, len(session)) as masks:
+        for number, _ in enumerate(import_masks(session, masks)):
+            if number == 12:
+                session.add_points(0, own, (60, 40))
+    session.undo()
+    assert session.prompts_of(own) == {}
+    session.undo()
+    assert list(session.objects) == [own]
+    session.redo()
+    again = AnnotationSession(session.frames, store, small_checkpoint)
+    list(replay(again, folder.calls()))
+    assert described(again) == described(session)
+    assert (again.undo_name, again.redo_name) == (session.undo_name, session.redo_name)
+    assert [session.undo_name, session.redo_name] == ["import masks", f"click on object {own}"]
+
+
+def test_replay_of_a_reopened_session_from_the_command_line(kept, store, tmp_path, capsys):
+    session, folder = kept
+    annotate(session)
+    folder.close()
+    again, reopened = open_session(folder.path, store)
+    again.add_points(7, 1, (34, 20))
+    list(again.propagate(start=6, reverse=True))
+    labels = [again.label_image(f) for f in range(8)]
+    reopened.close()
+    output = tmp_path / "labels.tif"
+    assert main(["replay", str(folder.path), "-o", str(output), "--device", "cpu"]) == 0
+    assert "masks are the same" in capsys.readouterr().out
+    np.testing.assert_array_equal(tifffile.imread(output), labels)
+
+
+def test_replay_says_when_masks_differ(kept, store, capsys):
+    session, folder = kept
+    session.add_points(0, session.add_object(), (20, 20))
+    folder.close()
+    actions = folder.path / "actions.jsonl"
+    actions.write_text(actions.read_text().replace("[20.0,20.0]", "[50.0,40.0]"))
+    assert main(["replay", str(folder.path), "--device", "cpu"]) == 1
+    assert "1 of 1 masks differ, the first: object 1 on frame 0" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_and_made_good_later(kept, store, tmp_path, monkeypatch):
+    session, folder = kept
+    session.add_points(0, session.add_object(), (20, 20))
+    add = Journal.add
+
+    def full(self: Journal, entries: list) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Journal, "add", full)
+    list(session.propagate(stop=2))
+    assert "No space left" in str(folder.trouble)
+    assert session.frames_of(1) == [0, 1, 2]
+    monkeypatch.setattr(Journal, "add", add)
+    session.verify(1, [1])
+    assert folder.trouble is None
+    again, reopened = open_session(crashed_copy(folder.path, tmp_path / "copy"), store)
+    assert described(again) == described(session)
+    reopened.close()
+
+
+def test_one_window_at_a_time(kept, store):
+    with pytest.raises(InputError, match="open in another window"):
+        open_session(kept[1].path, store)
+
+
+def test_frames_that_are_not_the_sessions(kept, store, discs, stack):
+    folder = kept[1]
+    folder.close()
+    with pytest.raises(InputError, match=r"\(8, 60, 80\), but these are \(7, 60, 80\)"):
+        open_session(folder.path, store, discs[:7])
+    with pytest.raises(InputError, match="made on other pixels"):
+        open_session(folder.path, store, discs[::-1].copy())
+    stack.unlink()
+    with pytest.raises(InputError, match=r"discs\.tif"):
+        open_session(folder.path, store)
+    session, reopened = open_session(folder.path, store, discs)
+    reopened.close()
+    assert len(session) == 8
+
+
+def test_what_is_no_session_or_a_newer_one(kept, tmp_path, store):
+    with pytest.raises(InputError, match="not a session folder"):
+        read_about(tmp_path)
+    about = kept[1].path / "session.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "version": FORMAT_VERSION + 1}))
+    with pytest.raises(InputError, match="newer version"):
+        open_session(kept[1].path, store)
+    about.write_text("{")
+    with pytest.raises(InputError, match="not JSON"):
+        open_session(kept[1].path, store)
+
+
+def test_a_folder_that_is_in_use_for_something_else(tmp_path, session):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        SessionFolder.create(tmp_path, session)
+
+
+def test_snapshots_leave_no_old_masks_behind(kept, store):
+    session, folder = kept
+    annotate(session)
+    folder.snapshot()
+    session.verify(1, [0])
+    session.remove_object(2)
+    folder.snapshot()
+    groups = sorted(path.name.split("-")[0] for path in (folder.path / "masks.zarr").iterdir())
+    assert groups == [str(i) for i in session.objects]
+    assert folder._journal.num_bytes == 0
+
+
+def test_the_documented_way_to_read_masks(kept, monkeypatch):
+    """docs/session-format.md shows how to read a group without this package."""
+    session, folder = kept
+    annotate(session)
+    folder.snapshot()
+    text = (Path(__file__).parents[3] / "docs" / "session-format.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    group = next((folder.path / "masks.zarr").glob("1-*"))
+    code = code.replace("work.sam2/masks.zarr/1-57", str(group)) + "    seen[int(frame)] = mask\n"
+    seen: dict[int, np.ndarray] = {}
+    exec(code, {"seen": seen})
+    assert seen.keys() == set(session.frames_of(1))
+    for frame, mask in seen.items():
+        np.testing.assert_array_equal(mask, session.mask(1, frame))
