@@ -22,7 +22,7 @@ from skimage.filters import gaussian, threshold_otsu
 from skimage.segmentation import watershed
 
 from sam2_engine.tiles import TileGrid
-from sam2_engine.training.nano.labelled_images import LabelledImage, read_folder
+from sam2_engine.training.nano.labeled_images import LabeledImage, read_folder
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject, find_objects
@@ -53,8 +53,8 @@ def search(store: ModelStore, model: str, image: NDArray[Any], settings: Automat
 
 def otsu_watershed(image: NDArray[Any]) -> Boxed:
     """Split what Otsu's threshold calls foreground, its rarer side, at the necks of the distance map."""
-    grey = gaussian(image.mean(-1) if image.ndim == 3 else image, 1, preserve_range=True)
-    bright = grey > threshold_otsu(grey)
+    gray = gaussian(image.mean(-1) if image.ndim == 3 else image, 1, preserve_range=True)
+    bright = gray > threshold_otsu(gray)
     foreground = bright if bright.mean() <= 0.5 else ~bright
     depth = gaussian(ndimage.distance_transform_edt(foreground), 1)
     peaks = np.zeros(depth.shape, int)
@@ -92,7 +92,7 @@ def pictures(store: ModelStore, model: str, data: Path) -> Table:
     yield "| set | pictures | objects | model: found | F1 | Otsu + watershed: found | F1 | s a picture |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for folder, name, every in SETS:
-        kept: list[LabelledImage] = [one for one in read_folder(data / "train" / folder) if one.kept][::every]
+        kept: list[LabeledImage] = [one for one in read_folder(data / "train" / folder) if one.kept][::every]
         ours, theirs = [], []
         begun = time.perf_counter()
         for one in kept:

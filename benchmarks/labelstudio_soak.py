@@ -104,7 +104,7 @@ def percent(x: float, y: float) -> dict[str, float]:
 
 def click(task: int | str, frame: int, number: int, suffix: str = "png") -> dict[str, Any]:
     """A click into a disc of an image task."""
-    value = {**percent(*scenes.centre(frame, number)), "width": 1, "keypointlabels": ["Disc"]}
+    value = {**percent(*scenes.center(frame, number)), "width": 1, "keypointlabels": ["Disc"]}
     region = {"id": "a", "type": "keypointlabels", "to_name": "image", "from_name": "point", "value": value}
     return asked(task, {"image": f"/{task}.{suffix}"}, [{**region, "is_positive": True}], IMAGES)
 
@@ -113,7 +113,7 @@ def boxes(task: int | str, frame: int, frames: int, objects: list[int]) -> dict[
     """Rectangles around discs on the first frame of a video task."""
     regions = []
     for number in objects:
-        x, y = scenes.centre(frame, number)
+        x, y = scenes.center(frame, number)
         corner, sides = percent(x - RADIUS, y - RADIUS), percent(2 * RADIUS, 2 * RADIUS)
         item = {**corner, "width": sides["x"], "height": sides["y"], "rotation": 0}
         sequence = [{"frame": 1, "time": 0.04, "enabled": True, **item}]

@@ -48,7 +48,7 @@ def follow(model_name: str, length: int) -> dict:
     base = scenes.resident()[0]
     session = VideoSession(model, drawn_frames(length))
     for number in range(OBJECTS):
-        session.add_points(0, number + 1, scenes.centre(0, number))
+        session.add_points(0, number + 1, scenes.center(0, number))
     curve = {
         result.frame: scenes.resident()[0] for result in session.propagate() if result.masks.any() or True
     }
@@ -80,7 +80,7 @@ def official(_: str, length: int) -> dict:
     with torch.inference_mode():
         state = official_package.open_video(predictor, (scenes.draw(frame) for frame in range(length)))
         for number in range(OBJECTS):
-            click = torch.tensor([scenes.centre(0, number)])
+            click = torch.tensor([scenes.center(0, number)])
             predictor.add_new_points_or_box(state, 0, number + 1, points=click, labels=torch.tensor([1]))
         curve = {frame: scenes.resident()[0] for frame, _, _ in predictor.propagate_in_video(state)}
     return {"base": base, "curve": curve, "peak": scenes.resident()[1]}
@@ -94,7 +94,7 @@ def prompted(limit: str, count: int) -> dict:
     most = None if limit == "all" else int(limit)
     session = VideoSession(model, drawn_frames(count + TRACKED_AFTER_PROMPTS), max_conditioning_frames=most)
     for frame in range(count):
-        session.add_points(frame, 1, scenes.centre(frame, 0))
+        session.add_points(frame, 1, scenes.center(frame, 0))
     seconds, start = [], time.process_time()
     for result in session.propagate(start=count - 1):
         if result.frame >= count:

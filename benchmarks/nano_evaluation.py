@@ -23,17 +23,17 @@ import torch
 from numpy.typing import NDArray
 
 from sam2_engine import VideoSession, open_frames
-from sam2_engine.evaluation import LabelledSequence, read_sequence
+from sam2_engine.evaluation import LabeledSequence, read_sequence
 from sam2_engine.evaluation.click_baselines import CLICK_BASELINES, segment_by_baseline
 from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_images
-from sam2_engine.evaluation.labelled_sequence import MasksByObject, pack_labels, unpacked
+from sam2_engine.evaluation.labeled_sequence import MasksByObject, pack_labels, unpacked
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.evaluation.scores import MaskScore, mean_over_objects, score_masks
 from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, track_objects
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.synthetic.scenes import random_scene
-from sam2_engine.training.nano.labelled_images import LabelledImage, read_folder
+from sam2_engine.training.nano.labeled_images import LabeledImage, read_folder
 from sam2_plugins.runtime.model_store import ModelStore
 
 SMALLEST = 20
@@ -48,13 +48,13 @@ MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 Table = Iterator[str]
 
 
-def in_memory(name: str, frames: NDArray[np.generic], labels: NDArray[np.integer]) -> LabelledSequence:
+def in_memory(name: str, frames: NDArray[np.generic], labels: NDArray[np.integer]) -> LabeledSequence:
     """Make a sequence of (T, H, W[, 3]) frames and (T, H, W) labels."""
     truth: MasksByObject = {}
     for frame, image in enumerate(labels):
         pack_labels(image, frame, truth)
     axes = "TYX" if frames.ndim == 3 else "TYXS"
-    return LabelledSequence(name, open_frames(frames, axes=axes), truth, tuple(range(len(labels))))
+    return LabeledSequence(name, open_frames(frames, axes=axes), truth, tuple(range(len(labels))))
 
 
 # ---------------------------------------------------------------------- from the first mask
@@ -62,13 +62,13 @@ def in_memory(name: str, frames: NDArray[np.generic], labels: NDArray[np.integer
 
 def follow(
     model: Sam2,
-    sequences: list[LabelledSequence],
+    sequences: list[LabeledSequence],
     starts: list[dict[int, int]],
     frames: list[dict[int, list[int]]],
     both_ways: bool = False,
 ) -> list[tuple[MaskScore, ...]]:
     """Return the scores of the model, of copying, and of optical flow."""
-    methods: list[Callable[[LabelledSequence, dict[int, int]], MasksByObject]] = [
+    methods: list[Callable[[LabeledSequence, dict[int, int]], MasksByObject]] = [
         lambda sequence, begin: track_objects(model, sequence, "mask", starts=begin, both_ways=both_ways),
         copy_first_mask,
         lambda sequence, begin: carry_by_flow(sequence, begin, both_ways=both_ways),
@@ -138,7 +138,7 @@ def lesion(model: Sam2, data: Path) -> Table:
     )
 
 
-def unseen_scenes() -> Iterator[LabelledSequence]:
+def unseen_scenes() -> Iterator[LabeledSequence]:
     """Yield synthetic scenes of 8 frames of 512 x 512 pixels; objects of the first frame, large enough."""
     for number in range(SCENES):
         clip = random_scene([SCENE_SEED, number], num_frames=8, size=512)
@@ -151,7 +151,7 @@ def unseen_scenes() -> Iterator[LabelledSequence]:
 # ---------------------------------------------------------------------- from one click
 
 
-def ious(sequence: LabelledSequence, masks: MasksByObject) -> list[float]:
+def ious(sequence: LabeledSequence, masks: MasksByObject) -> list[float]:
     """Return the IoU of every mask that is large enough."""
     return [
         mask_iou(unpacked(masks, i, frame, sequence.frames.shape), sequence.mask(i, frame))
@@ -161,7 +161,7 @@ def ious(sequence: LabelledSequence, masks: MasksByObject) -> list[float]:
 
 
 def clicking(model: Sam2, data: Path) -> Table:
-    yield "## One click at the object's centre, the model choosing its mask: mean IoU over objects"
+    yield "## One click at the object's center, the model choosing its mask: mean IoU over objects"
     yield ""
     yield f"| set | objects | model | {' | '.join(CLICK_BASELINES)} | wanted |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
@@ -183,7 +183,7 @@ def clicking(model: Sam2, data: Path) -> Table:
 
 
 def kept_pictures(model: Sam2, data: Path) -> Table:
-    yield "## The labelled pictures kept aside (`n % 10 == 3`), one click: mean IoU over objects"
+    yield "## The labeled pictures kept aside (`n % 10 == 3`), one click: mean IoU over objects"
     yield ""
     yield "| set | pictures | objects | model | wanted |"
     yield "| --- | --- | --- | --- | --- |"
@@ -197,7 +197,7 @@ def kept_pictures(model: Sam2, data: Path) -> Table:
             yield kept_row(f"{name}, {look}", each, "")
 
 
-def one_click(model: Sam2, picture: LabelledImage) -> list[float]:
+def one_click(model: Sam2, picture: LabeledImage) -> list[float]:
     """Return the IoU of at most ``OBJECTS_PER_PICTURE`` objects, evenly chosen."""
     values, areas = np.unique(picture.labels[picture.labels > 0], return_counts=True)
     ids = values[areas >= SMALLEST]
@@ -208,9 +208,9 @@ def one_click(model: Sam2, picture: LabelledImage) -> list[float]:
     return ious(sequence, segment_images(model, sequence, "1-click", min_area=SMALLEST))
 
 
-def look_of(picture: LabelledImage) -> str:
-    coloured, bright = picture.look
-    return "in colour" if coloured else "grey and bright" if bright else "grey and dark"
+def look_of(picture: LabeledImage) -> str:
+    colored, bright = picture.look
+    return "in color" if colored else "gray and bright" if bright else "gray and dark"
 
 
 def kept_row(name: str, pictures: list[list[float]], wanted: str) -> str:

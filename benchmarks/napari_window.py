@@ -21,7 +21,7 @@ SIZE = (1320, 860)
 COLUMNS = 5
 
 
-def centre(frame: int, number: int, side: int, objects: int) -> tuple[float, float]:
+def center(frame: int, number: int, side: int, objects: int) -> tuple[float, float]:
     """Return a disc's (x, y) in pixels on a frame: it circles within its own cell of a grid."""
     rows = -(-objects // COLUMNS)
     column, row, phase = number % COLUMNS, number // COLUMNS, frame / 25 + number
@@ -34,7 +34,7 @@ def draw(frame: int, side: int, objects: int) -> np.ndarray:
     y, x = np.mgrid[:side, :side]
     picture = np.random.default_rng(frame % 16).integers(200, 900, (side, side)).astype(np.uint16)
     for number in range(objects):
-        cx, cy = centre(frame, number, side, objects)
+        cx, cy = center(frame, number, side, objects)
         picture[(x - cx) ** 2 + (y - cy) ** 2 < (0.05 * side) ** 2] += 3000 + 100 * number
     return picture
 
@@ -77,7 +77,7 @@ def open_dock(
     for number in range(objects):
         if number:
             dock.objects.new.click()
-        x, y = centre(0, number, side, objects)
+        x, y = center(0, number, side, objects)
         annotation.prompts.points.add([0, y, x])
         wait_until(lambda: annotation.session.frames_of(annotation.current) == [0])
     return viewer, dock, annotation

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine import VideoSession
-from sam2_engine.evaluation import LabelledSequence, read_sequence
-from sam2_engine.evaluation.labelled_sequence import pack_labels
+from sam2_engine.evaluation import LabeledSequence, read_sequence
+from sam2_engine.evaluation.labeled_sequence import pack_labels
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.frames import open_frames
 from sam2_engine.modeling.sam2 import Sam2
@@ -53,7 +53,7 @@ class Plan:
     """
 
     name: str
-    make: Callable[[], LabelledSequence]
+    make: Callable[[], LabeledSequence]
     start: int = 0
     stops: tuple[int, ...] = (SCENE_FRAMES - 1,)
     most_objects: int = 8
@@ -81,16 +81,16 @@ class Track:
 # ---------------------------------------------------------------------- what to follow
 
 
-def in_memory(name: str, frames: NDArray, labels: NDArray) -> LabelledSequence:
+def in_memory(name: str, frames: NDArray, labels: NDArray) -> LabeledSequence:
     """Make a sequence of (T, H, W[, 3]) frames and (T, H, W) labels."""
     truth: dict = {}
     for frame, image in enumerate(labels):
         pack_labels(image, frame, truth)
     axes = "TYX" if frames.ndim == 3 else "TYXS"
-    return LabelledSequence(name, open_frames(frames, axes=axes), truth, tuple(range(len(labels))))
+    return LabeledSequence(name, open_frames(frames, axes=axes), truth, tuple(range(len(labels))))
 
 
-def scene(seed: int, number: int, style: str) -> LabelledSequence:
+def scene(seed: int, number: int, style: str) -> LabeledSequence:
     clip = random_scene([seed, number], SCENE_FRAMES, SCENE_SIZE, style)
     frames = (np.clip(clip.frames, 0, 1) * 255).round().astype(np.uint8)
     return in_memory(style, frames, clip.labels)
@@ -104,15 +104,15 @@ def scenes(seed: int, styles: tuple[str, ...], first: int = 0) -> list[Plan]:
     ]
 
 
-def chair(data: Path) -> LabelledSequence:
+def chair(data: Path) -> LabeledSequence:
     return read_sequence(data / "pumavos_chair" / "JPEGImages", data / "pumavos_chair" / "Annotations")
 
 
-def cells(data: Path) -> LabelledSequence:
+def cells(data: Path) -> LabeledSequence:
     return read_sequence(data / "usiigaci_T98G" / "img", data / "usiigaci_T98G" / "id_masks")
 
 
-def lesion(data: Path) -> LabelledSequence:
+def lesion(data: Path) -> LabeledSequence:
     (path,) = sorted((data / "ct_lesion").glob("*.npz"))
     with np.load(path) as stack:
         return in_memory("lesion", stack["imgs"], (stack["gts"] > 0).astype(np.uint8))
@@ -153,7 +153,7 @@ def tracks(plans: list[Plan], kept: Path, model: Sam2) -> Iterator[Track]:
         yield load(path)
 
 
-def follow(plan: Plan, sequence: LabelledSequence, model: Sam2) -> dict[tuple[int, int], AcceptedMask]:
+def follow(plan: Plan, sequence: LabeledSequence, model: Sam2) -> dict[tuple[int, int], AcceptedMask]:
     """Show the objects that are large enough and follow them, as a session does."""
     seen = [i for i in sequence.truth if sequence.mask(i, plan.start).sum() >= SMALLEST]
     seen = seen[:: max(1, -(-len(seen) // plan.most_objects))]
@@ -171,7 +171,7 @@ def follow(plan: Plan, sequence: LabelledSequence, model: Sam2) -> dict[tuple[in
     return found
 
 
-def save(path: Path, found: dict[tuple[int, int], AcceptedMask], sequence: LabelledSequence) -> None:
+def save(path: Path, found: dict[tuple[int, int], AcceptedMask], sequence: LabeledSequence) -> None:
     """Keep the followed masks, their scores and their fit to the truth."""
     masks = np.stack([each.mask.pixels() for each in found.values()])
     scores = [each.scores for each in found.values()]

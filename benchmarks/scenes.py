@@ -18,13 +18,13 @@ def draw(frame: int, objects: int = 10) -> np.ndarray:
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     picture = np.stack([80 + 40 * np.sin(x / 9), 80 + 40 * np.cos(y / 7), 90 + 30 * np.sin((x + y) / 11)], -1)
     for number in range(objects):
-        cx, cy = centre(frame, number, objects)
-        colour = np.random.default_rng(number).integers(0, 256, 3)
-        picture[(x - cx) ** 2 + (y - cy) ** 2 < 18**2] = colour
+        cx, cy = center(frame, number, objects)
+        color = np.random.default_rng(number).integers(0, 256, 3)
+        picture[(x - cx) ** 2 + (y - cy) ** 2 < 18**2] = color
     return picture.astype(np.uint8)
 
 
-def centre(frame: int, number: int, objects: int = 10) -> tuple[float, float]:
+def center(frame: int, number: int, objects: int = 10) -> tuple[float, float]:
     """Return an object's (x, y) on a frame."""
     column, row = number % 5, number // 5 % 2
     phase = frame / 25 + number

@@ -53,7 +53,7 @@ class Ours:
         return 0
 
     def click(self, frame: int) -> int:
-        masks, _, _ = self.predictor.predict([scenes.centre(frame, 0)], [1])
+        masks, _, _ = self.predictor.predict([scenes.center(frame, 0)], [1])
         return int(masks.sum())
 
     def open(self, objects: int, length: int) -> int:
@@ -63,7 +63,7 @@ class Ours:
         # The official package reads as many pointers as there are frames, up to 16.
         session = VideoSession(self.model, frames, max_object_pointers=min(length, 16))
         for number in range(objects):
-            session.add_points(0, number + 1, scenes.centre(0, number))
+            session.add_points(0, number + 1, scenes.center(0, number))
         self.results = session.propagate()
         return 0
 
@@ -83,7 +83,7 @@ class Official:
         return 0
 
     def click(self, frame: int) -> int:
-        masks, _, _ = self.predictor.predict(np.array([scenes.centre(frame, 0)]), np.array([1]))
+        masks, _, _ = self.predictor.predict(np.array([scenes.center(frame, 0)]), np.array([1]))
         return int(masks.sum())
 
     def open(self, objects: int, length: int) -> int:
@@ -91,7 +91,7 @@ class Official:
 
         state = start(self.video, np.stack([scenes.draw(frame) for frame in range(length)]))
         for number in range(objects):
-            click = np.array([scenes.centre(0, number)], np.float32)
+            click = np.array([scenes.center(0, number)], np.float32)
             self.video.add_new_points_or_box(state, 0, number + 1, points=click, labels=np.array([1]))
         self.results = self.video.propagate_in_video(state)
         return 0

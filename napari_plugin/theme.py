@@ -1,4 +1,4 @@
-"""Colours and sizes, in one place."""
+"""Colors and sizes, in one place."""
 
 __all__ = ["EXCLUDE_COLOR", "INCLUDE_COLOR", "STATE_COLORS", "box_width", "point_size", "rgba"]
 
@@ -25,6 +25,6 @@ def box_width(shape: tuple[int, int]) -> float:
 
 
 def rgba(color: tuple[int, int, int]) -> tuple[float, float, float, float]:
-    """Return an object's RGB colour (0..255) as napari takes it."""
+    """Return an object's RGB color (0..255) as napari takes it."""
     red, green, blue = (side / 255 for side in color)
     return red, green, blue, 1.0

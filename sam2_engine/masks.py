@@ -74,7 +74,7 @@ def non_maximum_suppression(boxes: Tensor, scores: Tensor, iou_threshold: float)
 def remove_small_regions(mask: NDArray[np.bool_], min_area: float) -> NDArray[np.bool_]:
     """Fill holes and drop islands of fewer than ``min_area`` pixels; the largest island always stays.
 
-    Pixels are connected to all eight neighbours. ``mask`` itself is returned if nothing is small.
+    Pixels are connected to all eight neighbors. ``mask`` itself is returned if nothing is small.
     """
     from skimage.measure import label  # slow to import, and seldom wanted
 

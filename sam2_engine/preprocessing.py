@@ -1,6 +1,6 @@
 """From pixels of any type to the model's input, by one rule for images and video, and back to image size.
 
-An intensity window maps grey levels to 0..1 without quantising them, so that a 16-bit image keeps
+An intensity window maps gray levels to 0..1 without quantizing them, so that a 16-bit image keeps
 its levels. It is chosen once per stack, never per frame.
 """
 
@@ -41,7 +41,7 @@ Region = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class IntensityWindow:
-    """Grey levels shown as black and as white, one pair per channel, or one pair for all channels.
+    """Gray levels shown as black and as white, one pair per channel, or one pair for all channels.
 
     Raises
     ------
@@ -83,13 +83,13 @@ class IntensityWindow:
         try:
             low, high = (float(value) for value in contrast)
         except (TypeError, ValueError):
-            raise InputError(f"Contrast is a low and a high grey level, not {contrast!r}.") from None
+            raise InputError(f"Contrast is a low and a high gray level, not {contrast!r}.") from None
         return cls((low,), (high,))
 
     @classmethod
-    def of_width(cls, centre: float, width: float) -> "IntensityWindow":
-        """Window by its centre and width, as radiologists give it."""
-        return cls((centre - width / 2,), (centre + width / 2,))
+    def of_width(cls, center: float, width: float) -> "IntensityWindow":
+        """Window by its center and width, as radiologists give it."""
+        return cls((center - width / 2,), (center + width / 2,))
 
 
 HOUNSFIELD_WINDOWS: dict[str, IntensityWindow] = {
@@ -153,13 +153,13 @@ def _ends(values: NDArray[Any]) -> tuple[float, float] | None:
 
 
 def to_rgb(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.float32]:
-    """Map an image to colours in 0..1.
+    """Map an image to colors in 0..1.
 
     Parameters
     ----------
     image
-        ``(H, W)`` or ``(H, W, C)``. One channel becomes grey; two become red and green with their mean
-        as blue, so that equal channels stay grey; of more than three the first three are red, green
+        ``(H, W)`` or ``(H, W, C)``. One channel becomes gray; two become red and green with their mean
+        as blue, so that equal channels stay gray; of more than three the first three are red, green
         and blue. Non-finite pixels are read as the window's low end.
     window
         From ``estimate_window``; ``None`` for 8-bit and binary images.
@@ -167,7 +167,7 @@ def to_rgb(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.fl
     Returns
     -------
     ndarray
-        ``(H, W, 3)`` float32, not quantised; read-only if it is grey.
+        ``(H, W, 3)`` float32, not quantized; read-only if it is gray.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def to_rgb(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.fl
 
 
 def _scale(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.float32]:
-    """Return ``(H, W, 1)`` grey or ``(H, W, 3)`` colour in 0..1."""
+    """Return ``(H, W, 1)`` gray or ``(H, W, 3)`` color in 0..1."""
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise InputError(f"An image is (H, W) or (H, W, C) with at least one pixel, not {image.shape}.")
     channels = image[..., None] if image.ndim == 2 else image[..., :3]
@@ -190,7 +190,7 @@ def _scale(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.fl
         if image.dtype == np.uint8:
             scaled /= 255
     else:
-        # Differences of large grey levels need more digits than float32 has.
+        # Differences of large gray levels need more digits than float32 has.
         precision = np.float32 if image.dtype.itemsize <= 2 else np.float64
         low, high = (_per_channel(ends, image, precision) for ends in (window.low, window.high))
         levels = channels.astype(precision)
@@ -221,7 +221,7 @@ def to_model_input(
     """Turn an image into the model's input, as the official image predictor does.
 
     The image is resized to a square (its aspect ratio is not kept) by antialiased bilinear
-    interpolation of float values, and normalised by the mean and deviation of ImageNet.
+    interpolation of float values, and normalized by the mean and deviation of ImageNet.
 
     Parameters
     ----------

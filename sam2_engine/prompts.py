@@ -1,6 +1,6 @@
 """Prompts as validated values: points, a box, a mask, in the pixels of the frame they are placed on.
 
-Coordinates are ``(x, y)`` with pixel centres at integers. A box is the inclusive pixel indices of
+Coordinates are ``(x, y)`` with pixel centers at integers. A box is the inclusive pixel indices of
 its first and last column and row.
 """
 

@@ -31,7 +31,7 @@ class TileGrid:
     side
         Side of a tile; a plane that is narrower than this has narrower tiles.
     overlap
-        Least overlap of neighbours, in pixels; objects up to this size lie whole in at least one tile.
+        Least overlap of neighbors, in pixels; objects up to this size lie whole in at least one tile.
     """
 
     shape: tuple[int, int]
@@ -53,7 +53,7 @@ class TileGrid:
         return [round(i * (length - self.side) / (count - 1)) for i in range(count)]
 
     def nearest(self, x: float, y: float) -> Region:
-        """Return the tile whose centre is nearest to a place."""
+        """Return the tile whose center is nearest to a place."""
         return min(
             self.tiles, key=lambda tile: (tile[0] + tile[2] - 2 * x) ** 2 + (tile[1] + tile[3] - 2 * y) ** 2
         )

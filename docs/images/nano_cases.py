@@ -21,11 +21,11 @@ from nano_drawings import coins
 from nano_evaluation import SCENE_SEED, SMALLEST, in_memory
 
 from sam2_engine import load_model
-from sam2_engine.evaluation import LabelledSequence
+from sam2_engine.evaluation import LabeledSequence
 from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_images
-from sam2_engine.evaluation.labelled_sequence import MasksByObject, unpacked
+from sam2_engine.evaluation.labeled_sequence import MasksByObject, unpacked
 from sam2_engine.evaluation.metrics import mask_iou
-from sam2_engine.evaluation.simulated_user import centre
+from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.evaluation.video_protocol import track_objects
 from sam2_engine.synthetic.scenes import WIDE_STILL_WEIGHTS, random_scene
 
@@ -40,7 +40,7 @@ Case = tuple[float, int, int]
 """IoU, number of the sequence, id of the object."""
 
 
-def scenes(styles: Sequence[str], first: int, num_frames: int, most: int) -> Iterator[LabelledSequence]:
+def scenes(styles: Sequence[str], first: int, num_frames: int, most: int) -> Iterator[LabeledSequence]:
     """Yield a scene per style, 512 x 512 pixels, with at most so many objects, evenly chosen."""
     for number, style in enumerate(styles, first):
         clip = random_scene([SCENE_SEED, number], num_frames, 512, style)
@@ -52,14 +52,14 @@ def scenes(styles: Sequence[str], first: int, num_frames: int, most: int) -> Ite
             yield replace(sequence, truth={i: sequence.truth[i] for i in chosen})
 
 
-def coin_sequence() -> LabelledSequence:
+def coin_sequence() -> LabeledSequence:
     """Return the photograph of coins with its coins as objects."""
     image, masks = coins()
     labels = sum((mask * number for number, mask in enumerate(masks, 1)), np.zeros(image.shape, np.uint8))
     return in_memory("coins", image[None], labels[None])
 
 
-def iou(sequence: LabelledSequence, masks: MasksByObject, object_id: int, frame: int) -> float:
+def iou(sequence: LabeledSequence, masks: MasksByObject, object_id: int, frame: int) -> float:
     """Return how well one mask fits, 0 to 1."""
     found = unpacked(masks, object_id, frame, sequence.frames.shape)
     return mask_iou(found, sequence.mask(object_id, frame))
@@ -74,7 +74,7 @@ def ranked(cases: Sequence[Case], count: int, worst: bool) -> list[Case]:
 
 
 def tile(
-    sequence: LabelledSequence, masks: MasksByObject, object_id: int, frame: int, clicked: bool
+    sequence: LabeledSequence, masks: MasksByObject, object_id: int, frame: int, clicked: bool
 ) -> Image.Image:
     """Cut out an object with as much again around it: the mask, the true outline, the click."""
     truth = sequence.mask(object_id, frame)
@@ -91,7 +91,7 @@ def tile(
     shown = Image.new("RGB", (SIDE, SIDE), "white")
     shown.paste(Image.fromarray(pixels))
     if clicked:
-        x, y = centre(truth)
+        x, y = center(truth)
         left, top = ((x - place[1].start + 0.5) * scale, (y - place[0].start + 0.5) * scale)
         ImageDraw.Draw(shown).ellipse((left - 3, top - 3, left + 3, top + 3), CLICK, "black")
     return shown

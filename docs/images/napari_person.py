@@ -80,7 +80,7 @@ class Person:
             action = next(one for one in menu.actions() if _plain(one.text()).startswith(words))
             if number == len(path) - 1:
                 if not action.isEnabled():
-                    raise RuntimeError(f"the menu entry {words} is grey")
+                    raise RuntimeError(f"the menu entry {words} is gray")
                 action.trigger()
             else:
                 menu = action.menu()

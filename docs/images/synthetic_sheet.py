@@ -40,16 +40,16 @@ def main(path: Path) -> None:
 
 
 def rgb(frame: np.ndarray) -> np.ndarray:
-    """Return a grey or coloured frame as (H, W, 3)."""
+    """Return a gray or colored frame as (H, W, 3)."""
     return frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=-1)
 
 
 def outlined(frame: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Draw the outline of every object, in a colour that belongs to its id."""
+    """Draw the outline of every object, in a color that belongs to its id."""
     picture = rgb(frame).copy()
     edge = find_boundaries(labels, mode="inner")
-    colours = np.random.default_rng(0).integers(80, 256, (int(labels.max()) + 1, 3)).astype(np.uint8)
-    picture[edge] = colours[labels[edge]]
+    colors = np.random.default_rng(0).integers(80, 256, (int(labels.max()) + 1, 3)).astype(np.uint8)
+    picture[edge] = colors[labels[edge]]
     return picture
 
 

@@ -19,7 +19,7 @@ from labelstudio_backend.schema.regions import point_from_keypoint
 from labelstudio_backend.schema.sequences import rectangle_at
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.track_storage import session_place
-from labelstudio_backend.tasks.video_tasks import labelled_tracks
+from labelstudio_backend.tasks.video_tasks import labeled_tracks
 from labelstudio_backend.tasks.video_tracking import FollowedVideo
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
@@ -108,7 +108,7 @@ class AnnotatedTasks:
         InputError
             If its media or a region cannot be used.
         """
-        tracks = labelled_tracks(task.regions)
+        tracks = labeled_tracks(task.regions)
         address = task.address(self._key)
         if tracks:
             media = self._media.video(address)

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_GREY = ("L", "LA", "La")
-_DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits, always grey
+_GRAY = ("L", "LA", "La")
+_DEEP = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits, always gray
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "JPEG2000", "ICO", "PPM")
 """What browsers show, and a few beside; none that runs a program, as Pillow does for PostScript."""
-_BYTES_PER_PIXEL = 32  # of the largest image that is allowed: its colours, turned, on a page, as an array
+_BYTES_PER_PIXEL = 32  # of the largest image that is allowed: its colors, turned, on a page, as an array
 _BYTES_AT_REST = 1 << 30
 _PROCESSOR_SECONDS = 60
 _FRAMES_TRIED = 8
@@ -55,8 +55,8 @@ def decode_image(path: Path, max_pixels: int) -> Any:
         if image.mode not in _DEEP and image.has_transparency_data:
             page = Image.new("RGBA", image.size, "white")
             page.alpha_composite(image.convert("RGBA"))
-            image = page.convert("L" if image.mode in _GREY else "RGB")
-        elif image.mode not in (*_DEEP, *_GREY):
+            image = page.convert("L" if image.mode in _GRAY else "RGB")
+        elif image.mode not in (*_DEEP, *_GRAY):
             image = image.convert("RGB")
         return np.ascontiguousarray(image)
 

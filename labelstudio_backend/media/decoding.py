@@ -41,7 +41,7 @@ def read_image(path: Path, name: str, max_pixels: int = Settings.max_pixels) -> 
 
     Returns
     -------
-    ``(H, W)`` in its own type if grey, else ``(H, W, 3)`` uint8; not writable.
+    ``(H, W)`` in its own type if gray, else ``(H, W, 3)`` uint8; not writable.
 
     Raises
     ------

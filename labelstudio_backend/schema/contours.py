@@ -34,13 +34,13 @@ class Ellipse:
 
     Attributes
     ----------
-    centre, radii
+    center, radii
         ``(x, y)``, and the longer and the shorter radius.
     angle
         Of the longer radius, degrees clockwise from the x axis, 0 to 180.
     """
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     radii: tuple[float, float]
     angle: float
 
@@ -58,7 +58,7 @@ def large_parts(mask: NDArray[np.bool_]) -> list[tuple[tuple[int, int], NDArray[
 
     Parts below a tenth of the largest one are left out, for a few stray pixels would make a box of any
     size; an object that is cut in two by something before it keeps both halves. Pixels are connected to
-    all eight neighbours.
+    all eight neighbors.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def outline(corner: tuple[int, int], part: NDArray[np.bool_], tolerance: float) 
     # A contour that runs along the part's outside encloses more than any around a hole of it.
     contours = find_contours(padded.astype(np.float32), 0.5, fully_connected="high")
     rows, columns = max(contours, key=lambda contour: float(np.ptp(contour, axis=0).prod())).T
-    # From the indices of padded pixels' centres to the image's outer edge.
+    # From the indices of padded pixels' centers to the image's outer edge.
     points = np.stack([columns + corner[0] - 0.5, rows + corner[1] - 0.5], axis=1)
     simplified = points
     while tolerance > 0.01 and len(simplified := approximate_polygon(points, tolerance)) < 4:
@@ -107,16 +107,16 @@ def outline(corner: tuple[int, int], part: NDArray[np.bool_], tolerance: float) 
 
 
 def fit_ellipse(mask: NDArray[np.bool_]) -> Ellipse:
-    """Return the ellipse with the centre and the second moments of a mask ``(H, W)`` that is not empty."""
+    """Return the ellipse with the center and the second moments of a mask ``(H, W)`` that is not empty."""
     rows, columns = np.nonzero(mask)
-    centred = np.stack([columns - columns.mean(), rows - rows.mean()])
+    centerd = np.stack([columns - columns.mean(), rows - rows.mean()])
     # A pixel is a square and not a point: its own second moment is a twelfth.
-    moments = centred @ centred.T / rows.size + np.eye(2) / 12
+    moments = centerd @ centerd.T / rows.size + np.eye(2) / 12
     variances, axes = np.linalg.eigh(moments)
     shorter, longer = 2 * np.sqrt(variances)
     x, y = axes[:, 1]
     return Ellipse(
-        centre=(float(columns.mean()) + 0.5, float(rows.mean()) + 0.5),
+        center=(float(columns.mean()) + 0.5, float(rows.mean()) + 0.5),
         radii=(float(longer), float(shorter)),
         angle=float(np.degrees(np.arctan2(y, x)) % 180),
     )

@@ -92,8 +92,8 @@ class ControlTag:
     name, to_name
         Its own name and that of the media it belongs to.
     labels
-        What its regions may be called; of a tag without labels (``<Brush>``) those of ``labelled_by``.
-    labelled_by
+        What its regions may be called; of a tag without labels (``<Brush>``) those of ``labeled_by``.
+    labeled_by
         The ``<Labels>`` that names the regions of a tag without labels, if there is one.
     open_labels
         Whether the labels come with each task (``value="$labels"``), so that any is taken.
@@ -103,7 +103,7 @@ class ControlTag:
     name: str
     to_name: str
     labels: tuple[str, ...] = ()
-    labelled_by: str | None = None
+    labeled_by: str | None = None
     open_labels: bool = False
 
     @property
@@ -266,7 +266,5 @@ def _with_labels(control: ControlTag, controls: Sequence[ControlTag]) -> Control
         return control
     for other in controls:
         if other.kind == "Labels" and other.to_name == control.to_name:
-            return replace(
-                control, labels=other.labels, labelled_by=other.name, open_labels=other.open_labels
-            )
+            return replace(control, labels=other.labels, labeled_by=other.name, open_labels=other.open_labels)
     return control

@@ -38,7 +38,7 @@ def mask_regions(
     """
     regions = []
     for value, note in _values(mask, control.form, tolerance):
-        regions += _labelled(value, note, mask.shape, control, name, score)
+        regions += _labeled(value, note, mask.shape, control, name, score)
     return regions
 
 
@@ -58,7 +58,7 @@ def _values(
         yield {**rectangle_from_box(bounds, mask.shape), "rotation": 0}, None
 
 
-def _labelled(
+def _labeled(
     value: dict[str, Any],
     note: str | None,
     shape: tuple[int, ...],
@@ -80,9 +80,9 @@ def _labelled(
     kind = control.kind.lower()
     named = {kind: [name]} if name is not None and kind.endswith("labels") else {}
     regions = [{**common, "from_name": control.name, "type": kind, "value": {**value, **named}}]
-    if name is not None and control.labelled_by is not None:
+    if name is not None and control.labeled_by is not None:
         labels = {**value, "labels": [name]}
-        regions.append({**common, "from_name": control.labelled_by, "type": "labels", "value": labels})
+        regions.append({**common, "from_name": control.labeled_by, "type": "labels", "value": labels})
     return regions
 
 
@@ -118,8 +118,8 @@ def _ellipse(mask: NDArray[np.bool_]) -> dict[str, float]:
         whole[y : y + part.shape[0], x : x + part.shape[1]] |= part
     ellipse = fit_ellipse(whole)
     return {
-        "x": 100 * ellipse.centre[0] / width,
-        "y": 100 * ellipse.centre[1] / height,
+        "x": 100 * ellipse.center[0] / width,
+        "y": 100 * ellipse.center[1] / height,
         "radiusX": 100 * ellipse.radii[0] / width,
         "radiusY": 100 * ellipse.radii[1] / height,
         "rotation": ellipse.angle,

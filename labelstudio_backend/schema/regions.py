@@ -1,7 +1,7 @@
 """Label Studio's coordinates and regions, to pixels and back.
 
 Label Studio measures in percent of the image, from the outer edge of its first pixel; inside, pixel
-centres are at integers and a box is the inclusive indices of its first and last column and row. So a
+centers are at integers and a box is the inclusive indices of its first and last column and row. So a
 point at ``p`` percent is at ``p * W / 100 - 0.5``, and a rectangle from edge ``e0`` to edge ``e1``
 covers the columns ``e0 * W / 100`` to ``e1 * W / 100 - 1``.
 """

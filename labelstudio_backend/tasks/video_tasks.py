@@ -1,4 +1,4 @@
-"""Videos: labelled rectangles are followed, and come back as sequences of keyframes."""
+"""Videos: labeled rectangles are followed, and come back as sequences of keyframes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_plugins.runtime.model_store import ModelStore
 
-__all__ = ["VideoTasks", "labelled_tracks", "tracks_held"]
+__all__ = ["VideoTasks", "labeled_tracks", "tracks_held"]
 
 _NOTE = "SAM 2 "
 _HELD = ("drafts", "annotations", "predictions")
@@ -73,7 +73,7 @@ class VideoTasks:
         InputError
             If a keyframe, a label or the media cannot be used.
         """
-        tracks = labelled_tracks(regions)
+        tracks = labeled_tracks(regions)
         if not tracks:
             ids = [str(region.get("id")) for region in regions if isinstance(region, Mapping)]
             for video in self.videos.find(_project(task, order), task.get("id")):
@@ -121,7 +121,7 @@ class VideoTasks:
         return self._kept.open(key, self._media.video(key.address))
 
 
-def labelled_tracks(regions: Sequence[object]) -> list[Track]:
+def labeled_tracks(regions: Sequence[object]) -> list[Track]:
     """Return the rectangles that are to be followed: those that carry a label.
 
     Without any there is nothing to do: that is what the page sends when a label is taken away, and after
@@ -130,13 +130,13 @@ def labelled_tracks(regions: Sequence[object]) -> list[Track]:
     Raises
     ------
     InputError
-        If a labelled rectangle has no usable keyframe.
+        If a labeled rectangle has no usable keyframe.
     """
-    return [Track.of(region) for region in regions if _labelled(region)]
+    return [Track.of(region) for region in regions if _labeled(region)]
 
 
 def tracks_held(task: Mapping[str, Any], target: Target) -> list[Track]:
-    """Return the labelled rectangles of a task that nobody is looking at.
+    """Return the labeled rectangles of a task that nobody is looking at.
 
     A person's newest draft goes before the newest annotation, and that before the newest prediction;
     cancelled annotations count for nothing.
@@ -144,7 +144,7 @@ def tracks_held(task: Mapping[str, Any], target: Target) -> list[Track]:
     Raises
     ------
     InputError
-        As :func:`labelled_tracks`.
+        As :func:`labeled_tracks`.
     """
     names = {control.name for control in target.controls}
     for kind in _HELD:
@@ -157,8 +157,8 @@ def tracks_held(task: Mapping[str, Any], target: Target) -> list[Track]:
             and not one.get("was_cancelled")
         ]
         for one in sorted(usable, key=lambda one: str(one.get("updated_at")), reverse=True):
-            found = [r for r in one["result"] if _labelled(r) and r.get("from_name") in names]
-            if tracks := labelled_tracks(found):
+            found = [r for r in one["result"] if _labeled(r) and r.get("from_name") in names]
+            if tracks := labeled_tracks(found):
                 return tracks
     return []
 
@@ -169,7 +169,7 @@ def _project(task: Mapping[str, Any], order: WorkOrder) -> object:
     return found if isinstance(found, int | str) else order.project.split(".")[0]
 
 
-def _labelled(region: object) -> TypeGuard[Region]:
+def _labeled(region: object) -> TypeGuard[Region]:
     if not isinstance(region, dict) or region.get("type") != "videorectangle":
         return False
     value = region.get("value")

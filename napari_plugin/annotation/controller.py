@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_plugin.annotation.autosave import KeptWork
 from napari_plugin.annotation.layer_sync import LayerSync
-from napari_plugin.annotation.propagation import Direction, LabelledFrame, Propagation
+from napari_plugin.annotation.propagation import Direction, LabeledFrame, Propagation
 from napari_plugin.annotation.review import Reviewing
 from napari_plugin.annotation.tracks import TrackView
 from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, SamePlace
@@ -189,7 +189,7 @@ class Annotation(QObject):
     def _answer_again(self) -> None:
         session, view = self.session, self.sync.view
 
-        def steps() -> Iterator[LabelledFrame]:
+        def steps() -> Iterator[LabeledFrame]:
             for result in session.answer_again(session.answered_alone()):
                 yield result.frame, view.label_image(result.frame)
 
@@ -200,7 +200,7 @@ class Annotation(QObject):
 
         self._client.run_steps(
             steps(),
-            on_step=lambda labelled: self.masks.write(*labelled),
+            on_step=lambda labeled: self.masks.write(*labeled),
             then=answered,
             failed=self._on_failure,
         )
@@ -304,7 +304,7 @@ class Annotation(QObject):
         self.propagate(Direction.FORWARD, from_shown=True, object_ids=(self.current,))
 
     def look_at(self, object_id: int, frame: int, canvas: tuple[int, int] | None = None) -> None:
-        """Choose an object and show a frame; given the canvas's size in pixels, centre and zoom on it."""
+        """Choose an object and show a frame; given the canvas's size in pixels, center and zoom on it."""
         if object_id in self.session.objects:
             self.select_object(object_id)
         self.stack.show_frame(self._viewer, frame)
@@ -380,11 +380,11 @@ class Annotation(QObject):
             self.propagation.resume(self.session, self.sync.view.label_image)
             self.changed.emit()
 
-    def _on_followed_frame(self, labelled: LabelledFrame, progress: Progress) -> None:
-        self.masks.write(*labelled)
+    def _on_followed_frame(self, labeled: LabeledFrame, progress: Progress) -> None:
+        self.masks.write(*labeled)
         self._look_soon()
         if self.follow_view:
-            self.stack.show_frame(self._viewer, labelled[0])
+            self.stack.show_frame(self._viewer, labeled[0])
         self.progressed.emit(progress)
 
     def _on_followed(self, sentence: str) -> None:

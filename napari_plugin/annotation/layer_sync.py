@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_plugin.annotation.painting import give_lasso, give_stroke
 from napari_plugin.annotation.prompt_sync import PromptSync
-from napari_plugin.annotation.propagation import LabelledFrame
+from napari_plugin.annotation.propagation import LabeledFrame
 from napari_plugin.annotation.stale_frames import SessionView, prompts_in
 from napari_plugin.layers import (
     BrushStroke,
@@ -115,12 +115,12 @@ class LayerSync(QObject):
     def _give(self, key: PromptKey) -> None:
         sync, view, frame = self._sync, self.view, key[1]
 
-        def compute() -> LabelledFrame | None:
+        def compute() -> LabeledFrame | None:
             return (frame, view.label_image(frame)) if sync.apply(key) else None
 
-        def show(labelled: LabelledFrame | None) -> None:
-            if labelled is not None:
-                self._masks.write(*labelled)
+        def show(labeled: LabeledFrame | None) -> None:
+            if labeled is not None:
+                self._masks.write(*labeled)
                 self.changed.emit()
 
         def refused(error: BaseException) -> None:
@@ -183,13 +183,13 @@ class LayerSync(QObject):
         """Draw every frame anew of which something else is shown than the session holds."""
         view, near = self.view, self._stack.shown_frame(self._viewer)
 
-        def frames() -> Iterator[LabelledFrame]:
+        def frames() -> Iterator[LabeledFrame]:
             for frame in view.stale(near):
                 yield frame, view.label_image(frame)
 
         self._client.run_steps(
             frames(),
-            on_step=lambda labelled: self._masks.write(*labelled),
+            on_step=lambda labeled: self._masks.write(*labeled),
             then=lambda _: None,
             failed=self.failed.emit,
             priority=Priority.VISIBLE,

@@ -1,4 +1,4 @@
-"""The shown frame is encoded before anybody clicks on it, then its neighbours while nothing else is to do."""
+"""The shown frame is encoded before anybody clicks on it, then its neighbors while nothing else is to do."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_plugin.annotation.controller import Annotation
 from sam2_plugins.runtime.jobs import CancelToken, Priority
 
-__all__ = ["EncodingAhead", "neighbours"]
+__all__ = ["EncodingAhead", "neighbors"]
 
 _REST = 150
 """Milliseconds: frames that the slider only passes are not encoded."""
@@ -19,7 +19,7 @@ _REACH = 4
 class EncodingAhead(QObject):
     """Makes the frames of one annotation ready for clicks, where the slider comes to rest.
 
-    The shown frame goes ahead of a propagation's next one. The neighbours wait until nothing else does, and
+    The shown frame goes ahead of a propagation's next one. The neighbors wait until nothing else does, and
     are given up when the slider moves on. Nobody asked for this, so errors are left to the click that
     meets them.
     """
@@ -66,7 +66,7 @@ class EncodingAhead(QObject):
         self._ready, self._cancel = wanted, CancelToken()
         self._run([shown], Priority.VISIBLE)
         if not following:
-            self._run([shown, *neighbours(shown, annotation.stack.plan.length)], Priority.IDLE)
+            self._run([shown, *neighbors(shown, annotation.stack.plan.length)], Priority.IDLE)
 
     def _run(self, frames: Iterable[int], priority: Priority) -> None:
         assert self._annotation is not None
@@ -80,7 +80,7 @@ class EncodingAhead(QObject):
         )
 
 
-def neighbours(frame: int, length: int) -> list[int]:
+def neighbors(frame: int, length: int) -> list[int]:
     """Return the frames beside one, the nearest first, of a stack of ``length`` frames."""
     beside = [frame + side * distance for distance in range(1, _REACH + 1) for side in (1, -1)]
     return [one for one in beside if 0 <= one < length]

@@ -13,9 +13,9 @@ from napari_plugin.runtime.workers import Client
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 
-__all__ = ["Direction", "LabelledFrame", "Propagation", "runs_of"]
+__all__ = ["Direction", "LabeledFrame", "Propagation", "runs_of"]
 
-LabelledFrame = tuple[int, NDArray[Any]]
+LabeledFrame = tuple[int, NDArray[Any]]
 """Frame number and its (H, W) label image."""
 Run = dict[str, Any]
 """Arguments of ``AnnotationSession.propagate``."""
@@ -101,14 +101,14 @@ class Propagation(QObject):
         self._cancel = cancel = CancelToken()
         self._unfinished = []
 
-        def steps() -> Iterator[tuple[LabelledFrame, Progress]]:
+        def steps() -> Iterator[tuple[LabeledFrame, Progress]]:
             runs = plan()  # on the worker's thread, after the prompts that were given before
             self._unfinished = runs
             visits = [session.frames_to_visit(**run) or [] for run in runs]
             with _older_objects_left_alone():
                 yield from with_progress(follow(runs, visits), sum(map(len, visits)))
 
-        def follow(runs: list[Run], visits: list[list[int]]) -> Iterator[LabelledFrame]:
+        def follow(runs: list[Run], visits: list[list[int]]) -> Iterator[LabeledFrame]:
             for number, (run, frames) in enumerate(zip(runs, visits)):
                 left = dict.fromkeys(frames)
                 for result in session.propagate(**run, cancel=cancel) if frames else ():
@@ -138,7 +138,7 @@ class Propagation(QObject):
         self._undone = self.running
         self.stop()
 
-    def _on_step(self, step: tuple[LabelledFrame, Progress]) -> None:
+    def _on_step(self, step: tuple[LabeledFrame, Progress]) -> None:
         self.stepped.emit(*step)
 
     def _on_end(self, count: int) -> None:

@@ -120,8 +120,8 @@ def _lazy(frames: FrameSource) -> da.Array:
             return frames[block_id[0]][np.newaxis]
 
     finalize(read, frames.close)  # when no layer shows them any more
-    colours = ((frames.channels,),) if frames.channels > 1 else ()
-    chunks = ((1,) * len(frames), *((side,) for side in frames.shape), *colours)
+    colors = ((frames.channels,),) if frames.channels > 1 else ()
+    chunks = ((1,) * len(frames), *((side,) for side in frames.shape), *colors)
     return da.map_blocks(read, chunks=chunks, dtype=frames.dtype, meta=np.empty(0, frames.dtype))
 
 

@@ -20,7 +20,7 @@ _INVISIBLE = (0.0, 0.0, 0.0, 0.0)
 
 
 class CandidateLayer:
-    """A preview on one frame: what is chosen in colour, what is left out in grey; a click changes that.
+    """A preview on one frame: what is chosen in color, what is left out in gray; a click changes that.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class CandidateLayer:
         viewer.layers.selection.active = self.layer
 
     def color(self, shown: Collection[int], chosen: Collection[int]) -> None:
-        """Show some candidates, the chosen ones among them in the colours of objects."""
+        """Show some candidates, the chosen ones among them in the colors of objects."""
         colors: dict[int | None, Any] = {None: _INVISIBLE, 0: _INVISIBLE}
         colors |= {i: rgba(object_color(i)) if i in chosen else _LEFT_OUT for i in shown}
         self.layer.colormap = DirectLabelColormap(color_dict=colors)

@@ -26,7 +26,7 @@ _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
 def guess_axes(layer: Image) -> str:
-    """Name the axes of a layer, colours left out: by its axis labels, else its units, else what is usual.
+    """Name the axes of a layer, colors left out: by its axis labels, else its units, else what is usual.
 
     A stack whose axes bear no names is a time-lapse, unless its first axis is measured in a length; of
     four axes, a leading one of at most four positions holds channels.
@@ -78,9 +78,9 @@ class ImageStack:
         Parameters
         ----------
         layer
-            Grey, with channels or RGB; in memory, dask or zarr.
+            Gray, with channels or RGB; in memory, dask or zarr.
         axes
-            One letter per axis of the layer, colours left out, for example ``"ZYX"``; None to guess.
+            One letter per axis of the layer, colors left out, for example ``"ZYX"``; None to guess.
         channel
             The only channel to use, counted from 0.
         follow
@@ -163,7 +163,7 @@ class ImageStack:
 
     @property
     def num_channels(self) -> int:
-        """Channels that may be chosen from; 1 for grey and RGB."""
+        """Channels that may be chosen from; 1 for gray and RGB."""
         return self.plan.sizes.get("C", 1)
 
     @property
@@ -238,9 +238,9 @@ class ImageStack:
         """Let a box ``(x0, y0, x1, y1)`` in pixels fill the middle third of the canvas, a tiny one less."""
         frame = self.shown_frame(viewer)
         corners = [self.data_to_plane(viewer, frame, x, y) for x, y in (box[:2], box[2:])]
-        centre, extent = np.mean(corners, axis=0), np.abs(np.subtract(*corners))
+        center, extent = np.mean(corners, axis=0), np.abs(np.subtract(*corners))
         camera = viewer.scene.camera
-        camera.center = (camera.center[0], *centre)
+        camera.center = (camera.center[0], *center)
         height, width = self.plan.frame_shape
         ends = [self.data_to_plane(viewer, frame, x, y) for x, y in ((0, 0), (width, height))]
         least = float(np.abs(np.subtract(*ends)).max()) / 8  # what surrounds it is to be seen

@@ -78,7 +78,7 @@ class MaskLayer:
         self.layer.mode = "paint"
 
     def color(self, objects: Iterable[AnnotatedObject]) -> None:
-        """Show every object in its own colour."""
+        """Show every object in its own color."""
         colors: dict[int | None, Any] = {None: (0.0, 0.0, 0.0, 0.0), 0: (0.0, 0.0, 0.0, 0.0)}
         colors |= self._colors if self._stack.fixed else {}  # objects of other places stay visible
         colors |= {one.id: (*(side / 255 for side in one.color), 1.0) for one in objects}

@@ -1,4 +1,4 @@
-"""Colours of objects in a Labels layer, however large their ids are."""
+"""Colors of objects in a Labels layer, however large their ids are."""
 
 from functools import cached_property
 from typing import Any
@@ -13,9 +13,9 @@ _LARGEST_OF_NAPARI = 2**16
 
 
 class ObjectColormap(DirectLabelColormap):
-    """A colour for each id.
+    """A color for each id.
 
-    napari (0.9.2) finds a label's colour in a table as long as the largest label, and refuses labels above
+    napari (0.9.2) finds a label's color in a table as long as the largest label, and refuses labels above
     65,536 unless numba is installed. Here the table has one row per label. To be taken away when napari sees
     to it itself.
     """

@@ -146,7 +146,7 @@ class TrackLayer:
         self.layer: Tracks | None = None
 
     def draw(self, tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> None:
-        """Show tracks in the colours of their objects; what is shown already stays."""
+        """Show tracks in the colors of their objects; what is shown already stays."""
         colors = track_colors(tracks, objects)
         if not tracks:
             self.close()
@@ -205,6 +205,6 @@ class TrackLayer:
 
 
 def track_colors(tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> dict[int | None, Any]:
-    """Return the colours of objects by the ids of their tracks; None is any other."""
+    """Return the colors of objects by the ids of their tracks; None is any other."""
     known = {track: objects[i] for track, i in tracks.objects.items() if i in objects}
     return {None: (1.0, 1.0, 1.0, 1.0)} | {track: rgba(one.color) for track, one in known.items()}

@@ -152,7 +152,7 @@ class MeasurementView(QWidget):
         self.plot.picked.connect(lambda index: self.picked.emit(*self._plotted[index]))
 
     def show_table(self, table: MeasurementTable, objects: Mapping[int, AnnotatedObject]) -> None:
-        """Show measurements; ``objects`` give the colours. Sorting, choice and drawn column stay.
+        """Show measurements; ``objects`` give the colors. Sorting, choice and drawn column stay.
 
         A column in which nothing is known, as that of classes where there are none, is hidden.
         """

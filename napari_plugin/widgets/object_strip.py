@@ -1,4 +1,4 @@
-"""One thin bar per object over all frames, in the colours of five states; a click jumps there."""
+"""One thin bar per object over all frames, in the colors of five states; a click jumps there."""
 
 import numpy as np
 from numpy.typing import NDArray

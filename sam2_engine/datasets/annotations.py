@@ -112,13 +112,13 @@ def check_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
     Raises
     ------
     InputError
-        If they are colours, fractions, or below 0.
+        If they are colors, fractions, or below 0.
     """
     if labels.ndim == 3 and (labels == labels[..., :1]).all():
-        labels = labels[..., 0]  # a grey picture that was stored as colour
+        labels = labels[..., 0]  # a gray picture that was stored as color
     if labels.ndim != 2:
         raise InputError(
-            f"The labels {name} are a colour picture; save object ids as whole numbers, 0 for background."
+            f"The labels {name} are a color picture; save object ids as whole numbers, 0 for background."
         )
     if labels.dtype.kind == "f":
         whole = np.nan_to_num(labels, nan=-1.0).astype(np.int64)

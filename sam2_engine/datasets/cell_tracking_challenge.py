@@ -15,7 +15,7 @@ __all__ = ["find_cell_tracking"]
 
 
 def find_cell_tracking(folder: Path) -> tuple[list[Found], str] | None:
-    """Recognise sequences ``NN`` with their truth beside them; return what is there, and in words."""
+    """Recognize sequences ``NN`` with their truth beside them; return what is there, and in words."""
     sequences = [path for path in sorted(folder.iterdir()) if re.fullmatch(r"\d\d", path.name)]
     sequences = [path for path in sequences if _truth(path, "GT") or _truth(path, "ST")]
     if not sequences:

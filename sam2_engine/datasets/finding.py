@@ -50,7 +50,7 @@ class AnnotatedData:
 def find_dataset(
     folder: str | Path, *, as_video: bool | None = None, progress: Progress | None = None
 ) -> AnnotatedData:
-    """Recognise the format of a data set, and read all of it once, so that no fault waits for later.
+    """Recognize the format of a data set, and read all of it once, so that no fault waits for later.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def find_dataset(
     Raises
     ------
     InputError
-        If no format is recognised, or nothing in it can be used.
+        If no format is recognized, or nothing in it can be used.
 
     Warns
     -----
@@ -75,7 +75,7 @@ def find_dataset(
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"There is no folder {root}; give the folder that holds pictures and masks.")
-    parts = _recognised(root, as_video)
+    parts = _recognized(root, as_video)
     found = [one for videos, _ in parts for one in videos]
     videos = tuple(checked(found, progress))
     frames = sum(len(video.visible) for video in videos)
@@ -85,23 +85,23 @@ def find_dataset(
     return AnnotatedData(f"{words}: {frames} annotated frame{plural}, {masks} masks.", videos)
 
 
-def _recognised(root: Path, as_video: bool | None) -> list[tuple[list[Found], str]]:
+def _recognized(root: Path, as_video: bool | None) -> list[tuple[list[Found], str]]:
     """Return what the folder holds, or what each of its folders holds."""
-    whole = _recognise(root, as_video)
+    whole = _recognize(root, as_video)
     if whole is not None:
         return [whole]
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    parts = [part for path in folders if (part := _recognise(path, as_video)) is not None]
+    parts = [part for path in folders if (part := _recognize(path, as_video)) is not None]
     if not parts:
         raise InputError(
-            f"No data set is recognised in {root}; give frames and label images in folders named images "
+            f"No data set is recognized in {root}; give frames and label images in folders named images "
             "and labels, a TIFF stack NAME.tif with NAME_labels.tif, or a Cell Tracking Challenge, DAVIS, "
             "SA-V or SA-1B folder."
         )
     return parts
 
 
-def _recognise(folder: Path, as_video: bool | None) -> tuple[list[Found], str] | None:
+def _recognize(folder: Path, as_video: bool | None) -> tuple[list[Found], str] | None:
     return (
         find_cell_tracking(folder)
         or find_label_folders(folder, as_video)

@@ -19,7 +19,7 @@ _LOOK_AT = 6
 
 
 def find_label_folders(folder: Path, as_video: bool | None) -> tuple[list[Found], str] | None:
-    """Recognise a folder of frames and a folder of labels; return what is there, and in words.
+    """Recognize a folder of frames and a folder of labels; return what is there, and in words.
 
     Both hold either one folder per video, with the same names (DAVIS: ``JPEGImages`` and
     ``Annotations``, perhaps with a resolution in between), or image files. Image files are one video if

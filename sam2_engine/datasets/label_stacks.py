@@ -18,7 +18,7 @@ _MARKS = ("labels", "label", "masks", "mask", "gt")
 
 
 def find_label_stacks(folder: Path) -> tuple[list[Found], str] | None:
-    """Recognise TIFF stacks, each with a label stack named after it; return what is there, and in words.
+    """Recognize TIFF stacks, each with a label stack named after it; return what is there, and in words.
 
     In a stack a frame without any label counts as not annotated: such stacks are seldom finished.
     """

@@ -15,7 +15,7 @@ _KINDS = ("manual", "auto")
 
 
 def find_sa_v(folder: Path) -> tuple[list[Found], str] | None:
-    """Recognise ``NAME.mp4`` with ``NAME_manual.json`` or ``NAME_auto.json``, at any depth."""
+    """Recognize ``NAME.mp4`` with ``NAME_manual.json`` or ``NAME_auto.json``, at any depth."""
     files = sorted(path for kind in _KINDS for path in folder.rglob(f"*_{kind}.json"))
     if not files:
         return None
@@ -58,7 +58,7 @@ def _masklets(video: Path, files: list[Path]) -> Found:
 
 
 def find_sa_1b(folder: Path) -> tuple[list[Found], str] | None:
-    """Recognise ``NAME.jpg`` with ``NAME.json`` of SA-1B, at any depth."""
+    """Recognize ``NAME.jpg`` with ``NAME.json`` of SA-1B, at any depth."""
     pairs = [(path, path.with_suffix(".jpg")) for path in sorted(folder.rglob("*.json"))]
     if not any(image.is_file() for _, image in pairs):
         return None

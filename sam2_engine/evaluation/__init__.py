@@ -8,9 +8,9 @@
 """
 
 from sam2_engine.evaluation.interactive_protocol import MAX_PROMPTED_FRAMES
-from sam2_engine.evaluation.labelled_sequence import (
-    LabelledSequence,
-    labelled_sequences,
+from sam2_engine.evaluation.labeled_sequence import (
+    LabeledSequence,
+    labeled_sequences,
     read_sequence,
     read_sequences,
 )
@@ -23,12 +23,12 @@ __all__ = [
     "MAX_PROMPTED_FRAMES",
     "PROMPTS",
     "PROTOCOLS",
-    "LabelledSequence",
+    "LabeledSequence",
     "MaskScore",
     "MethodResult",
     "boundary_f",
     "evaluate",
-    "labelled_sequences",
+    "labeled_sequences",
     "mask_iou",
     "read_sequence",
     "read_sequences",

@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 
 from sam2_engine.errors import InputError
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
+from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 
 __all__ = ["cell_tracking_scores"]
 
@@ -23,7 +23,7 @@ _METRICS = ("SEG", "DET", "TRA")
 
 
 def cell_tracking_scores(
-    sequence: LabelledSequence, masks: MasksByObject, object_ids: Sequence[int]
+    sequence: LabeledSequence, masks: MasksByObject, object_ids: Sequence[int]
 ) -> dict[str, float]:
     """Return SEG, DET and TRA over the annotated frames, the prompted ones included.
 
@@ -61,7 +61,7 @@ def _write(
     folder: Path,
     prefix: str,
     track_file: str,
-    sequence: LabelledSequence,
+    sequence: LabeledSequence,
     masks: MasksByObject,
     object_ids: Sequence[int],
 ) -> int:

@@ -1,6 +1,6 @@
 """What one click gives without learning: flood fill, and scikit-image's watershed and random walker.
 
-All see a frame as grey levels in 0..1 through the model's intensity window, blurred a little (sigma 1).
+All see a frame as gray levels in 0..1 through the model's intensity window, blurred a little (sigma 1).
 Watershed and random walker need to know what is *not* the object: they are given the clicks on all other
 objects of the frame, and its outermost pixels as background. That is more than the model is told.
 """
@@ -16,8 +16,8 @@ from skimage.segmentation import random_walker, watershed
 from skimage.transform import resize
 
 from sam2_engine.evaluation.image_protocol import objects_by_frame
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
-from sam2_engine.evaluation.simulated_user import centre
+from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
+from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.evaluation.video_protocol import Watch, unwatched
 from sam2_engine.masks import PackedMask
 from sam2_engine.preprocessing import estimate_window, to_rgb
@@ -25,44 +25,44 @@ from sam2_engine.preprocessing import estimate_window, to_rgb
 __all__ = ["CLICK_BASELINES", "fill_regions", "segment_by_baseline", "spread_regions", "walk_regions"]
 
 FLOOD_TOLERANCE = 0.1
-"""Grey levels around that of the click, of 0..1."""
+"""Gray levels around that of the click, of 0..1."""
 WALKER_BETA = 130.0
 WALKER_SIDE = 256
 """Longest side at which the random walker works; its cost grows with pixels times objects."""
 SEED_RADIUS = 2
 """A click is a disk of this radius in pixels to watershed and random walker."""
 
-Grey = NDArray[np.float64]
+Gray = NDArray[np.float64]
 Clicks = list[tuple[int, int]]
 Masks = list[NDArray[np.bool_]]
 
 
-def fill_regions(grey: Grey, clicks: Clicks) -> Masks:
-    """Flood from each click into pixels (four neighbours) within ``FLOOD_TOLERANCE`` of its grey level."""
+def fill_regions(gray: Gray, clicks: Clicks) -> Masks:
+    """Flood from each click into pixels (four neighbors) within ``FLOOD_TOLERANCE`` of its gray level."""
     masks = []
     for x, y in clicks:
-        alike, _ = label(np.abs(grey - grey[y, x]) <= FLOOD_TOLERANCE)
+        alike, _ = label(np.abs(gray - gray[y, x]) <= FLOOD_TOLERANCE)
         masks.append(alike == alike[y, x])
     return masks
 
 
-def spread_regions(grey: Grey, clicks: Clicks) -> Masks:
+def spread_regions(gray: Gray, clicks: Clicks) -> Masks:
     """Flood the Sobel gradient from all clicks and from the frame's border (watershed)."""
-    return _regions(watershed(sobel(grey), _seeds(grey.shape, clicks)), len(clicks))
+    return _regions(watershed(sobel(gray), _seeds(gray.shape, clicks)), len(clicks))
 
 
-def walk_regions(grey: Grey, clicks: Clicks) -> Masks:
+def walk_regions(gray: Gray, clicks: Clicks) -> Masks:
     """Give each pixel to the seed that a random walker reaches first (Grady, PAMI 2006; beta 130)."""
-    height, width = grey.shape
+    height, width = gray.shape
     scale = min(1.0, WALKER_SIDE / max(height, width))
-    small = resize(grey, (round(height * scale), round(width * scale)), anti_aliasing=scale < 1)
+    small = resize(gray, (round(height * scale), round(width * scale)), anti_aliasing=scale < 1)
     seeds = _seeds(small.shape, [(int(x * scale), int(y * scale)) for x, y in clicks])
     found = random_walker(small, seeds, beta=WALKER_BETA, mode="bf")
     regions = resize(found, (height, width), order=0, preserve_range=True, anti_aliasing=False)
     return _regions(regions.round().astype(int), len(clicks))
 
 
-CLICK_BASELINES: dict[str, Callable[[Grey, Clicks], Masks]] = {
+CLICK_BASELINES: dict[str, Callable[[Gray, Clicks], Masks]] = {
     "flood fill": fill_regions,
     "watershed": spread_regions,
     "random walker": walk_regions,
@@ -71,9 +71,9 @@ CLICK_BASELINES: dict[str, Callable[[Grey, Clicks], Masks]] = {
 
 
 def segment_by_baseline(
-    sequence: LabelledSequence, name: str, *, min_area: int = 1, watch: Watch = unwatched
+    sequence: LabeledSequence, name: str, *, min_area: int = 1, watch: Watch = unwatched
 ) -> MasksByObject:
-    """Segment every object on every annotated frame from one click at its centre.
+    """Segment every object on every annotated frame from one click at its center.
 
     Parameters
     ----------
@@ -90,9 +90,9 @@ def segment_by_baseline(
     chosen = objects_by_frame(sequence, min_area)
     masks: MasksByObject = {}
     for frame, ids in watch(chosen.items(), len(chosen), f"{sequence.name}, {name}"):
-        grey = gaussian(to_rgb(sequence.frames[frame], window).mean(-1, dtype=np.float64), 1)
-        clicks = [centre(sequence.mask(object_id, frame)) for object_id in ids]
-        for object_id, mask in zip(ids, CLICK_BASELINES[name](grey, clicks), strict=True):
+        gray = gaussian(to_rgb(sequence.frames[frame], window).mean(-1, dtype=np.float64), 1)
+        clicks = [center(sequence.mask(object_id, frame)) for object_id in ids]
+        for object_id, mask in zip(ids, CLICK_BASELINES[name](gray, clicks), strict=True):
             masks.setdefault(object_id, {})[frame] = PackedMask.of(mask, sequence.frames.shape)
     return masks
 
@@ -103,7 +103,7 @@ def _seeds(shape: tuple[int, ...], clicks: Clicks) -> NDArray[np.int32]:
     seeds[[0, -1], :] = seeds[:, [0, -1]] = len(clicks) + 1
     for number, (x, y) in enumerate(clicks, start=1):
         seeds[disk((y, x), SEED_RADIUS + 0.5, shape=shape)] = number
-    for number, (x, y) in enumerate(clicks, start=1):  # no disk covers another one's centre
+    for number, (x, y) in enumerate(clicks, start=1):  # no disk covers another one's center
         seeds[y, x] = number
     return seeds
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sam2_engine.errors import InputError
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
+from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 from sam2_engine.evaluation.simulated_user import tight_box
 from sam2_engine.evaluation.video_protocol import Contrast, Watch, num_clicks, place_clicks, unwatched
 from sam2_engine.feature_cache import FeatureCache
@@ -16,7 +16,7 @@ from sam2_engine.video.open_session import open_video_session
 __all__ = ["objects_by_frame", "segment_images"]
 
 
-def objects_by_frame(sequence: LabelledSequence, min_area: int = 1) -> dict[int, list[int]]:
+def objects_by_frame(sequence: LabeledSequence, min_area: int = 1) -> dict[int, list[int]]:
     """Return the ids of the objects of at least ``min_area`` pixels on each annotated frame that has any."""
     found: dict[int, list[int]] = {}
     for frame in sequence.annotated:
@@ -32,7 +32,7 @@ def objects_by_frame(sequence: LabelledSequence, min_area: int = 1) -> dict[int,
 
 def segment_images(
     model: Sam2,
-    sequence: LabelledSequence,
+    sequence: LabeledSequence,
     prompt: str = "1-click",
     *,
     min_area: int = 1,
@@ -48,8 +48,8 @@ def segment_images(
     sequence
         Frames and truth; ids need not persist.
     prompt
-        ``box``, or clicks: the first at the object's centre, where a model that answers with three masks is
-        taken at that of the highest predicted IoU, the others at the centre of the error.
+        ``box``, or clicks: the first at the object's center, where a model that answers with three masks is
+        taken at that of the highest predicted IoU, the others at the center of the error.
     min_area
         Leave out smaller objects, in pixels.
     contrast

@@ -1,6 +1,6 @@
 """Promptable segmentation with a simulated user, offline and online (paper, section E.1.2).
 
-Objects are handled one at a time. On each prompted frame the user makes up to three clicks at the centre
+Objects are handled one at a time. On each prompted frame the user makes up to three clicks at the center
 of the error; up to eight frames are prompted. The scores are means over the frames from the object's
 first appearance on, then over 1 to 8 prompted frames.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence
+from sam2_engine.evaluation.labeled_sequence import LabeledSequence
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.evaluation.video_protocol import Contrast, place_clicks
 from sam2_engine.feature_cache import FeatureCache
@@ -52,7 +52,7 @@ class InteractiveRound:
     clicks
         Clicks so far.
     seconds
-        Modelled time of the annotator so far.
+        Modeled time of the annotator so far.
     """
 
     masks: dict[int, PackedMask]
@@ -60,7 +60,7 @@ class InteractiveRound:
     seconds: float
 
 
-def scored_frames(sequence: LabelledSequence, object_id: int) -> list[int]:
+def scored_frames(sequence: LabeledSequence, object_id: int) -> list[int]:
     """Return the frames to score, from the object's first appearance on, prompted ones included."""
     first = sequence.first_frame(object_id)
     return [frame for frame in sequence.known_frames(object_id) if frame >= first]
@@ -68,7 +68,7 @@ def scored_frames(sequence: LabelledSequence, object_id: int) -> list[int]:
 
 def offline_rounds(
     model: Sam2,
-    sequence: LabelledSequence,
+    sequence: LabeledSequence,
     object_id: int,
     *,
     max_frames: int = MAX_PROMPTED_FRAMES,
@@ -118,7 +118,7 @@ def offline_rounds(
 
 def online_rounds(
     model: Sam2,
-    sequence: LabelledSequence,
+    sequence: LabeledSequence,
     object_id: int,
     *,
     max_frames: int = MAX_PROMPTED_FRAMES,
@@ -139,7 +139,7 @@ def online_rounds(
 
 
 def _online_pass(
-    session: AnyVideoSession, sequence: LabelledSequence, object_id: int, allowance: int
+    session: AnyVideoSession, sequence: LabeledSequence, object_id: int, allowance: int
 ) -> tuple[InteractiveRound, int]:
     """Return the pass with up to ``allowance`` prompted frames, and how many of them it took."""
     first = sequence.first_frame(object_id)
@@ -159,9 +159,9 @@ def _online_pass(
     return InteractiveRound(masks, clicks, seconds), prompted
 
 
-def _unpacked(masks: dict[int, PackedMask], frame: int, sequence: LabelledSequence) -> NDArray[np.bool_]:
+def _unpacked(masks: dict[int, PackedMask], frame: int, sequence: LabeledSequence) -> NDArray[np.bool_]:
     return masks[frame].unpack() if frame in masks else np.zeros(sequence.frames.shape, bool)
 
 
-def _iou(masks: dict[int, PackedMask], frame: int, object_id: int, sequence: LabelledSequence) -> float:
+def _iou(masks: dict[int, PackedMask], frame: int, object_id: int, sequence: LabeledSequence) -> float:
     return mask_iou(_unpacked(masks, frame, sequence), sequence.mask(object_id, frame))

@@ -17,7 +17,7 @@ from sam2_engine.evaluation.interactive_protocol import (
     online_rounds,
     scored_frames,
 )
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
+from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 from sam2_engine.evaluation.scores import MaskScore, MethodResult, score_masks
 from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
 from sam2_engine.evaluation.video_protocol import (
@@ -39,8 +39,8 @@ PROTOCOLS = {"vos": "mask", "offline": "3-click", "online": "3-click", "image": 
 
 _CACHE = 512 * 2**20
 
-Segment = Callable[[LabelledSequence], MasksByObject]
-FramesOf = Callable[[LabelledSequence], dict[int, list[int]]]
+Segment = Callable[[LabeledSequence], MasksByObject]
+FramesOf = Callable[[LabeledSequence], dict[int, list[int]]]
 
 
 def default_prompt(protocol: str) -> str:
@@ -58,7 +58,7 @@ def default_prompt(protocol: str) -> str:
 
 def evaluate(
     model: Sam2,
-    sequences: Sequence[LabelledSequence],
+    sequences: Sequence[LabeledSequence],
     protocol: str = "vos",
     prompt: str | None = None,
     *,
@@ -142,16 +142,16 @@ def _checked_prompt(protocol: str, prompt: str | None) -> str:
     return prompt
 
 
-def _interactive_frames(sequence: LabelledSequence) -> dict[int, list[int]]:
+def _interactive_frames(sequence: LabeledSequence) -> dict[int, list[int]]:
     return {object_id: scored_frames(sequence, object_id) for object_id in sequence.truth}
 
 
-def _image_frames(sequence: LabelledSequence) -> dict[int, list[int]]:
+def _image_frames(sequence: LabeledSequence) -> dict[int, list[int]]:
     by_frame = objects_by_frame(sequence)
     return {i: [frame for frame, ids in by_frame.items() if i in ids] for i in sequence.truth}
 
 
-def _video_frames(sequence: LabelledSequence) -> dict[int, list[int]]:
+def _video_frames(sequence: LabeledSequence) -> dict[int, list[int]]:
     return frames_after(sequence, first_frames(sequence))
 
 
@@ -164,7 +164,7 @@ _FRAMES_OF: dict[str, FramesOf] = {
 
 
 def _apply(
-    title: str, segment: Segment, sequences: Sequence[LabelledSequence], frames_of: FramesOf, single: bool
+    title: str, segment: Segment, sequences: Sequence[LabeledSequence], frames_of: FramesOf, single: bool
 ) -> MethodResult:
     masks = tuple(segment(sequence) for sequence in sequences)
     scores: tuple[MaskScore, ...] = ()
@@ -188,7 +188,7 @@ def _click_methods(watch: Watch) -> dict[str, Segment]:
 
 def _interact(
     model: Sam2,
-    sequences: Sequence[LabelledSequence],
+    sequences: Sequence[LabeledSequence],
     protocol: str,
     title: str,
     max_frames: int,
@@ -221,7 +221,7 @@ def _interact(
     )
 
 
-def _with_cell_tracking(result: MethodResult, sequences: Sequence[LabelledSequence]) -> MethodResult:
+def _with_cell_tracking(result: MethodResult, sequences: Sequence[LabeledSequence]) -> MethodResult:
     """Add SEG, DET and TRA, the mean over sequences."""
     found = [
         cell_tracking_scores(sequence, masks, list(sequence.truth))

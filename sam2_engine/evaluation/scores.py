@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject, unpacked
+from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject, unpacked
 from sam2_engine.evaluation.metrics import boundary_f, mask_iou
 
 __all__ = ["MaskScore", "MethodResult", "mean_over_objects", "object_scores", "score_masks"]
@@ -52,7 +52,7 @@ class MethodResult:
     per_object
         Whether frames are averaged per object first; not so where ids do not persist (single images).
     seconds
-        Modelled time of the annotator per round and object, in interactive protocols.
+        Modeled time of the annotator per round and object, in interactive protocols.
     cell_tracking
         SEG, DET and TRA, where asked for.
     """
@@ -88,7 +88,7 @@ class MethodResult:
         """Mean of J and F."""
         return (self.j + self.f) / 2
 
-    def as_json(self, sequences: Sequence[LabelledSequence]) -> dict[str, Any]:
+    def as_json(self, sequences: Sequence[LabeledSequence]) -> dict[str, Any]:
         """Return everything but the masks, of plain types."""
         last = self.rounds[-1]
         return {
@@ -128,7 +128,7 @@ def mean_over_objects(scores: Iterable[MaskScore], value: Callable[[MaskScore], 
 
 
 def score_masks(
-    sequence: LabelledSequence,
+    sequence: LabeledSequence,
     masks: MasksByObject,
     frames: Mapping[int, Iterable[int]],
     number: int = 0,

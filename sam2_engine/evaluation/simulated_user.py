@@ -5,20 +5,20 @@ from numpy.typing import NDArray
 
 from sam2_engine.masks import PackedMask, deepest_point
 
-__all__ = ["centre", "error_click", "tight_box"]
+__all__ = ["center", "error_click", "tight_box"]
 
 Mask = NDArray[np.bool_]
 Click = tuple[tuple[int, int], int]
 
 
-def centre(mask: Mask) -> tuple[int, int]:
+def center(mask: Mask) -> tuple[int, int]:
     """Return the ``(x, y)`` in an (H, W) mask that lies farthest from its border; outside is border too."""
     (x, y), _ = deepest_point(mask)
     return x, y
 
 
 def error_click(mask: Mask, truth: Mask) -> Click | None:
-    """Click at the centre of the error: the point of a wrong region farthest from that region's border.
+    """Click at the center of the error: the point of a wrong region farthest from that region's border.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject
+from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 from sam2_engine.evaluation.video_protocol import Watch, unwatched
 from sam2_engine.masks import PackedMask
 from sam2_engine.preprocessing import IntensityWindow, estimate_window, to_rgb
@@ -21,7 +21,7 @@ _HALF = 127
 _FULL = 255
 
 
-def copy_first_mask(sequence: LabelledSequence, starts: Mapping[int, int]) -> MasksByObject:
+def copy_first_mask(sequence: LabeledSequence, starts: Mapping[int, int]) -> MasksByObject:
     """Return each object's true mask of its first frame, on every frame."""
     return {
         object_id: dict.fromkeys(range(len(sequence.frames)), sequence.truth[object_id][start])
@@ -30,7 +30,7 @@ def copy_first_mask(sequence: LabelledSequence, starts: Mapping[int, int]) -> Ma
 
 
 def carry_by_flow(
-    sequence: LabelledSequence,
+    sequence: LabeledSequence,
     starts: Mapping[int, int],
     *,
     both_ways: bool = False,
@@ -38,7 +38,7 @@ def carry_by_flow(
 ) -> MasksByObject:
     """Carry each object's first true mask from frame to frame by dense optical flow.
 
-    The flow is OpenCV's DIS (Kroeger et al., ECCV 2016), preset medium, on 8-bit grey levels seen through
+    The flow is OpenCV's DIS (Kroeger et al., ECCV 2016), preset medium, on 8-bit gray levels seen through
     the model's intensity window; every pixel looks up where it came from, and the mask is cut at one half.
 
     Parameters
@@ -64,10 +64,10 @@ def carry_by_flow(
     }
     for reverse in (False, True) if both_ways else (False,):
         pairs = list(_steps(sequence, starts, reverse))
-        grey: dict[int, NDArray[np.uint8]] = {}
+        gray: dict[int, NDArray[np.uint8]] = {}
         for before, frame in watch(pairs, len(pairs), f"{sequence.name}, optical flow"):
-            grey = {i: grey[i] if i in grey else _grey(sequence, i, window) for i in (before, frame)}
-            flow = method.calc(grey[frame], grey[before], None)
+            gray = {i: gray[i] if i in gray else _gray(sequence, i, window) for i in (before, frame)}
+            flow = method.calc(gray[frame], gray[before], None)
             for object_id, start in starts.items():
                 if before == start or (before > start) != reverse:
                     mask = masks[object_id][before].unpack().astype(np.uint8) * _FULL
@@ -76,7 +76,7 @@ def carry_by_flow(
     return masks
 
 
-def _steps(sequence: LabelledSequence, starts: Mapping[int, int], reverse: bool) -> Iterator[tuple[int, int]]:
+def _steps(sequence: LabeledSequence, starts: Mapping[int, int], reverse: bool) -> Iterator[tuple[int, int]]:
     """Yield pairs of a frame and the one after it in the direction of travel."""
     if reverse:
         yield from ((frame, frame - 1) for frame in range(max(starts.values()), 0, -1))
@@ -84,11 +84,11 @@ def _steps(sequence: LabelledSequence, starts: Mapping[int, int], reverse: bool)
         yield from ((frame, frame + 1) for frame in range(min(starts.values()), len(sequence.frames) - 1))
 
 
-def _grey(sequence: LabelledSequence, frame: int, window: IntensityWindow | None) -> NDArray[np.uint8]:
-    grey: NDArray[np.uint8] = (
+def _gray(sequence: LabeledSequence, frame: int, window: IntensityWindow | None) -> NDArray[np.uint8]:
+    gray: NDArray[np.uint8] = (
         (to_rgb(sequence.frames[frame], window).mean(-1) * _FULL).round().astype(np.uint8)
     )
-    return grey
+    return gray
 
 
 def _opencv() -> Any:

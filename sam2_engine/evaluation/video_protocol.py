@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_engine.evaluation.labelled_sequence import LabelledSequence, MasksByObject, pack_labels
+from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject, pack_labels
 from sam2_engine.evaluation.simulated_user import error_click, tight_box
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow
@@ -53,13 +53,13 @@ def num_clicks(prompt: str) -> int:
     return int(count) if clicks else 0
 
 
-def first_frames(sequence: LabelledSequence) -> dict[int, int]:
+def first_frames(sequence: LabeledSequence) -> dict[int, int]:
     """Return the frame of each object's first appearance, where it is prompted."""
     return {object_id: sequence.first_frame(object_id) for object_id in sequence.truth}
 
 
 def frames_after(
-    sequence: LabelledSequence, starts: Mapping[int, int], both_ways: bool = False, skip_last: bool = True
+    sequence: LabeledSequence, starts: Mapping[int, int], both_ways: bool = False, skip_last: bool = True
 ) -> dict[int, list[int]]:
     """Return the frames to score of each object; one without any is left out.
 
@@ -88,7 +88,7 @@ def frames_after(
 
 def track_objects(
     model: Sam2,
-    sequence: LabelledSequence,
+    sequence: LabeledSequence,
     prompt: str = "mask",
     *,
     starts: Mapping[int, int] | None = None,
@@ -107,8 +107,8 @@ def track_objects(
     sequence
         Frames and truth.
     prompt
-        One of ``PROMPTS``: the true mask, its tight box, or clicks, the first at the object's centre and
-        each further one at the centre of the error.
+        One of ``PROMPTS``: the true mask, its tight box, or clicks, the first at the object's center and
+        each further one at the center of the error.
     starts
         The frame on which each object is prompted; by default that of its first appearance.
     both_ways
@@ -151,7 +151,7 @@ def place_clicks(
     truth: NDArray[np.bool_],
     count: int,
 ) -> tuple[NDArray[np.bool_], int]:
-    """Correct an object's mask on a frame by up to ``count`` clicks, each at the centre of the error.
+    """Correct an object's mask on a frame by up to ``count`` clicks, each at the center of the error.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Which axis of an array is which: what the file says, what the user says, and what is plausible.
 
-Letters are those of the TIFF world: T, Z, Y, X, C (channels), S (colour samples), Q or I (not named).
+Letters are those of the TIFF world: T, Z, Y, X, C (channels), S (color samples), Q or I (not named).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from sam2_engine.errors import InputError
 __all__ = ["AxisPlan", "no_channel", "plan_axes", "sequence_axis", "unnamed_axes"]
 
 _NAMELESS = "QI"
-_MAX_COLOURS = 4
+_MAX_COLORS = 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class AxisPlan:
 
     @property
     def is_rgb(self) -> bool:
-        """Whether a frame's channels are colours."""
+        """Whether a frame's channels are colors."""
         return self.channel_axis == "S" and self.channels in (3, 4)
 
     def index(self, frame: int) -> tuple[int | slice, ...]:
@@ -88,7 +88,7 @@ class AxisPlan:
 
 def unnamed_axes(shape: tuple[int, ...]) -> str:
     """Name the axes of an array that brings no names: ``Q`` for a stack, ``S`` or ``C`` for channels last."""
-    channels = len(shape) > 2 and shape[-1] <= _MAX_COLOURS and shape[-1] < min(shape[-3:-1])
+    channels = len(shape) > 2 and shape[-1] <= _MAX_COLORS and shape[-1] < min(shape[-3:-1])
     if not channels:
         return "Q" * (len(shape) - 2) + "YX"
     return "Q" * (len(shape) - 3) + "YX" + ("S" if shape[-1] > 2 else "C")
@@ -122,7 +122,7 @@ def plan_axes(
     fixed
         Position on each axis that is neither followed nor kept whole.
     single
-        Whether one image is wanted rather than a stack, so that colour is likelier than time.
+        Whether one image is wanted rather than a stack, so that color is likelier than time.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def _plausible(
             "name them with axes (--axes), for example TZYX or TCYX."
         )
     note = ""
-    if doubtful and not (single and _is_colour(letters, shape, dtype, doubtful[0])):
+    if doubtful and not (single and _is_color(letters, shape, dtype, doubtful[0])):
         position = doubtful[0]
         said = (
             "is not named" if letters[position] in _NAMELESS else f"is called {letters[position]} in the file"
@@ -214,10 +214,10 @@ def _nameless(letters: str, stack: list[int]) -> list[int]:
     return [i for i in stack if letters[i] in _NAMELESS or letters[i] == "S"]
 
 
-def _is_colour(letters: str, shape: tuple[int, ...], dtype: "np.dtype[Any]", position: int) -> bool:
-    """Whether the only stack axis of a file is colour after all."""
+def _is_color(letters: str, shape: tuple[int, ...], dtype: "np.dtype[Any]", position: int) -> bool:
+    """Whether the only stack axis of a file is color after all."""
     letter, trailing = letters[position], letters[max(letters.index("Y"), letters.index("X")) + 1 :]
-    if shape[position] > _MAX_COLOURS or trailing:
+    if shape[position] > _MAX_COLORS or trailing:
         return False
     return letter == "C" or (letter == "S" and dtype == np.uint8)
 

@@ -50,7 +50,7 @@ def images_in(folder: Path) -> list[Path]:
 def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
     """Read one image file: ``(H, W)``, or ``(H, W, 3)`` RGB, upright by its EXIF orientation, without alpha.
 
-    With ``labels`` an image with a palette gives its indices, ``(H, W)``, instead of its colours.
+    With ``labels`` an image with a palette gives its indices, ``(H, W)``, instead of its colors.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def _may_be_turned(image: Image.Image) -> bool:
 
 
 def _bit_depth(path: Path) -> int:
-    """Return the bits per sample of a PNG, which the Pillow library does not tell for colour."""
+    """Return the bits per sample of a PNG, which the Pillow library does not tell for color."""
     with path.open("rb") as file:
         return file.read(25)[24]
 

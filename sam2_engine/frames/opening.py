@@ -45,7 +45,7 @@ def open_frames(
         dask or zarr array, a list of images or of image files, an iterator of images (a live stream
         of unknown length), or a ``FrameSource``, which is returned as it is.
     axes
-        One letter per axis, as ``"TYX"`` or ``"TCYX"`` (S: colour, C: channels). By default the file's
+        One letter per axis, as ``"TYX"`` or ``"TCYX"`` (S: color, C: channels). By default the file's
         names where plausible; a single doubtful axis is read as T, and ``description`` says so.
     channel
         The only channel to read, counted from 0; all are read otherwise.
@@ -54,9 +54,9 @@ def open_frames(
     level
         Resolution level of a pyramid; 0 is the finest.
     single
-        Whether one image is wanted, not a stack: a leading S of an 8-bit TIFF is then colour, not time.
+        Whether one image is wanted, not a stack: a leading S of an 8-bit TIFF is then color, not time.
     labels
-        Whether the pixels are labels: images with a palette then give its indices, not its colours.
+        Whether the pixels are labels: images with a palette then give its indices, not its colors.
 
     Raises
     ------

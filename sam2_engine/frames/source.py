@@ -66,7 +66,7 @@ class FrameSource(ABC):
         One letter per axis of the source, as read (``"TYX"``), and the letter of the axis that the
         frames are counted along.
     is_rgb
-        Whether the channels are colours (red, green, blue and perhaps alpha).
+        Whether the channels are colors (red, green, blue and perhaps alpha).
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class FrameSource(ABC):
     def description(self) -> str:
         """One line for people: sizes by axis, channels, type, and how doubtful axes were read."""
         count = "?" if self.length is None else self.length
-        colour = "RGB" if self.is_rgb else f"{self.channels} channel{'s'[: self.channels > 1]}"
-        line = f"{self.axis}={count} Y={self.shape[0]} X={self.shape[1]}, {colour}, {self.dtype}"
+        color = "RGB" if self.is_rgb else f"{self.channels} channel{'s'[: self.channels > 1]}"
+        line = f"{self.axis}={count} Y={self.shape[0]} X={self.shape[1]}, {color}, {self.dtype}"
         return f"{line}; {self._note}" if self._note else line
 
     @abstractmethod

@@ -193,7 +193,7 @@ def _is_cut_off(path: Path) -> bool:
 
 
 def _to_array(picture: Any) -> NDArray[Any]:
-    """Return a decoded picture upright, ``(H, W)`` grey or ``(H, W, 3)`` RGB, in 16 bits if it has them."""
+    """Return a decoded picture upright, ``(H, W)`` gray or ``(H, W, 3)`` RGB, in 16 bits if it has them."""
     deep = max(component.bits for component in picture.format.components) > 8
     if picture.format.name.startswith("gray"):
         layout = "gray16le" if deep else "gray"

@@ -40,7 +40,7 @@ Search = Generator[tuple[int, int], None, list[Candidate]]
 
 _CHUNK_BYTES = 256 * 2**20
 _OVERLAP = 4
-"""Neighbouring tiles share a quarter of their side: more costs time, less lets seams cut more objects."""
+"""Neighboring tiles share a quarter of their side: more costs time, less lets seams cut more objects."""
 
 
 class MaskRecord(TypedDict):
@@ -254,10 +254,10 @@ class AutomaticMaskGenerator:
         return list(tiles_and_whole(TileGrid((height, width), side, side // _OVERLAP)))
 
     def _grid(self, layer: int) -> Tensor:
-        """Return clicks (N, 2) at the centres of a square grid over the unit square, row by row."""
+        """Return clicks (N, 2) at the centers of a square grid over the unit square, row by row."""
         side = max(1, int(self.points_per_side / self.crop_n_points_downscale_factor**layer))
-        centres = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-        return torch.cartesian_prod(centres, centres).flip(1)
+        centers = (torch.arange(side, dtype=torch.float64) + 0.5) / side
+        return torch.cartesian_prod(centers, centers).flip(1)
 
     def _decode(self, points: Tensor, crop: Crop, shape: tuple[int, int]) -> list[Candidate]:
         """Return what a batch of clicks, (N, 2) in the unit square, finds in the crop that is set."""

@@ -37,7 +37,7 @@ class Crop(NamedTuple):
     layer
         0 is the image itself.
     keep_cut
-        Whether masks that its edge may have cut off are kept, to be joined with what its neighbours see.
+        Whether masks that its edge may have cut off are kept, to be joined with what its neighbors see.
     larger_than
         Only masks are wanted whose longer side is more than so many pixels.
     """

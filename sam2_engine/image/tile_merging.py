@@ -42,7 +42,7 @@ def join_across_seams(candidates: Sequence[Candidate], box_threshold: float) -> 
 def _groups(candidates: Sequence[Candidate]) -> list[list[int]]:
     """Return the numbers of the candidates, those of one object together."""
     best: dict[tuple[int, Crop], tuple[float, int]] = {}  # of each mask in each other tile
-    for i, j in _neighbours(candidates):
+    for i, j in _neighbors(candidates):
         agreement = _agreement(candidates[i], candidates[j])
         for one, other in ((i, j), (j, i)):
             key = (one, candidates[other].crop)
@@ -65,7 +65,7 @@ def _groups(candidates: Sequence[Candidate]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _neighbours(candidates: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
+def _neighbors(candidates: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
     """Yield the pairs of different tiles whose boxes overlap."""
     boxes = np.array([one.box for one in candidates]).reshape(-1, 4)
     for i, (one, (x0, y0, x1, y1)) in enumerate(zip(candidates, boxes)):

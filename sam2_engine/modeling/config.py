@@ -8,7 +8,7 @@ __all__ = ["VARIANTS", "ModelConfig", "config_from_dict", "config_to_dict"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """All that decides the shape and the behaviour of one model.
+    """All that decides the shape and the behavior of one model.
 
     Attributes
     ----------

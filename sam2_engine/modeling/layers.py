@@ -38,7 +38,7 @@ def in_parts(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int) -> Ten
 
 
 class LayerNorm2d(nn.Module):
-    """Layer normalisation over the channels of ``(B, C, H, W)``."""
+    """Layer normalization over the channels of ``(B, C, H, W)``."""
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -47,11 +47,11 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x`` (B, C, H, W) at every position."""
-        centred = x - x.mean(1, keepdim=True)
-        variance = centred.square().mean(1, keepdim=True)
-        normalised = centred / torch.sqrt(variance + self.eps)
-        return self.weight[:, None, None] * normalised + self.bias[:, None, None]
+        """Normalize ``x`` (B, C, H, W) at every position."""
+        centerd = x - x.mean(1, keepdim=True)
+        variance = centerd.square().mean(1, keepdim=True)
+        normalized = centerd / torch.sqrt(variance + self.eps)
+        return self.weight[:, None, None] * normalized + self.bias[:, None, None]
 
 
 class MLP(nn.Module):

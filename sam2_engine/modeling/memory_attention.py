@@ -49,7 +49,7 @@ class MemoryAttentionLayer(nn.Module):
 
 
 class MemoryAttention(nn.Module):
-    """The stack of layers and the final normalisation.
+    """The stack of layers and the final normalization.
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ class MaskDownsampler(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    """Depthwise 7 x 7, normalisation, inverted bottleneck, layer scale, residual (Liu et al. 2022)."""
+    """Depthwise 7 x 7, normalization, inverted bottleneck, layer scale, residual (Liu et al. 2022)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ _TEMPERATURE = 10000.0
 def sine_grid(channels: int, height: int, width: int, device: torch.device) -> Tensor:
     """Sine encoding of a grid, (channels, height, width) float32: the first half for y, the second for x.
 
-    Positions run from 1 and are normalised to 2 pi; sine on even, cosine on odd channels.
+    Positions run from 1 and are normalized to 2 pi; sine on even, cosine on odd channels.
     """
     half = channels // 2
     frequencies = _TEMPERATURE ** (2 * (torch.arange(half, device=device) // 2) / half)
@@ -57,7 +57,7 @@ class RandomFourierEncoding(nn.Module):
         return torch.cat((projected.sin(), projected.cos()), dim=-1)
 
     def grid(self, height: int, width: int) -> Tensor:
-        """Encode the cell centres of a grid: (1, channels, height, width)."""
+        """Encode the cell centers of a grid: (1, channels, height, width)."""
         matrix = self.positional_encoding_gaussian_matrix
         y = (torch.arange(height, device=matrix.device, dtype=matrix.dtype) + 0.5) / height
         x = (torch.arange(width, device=matrix.device, dtype=matrix.dtype) + 0.5) / width

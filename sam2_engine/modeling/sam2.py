@@ -182,7 +182,7 @@ class Sam2(nn.Module):
         return self.config.image_size // 4
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
-        """Encode normalised pixels (B, 3, S, S)."""
+        """Encode normalized pixels (B, 3, S, S)."""
         decoder = self.sam_mask_decoder
         stride4, stride8, stride16 = self.image_encoder(pixels, decoder.conv_s0, decoder.conv_s1)
         return ImageFeatures(stride16, (stride4, stride8))
@@ -324,7 +324,7 @@ class Sam2(nn.Module):
         return space.to(self.dtype) + self.maskmem_tpos_enc[slot - 1].view(1, -1)
 
     def pointer_position(self, time_differences: Tensor) -> Tensor:
-        """Position of object pointers, (P, Cm), from (P,) differences in time, normalised to 0..1."""
+        """Position of object pointers, (P, Cm), from (P,) differences in time, normalized to 0..1."""
         if not self.config.signed_pointer_time:
             return time_differences.new_zeros(len(time_differences), self.config.memory_dim)
         encoded = sine_time(time_differences, self.config.hidden_dim).to(self.dtype)

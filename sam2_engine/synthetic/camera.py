@@ -62,7 +62,7 @@ def fluorescence(rng: np.random.Generator, num_frames: int, height: int, width: 
 
 
 def bright_ground(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Camera:
-    """Draw a transmitted-light microscope: grey ground, brighter on one side, little noise."""
+    """Draw a transmitted-light microscope: gray ground, brighter on one side, little noise."""
     level, slope = rng.uniform(0.3, 0.55), rng.normal(0, 0.05, 2)
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
     uneven = rng.uniform(0.0, 0.012) * field_noise(rng, height, width, 5)

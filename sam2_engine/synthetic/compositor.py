@@ -96,7 +96,7 @@ def compose(
 ) -> Clip:
     """Draw ``sprites`` in their order over ``background`` (side at least ``size``), all seen by ``camera``.
 
-    The camera's motion is that of the frame's centre; its scale is a zoom around 1.
+    The camera's motion is that of the frame's center; its scale is a zoom around 1.
     """
     frames = np.empty((num_frames, size, size, 3), np.float32)
     labels = np.zeros((num_frames, size, size), np.int32)

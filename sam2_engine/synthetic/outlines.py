@@ -76,7 +76,7 @@ def polygon(rng: np.random.Generator) -> Alpha:
 
 
 def ring(rng: np.random.Generator) -> Alpha:
-    """Disc with a hole, or a crescent when the hole is off its centre."""
+    """Disc with a hole, or a crescent when the hole is off its center."""
     u, v = _turned(rng)
     shift = rng.choice([0.0, rng.uniform(0.2, 0.8)])
     hole = rng.uniform(0.3, 0.65) - np.hypot(u - shift, v)

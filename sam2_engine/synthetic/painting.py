@@ -23,7 +23,7 @@ class Patch:
     place
         Rows and columns of the frame.
     dx, dy
-        (h, w) float32: pixels from the object's centre.
+        (h, w) float32: pixels from the object's center.
     """
 
     place: tuple[slice, slice]
@@ -74,7 +74,7 @@ def field_noise(rng: np.random.Generator, height: int, width: int, waves: int, o
 
 
 def distance_within(p: Field, q: Field, waves: NDArray[np.float64]) -> Field:
-    """Return the distance from the centre as a part of a wavy outline's: below 1 inside.
+    """Return the distance from the center as a part of a wavy outline's: below 1 inside.
 
     Parameters
     ----------

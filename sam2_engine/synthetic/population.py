@@ -27,7 +27,7 @@ class Cell:
     id
         Never reused.
     x, y
-        Centre in pixels.
+        Center in pixels.
     radius
         When grown, in pixels.
     angle
@@ -101,7 +101,7 @@ class Population:
         self.spacing = spacing
         self.parents: dict[int, Division] = {}
         self._cycle = max(_SHORTEST_CYCLE, round(num_frames / dividing))
-        centres = scatter(rng, count, height, width, 2 * spacing * radius, margin=-0.3 * radius)
+        centers = scatter(rng, count, height, width, 2 * spacing * radius, margin=-0.3 * radius)
         self.cells = [
             Cell(
                 id=number,
@@ -114,12 +114,12 @@ class Population:
                 age=_GROWTH,
                 remaining=int(rng.integers(1, self._cycle + 1)),
             )
-            for number, (x, y) in enumerate(centres, start=1)
+            for number, (x, y) in enumerate(centers, start=1)
         ]
         self._next = len(self.cells) + 1
 
     def step(self, frame: int) -> None:
-        """Go on to ``frame``: cells move, those that are due divide, neighbours make room."""
+        """Go on to ``frame``: cells move, those that are due divide, neighbors make room."""
         after: list[Cell] = []
         for cell in self.cells:
             cell.age += 1
@@ -173,15 +173,15 @@ class Population:
 def scatter(
     rng: np.random.Generator, count: int, height: int, width: int, distance: float, margin: float
 ) -> NDArray[np.float64]:
-    """Draw up to ``count`` centres (N, 2), ``distance`` apart and ``margin`` from the border."""
-    centres = np.empty((count, 2))
+    """Draw up to ``count`` centers (N, 2), ``distance`` apart and ``margin`` from the border."""
+    centers = np.empty((count, 2))
     placed = 0
     for _ in range(60 * count):
         candidate = rng.uniform((margin, margin), (width - margin, height - margin))
-        away = candidate - centres[:placed]
+        away = candidate - centers[:placed]
         if (np.hypot(away[:, 0], away[:, 1]) >= distance).all():
-            centres[placed] = candidate
+            centers[placed] = candidate
             placed += 1
             if placed == count:
                 break
-    return centres[:placed]
+    return centers[:placed]

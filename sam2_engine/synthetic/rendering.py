@@ -75,4 +75,4 @@ def render_scene(
         raise InputError(f"A scene is rendered with 8 or 16 bits per pixel, not {bits}.")
     if seed < 0:
         raise InputError(f"The seed of a scene is 0 or a positive number, not {seed}.")
-    return STYLES[style](np.random.default_rng(seed), num_frames, height, width).digitise(bits)
+    return STYLES[style](np.random.default_rng(seed), num_frames, height, width).digitize(bits)

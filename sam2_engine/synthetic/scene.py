@@ -69,7 +69,7 @@ class Drawing:
             if child in seen[division.frame] and division.parent in seen[division.frame - 1]
         }
 
-    def digitise(self, bits: int) -> Scene:
+    def digitize(self, bits: int) -> Scene:
         """Return the scene as ``bits`` (8 or 16) per sample."""
         if bits == 8:
             frames = np.clip(self.light * 255.0 + 0.5, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Nano's clips: endless labelled scenes of any style as RGB, in a mixture that is drawn from the seed."""
+"""Nano's clips: endless labeled scenes of any style as RGB, in a mixture that is drawn from the seed."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -41,7 +41,7 @@ def _photographs() -> list[NDArray[np.uint8]]:
 
 
 def photo_crop(rng: np.random.Generator, side: int) -> Texture:
-    """Crop ``(side, side, 3)`` in 0..1 out of a photograph, turned, stretched and recoloured."""
+    """Crop ``(side, side, 3)`` in 0..1 out of a photograph, turned, stretched and recolored."""
     pictures = _photographs()
     picture = pictures[int(rng.integers(len(pictures)))]
     span = min(side, *picture.shape[:2])
@@ -81,15 +81,15 @@ def _enlarge(grid: Texture, side: int) -> Texture:
 def surface(rng: np.random.Generator, side: int) -> Texture:
     """Any surface ``(side, side, 3)`` in about 0..1: flat, noisy, striped, or photographed."""
     kind = rng.random()
-    colour = rng.uniform(0.0, 1.0, 3).astype(np.float32)
+    color = rng.uniform(0.0, 1.0, 3).astype(np.float32)
     if kind < 0.15:
-        return np.broadcast_to(colour, (side, side, 3)).copy()
+        return np.broadcast_to(color, (side, side, 3)).copy()
     if kind < 0.55:
         return photo_crop(rng, side)
     waves = int(rng.choice([2, 4, 8, 16, 32]))
     pattern = noise(rng, side, waves) if kind < 0.85 else _stripes(rng, side)
     tint = rng.normal(0.0, 0.15, 3).astype(np.float32)
-    result: Texture = np.clip(colour + pattern[..., None] * tint, 0.0, 1.0).astype(np.float32)
+    result: Texture = np.clip(color + pattern[..., None] * tint, 0.0, 1.0).astype(np.float32)
     return result
 
 

@@ -20,7 +20,7 @@ def _pick(score: Tensor, stride: int, generator: torch.Generator) -> Tensor:
 
 
 def _depth(coverage: Tensor) -> Tensor:
-    """How far inside (N, h, w) coverage each cell lies, roughly: means over growing neighbourhoods."""
+    """How far inside (N, h, w) coverage each cell lies, roughly: means over growing neighborhoods."""
     near = total = coverage[:, None]
     for size in (3, 5, 9, 17):
         near = F.avg_pool2d(near, (1, size), stride=1, padding=(0, size // 2))

@@ -187,7 +187,7 @@ def assemble(
     readings
         One per object; memories and pointers without a batch axis.
     max_pointers
-        Normaliser of the pointers' time differences (differences are divided by this minus one).
+        Normalizer of the pointers' time differences (differences are divided by this minus one).
 
     Returns
     -------

@@ -52,7 +52,7 @@ class VideoSession:
         video propagates on as if everything had been kept. None keeps only what propagation itself
         reads again.
     max_object_pointers
-        Object pointers that a frame reads, and the normaliser of their time (16).
+        Object pointers that a frame reads, and the normalizer of their time (16).
     max_conditioning_frames
         How many prompted frames a frame attends to, the nearest first; None for all.
 

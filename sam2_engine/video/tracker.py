@@ -48,7 +48,7 @@ class Tracker:
     to_input
         Its method that maps (P, 2) frame coordinates to input pixels.
     max_object_pointers
-        Object pointers that a frame reads, and the normaliser of their time.
+        Object pointers that a frame reads, and the normalizer of their time.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Weights in files: official ``.pt``, Hugging Face safetensors, and our own safetensors.
 
-A model is recognised from the names and shapes of its weights, and loaded strictly: every name and
+A model is recognized from the names and shapes of its weights, and loaded strictly: every name and
 every shape must match. Files are never trusted to run code.
 """
 
@@ -22,7 +22,7 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
 
-__all__ = ["load_model", "read_weights", "recognise", "save_model"]
+__all__ = ["load_model", "read_weights", "recognize", "save_model"]
 
 _CONFIG_KEY = "sam2_config"
 _SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
@@ -119,7 +119,7 @@ def read_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     Returns
     -------
     tuple[ModelConfig, dict[str, Tensor]]
-        The recognised configuration, and the float32 weights under their official names: exactly those
+        The recognized configuration, and the float32 weights under their official names: exactly those
         of ``Sam2(config)``.
 
     Raises
@@ -133,7 +133,7 @@ def read_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
         weights, metadata = _read_safetensors(path)
     else:
         weights, metadata = _read_torch(path), {}
-    config = _own_config(metadata, path) or recognise({name: t.shape for name, t in weights.items()}, path)
+    config = _own_config(metadata, path) or recognize({name: t.shape for name, t in weights.items()}, path)
     with torch.device("meta"):
         expected = Sam2(config).state_dict()
     if is_huggingface(weights):
@@ -142,10 +142,10 @@ def read_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     return config, {name: tensor.float() for name, tensor in weights.items()}
 
 
-def recognise(
+def recognize(
     shapes: Mapping[str, torch.Size | tuple[int, ...]], path: Path | str = "The file"
 ) -> ModelConfig:
-    """Recognise size and version from the names and shapes of official or transformers weights.
+    """Recognize size and version from the names and shapes of official or transformers weights.
 
     Raises
     ------

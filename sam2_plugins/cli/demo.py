@@ -42,7 +42,7 @@ COIN_CLICKS = (
     (205, 124), (336, 125), (102, 126), (154, 127), (347, 187), (212, 193), (274, 194), (102, 196),
     (44, 197), (154, 198), (46, 260), (172, 261), (301, 263), (244, 263), (114, 266), (358, 268),
 )  # fmt: skip
-"""The centre of every coin in scikit-image's photograph, (x, y), as a person would click on it."""
+"""The center of every coin in scikit-image's photograph, (x, y), as a person would click on it."""
 
 MAX_OBJECTS = 12
 """Objects that the demo follows at most when it chooses them itself."""

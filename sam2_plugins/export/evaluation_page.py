@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_engine.evaluation import LabelledSequence, MaskScore, MethodResult
-from sam2_engine.evaluation.labelled_sequence import unpacked
+from sam2_engine.evaluation import LabeledSequence, MaskScore, MethodResult
+from sam2_engine.evaluation.labeled_sequence import unpacked
 from sam2_engine.preprocessing import estimate_window
 from sam2_plugins.export.pictures import overlay, write_picture
 from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
@@ -80,7 +80,7 @@ def write_page(
     title: str,
     about: str,
     results: Sequence[MethodResult],
-    sequences: Sequence[LabelledSequence],
+    sequences: Sequence[LabeledSequence],
 ) -> Path:
     """Write the table of all results and pictures of the first one's worst cases.
 
@@ -127,7 +127,7 @@ def write_page(
     return folder / "index.html"
 
 
-def case_picture(sequence: LabelledSequence, score: MaskScore, found: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def case_picture(sequence: LabeledSequence, score: MaskScore, found: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return truth and result of one object side by side, cut out with a margin: (H, W, 3)."""
     truth = sequence.mask(score.object_id, score.frame)
     window = estimate_window(sequence.frames)

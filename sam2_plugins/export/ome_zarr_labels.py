@@ -130,7 +130,7 @@ def _axis(name: str, kind: str, unit: str) -> dict[str, str]:
 
 
 def _objects(session: ReadableSession, version: str) -> dict[str, Any]:
-    """Return the colours of the objects, and what else is known of each."""
+    """Return the colors of the objects, and what else is known of each."""
     objects = session.objects.values()
     return {
         "version": version,

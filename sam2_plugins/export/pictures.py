@@ -1,4 +1,4 @@
-"""Frames with coloured masks on them: PNG pictures and GIF animations."""
+"""Frames with colored masks on them: PNG pictures and GIF animations."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ def overlay(image: NDArray[Any], labels: NDArray[Any], window: IntensityWindow |
     image
         (H, W) or (H, W, C), any type.
     labels
-        (H, W) object ids, 0 is background; colours are those of the objects.
+        (H, W) object ids, 0 is background; colors are those of the objects.
     window
         The intensity window that the model sees the image through.
 

@@ -117,7 +117,7 @@ def _write_pixels(path: Path, pixels: NDArray[Any], is_rgb: bool) -> None:
     """Write one image, all its channels in one page, as a folder's images have one page each."""
     more: dict[str, Any] = {}
     if pixels.ndim == 3:
-        colours = 3 if is_rgb else 1
-        more = {"planarconfig": "contig", "extrasamples": ["unspecified"] * (pixels.shape[2] - colours)}
+        colors = 3 if is_rgb else 1
+        more = {"planarconfig": "contig", "extrasamples": ["unspecified"] * (pixels.shape[2] - colors)}
     kind = "rgb" if is_rgb else "minisblack"
     tifffile.imwrite(path, pixels, compression="zlib", photometric=kind, **more)

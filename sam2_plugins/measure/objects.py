@@ -24,7 +24,7 @@ from sam2_plugins.session.readable import ReadableSession, known_by_frame
 __all__ = ["Column", "MeasurementTable", "measure"]
 
 Value = int | float | str | None
-_COLOURS = ("red", "green", "blue", "alpha")
+_COLORS = ("red", "green", "blue", "alpha")
 _STATISTICS = ("mean", "min", "max", "sum")
 
 
@@ -103,7 +103,7 @@ def measure(
 ) -> Generator[int, None, MeasurementTable]:
     """Measure every mask of a session, frame by frame.
 
-    Positions are those of pixel centres, the first at 0. An object that is known to be absent has a row
+    Positions are those of pixel centers, the first at 0. An object that is known to be absent has a row
     with area 0. Its speed is the distance from its centroid on its previous frame with a mask, over the
     time between; along Z there is no time, and no speed. The perimeter needs square pixels.
 
@@ -291,5 +291,5 @@ def _channel_names(frames: FrameSource) -> list[str]:
     if frames.channels == 1:
         return [""]
     if frames.is_rgb:
-        return [f"_{_COLOURS[channel]}" for channel in range(frames.channels)]
+        return [f"_{_COLORS[channel]}" for channel in range(frames.channels)]
     return [f"_c{channel}" for channel in range(frames.channels)]

@@ -14,7 +14,7 @@ __all__ = [
     "Cue",
     "Doubt",
     "Finding",
-    "Neighbour",
+    "Neighbor",
     "View",
     "findings",
     "judge",
@@ -29,7 +29,7 @@ SUREST = 10_000.0
 LARGEST_CHANGE = 1.0
 """Doublings of area, or halvings, that count as the largest change."""
 LONGEST_SHIFT = 1.0
-"""Diameters between two centres, per frame, that count as the longest shift."""
+"""Diameters between two centers, per frame, that count as the longest shift."""
 LONGEST_WAY = 31
 """Frames from the last checked one that count as the longest way."""
 
@@ -83,7 +83,7 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbor:
     """A mask of the same object on another frame, that many frames away."""
 
     frame: int
@@ -97,8 +97,8 @@ class View(NamedTuple):
     frame: int
     look: Look
     share: float
-    neighbours: tuple[Neighbour, ...]
-    checked: Neighbour | None
+    neighbors: tuple[Neighbor, ...]
+    checked: Neighbor | None
     overlap: Overlap
 
 
@@ -134,15 +134,15 @@ def findings(view: View) -> dict[str, Finding]:
 _NOTHING = Finding(0.0, "nothing unusual")
 
 
-def _beside(compare: Callable[[Look, Neighbour], Finding], view: View) -> Finding:
+def _beside(compare: Callable[[Look, Neighbor], Finding], view: View) -> Finding:
     """Compare with the frames before and after: the mean, or one bad mask would blame those beside it."""
-    found = [compare(view.look, one) for one in view.neighbours]
+    found = [compare(view.look, one) for one in view.neighbors]
     if not found:
         return _NOTHING
     return Finding(sum(each.value for each in found) / len(found), max(found).words)
 
 
-def _since_checked(compare: Callable[[Look, Neighbour], Finding], view: View) -> Finding:
+def _since_checked(compare: Callable[[Look, Neighbor], Finding], view: View) -> Finding:
     """Compare with the nearest checked frame."""
     return _NOTHING if view.checked is None else compare(view.look, view.checked)
 
@@ -153,7 +153,7 @@ def _unsure(probability: float) -> float:
     return min(max(1 - math.log(max(odds, 1.0)) / math.log(SUREST), 0.0), 1.0)
 
 
-def _area_change(look: Look, other: Neighbour) -> Finding:
+def _area_change(look: Look, other: Neighbor) -> Finding:
     if look.area == other.look.area:
         return _NOTHING
     if not look.area:
@@ -166,13 +166,13 @@ def _area_change(look: Look, other: Neighbour) -> Finding:
     return Finding(change, f"area {percent} against frame {other.frame}")
 
 
-def _newly_at_border(look: Look, other: Neighbour) -> Finding:
+def _newly_at_border(look: Look, other: Neighbor) -> Finding:
     if not look.at_border or other.look.at_border or not other.look.area:
         return _NOTHING
     return Finding(1.0, f"touches the border of the image, unlike on frame {other.frame}")
 
 
-def _way(checked: Neighbour | None) -> Finding:
+def _way(checked: Neighbor | None) -> Finding:
     if checked is None:
         return Finding(1.0, "no frame of it was checked")
     way = math.log1p(checked.distance) / math.log1p(LONGEST_WAY)
@@ -182,7 +182,7 @@ def _way(checked: Neighbour | None) -> Finding:
     )
 
 
-def _shift(look: Look, other: Neighbour) -> Finding:
+def _shift(look: Look, other: Neighbor) -> Finding:
     if not look.area or not other.look.area:
         return _NOTHING
     way = math.hypot(look.x - other.look.x, look.y - other.look.y)

@@ -25,7 +25,7 @@ class Look:
     area
         Pixels.
     x, y
-        Centre of mass in pixels of the frame; 0 if empty.
+        Center of mass in pixels of the frame; 0 if empty.
     pieces
         Number of connected pieces, over corners too.
     scattered

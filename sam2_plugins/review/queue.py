@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from sam2_plugins.review.cues import PROMPTED_SHARE, Doubt, Neighbour, View, judge
+from sam2_plugins.review.cues import PROMPTED_SHARE, Doubt, Neighbor, View, judge
 from sam2_plugins.review.mask_features import ALONE, Look, Overlap, overlaps_on
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
@@ -156,8 +156,8 @@ def _views_of_object(
         nearest = min((c for c in around if c != frame), key=lambda c: abs(c - frame), default=None)
         beside = frames[max(number - 1, 0) : number] + frames[number + 1 : number + 2]
 
-        def neighbour(other: int, frame: int = frame) -> Neighbour:
-            return Neighbour(other, abs(other - frame), looks[other])
+        def neighbor(other: int, frame: int = frame) -> Neighbor:
+            return Neighbor(other, abs(other - frame), looks[other])
 
         yield (
             object_id,
@@ -165,8 +165,8 @@ def _views_of_object(
                 frame,
                 looks[frame],
                 0.0 if frame in sure else PROMPTED_SHARE if frame in helped else 1.0,
-                tuple(map(neighbour, beside)),
-                None if nearest is None else neighbour(nearest),
+                tuple(map(neighbor, beside)),
+                None if nearest is None else neighbor(nearest),
                 overlaps[frame].get(object_id, ALONE),
             ),
         )

@@ -27,7 +27,7 @@ _GOLDEN_RATIO = 0.618033988749895
 
 
 def object_color(object_id: int) -> tuple[int, int, int]:
-    """Return a bright RGB colour (0..255) for an id; neighbouring ids get colours far apart."""
+    """Return a bright RGB color (0..255) for an id; neighboring ids get colors far apart."""
     hue = object_id * _GOLDEN_RATIO % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75 if object_id % 2 else 0.6, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)

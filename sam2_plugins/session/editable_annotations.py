@@ -107,7 +107,7 @@ class EditableAnnotations:
         color: tuple[int, int, int] | None = None,
         token: object = None,
     ) -> None:
-        """Rename an object, or give it another class or RGB colour (0..255); None leaves each as it is.
+        """Rename an object, or give it another class or RGB color (0..255); None leaves each as it is.
 
         Calls one after the other with the same ``token`` are undone as one.
 

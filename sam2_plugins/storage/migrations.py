@@ -14,7 +14,7 @@ __all__ = ["bring_up_to_date"]
 def bring_up_to_date(path: Path) -> None:
     """Say in a folder of format 1 what was undone as one, and that it has today's format from now on.
 
-    Format 1 did not write it down: there, neighbouring frames followed in one direction, of the same objects,
+    Format 1 did not write it down: there, neighboring frames followed in one direction, of the same objects,
     are one propagation. Earlier programs refuse the folder afterwards; they would not understand what is
     added. A crash in the middle does no harm, all of it is done again then.
 

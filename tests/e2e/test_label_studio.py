@@ -59,8 +59,8 @@ def check_track(region: dict[str, Any]) -> list[dict[str, Any]]:
     for frame in range(1, 31):
         shown = rectangle_at(sequence, frame)
         assert shown is not None
-        centre = (shown["x"] + shown["width"] / 2) * 3.2, (shown["y"] + shown["height"] / 2) * 2.4
-        assert centre == pytest.approx((45.5 + 6 * (frame - 1), 85.5), abs=8)
+        center = (shown["x"] + shown["width"] / 2) * 3.2, (shown["y"] + shown["height"] / 2) * 2.4
+        assert center == pytest.approx((45.5 + 6 * (frame - 1), 85.5), abs=8)
     assert rectangle_at(sequence, 31) is None
     return sequence
 

@@ -27,7 +27,7 @@ CONFIG = """<View>
 </View>"""
 
 
-def centre(frame: int) -> tuple[int, int]:
+def center(frame: int) -> tuple[int, int]:
     """Where the disc is on a frame counted from 0: (x, y) in pixels."""
     return 40 + 10 * frame, 60
 
@@ -46,7 +46,7 @@ def film(path: Path) -> Path:
 
 
 def truth(frame: int) -> NDArray[np.bool_]:
-    x, y = centre(frame)
+    x, y = center(frame)
     mask = np.zeros((HEIGHT, WIDTH), np.bool_)
     mask[disk((y, x), RADIUS, shape=mask.shape)] = True
     return mask
@@ -54,7 +54,7 @@ def truth(frame: int) -> NDArray[np.bool_]:
 
 def box_on_first_frame() -> dict[str, Any]:
     """Return what the page sends once a box around the disc has got its label."""
-    (x, y), size = centre(0), 2 * RADIUS + 1
+    (x, y), size = center(0), 2 * RADIUS + 1
     box = {
         "x": (x - RADIUS) / WIDTH,
         "y": (y - RADIUS) / HEIGHT,
@@ -75,7 +75,7 @@ def annotate(label_studio: LabelStudio, project: Project) -> list[dict[str, Any]
         shown = rectangle_at(region["value"]["sequence"], frame + 1)
         assert shown is not None
         x, y = shown["x"] + shown["width"] / 2, shown["y"] + shown["height"] / 2
-        assert (x * WIDTH / 100, y * HEIGHT / 100) == pytest.approx(centre(frame), abs=6)
+        assert (x * WIDTH / 100, y * HEIGHT / 100) == pytest.approx(center(frame), abs=6)
     return answer["result"]
 
 

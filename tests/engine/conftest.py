@@ -47,7 +47,7 @@ def small_model() -> Sam2:
 
 @pytest.fixture(scope="session")
 def moving_discs() -> NDArray[np.uint8]:
-    """(20, 96, 120, 3): two coloured discs that move over a noisy gradient."""
+    """(20, 96, 120, 3): two colored discs that move over a noisy gradient."""
     y, x = np.mgrid[:96, :120]
     noise = np.random.default_rng(7)
     frames = []

@@ -133,7 +133,7 @@ def test_a_window_from_what_people_write() -> None:
             IntensityWindow.of(wrong)  # type: ignore[arg-type]
 
 
-# ------------------------------------------------------------------ colours
+# ------------------------------------------------------------------ colors
 
 
 def test_sixteen_bits_keep_every_level() -> None:
@@ -151,7 +151,7 @@ def test_large_numbers_keep_their_differences() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
-def test_channels_become_colours(channels: int) -> None:
+def test_channels_become_colors(channels: int) -> None:
     image = RNG.integers(0, 256, (20, 30, channels)).astype(np.uint8)
     rgb = to_rgb(image, None)
     assert rgb.shape == (20, 30, 3)
@@ -162,10 +162,10 @@ def test_channels_become_colours(channels: int) -> None:
     np.testing.assert_allclose(rgb, np.stack(expected, axis=2) / 255, atol=1e-6)
 
 
-def test_grey_is_the_same_as_three_equal_channels() -> None:
-    grey = PHOTO[..., 0]
-    colour = np.repeat(grey[..., None], 3, axis=2)
-    assert torch.equal(to_model_input(grey, None, 64), to_model_input(colour, None, 64))
+def test_gray_is_the_same_as_three_equal_channels() -> None:
+    gray = PHOTO[..., 0]
+    color = np.repeat(gray[..., None], 3, axis=2)
+    assert torch.equal(to_model_input(gray, None, 64), to_model_input(color, None, 64))
 
 
 def test_a_window_stretches_eight_bits_too() -> None:
@@ -199,7 +199,7 @@ SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)
 )
 @settings(max_examples=60, deadline=None)
 @pytest.mark.filterwarnings("ignore::sam2_engine.errors.InputWarning")
-def test_whatever_the_numbers_colours_lie_between_0_and_1(image: NDArray[np.generic]) -> None:
+def test_whatever_the_numbers_colors_lie_between_0_and_1(image: NDArray[np.generic]) -> None:
     if not np.isfinite(image).any():
         return
     rgb = to_rgb(image, estimate_window(open_frames(image, axes="YX")))
@@ -213,7 +213,7 @@ def test_whatever_the_numbers_colours_lie_between_0_and_1(image: NDArray[np.gene
 
 @pytest.mark.parametrize("size", [32, 64, 1024])
 def test_photographs_take_the_official_path(size: int) -> None:
-    """Float values in 0..1, resized with antialiasing to a square, normalised by ImageNet's numbers."""
+    """Float values in 0..1, resized with antialiasing to a square, normalized by ImageNet's numbers."""
     pixels = to_model_input(PHOTO, None, size)
     assert pixels.shape == (1, 3, size, size)
     assert pixels.dtype == torch.float32

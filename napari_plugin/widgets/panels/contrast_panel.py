@@ -76,7 +76,7 @@ class ContrastPanel(Panel):
         if self.annotation is not None:
             window, is_rgb = self.annotation.session.window, self.annotation.session.frames.is_rgb
             self.words.setText(f"The model sees {in_words(window)}")
-            self.use.setVisible(not is_rgb)  # napari has no contrast for colours
+            self.use.setVisible(not is_rgb)  # napari has no contrast for colors
             self._looking.start()
 
     def show_frame(self, frame: int) -> None:
@@ -130,14 +130,14 @@ class ContrastPanel(Panel):
 
 
 def model_view(session: AnnotationSession, frame: int, side: int) -> NDArray[np.uint8]:
-    """Return (H, W, 3) colours of a frame as the model gets them, at most ``side`` high and wide."""
+    """Return (H, W, 3) colors of a frame as the model gets them, at most ``side`` high and wide."""
     step = -(-max(session.shape) // side)
-    colours = to_rgb(session.frames[frame][::step, ::step], session.window)
-    return np.ascontiguousarray(np.round(colours * 255).astype(np.uint8))
+    colors = to_rgb(session.frames[frame][::step, ::step], session.window)
+    return np.ascontiguousarray(np.round(colors * 255).astype(np.uint8))
 
 
 def in_words(window: IntensityWindow | None) -> str:
-    """Say which grey levels are black and white."""
+    """Say which gray levels are black and white."""
     if window is None:
         return "0 to 255, as they are"
     pairs = [f"{low:.5g} to {high:.5g}" for low, high in zip(window.low, window.high)]

@@ -33,7 +33,7 @@ _COLUMNS = ("Object", "Frames", "Locked", "Doubt")
 
 
 class ObjectPanel(Panel):
-    """List of objects with their colours, how much is known and locked of each, and its worst doubt."""
+    """List of objects with their colors, how much is known and locked of each, and its worst doubt."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -62,16 +62,16 @@ class _Colony:
         side = min(height, width)
         radius = float(max(2.2, np.exp(rng.uniform(np.log(0.01), np.log(0.025))) * side))
         growth = rng.uniform(0.02, 0.08)
-        centres = scatter(rng, int(rng.integers(3, 32)), height, width, 5 * radius, margin=0.0)
+        centers = scatter(rng, int(rng.integers(3, 32)), height, width, 5 * radius, margin=0.0)
         if rng.random() < 0.5:
             # One dense colony: everybody near the middle, sorted out by pushing.
             middle = np.array([width, height]) / 2
-            centres = middle + 0.3 * (centres - middle)
+            centers = middle + 0.3 * (centers - middle)
         self.rng = rng
         self.field = np.array([width, height])
         self.parents: dict[int, Division] = {}
         self.rods = []
-        for number, (x, y) in enumerate(centres, start=1):
+        for number, (x, y) in enumerate(centers, start=1):
             longest = radius * rng.uniform(3.0, 4.8)
             self.rods.append(
                 _Rod(
@@ -126,7 +126,7 @@ class _Colony:
         return children
 
     def _make_room(self, rounds: int) -> None:
-        """Push overlapping rods apart; a push off the centre also turns a rod."""
+        """Push overlapping rods apart; a push off the center also turns a rod."""
         rods = self.rods
         places = np.array([(rod.x, rod.y) for rod in rods])
         angles = np.array([rod.angle for rod in rods])

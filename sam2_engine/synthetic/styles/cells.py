@@ -49,8 +49,8 @@ def moving_cells(
         )
     rng = np.random.default_rng(seed)
     radius = 0.065 * min(height, width)
-    centres = scatter(rng, num_cells, height, width, 2.4 * radius, margin=1.2 * radius)
-    cells = [_Nucleus(rng, centre, radius) for centre in centres]
+    centers = scatter(rng, num_cells, height, width, 2.4 * radius, margin=1.2 * radius)
+    cells = [_Nucleus(rng, center, radius) for center in centers]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     glow = 120.0 * np.exp(-(((x / width - 0.45) ** 2 + (y / height - 0.55) ** 2) / 0.5))
     frames = np.empty((num_frames, height, width), np.uint16)
@@ -71,8 +71,8 @@ def moving_cells(
 class _Nucleus:
     """One nucleus: a wobbling ellipse with chromatin spots, on a smooth path."""
 
-    def __init__(self, rng: np.random.Generator, centre: NDArray[np.float64], radius: float) -> None:
-        self.centre = centre
+    def __init__(self, rng: np.random.Generator, center: NDArray[np.float64], radius: float) -> None:
+        self.center = center
         self.radius = radius * rng.uniform(0.75, 1.15)
         self.elongation = rng.uniform(1.0, 1.5)
         self.angle, self.spin = rng.uniform(0, 2 * np.pi), rng.normal(0.0, 0.03)
@@ -84,9 +84,9 @@ class _Nucleus:
         self.spots = rng.normal(0.0, 0.45, (5, 2))
 
     def position(self, t: int) -> NDArray[np.float64]:
-        """Return the centre (x, y) in frame ``t``."""
+        """Return the center (x, y) in frame ``t``."""
         headings = self.heading + self.turn * np.arange(t)
-        return self.centre + self.speed * np.array([np.cos(headings).sum(), np.sin(headings).sum()])
+        return self.center + self.speed * np.array([np.cos(headings).sum(), np.sin(headings).sum()])
 
     def window(self, t: int, height: int, width: int) -> tuple[slice, slice]:
         """Return the rows and columns of the field beyond which no nucleus lies in frame ``t``."""
@@ -102,8 +102,8 @@ class _Nucleus:
         self, x: NDArray[np.float32], y: NDArray[np.float32], t: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Return where the nucleus lies among some pixels of frame ``t``, and how bright it is there."""
-        centre_x, centre_y = self.position(t)
-        dx, dy = x - centre_x, y - centre_y
+        center_x, center_y = self.position(t)
+        dx, dy = x - center_x, y - center_y
         angle = self.angle + self.spin * t
         u = (dx * np.cos(angle) + dy * np.sin(angle)) / self.elongation
         v = -dx * np.sin(angle) + dy * np.cos(angle)

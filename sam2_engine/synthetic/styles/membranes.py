@@ -1,4 +1,4 @@
-"""A sheet of cells whose membranes glow: neighbours share their borders, and cells divide."""
+"""A sheet of cells whose membranes glow: neighbors share their borders, and cells divide."""
 
 import numpy as np
 from numpy.typing import NDArray

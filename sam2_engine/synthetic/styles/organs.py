@@ -1,4 +1,4 @@
-"""Organs in a volume: closed shapes that change smoothly from slice to slice, in the grey values of CT."""
+"""Organs in a volume: closed shapes that change smoothly from slice to slice, in the gray values of CT."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class _Organ:
     ``bends`` are amplitude, phase and twist of the outline's waves of order 2, 3 and 4.
     """
 
-    centre: tuple[float, float, float]
+    center: tuple[float, float, float]
     radius: float
     half_depth: float
     lean: tuple[float, float]
@@ -59,15 +59,15 @@ class _Organ:
     density: float
 
     def at(self, z: int) -> tuple[float, float, float]:
-        """Return the centre (x, y) and the radius on a slice; no radius where the organ is not."""
-        depth = (z - self.centre[2]) / self.half_depth
-        x = self.centre[0] + self.radius * (self.lean[0] * depth + self.curve[0] * depth**2)
-        y = self.centre[1] + self.radius * (self.lean[1] * depth + self.curve[1] * depth**2)
+        """Return the center (x, y) and the radius on a slice; no radius where the organ is not."""
+        depth = (z - self.center[2]) / self.half_depth
+        x = self.center[0] + self.radius * (self.lean[0] * depth + self.curve[0] * depth**2)
+        y = self.center[1] + self.radius * (self.lean[1] * depth + self.curve[1] * depth**2)
         return x, y, self.radius * float(np.sqrt(max(0.0, 1 - depth**2)))
 
     def inside(self, patch: Patch, z: int, radius: float) -> NDArray[np.bool_]:
         """Return which pixels of a slice are inside."""
-        depth = (z - self.centre[2]) / self.half_depth
+        depth = (z - self.center[2]) / self.half_depth
         u, v = patch.turned(self.angle + 0.2 * depth)
         u, v = u / np.float32(self.elongation**0.5), v * np.float32(self.elongation**0.5)
         direction = np.arctan2(v, u)
@@ -80,7 +80,7 @@ class _Organ:
 
 def _organ(
     rng: np.random.Generator,
-    centre: tuple[float, float, float],
+    center: tuple[float, float, float],
     radius: float,
     half_depth: float,
     density: float,
@@ -92,7 +92,7 @@ def _organ(
     lean, curve = rng.normal(0, 0.25, 2), rng.normal(0, 0.15, 2)
     elongation = 1 + 8 * roughness * rng.random()
     return _Organ(
-        centre,
+        center,
         radius,
         half_depth,
         (float(lean[0]), float(lean[1])),
@@ -114,7 +114,7 @@ def _anatomy(
         turn, distance = rng.uniform(0, 2 * np.pi), side * 0.3 * rng.uniform(0.2, 1.0) ** 0.5
         x = middle[0] + 1.2 * distance * np.cos(turn)
         y = middle[1] - 0.04 * side + 0.75 * distance * np.sin(turn)
-        near = (np.hypot(x - o.centre[0], y - o.centre[1]) < 0.95 * (radius + o.radius) for o in organs)
+        near = (np.hypot(x - o.center[0], y - o.center[1]) < 0.95 * (radius + o.radius) for o in organs)
         if any(near):
             continue
         half_depth = max(2.0, num_slices * rng.uniform(0.4, 1.0))
@@ -124,8 +124,8 @@ def _anatomy(
             break
     for host in list(organs):
         if rng.random() < 0.35:
-            x, y = (host.centre[axis] + host.radius * rng.uniform(-0.45, 0.45) for axis in (0, 1))
-            z = float(np.clip(host.centre[2] + rng.normal(0, 0.2) * host.half_depth, 0, num_slices - 1))
+            x, y = (host.center[axis] + host.radius * rng.uniform(-0.45, 0.45) for axis in (0, 1))
+            z = float(np.clip(host.center[2] + rng.normal(0, 0.2) * host.half_depth, 0, num_slices - 1))
             density = host.density + rng.choice([-1, 1]) * rng.uniform(25, 70)
             radius = host.radius * rng.uniform(0.15, 0.4)
             depth = max(1.5, 0.3 * host.half_depth * rng.uniform(0.4, 1))

@@ -1,7 +1,7 @@
-"""Phase contrast: grey cells on a grey ground, told apart by a thin bright halo and a dark rim.
+"""Phase contrast: gray cells on a gray ground, told apart by a thin bright halo and a dark rim.
 
 Spread cells are polygons and spindles with long, bending processes, granular inside, and touch each other.
-Rounded cells (dividing, dying, or loosely attached) are small, with a bright ring and a dark centre; so are
+Rounded cells (dividing, dying, or loosely attached) are small, with a bright ring and a dark center; so are
 spindles that bulge. Around these, annotators often count the halo as the cell: then it belongs to the label.
 """
 
@@ -22,7 +22,7 @@ _FAR = -1e3
 
 
 def draw_phase_contrast(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Drawing:
-    """Draw a culture; a pixel belongs to the cell that it lies deepest in, so neighbours touch."""
+    """Draw a culture; a pixel belongs to the cell that it lies deepest in, so neighbors touch."""
     culture = Culture.of(rng)
     side = min(height, width)
     radius = float(max(4.0, side * np.exp(rng.uniform(*np.log(culture.radii)))))
@@ -61,7 +61,7 @@ def draw_phase_contrast(rng: np.random.Generator, num_frames: int, height: int, 
             light[patch.place][mine] = optics.interior(inside, cell, look, inwards[mine], grain, folds)
             edge = (inwards > outline) & (inwards <= 0) & (labels[t][patch.place] == 0)
             labels[t][patch.place][mine | edge] = cell.id
-        # A neighbour's halo shows faintly through a flat cell: the border between two that touch.
+        # A neighbor's halo shows faintly through a flat cell: the border between two that touch.
         covered = deepest > _FAR
         light += halo * np.where(covered, optics.shine_through, 1.0)
         shading = gaussian_filter(covered.astype(np.float32), 0.25 * radius, truncate=2.5)
@@ -218,8 +218,8 @@ class _Optics:
             return np.asarray(flat, np.float32)
         depth = inwards / cell.size
         ring = 0.4 * np.exp(-(((depth - 0.5 * look.ring) * cell.size / self.ring_width) ** 2))
-        centre = -0.3 * np.clip((depth - 0.6 * look.ring) / 0.25, 0, 1)
-        sphere = ring + centre + 0.5 * look.granules * grain.at(u, v, look.place)
+        center = -0.3 * np.clip((depth - 0.6 * look.ring) / 0.25, 0, 1)
+        sphere = ring + center + 0.5 * look.granules * grain.at(u, v, look.place)
         return np.asarray((1 - ball) * flat + ball * sphere, np.float32)
 
 

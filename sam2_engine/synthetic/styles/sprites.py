@@ -16,14 +16,14 @@ Layout = tuple[Image, list[Image], tuple[float, float]]
 """Ground, sprites, and the range of the objects' half sizes as parts of the frame."""
 
 
-def _sprite(colour: Image, coverage: Image, opacity: Image | None = None) -> Image:
+def _sprite(color: Image, coverage: Image, opacity: Image | None = None) -> Image:
     """Join a surface (P, P, 3), the object's coverage and, if it differs, what is drawn."""
     drawn = coverage if opacity is None else opacity
-    return np.concatenate((colour, drawn[..., None], coverage[..., None]), -1).astype(np.float32)
+    return np.concatenate((color, drawn[..., None], coverage[..., None]), -1).astype(np.float32)
 
 
-def _plain(colour: NDArray[np.floating]) -> Image:
-    return np.broadcast_to(colour.astype(np.float32), (SPRITE_SIDE, SPRITE_SIDE, 3))
+def _plain(color: NDArray[np.floating]) -> Image:
+    return np.broadcast_to(color.astype(np.float32), (SPRITE_SIDE, SPRITE_SIDE, 3))
 
 
 def _shapes(rng: np.random.Generator, side: int) -> Layout:
@@ -33,11 +33,11 @@ def _shapes(rng: np.random.Generator, side: int) -> Layout:
         background += np.linspace(-0.15, 0.15, side, dtype=np.float32)[:, None, None] * rng.normal(0, 1, 3)
     sprites = []
     for _ in range(5):
-        colour = rng.uniform(0, 1, 3)
-        while np.abs(colour - base).max() < 0.12:
-            colour = rng.uniform(0, 1, 3)
+        color = rng.uniform(0, 1, 3)
+        while np.abs(color - base).max() < 0.12:
+            color = rng.uniform(0, 1, 3)
         outline = (ellipse, box, ANY[int(rng.integers(len(ANY)))])[int(rng.integers(3))]
-        sprites.append(_sprite(_plain(colour), outline(rng)))
+        sprites.append(_sprite(_plain(color), outline(rng)))
     return np.clip(background, 0, 1).astype(np.float32), sprites, (0.05, 0.4)
 
 
@@ -48,15 +48,15 @@ def things(rng: np.random.Generator, side: int) -> Layout:
     for _ in range(4):
         if rng.random() < 0.4:
             parts = assembled(rng)
-            colour, coverage = surface(rng, SPRITE_SIDE), np.zeros((SPRITE_SIDE, SPRITE_SIDE), np.float32)
+            color, coverage = surface(rng, SPRITE_SIDE), np.zeros((SPRITE_SIDE, SPRITE_SIDE), np.float32)
             for part in parts:
-                tone = surface(rng, SPRITE_SIDE) if rng.random() < 0.5 else colour * rng.uniform(0.5, 1.4)
-                colour = np.where(part[..., None] > 0.5, tone, colour)
+                tone = surface(rng, SPRITE_SIDE) if rng.random() < 0.5 else color * rng.uniform(0.5, 1.4)
+                color = np.where(part[..., None] > 0.5, tone, color)
                 coverage = np.maximum(coverage, part)
         else:
-            colour, coverage = surface(rng, SPRITE_SIDE), ANY[int(rng.integers(len(ANY)))](rng)
+            color, coverage = surface(rng, SPRITE_SIDE), ANY[int(rng.integers(len(ANY)))](rng)
         shade = np.linspace(rng.uniform(0.5, 1), rng.uniform(0.8, 1.3), SPRITE_SIDE)[:, None, None]
-        sprites.append(_sprite(np.clip(colour * shade, 0, 1), coverage))
+        sprites.append(_sprite(np.clip(color * shade, 0, 1), coverage))
     return background, sprites, (0.05, 0.35)
 
 
@@ -75,9 +75,9 @@ def _nuclei(rng: np.random.Generator, side: int) -> Layout:
 
 
 def _cells(rng: np.random.Generator, side: int) -> Layout:
-    grey = rng.uniform(0.3, 0.6)
+    gray = rng.uniform(0.3, 0.6)
     field = (
-        grey + rng.uniform(0.005, 0.03) * noise(rng, side, 4) + rng.uniform(0, 0.03) * noise(rng, side, 48, 2)
+        gray + rng.uniform(0.005, 0.03) * noise(rng, side, 4) + rng.uniform(0, 0.03) * noise(rng, side, 48, 2)
     )
     sprites = []
     for _ in range(6):
@@ -88,7 +88,7 @@ def _cells(rng: np.random.Generator, side: int) -> Layout:
             rng, SPRITE_SIDE, int(rng.choice([4, 8, 16]))
         )
         inner += rng.uniform(0, 0.3) * gaussian_filter(blob(rng, 0.1), 4) * (rng.random() < 0.4)
-        tone = grey + coverage * inner + halo - rng.uniform(0, 0.2) * coverage * (1 - wide)
+        tone = gray + coverage * inner + halo - rng.uniform(0, 0.2) * coverage * (1 - wide)
         opacity = np.clip(gaussian_filter(coverage, 1.0) + np.clip(wide * 2.0, 0, 1), 0, 1)
         sprites.append(_sprite(np.clip(tone, 0, 1)[..., None].repeat(3, -1), coverage, opacity))
     return np.clip(field, 0, 1)[..., None].repeat(3, -1).astype(np.float32), sprites, (0.03, 0.22)

@@ -1,4 +1,4 @@
-"""Stained sections and smears in bright field: nuclei darker than cytoplasm, fibres and glass around them.
+"""Stained sections and smears in bright field: nuclei darker than cytoplasm, fibers and glass around them.
 
 Stains take light away (Beer and Lambert): their densities add up, also where nuclei overlap, and a nucleus of
 faint stain looks like the cytoplasm of a strong one. What is dead stays where it is; only the stage moves.
@@ -26,7 +26,7 @@ __all__ = ["Slide", "draw_stained_tissue"]
 _MOST = 90
 _HEMATOXYLIN, _EOSIN = (0.62, 0.72, 0.28), (0.12, 0.85, 0.3)
 _VIOLET = (0.55, 0.95, 0.22)
-_GREY = (0.6, 0.6, 0.6)
+_GRAY = (0.6, 0.6, 0.6)
 
 
 def draw_stained_tissue(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Drawing:
@@ -98,10 +98,10 @@ class Slide:
 
     @classmethod
     def of(cls, rng: np.random.Generator) -> "Slide":
-        """Draw a section with a counterstain, a section or a smear with one stain, or flat cells in grey."""
+        """Draw a section with a counterstain, a section or a smear with one stain, or flat cells in gray."""
         kind = int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))
-        nuclear = (_HEMATOXYLIN, _VIOLET, _VIOLET, _GREY)[kind]
-        counter = (_EOSIN, _VIOLET, _VIOLET, _GREY)[kind]
+        nuclear = (_HEMATOXYLIN, _VIOLET, _VIOLET, _GRAY)[kind]
+        counter = (_EOSIN, _VIOLET, _VIOLET, _GRAY)[kind]
         tint = np.exp(rng.normal(0, 0.0 if kind == 3 else 0.2, (2, 3)))
         return cls(
             _tinted(nuclear, tint[0]),
@@ -124,7 +124,7 @@ def _tinted(stain: tuple[float, float, float], tint: NDArray[np.float64]) -> tup
 
 @dataclass(frozen=True)
 class _Tissue:
-    """What lies between the nuclei: ground (H, W) with fibres and holes, and the fibres' directions."""
+    """What lies between the nuclei: ground (H, W) with fibers and holes, and the fibers' directions."""
 
     density: Field
     solid: NDArray[np.bool_]
@@ -137,13 +137,13 @@ class _Tissue:
         angle = rng.uniform(0, np.pi)
         across = y * np.cos(angle) - x * np.sin(angle)
         waves = across / (rng.uniform(0.3, 1.2) * radius) + rng.uniform(2, 6) * bend
-        fibres = np.sin(waves) * field_noise(rng, height, width, 6)
+        fibers = np.sin(waves) * field_noise(rng, height, width, 6)
         clouds = field_noise(rng, height, width, int(rng.integers(4, 24)))
         solid = np.ones((height, width), bool)
         if slide.holes:
             lows = field_noise(rng, height, width, 3)
             solid = lows > np.quantile(lows, slide.holes)
-        uneven = 1 + rng.uniform(0.0, 0.35) * fibres + rng.uniform(0.05, 0.3) * clouds
+        uneven = 1 + rng.uniform(0.0, 0.35) * fibers + rng.uniform(0.05, 0.3) * clouds
         density = slide.ground * np.clip(uneven, 0, None) * solid
         return cls(density.astype(np.float32), solid, (angle + 0.5 * bend).astype(np.float32))
 
@@ -153,7 +153,7 @@ class _Tissue:
         return not (0 <= x < width and 0 <= y < height) or bool(self.solid[int(y), int(x)])
 
     def direction(self, x: float, y: float) -> float:
-        """Return the direction of the fibres at a place, or at the frame's border nearest to it."""
+        """Return the direction of the fibers at a place, or at the frame's border nearest to it."""
         height, width = self.directions.shape
         return float(self.directions[int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))])
 
@@ -189,13 +189,13 @@ class _Nucleus:
         size = radius * rng.uniform(0.75, 1.3)
         stretch = np.sqrt(rng.uniform(1.0, slide.elongation))
         density, share = slide.cytoplasm
-        along_fibres = rng.random() < (0.9 if stretch > 1.3 else 0.4)
+        along_fibers = rng.random() < (0.9 if stretch > 1.3 else 0.4)
         return cls(
             x=x,
             y=y,
             along=size * stretch,
             across=size / stretch,
-            angle=tissue.direction(x, y) + rng.normal(0, 0.25) if along_fibres else rng.uniform(0, np.pi),
+            angle=tissue.direction(x, y) + rng.normal(0, 0.25) if along_fibers else rng.uniform(0, np.pi),
             waves=rng.normal(0, 0.07, (3, 2)) / [[1.0], [1.3], [2.0]],
             strength=slide.strength * float(np.exp(rng.normal(0, 0.3))),
             hollow=rng.choice([0.0, rng.uniform(0.2, 0.75)]),
@@ -207,7 +207,7 @@ class _Nucleus:
 
     @property
     def reach(self) -> float:
-        """Pixels from the centre beyond which there is nothing of it."""
+        """Pixels from the center beyond which there is nothing of it."""
         return 1.5 * max(self.along, self.cytoplasm[1] * self.across)
 
     def seen(self, patch: Patch, grain: Grain) -> tuple[NDArray[np.bool_], Field, Field]:

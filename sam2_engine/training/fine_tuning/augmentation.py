@@ -1,4 +1,4 @@
-"""The paper's augmentations (section D.2.2): mirror, affine, colours, mosaic; a clip as one."""
+"""The paper's augmentations (section D.2.2): mirror, affine, colors, mosaic; a clip as one."""
 
 import math
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class AugmentationRecipe:
     frame_brightness, frame_contrast, frame_saturation
         The same, drawn for each frame.
     grayscale
-        Probability of no colour.
+        Probability of no color.
     reverse
         Probability that a clip runs backwards.
     mosaic
@@ -64,23 +64,23 @@ class View:
     ----------
     matrix
         (2, 3) from places in the view to places in the picture, both from -1 to 1; None: as recorded.
-    colours
+    colors
         Factors of brightness, contrast and saturation, one row per jitter.
     gray
-        Without colour.
+        Without color.
     tile
         (row, column) of the tile with the objects, in a 2 x 2 mosaic of what is seen; None: no mosaic.
     """
 
     matrix: NDArray[np.float64] | None = None
-    colours: tuple[tuple[float, float, float], ...] = ()
+    colors: tuple[tuple[float, float, float], ...] = ()
     gray: bool = False
     tile: tuple[int, int] | None = None
 
     def pixels(self, inputs: Tensor) -> Tensor:
-        """Look at normalised (B, 3, S, S) pixels, S even; outside of the picture lies ImageNet's mean."""
-        if self.colours or self.gray:
-            inputs = self._coloured(inputs)
+        """Look at normalized (B, 3, S, S) pixels, S even; outside of the picture lies ImageNet's mean."""
+        if self.colors or self.gray:
+            inputs = self._colored(inputs)
         seen = self._moved(inputs, "bilinear")
         return seen if self.tile is None else F.avg_pool2d(seen, 2).repeat(1, 1, 2, 2)
 
@@ -116,9 +116,9 @@ class View:
         theta = torch.tensor(self.matrix, dtype=torch.float32).expand(len(x), -1, -1)
         return F.affine_grid(theta, [len(x), 1, *x.shape[-2:]], align_corners=False)
 
-    def _coloured(self, inputs: Tensor) -> Tensor:
+    def _colored(self, inputs: Tensor) -> Tensor:
         rgb = inputs * _STD + _MEAN
-        for brightness, contrast, saturation in self.colours:
+        for brightness, contrast, saturation in self.colors:
             rgb = (rgb * brightness).clamp(0, 1)
             rgb = (rgb.mean((-3, -2, -1), keepdim=True) * (1 - contrast) + rgb * contrast).clamp(0, 1)
             rgb = (_gray(rgb) * (1 - saturation) + rgb * saturation).clamp(0, 1)

@@ -94,7 +94,7 @@ def read_losses(folder: Path) -> list[tuple[int, float]]:
         return [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
 
 
-_OUTLINE_COLOURS = np.array(
+_OUTLINE_COLORS = np.array(
     [[230, 60, 60], [60, 200, 90], [70, 120, 255], [240, 190, 40], [200, 80, 220], [40, 210, 220]], np.uint8
 )
 
@@ -129,6 +129,6 @@ def save_comparison(
 def _painted(plain: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
     painted: NDArray[Any] = plain.copy()
     for i, mask in enumerate(masks):
-        colour = _OUTLINE_COLOURS[i % len(_OUTLINE_COLOURS)]
-        painted[mask] = (painted[mask] * 0.55 + colour * 0.45).astype(np.uint8)
+        color = _OUTLINE_COLORS[i % len(_OUTLINE_COLORS)]
+        painted[mask] = (painted[mask] * 0.55 + color * 0.45).astype(np.uint8)
     return painted

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.datasets import AnnotatedVideo
 from sam2_engine.evaluation.metrics import mask_iou
-from sam2_engine.evaluation.simulated_user import centre
+from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.image.predictor import ImagePredictor
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.session import VideoSession
@@ -33,7 +33,7 @@ class Score:
     Attributes
     ----------
     one_click, followed
-        Mean IoU over objects of the mask that the model prefers after one click at the centre; mean J
+        Mean IoU over objects of the mask that the model prefers after one click at the center; mean J
         of objects followed from their true masks on the last learned frame. None: nothing to measure.
     frames, videos
         Held-out frames, and videos that were followed.
@@ -91,7 +91,7 @@ def _mean(values: list[float]) -> float | None:
 def one_click_masks(
     model: Sam2, video: AnnotatedVideo, frame: int, max_objects: int = _MAX_OBJECTS
 ) -> tuple[tuple[int, ...], Mask, Mask]:
-    """Click at the centre of each object of a frame, and take the mask that the model prefers.
+    """Click at the center of each object of a frame, and take the mask that the model prefers.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def one_click_masks(
     truth = np.stack([annotation.mask(object_id) for object_id in ids])
     predictor = ImagePredictor(model)
     predictor.set_image(video.frames[frame], contrast=video.window)
-    points = np.array([[centre(mask)] for mask in truth], dtype=np.float32)
+    points = np.array([[center(mask)] for mask in truth], dtype=np.float32)
     found = []
     for start in range(0, len(ids), _AT_ONCE):
         part = points[start : start + _AT_ONCE]

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from sam2_engine.synthetic.compositor import Clip
 from sam2_engine.synthetic.scenes import WIDE_CLIP_WEIGHTS, WIDE_STILL_WEIGHTS, random_scene
-from sam2_engine.training.nano.labelled_images import LabelledImage, random_view, read_folder
+from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, read_folder
 
 __all__ = ["Batch", "Curriculum", "Lesson", "batches", "enlarged"]
 
@@ -31,7 +31,7 @@ class Lesson:
     max_objects
         Objects per sample.
     synthetic
-        Share of synthetic scenes; the rest are views of labelled pictures, of each folder equally often.
+        Share of synthetic scenes; the rest are views of labeled pictures, of each folder equally often.
     corrections
         Most correction clicks after a first click or box.
     wide
@@ -64,7 +64,7 @@ class Curriculum(Dataset[Batch]):
     Parameters
     ----------
     folders
-        Labelled pictures, one sequence per folder; rare looks (stained tissue among dark nuclei) are shown
+        Labeled pictures, one sequence per folder; rare looks (stained tissue among dark nuclei) are shown
         more often than their pictures are many, by the square root of their number.
     lessons
         Taken in turn.
@@ -75,7 +75,7 @@ class Curriculum(Dataset[Batch]):
     zoom = (0.5, 3.2)
 
     def __init__(
-        self, folders: Sequence[Sequence[LabelledImage]], lessons: Sequence[Lesson], seed: int
+        self, folders: Sequence[Sequence[LabeledImage]], lessons: Sequence[Lesson], seed: int
     ) -> None:
         self.folders = folders
         self._shares = [_shares(folder) for folder in folders]
@@ -109,7 +109,7 @@ class Curriculum(Dataset[Batch]):
         return Clip(_relight(rng, clip.frames), clip.labels)
 
 
-def _shares(folder: Sequence[LabelledImage]) -> NDArray[np.float64]:
+def _shares(folder: Sequence[LabeledImage]) -> NDArray[np.float64]:
     """Return how often each picture is shown, 1 in all."""
     looks = [picture.look for picture in folder]
     shares = np.array([looks.count(look) for look in looks], np.float64) ** -0.5
@@ -133,7 +133,7 @@ def enlarged(clip: Clip, size: int) -> Clip:
 
 
 def _relight(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Change brightness, contrast and colour, as microscopes and cameras differ; a clip as one."""
+    """Change brightness, contrast and color, as microscopes and cameras differ; a clip as one."""
     if rng.random() < 0.4:
         frames = np.repeat(frames.mean(-1, keepdims=True), 3, axis=-1)
     if rng.random() < 0.5:
@@ -167,6 +167,6 @@ def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def read_folders(root: Path) -> list[list[LabelledImage]]:
-    """Read every folder of labelled pictures under ``root``, in the order of their names."""
+def read_folders(root: Path) -> list[list[LabeledImage]]:
+    """Read every folder of labeled pictures under ``root``, in the order of their names."""
     return [read_folder(folder) for folder in sorted(root.iterdir()) if (folder / "images").is_dir()]

@@ -1,7 +1,7 @@
 """A helper for an encoder that starts from nothing: dense supervision, thrown away after training.
 
 Prompts alone teach an untrained encoder very slowly. This head reads the pyramid and predicts at
-stride 4 what is object, where objects end, and which way their centre lies.
+stride 4 what is object, where objects end, and which way their center lies.
 """
 
 import torch
@@ -18,7 +18,7 @@ _REACH = 32.0
 
 
 class DenseHead(nn.Module):
-    """Foreground, boundary and offset to the object's centre from an image's features."""
+    """Foreground, boundary and offset to the object's center from an image's features."""
 
     def __init__(self, hidden_dim: int, width: int = 48) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def dense_targets(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     foreground, boundary
         (B, S / 4, S / 4) float, 0 or 1.
     offset
-        (B, 2, S / 4, S / 4): from each cell to the centre of its object, ``(x, y)`` in units of 32 pixels.
+        (B, 2, S / 4, S / 4): from each cell to the center of its object, ``(x, y)`` in units of 32 pixels.
     """
     device = labels.device
     edge = torch.zeros(labels.shape, dtype=torch.bool, device=device)
@@ -64,10 +64,10 @@ def dense_targets(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     )
     place = torch.stack((x, y)).float()[None].expand(batch, -1, -1, -1)
     area = torch.bincount(keys, minlength=batch * count).clamp(min=1)
-    centres = torch.stack(
+    centers = torch.stack(
         [torch.bincount(keys, place[:, axis].flatten(), minlength=batch * count) / area for axis in (0, 1)]
     )
-    offset = centres[:, keys].view(2, batch, height, width).transpose(0, 1) - place
+    offset = centers[:, keys].view(2, batch, height, width).transpose(0, 1) - place
     return (cells > 0).float(), boundary, (offset * _STRIDE / _REACH).float()
 
 

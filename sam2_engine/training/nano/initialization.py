@@ -15,7 +15,7 @@ from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.synthetic.scenes import random_scene
 from sam2_engine.training.nano.dense_head import DenseHead
-from sam2_engine.training.nano.step_losses import normalise
+from sam2_engine.training.nano.step_losses import normalize
 
 __all__ = ["quieten_features", "untaught_nano"]
 
@@ -33,7 +33,7 @@ def untaught_nano(seed: int = 0) -> Sam2:
     - Positions are encoded by frequencies from coarse to fine (the official matrix has one scale).
     - Prompt tokens and image attend to each other through equal query and key projections.
     - Memory attention starts with equal biases in queries and keys: turned by the rotary encoding,
-      they favour the same place.
+      they favor the same place.
     """
     torch.manual_seed(seed)
     model = Sam2(VARIANTS["nano"])
@@ -83,7 +83,7 @@ def quieten_features(model: Sam2, head: DenseHead) -> None:
     """
     scenes = torch.stack([torch.from_numpy(random_scene(seed).frames[0]) for seed in range(8)])
     pixels = (scenes.clamp(0, 1) * 255).byte().permute(0, 3, 1, 2)
-    features = model.encode_image(normalise(pixels.to(model.device)))
+    features = model.encode_image(normalize(pixels.to(model.device)))
     neck, decoder = model.image_encoder.neck, model.sam_mask_decoder
     convolutions: tuple[list[nn.Module], ...] = (
         [decoder.conv_s0],

@@ -1,6 +1,6 @@
-"""Still objects made to move: every object of a labelled view drifts its own way, and everything bends.
+"""Still objects made to move: every object of a labeled view drifts its own way, and everything bends.
 
-Labelled videos are rare, labelled pictures are not. A view that only pans would teach that neighbours keep
+Labeled videos are rare, labeled pictures are not. A view that only pans would teach that neighbors keep
 their distances; cells do not.
 """
 

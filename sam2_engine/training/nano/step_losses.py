@@ -13,7 +13,7 @@ from sam2_engine.training.nano.dense_head import DenseHead, dense_loss
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
 from sam2_engine.video.memory_bank import MemoryReading, assemble
 
-__all__ = ["LessonLosses", "clip_losses", "normalise", "still_losses"]
+__all__ = ["LessonLosses", "clip_losses", "normalize", "still_losses"]
 
 STRIDE = 4
 _SMALLEST_OBJECT = 20
@@ -35,7 +35,7 @@ class Objects:
     coverage: Tensor
 
 
-def normalise(frames: Tensor) -> Tensor:
+def normalize(frames: Tensor) -> Tensor:
     """Turn uint8 pixels (..., 3, S, S) into the model's input."""
     return (frames.float() / 255.0 - _MEAN.to(frames.device)) / _STD.to(frames.device)
 
@@ -121,7 +121,7 @@ def still_losses(
 ) -> LessonLosses:
     """Losses of a batch of stills; without objects to ask for, the dense loss alone."""
     device = model.device
-    features = model.encode_image(normalise(batch.frames[:, 0].to(device)))
+    features = model.encode_image(normalize(batch.frames[:, 0].to(device)))
     losses = {"dense": dense_loss(head(features), batch.labels[:, 0].to(device))}
     objects = None
     if lesson.max_objects:
@@ -155,7 +155,7 @@ def clip_losses(
     """Losses of a batch of clips: prompted on the first frame, followed through the others."""
     num_frames = batch.frames.shape[1]
     device = model.device
-    features = model.encode_image(normalise(batch.frames.flatten(0, 1).to(device)))
+    features = model.encode_image(normalize(batch.frames.flatten(0, 1).to(device)))
     losses = {"dense": dense_loss(head(features), batch.labels.flatten(0, 1).to(device))}
     objects = choose_objects(batch.labels, lesson.max_objects, generator, device)
     if objects is None:

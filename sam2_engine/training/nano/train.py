@@ -12,7 +12,7 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.nano.curriculum import Curriculum, Lesson, read_folders
 from sam2_engine.training.nano.initialization import quieten_features, untaught_nano
-from sam2_engine.training.nano.labelled_images import LabelledImage
+from sam2_engine.training.nano.labeled_images import LabeledImage
 from sam2_engine.training.nano.trainer import Schedule, Trainer
 from sam2_engine.training.nano.validation import one_click_iou
 from sam2_engine.weights.loading import load_model, save_model
@@ -83,7 +83,7 @@ _SETTLE = replace(
 """The same lessons in small steps: what is left to gain is lost in the noise of small batches."""
 
 _STAINED = replace(_STILLS, schedule=replace(_STILLS.schedule, learning_rate=3e-4, final=0.05))
-"""Once more, now with stained tissue among the scenes, and more of it among the labelled pictures."""
+"""Once more, now with stained tissue among the scenes, and more of it among the labeled pictures."""
 
 _TWO_SIZES = Stage(
     (
@@ -176,7 +176,7 @@ def _start(stage: str, options: argparse.Namespace) -> Path | None:
 
 
 def _trainer(
-    stage: str, pictures: list[list[LabelledImage]], start: Path | None, options: argparse.Namespace
+    stage: str, pictures: list[list[LabeledImage]], start: Path | None, options: argparse.Namespace
 ) -> Trainer:
     """Prepare one stage, continued from its checkpoint if there is one."""
     plan, number = STAGES[stage], list(STAGES).index(stage)
@@ -245,7 +245,7 @@ def main() -> None:
         parser.error("--from needs --stage: the first stages start from nothing")
     torch.set_num_threads(options.threads)
     try:
-        _check_is_there(options.data, "--data names the folder of labelled pictures")
+        _check_is_there(options.data, "--data names the folder of labeled pictures")
         for stage in [options.stage] if options.stage else STAGES:
             nano = _teach(stage, options)
     except InputError as error:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_engine.evaluation.simulated_user import centre
+from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.nano.labelled_images import LabelledImage
+from sam2_engine.training.nano.labeled_images import LabeledImage
 from sam2_engine.training.nano.precision import learning_autocast
-from sam2_engine.training.nano.step_losses import normalise
+from sam2_engine.training.nano.step_losses import normalize
 
 __all__ = ["one_click_iou"]
 
@@ -19,7 +19,7 @@ _AT_ONCE = 16
 
 
 @torch.inference_mode()
-def one_click_iou(model: Sam2, pictures: Sequence[LabelledImage], max_objects: int = 24) -> float:
+def one_click_iou(model: Sam2, pictures: Sequence[LabeledImage], max_objects: int = 24) -> float:
     """Mean IoU over objects of the mask that the model itself prefers, from one click in the middle.
 
     Parameters
@@ -27,7 +27,7 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabelledImage], max_objects: i
     model
         The model, in evaluation mode.
     pictures
-        Labelled pictures; the whole picture is the input.
+        Labeled pictures; the whole picture is the input.
     max_objects
         Objects per picture, evenly chosen.
     """
@@ -41,7 +41,7 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabelledImage], max_objects: i
         ids = [int(i) for i in np.unique(picture.labels) if i and (picture.labels == i).sum() >= 20]
         ids = ids[:: max(1, -(-len(ids) // max_objects))]
         with learning_autocast(model.device):
-            features = model.encode_image(normalise(resized))
+            features = model.encode_image(normalize(resized))
         for start in range(0, len(ids), _AT_ONCE):
             masks = np.stack([picture.labels == i for i in ids[start : start + _AT_ONCE]])
             with learning_autocast(model.device):
@@ -63,5 +63,5 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabelledImage], max_objects: i
 def _middles(masks: np.ndarray, size: int) -> Tensor:
     """Return the points deepest inside (N, H, W) masks, in input pixels, (N, 1, 2)."""
     height, width = masks.shape[1:]
-    points = [[x * size / width, y * size / height] for x, y in map(centre, masks)]
+    points = [[x * size / width, y * size / height] for x, y in map(center, masks)]
     return torch.tensor(points, dtype=torch.float32)[:, None]

@@ -17,10 +17,10 @@ from sam2_engine.evaluation import (
     MAX_PROMPTED_FRAMES,
     PROMPTS,
     PROTOCOLS,
-    LabelledSequence,
+    LabeledSequence,
     MethodResult,
     evaluate,
-    labelled_sequences,
+    labeled_sequences,
     read_sequences,
 )
 from sam2_plugins.cli.commands.options import (
@@ -156,19 +156,19 @@ def _inputs(
     return (data,)
 
 
-def _read_data(folder: Path) -> list[LabelledSequence]:
+def _read_data(folder: Path) -> list[LabeledSequence]:
     with count_bar("reading") as progress:
         data = find_dataset(folder, progress=progress)
     note(f"{folder}: {data.description}")
     with data:
-        return labelled_sequences(data)
+        return labeled_sequences(data)
 
 
 def _watch(steps: Iterable[Any], total: int, title: str) -> Iterable[Any]:
     return followed(steps, total, title)
 
 
-def _about(protocol: str, rounds: int, sequences: Sequence[LabelledSequence]) -> str:
+def _about(protocol: str, rounds: int, sequences: Sequence[LabeledSequence]) -> str:
     """Say what the numbers are means of."""
     objects = sum(len(sequence.truth) for sequence in sequences)
     frames = sum(len(sequence.frames) for sequence in sequences)
@@ -194,7 +194,7 @@ def _show(results: Sequence[MethodResult], about: str, aside: bool) -> None:
 
 
 def _write_json(
-    path: Path, results: Sequence[MethodResult], sequences: Sequence[LabelledSequence], **described: str
+    path: Path, results: Sequence[MethodResult], sequences: Sequence[LabeledSequence], **described: str
 ) -> None:
     content = {**described, "methods": [result.as_json(sequences) for result in results]}
     text = json_format.dumps(content, indent=1) + "\n"

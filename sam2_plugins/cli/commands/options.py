@@ -50,7 +50,7 @@ ContrastOption = Annotated[
     typer.Option(
         "--contrast",
         metavar="LO,HI",
-        help="Grey levels shown to the model as black and white; by default 8-bit images pass as they are, "
+        help="Gray levels shown to the model as black and white; by default 8-bit images pass as they are, "
         "others between their percentiles 0.1 and 99.9.",
     ),
 ]

@@ -26,7 +26,7 @@ from dataset_folders import (
 from sam2_engine import datasets
 from sam2_engine.datasets import AnnotatedData
 from sam2_engine.errors import InputError, InputWarning
-from sam2_engine.evaluation import labelled_sequences
+from sam2_engine.evaluation import labeled_sequences
 
 Find = Callable[..., AnnotatedData]
 
@@ -49,7 +49,7 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_format_is_recognised_and_its_masks_are_the_truth(
+def test_a_format_is_recognized_and_its_masks_are_the_truth(
     name: str, tmp_path: Path, find_dataset: Find
 ) -> None:
     make, words, counts = MAKERS[name]
@@ -149,7 +149,7 @@ def test_ids_may_change_their_type(tmp_path: Path, find_dataset: Find) -> None:
     [
         (np.full(SHAPE, 0.5, np.float32), "not whole numbers"),
         (np.full(SHAPE, -1, np.int16), "below 0"),
-        (np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8), "colour picture"),
+        (np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8), "color picture"),
     ],
 )
 def test_labels_that_are_none(labels: np.ndarray, complaint: str, tmp_path: Path, find_dataset: Find) -> None:
@@ -219,7 +219,7 @@ def test_single_pictures_are_not_all_held_open(side_by_side: bool, tmp_path: Pat
             assert np.array_equal(video.frames[0], frame(i, (48, 64 + i)))
             assert video.annotation(0).ids == {1, 2}
         assert open_files() <= before + 2
-        sequences = labelled_sequences(data)
+        sequences = labeled_sequences(data)
         assert len(sequences) == 50
         assert sum(len(sequence.frames[0]) for sequence in sequences) == 50 * 48
         assert open_files() <= before + 2
@@ -246,7 +246,7 @@ def test_masklets_without_a_video_or_without_sense(tmp_path: Path, find_dataset:
 
 
 def test_a_folder_of_something_else(tmp_path: Path, find_dataset: Find) -> None:
-    with pytest.raises(InputError, match="No data set is recognised"):
+    with pytest.raises(InputError, match="No data set is recognized"):
         find_dataset(tmp_path)
     with pytest.raises(InputError, match="There is no folder"):
         find_dataset(tmp_path / "nowhere")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sam2_engine.evaluation import LabelledSequence
-from sam2_engine.evaluation.labelled_sequence import MasksByObject, pack_labels
+from sam2_engine.evaluation import LabeledSequence
+from sam2_engine.evaluation.labeled_sequence import MasksByObject, pack_labels
 from sam2_engine.frames import open_frames
 from sam2_engine.weights.loading import load_model
 
@@ -34,7 +34,7 @@ def sequence(disc_frames, disc_labels):
     truth: MasksByObject = {}
     for frame, image in enumerate(disc_labels):
         pack_labels(image, frame, truth)
-    return LabelledSequence("discs", open_frames(disc_frames, axes="TYX"), truth, tuple(range(7)))
+    return LabeledSequence("discs", open_frames(disc_frames, axes="TYX"), truth, tuple(range(7)))
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from sam2_engine.errors import InputError
-from sam2_engine.evaluation import LabelledSequence, mask_iou
+from sam2_engine.evaluation import LabeledSequence, mask_iou
 from sam2_engine.evaluation.click_baselines import CLICK_BASELINES, segment_by_baseline
-from sam2_engine.evaluation.labelled_sequence import MasksByObject, pack_labels
+from sam2_engine.evaluation.labeled_sequence import MasksByObject, pack_labels
 from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
 from sam2_engine.frames import open_frames
 
@@ -25,7 +25,7 @@ def sliding():
         labels = np.zeros((80, 100), np.uint8)
         labels[25:55, 20 + 2 * t : 50 + 2 * t] = 4
         pack_labels(labels, t, truth)
-    return LabelledSequence("sliding", open_frames(np.stack(frames), axes="TYX"), truth, tuple(range(6)))
+    return LabeledSequence("sliding", open_frames(np.stack(frames), axes="TYX"), truth, tuple(range(6)))
 
 
 def test_copying_leaves_the_mask_where_it_is(sliding):

@@ -7,25 +7,25 @@ import pytest
 from skimage import data, measure
 from skimage.morphology import dilation, disk
 
-from sam2_engine.evaluation import LabelledSequence, boundary_f, mask_iou
+from sam2_engine.evaluation import LabeledSequence, boundary_f, mask_iou
 from sam2_engine.evaluation.cell_tracking import cell_tracking_scores
-from sam2_engine.evaluation.labelled_sequence import MasksByObject, pack_labels
+from sam2_engine.evaluation.labeled_sequence import MasksByObject, pack_labels
 from sam2_engine.evaluation.scores import MaskScore, MethodResult
 from sam2_engine.frames import open_frames
 
 
 def outline(mask):
-    """Mark pixels unlike their right, lower or lower right neighbour; beyond the image nothing is unlike."""
+    """Mark pixels unlike their right, lower or lower right neighbor; beyond the image nothing is unlike."""
     height, width = mask.shape
     marked = np.zeros_like(mask)
     for y in range(height):
         for x in range(width):
-            neighbours = [(y, x + 1), (y + 1, x), (y + 1, x + 1)]
+            neighbors = [(y, x + 1), (y + 1, x), (y + 1, x + 1)]
             if y == height - 1:
-                neighbours = [(y, x + 1)]
+                neighbors = [(y, x + 1)]
             if x == width - 1:
-                neighbours = [(y + 1, x)]
-            marked[y, x] = any(mask[v, u] != mask[y, x] for v, u in neighbours if v < height and u < width)
+                neighbors = [(y + 1, x)]
+            marked[y, x] = any(mask[v, u] != mask[y, x] for v, u in neighbors if v < height and u < width)
     return marked
 
 
@@ -98,7 +98,7 @@ def sequence_of(labels):
     truth: MasksByObject = {}
     for frame, image in enumerate(labels):
         pack_labels(image, frame, truth)
-    return LabelledSequence("squares", open_frames(labels, axes="TYX"), truth, tuple(range(len(labels))))
+    return LabeledSequence("squares", open_frames(labels, axes="TYX"), truth, tuple(range(len(labels))))
 
 
 def test_cell_tracking_scores_of_the_truth_are_1(tracked):

@@ -13,18 +13,18 @@ from PIL import Image
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 
-COLOUR = np.random.default_rng(0).integers(0, 255, (24, 36, 3)).astype(np.uint8)
+COLOR = np.random.default_rng(0).integers(0, 255, (24, 36, 3)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".TIFF", ".PNG", ".webp"])
 def test_one_image_is_one_frame(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"image{suffix}"
-    Image.fromarray(COLOUR).save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    Image.fromarray(COLOR).save(path, **({"lossless": True} if suffix == ".webp" else {}))
     with open_frames(path) as frames:
         assert (len(frames), frames.axes, frames.shape, frames.is_rgb) == (1, "YXS", (24, 36), True)
-        np.testing.assert_array_equal(frames[0], COLOUR)
+        np.testing.assert_array_equal(frames[0], COLOR)
     with open_frames(str(path), channel=2) as frames:
-        np.testing.assert_array_equal(frames[0], COLOUR[..., 2])
+        np.testing.assert_array_equal(frames[0], COLOR[..., 2])
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_one_image_is_one_frame(tmp_path: Path, suffix: str) -> None:
     ],
 )
 def test_kinds_of_png(tmp_path: Path, mode: str, expected: tuple[type, int]) -> None:
-    grey = Image.fromarray(COLOUR[..., 0])
-    image = Image.fromarray(COLOUR[..., 0].astype(np.uint16) * 200) if mode == "I;16" else grey.convert(mode)
+    gray = Image.fromarray(COLOR[..., 0])
+    image = Image.fromarray(COLOR[..., 0].astype(np.uint16) * 200) if mode == "I;16" else gray.convert(mode)
     image.save(tmp_path / "kind.png")
     with open_frames(tmp_path / "kind.png") as frames:
         assert (frames.dtype, frames[0].ndim) == expected
         if mode == "I;16":
-            np.testing.assert_array_equal(frames[0], COLOUR[..., 0].astype(np.uint16) * 200)
+            np.testing.assert_array_equal(frames[0], COLOR[..., 0].astype(np.uint16) * 200)
 
 
 def test_labels_in_a_palette(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_labels_in_a_palette(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-def test_colour_of_16_bits_keeps_its_levels(tmp_path: Path, alpha: bool) -> None:
+def test_color_of_16_bits_keeps_its_levels(tmp_path: Path, alpha: bool) -> None:
     deep = np.random.default_rng(1).integers(0, 65535, (24, 36, 3 + alpha)).astype(np.uint16)
     (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(deep))
     with open_frames(tmp_path / "deep.png") as frames:
@@ -127,11 +127,11 @@ def test_a_folder_of_tiffs_and_a_list_of_files(tmp_path: Path) -> None:
 
 
 def test_images_of_other_sizes_and_types_are_named(tmp_path: Path) -> None:
-    Image.fromarray(COLOUR).save(tmp_path / "a1.png")
-    Image.fromarray(COLOUR[:20]).save(tmp_path / "a2.png")
+    Image.fromarray(COLOR).save(tmp_path / "a1.png")
+    Image.fromarray(COLOR[:20]).save(tmp_path / "a2.png")
     with pytest.raises(InputError, match=r"a2.png is 20 x 36, but a1.png is 24 x 36"):
         open_frames(tmp_path)
-    Image.fromarray(COLOUR[..., 0]).save(tmp_path / "a2.png")
+    Image.fromarray(COLOR[..., 0]).save(tmp_path / "a2.png")
     with (
         open_frames(tmp_path) as frames,
         pytest.raises(InputError, match=r"a2.png is .*uint8, but a1.png is"),
@@ -148,7 +148,7 @@ def test_a_stack_in_a_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
 def test_images_that_cannot_be_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"broken{suffix}"
-    Image.fromarray(COLOUR).save(path)
+    Image.fromarray(COLOR).save(path)
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"these are words, not pixels", whole[:30]):
         path.write_bytes(content)
@@ -158,11 +158,11 @@ def test_images_that_cannot_be_read(tmp_path: Path, suffix: str) -> None:
 
 def test_a_broken_image_within_a_folder_is_named(tmp_path: Path) -> None:
     for number in range(3):
-        Image.fromarray(COLOUR).save(tmp_path / f"a{number}.png")
+        Image.fromarray(COLOR).save(tmp_path / f"a{number}.png")
     whole = (tmp_path / "a1.png").read_bytes()
     (tmp_path / "a1.png").write_bytes(whole[: len(whole) // 2])
     with open_frames(tmp_path) as frames:
-        np.testing.assert_array_equal(frames[2], COLOUR)
+        np.testing.assert_array_equal(frames[2], COLOR)
         with pytest.raises(InputError, match=r"^a1.png is not a readable image"):
             frames[1]
 

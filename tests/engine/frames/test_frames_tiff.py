@@ -63,7 +63,7 @@ def test_pages_written_one_by_one_are_one_stack(
 
 @pytest.mark.parametrize("count", [3, 4])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_a_stack_of_three_or_four_frames_is_no_colour(tmp_path: Path, count: int, dtype: str) -> None:
+def test_a_stack_of_three_or_four_frames_is_no_color(tmp_path: Path, count: int, dtype: str) -> None:
     stack = STACK[:count].astype(dtype)
     tifffile.imwrite(tmp_path / "few.tif", stack, photometric="rgb", planarconfig="separate")
     with open_frames(tmp_path / "few.tif") as frames:
@@ -75,18 +75,18 @@ def test_a_stack_of_three_or_four_frames_is_no_colour(tmp_path: Path, count: int
         assert len(frames) == (1 if dtype == "uint8" else count)
 
 
-def test_colour(tmp_path: Path) -> None:
-    colour = np.random.default_rng(1).integers(0, 255, (5, 33, 47, 3)).astype(np.uint8)
-    tifffile.imwrite(tmp_path / "video.tif", colour, photometric="rgb", compression="lzw")
-    tifffile.imwrite(tmp_path / "image.tif", colour[0], photometric="rgb")
+def test_color(tmp_path: Path) -> None:
+    color = np.random.default_rng(1).integers(0, 255, (5, 33, 47, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "video.tif", color, photometric="rgb", compression="lzw")
+    tifffile.imwrite(tmp_path / "image.tif", color[0], photometric="rgb")
     with open_frames(tmp_path / "video.tif") as frames:
         assert (len(frames), frames.channels, frames.is_rgb) == (5, 3, True)
-        np.testing.assert_array_equal(frames[3], colour[3])
+        np.testing.assert_array_equal(frames[3], color[3])
     with open_frames(tmp_path / "video.tif", channel=1) as frames:
-        np.testing.assert_array_equal(frames[3], colour[3, ..., 1])
+        np.testing.assert_array_equal(frames[3], color[3, ..., 1])
     with open_frames(tmp_path / "image.tif") as frames:
         assert (len(frames), frames.axes) == (1, "YXS")
-        np.testing.assert_array_equal(frames[0], colour[0])
+        np.testing.assert_array_equal(frames[0], color[0])
 
 
 @pytest.mark.parametrize("kind", ["imagej", "ome"])

@@ -51,8 +51,8 @@ def number_plate(number: int) -> NDArray[np.uint8]:
 
 def number_of(picture: NDArray[Any]) -> int:
     """Read the number of a frame back, through whatever compression has done to it."""
-    grey = picture.astype(float) if picture.ndim == 2 else picture.mean(2)
-    return sum(int(grey[24:40, bit * 16 + 4 : bit * 16 + 12].mean() > 127) << bit for bit in range(6))
+    gray = picture.astype(float) if picture.ndim == 2 else picture.mean(2)
+    return sum(int(gray[24:40, bit * 16 + 4 : bit * 16 + 12].mean() > 127) << bit for bit in range(6))
 
 
 def write(path: Path, codec: str, layout: str, coding: dict[str, str], **container: Any) -> Path:
@@ -161,15 +161,15 @@ def test_frame_rate_and_description(mp4: VideoFrames) -> None:
         open_frames(mp4.path, axes="TZYX")
 
 
-def test_grey_video_of_16_bits_keeps_its_levels(tmp_path: Path) -> None:
+def test_gray_video_of_16_bits_keeps_its_levels(tmp_path: Path) -> None:
     levels = np.random.default_rng(0).integers(0, 65535, (5, HEIGHT, WIDTH)).astype(np.uint16)
-    with av.open(str(tmp_path / "grey.mkv"), "w") as output:
+    with av.open(str(tmp_path / "gray.mkv"), "w") as output:
         stream = output.add_stream("ffv1", rate=10)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray16le"
         for plane in levels:
             output.mux(stream.encode(av.VideoFrame.from_ndarray(plane, "gray16le")))
         output.mux(stream.encode())
-    with open_frames(tmp_path / "grey.mkv") as frames:
+    with open_frames(tmp_path / "gray.mkv") as frames:
         assert (frames.channels, frames.dtype) == (1, np.uint16)
         np.testing.assert_array_equal(frames[3], levels[3])
 

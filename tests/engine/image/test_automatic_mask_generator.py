@@ -101,11 +101,11 @@ def test_masks_are_tidied(small_model: Sam2, moving_discs: NDArray[np.uint8]) ->
 
 
 def test_crops_share_the_whole_images_window(small_model: Sam2, moving_discs: NDArray[np.uint8]) -> None:
-    grey = moving_discs[0, ..., 0].astype(np.uint16) * 64 + 1000
+    gray = moving_discs[0, ..., 0].astype(np.uint16) * 64 + 1000
     settings = {"points_per_side": 2, "crop_n_layers": 1}
-    by_default = generator(small_model, **settings).generate_labels(grey)
-    low, high = np.percentile(grey, (0.1, 99.9))
-    given = generator(small_model, **settings).generate_labels(grey, contrast=(low, high))
+    by_default = generator(small_model, **settings).generate_labels(gray)
+    low, high = np.percentile(gray, (0.1, 99.9))
+    given = generator(small_model, **settings).generate_labels(gray, contrast=(low, high))
     np.testing.assert_array_equal(by_default, given)
 
 

@@ -56,7 +56,7 @@ def test_batches_keep_images_apart(small_model: Sam2, moving_discs: Frames) -> N
     np.testing.assert_array_equal(predictor.predict([[50, 40]], [1])[2], logits[1])
 
 
-def test_sixteen_bits_keep_their_grey_levels(small_model: Sam2) -> None:
+def test_sixteen_bits_keep_their_gray_levels(small_model: Sam2) -> None:
     ramp = np.arange(96 * 120, dtype=np.uint16).reshape(96, 120) + 1000
     predictor = ImagePredictor(small_model)
     predictor.set_image(ramp)

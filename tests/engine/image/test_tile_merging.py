@@ -107,7 +107,7 @@ def test_an_object_over_four_tiles_is_put_together() -> None:
     assert one.area == len(rows)
 
 
-def test_neighbours_stay_two_and_parts_inside_wholes_stay() -> None:
+def test_neighbors_stay_two_and_parts_inside_wholes_stay() -> None:
     left, right, inner = disc(100, 200, 25), disc(152, 200, 25), disc(100, 200, 10)
     joined = join_across_seams(seen_by_tiles([left, right, inner], 8), 0.7)
     assert len(joined) == 3

@@ -1,7 +1,7 @@
 """What the official automatic mask generator and ours are compared on.
 
-The network is not compared here, so a stand-in decodes: it reads the colour under the click from the
-preprocessed pixels and takes in what has nearly that colour. Both sides call it with equal pixels.
+The network is not compared here, so a stand-in decodes: it reads the color under the click from the
+preprocessed pixels and takes in what has nearly that color. Both sides call it with equal pixels.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def draw_image() -> NDArray[np.uint8]:
-    """Return (150, 200, 3) uint8: discs of many sizes and colours, and specks that make holes and islands."""
+    """Return (150, 200, 3) uint8: discs of many sizes and colors, and specks that make holes and islands."""
     y, x = np.mgrid[:150, :200]
     image = np.stack([60 + x * 0.3, 70 + y * 0.4, 90 + (x + y) * 0.1], axis=-1)
     rng = np.random.default_rng(3)
@@ -52,8 +52,8 @@ def decode(
     Returns logits (N, M, SIDE / 4, SIDE / 4) and IoU (N, M).
     """
     column, row = points.long().clamp(0, SIDE - 1).T
-    colours = pixels[:, row, column].T
-    distance = (pixels[None, :, ::4, ::4] - colours[:, :, None, None]).norm(dim=1)
+    colors = pixels[:, row, column].T
+    distance = (pixels[None, :, ::4, ::4] - colors[:, :, None, None]).norm(dim=1)
     reach = torch.tensor([0.3, 0.7, 1.4] if multimask else [0.5])
     logits = (reach[None, :, None, None] - distance[:, None]) * 20
     iou = 0.75 + 0.25 * torch.sin(points @ torch.tensor([[0.37], [0.61]]) + torch.arange(len(reach)))

@@ -75,7 +75,7 @@ def seed_model(model: torch.nn.Module, presence_bias: float) -> None:
     model.load_state_dict(draw_weights(shapes, presence_bias=presence_bias), strict=True)
 
 
-def normalise(frames: np.ndarray, size: int) -> torch.Tensor:
+def normalize(frames: np.ndarray, size: int) -> torch.Tensor:
     """Preprocess (T, H, W, 3) frames as the official image predictor does."""
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
     pixels = torch.nn.functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
@@ -89,7 +89,7 @@ def start(predictor: object, frames: np.ndarray) -> dict:
         for number, frame in enumerate(frames):
             Image.fromarray(frame).save(Path(folder) / f"{number:05d}.jpg")
         state = predictor.init_state(folder)
-    state["images"] = normalise(frames, predictor.image_size)
+    state["images"] = normalize(frames, predictor.image_size)
     state["cached_features"].clear()
     return state
 

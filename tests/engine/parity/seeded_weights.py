@@ -1,6 +1,6 @@
 """Weights drawn by seed from names and shapes alone, so that every package can be given the same ones.
 
-Every tensor is drawn: plain initialisation leaves some at zero (position embeddings, biases) or at
+Every tensor is drawn: plain initialization leaves some at zero (position embeddings, biases) or at
 1e-6 (layer scales), and what they feed would go untested.
 """
 

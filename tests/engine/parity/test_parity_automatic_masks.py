@@ -19,7 +19,7 @@ from sam2_engine.modeling.sam2 import ImageFeatures, MaskPrediction, Sam2
 REFERENCES = Path(__file__).parent / "references"
 
 
-class ColourModel(Sam2):
+class ColorModel(Sam2):
     """Its features are the pixels, its decoder the stand-in that both sides call."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class ColourModel(Sam2):
 @pytest.mark.parametrize("name", CASES)
 def test_as_the_official_generator(name: str) -> None:
     expected = json.loads((REFERENCES / f"automatic_{name}.json").read_text())
-    generator = AutomaticMaskGenerator(ColourModel(), output_mode="uncompressed_rle", **CASES[name])
+    generator = AutomaticMaskGenerator(ColorModel(), output_mode="uncompressed_rle", **CASES[name])
     records = generator.generate(draw_image())
     assert len(records) == len(expected) > 5
     for ours, theirs in zip(records, expected, strict=True):

@@ -34,7 +34,7 @@ def test_moving_cells_refuses_an_empty_movie() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_clips_are_repeatable_and_labelled(style: str) -> None:
+def test_clips_are_repeatable_and_labeled(style: str) -> None:
     clip = random_scene([5, 1], num_frames=3, size=96, style=style)
     again = random_scene([5, 1], num_frames=3, size=96, style=style)
     assert clip.frames.shape == (3, 96, 96, 3)

@@ -230,20 +230,20 @@ def test_the_halo_of_bulging_cells_may_count_as_theirs(monkeypatch: pytest.Monke
 
 
 def test_the_compositor_labels_what_it_draws_and_shadows_have_no_label() -> None:
-    """A flat grey sprite shows its grey exactly where its label is; one in front hides one behind."""
+    """A flat gray sprite shows its gray exactly where its label is; one in front hides one behind."""
     side = np.abs(np.linspace(-1.3, 1.3, 96)) < 0.8
     square = (side[:, None] & side).astype(np.float32)
     pale, dark, shadow = (np.zeros((96, 96, 5), np.float32) for _ in range(3))
-    for pixels, grey in ((pale, 0.8), (dark, 0.4)):
-        pixels[..., :3], pixels[..., 3], pixels[..., 4] = grey, square, square
+    for pixels, gray in ((pale, 0.8), (dark, 0.4)):
+        pixels[..., :3], pixels[..., 3], pixels[..., 4] = gray, square, square
     shadow[..., 3] = 0.5 * square
     still, passing = Motion((32.0, 40.0), 16.0), Motion((4.0, 40.0), 16.0, 0.3, velocity=(9.0, 0.0))
     layers = [Sprite(shadow, Motion((38.0, 44.0), 16.0), 0), Sprite(pale, still, 1), Sprite(dark, passing, 2)]
     clip = compose(np.full((100, 100, 3), 1.0, np.float32), Motion((0, 0), 1.0), layers, 5, 80)
     for frame, labels in zip(clip.frames, clip.labels):
-        for value, grey in ((1, 0.8), (2, 0.4)):
+        for value, gray in ((1, 0.8), (2, 0.4)):
             core = binary_erosion(labels == value)
-            assert np.allclose(frame[core], grey, atol=1e-3)
+            assert np.allclose(frame[core], gray, atol=1e-3)
         rest = frame[~binary_dilation(labels > 0)]
         assert np.isclose(rest, 0.5, atol=0.01).any()
         assert not np.isclose(rest, 0.4, atol=0.05).any()
@@ -251,7 +251,7 @@ def test_the_compositor_labels_what_it_draws_and_shadows_have_no_label() -> None
     assert areas[3] < 0.5 * areas[0]
 
 
-def test_organs_end_where_the_grey_value_does() -> None:
+def test_organs_end_where_the_gray_value_does() -> None:
     """Away from its own border, an organ's Hounsfield units are one value and noise around it."""
     scene = render_scene("organs", 8, 160, seed=3, bits=16)
     units = scene.frames[4].astype(float) - 1024

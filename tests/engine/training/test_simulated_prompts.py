@@ -9,8 +9,8 @@ STRIDE = 4
 
 def _discs() -> torch.Tensor:
     y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
-    centres = torch.tensor([[8, 8], [20, 15], [10, 24], [25, 25]])
-    return torch.stack([((x - cx) ** 2 + (y - cy) ** 2 <= 25).float() for cx, cy in centres.tolist()])
+    centers = torch.tensor([[8, 8], [20, 15], [10, 24], [25, 25]])
+    return torch.stack([((x - cx) ** 2 + (y - cy) ** 2 <= 25).float() for cx, cy in centers.tolist()])
 
 
 def _at(maps: torch.Tensor, points: torch.Tensor) -> torch.Tensor:

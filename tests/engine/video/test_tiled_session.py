@@ -63,7 +63,7 @@ def moving(monkeypatch: pytest.MonkeyPatch) -> Following:
     return Following(monkeypatch, lambda i, frame: (90 + 25 * frame, 100) if i == 1 else (340, 220))
 
 
-def centre(mask: NDArray[np.bool_]) -> tuple[float, float]:
+def center(mask: NDArray[np.bool_]) -> tuple[float, float]:
     rows, columns = np.nonzero(mask)
     return float(columns.mean()), float(rows.mean())
 
@@ -137,8 +137,8 @@ def test_objects_are_handed_over_from_tile_to_tile(
     assert [r.frame for r in results] == list(range(6))
     for result in results:
         assert result.object_ids == (1, 2)
-        assert centre(result.masks[0]) == pytest.approx((90 + 25 * result.frame, 100), abs=3)
-        assert centre(result.masks[1]) == pytest.approx((340, 220), abs=3)
+        assert center(result.masks[0]) == pytest.approx((90 + 25 * result.frame, 100), abs=3)
+        assert center(result.masks[1]) == pytest.approx((340, 220), abs=3)
         assert np.array_equal(result.masks[0], result.logits[0] > 0)
     regions = [r.regions[0] for r in results]
     assert len(set(regions)) >= 2
@@ -163,7 +163,7 @@ def test_a_second_run_and_backwards_start_where_the_object_is(
     back = list(session.propagate(reverse=True))
     assert [r.frame for r in back] == [5, 4, 3, 2, 1, 0]
     for result in back:
-        assert centre(result.masks[0]) == pytest.approx((90 + 25 * result.frame, 100), abs=3)
+        assert center(result.masks[0]) == pytest.approx((90 + 25 * result.frame, 100), abs=3)
 
 
 def test_what_is_taken_away_leaves_nothing(

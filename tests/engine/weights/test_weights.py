@@ -1,4 +1,4 @@
-"""Every layout of weights loads strictly, is recognised, and bad files end in one sentence."""
+"""Every layout of weights loads strictly, is recognized, and bad files end in one sentence."""
 
 import json
 import pickle
@@ -13,7 +13,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.modeling.config import VARIANTS, config_to_dict
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.huggingface import to_huggingface
-from sam2_engine.weights.loading import load_model, read_weights, recognise, save_model
+from sam2_engine.weights.loading import load_model, read_weights, recognize, save_model
 
 KEY_LISTS = Path(__file__).parents[2] / "data" / "checkpoint_keys"
 REAL_CHECKPOINTS = {
@@ -60,14 +60,14 @@ def test_model_matches_the_real_checkpoint_name_for_name(stem: str, variant: str
 
 
 @pytest.mark.parametrize(("stem", "variant"), REAL_CHECKPOINTS.items())
-def test_variant_is_recognised_from_the_real_key_list(stem: str, variant: str) -> None:
-    assert recognise(key_list(stem)) is VARIANTS[variant]
+def test_variant_is_recognized_from_the_real_key_list(stem: str, variant: str) -> None:
+    assert recognize(key_list(stem)) is VARIANTS[variant]
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "nano"])
-def test_variant_is_recognised_in_the_transformers_layout(variant: str) -> None:
+def test_variant_is_recognized_in_the_transformers_layout(variant: str) -> None:
     weights = to_huggingface(meta_model(variant).state_dict())
-    assert recognise({name: tensor.shape for name, tensor in weights.items()}) is VARIANTS[variant]
+    assert recognize({name: tensor.shape for name, tensor in weights.items()}) is VARIANTS[variant]
 
 
 def test_own_file_restores_model_configuration_and_image_size(nano: Sam2, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ NO_WORK = [
 ]
 TRACKED = [
     name for name in STATUS if name.startswith("predict_video") and name not in NO_WORK
-]  # all on moving.mp4, with labelled rectangles
+]  # all on moving.mp4, with labeled rectangles
 
 
 def replay(application: Application, server: MediaServer, name: str) -> Reply:

@@ -232,8 +232,8 @@ def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
 
 
 def test_kinds_of_pixels(tmp_path: Path) -> None:
-    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    np.testing.assert_array_equal(read_image(_write(tmp_path / "l.png", grey), "l"), grey)
+    gray = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    np.testing.assert_array_equal(read_image(_write(tmp_path / "l.png", gray), "l"), gray)
     deep = (np.arange(6, dtype=np.uint16) * 9999).reshape(2, 3)
     np.testing.assert_array_equal(read_image(_write(tmp_path / "i.png", deep), "i"), deep)
     rgba = np.full((2, 3, 4), 7, dtype=np.uint8)

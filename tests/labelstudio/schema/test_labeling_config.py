@@ -94,7 +94,7 @@ def test_a_configuration_that_nothing_can_fill() -> None:
 def test_controls_are_preferred_in_the_order_of_the_documentation() -> None:
     (_, left), (_, right) = all_targets(EVERYTHING)
     assert [control.name for control in left] == ["brush", "bitmask", "polygon", "box"]
-    assert [(control.name, control.labels, control.labelled_by) for control in right] == [
+    assert [(control.name, control.labels, control.labeled_by) for control in right] == [
         ("oval", ("Ball",), "kinds")
     ]
     preferring = LabelingConfig.parse(EVERYTHING).targets("polygon")[0]

@@ -83,7 +83,7 @@ def test_a_persons_rectangle_stays_where_the_model_sees_nothing() -> None:
     assert visible(items, 10) == [1, 6]
 
 
-def test_a_turned_rectangle_does_not_turn_its_neighbours() -> None:
+def test_a_turned_rectangle_does_not_turn_its_neighbors() -> None:
     items = sequence_of(drawn({"frame": 1, "rotation": 30}), moving(30), clock_of(30), SHAPE, 5.0)
     assert frames_of(items) == [1, 2, 30]
     assert [item["rotation"] for item in items] == [30, 0, 0]

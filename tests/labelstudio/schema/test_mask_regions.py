@@ -25,7 +25,7 @@ def regions(mask: np.ndarray, kind: str, tolerance: float = 1.0) -> list[dict[st
 
 
 def inside_polygon(points: list[list[float]], shape: tuple[int, int]) -> np.ndarray:
-    """Return the pixels whose centres lie in a polygon given in percent."""
+    """Return the pixels whose centers lie in a polygon given in percent."""
     height, width = shape
     corners = np.array([[y * height / 100 - 0.5, x * width / 100 - 0.5] for x, y in points])
     found: np.ndarray = polygon2mask(shape, corners)
@@ -68,7 +68,7 @@ def test_a_region_is_complete(kind: str) -> None:
 
 def test_a_tag_without_labels_is_named_by_the_labels_beside_it() -> None:
     mask = np.ones((4, 4), dtype=bool)
-    shape, named = mask_regions(mask, control("Rectangle", labelled_by="kinds"), "Box", 0.5, 1)
+    shape, named = mask_regions(mask, control("Rectangle", labeled_by="kinds"), "Box", 0.5, 1)
     assert shape["id"] == named["id"]
     assert (shape["type"], named["type"], named["from_name"]) == ("rectangle", "labels", "kinds")
     assert named["value"]["labels"] == ["Box"]

@@ -62,7 +62,7 @@ def ask(
 
 @pytest.fixture(scope="module")
 def reference(application: Application, recorded_server: MediaServer, coin: np.ndarray) -> np.ndarray:
-    """The answer for the plain grey picture."""
+    """The answer for the plain gray picture."""
     mask = ask(application, recorded_server, "coins.png", saved(Image.fromarray(coins())), coin)
     assert mask.shape == (303, 384)
     assert iou(mask, coin) >= 0.7
@@ -96,7 +96,7 @@ def turned(orientation: int, kind: str) -> bytes:
             lambda: saved(Image.fromarray(coins().astype(np.int32) * 9000), "TIFF"), 0.8, id="32-bit"
         ),
         pytest.param(lambda: saved(Image.fromarray(coins() / np.float32(255)), "TIFF"), 0.8, id="float"),
-        pytest.param(lambda: saved(Image.fromarray(coins()).convert("LA")), 0.999, id="grey-alpha"),
+        pytest.param(lambda: saved(Image.fromarray(coins()).convert("LA")), 0.999, id="gray-alpha"),
         pytest.param(lambda: saved(Image.fromarray(coins()).convert("RGBA")), 0.999, id="rgba"),
         pytest.param(lambda: saved(Image.fromarray(coins()).convert("RGB").quantize(64)), 0.9, id="palette"),
         pytest.param(
@@ -129,10 +129,10 @@ def test_what_is_transparent_is_seen_as_white(
     opaque = Image.fromarray(np.where(hidden, np.uint8(255), coins()))
     noise = np.random.default_rng(0).integers(0, 255, coins().shape, dtype=np.uint8)
     options: dict[str, Any] = {}
-    if mode == "P":  # one colour of the palette is transparent
-        colours = np.where(hidden, np.uint8(0), np.maximum(coins(), 1))
-        picture = Image.fromarray(colours).convert("P")
-        picture.putpalette([value for grey in range(256) for value in (grey, grey, grey)])
+    if mode == "P":  # one color of the palette is transparent
+        colors = np.where(hidden, np.uint8(0), np.maximum(coins(), 1))
+        picture = Image.fromarray(colors).convert("P")
+        picture.putpalette([value for gray in range(256) for value in (gray, gray, gray)])
         options["transparency"] = 0
     else:
         picture = Image.fromarray(np.where(hidden, noise, coins())).convert(mode)

@@ -212,9 +212,9 @@ def test_a_page_that_counts_at_another_rate(page: Page) -> None:
 def test_several_objects_with_labels_of_their_own(page: Page) -> None:
     other = copy.deepcopy(page.region) | {"id": "other"}
     other["value"]["labels"] = ["Box"]
-    unlabelled = copy.deepcopy(page.region) | {"id": "unlabelled"}
-    del unlabelled["value"]["labels"]
-    page.body["params"]["context"]["result"] += [other, unlabelled]
+    unlabeled = copy.deepcopy(page.region) | {"id": "unlabeled"}
+    del unlabeled["value"]["labels"]
+    page.body["params"]["context"]["result"] += [other, unlabeled]
     answer = page.assign_label()
     assert [(region["id"], region["value"]["labels"]) for region in answer] == [
         ("WTSePngtDm", ["Ball"]),

@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 def opened(side: int) -> tuple[AnnotationSession, MediaFile]:
-    """A session on a grey image of ``side`` x ``side`` bytes; its model is loaded when it is asked."""
+    """A session on a gray image of ``side`` x ``side`` bytes; its model is loaded when it is asked."""
     image = np.zeros((side, side), np.uint8)
     return AnnotationSession(image, ModelStore("cpu"), axes="YX"), MediaFile(Path(__file__), temporary=False)
 

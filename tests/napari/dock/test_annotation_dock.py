@@ -190,7 +190,7 @@ def test_clicks_off_the_image_are_left_out_with_a_sentence(
             {"scale": (30, 0.2, 0.2), "translate": (9, 5, 2), "units": ("s", "um", "um")},
         ),
     ],
-    ids=["grey", "rgb", "rgba stack", "channels", "dask", "pyramid", "scaled"],
+    ids=["gray", "rgb", "rgba stack", "channels", "dask", "pyramid", "scaled"],
 )
 def test_every_kind_of_image_takes_a_click(open_dock: Open, qtbot: Any, image: Any, options: Any) -> None:
     dock = open_dock(image, **options)

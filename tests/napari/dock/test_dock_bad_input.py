@@ -79,7 +79,7 @@ def test_labels_that_somebody_gives_another_shape_are_put_back(
     assert shown_when_idle(dock, qtbot)[1].any()
 
 
-def test_neighbours_of_other_shapes_change_nothing(
+def test_neighbors_of_other_shapes_change_nothing(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(discs)

@@ -32,7 +32,7 @@ def deep(discs: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 
 def picture_of(dock: AnnotationDock) -> NDArray[np.uint8]:
-    """Return the colours that are shown."""
+    """Return the colors that are shown."""
     image = dock.contrast.picture.pixmap().toImage().convertToFormat(QImage.Format.Format_RGB888)
     bits = image.constBits()
     if hasattr(bits, "setsize"):  # PyQt
@@ -116,9 +116,9 @@ def test_a_reopened_session_has_the_contrast_it_was_left_with(
     wait_for_picture(again, qtbot, annotation_of(again).shown_frame)
 
 
-def test_colours_have_no_contrast_to_choose(open_dock: Open, qtbot: Any) -> None:
-    colours = np.random.default_rng(0).integers(0, 255, (3, 40, 50, 3)).astype(np.uint8)
-    dock = open_dock(colours, rgb=True)
+def test_colors_have_no_contrast_to_choose(open_dock: Open, qtbot: Any) -> None:
+    colors = np.random.default_rng(0).integers(0, 255, (3, 40, 50, 3)).astype(np.uint8)
+    dock = open_dock(colors, rgb=True)
     assert not dock.contrast.use.isVisibleTo(dock)
     assert dock.contrast.words.text() == "The model sees 0 to 255, as they are"
     wait_for_picture(dock, qtbot, annotation_of(dock).shown_frame)

@@ -1,4 +1,4 @@
-"""The shown frame is ready before the first click on it, its neighbours next; what was passed by is not."""
+"""The shown frame is ready before the first click on it, its neighbors next; what was passed by is not."""
 
 import threading
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from dock_steps import WAIT, Open, annotation_of
 from numpy.typing import NDArray
 
-from napari_plugin.annotation.prefetch import neighbours
+from napari_plugin.annotation.prefetch import neighbors
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 pytestmark = pytest.mark.gui
@@ -29,13 +29,13 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return frames
 
 
-def test_the_shown_frame_and_then_its_neighbours_are_ready_before_a_click(
+def test_the_shown_frame_and_then_its_neighbors_are_ready_before_a_click(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, encoded: list[int]
 ) -> None:
     dock = open_dock(discs)
     annotation = annotation_of(dock)
     shown = annotation.shown_frame
-    wanted = [shown, shown, *neighbours(shown, len(discs))]
+    wanted = [shown, shown, *neighbors(shown, len(discs))]
     qtbot.waitUntil(lambda: encoded == wanted, timeout=WAIT)
     cache = annotation.session._cache
     assert len(cache) == len(set(wanted))
@@ -57,12 +57,12 @@ def test_frames_that_the_slider_passes_are_left_out_and_clicks_go_ahead(
     qtbot.waitUntil(lambda: dock.images._ahead._ready[:1] == (5,), timeout=WAIT)
     queue.submit(lambda: order.append(list(encoded)))  # a click
     gate.set()
-    qtbot.waitUntil(lambda: encoded == [5, 5, *neighbours(5, len(discs))], timeout=WAIT)
+    qtbot.waitUntil(lambda: encoded == [5, 5, *neighbors(5, len(discs))], timeout=WAIT)
     assert order == [[]]
 
 
 def test_nearest_frames_first() -> None:
-    assert neighbours(5, 100) == [6, 4, 7, 3, 8, 2, 9, 1]
-    assert neighbours(0, 3) == [1, 2]
-    assert neighbours(2, 3) == [1, 0]
-    assert neighbours(0, 1) == []
+    assert neighbors(5, 100) == [6, 4, 7, 3, 8, 2, 9, 1]
+    assert neighbors(0, 3) == [1, 2]
+    assert neighbors(2, 3) == [1, 0]
+    assert neighbors(0, 1) == []

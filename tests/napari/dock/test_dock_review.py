@@ -94,7 +94,7 @@ def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, 
     assert annotation.session.accepted(2, 4) is not before[1]
 
 
-def test_doubt_is_computed_and_jumping_centres_and_zooms(followed: AnnotationDock, qtbot: Any) -> None:
+def test_doubt_is_computed_and_jumping_centers_and_zooms(followed: AnnotationDock, qtbot: Any) -> None:
     dock, annotation = followed, annotation_of(followed)
     show_tab(dock, "Review")
     qtbot.waitUntil(lambda: annotation.reviewing.worst(1) is not None, timeout=WAIT)
@@ -109,8 +109,8 @@ def test_doubt_is_computed_and_jumping_centres_and_zooms(followed: AnnotationDoc
     dock.review.list.itemClicked.emit(dock.review.list.topLevelItem(0), 0)
     assert annotation.shown_frame == 2
     rows, columns = accepted.mask.box
-    centre = ((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2)
-    np.testing.assert_allclose(dock.viewer.scene.camera.center[-2:], centre, atol=0.01)
+    center = ((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2)
+    np.testing.assert_allclose(dock.viewer.scene.camera.center[-2:], center, atol=0.01)
     assert dock.viewer.scene.camera.zoom != zoom
 
 

@@ -50,17 +50,17 @@ def test_axes_can_be_corrected_and_wrong_ones_are_refused_in_a_sentence() -> Non
         ImageStack.of(layer, axes="TZYX")
 
 
-def test_frames_are_those_of_the_layer_with_channels_and_colours() -> None:
+def test_frames_are_those_of_the_layer_with_channels_and_colors() -> None:
     rng = np.random.default_rng(0)
     data = rng.integers(0, 999, (3, 2, 20, 30)).astype(np.uint16)
     frames = ImageStack.of(Image(data)).open()
     np.testing.assert_array_equal(frames[1], np.moveaxis(data[1], 0, -1))
     frames = ImageStack.of(Image(data), channel=1).open()
     np.testing.assert_array_equal(frames[2], data[2, 1])
-    colours = rng.integers(0, 255, (3, 20, 30, 3)).astype(np.uint8)
-    frames = ImageStack.of(Image(colours, rgb=True)).open()
+    colors = rng.integers(0, 255, (3, 20, 30, 3)).astype(np.uint8)
+    frames = ImageStack.of(Image(colors, rgb=True)).open()
     assert frames.is_rgb
-    np.testing.assert_array_equal(frames[2], colours[2])
+    np.testing.assert_array_equal(frames[2], colors[2])
 
 
 def test_only_the_asked_frame_of_a_lazy_layer_is_computed() -> None:
@@ -96,7 +96,7 @@ PLACED = {"scale": (60.0, 0.5, 0.25), "translate": (100.0, -3.0, 8.0), "units": 
 def test_positions_follow_scale_and_translation() -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(np.zeros((7, 20, 30), np.uint8), **PLACED)
-    viewer.add_image(np.zeros((50, 50)))  # an unscaled neighbour changes the sliders' steps
+    viewer.add_image(np.zeros((50, 50)))  # an unscaled neighbor changes the sliders' steps
     stack = ImageStack.of(layer)
     for frame in (0, 3, 6):
         stack.show_frame(viewer, frame)

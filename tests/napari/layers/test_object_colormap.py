@@ -1,4 +1,4 @@
-"""Objects of large ids have their colours, in a real window and without numba."""
+"""Objects of large ids have their colors, in a real window and without numba."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_the_same_pixels_as_napari_gives_smaller_ids(count: int) -> None:
 
 
 @pytest.mark.gui
-def test_large_ids_are_drawn_in_their_colours(make_napari_viewer_proxy: Any) -> None:
+def test_large_ids_are_drawn_in_their_colors(make_napari_viewer_proxy: Any) -> None:
     viewer = make_napari_viewer_proxy(show=True)
     labels = np.zeros((20, 20), np.uint32)
     labels[:, :10], labels[:, 10:] = 70_000, LARGEST

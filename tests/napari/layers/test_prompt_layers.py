@@ -84,7 +84,7 @@ def test_ctrl_asks_for_the_opposite_once(placed: Placed) -> None:
     assert layers.read()[1, 0].labels == (1, 0, 1, 1)
 
 
-def test_plus_and_minus_are_told_apart_by_colour(placed: Placed) -> None:
+def test_plus_and_minus_are_told_apart_by_color(placed: Placed) -> None:
     layers = placed.layers
     for excluding in (True, False):
         layers.set_next(1, excluding)

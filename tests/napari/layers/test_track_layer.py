@@ -37,7 +37,7 @@ def give(session: AnnotationSession, object_id: int, masks: dict[int, Any]) -> N
 
 
 def square(y: int, x: int) -> Any:
-    """A mask of 5 x 7 pixels around a centre, with a gap in it that leaves its centroid."""
+    """A mask of 5 x 7 pixels around a center, with a gap in it that leaves its centroid."""
     mask = np.zeros((60, 80), bool)
     mask[y - 2 : y + 3, x - 3 : x + 4] = True
     mask[y, x] = False

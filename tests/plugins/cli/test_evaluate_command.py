@@ -89,7 +89,7 @@ def test_a_data_set_gives_the_numbers_of_its_frames_and_masks(folder, capsys, sm
         (("--frames", "frames", "--data", "."), "with --frames and --masks, or else with --data FOLDER"),
         (("--data", ".", "--channel", "0"), "go with --frames"),
         (("--data", "nowhere"), "There is no folder nowhere"),
-        (("--data", "frames"), "No data set is recognised in frames"),
+        (("--data", "frames"), "No data set is recognized in frames"),
     ],
 )
 def test_what_to_evaluate_on_is_said_once(folder, capsys, arguments, sentence):

@@ -143,7 +143,7 @@ def test_one_bad_mask_is_doubted_more_than_those_beside_it() -> None:
     assert scores[6] > 1.5 * max(scores[5], scores[7])
 
 
-def test_frames_without_neighbours_and_without_masks() -> None:
+def test_frames_without_neighbors_and_without_masks() -> None:
     assert Review().doubts({}) == []
     assert Review().doubts({1: {}}) == []
     (only,) = Review().doubts({1: {7: accepted(disc(20, 30, 10), MaskScores(1.0, 1.0, 1.0))}})
@@ -152,7 +152,7 @@ def test_frames_without_neighbours_and_without_masks() -> None:
     assert 0 < nothing.score < 0.5
 
 
-def test_only_what_changed_and_its_neighbours_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_changed_and_its_neighbors_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     measured, judged = [], []
     of, judge = Look.of, queue.judge
     monkeypatch.setattr(Look, "of", lambda mask: measured.append(mask) or of(mask))

@@ -50,7 +50,7 @@ def test_ids_are_never_used_again(session):
         session.add_object(object_id=0)
 
 
-def test_neighbouring_objects_have_different_colours(session):
+def test_neighboring_objects_have_different_colors(session):
     for _ in range(20):
         session.add_object()
     assert len({described.color for described in session.objects.values()}) == 20

@@ -26,7 +26,7 @@ def test_a_verified_mask_stays_whatever_comes(tracked):
     assert tracked.accepted(1, 4) is not before
 
 
-def test_a_correction_goes_to_the_verified_neighbours_only(tracked):
+def test_a_correction_goes_to_the_verified_neighbors_only(tracked):
     tracked.verify(1, [1, 6])
     tracked.add_points(3, 1, (26, 20))
     assert tracked.frames_to_visit(start=3) == [3, 4, 5]
@@ -74,7 +74,7 @@ def test_an_object_without_prompts_is_followed_from_its_verified_mask(tracked):
     np.testing.assert_array_equal(tracked.mask(1, 3), seen)
 
 
-def test_neighbouring_verified_masks_are_what_the_model_goes_by(tracked, disc_mask):
+def test_neighboring_verified_masks_are_what_the_model_goes_by(tracked, disc_mask):
     """With frame 5 verified as something else, the frames before it change when followed again."""
     list(tracked.propagate(start=0))
     without = tracked.accepted(1, 4)

@@ -38,8 +38,8 @@ def test_pictures_are_only_mirrored_and_exactly() -> None:
 def test_frames_of_a_clip_share_a_view_but_not_their_jitter() -> None:
     first, second = draw_view(AugmentationRecipe(), np.random.default_rng(0), [[0], [1]], is_clip=True)
     assert np.array_equal(first.matrix, second.matrix)  # type: ignore[arg-type]
-    assert first.colours[0] == second.colours[0]
-    assert first.colours[1] != second.colours[1]
+    assert first.colors[0] == second.colors[0]
+    assert first.colors[1] != second.colors[1]
 
 
 def test_a_mosaic_shows_a_clip_four_times_and_asks_for_the_objects_of_one_tile() -> None:

@@ -19,7 +19,7 @@ from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.nano import step_losses as lessons
 from sam2_engine.training.nano.curriculum import Curriculum, Lesson, enlarged
 from sam2_engine.training.nano.dense_head import DenseHead
-from sam2_engine.training.nano.labelled_images import LabelledImage, random_view, read_folder
+from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, read_folder
 from sam2_engine.training.nano.muon import Muon, orthogonal
 from sam2_engine.training.nano.trainer import Schedule, Trainer
 from sam2_engine.training.nano.validation import one_click_iou
@@ -137,13 +137,13 @@ def test_folders_are_read_and_a_tenth_is_kept(tmp_path: Path) -> None:
 
 
 def test_rare_looks_are_shown_more_often_than_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ninth picture in colour among eight dark ones: 1 part of 1 + sqrt(8)."""
-    dark = [LabelledImage(f"{n}", np.full((32, 32, 1), 20, np.uint8), SQUARE, False) for n in range(8)]
-    pink = LabelledImage("pink", np.full((32, 32, 3), (230, 120, 180), np.uint8), SQUARE, False)
+    """A ninth picture in color among eight dark ones: 1 part of 1 + sqrt(8)."""
+    dark = [LabeledImage(f"{n}", np.full((32, 32, 1), 20, np.uint8), SQUARE, False) for n in range(8)]
+    pink = LabeledImage("pink", np.full((32, 32, 3), (230, 120, 180), np.uint8), SQUARE, False)
     assert (dark[0].look, pink.look) == ((False, False), (True, True))
     shown = []
 
-    def view(rng: np.random.Generator, picture: LabelledImage, *args: Any) -> Clip:
+    def view(rng: np.random.Generator, picture: LabeledImage, *args: Any) -> Clip:
         shown.append(picture.name)
         return random_view(rng, picture, *args)
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sam2_engine.datasets import find_dataset
 from sam2_engine.errors import InputError
-from sam2_engine.evaluation import labelled_sequences, read_sequence, read_sequences
+from sam2_engine.evaluation import labeled_sequences, read_sequence, read_sequences
 from sam2_engine.evaluation.interactive_protocol import scored_frames
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after
 
@@ -31,9 +31,9 @@ def test_davis_folders_with_palettes(folders, disc_labels):
     frames, masks = folders
     for path in masks.iterdir():
         with Image.open(path) as image:
-            coloured = Image.frombytes("P", image.size, image.tobytes())
-        coloured.putpalette([i * 7 % 256 for i in range(768)])
-        coloured.save(path)
+            colored = Image.frombytes("P", image.size, image.tobytes())
+        colored.putpalette([i * 7 % 256 for i in range(768)])
+        colored.save(path)
     sequence = read_sequence(frames, masks)
     assert sequence.annotated == tuple(range(7))
     assert sorted(sequence.truth) == [2, 5]
@@ -92,7 +92,7 @@ def another_type(masks):
     Image.fromarray(np.ones((64, 80), np.uint16)).save(masks / "00003.png")
 
 
-def colours(masks):
+def colors(masks):
     save(masks, np.ones((7, 64, 80, 3), np.uint8))
 
 
@@ -109,7 +109,7 @@ def a_corrupt_file(masks):
         (another_size, "80 wide and 32 high, but the frames are 80 wide and 64 high"),
         (a_strange_name, r"last\.png has no frame"),
         (another_type, r"00003\.png .* uint16"),
-        (colours, "one whole number per pixel"),
+        (colors, "one whole number per pixel"),
         (a_corrupt_file, r"00003\.png is not a readable image"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_stack_with_another_number_of_masks(tmp_path, disc_frames, disc_labels
 
 def sequences_of(folder):
     with find_dataset(folder) as data:
-        return labelled_sequences(data)
+        return labeled_sequences(data)
 
 
 @pytest.mark.parametrize(

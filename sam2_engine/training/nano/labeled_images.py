@@ -13,16 +13,16 @@ from sam2_engine.errors import InputError
 from sam2_engine.synthetic.compositor import Clip
 from sam2_engine.training.nano.object_motion import bending, object_motion
 
-__all__ = ["LabelledImage", "random_view", "read_folder"]
+__all__ = ["LabeledImage", "random_view", "read_folder"]
 
 _INPUT_SIDE = 512
-_COLOURED = 8.0
-"""Mean distance of a picture's channels from which on it is in colour."""
+_COLORED = 8.0
+"""Mean distance of a picture's channels from which on it is in color."""
 _BRIGHT = 100.0
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class LabeledImage:
     """A picture (H, W, 1 or 3) uint8 with labels (H, W) int32, and whether it is kept for validation."""
 
     name: str
@@ -32,12 +32,12 @@ class LabelledImage:
 
     @property
     def look(self) -> tuple[bool, bool]:
-        """Whether it is in colour, and whether it is bright rather than dark."""
+        """Whether it is in color, and whether it is bright rather than dark."""
         spread = self.pixels.max(-1).astype(np.float32) - self.pixels.min(-1)
-        return bool(spread.mean() > _COLOURED), bool(self.pixels.mean() > _BRIGHT)
+        return bool(spread.mean() > _COLORED), bool(self.pixels.mean() > _BRIGHT)
 
 
-def read_folder(folder: Path) -> list[LabelledImage]:
+def read_folder(folder: Path) -> list[LabeledImage]:
     """Read ``images/NNN.png`` and ``labels/NNN.png``; numbers that end in 3 are kept for validation.
 
     Raises
@@ -64,12 +64,12 @@ def read_folder(folder: Path) -> list[LabelledImage]:
                 f"The labels {twin} are {labels.shape} in size, but their picture is {pixels.shape[:2]}: "
                 "save both at the same size."
             )
-        result.append(LabelledImage(path.stem, pixels, labels, int(path.stem) % 10 == 3))
+        result.append(LabeledImage(path.stem, pixels, labels, int(path.stem) % 10 == 3))
     return result
 
 
 def random_view(
-    rng: np.random.Generator, image: LabelledImage, num_frames: int, size: int, zoom: tuple[float, float]
+    rng: np.random.Generator, image: LabeledImage, num_frames: int, size: int, zoom: tuple[float, float]
 ) -> Clip:
     """Look at a random part of a picture, turned, mirrored and bent; over several frames all of it moves.
 
@@ -91,7 +91,7 @@ def random_view(
     reach = size / _INPUT_SIDE / factor
     aspect = float(np.exp(rng.normal(0, 0.08)))
     extent = np.clip([reach * aspect, reach / aspect], 0.02, 1.0)
-    centre = rng.uniform(-1, 1, 2) * (1 - extent)
+    center = rng.uniform(-1, 1, 2) * (1 - extent)
     turn = int(rng.integers(4)) * np.pi / 2 + (rng.normal(0, 0.2) if rng.random() < 0.4 else 0.0)
     mirror = rng.choice([-1.0, 1.0])
     drift = rng.normal(0, 0.04, 2) * extent
@@ -101,7 +101,7 @@ def random_view(
         angle = turn + spin * t
         turning = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * [mirror, 1.0]
         linear.append(np.diag(extent * (1 + growth) ** t) @ turning)
-        shift.append(centre + drift * t)
+        shift.append(center + drift * t)
     grid = _view_grid(rng, image.labels, np.array(linear), np.array(shift), size, factor)
     step = max(1, int(min(height, width) * reach / size / 0.75))
     pixels = image.pixels[::1] if step == 1 else _shrink(image.pixels, step)

@@ -14,9 +14,9 @@ from sam2_engine.frames import FrameSource
 from sam2_engine.masks import PackedMask
 
 __all__ = [
-    "LabelledSequence",
+    "LabeledSequence",
     "MasksByObject",
-    "labelled_sequences",
+    "labeled_sequences",
     "pack_labels",
     "read_sequence",
     "read_sequences",
@@ -27,7 +27,7 @@ MasksByObject = dict[int, dict[int, PackedMask]]
 
 
 @dataclass(frozen=True)
-class LabelledSequence:
+class LabeledSequence:
     """A video, time-lapse, volume or series of images, and the truth.
 
     Attributes
@@ -77,7 +77,7 @@ def pack_labels(labels: NDArray[Any], frame: int, masks: MasksByObject) -> None:
         masks.setdefault(int(value), {})[frame] = PackedMask.of(mask, (mask.shape[0], mask.shape[1]))
 
 
-def labelled_sequences(data: AnnotatedData) -> list[LabelledSequence]:
+def labeled_sequences(data: AnnotatedData) -> list[LabeledSequence]:
     """Read the masks of a data set; videos and pictures without any object are left out.
 
     ``data`` may be closed then: each sequence opens frames of its own.
@@ -86,7 +86,7 @@ def labelled_sequences(data: AnnotatedData) -> list[LabelledSequence]:
     return [_read(video.found, video.visible) for video in seen]
 
 
-def read_sequences(frames: Path, masks: Path, **reading: Any) -> list[LabelledSequence]:
+def read_sequences(frames: Path, masks: Path, **reading: Any) -> list[LabeledSequence]:
     """Read what ``pair_videos`` finds, without leaving anything out.
 
     Raises
@@ -97,12 +97,12 @@ def read_sequences(frames: Path, masks: Path, **reading: Any) -> list[LabelledSe
     return [_complete(found, masks) for found in pair_videos(frames, masks, **reading)]
 
 
-def read_sequence(frames: Path, masks: Path, **reading: Any) -> LabelledSequence:
+def read_sequence(frames: Path, masks: Path, **reading: Any) -> LabeledSequence:
     """Read what ``pair_video`` finds; parameters and errors as for ``read_sequences``."""
     return _complete(pair_video(frames, masks, **reading), masks)
 
 
-def _complete(found: Found, masks: Path) -> LabelledSequence:
+def _complete(found: Found, masks: Path) -> LabeledSequence:
     try:
         sequence = _read(found, found.annotated)
     finally:
@@ -113,7 +113,7 @@ def _complete(found: Found, masks: Path) -> LabelledSequence:
     return sequence
 
 
-def _read(found: Found, annotated: Iterable[int]) -> LabelledSequence:
+def _read(found: Found, annotated: Iterable[int]) -> LabeledSequence:
     """Read the masks, and open the frames."""
     truth: MasksByObject = {}
     unknown: dict[int, frozenset[int]] = {}
@@ -124,4 +124,4 @@ def _read(found: Found, annotated: Iterable[int]) -> LabelledSequence:
             truth.setdefault(object_id, {})[frame] = PackedMask.of(mask, (mask.shape[0], mask.shape[1]))
         if annotation.unknown:
             unknown[frame] = annotation.unknown
-    return LabelledSequence(found.name, found.open(), dict(sorted(truth.items())), tuple(annotated), unknown)
+    return LabeledSequence(found.name, found.open(), dict(sorted(truth.items())), tuple(annotated), unknown)

@@ -1,20 +1,20 @@
-"""Views of labelled pictures: picture and labels move alike, and each object its own way."""
+"""Views of labeled pictures: picture and labels move alike, and each object its own way."""
 
 import numpy as np
 import pytest
 
-from sam2_engine.training.nano.labelled_images import LabelledImage, random_view
+from sam2_engine.training.nano.labeled_images import LabeledImage, random_view
 from sam2_engine.training.nano.object_motion import bending, object_motion
 
 
-def discs(side: int = 160) -> LabelledImage:
+def discs(side: int = 160) -> LabeledImage:
     """Nine discs whose brightness is their label."""
     y, x = np.mgrid[:side, :side]
     labels = np.zeros((side, side), np.int32)
     for i in range(9):
-        centre = (i // 3 * 50 + 30, i % 3 * 50 + 30)
-        labels[(y - centre[0]) ** 2 + (x - centre[1]) ** 2 < 15**2] = i + 1
-    return LabelledImage("discs", (labels * 25).astype(np.uint8)[..., None], labels, kept=False)
+        center = (i // 3 * 50 + 30, i % 3 * 50 + 30)
+        labels[(y - center[0]) ** 2 + (x - center[1]) ** 2 < 15**2] = i + 1
+    return LabeledImage("discs", (labels * 25).astype(np.uint8)[..., None], labels, kept=False)
 
 
 @pytest.mark.parametrize("num_frames", [1, 5])
@@ -27,7 +27,7 @@ def test_the_labels_lie_on_the_picture_in_every_frame(num_frames: int) -> None:
     assert len(np.unique(clip.labels)) > 2
 
 
-def test_neighbours_do_not_keep_their_distance() -> None:
+def test_neighbors_do_not_keep_their_distance() -> None:
     labels = discs().labels
     moved = object_motion(np.random.default_rng(0), labels, 4, scale=1.0).numpy()
     assert np.abs(moved[0]).max() == 0
