@@ -164,7 +164,7 @@ def following(store: ModelStore, model: str, data: Path) -> Table:
             for x, y in places:
                 frame[disc(x + 2 * t, y)] = 170
         session = AnnotationSession(frames, store, model, axes="TYX", history=None)
-        session.take_masks(0, {i: disc(*one) for i, one in enumerate(places, 1)}, as_prompts=True)
+        session.import_masks(0, {i: disc(*one) for i, one in enumerate(places, 1)}, as_prompts=True)
         times = [time.process_time() for _ in session.propagate()]
         with session._video.driving() as video:
             held = video.num_bytes / 1e6

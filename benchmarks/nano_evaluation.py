@@ -209,7 +209,7 @@ def one_click(model: Sam2, picture: LabeledImage) -> list[float]:
 
 
 def look_of(picture: LabeledImage) -> str:
-    colored, bright = picture.look
+    colored, bright = picture.features
     return "in color" if colored else "gray and bright" if bright else "gray and dark"
 
 

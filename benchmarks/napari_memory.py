@@ -16,7 +16,7 @@ import napari
 import napari_window
 import scenes
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
 
@@ -30,7 +30,7 @@ COLUMNS = ("resident", "Labels layer", "encoded frames", "engine", "masks", "und
 MIB = 2**20
 
 
-def look(annotation: Annotation) -> list[float]:
+def look(annotation: AnnotationController) -> list[float]:
     """MiB, in the order of ``COLUMNS``."""
     session = annotation.session
     masks = [session.accepted(i, frame) for i in session.objects for frame in session.frames_of(i)]
@@ -49,7 +49,7 @@ def line(when: str, values: list[float]) -> str:
     return f"| {when} | {' | '.join(f'{value:.0f}' for value in values)} |"
 
 
-def follow(dock: AnnotationDock, annotation: Annotation, frames: int) -> dict[int, list[float]]:
+def follow(dock: AnnotationDock, annotation: AnnotationController, frames: int) -> dict[int, list[float]]:
     """Follow all objects to the end and return what was held, by frame."""
     curve = {0: look(annotation)}
     step = max(frames // ROWS, 1)
@@ -68,7 +68,7 @@ def follow(dock: AnnotationDock, annotation: Annotation, frames: int) -> dict[in
     return curve
 
 
-def look_around(viewer: napari.Viewer, annotation: Annotation, frames: int) -> list[float]:
+def look_around(viewer: napari.Viewer, annotation: AnnotationController, frames: int) -> list[float]:
     """Show every frame once and return what is held after that."""
     for frame in range(frames):
         annotation.stack.show_frame(viewer, frame)
@@ -76,7 +76,7 @@ def look_around(viewer: napari.Viewer, annotation: Annotation, frames: int) -> l
     return look(annotation)
 
 
-def undo(annotation: Annotation) -> list[float]:
+def undo(annotation: AnnotationController) -> list[float]:
     """Undo the whole propagation and return what is held after that."""
     annotation.undo()
     napari_window.wait_until(lambda: len(annotation.session.frames_of(1)) == 1)

@@ -24,7 +24,7 @@ import numpy as np
 import scenes
 from qtpy.QtCore import QObject, Qt, QTimer
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
 
@@ -105,7 +105,7 @@ def table(
 class Hand(QObject):
     """Moves the slider ten times a second, while it is asked to."""
 
-    def __init__(self, viewer: napari.Viewer, annotation: Annotation, length: int) -> None:
+    def __init__(self, viewer: napari.Viewer, annotation: AnnotationController, length: int) -> None:
         super().__init__()
         self._viewer, self._annotation, self._length, self._moves = viewer, annotation, length, 0
         self._timer = QTimer(self)
@@ -121,7 +121,7 @@ class Hand(QObject):
             self._timer.start(SCRUB) if wanted else self._timer.stop()
 
 
-def follow(dock: AnnotationDock, annotation: Annotation, stalls: Stalls, hand: Hand) -> float:
+def follow(dock: AnnotationDock, annotation: AnnotationController, stalls: Stalls, hand: Hand) -> float:
     """Follow all objects, with the slider at rest and moved by turns; return the seconds it took."""
     begun = time.monotonic()
 

@@ -12,7 +12,7 @@ import numpy as np
 import scenes
 from qtpy.QtTest import QTest
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets.dock import AnnotationDock
 
 RESULTS = Path(__file__).parent / "results" / "napari.md"
@@ -60,7 +60,7 @@ def wait_until(happened: Callable[[], bool], seconds: float = 7200) -> None:
 
 def open_dock(
     pixels: object, objects: int, cache: bool = True
-) -> tuple[napari.Viewer, AnnotationDock, Annotation]:
+) -> tuple[napari.Viewer, AnnotationDock, AnnotationController]:
     """Open a window on a stack, and click on every disc of its first frame, each a new object.
 
     ``cache``: whether napari keeps what it has shown of a dask array, up to a quarter of the memory.

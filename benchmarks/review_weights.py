@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from sam2_engine import load_model
-from sam2_plugins.review.cues import CUES, findings
+from sam2_plugins.review.cues import CUES, cue_values
 from sam2_plugins.review.queue import Review
 
 LEAST = 1.0
@@ -30,7 +30,7 @@ RIDGE = 0.0003
 def cues_and_wrong(track: Track) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the (N, cues) values and which of the N followed masks are wrong."""
     views = {(i, view.frame): view for i, view in Review().views(track.masks, {})}
-    found = [findings(views[row]) for row in track.iou]
+    found = [cue_values(views[row]) for row in track.iou]
     values = np.array([[each[name].value for name in CUES] for each in found])
     return values, np.array(list(track.iou.values())) < WRONG
 

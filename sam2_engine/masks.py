@@ -13,9 +13,9 @@ __all__ = [
     "PackedMask",
     "compress_rle",
     "decode_rle",
-    "deepest_point",
     "encode_rle",
     "mask_boxes",
+    "mask_center",
     "mask_stability",
     "non_maximum_suppression",
     "remove_small_regions",
@@ -91,7 +91,7 @@ def remove_small_regions(mask: NDArray[np.bool_], min_area: float) -> NDArray[np
     return result if keep[1:].all() else keep[islands]
 
 
-def deepest_point(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], float]:
+def mask_center(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], float]:
     """Return the ``(x, y)`` in an (H, W) mask farthest from its border, and how far, 0 for an empty mask.
 
     Outside of the plane is border too.

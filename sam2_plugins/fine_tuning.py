@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_engine.errors import InputError
-from sam2_engine.training.fine_tuning.config import Recipe
+from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.weights.downloads import add
 from sam2_engine.weights.locations import find
 from sam2_plugins.export.training_folder import usable_frames, write_training_folder
@@ -72,13 +72,18 @@ class FineTuning:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.gain: str | None = None
+        self.improvement: str | None = None
         self.weights = folder / "model.safetensors"
         self._process: subprocess.Popen[str] | None = None
 
     @classmethod
     def prepare(
-        cls, session: AnnotationSession, home: Path, *, steps: int = Recipe.steps, device: str = "auto"
+        cls,
+        session: AnnotationSession,
+        home: Path,
+        *,
+        steps: int = TrainingConfig.steps,
+        device: str = "auto",
     ) -> Generator[int, None, "FineTuning"]:
         """Write what is to be learned from a session into a new folder in ``home``.
 
@@ -136,7 +141,7 @@ class FineTuning:
                 said = json.loads(line)
                 done, total = said.get("learning", done), said["of"] if "learning" in said else total
                 sentence = said.get("said", sentence)
-                self.gain = said.get("gain") if said.get("finished") else self.gain
+                self.improvement = said.get("gain") if said.get("finished") else self.improvement
                 yield TrainingProgress(done, total, sentence)
         finally:
             self.stop()

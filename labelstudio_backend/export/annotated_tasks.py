@@ -13,14 +13,14 @@ from skimage.draw import polygon
 from labelstudio_backend.export.project_file import ExportedTask
 from labelstudio_backend.media.library import MediaLibrary
 from labelstudio_backend.schema.brush_rle import decode_brush_rle
-from labelstudio_backend.schema.frame_clock import PageClock
+from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.keyframes import Track
 from labelstudio_backend.schema.regions import point_from_keypoint
 from labelstudio_backend.schema.sequences import rectangle_at
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.track_storage import session_place
 from labelstudio_backend.tasks.video_tasks import labeled_tracks
-from labelstudio_backend.tasks.video_tracking import FollowedVideo
+from labelstudio_backend.tasks.video_tracking import VideoTracking
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_plugins.runtime.model_store import ModelStore
@@ -120,17 +120,17 @@ class AnnotatedTasks:
                 yield _drawn(task, frames)
 
     def _followed(self, task: ExportedTask, tracks: Sequence[Track], frames: FrameSource) -> AnnotatedTask:
-        clock = PageClock.of(frames, task.frame_rate)
+        clock = FrameClock.of(frames, task.frame_rate)
         shown = {track.id: _shown(track, clock, len(frames)) for track in tracks}
         before_keyframes = any(
             min(shown[track.id], default=0) < clock.index(track.first_frame) for track in tracks
         )
-        video = FollowedVideo(self._session(task, frames))
+        video = VideoTracking(self._session(task, frames))
         with video.asked(tracks, clock, "both" if before_keyframes else "forward") as followed:
             while not video.is_done(followed) and video.step():
                 pass
-            if video.trouble is not None:
-                raise video.trouble
+            if video.save_error is not None:
+                raise video.save_error
             annotated = AnnotatedTask(frames)
             nothing = AcceptedMask.painted(CompressedMask.of(np.zeros(frames.shape, np.bool_)))
             for track, one in zip(tracks, followed):
@@ -156,7 +156,7 @@ class AnnotatedTasks:
         return AnnotationSession(frames, self._store, self._settings.model, history=None)
 
 
-def _shown(track: Track, clock: PageClock, length: int) -> list[int]:
+def _shown(track: Track, clock: FrameClock, length: int) -> list[int]:
     """Return the file's frames on which the page shows a track."""
     sequence = sorted(track.region["value"]["sequence"], key=lambda item: int(item["frame"]))
     return [index for index in range(length) if rectangle_at(sequence, clock.page_frame(index)) is not None]

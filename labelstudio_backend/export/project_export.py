@@ -14,7 +14,7 @@ from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new
 from sam2_plugins.export.training_folder import write_training_videos
 from sam2_plugins.export.youtube_vis import write_youtube_vis
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.session.readable import ReadableSession, Steps
+from sam2_plugins.session.readable import ReadableSession, ResultGenerator
 
 __all__ = ["export_project"]
 
@@ -50,7 +50,7 @@ def export_project(
     tasks = read_project_file(project)
     opener = AnnotatedTasks(settings, key)
     try:
-        steps = Steps(_WRITERS[format_name](_masks(opener, tasks), output, overwrite))
+        steps = ResultGenerator(_WRITERS[format_name](_masks(opener, tasks), output, overwrite))
         for _ in followed(steps, None, "exporting"):
             pass
     finally:

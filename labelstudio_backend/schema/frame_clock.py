@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 
-__all__ = ["PageClock"]
+__all__ = ["FrameClock"]
 
 _STEP = 0.002
 """Seconds: the page rounds to this step, and adds one, before it seeks."""
@@ -17,7 +17,7 @@ _HAIR = 1e-6
 
 
 @dataclass(frozen=True)
-class PageClock:
+class FrameClock:
     """How Label Studio counts frames (from 1, at a rate of its own) and how the file does (from 0).
 
     The page knows nothing of a file's frames. For its frame N it seeks to ``(N - 1) / rate``, rounded to
@@ -40,7 +40,7 @@ class PageClock:
     duration: float
 
     @classmethod
-    def of(cls, frames: FrameSource, page_rate: float) -> "PageClock":
+    def of(cls, frames: FrameSource, page_rate: float) -> "FrameClock":
         """Return the clock of a video, which is taken to run at the page's rate if it does not say."""
         rate, length = frames.fps or page_rate, len(frames)
         begins = frames.timestamps or [number / rate for number in range(length)]

@@ -15,7 +15,7 @@ from labelstudio_backend.schema.labeling_config import FORMS
 from sam2_engine.errors import InputError
 from sam2_plugins.runtime.atomic_files import replacing
 
-__all__ = ["BATCHES", "DIRECTIONS", "ParameterBook", "ProjectParameters"]
+__all__ = ["BATCHES", "DIRECTIONS", "ProjectParameterStore", "ProjectParameters"]
 
 DIRECTIONS = ("forward", "backward", "both")
 BATCHES = ("automatic", "always", "prompts", "off")
@@ -86,7 +86,7 @@ class ProjectParameters:
         return cls(**{key: readers[key](key, value) for key, value in values.items() if value is not None})
 
 
-class ParameterBook:
+class ProjectParameterStore:
     """The parameters of all projects that this server was connected to; it may be used from many threads.
 
     Parameters

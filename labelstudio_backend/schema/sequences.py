@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelstudio_backend.schema.frame_clock import PageClock
+from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.keyframes import Track, model_item
 from labelstudio_backend.schema.regions import PixelBox, number, rectangle_from_box
 
@@ -20,7 +20,7 @@ Rectangle = Mapping[str, float]
 def sequence_of(
     track: Track,
     boxes: Mapping[int, PixelBox | None],
-    clock: PageClock,
+    clock: FrameClock,
     shape: tuple[int, int],
     tolerance: float,
 ) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def rectangle_at(sequence: Sequence[Mapping[str, Any]], frame: int) -> dict[str,
     return {side: value + part * (number(there, side) - value) for side, value in sides.items()}
 
 
-def _stretches(track: Track, boxes: Mapping[int, PixelBox | None], clock: PageClock) -> Iterator[list[int]]:
+def _stretches(track: Track, boxes: Mapping[int, PixelBox | None], clock: FrameClock) -> Iterator[list[int]]:
     """Yield the page's frames on which the object is visible, in runs without a gap."""
     stretch: list[int] = []
     for frame in range(1, max(clock.page_frames, track.last_frame) + 1):
@@ -88,7 +88,7 @@ def _stretches(track: Track, boxes: Mapping[int, PixelBox | None], clock: PageCl
         yield stretch
 
 
-def _visible(track: Track, boxes: Mapping[int, PixelBox | None], clock: PageClock, frame: int) -> bool:
+def _visible(track: Track, boxes: Mapping[int, PixelBox | None], clock: FrameClock, frame: int) -> bool:
     if frame in track.keyframes:
         return True
     if frame > track.first_frame and not track.shown_after_keyframe(frame):
@@ -105,7 +105,7 @@ def _rectangles(
     stretch: Sequence[int],
     track: Track,
     boxes: Mapping[int, PixelBox | None],
-    clock: PageClock,
+    clock: FrameClock,
     shape: tuple[int, int],
 ) -> dict[int, Rectangle]:
     """Return what should be shown on the frames of a stretch; nothing where nobody knows."""

@@ -15,7 +15,7 @@ from typing import Any
 from labelstudio_backend.schema.regions import Region
 from sam2_engine.errors import InputError
 
-__all__ = ["Answer", "BatchWork"]
+__all__ = ["Answer", "BatchJobs"]
 
 Answer = tuple[list[Region], float]
 """Regions and their score."""
@@ -24,7 +24,7 @@ _KEPT_BYTES = 256 << 20
 _log = logging.getLogger(__name__)
 
 
-class BatchWork:
+class BatchJobs:
     """Work that is waiting, by project, and what is finished of it, by key; for many threads.
 
     Each project has a thread of its own while it has work, so projects take turns at the device.

@@ -11,7 +11,7 @@ from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.regions import Region
 from labelstudio_backend.tasks.image_preannotation import everything, prompts_of_task
-from labelstudio_backend.tasks.request_options import WorkOrder
+from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
 from sam2_engine.feature_cache import FeatureCache
 from sam2_plugins.runtime.model_store import ModelStore
@@ -44,7 +44,7 @@ class ImageTasks:
         self._features = features
 
     def answer(
-        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: WorkOrder
+        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: RequestOptions
     ) -> tuple[list[Region], float]:
         """Answer what a person has just drawn, and say how sure the model is (0 to 1).
 
@@ -60,7 +60,7 @@ class ImageTasks:
             return segment(session, prompts, target, order.parameters.tolerance)
 
     def pre_annotate(
-        self, task: Mapping[str, Any], target: Target, order: WorkOrder
+        self, task: Mapping[str, Any], target: Target, order: RequestOptions
     ) -> tuple[list[Region], float] | None:
         """Answer with what a task holds prompts for, else with everything on its image, as is set.
 

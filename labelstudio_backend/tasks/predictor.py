@@ -11,12 +11,12 @@ from typing import Any
 
 from labelstudio_backend.media.library import MediaLibrary
 from labelstudio_backend.schema.labeling_config import LabelingConfig, Target
-from labelstudio_backend.schema.project_parameters import ParameterBook, ProjectParameters
+from labelstudio_backend.schema.project_parameters import ProjectParameters, ProjectParameterStore
 from labelstudio_backend.schema.regions import Region
 from labelstudio_backend.settings import Settings
-from labelstudio_backend.tasks.batch_jobs import Answer, BatchWork
+from labelstudio_backend.tasks.batch_jobs import Answer, BatchJobs
 from labelstudio_backend.tasks.image_tasks import ImageTasks
-from labelstudio_backend.tasks.request_options import WorkOrder
+from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
 from labelstudio_backend.tasks.video_tasks import VideoTasks
 from sam2_engine.errors import InputError
@@ -56,13 +56,13 @@ class Predictor:
         self.store = store or ModelStore(settings.device)
         self.sessions = SessionCache(settings.session_bytes)
         file = settings.state_folder and settings.state_folder / PARAMETERS_FILE
-        self.parameters = ParameterBook(settings.model_names, file)
+        self.parameters = ProjectParameterStore(settings.model_names, file)
         self._media = MediaLibrary(settings)
         self._features = FeatureCache(settings.feature_bytes)
         self._images = ImageTasks(self.store, self._media, self.sessions, self._features)
         self._video_tasks = VideoTasks(settings, self.store, self._media, self._features)
         self.videos = self._video_tasks.videos
-        self._batch = BatchWork()
+        self._batch = BatchJobs()
 
     @property
     def model_version(self) -> str:
@@ -165,9 +165,9 @@ class Predictor:
             return [_prediction(*self._video_tasks.answer(checked[0], target, regions, order), order)]
         return [_prediction(*self._images.answer(checked[0], target, regions, order), order)]
 
-    def _order(self, project: object) -> WorkOrder:
+    def _order(self, project: object) -> RequestOptions:
         parameters = self.parameters.of(project)
-        return WorkOrder(
+        return RequestOptions(
             project=str(project),
             parameters=parameters,
             model=self.settings.model_names[parameters.model] if parameters.model else self.settings.model,
@@ -178,7 +178,7 @@ class Predictor:
     # ------------------------------------------------------------------ many tasks
 
     def _pre_annotate(
-        self, tasks: Sequence[Task], targets: Sequence[Target], label_config: str, order: WorkOrder
+        self, tasks: Sequence[Task], targets: Sequence[Target], label_config: str, order: RequestOptions
     ) -> list[Prediction | list[Prediction]]:
         """Return a prediction for each task that is finished in time; the others go on in the background."""
         if order.parameters.batch == "automatic" and _may_be_opened(tasks):
@@ -197,7 +197,7 @@ class Predictor:
         answers = [finished.get(key) for key in keys]
         return [_prediction(*one, order) if isinstance(one, tuple) else [] for one in answers]
 
-    def _one_task(self, task: Task, targets: Sequence[Target], order: WorkOrder) -> Answer | None:
+    def _one_task(self, task: Task, targets: Sequence[Target], order: RequestOptions) -> Answer | None:
         """Return what there is to say of a task, on all of its media; the score is the least sure one's."""
         answers: list[Answer] = []
         for target in targets:
@@ -209,7 +209,7 @@ class Predictor:
         return [region for regions, _ in answers for region in regions], min(score for _, score in answers)
 
 
-def _prediction(result: list[Region], score: float, order: WorkOrder) -> Prediction:
+def _prediction(result: list[Region], score: float, order: RequestOptions) -> Prediction:
     return {"result": result, "score": score, "model_version": order.model_version}
 
 
@@ -222,7 +222,7 @@ def _may_be_opened(tasks: Sequence[Task]) -> bool:
     return len(tasks) == 1 and not tasks[0].get("predictions")
 
 
-def _key(task: Task, label_config: str, order: WorkOrder) -> str:
+def _key(task: Task, label_config: str, order: RequestOptions) -> str:
     """Return a name for all that a task's prediction depends on."""
     held = {key: task.get(key) for key in ("id", "data", "drafts", "annotations", "predictions")}
     written = json.dumps([held, label_config, order.model_version, str(order.parameters)], sort_keys=True)

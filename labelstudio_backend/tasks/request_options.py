@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from labelstudio_backend.schema.project_parameters import ProjectParameters
 
-__all__ = ["WorkOrder"]
+__all__ = ["RequestOptions"]
 
 
 @dataclass(frozen=True)
-class WorkOrder:
+class RequestOptions:
     """How one request is to be answered.
 
     Attributes

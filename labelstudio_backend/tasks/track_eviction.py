@@ -10,13 +10,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["KeptFolders", "in_use"]
+__all__ = ["TrackEviction", "in_use"]
 
 _FOLDERS = "project-*/task-*.sam2"
 _log = logging.getLogger(__name__)
 
 
-class KeptFolders:
+class TrackEviction:
     """Session folders below one folder, of which the most recently used are kept.
 
     Parameters

@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from labelstudio_backend.tasks.video_tracking import FollowedVideo
+from labelstudio_backend.tasks.video_tracking import VideoTracking
 from sam2_engine.errors import InputError
 
-__all__ = ["BackgroundVideos", "VideoKey"]
+__all__ = ["TrackScheduler", "VideoKey"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class VideoKey:
 class _Entry:
     key: VideoKey
     opening: threading.Lock = field(default_factory=threading.Lock)
-    video: FollowedVideo | None = None
+    video: VideoTracking | None = None
     users: int = 0
     pending: bool = False
     asked_again: bool = False
@@ -47,7 +47,7 @@ class _Entry:
     last_use: float = 0.0
 
 
-class BackgroundVideos:
+class TrackScheduler:
     """Open videos, followed frame by frame in one thread of their own.
 
     Each turn, the project that has waited longest goes on by one frame, in the task that has waited longest;
@@ -94,8 +94,8 @@ class BackgroundVideos:
 
     @contextmanager
     def using(
-        self, key: VideoKey, open_video: Callable[[], FollowedVideo], deadline: float
-    ) -> Iterator[FollowedVideo]:
+        self, key: VideoKey, open_video: Callable[[], VideoTracking], deadline: float
+    ) -> Iterator[VideoTracking]:
         """Lend a video, opened if need be; it stays open for the ``with`` block, and mostly longer.
 
         Raises
@@ -124,7 +124,7 @@ class BackgroundVideos:
                 entry.users -= 1
             self._close_some()
 
-    def wait(self, video: FollowedVideo, is_done: Callable[[], bool], deadline: float) -> None:
+    def wait(self, video: VideoTracking, is_done: Callable[[], bool], deadline: float) -> None:
         """Let a video in use be followed, and return when ``is_done()`` or at ``deadline``."""
         with self._changed:
             entry = next(entry for entry in self._entries.values() if entry.video is video)
@@ -138,7 +138,7 @@ class BackgroundVideos:
                 lambda: self._closed or is_done(), timeout=left if left < threading.TIMEOUT_MAX else None
             )
 
-    def find(self, project: Hashable, task: Hashable) -> list[FollowedVideo]:
+    def find(self, project: Hashable, task: Hashable) -> list[VideoTracking]:
         """Return the open videos of a task."""
         with self._changed:
             entries = [
@@ -161,8 +161,8 @@ class BackgroundVideos:
         while (entry := self._next()) is not None:
             video = entry.video
             more = video is not None and video.step()
-            if video is not None and video.trouble is not None:
-                _log.warning("task=%s following stopped: %s", entry.key.task, video.trouble)
+            if video is not None and video.save_error is not None:
+                _log.warning("task=%s following stopped: %s", entry.key.task, video.save_error)
             with self._changed:
                 entry.users -= 1
                 if not more:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from labelstudio_backend.media.library import MediaFile
-from labelstudio_backend.tasks.track_eviction import KeptFolders, in_use
+from labelstudio_backend.tasks.track_eviction import TrackEviction, in_use
 from labelstudio_backend.tasks.track_scheduler import VideoKey
-from labelstudio_backend.tasks.video_tracking import FollowedVideo
+from labelstudio_backend.tasks.video_tracking import VideoTracking
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource
@@ -19,7 +19,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, open_session
 
-__all__ = ["KeptTracks", "session_place"]
+__all__ = ["TrackStore", "session_place"]
 
 _TRACKS = "tracks"
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def session_place(folder: Path, project: object, task: object, address: str) -> 
     return folder / _TRACKS / f"project-{names[0]}" / f"task-{names[1]}-{digest}.sam2"
 
 
-class KeptTracks:
+class TrackStore:
     """Opens the videos of tasks, each with the tracks that were followed before.
 
     Parameters
@@ -58,12 +58,12 @@ class KeptTracks:
     def __init__(
         self, folder: Path | None, max_bytes: int, store: ModelStore, features: FeatureCache
     ) -> None:
-        self.folders = None if folder is None else KeptFolders(folder / _TRACKS, max_bytes)
+        self.folders = None if folder is None else TrackEviction(folder / _TRACKS, max_bytes)
         self._folder = folder
         self._store = store
         self._features = features
 
-    def open(self, key: VideoKey, media: MediaFile) -> FollowedVideo:
+    def open(self, key: VideoKey, media: MediaFile) -> VideoTracking:
         """Open a task's video; what was followed on it by the same model is taken up again.
 
         Raises
@@ -85,7 +85,7 @@ class KeptTracks:
             frames.close()
 
         self._used(folder)
-        return FollowedVideo(session, close)
+        return VideoTracking(session, close)
 
     def _used(self, folder: SessionFolder | None) -> None:
         if folder is not None and self.folders is not None:

@@ -6,16 +6,16 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from labelstudio_backend.media.library import MediaLibrary
-from labelstudio_backend.schema.frame_clock import PageClock
+from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.keyframes import Track
 from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.regions import Region
 from labelstudio_backend.schema.sequences import sequence_of
 from labelstudio_backend.settings import Settings
-from labelstudio_backend.tasks.request_options import WorkOrder
-from labelstudio_backend.tasks.track_scheduler import BackgroundVideos, VideoKey
-from labelstudio_backend.tasks.track_storage import KeptTracks
-from labelstudio_backend.tasks.video_tracking import FollowedTrack, FollowedVideo
+from labelstudio_backend.tasks.request_options import RequestOptions
+from labelstudio_backend.tasks.track_scheduler import TrackScheduler, VideoKey
+from labelstudio_backend.tasks.track_storage import TrackStore
+from labelstudio_backend.tasks.video_tracking import VideoTrack, VideoTracking
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_plugins.runtime.model_store import ModelStore
@@ -41,8 +41,8 @@ class VideoTasks:
     def __init__(
         self, settings: Settings, store: ModelStore, media: MediaLibrary, features: FeatureCache
     ) -> None:
-        self.videos = BackgroundVideos(settings.max_sessions, settings.track_bytes)
-        self._kept = KeptTracks(settings.state_folder, settings.kept_track_bytes, store, features)
+        self.videos = TrackScheduler(settings.max_sessions, settings.track_bytes)
+        self._kept = TrackStore(settings.state_folder, settings.kept_track_bytes, store, features)
         self._media = media
 
     @property
@@ -62,7 +62,7 @@ class VideoTasks:
         self.videos.close()
 
     def answer(
-        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: WorkOrder
+        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: RequestOptions
     ) -> Answer:
         """Follow the rectangles of a request, and return them as far as they are at its deadline.
 
@@ -81,7 +81,7 @@ class VideoTasks:
             return [], 0.0
         return self._follow(task, target, tracks, order, order.deadline)
 
-    def pre_annotate(self, task: Mapping[str, Any], target: Target, order: WorkOrder) -> Answer | None:
+    def pre_annotate(self, task: Mapping[str, Any], target: Target, order: RequestOptions) -> Answer | None:
         """Follow the rectangles that a task holds, to their end however long it takes.
 
         Returns
@@ -104,7 +104,7 @@ class VideoTasks:
         task: Mapping[str, Any],
         target: Target,
         tracks: Sequence[Track],
-        order: WorkOrder,
+        order: RequestOptions,
         deadline: float,
     ) -> Answer:
         for track in tracks:
@@ -112,12 +112,12 @@ class VideoTasks:
         rate, address = target.media.frames_per_second(task["data"]), target.media.source(task["data"])
         key = VideoKey(_project(task, order), task.get("id"), address, order.model)
         with self.videos.using(key, partial(self._open, key), deadline) as video:
-            clock = PageClock.of(video.session.frames, rate)
+            clock = FrameClock.of(video.session.frames, rate)
             with video.asked(tracks, clock, order.parameters.direction) as followed:
                 self.videos.wait(video, lambda: video.is_done(followed), deadline)
                 return _answer(video, list(zip(tracks, followed)), clock, order)
 
-    def _open(self, key: VideoKey) -> FollowedVideo:
+    def _open(self, key: VideoKey) -> VideoTracking:
         return self._kept.open(key, self._media.video(key.address))
 
 
@@ -163,7 +163,7 @@ def tracks_held(task: Mapping[str, Any], target: Target) -> list[Track]:
     return []
 
 
-def _project(task: Mapping[str, Any], order: WorkOrder) -> object:
+def _project(task: Mapping[str, Any], order: RequestOptions) -> object:
     """Return the project's number: the task tells it, and the request's name for it begins with it."""
     found = task.get("project")
     return found if isinstance(found, int | str) else order.project.split(".")[0]
@@ -178,10 +178,10 @@ def _labeled(region: object) -> TypeGuard[Region]:
 
 
 def _answer(
-    video: FollowedVideo,
-    followed: Sequence[tuple[Track, FollowedTrack]],
-    clock: PageClock,
-    order: WorkOrder,
+    video: VideoTracking,
+    followed: Sequence[tuple[Track, VideoTrack]],
+    clock: FrameClock,
+    order: RequestOptions,
 ) -> Answer:
     """Return the regions as far as they are followed.
 
@@ -190,7 +190,7 @@ def _answer(
     InputError
         If following them failed before the first frame.
     """
-    trouble, regions, scores = video.trouble, [], []
+    trouble, regions, scores = video.save_error, [], []
     if trouble is not None and not (isinstance(trouble, InputError) and any(f.boxes for _, f in followed)):
         raise trouble
     for track, one in followed:
@@ -202,9 +202,7 @@ def _answer(
     return regions, sum(scores) / len(scores)
 
 
-def _note(
-    one: FollowedTrack, boxes: Mapping[int, object], clock: PageClock, trouble: Exception | None
-) -> str:
+def _note(one: VideoTrack, boxes: Mapping[int, object], clock: FrameClock, trouble: Exception | None) -> str:
     """Return in a sentence how far a track is."""
     last = clock.page_frame(max(boxes)) if boxes else 0
     first = clock.page_frame(min(boxes)) if boxes else 0

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from labelstudio_backend.schema.frame_clock import PageClock
+from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.keyframes import Track
 from labelstudio_backend.schema.regions import PixelBox, box_from_rectangle, object_bounds
 from sam2_engine.prompts import Box
 from sam2_engine.video.frame_result import FrameResult
 from sam2_plugins.session.annotation_session import AnnotationSession
 
-__all__ = ["FollowedTrack", "FollowedVideo", "boxes_drawn"]
+__all__ = ["VideoTrack", "VideoTracking", "boxes_drawn"]
 
 _SAME = 0.01
 """Pixels: what rounding may change in a box on its way to Label Studio and back."""
@@ -20,7 +20,7 @@ _MASK_BYTES = 1000
 """About what a mask takes beside its pixels."""
 
 
-def boxes_drawn(track: Track, clock: PageClock, shape: tuple[int, int]) -> dict[int, Box]:
+def boxes_drawn(track: Track, clock: FrameClock, shape: tuple[int, int]) -> dict[int, Box]:
     """Return a person's rectangles by the file's frame: the prompts that a track is followed from.
 
     Raises
@@ -36,7 +36,7 @@ def boxes_drawn(track: Track, clock: PageClock, shape: tuple[int, int]) -> dict[
 
 
 @dataclass(eq=False)
-class FollowedTrack:
+class VideoTrack:
     """One object on its way.
 
     Attributes
@@ -93,7 +93,7 @@ class FollowedTrack:
         )
 
 
-class FollowedVideo:
+class VideoTracking:
     """The tracks of one task's video; what is followed is kept until its prompts change.
 
     Any thread may ask; one thread at a time calls :meth:`step`.
@@ -113,10 +113,10 @@ class FollowedVideo:
 
     def __init__(self, session: AnnotationSession, close: Callable[[], None] = lambda: None) -> None:
         self.session = session
-        self.trouble: Exception | None = None
+        self.save_error: Exception | None = None
         self._close = close
         self._lock = threading.Lock()
-        self._tracks: dict[str, FollowedTrack] = {}
+        self._tracks: dict[str, VideoTrack] = {}
         self._steps: Iterator[None] | None = None
         self._restore()
 
@@ -128,15 +128,13 @@ class FollowedVideo:
 
     def close(self) -> None:
         """Let go of files; what was followed is kept where the session is."""
-        self._steps = self.trouble = None  # an error holds, by its traceback, all that it passed
+        self._steps = self.save_error = None  # an error holds, by its traceback, all that it passed
         self._close()
 
     # ------------------------------------------------------------------ asking
 
     @contextmanager
-    def asked(
-        self, tracks: Sequence[Track], clock: PageClock, direction: str
-    ) -> Iterator[list[FollowedTrack]]:
+    def asked(self, tracks: Sequence[Track], clock: FrameClock, direction: str) -> Iterator[list[VideoTrack]]:
         """Say what is to be followed, and give it as far as it is; it goes on after the ``with`` block.
 
         A track whose drawn boxes are the same goes on where it is; one with others begins anew. Other
@@ -153,7 +151,7 @@ class FollowedVideo:
             for other in self._tracks.values():
                 other.wanted = other.wanted and (other.asking > 0 or other.label not in labels)
             asked = [self._asked_for(track, drawn[track.id], direction) for track in tracks]
-            self._steps = self.trouble = None
+            self._steps = self.save_error = None
         try:
             yield asked
         finally:
@@ -161,10 +159,10 @@ class FollowedVideo:
                 for one in asked:
                     one.asking -= 1
 
-    def _asked_for(self, track: Track, drawn: Mapping[int, Box], direction: str) -> FollowedTrack:
+    def _asked_for(self, track: Track, drawn: Mapping[int, Box], direction: str) -> VideoTrack:
         one = self._tracks.get(track.id)
         if one is None or not one.same_drawing(drawn):
-            one = self._tracks[track.id] = FollowedTrack(track.id, track.label, drawn)
+            one = self._tracks[track.id] = VideoTrack(track.id, track.label, drawn)
         one.label, one.direction, one.wanted = track.label, direction, True
         one.asking += 1
         return one
@@ -177,20 +175,20 @@ class FollowedVideo:
                     self._tracks[region_id].wanted = False
             self._steps = None
 
-    def is_done(self, tracks: Iterable[FollowedTrack]) -> bool:
+    def is_done(self, tracks: Iterable[VideoTrack]) -> bool:
         """Whether some tracks are followed as far as they go, or will not be."""
         with self._lock:
-            return self.trouble is not None or not any(
+            return self.save_error is not None or not any(
                 self._tracks.get(one.region_id) is one and one.wanted and self._frames_left(one)
                 for one in tracks
             )
 
-    def state_of(self, track: FollowedTrack) -> tuple[dict[int, PixelBox | None], float, bool]:
+    def state_of(self, track: VideoTrack) -> tuple[dict[int, PixelBox | None], float, bool]:
         """Return where a track is known, by the file's frame, its score, and whether that is all."""
         with self._lock:
             return dict(track.boxes), track.score, not self._frames_left(track)
 
-    def _frames_left(self, track: FollowedTrack) -> bool:
+    def _frames_left(self, track: VideoTrack) -> bool:
         frames = track.frames_to_follow(len(self.session))
         return len(track.boxes) < len(frames) or any(frame not in track.boxes for frame in frames)
 
@@ -209,7 +207,7 @@ class FollowedVideo:
             with self._lock:
                 if self._steps is not steps:
                     return True
-                self.trouble = error
+                self.save_error = error
                 return False
         return True
 
@@ -229,7 +227,7 @@ class FollowedVideo:
         for one in wanted:
             self._bridge(one, False)
 
-    def _prompt(self, one: FollowedTrack) -> Iterator[None]:
+    def _prompt(self, one: VideoTrack) -> Iterator[None]:
         session = self.session
         if one.object_id is None:
             for old in [known.id for known in session.objects.values() if known.name == one.region_id]:
@@ -243,7 +241,7 @@ class FollowedVideo:
                 yield
         self._bridge(one, True)
 
-    def _bridge(self, one: FollowedTrack, there: bool) -> None:
+    def _bridge(self, one: VideoTrack, there: bool) -> None:
         """Let a track that was kept go on from its outermost masks, as its memories are gone.
 
         For as long as they are verified, masks are prompts.
@@ -260,7 +258,7 @@ class FollowedVideo:
             if object_id in tracks:
                 self._note(tracks[object_id], object_id, result.frame)
 
-    def _note(self, one: FollowedTrack, object_id: int, frame: int) -> None:
+    def _note(self, one: VideoTrack, object_id: int, frame: int) -> None:
         """Take over what the session says of an object on a frame."""
         accepted = self.session.accepted(object_id, frame)
         if accepted is None:
@@ -279,7 +277,7 @@ class FollowedVideo:
             prompts = self.session.prompts_of(known.id)
             drawn = {frame: given[-1].box for frame, given in prompts.items() if given[-1].box is not None}
             if drawn:
-                one = FollowedTrack(known.name, known.label or "", drawn, object_id=known.id)
+                one = VideoTrack(known.name, known.label or "", drawn, object_id=known.id)
                 self._tracks[known.name] = one
                 for frame in self.session.frames_of(known.id):
                     self._note(one, known.id, frame)

@@ -7,12 +7,12 @@ from qtpy.QtCore import QObject, Signal
 from napari_plugin.layers import ImageStack
 from sam2_engine import InputError
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.storage import KeptSession
+from sam2_plugins.storage import OpenedSession
 
-__all__ = ["KeptWork"]
+__all__ = ["AutosaveStatus"]
 
 
-class KeptWork(QObject):
+class AutosaveStatus(QObject):
     """The session folder of an annotation, watched.
 
     Attributes
@@ -23,24 +23,24 @@ class KeptWork(QObject):
         Where the session is kept; None if it could not be.
     """
 
-    told = Signal(str)
+    status_message = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, kept: KeptSession, stack: ImageStack, parent: QObject | None = None) -> None:
+    def __init__(self, kept: OpenedSession, stack: ImageStack, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.folder = kept.folder
         self._stack = stack
         self._known = PhysicalScale() if kept.folder is None else kept.folder.scale
         self._session = kept.session
-        self._trouble = kept.trouble
+        self._trouble = kept.save_error
 
     def watch(self) -> None:
         """Tell when the last actions could not be written, and when they could after all."""
-        if self.folder is None or self.folder.trouble == self._trouble:
+        if self.folder is None or self.folder.save_error == self._trouble:
             return
-        self._trouble = self.folder.trouble
+        self._trouble = self.folder.save_error
         if self._trouble is None:
-            self.told.emit("Everything is on disk again.")
+            self.status_message.emit("Everything is on disk again.")
         else:
             self.failed.emit(
                 InputError(
@@ -53,7 +53,7 @@ class KeptWork(QObject):
     def at_risk(self) -> str | None:
         """Why work would be lost if the session were closed, in a sentence; None if none would."""
         session = self._session
-        reason = self._trouble if self.folder is None else self.folder.trouble
+        reason = self._trouble if self.folder is None else self.folder.save_error
         if reason and any(session.frames_of(i) or session.prompts_of(i) for i in session.objects):
             return f"What was done here is not on disk: {reason}"
         return None

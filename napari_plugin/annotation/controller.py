@@ -6,24 +6,24 @@ from typing import Any, TypeVar
 from napari import Viewer
 from qtpy.QtCore import QObject, Qt, Signal
 
-from napari_plugin.annotation.autosave import KeptWork
+from napari_plugin.annotation.autosave import AutosaveStatus
 from napari_plugin.annotation.layer_sync import LayerSync
 from napari_plugin.annotation.propagation import Direction, LabeledFrame, Propagation
-from napari_plugin.annotation.review import Reviewing
+from napari_plugin.annotation.review import ReviewModel
 from napari_plugin.annotation.tracks import TrackView
-from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, SamePlace
-from napari_plugin.runtime.workers import Client
+from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, TransformSync
+from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import KeptSession, SessionFolder
+from sam2_plugins.storage import OpenedSession, SessionFolder
 
-__all__ = ["Annotation"]
+__all__ = ["AnnotationController"]
 
 T = TypeVar("T")
 
 
-class Annotation(QObject):
+class AnnotationController(QObject):
     """Objects, prompts and masks of one Image layer.
 
     Called in the window's thread only; what computes runs on the application's worker.
@@ -64,7 +64,7 @@ class Annotation(QObject):
     """
 
     changed = Signal()
-    told = Signal(str)
+    status_message = Signal(str)
     failed = Signal(object)
     progressed = Signal(object)
     ended = Signal(str)
@@ -74,21 +74,21 @@ class Annotation(QObject):
         self,
         viewer: Viewer,
         stack: ImageStack,
-        kept: KeptSession,
-        client: Client,
+        kept: OpenedSession,
+        client: TaskRunner,
         earlier: MaskLayer | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         session = kept.session
-        self.stack, self.session, self.kept = stack, session, KeptWork(kept, stack, self)
-        self.kept.told.connect(self.told)
+        self.stack, self.session, self.kept = stack, session, AutosaveStatus(kept, stack, self)
+        self.kept.status_message.connect(self.status_message)
         self.kept.failed.connect(self.failed)
         self.current, self.excluding, self.follow_view = 0, False, False
         self._viewer, self._client = viewer, client
         self._closed = False
         self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
-        self.reviewing = Reviewing(self)
+        self.reviewing = ReviewModel(self)
         self.reviewing.attach(session, client)
         self.reviewing.failed.connect(self._on_failure)
         self.tracks = TrackView(viewer, stack, self)
@@ -105,10 +105,10 @@ class Annotation(QObject):
         self.sync = LayerSync(viewer, stack, self.masks, self.prompts, self._owner_of_new, self)
         self.sync.attach(session, client)
         self.sync.changed.connect(self._on_edited)
-        self.sync.told.connect(self.told)
+        self.sync.status_message.connect(self.status_message)
         self.sync.failed.connect(self._on_failure)
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
-        self._place = SamePlace(stack, self.layers)
+        self._place = TransformSync(stack, self.layers)
         for layer in self.layers:
             if layer not in viewer.layers:
                 viewer.add_layer(layer)
@@ -184,18 +184,20 @@ class Annotation(QObject):
     def use_model(self, model: str) -> None:
         """Go on with another model; of what was clicked on one frame only, the mask is made anew at once."""
         self.propagation.stop()
-        self.edit(lambda session: session.use_model(model), lambda _: self._answer_again())
+        self.edit(lambda session: session.use_model(model), lambda _: self._repredict())
 
-    def _answer_again(self) -> None:
+    def _repredict(self) -> None:
         session, view = self.session, self.sync.view
 
         def steps() -> Iterator[LabeledFrame]:
-            for result in session.answer_again(session.answered_alone()):
+            for result in session.repredict(session.single_frame_prompts()):
                 yield result.frame, view.label_image(result.frame)
 
         def answered(count: int) -> None:
             anew = f"{count} clicked mask{'s'[: count != 1]} made anew; " if count else ""
-            self.told.emit(f"{session.model_name} computes from now on. {anew}follow again for the others.")
+            self.status_message.emit(
+                f"{session.model_name} computes from now on. {anew}follow again for the others."
+            )
             self._on_edited()
 
         self._client.run_steps(
@@ -210,7 +212,9 @@ class Annotation(QObject):
         self.propagation.stop()
         self.edit(
             lambda session: session.set_window(window),
-            lambda _: self.told.emit("The model sees the new contrast; follow again for the other masks."),
+            lambda _: self.status_message.emit(
+                "The model sees the new contrast; follow again for the other masks."
+            ),
         )
 
     def drop_engine(self) -> None:
@@ -248,7 +252,9 @@ class Annotation(QObject):
             self.edit(lambda session: session.remove_object(object_id))
 
     def _on_stray_paint(self) -> None:
-        self.told.emit(f"What was painted elsewhere was taken away: objects are {self.stack.following}.")
+        self.status_message.emit(
+            f"What was painted elsewhere was taken away: objects are {self.stack.following}."
+        )
 
     def _owner_of_new(self) -> int:
         if self.current not in self.session.objects:
@@ -272,7 +278,7 @@ class Annotation(QObject):
         self.edit(lambda one: (one.redo_name, one.redo()), lambda done: self._tell("Redone", done[0]))
 
     def _tell(self, verb: str, what: str | None) -> None:
-        self.told.emit(f"{verb}: {what}." if what else "There is nothing to undo or redo any more.")
+        self.status_message.emit(f"{verb}: {what}." if what else "There is nothing to undo or redo any more.")
 
     def _on_edited(self) -> None:
         objects = self.session.objects
@@ -329,7 +335,7 @@ class Annotation(QObject):
         def divided(daughters: tuple[int, ...]) -> None:
             self.select_object(daughters[0])
             names = [self.session.objects[i].name for i in daughters if i in self.session.objects]
-            self.told.emit(f"Click on each daughter on frame {frame}: {' and '.join(names)}.")
+            self.status_message.emit(f"Click on each daughter on frame {frame}: {' and '.join(names)}.")
 
         self.edit(lambda session: session.lineage.divide(object_id, frame), divided)
 
@@ -388,7 +394,7 @@ class Annotation(QObject):
         self.progressed.emit(progress)
 
     def _on_followed(self, sentence: str) -> None:
-        self.told.emit(sentence)
+        self.status_message.emit(sentence)
         self._look_soon()
         self.changed.emit()
 

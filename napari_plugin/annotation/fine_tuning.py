@@ -7,13 +7,13 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_plugin.annotation.controller import Annotation
-from napari_plugin.runtime.workers import Worker, run_apart
+from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.runtime.workers import Worker, run_in_thread
 from sam2_engine import InputError
 from sam2_plugins.fine_tuning import FineTuning, TrainingProgress, unfinished_training
 from sam2_plugins.runtime.jobs import Progress
 from sam2_plugins.runtime.run_estimate import duration_in_words
-from sam2_plugins.session.readable import Steps
+from sam2_plugins.session.readable import ResultGenerator
 
 __all__ = ["Training"]
 
@@ -44,7 +44,7 @@ class Training(QObject):
 
     def __init__(self, worker: Worker, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.annotation: Annotation | None = None
+        self.annotation: AnnotationController | None = None
         self.result: FineTuning | None = None
         self._worker = worker
         self._current: FineTuning | None = None
@@ -57,11 +57,11 @@ class Training(QObject):
         given_up = self._current is None and self.annotation is not None and self.annotation.closed
         return self._running and not given_up
 
-    def unfinished(self, annotation: Annotation) -> FineTuning | None:
+    def unfinished(self, annotation: AnnotationController) -> FineTuning | None:
         """Return a session's training that was stopped before its end, today or another day."""
         return None if annotation.folder is None else unfinished_training(_home(annotation))
 
-    def start(self, annotation: Annotation, steps: int, device: str) -> None:
+    def start(self, annotation: AnnotationController, steps: int, device: str) -> None:
         """Write what was checked in a session into a folder and learn from it."""
         if annotation.folder is None:
             self.failed.emit(
@@ -69,7 +69,9 @@ class Training(QObject):
             )
             return
         self._begin(annotation)
-        work = Steps(FineTuning.prepare(annotation.session, _home(annotation), steps=steps, device=device))
+        work = ResultGenerator(
+            FineTuning.prepare(annotation.session, _home(annotation), steps=steps, device=device)
+        )
         self.progressed.emit(0, 0, "Writing the frames to learn from …")
 
         def prepared(_: int) -> None:
@@ -80,7 +82,7 @@ class Training(QObject):
 
         annotation.run_steps(work, lambda _: None, prepared, self._fail)
 
-    def resume(self, annotation: Annotation, training: FineTuning) -> None:
+    def resume(self, annotation: AnnotationController, training: FineTuning) -> None:
         """Learn on from where a training was stopped."""
         self._begin(annotation)
         self._learn(training)
@@ -101,7 +103,7 @@ class Training(QObject):
         if not self._closed:
             outcome()
 
-    def _begin(self, annotation: Annotation) -> None:
+    def _begin(self, annotation: AnnotationController) -> None:
         self.annotation, self.result, self._begun = annotation, None, None
         self._running, self._stopping = True, False
 
@@ -116,7 +118,7 @@ class Training(QObject):
             self.result = training if training.finished else None
             self._end()
 
-        run_apart(self._worker, "fine-tuning", learn, learned, self._fail)
+        run_in_thread(self._worker, "fine-tuning", learn, learned, self._fail)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
         if self._stopping and self._current is not None:
@@ -145,6 +147,6 @@ class Training(QObject):
         self.unless_closed(self.ended.emit)
 
 
-def _home(annotation: Annotation) -> Path:
+def _home(annotation: AnnotationController) -> Path:
     assert annotation.folder is not None
     return annotation.folder.path / "training"

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_plugin.annotation.painting import give_lasso, give_stroke
 from napari_plugin.annotation.prompt_sync import PromptSync
 from napari_plugin.annotation.propagation import LabeledFrame
-from napari_plugin.annotation.stale_frames import SessionView, prompts_in
+from napari_plugin.annotation.stale_frames import StaleFrames, prompts_in
 from napari_plugin.layers import (
     BrushStroke,
     FramePrompts,
@@ -20,7 +20,7 @@ from napari_plugin.layers import (
     PromptKey,
     PromptLayers,
 )
-from napari_plugin.runtime.workers import Client
+from napari_plugin.runtime.workers import TaskRunner
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -52,7 +52,7 @@ class LayerSync(QObject):
     """
 
     changed = Signal()
-    told = Signal(str)
+    status_message = Signal(str)
     failed = Signal(object)
 
     def __init__(
@@ -73,10 +73,10 @@ class LayerSync(QObject):
         self._reading.setInterval(0)
         self._reading.timeout.connect(self.read)
 
-    def attach(self, session: AnnotationSession, client: Client) -> None:
+    def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
         """Work on a session from now on."""
         self._session, self._client = session, client
-        self._sync, self.view = PromptSync(session), SessionView(session)
+        self._sync, self.view = PromptSync(session), StaleFrames(session)
         self._edits = 0
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class LayerSync(QObject):
             return
         lassos = self._prompts.take_lassos()
         for sentence in self._prompts.drop_unusable():
-            self.told.emit(sentence)
+            self.status_message.emit(sentence)
         wanted = self._prompts.read()
         if any(object_id not in self._session.objects for object_id, _ in wanted):
             owner = self._owner()

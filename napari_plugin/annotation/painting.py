@@ -23,21 +23,23 @@ def give_stroke(session: AnnotationSession, stroke: BrushStroke) -> None:
     InputError
         If a mask is verified, or a label is that of a removed object.
     """
-    token = object()  # one stroke, one undo
+    undo_group = object()  # one stroke, one undo
     for frame in sorted({int(frame) for frame in stroke.frames}):
         for object_id, pixels in stroke.by_label(frame, stroke.after).items():
             if object_id not in session.objects:
-                session.add_object(object_id=object_id, token=token)
+                session.add_object(object_id=object_id, undo_group=undo_group)
             known = session.mask(object_id, frame)
             mask = np.zeros(session.shape, bool) if known is None else known
             mask[pixels] = True
-            session.add_mask(frame, object_id, mask, token)
+            session.add_mask(frame, object_id, mask, undo_group)
         for object_id in stroke.by_label(frame, stroke.before):
             if object_id in session.objects:
-                _take(session, stroke, object_id, frame, token)
+                _take(session, stroke, object_id, frame, undo_group)
 
 
-def _take(session: AnnotationSession, stroke: BrushStroke, object_id: int, frame: int, token: object) -> None:
+def _take(
+    session: AnnotationSession, stroke: BrushStroke, object_id: int, frame: int, undo_group: object
+) -> None:
     accepted = session.accepted(object_id, frame)
     if accepted is None:
         return
@@ -46,7 +48,7 @@ def _take(session: AnnotationSession, stroke: BrushStroke, object_id: int, frame
     mask = accepted.mask.pixels()
     if mask[stroke.rows[lost], stroke.columns[lost]].any():
         mask[stroke.rows[lost], stroke.columns[lost]] = False
-        session.add_mask(frame, object_id, mask, token)
+        session.add_mask(frame, object_id, mask, undo_group)
 
 
 def give_lasso(session: AnnotationSession, lasso: Lasso, excluding: bool) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from napari import Viewer
 from qtpy.QtCore import QObject, QTimer
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from sam2_plugins.runtime.jobs import CancelToken, Priority
 
-__all__ = ["EncodingAhead", "neighbors"]
+__all__ = ["Prefetch", "neighbors"]
 
 _REST = 150
 """Milliseconds: frames that the slider only passes are not encoded."""
@@ -16,7 +16,7 @@ _REACH = 4
 """Frames to each side; fewer where the cache of encoded frames is small."""
 
 
-class EncodingAhead(QObject):
+class Prefetch(QObject):
     """Makes the frames of one annotation ready for clicks, where the slider comes to rest.
 
     The shown frame goes ahead of a propagation's next one. The neighbors wait until nothing else does, and
@@ -27,7 +27,7 @@ class EncodingAhead(QObject):
     def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._annotation: Annotation | None = None
+        self._annotation: AnnotationController | None = None
         self._ready: tuple[object, ...] = ()
         self._cancel = CancelToken()
         self._resting = QTimer(self)
@@ -36,7 +36,7 @@ class EncodingAhead(QObject):
         self._resting.timeout.connect(self._encode)
         viewer.dims.events.point.connect(self.encode_soon)
 
-    def watch(self, annotation: Annotation | None) -> None:
+    def watch(self, annotation: AnnotationController | None) -> None:
         """Encode frames of another annotation, or of the same one with nothing encoded yet."""
         self._cancel.cancel()
         self._annotation, self._ready = annotation, ()
@@ -71,7 +71,7 @@ class EncodingAhead(QObject):
     def _run(self, frames: Iterable[int], priority: Priority) -> None:
         assert self._annotation is not None
         self._annotation.run_steps(
-            self._annotation.session.encode_ahead(frames),
+            self._annotation.session.prefetch(frames),
             on_step=lambda _: None,
             then=lambda _: None,
             failed=lambda _: None,

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
-from napari_plugin.runtime.workers import Client
+from napari_plugin.runtime.workers import TaskRunner
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -46,7 +46,7 @@ class Propagation(QObject):
     ended = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, client: Client, parent: QObject | None = None) -> None:
+    def __init__(self, client: TaskRunner, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._client = client
         self._cancel: CancelToken | None = None

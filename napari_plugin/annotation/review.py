@@ -4,18 +4,18 @@ from collections.abc import Generator
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_plugin.runtime.throttled import Recomputed
-from napari_plugin.runtime.workers import Client
-from sam2_plugins.review import Doubt, Review, review_queue
+from napari_plugin.runtime.throttled import ThrottledComputation
+from napari_plugin.runtime.workers import TaskRunner
+from sam2_plugins.review import Review, ReviewItem, review_queue
 from sam2_plugins.session.annotation_session import AnnotationSession
 
-__all__ = ["DOUBTFUL", "Reviewing"]
+__all__ = ["DOUBTFUL", "ReviewModel"]
 
 DOUBTFUL = 0.25
 """From this doubt on a mask is called doubtful; the queue goes on below it."""
 
 
-class Reviewing(QObject):
+class ReviewModel(QObject):
     """Doubts of an annotation's masks.
 
     Attributes
@@ -33,12 +33,12 @@ class Reviewing(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.queue: list[Doubt] = []
+        self.queue: list[ReviewItem] = []
         self._worst: dict[int, float] = {}
-        self._looking = Recomputed(self._look, self._on_looked, self)
+        self._looking = ThrottledComputation(self._look, self._on_looked, self)
         self._looking.failed.connect(self.failed)
 
-    def attach(self, session: AnnotationSession, client: Client) -> None:
+    def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
         """Review a session from now on."""
         self._review = Review()
         self._looking.attach(session, client)
@@ -66,16 +66,16 @@ class Reviewing(QObject):
         """(object id, frame) of the doubtful masks."""
         return {(doubt.object_id, doubt.frame) for doubt in self.queue if doubt.score >= DOUBTFUL}
 
-    def _look(self, session: AnnotationSession) -> Generator[None, None, list[Doubt]]:
+    def _look(self, session: AnnotationSession) -> Generator[None, None, list[ReviewItem]]:
         review = self._review
         yield
         return review_queue(session, review)
 
-    def _on_looked(self, doubts: list[Doubt]) -> None:
+    def _on_looked(self, doubts: list[ReviewItem]) -> None:
         self._keep(doubts)
         self.reviewed.emit()
 
-    def _keep(self, doubts: list[Doubt]) -> None:
+    def _keep(self, doubts: list[ReviewItem]) -> None:
         self._worst = {}
         for doubt in doubts:  # worst first
             self._worst.setdefault(doubt.object_id, doubt.score)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from napari.layers import Image
 
 from napari_plugin.layers import ImageStack, file_of
-from napari_plugin.runtime.workers import Client
+from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine import FrameSource
 from sam2_plugins.runtime.model_store import ModelStore
-from sam2_plugins.storage import KeptSession, earlier_reading, keep_session
+from sam2_plugins.storage import OpenedSession, last_opening, open_or_create_session
 
 __all__ = ["Opening", "Reading"]
 
@@ -42,11 +42,11 @@ class Opening:
         Of the session to be.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: TaskRunner) -> None:
         self.client = client
         self._lock = threading.Lock()
         self._given_up = False
-        self._kept: KeptSession | None = None
+        self._kept: OpenedSession | None = None
 
     def find_reading(
         self,
@@ -62,7 +62,7 @@ class Opening:
         layer
             The image.
         home
-            As for ``keep_session``.
+            As for ``open_or_create_session``.
         then, failed
             Called in the window's thread, unless it was given up; ``then`` with the reading, an empty one if
             the image is new.
@@ -74,7 +74,7 @@ class Opening:
             return ImageStack.of(layer, *Reading.of(opening, layer.rgb), fixed=fixed).open()
 
         def work() -> Reading:
-            opening = earlier_reading(open_as, layer.name, file, home)
+            opening = last_opening(open_as, layer.name, file, home)
             return Reading() if opening is None else Reading.of(opening, layer.rgb)
 
         self.client.run(work, then=then, failed=failed)
@@ -85,7 +85,7 @@ class Opening:
         store: ModelStore,
         model: str,
         home: Path | None,
-        then: Callable[[KeptSession], None],
+        then: Callable[[OpenedSession], None],
         failed: Callable[[BaseException], None],
     ) -> None:
         """Open or begin the session of an image, and call ``then`` with it in the window's thread.
@@ -97,14 +97,14 @@ class Opening:
         store, model
             Of the application.
         home
-            As for ``keep_session``.
+            As for ``open_or_create_session``.
         then, failed
             Called in the window's thread, unless it was given up.
         """
         frames, scale = stack.open(), stack.physical_scale
 
-        def work() -> KeptSession:
-            kept = keep_session(
+        def work() -> OpenedSession:
+            kept = open_or_create_session(
                 frames,
                 store,
                 model,
@@ -120,7 +120,7 @@ class Opening:
                     self._let_go()
             return kept
 
-        def opened(kept: KeptSession) -> None:
+        def opened(kept: OpenedSession) -> None:
             with self._lock:
                 self._kept = None
             then(kept)

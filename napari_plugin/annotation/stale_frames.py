@@ -8,10 +8,10 @@ from napari_plugin.layers import FramePrompts, PromptKey
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import AcceptedMask
 
-__all__ = ["SessionView", "prompts_in"]
+__all__ = ["StaleFrames", "prompts_in"]
 
 
-class SessionView:
+class StaleFrames:
     """Remembers which masks were handed out, so that after any change the frames to redraw are known.
 
     Used on the worker's thread only.

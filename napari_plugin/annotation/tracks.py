@@ -7,8 +7,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.layers import ImageStack
 from napari_plugin.layers.track_layer import Centroids, TrackLayer, Trajectories
-from napari_plugin.runtime.throttled import Recomputed
-from napari_plugin.runtime.workers import Client
+from napari_plugin.runtime.throttled import ThrottledComputation
+from napari_plugin.runtime.workers import TaskRunner
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["TrackView"]
@@ -32,10 +32,10 @@ class TrackView(QObject):
         self.shown = False
         self._viewer, self._stack = viewer, stack
         self._layer: TrackLayer | None = None
-        self._recomputed = Recomputed(Centroids().compute, self._draw, self)
+        self._recomputed = ThrottledComputation(Centroids().compute, self._draw, self)
         self._recomputed.failed.connect(self.failed)
 
-    def attach(self, session: AnnotationSession, client: Client) -> None:
+    def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
         """Show the tracks of a session from now on."""
         self._session = session
         self._recomputed.attach(session, client)

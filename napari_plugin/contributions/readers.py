@@ -21,7 +21,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject, object_color
 from sam2_plugins.session.label_image import label_dtype
-from sam2_plugins.session.readable import finish, known_by_frame
+from sam2_plugins.session.readable import known_by_frame, run_to_end
 from sam2_plugins.storage import read_session
 
 __all__ = ["cell_tracking_reader", "read_cell_tracking_folder", "read_session_folder", "session_reader"]
@@ -62,7 +62,7 @@ def read_session_folder(path: str) -> list[LayerData]:
     if session.objects:
         labels = _labels(session)
         layers.append(_label_layer(labels, f"objects of {name}", session.objects))
-        tracks = finish(Centroids().compute(session)) if labels.ndim == 3 else None
+        tracks = run_to_end(Centroids().compute(session)) if labels.ndim == 3 else None
         if tracks:
             layers.append(_track_layer(tracks, f"tracks of {name}", session.objects))
     return layers

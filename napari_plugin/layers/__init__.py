@@ -4,7 +4,7 @@ from napari_plugin.layers.brush_stroke import BrushStroke
 from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words
 from napari_plugin.layers.mask_layer import MaskLayer
 from napari_plugin.layers.prompt_layers import FramePrompts, Lasso, PromptKey, PromptLayers
-from napari_plugin.layers.transform_sync import SamePlace
+from napari_plugin.layers.transform_sync import TransformSync
 
 __all__ = [
     "BrushStroke",
@@ -14,7 +14,7 @@ __all__ = [
     "MaskLayer",
     "PromptKey",
     "PromptLayers",
-    "SamePlace",
+    "TransformSync",
     "file_of",
     "guess_axes",
     "in_words",

@@ -7,12 +7,12 @@ from napari.layers import Layer
 
 from napari_plugin.layers.image_stack import ImageStack
 
-__all__ = ["SamePlace"]
+__all__ = ["TransformSync"]
 
 _CHANGES = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
-class SamePlace:
+class TransformSync:
     """Keeps layers exactly on the image, whatever is done to the image's place.
 
     Parameters

@@ -6,7 +6,7 @@ from pathlib import Path
 from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from napari_plugin.runtime.preferences import Preferences, on_preferences_changed, read_preferences
-from napari_plugin.runtime.workers import Client, Worker
+from napari_plugin.runtime.workers import TaskRunner, Worker
 from sam2_engine.weights.locations import cache_folder
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.run_estimate import RunMeasurements
@@ -47,7 +47,7 @@ class Sam2Application(QObject):
         self.store, self.model, self.sessions = store, model, sessions
         self._preferred_device = store.device
         self.worker = Worker(self)
-        self._client = Client(self.worker, self)
+        self._client = TaskRunner(self.worker, self)
 
     def use_device(self, device: str) -> None:
         """Let all models run on another device, after what is being computed."""

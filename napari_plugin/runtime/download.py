@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from napari_plugin.runtime.workers import Worker, run_apart
+from napari_plugin.runtime.workers import Worker, run_in_thread
 from sam2_engine.weights.downloads import download
 
 __all__ = ["Download"]
@@ -44,7 +44,7 @@ class Download:
         self._worker, self._progressed = worker, progressed
         self._given_up = threading.Event()
         self._reported = 0.0
-        run_apart(
+        run_in_thread(
             worker,
             f"download {name}",
             lambda: download(name, self._report),

@@ -5,19 +5,19 @@ from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_plugin.runtime.workers import Client
+from napari_plugin.runtime.workers import TaskRunner
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.readable import Steps
+from sam2_plugins.session.readable import ResultGenerator
 
-__all__ = ["Recomputed"]
+__all__ = ["ThrottledComputation"]
 
 Compute = Callable[[AnnotationSession], Generator[object, None, Any]]
 _PAUSE = 1000
 """Milliseconds between two computations, so that they cost little of the time while objects are followed."""
 
 
-class Recomputed(QObject):
+class ThrottledComputation(QObject):
     """One computation, never twice at a time, and never more often than the pause allows.
 
     Parameters
@@ -45,7 +45,7 @@ class Recomputed(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._start)
 
-    def attach(self, session: AnnotationSession, client: Client) -> None:
+    def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
         """Compute from a session from now on."""
         self._session, self._client = session, client
         self._busy = False
@@ -70,7 +70,7 @@ class Recomputed(QObject):
             return
         self._busy = True
         session = self._session
-        work = Steps(self._compute(session))
+        work = ResultGenerator(self._compute(session))
 
         def done(_: int) -> None:
             if session is self._session:

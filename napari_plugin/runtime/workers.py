@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal, Slot
 
 from sam2_plugins.runtime.jobs import CancelToken, JobQueue, Priority
 
-__all__ = ["Client", "Worker", "run_apart"]
+__all__ = ["TaskRunner", "Worker", "run_in_thread"]
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Worker(QObject):
                 self._awaited = True
 
 
-class Client:
+class TaskRunner:
     """One user of the worker; once it is closed, its long work stops and outcomes are thrown away.
 
     Parameters
@@ -147,7 +147,7 @@ class Client:
         self._worker.call(unless_closed)
 
 
-def run_apart(
+def run_in_thread(
     worker: Worker,
     name: str,
     function: Callable[[], T],

@@ -8,7 +8,7 @@ from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.runtime.application import Sam2Application, sam2_application
 from napari_plugin.runtime.canvas_context import CanvasContext
 from napari_plugin.widgets import keys
@@ -28,7 +28,7 @@ from napari_plugin.widgets.panels.strip_panel import StripPanel
 from napari_plugin.widgets.training_dialog import TrainingDialog
 from napari_plugin.widgets.undo_row import UndoRow
 from sam2_engine import InputError
-from sam2_plugins.review import Doubt
+from sam2_plugins.review import ReviewItem
 from sam2_plugins.runtime.jobs import Progress
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 
@@ -116,7 +116,7 @@ class AnnotationDock(QWidget):
             one.failed.connect(self.fail)
         sources: tuple[OpenedImages | Panel, ...] = (self.images, *self.panels)
         for source in sources:
-            source.told.connect(self.tell)
+            source.status_message.connect(self.tell)
             source.failed.connect(self.fail)
         self.images.hinted.connect(self.hint)
         self.images.shown.connect(self._show)
@@ -126,7 +126,7 @@ class AnnotationDock(QWidget):
         self.viewer.dims.events.point.connect(self._on_slider)
 
     @property
-    def annotation(self) -> Annotation | None:
+    def annotation(self) -> AnnotationController | None:
         """What is being annotated."""
         return self.images.annotation
 
@@ -154,7 +154,7 @@ class AnnotationDock(QWidget):
             notification_manager.receive_error(type(error), error, error.__traceback__)
         self._shows_error = True
 
-    def _show(self, annotation: Annotation | None) -> None:
+    def _show(self, annotation: AnnotationController | None) -> None:
         for panel in self.panels:
             panel.show_annotation(annotation)
 
@@ -171,7 +171,7 @@ class AnnotationDock(QWidget):
             for panel in self.panels:
                 panel.show_frame(self.annotation.shown_frame)
 
-    def _on_doubt_wanted(self, doubt: Doubt) -> None:
+    def _on_doubt_wanted(self, doubt: ReviewItem) -> None:
         if self.annotation is not None:
             self.annotation.look_at(doubt.object_id, doubt.frame, self._canvas_context.size)
 
@@ -184,7 +184,7 @@ class AnnotationDock(QWidget):
         else:
             self.training.show_for(self.annotation)
 
-    def _on_new_weights(self, annotation: Annotation, model: str) -> None:
+    def _on_new_weights(self, annotation: AnnotationController, model: str) -> None:
         if annotation is self.annotation:
             self.model.choose(model)
         elif not annotation.closed:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from sam2_plugins.export.formats import ExportFormat
 
 __all__ = ["ask_for_file", "ask_for_folder", "ask_where_to_save"]
@@ -13,7 +13,7 @@ __all__ = ["ask_for_file", "ask_for_folder", "ask_where_to_save"]
 _SAVED = "exports"
 
 
-def ask_where_to_save(parent: QWidget, annotation: Annotation, chosen: ExportFormat) -> Path | None:
+def ask_where_to_save(parent: QWidget, annotation: AnnotationController, chosen: ExportFormat) -> Path | None:
     """Ask where to write a format, at first beside the image, under a name that fits.
 
     Returns

@@ -4,13 +4,16 @@ from collections.abc import Callable
 
 from qtpy.QtWidgets import QMenu, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 
 __all__ = ["object_menu"]
 
 
 def object_menu(
-    annotation: Annotation, object_id: int, rename: Callable[[], None], parent: QWidget | None = None
+    annotation: AnnotationController,
+    object_id: int,
+    rename: Callable[[], None],
+    parent: QWidget | None = None,
 ) -> QMenu:
     """Return the menu of an object; "here" is the frame that is shown now."""
     frame = annotation.shown_frame

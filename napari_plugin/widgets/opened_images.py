@@ -4,18 +4,18 @@ from napari import Viewer
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_plugin.annotation.controller import Annotation
-from napari_plugin.annotation.prefetch import EncodingAhead
+from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.annotation.prefetch import Prefetch
 from napari_plugin.annotation.session_loader import Opening
 from napari_plugin.layers import ImageStack, MaskLayer, guess_axes
 from napari_plugin.runtime.application import Sam2Application
-from napari_plugin.runtime.workers import Client
+from napari_plugin.runtime.workers import TaskRunner
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.panels.image_panel import ImagePanel
 from napari_plugin.widgets.panels.model_panel import ModelPanel
 from sam2_engine import InputError
 from sam2_plugins.runtime.jobs import Progress
-from sam2_plugins.storage import KeptSession
+from sam2_plugins.storage import OpenedSession
 
 __all__ = ["OpenedImages"]
 
@@ -36,7 +36,7 @@ class OpenedImages(QObject):
     Attributes
     ----------
     shown
-        Emitted with the ``Annotation`` of the chosen image, None while there is none.
+        Emitted with the ``AnnotationController`` of the chosen image, None while there is none.
     changed
         Emitted when anything in it has changed.
     progressed
@@ -52,7 +52,7 @@ class OpenedImages(QObject):
     shown = Signal(object)
     changed = Signal()
     progressed = Signal(object)
-    told = Signal(str)
+    status_message = Signal(str)
     failed = Signal(object)
     hinted = Signal(str)
 
@@ -65,14 +65,14 @@ class OpenedImages(QObject):
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self.annotation: Annotation | None = None
+        self.annotation: AnnotationController | None = None
         self._viewer, self._application = viewer, application
         self._image, self._model = image, model
-        self._annotations: dict[Image, Annotation] = {}
+        self._annotations: dict[Image, AnnotationController] = {}
         self._masks: dict[Image, MaskLayer] = {}
         self._opening: Opening | None = None
-        self._loading = Client(application.worker, self)
-        self._ahead = EncodingAhead(viewer, self)
+        self._loading = TaskRunner(application.worker, self)
+        self._ahead = Prefetch(viewer, self)
         self._progress: Progress | None = None
         self._pausing = QTimer(self)
         self._pausing.setSingleShot(True)
@@ -110,10 +110,10 @@ class OpenedImages(QObject):
         if layer is None:
             self._show(None)
             self._image.show_axes("", "")
-            self.told.emit("Open an image, or one of the samples in File ▸ Open Sample ▸ SAM 2.")
+            self.status_message.emit("Open an image, or one of the samples in File ▸ Open Sample ▸ SAM 2.")
         elif layer in self._annotations:
             self._show(self._annotations[layer])
-            self.told.emit("")
+            self.status_message.emit("")
         else:
             self._begin_as_before(layer)
 
@@ -133,15 +133,15 @@ class OpenedImages(QObject):
         annotation = self.annotation
         at_risk = None if annotation is None else annotation.kept.at_risk
         if annotation is not None and annotation.propagation.running:
-            self.told.emit("Objects are being followed; stop that first, then work elsewhere.")
+            self.status_message.emit("Objects are being followed; stop that first, then work elsewhere.")
         elif at_risk is not None:
-            self.told.emit(f"{at_risk} To work elsewhere would lose it; export it first.")
+            self.status_message.emit(f"{at_risk} To work elsewhere would lose it; export it first.")
         else:
             self._on_axes_corrected()
 
     def _on_model_chosen(self) -> None:
         if self.annotation is not None:
-            self.told.emit(f"Loading the model {self._model.model} …")
+            self.status_message.emit(f"Loading the model {self._model.model} …")
             self.annotation.use_model(self._model.model)
         elif self._image.layer is not None:
             self._on_axes_corrected()
@@ -150,7 +150,7 @@ class OpenedImages(QObject):
         for annotation in self._annotations.values():
             annotation.drop_engine()
         self._ahead.watch(self.annotation)
-        self.told.emit(f"Models run on {device} from now on.")
+        self.status_message.emit(f"Models run on {device} from now on.")
 
     # ------------------------------------------------------------------ opening
 
@@ -158,7 +158,7 @@ class OpenedImages(QObject):
         """Begin to annotate an image, read as it was the last time; a new one as its axes seem to be."""
         self._show(None)
         self._image.show_axes(guess_axes(layer), "")
-        opening = self._opening = Opening(Client(self._application.worker, self))
+        opening = self._opening = Opening(TaskRunner(self._application.worker, self))
         opening.find_reading(
             layer,
             self._application.sessions,
@@ -183,15 +183,15 @@ class OpenedImages(QObject):
 
     def _open(self, stack: ImageStack) -> None:
         """Open the image's session, or begin one; frames are read for the intensity window."""
-        opening = self._opening = Opening(Client(self._application.worker, self))
+        opening = self._opening = Opening(TaskRunner(self._application.worker, self))
         application = self._application
 
-        def opened(kept: KeptSession) -> None:
+        def opened(kept: OpenedSession) -> None:
             self._opening = None
             self._start(stack, kept, opening.client)
             self._load_model(kept)
 
-        self.told.emit("Reading the image …")
+        self.status_message.emit("Reading the image …")
         opening.start(
             stack,
             application.store,
@@ -206,19 +206,19 @@ class OpenedImages(QObject):
             self._opening.give_up()
             self._opening = None
 
-    def _load_model(self, kept: KeptSession) -> None:
+    def _load_model(self, kept: OpenedSession) -> None:
         name, store = kept.session.model_name, self._application.store
         self._loading.close()
-        self._loading = Client(self._application.worker, self)
-        self.told.emit(f"Loading the model {name} … you can click already.")
+        self._loading = TaskRunner(self._application.worker, self)
+        self.status_message.emit(f"Loading the model {name} … you can click already.")
 
         def loaded(_: object) -> None:
-            if kept.trouble is not None:
-                self.told.emit(f"Your work is not kept on disk: {kept.trouble}")
+            if kept.save_error is not None:
+                self.status_message.emit(f"Your work is not kept on disk: {kept.save_error}")
             elif kept.note is not None:
-                self.told.emit(kept.note)
+                self.status_message.emit(kept.note)
             elif kept.folder is not None and kept.reopened:
-                self.told.emit(f"Going on where you left off, as kept in {kept.folder.path}.")
+                self.status_message.emit(f"Going on where you left off, as kept in {kept.folder.path}.")
             else:
                 self.hinted.emit("Click on an object. Ctrl+click takes away what does not belong to it.")
 
@@ -230,15 +230,15 @@ class OpenedImages(QObject):
 
     # ------------------------------------------------------------------ annotations come and go
 
-    def _start(self, stack: ImageStack, kept: KeptSession, client: Client) -> None:
+    def _start(self, stack: ImageStack, kept: OpenedSession, client: TaskRunner) -> None:
         before = self._masks.get(stack.layer)
         earlier = before if before is not None and before.serves(stack) else None
-        annotation = Annotation(self._viewer, stack, kept, client, earlier, self)
+        annotation = AnnotationController(self._viewer, stack, kept, client, earlier, self)
         self._annotations[stack.layer], self._masks[stack.layer] = annotation, annotation.masks
         masks = annotation.masks.layer
         masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own
         masks.bind_key(keys.REDO, lambda _: annotation.redo())
-        annotation.told.connect(self.told)
+        annotation.status_message.connect(self.status_message)
         annotation.failed.connect(lambda error: self._on_failed(annotation, error))
         annotation.changed.connect(lambda: self._on_changed(annotation))
         annotation.reviewing.reviewed.connect(lambda: self._on_changed(annotation))
@@ -246,18 +246,18 @@ class OpenedImages(QObject):
         annotation.ended.connect(lambda reason: self._on_ended(annotation, reason))
         self._show(annotation)
 
-    def _on_changed(self, annotation: Annotation) -> None:
+    def _on_changed(self, annotation: AnnotationController) -> None:
         if annotation is self.annotation:
             self._tell_progress()
             self._ahead.encode_soon()
             self.changed.emit()
 
-    def _on_failed(self, annotation: Annotation, error: BaseException) -> None:
+    def _on_failed(self, annotation: AnnotationController, error: BaseException) -> None:
         if annotation is self.annotation:  # what failed may have been to load another model
             self._model.show_model(annotation.session.model_name)
         self.failed.emit(error)
 
-    def _on_progress(self, annotation: Annotation, progress: Progress) -> None:
+    def _on_progress(self, annotation: AnnotationController, progress: Progress) -> None:
         if annotation is self.annotation:
             self._progress = progress
             if not self._pausing.isActive():
@@ -269,21 +269,21 @@ class OpenedImages(QObject):
             self.progressed.emit(progress)
             self._pausing.start()
 
-    def _on_ended(self, annotation: Annotation, reason: str) -> None:
+    def _on_ended(self, annotation: AnnotationController, reason: str) -> None:
         self._annotations = {layer: one for layer, one in self._annotations.items() if one is not annotation}
         _unbind_keys(annotation)
         if annotation is self.annotation:
             self._show(None)
             self._image.choose(None)
             self._image.show_axes("", "")
-        self.told.emit(reason)
+        self.status_message.emit(reason)
 
-    def _discard(self, annotation: Annotation) -> None:
+    def _discard(self, annotation: AnnotationController) -> None:
         annotation.close()
         annotation.remove_prompt_layers()
         _unbind_keys(annotation)
 
-    def _show(self, annotation: Annotation | None) -> None:
+    def _show(self, annotation: AnnotationController | None) -> None:
         self.annotation, self._progress = annotation, None
         self._ahead.watch(annotation)
         if annotation is not None:
@@ -292,6 +292,6 @@ class OpenedImages(QObject):
         self.shown.emit(annotation)
 
 
-def _unbind_keys(annotation: Annotation) -> None:
+def _unbind_keys(annotation: AnnotationController) -> None:
     for key in (keys.UNDO, keys.REDO):
         annotation.masks.layer.bind_key(key, None)

@@ -6,10 +6,10 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidg
 
 from napari_plugin.widgets.buttons import button
 
-__all__ = ["OfferRow"]
+__all__ = ["PromptBar"]
 
 
-class OfferRow(QWidget):
+class PromptBar(QWidget):
     """Shown only while there is something to decide or to wait for."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

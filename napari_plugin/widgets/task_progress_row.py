@@ -5,17 +5,17 @@ from typing import TypeVar
 
 from qtpy.QtWidgets import QWidget
 
-from napari_plugin.annotation.controller import Annotation
-from napari_plugin.widgets.prompt_bar import OfferRow
+from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
-from sam2_plugins.session.readable import Steps
+from sam2_plugins.session.readable import ResultGenerator
 
-__all__ = ["WorkRow"]
+__all__ = ["TaskProgressRow"]
 
 T = TypeVar("T")
 
 
-class WorkRow(OfferRow):
+class TaskProgressRow(PromptBar):
     """One piece of work at a time; shown only while it lasts.
 
     Parameters
@@ -27,11 +27,11 @@ class WorkRow(OfferRow):
     def __init__(self, *buttons: QWidget) -> None:
         super().__init__()
         self._buttons = buttons
-        self._annotation: Annotation | None = None
+        self._annotation: AnnotationController | None = None
 
     def start(
         self,
-        annotation: Annotation,
+        annotation: AnnotationController,
         sentence: str,
         steps: Generator[object, None, T],
         total: int | None,
@@ -52,7 +52,7 @@ class WorkRow(OfferRow):
         then, stopped, failed
             Called at the end: with what the work returned, or when the user stopped it, or with an error.
         """
-        cancel, work = CancelToken(), Steps(steps)
+        cancel, work = CancelToken(), ResultGenerator(steps)
         self._annotation = annotation
         self._enable(False)
         self.wait(f"{sentence} …", cancel.cancel, "Stop")

@@ -3,14 +3,14 @@
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.fine_tuning import Training
 from napari_plugin.runtime.application import Sam2Application
-from napari_plugin.runtime.workers import run_apart
+from napari_plugin.runtime.workers import run_in_thread
 from napari_plugin.widgets.buttons import button
-from napari_plugin.widgets.prompt_bar import OfferRow
+from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine import InputError
-from sam2_engine.training.fine_tuning.config import Recipe
+from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_plugins.fine_tuning import FineTuning, checked_frames
 
 __all__ = ["TrainingDialog"]
@@ -45,7 +45,7 @@ class TrainingDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Fine-tune on this session")
         self._application = application
-        self._annotation: Annotation | None = None
+        self._annotation: AnnotationController | None = None
         self.training = Training(application.worker, self)
         explanation = QLabel(_EXPLAINED)
         explanation.setWordWrap(True)
@@ -53,14 +53,14 @@ class TrainingDialog(QDialog):
         self.frames.setWordWrap(True)
         self.steps = QSpinBox()
         self.steps.setRange(1, 1_000_000)
-        self.steps.setValue(Recipe.steps)
+        self.steps.setValue(TrainingConfig.steps)
         self.steps.setToolTip("More steps learn more, and take longer")
         self.start = button("Start", "Learn from the frames as they are now")
         self.resume = button("Continue", "Go on with the training that was stopped, on the frames of then")
-        self.row = OfferRow()
+        self.row = PromptBar()
         form = QFormLayout()
         form.addRow("Learns from", self.frames)
-        form.addRow("Steps", self.steps)
+        form.addRow("ResultGenerator", self.steps)
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(self.resume)
@@ -78,7 +78,7 @@ class TrainingDialog(QDialog):
         self.training.ended.connect(self._on_ended)
         self.training.failed.connect(self._on_failed)
 
-    def show_for(self, annotation: Annotation) -> None:
+    def show_for(self, annotation: AnnotationController) -> None:
         """Open it for an annotation; while another one is learned from, that one is shown."""
         if not self.training.running and annotation is not self._annotation:
             self._annotation = annotation
@@ -150,7 +150,7 @@ class TrainingDialog(QDialog):
     def _offer(self, result: FineTuning) -> None:
         annotation = self.training.annotation
         self.row.offer(
-            f"{result.gain} Use the new weights?",
+            f"{result.improvement} Use the new weights?",
             "Use them",
             lambda: self._take(annotation, result),
             "Keep the old ones",
@@ -158,7 +158,7 @@ class TrainingDialog(QDialog):
         )
         self.show()
 
-    def _take(self, annotation: Annotation | None, result: FineTuning) -> None:
+    def _take(self, annotation: AnnotationController | None, result: FineTuning) -> None:
         if annotation is None or annotation.folder is None:
             return
         name = f"{annotation.folder.path.stem}-tuned"
@@ -169,7 +169,7 @@ class TrainingDialog(QDialog):
             self.taken.emit(annotation, given)
 
         unless_closed = self.training.unless_closed
-        run_apart(
+        run_in_thread(
             self._application.worker,
             "new weights",
             lambda: result.use(name),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sam2_engine.datasets.annotations import LabelImage, read_label_file
-from sam2_engine.datasets.video import Found
+from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in
@@ -14,7 +14,7 @@ from sam2_engine.frames.image_files import images_in
 __all__ = ["find_cell_tracking"]
 
 
-def find_cell_tracking(folder: Path) -> tuple[list[Found], str] | None:
+def find_cell_tracking(folder: Path) -> tuple[list[VideoRecord], str] | None:
     """Recognize sequences ``NN`` with their truth beside them; return what is there, and in words."""
     sequences = [path for path in sorted(folder.iterdir()) if re.fullmatch(r"\d\d", path.name)]
     sequences = [path for path in sequences if _truth(path, "GT") or _truth(path, "ST")]
@@ -37,7 +37,7 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return {int(found[-1]): path for path, found in numbers.items() if found}
 
 
-def _sequence(path: Path) -> Found:
+def _sequence(path: Path) -> VideoRecord:
     def truth(kind: str, part: str) -> dict[int, Path]:
         return _numbered(path.parent / f"{path.name}_{kind}" / part)
 
@@ -58,7 +58,7 @@ def _sequence(path: Path) -> Found:
     annotated = [i for i, number in enumerate(numbers) if number in gold or number in silver]
     if not annotated:
         raise InputError(f"None of the masks beside {path} belongs to one of its frames.")
-    return Found(
+    return VideoRecord(
         f"{path.parent.name}/{path.name}",
         lambda: open_frames([files[number] for number in numbers]),
         annotate,

@@ -9,7 +9,7 @@ from sam2_engine.datasets.cell_tracking_challenge import find_cell_tracking
 from sam2_engine.datasets.label_folders import find_label_folders
 from sam2_engine.datasets.label_stacks import find_label_stacks
 from sam2_engine.datasets.segment_anything import find_sa_1b, find_sa_v
-from sam2_engine.datasets.video import AnnotatedVideo, Found, Progress, checked
+from sam2_engine.datasets.video import AnnotatedVideo, Progress, VideoRecord, checked
 from sam2_engine.errors import InputError
 
 __all__ = ["AnnotatedData", "find_dataset"]
@@ -85,7 +85,7 @@ def find_dataset(
     return AnnotatedData(f"{words}: {frames} annotated frame{plural}, {masks} masks.", videos)
 
 
-def _recognized(root: Path, as_video: bool | None) -> list[tuple[list[Found], str]]:
+def _recognized(root: Path, as_video: bool | None) -> list[tuple[list[VideoRecord], str]]:
     """Return what the folder holds, or what each of its folders holds."""
     whole = _recognize(root, as_video)
     if whole is not None:
@@ -101,7 +101,7 @@ def _recognized(root: Path, as_video: bool | None) -> list[tuple[list[Found], st
     return parts
 
 
-def _recognize(folder: Path, as_video: bool | None) -> tuple[list[Found], str] | None:
+def _recognize(folder: Path, as_video: bool | None) -> tuple[list[VideoRecord], str] | None:
     return (
         find_cell_tracking(folder)
         or find_label_folders(folder, as_video)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sam2_engine.datasets.annotations import LabelImage, check_labels
 from sam2_engine.datasets.label_folders import paired
-from sam2_engine.datasets.video import Found
+from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.image_files import images_in
@@ -13,7 +13,7 @@ from sam2_engine.frames.image_files import images_in
 __all__ = ["pair_video", "pair_videos"]
 
 
-def pair_videos(frames: Path, masks: Path, **reading: Any) -> list[Found]:
+def pair_videos(frames: Path, masks: Path, **reading: Any) -> list[VideoRecord]:
     """Pair one video, or one for each folder in ``frames`` if that holds folders of images (DAVIS).
 
     Parameters
@@ -41,7 +41,7 @@ def pair_videos(frames: Path, masks: Path, **reading: Any) -> list[Found]:
     return found
 
 
-def pair_video(frames: Path, masks: Path, **reading: Any) -> Found:
+def pair_video(frames: Path, masks: Path, **reading: Any) -> VideoRecord:
     """Pair frames with label images, by order, or, if there are fewer masks than frames, by file name.
 
     Parameters
@@ -74,7 +74,9 @@ def pair_video(frames: Path, masks: Path, **reading: Any) -> Found:
     def annotate(frame: int) -> LabelImage:
         return LabelImage(check_labels(labels[places[frame]], f"{masks}, frame {places[frame]}"))
 
-    return Found(frames.stem, lambda: open_frames(frames, **reading), annotate, sorted(places), labels.close)
+    return VideoRecord(
+        frames.stem, lambda: open_frames(frames, **reading), annotate, sorted(places), labels.close
+    )
 
 
 def _check(masks: Path, labels: FrameSource, shape: tuple[int, int]) -> None:

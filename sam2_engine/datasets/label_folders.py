@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sam2_engine.datasets.annotations import LabelImage, persists, read_label_file
-from sam2_engine.datasets.video import Found, warn_of
+from sam2_engine.datasets.video import VideoRecord, warn_of
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in, natural_key
@@ -18,7 +18,7 @@ _RESOLUTIONS = ("480p", "full-resolution", "1080p")
 _LOOK_AT = 6
 
 
-def find_label_folders(folder: Path, as_video: bool | None) -> tuple[list[Found], str] | None:
+def find_label_folders(folder: Path, as_video: bool | None) -> tuple[list[VideoRecord], str] | None:
     """Recognize a folder of frames and a folder of labels; return what is there, and in words.
 
     Both hold either one folder per video, with the same names (DAVIS: ``JPEGImages`` and
@@ -98,13 +98,13 @@ def _pairs(frames: Path, labels: Path) -> tuple[list[Path], dict[int, Path]]:
     return files, twins
 
 
-def _video(frames: Path, labels: Path) -> Found:
+def _video(frames: Path, labels: Path) -> VideoRecord:
     files, twins = _pairs(frames, labels)
     return _found(frames.name, files, twins)
 
 
-def _found(name: str, files: list[Path], twins: dict[int, Path]) -> Found:
-    return Found(
+def _found(name: str, files: list[Path], twins: dict[int, Path]) -> VideoRecord:
+    return VideoRecord(
         name,
         lambda: open_frames(files[0] if len(files) == 1 else files),
         lambda frame: LabelImage(read_label_file(twins[frame])),
@@ -112,7 +112,7 @@ def _found(name: str, files: list[Path], twins: dict[int, Path]) -> Found:
     )
 
 
-def _files(frames: Path, labels: Path, as_video: bool | None) -> tuple[list[Found], str]:
+def _files(frames: Path, labels: Path, as_video: bool | None) -> tuple[list[VideoRecord], str]:
     files, twins = _pairs(frames, labels)
     if as_video is None:
         as_video = _is_video(files, twins)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sam2_engine.datasets.annotations import LabelImage, check_labels
-from sam2_engine.datasets.video import Found
+from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.image_files import natural_key
@@ -17,7 +17,7 @@ _SUFFIXES = (".tif", ".tiff")
 _MARKS = ("labels", "label", "masks", "mask", "gt")
 
 
-def find_label_stacks(folder: Path) -> tuple[list[Found], str] | None:
+def find_label_stacks(folder: Path) -> tuple[list[VideoRecord], str] | None:
     """Recognize TIFF stacks, each with a label stack named after it; return what is there, and in words.
 
     In a stack a frame without any label counts as not annotated: such stacks are seldom finished.
@@ -70,7 +70,7 @@ class _Labels:
             frames.close()
 
 
-def _stack(image: Path, path: Path) -> Found:
+def _stack(image: Path, path: Path) -> VideoRecord:
     labels = _Labels(path)
     try:
         with open_frames(image) as frames:
@@ -85,4 +85,4 @@ def _stack(image: Path, path: Path) -> Found:
     except InputError:
         labels.close()
         raise
-    return Found(image.stem, lambda: open_frames(image), labels.annotate, annotated, labels.close)
+    return VideoRecord(image.stem, lambda: open_frames(image), labels.annotate, annotated, labels.close)

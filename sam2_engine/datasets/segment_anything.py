@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_engine.datasets.annotations import RunLengths
-from sam2_engine.datasets.video import Found, warn_of
+from sam2_engine.datasets.video import VideoRecord, warn_of
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 
@@ -14,7 +14,7 @@ __all__ = ["find_sa_1b", "find_sa_v"]
 _KINDS = ("manual", "auto")
 
 
-def find_sa_v(folder: Path) -> tuple[list[Found], str] | None:
+def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
     """Recognize ``NAME.mp4`` with ``NAME_manual.json`` or ``NAME_auto.json``, at any depth."""
     files = sorted(path for kind in _KINDS for path in folder.rglob(f"*_{kind}.json"))
     if not files:
@@ -35,7 +35,7 @@ def find_sa_v(folder: Path) -> tuple[list[Found], str] | None:
     return found, f"SA-V, {len(found)} video{'s'[: len(found) != 1]} with masklets"
 
 
-def _masklets(video: Path, files: list[Path]) -> Found:
+def _masklets(video: Path, files: list[Path]) -> VideoRecord:
     if not video.is_file():
         raise InputError(f"The masklets {files[0]} have no video; expected it in {video}.")
     rows: dict[int, dict[int, dict[str, Any]]] = {}
@@ -52,12 +52,12 @@ def _masklets(video: Path, files: list[Path]) -> Found:
             offset += max((len(masks) for masks in masklets), default=0)
         except (KeyError, TypeError, ValueError):
             raise _unlike(path, "masklet and video_frame_count, as SA-V has them") from None
-    return Found(
+    return VideoRecord(
         video.stem, lambda: open_frames(video), lambda frame: _runs(rows[frame], video), sorted(rows)
     )
 
 
-def find_sa_1b(folder: Path) -> tuple[list[Found], str] | None:
+def find_sa_1b(folder: Path) -> tuple[list[VideoRecord], str] | None:
     """Recognize ``NAME.jpg`` with ``NAME.json`` of SA-1B, at any depth."""
     pairs = [(path, path.with_suffix(".jpg")) for path in sorted(folder.rglob("*.json"))]
     if not any(image.is_file() for _, image in pairs):
@@ -72,7 +72,7 @@ def find_sa_1b(folder: Path) -> tuple[list[Found], str] | None:
     return found, f"SA-1B, {len(found)} picture{'s'[: len(found) != 1]} with masks"
 
 
-def _picture(path: Path, image: Path) -> Found:
+def _picture(path: Path, image: Path) -> VideoRecord:
     def annotate(_: int) -> RunLengths:
         try:
             masks = _read(path)["annotations"]
@@ -81,7 +81,7 @@ def _picture(path: Path, image: Path) -> Found:
             raise _unlike(path, "annotations with a segmentation, as SA-1B has them") from None
         return _runs(runs, path)
 
-    return Found(str(image), lambda: open_frames(image), annotate, (0,))
+    return VideoRecord(str(image), lambda: open_frames(image), annotate, (0,))
 
 
 def _read(path: Path) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.datasets.annotations import Annotation
-from sam2_engine.datasets.video import AnnotatedVideo, Found
+from sam2_engine.datasets.video import AnnotatedVideo, VideoRecord
 from sam2_engine.frames.derived_frames import CroppedFrames
 from sam2_engine.tiles import TileGrid, is_large
 
@@ -82,7 +82,7 @@ class _View:
             unknown = known.unknown.union(self.passed_over.get(frame, ()))
             return _CroppedAnnotation(known, self.window, visible[frame], unknown)
 
-        found = Found(
+        found = VideoRecord(
             f"{whole.name}[{rows.start}:{rows.stop}, {columns.start}:{columns.stop}]",
             lambda: CroppedFrames(whole.frames, rows, columns),
             annotate,

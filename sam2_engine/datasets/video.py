@@ -10,14 +10,14 @@ from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 
-__all__ = ["AnnotatedVideo", "Found", "Progress", "checked", "warn_of"]
+__all__ = ["AnnotatedVideo", "Progress", "VideoRecord", "checked", "warn_of"]
 
 Progress = Callable[[int, int | None], None]
 """Called with how much is done, and of how much."""
 
 
 @dataclass(frozen=True)
-class Found:
+class VideoRecord:
     """What a reader found; nothing of it was read yet.
 
     Attributes
@@ -54,7 +54,7 @@ class AnnotatedVideo:
         The video of which this shows a part of the planes; None if they are whole.
     """
 
-    found: Found
+    found: VideoRecord
     visible: Mapping[int, frozenset[int]] = field(hash=False)
     whole: "AnnotatedVideo | None" = None
 
@@ -89,7 +89,7 @@ class AnnotatedVideo:
         self.found.close()
 
 
-def checked(found: Sequence[Found], progress: Progress | None = None) -> list[AnnotatedVideo]:
+def checked(found: Sequence[VideoRecord], progress: Progress | None = None) -> list[AnnotatedVideo]:
     """Read every frame and annotation once; leave out what cannot be used, with one warning and a count.
 
     Raises
@@ -125,7 +125,7 @@ def checked(found: Sequence[Found], progress: Progress | None = None) -> list[An
     return videos
 
 
-def _readable(one: Found) -> tuple[AnnotatedVideo, list[str]]:
+def _readable(one: VideoRecord) -> tuple[AnnotatedVideo, list[str]]:
     """Read all frames and annotations; return those that can be used, and what is wrong with the others."""
     visible: dict[int, frozenset[int]] = {}
     video, faults = AnnotatedVideo(one, visible), []
@@ -144,7 +144,7 @@ def _readable(one: Found) -> tuple[AnnotatedVideo, list[str]]:
     return video, faults
 
 
-def _check_size(one: Found, frame: int, annotation: Annotation, shape: tuple[int, int]) -> None:
+def _check_size(one: VideoRecord, frame: int, annotation: Annotation, shape: tuple[int, int]) -> None:
     if annotation.shape not in (None, shape):
         found, expected = (f"{width} wide and {height} high" for height, width in (annotation.shape, shape))
         raise InputError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.datasets import AnnotatedData, Found, pair_video, pair_videos
+from sam2_engine.datasets import AnnotatedData, VideoRecord, pair_video, pair_videos
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.masks import PackedMask
@@ -102,7 +102,7 @@ def read_sequence(frames: Path, masks: Path, **reading: Any) -> LabeledSequence:
     return _complete(pair_video(frames, masks, **reading), masks)
 
 
-def _complete(found: Found, masks: Path) -> LabeledSequence:
+def _complete(found: VideoRecord, masks: Path) -> LabeledSequence:
     try:
         sequence = _read(found, found.annotated)
     finally:
@@ -113,7 +113,7 @@ def _complete(found: Found, masks: Path) -> LabeledSequence:
     return sequence
 
 
-def _read(found: Found, annotated: Iterable[int]) -> LabeledSequence:
+def _read(found: VideoRecord, annotated: Iterable[int]) -> LabeledSequence:
     """Read the masks, and open the frames."""
     truth: MasksByObject = {}
     unknown: dict[int, frozenset[int]] = {}

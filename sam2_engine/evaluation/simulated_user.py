@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.masks import PackedMask, deepest_point
+from sam2_engine.masks import PackedMask, mask_center
 
 __all__ = ["center", "error_click", "tight_box"]
 
@@ -13,7 +13,7 @@ Click = tuple[tuple[int, int], int]
 
 def center(mask: Mask) -> tuple[int, int]:
     """Return the ``(x, y)`` in an (H, W) mask that lies farthest from its border; outside is border too."""
-    (x, y), _ = deepest_point(mask)
+    (x, y), _ = mask_center(mask)
     return x, y
 
 
@@ -30,8 +30,8 @@ def error_click(mask: Mask, truth: Mask) -> Click | None:
     tuple or None
         ``(x, y)`` and 1 where the object was missed, 0 where too much was taken; None without any error.
     """
-    missed, missed_depth = deepest_point(truth & ~mask)
-    extra, extra_depth = deepest_point(mask & ~truth)
+    missed, missed_depth = mask_center(truth & ~mask)
+    extra, extra_depth = mask_center(mask & ~truth)
     if missed_depth == extra_depth == 0:
         return None
     return (missed, 1) if missed_depth >= extra_depth else (extra, 0)

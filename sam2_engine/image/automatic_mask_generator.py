@@ -20,12 +20,12 @@ from sam2_engine.image.mask_candidates import (
     touches_edge,
 )
 from sam2_engine.image.predictor import LOGIT_CLAMP, MASK_THRESHOLD, Contrast, ImagePredictor, open_image
-from sam2_engine.image.tile_merging import join_across_seams
+from sam2_engine.image.tile_merging import merge_tile_masks
 from sam2_engine.masks import (
     PackedMask,
-    deepest_point,
     encode_rle,
     mask_boxes,
+    mask_center,
     mask_stability,
     remove_small_regions,
 )
@@ -225,7 +225,7 @@ class AutomaticMaskGenerator:
                 found += suppress(within, [c.predicted_iou for c in within], self.box_nms_thresh)
         self.predictor.reset_predictor()
         if tiled:
-            found = join_across_seams(found, self.crop_nms_thresh)
+            found = merge_tile_masks(found, self.crop_nms_thresh)
         elif len(crops) > 1:
             found = suppress(found, [1 / c.crop.area for c in found], self.crop_nms_thresh)
         return self._tidy(found) if self.min_mask_region_area > 0 else found
@@ -269,7 +269,7 @@ class AutomaticMaskGenerator:
             multimask = self.model.config.multimask_output_in_sam
         prediction = self._predict(clicks, labels, None, multimask)
         if self.click_middle:
-            points = _middles(prediction.best().low_res_logits[:, 0] > MASK_THRESHOLD, points)
+            points = _mask_centers(prediction.best().low_res_logits[:, 0] > MASK_THRESHOLD, points)
             clicks = (points * self.model.image_size).float().to(device)[:, None]
             labels = labels[: len(points)]
             prediction = self._predict(clicks, labels, None, multimask)
@@ -374,18 +374,18 @@ class AutomaticMaskGenerator:
         )
 
 
-def _middles(masks: Tensor, points: Tensor) -> Tensor:
+def _mask_centers(masks: Tensor, points: Tensor) -> Tensor:
     """Return where (N, h, w) masks lie deepest, each place once, (M, 2) in the unit square.
 
     An empty mask leaves the point, of (N, 2), that found it.
     """
     size = torch.tensor([masks.shape[2], masks.shape[1]])
-    middles = points.clone()
+    centers = points.clone()
     for number, mask in enumerate(masks.cpu().numpy()):
-        place, depth = deepest_point(mask)
+        place, depth = mask_center(mask)
         if depth:
-            middles[number] = (torch.tensor(place) + 0.5) / size
-    distinct: Tensor = torch.unique(middles, dim=0)
+            centers[number] = (torch.tensor(place) + 0.5) / size
+    distinct: Tensor = torch.unique(centers, dim=0)
     return distinct
 
 

@@ -9,7 +9,7 @@ from sam2_engine.image.mask_candidates import Candidate, Crop, suppress
 from sam2_engine.masks import PackedMask
 from sam2_engine.tiles import reaches_inner_edge
 
-__all__ = ["join_across_seams"]
+__all__ = ["merge_tile_masks"]
 
 Window = tuple[slice, slice]
 
@@ -19,7 +19,7 @@ TRUE_CUT = 1
 """A mask that ends within so many pixels of its tile's edge goes on beyond it."""
 
 
-def join_across_seams(candidates: Sequence[Candidate], box_threshold: float) -> list[Candidate]:
+def merge_tile_masks(candidates: Sequence[Candidate], box_threshold: float) -> list[Candidate]:
     """Return one mask per object that several tiles have seen.
 
     Masks that are each other's best match where their tiles overlap are one object. If a tile has seen it

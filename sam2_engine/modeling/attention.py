@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from sam2_engine.modeling.position_encoding import apply_rotary, rotary_turns
+from sam2_engine.modeling.position_encoding import apply_rotary, rope_frequencies
 
 __all__ = ["Attention", "RotaryAttention", "attend"]
 
@@ -98,7 +98,7 @@ class RotaryAttention(Attention):
         if grid is None:
             raise ValueError("rotary attention needs the grid of its queries")
         q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
-        turns = rotary_turns(q.shape[-1], *grid, q.device)
+        turns = rope_frequencies(q.shape[-1], *grid, q.device)
         q = apply_rotary(q, turns)
         num_turned = k.shape[-2] - num_plain_keys
         if num_turned:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sam2_engine.modeling.attention import attend
 from sam2_engine.modeling.config import ModelConfig
-from sam2_engine.modeling.layers import MLP, in_parts
+from sam2_engine.modeling.layers import MLP, apply_in_chunks
 
 __all__ = ["Hiera"]
 
@@ -108,12 +108,12 @@ class MultiScaleBlock(nn.Module):
             x, (rows, columns) = partition_windows(x, self.window_size)
             # Where queries are pooled, the windows come out with halved sides.
             size = self.window_size // 2 if self.pool_queries else self.window_size
-            x = in_parts(self.attn, x, 3 * self.dim_out * self.window_size**2)
+            x = apply_in_chunks(self.attn, x, 3 * self.dim_out * self.window_size**2)
             x = merge_windows(x, size, rows, columns, shape)
         else:
             x = self.attn(x)
         x = shortcut + self.drop_path(x)
-        fed = in_parts(lambda part: self.mlp(self.norm2(part)), x.flatten(0, 2), 4 * self.dim_out)
+        fed = apply_in_chunks(lambda part: self.mlp(self.norm2(part)), x.flatten(0, 2), 4 * self.dim_out)
         result: Tensor = x + self.drop_path(fed.view(x.shape))
         return result
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MLP", "LayerNorm2d", "in_parts"]
+__all__ = ["MLP", "LayerNorm2d", "apply_in_chunks"]
 
-_PART = 2**21
+_CHUNK = 2**21
 """Numbers per part: few enough that what was freed is taken again, and no new pages have to be touched."""
 
 
-def in_parts(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int) -> Tensor:
+def apply_in_chunks(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int) -> Tensor:
     """Return ``compute(x)``, computed on a CPU for a few rows at a time.
 
     Parameters
@@ -25,7 +25,7 @@ def in_parts(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int) -> Ten
     widest
         Numbers per row of the largest intermediate result.
     """
-    rows = max(1, _PART // widest)
+    rows = max(1, _CHUNK // widest)
     if x.device.type != "cpu" or torch.is_grad_enabled() or len(x) <= rows:
         return compute(x)
     first, *others = torch.split(x, rows)

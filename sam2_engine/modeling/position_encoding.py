@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RandomFourierEncoding", "apply_rotary", "rotary_turns", "sine_grid", "sine_time"]
+__all__ = ["RandomFourierEncoding", "apply_rotary", "rope_frequencies", "sine_grid", "sine_time"]
 
 _TEMPERATURE = 10000.0
 
@@ -69,7 +69,7 @@ class RandomFourierEncoding(nn.Module):
 # Kept tensors are normal ones even if first asked for in inference mode: a model that learns reads them too.
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
-def rotary_turns(head_dim: int, height: int, width: int, device: torch.device) -> Tensor:
+def rope_frequencies(head_dim: int, height: int, width: int, device: torch.device) -> Tensor:
     """Unit complex numbers of the axial rotary angles, (height * width, head_dim / 2) complex64.
 
     The first half of the pairs turns with x, the second with y (Heo et al. 2024; paper section D.1).

@@ -6,10 +6,10 @@ import numpy as np
 
 from sam2_engine.synthetic.compositor import Motion, Sprite
 
-__all__ = ["keep_apart", "moving_camera", "wander"]
+__all__ = ["keep_apart", "moving_camera", "random_walk"]
 
 
-def wander(rng: np.random.Generator, size: int, half: float, pace: float, still: bool) -> Motion:
+def random_walk(rng: np.random.Generator, size: int, half: float, pace: float, still: bool) -> Motion:
     """Draw the motion of a sprite of half size ``half`` pixels; ``pace`` scales all its speeds."""
     x, y = rng.uniform(0.02, 0.98, 2) * size
     motion = Motion((x, y), half * 1.3, rng.uniform(0, 2 * np.pi), wobble=max(0.0, rng.normal(0, 0.05)))

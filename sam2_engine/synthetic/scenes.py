@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from sam2_engine.errors import InputError
 from sam2_engine.synthetic import rendering
 from sam2_engine.synthetic.compositor import Clip, Sprite, compose
-from sam2_engine.synthetic.motion import keep_apart, moving_camera, wander
+from sam2_engine.synthetic.motion import keep_apart, moving_camera, random_walk
 from sam2_engine.synthetic.scene import Drawing
 from sam2_engine.synthetic.styles.sprites import PAINTERS
 
@@ -110,7 +110,7 @@ def _sprite_scene(rng: np.random.Generator, num_frames: int, size: int, style: s
     for label in range(1, count + 1):
         pixels = pictures[int(rng.integers(len(pictures)))]
         half = min(scale * np.exp(rng.normal(0, 0.3)), largest * size)
-        motion = wander(rng, size, half, pace, still=num_frames == 1)
+        motion = random_walk(rng, size, half, pace, still=num_frames == 1)
         if style == "things" and num_frames > 1 and rng.random() < 0.5:
             motion = replace(
                 motion, facing=rng.uniform(0, 2 * np.pi), turning=rng.normal(0, 0.3 * pace), angle=0.0

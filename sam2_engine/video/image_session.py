@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 
 from sam2_engine.tiles import Extent, TileGrid, is_large
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.small_components import without_sprinkles
-from sam2_engine.video.tile_assignment import Given, Journey, Tile, extent_of
+from sam2_engine.video.small_components import remove_small_components
+from sam2_engine.video.tile_assignment import Given, Tile, TiledObject, extent_of
 from sam2_engine.video.tiled_session import TiledVideoSession, box_in
 
-__all__ = ["StillSession"]
+__all__ = ["ImageSession"]
 
 SMALL = 24
 """Root of the area of a small object, in pixels of the model's input: one and a half of its grid's cells."""
 LEAST_SIDE = 32
 
 
-class StillSession(TiledVideoSession):
+class ImageSession(TiledVideoSession):
     """What ``TiledVideoSession`` is, for one picture of any size.
 
     A small object that was found by clicks or a box is asked for again in a tile of half the side, magnified
@@ -32,10 +32,10 @@ class StillSession(TiledVideoSession):
             self.grid = TileGrid(self.frames.shape, max(self.frames.shape), 0)
 
     def _ask(
-        self, frame: int, object_id: int, journey: Journey, tile: Tile, prompts: list[Given]
+        self, frame: int, object_id: int, tiled: TiledObject, tile: Tile, prompts: list[Given]
     ) -> FrameResult:
         """Return the answer without sprinkles, so that none of them tells where to look."""
-        return _clean(super()._ask(frame, object_id, journey, tile, prompts), 0, prompts)
+        return _clean(super()._ask(frame, object_id, tiled, tile, prompts), 0, prompts)
 
     def _visit(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
         result = super()._visit(frame, ids, reverse)
@@ -47,14 +47,14 @@ class StillSession(TiledVideoSession):
         result = super()._give(frame, object_id, given)
         if given.mask is not None:
             return result
-        journey = self._objects[object_id]
-        prompts = journey.prompts[frame]
-        while closer := self._closer(journey.places[frame], result, extent_of(prompts)):
-            before = journey.places[frame]
-            seen = self._ask(frame, object_id, journey, closer, prompts)
+        tiled = self._objects[object_id]
+        prompts = tiled.prompts[frame]
+        while closer := self._closer(tiled.tile_by_frame[frame], result, extent_of(prompts)):
+            before = tiled.tile_by_frame[frame]
+            seen = self._ask(frame, object_id, tiled, closer, prompts)
             box = box_in(seen)
             if box is None or self._cuts(closer, box):
-                return self._ask(frame, object_id, journey, before, prompts)
+                return self._ask(frame, object_id, tiled, before, prompts)
             result = seen
         return result
 
@@ -76,7 +76,7 @@ def _clean(result: FrameResult, index: int, prompts: list[Given]) -> FrameResult
     """Take the sprinkles from the mask of an object that was clicked or boxed, never painted."""
     if any(one.mask is not None for one in prompts):
         return result
-    return without_sprinkles(result, index, _clicks(prompts))
+    return remove_small_components(result, index, _clicks(prompts))
 
 
 def _clicks(prompts: list[Given]) -> NDArray[np.float32]:

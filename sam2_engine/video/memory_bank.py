@@ -141,7 +141,7 @@ class MemoryBank:
         """A frame's memory in the role of a recent one; conditioning frames left out count here too."""
         return self.tracked.get(frame) or passed_over.get(frame)
 
-    def thin(self, frame: int, reverse: bool) -> None:
+    def prune(self, frame: int, reverse: bool) -> None:
         """Forget the tracked frames that no frame after ``frame`` reads and nothing else needs."""
         for f, memory in list(self.tracked.items()):
             age = frame - f if not reverse else f - frame

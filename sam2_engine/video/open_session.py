@@ -5,7 +5,7 @@ from sam2_engine.frames import FrameSource
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.tiles import is_large
-from sam2_engine.video.image_session import StillSession
+from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.session import VideoSession
 from sam2_engine.video.tiled_session import TiledVideoSession
 
@@ -28,7 +28,7 @@ def open_video_session(
     the model's input are worked on in tiles; neither of them keeps a ``history``.
     """
     if frames.length == 1:
-        return StillSession(model, frames, contrast, cache)
+        return ImageSession(model, frames, contrast, cache)
     if is_large(frames.shape, model.image_size):
         return TiledVideoSession(
             model, frames, contrast, cache, max_conditioning_frames=max_conditioning_frames

@@ -206,7 +206,7 @@ class VideoSession:
         self._check_frame(frame)
         tracked = self._objects.get(object_id) or self._new_object()
         if frame not in tracked.prompts:
-            run = tracked.run_of(frame)
+            run = tracked.range_of(frame)
             if run is not None and self._stride is not None:
                 self._tracker.restore(tracked, frame)
             tracked.prompts[frame] = FramePrompts(run is not None, run is not None and run.reverse)
@@ -238,10 +238,10 @@ class VideoSession:
         tracked.prompts[frame].output = output
         # The memory is encoded when it is needed: most prompts are followed by another one.
         prompts = tracked.prompts[frame]
-        prompts.remembered = False
+        prompts.memory_encoded = False
         if prompts.with_memory:
             # What was tracked again for this correction goes, but for what the next click reads.
-            tracked.bank.thin(frame + 1 if prompts.reverse else frame - 1, prompts.reverse)
+            tracked.bank.prune(frame + 1 if prompts.reverse else frame - 1, prompts.reverse)
         return self._result(frame, {object_id: output})
 
     # ------------------------------------------------------------------ propagation
@@ -359,8 +359,8 @@ class VideoSession:
             self._stride *= 2
             for tracked in self._objects.values():
                 tracked.bank.stride = self._stride
-                if tracked.runs:
-                    tracked.bank.thin(tracked.runs[-1].last, tracked.runs[-1].reverse)
+                if tracked.tracked_ranges:
+                    tracked.bank.prune(tracked.tracked_ranges[-1].last, tracked.tracked_ranges[-1].reverse)
 
     # ------------------------------------------------------------------ frames and results
 

@@ -8,7 +8,7 @@ from scipy.ndimage import label, sum_labels
 
 from sam2_engine.video.frame_result import FrameResult
 
-__all__ = ["without_sprinkles"]
+__all__ = ["remove_small_components"]
 
 LEAST_SHARE = 1 / 4
 """An island smaller than this part of the clicked one is a sprinkle; a larger one may be a part of an object,
@@ -16,7 +16,7 @@ half hidden."""
 _TOUCHING = np.ones((3, 3), bool)
 
 
-def without_sprinkles(result: FrameResult, index: int, clicks: NDArray[np.floating]) -> FrameResult:
+def remove_small_components(result: FrameResult, index: int, clicks: NDArray[np.floating]) -> FrameResult:
     """Take the sprinkles from one object's mask; an island with a click on it stays, however small.
 
     Parameters
@@ -41,12 +41,12 @@ def without_sprinkles(result: FrameResult, index: int, clicks: NDArray[np.floati
     sizes[0] = 0
     clicked = islands[_cells(result, index, clicks)]
     clicked = clicked[clicked > 0]
-    sprinkle = sizes < LEAST_SHARE * (sizes[clicked] if len(clicked) else sizes).max()
-    sprinkle[clicked] = sprinkle[0] = False
-    if not sprinkle.any():
+    small = sizes < LEAST_SHARE * (sizes[clicked] if len(clicked) else sizes).max()
+    small[clicked] = small[0] = False
+    if not small.any():
         return result
     cleaned = result.low_res_logits.copy()
-    cleaned[index] = np.where(sprinkle[islands], -np.abs(logits), logits)
+    cleaned[index] = np.where(small[islands], -np.abs(logits), logits)
     return replace(result, low_res_logits=cleaned)
 
 

@@ -10,7 +10,7 @@ from sam2_engine.preprocessing import Region
 from sam2_engine.prompts import Box, Points
 from sam2_engine.tiles import Extent
 
-__all__ = ["Arrival", "Given", "Journey", "Tile", "extent_of"]
+__all__ = ["Given", "Tile", "TileHandover", "TiledObject", "extent_of"]
 
 Tile = Region | None
 """A part of the plane, or None for the whole of it."""
@@ -40,7 +40,7 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
-class Arrival:
+class TileHandover:
     """An object's mask on a frame, with which it came into a tile."""
 
     tile: Tile
@@ -48,7 +48,7 @@ class Arrival:
 
 
 @dataclass
-class Journey:
+class TiledObject:
     """One object.
 
     Attributes
@@ -57,24 +57,24 @@ class Journey:
         By frame, in the order in which they were given.
     places
         The tile of each prompted frame.
-    arrivals
+    handovers
         By frame.
     """
 
     prompts: dict[int, list[Given]] = field(default_factory=dict)
-    places: dict[int, Tile] = field(default_factory=dict)
-    arrivals: dict[int, Arrival] = field(default_factory=dict)
+    tile_by_frame: dict[int, Tile] = field(default_factory=dict)
+    handovers: dict[int, TileHandover] = field(default_factory=dict)
 
     def started(self, frame: int, reverse: bool) -> bool:
         """Whether the object was prompted before ``frame`` (after it, if reverse)."""
-        return any(f >= frame if reverse else f <= frame for f in self.places)
+        return any(f >= frame if reverse else f <= frame for f in self.tile_by_frame)
 
     def anchor(self, frame: int, reverse: bool | None = None) -> tuple[int, Tile]:
         """Return the nearest frame on which it is known where the object is, and the tile.
 
         Given a direction, that frame lies before ``frame`` on the way, or is it.
         """
-        anchors = {**{f: one.tile for f, one in self.arrivals.items()}, **self.places}
+        anchors = {**{f: one.tile for f, one in self.handovers.items()}, **self.tile_by_frame}
         if reverse is not None:
             anchors = {f: tile for f, tile in anchors.items() if (f >= frame if reverse else f <= frame)}
         nearest = min(anchors, key=lambda f: abs(f - frame))

@@ -20,7 +20,7 @@ from sam2_engine.prompts import Box, Mask, Points
 from sam2_engine.tiles import Extent, TileGrid, reaches_inner_edge
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.session import VideoSession
-from sam2_engine.video.tile_assignment import Arrival, Given, Journey, Tile, extent_of
+from sam2_engine.video.tile_assignment import Given, Tile, TiledObject, TileHandover, extent_of
 
 __all__ = ["TiledVideoSession", "box_in"]
 
@@ -57,7 +57,7 @@ class TiledVideoSession:
         side = model.image_size
         self.grid = TileGrid(self.frames.shape, side, side // 2)
         self._tiles: dict[Tile, VideoSession] = {}
-        self._objects: dict[int, Journey] = {}
+        self._objects: dict[int, TiledObject] = {}
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -105,13 +105,13 @@ class TiledVideoSession:
 
     def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
         """Remove an object's prompts from one frame, or from all; an object without any is forgotten."""
-        journey = self._known(object_id)
-        if frame is not None and frame not in journey.prompts:
+        tiled = self._known(object_id)
+        if frame is not None and frame not in tiled.prompts:
             raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
-        for f in [frame] if frame is not None else list(journey.prompts):
-            self._take_away(object_id, f, journey.places.pop(f))
-            del journey.prompts[f]
-        if not journey.prompts:
+        for f in [frame] if frame is not None else list(tiled.prompts):
+            self._take_away(object_id, f, tiled.tile_by_frame.pop(f))
+            del tiled.prompts[f]
+        if not tiled.prompts:
             self.remove_object(object_id)
 
     def remove_object(self, object_id: int) -> None:
@@ -125,14 +125,14 @@ class TiledVideoSession:
 
     def invalidate(self, object_id: int, from_frame: int) -> None:
         """Forget what was tracked of an object at and after ``from_frame``; its prompts stay."""
-        journey = self._known(object_id)
-        for f in [f for f in journey.arrivals if f >= from_frame]:
-            self._take_away(object_id, f, journey.arrivals.pop(f).tile)
+        tiled = self._known(object_id)
+        for f in [f for f in tiled.handovers if f >= from_frame]:
+            self._take_away(object_id, f, tiled.handovers.pop(f).tile)
         for session in self._tiles.values():
             if object_id in session.object_ids:
                 session.invalidate(object_id, from_frame)
 
-    def _known(self, object_id: int) -> Journey:
+    def _known(self, object_id: int) -> TiledObject:
         if object_id not in self._objects:
             known = ", ".join(map(str, self._objects)) or "none yet"
             raise InputError(f"There is no object {object_id} here; the known ones are: {known}.")
@@ -143,51 +143,51 @@ class TiledVideoSession:
 
         First clicks do not tell an object's size: they are answered by the view that is surer of its mask.
         """
-        journey = self._objects.get(object_id) or Journey()
-        earlier = [] if given.replace or given.mask is not None else journey.prompts.get(frame, [])
+        tiled = self._objects.get(object_id) or TiledObject()
+        earlier = [] if given.replace or given.mask is not None else tiled.prompts.get(frame, [])
         prompts = [*earlier, given]
-        tile = self._tile_of(journey, frame, prompts)
+        tile = self._tile_of(tiled, frame, prompts)
         whole = None
-        if tile is not None and not journey.places and given.box is None and given.mask is None:
-            whole = self._ask(frame, object_id, journey, None, prompts)
-        result = self._ask(frame, object_id, journey, tile, prompts)
+        if tile is not None and not tiled.tile_by_frame and given.box is None and given.mask is None:
+            whole = self._ask(frame, object_id, tiled, None, prompts)
+        result = self._ask(frame, object_id, tiled, tile, prompts)
         box = box_in(result)
         if given.mask is None and box is not None and self._cuts(tile, box):
             other = self._nearest(box)
             tile = None if other == tile or self._cuts(other, box) else other
-            result = self._ask(frame, object_id, journey, tile, prompts)
+            result = self._ask(frame, object_id, tiled, tile, prompts)
             if self._cuts(tile, box_in(result)):
-                result = self._ask(frame, object_id, journey, None, prompts)
+                result = self._ask(frame, object_id, tiled, None, prompts)
         if whole is not None and whole.predicted_iou[0] > result.predicted_iou[0]:
-            result = self._ask(frame, object_id, journey, None, prompts)
-        journey.prompts[frame] = prompts
-        self._objects[int(object_id)] = journey
+            result = self._ask(frame, object_id, tiled, None, prompts)
+        tiled.prompts[frame] = prompts
+        self._objects[int(object_id)] = tiled
         return result
 
-    def _tile_of(self, journey: Journey, frame: int, prompts: list[Given]) -> Tile:
+    def _tile_of(self, tiled: TiledObject, frame: int, prompts: list[Given]) -> Tile:
         """Return where prompts are to be looked at: where the object is, else around them."""
         extent = extent_of(prompts)
-        if journey.places:
-            _, tile = journey.anchor(frame)
+        if tiled.tile_by_frame:
+            _, tile = tiled.anchor(frame)
             if tile is None or not self._cuts(tile, extent):
                 return tile
         tile = self._nearest(extent)
         return None if self._cuts(tile, extent) else tile
 
     def _ask(
-        self, frame: int, object_id: int, journey: Journey, tile: Tile, prompts: list[Given]
+        self, frame: int, object_id: int, tiled: TiledObject, tile: Tile, prompts: list[Given]
     ) -> FrameResult:
         """Return the answer to all prompts of a frame in a tile; those that it knows are not repeated."""
-        session, there = self._tile(tile), journey.places.get(frame, ())
+        session, there = self._tile(tile), tiled.tile_by_frame.get(frame, ())
         if there not in ((), tile):
-            self._take_away(object_id, frame, journey.places.pop(frame))
-        if frame in journey.arrivals and frame not in journey.places:
-            arrival = journey.arrivals.pop(frame)
-            if arrival.tile != tile:
-                self._take_away(object_id, frame, arrival.tile)
+            self._take_away(object_id, frame, tiled.tile_by_frame.pop(frame))
+        if frame in tiled.handovers and frame not in tiled.tile_by_frame:
+            handover = tiled.handovers.pop(frame)
+            if handover.tile != tile:
+                self._take_away(object_id, frame, handover.tile)
         for one in prompts[-1:] if there == tile else prompts:
             result = _hand_to(session, frame, object_id, one)
-        journey.places[frame] = tile
+        tiled.tile_by_frame[frame] = tile
         return result
 
     def _take_away(self, object_id: int, frame: int, tile: Tile) -> None:
@@ -249,8 +249,8 @@ class TiledVideoSession:
     ) -> Iterator[FrameResult]:
         """Follow objects from frame to frame; each result joins those of all tiles."""
         chosen = None if object_ids is None else [int(i) for i in object_ids]
-        journeys = [self._known(i) for i in (self._objects if chosen is None else chosen)]
-        prompted = [frame for one in journeys for frame in one.prompts]
+        tiled_objects = [self._known(i) for i in (self._objects if chosen is None else chosen)]
+        prompted = [frame for one in tiled_objects for frame in one.prompts]
         if not prompted:
             raise InputError("There is nothing to follow yet; give an object a click, a box or a mask first.")
         first = (max(prompted) if reverse else min(prompted)) if start is None else start
@@ -263,7 +263,7 @@ class TiledVideoSession:
     ) -> Iterator[FrameResult]:
         step = -1 if reverse else 1
         for object_id in self._objects if chosen is None else chosen:
-            self._forget_arrivals(object_id, first, stop, step)
+            self._forget_handovers(object_id, first, stop, step)
         frame = first
         while frame >= 0 and (self.frames.length is None or frame < self.frames.length):
             ids = [i for i in self._objects if chosen is None or i in chosen]
@@ -277,12 +277,12 @@ class TiledVideoSession:
                 return
             frame += step
 
-    def _forget_arrivals(self, object_id: int, first: int, stop: int | None, step: int) -> None:
+    def _forget_handovers(self, object_id: int, first: int, stop: int | None, step: int) -> None:
         """Forget the hand-overs of an earlier run on the frames that are visited anew."""
-        arrivals = self._objects[object_id].arrivals
-        for f in list(arrivals):
+        handovers = self._objects[object_id].handovers
+        for f in list(handovers):
             if f * step > first * step and (stop is None or f * step <= stop * step):
-                self._take_away(object_id, f, arrivals.pop(f).tile)
+                self._take_away(object_id, f, handovers.pop(f).tile)
 
     def _visit(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
         members: dict[Tile, list[int]] = {}
@@ -302,28 +302,28 @@ class TiledVideoSession:
 
     def _bring(self, object_id: int, frame: int, tile: Tile) -> None:
         """Let a tile that has forgotten an object know the mask with which it came there."""
-        arrival, session = self._objects[object_id].arrivals.get(frame), self._tile(tile)
+        handover, session = self._objects[object_id].handovers.get(frame), self._tile(tile)
         known = object_id in session.object_ids and frame in session.prompted_frames(object_id)
-        if arrival is not None and not known:
-            session.add_mask(frame, object_id, arrival.mask.unpack())
+        if handover is not None and not known:
+            session.add_mask(frame, object_id, handover.mask.unpack())
 
     def _hand_over(self, frame: int, object_id: int, tile: Tile, result: FrameResult, index: int) -> None:
         """Let another tile follow an object that has come close to the edge of this one."""
         box = box_in(result, index)
-        journey = self._objects[object_id]
-        prompted = frame in journey.places  # where the prompts of a frame are looked at was decided then
+        tiled = self._objects[object_id]
+        prompted = frame in tiled.tile_by_frame  # where the prompts of a frame are looked at was decided then
         other = tile if prompted or box is None else self._better(tile, box)
         if other == tile:
             return
         seen, corner = result.crop_of(index)
-        arrival = Arrival(other, PackedMask.of(seen > 0, self.frames.shape, corner))
+        handover = TileHandover(other, PackedMask.of(seen > 0, self.frames.shape, corner))
         session = self._tile(tile)
-        if any(place == tile for place in journey.places.values()):
+        if any(place == tile for place in tiled.tile_by_frame.values()):
             session.invalidate(object_id, 0)
         else:
             session.remove_object(object_id)
             self._free(tile)
-        journey.arrivals[frame] = arrival
+        tiled.handovers[frame] = handover
         self._bring(object_id, frame, other)
 
 

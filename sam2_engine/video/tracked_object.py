@@ -9,7 +9,7 @@ from torch import Tensor
 from sam2_engine.prompts import Box, Points
 from sam2_engine.video.memory_bank import MemoryBank
 
-__all__ = ["FramePrompts", "ObjectOutput", "Run", "TrackedObject"]
+__all__ = ["FramePrompts", "ObjectOutput", "TrackedObject", "TrackedRange"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FramePrompts:
         Direction in which that frame was tracked.
     output
         What the model made of the prompts; its logits are fed back with the next click.
-    remembered
+    memory_encoded
         Whether the memory of ``output`` is in the bank.
     """
 
@@ -53,7 +53,7 @@ class FramePrompts:
     output: ObjectOutput | None = None
     points: Points | None = None
     box: Box | None = None
-    remembered: bool = False
+    memory_encoded: bool = False
     mask: Tensor | None = None  # (1, 1, S, S), 0 or 1
 
     def add_points(self, points: Points) -> None:
@@ -79,7 +79,7 @@ class FramePrompts:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrackedRange:
     """A stretch of frames tracked in one go: how to track them again.
 
     Attributes
@@ -118,41 +118,41 @@ class TrackedObject:
 
     bank: MemoryBank
     prompts: dict[int, FramePrompts] = field(default_factory=dict)
-    runs: list[Run] = field(default_factory=list)
+    tracked_ranges: list[TrackedRange] = field(default_factory=list)
 
     def started(self, frame: int, reverse: bool) -> bool:
         """Whether the object was prompted before ``frame`` (after it, if reverse)."""
         return any(f >= frame if reverse else f <= frame for f in self.prompts)
 
-    def run_of(self, frame: int) -> Run | None:
+    def range_of(self, frame: int) -> TrackedRange | None:
         """Return the newest run that covers ``frame``."""
-        return next((run for run in reversed(self.runs) if frame in run), None)
+        return next((run for run in reversed(self.tracked_ranges) if frame in run), None)
 
-    def note(self, frame: int, reverse: bool) -> None:
+    def record(self, frame: int, reverse: bool) -> None:
         """Note that ``frame`` was tracked, given all conditioning frames of now."""
         conditioning = frozenset(self.bank.conditioning)
         step = -1 if reverse else 1
-        if self.runs:
-            run = self.runs[-1]
+        if self.tracked_ranges:
+            run = self.tracked_ranges[-1]
             follows = run.last + step == frame and run.reverse == reverse
             if follows and run.conditioning == conditioning:
-                self.runs[-1] = replace(run, last=frame)
+                self.tracked_ranges[-1] = replace(run, last=frame)
                 return
-        self.runs.append(Run(frame, frame, reverse, conditioning))
-        self.runs = [run for i, run in enumerate(self.runs) if not self._covered(i)]
+        self.tracked_ranges.append(TrackedRange(frame, frame, reverse, conditioning))
+        self.tracked_ranges = [run for i, run in enumerate(self.tracked_ranges) if not self._covered(i)]
 
     def _covered(self, index: int) -> bool:
-        run = self.runs[index]
-        return any(run.first in later and run.last in later for later in self.runs[index + 1 :])
+        run = self.tracked_ranges[index]
+        return any(run.first in later and run.last in later for later in self.tracked_ranges[index + 1 :])
 
     def forget(self, from_frame: int) -> None:
         """Forget that anything was tracked at or after ``from_frame``."""
         self.bank.forget(from_frame)
         kept = []
-        for run in self.runs:
+        for run in self.tracked_ranges:
             low, high = sorted((run.first, run.last))
             if low < from_frame:
                 high = min(high, from_frame - 1)
                 first, last = (high, low) if run.reverse else (low, high)
                 kept.append(replace(run, first=first, last=last))
-        self.runs = kept
+        self.tracked_ranges = kept

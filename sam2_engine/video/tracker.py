@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.video.memory_bank import FrameMemory, assemble
-from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, Run, TrackedObject
+from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
 
 __all__ = ["Tracker"]
 
@@ -114,7 +114,7 @@ class Tracker:
     def encode_prompted(self, tracked: TrackedObject) -> None:
         """Make conditioning memories of the frames that were prompted since the last time."""
         for frame, prompts in tracked.prompts.items():
-            if prompts.remembered or prompts.output is None:
+            if prompts.memory_encoded or prompts.output is None:
                 continue
             output = prompts.output
             with self.model.autocast():
@@ -128,7 +128,7 @@ class Tracker:
                 memory[0].bfloat16(), output.pointer, None, prompts.reverse
             )
             tracked.bank.tracked.pop(frame, None)
-            prompts.remembered = True
+            prompts.memory_encoded = True
 
     def track(
         self,
@@ -154,12 +154,12 @@ class Tracker:
                     tracked = objects[object_id]
                     outputs[object_id] = output
                     if conditioning is None:
-                        tracked.note(frame, reverse)
+                        tracked.record(frame, reverse)
                     tracked.bank.tracked[frame] = FrameMemory(
                         memory.bfloat16(), output.pointer, output.low_res_logits, reverse
                     )
                     if conditioning is None:
-                        tracked.bank.thin(frame, reverse)
+                        tracked.bank.prune(frame, reverse)
         return outputs
 
     def _batch_size(self, layout: tuple[int, int]) -> int:
@@ -183,12 +183,12 @@ class Tracker:
 
     def restore(self, tracked: TrackedObject, frame: int) -> None:
         """Have a tracked frame's memory again, by tracking on from a checkpoint."""
-        pending: list[tuple[int, Run]] = []
+        pending: list[tuple[int, TrackedRange]] = []
         seen: set[int] = set()
         wanted = [frame]
         while wanted:
             f = wanted.pop()
-            run = tracked.run_of(f)
+            run = tracked.range_of(f)
             if f in seen or run is None or self._remembers(tracked, f):
                 continue
             seen.add(f)

@@ -29,7 +29,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
 from sam2_plugins.session.label_image import label_dtype
-from sam2_plugins.session.readable import finish
+from sam2_plugins.session.readable import run_to_end
 
 __all__ = ["Example", "segment_coins", "track_cells", "track_own"]
 
@@ -154,7 +154,7 @@ def _found(session: AnnotationSession, store: ModelStore, model: str) -> list[ND
     settings = AutomaticSettings(max_objects=MAX_OBJECTS)
     return [
         one.mask.pixels()
-        for one in finish(find_objects(store, model, session.frames[0], session.window, settings))
+        for one in run_to_end(find_objects(store, model, session.frames[0], session.window, settings))
     ]
 
 

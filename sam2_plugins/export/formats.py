@@ -18,7 +18,7 @@ from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["FORMATS", "ExportFormat"]
 
-Steps = Generator[int, None, ExportSummary]
+ResultGenerator = Generator[int, None, ExportSummary]
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class ExportFormat:
     title: str
     suffix: str
     is_folder: bool
-    write: Callable[[ReadableSession, Path, PhysicalScale, bool], Steps]
+    write: Callable[[ReadableSession, Path, PhysicalScale, bool], ResultGenerator]
 
 
-def _table(session: ReadableSession, path: Path, scale: PhysicalScale, overwrite: bool) -> Steps:
+def _table(session: ReadableSession, path: Path, scale: PhysicalScale, overwrite: bool) -> ResultGenerator:
     table = yield from measure(session, scale)
     table.write_csv(path, overwrite=overwrite)
     return ExportSummary(path, len(set(table["frame"])), len(session.objects))

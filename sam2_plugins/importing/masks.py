@@ -24,7 +24,7 @@ from sam2_plugins.importing.formats import (
 )
 from sam2_plugins.session.annotations import LARGEST_ID
 from sam2_plugins.session.editable_annotations import EditableAnnotations
-from sam2_plugins.session.history import OneStep
+from sam2_plugins.session.history import UndoGroup
 from sam2_plugins.session.masks import CompressedMask
 
 __all__ = ["ImportSummary", "ImportedMasks", "ImportedObject", "import_masks", "open_masks"]
@@ -250,7 +250,7 @@ def import_masks(
         If the source cannot be read, or holds what is no id.
     """
     described = yield from masks.scan()
-    token, interruptions = OneStep(), session.interruptions
+    undo_group, interruptions = UndoGroup(), session.interruptions
     known = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
     seen: dict[int, list[int]] = {}
     for frame, there in masks:
@@ -258,16 +258,16 @@ def import_masks(
         for object_id in packed:
             if object_id not in known or frame not in session.prompts_of(object_id):
                 seen.setdefault(object_id, []).append(frame)
-        session.take_masks(frame, packed, token, as_prompts=as_prompts)
+        session.import_masks(frame, packed, undo_group, as_prompts=as_prompts)
         yield frame
         if session.interruptions != interruptions:
             return ImportSummary(tuple(i for i in seen if i in session.objects), len(masks), complete=False)
     if lock:
         for object_id, frames in seen.items():
             if there_still := [f for f in frames if _is_there(session, object_id, f)]:
-                session.verify(object_id, there_still, token=token)
+                session.verify(object_id, there_still, undo_group=undo_group)
     new = (one for one in described if one.id not in known and one.id in session.objects)
-    orphans = _describe(session, new, token)
+    orphans = _describe(session, new, undo_group)
     ids = tuple(one.id for one in described)
     return ImportSummary(ids, len(masks), tuple(sorted(known.intersection(ids))), orphans)
 
@@ -278,16 +278,16 @@ def _is_there(session: EditableAnnotations, object_id: int, frame: int) -> bool:
 
 
 def _describe(
-    session: EditableAnnotations, described: Iterable[ImportedObject], token: object
+    session: EditableAnnotations, described: Iterable[ImportedObject], undo_group: object
 ) -> tuple[int, ...]:
     """Take over what is said of objects and return the ids of those whose parents do not fit."""
     orphans = []
     for one in described:
         if one.name or one.label:
-            session.edit_object(one.id, name=one.name, label=one.label, token=token)
+            session.edit_object(one.id, name=one.name, label=one.label, undo_group=undo_group)
         try:
             if one.parents:
-                session.lineage.set_parents(one.id, one.parents, token)
+                session.lineage.set_parents(one.id, one.parents, undo_group)
         except InputError:
             orphans.append(one.id)
     return tuple(orphans)

@@ -6,7 +6,7 @@ reason given is the cue that lifts the sum most above that of a usual mask. ``do
 users, and ``benchmarks/results/review_quality.md`` holds what it finds.
 """
 
-from sam2_plugins.review.cues import Doubt
+from sam2_plugins.review.cues import ReviewItem
 from sam2_plugins.review.queue import Review, Reviewable, review_queue
 
-__all__ = ["Doubt", "Review", "Reviewable", "review_queue"]
+__all__ = ["Review", "ReviewItem", "Reviewable", "review_queue"]

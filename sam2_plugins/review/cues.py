@@ -5,18 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sam2_plugins.review.mask_features import Look, Overlap
+from sam2_plugins.review.mask_features import MaskFeatures, Overlap
 
 __all__ = [
     "BIAS",
     "CUES",
     "PROMPTED_SHARE",
     "Cue",
-    "Doubt",
-    "Finding",
+    "CueInputs",
+    "CueValue",
     "Neighbor",
-    "View",
-    "findings",
+    "ReviewItem",
+    "cue_values",
     "judge",
 ]
 
@@ -30,7 +30,7 @@ LARGEST_CHANGE = 1.0
 """Doublings of area, or halvings, that count as the largest change."""
 LONGEST_SHIFT = 1.0
 """Diameters between two centers, per frame, that count as the longest shift."""
-LONGEST_WAY = 31
+LONGEST_DISTANCE = 31
 """Frames from the last checked one that count as the longest way."""
 
 
@@ -59,11 +59,11 @@ CUES: dict[str, Cue] = {
     "border": Cue(1.00, 0.07),
     "way": Cue(1.64, 0.55),
 }
-"""The cues of :func:`findings`; found by ``benchmarks/review_weights.py`` on synthetic scenes."""
+"""The cues of :func:`cue_values`; found by ``benchmarks/review_weights.py`` on synthetic scenes."""
 
 
 @dataclass(frozen=True)
-class Doubt:
+class ReviewItem:
     """How doubtful one mask is.
 
     Attributes
@@ -88,63 +88,63 @@ class Neighbor:
 
     frame: int
     distance: int
-    look: Look
+    features: MaskFeatures
 
 
-class View(NamedTuple):
+class CueInputs(NamedTuple):
     """All that decides about one mask; ``share`` is how much of its doubt counts."""
 
     frame: int
-    look: Look
+    features: MaskFeatures
     share: float
     neighbors: tuple[Neighbor, ...]
     checked: Neighbor | None
     overlap: Overlap
 
 
-class Finding(NamedTuple):
+class CueValue(NamedTuple):
     """A cue's value, 0..1, and what was seen, in words."""
 
     value: float
     words: str
 
 
-def findings(view: View) -> dict[str, Finding]:
+def cue_values(view: CueInputs) -> dict[str, CueValue]:
     """Look at a mask with every cue of ``CUES``."""
-    look, scores = view.look, view.look.scores
-    seen = look.area > 0
+    features, scores = view.features, view.features.scores
+    seen = features.area > 0
     overlap = f"overlaps object {view.overlap.rival} by {view.overlap.share:.0%}".replace("%", " %")
     return {
         # The model's odds for what the mask shows, on a scale of tens: it is nearly always sure.
-        "presence": Finding(
+        "presence": CueValue(
             _unsure(scores.presence if seen else 1 - scores.presence), f"presence {scores.presence:.2f}"
         ),
-        "predicted IoU": Finding(
+        "predicted IoU": CueValue(
             1 - scores.predicted_iou if seen else 0.0, f"predicted IoU {scores.predicted_iou:.2f}"
         ),
-        "stability": Finding(1 - scores.stability if seen else 0.0, f"stability {scores.stability:.2f}"),
+        "stability": CueValue(1 - scores.stability if seen else 0.0, f"stability {scores.stability:.2f}"),
         "jump": max(_beside(_area_change, view), _since_checked(_area_change, view), _beside(_shift, view)),
-        "overlap": Finding(view.overlap.share, overlap),
-        "pieces": Finding(look.scattered, f"in {look.pieces} pieces"),
+        "overlap": CueValue(view.overlap.share, overlap),
+        "pieces": CueValue(features.scattered, f"in {features.pieces} pieces"),
         "border": max(_beside(_newly_at_border, view), _since_checked(_newly_at_border, view)),
-        "way": _way(view.checked),
+        "way": _distance_to_reviewed(view.checked),
     }
 
 
-_NOTHING = Finding(0.0, "nothing unusual")
+_NOTHING = CueValue(0.0, "nothing unusual")
 
 
-def _beside(compare: Callable[[Look, Neighbor], Finding], view: View) -> Finding:
+def _beside(compare: Callable[[MaskFeatures, Neighbor], CueValue], view: CueInputs) -> CueValue:
     """Compare with the frames before and after: the mean, or one bad mask would blame those beside it."""
-    found = [compare(view.look, one) for one in view.neighbors]
+    found = [compare(view.features, one) for one in view.neighbors]
     if not found:
         return _NOTHING
-    return Finding(sum(each.value for each in found) / len(found), max(found).words)
+    return CueValue(sum(each.value for each in found) / len(found), max(found).words)
 
 
-def _since_checked(compare: Callable[[Look, Neighbor], Finding], view: View) -> Finding:
+def _since_checked(compare: Callable[[MaskFeatures, Neighbor], CueValue], view: CueInputs) -> CueValue:
     """Compare with the nearest checked frame."""
-    return _NOTHING if view.checked is None else compare(view.look, view.checked)
+    return _NOTHING if view.checked is None else compare(view.features, view.checked)
 
 
 def _unsure(probability: float) -> float:
@@ -153,50 +153,50 @@ def _unsure(probability: float) -> float:
     return min(max(1 - math.log(max(odds, 1.0)) / math.log(SUREST), 0.0), 1.0)
 
 
-def _area_change(look: Look, other: Neighbor) -> Finding:
-    if look.area == other.look.area:
+def _area_change(features: MaskFeatures, other: Neighbor) -> CueValue:
+    if features.area == other.features.area:
         return _NOTHING
-    if not look.area:
-        return Finding(1.0, f"absent, unlike on frame {other.frame}")
-    if not other.look.area:
-        return Finding(1.0, f"appears, unlike on frame {other.frame}")
-    ratio = look.area / other.look.area
+    if not features.area:
+        return CueValue(1.0, f"absent, unlike on frame {other.frame}")
+    if not other.features.area:
+        return CueValue(1.0, f"appears, unlike on frame {other.frame}")
+    ratio = features.area / other.features.area
     percent = f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
     change = min(abs(math.log2(ratio)) / LARGEST_CHANGE, 1.0)
-    return Finding(change, f"area {percent} against frame {other.frame}")
+    return CueValue(change, f"area {percent} against frame {other.frame}")
 
 
-def _newly_at_border(look: Look, other: Neighbor) -> Finding:
-    if not look.at_border or other.look.at_border or not other.look.area:
+def _newly_at_border(features: MaskFeatures, other: Neighbor) -> CueValue:
+    if not features.at_border or other.features.at_border or not other.features.area:
         return _NOTHING
-    return Finding(1.0, f"touches the border of the image, unlike on frame {other.frame}")
+    return CueValue(1.0, f"touches the border of the image, unlike on frame {other.frame}")
 
 
-def _way(checked: Neighbor | None) -> Finding:
+def _distance_to_reviewed(checked: Neighbor | None) -> CueValue:
     if checked is None:
-        return Finding(1.0, "no frame of it was checked")
-    way = math.log1p(checked.distance) / math.log1p(LONGEST_WAY)
+        return CueValue(1.0, "no frame of it was checked")
+    way = math.log1p(checked.distance) / math.log1p(LONGEST_DISTANCE)
     plural = "" if checked.distance == 1 else "s"
-    return Finding(
+    return CueValue(
         min(way, 1.0), f"{checked.distance} frame{plural} from frame {checked.frame}, the nearest checked one"
     )
 
 
-def _shift(look: Look, other: Neighbor) -> Finding:
-    if not look.area or not other.look.area:
+def _shift(features: MaskFeatures, other: Neighbor) -> CueValue:
+    if not features.area or not other.features.area:
         return _NOTHING
-    way = math.hypot(look.x - other.look.x, look.y - other.look.y)
-    diameter = 2 * math.sqrt(max(look.area, other.look.area) / math.pi)
+    way = math.hypot(features.x - other.features.x, features.y - other.features.y)
+    diameter = 2 * math.sqrt(max(features.area, other.features.area) / math.pi)
     shift = way / diameter / other.distance / LONGEST_SHIFT
-    return Finding(min(shift, 1.0), f"moved by {way:.0f} pixels against frame {other.frame}")
+    return CueValue(min(shift, 1.0), f"moved by {way:.0f} pixels against frame {other.frame}")
 
 
-def judge(object_id: int, view: View) -> Doubt:
+def judge(object_id: int, view: CueInputs) -> ReviewItem:
     """Return the doubt of one mask."""
     if view.share == 0:
-        return Doubt(object_id, view.frame, 0.0, "confirmed by a person")
-    found = findings(view)
+        return ReviewItem(object_id, view.frame, 0.0, "confirmed by a person")
+    found = cue_values(view)
     total = BIAS + sum(cue.weight * found[name].value for name, cue in CUES.items())
     main = max(CUES, key=lambda name: CUES[name].weight * (found[name].value - CUES[name].usual))
     reason = found[main] if found[main].value > CUES[main].usual else _NOTHING
-    return Doubt(object_id, view.frame, view.share / (1 + math.exp(-total)), reason.words)
+    return ReviewItem(object_id, view.frame, view.share / (1 + math.exp(-total)), reason.words)

@@ -9,13 +9,13 @@ from scipy.ndimage import label
 
 from sam2_plugins.session.masks import AcceptedMask, MaskScores
 
-__all__ = ["ALONE", "Look", "Overlap", "overlaps_on"]
+__all__ = ["ALONE", "MaskFeatures", "Overlap", "overlaps_on"]
 
 _EIGHT = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class MaskFeatures:
     """What is measured of one mask, once.
 
     Attributes
@@ -43,7 +43,7 @@ class Look:
     at_border: bool = False
 
     @classmethod
-    def of(cls, accepted: AcceptedMask) -> "Look":
+    def of(cls, accepted: AcceptedMask) -> "MaskFeatures":
         """Measure a mask."""
         mask = accepted.mask
         if mask.is_empty:
@@ -86,7 +86,7 @@ ALONE = Overlap(0.0, 0)
 
 
 def overlaps_on(
-    masks: Mapping[int, AcceptedMask], frame: int, looks: Mapping[int, Mapping[int, Look]]
+    masks: Mapping[int, AcceptedMask], frame: int, features: Mapping[int, Mapping[int, MaskFeatures]]
 ) -> dict[int, Overlap]:
     """Return by object the rival that claims most of its mask on a frame; who has none is left out."""
     found: dict[int, Overlap] = {}
@@ -102,7 +102,7 @@ def overlaps_on(
     for one, other, window in _meeting_boxes(masks):
         shared = np.count_nonzero(part(one, window) & part(other, window))
         for mine, rival in ((one, other), (other, one)) if shared else ():
-            share = shared / looks[mine][frame].area
+            share = shared / features[mine][frame].area
             if share > found.get(mine, ALONE).share:
                 found[mine] = Overlap(share, rival)
     return found

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from sam2_plugins.review.cues import PROMPTED_SHARE, Doubt, Neighbor, View, judge
-from sam2_plugins.review.mask_features import ALONE, Look, Overlap, overlaps_on
+from sam2_plugins.review.cues import PROMPTED_SHARE, CueInputs, Neighbor, ReviewItem, judge
+from sam2_plugins.review.mask_features import ALONE, MaskFeatures, Overlap, overlaps_on
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
 __all__ = ["MasksByObject", "Review", "Reviewable", "review_queue"]
@@ -62,13 +62,13 @@ class Review:
     """
 
     def __init__(self) -> None:
-        self._looks: _Memo[tuple[int, int], Look] = _Memo()
+        self._looks: _Memo[tuple[int, int], MaskFeatures] = _Memo()
         self._overlaps: _Memo[int, dict[int, Overlap]] = _Memo()
-        self._doubts: _Memo[tuple[int, int], Doubt] = _Memo()
+        self._doubts: _Memo[tuple[int, int], ReviewItem] = _Memo()
 
     def doubts(
         self, masks: MasksByObject, verified: Mapping[int, Collection[int]] | None = None
-    ) -> list[Doubt]:
+    ) -> list[ReviewItem]:
         """Return the doubt of every mask, object by object, frame by frame.
 
         Parameters
@@ -88,36 +88,41 @@ class Review:
 
     def views(
         self, masks: MasksByObject, verified: Mapping[int, Collection[int]]
-    ) -> Iterator[tuple[int, View]]:
+    ) -> Iterator[tuple[int, CueInputs]]:
         """Yield object id and all that the cues look at, of every mask."""
-        looks = {
-            i: {f: self._looks.get((i, f), (mask,), partial(Look.of, mask)) for f, mask in frames.items()}
+        features = {
+            i: {
+                f: self._looks.get((i, f), (mask,), partial(MaskFeatures.of, mask))
+                for f, mask in frames.items()
+            }
             for i, frames in masks.items()
         }
         self._looks.end_round()
-        overlaps = self._all_overlaps(masks, looks)
+        overlaps = self._all_overlaps(masks, features)
         for object_id, frames in masks.items():
             sure = set(verified.get(object_id, ()))
             sure.update(frame for frame, mask in frames.items() if mask.origin == MaskOrigin.PAINTED)
             helped = {frame for frame, mask in frames.items() if mask.origin == MaskOrigin.PROMPTED}
-            yield from _views_of_object(object_id, looks[object_id], sure, helped, overlaps)
+            yield from _views_of_object(object_id, features[object_id], sure, helped, overlaps)
 
     def _all_overlaps(
-        self, masks: MasksByObject, looks: Mapping[int, Mapping[int, Look]]
+        self, masks: MasksByObject, features: Mapping[int, Mapping[int, MaskFeatures]]
     ) -> dict[int, dict[int, Overlap]]:
         by_frame: dict[int, dict[int, AcceptedMask]] = {}
         for object_id, frames in masks.items():
             for frame, mask in frames.items():
                 by_frame.setdefault(frame, {})[object_id] = mask
         found = {
-            frame: self._overlaps.get(frame, tuple(there.items()), partial(overlaps_on, there, frame, looks))
+            frame: self._overlaps.get(
+                frame, tuple(there.items()), partial(overlaps_on, there, frame, features)
+            )
             for frame, there in by_frame.items()
         }
         self._overlaps.end_round()
         return found
 
 
-def review_queue(session: Reviewable, review: Review | None = None, least: float = 0.0) -> list[Doubt]:
+def review_queue(session: Reviewable, review: Review | None = None, least: float = 0.0) -> list[ReviewItem]:
     """Return what a person should look at, worst first; masks without any doubt are left out.
 
     Parameters
@@ -142,13 +147,13 @@ def review_queue(session: Reviewable, review: Review | None = None, least: float
 
 def _views_of_object(
     object_id: int,
-    looks: Mapping[int, Look],
+    features: Mapping[int, MaskFeatures],
     sure: Collection[int],
     helped: Collection[int],
     overlaps: Mapping[int, Mapping[int, Overlap]],
-) -> Iterator[tuple[int, View]]:
+) -> Iterator[tuple[int, CueInputs]]:
     """Yield the views of one object's masks; ``sure`` frames are a person's, ``helped`` ones prompted."""
-    frames = sorted(looks)
+    frames = sorted(features)
     checked = [frame for frame in frames if frame in sure or frame in helped]
     for number, frame in enumerate(frames):
         place = bisect_left(checked, frame)
@@ -157,13 +162,13 @@ def _views_of_object(
         beside = frames[max(number - 1, 0) : number] + frames[number + 1 : number + 2]
 
         def neighbor(other: int, frame: int = frame) -> Neighbor:
-            return Neighbor(other, abs(other - frame), looks[other])
+            return Neighbor(other, abs(other - frame), features[other])
 
         yield (
             object_id,
-            View(
+            CueInputs(
                 frame,
-                looks[frame],
+                features[frame],
                 0.0 if frame in sure else PROMPTED_SHARE if frame in helped else 1.0,
                 tuple(map(neighbor, beside)),
                 None if nearest is None else neighbor(nearest),

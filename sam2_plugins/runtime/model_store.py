@@ -9,7 +9,7 @@ from sam2_engine.feature_cache import DEFAULT_BYTES
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.loading import load_model
 from sam2_plugins.runtime.jobs import DeviceLock
-from sam2_plugins.runtime.out_of_memory import told_if_out_of_memory
+from sam2_plugins.runtime.out_of_memory import translate_oom
 from sam2_plugins.runtime.run_estimate import RunMeasurements
 
 __all__ = ["ModelStore", "available_devices", "split_name"]
@@ -74,7 +74,7 @@ class ModelStore:
         key = (str(name), image_size)
         with self._loading:
             if key not in self._models:
-                with told_if_out_of_memory(self.device_name):
+                with translate_oom(self.device_name):
                     self._models[key] = load_model(
                         name, device=self.device, dtype=self.dtype, image_size=image_size
                     )

@@ -7,7 +7,7 @@ import torch
 
 from sam2_engine.errors import InputError
 
-__all__ = ["OutOfMemoryError", "told_if_out_of_memory"]
+__all__ = ["OutOfMemoryError", "translate_oom"]
 
 _TORCH_SAYS = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -31,7 +31,7 @@ class OutOfMemoryError(InputError):
 
 
 @contextmanager
-def told_if_out_of_memory(device: str) -> Iterator[None]:
+def translate_oom(device: str) -> Iterator[None]:
     """Turn the many ways in which memory runs out within a ``with`` block into :class:`OutOfMemoryError`."""
     try:
         yield

@@ -24,11 +24,11 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.run_estimate import RunEstimate, RunSize
 from sam2_plugins.session.annotations import Change, Prompt
 from sam2_plugins.session.editable_annotations import EditableAnnotations
-from sam2_plugins.session.engine_session import RebuildableVideo, give_prompt
+from sam2_plugins.session.engine_session import EngineSession, give_prompt
 from sam2_plugins.session.history import DEFAULT_UNDO_BYTES, Action
 from sam2_plugins.session.masks import CompressedMask, MaskOrigin
-from sam2_plugins.session.prefetch import encode_ahead
-from sam2_plugins.session.propagation import follow, keep_result
+from sam2_plugins.session.prefetch import prefetch
+from sam2_plugins.session.propagation import propagate, store_result
 from sam2_plugins.session.propagation_plan import PropagationPlan
 
 __all__ = ["AnnotationSession"]
@@ -103,7 +103,7 @@ class AnnotationSession(EditableAnnotations):
         self._cache = FeatureCache(store.encoded_bytes) if cache is None else cache
         super().__init__(self.frames.shape, store.lock, undo_bytes, window)
         me = weakref.proxy(self)  # so that a session that nobody uses is freed at once, with its frames
-        self._video = RebuildableVideo(lambda: me._make_video(me.window), self._truth)
+        self._video = EngineSession(lambda: me._make_video(me.window), self.annotations)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -158,10 +158,10 @@ class AnnotationSession(EditableAnnotations):
         """
         return self.add_prompt(frame, object_id, Prompt(box=Box.of(box, self.shape)), replace)
 
-    def add_mask(self, frame: int, object_id: int, mask: ArrayLike, token: object = None) -> FrameResult:
+    def add_mask(self, frame: int, object_id: int, mask: ArrayLike, undo_group: object = None) -> FrameResult:
         """Give an object's (H, W) mask on a frame; it is kept to the pixel, instead of other prompts there.
 
-        Calls one after the other with the same ``token`` are undone as one.
+        Calls one after the other with the same ``undo_group`` are undone as one.
 
         Raises
         ------
@@ -169,10 +169,10 @@ class AnnotationSession(EditableAnnotations):
             If the object or the frame is unknown, or the mask has another size.
         """
         painted = CompressedMask.of(Mask.of(mask, self.shape).pixels)
-        return self.add_prompt(frame, object_id, Prompt(mask=painted), token=token)
+        return self.add_prompt(frame, object_id, Prompt(mask=painted), undo_group=undo_group)
 
     def add_prompt(
-        self, frame: int, object_id: int, prompt: Prompt, replace: bool = False, token: object = None
+        self, frame: int, object_id: int, prompt: Prompt, replace: bool = False, undo_group: object = None
     ) -> FrameResult:
         """Give one prompt as it is kept, for example one of :meth:`prompts_of`; see the methods above.
 
@@ -183,16 +183,16 @@ class AnnotationSession(EditableAnnotations):
         """
         call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
         with self._lock:
-            self._truth.require(object_id)
+            self.annotations.require(object_id)
             self._check_frame(frame)
-            if self._truth.is_verified(object_id, frame):
+            if self.annotations.is_verified(object_id, frame):
                 raise InputError(
                     f"Object {object_id} is verified on frame {frame}; unlock it there to change its mask."
                 )
-            earlier = () if replace else self._truth.prompts_of(object_id).get(frame, ())
-            accepted = self._truth.mask(object_id, frame)
-            with self._video.driving() as video:
-                self._video.take_back(object_id, frame)
+            earlier = () if replace else self.annotations.prompts_of(object_id).get(frame, ())
+            accepted = self.annotations.mask(object_id, frame)
+            with self._video.acquire() as video:
+                self._video.remove_temporary_prompt(object_id, frame)
                 if accepted and not earlier and not replace:
                     before = Prompt(mask=accepted.mask)
                     if accepted.origin is MaskOrigin.PAINTED:
@@ -202,10 +202,12 @@ class AnnotationSession(EditableAnnotations):
                         give_prompt(video, frame, object_id, before)
                 result = give_prompt(video, frame, object_id, prompt, replace)
             kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
-            with self._history.action(f"{kind} on object {object_id}", {**call, "replace": replace}, token):
-                if object_id in self._truth.objects():  # it may have been undone while this was waiting
-                    self._truth.set_prompts(object_id, frame, prompt.after(earlier))
-                    keep_result(self._truth, result, prompted=True)
+            with self._history.action(
+                f"{kind} on object {object_id}", {**call, "replace": replace}, undo_group
+            ):
+                if object_id in self.annotations.objects():  # it may have been undone while this was waiting
+                    self.annotations.set_prompts(object_id, frame, prompt.after(earlier))
+                    store_result(self.annotations, result, prompted=True)
             return result
 
     # ------------------------------------------------------------------ propagation
@@ -269,7 +271,7 @@ class AnnotationSession(EditableAnnotations):
             As :meth:`frames_to_visit`, at the first frame; or if a frame cannot be read.
         """
         plan = self._plan(object_ids, start, stop, reverse, missing_only)
-        steps = follow(plan, self._lock, self._video, self._history, cancel)
+        steps = propagate(plan, self._lock, self._video, self._history, cancel)
         yield from self._store.measurements.measured(
             self._measured_with, steps, lambda: self._video.num_bytes
         )
@@ -283,7 +285,7 @@ class AnnotationSession(EditableAnnotations):
             As :meth:`frames_to_visit`.
         """
         size = sum((self._plan(**run).size() for run in runs), RunSize(0, 0))
-        masks = self._truth.mean_mask_bytes()
+        masks = self.annotations.mean_mask_bytes()
         return self._store.measurements.estimate(self._measured_with, size, masks, self._checkpoint_bytes)
 
     @property
@@ -298,22 +300,24 @@ class AnnotationSession(EditableAnnotations):
         reverse: bool = False,
         missing_only: bool = False,
     ) -> PropagationPlan:
-        chosen = None if object_ids is None else tuple(self._truth.require(i) for i in object_ids)
+        chosen = None if object_ids is None else tuple(self.annotations.require(i) for i in object_ids)
         for frame in (start, stop):
             if frame is not None:
                 self._check_frame(frame)
-        return PropagationPlan(self._truth, self.frames.length, chosen, start, stop, reverse, missing_only)
+        return PropagationPlan(
+            self.annotations, self.frames.length, chosen, start, stop, reverse, missing_only
+        )
 
     # ------------------------------------------------------------------ the model
 
-    def encode_ahead(self, frames: Iterable[int]) -> Iterator[int]:
+    def prefetch(self, frames: Iterable[int]) -> Iterator[int]:
         """Make frames ready for prompts, as many as the cache holds at once; yield each when it is ready."""
-        return encode_ahead(lambda: self._make_video(self.window), self._lock, frames)
+        return prefetch(lambda: self._make_video(self.window), self._lock, frames)
 
     def use_model(self, model: str | Path) -> None:
         """Compute with another model from now on; objects, prompts, masks, locks and undo stay as they are.
 
-        Masks of the earlier model stay until something predicts them again: :meth:`answer_again`, a prompt,
+        Masks of the earlier model stay until something predicts them again: :meth:`repredict`, a prompt,
         a propagation. It is written down, but nothing that undo takes back.
 
         Parameters
@@ -327,16 +331,16 @@ class AnnotationSession(EditableAnnotations):
             If it cannot be loaded; the session then goes on with the earlier one.
         """
         self._store.get(model)
-        with self._lock, self._truth.lock:
+        with self._lock, self.annotations.lock:
             self.model_name = str(model)
             self._video.drop()
-            self._history.tell(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
+            self._history.notify(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
 
     def set_window(self, window: IntensityWindow | tuple[float, float] | None) -> None:
         """Let the model see other intensities from now on, undone as one action.
 
-        Masks that come of clicks or a box alone (:meth:`answered_alone`) are predicted anew. All others stay
-        as they are until they are corrected or followed again.
+        Masks that come of clicks or a box alone (:meth:`single_frame_prompts`) are predicted anew. All others
+        stay as they are until they are corrected or tracked again.
 
         Raises
         ------
@@ -345,45 +349,45 @@ class AnnotationSession(EditableAnnotations):
         """
         given = None if window is None else IntensityWindow.of(window)
         with self._lock:
-            places = [] if given == self.window else self.answered_alone()
-            results = self._video.answers(places, lambda: self._make_video(given))
+            places = [] if given == self.window else self.single_frame_prompts()
+            results = self._video.predict_prompts_with(places, lambda: self._make_video(given))
             with self._edit("contrast", {"do": "set_window", "window": given}):
-                self._truth.set_window(given)
+                self.annotations.set_window(given)
                 for result in results:
-                    keep_result(self._truth, result, prompted=True)
+                    store_result(self.annotations, result, prompted=True)
 
-    def answer_again(self, places: Iterable[tuple[int, int]]) -> Iterator[FrameResult]:
+    def repredict(self, places: Iterable[tuple[int, int]]) -> Iterator[FrameResult]:
         """Predict masks from their prompts anew, as after a change of model; all are undone as one.
 
         Parameters
         ----------
         places
-            (object id, frame), for example :meth:`answered_alone`. Whatever is verified or no longer prompted
-            when its turn comes is passed over.
+            (object id, frame), for example :meth:`single_frame_prompts`. Whatever is verified or no longer
+            prompted when its turn comes is passed over.
 
         Yields
         ------
         FrameResult
             One per place; the device is held for one at a time.
         """
-        token = object()
+        undo_group = object()
         for object_id, frame in places:
             with self._lock:
-                unlocked = not self._truth.is_verified(object_id, frame)
-                if not (unlocked and frame in self._truth.prompts_of(object_id)):
+                unlocked = not self.annotations.is_verified(object_id, frame)
+                if not (unlocked and frame in self.annotations.prompts_of(object_id)):
                     continue
-                result = self._video.answer(object_id, frame)
+                result = self._video.predict_prompts(object_id, frame)
                 call = {"do": "answer_again", "places": [[object_id, frame]]}
-                with self._history.action(f"masks by {self.model_name}", call, token):
-                    keep_result(self._truth, result, prompted=True)
+                with self._history.action(f"masks by {self.model_name}", call, undo_group):
+                    store_result(self.annotations, result, prompted=True)
             yield result
 
     def drop_engine(self) -> None:
         """Free the engine's memories and all of the cache; they are computed again when they are needed."""
-        with self._lock, self._truth.lock:
+        with self._lock, self.annotations.lock:
             self._video.drop()
             self._cache.clear()
-            self._history.tell(Action("drop engine", {"do": "drop_engine"}, ()))
+            self._history.notify(Action("drop engine", {"do": "drop_engine"}, ()))
 
     def _make_video(self, window: IntensityWindow | None) -> AnyVideoSession:
         model, nearest = self._store.get(self.model_name), self._max_conditioning_frames

@@ -18,7 +18,7 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Box, Points
 from sam2_plugins.session.masks import AcceptedMask, CompressedMask
 
-__all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "Part", "Prompt", "object_color"]
+__all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "ChangeKind", "Prompt", "object_color"]
 
 LARGEST_ID = 2**32 - 1
 """Of an object; label images have at most 32 bits."""
@@ -83,7 +83,7 @@ class Prompt:
         return (*earlier, self)
 
 
-class Part(Enum):
+class ChangeKind(Enum):
     """What a change is about: something of an object, or the stack's intensity window."""
 
     OBJECT = "object"
@@ -102,14 +102,14 @@ class Change:
 
     Attributes
     ----------
-    part, object_id, frame
+    kind, object_id, frame
         Which value; ``frame`` is None for the object itself, and for the window, whose ``object_id`` is 0.
     before, after
         An ``AnnotatedObject``, a tuple of prompts, an ``AcceptedMask``, whether it is verified, or an
         ``IntensityWindow``; None (or an empty tuple, or False) where there is nothing.
     """
 
-    part: Part
+    kind: ChangeKind
     object_id: int
     frame: int | None
     before: Value
@@ -117,7 +117,7 @@ class Change:
 
     def inverse(self) -> "Change":
         """Return the change that takes this one back."""
-        return Change(self.part, self.object_id, self.frame, self.after, self.before)
+        return Change(self.kind, self.object_id, self.frame, self.after, self.before)
 
 
 class Annotations:
@@ -193,7 +193,7 @@ class Annotations:
             else:
                 self._used_ids.add(object_id)
                 self._objects[object_id] = value
-            self._tell(Change(Part.OBJECT, object_id, None, before, value))
+            self._notify(Change(ChangeKind.OBJECT, object_id, None, before, value))
 
     def set_prompts(self, object_id: int, frame: int, value: tuple[Prompt, ...]) -> None:
         """Replace the prompts of an object on a frame, in the order they were given; empty removes them."""
@@ -204,7 +204,7 @@ class Annotations:
                 frames[frame] = value
             else:
                 frames.pop(frame, None)
-            self._tell(Change(Part.PROMPTS, object_id, frame, before, value))
+            self._notify(Change(ChangeKind.PROMPTS, object_id, frame, before, value))
 
     def set_mask(self, object_id: int, frame: int, value: AcceptedMask | None) -> None:
         """Replace the mask of an object on a frame; None removes it."""
@@ -215,7 +215,7 @@ class Annotations:
                 frames[frame] = value  # at no moment is there none, for whoever reads meanwhile
             else:
                 frames.pop(frame, None)
-            self._tell(Change(Part.MASK, object_id, frame, before, value))
+            self._notify(Change(ChangeKind.MASK, object_id, frame, before, value))
 
     def set_verified(self, object_id: int, frame: int, value: bool) -> None:
         """Lock or unlock the mask of an object on a frame."""
@@ -223,36 +223,36 @@ class Annotations:
             frames = self._verified.setdefault(object_id, set())
             before = frame in frames
             (frames.add if value else frames.discard)(frame)
-            self._tell(Change(Part.VERIFIED, object_id, frame, before, value))
+            self._notify(Change(ChangeKind.VERIFIED, object_id, frame, before, value))
 
     def set_window(self, value: IntensityWindow | None) -> None:
         """Let the model see other intensities."""
         with self.lock:
             before, self.window = self.window, value
-            self._tell(Change(Part.WINDOW, 0, None, before, value))
+            self._notify(Change(ChangeKind.WINDOW, 0, None, before, value))
 
     def apply(self, change: Change) -> None:
         """Make a change, for example one that takes another one back."""
         value, frame = change.after, change.frame
-        if change.part is Part.WINDOW:
+        if change.kind is ChangeKind.WINDOW:
             assert value is None or isinstance(value, IntensityWindow)
             self.set_window(value)
             return
-        if change.part is Part.OBJECT:
+        if change.kind is ChangeKind.OBJECT:
             assert value is None or isinstance(value, AnnotatedObject)
             self.set_object(change.object_id, value)
             return
         assert frame is not None
-        if change.part is Part.PROMPTS:
+        if change.kind is ChangeKind.PROMPTS:
             assert isinstance(value, tuple)
             self.set_prompts(change.object_id, frame, value)
-        elif change.part is Part.MASK:
+        elif change.kind is ChangeKind.MASK:
             assert value is None or isinstance(value, AcceptedMask)
             self.set_mask(change.object_id, frame, value)
         else:
             self.set_verified(change.object_id, frame, bool(value))
 
-    def _tell(self, change: Change) -> None:
+    def _notify(self, change: Change) -> None:
         if change.before is not change.after and change.before != change.after:
             self.on_change(change)
 

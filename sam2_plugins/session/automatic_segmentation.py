@@ -13,7 +13,7 @@ from sam2_engine.image.mask_candidates import Candidate
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 from sam2_plugins.runtime.model_store import ModelStore
-from sam2_plugins.runtime.out_of_memory import told_if_out_of_memory
+from sam2_plugins.runtime.out_of_memory import translate_oom
 from sam2_plugins.session.masks import CompressedMask
 
 __all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects"]
@@ -142,7 +142,7 @@ def number_objects(shape: tuple[int, int], found: list[FoundObject]) -> NDArray[
 def _held(lock: DeviceLock, search: Search, device: str) -> Generator[tuple[int, int], None, list[Candidate]]:
     """Go through a search, holding the device for a step at a time."""
     while True:
-        with lock.held(Priority.BACKGROUND), told_if_out_of_memory(device):
+        with lock.held(Priority.BACKGROUND), translate_oom(device):
             try:
                 step = next(search)
             except StopIteration as end:

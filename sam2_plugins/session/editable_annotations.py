@@ -51,20 +51,20 @@ class EditableAnnotations:
     ) -> None:
         self.shape = shape
         self._lock = lock
-        self._truth = Annotations(window)
-        self._history = History(self._truth, undo_bytes)
+        self.annotations = Annotations(window)
+        self._history = History(self.annotations, undo_bytes)
 
     @property
     def lineage(self) -> Lineage:
         """Divisions and fusions, and changes of identity."""
-        return Lineage(self._truth, self._edit)  # not kept: a session that nobody uses is freed at once
+        return Lineage(self.annotations, self._edit)  # not kept: a session that nobody uses is freed at once
 
     # ------------------------------------------------------------------ objects
 
     @property
     def objects(self) -> Mapping[int, AnnotatedObject]:
         """All objects of now, sorted by id."""
-        return self._truth.objects()
+        return self.annotations.objects()
 
     def add_object(
         self,
@@ -72,7 +72,7 @@ class EditableAnnotations:
         label: str | None = None,
         *,
         object_id: int | None = None,
-        token: object = None,
+        undo_group: object = None,
     ) -> int:
         """Make an object and return its id.
 
@@ -84,7 +84,7 @@ class EditableAnnotations:
             Its class.
         object_id
             An id that was never used in this session; None for the next one.
-        token
+        undo_group
             Actions one after the other with the same token are undone as one.
 
         Raises
@@ -93,10 +93,10 @@ class EditableAnnotations:
             If the id was used before or is no positive whole number of 32 bits.
         """
         call: dict[str, Any] = {"do": "add_object", "name": name, "label": label}
-        with self._truth.lock:
-            call["object_id"] = self._truth.next_id if object_id is None else object_id
-            with self._history.action("new object", call, token):
-                return self._truth.new_object(name, label, object_id).id
+        with self.annotations.lock:
+            call["object_id"] = self.annotations.next_id if object_id is None else object_id
+            with self._history.action("new object", call, undo_group):
+                return self.annotations.new_object(name, label, object_id).id
 
     def edit_object(
         self,
@@ -105,11 +105,11 @@ class EditableAnnotations:
         name: str | None = None,
         label: str | None = None,
         color: tuple[int, int, int] | None = None,
-        token: object = None,
+        undo_group: object = None,
     ) -> None:
         """Rename an object, or give it another class or RGB color (0..255); None leaves each as it is.
 
-        Calls one after the other with the same ``token`` are undone as one.
+        Calls one after the other with the same ``undo_group`` are undone as one.
 
         Raises
         ------
@@ -121,9 +121,9 @@ class EditableAnnotations:
         if color is not None:
             given["color"] = tuple(color)
         call = {"do": "edit_object", "object_id": object_id, **given}
-        with self._truth.lock, self._history.action(f"edit object {object_id}", call, token):
-            before = self._truth.objects()[self._truth.require(object_id)]
-            self._truth.set_object(object_id, replace(before, **given))
+        with self.annotations.lock, self._history.action(f"edit object {object_id}", call, undo_group):
+            before = self.annotations.objects()[self.annotations.require(object_id)]
+            self.annotations.set_object(object_id, replace(before, **given))
 
     def remove_object(self, object_id: int) -> None:
         """Remove an object with its prompts and masks; its id is not used again.
@@ -135,15 +135,15 @@ class EditableAnnotations:
         """
         call = {"do": "remove_object", "object_id": object_id}
         with self._edit(f"remove object {object_id}", call):
-            self._truth.require(object_id)
-            self._truth.set_object(object_id, None)
+            self.annotations.require(object_id)
+            self.annotations.set_object(object_id, None)
 
     # ------------------------------------------------------------------ prompts
 
     def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
         """Return an object's prompts by frame, each in the order in which they were given."""
-        self._truth.require(object_id)
-        return self._truth.prompts_of(object_id)
+        self.annotations.require(object_id)
+        return self.annotations.prompts_of(object_id)
 
     def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
         """Remove an object's prompts, and the masks made from them, from one frame or from all.
@@ -157,24 +157,24 @@ class EditableAnnotations:
         """
         call = {"do": "clear_prompts", "object_id": object_id, "frame": frame}
         with self._edit(f"clear prompts of object {object_id}", call):
-            self._truth.require(object_id)
-            prompted = self._truth.prompts_of(object_id)
+            self.annotations.require(object_id)
+            prompted = self.annotations.prompts_of(object_id)
             if frame is not None and frame not in prompted:
                 raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
             for one in prompted if frame is None else (frame,):
-                self._truth.set_verified(object_id, one, False)
-                self._truth.set_prompts(object_id, one, ())
-                self._truth.set_mask(object_id, one, None)
+                self.annotations.set_verified(object_id, one, False)
+                self.annotations.set_prompts(object_id, one, ())
+                self.annotations.set_mask(object_id, one, None)
 
-    def answered_alone(self) -> list[tuple[int, int]]:
+    def single_frame_prompts(self) -> list[tuple[int, int]]:
         """Return the (object id, frame) whose masks come of clicks or a box alone, without memories.
 
         Those are objects that were prompted on one frame and verified on no other. Where an object was
         corrected on further frames, a click there says only what was to be mended.
         """
         places = []
-        for object_id in self._truth.objects():
-            prompted, verified = self._truth.prompts_of(object_id), self._truth.verified(object_id)
+        for object_id in self.annotations.objects():
+            prompted, verified = self.annotations.prompts_of(object_id), self.annotations.verified(object_id)
             if len(prompted) == 1 and not verified:
                 places += [(object_id, frame) for frame, given in prompted.items() if given[-1].mask is None]
         return places
@@ -183,21 +183,21 @@ class EditableAnnotations:
 
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
         """Return an object's (H, W) mask, empty where it is absent, None where nothing is known yet."""
-        accepted = self._truth.mask(object_id, frame)
+        accepted = self.annotations.mask(object_id, frame)
         return None if accepted is None else accepted.mask.pixels()
 
     def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
         """Return an object's mask as it is kept: packed, with its origin and scores."""
-        return self._truth.mask(object_id, frame)
+        return self.annotations.mask(object_id, frame)
 
     def score(self, object_id: int, frame: int) -> MaskScores | None:
         """Return what the model said of an object's mask, or None where nothing is known yet."""
-        accepted = self._truth.mask(object_id, frame)
+        accepted = self.annotations.mask(object_id, frame)
         return None if accepted is None else accepted.scores
 
     def frames_of(self, object_id: int) -> list[int]:
         """Return the frames on which something is known of an object, sorted; it may be absent there."""
-        return self._truth.frames_of(object_id)
+        return self.annotations.frames_of(object_id)
 
     def label_image(self, frame: int) -> NDArray[Any]:
         """Return the (H, W) label image of a frame: object ids, 0 is background.
@@ -205,13 +205,15 @@ class EditableAnnotations:
         Where masks overlap, painted ones win over those from clicks, and these over tracked ones; among
         equals the higher logit wins, and last the newer object. uint16, or uint32 if an id needs it.
         """
-        return compose_labels(self.shape, self._truth.masks_on(frame), max(self._truth.objects(), default=0))
+        return compose_labels(
+            self.shape, self.annotations.masks_on(frame), max(self.annotations.objects(), default=0)
+        )
 
-    def take_masks(
+    def import_masks(
         self,
         frame: int,
         masks: Mapping[int, NDArray[np.bool_] | CompressedMask],
-        token: object = None,
+        undo_group: object = None,
         *,
         as_prompts: bool = False,
     ) -> None:
@@ -226,8 +228,8 @@ class EditableAnnotations:
             Which frame.
         masks
             (H, W) by object id; ids that are not known become objects, also those of removed ones.
-        token
-            Calls one after the other with the same token are undone as one; see also ``OneStep``.
+        undo_group
+            Calls one after the other with the same token are undone as one; see also ``UndoGroup``.
         as_prompts
             Whether objects are to be followed from these masks as they are.
 
@@ -249,28 +251,28 @@ class EditableAnnotations:
                 )
         self._check_frame(frame)
         call = {"do": "take_masks", "frame": frame, "masks": packed, "as_prompts": as_prompts}
-        with self._edit("import masks", call, token):
+        with self._edit("import masks", call, undo_group):
             for object_id, mask in packed.items():
-                if object_id not in self._truth.objects():
-                    self._truth.new_object(None, None, object_id, again=True)
-                prompted = frame in self._truth.prompts_of(object_id)
-                if not prompted and not self._truth.is_verified(object_id, frame):
+                if object_id not in self.annotations.objects():
+                    self.annotations.new_object(None, None, object_id, again=True)
+                prompted = frame in self.annotations.prompts_of(object_id)
+                if not prompted and not self.annotations.is_verified(object_id, frame):
                     if as_prompts:
-                        self._truth.set_prompts(object_id, frame, (Prompt(mask=mask),))
-                    self._truth.set_mask(object_id, frame, AcceptedMask.painted(mask))
+                        self.annotations.set_prompts(object_id, frame, (Prompt(mask=mask),))
+                    self.annotations.set_mask(object_id, frame, AcceptedMask.painted(mask))
 
     # ------------------------------------------------------------------ verified masks
 
     def verified(self, object_id: int) -> frozenset[int]:
         """Return the frames on which an object's mask is verified: no propagation changes it."""
-        return self._truth.verified(self._truth.require(object_id))
+        return self.annotations.verified(self.annotations.require(object_id))
 
     def verify(
-        self, object_id: int, frames: Iterable[int], verified: bool = True, token: object = None
+        self, object_id: int, frames: Iterable[int], verified: bool = True, undo_group: object = None
     ) -> None:
         """Lock (or unlock) an object's masks on some frames.
 
-        Calls one after the other with the same ``token`` are undone as one.
+        Calls one after the other with the same ``undo_group`` are undone as one.
 
         Raises
         ------
@@ -279,19 +281,19 @@ class EditableAnnotations:
         """
         chosen = sorted({int(frame) for frame in frames})
         call = {"do": "verify", "object_id": object_id, "frames": chosen, "verified": verified}
-        with self._edit(f"{'verify' if verified else 'unlock'} object {object_id}", call, token):
-            self._truth.require(object_id)
+        with self._edit(f"{'verify' if verified else 'unlock'} object {object_id}", call, undo_group):
+            self.annotations.require(object_id)
             for frame in chosen:
-                if self._truth.mask(object_id, frame) is None:
+                if self.annotations.mask(object_id, frame) is None:
                     raise InputError(f"Object {object_id} has no mask on frame {frame} to verify.")
-                self._truth.set_verified(object_id, frame, verified)
+                self.annotations.set_verified(object_id, frame, verified)
 
     # ------------------------------------------------------------------ intensities
 
     @property
     def window(self) -> IntensityWindow | None:
         """The intensities that the model sees, one window for all frames; None: 8 bits as they are."""
-        return self._truth.window
+        return self.annotations.window
 
     # ------------------------------------------------------------------ undo
 
@@ -330,14 +332,14 @@ class EditableAnnotations:
             self._reconcile(changes)
             return changes
 
-    def listen(self, listener: Callable[[Action], None]) -> None:
+    def subscribe(self, listener: Callable[[Action], None]) -> None:
         """Call ``listener`` with every action that changed something, undo and redo among them.
 
         It is called in the thread that acted, before anything else can change: it should be quick.
         """
         self._history.listeners.append(listener)
 
-    def ignore(self, listener: Callable[[Action], None]) -> None:
+    def unsubscribe(self, listener: Callable[[Action], None]) -> None:
         """Call ``listener`` no more."""
         self._history.listeners.remove(listener)
 
@@ -346,30 +348,30 @@ class EditableAnnotations:
     @property
     def highest_used_id(self) -> int:
         """The highest id that an object has or had; 0 before the first."""
-        return self._truth.highest_used_id
+        return self.annotations.highest_used_id
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """Let nothing change during a ``with`` block."""
-        with self._truth.lock:
+        with self.annotations.lock:
             yield
 
     def restore(self, changes: Iterable[Change], highest_used_id: int) -> None:
         """Bring an empty session to a state that was kept; it cannot be undone."""
         self._history.make(changes)
-        self._truth.use_ids_up_to(highest_used_id)
+        self.annotations.use_ids_up_to(highest_used_id)
 
     # ------------------------------------------------------------------ how
 
-    def joining(self, steps: int = 1) -> AbstractContextManager[None]:
+    def grouped_with(self, steps: int = 1) -> AbstractContextManager[None]:
         """Let what is done in a ``with`` block be undone together with what was done some steps before."""
-        return self._history.joining(steps)
+        return self._history.grouped_with(steps)
 
     @contextmanager
-    def _edit(self, name: str, call: Mapping[str, Any], token: object = None) -> Iterator[None]:
+    def _edit(self, name: str, call: Mapping[str, Any], undo_group: object = None) -> Iterator[None]:
         """Change the truth as one action, and tell the engine."""
         with self._lock:
-            with self._history.action(name, call, token) as changes:
+            with self._history.action(name, call, undo_group) as changes:
                 yield
             self._reconcile(changes)
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sam2_plugins.session.annotations import Annotations, Change, Part
+from sam2_plugins.session.annotations import Annotations, Change, ChangeKind
 from sam2_plugins.session.masks import AcceptedMask
 
-__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History", "OneStep"]
+__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History", "UndoGroup"]
 
 DEFAULT_UNDO_BYTES = 256 * 2**20
 _CHANGE_BYTES = 200
@@ -41,7 +41,7 @@ class Action:
         return tuple(change.inverse() for change in reversed(self.changes))
 
 
-class OneStep:
+class UndoGroup:
     """A token whose actions are undone as one also if something else was done between them.
 
     That is undone before them then. Only what touches the same begins a step anew.
@@ -51,7 +51,7 @@ class OneStep:
 @dataclass(eq=False)
 class _Entry:
     name: str
-    token: object
+    undo_group: object
     changes: list[Change] = field(default_factory=list)
     places: set[tuple[int, int | None]] = field(default_factory=set)
     num_bytes: int = 0
@@ -73,7 +73,7 @@ class History:
 
     Parameters
     ----------
-    truth
+    annotations
         Its changes are collected while an action is open. Changes outside of any action are an error.
     max_bytes
         Cap of what undo keeps; beyond it the oldest actions can no longer be undone.
@@ -87,17 +87,17 @@ class History:
         Counts undo and redo: long work that notices a new number has been overtaken and ends.
     """
 
-    def __init__(self, truth: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
+    def __init__(self, annotations: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
         self.listeners: list[Callable[[Action], None]] = []
         self.interruptions = 0
-        self._truth = truth
+        self.annotations = annotations
         self._max_bytes = max_bytes
         self._undo: deque[_Entry] = deque()
         self._redo: list[_Entry] = []
         self._open: list[Change] | None = None
-        self._joining = 0
+        self._grouped_with = 0
         me = weakref.proxy(self)  # without a cycle, both are freed as soon as nobody uses the session
-        truth.on_change = lambda change: me._collect(change)
+        annotations.on_change = lambda change: me._collect(change)
 
     @property
     def undo_name(self) -> str | None:
@@ -112,11 +112,11 @@ class History:
     @property
     def num_bytes(self) -> int:
         """Bytes that undo keeps, about."""
-        with self._truth.lock:
+        with self.annotations.lock:
             return sum(entry.num_bytes for entry in self._undo)
 
     @contextmanager
-    def action(self, name: str, call: Mapping[str, Any], token: object = None) -> Iterator[list[Change]]:
+    def action(self, name: str, call: Mapping[str, Any], undo_group: object = None) -> Iterator[list[Change]]:
         """Collect the changes of a ``with`` block as one action; if the block fails, they are taken back.
 
         What it gives is the list of changes, which grows with the block.
@@ -125,11 +125,11 @@ class History:
         ----------
         name, call
             See ``Action``. An action within an action becomes a part of it.
-        token
+        undo_group
             Actions one after the other with the same token are undone as one, as the frames of a propagation;
-            see also ``OneStep``.
+            see also ``UndoGroup``.
         """
-        with self._truth.lock:
+        with self.annotations.lock:
             if self._open is not None:
                 yield self._open
                 return
@@ -143,24 +143,24 @@ class History:
                 raise
             self._open = None
             if changes:
-                entry = _Entry(name, token)
+                entry = _Entry(name, undo_group)
                 entry.add(changes)
                 steps = self._keep(entry)
                 joined = {"joined": True if steps == 1 else steps} if steps else {}
-                self.tell(Action(name, {**call, **joined}, tuple(changes)))
+                self.notify(Action(name, {**call, **joined}, tuple(changes)))
 
     @contextmanager
-    def joining(self, steps: int = 1) -> Iterator[None]:
+    def grouped_with(self, steps: int = 1) -> Iterator[None]:
         """Let the actions of a ``with`` block be undone together with one some steps back, 1 for the last."""
-        self._joining = steps
+        self._grouped_with = steps
         try:
             yield
         finally:
-            self._joining = 0
+            self._grouped_with = 0
 
     def undo(self) -> tuple[Change, ...]:
         """Take the last action back and return the changes made by that; none if there is nothing."""
-        with self._truth.lock:
+        with self.annotations.lock:
             self.interruptions += 1
             if not self._undo:
                 return ()
@@ -168,12 +168,12 @@ class History:
             self._redo.append(entry)
             changes = Action(entry.name, {}, tuple(entry.changes)).inverse()
             self.make(changes)
-            self.tell(Action(f"undo {entry.name}", {"do": "undo"}, changes))
+            self.notify(Action(f"undo {entry.name}", {"do": "undo"}, changes))
             return changes
 
     def redo(self) -> tuple[Change, ...]:
         """Do again what was undone last and return the changes; none if there is nothing."""
-        with self._truth.lock:
+        with self.annotations.lock:
             self.interruptions += 1
             if not self._redo:
                 return ()
@@ -181,7 +181,7 @@ class History:
             self._undo.append(entry)
             changes = tuple(entry.changes)
             self.make(changes)
-            self.tell(Action(f"redo {entry.name}", {"do": "redo"}, changes))
+            self.notify(Action(f"redo {entry.name}", {"do": "redo"}, changes))
             return changes
 
     def _keep(self, entry: _Entry) -> int:
@@ -198,26 +198,26 @@ class History:
         return steps
 
     def _steps_back(self, entry: _Entry) -> int:
-        if self._joining:
-            return min(self._joining, len(self._undo))
+        if self._grouped_with:
+            return min(self._grouped_with, len(self._undo))
         for steps, earlier in enumerate(reversed(self._undo), start=1):
-            if entry.token is not None and earlier.token is entry.token:
+            if entry.undo_group is not None and earlier.undo_group is entry.undo_group:
                 return steps
-            if not isinstance(entry.token, OneStep) or entry.touches(earlier):
+            if not isinstance(entry.undo_group, UndoGroup) or entry.touches(earlier):
                 break
         return 0
 
     def make(self, changes: Iterable[Change]) -> None:
         """Make changes that are no action of somebody: nothing to undo, nobody is told."""
-        with self._truth.lock:
+        with self.annotations.lock:
             self._open = []
             try:
                 for change in changes:
-                    self._truth.apply(change)
+                    self.annotations.apply(change)
             finally:
                 self._open = None
 
-    def tell(self, action: Action) -> None:
+    def notify(self, action: Action) -> None:
         """Tell the listeners of an action."""
         for listener in tuple(self.listeners):
             listener(action)
@@ -225,7 +225,7 @@ class History:
     def _collect(self, change: Change) -> None:
         if self._open is None:
             raise RuntimeError(
-                f"{change.part} of object {change.object_id} was changed outside of any action"
+                f"{change.kind} of object {change.object_id} was changed outside of any action"
             )
         self._open.append(change)
 
@@ -239,7 +239,7 @@ def _name_of_last(entries: Sequence[_Entry]) -> str | None:
 
 def _place_of(change: Change) -> tuple[int, int | None]:
     """Return what a change touches: a frame of an object, -1: its name and the like, None: all of it."""
-    edited = change.part is Part.OBJECT and change.before is not None and change.after is not None
+    edited = change.kind is ChangeKind.OBJECT and change.before is not None and change.after is not None
     return change.object_id, -1 if edited else change.frame
 
 

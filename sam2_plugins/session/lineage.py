@@ -24,24 +24,24 @@ class Lineage:
 
     Parameters
     ----------
-    truth
+    annotations
         What is known.
     edit
         Opens an action of the session, by its name, its call and perhaps a token.
     """
 
-    def __init__(self, truth: Annotations, edit: Edit) -> None:
-        self._truth = truth
+    def __init__(self, annotations: Annotations, edit: Edit) -> None:
+        self.annotations = annotations
         self._edit = edit
 
     def children_of(self, object_id: int) -> tuple[int, ...]:
         """Return the ids of the objects that came from one, sorted."""
-        return tuple(one.id for one in self._truth.objects().values() if object_id in one.parents)
+        return tuple(one.id for one in self.annotations.objects().values() if object_id in one.parents)
 
-    def set_parents(self, object_id: int, parents: Iterable[int], token: object = None) -> None:
+    def set_parents(self, object_id: int, parents: Iterable[int], undo_group: object = None) -> None:
         """Say which objects one came from: none, one (a division) or several (a fusion).
 
-        Calls one after the other with the same ``token`` are undone as one.
+        Calls one after the other with the same ``undo_group`` are undone as one.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class Lineage:
         """
         chosen = tuple(sorted({int(i) for i in parents}))
         call = {"do": "lineage.set_parents", "object_id": object_id, "parents": list(chosen)}
-        with self._edit(f"parents of object {object_id}", call, token):
+        with self._edit(f"parents of object {object_id}", call, undo_group):
             self._set_parents(object_id, chosen)
 
     def divide(self, mother: int, frame: int, daughters: int = 2) -> tuple[int, ...]:
@@ -66,18 +66,18 @@ class Lineage:
         """
         call = {"do": "lineage.divide", "mother": mother, "frame": frame, "daughters": daughters}
         with self._edit(f"divide object {mother}", call):
-            known = self._truth.objects()[self._truth.require(mother)]
-            if not any(f < frame for f in self._truth.frames_of(mother)):
+            known = self.annotations.objects()[self.annotations.require(mother)]
+            if not any(f < frame for f in self.annotations.frames_of(mother)):
                 raise InputError(
                     f"Nothing is known of object {mother} before frame {frame}, where it divides."
                 )
             self._clear_from(mother, frame)
             made = [
-                self._truth.new_object(f"{known.name}.{number}", known.label, None)
+                self.annotations.new_object(f"{known.name}.{number}", known.label, None)
                 for number in range(1, daughters + 1)
             ]
             for one in made:
-                self._truth.set_object(one.id, replace(one, parents=(mother,)))
+                self.annotations.set_object(one.id, replace(one, parents=(mother,)))
             return tuple(one.id for one in made)
 
     def merge(self, keep: int, other: int) -> None:
@@ -95,11 +95,11 @@ class Lineage:
                 self._unite(keep, other, frame)
             for child in self.children_of(other):
                 if child != keep:
-                    parents = {keep if i == other else i for i in self._truth.objects()[child].parents}
+                    parents = {keep if i == other else i for i in self.annotations.objects()[child].parents}
                     self._change_parents(child, tuple(sorted(parents)))
-            kept = self._truth.objects()[keep]
+            kept = self.annotations.objects()[keep]
             self._change_parents(keep, tuple(i for i in kept.parents if i != other))
-            self._truth.set_object(other, None)
+            self.annotations.set_object(other, None)
 
     def split(self, object_id: int, frame: int) -> int:
         """Let what is known of an object from ``frame`` on belong to a new one; return its id.
@@ -113,18 +113,18 @@ class Lineage:
         """
         call = {"do": "lineage.split", "object_id": object_id, "frame": frame}
         with self._edit(f"split object {object_id}", call):
-            known = self._truth.objects()[self._truth.require(object_id)]
+            known = self.annotations.objects()[self.annotations.require(object_id)]
             frames = self._known_frames(object_id)
             if not frames or not min(frames) < frame <= max(frames):
                 raise InputError(
                     f"Object {object_id} cannot be split at frame {frame}: one side would be empty."
                 )
-            made = self._truth.new_object(None, known.label, None)
+            made = self.annotations.new_object(None, known.label, None)
             for one in frames:
                 if one >= frame:
                     self._move(object_id, made.id, one)
             for child in self.children_of(object_id):
-                parents = self._truth.objects()[child].parents
+                parents = self.annotations.objects()[child].parents
                 self._change_parents(child, tuple(sorted(made.id if i == object_id else i for i in parents)))
             return made.id
 
@@ -145,7 +145,7 @@ class Lineage:
             swapped = {one: other, other: one}
             for child in {*self.children_of(one), *self.children_of(other)} - {one, other}:
                 if min(self._known_frames(child), default=frame) >= frame:
-                    parents = {swapped.get(i, i) for i in self._truth.objects()[child].parents}
+                    parents = {swapped.get(i, i) for i in self.annotations.objects()[child].parents}
                     self._change_parents(child, tuple(sorted(parents)))
 
     def delete_from(self, object_id: int, frame: int) -> None:
@@ -158,28 +158,30 @@ class Lineage:
         """
         call = {"do": "lineage.delete_from", "object_id": object_id, "frame": frame}
         with self._edit(f"delete object {object_id} from frame {frame} on", call):
-            self._truth.require(object_id)
+            self.annotations.require(object_id)
             self._clear_from(object_id, frame)
 
     # ------------------------------------------------------------------ how
 
     def _two(self, one: int, other: int) -> None:
-        self._truth.require(one)
-        self._truth.require(other)
+        self.annotations.require(one)
+        self.annotations.require(other)
         if one == other:
             raise InputError(f"These are not two objects: {one} and {other}.")
 
     def _known_frames(self, object_id: int) -> list[int]:
-        return sorted({*self._truth.frames_of(object_id), *self._truth.prompts_of(object_id)})
+        return sorted({*self.annotations.frames_of(object_id), *self.annotations.prompts_of(object_id)})
 
     def _visible_frames(self, object_id: int) -> list[int]:
-        masks = {frame: self._truth.mask(object_id, frame) for frame in self._truth.frames_of(object_id)}
+        masks = {
+            frame: self.annotations.mask(object_id, frame) for frame in self.annotations.frames_of(object_id)
+        }
         return [frame for frame, mask in masks.items() if mask is not None and not mask.mask.is_empty]
 
     def _set_parents(self, object_id: int, parents: tuple[int, ...]) -> None:
-        self._truth.require(object_id)
+        self.annotations.require(object_id)
         for parent in parents:
-            self._truth.require(parent)
+            self.annotations.require(parent)
             if object_id in self._ancestors(parent):
                 raise InputError(f"Object {object_id} cannot come from {parent}, which itself comes from it.")
             ends, begins = self._visible_frames(parent), self._visible_frames(object_id)
@@ -195,13 +197,15 @@ class Lineage:
         waiting = [object_id]
         while waiting:
             one = waiting.pop()
-            if one not in found and one in self._truth.objects():
+            if one not in found and one in self.annotations.objects():
                 found.add(one)
-                waiting += self._truth.objects()[one].parents
+                waiting += self.annotations.objects()[one].parents
         return found
 
     def _change_parents(self, object_id: int, parents: tuple[int, ...]) -> None:
-        self._truth.set_object(object_id, replace(self._truth.objects()[object_id], parents=parents))
+        self.annotations.set_object(
+            object_id, replace(self.annotations.objects()[object_id], parents=parents)
+        )
 
     def _clear_from(self, object_id: int, frame: int) -> None:
         for one in self._known_frames(object_id):
@@ -210,9 +214,9 @@ class Lineage:
 
     def _get(self, object_id: int, frame: int) -> tuple[tuple[Prompt, ...], AcceptedMask | None, bool]:
         return (
-            self._truth.prompts_of(object_id).get(frame, ()),
-            self._truth.mask(object_id, frame),
-            self._truth.is_verified(object_id, frame),
+            self.annotations.prompts_of(object_id).get(frame, ()),
+            self.annotations.mask(object_id, frame),
+            self.annotations.is_verified(object_id, frame),
         )
 
     def _put(
@@ -223,9 +227,9 @@ class Lineage:
         mask: AcceptedMask | None,
         verified: bool,
     ) -> None:
-        self._truth.set_prompts(object_id, frame, prompts)
-        self._truth.set_mask(object_id, frame, mask)
-        self._truth.set_verified(object_id, frame, verified)
+        self.annotations.set_prompts(object_id, frame, prompts)
+        self.annotations.set_mask(object_id, frame, mask)
+        self.annotations.set_verified(object_id, frame, verified)
 
     def _move(self, source: int, target: int, frame: int) -> None:
         self._put(target, frame, *self._get(source, frame))
@@ -237,10 +241,10 @@ class Lineage:
         self._put(other, frame, *first)
 
     def _unite(self, keep: int, other: int, frame: int) -> None:
-        mine, theirs = self._truth.mask(keep, frame), self._truth.mask(other, frame)
+        mine, theirs = self.annotations.mask(keep, frame), self.annotations.mask(other, frame)
         if mine is None or mine.mask.is_empty:
             self._move(other, keep, frame)
         elif theirs is not None and not theirs.mask.is_empty:
             union = CompressedMask.of(np.asarray(mine.mask.pixels() | theirs.mask.pixels()))
-            both = self._truth.is_verified(keep, frame) and self._truth.is_verified(other, frame)
+            both = self.annotations.is_verified(keep, frame) and self.annotations.is_verified(other, frame)
             self._put(keep, frame, (Prompt(mask=union),), AcceptedMask.painted(union), both)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sam2_engine.video.open_session import AnyVideoSession
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
-from sam2_plugins.runtime.out_of_memory import told_if_out_of_memory
+from sam2_plugins.runtime.out_of_memory import translate_oom
 
-__all__ = ["encode_ahead"]
+__all__ = ["prefetch"]
 
 
-def encode_ahead(
+def prefetch(
     make_video: Callable[[], AnyVideoSession], lock: DeviceLock, frames: Iterable[int]
 ) -> Iterator[int]:
     """Encode frames one after the other and yield each; whoever else waits for the device goes first.
@@ -31,7 +31,7 @@ def encode_ahead(
             video = make_video()
             if held + largest > video.cache.max_bytes:
                 return
-            with told_if_out_of_memory(str(video.model.device)):
+            with translate_oom(str(video.model.device)):
                 num_bytes = video.encode(frame).num_bytes
         held, largest = held + num_bytes, max(largest, num_bytes)
         yield frame

@@ -7,18 +7,18 @@ from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.open_session import AnyVideoSession
 from sam2_plugins.runtime.jobs import CancelToken, DeviceLock, Priority
 from sam2_plugins.session.annotations import Annotations
-from sam2_plugins.session.engine_session import RebuildableVideo
+from sam2_plugins.session.engine_session import EngineSession
 from sam2_plugins.session.history import History
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 from sam2_plugins.session.propagation_plan import PropagationPlan
 
-__all__ = ["follow", "keep_result"]
+__all__ = ["propagate", "store_result"]
 
 
-def follow(
+def propagate(
     plan: PropagationPlan,
     lock: DeviceLock,
-    video: RebuildableVideo,
+    video: EngineSession,
     history: History,
     cancel: CancelToken | None = None,
 ) -> Iterator[FrameResult]:
@@ -42,7 +42,7 @@ def follow(
         At the first frame, if there is nothing to follow; or if a frame cannot be read.
     """
     first, last = plan.bounds()
-    token, interruptions = object(), history.interruptions
+    undo_group, interruptions = object(), history.interruptions
     frame = first
     steps: Iterator[FrameResult] = iter(())
     driven: tuple[AnyVideoSession, tuple[int, ...], int] | None = None  # whom, which objects, the next frame
@@ -52,55 +52,59 @@ def follow(
                 return
             active, result = plan.active_on(frame), None
             if active:
-                with video.driving() as engine:
+                with video.acquire() as engine:
                     if driven != (engine, active, frame):
-                        video.lend_verified(active, frame)
+                        video.add_verified_as_prompts(active, frame)
                         stop = None if last == math.inf else int(last)
                         steps = engine.propagate(active, frame, stop, plan.reverse)
                     result = next(steps, None)
                     if result is None:  # a live stream has ended
                         return
-                    _keep_followed(plan, history, result, token)
+                    _store_propagated(plan, history, result, undo_group)
                 driven = (engine, active, frame + plan.step)
         if result is not None:
             yield result
         frame += plan.step
 
 
-def _keep_followed(plan: PropagationPlan, history: History, result: FrameResult, token: object) -> None:
-    call = {"do": "follow", "object_ids": list(result.object_ids), "frame": result.frame}
-    accepted = _accepted(plan.truth, result)  # before the action, which others would have to wait for
-    with history.action("propagation", {**call, "reverse": plan.reverse}, token):
-        _keep(plan.truth, result.frame, accepted)
+def _store_propagated(
+    plan: PropagationPlan, history: History, result: FrameResult, undo_group: object
+) -> None:
+    call = {"do": "propagate", "object_ids": list(result.object_ids), "frame": result.frame}
+    accepted = _accepted(plan.annotations, result)  # before the action, which others would have to wait for
+    with history.action("propagation", {**call, "reverse": plan.reverse}, undo_group):
+        _store(plan.annotations, result.frame, accepted)
 
 
-def keep_result(truth: Annotations, result: FrameResult, prompted: bool = False) -> None:
+def store_result(annotations: Annotations, result: FrameResult, prompted: bool = False) -> None:
     """Keep what the engine says of a frame, but never instead of what a person prompted or verified.
 
     Parameters
     ----------
-    truth
+    annotations
         Where an action is open.
     result
         Of any objects; those that have been removed meanwhile are passed over.
     prompted
         Whether it answers the prompts of these objects on this frame.
     """
-    _keep(truth, result.frame, _accepted(truth, result, prompted))
+    _store(annotations, result.frame, _accepted(annotations, result, prompted))
 
 
-def _keep(truth: Annotations, frame: int, accepted: Mapping[int, AcceptedMask]) -> None:
+def _store(annotations: Annotations, frame: int, accepted: Mapping[int, AcceptedMask]) -> None:
     for object_id, mask in accepted.items():
-        truth.set_mask(object_id, frame, mask)
+        annotations.set_mask(object_id, frame, mask)
 
 
-def _accepted(truth: Annotations, result: FrameResult, prompted: bool = False) -> dict[int, AcceptedMask]:
+def _accepted(
+    annotations: Annotations, result: FrameResult, prompted: bool = False
+) -> dict[int, AcceptedMask]:
     """Return what is to be kept of a frame's result, by object id."""
-    known, masks = truth.objects(), {}
+    known, masks = annotations.objects(), {}
     for index, object_id in enumerate(result.object_ids):
-        if object_id not in known or truth.is_verified(object_id, result.frame):
+        if object_id not in known or annotations.is_verified(object_id, result.frame):
             continue
-        prompts = truth.prompts_of(object_id).get(result.frame, ())
+        prompts = annotations.prompts_of(object_id).get(result.frame, ())
         if not prompts:
             masks[object_id] = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
         elif not prompted:

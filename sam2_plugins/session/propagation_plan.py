@@ -21,7 +21,7 @@ class PropagationPlan:
 
     Attributes
     ----------
-    truth
+    annotations
         What is known.
     length
         Number of frames; None for an endless live stream.
@@ -33,7 +33,7 @@ class PropagationPlan:
         Leave out what has a mask already.
     """
 
-    truth: Annotations
+    annotations: Annotations
     length: int | None
     object_ids: tuple[int, ...] | None = None
     start: int | None = None
@@ -52,8 +52,8 @@ class PropagationPlan:
             object_id
             for object_id, (first, last) in self._travels().items()
             if first * self.step <= frame * self.step <= last * self.step
-            and not self.truth.is_verified(object_id, frame)
-            and not (self.missing_only and self.truth.mask(object_id, frame) is not None)
+            and not self.annotations.is_verified(object_id, frame)
+            and not (self.missing_only and self.annotations.mask(object_id, frame) is not None)
         )
 
     def bounds(self) -> tuple[int, float]:
@@ -104,22 +104,22 @@ class PropagationPlan:
         masks = 0
         for object_id, (first, last) in self._travels().items():
             end = first if last == math.inf else int(last)
-            there = set(range(first, end + self.step, self.step)) - self.truth.verified(object_id)
+            there = set(range(first, end + self.step, self.step)) - self.annotations.verified(object_id)
             if self.missing_only:
-                there -= set(self.truth.frames_of(object_id))
+                there -= set(self.annotations.frames_of(object_id))
             touched |= there
             masks += len(there)
         return RunSize(len(touched), masks)
 
     def _travels(self) -> dict[int, tuple[int, float]]:
         """First and last frame by object, for all that were ever prompted or verified."""
-        ids: Iterable[int] = self.truth.objects() if self.object_ids is None else self.object_ids
+        ids: Iterable[int] = self.annotations.objects() if self.object_ids is None else self.object_ids
         end: float = 0 if self.reverse else math.inf if self.length is None else self.length - 1
         nearest = max if self.reverse else min
         travels = {}
         for object_id in ids:
-            verified = self.truth.verified(object_id)
-            anchors = {*self.truth.prompts_of(object_id), *verified}
+            verified = self.annotations.verified(object_id)
+            anchors = {*self.annotations.prompts_of(object_id), *verified}
             if not anchors:
                 continue
             first = nearest(anchors)

@@ -10,7 +10,7 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.masks import AcceptedMask
 
-__all__ = ["ReadableSession", "Steps", "finish", "known_by_frame"]
+__all__ = ["ReadableSession", "ResultGenerator", "known_by_frame", "run_to_end"]
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def known_by_frame(session: ReadableSession) -> dict[int, list[int]]:
     return dict(sorted(known.items()))
 
 
-class Steps(Generic[T]):
+class ResultGenerator(Generic[T]):
     """Long work that is done by iterating, and what it gave in the end.
 
     Parameters
@@ -74,13 +74,13 @@ class Steps(Generic[T]):
         self.result = yield from self._generator
 
 
-def finish(steps: Generator[object, None, T]) -> T:
+def run_to_end(steps: Generator[object, None, T]) -> T:
     """Do all the steps of long work at once and return what it returns.
 
     Measuring, export and import are generators, which yield after every frame: a host shows progress
     between two frames, and stops the work by closing the generator.
     """
-    work = Steps(steps)
+    work = ResultGenerator(steps)
     for _ in work:
         pass
     return work.result

@@ -16,16 +16,16 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage.manifest import check_frames, read_about
+from sam2_plugins.storage.manifest import check_frames, read_manifest
 from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder, open_session, read_session
 
-__all__ = ["KeptSession", "earlier_reading", "keep_session", "user_sessions"]
+__all__ = ["OpenedSession", "last_opening", "open_or_create_session", "user_sessions"]
 
 SUFFIX = ".sam2"
 
 
 @dataclass(frozen=True)
-class KeptSession:
+class OpenedSession:
     """A session and where it is kept.
 
     Attributes
@@ -36,7 +36,7 @@ class KeptSession:
         None if it could not be kept.
     reopened
         Whether it was there before.
-    trouble
+    save_error
         In a sentence, why it is not kept.
     note
         In a sentence, why a session that seemed to be the stack's does not go on.
@@ -45,7 +45,7 @@ class KeptSession:
     session: AnnotationSession
     folder: SessionFolder | None
     reopened: bool = False
-    trouble: str | None = None
+    save_error: str | None = None
     note: str | None = None
 
 
@@ -55,7 +55,7 @@ def user_sessions() -> Path:
     return Path(given) if given else platformdirs.user_data_path("sam2-plugins", appauthor=False) / "sessions"
 
 
-def keep_session(
+def open_or_create_session(
     frames: FrameSource,
     store: ModelStore,
     model: str,
@@ -65,7 +65,7 @@ def keep_session(
     name: str | None = None,
     home: Path | None = None,
     scale: PhysicalScale | None = None,
-) -> KeptSession:
+) -> OpenedSession:
     """Go on with the session of a stack, or begin one.
 
     The session of ``cells.tif`` is ``cells.sam2`` beside it, where one can write there; that of its plane 7
@@ -101,19 +101,19 @@ def keep_session(
     if own:
         return _going_on(max(own, key=_last_used), frames, store, opening, scale)
     session = AnnotationSession(frames, store, model)
-    note, trouble = next(iter(notes), None), None
+    note, save_error = next(iter(notes), None), None
     for place in places:
         path = next(path for path in _numbered(place) if not path.exists())
         try:
             folder = SessionFolder.create(path, session, source=source, opening=opening, scale=scale)
         except InputError as error:
-            trouble = trouble or str(error)
+            save_error = save_error or str(error)
         else:
-            return KeptSession(session, folder, note=note)
-    return KeptSession(session, None, note=note, trouble=trouble)
+            return OpenedSession(session, folder, note=note)
+    return OpenedSession(session, None, note=note, save_error=save_error)
 
 
-def earlier_reading(
+def last_opening(
     open_as: Callable[[Mapping[str, Any]], FrameSource],
     name: str,
     source: Path | None = None,
@@ -128,7 +128,7 @@ def earlier_reading(
     open_as
         Opens the stack with such options; raises ``InputError`` if they do not fit.
     name, source, home
-        As for :func:`keep_session`.
+        As for :func:`open_or_create_session`.
     """
     paths: list[Path] = []
     for place in _places(name, source, {}, user_sessions() if home is None else home):
@@ -136,7 +136,7 @@ def earlier_reading(
         paths += [path for path in place.parent.glob(f"*{SUFFIX}") if same.fullmatch(path.name)]
     for path in sorted(paths, key=_last_used, reverse=True):
         with suppress(InputError, KeyError, TypeError, ValueError, AttributeError):  # damaged, or not its own
-            described = read_about(path)["frames"]
+            described = read_manifest(path)["frames"]
             check_frames(open_as(described["opening"]), described, path)
             return dict(described["opening"])
     return None
@@ -163,7 +163,7 @@ def _sessions_of(
             if not path.exists():
                 continue
             try:
-                described = read_about(path)["frames"]
+                described = read_manifest(path)["frames"]
                 same_place = described["opening"].get("fixed", {}) == dict(fixed)
             except (InputError, KeyError, AttributeError) as error:
                 reason = str(error) if isinstance(error, InputError) else f"{path} is damaged."
@@ -185,17 +185,17 @@ def _going_on(
     store: ModelStore,
     opening: Mapping[str, Any],
     scale: PhysicalScale | None,
-) -> KeptSession:
+) -> OpenedSession:
     """Open a session, only to look at and try things where nothing can be written."""
     try:
         session, folder = open_session(path, store, frames)
     except NotWritableError as error:
-        return KeptSession(read_session(path, store, frames), None, reopened=True, trouble=str(error))
+        return OpenedSession(read_session(path, store, frames), None, reopened=True, save_error=str(error))
     with suppress(OSError):  # exports of the folder then have the axes and sizes of before
         folder.set_reading(opening)
         if scale is not None:
             folder.set_scale(scale.filled(folder.scale))
-    return KeptSession(session, folder, reopened=True)
+    return OpenedSession(session, folder, reopened=True)
 
 
 def _last_used(path: Path) -> float:

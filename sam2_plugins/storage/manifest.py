@@ -14,11 +14,11 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import replacing
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage.serialization import window_value
+from sam2_plugins.storage.serialization import window_to_json
 from sam2_plugins.storage.snapshot import read_json
 
-__all__ = ["FORMAT_VERSION", "check_frames", "read_about", "scale_in"]
-__all__ += ["write_about", "write_reading", "write_scale", "write_version"]
+__all__ = ["FORMAT_VERSION", "check_frames", "read_manifest", "scale_in"]
+__all__ += ["write_manifest", "write_reading", "write_scale", "write_version"]
 
 FORMAT_VERSION = 2
 _NAME = "session.json"
@@ -26,7 +26,7 @@ _FORMAT = "sam2-session"
 _FINGERPRINT_FRAMES = 3
 
 
-def write_about(
+def write_manifest(
     path: Path,
     session: AnnotationSession,
     source: Path | None,
@@ -34,7 +34,7 @@ def write_about(
     scale: PhysicalScale | None,
 ) -> None:
     """Describe a session that begins in the folder ``path``; the parameters are those of ``create``."""
-    about = {
+    manifest = {
         "format": _FORMAT,
         "version": FORMAT_VERSION,
         "frames": {
@@ -48,39 +48,39 @@ def write_about(
             "fingerprint": _fingerprint(session.frames),
         },
         "scale": None if scale is None else asdict(scale),
-        "window": window_value(session.window),
+        "window": window_to_json(session.window),
         "model": session.model_name,
     }
-    _write(path, about)
+    _write(path, manifest)
 
 
 def write_scale(path: Path, scale: PhysicalScale) -> None:
     """Replace what a folder says of the sizes of its pixels, if it is news."""
-    _write_anew(path, {**read_about(path), "scale": asdict(scale)})
+    _write_anew(path, {**read_manifest(path), "scale": asdict(scale)})
 
 
 def write_reading(path: Path, axes: str, opening: Mapping[str, Any]) -> None:
     """Replace what a folder says of how its frames, which stay the same, are read, if it is news."""
-    about = read_about(path)
-    _write_anew(path, {**about, "frames": {**about["frames"], "axes": axes, "opening": dict(opening)}})
+    manifest = read_manifest(path)
+    _write_anew(path, {**manifest, "frames": {**manifest["frames"], "axes": axes, "opening": dict(opening)}})
 
 
 def write_version(path: Path) -> None:
     """Say that a folder has today's format, if it said something else."""
-    _write_anew(path, {**read_about(path), "version": FORMAT_VERSION})
+    _write_anew(path, {**read_manifest(path), "version": FORMAT_VERSION})
 
 
-def _write_anew(path: Path, about: Mapping[str, Any]) -> None:
-    if json.loads(json.dumps(about)) != read_about(path):
-        _write(path, about)
+def _write_anew(path: Path, manifest: Mapping[str, Any]) -> None:
+    if json.loads(json.dumps(manifest)) != read_manifest(path):
+        _write(path, manifest)
 
 
-def _write(path: Path, about: Mapping[str, Any]) -> None:
+def _write(path: Path, manifest: Mapping[str, Any]) -> None:
     with replacing(path / _NAME) as aside:
-        aside.write_text(json.dumps(about, indent=1), encoding="utf-8")
+        aside.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def read_about(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
     """Return what a session folder says of itself: its frames, and how it began.
 
     Raises
@@ -90,22 +90,22 @@ def read_about(path: Path) -> dict[str, Any]:
     """
     if not (path / _NAME).is_file():
         raise InputError(f"{path} is not a session folder: it has no {_NAME}.")
-    about = read_json(path / _NAME)
-    if about.get("format") != _FORMAT:
+    manifest = read_json(path / _NAME)
+    if manifest.get("format") != _FORMAT:
         raise InputError(f"{path / _NAME} does not describe a session.")
-    if not isinstance(about.get("version"), int) or not isinstance(about.get("frames"), dict):
+    if not isinstance(manifest.get("version"), int) or not isinstance(manifest.get("frames"), dict):
         raise InputError(f"{path / _NAME} is damaged: it does not say its version or its frames.")
-    if about["version"] > FORMAT_VERSION:
+    if manifest["version"] > FORMAT_VERSION:
         raise InputError(
-            f"{path} was written by a newer version of sam2-plugins (format {about['version']}, known here: "
-            f"{FORMAT_VERSION}); update it to open the session."
+            f"{path} was written by a newer version of sam2-plugins (format {manifest['version']}, "
+            f"known here: {FORMAT_VERSION}); update it to open the session."
         )
-    return about
+    return manifest
 
 
-def scale_in(about: Mapping[str, Any]) -> PhysicalScale:
+def scale_in(manifest: Mapping[str, Any]) -> PhysicalScale:
     """Return the sizes of pixels, planes and frames; pixels and frames where nothing is known."""
-    known = about.get("scale")
+    known = manifest.get("scale")
     if known is None:
         return PhysicalScale()
     height, width = known["pixel_size"]

@@ -6,12 +6,12 @@ from typing import Any
 
 from sam2_plugins.runtime.atomic_files import replacing
 from sam2_plugins.storage.journal import Journal
-from sam2_plugins.storage.manifest import FORMAT_VERSION, read_about, write_version
+from sam2_plugins.storage.manifest import FORMAT_VERSION, read_manifest, write_version
 
-__all__ = ["bring_up_to_date"]
+__all__ = ["migrate"]
 
 
-def bring_up_to_date(path: Path) -> None:
+def migrate(path: Path) -> None:
     """Say in a folder of format 1 what was undone as one, and that it has today's format from now on.
 
     Format 1 did not write it down: there, neighboring frames followed in one direction, of the same objects,
@@ -25,7 +25,7 @@ def bring_up_to_date(path: Path) -> None:
     OSError
         If it cannot be written.
     """
-    if read_about(path)["version"] == FORMAT_VERSION:
+    if read_manifest(path)["version"] == FORMAT_VERSION:
         return
     before: Mapping[str, Any] | None = None
     for name in ("actions.jsonl", "journal.jsonl"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sam2_engine.errors import InputError
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage.serialization import call_of
+from sam2_plugins.storage.serialization import call_from_json
 
 __all__ = ["RECORDED_CALLS", "differences", "joined_calls", "replay"]
 
@@ -44,9 +44,9 @@ def replay(session: AnnotationSession, calls: Iterable[Mapping[str, Any]]) -> It
         Those of :meth:`SessionFolder.calls`.
     """
     for value in joined_calls(calls):
-        call = call_of(value)
+        call = call_from_json(value)
         steps = int(call.pop("joined", 0))
-        with session.joining(steps) if steps else nullcontext():
+        with session.grouped_with(steps) if steps else nullcontext():
             yield _ask(session, call.pop("do"), call)
 
 
@@ -77,9 +77,9 @@ RECORDED_CALLS: Mapping[str, Callable[..., object]] = {
         frame, object_id, prompt, replace
     ),
     "clear_prompts": lambda session, object_id, frame: session.clear_prompts(object_id, frame),
-    "answer_again": lambda session, places: session.answer_again(places),
+    "answer_again": lambda session, places: session.repredict(places),
     "follow": _propagate,
-    "take_masks": lambda session, frame, masks, as_prompts=False: session.take_masks(
+    "take_masks": lambda session, frame, masks, as_prompts=False: session.import_masks(
         frame, masks, as_prompts=as_prompts
     ),
     "verify": lambda session, object_id, frames, verified: session.verify(object_id, frames, verified),

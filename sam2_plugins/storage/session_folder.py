@@ -33,23 +33,23 @@ from sam2_plugins.session.history import Action
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.manifest import (
     check_frames,
-    read_about,
+    read_manifest,
     scale_in,
-    write_about,
+    write_manifest,
     write_reading,
     write_scale,
 )
 from sam2_plugins.storage.mask_store import write_masks
-from sam2_plugins.storage.migrations import bring_up_to_date
+from sam2_plugins.storage.migrations import migrate
 from sam2_plugins.storage.serialization import (
-    call_value,
-    change_value,
-    object_value,
-    prompt_value,
-    window_of,
-    window_value,
+    call_to_json,
+    change_to_json,
+    object_to_json,
+    prompt_to_json,
+    window_from_json,
+    window_to_json,
 )
-from sam2_plugins.storage.snapshot import KeptState, read_state
+from sam2_plugins.storage.snapshot import Snapshot, read_state
 
 __all__ = ["NotWritableError", "SessionFolder", "open_session", "read_session"]
 
@@ -69,14 +69,14 @@ class SessionFolder:
     ----------
     path
         The folder.
-    trouble
+    save_error
         In one sentence, why the last actions are not on disk (a full disk, say); None if all are. They are
         kept, and written with the next action that can be.
     """
 
     def __init__(self, path: Path, session: AnnotationSession, lock: FileLock) -> None:
         self.path = path
-        self.trouble: str | None = None
+        self.save_error: str | None = None
         self._session = session
         self._lock = lock
         self._owned: FrameSource | None = None
@@ -124,22 +124,22 @@ class SessionFolder:
             path.mkdir(parents=True, exist_ok=True)
             lock = _locked(path)
             kept = cls(path, session, lock)
-            write_about(path, session, source, opening or {}, scale)
+            write_manifest(path, session, source, opening or {}, scale)
             kept._dirty = set(session.objects)
             kept.snapshot()
         except OSError as error:
             raise InputError(os_error_sentence(error, path)) from None
-        session.listen(kept._on_action)
+        session.subscribe(kept._on_action)
         return kept
 
     def restore(self) -> None:
         """Bring an empty session to where the folder is, and keep it from now on."""
         with suppress(OSError):  # a full disk; it is tried again the next time
-            bring_up_to_date(self.path)
+            migrate(self.path)
         state = read_state(self.path)
         _bring(self._session, state)
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
-        self._session.listen(self._on_action)
+        self._session.subscribe(self._on_action)
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
         if state.has_tail:
             self.snapshot()
@@ -177,7 +177,7 @@ class SessionFolder:
                 "applied": number,
                 "highest_used_id": self._session.highest_used_id,
                 "model": self._session.model_name,
-                "window": window_value(self._session.window),
+                "window": window_to_json(self._session.window),
                 "objects": [self._object_record(one) for one in self._session.objects.values()],
             }
             with replacing(self.path / "state.json") as aside:
@@ -198,7 +198,7 @@ class SessionFolder:
         InputError
             If the folder has become unreadable.
         """
-        return scale_in(read_about(self.path))
+        return scale_in(read_manifest(self.path))
 
     def set_scale(self, scale: PhysicalScale) -> None:
         """Write down other sizes of pixels, planes and frames.
@@ -230,11 +230,11 @@ class SessionFolder:
 
         If the snapshot cannot be written, the journal holds everything anyway.
         """
-        self._session.ignore(self._on_action)
+        self._session.unsubscribe(self._on_action)
         try:
             self.snapshot()
         except OSError as error:
-            self.trouble = os_error_sentence(error, self.path)
+            self.save_error = os_error_sentence(error, self.path)
         self._lock.release()
         if self._owned is not None:
             self._owned.close()
@@ -252,17 +252,17 @@ class SessionFolder:
             {
                 "number": self._number,
                 "name": action.name,
-                "call": call_value(action.call),
-                "changes": [change_value(change) for change in action.changes],
+                "call": call_to_json(action.call),
+                "changes": [change_to_json(change) for change in action.changes],
             }
         )
         try:
             self._write_pending()
             if self._journal.num_bytes > _LONG_JOURNAL:
                 self.snapshot()
-            self.trouble = None
+            self.save_error = None
         except OSError as error:
-            self.trouble = os_error_sentence(error, self.path)
+            self.save_error = os_error_sentence(error, self.path)
 
     def _write_pending(self) -> None:
         self._journal.add(self._pending)
@@ -271,8 +271,8 @@ class SessionFolder:
     def _object_record(self, one: AnnotatedObject) -> dict[str, Any]:
         prompts = self._session.prompts_of(one.id)
         return {
-            **object_value(one),
-            "prompts": {str(frame): [prompt_value(p) for p in given] for frame, given in prompts.items()},
+            **object_to_json(one),
+            "prompts": {str(frame): [prompt_to_json(p) for p in given] for frame, given in prompts.items()},
             "verified": sorted(self._session.verified(one.id)),
             "masks": self._groups[one.id],
         }
@@ -332,7 +332,7 @@ def read_session(path: Path, store: ModelStore, frames: object = None) -> Annota
     return session
 
 
-def _bring(session: AnnotationSession, state: KeptState) -> None:
+def _bring(session: AnnotationSession, state: Snapshot) -> None:
     """Bring an empty session to where a folder is."""
     session.restore(state.changes, state.highest_used_id)
     session.model_name = state.model or session.model_name
@@ -346,8 +346,8 @@ def _opened(
 
     If the block fails these are closed, and whatever shows that the folder is damaged becomes a sentence.
     """
-    about = read_about(path)
-    described, contrast = about["frames"], window_of(about["window"])
+    manifest = read_manifest(path)
+    described, contrast = manifest["frames"], window_from_json(manifest["window"])
     if frames is None and described["source"] is None:
         raise InputError(
             f"{path} does not say where its frames are; open it together with {described['name']}."
@@ -357,7 +357,7 @@ def _opened(
         if frames is None or isinstance(frames, str | Path):
             file = described["source"] if frames is None else frames
             frames = owned = open_frames(file, **described["opening"])
-        session = AnnotationSession(frames, store, about["model"], contrast=contrast, **options)
+        session = AnnotationSession(frames, store, manifest["model"], contrast=contrast, **options)
         check_frames(session.frames, described, path)
         yield session, owned
     except BaseException as error:

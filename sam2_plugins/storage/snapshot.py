@@ -8,18 +8,23 @@ from typing import Any
 
 from sam2_engine.errors import InputError
 from sam2_plugins.runtime.atomic_files import os_error_sentence
-from sam2_plugins.session.annotations import Change, Part
+from sam2_plugins.session.annotations import Change, ChangeKind
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.mask_store import read_masks
-from sam2_plugins.storage.serialization import change_of, object_of, prompt_of, window_of
+from sam2_plugins.storage.serialization import (
+    change_from_json,
+    object_from_json,
+    prompt_from_json,
+    window_from_json,
+)
 
-__all__ = ["KeptState", "read_json", "read_state"]
+__all__ = ["Snapshot", "read_json", "read_state"]
 
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class KeptState:
+class Snapshot:
     """A snapshot, and what was done since.
 
     Attributes
@@ -49,7 +54,7 @@ class KeptState:
     has_tail: bool
 
 
-def read_state(path: Path) -> KeptState:
+def read_state(path: Path) -> Snapshot:
     """Read a session folder, also one that another process is writing to.
 
     Raises
@@ -73,20 +78,20 @@ def read_state(path: Path) -> KeptState:
     raise InputError(f"{path} is being written to all the time; try again when less is going on there.")
 
 
-def _read_after(path: Path, snapshot: Mapping[str, Any]) -> KeptState:
+def _read_after(path: Path, snapshot: Mapping[str, Any]) -> Snapshot:
     changes: list[Change] = []
     if "window" in snapshot:
-        changes.append(Change(Part.WINDOW, 0, None, None, window_of(snapshot["window"])))
+        changes.append(Change(ChangeKind.WINDOW, 0, None, None, window_from_json(snapshot["window"])))
     for value in snapshot["objects"]:
         changes += _object_changes(path, value)
     journal = Journal(path / "journal.jsonl")
     tail = [entry for entry in journal.read() if entry["number"] > snapshot["applied"]]
     model = snapshot.get("model")
     for entry in tail:
-        changes += [change_of(value) for value in entry["changes"]]
+        changes += [change_from_json(value) for value in entry["changes"]]
         if entry["call"]["do"] == "use_model":
             model = entry["call"]["model"]
-    return KeptState(
+    return Snapshot(
         tuple(changes),
         snapshot["highest_used_id"],
         model,
@@ -98,14 +103,14 @@ def _read_after(path: Path, snapshot: Mapping[str, Any]) -> KeptState:
 
 
 def _object_changes(path: Path, value: Mapping[str, Any]) -> list[Change]:
-    one = object_of(value)
-    changes = [Change(Part.OBJECT, one.id, None, None, one)]
+    one = object_from_json(value)
+    changes = [Change(ChangeKind.OBJECT, one.id, None, None, one)]
     for frame, given in value["prompts"].items():
-        prompts = tuple(prompt_of(prompt) for prompt in given)
-        changes.append(Change(Part.PROMPTS, one.id, int(frame), None, prompts))
+        prompts = tuple(prompt_from_json(prompt) for prompt in given)
+        changes.append(Change(ChangeKind.PROMPTS, one.id, int(frame), None, prompts))
     for at, mask in read_masks(path / "masks.zarr" / value["masks"]).items():
-        changes.append(Change(Part.MASK, one.id, at, None, mask))
-    return changes + [Change(Part.VERIFIED, one.id, at, False, True) for at in value["verified"]]
+        changes.append(Change(ChangeKind.MASK, one.id, at, None, mask))
+    return changes + [Change(ChangeKind.VERIFIED, one.id, at, False, True) for at in value["verified"]]
 
 
 def read_json(path: Path) -> dict[str, Any]:

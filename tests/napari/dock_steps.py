@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QTreeWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
 
@@ -16,7 +16,7 @@ WAIT = 60_000  # ms: until something happens, however slow the machine
 Open = Callable[..., AnnotationDock]
 
 
-def annotation_of(dock: AnnotationDock) -> Annotation:
+def annotation_of(dock: AnnotationDock) -> AnnotationController:
     assert dock.annotation is not None
     return dock.annotation
 

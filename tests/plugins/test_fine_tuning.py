@@ -14,7 +14,7 @@ from sam2_engine.weights.loading import load_model
 from sam2_plugins.cli.app import main
 from sam2_plugins.fine_tuning import FineTuning, checked_frames, unfinished_training
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.readable import finish
+from sam2_plugins.session.readable import run_to_end
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def checked(session: AnnotationSession) -> AnnotationSession:
     y, x = np.mgrid[:60, :80]
     object_id = session.add_object()
     for t in range(6):
-        session.take_masks(t, {object_id: (x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100})
+        session.import_masks(t, {object_id: (x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100})
     session.verify(object_id, range(6))
     list(session.propagate())
     return session
@@ -51,13 +51,13 @@ def test_only_what_a_person_answers_for_is_learned(checked):
 def test_too_few_frames(session, tmp_path):
     session.add_points(0, session.add_object(), (20, 20))
     with pytest.raises(InputError, match="on 1 frame every mask is verified"):
-        finish(FineTuning.prepare(session, tmp_path))
+        run_to_end(FineTuning.prepare(session, tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 def test_it_stops_goes_on_and_becomes_a_model(checked, tmp_path, cache, small_checkpoint):
     home = tmp_path / "trainings"
-    training = finish(FineTuning.prepare(checked, home, steps=8, device="cpu"))
+    training = run_to_end(FineTuning.prepare(checked, home, steps=8, device="cpu"))
     steps = training.train()
     for progress in steps:
         if progress.done:
@@ -70,7 +70,7 @@ def test_it_stops_goes_on_and_becomes_a_model(checked, tmp_path, cache, small_ch
     assert again.folder == training.folder
     last = list(again.train())[-1]
     assert last.done == 8
-    assert again.gain.startswith("Gain on 2 held-out frames: IoU after one click")
+    assert again.improvement.startswith("Gain on 2 held-out frames: IoU after one click")
     assert again.finished
     assert unfinished_training(home) is None
     assert again.use("cells") == "cells"
@@ -88,7 +88,7 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path, cache, small_checkpoint):
 
 
 def test_errors_of_the_process_are_sentences(checked, tmp_path, cache):
-    training = finish(FineTuning.prepare(checked, tmp_path, steps=1, device="abacus"))
+    training = run_to_end(FineTuning.prepare(checked, tmp_path, steps=1, device="abacus"))
     with pytest.raises(InputError, match="There is no device 'abacus' here"):
         list(training.train())
     settings = training.folder / "settings.json"
@@ -101,7 +101,7 @@ def test_errors_of_the_process_are_sentences(checked, tmp_path, cache):
 
 
 def test_lines_of_json_end_with_the_outcome(checked, tmp_path, cache, capsys, monkeypatch):
-    training = finish(FineTuning.prepare(checked, tmp_path, steps=1))
+    training = run_to_end(FineTuning.prepare(checked, tmp_path, steps=1))
     options = ["--data", str(training.folder / "data"), "--run", str(tmp_path / "run"), "--steps", "1"]
     monkeypatch.setattr("sys.stdin", io.StringIO())  # it ends at once
     status = main(["train", "--json-lines", "--from", checked.model_name, *options])

@@ -15,13 +15,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.propagation import Direction
 from napari_plugin.layers.candidate_layer import CandidateLayer
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
-from napari_plugin.widgets.prompt_bar import OfferRow
+from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -31,7 +31,7 @@ from sam2_plugins.session.automatic_segmentation import (
     find_objects,
     number_objects,
 )
-from sam2_plugins.session.readable import Steps
+from sam2_plugins.session.readable import ResultGenerator
 
 __all__ = ["AutomaticPanel"]
 
@@ -72,7 +72,7 @@ class AutomaticPanel(Panel):
         self.fine = QCheckBox("many small objects")
         self.fine.setToolTip(f"Look {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long")
         self.fine.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.work = OfferRow()
+        self.work = PromptBar()
         self.confidence = QSlider(Qt.Orientation.Horizontal)
         self.confidence.setRange(round(100 * _LEAST_CONFIDENCE), 95)
         self.confidence.setValue(round(100 * _DEFAULTS.confidence))
@@ -126,7 +126,7 @@ class AutomaticPanel(Panel):
 
     # ------------------------------------------------------------------ the dock tells
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Look at another image: what was found on the one before is forgotten."""
         if annotation is not self.annotation:
             self._forget()
@@ -158,7 +158,7 @@ class AutomaticPanel(Panel):
             max_objects=_MOST,
             points_per_side=_DEFAULTS.points_per_side * (_FINE if self.fine.isChecked() else 1),
         )
-        work = Steps(self._search(session, frame, settings))
+        work = ResultGenerator(self._search(session, frame, settings))
         self._session, self._frame, self._cancel = session, frame, cancel
         self.find.setEnabled(False)
         self.work.wait("Looking …", cancel.cancel, "Stop")
@@ -174,7 +174,7 @@ class AutomaticPanel(Panel):
                 if hasattr(work, "result"):
                     self._show_found(annotation, work.result)
                 else:
-                    self.told.emit("Looking was stopped.")
+                    self.status_message.emit("Looking was stopped.")
 
         def failed(error: BaseException) -> None:
             if self._cancel is cancel:
@@ -198,9 +198,9 @@ class AutomaticPanel(Panel):
         self.work.clear()
         self.find.setEnabled(True)
 
-    def _show_found(self, annotation: Annotation, found: list[FoundObject]) -> None:
+    def _show_found(self, annotation: AnnotationController, found: list[FoundObject]) -> None:
         if not found:
-            self.told.emit("Nothing was found; click on the objects, or try a larger model.")
+            self.status_message.emit("Nothing was found; click on the objects, or try a larger model.")
             return
         self.found = found
         labels = number_objects(annotation.session.shape, found)
@@ -256,12 +256,14 @@ class AutomaticPanel(Panel):
             unused = [i for i in session.objects if not session.frames_of(i) and not session.prompts_of(i)]
             first = session.highest_used_id + 1
             ids = (*unused, *range(first, first + len(masks)))[: len(masks)]
-            session.take_masks(frame, dict(zip(ids, masks)), as_prompts=True)
+            session.import_masks(frame, dict(zip(ids, masks)), as_prompts=True)
             return ids
 
         def taken(ids: tuple[int, ...]) -> None:
             annotation.select_object(ids[0])
-            self.told.emit(f"{len(ids)} object{'s'[: len(ids) != 1]} added; one undo takes them back.")
+            self.status_message.emit(
+                f"{len(ids)} object{'s'[: len(ids) != 1]} added; one undo takes them back."
+            )
             if follow:
                 annotation.propagate(Direction.BOTH, object_ids=ids)
 

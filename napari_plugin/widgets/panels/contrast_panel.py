@@ -9,10 +9,10 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.panels.panel import Panel
-from napari_plugin.widgets.prompt_bar import OfferRow
+from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine.preprocessing import IntensityWindow, to_rgb
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -48,7 +48,7 @@ class ContrastPanel(Panel):
         self.use = button(
             "Use current contrast", "Let the model see what the contrast slider of the image shows"
         )
-        self.offer = OfferRow()
+        self.offer = PromptBar()
         beside = QVBoxLayout()
         beside.addWidget(self.words)
         beside.addWidget(self.use)
@@ -65,7 +65,7 @@ class ContrastPanel(Panel):
         self._looking.timeout.connect(self._look)
         self.use.clicked.connect(self._on_use)
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Show what the model sees of another image."""
         self.setVisible(annotation is not None)
         self.offer.clear()
@@ -119,7 +119,7 @@ class ContrastPanel(Panel):
         wanted = IntensityWindow((low,), (high,))
         if wanted == (session.window or IntensityWindow((0,), (255,))):
             self.offer.clear()
-            self.told.emit("The model sees this contrast already.")
+            self.status_message.emit("The model sees this contrast already.")
             return
         self.offer.offer(
             f"The model would see {in_words(wanted)} instead of {in_words(session.window)}. "
@@ -147,7 +147,7 @@ def in_words(window: IntensityWindow | None) -> str:
 def _consequences(session: AnnotationSession) -> str:
     """Say what another window makes anew, and what it leaves."""
     frames = known_by_frame(session)
-    at_once = len(session.answered_alone())
+    at_once = len(session.single_frame_prompts())
     others = sum(map(len, frames.values())) - at_once
     clicked = f"{_counted(at_once, 'clicked mask')} made anew at once; " if at_once else ""
     stay = f"{_counted(others, 'other mask')} kept until you correct or follow again; " if others else ""

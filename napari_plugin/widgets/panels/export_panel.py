@@ -5,13 +5,13 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.layers import in_words
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.file_dialogs import ask_where_to_save
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
-from napari_plugin.widgets.task_progress_row import WorkRow
+from napari_plugin.widgets.task_progress_row import TaskProgressRow
 from sam2_plugins.export.formats import FORMATS, ExportFormat
 from sam2_plugins.export.targets import ExportSummary
 
@@ -28,7 +28,7 @@ class ExportPanel(Panel):
         self.formats.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.formats.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.save = button("Save…", "Write everything that is known of the objects, in this format")
-        self.work = WorkRow(self.save)
+        self.work = TaskProgressRow(self.save)
         self.sizes, self.kept = QLabel(), QLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -49,7 +49,7 @@ class ExportPanel(Panel):
         """The chosen format."""
         return tuple(FORMATS.values())[int(self.formats.currentIndex())]
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Export from an annotation, or offer nothing."""
         super().show_annotation(annotation)
         self.work.forget_closed()
@@ -76,7 +76,7 @@ class ExportPanel(Panel):
         left_out = _left_out(self.annotation)
 
         def written(summary: ExportSummary) -> None:
-            self.told.emit(" ".join((f"Saved {summary.path}.", *summary.changes, *left_out)))
+            self.status_message.emit(" ".join((f"Saved {summary.path}.", *summary.changes, *left_out)))
 
         self.work.start(
             self.annotation,
@@ -84,12 +84,12 @@ class ExportPanel(Panel):
             self.chosen.write(session, path, scale, True),
             len(session),
             then=written,
-            stopped=lambda: self.told.emit("Writing was stopped; nothing was left behind."),
+            stopped=lambda: self.status_message.emit("Writing was stopped; nothing was left behind."),
             failed=self.failed.emit,
         )
 
 
-def _left_out(annotation: Annotation) -> list[str]:
+def _left_out(annotation: AnnotationController) -> list[str]:
     """Say that there are other places in the image, each with a session of its own."""
     places = annotation.stack.fixed
     if not places:

@@ -9,13 +9,13 @@ from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.layers.label_source import labels_for
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.file_dialogs import ask_for_file, ask_for_folder
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
-from napari_plugin.widgets.task_progress_row import WorkRow
+from napari_plugin.widgets.task_progress_row import TaskProgressRow
 from sam2_engine import InputError
 from sam2_plugins.importing.masks import ImportSummary, import_masks, open_masks
 
@@ -46,7 +46,7 @@ class ImportPanel(Panel):
         self.lock = QCheckBox("lock them")
         self.lock.setToolTip("Count the masks as right: objects are followed from them, nothing changes them")
         self.lock.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.work = WorkRow(self.layer, self.file, self.folder)
+        self.work = TaskProgressRow(self.layer, self.file, self.folder)
         grid = QGridLayout()
         grid.addWidget(self.layer, 0, 0, 1, 2)
         grid.addWidget(self.file, 1, 0)
@@ -63,7 +63,7 @@ class ImportPanel(Panel):
         self.folder.clicked.connect(self._on_folder)
         self.show_annotation(None)
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Take over for another annotation."""
         super().show_annotation(annotation)
         self.work.forget_closed()
@@ -84,17 +84,17 @@ class ImportPanel(Panel):
             if layer is not None:
                 layer.visible = False
             self._show(annotation)
-            self.told.emit(f"Taken over from {name}: {summary}")
+            self.status_message.emit(f"Taken over from {name}: {summary}")
 
         def stopped() -> None:
             self._show(annotation)
-            self.told.emit("Stopped; what was taken over already stays, and can be undone.")
+            self.status_message.emit("Stopped; what was taken over already stays, and can be undone.")
 
         self.work.start(
             annotation, "Taking masks over", steps(), 2 * len(session), taken, stopped, self.failed.emit
         )
 
-    def _show(self, annotation: Annotation) -> None:
+    def _show(self, annotation: AnnotationController) -> None:
         annotation.edit(lambda _: None)  # all layers show what is known now
         annotation.prompts.point()
 

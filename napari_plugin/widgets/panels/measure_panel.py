@@ -5,12 +5,12 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.file_dialogs import ask_where_to_save
 from napari_plugin.widgets.measurement_table import EMPTY_TABLE, MeasurementView
 from napari_plugin.widgets.panels.panel import Panel
-from napari_plugin.widgets.task_progress_row import WorkRow
+from napari_plugin.widgets.task_progress_row import TaskProgressRow
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.measure import MeasurementTable, measure
 from sam2_plugins.session.history import Action
@@ -31,7 +31,7 @@ class MeasurePanel(Panel):
         self.save = button("Save CSV…", "Write this table to a file")
         self.state = QLabel()
         self.state.setWordWrap(True)
-        self.work = WorkRow(self.measure)
+        self.work = TaskProgressRow(self.measure)
         self.view = MeasurementView()
         grid = QGridLayout()
         grid.addWidget(self.measure, 0, 0)
@@ -47,13 +47,13 @@ class MeasurePanel(Panel):
         self.view.picked.connect(self._on_picked)
         self.show_annotation(None)
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Begin with an empty table for another annotation."""
         if annotation is not self.annotation:
             if self.annotation is not None:
-                self.annotation.session.ignore(self._on_action)
+                self.annotation.session.unsubscribe(self._on_action)
             if annotation is not None:
-                annotation.session.listen(self._on_action)
+                annotation.session.subscribe(self._on_action)
             self._show_table(None)
         self.work.forget_closed()
         super().show_annotation(annotation)
@@ -100,7 +100,7 @@ class MeasurePanel(Panel):
             steps(),
             len(known_by_frame(session)),
             measured,
-            lambda: self.told.emit("Measuring was stopped."),
+            lambda: self.status_message.emit("Measuring was stopped."),
             self.failed.emit,
         )
 
@@ -133,5 +133,5 @@ class MeasurePanel(Panel):
             yield
 
         annotation.run_steps(
-            steps(), lambda _: None, lambda _: self.told.emit(f"Saved {path}."), self.failed.emit
+            steps(), lambda _: None, lambda _: self.status_message.emit(f"Saved {path}."), self.failed.emit
         )

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.runtime.download import Download
 from napari_plugin.widgets.file_dialogs import ask_for_file
-from napari_plugin.widgets.prompt_bar import OfferRow
+from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, ModelStatus, list_models
 from sam2_plugins.runtime.model_store import available_devices, split_name
@@ -65,7 +65,7 @@ class ModelPanel(QWidget):
         self.combo.setToolTip("The model that finds objects: small ones are fast, large ones are better")
         self.size.setToolTip("Side of what the model looks at: smaller is faster and coarser")
         self.device.setToolTip("What the model runs on")
-        self.offer = OfferRow()
+        self.offer = PromptBar()
         for combo in (self.combo, self.size, self.device):
             combo.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         row = QHBoxLayout()

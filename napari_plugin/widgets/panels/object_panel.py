@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
@@ -76,7 +76,7 @@ class ObjectPanel(Panel):
         self.paint.clicked.connect(self._with(lambda one: one.masks.paint()))
         self.show_annotation(None)
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Show the objects of an annotation, or nothing."""
         self.click.setChecked(True)
         super().show_annotation(annotation)
@@ -161,7 +161,7 @@ class ObjectPanel(Panel):
             )
             menu.popup(self.list.viewport().mapToGlobal(position))
 
-    def _with(self, act: Callable[[Annotation], None]) -> Callable[[], None]:
+    def _with(self, act: Callable[[AnnotationController], None]) -> Callable[[], None]:
         def clicked() -> None:
             if self.annotation is not None:
                 act(self.annotation)

@@ -3,7 +3,7 @@
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from sam2_plugins.runtime.jobs import Progress
 
 __all__ = ["Panel"]
@@ -23,14 +23,14 @@ class Panel(QWidget):
         What is shown; None if there is nothing to annotate.
     """
 
-    told = Signal(str)
+    status_message = Signal(str)
     failed = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.annotation: Annotation | None = None
+        self.annotation: AnnotationController | None = None
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Show another annotation, or nothing."""
         self.annotation = annotation
         self.setEnabled(annotation is not None)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.propagation import Direction, runs_of
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
@@ -86,7 +86,7 @@ class PropagationPanel(Panel):
         """Do what the key stands for: Stop if it is running, else Forward."""
         (self.stop if self.stop.isEnabled() else self.buttons[Direction.FORWARD]).click()
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Offer to follow the objects of another annotation, unless it has a single frame."""
         self._show_nothing_yet()
         super().show_annotation(annotation)
@@ -141,18 +141,18 @@ class PropagationPanel(Panel):
         except InputError:  # there is nothing to follow
             return ""
 
-    def _chosen(self, annotation: Annotation) -> tuple[int, ...] | None:
+    def _chosen(self, annotation: AnnotationController) -> tuple[int, ...] | None:
         return (annotation.current,) if self.only_current.isChecked() else None
 
     def _start(self, direction: Direction) -> None:
         if self.annotation is not None:
-            self.told.emit("")
+            self.status_message.emit("")
             chosen = self._chosen(self.annotation)
             self.annotation.propagate(direction, self.from_shown.isChecked(), chosen)
 
     def _resume(self) -> None:
         if self.annotation is not None:
-            self.told.emit("")
+            self.status_message.emit("")
             self.annotation.resume()
 
     def _stop(self) -> None:

@@ -13,11 +13,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.panels.panel import Panel
-from sam2_plugins.review import Doubt
+from sam2_plugins.review import ReviewItem
 
 __all__ = ["ReviewPanel"]
 
@@ -31,14 +31,14 @@ class ReviewPanel(Panel):
     Attributes
     ----------
     wanted
-        Emitted with a ``Doubt`` that the user wants to see.
+        Emitted with a ``ReviewItem`` that the user wants to see.
     """
 
     wanted = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._queue: list[Doubt] = []
+        self._queue: list[ReviewItem] = []
         self._row = -1
         self.summary = QLabel()
         self.summary.setWordWrap(True)
@@ -73,7 +73,7 @@ class ReviewPanel(Panel):
         self.list.itemClicked.connect(lambda item: self._go_to(self.list.indexOfTopLevelItem(item)))
         self.show_annotation(None)
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Show the queue of an annotation, or nothing."""
         self._row = -1
         super().show_annotation(annotation)
@@ -109,7 +109,9 @@ class ReviewPanel(Panel):
         self._row = row
         item = self.list.topLevelItem(row)
         self.list.setCurrentItem(item)
-        self.told.emit(f"{item.text(1)}, frame {item.text(0)}: {item.text(3)}.")  # too long for its column
+        self.status_message.emit(
+            f"{item.text(1)}, frame {item.text(0)}: {item.text(3)}."
+        )  # too long for its column
         self.wanted.emit(self._queue[row])
 
     def _accept(self) -> None:
@@ -134,7 +136,7 @@ class ReviewPanel(Panel):
         locked = sum(len(session.verified(i)) for i in session.objects)
         self.summary.setText(f"{doubts} of {masks} masks are doubtful, worst first; {locked} are locked.")
 
-    def _with(self, act: Callable[[Annotation], None]) -> Callable[[], None]:
+    def _with(self, act: Callable[[AnnotationController], None]) -> Callable[[], None]:
         def clicked() -> None:
             if self.annotation is not None:
                 act(self.annotation)

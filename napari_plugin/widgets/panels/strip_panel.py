@@ -3,7 +3,7 @@
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
-from napari_plugin.annotation.controller import Annotation
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.frame_states import states_of
 from napari_plugin.widgets.object_strip import ObjectStrip
 from napari_plugin.widgets.panels.panel import Panel
@@ -36,7 +36,7 @@ class StripPanel(Panel):
         self.drawing.setInterval(_PAUSE)
         self.drawing.timeout.connect(self._draw)
 
-    def show_annotation(self, annotation: Annotation | None) -> None:
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Show the states in another annotation."""
         super().show_annotation(annotation)
         self.setVisible(annotation is not None and annotation.stack.plan.length > 1)

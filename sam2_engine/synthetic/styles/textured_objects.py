@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
 from sam2_engine.synthetic.compositor import Motion, Sprite, compose
-from sam2_engine.synthetic.motion import keep_apart, moving_camera, wander
+from sam2_engine.synthetic.motion import keep_apart, moving_camera, random_walk
 from sam2_engine.synthetic.painting import Field
 from sam2_engine.synthetic.scene import Drawing
 from sam2_engine.synthetic.styles.sprites import things
@@ -24,13 +24,13 @@ def draw_textured_objects(rng: np.random.Generator, num_frames: int, height: int
     sprites = []
     for number in range(1, int(rng.integers(3, 9)) + 1):
         half = size * np.exp(rng.uniform(np.log(smallest), np.log(largest)))
-        motion = wander(rng, size, half, pace, still)
+        motion = random_walk(rng, size, half, pace, still)
         if rng.random() < 0.3:
             motion = replace(motion, facing=rng.uniform(0, 2 * np.pi), turning=rng.normal(0, 0.2 * pace))
         picture = pictures[int(rng.integers(len(pictures)))]
         sprites.append(Sprite(picture, motion, number))
         if rng.random() < 0.5:
-            twin = wander(rng, size, half / rng.uniform(0.9, 1.1), pace, still)
+            twin = random_walk(rng, size, half / rng.uniform(0.9, 1.1), pace, still)
             sprites.append(Sprite(picture, twin, 100 + number))
     sprites = [
         replace(sprite, label=number) for number, sprite in enumerate(keep_apart(sprites, 0.4), start=1)

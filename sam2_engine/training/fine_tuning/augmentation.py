@@ -11,14 +11,14 @@ from torch.nn import functional as F
 
 from sam2_engine.preprocessing import PIXEL_MEAN, PIXEL_STD
 
-__all__ = ["AugmentationRecipe", "View", "draw_view"]
+__all__ = ["AugmentationConfig", "View", "draw_view"]
 
 _MEAN = torch.tensor(PIXEL_MEAN).view(3, 1, 1)
 _STD = torch.tensor(PIXEL_STD).view(3, 1, 1)
 
 
 @dataclass(frozen=True)
-class AugmentationRecipe:
+class AugmentationConfig:
     """How strongly views differ from what was recorded.
 
     Attributes
@@ -133,13 +133,13 @@ def _gray(rgb: Tensor) -> Tensor:
 
 
 def draw_view(
-    recipe: AugmentationRecipe, rng: np.random.Generator, frame_seeds: list[list[int]], is_clip: bool
+    config: AugmentationConfig, rng: np.random.Generator, frame_seeds: list[list[int]], is_clip: bool
 ) -> list[View]:
     """Draw one view for all frames of a clip, with a jitter of its own for each frame.
 
     Parameters
     ----------
-    recipe
+    config
         How strong.
     rng
         Source of what the frames have in common.
@@ -148,19 +148,19 @@ def draw_view(
     is_clip
         Whether the frames are of a video.
     """
-    scale = [-1.0 if rng.random() < p else 1.0 for p in (recipe.mirror, recipe.flip)]
+    scale = [-1.0 if rng.random() < p else 1.0 for p in (config.mirror, config.flip)]
     matrix = np.diag(scale)
     if not is_clip:
         return [View(np.pad(matrix, ((0, 0), (0, 1)))) for _ in frame_seeds]
-    angle = math.radians(rng.uniform(-recipe.degrees, recipe.degrees))
-    lean = math.tan(math.radians(rng.uniform(-recipe.shear, recipe.shear)))
+    angle = math.radians(rng.uniform(-config.degrees, config.degrees))
+    lean = math.tan(math.radians(rng.uniform(-config.shear, config.shear)))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     matrix = turn @ np.array([[1.0, lean], [0.0, 1.0]]) @ matrix
-    common = _factors(rng, recipe.brightness, recipe.contrast, recipe.saturation)
-    gray = bool(rng.random() < recipe.grayscale)
+    common = _factors(rng, config.brightness, config.contrast, config.saturation)
+    gray = bool(rng.random() < config.grayscale)
     row, column = rng.integers(2, size=2).tolist()
-    tile = (row, column) if rng.random() < recipe.mosaic else None
-    own = (recipe.frame_brightness, recipe.frame_contrast, recipe.frame_saturation)
+    tile = (row, column) if rng.random() < config.mosaic else None
+    own = (config.frame_brightness, config.frame_contrast, config.frame_saturation)
     views = []
     for seed in frame_seeds:
         jitter = _factors(np.random.default_rng(seed), *own)

@@ -5,26 +5,32 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from sam2_engine.errors import InputError
-from sam2_engine.training.fine_tuning.augmentation import AugmentationRecipe
-from sam2_engine.training.fine_tuning.interactive_training import PromptRecipe
+from sam2_engine.training.fine_tuning.augmentation import AugmentationConfig
+from sam2_engine.training.fine_tuning.interactive_training import PromptConfig
 from sam2_engine.training.losses import LossWeights
 
-__all__ = ["Recipe", "recipe_from"]
+__all__ = ["TrainingConfig", "with_current_names"]
 
 T = TypeVar("T")
 
+# In files of settings that were written before.
+_EARLIER_NAMES = {
+    "everything": "train_image_encoder",
+    "picture_objects": "image_objects",
+    "picture_every": "image_every",
+}
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """How a model is fine-tuned.
 
     Attributes
     ----------
     model
         Where to start: a variant's name or a path.
-    everything
+    train_image_encoder
         Teach the image encoder too. By default it stays as it is, with its two projections for the mask
         decoder, and every frame is encoded once.
     steps, batch_size
@@ -37,7 +43,7 @@ class Recipe:
         Part of the steps that the rate rises linearly; the last rate as a part of the peak (cosine).
     weight_decay, clip
         Of AdamW, not for biases and norms; largest norm of the gradient.
-    clip_length, clip_objects, picture_objects
+    clip_length, clip_objects, image_objects
         Frames of a clip; objects asked for in a clip, and in a picture.
     clip_share
         Part of the steps that learn clips, where there are videos; the others learn single frames.
@@ -49,14 +55,14 @@ class Recipe:
         As for ``load_model``.
     checkpointing
         Compute activations again instead of keeping them: slower, for much less memory.
-    save_every, picture_every
+    save_every, image_every
         Steps between checkpoints, and between pictures of predictions.
     seed
         Decides, with the step's number, everything random.
     """
 
     model: str = "nano"
-    everything: bool = False
+    train_image_encoder: bool = False
     steps: int = 500
     batch_size: int = 2
     learning_rate: float = 1e-4
@@ -68,7 +74,7 @@ class Recipe:
     clip: float = 0.1
     clip_length: int = 8
     clip_objects: int = 2
-    picture_objects: int = 8
+    image_objects: int = 8
     clip_share: float = 0.5
     views: int = 4
     feature_bytes: int = 2 * 2**30
@@ -77,15 +83,15 @@ class Recipe:
     dtype: str = "auto"
     checkpointing: bool = True
     save_every: int = 50
-    picture_every: int = 100
+    image_every: int = 100
     seed: int = 0
-    prompts: PromptRecipe = field(default_factory=PromptRecipe)
+    prompts: PromptConfig = field(default_factory=PromptConfig)
     losses: LossWeights = field(default_factory=LossWeights)
-    augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
-        at_least_1 = ("steps", "batch_size", "clip_objects", "picture_objects", "views", "save_every")
-        for name in (*at_least_1, "picture_every"):
+        at_least_1 = ("steps", "batch_size", "clip_objects", "image_objects", "views", "save_every")
+        for name in (*at_least_1, "image_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}: it must be 1 or more.")
         if self.clip_length < 2:
@@ -95,20 +101,25 @@ class Recipe:
         if not self.learning_rate > 0:
             raise InputError(f"learning_rate = {self.learning_rate}: it must be above 0.")
 
-    def as_table(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainingConfig":
+        """Make settings of plain values; what is not named keeps its default.
 
-def recipe_from(table: Mapping[str, Any]) -> Recipe:
-    """Make a recipe of plain values; what is not named keeps its default.
+        Raises
+        ------
+        InputError
+            If a name is unknown, or a value of another type than the default.
+        """
+        return _built(cls, with_current_names(values), "")
 
-    Raises
-    ------
-    InputError
-        If a name is unknown, or a value of another type than the default.
-    """
-    return _built(Recipe, table, "")
+
+def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that may have been written by an earlier version, by the names of today."""
+    return {_EARLIER_NAMES.get(name, name): value for name, value in values.items()}
 
 
 def _built(kind: type[T], table: Mapping[str, Any], where: str) -> T:

@@ -9,13 +9,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Team", "join_team"]
+__all__ = ["ProcessGroup", "join_process_group"]
 
 _PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """One process among those that share a step's batch.
 
     Attributes
@@ -31,7 +31,7 @@ class Team:
     device: str = "auto"
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes files and talks to people."""
         return self.rank == 0
 
@@ -39,13 +39,13 @@ class Team:
         """Return which of ``count`` samples are this process's."""
         return range(self.rank, count, self.size)
 
-    def add_up(self, values: Tensor) -> Tensor:
+    def all_reduce(self, values: Tensor) -> Tensor:
         """Return the sum over all processes, in all of them."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
-    def add_up_all(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_flat(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by their sums over all processes, in one exchange."""
         if self.size > 1 and tensors:
             flat = torch.cat([tensor.flatten() for tensor in tensors])
@@ -64,7 +64,7 @@ class Team:
             dist.barrier()
 
 
-def join_team(device: str = "auto") -> Team:
+def join_process_group(device: str = "auto") -> ProcessGroup:
     """Join the processes that torchrun started; without torchrun, work alone.
 
     Parameters
@@ -74,7 +74,7 @@ def join_team(device: str = "auto") -> Team:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        return Team(device=device)
+        return ProcessGroup(device=device)
     on_gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_gpu:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
@@ -83,4 +83,4 @@ def join_team(device: str = "auto") -> Team:
         device = "cpu"
     if not dist.is_initialized():
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
-    return Team(dist.get_rank(), size, device)
+    return ProcessGroup(dist.get_rank(), size, device)

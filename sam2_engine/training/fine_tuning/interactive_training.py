@@ -19,7 +19,7 @@ from sam2_engine.training.losses import LossWeights, object_losses
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
 from sam2_engine.video.memory_bank import MemoryReading, assemble
 
-__all__ = ["Interaction", "ObjectsOfClip", "PromptPlan", "PromptRecipe", "draw_plan"]
+__all__ = ["InteractiveTrainingStep", "ObjectsOfClip", "PromptConfig", "PromptPlan", "draw_plan"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +32,7 @@ _MAX_POINTERS = 16
 
 
 @dataclass(frozen=True)
-class PromptRecipe:
+class PromptConfig:
     """What the annotator does.
 
     Attributes
@@ -107,7 +107,7 @@ class PromptPlan:
     corrected: frozenset[int]
 
 
-def draw_plan(objects: ObjectsOfClip, recipe: PromptRecipe, generator: torch.Generator) -> PromptPlan:
+def draw_plan(objects: ObjectsOfClip, config: PromptConfig, generator: torch.Generator) -> PromptPlan:
     """Draw a plan; frames on which an object is unknown are not prompted."""
 
     def chance() -> float:
@@ -118,16 +118,16 @@ def draw_plan(objects: ObjectsOfClip, recipe: PromptRecipe, generator: torch.Gen
 
     usable = [t for t in range(1, objects.num_frames) if bool(objects.known[:, t].all())]
     usable = [usable[i] for i in torch.randperm(len(usable), generator=generator).tolist()]
-    from_mask = objects.num_frames > 1 and chance() < recipe.mask
-    num_prompted = min(between(1, recipe.prompted_frames), 1 + len(usable))
-    num_corrected = min(between(num_prompted, recipe.corrected_frames), 1 + len(usable))
+    from_mask = objects.num_frames > 1 and chance() < config.mask
+    num_prompted = min(between(1, config.prompted_frames), 1 + len(usable))
+    num_corrected = min(between(num_prompted, config.corrected_frames), 1 + len(usable))
     prompted = (0, *usable[: num_prompted - 1])
     corrected = () if from_mask else (0, *usable[: num_corrected - 1])
-    boxes = frozenset(t for t in prompted if chance() < recipe.box)
+    boxes = frozenset(t for t in prompted if chance() < config.box)
     return PromptPlan(prompted, boxes, from_mask, frozenset(corrected))
 
 
-class Interaction:
+class InteractiveTrainingStep:
     """One clip, gone through once.
 
     Parameters
@@ -136,7 +136,7 @@ class Interaction:
         The model that learns.
     features
         Returns the encoded frame of a place in the clip, of batch 1.
-    objects, plan, recipe, weights
+    objects, plan, config, weights
         What is asked for, how, and what a mistake costs.
     generator
         Source of randomness, on the CPU.
@@ -150,7 +150,7 @@ class Interaction:
         features: Callable[[int], ImageFeatures],
         objects: ObjectsOfClip,
         plan: PromptPlan,
-        recipe: PromptRecipe,
+        config: PromptConfig,
         weights: LossWeights,
         generator: torch.Generator,
         save_memory: bool = False,
@@ -159,7 +159,7 @@ class Interaction:
         self.features = features
         self.objects = objects
         self.plan = plan
-        self.recipe = recipe
+        self.config = config
         self.weights = weights
         self.generator = generator
         self.save_memory = save_memory
@@ -210,7 +210,7 @@ class Interaction:
             points, labels = self._first_prompt(t, coverage)
         else:
             embedding = self._saving(self._attend, features.embedding, self._reading(t))
-        rounds = self.recipe.corrections if t in self.plan.corrected else 0
+        rounds = self.config.corrections if t in self.plan.corrected else 0
         for turn in range(rounds + 1):
             decoded = self._decode(embedding, features, points, labels, previous)
             prediction = self._answer(decoded, points, coverage, self.objects.known[:, t])
@@ -267,7 +267,7 @@ class Interaction:
         return points[:, None], visible.long()[:, None]
 
     def _correction(self, logits: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
-        if torch.rand((), generator=self.generator) < self.recipe.on_truth:
+        if torch.rand((), generator=self.generator) < self.config.on_truth:
             logits = torch.full_like(logits, -1.0)
         point, label = correction_clicks(logits, coverage, STRIDE, self.generator)
         return point[:, None], label[:, None]

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.fine_tuning.config import Recipe
+from sam2_engine.training.fine_tuning.config import TrainingConfig
 
-__all__ = ["choose_learners", "make_optimizer", "schedule"]
+__all__ = ["choose_trainable_parameters", "make_optimizer", "schedule"]
 
 _LAYER_DECAY = {96: 0.8, 112: 0.9, 144: 0.925}
 """By the trunk's width: T and S, B+, L; others as the small ones."""
@@ -29,26 +29,28 @@ _MEMORY_PARTS = (
 _ENCODING = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 
 
-def choose_learners(model: Sam2, everything: bool, with_memory: bool) -> dict[str, nn.Parameter]:
+def choose_trainable_parameters(
+    model: Sam2, train_image_encoder: bool, with_memory: bool
+) -> dict[str, nn.Parameter]:
     """Let those parameters learn, and no others, that the data can teach; return them by name.
 
     Parameters
     ----------
     model
         The model; all of it is set to learn or not.
-    everything
+    train_image_encoder
         Also what encodes an image.
     with_memory
         Also what only videos use; weight decay would wear it down.
     """
-    learners = {}
+    trainable_parameters = {}
     for name, parameter in model.named_parameters():
         encodes, remembers = name.startswith(_ENCODING), name.startswith(_MEMORY_PARTS)
-        learns = (everything or not encodes) and (with_memory or not remembers)
+        learns = (train_image_encoder or not encodes) and (with_memory or not remembers)
         parameter.requires_grad_(learns)
         if learns:
-            learners[name] = parameter
-    return learners
+            trainable_parameters[name] = parameter
+    return trainable_parameters
 
 
 def layer_scale(name: str, num_blocks: int, decay: float) -> float:
@@ -63,40 +65,42 @@ def layer_scale(name: str, num_blocks: int, decay: float) -> float:
     return decay ** (num_blocks + 1 - layer)
 
 
-def make_optimizer(model: Sam2, learners: dict[str, nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+def make_optimizer(
+    model: Sam2, trainable_parameters: dict[str, nn.Parameter], config: TrainingConfig
+) -> torch.optim.AdamW:
     """Make AdamW; each group's ``scale`` is its rate as a part of the recipe's.
 
     Biases and the weights of norms do not decay.
     """
-    decay = recipe.layer_decay or _LAYER_DECAY.get(model.config.embed_dim, 0.8)
+    decay = config.layer_decay or _LAYER_DECAY.get(model.config.embed_dim, 0.8)
     blocks = sum(model.config.stages)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in learners.items():
+    for name, parameter in trainable_parameters.items():
         scale = layer_scale(name, blocks, decay)
         if name.startswith("image_encoder."):
-            scale *= recipe.encoder_rate
+            scale *= config.encoder_rate
         keeps = name.endswith("bias") or parameter.ndim <= 1
-        groups.setdefault((scale, 0.0 if keeps else recipe.weight_decay), []).append(parameter)
+        groups.setdefault((scale, 0.0 if keeps else config.weight_decay), []).append(parameter)
     return torch.optim.AdamW(
         [{"params": part, "scale": s, "weight_decay": d} for (s, d), part in groups.items()],
-        lr=recipe.learning_rate,
+        lr=config.learning_rate,
         betas=(0.9, 0.999),
     )
 
 
-def schedule(recipe: Recipe, step: int) -> float:
+def schedule(config: TrainingConfig, step: int) -> float:
     """Return the learning rate of a step: a linear rise, then a cosine."""
-    warmup = recipe.warmup * recipe.steps
+    warmup = config.warmup * config.steps
     if step < warmup:
-        return recipe.learning_rate * (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(recipe.steps - warmup, 1)
-    return recipe.learning_rate * (recipe.final + (1 - recipe.final) * 0.5 * (1 + math.cos(math.pi * done)))
+        return config.learning_rate * (step + 1) / (warmup + 1)
+    done = (step - warmup) / max(config.steps - warmup, 1)
+    return config.learning_rate * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def gradients(learners: Iterable[nn.Parameter]) -> list[torch.Tensor]:
+def gradients(trainable_parameters: Iterable[nn.Parameter]) -> list[torch.Tensor]:
     """Return every gradient; a parameter that no loss reached gets zeros, whichever process it is in."""
     found = []
-    for parameter in learners:
+    for parameter in trainable_parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
         found.append(parameter.grad)

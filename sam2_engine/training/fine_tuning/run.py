@@ -16,13 +16,13 @@ from sam2_engine.malloc_trim import release_freed_memory
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import to_rgb
 from sam2_engine.tiles import is_large
-from sam2_engine.training.fine_tuning.config import Recipe
-from sam2_engine.training.fine_tuning.distributed import Team
+from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning.distributed import ProcessGroup
 from sam2_engine.training.fine_tuning.run_folder import RunFolder
 from sam2_engine.training.fine_tuning.run_log import RunLog, save_comparison
 from sam2_engine.training.fine_tuning.sampling import ClipSampler, held_out_split
 from sam2_engine.training.fine_tuning.trainer import FineTuner
-from sam2_engine.training.fine_tuning.validation import Score, gain, measure, one_click_masks
+from sam2_engine.training.fine_tuning.validation import Score, improvement, measure, one_click_masks
 from sam2_engine.weights.loading import load_model, save_model
 
 __all__ = ["Outcome", "fine_tune"]
@@ -53,18 +53,18 @@ class Outcome:
     weights: Path | None = None
 
     @property
-    def gain(self) -> str:
+    def improvement(self) -> str:
         """One line for people."""
-        return "Stopped before the end." if self.after is None else gain(self.before, self.after)
+        return "Stopped before the end." if self.after is None else improvement(self.before, self.after)
 
 
 def fine_tune(
-    recipe: Recipe,
+    config: TrainingConfig,
     data: AnnotatedData,
     run: Path,
     output: Path | None = None,
     *,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -73,13 +73,13 @@ def fine_tune(
 
     Parameters
     ----------
-    recipe, data
+    config, data
         How, and from what.
     run
         Folder for checkpoint, log and pictures; a run found there is continued.
     output
         Where the weights go; by default ``model.safetensors`` in ``run``.
-    team
+    group
         The processes that share the work.
     say, progress, should_stop
         Called with lines for people, with steps done and in all, and before every step.
@@ -90,32 +90,32 @@ def fine_tune(
         If the model or the data cannot be used, the folder holds another run, or a file cannot be
         written; the last checkpoint is kept.
     """
-    team = team or Team()
-    say = say if team.leads else lambda line: None
-    model = load_model(recipe.model, team.device, recipe.dtype, recipe.image_size)
+    group = group or ProcessGroup()
+    say = say if group.is_main_process else lambda line: None
+    model = load_model(config.model, group.device, config.dtype, config.image_size)
     whole = _Split(data.videos, *held_out_split(data.videos))
     split = whole.in_tiles(model.image_size)
-    sampler = ClipSampler(split.videos, split.learned, recipe)
+    sampler = ClipSampler(split.videos, split.learned, config)
     if not sampler.pictures:
         raise InputError(
             "No object is on a frame that may be learned: all are on the held-out ones; add frames."
         )
     folder = RunFolder(run)
-    if team.leads:
+    if group.is_main_process:
         same = {"data": replace(data, videos=split.videos).fingerprint, "weights": weights_fingerprint(model)}
-        folder.claim({**recipe.as_table(), **same})
-    features = run / "features" if recipe.features_on_disk else None
-    tuner = FineTuner(model, sampler, recipe, team, features)
+        folder.claim({**config.to_dict(), **same})
+    features = run / "features" if config.features_on_disk else None
+    tuner = FineTuner(model, sampler, config, group, features)
     if (state := folder.load()) is not None:
         tuner.resume(state)
         say(f"Continuing {run} after step {tuner.step}.")
     _announce(tuner, whole, split, say)
     course = _Course(tuner, folder, split)
-    before = course.score("before") if team.leads else Score(None, None, 0, 0)
+    before = course.score("before") if group.is_main_process else Score(None, None, 0, 0)
     release_freed_memory()
-    team.wait()
+    group.wait()
     finished = course.run(say, progress, should_stop)
-    if not finished or not team.leads:
+    if not finished or not group.is_main_process:
         return Outcome(tuner.step, finished, before)
     after = course.score("after")
     target = output or run / "model.safetensors"
@@ -140,9 +140,9 @@ class _Split:
 
 
 def _announce(tuner: FineTuner, whole: _Split, split: _Split, say: Callable[[str], None]) -> None:
-    recipe, model = tuner.recipe, tuner.model
-    count = sum(parameter.numel() for parameter in tuner.learners.values())
-    part = "all of it" if recipe.everything else "the image encoder stays as it is"
+    config, model = tuner.config, tuner.model
+    count = sum(parameter.numel() for parameter in tuner.trainable_parameters.values())
+    part = "all of it" if config.train_image_encoder else "the image encoder stays as it is"
     say(f"Learning {count / 1e6:.1f} M parameters of {model.config.name} on {model.device} ({part}).")
     say(
         f"{sum(len(frames) for frames in whole.learned)} frames are learned, "
@@ -150,14 +150,14 @@ def _announce(tuner: FineTuner, whole: _Split, split: _Split, say: Callable[[str
     )
     if large := sum(is_large(video.shape, model.image_size) for video in whole.videos):
         _announce_tiles(large, split, model.image_size, say)
-    if recipe.everything or recipe.features_on_disk:
+    if config.train_image_encoder or config.features_on_disk:
         return
     width = 2 if model.compute_dtype != torch.float32 else 4
     one = model.config.hidden_dim * model.grid**2 * (1 + 16 / 8 + 4 / 4) * width
-    need = one * sum(len(frames) for frames in split.learned) * recipe.views
-    if need > recipe.feature_bytes:
+    need = one * sum(len(frames) for frames in split.learned) * config.views
+    if need > config.feature_bytes:
         say(
-            f"Encoded, all frames take {need / 1e9:.1f} GB, more than the {recipe.feature_bytes / 1e9:.1f} "
+            f"Encoded, all frames take {need / 1e9:.1f} GB, more than the {config.feature_bytes / 1e9:.1f} "
             "GB kept in memory: some are encoded more than once (features_on_disk keeps them all)."
         )
 
@@ -202,8 +202,8 @@ class _Course:
         should_stop: Callable[[], bool],
     ) -> bool:
         """Take the steps that are left; False if it was stopped before the last one."""
-        tuner, recipe, team = self.tuner, self.tuner.recipe, self.tuner.team
-        log = RunLog(self.folder.path, tuner.step) if team.leads else None
+        tuner, config, group = self.tuner, self.tuner.config, self.tuner.group
+        log = RunLog(self.folder.path, tuner.step) if group.is_main_process else None
         if log is not None and log.hint:
             say(log.hint)
         try:
@@ -212,14 +212,14 @@ class _Course:
                     self._save()
                     return False
                 begun = time.monotonic()
-                losses = tuner.learn(samples)
+                losses = tuner.train_step(samples)
                 if log is not None:
                     log.write(tuner.step, {**losses, "seconds": time.monotonic() - begun})
-                    progress(tuner.step, recipe.steps)
-                last = tuner.step == recipe.steps
-                if last or tuner.step % recipe.save_every == 0:
+                    progress(tuner.step, config.steps)
+                last = tuner.step == config.steps
+                if last or tuner.step % config.save_every == 0:
                     self._save()
-                if team.leads and (last or tuner.step % recipe.picture_every == 0):
+                if group.is_main_process and (last or tuner.step % config.image_every == 0):
                     self._picture()
         finally:
             if log is not None:
@@ -227,13 +227,13 @@ class _Course:
         return True
 
     def _all_stop(self, wish: bool) -> bool:
-        team = self.tuner.team
-        if team.size == 1:
+        group = self.tuner.group
+        if group.size == 1:
             return wish
-        return bool(team.add_up(torch.tensor(float(wish), device=self.model.device)) > 0)
+        return bool(group.all_reduce(torch.tensor(float(wish), device=self.model.device)) > 0)
 
     def _save(self) -> None:
-        if self.tuner.team.leads:
+        if self.tuner.group.is_main_process:
             self.folder.save(self.tuner.state())
 
     def _picture(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sam2_engine.errors import InputError
+from sam2_engine.training.fine_tuning.config import with_current_names
 
 __all__ = ["RunFolder"]
 
@@ -45,6 +46,7 @@ class RunFolder:
             If the folder holds a run with other settings.
         """
         before = self.read("settings.json")
+        before = None if before is None else with_current_names(before)
         now = json.loads(json.dumps(settings, default=str))
         if before is None:
             self.write("settings.json", now)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sam2_engine.datasets import AnnotatedVideo
 from sam2_engine.preprocessing import to_model_input
 from sam2_engine.training.fine_tuning.augmentation import View, draw_view
-from sam2_engine.training.fine_tuning.config import Recipe
+from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.interactive_training import ObjectsOfClip
 
 __all__ = ["Clip", "ClipSampler", "held_out_split", "input_pixels", "load_objects"]
@@ -56,16 +56,16 @@ class ClipSampler:
         What to learn from.
     frames
         The annotated frames of each that may be learned, ascending.
-    recipe
+    config
         Sizes and probabilities.
     """
 
     def __init__(
-        self, videos: Sequence[AnnotatedVideo], frames: Sequence[Sequence[int]], recipe: Recipe
+        self, videos: Sequence[AnnotatedVideo], frames: Sequence[Sequence[int]], config: TrainingConfig
     ) -> None:
         self.videos = videos
         self.frames = frames
-        self.recipe = recipe
+        self.config = config
         self.pictures = [
             (v, i) for v, part in enumerate(frames) for i, f in enumerate(part) if videos[v].visible[f]
         ]
@@ -78,35 +78,35 @@ class ClipSampler:
 
     def draw(self, step: int) -> list[Clip]:
         """Return the clips of a step: all of one frame, or all of several."""
-        rng = np.random.default_rng([self.recipe.seed, step])
-        as_clips = self.has_clips and rng.random() < self.recipe.clip_share
+        rng = np.random.default_rng([self.config.seed, step])
+        as_clips = self.has_clips and rng.random() < self.config.clip_share
         draw = self._clip if as_clips else self._picture
         return [
-            draw(np.random.default_rng([self.recipe.seed, step, i])) for i in range(self.recipe.batch_size)
+            draw(np.random.default_rng([self.config.seed, step, i])) for i in range(self.config.batch_size)
         ]
 
     def _picture(self, rng: np.random.Generator) -> Clip:
         number, place = self.pictures[int(rng.integers(len(self.pictures)))]
-        return self._made(rng, number, (self.frames[number][place],), self.recipe.picture_objects)
+        return self._made(rng, number, (self.frames[number][place],), self.config.image_objects)
 
     def _clip(self, rng: np.random.Generator) -> Clip:
         """Take consecutive annotated frames, forwards or backwards, that begin where an object is seen."""
         number, place = self.starts[int(rng.integers(len(self.starts)))]
-        frames, length = self.frames[number], self.recipe.clip_length
+        frames, length = self.frames[number], self.config.clip_length
         after, before = frames[place : place + length], frames[max(0, place - length + 1) : place + 1][::-1]
-        backwards = rng.random() < self.recipe.augmentation.reverse
+        backwards = rng.random() < self.config.augmentation.reverse
         chosen = before if (backwards and len(before) > 1) or len(after) == 1 else after
-        return self._made(rng, number, tuple(chosen), self.recipe.clip_objects)
+        return self._made(rng, number, tuple(chosen), self.config.clip_objects)
 
     def _made(self, rng: np.random.Generator, number: int, frames: tuple[int, ...], max_objects: int) -> Clip:
         video = self.videos[number]
         candidates = tuple(rng.permutation(sorted(video.visible[frames[0]])).tolist())
-        if self.recipe.everything:
+        if self.config.train_image_encoder:
             seed = [int(value) for value in rng.integers(2**31, size=2)]
             views = self._views(number, frames, seed)
             return Clip(video, frames, tuple(views), candidates, max_objects)
-        view = int(rng.integers(self.recipe.views))
-        views = self._views(number, frames, [self.recipe.seed, number, view])
+        view = int(rng.integers(self.config.views))
+        views = self._views(number, frames, [self.config.seed, number, view])
         keys = tuple(f"{number}-{frame}-{view}" for frame in frames)
         if view == 0:
             views = [View() for _ in frames]
@@ -115,7 +115,7 @@ class ClipSampler:
     def _views(self, number: int, frames: Sequence[int], seed: list[int]) -> list[View]:
         is_video = len(self.frames[number]) > 1
         return draw_view(
-            self.recipe.augmentation, np.random.default_rng(seed), [[*seed, f] for f in frames], is_video
+            self.config.augmentation, np.random.default_rng(seed), [[*seed, f] for f in frames], is_video
         )
 
 

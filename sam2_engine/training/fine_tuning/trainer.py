@@ -14,10 +14,19 @@ from torch.utils.checkpoint import checkpoint
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
-from sam2_engine.training.fine_tuning.config import Recipe
-from sam2_engine.training.fine_tuning.distributed import Team
-from sam2_engine.training.fine_tuning.interactive_training import Interaction, ObjectsOfClip, draw_plan
-from sam2_engine.training.fine_tuning.optimizer import choose_learners, gradients, make_optimizer, schedule
+from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning.distributed import ProcessGroup
+from sam2_engine.training.fine_tuning.interactive_training import (
+    InteractiveTrainingStep,
+    ObjectsOfClip,
+    draw_plan,
+)
+from sam2_engine.training.fine_tuning.optimizer import (
+    choose_trainable_parameters,
+    gradients,
+    make_optimizer,
+    schedule,
+)
 from sam2_engine.training.fine_tuning.sampling import Clip, ClipSampler, input_pixels, load_objects
 
 __all__ = ["FineTuner", "Sample", "SampleLoader", "ahead"]
@@ -50,7 +59,7 @@ class SampleLoader:
 
     Parameters
     ----------
-    sampler, team
+    sampler, group
         What there is to learn, and who learns it.
     size
         Side of the model's input.
@@ -58,9 +67,9 @@ class SampleLoader:
         Features that are known; what is in it is not read.
     """
 
-    def __init__(self, sampler: ClipSampler, team: Team, size: int, cache: FeatureCache) -> None:
+    def __init__(self, sampler: ClipSampler, group: ProcessGroup, size: int, cache: FeatureCache) -> None:
         self.sampler = sampler
-        self.team = team
+        self.group = group
         self.size = size
         self.cache = cache
         self._reading = threading.Lock()
@@ -69,7 +78,7 @@ class SampleLoader:
         """Read the samples of a step; clips without an object that can be seen are left out."""
         clips = self.sampler.draw(step)
         samples = []
-        for number in self.team.share(len(clips)):
+        for number in self.group.share(len(clips)):
             clip = clips[number]
             with self._reading:
                 objects = load_objects(clip, self.size)
@@ -110,9 +119,9 @@ class FineTuner:
         The model to start from, on its device; it is changed.
     sampler
         What it learns from.
-    recipe
+    config
         How.
-    team
+    group
         Who shares a step's batch.
     feature_folder
         Where encoded frames are kept beside memory, if anywhere.
@@ -122,28 +131,30 @@ class FineTuner:
         self,
         model: Sam2,
         sampler: ClipSampler,
-        recipe: Recipe,
-        team: Team | None = None,
+        config: TrainingConfig,
+        group: ProcessGroup | None = None,
         feature_folder: Path | None = None,
     ) -> None:
         self.model = model
-        self.recipe = recipe
-        self.team = team or Team()
-        clips = sampler.has_clips and recipe.clip_share > 0
-        self.learners: dict[str, nn.Parameter] = choose_learners(model, recipe.everything, clips)
-        self.optimizer = make_optimizer(model, self.learners, recipe)
-        self.cache = FeatureCache(recipe.feature_bytes, feature_folder)
-        self.loader = SampleLoader(sampler, self.team, model.image_size, self.cache)
-        self.save_memory = recipe.checkpointing
-        model.memory_attention.save_memory = recipe.checkpointing
+        self.config = config
+        self.group = group or ProcessGroup()
+        clips = sampler.has_clips and config.clip_share > 0
+        self.trainable_parameters: dict[str, nn.Parameter] = choose_trainable_parameters(
+            model, config.train_image_encoder, clips
+        )
+        self.optimizer = make_optimizer(model, self.trainable_parameters, config)
+        self.cache = FeatureCache(config.feature_bytes, feature_folder)
+        self.loader = SampleLoader(sampler, self.group, model.image_size, self.cache)
+        self.save_memory = config.checkpointing
+        model.memory_attention.save_memory = config.checkpointing
         self.step = 0
         self._empty_steps = 0
 
     def samples(self) -> Iterator[list[Sample]]:
         """Yield the samples of the steps that are left."""
-        return ahead(self.loader.load, range(self.step, self.recipe.steps))
+        return ahead(self.loader.load, range(self.step, self.config.steps))
 
-    def learn(self, samples: Sequence[Sample]) -> dict[str, float]:
+    def train_step(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Take one step; return its rate and its losses per object, of all processes.
 
         Raises
@@ -152,12 +163,12 @@ class FineTuner:
             If the gradient is not finite.
         """
         losses = self.accumulate(samples)
-        norm = nn.utils.clip_grad_norm_(self.learners.values(), self.recipe.clip)
+        norm = nn.utils.clip_grad_norm_(self.trainable_parameters.values(), self.config.clip)
         if not torch.isfinite(norm):
             raise InputError(
                 f"The gradient of step {self.step + 1} is not finite; give a lower learning_rate, or float32."
             )
-        rate = schedule(self.recipe, self.step)
+        rate = schedule(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.step()
@@ -171,10 +182,10 @@ class FineTuner:
         Losses are summed over frames and predictions, and divided by the objects of the batch, so that
         it does not matter which process has which sample.
         """
-        self._teach_mode()
+        self._set_train_mode()
         device = self.model.device
         objects = torch.tensor(float(sum(len(sample.objects) for sample in samples)), device=device)
-        total = self._checked(float(self.team.add_up(objects)))
+        total = self._checked(float(self.group.all_reduce(objects)))
         sums = torch.zeros(3, device=device)
         for sample in samples:
             with self.model.autocast():
@@ -182,8 +193,8 @@ class FineTuner:
             terms = torch.stack([losses[name].float() for name in ("mask", "iou", "presence")])
             torch.autograd.backward(terms.sum() / total)
             sums += terms.detach()
-        self.team.add_up_all(gradients(self.learners.values()))
-        mask, iou, presence = (self.team.add_up(sums) / total).tolist()
+        self.group.all_reduce_flat(gradients(self.trainable_parameters.values()))
+        mask, iou, presence = (self.group.all_reduce(sums) / total).tolist()
         return {"loss": mask + iou + presence, "mask": mask, "iou": iou, "presence": presence}
 
     def _checked(self, objects: float) -> float:
@@ -196,24 +207,24 @@ class FineTuner:
             )
         return max(objects, 1.0)
 
-    def _teach_mode(self) -> None:
+    def _set_train_mode(self) -> None:
         self.model.train()
-        if not self.recipe.everything:
+        if not self.config.train_image_encoder:
             self.model.image_encoder.eval()
 
     def _losses(self, sample: Sample) -> dict[str, Tensor]:
         # Everything random follows from the step and the sample's number, in whichever process it is.
-        seed = (self.recipe.seed * 1_000_003 + self.step) * 4096 + sample.number
+        seed = (self.config.seed * 1_000_003 + self.step) * 4096 + sample.number
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        plan = draw_plan(sample.objects, self.recipe.prompts, generator)
-        return Interaction(
+        plan = draw_plan(sample.objects, self.config.prompts, generator)
+        return InteractiveTrainingStep(
             self.model,
             lambda place: self._features(sample, place),
             sample.objects,
             plan,
-            self.recipe.prompts,
-            self.recipe.losses,
+            self.config.prompts,
+            self.config.losses,
             generator,
             self.save_memory,
         ).run()
@@ -221,7 +232,7 @@ class FineTuner:
     def _features(self, sample: Sample, place: int) -> ImageFeatures:
         def encode() -> ImageFeatures:
             pixels = self.loader.pixels(sample, place).to(self.model.device)
-            if self.save_memory and self.recipe.everything:
+            if self.save_memory and self.config.train_image_encoder:
                 encoded: ImageFeatures = checkpoint(self.model.encode_image, pixels, use_reentrant=False)
                 return encoded
             return self.model.encode_image(pixels)
@@ -235,14 +246,14 @@ class FineTuner:
         """Return what a checkpoint holds: the step, the weights that learn, and the optimizer."""
         return {
             "step": self.step,
-            "weights": {name: parameter.detach() for name, parameter in self.learners.items()},
+            "weights": {name: parameter.detach() for name, parameter in self.trainable_parameters.items()},
             "optimizer": self.optimizer.state_dict(),
         }
 
     @torch.no_grad()
     def resume(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        for name, parameter in self.learners.items():
+        for name, parameter in self.trainable_parameters.items():
             parameter.copy_(state["weights"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]

@@ -15,7 +15,7 @@ from sam2_engine.image.predictor import ImagePredictor
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.session import VideoSession
 
-__all__ = ["Score", "follow_held_out", "gain", "measure", "one_click_masks"]
+__all__ = ["Score", "improvement", "measure", "one_click_masks", "track_held_out"]
 
 _MAX_FRAMES = 40
 _MAX_OBJECTS = 24
@@ -73,7 +73,7 @@ def measure(
     tracks = [v for v in range(len(videos)) if held[v] and learned[v] and videos[v].visible[learned[v][-1]]]
     tracks = _evenly(tracks, _MAX_FOLLOWED)
     for v in tracks:
-        followed += follow_held_out(model, videos[v], learned[v][-1], held[v][:_MAX_FRAMES])
+        followed += track_held_out(model, videos[v], learned[v][-1], held[v][:_MAX_FRAMES])
     wholes = [id(video.whole or video) for video in videos]
     frames = {(wholes[v], frame) for v, frame in places}
     return Score(_mean(clicked), _mean(followed), len(frames), len({wholes[v] for v in tracks}))
@@ -119,7 +119,7 @@ def one_click_masks(
 
 
 @torch.inference_mode()
-def follow_held_out(model: Sam2, video: AnnotatedVideo, start: int, held: Sequence[int]) -> list[float]:
+def track_held_out(model: Sam2, video: AnnotatedVideo, start: int, held: Sequence[int]) -> list[float]:
     """Follow objects from their true masks on ``start``; the J of each on each held-out frame."""
     annotation = video.annotation(start)
     ids = _evenly(sorted(annotation.ids), _MAX_OBJECTS)
@@ -137,7 +137,7 @@ def follow_held_out(model: Sam2, video: AnnotatedVideo, start: int, held: Sequen
     return ious
 
 
-def gain(before: Score, after: Score) -> str:
+def improvement(before: Score, after: Score) -> str:
     """Say in one line how much was gained."""
     parts = [
         f"{name} {one:.3f} -> {other:.3f} ({other - one:+.3f})"

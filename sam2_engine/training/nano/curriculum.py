@@ -15,11 +15,11 @@ from sam2_engine.synthetic.compositor import Clip
 from sam2_engine.synthetic.scenes import WIDE_CLIP_WEIGHTS, WIDE_STILL_WEIGHTS, random_scene
 from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, read_folder
 
-__all__ = ["Batch", "Curriculum", "Lesson", "batches", "enlarged"]
+__all__ = ["Batch", "BatchConfig", "Curriculum", "batches", "enlarged"]
 
 
 @dataclass(frozen=True)
-class Lesson:
+class BatchConfig:
     """What a batch consists of.
 
     Attributes
@@ -66,7 +66,7 @@ class Curriculum(Dataset[Batch]):
     folders
         Labeled pictures, one sequence per folder; rare looks (stained tissue among dark nuclei) are shown
         more often than their pictures are many, by the square root of their number.
-    lessons
+    batch_configs
         Taken in turn.
     seed
         Seed of the run.
@@ -75,37 +75,37 @@ class Curriculum(Dataset[Batch]):
     zoom = (0.5, 3.2)
 
     def __init__(
-        self, folders: Sequence[Sequence[LabeledImage]], lessons: Sequence[Lesson], seed: int
+        self, folders: Sequence[Sequence[LabeledImage]], batch_configs: Sequence[BatchConfig], seed: int
     ) -> None:
         self.folders = folders
         self._shares = [_shares(folder) for folder in folders]
-        self.lessons = lessons
+        self.batch_configs = batch_configs
         self.seed = seed
 
-    def lesson(self, step: int) -> Lesson:
-        """Return the lesson of a step."""
-        return self.lessons[step % len(self.lessons)]
+    def batch_config(self, step: int) -> BatchConfig:
+        """Return what the batch of a step consists of."""
+        return self.batch_configs[step % len(self.batch_configs)]
 
     def __getitem__(self, step: int) -> Batch:
         """Make the batch of a step."""
-        lesson = self.lesson(step)
-        clips = [self._sample(lesson, [self.seed, step, i]) for i in range(lesson.batch_size)]
+        config = self.batch_config(step)
+        clips = [self._sample(config, [self.seed, step, i]) for i in range(config.batch_size)]
         frames = np.stack([clip.frames for clip in clips])
         labels = np.stack([clip.labels for clip in clips])
         pixels = torch.from_numpy((np.clip(frames, 0, 1) * 255).astype(np.uint8)).permute(0, 1, 4, 2, 3)
         return Batch(pixels.contiguous(), torch.from_numpy(labels))
 
-    def _sample(self, lesson: Lesson, seed: list[int]) -> Clip:
+    def _sample(self, config: BatchConfig, seed: list[int]) -> Clip:
         rng = np.random.default_rng(seed)
-        if not self.folders or rng.random() < lesson.synthetic:
-            wide = WIDE_STILL_WEIGHTS if lesson.num_frames == 1 else WIDE_CLIP_WEIGHTS
-            weights = wide if lesson.wide else None
-            side = _coarse(rng, lesson.size) if lesson.wide else lesson.size
-            clip = enlarged(random_scene([*seed, 1], lesson.num_frames, side, weights=weights), lesson.size)
+        if not self.folders or rng.random() < config.synthetic:
+            wide = WIDE_STILL_WEIGHTS if config.num_frames == 1 else WIDE_CLIP_WEIGHTS
+            weights = wide if config.wide else None
+            side = _coarse(rng, config.size) if config.wide else config.size
+            clip = enlarged(random_scene([*seed, 1], config.num_frames, side, weights=weights), config.size)
         else:
             folder = int(rng.integers(len(self.folders)))
             picture = self.folders[folder][int(rng.choice(len(self.folders[folder]), p=self._shares[folder]))]
-            clip = random_view(rng, picture, lesson.num_frames, lesson.size, self.zoom)
+            clip = random_view(rng, picture, config.num_frames, config.size, self.zoom)
         return Clip(_relight(rng, clip.frames), clip.labels)
 
 

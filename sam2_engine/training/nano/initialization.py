@@ -17,7 +17,7 @@ from sam2_engine.synthetic.scenes import random_scene
 from sam2_engine.training.nano.dense_head import DenseHead
 from sam2_engine.training.nano.step_losses import normalize
 
-__all__ = ["quieten_features", "untaught_nano"]
+__all__ = ["initialize_nano", "rescale_features"]
 
 _COARSEST, _FINEST = 0.5, 6.0
 _SHARED_GAIN = 1.8
@@ -27,7 +27,7 @@ _OUTPUT_GAIN = 2.0
 _FEATURE_LEVEL = 0.5
 
 
-def untaught_nano(seed: int = 0) -> Sam2:
+def initialize_nano(seed: int = 0) -> Sam2:
     """Make nano with random weights.
 
     - Positions are encoded by frequencies from coarse to fine (the official matrix has one scale).
@@ -75,7 +75,7 @@ def _share_bias(attention: nn.Module) -> None:
 
 
 @torch.no_grad()
-def quieten_features(model: Sam2, head: DenseHead) -> None:
+def rescale_features(model: Sam2, head: DenseHead) -> None:
     """Scale the features of a densely taught encoder down, and the head's readings up by as much.
 
     Dense teaching lets the features grow until positions, which have a fixed size, are lost beside

@@ -6,12 +6,12 @@ from torch import Tensor
 from sam2_engine.modeling.prompt_encoder import PromptEncoder
 from sam2_engine.modeling.sam2 import Sam2
 
-__all__ = ["place_input"]
+__all__ = ["random_input_crop"]
 
 _STRIDE = 16
 
 
-def place_input(model: Sam2, size: int, full_size: int, generator: torch.Generator) -> Tensor:
+def random_input_crop(model: Sam2, size: int, full_size: int, generator: torch.Generator) -> Tensor:
     """Let a model see ``size`` pixels as a part, drawn at random, of its full input.
 
     Prompts are encoded relative to the input's side, so a model taught on small inputs alone would

@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 from sam2_engine.modeling.sam2 import ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.training.losses import LossWeights, prediction_loss
-from sam2_engine.training.nano.curriculum import Batch, Lesson
+from sam2_engine.training.nano.curriculum import Batch, BatchConfig
 from sam2_engine.training.nano.dense_head import DenseHead, dense_loss
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
 from sam2_engine.video.memory_bank import MemoryReading, assemble
 
-__all__ = ["LessonLosses", "clip_losses", "normalize", "still_losses"]
+__all__ = ["StepLosses", "clip_losses", "normalize", "still_losses"]
 
 STRIDE = 4
 _SMALLEST_OBJECT = 20
@@ -22,7 +22,7 @@ _CANDIDATES_SHARE = 0.3
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 _STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
-LessonLosses = dict[str, Tensor]
+StepLosses = dict[str, Tensor]
 """Named losses of one step; the trainer adds them up with its weights."""
 
 
@@ -114,21 +114,21 @@ def still_losses(
     model: Sam2,
     head: DenseHead,
     batch: Batch,
-    lesson: Lesson,
+    config: BatchConfig,
     corner: Tensor,
     weights: LossWeights,
     generator: torch.Generator,
-) -> LessonLosses:
+) -> StepLosses:
     """Losses of a batch of stills; without objects to ask for, the dense loss alone."""
     device = model.device
     features = model.encode_image(normalize(batch.frames[:, 0].to(device)))
     losses = {"dense": dense_loss(head(features), batch.labels[:, 0].to(device))}
     objects = None
-    if lesson.max_objects:
-        objects = choose_objects(batch.labels, lesson.max_objects, generator, device)
+    if config.max_objects:
+        objects = choose_objects(batch.labels, config.max_objects, generator, device)
     if objects is not None:
         own = _of(features, objects.owner)
-        rounds = int(torch.randint(0, lesson.corrections + 1, (), generator=generator))
+        rounds = int(torch.randint(0, config.corrections + 1, (), generator=generator))
         losses["mask"], _ = _decode_with_corrections(
             model,
             model.without_memory(own.embedding),
@@ -147,17 +147,17 @@ def clip_losses(
     model: Sam2,
     head: DenseHead,
     batch: Batch,
-    lesson: Lesson,
+    config: BatchConfig,
     corner: Tensor,
     weights: LossWeights,
     generator: torch.Generator,
-) -> LessonLosses:
+) -> StepLosses:
     """Losses of a batch of clips: prompted on the first frame, followed through the others."""
     num_frames = batch.frames.shape[1]
     device = model.device
     features = model.encode_image(normalize(batch.frames.flatten(0, 1).to(device)))
     losses = {"dense": dense_loss(head(features), batch.labels.flatten(0, 1).to(device))}
-    objects = choose_objects(batch.labels, lesson.max_objects, generator, device)
+    objects = choose_objects(batch.labels, config.max_objects, generator, device)
     if objects is None:
         return losses
     first = _of(features, objects.owner * num_frames)

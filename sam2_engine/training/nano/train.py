@@ -10,8 +10,8 @@ import torch
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.losses import LossWeights
-from sam2_engine.training.nano.curriculum import Curriculum, Lesson, read_folders
-from sam2_engine.training.nano.initialization import quieten_features, untaught_nano
+from sam2_engine.training.nano.curriculum import BatchConfig, Curriculum, read_folders
+from sam2_engine.training.nano.initialization import initialize_nano, rescale_features
 from sam2_engine.training.nano.labeled_images import LabeledImage
 from sam2_engine.training.nano.trainer import Schedule, Trainer
 from sam2_engine.training.nano.validation import one_click_iou
@@ -29,34 +29,34 @@ class Stage:
     either (Wortsman et al. 2022, "Model soups").
     """
 
-    lessons: tuple[Lesson, ...]
+    batch_configs: tuple[BatchConfig, ...]
     schedule: Schedule
     kept: float = 0.0
 
 
 _WIDE = Stage(
     (
-        Lesson(128, 48, 1, 5, 0.3, corrections=1, wide=True),
-        Lesson(256, 5, 3, 4, 0.5, wide=True),
-        Lesson(512, 3, 1, 16, 0.2, corrections=1, wide=True),
-        Lesson(128, 8, 8, 3, 0.6, wide=True),
-        Lesson(256, 12, 1, 14, 0.25, corrections=0, wide=True),
-        Lesson(512, 1, 4, 5, 0.6, wide=True),
+        BatchConfig(128, 48, 1, 5, 0.3, corrections=1, wide=True),
+        BatchConfig(256, 5, 3, 4, 0.5, wide=True),
+        BatchConfig(512, 3, 1, 16, 0.2, corrections=1, wide=True),
+        BatchConfig(128, 8, 8, 3, 0.6, wide=True),
+        BatchConfig(256, 12, 1, 14, 0.25, corrections=0, wide=True),
+        BatchConfig(512, 1, 4, 5, 0.6, wide=True),
     ),
     Schedule(2000, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
 )
 
 _ONE_MASK = Stage(
     (
-        Lesson(128, 48, 1, 5, 0.3, corrections=1, wide=True),
-        Lesson(256, 5, 3, 4, 0.5, wide=True),
-        Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),
-        Lesson(384, 1, 5, 5, 0.5, wide=True, whole=True),
-        Lesson(512, 3, 1, 14, 0.2, corrections=1, wide=True),
-        Lesson(128, 8, 8, 3, 0.6, wide=True),
-        Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),
-        Lesson(512, 1, 4, 5, 0.5, wide=True),
-        Lesson(512, 3, 1, 8, 1.0),
+        BatchConfig(128, 48, 1, 5, 0.3, corrections=1, wide=True),
+        BatchConfig(256, 5, 3, 4, 0.5, wide=True),
+        BatchConfig(256, 12, 1, 14, 0.2, corrections=0, wide=True),
+        BatchConfig(384, 1, 5, 5, 0.5, wide=True, whole=True),
+        BatchConfig(512, 3, 1, 14, 0.2, corrections=1, wide=True),
+        BatchConfig(128, 8, 8, 3, 0.6, wide=True),
+        BatchConfig(256, 12, 1, 14, 0.2, corrections=0, wide=True),
+        BatchConfig(512, 1, 4, 5, 0.5, wide=True),
+        BatchConfig(512, 3, 1, 8, 1.0),
     ),
     Schedule(900, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
     kept=0.5,
@@ -64,14 +64,14 @@ _ONE_MASK = Stage(
 
 _STILLS = Stage(
     (
-        Lesson(256, 12, 1, 14, 0.5, corrections=0, wide=True),
-        Lesson(256, 5, 3, 4, 0.5, wide=True),
-        Lesson(512, 3, 1, 14, 0.2, corrections=1, wide=True),
-        Lesson(256, 12, 1, 14, 0.2, corrections=0, wide=True),
-        Lesson(128, 8, 8, 3, 0.6, wide=True),
-        Lesson(256, 12, 1, 14, 0.3, corrections=1, wide=True),
-        Lesson(512, 1, 4, 5, 0.5, wide=True),
-        Lesson(512, 3, 1, 14, 0.2, corrections=0, wide=True),
+        BatchConfig(256, 12, 1, 14, 0.5, corrections=0, wide=True),
+        BatchConfig(256, 5, 3, 4, 0.5, wide=True),
+        BatchConfig(512, 3, 1, 14, 0.2, corrections=1, wide=True),
+        BatchConfig(256, 12, 1, 14, 0.2, corrections=0, wide=True),
+        BatchConfig(128, 8, 8, 3, 0.6, wide=True),
+        BatchConfig(256, 12, 1, 14, 0.3, corrections=1, wide=True),
+        BatchConfig(512, 1, 4, 5, 0.5, wide=True),
+        BatchConfig(512, 3, 1, 14, 0.2, corrections=0, wide=True),
     ),
     Schedule(900, 6e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
     kept=0.5,
@@ -87,14 +87,14 @@ _STAINED = replace(_STILLS, schedule=replace(_STILLS.schedule, learning_rate=3e-
 
 _TWO_SIZES = Stage(
     (
-        Lesson(192, 20, 1, 14, 0.5, corrections=0, wide=True),
-        Lesson(384, 5, 1, 14, 0.2, corrections=1, wide=True, whole=True),
-        Lesson(512, 1, 4, 5, 0.5, wide=True),
-        Lesson(192, 20, 1, 14, 0.2, corrections=1, wide=True),
-        Lesson(128, 8, 8, 3, 0.6, wide=True),
-        Lesson(512, 3, 1, 14, 0.2, corrections=0, wide=True),
-        Lesson(384, 1, 5, 5, 0.5, wide=True, whole=True),
-        Lesson(192, 7, 4, 4, 0.5, wide=True),
+        BatchConfig(192, 20, 1, 14, 0.5, corrections=0, wide=True),
+        BatchConfig(384, 5, 1, 14, 0.2, corrections=1, wide=True, whole=True),
+        BatchConfig(512, 1, 4, 5, 0.5, wide=True),
+        BatchConfig(192, 20, 1, 14, 0.2, corrections=1, wide=True),
+        BatchConfig(128, 8, 8, 3, 0.6, wide=True),
+        BatchConfig(512, 3, 1, 14, 0.2, corrections=0, wide=True),
+        BatchConfig(384, 1, 5, 5, 0.5, wide=True, whole=True),
+        BatchConfig(192, 7, 4, 4, 0.5, wide=True),
     ),
     Schedule(600, 4e-4, final=0.05, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)),
     kept=0.5,
@@ -102,17 +102,17 @@ _TWO_SIZES = Stage(
 """For windows of 12 tokens, and for an input of 384 pixels as well, followed at nearly twice the speed."""
 
 STAGES = {
-    "dense": Stage((Lesson(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
+    "dense": Stage((BatchConfig(256, 12, 1, 0, 0.35),), Schedule(450, 2e-3)),
     "clicks": Stage(
-        (Lesson(256, 12, 1, 6, 0.35, corrections=0),),
+        (BatchConfig(256, 12, 1, 6, 0.35, corrections=0),),
         Schedule(400, 1.5e-3, final=0.3, weights=LossWeights(focal=0.0, balanced=1.0)),
     ),
     "clips": Stage(
         (
-            Lesson(256, 5, 3, 3, 0.8),
-            Lesson(256, 12, 1, 5, 0.35),
-            Lesson(256, 4, 4, 3, 0.8),
-            Lesson(512, 3, 1, 8, 0.25),
+            BatchConfig(256, 5, 3, 3, 0.8),
+            BatchConfig(256, 12, 1, 5, 0.35),
+            BatchConfig(256, 4, 4, 3, 0.8),
+            BatchConfig(512, 3, 1, 8, 0.25),
         ),
         Schedule(
             400, 1.2e-3, final=0.2, dense_weight=0.3, weights=LossWeights(focal_alpha=0.5, balanced=0.5)
@@ -120,11 +120,11 @@ STAGES = {
     ),
     "full-size": Stage(
         (
-            Lesson(512, 3, 1, 8, 0.5),
-            Lesson(256, 5, 3, 3, 0.8),
-            Lesson(512, 3, 1, 8, 0.3),
-            Lesson(512, 1, 4, 4, 0.8),
-            Lesson(256, 2, 7, 3, 0.8),
+            BatchConfig(512, 3, 1, 8, 0.5),
+            BatchConfig(256, 5, 3, 3, 0.8),
+            BatchConfig(512, 3, 1, 8, 0.3),
+            BatchConfig(512, 1, 4, 4, 0.8),
+            BatchConfig(256, 2, 7, 3, 0.8),
         ),
         Schedule(
             2300, 1e-3, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
@@ -132,12 +132,12 @@ STAGES = {
     ),
     "microscopy": Stage(
         (
-            Lesson(256, 12, 1, 6, 0.2),
-            Lesson(256, 12, 1, 6, 0.2),
-            Lesson(512, 3, 1, 8, 0.2),
-            Lesson(256, 12, 1, 6, 0.2, corrections=0),
-            Lesson(256, 5, 3, 3, 0.7),
-            Lesson(512, 1, 4, 4, 0.8),
+            BatchConfig(256, 12, 1, 6, 0.2),
+            BatchConfig(256, 12, 1, 6, 0.2),
+            BatchConfig(512, 3, 1, 8, 0.2),
+            BatchConfig(256, 12, 1, 6, 0.2, corrections=0),
+            BatchConfig(256, 5, 3, 3, 0.7),
+            BatchConfig(512, 1, 4, 4, 0.8),
         ),
         Schedule(
             2100, 8e-4, final=0.03, dense_weight=0.2, weights=LossWeights(focal_alpha=0.5, balanced=0.25)
@@ -181,10 +181,12 @@ def _trainer(
     """Prepare one stage, continued from its checkpoint if there is one."""
     plan, number = STAGES[stage], list(STAGES).index(stage)
     learned = [[picture for picture in folder if not picture.kept] for folder in pictures]
-    lessons = [replace(one, batch_size=one.batch_size * options.batch) for one in plan.lessons]
-    curriculum = Curriculum(learned, lessons, options.seed + number)
+    batch_configs = [replace(one, batch_size=one.batch_size * options.batch) for one in plan.batch_configs]
+    curriculum = Curriculum(learned, batch_configs, options.seed + number)
     schedule = plan.schedule if options.steps is None else replace(plan.schedule, steps=options.steps)
-    trainer = Trainer(untaught_nano(options.seed), curriculum, schedule, options.run / stage, options.device)
+    trainer = Trainer(
+        initialize_nano(options.seed), curriculum, schedule, options.run / stage, options.device
+    )
     if trainer.step or start is None:
         return trainer
     head = None
@@ -193,7 +195,7 @@ def _trainer(
         head = torch.load(checkpoint, map_location=options.device, weights_only=True)["head"]
     trainer.start_from(_weights(start), head)
     if stage == "clicks" and head is not None:
-        quieten_features(trainer.model, trainer.head)
+        rescale_features(trainer.model, trainer.head)
     return trainer
 
 
@@ -201,7 +203,7 @@ def _weights(path: Path) -> dict[str, torch.Tensor]:
     return load_model(path, device="cpu", dtype=torch.float32).state_dict()
 
 
-def _teach(stage: str, options: argparse.Namespace) -> Sam2:
+def _train(stage: str, options: argparse.Namespace) -> Sam2:
     """Run (or continue) one stage, print its validation, and return and write what it leaves."""
     pictures, start = read_folders(options.data), _start(stage, options)
     trainer = _trainer(stage, pictures, start, options)
@@ -247,7 +249,7 @@ def main() -> None:
     try:
         _check_is_there(options.data, "--data names the folder of labeled pictures")
         for stage in [options.stage] if options.stage else STAGES:
-            nano = _teach(stage, options)
+            nano = _train(stage, options)
     except InputError as error:
         parser.error(str(error))
     if options.output:

@@ -19,8 +19,8 @@ from sam2_engine.training.nano.curriculum import Batch, Curriculum, batches
 from sam2_engine.training.nano.dense_head import DenseHead
 from sam2_engine.training.nano.muon import Muon
 from sam2_engine.training.nano.precision import learning_autocast, learning_dtype
-from sam2_engine.training.nano.random_crop import place_input
-from sam2_engine.training.nano.step_losses import LessonLosses, clip_losses, still_losses
+from sam2_engine.training.nano.random_crop import random_input_crop
+from sam2_engine.training.nano.step_losses import StepLosses, clip_losses, still_losses
 
 __all__ = ["Schedule", "Trainer", "load_weights"]
 
@@ -133,7 +133,7 @@ class Trainer:
         begun = time.monotonic()
         end = begun + seconds
         for batch in batches(self.curriculum, self.step, self.schedule.steps, workers):
-            losses = self.learn(batch)
+            losses = self.train_step(batch)
             self.step += 1
             for name, value in losses.items():
                 names.setdefault(name, []).append(value.item())
@@ -148,17 +148,17 @@ class Trainer:
                 self.save()
                 return
 
-    def learn(self, batch: Batch) -> LessonLosses:
+    def train_step(self, batch: Batch) -> StepLosses:
         """Take one step on a batch and return its losses; the caller counts the step."""
-        lesson = self.curriculum.lesson(self.step)
+        config = self.curriculum.batch_config(self.step)
         # Everything random is drawn from the step's number, so a resumed run repeats it.
         generator = torch.Generator().manual_seed(self.curriculum.seed * 1_000_003 + self.step)
         torch.manual_seed(self.curriculum.seed * 1_000_003 + self.step)
-        full_size = lesson.size if lesson.whole else self.full_size
-        corner = place_input(self.model, lesson.size, full_size, generator).to(self.device)
-        lose = still_losses if lesson.num_frames == 1 else clip_losses
+        full_size = config.size if config.whole else self.full_size
+        corner = random_input_crop(self.model, config.size, full_size, generator).to(self.device)
+        lose = still_losses if config.num_frames == 1 else clip_losses
         with learning_autocast(self.device):
-            losses = lose(self.model, self.head, batch, lesson, corner, self.schedule.weights, generator)
+            losses = lose(self.model, self.head, batch, config, corner, self.schedule.weights, generator)
         dense = losses["dense"] * self.schedule.dense_weight
         total = sum((value for name, value in losses.items() if name != "dense"), dense)
         torch.autograd.backward(torch.as_tensor(total))

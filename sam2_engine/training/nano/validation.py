@@ -48,7 +48,7 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabeledImage], max_objects: in
                 prediction = model.predict_masks(
                     model.without_memory(features.embedding),
                     features.high_res,
-                    points=_middles(masks, model.image_size).to(model.device),
+                    points=_center_clicks(masks, model.image_size).to(model.device),
                     labels=torch.ones(len(masks), 1, dtype=torch.long, device=model.device),
                     multimask=model.config.multimask_output_in_sam,
                 ).best()
@@ -60,7 +60,7 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabeledImage], max_objects: in
     return float(np.mean(ious)) if ious else float("nan")
 
 
-def _middles(masks: np.ndarray, size: int) -> Tensor:
+def _center_clicks(masks: np.ndarray, size: int) -> Tensor:
     """Return the points deepest inside (N, H, W) masks, in input pixels, (N, 1, 2)."""
     height, width = masks.shape[1:]
     points = [[x * size / width, y * size / height] for x, y in map(center, masks)]

@@ -13,7 +13,7 @@ from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
-from sam2_plugins.session.readable import Steps
+from sam2_plugins.session.readable import ResultGenerator
 from sam2_plugins.storage import open_session
 
 __all__ = ["register"]
@@ -62,7 +62,7 @@ def export(
     kept, folder = open_session(session, ModelStore("cpu"), frames)
     try:
         scale = _scale(folder.scale, pixel_size, interval)
-        steps = Steps(FORMATS[chosen].write(kept, output, scale, overwrite))
+        steps = ResultGenerator(FORMATS[chosen].write(kept, output, scale, overwrite))
         for _ in followed(steps, len(kept), "exporting"):
             pass
     finally:

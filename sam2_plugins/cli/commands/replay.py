@@ -12,9 +12,9 @@ from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
-from sam2_plugins.storage import open_session, read_about
+from sam2_plugins.storage import open_session, read_manifest
 from sam2_plugins.storage.replay import differences, replay
-from sam2_plugins.storage.serialization import window_of
+from sam2_plugins.storage.serialization import window_from_json
 
 __all__ = ["register"]
 
@@ -43,8 +43,10 @@ def replay_session(
     store = ModelStore(device)
     kept, folder = open_session(session, store, frames)
     try:
-        about = read_about(session)  # as it began; what came later is among the calls
-        again = AnnotationSession(kept.frames, store, about["model"], contrast=window_of(about["window"]))
+        about = read_manifest(session)  # as it began; what came later is among the calls
+        again = AnnotationSession(
+            kept.frames, store, about["model"], contrast=window_from_json(about["window"])
+        )
         done = list(replay(again, folder.calls()))
         typer.echo(f"{len(done)} actions, {sum(done)} frames followed")
         if output is not None:

@@ -8,8 +8,8 @@ import typer
 
 from sam2_engine.datasets import find_dataset
 from sam2_engine.errors import InputError
-from sam2_engine.training.fine_tuning.config import recipe_from
-from sam2_engine.training.fine_tuning.distributed import join_team
+from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning.distributed import join_process_group
 from sam2_engine.training.fine_tuning.run import fine_tune
 from sam2_plugins.cli.commands.terminal import INTERRUPTED
 from sam2_plugins.cli.commands.training_lines import JsonLines, TerminalLines
@@ -91,7 +91,7 @@ def train(
         "output": output,
         "run": run,
         "steps": steps,
-        "everything": everything,
+        "train_image_encoder": everything,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "image_size": image_size,
@@ -107,32 +107,32 @@ def train(
 
 
 def _train(settings: dict[str, Any], aside: dict[str, Any], lines: TerminalLines) -> int:
-    recipe = recipe_from(settings)
+    config = TrainingConfig.from_dict(settings)
     folder = Path(aside["data"])
-    run = Path(aside.get("run", Path("runs") / f"{folder.resolve().name}-{Path(recipe.model).stem}"))
+    run = Path(aside.get("run", Path("runs") / f"{folder.resolve().name}-{Path(config.model).stem}"))
     output = Path(aside["output"]) if "output" in aside else None
     if output is not None:
-        check_output(output, suffixes=(".safetensors",), inputs=(Path(recipe.model),))
-    team = join_team(str(aside.get("device", "auto")))
+        check_output(output, suffixes=(".safetensors",), inputs=(Path(config.model),))
+    group = join_process_group(str(aside.get("device", "auto")))
     with lines.bar("reading") as progress:
         found = find_dataset(
-            folder, as_video=aside.get("as_video"), progress=progress if team.leads else None
+            folder, as_video=aside.get("as_video"), progress=progress if group.is_main_process else None
         )
-    say = lines.say if team.leads else lambda line: None
+    say = lines.say if group.is_main_process else lambda line: None
     say(f"{folder}: {found.description}")
     with found, lines.stoppable() as token, lines.bar("learning") as progress:
         outcome = fine_tune(
-            recipe,
+            config,
             found,
             run,
             output,
-            team=team,
+            group=group,
             say=say,
             progress=progress,
             should_stop=lambda: token.cancelled,
         )
-    team.leave()
-    if team.leads:
+    group.leave()
+    if group.is_main_process:
         lines.end(outcome)
     return 0 if outcome.finished else INTERRUPTED
 

@@ -35,7 +35,7 @@ class TerminalLines:
     def end(self, outcome: Outcome) -> None:
         """Say what came of it."""
         if outcome.finished:
-            typer.echo(outcome.gain)
+            typer.echo(outcome.improvement)
             typer.echo(f"{outcome.weights}")
         else:
             self.say(f"Stopped after step {outcome.steps}; the same command goes on from there.")
@@ -66,7 +66,7 @@ class JsonLines(TerminalLines):
 
     def end(self, outcome: Outcome) -> None:
         """Say what came of it."""
-        _write({**asdict(outcome), "gain": outcome.gain})
+        _write({**asdict(outcome), "gain": outcome.improvement})
 
 
 def _write(line: dict[str, Any]) -> None:

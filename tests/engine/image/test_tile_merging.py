@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from sam2_engine.image.mask_candidates import Candidate, Crop, tiles_and_whole, touches_edge
-from sam2_engine.image.tile_merging import join_across_seams
+from sam2_engine.image.tile_merging import merge_tile_masks
 from sam2_engine.masks import PackedMask, mask_boxes
 from sam2_engine.tiles import TileGrid, is_large, reaches_inner_edge
 
@@ -90,7 +90,7 @@ def test_every_object_once_and_whole(radii: tuple[int, int]) -> None:
     truth = [disc(*one) for one in placed]
     found = seen_by_tiles(truth, 6)
     assert len(found) > 1.3 * len(truth), "the case needs objects that several tiles see"
-    joined = [one.mask.unpack() for one in join_across_seams(found, 0.7)]
+    joined = [one.mask.unpack() for one in merge_tile_masks(found, 0.7)]
     assert len(joined) == len(truth)
     best = [max(iou(mask, one) for mask in joined) for one in truth]
     assert min(best) > 0.7
@@ -100,7 +100,7 @@ def test_an_object_over_four_tiles_is_put_together() -> None:
     truth = disc(220, 220, 70)  # larger than the overlap, in no tile whole
     found = seen_by_tiles([truth], 7)
     assert all(one.is_cut for one in found)
-    (one,) = join_across_seams(found, 0.7)
+    (one,) = merge_tile_masks(found, 0.7)
     assert iou(one.mask.unpack(), truth) > 0.9
     rows, columns = np.nonzero(one.mask.unpack())
     assert one.box == (columns.min(), rows.min(), columns.max(), rows.max())
@@ -109,7 +109,7 @@ def test_an_object_over_four_tiles_is_put_together() -> None:
 
 def test_neighbors_stay_two_and_parts_inside_wholes_stay() -> None:
     left, right, inner = disc(100, 200, 25), disc(152, 200, 25), disc(100, 200, 10)
-    joined = join_across_seams(seen_by_tiles([left, right, inner], 8), 0.7)
+    joined = merge_tile_masks(seen_by_tiles([left, right, inner], 8), 0.7)
     assert len(joined) == 3
 
 
@@ -118,4 +118,4 @@ def test_a_part_whose_other_side_nobody_found_is_left_out() -> None:
     mask = np.zeros((128, 128), bool)
     mask[50:60, 90:] = True
     cut = Candidate(PackedMask.of(mask, PLANE), (90, 50, 127, 59), 0.9, 1.0, (100, 55), crop, 380, True)
-    assert join_across_seams([cut], 0.7) == []
+    assert merge_tile_masks([cut], 0.7) == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sam2_engine.modeling import layers
-from sam2_engine.modeling.layers import in_parts
+from sam2_engine.modeling.layers import apply_in_chunks
 from sam2_engine.modeling.sam2 import Sam2
 
 
@@ -45,8 +45,8 @@ def test_parts_are_put_together_in_order(rows: int, monkeypatch: pytest.MonkeyPa
 
     x = torch.arange(rows * 3.0).view(rows, 3)
     with torch.no_grad():
-        assert torch.equal(in_parts(compute, x, widest=10), torch.stack((x, -x), -1))
+        assert torch.equal(apply_in_chunks(compute, x, widest=10), torch.stack((x, -x), -1))
     assert max(asked) == min(rows, 6)
     asked.clear()
-    in_parts(compute, x, widest=10)
+    apply_in_chunks(compute, x, widest=10)
     assert asked == [rows]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sam2_engine import open_frames
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.image_session import StillSession
+from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.session import VideoSession
 
@@ -50,9 +50,9 @@ def picture() -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def still(small_model: Sam2, picture: NDArray[np.uint8]) -> StillSession:
+def still(small_model: Sam2, picture: NDArray[np.uint8]) -> ImageSession:
     session = open_video_session(small_model, open_frames(picture[:, :120, :120]))
-    assert isinstance(session, StillSession)
+    assert isinstance(session, ImageSession)
     return session
 
 
@@ -60,7 +60,7 @@ def still(small_model: Sam2, picture: NDArray[np.uint8]) -> StillSession:
     "ask", [lambda s: s.add_points(0, 1, (40, 44)), lambda s: s.add_box(0, 1, (32, 36, 48, 52))]
 )
 def test_a_small_object_is_looked_at_twice_as_large(
-    ask: Callable[[StillSession], FrameResult], still: StillSession, monkeypatch: pytest.MonkeyPatch
+    ask: Callable[[ImageSession], FrameResult], still: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeing = Seeing(monkeypatch, 40, 44, 8)  # 15 pixels of the whole's input, 30 of the half's
     answer = ask(still)
@@ -75,7 +75,7 @@ def test_a_small_object_is_looked_at_twice_as_large(
 
 
 def test_a_speck_is_looked_at_until_it_is_large_enough(
-    still: StillSession, monkeypatch: pytest.MonkeyPatch
+    still: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeing = Seeing(monkeypatch, 60, 60, 3)
     still.add_points(0, 1, (60, 60))
@@ -86,7 +86,7 @@ def test_a_speck_is_looked_at_until_it_is_large_enough(
 
 
 def test_a_far_sprinkle_does_not_hold_a_small_object_back(
-    still: StillSession, monkeypatch: pytest.MonkeyPatch
+    still: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeing = Seeing(monkeypatch, 40, 44, 8)
     seeing.disc[108:112, 108:112] = True
@@ -95,7 +95,7 @@ def test_a_far_sprinkle_does_not_hold_a_small_object_back(
     assert not answer.masks[0][100:, 100:].any()
 
 
-def test_a_large_object_is_looked_at_once(still: StillSession, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_object_is_looked_at_once(still: ImageSession, monkeypatch: pytest.MonkeyPatch) -> None:
     seeing = Seeing(monkeypatch, 60, 60, 30)
     answer = still.add_points(0, 1, (60, 60))
     assert seeing.looks == [None]
@@ -103,7 +103,7 @@ def test_a_large_object_is_looked_at_once(still: StillSession, monkeypatch: pyte
 
 
 def test_a_click_outside_of_the_close_view_goes_back_to_the_whole(
-    still: StillSession, monkeypatch: pytest.MonkeyPatch
+    still: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeing = Seeing(monkeypatch, 20, 20, 8)
     still.add_points(0, 1, (20, 20))
@@ -115,7 +115,7 @@ def test_a_click_outside_of_the_close_view_goes_back_to_the_whole(
 
 
 def test_what_a_close_view_does_not_find_stays_as_the_whole_saw_it(
-    still: StillSession, monkeypatch: pytest.MonkeyPatch
+    still: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Seeing(monkeypatch, 40, 44, 8)
     original = VideoSession.add_points
@@ -132,7 +132,7 @@ def test_what_a_close_view_does_not_find_stays_as_the_whole_saw_it(
     assert list(still._tiles) == [None]
 
 
-def test_a_mask_is_taken_as_it_is(still: StillSession) -> None:
+def test_a_mask_is_taken_as_it_is(still: ImageSession) -> None:
     mask = np.zeros((120, 120), bool)
     mask[50:56, 50:56] = True
     answer = still.add_mask(0, 1, mask)

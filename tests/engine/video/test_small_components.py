@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sam2_engine import open_frames
 from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.image_session import StillSession
+from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.open_session import open_video_session
-from sam2_engine.video.small_components import without_sprinkles
+from sam2_engine.video.small_components import remove_small_components
 
 NONE = np.zeros((0, 2), np.float32)
 
@@ -38,7 +38,7 @@ def test_a_sprinkle_is_taken_away_and_a_part_stays(
     mask: NDArray[np.bool_], clicks: NDArray[np.float64]
 ) -> None:
     result = result_of(mask)
-    cleaned = without_sprinkles(result, 0, clicks)
+    cleaned = remove_small_components(result, 0, clicks)
     mask[25:27, 25:27] = False
     np.testing.assert_array_equal(cleaned.low_res_logits[0] > 0, mask)
     assert cleaned.masks.sum() > 0
@@ -47,19 +47,19 @@ def test_a_sprinkle_is_taken_away_and_a_part_stays(
 
 def test_what_was_clicked_stays_however_small(mask: NDArray[np.bool_]) -> None:
     result = result_of(mask)
-    assert without_sprinkles(result, 0, np.array([[28.0, 28.0], [102.0, 102.0]])) is result
+    assert remove_small_components(result, 0, np.array([[28.0, 28.0], [102.0, 102.0]])) is result
 
 
 def test_beside_a_clicked_speck_a_larger_island_stays(mask: NDArray[np.bool_]) -> None:
     result = result_of(mask)
-    assert without_sprinkles(result, 0, np.array([[102.0, 102.0]])) is result
+    assert remove_small_components(result, 0, np.array([[102.0, 102.0]])) is result
 
 
 def test_clicks_are_counted_from_the_corner_of_what_was_seen(mask: NDArray[np.bool_]) -> None:
     result = result_of(mask, (64, 64, 128, 128))  # two pixels of the frame for one of the mask
     sprinkle, elsewhere = np.array([[64 + 51.0, 64 + 51.0]]), np.array([[10.0, 10.0]])
-    assert without_sprinkles(result, 0, np.concatenate([sprinkle, elsewhere])) is result
-    assert without_sprinkles(result, 0, elsewhere) is not result
+    assert remove_small_components(result, 0, np.concatenate([sprinkle, elsewhere])) is result
+    assert remove_small_components(result, 0, elsewhere) is not result
 
 
 @pytest.mark.parametrize("islands", [0, 1])
@@ -67,12 +67,12 @@ def test_one_island_or_none_is_left_alone(islands: int) -> None:
     mask = np.zeros((8, 8), bool)
     mask[2:4, 2:4] = islands
     result = result_of(mask)
-    assert without_sprinkles(result, 0, NONE) is result
+    assert remove_small_components(result, 0, NONE) is result
 
 
 def test_islands_that_touch_at_a_corner_are_one(mask: NDArray[np.bool_]) -> None:
     mask[12, 12] = True
-    cleaned = without_sprinkles(result_of(mask), 0, NONE)
+    cleaned = remove_small_components(result_of(mask), 0, NONE)
     assert cleaned.low_res_logits[0, 12, 12] > 0
 
 
@@ -89,15 +89,15 @@ def with_a_sprinkle(decode: Callable[..., MaskPrediction]) -> Callable[..., Mask
 
 
 @pytest.fixture
-def session(small_model: Sam2) -> StillSession:
+def session(small_model: Sam2) -> ImageSession:
     picture = np.random.default_rng(3).integers(0, 255, (1, 96, 96)).astype(np.uint8)
     session = open_video_session(small_model, open_frames(picture))
-    assert isinstance(session, StillSession)
+    assert isinstance(session, ImageSession)
     return session
 
 
 def test_a_clicked_picture_is_without_sprinkles(
-    session: StillSession, monkeypatch: pytest.MonkeyPatch
+    session: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Sam2, "decode", with_a_sprinkle(Sam2.decode))
     clicked = session.add_points(0, 1, (30, 30)).masks[0]
@@ -108,7 +108,7 @@ def test_a_clicked_picture_is_without_sprinkles(
     assert session.add_points(0, 1, (87, 87)).masks[0][87, 87], "unless they are clicked"
 
 
-def test_a_given_mask_stays_as_it_is(session: StillSession) -> None:
+def test_a_given_mask_stays_as_it_is(session: ImageSession) -> None:
     given = np.zeros((96, 96), bool)
     given[10:50, 10:50] = given[68:80, 68:80] = True
     painted = session.add_mask(0, 1, given).masks[0]
@@ -118,7 +118,7 @@ def test_a_given_mask_stays_as_it_is(session: StillSession) -> None:
 
 
 def test_what_was_painted_and_clicked_then_keeps_its_islands(
-    session: StillSession, monkeypatch: pytest.MonkeyPatch
+    session: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.add_mask(0, 1, np.ones((96, 96), bool))
     monkeypatch.setattr(Sam2, "decode", with_a_sprinkle(Sam2.decode))

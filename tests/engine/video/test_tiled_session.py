@@ -175,7 +175,7 @@ def test_what_is_taken_away_leaves_nothing(
     assert session.prompted_frames(1) == (0, 2)
     list(session.propagate())
     session.invalidate(1, 3)
-    assert all(frame < 3 for frame in session._objects[1].arrivals)
+    assert all(frame < 3 for frame in session._objects[1].handovers)
     session.clear_prompts(1, 2)
     assert session.prompted_frames(1) == (0,)
     session.clear_prompts(1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from labelstudio_backend.export.project_file import read_project_file
 from labelstudio_backend.schema.brush_rle import encode_brush_rle
-from labelstudio_backend.schema.frame_clock import PageClock
+from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.labeling_config import ControlTag
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.sequences import rectangle_at
@@ -70,7 +70,7 @@ def export(tasks: list[dict[str, Any]], folder: Path, name: str, format_name: st
 
 def region_masks(region: dict[str, Any]) -> list[bool]:
     """On which of the file's frames the page shows a region."""
-    clock = PageClock(10.0, [n / 10 for n in range(FRAMES)], FRAMES / 10)
+    clock = FrameClock(10.0, [n / 10 for n in range(FRAMES)], FRAMES / 10)
     items = region["value"]["sequence"]
     return [rectangle_at(items, clock.page_frame(n)) is not None for n in range(FRAMES)]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numbered_videos import read, write_video
 
-from labelstudio_backend.schema.frame_clock import PageClock
+from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.labeling_config import MediaTag
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
@@ -17,8 +17,8 @@ from sam2_engine.frames import open_frames
 RATES = [Fraction(24), Fraction(30), Fraction(10), Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001)]
 
 
-def clock_of(page_rate: float, file_rate: float, frames: int) -> PageClock:
-    return PageClock(page_rate, [n / file_rate for n in range(frames)], frames / file_rate)
+def clock_of(page_rate: float, file_rate: float, frames: int) -> FrameClock:
+    return FrameClock(page_rate, [n / file_rate for n in range(frames)], frames / file_rate)
 
 
 @given(st.sampled_from(RATES), st.sampled_from(RATES), st.integers(1, 5000))
@@ -99,7 +99,7 @@ def test_the_frame_that_a_browser_shows(
 ) -> None:
     times, tick, options = VIDEOS[name]
     with open_frames(write_video(tmp_path / name, times, tick, **options)) as frames:  # type: ignore[arg-type]
-        clock = PageClock.of(frames, page_rate)
+        clock = FrameClock.of(frames, page_rate)
         assert [read(frames[clock.index(n)]) for n in range(1, len(shown) + 1)] == list(shown)
 
 

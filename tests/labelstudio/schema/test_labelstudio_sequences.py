@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelstudio_backend.schema.frame_clock import PageClock
+from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.keyframes import Track
 from labelstudio_backend.schema.regions import PixelBox, rectangle_from_box
 from labelstudio_backend.schema.sequences import rectangle_at, sequence_of
@@ -15,8 +15,8 @@ SHAPE = (100, 200)
 Boxes = dict[int, PixelBox | None]
 
 
-def clock_of(length: int) -> PageClock:
-    return PageClock(10.0, [index / 10 for index in range(length)], length / 10)
+def clock_of(length: int) -> FrameClock:
+    return FrameClock(10.0, [index / 10 for index in range(length)], length / 10)
 
 
 def drawn(*items: dict[str, Any]) -> Track:

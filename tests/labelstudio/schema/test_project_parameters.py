@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from labelstudio_backend.schema.project_parameters import ParameterBook, ProjectParameters
+from labelstudio_backend.schema.project_parameters import ProjectParameters, ProjectParameterStore
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
 
@@ -70,32 +70,32 @@ def test_what_cannot_be_set(wrong: object, words: str) -> None:
 
 def test_each_project_has_its_own_also_after_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "state" / "projects.json"
-    book = ParameterBook(MODELS, file)
+    book = ProjectParameterStore(MODELS, file)
     book.remember("1.17", {"tolerance": 3})
     book.remember("2.18", '{"model": "tiny"}')
     with pytest.raises(InputError):
         book.remember("1.17", {"tolerance": -3})
-    for opened in (book, ParameterBook(MODELS, file)):
+    for opened in (book, ProjectParameterStore(MODELS, file)):
         assert opened.of("1.17").tolerance == 3
         assert opened.of("2.18").model == "tiny"
         assert opened.of("3.19") == ProjectParameters()
     book.remember("1.17", None)
-    assert ParameterBook(MODELS, file).of("1.17") == ProjectParameters()
+    assert ProjectParameterStore(MODELS, file).of("1.17") == ProjectParameters()
 
 
 @pytest.mark.parametrize("content", ["", "[", "[1]", '{"1.17": 3}', '{"1.17": {"model": "gone"}}'])
 def test_a_damaged_file_is_started_anew(content: str, tmp_path: Path) -> None:
     file = tmp_path / "projects.json"
     file.write_text(content)
-    book = ParameterBook(MODELS, file)
+    book = ProjectParameterStore(MODELS, file)
     assert book.of("1.17") == ProjectParameters()
     book.remember("1.17", {"tolerance": 3})
-    assert ParameterBook(MODELS, file).of("1.17").tolerance == 3
+    assert ProjectParameterStore(MODELS, file).of("1.17").tolerance == 3
 
 
 def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
-    book = ParameterBook(MODELS, tmp_path / "state" / "projects.json")
+    book = ProjectParameterStore(MODELS, tmp_path / "state" / "projects.json")
     assert book.remember("1.17", {"tolerance": 3}).tolerance == 3
     assert book.of("1.17").tolerance == 3
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from labelstudio_backend.tasks import batch_jobs as batch
-from labelstudio_backend.tasks.batch_jobs import Answer, BatchWork
+from labelstudio_backend.tasks.batch_jobs import Answer, BatchJobs
 from sam2_engine.errors import InputError
 
 AT_ONCE = 0.0
@@ -16,8 +16,8 @@ def patiently() -> float:
 
 
 @pytest.fixture
-def work() -> Iterator[BatchWork]:
-    made = BatchWork()
+def work() -> Iterator[BatchJobs]:
+    made = BatchJobs()
     yield made
     made.close()
 
@@ -26,7 +26,7 @@ def answer(name: str) -> Answer:
     return [{"id": name}], 0.5
 
 
-def test_all_that_is_finished_comes_in_order(work: BatchWork) -> None:
+def test_all_that_is_finished_comes_in_order(work: BatchJobs) -> None:
     calls = {name: lambda name=name: answer(name) for name in "abc"}
     assert work.answers("1", {**calls, "none": lambda: None}, patiently()) == {
         "a": answer("a"),
@@ -36,7 +36,7 @@ def test_all_that_is_finished_comes_in_order(work: BatchWork) -> None:
     }
 
 
-def test_what_is_late_goes_on_and_is_found_the_next_time(work: BatchWork) -> None:
+def test_what_is_late_goes_on_and_is_found_the_next_time(work: BatchJobs) -> None:
     go_on = threading.Event()
     done: list[str] = []
 
@@ -53,14 +53,14 @@ def test_what_is_late_goes_on_and_is_found_the_next_time(work: BatchWork) -> Non
     assert done == ["slow"]
 
 
-def test_projects_do_not_wait_for_each_other(work: BatchWork) -> None:
+def test_projects_do_not_wait_for_each_other(work: BatchJobs) -> None:
     go_on = threading.Event()
     assert work.answers("1", {"slow": lambda: (go_on.wait(60), answer("slow"))[1]}, AT_ONCE) == {}
     assert work.answers("2", {"quick": lambda: answer("quick")}, patiently()) == {"quick": answer("quick")}
     go_on.set()
 
 
-def test_one_that_fails_stops_no_other_and_is_tried_again(work: BatchWork) -> None:
+def test_one_that_fails_stops_no_other_and_is_tried_again(work: BatchJobs) -> None:
     mended = False
 
     def sometimes() -> Answer:
@@ -81,7 +81,7 @@ def test_one_that_fails_stops_no_other_and_is_tried_again(work: BatchWork) -> No
     assert work.answers("1", calls, patiently())["a"] == answer("a")
 
 
-def test_no_more_is_kept_than_allowed(work: BatchWork, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_kept_than_allowed(work: BatchJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "_KEPT_BYTES", 100)
     made: list[str] = []
 
@@ -95,7 +95,7 @@ def test_no_more_is_kept_than_allowed(work: BatchWork, monkeypatch: pytest.Monke
 
 
 def test_closing_gives_up_what_waits() -> None:
-    work = BatchWork()
+    work = BatchJobs()
     go_on = threading.Event()
     started: list[str] = []
     calls = {"slow": lambda: (go_on.wait(60), answer("slow"))[1], "later": lambda: started.append("later")}

@@ -23,7 +23,7 @@ from labelstudio_backend.tasks.predictor import Predictor
 from labelstudio_backend.tasks.track_storage import session_place
 from sam2_engine.errors import InputError
 from sam2_engine.frames.video_frames import VideoFrames
-from sam2_plugins.session.annotations import Part
+from sam2_plugins.session.annotations import ChangeKind
 from sam2_plugins.storage.snapshot import read_state
 
 RECTANGLE = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0}
@@ -294,8 +294,8 @@ def test_what_was_followed_before_a_restart_goes_on(page: Page, followed: list[i
     assert place is not None
     page.predictor.close()
     frames = read_state(place)
-    assert {change.frame for change in frames.changes if change.part is Part.MASK} == set(range(FRAMES))
-    assert not [change for change in frames.changes if change.part is Part.VERIFIED]
+    assert {change.frame for change in frames.changes if change.kind is ChangeKind.MASK} == set(range(FRAMES))
+    assert not [change for change in frames.changes if change.kind is ChangeKind.VERIFIED]
 
 
 def test_another_model_takes_the_place_of_the_first(page: Page, followed: list[int], tmp_path: Path) -> None:

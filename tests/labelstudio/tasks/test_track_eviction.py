@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from labelstudio_backend.tasks.track_eviction import KeptFolders
+from labelstudio_backend.tasks.track_eviction import TrackEviction
 
 SIZE = 1000
 
@@ -29,7 +29,7 @@ def tasks(root: Path) -> list[int]:
 def test_those_used_longest_ago_make_room(tmp_path: Path) -> None:
     for task, age in ((1, 20), (2, 30), (3, 10)):  # from an earlier day
         keep(tmp_path, task, age=age)
-    folders = KeptFolders(tmp_path, 3 * SIZE)
+    folders = TrackEviction(tmp_path, 3 * SIZE)
     assert folders.num_bytes == 3 * SIZE
     folders.used(keep(tmp_path, 4))
     assert tasks(tmp_path) == [1, 3, 4]
@@ -42,7 +42,7 @@ def test_those_used_longest_ago_make_room(tmp_path: Path) -> None:
 def test_an_open_one_stays_and_so_does_the_last(tmp_path: Path) -> None:
     opened = keep(tmp_path, 1, age=10)
     keep(tmp_path, 2, age=5)
-    folders = KeptFolders(tmp_path, SIZE // 2)
+    folders = TrackEviction(tmp_path, SIZE // 2)
     with FileLock(opened / ".lock"):
         folders.used(keep(tmp_path, 3))
         assert tasks(tmp_path) == [1, 3]
@@ -54,9 +54,9 @@ def test_an_open_one_stays_and_so_does_the_last(tmp_path: Path) -> None:
 
 def test_what_is_no_folder_of_ours_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     other = tmp_path / "project-3" / "notes.txt"
-    folders = KeptFolders(tmp_path / "tracks", 1)
+    folders = TrackEviction(tmp_path / "tracks", 1)
     assert folders.num_bytes == 0  # nothing there yet
-    folders = KeptFolders(tmp_path, 1)
+    folders = TrackEviction(tmp_path, 1)
     keep(tmp_path, 1, age=10)
     other.write_text("mine")
     with caplog.at_level("INFO"):

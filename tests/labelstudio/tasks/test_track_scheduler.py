@@ -7,16 +7,16 @@ from itertools import pairwise
 
 import pytest
 
-from labelstudio_backend.tasks.track_scheduler import BackgroundVideos, VideoKey
-from labelstudio_backend.tasks.video_tracking import FollowedVideo
+from labelstudio_backend.tasks.track_scheduler import TrackScheduler, VideoKey
+from labelstudio_backend.tasks.video_tracking import VideoTracking
 
 
-class Counted(FollowedVideo):
+class Counted(VideoTracking):
     """A video of some frames that takes no model; ``log`` sees every frame of every video."""
 
     def __init__(self, name: str, frames: int, log: list[str], num_bytes: int = 1) -> None:
         self.name, self.left, self.log = name, frames, log
-        self.trouble = None
+        self.save_error = None
         self.may_go = threading.Event()
         self.may_go.set()
         self.closed = 0
@@ -37,8 +37,8 @@ class Counted(FollowedVideo):
 
 
 @pytest.fixture
-def videos() -> Iterator[BackgroundVideos]:
-    videos = BackgroundVideos(capacity=3, max_bytes=100)
+def videos() -> Iterator[TrackScheduler]:
+    videos = TrackScheduler(capacity=3, max_bytes=100)
     yield videos
     videos.close()
 
@@ -51,14 +51,14 @@ def key(project: int, task: int) -> VideoKey:
     return VideoKey(project, task, "address", "nano")
 
 
-def ask(videos: BackgroundVideos, where: VideoKey, video: Counted, until: int = 0) -> None:
+def ask(videos: TrackScheduler, where: VideoKey, video: Counted, until: int = 0) -> None:
     with videos.using(where, lambda: video, soon()) as lent:
         videos.wait(lent, lambda: video.left <= until, soon())
 
 
 def test_projects_take_turns_then_their_tasks() -> None:
     log: list[str] = []
-    videos = BackgroundVideos(capacity=9, max_bytes=100)
+    videos = TrackScheduler(capacity=9, max_bytes=100)
     first = Counted("a1", 5, log)
     first.may_go.clear()
     crowd = [(key(1, 1), first), (key(1, 2), Counted("a2", 5, log)), (key(2, 1), Counted("b1", 5, log))]
@@ -80,7 +80,7 @@ def test_projects_take_turns_then_their_tasks() -> None:
 
 
 def test_an_answer_does_not_wait_longer_than_its_deadline_and_the_work_goes_on(
-    videos: BackgroundVideos,
+    videos: TrackScheduler,
 ) -> None:
     log: list[str] = []
     video = Counted("a", 3, log)
@@ -93,7 +93,7 @@ def test_an_answer_does_not_wait_longer_than_its_deadline_and_the_work_goes_on(
     assert log == ["a"] * 3
 
 
-def test_what_was_asked_for_longest_ago_is_closed_and_opened_again(videos: BackgroundVideos) -> None:
+def test_what_was_asked_for_longest_ago_is_closed_and_opened_again(videos: TrackScheduler) -> None:
     crowd = [Counted(str(task), 1, []) for task in range(5)]
     for task, video in enumerate(crowd):
         ask(videos, key(1, task), video)
@@ -105,7 +105,7 @@ def test_what_was_asked_for_longest_ago_is_closed_and_opened_again(videos: Backg
     assert crowd[0].left == 0
 
 
-def test_large_videos_make_room(videos: BackgroundVideos) -> None:
+def test_large_videos_make_room(videos: TrackScheduler) -> None:
     large = [Counted(str(task), 1, [], num_bytes=70) for task in range(2)]
     for task, video in enumerate(large):
         ask(videos, key(1, task), video)
@@ -113,8 +113,8 @@ def test_large_videos_make_room(videos: BackgroundVideos) -> None:
     assert [video.closed for video in large] == [1, 0]
 
 
-def test_a_video_that_cannot_be_opened_leaves_nothing_behind(videos: BackgroundVideos) -> None:
-    def broken() -> FollowedVideo:
+def test_a_video_that_cannot_be_opened_leaves_nothing_behind(videos: TrackScheduler) -> None:
+    def broken() -> VideoTracking:
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"), videos.using(key(1, 1), broken, soon()):
@@ -123,7 +123,7 @@ def test_a_video_that_cannot_be_opened_leaves_nothing_behind(videos: BackgroundV
 
 
 def test_closing_ends_all_waits() -> None:
-    videos = BackgroundVideos(capacity=3, max_bytes=100)
+    videos = TrackScheduler(capacity=3, max_bytes=100)
     video = Counted("a", 10**9, [])
     waiting = threading.Thread(target=ask, args=(videos, key(1, 1), video))
     waiting.start()
@@ -135,7 +135,7 @@ def test_closing_ends_all_waits() -> None:
     assert video.closed == 1
 
 
-def test_thousands_of_requests_leave_no_more_than_the_caps(videos: BackgroundVideos) -> None:
+def test_thousands_of_requests_leave_no_more_than_the_caps(videos: TrackScheduler) -> None:
     closed: list[Counted] = []
     opened = 0
     for number in range(2000):
@@ -150,7 +150,7 @@ def test_thousands_of_requests_leave_no_more_than_the_caps(videos: BackgroundVid
 
 
 def test_many_threads_at_once_never_use_a_closed_video() -> None:
-    videos = BackgroundVideos(capacity=1, max_bytes=100)
+    videos = TrackScheduler(capacity=1, max_bytes=100)
     wrong: list[str] = []
 
     def work(thread: int) -> None:
@@ -173,7 +173,7 @@ def test_many_threads_at_once_never_use_a_closed_video() -> None:
     assert len(videos) == 0
 
 
-def test_closed_twice_at_once_takes_no_video_opened_since(videos: BackgroundVideos) -> None:
+def test_closed_twice_at_once_takes_no_video_opened_since(videos: TrackScheduler) -> None:
     """Two threads may find the same idle video superfluous; the second must not drop its successor."""
     where, log = key(1, 1), list[str]()
     ask(videos, where, Counted("first", 1, log))

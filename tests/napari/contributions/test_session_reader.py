@@ -18,7 +18,7 @@ from sam2_engine import InputError
 from sam2_plugins.export.cell_tracking import write_cell_tracking_result, write_cell_tracking_truth
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.readable import finish
+from sam2_plugins.session.readable import run_to_end
 from sam2_plugins.storage import SessionFolder
 
 Kept = tuple[AnnotationSession, Path]
@@ -50,7 +50,7 @@ def divide(session: AnnotationSession) -> None:
         left, right = np.zeros((2, *session.shape), bool)
         left[10:15, 10 + frame : 21 + frame] = True
         right[30:35, 40:51] = True
-        session.take_masks(frame, {1: left} if frame < 3 else {2: left, 3: right})
+        session.import_masks(frame, {1: left} if frame < 3 else {2: left, 3: right})
     session.edit_object(1, name="mother", label="cell", color=(255, 128, 0))
     for daughter in (2, 3):
         session.lineage.set_parents(daughter, (1,))
@@ -118,7 +118,7 @@ def test_what_is_opened_is_the_same_stack_to_go_on_with(
     session, path = keep(stack, axes)
     mask = np.zeros((60, 80), bool)
     mask[5:10, 20:30] = True
-    session.take_masks(0, {1: mask})
+    session.import_masks(0, {1: mask})
     viewer = make_napari_viewer_proxy()
     image, labels, *_ = viewer.open(path, plugin="sam2-plugins")
     assert image.data.shape == shown
@@ -152,7 +152,7 @@ def test_a_cell_tracking_folder_opens_with_its_tracks(
     session, path = keep(discs, "TYX")
     divide(session)
     write = write_cell_tracking_result if kind.startswith("cells_RES") else write_cell_tracking_truth
-    finish(write(session, path.parent / kind.split("/")[0]))
+    run_to_end(write(session, path.parent / kind.split("/")[0]))
     viewer = make_napari_viewer_proxy()
     labels, tracks = viewer.open(path.parent / kind, plugin="sam2-plugins")
     for frame in range(6):

@@ -121,9 +121,9 @@ def test_ids_beyond_sixteen_and_beyond_thirty_two_bits(
     dock = open_dock(discs)
     annotation = annotation_of(dock)
     mask = discs[0] > 200
-    annotation.edit(lambda session: session.take_masks(0, {70_000: mask}))
+    annotation.edit(lambda session: session.import_masks(0, {70_000: mask}))
     np.testing.assert_array_equal(shown_when_idle(dock, qtbot)[0] == 70_000, mask)
-    annotation.edit(lambda session: session.take_masks(1, {2**32: mask}))
+    annotation.edit(lambda session: session.import_masks(1, {2**32: mask}))
     shown_when_idle(dock, qtbot)
     assert "at most 4294967295" in dock.message.text()
     assert list(annotation.session.objects) == [1, 70_000]

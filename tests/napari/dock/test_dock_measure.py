@@ -23,7 +23,7 @@ def measured(open_dock: Any, discs: NDArray[np.uint8], qtbot: Any) -> Annotation
     )
     for frame in range(4):
         given = {1: square(10, 10, 4 + frame)} | ({5: square(40, 50, 6)} if frame == 2 else {})
-        annotation_of(dock).edit(lambda session, f=frame, given=given: session.take_masks(f, given))
+        annotation_of(dock).edit(lambda session, f=frame, given=given: session.import_masks(f, given))
     show_tab(dock, "Measure")
     measure(dock, qtbot, 5)
     return dock

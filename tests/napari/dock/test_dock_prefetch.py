@@ -18,14 +18,14 @@ pytestmark = pytest.mark.gui
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Frames that were made ready, in order."""
     frames: list[int] = []
-    original = AnnotationSession.encode_ahead
+    original = AnnotationSession.prefetch
 
-    def encode_ahead(session: AnnotationSession, wanted: Any) -> Any:
+    def prefetch(session: AnnotationSession, wanted: Any) -> Any:
         for frame in original(session, wanted):
             frames.append(frame)
             yield frame
 
-    monkeypatch.setattr(AnnotationSession, "encode_ahead", encode_ahead)
+    monkeypatch.setattr(AnnotationSession, "encode_ahead", prefetch)
     return frames
 
 

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import QMenu
 from napari_plugin.annotation.frame_states import FrameState, states_of
 from napari_plugin.widgets.dock import AnnotationDock
 from napari_plugin.widgets.object_menu import object_menu
-from sam2_plugins.review import Doubt
+from sam2_plugins.review import ReviewItem
 
 pytestmark = pytest.mark.gui
 
@@ -45,7 +45,7 @@ def show(dock: AnnotationDock, frame: int) -> None:
     annotation_of(dock).stack.show_frame(dock.viewer, frame)
 
 
-def put_in_queue(dock: AnnotationDock, qtbot: Any, *doubts: Doubt) -> None:
+def put_in_queue(dock: AnnotationDock, qtbot: Any, *doubts: ReviewItem) -> None:
     """Let the review say what this test is about, in place of what it thinks of masks of random weights."""
     reviewing = annotation_of(dock).reviewing
 
@@ -60,7 +60,13 @@ def put_in_queue(dock: AnnotationDock, qtbot: Any, *doubts: Doubt) -> None:
 
 def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, qtbot: Any) -> None:
     dock, annotation = followed, annotation_of(followed)
-    put_in_queue(dock, qtbot, Doubt(2, 4, 0.9, "moved"), Doubt(1, 3, 0.8, "area"), Doubt(1, 5, 0.7, "area"))
+    put_in_queue(
+        dock,
+        qtbot,
+        ReviewItem(2, 4, 0.9, "moved"),
+        ReviewItem(1, 3, 0.8, "area"),
+        ReviewItem(1, 5, 0.7, "area"),
+    )
     assert dock.review.list.topLevelItem(0).text(3) == "moved"
     dock.review.next.click()
     assert dock.message.text() == "object 2, frame 4: moved."
@@ -104,7 +110,7 @@ def test_doubt_is_computed_and_jumping_centers_and_zooms(followed: AnnotationDoc
     assert dock.objects.list.topLevelItem(0).text(3) == f"{worst:.0%}"
     accepted = annotation.session.accepted(1, 2)
     assert accepted is not None
-    put_in_queue(dock, qtbot, Doubt(1, 2, 0.9, "area"))
+    put_in_queue(dock, qtbot, ReviewItem(1, 2, 0.9, "area"))
     zoom = dock.viewer.scene.camera.zoom
     dock.review.list.itemClicked.emit(dock.review.list.topLevelItem(0), 0)
     assert annotation.shown_frame == 2
@@ -136,7 +142,7 @@ def test_locked_masks_refuse_clicks_and_stay(followed: AnnotationDock, qtbot: An
 
 def test_the_strip_shows_states_and_jumps(followed: AnnotationDock, qtbot: Any) -> None:
     dock, annotation = followed, annotation_of(followed)
-    put_in_queue(dock, qtbot, Doubt(1, 2, 0.9, "area"))
+    put_in_queue(dock, qtbot, ReviewItem(1, 2, 0.9, "area"))
     annotation.edit(lambda session: session.verify(2, [5]))
     annotation.edit(lambda session: session.lineage.delete_from(1, 4))
     shown_when_idle(dock, qtbot)

@@ -29,8 +29,8 @@ def test_tracks_are_shown_while_they_are_wanted(
     annotation = annotation_of(dock)
     mask = np.zeros(annotation.session.shape, bool)
     mask[10:20, 30:40] = True
-    annotation.edit(lambda session: session.take_masks(0, {1: mask}))
-    annotation.edit(lambda session: session.take_masks(2, {1: mask}))
+    annotation.edit(lambda session: session.import_masks(0, {1: mask}))
+    annotation.edit(lambda session: session.import_masks(2, {1: mask}))
     qtbot.waitUntil(lambda: annotation.session.frames_of(1) == [0, 2], timeout=WAIT)
     assert not tracks_in(dock)
     dock.propagation.tracks.click()
@@ -40,7 +40,7 @@ def test_tracks_are_shown_while_they_are_wanted(
     np.testing.assert_allclose(layer.data[:, 2:], [[14.5, 34.5]] * 2)
     assert dock.viewer.layers.selection.active == annotation.prompts.points
     annotation.edit(lambda session: session.lineage.divide(1, 2))
-    annotation.edit(lambda session: session.take_masks(2, {2: mask}))
+    annotation.edit(lambda session: session.import_masks(2, {2: mask}))
     qtbot.waitUntil(lambda: places(dock) == [[1, 0], [2, 2]], timeout=WAIT)
     assert layer.graph == {2: [1]}
     dock.history.undo.click()

@@ -13,7 +13,7 @@ from sam2_engine import InputError
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import CompressedMask
-from sam2_plugins.session.readable import finish
+from sam2_plugins.session.readable import run_to_end
 
 PLACED = {"scale": (60.0, 0.5, 0.25), "translate": (100.0, -3.0, 8.0), "units": ("s", "um", "um")}
 
@@ -33,7 +33,7 @@ def session(discs: Any, small_checkpoint: Path) -> AnnotationSession:
 
 def give(session: AnnotationSession, object_id: int, masks: dict[int, Any]) -> None:
     for frame, mask in masks.items():
-        session.take_masks(frame, {object_id: mask})
+        session.import_masks(frame, {object_id: mask})
 
 
 def square(y: int, x: int) -> Any:
@@ -57,7 +57,7 @@ class Shown(TrackLayer):
         self.centroids = Centroids()
 
     def show(self, session: AnnotationSession) -> None:
-        self.draw(finish(self.centroids.compute(session)), session.objects)
+        self.draw(run_to_end(self.centroids.compute(session)), session.objects)
 
 
 def image(viewer: Any, data: Any, **options: Any) -> ImageStack:
@@ -152,7 +152,7 @@ def test_very_large_ids_do_not_fill_the_memory(small_checkpoint: Path, discs: An
     give(session, 7, {0: square(20, 20)})
     give(session, 2**32 - 1, {1: square(30, 30)})
     session.lineage.set_parents(2**32 - 1, (7,))
-    trajectories = finish(Centroids().compute(session))
+    trajectories = run_to_end(Centroids().compute(session))
     assert trajectories.rows.tolist() == [[1, 0, 20, 20], [2, 1, 30, 30]]
     assert trajectories.graph == {2: [1]}
     assert trajectories.objects == {1: 7, 2: 2**32 - 1}

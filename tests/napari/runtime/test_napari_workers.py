@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QObject, QTimer
 
-from napari_plugin.runtime.workers import Client, Worker
+from napari_plugin.runtime.workers import TaskRunner, Worker
 from sam2_plugins.runtime.jobs import CancelToken
 
 WAIT = 20_000
@@ -29,7 +29,7 @@ def owner(qapp: Any) -> QObject:
 def test_work_runs_elsewhere_and_its_outcome_arrives_here(worker: Worker, owner: QObject, qtbot: Any) -> None:
     here = threading.get_ident()
     seen: list[tuple[int, int]] = []
-    client = Client(worker, owner)
+    client = TaskRunner(worker, owner)
     client.run(
         threading.get_ident,
         then=lambda there: seen.append((there, threading.get_ident())),
@@ -42,7 +42,7 @@ def test_work_runs_elsewhere_and_its_outcome_arrives_here(worker: Worker, owner:
 
 def test_errors_arrive_as_errors(worker: Worker, owner: QObject, qtbot: Any) -> None:
     errors: list[BaseException] = []
-    Client(worker, owner).run(lambda: 1 / 0, then=pytest.fail, failed=errors.append)
+    TaskRunner(worker, owner).run(lambda: 1 / 0, then=pytest.fail, failed=errors.append)
     qtbot.waitUntil(lambda: bool(errors), timeout=WAIT)
     assert isinstance(errors[0], ZeroDivisionError)
 
@@ -58,7 +58,7 @@ def test_steps_arrive_in_order_and_stop_when_cancelled(worker: Worker, owner: QO
             gate.acquire()
             yield number
 
-    Client(worker, owner).run_steps(
+    TaskRunner(worker, owner).run_steps(
         steps(), on_step=seen.append, then=counts.append, failed=pytest.fail, cancel=cancel
     )
     qtbot.waitUntil(lambda: seen == [0, 1, 2], timeout=WAIT)
@@ -74,7 +74,7 @@ def test_nothing_arrives_for_a_closed_client_and_its_long_work_stops(
     worker: Worker, qtbot: Any, by: str
 ) -> None:
     owner, other = QObject(), QObject()
-    client = Client(worker, owner)
+    client = TaskRunner(worker, owner)
     entered, gate = threading.Event(), threading.Event()
     begun: list[int] = []
 
@@ -94,7 +94,9 @@ def test_nothing_arrives_for_a_closed_client_and_its_long_work_stops(
         qtbot.waitUntil(lambda: client._closed, timeout=WAIT)
     gate.set()
     after: list[str] = []
-    Client(worker, other).run_steps(iter("a"), on_step=after.append, then=lambda _: None, failed=pytest.fail)
+    TaskRunner(worker, other).run_steps(
+        iter("a"), on_step=after.append, then=lambda _: None, failed=pytest.fail
+    )
     qtbot.waitUntil(lambda: after == ["a"], timeout=WAIT)
     assert begun == [0]
 
@@ -110,7 +112,9 @@ def test_the_window_gets_its_turn_however_fast_outcomes_arrive(
         time.sleep(0.003)
         told.append("outcome")
 
-    Client(worker, owner).run_steps(iter(range(60)), on_step=slow, then=lambda _: None, failed=pytest.fail)
+    TaskRunner(worker, owner).run_steps(
+        iter(range(60)), on_step=slow, then=lambda _: None, failed=pytest.fail
+    )
     turns.start(0)
     qtbot.waitUntil(lambda: told.count("outcome") == 60, timeout=WAIT)
     between = "".join(mark[0] for mark in told).strip("t")
@@ -128,6 +132,8 @@ def test_an_error_of_one_outcome_does_not_hold_back_the_next(
         seen.append(number)
 
     with qtbot.captureExceptions() as errors:
-        Client(worker, owner).run_steps(iter(range(3)), on_step=show, then=lambda _: None, failed=pytest.fail)
+        TaskRunner(worker, owner).run_steps(
+            iter(range(3)), on_step=show, then=lambda _: None, failed=pytest.fail
+        )
         qtbot.waitUntil(lambda: seen == [0, 2], timeout=WAIT)
     assert [kind for kind, *_ in errors] == [ValueError]

@@ -55,7 +55,7 @@ def dock(open_dock: Any, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path) -
     dock.image.choose(layer)
     dock.image.chosen.emit()
     qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
-    annotation_of(dock).edit(lambda session: session.take_masks(0, {1: discs[0] > 200}))
+    annotation_of(dock).edit(lambda session: session.import_masks(0, {1: discs[0] > 200}))
     qtbot.waitUntil(lambda: dock.message.text().startswith("Click on an object"), timeout=WAIT)
     show_tab(dock, "Files")
     return dock

@@ -20,7 +20,7 @@ def checked(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, monkeypatch: 
     y, x = np.mgrid[:60, :80]
     session = annotation_of(dock).session
     for t in range(6):
-        session.take_masks(t, {1: (x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100})
+        session.import_masks(t, {1: (x - 20 - 2 * t) ** 2 + (y - 20) ** 2 < 100})
     session.verify(1, range(5))
     shown_when_idle(dock, qtbot)
     return dock

@@ -11,7 +11,7 @@ from painted import PaintedSession
 from sam2_engine.errors import InputError
 from sam2_engine.masks import compress_rle, decode_rle
 from sam2_plugins.export.coco import write_coco
-from sam2_plugins.session.readable import finish
+from sam2_plugins.session.readable import run_to_end
 
 
 def overlapping():
@@ -30,7 +30,7 @@ def overlapping():
 
 def test_masks_tracks_and_classes(tmp_path):
     session, masks = overlapping()
-    finish(write_coco(session, tmp_path / "masks.json"))
+    run_to_end(write_coco(session, tmp_path / "masks.json"))
     content = json.loads((tmp_path / "masks.json").read_text())
     assert [image["frame_index"] for image in content["images"]] == [0, 1, 2, 3]
     assert {one["id"]: one["name"] for one in content["categories"]} == {1: "cell", 2: "object"}
@@ -69,7 +69,7 @@ def test_stopping_leaves_nothing_and_nothing_is_replaced_unasked(tmp_path):
     assert next(steps) == 0
     steps.close()
     assert not list(tmp_path.iterdir())
-    finish(write_coco(session, tmp_path / "masks.json"))
+    run_to_end(write_coco(session, tmp_path / "masks.json"))
     with pytest.raises(InputError, match="exists; choose another name"):
-        finish(write_coco(session, tmp_path / "masks.json"))
-    finish(write_coco(session, tmp_path / "masks.json", overwrite=True))
+        run_to_end(write_coco(session, tmp_path / "masks.json"))
+    run_to_end(write_coco(session, tmp_path / "masks.json", overwrite=True))

@@ -13,7 +13,7 @@ from sam2_engine.masks import decode_rle
 from sam2_plugins.export.coco import write_coco_videos
 from sam2_plugins.export.training_folder import write_training_videos
 from sam2_plugins.export.youtube_vis import write_youtube_vis
-from sam2_plugins.session.readable import finish
+from sam2_plugins.session.readable import run_to_end
 
 
 def painted(frames: int, label: str) -> PaintedSession:
@@ -35,7 +35,7 @@ def videos() -> list[tuple[str, PaintedSession]]:
 
 
 def test_youtube_vis(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -> None:
-    summary = finish(write_youtube_vis(videos, tmp_path / "all.json"))
+    summary = run_to_end(write_youtube_vis(videos, tmp_path / "all.json"))
     assert (summary.frames, summary.objects) == (7, 4)
     content = json.loads((tmp_path / "all.json").read_text())
     assert [(one["length"], one["file_names"][-1]) for one in content["videos"]] == [
@@ -53,7 +53,7 @@ def test_youtube_vis(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -
 
 
 def test_coco(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -> None:
-    finish(write_coco_videos(videos, tmp_path / "all.json"))
+    run_to_end(write_coco_videos(videos, tmp_path / "all.json"))
     content = json.loads((tmp_path / "all.json").read_text())
     images = {one["id"]: one for one in content["images"]}
     tracks = {one["id"]: one for one in content["tracks"]}
@@ -67,7 +67,7 @@ def test_coco(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -> None:
 
 
 def test_a_folder_to_train_on(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -> None:
-    summary = finish(write_training_videos(videos, tmp_path / "all"))
+    summary = run_to_end(write_training_videos(videos, tmp_path / "all"))
     assert (summary.frames, summary.objects) == (7, 4)
     with find_dataset(tmp_path / "all") as found:
         assert sorted((video.name, len(video.visible)) for video in found.videos) == [
@@ -83,5 +83,5 @@ def test_nothing_to_write_leaves_nothing(tmp_path: Path) -> None:
         write_training_videos([], tmp_path / "c"),
     ):
         with pytest.raises(InputError, match="nothing to export"):
-            finish(steps)
+            run_to_end(steps)
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.session.readable import finish
+from sam2_plugins.session.readable import run_to_end
 
 SCALE = PhysicalScale((0.25, 0.5), "µm", 30.0, "s", 2.0)
 
@@ -27,7 +27,7 @@ def test_a_stack_with_sizes(tmp_path, name, axis):
     session = PaintedSession.of(two_objects(), axes=f"{axis}YX")
     steps = write_label_tiff(session, tmp_path / name, SCALE)
     assert [next(steps) for _ in range(4)] == [0, 1, 2, 3]
-    summary = finish(steps)
+    summary = run_to_end(steps)
     assert (summary.frames, summary.objects, summary.changes) == (4, 2, ())
     with tifffile.TiffFile(tmp_path / name) as tiff:
         assert tiff.series[0].axes == f"{axis}YX"
@@ -51,7 +51,7 @@ def test_a_stack_with_sizes(tmp_path, name, axis):
 @pytest.mark.parametrize("name", ["labels.tif", "labels.ome.tif"])
 def test_ids_beyond_16_bits_are_kept(tmp_path, name):
     labels = two_objects(2**32 - 1)
-    finish(write_label_tiff(PaintedSession.of(labels), tmp_path / name))
+    run_to_end(write_label_tiff(PaintedSession.of(labels), tmp_path / name))
     read = tifffile.imread(tmp_path / name)
     assert read.dtype == np.uint32
     np.testing.assert_array_equal(read, labels)
@@ -65,9 +65,9 @@ def test_stopping_leaves_nothing_and_nothing_is_replaced_unasked(tmp_path):
     assert not list(tmp_path.iterdir())
     path.write_bytes(b"mine")
     with pytest.raises(InputError, match="exists; choose another name"):
-        finish(write_label_tiff(session, path))
+        run_to_end(write_label_tiff(session, path))
     assert path.read_bytes() == b"mine"
-    finish(write_label_tiff(session, path, overwrite=True))
+    run_to_end(write_label_tiff(session, path, overwrite=True))
     np.testing.assert_array_equal(tifffile.imread(path), two_objects())
     assert list(tmp_path.iterdir()) == [path]
 
@@ -75,12 +75,12 @@ def test_stopping_leaves_nothing_and_nothing_is_replaced_unasked(tmp_path):
 def test_what_cannot_be_exported(tmp_path):
     session = PaintedSession(open_frames(np.zeros((2, 9, 9), np.uint8)))
     with pytest.raises(InputError, match="nothing to export"):
-        finish(write_label_tiff(session, tmp_path / "labels.tif"))
+        run_to_end(write_label_tiff(session, tmp_path / "labels.tif"))
     session.add(2**32)
     with pytest.raises(InputError, match="does not fit"):
-        finish(write_label_tiff(session, tmp_path / "labels.tif"))
+        run_to_end(write_label_tiff(session, tmp_path / "labels.tif"))
     with pytest.raises(InputError, match=r"must end in \.tif"):
-        finish(write_label_tiff(PaintedSession.of(two_objects()), tmp_path / "labels.png"))
+        run_to_end(write_label_tiff(PaintedSession.of(two_objects()), tmp_path / "labels.png"))
 
 
 def test_an_id_that_comes_during_the_export_is_not_cut_off(tmp_path):
@@ -90,5 +90,5 @@ def test_an_id_that_comes_during_the_export_is_not_cut_off(tmp_path):
     session.add(70_000)
     session.paint(70_000, 2, np.ones((20, 30), bool))
     with pytest.raises(InputError, match="export once more"):
-        finish(steps)
+        run_to_end(steps)
     assert not list(tmp_path.iterdir())

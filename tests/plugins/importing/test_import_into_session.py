@@ -10,7 +10,7 @@ from sam2_plugins.importing.masks import import_masks, open_masks
 from sam2_plugins.runtime.jobs import DeviceLock
 from sam2_plugins.session.annotations import LARGEST_ID
 from sam2_plugins.session.editable_annotations import EditableAnnotations
-from sam2_plugins.session.readable import Steps, finish
+from sam2_plugins.session.readable import ResultGenerator, run_to_end
 
 SHAPE, LENGTH = (16, 20), 4
 
@@ -42,13 +42,13 @@ def test_a_session_takes_everything_and_undoes_it_as_one(tmp_path):
     labels = family()
     source = PaintedSession.of(labels, parents={3: (70_000,)})
     source.add(9, "dead")
-    finish(write_coco(source, tmp_path / "masks.json"))
+    run_to_end(write_coco(source, tmp_path / "masks.json"))
     session = empty_session()
     kept = session.add_object("clicked")
     before = state(session)
     with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
         steps = import_masks(session, masks, lock=True)
-        summary = finish(steps)
+        summary = run_to_end(steps)
     assert str(summary) == "3 objects on 4 frames."
     assert list(session.objects) == [kept, 3, 9, 70_000]
     for frame in range(LENGTH):
@@ -63,37 +63,37 @@ def test_a_session_takes_everything_and_undoes_it_as_one(tmp_path):
     assert state(session) == after
     session.undo()
     with open_masks(labels, SHAPE, LENGTH) as masks:  # the same ids once more
-        finish(import_masks(session, masks))
+        run_to_end(import_masks(session, masks))
     assert session.verified(3) == frozenset()
     session.remove_object(3)
     with open_masks(labels, SHAPE, LENGTH) as masks:
-        assert finish(import_masks(session, masks)).known == (9, 70_000)
+        assert run_to_end(import_masks(session, masks)).known == (9, 70_000)
     assert session.frames_of(3) == [2, 3]
 
 
 def test_what_a_person_said_stays_and_parents_that_do_not_fit_are_told(tmp_path):
     labels = family()
-    finish(write_coco(PaintedSession.of(labels, parents={3: (70_000,)}), tmp_path / "masks.json"))
+    run_to_end(write_coco(PaintedSession.of(labels, parents={3: (70_000,)}), tmp_path / "masks.json"))
     session = empty_session()
     own = np.ones(SHAPE, bool)
-    session.take_masks(3, {3: own, 70_000: own})
+    session.import_masks(3, {3: own, 70_000: own})
     session.edit_object(3, name="mine")
     session.verify(3, [3])
     with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
-        summary = finish(import_masks(session, masks))
+        summary = run_to_end(import_masks(session, masks))
     assert summary.known == (3, 70_000)
     assert "known before of objects 3, 70000" in str(summary)
     np.testing.assert_array_equal(session.mask(3, 3), own)
     assert session.mask(3, 2).sum() == 9
     assert session.objects[3].name == "mine"
     other = empty_session()
-    other.take_masks(3, {70_000: own})  # the mother does not end before her daughter begins
+    other.import_masks(3, {70_000: own})  # the mother does not end before her daughter begins
     other.remove_object(70_000)
     late = labels.copy()
     late[3, :5, :5] = 70_000
-    finish(write_coco(PaintedSession.of(late, parents={3: (70_000,)}), tmp_path / "late.json"))
+    run_to_end(write_coco(PaintedSession.of(late, parents={3: (70_000,)}), tmp_path / "late.json"))
     with open_masks(tmp_path / "late.json", SHAPE, LENGTH) as masks:
-        summary = finish(import_masks(other, masks))
+        summary = run_to_end(import_masks(other, masks))
     assert summary.orphans == (3,)
     assert "parents of object 3 were left out" in str(summary)
 
@@ -103,7 +103,7 @@ def test_a_fault_in_the_last_frame_changes_nothing():
     labels = family().astype(np.int64)
     labels[3, 0, 0] = -1
     with open_masks(labels, SHAPE, LENGTH) as masks, pytest.raises(InputError, match="below 0"):
-        finish(import_masks(session, masks))
+        run_to_end(import_masks(session, masks))
     assert not session.objects
     assert session.undo_name is None
 
@@ -111,7 +111,7 @@ def test_a_fault_in_the_last_frame_changes_nothing():
 def test_an_undo_meanwhile_ends_it():
     session = empty_session()
     with open_masks(family(), SHAPE, LENGTH) as masks:
-        steps = Steps(import_masks(session, masks))
+        steps = ResultGenerator(import_masks(session, masks))
         for number, _ in enumerate(steps):
             if number == LENGTH + 1:  # all read, two of them taken
                 session.undo()
@@ -134,9 +134,9 @@ def test_what_was_done_meanwhile_is_undone_before_and_the_import_still_as_one():
     nothing = state(session)
 
     def meanwhile():
-        session.take_masks(1, {own: np.ones(SHAPE, bool)})
+        session.import_masks(1, {own: np.ones(SHAPE, bool)})
         session.edit_object(70_000, name="renamed")
-        session.take_masks(3, {70_000: np.ones(SHAPE, bool)})
+        session.import_masks(3, {70_000: np.ones(SHAPE, bool)})
 
     take(session, family(), meanwhile)
     take(alone, family(), lambda: None)
@@ -159,7 +159,7 @@ def test_what_touches_the_same_meanwhile_begins_a_new_step(what):
     acts = {
         "removed": lambda: session.remove_object(3),
         "made": lambda: session.add_object(object_id=9),  # before its mask is there
-        "painted": lambda: session.take_masks(3, {3: np.ones(SHAPE, bool)}),
+        "painted": lambda: session.import_masks(3, {3: np.ones(SHAPE, bool)}),
     }
     take(session, family(), acts[what])
     steps = []
@@ -175,11 +175,11 @@ def test_what_touches_the_same_meanwhile_begins_a_new_step(what):
 
 def test_the_largest_id_leaves_room_for_others():
     session = empty_session()
-    session.take_masks(0, {LARGEST_ID: np.ones(SHAPE, bool)})
+    session.import_masks(0, {LARGEST_ID: np.ones(SHAPE, bool)})
     assert session.add_object() == 1
     reopened = empty_session()
     reopened.restore((), session.highest_used_id)  # costs no memory
     assert reopened.add_object() == 1
     assert reopened.add_object() == 2
     with pytest.raises(InputError, match="at most 4294967295"):
-        session.take_masks(0, {LARGEST_ID + 1: np.ones(SHAPE, bool)})
+        session.import_masks(0, {LARGEST_ID + 1: np.ones(SHAPE, bool)})

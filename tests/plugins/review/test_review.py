@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sam2_plugins.review import Doubt, Review, queue, review_queue
-from sam2_plugins.review.mask_features import Look
+from sam2_plugins.review import Review, ReviewItem, queue, review_queue
+from sam2_plugins.review.mask_features import MaskFeatures
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
 
@@ -30,7 +30,7 @@ def steady(x: float = 20, y: float = 30, length: int = 9) -> dict[int, AcceptedM
     return masks | {0: AcceptedMask.painted(masks[0].mask)}
 
 
-def by_frame(masks: Mapping[int, AcceptedMask], *others: Mapping[int, AcceptedMask]) -> list[Doubt]:
+def by_frame(masks: Mapping[int, AcceptedMask], *others: Mapping[int, AcceptedMask]) -> list[ReviewItem]:
     """The doubts of the first object."""
     doubts = Review().doubts(dict(enumerate((masks, *others), 1)))
     return [doubt for doubt in doubts if doubt.object_id == 1]
@@ -39,11 +39,11 @@ def by_frame(masks: Mapping[int, AcceptedMask], *others: Mapping[int, AcceptedMa
 def test_a_mask_is_measured() -> None:
     mask = disc(30, 20, 5)
     mask[50:54, 70:] = True
-    look = Look.of(accepted(mask))
+    features = MaskFeatures.of(accepted(mask))
     rows, columns = np.nonzero(mask)
-    assert (look.area, look.pieces, look.at_border) == (len(rows), 2, True)
-    assert (look.x, look.y) == pytest.approx((columns.mean(), rows.mean()))
-    assert look.scattered == pytest.approx(40 / len(rows))
+    assert (features.area, features.pieces, features.at_border) == (len(rows), 2, True)
+    assert (features.x, features.y) == pytest.approx((columns.mean(), rows.mean()))
+    assert features.scattered == pytest.approx(40 / len(rows))
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,13 @@ def test_a_mask_is_measured() -> None:
 def test_each_side_is_a_border(box: tuple[int, int, int, int], at_border: bool) -> None:
     mask = np.zeros(SHAPE, bool)
     mask[box[0] : box[1], box[2] : box[3]] = True
-    assert Look.of(accepted(mask)).at_border is at_border
+    assert MaskFeatures.of(accepted(mask)).at_border is at_border
 
 
 def test_pieces_that_meet_at_a_corner_are_one() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[10:12, 10:12] = mask[12:14, 12:14] = True
-    assert Look.of(accepted(mask)).pieces == 1
+    assert MaskFeatures.of(accepted(mask)).pieces == 1
 
 
 CHANGES = {
@@ -154,8 +154,8 @@ def test_frames_without_neighbors_and_without_masks() -> None:
 
 def test_only_what_changed_and_its_neighbors_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     measured, judged = [], []
-    of, judge = Look.of, queue.judge
-    monkeypatch.setattr(Look, "of", lambda mask: measured.append(mask) or of(mask))
+    of, judge = MaskFeatures.of, queue.judge
+    monkeypatch.setattr(MaskFeatures, "of", lambda mask: measured.append(mask) or of(mask))
     monkeypatch.setattr(queue, "judge", lambda i, view: judged.append((i, view.frame)) or judge(i, view))
     masks = {1: steady(length=30), 2: steady(60, length=30)}
     review = Review()

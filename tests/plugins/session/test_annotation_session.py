@@ -183,10 +183,10 @@ def test_propagation_is_the_engines_own(session, discs, store, small_checkpoint)
 def test_cancel_keeps_finished_frames_and_one_can_go_on(session, discs, store, small_checkpoint):
     one = session.add_object()
     session.add_points(0, one, (20, 20))
-    token = CancelToken()
-    for result in session.propagate(cancel=token):
+    undo_group = CancelToken()
+    for result in session.propagate(cancel=undo_group):
         if result.frame == 3:
-            token.cancel()
+            undo_group.cancel()
     assert session.frames_of(one) == [0, 1, 2, 3]
     list(session.propagate(start=4))
     whole = AnnotationSession(discs, store, small_checkpoint, axes="TYX")
@@ -427,9 +427,9 @@ def test_painted_wins_over_clicked_wherever_they_overlap(session, disc_mask):
 
 
 def test_masks_of_another_tool_keep_their_ids_and_can_be_corrected(session, disc_mask):
-    token = object()
+    undo_group = object()
     for frame in range(8):
-        session.take_masks(frame, {70000: np.roll(disc_mask, 2 * frame, axis=1), 5: disc_mask}, token)
+        session.import_masks(frame, {70000: np.roll(disc_mask, 2 * frame, axis=1), 5: disc_mask}, undo_group)
     assert list(session.objects) == [5, 70000]
     assert session.label_image(1).dtype == np.uint32
     np.testing.assert_array_equal(session.mask(70000, 3), np.roll(disc_mask, 6, axis=1))
@@ -445,21 +445,21 @@ def test_masks_of_another_tool_keep_their_ids_and_can_be_corrected(session, disc
 
 def test_imported_masks_leave_what_a_person_did(session, disc_mask):
     session.add_mask(2, session.add_object(), disc_mask)
-    session.take_masks(3, {1: disc_mask})
+    session.import_masks(3, {1: disc_mask})
     session.verify(1, [3])
     for frame in (2, 3, 4):
-        session.take_masks(frame, {1: ~disc_mask})
+        session.import_masks(frame, {1: ~disc_mask})
     areas = [int(session.mask(1, frame).sum()) for frame in (2, 3, 4)]
     assert areas == [disc_mask.sum(), disc_mask.sum(), (~disc_mask).sum()]
 
 
 def test_imported_masks_that_do_not_fit(session, disc_mask):
     with pytest.raises(InputError, match=r"mask of object 1 is \(59, 80\)"):
-        session.take_masks(0, {1: disc_mask[1:]})
+        session.import_masks(0, {1: disc_mask[1:]})
     with pytest.raises(InputError, match="no frame 8"):
-        session.take_masks(8, {1: disc_mask})
+        session.import_masks(8, {1: disc_mask})
     with pytest.raises(InputError, match="positive"):
-        session.take_masks(0, {0: disc_mask})
+        session.import_masks(0, {0: disc_mask})
     assert session.objects == {}
 
 
@@ -467,7 +467,7 @@ def test_masks_taken_as_prompts_are_followed_and_undone_at_once(
     session: AnnotationSession, disc_mask: NDArray[np.bool_]
 ) -> None:
     other = np.roll(disc_mask, (15, 40), (0, 1))
-    session.take_masks(2, {4: disc_mask, 7: other}, as_prompts=True)
+    session.import_masks(2, {4: disc_mask, 7: other}, as_prompts=True)
     results = list(session.propagate())
     assert [result.object_ids for result in results] == [(4, 7)] * 6
     np.testing.assert_array_equal(session.mask(7, 2), other)
@@ -489,7 +489,7 @@ def test_a_session_that_nobody_uses_is_freed_at_once(
     gc.collect()
     gc.disable()
     try:
-        parts = (session, session.frames, session._truth, session._history, session._video._video)
+        parts = (session, session.frames, session.annotations, session._history, session._video._video)
         left = [weakref.ref(part) for part in parts]
         del session, parts
         assert [one() for one in left] == [None] * len(left)

@@ -12,7 +12,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.loading import save_model
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import SessionFolder, open_session, read_about
+from sam2_plugins.storage import SessionFolder, open_session, read_manifest
 from sam2_plugins.storage.replay import differences, replay
 
 
@@ -68,7 +68,7 @@ def test_the_other_model_computes_from_now_on(worked, other_checkpoint, discs, s
     expected = AnnotationSession(discs, store, other_checkpoint, axes="TYX")
     expected.add_object(), expected.add_object()
     expected.add_points(0, 1, (20, 20))
-    list(worked.answer_again(worked.answered_alone()))
+    list(worked.repredict(worked.single_frame_prompts()))
     list(worked.propagate([1]))
     list(expected.propagate([1]))
     assert all(np.array_equal(worked.mask(1, f), expected.mask(1, f)) for f in range(len(worked)))
@@ -77,8 +77,8 @@ def test_the_other_model_computes_from_now_on(worked, other_checkpoint, discs, s
 def test_only_what_comes_of_its_prompts_alone_is_predicted_again(worked, other_checkpoint):
     before = everything(worked)["masks"]
     worked.use_model(other_checkpoint)
-    assert worked.answered_alone() == [(1, 0)]  # object 2 was corrected, with memories, on frame 5
-    list(worked.answer_again([(1, 0), (2, 3), (9, 0), (2, 4)]))
+    assert worked.single_frame_prompts() == [(1, 0)]  # object 2 was corrected, with memories, on frame 5
+    list(worked.repredict([(1, 0), (2, 3), (9, 0), (2, 4)]))
     after = everything(worked)["masks"]
     assert [place for place in after if after[place] is not before[place]] == [(1, 0)]
     worked.undo()
@@ -87,7 +87,7 @@ def test_only_what_comes_of_its_prompts_alone_is_predicted_again(worked, other_c
 
 def test_a_painted_mask_is_no_prediction(worked, disc_mask):
     worked.add_mask(0, 1, disc_mask)
-    assert worked.answered_alone() == []
+    assert worked.single_frame_prompts() == []
 
 
 def test_a_model_that_is_not_there_changes_nothing(worked, small_checkpoint):
@@ -109,7 +109,7 @@ def test_it_is_written_down_and_can_be_done_again(
     next(steps), next(steps)
     session.use_model(other_checkpoint)  # in the middle of a run, which the other one ends
     list(steps)
-    list(session.answer_again(session.answered_alone()))
+    list(session.repredict(session.single_frame_prompts()))
     list(session.propagate(start=4))
     if snapshot:
         folder.snapshot()
@@ -119,7 +119,7 @@ def test_it_is_written_down_and_can_be_done_again(
     kept, reopened = open_session(folder.path, store)
     assert kept.model_name == str(other_checkpoint)
     assert not differences(session, kept)
-    again = AnnotationSession(discs, store, read_about(folder.path)["model"], axes="TYX")
+    again = AnnotationSession(discs, store, read_manifest(folder.path)["model"], axes="TYX")
     list(replay(again, reopened.calls()))
     assert again.model_name == str(other_checkpoint)
     assert not differences(kept, again)

@@ -61,10 +61,10 @@ def time_lapse(session: AnnotationSession) -> None:
     session.lineage.swap(one, two, 7)
     later = session.lineage.split(right, 4)
     session.lineage.merge(right, later)
-    session.take_masks(2, {20: disc(10, 50, 6), 21: disc(70, 10, 4)}, as_prompts=True)
-    session.take_masks(3, {20: disc(12, 50, 6)})
+    session.import_masks(2, {20: disc(10, 50, 6), 21: disc(70, 10, 4)}, as_prompts=True)
+    session.import_masks(3, {20: disc(12, 50, 6)})
     list(session.propagate([20], start=2, stop=4))
-    session.take_masks(7, {22: disc(10, 10, 4)})
+    session.import_masks(7, {22: disc(10, 10, 4)})
     session.lineage.set_parents(22, [left])
     session.lineage.delete_from(20, 4)
     session.set_window((10.0, 200.0))
@@ -88,7 +88,7 @@ def single_image(session: AnnotationSession) -> None:
     session.add_box(0, session.add_object(), (50, 28, 70, 48))
     session.add_points(0, 2, (66, 30), [0])
     session.use_model("nano")
-    list(session.answer_again(session.answered_alone()))
+    list(session.repredict(session.single_frame_prompts()))
     session.undo()  # other weights of nano may come
 
 

@@ -11,7 +11,13 @@ from sam2_engine import open_frames
 from sam2_engine.errors import InputError
 from sam2_plugins.cli.app import main
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.storage import earlier_reading, keep_session, open_session, read_about, user_sessions
+from sam2_plugins.storage import (
+    last_opening,
+    open_or_create_session,
+    open_session,
+    read_manifest,
+    user_sessions,
+)
 from sam2_plugins.storage.manifest import FORMAT_VERSION
 
 
@@ -25,13 +31,13 @@ def stack(tmp_path: Path, discs) -> Path:
 
 def test_beside_the_stack_and_there_again(stack, store, small_checkpoint, tmp_path):
     with open_frames(stack) as frames:
-        kept = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
+        kept = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
         assert (kept.folder.path, kept.reopened) == (stack.with_suffix(".sam2"), False)
         kept.session.add_object("mine")
         with pytest.raises(InputError, match="open in another window"):
-            keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
+            open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
         kept.folder.close()
-        again = keep_session(frames, store, "nano", source=stack, home=tmp_path / "home")
+        again = open_or_create_session(frames, store, "nano", source=stack, home=tmp_path / "home")
         assert again.reopened
         assert again.session.model_name == str(small_checkpoint)  # it goes on with its own model
         assert [one.name for one in again.session.objects.values()] == ["mine"]
@@ -43,7 +49,7 @@ def test_other_pixels_under_the_same_name_get_a_place_of_their_own(discs, store,
     other = discs[::-1].copy()
     for frames, number in ((discs, ""), (other, "-2"), (discs, "")):
         stack = open_frames(frames, axes="TYX")
-        kept = keep_session(stack, store, small_checkpoint, name="my/cells: 1", home=tmp_path)
+        kept = open_or_create_session(stack, store, small_checkpoint, name="my/cells: 1", home=tmp_path)
         assert kept.folder.path.name == f"my_cells_ 1{number}.sam2"
         kept.folder.close()
     assert kept.reopened
@@ -52,9 +58,9 @@ def test_other_pixels_under_the_same_name_get_a_place_of_their_own(discs, store,
 def test_where_nothing_can_be_written_one_works_on_and_is_told(discs, store, small_checkpoint, tmp_path):
     home = tmp_path / "file"
     home.write_text("not a folder")
-    kept = keep_session(open_frames(discs, axes="TYX"), store, small_checkpoint, home=home)
+    kept = open_or_create_session(open_frames(discs, axes="TYX"), store, small_checkpoint, home=home)
     assert kept.folder is None
-    assert str(home) in kept.trouble
+    assert str(home) in kept.save_error
     kept.session.add_points(0, kept.session.add_object(), (20, 20))
 
 
@@ -69,12 +75,12 @@ def test_a_stack_that_changed_on_disk_begins_anew_and_is_told(
     stack, discs, store, small_checkpoint, tmp_path
 ):
     with open_frames(stack) as frames:
-        kept = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        kept = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
         kept.session.add_object("mine")
         kept.folder.close()
     tifffile.imwrite(stack, discs[::-1].copy(), metadata={"axes": "TYX"})
     with open_frames(stack) as frames:
-        anew = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        anew = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
         anew.folder.close()
     assert anew.folder.path.name == "discs-2.sam2"
     assert anew.note == (
@@ -99,12 +105,12 @@ def test_a_session_that_cannot_be_read_is_told_and_left_alone(
     stack, store, small_checkpoint, tmp_path, damage, said
 ):
     with open_frames(stack) as frames:
-        kept = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        kept = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
         kept.folder.close()
         about = kept.folder.path / "session.json"
         about.write_text(json.dumps(damage(json.loads(about.read_text()))))
         before = about.read_bytes()
-        anew = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        anew = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
         anew.folder.close()
     assert said in anew.note
     assert anew.note.endswith("a new session begins, and that folder stays as it is.")
@@ -119,7 +125,9 @@ def test_each_place_in_a_stack_of_volumes_has_its_own_session(discs, store, smal
     for plane in (0, 1, 2, 1):
         opening = {"axes": "TZYX", "fixed": {"Z": plane}}
         with open_frames(path, **opening) as frames:
-            kept = keep_session(frames, store, small_checkpoint, source=path, opening=opening, home=tmp_path)
+            kept = open_or_create_session(
+                frames, store, small_checkpoint, source=path, opening=opening, home=tmp_path
+            )
             assert kept.folder.path.name == f"volumes Z{plane}.sam2"
             assert kept.note is None
             kept.session.add_object(f"in plane {plane}")
@@ -136,14 +144,16 @@ def test_each_place_in_a_stack_of_volumes_has_its_own_session(discs, store, smal
 def test_physical_sizes_are_kept_for_exports(stack, store, small_checkpoint, tmp_path):
     scale = PhysicalScale((0.5, 0.25), "um", 2.0, "min", 3.0)
     with open_frames(stack) as frames:
-        kept = keep_session(frames, store, small_checkpoint, source=stack, scale=scale, home=tmp_path)
-        kept.session.take_masks(0, {1: frames[0] > 100})
+        kept = open_or_create_session(
+            frames, store, small_checkpoint, source=stack, scale=scale, home=tmp_path
+        )
+        kept.session.import_masks(0, {1: frames[0] > 100})
         assert kept.folder.scale == scale
         kept.folder.close()
-        again = keep_session(frames, store, small_checkpoint, source=stack, scale=PhysicalScale())
+        again = open_or_create_session(frames, store, small_checkpoint, source=stack, scale=PhysicalScale())
         assert again.folder.scale == scale  # a layer that says nothing takes nothing away
         again.folder.close()
-        once_more = keep_session(
+        once_more = open_or_create_session(
             frames, store, small_checkpoint, source=stack, scale=PhysicalScale((4.0, 4.0), "nm")
         )
         assert once_more.folder.scale == PhysicalScale((4.0, 4.0), "nm", 2.0, "min")  # times stay known
@@ -161,7 +171,7 @@ def test_a_session_that_can_only_be_read_goes_on_without_being_kept(
     stack, store, small_checkpoint, tmp_path, monkeypatch
 ):
     with open_frames(stack) as frames:
-        kept = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        kept = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
         kept.session.add_object("mine")
         kept.folder.close()
         before = {path: path.read_bytes() for path in kept.folder.path.rglob("*") if path.is_file()}
@@ -170,10 +180,10 @@ def test_a_session_that_can_only_be_read_goes_on_without_being_kept(
             raise OSError(30, "Read-only file system")
 
         monkeypatch.setattr("sam2_plugins.storage.session_folder.FileLock.acquire", refused)
-        again = keep_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        again = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
         again.session.add_object("another")
     assert (again.folder, again.reopened) == (None, True)
-    assert "Read-only file system" in again.trouble
+    assert "Read-only file system" in again.save_error
     assert [one.name for one in again.session.objects.values()] == ["mine", "another"]
     assert {path: path.read_bytes() for path in before} == before
 
@@ -183,12 +193,14 @@ def test_corrected_axes_are_kept_with_everything_that_was_done(stack, store, sma
     for axes in ("TYX", "ZYX"):
         opening = {"axes": axes, "channel": None, "fixed": {}}
         with open_frames(stack, **opening) as frames:
-            kept = keep_session(frames, store, small_checkpoint, source=stack, opening=opening, home=tmp_path)
+            kept = open_or_create_session(
+                frames, store, small_checkpoint, source=stack, opening=opening, home=tmp_path
+            )
             if not kept.reopened:
-                kept.session.take_masks(0, {1: frames[0] > 100})
+                kept.session.import_masks(0, {1: frames[0] > 100})
             kept.folder.close()
     assert kept.reopened
-    about = read_about(kept.folder.path)
+    about = read_manifest(kept.folder.path)
     assert (about["frames"]["axes"], about["frames"]["opening"]["axes"]) == ("ZYX", "ZYX")
     session, folder = open_session(kept.folder.path, store)
     assert (session.frames.axis, session.frames_of(1)) == ("Z", [0])
@@ -210,18 +222,18 @@ def test_a_stack_is_read_as_in_its_session_used_last(discs, store, small_checkpo
     def open_as(opening):
         return open_frames(channels, **opening)
 
-    assert earlier_reading(open_as, "cells", home=tmp_path) is None
+    assert last_opening(open_as, "cells", home=tmp_path) is None
     first, second = ({"axes": "TCYX", "channel": channel, "fixed": {}} for channel in (0, 1))
     for opening in (first, second, first):
-        kept = keep_session(
+        kept = open_or_create_session(
             open_as(opening), store, small_checkpoint, opening=opening, name="cells", home=tmp_path
         )
         kept.folder.close()
-        assert earlier_reading(open_as, "cells", home=tmp_path) == opening
+        assert last_opening(open_as, "cells", home=tmp_path) == opening
     assert sorted(path.name for path in tmp_path.glob("*.sam2")) == ["cells-2.sam2", "cells.sam2"]
-    assert earlier_reading(open_as, "cell", home=tmp_path) is None  # another stack
+    assert last_opening(open_as, "cell", home=tmp_path) is None  # another stack
     other = channels[::-1].copy()
-    assert earlier_reading(lambda opening: open_frames(other, **opening), "cells", home=tmp_path) is None
+    assert last_opening(lambda opening: open_frames(other, **opening), "cells", home=tmp_path) is None
     about = kept.folder.path / "session.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "frames": {"opening": 3}}))
-    assert earlier_reading(open_as, "cells", home=tmp_path) == second
+    assert last_opening(open_as, "cells", home=tmp_path) == second

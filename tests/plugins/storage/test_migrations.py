@@ -11,7 +11,7 @@ import zarr
 
 from sam2_plugins.cli.app import main
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import SessionFolder, open_session, read_about, read_session
+from sam2_plugins.storage import SessionFolder, open_session, read_manifest, read_session
 from sam2_plugins.storage.manifest import FORMAT_VERSION
 
 
@@ -78,7 +78,7 @@ def test_it_opens_where_it_was(folder: Any, store: Any) -> None:
 def test_it_goes_on_and_replays(folder: Any, store: Any, capsys: Any) -> None:
     path, session = folder
     again, kept = open_session(path, store)
-    assert read_about(path)["version"] == FORMAT_VERSION  # earlier programs do not know what follows
+    assert read_manifest(path)["version"] == FORMAT_VERSION  # earlier programs do not know what follows
     again.set_window((5000, 40000))
     again.add_points(5, 2, (60, 35))
     list(again.propagate([2], start=5, stop=7))

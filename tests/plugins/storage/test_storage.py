@@ -12,7 +12,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.cli.app import main
 from sam2_plugins.importing.masks import import_masks, open_masks
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import SessionFolder, open_session, read_about, read_session
+from sam2_plugins.storage import SessionFolder, open_session, read_manifest, read_session
 from sam2_plugins.storage import snapshot as kept_state
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.manifest import FORMAT_VERSION
@@ -71,7 +71,7 @@ def annotate(session: AnnotationSession) -> None:
     session.lineage.divide(2, 5)
     session.edit_object(3, name="daughter", color=(1, 2, 3))
     session.add_points(5, 3, (60, 36))
-    session.take_masks(1, {9: painted})
+    session.import_masks(1, {9: painted})
     session.add_points(1, 9, (10, 8))
     session.remove_object(4)
     session.undo()
@@ -132,7 +132,7 @@ def test_every_crash_point_opens_to_a_state_that_was(kept, store, tmp_path):
     """Cut the journal anywhere: what opens is the state after some action, never something between."""
     session, folder = kept
     states = [described(session)]
-    session.listen(lambda _: states.append(described(session)))
+    session.subscribe(lambda _: states.append(described(session)))
     annotate(session)
     whole = (folder.path / "journal.jsonl").read_bytes()
     rng = np.random.default_rng(0)
@@ -184,7 +184,7 @@ def test_what_was_undone_as_one_is_undone_as_one_again(kept, store, small_checkp
     painted = np.zeros(session.shape, bool)
     painted[5:15, 5:25] = True
     for object_id in (left, right):  # one stroke over two objects
-        session.add_mask(0, object_id, painted, token="stroke")
+        session.add_mask(0, object_id, painted, undo_group="stroke")
     session.undo()
     session.add_points(0, left, (20, 20))
     list(session.propagate(stop=2))
@@ -253,11 +253,11 @@ def test_a_full_disk_is_told_and_made_good_later(kept, store, tmp_path, monkeypa
 
     monkeypatch.setattr(Journal, "add", full)
     list(session.propagate(stop=2))
-    assert "No space left" in str(folder.trouble)
+    assert "No space left" in str(folder.save_error)
     assert session.frames_of(1) == [0, 1, 2]
     monkeypatch.setattr(Journal, "add", add)
     session.verify(1, [1])
-    assert folder.trouble is None
+    assert folder.save_error is None
     again, reopened = open_session(crashed_copy(folder.path, tmp_path / "copy"), store)
     assert described(again) == described(session)
     reopened.close()
@@ -285,7 +285,7 @@ def test_frames_that_are_not_the_sessions(kept, store, discs, stack):
 
 def test_what_is_no_session_or_a_newer_one(kept, tmp_path, store):
     with pytest.raises(InputError, match="not a session folder"):
-        read_about(tmp_path)
+        read_manifest(tmp_path)
     about = kept[1].path / "session.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "version": FORMAT_VERSION + 1}))
     with pytest.raises(InputError, match="newer version"):

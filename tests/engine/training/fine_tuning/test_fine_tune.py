@@ -14,25 +14,25 @@ from dataset_folders import pictures, plain
 from sam2_engine.datasets import AnnotatedData, find_dataset
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.fine_tuning.config import Recipe
-from sam2_engine.training.fine_tuning.distributed import Team, join_team
-from sam2_engine.training.fine_tuning.interactive_training import PromptRecipe
+from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning.distributed import ProcessGroup, join_process_group
+from sam2_engine.training.fine_tuning.interactive_training import PromptConfig
 from sam2_engine.training.fine_tuning.run import Outcome, fine_tune
 from sam2_engine.training.fine_tuning.run_log import read_losses
 from sam2_engine.training.fine_tuning.sampling import ClipSampler, held_out_split
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.weights.loading import load_model
 
-SHORT = Recipe(
+SHORT = TrainingConfig(
     steps=6,
     batch_size=2,
     clip_length=3,
     clip_objects=2,
-    picture_objects=2,
+    image_objects=2,
     save_every=2,
-    picture_every=100,
+    image_every=100,
     learning_rate=1e-3,
-    prompts=PromptRecipe(corrections=1),
+    prompts=PromptConfig(corrections=1),
 )
 
 
@@ -43,13 +43,15 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnnotatedData]:
 
 
 @pytest.fixture
-def recipe(small_checkpoint: Path) -> Recipe:
+def config(small_checkpoint: Path) -> TrainingConfig:
     return replace(SHORT, model=str(small_checkpoint))
 
 
-def _tuner(recipe: Recipe, data: AnnotatedData, team: Team | None = None) -> FineTuner:
+def _tuner(config: TrainingConfig, data: AnnotatedData, group: ProcessGroup | None = None) -> FineTuner:
     learned, _ = held_out_split(data.videos)
-    return FineTuner(load_model(recipe.model, "cpu"), ClipSampler(data.videos, learned, recipe), recipe, team)
+    return FineTuner(
+        load_model(config.model, "cpu"), ClipSampler(data.videos, learned, config), config, group
+    )
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -60,20 +62,20 @@ def _same(one: Path, other: Path) -> bool:
 @pytest.mark.parametrize(
     "learned",
     [
-        {"everything": False, "checkpointing": False},
-        {"everything": True, "checkpointing": True},
+        {"train_image_encoder": False, "checkpointing": False},
+        {"train_image_encoder": True, "checkpointing": True},
         {"features_on_disk": True, "checkpointing": False},
     ],
 )
 def test_a_stopped_run_continues_with_the_same_losses(
-    learned: dict[str, Any], recipe: Recipe, video: AnnotatedData, tmp_path: Path
+    learned: dict[str, Any], config: TrainingConfig, video: AnnotatedData, tmp_path: Path
 ) -> None:
-    recipe = replace(recipe, **learned)
-    whole = fine_tune(recipe, video, tmp_path / "whole")
+    config = replace(config, **learned)
+    whole = fine_tune(config, video, tmp_path / "whole")
     asked = iter([False, False, False, True])
-    stopped = fine_tune(recipe, video, tmp_path / "halves", should_stop=lambda: next(asked))
+    stopped = fine_tune(config, video, tmp_path / "halves", should_stop=lambda: next(asked))
     assert (stopped.finished, stopped.steps) == (False, 3)
-    resumed = fine_tune(recipe, video, tmp_path / "halves")
+    resumed = fine_tune(config, video, tmp_path / "halves")
     assert resumed.finished
     assert read_losses(tmp_path / "halves") == read_losses(tmp_path / "whole")
     assert [step for step, _ in read_losses(tmp_path / "whole")] == [1, 2, 3, 4, 5, 6]
@@ -89,23 +91,23 @@ class _KilledError(Exception):
 
 
 def test_a_killed_run_repeats_what_came_after_its_checkpoint(
-    recipe: Recipe, video: AnnotatedData, tmp_path: Path
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path
 ) -> None:
-    fine_tune(recipe, video, tmp_path / "whole")
+    fine_tune(config, video, tmp_path / "whole")
 
     def die(done: int, total: int | None) -> None:
         if done == 5:
             raise _KilledError
 
     with pytest.raises(_KilledError):
-        fine_tune(recipe, video, tmp_path / "killed", progress=die)
+        fine_tune(config, video, tmp_path / "killed", progress=die)
     assert len(read_losses(tmp_path / "killed")) == 5  # the checkpoint is of step 4
-    fine_tune(recipe, video, tmp_path / "killed")
+    fine_tune(config, video, tmp_path / "killed")
     assert read_losses(tmp_path / "killed") == read_losses(tmp_path / "whole")
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(
-    recipe: Recipe, video: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save, calls = torch.save, []
 
@@ -118,18 +120,18 @@ def test_a_full_disk_keeps_the_last_checkpoint(
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(InputError, match=r"No space left.*continues from the last one"):
-        fine_tune(recipe, video, tmp_path)
+        fine_tune(config, video, tmp_path)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
     assert not list(tmp_path.glob("*.part"))
-    assert fine_tune(recipe, video, tmp_path).finished
+    assert fine_tune(config, video, tmp_path).finished
 
 
 def test_a_run_is_not_continued_with_other_settings(
-    recipe: Recipe, video: AnnotatedData, tmp_path: Path
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path
 ) -> None:
-    fine_tune(recipe, video, tmp_path, should_stop=lambda: True)
+    fine_tune(config, video, tmp_path, should_stop=lambda: True)
     with pytest.raises(InputError, match=r"learning_rate = 0\.001, not 0\.002"):
-        fine_tune(replace(recipe, learning_rate=2e-3), video, tmp_path)
+        fine_tune(replace(config, learning_rate=2e-3), video, tmp_path)
 
 
 def _changed(outcome: Outcome, before: Path) -> dict[str, bool]:
@@ -139,104 +141,108 @@ def _changed(outcome: Outcome, before: Path) -> dict[str, bool]:
 
 
 def test_the_image_encoder_stays_and_the_rest_learns(
-    recipe: Recipe, video: AnnotatedData, small_checkpoint: Path, tmp_path: Path
+    config: TrainingConfig, video: AnnotatedData, small_checkpoint: Path, tmp_path: Path
 ) -> None:
-    changed = _changed(fine_tune(recipe, video, tmp_path), small_checkpoint)
+    changed = _changed(fine_tune(config, video, tmp_path), small_checkpoint)
     frozen = ("image_encoder.", "sam_mask_decoder.conv_s")
     assert not any(changed[name] for name in changed if name.startswith(frozen))
     for part in ("sam_mask_decoder.transformer.", "memory_attention.", "memory_encoder.", "obj_ptr_proj."):
         assert any(changed[name] for name in changed if name.startswith(part)), part
 
 
-def test_pictures_leave_memory_as_it_was(recipe: Recipe, small_checkpoint: Path, tmp_path: Path) -> None:
+def test_pictures_leave_memory_as_it_was(
+    config: TrainingConfig, small_checkpoint: Path, tmp_path: Path
+) -> None:
     with find_dataset(pictures(tmp_path / "set", 3)) as data:
-        recipe = replace(recipe, everything=True, steps=1)
-        changed = _changed(fine_tune(recipe, data, tmp_path / "run"), small_checkpoint)
+        config = replace(config, train_image_encoder=True, steps=1)
+        changed = _changed(fine_tune(config, data, tmp_path / "run"), small_checkpoint)
     assert not any(changed[name] for name in changed if name.startswith(("memory_", "obj_ptr")))
     assert any(changed[name] for name in changed if name.startswith("image_encoder."))
 
 
 def test_every_view_of_a_frame_is_encoded_once(
-    recipe: Recipe, video: AnnotatedData, monkeypatch: pytest.MonkeyPatch
+    config: TrainingConfig, video: AnnotatedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
     encode: Callable[..., Any] = Sam2.encode_image
     monkeypatch.setattr(Sam2, "encode_image", lambda *args: seen.append(1) or encode(*args))
-    tuner = _tuner(replace(recipe, views=1, steps=8), video)
+    tuner = _tuner(replace(config, views=1, steps=8), video)
     for samples in tuner.samples():
-        tuner.learn(samples)
+        tuner.train_step(samples)
     assert len(seen) == 4  # the fifth frame is held out
 
 
-def test_learning_lowers_the_loss(recipe: Recipe, video: AnnotatedData) -> None:
-    tuner = _tuner(replace(recipe, steps=24, batch_size=1, clip_share=0.0, views=1), video)
-    losses = [tuner.learn(samples)["loss"] for samples in tuner.samples()]
+def test_learning_lowers_the_loss(config: TrainingConfig, video: AnnotatedData) -> None:
+    tuner = _tuner(replace(config, steps=24, batch_size=1, clip_share=0.0, views=1), video)
+    losses = [tuner.train_step(samples)["loss"] for samples in tuner.samples()]
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-def test_saving_memory_changes_no_gradient(recipe: Recipe, video: AnnotatedData) -> None:
+def test_saving_memory_changes_no_gradient(config: TrainingConfig, video: AnnotatedData) -> None:
     gradients = []
     for saving in (False, True):
-        tuner = _tuner(replace(recipe, everything=True, clip_share=1.0, checkpointing=saving), video)
+        tuner = _tuner(replace(config, train_image_encoder=True, clip_share=1.0, checkpointing=saving), video)
         tuner.accumulate(next(tuner.samples()))
-        gradients.append([p.grad for p in tuner.learners.values()])
+        gradients.append([p.grad for p in tuner.trainable_parameters.values()])
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
 
 
-def _one_of_two(rank: int, recipe: Recipe, folder: Path, port: int) -> None:
+def _one_of_two(rank: int, config: TrainingConfig, folder: Path, port: int) -> None:
     torch.set_num_threads(1)
     os.environ.update(
         RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
-    team = join_team("cpu")
+    group = join_process_group("cpu")
     with find_dataset(folder / "set") as data:
-        tuner = _tuner(recipe, data, team)
+        tuner = _tuner(config, data, group)
         losses = tuner.accumulate(tuner.loader.load(0))
-    found = {name: parameter.grad for name, parameter in tuner.learners.items()}
+    found = {name: parameter.grad for name, parameter in tuner.trainable_parameters.items()}
     torch.save((losses, found), folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(recipe: Recipe, tmp_path: Path) -> None:
-    recipe = replace(recipe, batch_size=3, clip_share=1.0)
+def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(
+    config: TrainingConfig, tmp_path: Path
+) -> None:
+    config = replace(config, batch_size=3, clip_share=1.0)
     with find_dataset(plain(tmp_path / "set", frames=5)) as data:
-        alone = _tuner(recipe, data)
+        alone = _tuner(config, data)
         losses = alone.accumulate(alone.loader.load(0))
     port = 20000 + os.getpid() % 20000
-    multiprocessing.spawn(_one_of_two, (recipe, tmp_path, port), nprocs=2)
+    multiprocessing.spawn(_one_of_two, (config, tmp_path, port), nprocs=2)
     for rank in (0, 1):
         other_losses, gradients = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert other_losses == pytest.approx(losses, rel=1e-5)
-        for name, parameter in alone.learners.items():
+        for name, parameter in alone.trainable_parameters.items():
             torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-4, atol=1e-6)
-    assert any(parameter.grad.abs().max() > 1e-3 for parameter in alone.learners.values())
+    assert any(parameter.grad.abs().max() > 1e-3 for parameter in alone.trainable_parameters.values())
 
 
-def test_what_a_run_leaves(recipe: Recipe, video: AnnotatedData, tmp_path: Path) -> None:
+def test_what_a_run_leaves(config: TrainingConfig, video: AnnotatedData, tmp_path: Path) -> None:
     said: list[str] = []
-    outcome = fine_tune(replace(recipe, picture_every=3), video, tmp_path, say=said.append)
+    outcome = fine_tune(replace(config, image_every=3), video, tmp_path, say=said.append)
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
         "step_000003.png",
         "step_000006.png",
     ]
     assert list((tmp_path / "tensorboard").iterdir())
     assert "4 frames are learned, 1 are held out" in " ".join(said)
-    assert outcome.gain.startswith("Gain on 1 held-out frame: IoU after one click ")
-    assert "J when followed from a mask" in outcome.gain
+    assert outcome.improvement.startswith("Gain on 1 held-out frame: IoU after one click ")
+    assert "J when followed from a mask" in outcome.improvement
 
 
 def test_without_tensorboard_a_hint(
-    recipe: Recipe, video: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     said: list[str] = []
-    assert fine_tune(replace(recipe, steps=1), video, tmp_path, say=said.append).finished
+    assert fine_tune(replace(config, steps=1), video, tmp_path, say=said.append).finished
     assert any("pip install" in line for line in said)
 
 
-def test_a_single_frame_is_learned_without_a_measure(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_single_frame_is_learned_without_a_measure(config: TrainingConfig, tmp_path: Path) -> None:
     with find_dataset(plain(tmp_path / "set", frames=1)) as data:
-        outcome = fine_tune(replace(recipe, steps=1), data, tmp_path / "run")
-    assert outcome.gain == "Gain: not measured, because there is no frame to hold out."
+        outcome = fine_tune(replace(config, steps=1), data, tmp_path / "run")
+    assert outcome.improvement == "Gain: not measured, because there is no frame to hold out."

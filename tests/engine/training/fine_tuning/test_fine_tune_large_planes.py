@@ -12,14 +12,14 @@ import torch
 from dataset_folders import plain
 from numpy.typing import NDArray
 
-from sam2_engine.datasets import AnnotatedData, AnnotatedVideo, Found, find_dataset
+from sam2_engine.datasets import AnnotatedData, AnnotatedVideo, VideoRecord, find_dataset
 from sam2_engine.datasets.annotations import Annotation, LabelImage, RunLengths
 from sam2_engine.datasets.tiled_video import in_tiles
 from sam2_engine.frames import open_frames
 from sam2_engine.masks import encode_rle
 from sam2_engine.training.fine_tuning import trainer as fine_tuner
-from sam2_engine.training.fine_tuning.config import Recipe
-from sam2_engine.training.fine_tuning.interactive_training import PromptRecipe
+from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning.interactive_training import PromptConfig
 from sam2_engine.training.fine_tuning.run import fine_tune
 from sam2_engine.training.fine_tuning.run_log import read_losses
 from sam2_engine.weights.loading import load_model
@@ -57,23 +57,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnnotatedData]:
 
 
 @pytest.fixture
-def recipe(small_checkpoint: Path) -> Recipe:
-    return Recipe(
+def config(small_checkpoint: Path) -> TrainingConfig:
+    return TrainingConfig(
         model=str(small_checkpoint),
         steps=6,
         clip_length=3,
-        picture_objects=2,
+        image_objects=2,
         save_every=2,
         views=1,
         learning_rate=1e-3,
-        prompts=PromptRecipe(corrections=1),
+        prompts=PromptConfig(corrections=1),
     )
 
 
 def of_frame(annotation: Annotation, shape: tuple[int, int] = (2 * SIDE, 2 * SIDE)) -> AnnotatedVideo:
     """Return a picture with these objects."""
     frames = open_frames(np.zeros((1, *shape), np.uint8))
-    return AnnotatedVideo(Found("picture", lambda: frames, lambda _: annotation, [0]), {0: annotation.ids})
+    return AnnotatedVideo(
+        VideoRecord("picture", lambda: frames, lambda _: annotation, [0]), {0: annotation.ids}
+    )
 
 
 def test_a_tile_shows_its_part_of_frames_and_masks_through_the_window_of_the_whole(
@@ -154,19 +156,21 @@ def test_a_tile_without_a_finite_pixel_can_be_learned() -> None:
     pixels[0, SIDE:] = np.arange(2 * SIDE)
     annotation = LabelImage(labels_at(0) * (labels_at(0) == 1))
     frames = open_frames(pixels)
-    whole = AnnotatedVideo(Found("mosaic", lambda: frames, lambda _: annotation, [0]), {0: annotation.ids})
+    whole = AnnotatedVideo(
+        VideoRecord("mosaic", lambda: frames, lambda _: annotation, [0]), {0: annotation.ids}
+    )
     with pytest.warns(match="NaN"):
         assert np.isnan(in_tiles(whole, SIDE)[0].frames[0]).all()
 
 
 def test_a_frame_that_is_held_out_is_not_learned_in_any_tile(
-    recipe: Recipe, data: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrainingConfig, data: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips: list[Any] = []
     load: Callable[..., Any] = fine_tuner.load_objects
     monkeypatch.setattr(fine_tuner, "load_objects", lambda *args: clips.append(args[0]) or load(*args))
     said: list[str] = []
-    outcome = fine_tune(replace(recipe, steps=12), data, tmp_path, say=said.append)
+    outcome = fine_tune(replace(config, steps=12), data, tmp_path, say=said.append)
     assert len({clip.video.name for clip in clips}) == 3
     assert {frame for clip in clips for frame in clip.frames} == set(range(FRAMES - 1))
     assert len({key for clip in clips for key in clip.keys}) == len(
@@ -175,14 +179,16 @@ def test_a_frame_that_is_held_out_is_not_learned_in_any_tile(
     assert "4 frames are learned, 1 are held out to measure by." in said
     assert "1 large picture or video is learned in 3 tiles of 128 x 128 pixels." in said
     assert (outcome.before.frames, outcome.before.videos) == (1, 1)
-    assert outcome.gain.startswith("Gain on 1 held-out frame: IoU after one click ")
+    assert outcome.improvement.startswith("Gain on 1 held-out frame: IoU after one click ")
 
 
-def test_a_run_in_tiles_continues_exactly(recipe: Recipe, data: AnnotatedData, tmp_path: Path) -> None:
-    whole = fine_tune(recipe, data, tmp_path / "whole")
+def test_a_run_in_tiles_continues_exactly(
+    config: TrainingConfig, data: AnnotatedData, tmp_path: Path
+) -> None:
+    whole = fine_tune(config, data, tmp_path / "whole")
     asked = iter([False, False, False, True])
-    assert not fine_tune(recipe, data, tmp_path / "halves", should_stop=lambda: next(asked)).finished
-    resumed = fine_tune(recipe, data, tmp_path / "halves")
+    assert not fine_tune(config, data, tmp_path / "halves", should_stop=lambda: next(asked)).finished
+    resumed = fine_tune(config, data, tmp_path / "halves")
     assert read_losses(tmp_path / "halves") == read_losses(tmp_path / "whole")
     assert (resumed.before, resumed.after) == (whole.before, whole.after)
     assert whole.weights is not None

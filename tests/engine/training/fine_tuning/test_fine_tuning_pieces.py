@@ -9,13 +9,13 @@ import torch
 from dataset_folders import SHAPE, pictures, plain
 
 from sam2_engine.datasets import find_dataset
-from sam2_engine.training.fine_tuning.augmentation import AugmentationRecipe, View, draw_view
-from sam2_engine.training.fine_tuning.config import Recipe
-from sam2_engine.training.fine_tuning.interactive_training import ObjectsOfClip, PromptRecipe, draw_plan
+from sam2_engine.training.fine_tuning.augmentation import AugmentationConfig, View, draw_view
+from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning.interactive_training import ObjectsOfClip, PromptConfig, draw_plan
 from sam2_engine.training.fine_tuning.optimizer import layer_scale, schedule
 from sam2_engine.training.fine_tuning.sampling import ClipSampler, held_out_split, input_pixels, load_objects
 
-STRONG = AugmentationRecipe(mirror=1.0, flip=1.0, grayscale=1.0)
+STRONG = AugmentationConfig(mirror=1.0, flip=1.0, grayscale=1.0)
 
 
 def test_pixels_and_masks_move_alike() -> None:
@@ -36,7 +36,7 @@ def test_pictures_are_only_mirrored_and_exactly() -> None:
 
 
 def test_frames_of_a_clip_share_a_view_but_not_their_jitter() -> None:
-    first, second = draw_view(AugmentationRecipe(), np.random.default_rng(0), [[0], [1]], is_clip=True)
+    first, second = draw_view(AugmentationConfig(), np.random.default_rng(0), [[0], [1]], is_clip=True)
     assert np.array_equal(first.matrix, second.matrix)  # type: ignore[arg-type]
     assert first.colors[0] == second.colors[0]
     assert first.colors[1] != second.colors[1]
@@ -62,7 +62,7 @@ def test_a_mosaic_shows_a_clip_four_times_and_asks_for_the_objects_of_one_tile()
 def test_mosaics_come_as_often_as_the_paper_says_in_every_tile_and_only_in_clips() -> None:
     def tiles(is_clip: bool) -> list[tuple[int, int] | None]:
         views = [
-            draw_view(AugmentationRecipe(), np.random.default_rng(seed), [[0], [1]], is_clip)
+            draw_view(AugmentationConfig(), np.random.default_rng(seed), [[0], [1]], is_clip)
             for seed in range(2000)
         ]
         assert all(first.tile == second.tile for first, second in views)
@@ -74,12 +74,20 @@ def test_mosaics_come_as_often_as_the_paper_says_in_every_tile_and_only_in_clips
     assert set(tiles(is_clip=False)) == {None}
 
 
-@pytest.mark.parametrize("everything", [False, True])
-def test_clips_of_a_mosaic_keep_their_ids_and_follow_from_the_step(everything: bool, tmp_path: Path) -> None:
-    always = AugmentationRecipe(mosaic=1.0, degrees=0.0, shear=0.0, mirror=0.0)
-    recipe = Recipe(clip_length=3, clip_share=1.0, batch_size=12, everything=everything, augmentation=always)
+@pytest.mark.parametrize("train_image_encoder", [False, True])
+def test_clips_of_a_mosaic_keep_their_ids_and_follow_from_the_step(
+    train_image_encoder: bool, tmp_path: Path
+) -> None:
+    always = AugmentationConfig(mosaic=1.0, degrees=0.0, shear=0.0, mirror=0.0)
+    config = TrainingConfig(
+        clip_length=3,
+        clip_share=1.0,
+        batch_size=12,
+        train_image_encoder=train_image_encoder,
+        augmentation=always,
+    )
     with find_dataset(plain(tmp_path, frames=6)) as data:
-        sampler = ClipSampler(data.videos, [[0, 1, 2, 3]], recipe)
+        sampler = ClipSampler(data.videos, [[0, 1, 2, 3]], config)
         clips, again = sampler.draw(5), sampler.draw(5)
         assert [[view.tile for view in clip.views] for clip in clips] == [
             [view.tile for view in clip.views] for clip in again
@@ -107,7 +115,7 @@ def test_clips_of_a_mosaic_keep_their_ids_and_follow_from_the_step(everything: b
 def test_prompts_come_as_often_as_the_paper_says() -> None:
     objects = ObjectsOfClip(torch.ones(1, 8, 4, 4, dtype=torch.bool), torch.ones(1, 8, dtype=torch.bool))
     generator = torch.Generator().manual_seed(0)
-    plans = [draw_plan(objects, PromptRecipe(), generator) for _ in range(2000)]
+    plans = [draw_plan(objects, PromptConfig(), generator) for _ in range(2000)]
     assert np.mean([plan.from_mask for plan in plans]) == pytest.approx(0.5, abs=0.05)
     assert np.mean([0 in plan.boxes and not plan.from_mask for plan in plans]) == pytest.approx(
         0.25, abs=0.04
@@ -123,7 +131,7 @@ def test_frames_with_an_unknown_object_are_not_prompted() -> None:
     objects = ObjectsOfClip(torch.ones(1, 4, 4, 4, dtype=torch.bool), known)
     generator = torch.Generator().manual_seed(0)
     for _ in range(50):
-        plan = draw_plan(objects, PromptRecipe(), generator)
+        plan = draw_plan(objects, PromptConfig(), generator)
         assert {*plan.prompted, *plan.corrected} <= {0, 2}
 
 
@@ -139,8 +147,8 @@ def test_the_trunk_learns_slower_the_deeper_it_lies() -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    recipe = Recipe(steps=200, learning_rate=1.0, warmup=0.1, final=0.1)
-    rates = [schedule(recipe, step) for step in range(200)]
+    config = TrainingConfig(steps=200, learning_rate=1.0, warmup=0.1, final=0.1)
+    rates = [schedule(config, step) for step in range(200)]
     assert rates[0] < 0.05 < rates[19] < rates[20] == max(rates) == 1.0
     assert rates == sorted(rates[:21]) + sorted(rates[21:], reverse=True)
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
@@ -156,9 +164,9 @@ def test_which_frames_are_held_out(tmp_path: Path) -> None:
 
 
 def test_a_step_decides_its_clips_and_their_masks_fit_the_input(tmp_path: Path) -> None:
-    recipe = Recipe(clip_length=3, clip_share=1.0, batch_size=20)
+    config = TrainingConfig(clip_length=3, clip_share=1.0, batch_size=20)
     with find_dataset(plain(tmp_path, frames=6)) as data:
-        sampler = ClipSampler(data.videos, [[0, 1, 2, 3]], recipe)
+        sampler = ClipSampler(data.videos, [[0, 1, 2, 3]], config)
         clips = sampler.draw(5)
         assert [(c.frames, c.keys) for c in clips] == [(c.frames, c.keys) for c in sampler.draw(5)]
         assert {np.sign(c.frames[1] - c.frames[0]) for c in clips} == {1, -1}

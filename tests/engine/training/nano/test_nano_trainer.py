@@ -16,8 +16,8 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.synthetic.compositor import Clip
 from sam2_engine.synthetic.scenes import random_scene
 from sam2_engine.training.losses import LossWeights
-from sam2_engine.training.nano import step_losses as lessons
-from sam2_engine.training.nano.curriculum import Curriculum, Lesson, enlarged
+from sam2_engine.training.nano import step_losses as step_losses
+from sam2_engine.training.nano.curriculum import BatchConfig, Curriculum, enlarged
 from sam2_engine.training.nano.dense_head import DenseHead
 from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, read_folder
 from sam2_engine.training.nano.muon import Muon, orthogonal
@@ -38,7 +38,7 @@ TINY = ModelConfig(
     drop_path=0.0,
 )
 SQUARE = np.pad(np.ones((16, 16), np.int32), 8)
-LESSONS = (Lesson(64, 2, 1, 2, 1.0), Lesson(64, 1, 3, 2, 1.0))
+LESSONS = (BatchConfig(64, 2, 1, 2, 1.0), BatchConfig(64, 1, 3, 2, 1.0))
 
 
 def _trainer(folder: Path, steps: int = 4) -> Trainer:
@@ -51,8 +51,8 @@ def test_a_clip_teaches_memory_and_pointers() -> None:
     model, head = Sam2(TINY).train(), DenseHead(TINY.hidden_dim)
     # An object that is taken to be absent leaves no pointer of its own.
     torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 10.0)
-    batch = Curriculum([], (Lesson(64, 2, 3, 2, 1.0),), seed=2)[0]
-    losses = lessons.clip_losses(
+    batch = Curriculum([], (BatchConfig(64, 2, 3, 2, 1.0),), seed=2)[0]
+    losses = step_losses.clip_losses(
         model, head, batch, LESSONS[1], torch.zeros(2), LossWeights(), torch.Generator().manual_seed(0)
     )
     torch.stack(list(losses.values())).sum().backward()
@@ -76,10 +76,10 @@ def test_a_clip_reads_as_many_recent_memories_as_the_model_has(monkeypatch: pyte
         asked.append([slot for slot, _ in readings[0].memories])
         return assemble(model, readings)
 
-    monkeypatch.setattr(lessons, "assemble", noted)
-    lesson = Lesson(64, 1, 6, 1, 1.0)
-    batch = Curriculum([], (lesson,), seed=2)[0]
-    lessons.clip_losses(model, head, batch, lesson, torch.zeros(2), LossWeights(), torch.Generator())
+    monkeypatch.setattr(step_losses, "assemble", noted)
+    config = BatchConfig(64, 1, 6, 1, 1.0)
+    batch = Curriculum([], (config,), seed=2)[0]
+    step_losses.clip_losses(model, head, batch, config, torch.zeros(2), LossWeights(), torch.Generator())
     assert asked == [[0], [0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
 
 
@@ -89,7 +89,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     torch.manual_seed(0)
     first = Trainer(Sam2(TINY), Curriculum([], LESSONS, seed=1), Schedule(4, warmup=1), tmp_path / "halves")
     for _ in range(2):
-        first.learn(first.curriculum[first.step])
+        first.train_step(first.curriculum[first.step])
         first.step += 1
     first.save()
     second = _trainer(tmp_path / "halves")
@@ -112,7 +112,7 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     batch = trainer.curriculum[0]
     losses = []
     for trainer.step in range(0, 60, 2):
-        losses.append(trainer.learn(batch)["dense"].item())
+        losses.append(trainer.train_step(batch)["dense"].item())
     assert np.mean(losses[-3:]) < 0.95 * losses[0]
 
 
@@ -129,7 +129,7 @@ def test_folders_are_read_and_a_tenth_is_kept(tmp_path: Path) -> None:
         _write(tmp_path, f"{number:03}", (40, 50), (40, 50))
     pictures = read_folder(tmp_path)
     assert [picture.kept for picture in pictures] == [False, True, False]
-    curriculum = Curriculum([pictures], (Lesson(64, 2, 2, 1, 0.0),), seed=0)
+    curriculum = Curriculum([pictures], (BatchConfig(64, 2, 2, 1, 0.0),), seed=0)
     batch = curriculum[0]
     assert batch.frames.shape == (2, 2, 3, 64, 64)
     assert torch.equal(batch.frames, curriculum[0].frames)
@@ -148,7 +148,7 @@ def test_rare_looks_are_shown_more_often_than_they_are_many(monkeypatch: pytest.
         return random_view(rng, picture, *args)
 
     monkeypatch.setattr("sam2_engine.training.nano.curriculum.random_view", view)
-    Curriculum([[*dark, pink]], (Lesson(32, 400, 1, 1, 0.0),), seed=0)[0]
+    Curriculum([[*dark, pink]], (BatchConfig(32, 400, 1, 1, 0.0),), seed=0)[0]
     assert len(shown) == 400
     assert shown.count("pink") / 400 == pytest.approx(1 / (1 + 8**0.5), abs=0.06)
 
@@ -161,8 +161,8 @@ def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels(monkeypatch:
         return random_scene(seed, num_frames, size, **options)
 
     monkeypatch.setattr("sam2_engine.training.nano.curriculum.random_scene", scene)
-    lesson = Lesson(96, 24, 1, 4, 1.0, wide=True)
-    batch = Curriculum([], (lesson,), seed=4)[0]
+    config = BatchConfig(96, 24, 1, 4, 1.0, wide=True)
+    batch = Curriculum([], (config,), seed=4)[0]
     assert 2 < sum(side < 96 for side in sides) < 16
     assert min(sides) >= 96 // 2.6
     assert batch.frames.shape == (24, 1, 3, 96, 96)

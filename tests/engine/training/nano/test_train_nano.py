@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sam2_engine.training.nano import train as train_nano
-from sam2_engine.training.nano.curriculum import Lesson
+from sam2_engine.training.nano.curriculum import BatchConfig
 from sam2_engine.training.nano.trainer import Schedule
 from sam2_engine.weights.loading import load_model
 
@@ -46,8 +46,8 @@ def test_weights_without_a_stage(
 def test_stages_in_turn_leave_the_mean_with_what_they_started_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lesson = Lesson(128, 1, 1, 1, 1.0, corrections=0)
-    first = train_nano.Stage((lesson,), Schedule(2, warmup=1))
+    config = BatchConfig(128, 1, 1, 1, 1.0, corrections=0)
+    first = train_nano.Stage((config,), Schedule(2, warmup=1))
     monkeypatch.setattr(train_nano, "STAGES", {"first": first, "again": replace(first, kept=0.5)})
     (tmp_path / "data").mkdir()
     run, output = tmp_path / "run", tmp_path / "nano.safetensors"
