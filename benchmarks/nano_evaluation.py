@@ -124,7 +124,7 @@ def lesion(model: Sam2, data: Path) -> Table:
     (path,) = sorted((data / "ct_lesion").glob("*.npz"))
     with np.load(path) as stack:
         sequence = in_memory("CT lesion", stack["imgs"], (stack["gts"] > 0).astype(np.uint8))
-    areas = {frame: int(mask.cropped.sum()) for frame, mask in sequence.truth[1].items()}
+    areas = {frame: int(mask.crop().sum()) for frame, mask in sequence.truth[1].items()}
     start = max(areas, key=lambda frame: areas[frame])
     seen = [frame for frame in areas if frame != start]
     scores = follow(model, [sequence], [{1: start}], [{1: seen}], both_ways=True)

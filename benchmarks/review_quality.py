@@ -20,8 +20,9 @@ from review_tracks import CELL_STYLES, TEST_SEED, THING_STYLES, WRONG, Track, re
 from scenes import provenance
 
 from sam2_engine import load_model
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.review import Review
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 
 REVIEWED = 0.1
 """The part of the masks that a person looks at."""
@@ -171,7 +172,9 @@ REMARKS = {
 def speed() -> str:
     """Score 500 frames of 20 objects, then again after one mask changed."""
     y, x = np.mgrid[:60, :60]
-    shapes = [CompressedMask.of(np.pad((x - 30) ** 2 + (y - 30) ** 2 < r**2, 200)) for r in range(20, 30)]
+    shapes = [
+        CompressedMask.from_array(np.pad((x - 30) ** 2 + (y - 30) ** 2 < r**2, 200)) for r in range(20, 30)
+    ]
     score = MaskScores(0.99, 0.9, 0.9)
     masks = {
         i: {frame: AcceptedMask(shapes[(frame + i) % 10], MaskOrigin.TRACKED, score) for frame in range(500)}

@@ -17,9 +17,10 @@ from sam2_engine.evaluation import LabeledSequence, read_sequence
 from sam2_engine.evaluation.labeled_sequence import pack_labels
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.frames import open_frames
+from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.synthetic.scenes import random_scene
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 
 WRONG = 0.7
 """Masks of a smaller IoU with the truth are wrong."""
@@ -121,7 +122,7 @@ def lesion(data: Path) -> LabeledSequence:
 def real_sets(data: Path) -> dict[str, list[Plan]]:
     """Plan the real data: each as a whole, and in short pieces, each from its own first mask."""
     read_cells, read_chair, read_lesion = partial(cells, data), partial(chair, data), partial(lesion, data)
-    areas = {frame: int(mask.cropped.sum()) for frame, mask in read_lesion().truth[1].items()}
+    areas = {frame: int(mask.crop().sum()) for frame, mask in read_lesion().truth[1].items()}
     largest = max(areas, key=lambda frame: areas[frame])
     return {
         "pumavos_chair, 59 frames on": [Plan("chair-whole", read_chair, 0, (59,))],
@@ -162,7 +163,7 @@ def follow(plan: Plan, sequence: LabeledSequence, model: Sam2) -> dict[tuple[int
     for object_id in seen:
         painted = sequence.mask(object_id, plan.start)
         video.add_mask(plan.start, object_id, painted)
-        found[object_id, plan.start] = AcceptedMask.painted(CompressedMask.of(painted))
+        found[object_id, plan.start] = AcceptedMask.painted(CompressedMask.from_array(painted))
     for stop in plan.stops if seen else ():
         for result in video.propagate(start=plan.start, stop=stop, reverse=stop < plan.start):
             for index, object_id in enumerate(result.object_ids):
@@ -173,7 +174,7 @@ def follow(plan: Plan, sequence: LabeledSequence, model: Sam2) -> dict[tuple[int
 
 def save(path: Path, found: dict[tuple[int, int], AcceptedMask], sequence: LabeledSequence) -> None:
     """Keep the followed masks, their scores and their fit to the truth."""
-    masks = np.stack([each.mask.pixels() for each in found.values()])
+    masks = np.stack([each.mask.to_array() for each in found.values()])
     scores = [each.scores for each in found.values()]
     aside = path.with_suffix(".new.npz")
     np.savez_compressed(
@@ -195,7 +196,7 @@ def load(path: Path) -> Track:
         masks = np.unpackbits(kept["bits"], axis=-1, count=int(kept["width"])).astype(bool)
         columns = [kept[name].tolist() for name in ("rows", "origin", "scores", "iou")]
     for mask, (object_id, frame), origin, scores, iou in zip(masks, *columns):
-        accepted = AcceptedMask(CompressedMask.of(mask), MaskOrigin(origin), MaskScores(*scores))
+        accepted = AcceptedMask(CompressedMask.from_array(mask), MaskOrigin(origin), MaskScores(*scores))
         track.masks.setdefault(object_id, {})[frame] = accepted
         if origin == MaskOrigin.TRACKED:
             track.iou[object_id, frame] = iou

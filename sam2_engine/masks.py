@@ -1,5 +1,6 @@
-"""Small operations on masks: boxes, stability, non-maximum suppression, tidying, compact forms."""
+"""Operations on masks (boxes, stability, suppression, run lengths) and their compact forms."""
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 __all__ = [
+    "CompressedMask",
     "PackedMask",
     "compress_rle",
     "decode_rle",
@@ -21,6 +23,8 @@ __all__ = [
     "remove_small_regions",
     "rle_area",
 ]
+
+_COMPRESSION = 1  # little is gained above, and a mask is compressed for every object and frame
 
 
 def mask_stability(logits: Tensor, offset: float) -> Tensor:
@@ -96,7 +100,7 @@ def mask_center(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], float]:
 
     Outside of the plane is border too.
     """
-    rows, columns = PackedMask.of(mask, (mask.shape[0], mask.shape[1])).window
+    rows, columns = PackedMask.from_array(mask).box
     if rows.stop == rows.start:
         return (0, 0), 0.0
     depth = distance_transform_edt(np.pad(mask[rows, columns], 1))[1:-1, 1:-1]
@@ -193,56 +197,121 @@ class PackedMask:
     ----------
     shape
         (H, W) of the plane.
-    window
-        Rows and columns of the plane that ``bits`` covers.
+    box
+        Rows and columns of the mask's box; empty slices if the mask is empty.
     bits
         Packed rows.
+
+    See Also
+    --------
+    CompressedMask : for masks that are stored and seldom looked at.
     """
 
     shape: tuple[int, int]
-    window: tuple[slice, slice]
+    box: tuple[slice, slice]
     bits: NDArray[np.uint8]
 
     @classmethod
-    def of(
-        cls, mask: NDArray[np.bool_], shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
+    def from_array(
+        cls, mask: NDArray[np.bool_], shape: tuple[int, int] | None = None, origin: tuple[int, int] = (0, 0)
     ) -> "PackedMask":
-        """Pack a mask that lies at ``origin`` (row, column) of a plane of ``shape``."""
+        """Pack an (H, W) bool mask; of a plane of ``shape`` in which it lies at ``origin`` (row, column)."""
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         inner = tuple(slice(int(i[0]), int(i[-1]) + 1) if len(i) else slice(0, 0) for i in (rows, columns))
-        window = (
+        box = (
             slice(inner[0].start + origin[0], inner[0].stop + origin[0]),
             slice(inner[1].start + origin[1], inner[1].stop + origin[1]),
         )
-        return cls(shape, window, np.packbits(mask[inner], axis=1))
+        return cls(shape or (mask.shape[0], mask.shape[1]), box, np.packbits(mask[inner], axis=1))
 
     @property
-    def cropped(self) -> NDArray[np.bool_]:
-        """The mask within ``window``."""
-        width = self.window[1].stop - self.window[1].start
+    def is_empty(self) -> bool:
+        """Whether no pixel is inside."""
+        return bool(self.box[0].start == self.box[0].stop)
+
+    def crop(self) -> NDArray[np.bool_]:
+        """Return the mask within its box."""
+        width = self.box[1].stop - self.box[1].start
         return np.unpackbits(self.bits, axis=1, count=width).astype(bool)
 
-    def unpack(self) -> NDArray[np.bool_]:
+    def to_array(self) -> NDArray[np.bool_]:
         """Return the mask of the whole plane, (H, W) bool."""
         return self.within((slice(0, self.shape[0]), slice(0, self.shape[1])))
+
+    def compress(self) -> "CompressedMask":
+        """Return the same mask in fewer bytes."""
+        return CompressedMask(self.shape, self.box, zlib.compress(self.bits.tobytes(), _COMPRESSION))
 
     def within(self, window: tuple[slice, slice]) -> NDArray[np.bool_]:
         """Return the part of the mask on some rows and columns of the plane."""
         result = np.zeros([side.stop - side.start for side in window], bool)
-        firsts = [max(mine.start, its.start) for mine, its in zip(self.window, window)]
-        lasts = [min(mine.stop, its.stop) for mine, its in zip(self.window, window)]
+        firsts = [max(mine.start, its.start) for mine, its in zip(self.box, window)]
+        lasts = [min(mine.stop, its.stop) for mine, its in zip(self.box, window)]
         if all(first < last for first, last in zip(firsts, lasts)):
             source, target = (
                 tuple(slice(a - side.start, b - side.start) for a, b, side in zip(firsts, lasts, frame))
-                for frame in (self.window, window)
+                for frame in (self.box, window)
             )
-            result[target] = self.cropped[source]
+            result[target] = self.crop()[source]
         return result
 
     def around(self, margin: int) -> tuple[slice, slice]:
         """Return the rows and columns of the mask's box and ``margin`` around it, within the plane."""
         rows, columns = (
             slice(max(side.start - margin, 0), min(side.stop + margin, length))
-            for side, length in zip(self.window, self.shape)
+            for side, length in zip(self.box, self.shape)
         )
         return rows, columns
+
+
+@dataclass(frozen=True)
+class CompressedMask:
+    """An (H, W) bool mask: the bits within its box, compressed, so that a long video's masks stay small.
+
+    Attributes
+    ----------
+    shape
+        (H, W) of the frame.
+    box
+        Rows and columns of the mask's box; empty slices if the mask is empty.
+    bits
+        Compressed rows of bits.
+
+    Examples
+    --------
+    >>> mask = np.zeros((60, 80), bool)
+    >>> mask[20:30, 40:44] = True
+    >>> small = CompressedMask.from_array(mask)
+    >>> small.box, small.crop().shape, bool((small.to_array() == mask).all())
+    ((slice(20, 30, None), slice(40, 44, None)), (10, 4), True)
+    """
+
+    shape: tuple[int, int]
+    box: tuple[slice, slice]
+    bits: bytes
+
+    @classmethod
+    def from_array(
+        cls, mask: NDArray[np.bool_], shape: tuple[int, int] | None = None, origin: tuple[int, int] = (0, 0)
+    ) -> "CompressedMask":
+        """Compress a mask; the parameters are those of :meth:`PackedMask.from_array`."""
+        return PackedMask.from_array(mask, shape, origin).compress()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel is inside."""
+        return bool(self.box[0].start == self.box[0].stop)
+
+    def decompress(self) -> PackedMask:
+        """Return the mask with plain bits."""
+        rows, columns = (side.stop - side.start for side in self.box)
+        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8).reshape(rows, (columns + 7) // 8)
+        return PackedMask(self.shape, self.box, bits)
+
+    def crop(self) -> NDArray[np.bool_]:
+        """Return the pixels within the box."""
+        return self.decompress().crop()
+
+    def to_array(self) -> NDArray[np.bool_]:
+        """Return the (H, W) bool mask."""
+        return self.decompress().to_array()

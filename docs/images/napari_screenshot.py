@@ -165,7 +165,7 @@ class Tutorial:
         return float((mask & truth).sum() / max((mask | truth).sum(), 1))
 
     def _mask(self, object_id: int, frame: int) -> NDArray[np.bool_]:
-        return np.asarray(self._annotation.session.accepted(object_id, frame).mask.pixels())
+        return np.asarray(self._annotation.session.accepted(object_id, frame).mask.to_array())
 
     def _truth_of(self, object_id: int, frame: int) -> NDArray[np.bool_]:
         """Return the mask that a person has in mind."""

@@ -23,11 +23,12 @@ from labelstudio_backend.tasks.video_tasks import labeled_tracks
 from labelstudio_backend.tasks.video_tracking import VideoTracking
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject, object_color
 from sam2_plugins.session.label_image import compose_labels
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask
+from sam2_plugins.session.masks import AcceptedMask
 from sam2_plugins.storage import read_session
 
 __all__ = ["AnnotatedTask", "AnnotatedTasks"]
@@ -70,7 +71,7 @@ class AnnotatedTask:
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
         """Return an object's (H, W) mask, None where nothing is known."""
         accepted = self.accepted(object_id, frame)
-        return None if accepted is None else accepted.mask.pixels()
+        return None if accepted is None else accepted.mask.to_array()
 
     def label_image(self, frame: int) -> NDArray[Any]:
         """Return the (H, W) label image of a frame: object ids, 0 is background."""
@@ -132,7 +133,7 @@ class AnnotatedTasks:
             if video.save_error is not None:
                 raise video.save_error
             annotated = AnnotatedTask(frames)
-            nothing = AcceptedMask.painted(CompressedMask.of(np.zeros(frames.shape, np.bool_)))
+            nothing = AcceptedMask.painted(CompressedMask.from_array(np.zeros(frames.shape, np.bool_)))
             for track, one in zip(tracks, followed):
                 masks = dict.fromkeys(range(len(frames)), nothing)
                 for frame in shown[track.id]:
@@ -170,7 +171,7 @@ def _drawn(task: ExportedTask, frames: FrameSource) -> AnnotatedTask:
         mask = _mask(region, frames.shape)
         if mask is not None:
             label = _label(region) or named.get(region.get("id"))
-            accepted = AcceptedMask.painted(CompressedMask.of(mask))
+            accepted = AcceptedMask.painted(CompressedMask.from_array(mask))
             annotated.add(str(region.get("id")), label, {0: accepted})
     return annotated
 

@@ -76,7 +76,7 @@ def everything(
     found = _result(find_objects(store, session.model_name, session.frames[0], session.window, wanted))
     answers: list[Region] = []
     for one in found:
-        answers += mask_regions(one.mask.unpacked().unpack(), control, label, one.score, parameters.tolerance)
+        answers += mask_regions(one.mask.to_array(), control, label, one.score, parameters.tolerance)
     return answers, sum(one.score for one in found) / len(found) if found else 0.0
 
 

@@ -263,7 +263,7 @@ class VideoTracking:
         accepted = self.session.accepted(object_id, frame)
         if accepted is None:
             return
-        bounds = None if accepted.mask.is_empty else object_bounds(accepted.mask.pixels())
+        bounds = None if accepted.mask.is_empty else object_bounds(accepted.mask.to_array())
         logits = len(accepted.logits.values) if accepted.logits is not None else 0
         with self._lock:
             one.boxes[frame] = bounds

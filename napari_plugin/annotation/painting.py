@@ -45,7 +45,7 @@ def _take(
         return
     covered = accepted.origin is MaskOrigin.PAINTED and frame not in session.verified(object_id)
     lost = (stroke.frames == frame) & (stroke.before == object_id) & ((stroke.after == 0) | covered)
-    mask = accepted.mask.pixels()
+    mask = accepted.mask.to_array()
     if mask[stroke.rows[lost], stroke.columns[lost]].any():
         mask[stroke.rows[lost], stroke.columns[lost]] = False
         session.add_mask(frame, object_id, mask, undo_group)

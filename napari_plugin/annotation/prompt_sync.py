@@ -78,7 +78,7 @@ class PromptSync:
         prompts = self._session.prompts_of(object_id).get(frame, ())
         painted = next((one.mask for one in prompts if one.mask is not None), None) if replace else None
         if painted is not None:  # clicks on a painted mask are taken away, but the mask stays
-            self._session.add_mask(frame, object_id, painted.pixels())
+            self._session.add_mask(frame, object_id, painted.to_array())
             replace = False
         if added.points:
             self._session.add_points(frame, object_id, added.points, added.labels, replace, box=added.box)

@@ -50,7 +50,7 @@ class Annotation(ABC):
         """Yield all objects: the id, (row, column) of the mask's box on the plane, and the mask in it."""
         for object_id in self.ids:
             mask = self.mask(object_id)
-            rows, columns = PackedMask.of(mask, (mask.shape[0], mask.shape[1])).window
+            rows, columns = PackedMask.from_array(mask).box
             yield object_id, (rows.start, columns.start), mask[rows, columns]
 
 

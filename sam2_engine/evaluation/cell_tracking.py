@@ -74,7 +74,7 @@ def _write(
         for index, object_id in enumerate(object_ids, start=1):
             if frame in masks.get(object_id, {}) and object_id not in sequence.unknown.get(frame, ()):
                 packed = masks[object_id][frame]
-                labels[packed.window][packed.cropped] = index
+                labels[packed.box][packed.crop()] = index
         tracked = np.zeros_like(labels)
         for index in np.unique(labels[labels > 0]).tolist():
             label = current.get(index, 0)

@@ -93,7 +93,7 @@ def segment_by_baseline(
         gray = gaussian(to_rgb(sequence.frames[frame], window).mean(-1, dtype=np.float64), 1)
         clicks = [center(sequence.mask(object_id, frame)) for object_id in ids]
         for object_id, mask in zip(ids, CLICK_BASELINES[name](gray, clicks), strict=True):
-            masks.setdefault(object_id, {})[frame] = PackedMask.of(mask, sequence.frames.shape)
+            masks.setdefault(object_id, {})[frame] = PackedMask.from_array(mask, sequence.frames.shape)
     return masks
 
 

@@ -23,7 +23,7 @@ def objects_by_frame(sequence: LabeledSequence, min_area: int = 1) -> dict[int, 
         ids = [
             object_id
             for object_id, masks in sequence.truth.items()
-            if frame in masks and np.count_nonzero(masks[frame].cropped) >= min_area
+            if frame in masks and np.count_nonzero(masks[frame].crop()) >= min_area
         ]
         if ids:
             found[frame] = ids
@@ -76,6 +76,6 @@ def segment_images(
                 mask, _ = place_clicks(session, object_id, 0, np.zeros_like(truth), truth, clicks)
             else:
                 mask = session.add_box(0, object_id, tight_box(truth)).masks[0]
-            masks.setdefault(object_id, {})[frame] = PackedMask.of(mask, picture.shape)
+            masks.setdefault(object_id, {})[frame] = PackedMask.from_array(mask, picture.shape)
             session.remove_object(object_id)
     return masks

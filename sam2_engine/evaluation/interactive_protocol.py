@@ -102,7 +102,7 @@ def offline_rounds(
         clicks += placed
         seconds += examine + _LOCATE_SECONDS + placed * _CLICK_SECONDS
         masks = {
-            result.frame: PackedMask.of(result.masks[0], result.shape)
+            result.frame: PackedMask.from_array(result.masks[0], result.shape)
             for result in session.propagate(start=first)
         }
         yield InteractiveRound(masks, clicks, seconds)
@@ -153,14 +153,14 @@ def _online_pass(
             if mask_iou(mask, truth) < PAUSE_BELOW:
                 mask, placed = place_clicks(session, object_id, frame, mask, truth, CLICKS_PER_FRAME)
                 prompted, clicks = prompted + 1, clicks + placed
-        masks[frame] = PackedMask.of(mask, result.shape)
+        masks[frame] = PackedMask.from_array(mask, result.shape)
     seconds = (len(sequence.frames) - first) * _EXAMINE_SECONDS
     seconds += prompted * _LOCATE_SECONDS + clicks * _CLICK_SECONDS
     return InteractiveRound(masks, clicks, seconds), prompted
 
 
 def _unpacked(masks: dict[int, PackedMask], frame: int, sequence: LabeledSequence) -> NDArray[np.bool_]:
-    return masks[frame].unpack() if frame in masks else np.zeros(sequence.frames.shape, bool)
+    return masks[frame].to_array() if frame in masks else np.zeros(sequence.frames.shape, bool)
 
 
 def _iou(masks: dict[int, PackedMask], frame: int, object_id: int, sequence: LabeledSequence) -> float:

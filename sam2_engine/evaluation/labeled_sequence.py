@@ -67,14 +67,14 @@ class LabeledSequence:
 def unpacked(masks: MasksByObject, object_id: int, frame: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return one (H, W) mask, empty if there is none."""
     packed = masks.get(object_id, {}).get(frame)
-    return np.zeros(shape, bool) if packed is None else packed.unpack()
+    return np.zeros(shape, bool) if packed is None else packed.to_array()
 
 
 def pack_labels(labels: NDArray[Any], frame: int, masks: MasksByObject) -> None:
     """Add the objects of an (H, W) label image, 0 is background, to ``masks``."""
     for value in np.unique(labels[labels > 0]).tolist():
         mask = labels == value
-        masks.setdefault(int(value), {})[frame] = PackedMask.of(mask, (mask.shape[0], mask.shape[1]))
+        masks.setdefault(int(value), {})[frame] = PackedMask.from_array(mask)
 
 
 def labeled_sequences(data: AnnotatedData) -> list[LabeledSequence]:
@@ -121,7 +121,7 @@ def _read(found: VideoRecord, annotated: Iterable[int]) -> LabeledSequence:
         annotation = found.annotate(frame)
         for object_id in annotation.ids:
             mask = annotation.mask(object_id)
-            truth.setdefault(object_id, {})[frame] = PackedMask.of(mask, (mask.shape[0], mask.shape[1]))
+            truth.setdefault(object_id, {})[frame] = PackedMask.from_array(mask)
         if annotation.unknown:
             unknown[frame] = annotation.unknown
     return LabeledSequence(found.name, found.open(), dict(sorted(truth.items())), tuple(annotated), unknown)

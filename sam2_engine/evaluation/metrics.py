@@ -54,7 +54,7 @@ def boundary_f(mask: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -
 
 def _around(mask: Mask) -> tuple[slice, slice]:
     """Return the rows and columns of a mask and one more on each side, where its boundary may lie."""
-    rows, columns = PackedMask.of(mask, (mask.shape[0], mask.shape[1])).window
+    rows, columns = PackedMask.from_array(mask).box
     return (
         slice(max(rows.start - 1, 0), rows.stop + 1),
         slice(max(columns.start - 1, 0), columns.stop + 1),

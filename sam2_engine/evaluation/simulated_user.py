@@ -39,5 +39,5 @@ def error_click(mask: Mask, truth: Mask) -> Click | None:
 
 def tight_box(mask: Mask) -> tuple[int, int, int, int]:
     """Return the first and last column and row, ``x0, y0, x1, y1`` inclusive, of a mask that is not empty."""
-    rows, columns = PackedMask.of(mask, (mask.shape[0], mask.shape[1])).window
+    rows, columns = PackedMask.from_array(mask).box
     return columns.start, rows.start, columns.stop - 1, rows.stop - 1

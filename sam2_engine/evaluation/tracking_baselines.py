@@ -70,9 +70,9 @@ def carry_by_flow(
             flow = method.calc(gray[frame], gray[before], None)
             for object_id, start in starts.items():
                 if before == start or (before > start) != reverse:
-                    mask = masks[object_id][before].unpack().astype(np.uint8) * _FULL
+                    mask = masks[object_id][before].to_array().astype(np.uint8) * _FULL
                     carried = cv2.remap(mask, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
-                    masks[object_id][frame] = PackedMask.of(carried > _HALF, sequence.frames.shape)
+                    masks[object_id][frame] = PackedMask.from_array(carried > _HALF, sequence.frames.shape)
     return masks
 
 

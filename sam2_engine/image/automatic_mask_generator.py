@@ -179,7 +179,7 @@ class AutomaticMaskGenerator:
         candidates = self._find(image, contrast, on_progress)
         labels = np.zeros(image.shape[:2], dtype=np.uint16 if len(candidates) < 2**16 else np.uint32)
         for number, candidate in sorted(enumerate(candidates, start=1), key=lambda item: -item[1].area):
-            labels[candidate.mask.window][candidate.mask.cropped] = number
+            labels[candidate.mask.box][candidate.mask.crop()] = number
         return labels
 
     def search(self, image: ArrayLike, *, contrast: Contrast = None) -> Search:
@@ -329,7 +329,7 @@ class AutomaticMaskGenerator:
             mask = masks[i].cpu().numpy()
             x0, y0, x1, y1 = boxes[i].tolist()
             yield Candidate(
-                mask=PackedMask.of(mask, shape, (crop.y0, crop.x0)),
+                mask=PackedMask.from_array(mask, shape, (crop.y0, crop.x0)),
                 box=(x0, y0, x1, y1),
                 predicted_iou=float(iou[i]),
                 stability=float(stability[i]),
@@ -349,8 +349,8 @@ class AutomaticMaskGenerator:
             untouched.append(float(clean is mask))
             if clean is not mask:
                 origin = (window[0].start, window[1].start)
-                packed = PackedMask.of(clean, candidate.mask.shape, origin)
-                rows, columns = packed.window
+                packed = PackedMask.from_array(clean, candidate.mask.shape, origin)
+                rows, columns = packed.box
                 box = (columns.start, rows.start, columns.stop - 1, rows.stop - 1)
                 candidate = replace(candidate, mask=packed, box=box, area=int(clean.sum()))
             tidied.append(candidate)
@@ -360,7 +360,7 @@ class AutomaticMaskGenerator:
         return suppress(tidied, untouched, threshold)
 
     def _record(self, candidate: Candidate) -> MaskRecord:
-        mask = candidate.mask.unpack()
+        mask = candidate.mask.to_array()
         x0, y0, x1, y1 = candidate.box
         crop = candidate.crop
         return MaskRecord(

@@ -142,5 +142,5 @@ def _iou(one: Candidate, other: Candidate) -> float:
         return 0.0
     if one.box[1] > other.box[3] or other.box[1] > one.box[3]:
         return 0.0
-    shared = int(np.count_nonzero(one.mask.cropped & other.mask.within(one.mask.window)))
+    shared = int(np.count_nonzero(one.mask.crop() & other.mask.within(one.mask.box)))
     return shared / (one.area + other.area - shared)

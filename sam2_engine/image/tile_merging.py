@@ -80,7 +80,7 @@ def _agreement(one: Candidate, other: Candidate) -> float:
     """Return the IoU of two masks within the part of the plane that both tiles see; 0 if there is none."""
     x0, y0 = max(one.crop.x0, other.crop.x0), max(one.crop.y0, other.crop.y0)
     x1, y1 = min(one.crop.x1, other.crop.x1), min(one.crop.y1, other.crop.y1)
-    parts = [_shared(candidate.mask.window, (slice(y0, y1), slice(x0, x1))) for candidate in (one, other)]
+    parts = [_shared(candidate.mask.box, (slice(y0, y1), slice(x0, x1))) for candidate in (one, other)]
     if any(side.start >= side.stop for part in parts for side in part):
         return 0.0
     window = _around(parts)
@@ -106,13 +106,13 @@ def _one_of(group: list[Candidate]) -> Candidate:
     whole = [one for one in group if not one.is_cut]
     if whole or len(group) == 1:
         return max(whole or group, key=lambda one: one.predicted_iou)
-    window = _around([one.mask.window for one in group])
+    window = _around([one.mask.box for one in group])
     shape = group[0].mask.shape
     mask = _united(group, window)
     areas = [one.area for one in group]
     largest = max(group, key=lambda one: one.area)
-    packed = PackedMask.of(mask, shape, (window[0].start, window[1].start))
-    rows, columns = packed.window
+    packed = PackedMask.from_array(mask, shape, (window[0].start, window[1].start))
+    rows, columns = packed.box
     return Candidate(
         mask=packed,
         box=(columns.start, rows.start, columns.stop - 1, rows.stop - 1),

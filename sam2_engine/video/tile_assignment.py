@@ -29,7 +29,7 @@ class Given:
     def extent(self) -> Extent:
         """The box around all of it, inclusive; an empty mask is nowhere."""
         if self.mask is not None:
-            rows, columns = self.mask.window
+            rows, columns = self.mask.box
             return columns.start, rows.start, columns.stop - 1, rows.stop - 1
         corners = [] if self.box is None else [self.box.corners]
         if self.points is not None:

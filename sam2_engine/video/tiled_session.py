@@ -101,7 +101,7 @@ class TiledVideoSession:
     def add_mask(self, frame: int, object_id: int, mask: ArrayLike) -> FrameResult:
         """Give an object's (H, W) mask on a frame, instead of other prompts there."""
         pixels = Mask.of(mask, self.frames.shape).pixels
-        return self._give(frame, object_id, Given(mask=PackedMask.of(pixels, self.frames.shape)))
+        return self._give(frame, object_id, Given(mask=PackedMask.from_array(pixels, self.frames.shape)))
 
     def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
         """Remove an object's prompts from one frame, or from all; an object without any is forgotten."""
@@ -305,7 +305,7 @@ class TiledVideoSession:
         handover, session = self._objects[object_id].handovers.get(frame), self._tile(tile)
         known = object_id in session.object_ids and frame in session.prompted_frames(object_id)
         if handover is not None and not known:
-            session.add_mask(frame, object_id, handover.mask.unpack())
+            session.add_mask(frame, object_id, handover.mask.to_array())
 
     def _hand_over(self, frame: int, object_id: int, tile: Tile, result: FrameResult, index: int) -> None:
         """Let another tile follow an object that has come close to the edge of this one."""
@@ -316,7 +316,7 @@ class TiledVideoSession:
         if other == tile:
             return
         seen, corner = result.crop_of(index)
-        handover = TileHandover(other, PackedMask.of(seen > 0, self.frames.shape, corner))
+        handover = TileHandover(other, PackedMask.from_array(seen > 0, self.frames.shape, corner))
         session = self._tile(tile)
         if any(place == tile for place in tiled.tile_by_frame.values()):
             session.invalidate(object_id, 0)
@@ -329,7 +329,7 @@ class TiledVideoSession:
 
 def _hand_to(session: VideoSession, frame: int, object_id: int, given: Given) -> FrameResult:
     if given.mask is not None:
-        return session.add_mask(frame, object_id, given.mask.unpack())
+        return session.add_mask(frame, object_id, given.mask.to_array())
     box = None if given.box is None else given.box.corners.reshape(-1)
     if given.points is not None:
         points, labels = given.points.coordinates, given.points.labels

@@ -153,7 +153,7 @@ def _found(session: AnnotationSession, store: ModelStore, model: str) -> list[ND
     """Return the objects that the model is surest of on the first frame."""
     settings = AutomaticSettings(max_objects=MAX_OBJECTS)
     return [
-        one.mask.pixels()
+        one.mask.to_array()
         for one in run_to_end(find_objects(store, model, session.frames[0], session.window, settings))
     ]
 

@@ -139,7 +139,7 @@ def _annotations(
             "image_id": frame,
             "track_id": object_id,
             "category_id": categories[_category(session.objects[object_id])],
-            "segmentation": compress_rle(encode_rle(accepted.mask.pixels())),
+            "segmentation": compress_rle(encode_rle(accepted.mask.to_array())),
             "area": int(np.count_nonzero(accepted.mask.crop())),
             "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
             "iscrowd": 0,

@@ -78,7 +78,7 @@ def _track(session: ReadableSession, object_id: int) -> dict[str, list[Any]]:
         else:
             rows, columns = accepted.mask.box
             box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
-            runs = compress_rle(encode_rle(accepted.mask.pixels()))
+            runs = compress_rle(encode_rle(accepted.mask.to_array()))
             values = (runs, box, int(np.count_nonzero(accepted.mask.crop())))
         for column, value in zip(track.values(), values):
             column.append(value)

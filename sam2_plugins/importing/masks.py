@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.datasets.annotations import Annotation
 from sam2_engine.errors import InputError
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.importing.formats import (
     ImportedObject,
     MaskFile,
@@ -25,7 +26,6 @@ from sam2_plugins.importing.formats import (
 from sam2_plugins.session.annotations import LARGEST_ID
 from sam2_plugins.session.editable_annotations import EditableAnnotations
 from sam2_plugins.session.history import UndoGroup
-from sam2_plugins.session.masks import CompressedMask
 
 __all__ = ["ImportSummary", "ImportedMasks", "ImportedObject", "import_masks", "open_masks"]
 
@@ -254,7 +254,7 @@ def import_masks(
     known = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
     seen: dict[int, list[int]] = {}
     for frame, there in masks:
-        packed = {i: CompressedMask.of(mask) for i, mask in there.items()}
+        packed = {i: CompressedMask.from_array(mask) for i, mask in there.items()}
         for object_id in packed:
             if object_id not in known or frame not in session.prompts_of(object_id):
                 seen.setdefault(object_id, []).append(frame)

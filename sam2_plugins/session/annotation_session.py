@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 from sam2_engine.prompts import Box, Mask, Points
 from sam2_engine.video.frame_result import FrameResult
@@ -26,7 +27,7 @@ from sam2_plugins.session.annotations import Change, Prompt
 from sam2_plugins.session.editable_annotations import EditableAnnotations
 from sam2_plugins.session.engine_session import EngineSession, give_prompt
 from sam2_plugins.session.history import DEFAULT_UNDO_BYTES, Action
-from sam2_plugins.session.masks import CompressedMask, MaskOrigin
+from sam2_plugins.session.masks import MaskOrigin
 from sam2_plugins.session.prefetch import prefetch
 from sam2_plugins.session.propagation import propagate, store_result
 from sam2_plugins.session.propagation_plan import PropagationPlan
@@ -168,7 +169,7 @@ class AnnotationSession(EditableAnnotations):
         InputError
             If the object or the frame is unknown, or the mask has another size.
         """
-        painted = CompressedMask.of(Mask.of(mask, self.shape).pixels)
+        painted = CompressedMask.from_array(Mask.of(mask, self.shape).pixels)
         return self.add_prompt(frame, object_id, Prompt(mask=painted), undo_group=undo_group)
 
     def add_prompt(

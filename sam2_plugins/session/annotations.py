@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sam2_engine.errors import InputError
+from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Box, Points
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask
+from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "ChangeKind", "Prompt", "object_color"]
 

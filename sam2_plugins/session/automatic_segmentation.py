@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator, Search
 from sam2_engine.image.mask_candidates import Candidate
+from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.out_of_memory import translate_oom
-from sam2_plugins.session.masks import CompressedMask
 
 __all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects"]
 
@@ -165,15 +165,15 @@ def _distinct(candidates: list[Candidate], wanted: AutomaticSettings) -> list[Fo
             break
         if not max(wanted.min_area, 1) <= one.area <= largest:
             continue
-        here = taken[one.mask.window]
-        pixels = one.mask.cropped
+        here = taken[one.mask.box]
+        pixels = one.mask.crop()
         rivals, shared = np.unique(here[pixels], return_counts=True)
         if any(
             rival and count > SAME_PLACE * min(one.area, found[rival - 1].area)
             for rival, count in zip(rivals.tolist(), shared.tolist())
         ):
             continue
-        found.append(FoundObject(CompressedMask.pack(one.mask), one.area, _score(one)))
+        found.append(FoundObject(one.mask.compress(), one.area, _score(one)))
         here[pixels & (here == 0)] = len(found)
     return found
 

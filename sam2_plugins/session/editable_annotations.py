@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
+from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import DeviceLock
 from sam2_plugins.session.annotations import AnnotatedObject, Annotations, Change, Prompt
 from sam2_plugins.session.history import Action, History
 from sam2_plugins.session.label_image import compose_labels
 from sam2_plugins.session.lineage import Lineage
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskScores
+from sam2_plugins.session.masks import AcceptedMask, MaskScores
 
 __all__ = ["EditableAnnotations"]
 
@@ -184,7 +185,7 @@ class EditableAnnotations:
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
         """Return an object's (H, W) mask, empty where it is absent, None where nothing is known yet."""
         accepted = self.annotations.mask(object_id, frame)
-        return None if accepted is None else accepted.mask.pixels()
+        return None if accepted is None else accepted.mask.to_array()
 
     def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
         """Return an object's mask as it is kept: packed, with its origin and scores."""
@@ -241,7 +242,7 @@ class EditableAnnotations:
         packed = {
             int(object_id): mask
             if isinstance(mask, CompressedMask)
-            else CompressedMask.of(np.asarray(mask, bool))
+            else CompressedMask.from_array(np.asarray(mask, bool))
             for object_id, mask in masks.items()
         }
         for object_id, mask in packed.items():

@@ -90,7 +90,7 @@ class EngineSession:
                     accepted = None if near is None else self.annotations.mask(object_id, near)
                     if near is None or accepted is None or (object_id, near) in self._temporary:
                         continue
-                    video.add_mask(near, object_id, accepted.mask.pixels())
+                    video.add_mask(near, object_id, accepted.mask.to_array())
                     self._temporary.add((object_id, near))
 
     def predict_prompts(self, object_id: int, frame: int) -> FrameResult:
@@ -152,7 +152,7 @@ class EngineSession:
         if not prompts or accepted is None or prompts[-1].mask is not None:
             return
         # A correction was predicted with the memories of then, so clicks alone do not give it again.
-        pixels = accepted.mask.pixels()
+        pixels = accepted.mask.to_array()
         if not np.array_equal(result.masks[0], pixels):
             video.add_mask(frame, object_id, pixels)
 
@@ -168,7 +168,7 @@ def give_prompt(
     if replace:
         _forget(video, object_id, frame)
     if prompt.mask is not None:
-        return video.add_mask(frame, object_id, prompt.mask.pixels())
+        return video.add_mask(frame, object_id, prompt.mask.to_array())
     box = None if prompt.box is None else (prompt.box.x0, prompt.box.y0, prompt.box.x1, prompt.box.y1)
     if prompt.points is not None:
         points = prompt.points

@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from sam2_engine.errors import InputError
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.session.annotations import Annotations, Prompt
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask
+from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["Lineage"]
 
@@ -245,6 +246,6 @@ class Lineage:
         if mine is None or mine.mask.is_empty:
             self._move(other, keep, frame)
         elif theirs is not None and not theirs.mask.is_empty:
-            union = CompressedMask.of(np.asarray(mine.mask.pixels() | theirs.mask.pixels()))
+            union = CompressedMask.from_array(np.asarray(mine.mask.to_array() | theirs.mask.to_array()))
             both = self.annotations.is_verified(keep, frame) and self.annotations.is_verified(other, frame)
             self._put(keep, frame, (Prompt(mask=union),), AcceptedMask.painted(union), both)

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from sam2_engine.masks import PackedMask
+from sam2_engine.masks import CompressedMask
 from sam2_engine.video.frame_result import FrameResult
 
-__all__ = ["AcceptedMask", "CompressedMask", "MaskOrigin", "MaskScores", "PackedLogits"]
+__all__ = ["AcceptedMask", "MaskOrigin", "MaskScores", "PackedLogits"]
 
 _LOGIT_STEP = 0.25
 _LOGIT_LIMIT = 127
@@ -47,54 +47,6 @@ class MaskScores:
     presence: float
     predicted_iou: float
     stability: float
-
-
-@dataclass(frozen=True)
-class CompressedMask:
-    """An (H, W) bool mask: the bits within its box, compressed, so that a long video's masks stay small.
-
-    Attributes
-    ----------
-    shape
-        (H, W) of the frame.
-    box
-        Rows and columns of the mask's box; empty slices if the mask is empty.
-    bits
-        Compressed rows of bits.
-    """
-
-    shape: tuple[int, int]
-    box: tuple[slice, slice]
-    bits: bytes
-
-    @classmethod
-    def of(cls, mask: NDArray[np.bool_]) -> "CompressedMask":
-        """Compress an (H, W) bool mask."""
-        return cls.pack(PackedMask.of(mask, (mask.shape[0], mask.shape[1])))
-
-    @classmethod
-    def pack(cls, packed: PackedMask) -> "CompressedMask":
-        """Compress the bits of a packed mask."""
-        return cls(packed.shape, packed.window, zlib.compress(packed.bits.tobytes(), _COMPRESSION))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no pixel is inside."""
-        return bool(self.box[0].start == self.box[0].stop)
-
-    def unpacked(self) -> PackedMask:
-        """Return the mask with plain bits."""
-        rows, columns = (side.stop - side.start for side in self.box)
-        bits = np.frombuffer(zlib.decompress(self.bits), np.uint8).reshape(rows, (columns + 7) // 8)
-        return PackedMask(self.shape, self.box, bits)
-
-    def crop(self) -> NDArray[np.bool_]:
-        """Return the pixels within the box."""
-        return self.unpacked().cropped
-
-    def pixels(self) -> NDArray[np.bool_]:
-        """Return the (H, W) bool mask."""
-        return self.unpacked().unpack()
 
 
 @dataclass(frozen=True)
@@ -186,7 +138,7 @@ class AcceptedMask:
         )
         # One mask at a time: hundreds of objects on a large plane would not fit together.
         seen, corner = result.crop_of(index)
-        mask = CompressedMask.pack(PackedMask.of(seen > 0, result.shape, corner))
+        mask = CompressedMask.from_array(seen > 0, result.shape, corner)
         if mask.is_empty:
             return cls(mask, origin, scores)
         shape = (seen.shape[0], seen.shape[1])

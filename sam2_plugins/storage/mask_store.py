@@ -13,7 +13,8 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores, PackedLogits
+from sam2_engine.masks import CompressedMask
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
 
 __all__ = ["read_masks", "write_masks"]
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Box, Points
 from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind, Prompt
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores, PackedLogits
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
 
 __all__ = [
     "call_from_json",

@@ -27,7 +27,7 @@ def test_run_lengths_and_packed_bits_give_the_mask_back(mask: NDArray[np.bool_])
     rle = encode_rle(mask)
     assert sum(rle["counts"]) == mask.size
     np.testing.assert_array_equal(decode_rle(rle), mask)
-    np.testing.assert_array_equal(PackedMask.of(mask, mask.shape).unpack(), mask)
+    np.testing.assert_array_equal(PackedMask.from_array(mask, mask.shape).to_array(), mask)
 
 
 def test_compressed_run_lengths() -> None:
@@ -49,9 +49,9 @@ def test_boxes_are_the_extreme_pixels(mask: NDArray[np.bool_]) -> None:
 def test_a_packed_mask_lies_where_its_crop_lay() -> None:
     plane = np.zeros((9, 11), dtype=bool)
     plane[4:7, 5:10] = True
-    packed = PackedMask.of(plane[3:8, 2:], plane.shape, origin=(3, 2))
-    np.testing.assert_array_equal(packed.unpack(), plane)
-    assert packed.window == (slice(4, 7), slice(5, 10))
+    packed = PackedMask.from_array(plane[3:8, 2:], plane.shape, origin=(3, 2))
+    np.testing.assert_array_equal(packed.to_array(), plane)
+    assert packed.box == (slice(4, 7), slice(5, 10))
 
 
 def test_run_lengths_run_down_the_columns_and_begin_with_zeros() -> None:

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.session.annotations import AnnotatedObject, object_color
 from sam2_plugins.session.label_image import compose_labels
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask
+from sam2_plugins.session.masks import AcceptedMask
 
 
 @dataclass
@@ -42,7 +43,7 @@ class PaintedSession:
         )
 
     def paint(self, object_id: int, frame: int, mask: NDArray[np.bool_]) -> None:
-        self.masks[object_id, frame] = AcceptedMask.painted(CompressedMask.of(mask))
+        self.masks[object_id, frame] = AcceptedMask.painted(CompressedMask.from_array(mask))
 
     def frames_of(self, object_id: int) -> list[int]:
         return sorted(frame for known, frame in self.masks if known == object_id)
@@ -55,7 +56,7 @@ class PaintedSession:
 
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
         accepted = self.accepted(object_id, frame)
-        return None if accepted is None else accepted.mask.pixels()
+        return None if accepted is None else accepted.mask.to_array()
 
     def label_image(self, frame: int) -> NDArray[Any]:
         there = {i: mask for (i, known), mask in self.masks.items() if known == frame}

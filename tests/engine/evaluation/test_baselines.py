@@ -31,7 +31,7 @@ def sliding():
 def test_copying_leaves_the_mask_where_it_is(sliding):
     masks = copy_first_mask(sliding, {4: 2})
     for frame in range(6):
-        np.testing.assert_array_equal(masks[4][frame].unpack(), sliding.mask(4, 2))
+        np.testing.assert_array_equal(masks[4][frame].to_array(), sliding.mask(4, 2))
 
 
 @pytest.mark.parametrize("start", [0, 3])
@@ -40,7 +40,7 @@ def test_flow_goes_along_in_both_directions(sliding, start):
     masks = carry_by_flow(sliding, {4: start}, both_ways=True)
     assert sorted(masks[4]) == list(range(6))
     for frame in range(6):
-        assert mask_iou(masks[4][frame].unpack(), sliding.mask(4, frame)) > 0.93
+        assert mask_iou(masks[4][frame].to_array(), sliding.mask(4, frame)) > 0.93
     assert sorted(carry_by_flow(sliding, {4: 3})[4]) == [3, 4, 5]
 
 
@@ -58,4 +58,4 @@ def test_bright_discs_are_found_from_a_click(sequence, name):
     }
     for object_id, found in masks.items():
         for frame, mask in found.items():
-            assert mask_iou(mask.unpack(), sequence.mask(object_id, frame)) > 0.6
+            assert mask_iou(mask.to_array(), sequence.mask(object_id, frame)) > 0.6

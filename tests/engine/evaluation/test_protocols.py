@@ -44,7 +44,7 @@ def test_tracking_is_the_sessions_own(model, sequence, prompt):
         labels = label_image(result)
         for object_id in result.object_ids:
             packed = masks.get(object_id, {}).get(result.frame)
-            found = np.zeros(result.shape, bool) if packed is None else packed.unpack()
+            found = np.zeros(result.shape, bool) if packed is None else packed.to_array()
             np.testing.assert_array_equal(found, labels == object_id)
 
 
@@ -55,7 +55,7 @@ def test_both_ways_from_the_middle(model, sequence):
     assert [result.frame for result in session.propagate()] == [3, 4, 5, 6]
     backwards = {result.frame: result.masks[0] for result in session.propagate(reverse=True)}
     for frame in (0, 1, 2):
-        found = masks[2][frame].unpack() if frame in masks[2] else np.zeros_like(backwards[frame])
+        found = masks[2][frame].to_array() if frame in masks[2] else np.zeros_like(backwards[frame])
         np.testing.assert_array_equal(found, backwards[frame])
 
 
@@ -78,25 +78,25 @@ def test_offline_goes_on_with_the_worst_frame_not_prompted_yet(model, sequence):
     seconds = np.diff([0.0, *(done.seconds for done in rounds)])
     np.testing.assert_allclose(seconds, 0.1 * 7 + 1 + 1.5 * np.diff([0, *clicks]))
     # Again by hand, for the second round: the frame of the lowest IoU.
-    ious = {f: mask_iou(rounds[0].masks[f].unpack(), sequence.mask(2, f)) for f in range(1, 7)}
+    ious = {f: mask_iou(rounds[0].masks[f].to_array(), sequence.mask(2, f)) for f in range(1, 7)}
     worst = min(ious, key=ious.get)
     session = VideoSession(model, sequence.frames, history=2**28)
-    for frame, mask in ((0, np.zeros((64, 80), bool)), (worst, rounds[0].masks[worst].unpack())):
+    for frame, mask in ((0, np.zeros((64, 80), bool)), (worst, rounds[0].masks[worst].to_array())):
         for _ in range(3):
             click = error_click(mask, sequence.mask(2, frame))
             if click is not None:
                 mask = session.add_points(frame, 2, [click[0]], [click[1]]).masks[0]
         results = {result.frame: result.masks[0] for result in session.propagate(start=0)}
     for frame, mask in results.items():
-        np.testing.assert_array_equal(rounds[1].masks[frame].unpack(), mask)
+        np.testing.assert_array_equal(rounds[1].masks[frame].to_array(), mask)
 
 
 def test_online_corrects_the_first_bad_frame_and_leaves_those_before_it(model, sequence):
     first, second = list(online_rounds(model, sequence, 2, max_frames=2))
-    ious = {f: mask_iou(first.masks[f].unpack(), sequence.mask(2, f)) for f in range(1, 7)}
+    ious = {f: mask_iou(first.masks[f].to_array(), sequence.mask(2, f)) for f in range(1, 7)}
     bad = min(frame for frame, iou in ious.items() if iou < 0.75)
     for frame in range(bad):
-        np.testing.assert_array_equal(first.masks[frame].unpack(), second.masks[frame].unpack())
+        np.testing.assert_array_equal(first.masks[frame].to_array(), second.masks[frame].to_array())
     assert second.clicks > first.clicks
     assert second.seconds == pytest.approx(first.seconds + 1 + 1.5 * (second.clicks - first.clicks))
 
@@ -109,14 +109,14 @@ def test_on_images_the_model_chooses_and_corrections_feed_its_mask_back(model, s
     truth = sequence.mask(5, 3)
     found, ious, logits = predictor.predict([center(truth)], [1])
     best = int(ious.argmax())
-    clicked = masks[5][3].unpack()
+    clicked = masks[5][3].to_array()
     assert clicked.any()
     assert not (clicked & ~found[best]).any(), "a picture's mask is the predictor's without its sprinkles"
     point, label = error_click(found[best], truth)
     again, _, _ = predictor.predict(
         [center(truth), point], [1, label], mask_input=logits[best][None], multimask_output=False
     )
-    many = segment_images(model, sequence, "3-click")[5][3].unpack()
+    many = segment_images(model, sequence, "3-click")[5][3].to_array()
     third = error_click(again[0], truth)
     assert third is not None
     assert many.shape == again[0].shape
@@ -140,15 +140,15 @@ def test_a_large_plane_is_evaluated_in_tiles(model, large_sequence):
     truth = large_sequence.mask(5, 2)
     clicked = session.add_points(0, 9, [center(truth)], [1])
     found = segment_images(model, large_sequence, "1-click")
-    np.testing.assert_array_equal(found[5][2].unpack(), clicked.masks[0])
-    boxed = segment_images(model, large_sequence, "box")[5][2].unpack()
+    np.testing.assert_array_equal(found[5][2].to_array(), clicked.masks[0])
+    boxed = segment_images(model, large_sequence, "box")[5][2].to_array()
     box = tight_box(truth)
     np.testing.assert_array_equal(boxed, session.add_box(0, 10, box, replace=True).masks[0])
     session = TiledVideoSession(model, large_sequence.frames)
     session.add_mask(0, 2, large_sequence.mask(2, 0))
     masks = track_objects(model, large_sequence, starts={2: 0})
     for result in session.propagate():
-        np.testing.assert_array_equal(label_image(result) == 2, masks[2][result.frame].unpack())
+        np.testing.assert_array_equal(label_image(result) == 2, masks[2][result.frame].to_array())
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_masks_tell_duplicates_where_specks_make_boxes_alike() -> None:
     def candidate(mask: NDArray[np.bool_], predicted_iou: float, stability: float) -> Candidate:
         rows, columns = np.nonzero(mask)
         box = (int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max()))
-        packed = PackedMask.of(mask, (60, 60))
+        packed = PackedMask.from_array(mask, (60, 60))
         return Candidate(
             packed, box, predicted_iou, stability, (0, 0), Crop(0, 0, 60, 60, 0), int(mask.sum())
         )

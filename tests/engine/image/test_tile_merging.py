@@ -44,7 +44,7 @@ def seen_by_tiles(masks: list[NDArray[np.bool_]], seed: int) -> list[Candidate]:
             shift = random.integers(-1, 2, 2).tolist()
             part = np.roll(whole, shift, (0, 1))[crop.y0 : crop.y1, crop.x0 : crop.x1]
             if part.sum() >= 20:
-                packed = PackedMask.of(part, PLANE, (crop.y0, crop.x0))
+                packed = PackedMask.from_array(part, PLANE, (crop.y0, crop.x0))
                 x0, y0, x1, y1 = (
                     mask_boxes(torch.from_numpy(part)[None])[0] + torch.tensor([crop.x0, crop.y0] * 2)
                 ).tolist()
@@ -90,7 +90,7 @@ def test_every_object_once_and_whole(radii: tuple[int, int]) -> None:
     truth = [disc(*one) for one in placed]
     found = seen_by_tiles(truth, 6)
     assert len(found) > 1.3 * len(truth), "the case needs objects that several tiles see"
-    joined = [one.mask.unpack() for one in merge_tile_masks(found, 0.7)]
+    joined = [one.mask.to_array() for one in merge_tile_masks(found, 0.7)]
     assert len(joined) == len(truth)
     best = [max(iou(mask, one) for mask in joined) for one in truth]
     assert min(best) > 0.7
@@ -101,8 +101,8 @@ def test_an_object_over_four_tiles_is_put_together() -> None:
     found = seen_by_tiles([truth], 7)
     assert all(one.is_cut for one in found)
     (one,) = merge_tile_masks(found, 0.7)
-    assert iou(one.mask.unpack(), truth) > 0.9
-    rows, columns = np.nonzero(one.mask.unpack())
+    assert iou(one.mask.to_array(), truth) > 0.9
+    rows, columns = np.nonzero(one.mask.to_array())
     assert one.box == (columns.min(), rows.min(), columns.max(), rows.max())
     assert one.area == len(rows)
 
@@ -117,5 +117,7 @@ def test_a_part_whose_other_side_nobody_found_is_left_out() -> None:
     crop = Crop(0, 0, 128, 128, 0, keep_cut=True)
     mask = np.zeros((128, 128), bool)
     mask[50:60, 90:] = True
-    cut = Candidate(PackedMask.of(mask, PLANE), (90, 50, 127, 59), 0.9, 1.0, (100, 55), crop, 380, True)
+    cut = Candidate(
+        PackedMask.from_array(mask, PLANE), (90, 50, 127, 59), 0.9, 1.0, (100, 55), crop, 380, True
+    )
     assert merge_tile_masks([cut], 0.7) == []

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from napari_plugin.widgets.dock import AnnotationDock
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.session.automatic_segmentation import FoundObject
-from sam2_plugins.session.masks import CompressedMask
 
 pytestmark = pytest.mark.gui
 PREVIEW = "found on image"
@@ -24,7 +24,7 @@ def found() -> list[FoundObject]:
     for number, (top, left, side) in enumerate(((10, 10, 20), (35, 50, 14), (8, 60, 6))):
         mask = np.zeros((60, 80), bool)
         mask[top : top + side, left : left + side] = True
-        made.append(FoundObject(CompressedMask.of(mask), side * side, 0.9 - 0.25 * number))
+        made.append(FoundObject(CompressedMask.from_array(mask), side * side, 0.9 - 0.25 * number))
     return made
 
 

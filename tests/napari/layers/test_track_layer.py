@@ -10,9 +10,9 @@ from napari.components import ViewerModel
 from napari_plugin.layers.image_stack import ImageStack
 from napari_plugin.layers.track_layer import Centroids, TrackLayer
 from sam2_engine import InputError
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.masks import CompressedMask
 from sam2_plugins.session.readable import run_to_end
 
 PLACED = {"scale": (60.0, 0.5, 0.25), "translate": (100.0, -3.0, 8.0), "units": ("s", "um", "um")}

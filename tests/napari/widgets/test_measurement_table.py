@@ -9,12 +9,12 @@ from qtpy.QtCore import QPoint, Qt
 from napari_plugin.widgets.line_plot import LinePlot
 from napari_plugin.widgets.measurement_table import MeasurementView
 from sam2_engine.frames import open_frames
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.measure import MeasurementTable, measure
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.jobs import DeviceLock
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.editable_annotations import EditableAnnotations
-from sam2_plugins.session.masks import CompressedMask
 from sam2_plugins.session.readable import run_to_end
 
 pytestmark = pytest.mark.gui
@@ -34,7 +34,9 @@ class Session(EditableAnnotations):
             if frame != ABSENT:
                 first[10 : 15 + frame, 10 + frame : 20 + frame] = True
             other[40:50, 50:60] = True
-            self.import_masks(frame, {1: CompressedMask.of(first), BIG: CompressedMask.of(other)})
+            self.import_masks(
+                frame, {1: CompressedMask.from_array(first), BIG: CompressedMask.from_array(other)}
+            )
         self.edit_object(1, name="mother", color=(255, 128, 0))
 
 

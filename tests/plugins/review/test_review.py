@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.review import Review, ReviewItem, queue, review_queue
 from sam2_plugins.review.mask_features import MaskFeatures
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin, MaskScores
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 
 SHAPE = (60, 80)
 GOOD = MaskScores(1.0, 0.95, 0.97)
@@ -21,7 +22,7 @@ def disc(x: float, y: float, radius: float) -> NDArray[np.bool_]:
 def accepted(
     mask: NDArray[np.bool_], scores: MaskScores = GOOD, origin: MaskOrigin = MaskOrigin.TRACKED
 ) -> AcceptedMask:
-    return AcceptedMask(CompressedMask.of(mask), origin, scores)
+    return AcceptedMask(CompressedMask.from_array(mask), origin, scores)
 
 
 def steady(x: float = 20, y: float = 30, length: int = 9) -> dict[int, AcceptedMask]:

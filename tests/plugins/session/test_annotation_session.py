@@ -109,7 +109,7 @@ def test_a_new_box_takes_the_place_of_the_last_one_and_a_mask_of_everything(sess
     assert box.box.x0 == 9
     session.add_mask(0, one, disc_mask)
     (painted,) = session.prompts_of(one)[0]
-    np.testing.assert_array_equal(painted.mask.pixels(), disc_mask)
+    np.testing.assert_array_equal(painted.mask.to_array(), disc_mask)
 
 
 def test_a_painted_mask_is_kept_to_the_pixel_also_when_tracking_passes(session, disc_mask):

@@ -43,7 +43,7 @@ def test_objects_are_ranked_distinct_and_never_the_background(
     assert found
     scores = [one.score for one in found]
     assert scores == sorted(scores, reverse=True)
-    masks = [one.mask.pixels() for one in found]
+    masks = [one.mask.to_array() for one in found]
     for i, mask in enumerate(masks):
         assert mask.sum() == found[i].area <= discs[0].size / 2
         for other in masks[:i]:
@@ -76,7 +76,7 @@ def test_nano_counts_a_mosaic_and_cuts_nothing_at_its_seams(store: ModelStore) -
     image = gaussian_filter(np.where(np.logical_or.reduce(truth), 170.0, 50.0), 2)
     image += np.random.default_rng(1).normal(0, 8, STRIP)
     found = all_of(store, "nano", image.clip(0, 255).astype(np.uint8), AutomaticSettings(points_per_side=8))
-    masks = [one.mask.pixels() for one in found]
+    masks = [one.mask.to_array() for one in found]
     best = np.array([max((one & mask).sum() / (one | mask).sum() for mask in masks) for one in truth])
     at_seam = np.array([_crosses_a_seam(x, radius) for x, _, radius in placed])
     assert at_seam.sum() >= 6

@@ -76,7 +76,7 @@ def test_masks_of_tiles_come_back_from_disk(large: AnnotationSession, tmp_path: 
     write_masks(tmp_path / "masks.zarr", (300, 420), masks)
     again = read_masks(tmp_path / "masks.zarr")
     for f, mask in masks.items():
-        rows, columns = np.nonzero(mask.mask.pixels())
+        rows, columns = np.nonzero(mask.mask.to_array())
         np.testing.assert_array_equal(again[f].strength(rows, columns), mask.strength(rows, columns))
         assert again[f].mask.bits == mask.mask.bits
 

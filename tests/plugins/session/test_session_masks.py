@@ -5,9 +5,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sam2_engine.masks import CompressedMask
 from sam2_engine.video.frame_result import FrameResult
 from sam2_plugins.session.label_image import compose_labels
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask, MaskOrigin
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
 SHAPE = (45, 70)
 
@@ -33,15 +34,15 @@ def blob(x, y, strength=8.0, radius=9.0, side=32):
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_a_mask_comes_back_as_it_was(mask):
-    kept = CompressedMask.of(mask)
-    np.testing.assert_array_equal(kept.pixels(), mask)
+    kept = CompressedMask.from_array(mask)
+    np.testing.assert_array_equal(kept.to_array(), mask)
     assert kept.is_empty == (not mask.any())
     np.testing.assert_array_equal(mask[kept.box], kept.crop())
 
 
 def test_a_large_mask_is_kept_in_little():
     y, x = np.mgrid[:2000, :2000]
-    kept = CompressedMask.of((x - 1000) ** 2 + (y - 900) ** 2 < 600**2)
+    kept = CompressedMask.from_array((x - 1000) ** 2 + (y - 900) ** 2 < 600**2)
     assert len(kept.bits) < 10_000
 
 
@@ -68,7 +69,7 @@ def test_the_higher_logit_wins_where_tracked_masks_overlap():
 
 def test_a_prompted_mask_wins_over_a_stronger_tracked_one_and_a_painted_one_over_both():
     result = frame_result(blob(0.5, 0.5, 3.0), blob(0.55, 0.5, 30.0), blob(0.6, 0.5, 30.0))
-    painted = CompressedMask.of(result.masks[0])
+    painted = CompressedMask.from_array(result.masks[0])
     kept = {
         1: AcceptedMask.painted(painted),
         2: AcceptedMask.predicted(result, 1, MaskOrigin.PROMPTED),
@@ -82,7 +83,7 @@ def test_a_prompted_mask_wins_over_a_stronger_tracked_one_and_a_painted_one_over
 
 def test_among_painted_masks_the_newer_object_wins():
     mask = np.ones(SHAPE, bool)
-    kept = {i: AcceptedMask.painted(CompressedMask.of(mask)) for i in (4, 9)}
+    kept = {i: AcceptedMask.painted(CompressedMask.from_array(mask)) for i in (4, 9)}
     assert (compose_labels(SHAPE, kept, 9) == 9).all()
 
 
