@@ -1,9 +1,10 @@
-"""Prompts as validated values: points, a box, a mask, in the pixels of the frame they are placed on.
+"""Prompts as validated values: clicks, a box, a mask, in the pixels of the frame they are placed on.
 
 Coordinates are ``(x, y)`` with pixel centers at integers. A box is the inclusive pixel indices of
 its first and last column and row.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sam2_engine.errors import InputError
+from sam2_engine.masks import CompressedMask
 
-__all__ = ["Box", "Mask", "Points"]
+__all__ = ["Box", "Points", "Prompt"]
 
 
 def _finite(values: ArrayLike, what: str) -> NDArray[np.float32]:
@@ -39,6 +41,18 @@ class Points:
 
     coordinates: NDArray[np.float32]
     labels: NDArray[np.int32]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Points):
+            return NotImplemented
+        same = np.array_equal(self.coordinates, other.coordinates)
+        return same and np.array_equal(self.labels, other.labels)
+
+    def __hash__(self) -> int:
+        return hash((self.coordinates.tobytes(), self.labels.tobytes()))
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     @classmethod
     def of(cls, points: ArrayLike, labels: ArrayLike | None, shape: tuple[int, int]) -> "Points":
@@ -119,22 +133,132 @@ class Box:
         return np.array([[self.x0, self.y0], [self.x1, self.y1]], dtype=np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class Mask:
-    """A mask of one object on one frame, ``(H, W)`` bool."""
+@dataclass(frozen=True)
+class Prompt:
+    """What says where one object is on a frame: clicks, a box, both at once, or a mask.
 
-    pixels: NDArray[np.bool_]
+    Attributes
+    ----------
+    points, box
+        In the pixels of the frame.
+    mask
+        Taken as it is, instead of anything else on the frame.
+
+    Examples
+    --------
+    >>> prompt = Prompt.of((60, 80), points=[(20, 20), (35, 20)], labels=[1, 0], box=(10, 10, 30, 99))
+    >>> len(prompt.points), prompt.box
+    (2, Box(x0=10.0, y0=10.0, x1=30.0, y1=59.5))
+    """
+
+    points: Points | None = None
+    box: Box | None = None
+    mask: CompressedMask | None = None
 
     @classmethod
-    def of(cls, mask: ArrayLike, shape: tuple[int, int]) -> "Mask":
-        """Validate a mask for a frame of ``shape`` (H, W); any non-zero value is inside.
+    def of(
+        cls,
+        shape: tuple[int, int],
+        *,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> "Prompt":
+        """Validate a prompt for a frame of ``shape`` (H, W).
+
+        Parameters
+        ----------
+        shape
+            Of the frame.
+        points, labels
+            (P, 2) ``(x, y)`` in pixels, or one ``(x, y)``; (P,), 1 inside (default), 0 outside.
+        box
+            ``(x0, y0, x1, y1)``, inclusive; parts outside of the frame are cut off.
+        mask
+            (H, W), any non-zero value is inside; goes with nothing else.
 
         Raises
         ------
         InputError
-            If the mask has another shape than the frame.
+            If nothing is given, a mask is given with something else, or a value is not valid on the frame.
         """
-        pixels = np.asarray(mask)
-        if pixels.shape != shape:
-            raise InputError(f"The mask has shape {pixels.shape}, but the frame has {shape} (height, width).")
-        return cls(np.ascontiguousarray(pixels != 0))
+        if mask is not None:
+            if points is not None or box is not None:
+                raise InputError("A mask says all of an object on a frame; give it without clicks or a box.")
+            pixels = np.asarray(mask)
+            if pixels.shape != shape:
+                raise InputError(
+                    f"The mask has shape {pixels.shape}, but the frame has {shape} (height, width)."
+                )
+            return cls(mask=CompressedMask.from_array(pixels != 0))
+        if points is None and box is None:
+            raise InputError("There is nothing to go by; give points, a box or a mask.")
+        return cls(
+            None if points is None else Points.of(points, labels, shape),
+            None if box is None else Box.of(box, shape),
+        )
+
+    def on(self, shape: tuple[int, int]) -> "Prompt":
+        """Return the prompt as it holds on a frame of ``shape`` (H, W).
+
+        Raises
+        ------
+        InputError
+            As :meth:`of`.
+        """
+        if self.mask is not None:
+            if self.mask.shape != shape:
+                raise InputError(
+                    f"The mask has shape {self.mask.shape}, but the frame has {shape} (height, width)."
+                )
+            return self
+        points, box = self.points, self.box
+        return Prompt.of(
+            shape,
+            points=None if points is None else points.coordinates,
+            labels=None if points is None else points.labels,
+            box=None if box is None else box.corners,
+        )
+
+    def after(self, earlier: tuple["Prompt", ...]) -> tuple["Prompt", ...]:
+        """Return the prompts that hold on a frame once this one has followed ``earlier`` ones."""
+        if self.mask is not None:
+            return (self,)
+        if self.box is not None:  # there is one box, and a box takes the place of a mask
+            earlier = tuple(Prompt(points=one.points) for one in earlier if one.points is not None)
+        return (*earlier, self)
+
+    @classmethod
+    def joined(cls, prompts: Iterable["Prompt"]) -> "Prompt":
+        """Return what several prompts, one after the other, say together: all clicks, and the last box.
+
+        A mask stands alone, until something is said after it.
+        """
+        joined = cls()
+        for one in prompts:
+            if one.mask is not None:
+                joined = one
+                continue
+            clicks = [part for part in (joined.points, one.points) if part is not None]
+            points = clicks[0] if len(clicks) == 1 else None
+            if len(clicks) == 2:
+                points = Points(
+                    np.concatenate([part.coordinates for part in clicks]),
+                    np.concatenate([part.labels for part in clicks]),
+                )
+            joined = cls(points, one.box or joined.box)
+        return joined
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """The inclusive box around all of it, ``(x0, y0, x1, y1)``."""
+        if self.mask is not None:
+            rows, columns = self.mask.box
+            return columns.start, rows.start, columns.stop - 1, rows.stop - 1
+        corners = [] if self.box is None else [self.box.corners]
+        if self.points is not None:
+            corners.append(self.points.coordinates)
+        places = np.concatenate(corners)
+        (x0, y0), (x1, y1) = places.min(0).tolist(), places.max(0).tolist()
+        return x0, y0, x1, y1

@@ -17,7 +17,8 @@ from sam2_engine.evaluation.video_protocol import Contrast, place_clicks
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.masks import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.video.open_session import AnyVideoSession, open_video_session
+from sam2_engine.video.open_session import open_video_session
+from sam2_engine.video.tracking_session import TrackingSession
 
 __all__ = [
     "CLICKS_PER_FRAME",
@@ -139,7 +140,7 @@ def online_rounds(
 
 
 def _online_pass(
-    session: AnyVideoSession, sequence: LabeledSequence, object_id: int, allowance: int
+    session: TrackingSession, sequence: LabeledSequence, object_id: int, allowance: int
 ) -> tuple[InteractiveRound, int]:
     """Return the pass with up to ``allowance`` prompted frames, and how many of them it took."""
     first = sequence.first_frame(object_id)

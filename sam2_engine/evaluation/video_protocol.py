@@ -12,7 +12,8 @@ from sam2_engine.evaluation.simulated_user import error_click, tight_box
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.open_session import AnyVideoSession, open_video_session
+from sam2_engine.video.open_session import open_video_session
+from sam2_engine.video.tracking_session import TrackingSession
 
 __all__ = [
     "PROMPTS",
@@ -144,7 +145,7 @@ def track_objects(
 
 
 def place_clicks(
-    session: AnyVideoSession,
+    session: TrackingSession,
     object_id: int,
     frame: int,
     mask: NDArray[np.bool_],

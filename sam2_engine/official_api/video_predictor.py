@@ -14,6 +14,7 @@ from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT, Sam2
 from sam2_engine.official_api.build_sam import config_of, load_official, read_overrides
 from sam2_engine.official_api.coordinates import in_pixels
 from sam2_engine.preprocessing import logits_to_size
+from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.session import VideoSession
 
@@ -154,17 +155,12 @@ class SAM2VideoPredictor:
         session = inference_state.session
         if not normalize_coords:
             points, box = (in_pixels(value, session.frames.shape) for value in (points, box))
-        corners = None if box is None else np.asarray(box, dtype=np.float32).reshape(-1)
+        clicks = None if points is None else np.asarray(points, dtype=np.float32).reshape(-1, 2)
+        prompt = Prompt.of(
+            session.frames.shape, points=clicks, labels=None if labels is None else np.ravel(labels), box=box
+        )
         number = inference_state.number_of(obj_id)
-        if points is not None and labels is not None:
-            clicks = np.asarray(points, dtype=np.float32).reshape(-1, 2)
-            result = session.add_points(
-                frame_idx, number, clicks, np.asarray(labels).ravel(), box=corners, replace=clear_old_points
-            )
-        elif corners is not None:
-            result = session.add_box(frame_idx, number, corners, replace=True)
-        else:
-            raise InputError("Nothing to go by: give points with labels, or a box.")
+        result = session.add_prompt(frame_idx, number, prompt, replace=clear_old_points)
         return inference_state.prompted_on(obj_id, number, result)
 
     add_new_points = add_new_points_or_box

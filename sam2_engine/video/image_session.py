@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
+from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import Extent, TileGrid, is_large
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.small_components import remove_small_components
-from sam2_engine.video.tile_assignment import Given, Tile, TiledObject, extent_of
+from sam2_engine.video.tile_assignment import Tile, TiledObject, extent_of
 from sam2_engine.video.tiled_session import TiledVideoSession, box_in
 
 __all__ = ["ImageSession"]
@@ -31,11 +33,18 @@ class ImageSession(TiledVideoSession):
         if not is_large(self.frames.shape, self.model.image_size):
             self.grid = TileGrid(self.frames.shape, max(self.frames.shape), 0)
 
-    def _ask(
-        self, frame: int, object_id: int, tiled: TiledObject, tile: Tile, prompts: list[Given]
+    @override
+    def _predict(
+        self,
+        frame: int,
+        object_id: int,
+        tiled: TiledObject,
+        tile: Tile,
+        prompts: list[Prompt],
+        replace: bool = False,
     ) -> FrameResult:
-        """Return the answer without sprinkles, so that none of them tells where to look."""
-        return _clean(super()._ask(frame, object_id, tiled, tile, prompts), 0, prompts)
+        """Return the mask without small components, so that none of them tells where to look."""
+        return _clean(super()._predict(frame, object_id, tiled, tile, prompts, replace), 0, prompts)
 
     def _visit(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
         result = super()._visit(frame, ids, reverse)
@@ -43,18 +52,19 @@ class ImageSession(TiledVideoSession):
             result = _clean(result, index, self._objects[object_id].prompts[frame])
         return result
 
-    def _give(self, frame: int, object_id: int, given: Given) -> FrameResult:
-        result = super()._give(frame, object_id, given)
-        if given.mask is not None:
+    @override
+    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
+        result = super().add_prompt(frame, object_id, prompt, replace=replace)
+        if prompt.mask is not None:
             return result
         tiled = self._objects[object_id]
         prompts = tiled.prompts[frame]
         while closer := self._closer(tiled.tile_by_frame[frame], result, extent_of(prompts)):
             before = tiled.tile_by_frame[frame]
-            seen = self._ask(frame, object_id, tiled, closer, prompts)
+            seen = self._predict(frame, object_id, tiled, closer, prompts)
             box = box_in(seen)
             if box is None or self._cuts(closer, box):
-                return self._ask(frame, object_id, tiled, before, prompts)
+                return self._predict(frame, object_id, tiled, before, prompts)
             result = seen
         return result
 
@@ -72,14 +82,14 @@ class ImageSession(TiledVideoSession):
         return None if self._cuts(closer, box) or self._cuts(closer, prompted) else closer
 
 
-def _clean(result: FrameResult, index: int, prompts: list[Given]) -> FrameResult:
+def _clean(result: FrameResult, index: int, prompts: list[Prompt]) -> FrameResult:
     """Take the sprinkles from the mask of an object that was clicked or boxed, never painted."""
     if any(one.mask is not None for one in prompts):
         return result
     return remove_small_components(result, index, _clicks(prompts))
 
 
-def _clicks(prompts: list[Given]) -> NDArray[np.float32]:
+def _clicks(prompts: list[Prompt]) -> NDArray[np.float32]:
     """Return the (P, 2) clicks that add to an object."""
     clicks = [one.points for one in prompts if one.points is not None]
     adding = [points.coordinates[points.labels == 1] for points in clicks]

@@ -8,10 +8,9 @@ from sam2_engine.tiles import is_large
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.session import VideoSession
 from sam2_engine.video.tiled_session import TiledVideoSession
+from sam2_engine.video.tracking_session import TrackingSession
 
-__all__ = ["AnyVideoSession", "open_video_session"]
-
-AnyVideoSession = VideoSession | TiledVideoSession
+__all__ = ["open_video_session"]
 
 
 def open_video_session(
@@ -21,7 +20,7 @@ def open_video_session(
     cache: FeatureCache | None = None,
     history: int | None = None,
     max_conditioning_frames: int | None = None,
-) -> AnyVideoSession:
+) -> TrackingSession:
     """Return a session on frames of any size.
 
     A single picture is looked at more closely where an object is small, and planes that are large against

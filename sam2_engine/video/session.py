@@ -1,4 +1,4 @@
-"""Follow objects through a video, a time-lapse or a volume: prompts on any frame, at any time.
+"""The session for a video, a time-lapse or a volume: prompts on any frame, at any time.
 
 The session owns only what can be computed again from frames, weights and prompts. It is meant for
 one thread, owns none itself, and keeps no more memories than propagation can still read.
@@ -8,20 +8,30 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.malloc_trim import MASKS_BETWEEN_RELEASES, release_freed_memory
+from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, Region, check_region, estimate_window, to_model_input
-from sam2_engine.prompts import Box, Mask, Points
+from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.memory_bank import MemoryBank
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject
 from sam2_engine.video.tracker import Tracker
+from sam2_engine.video.tracking_session import (
+    TrackingSession,
+    check_frame,
+    check_object_id,
+    first_frame,
+    require_object,
+)
 
 __all__ = ["VideoSession"]
 
@@ -30,7 +40,7 @@ FIRST_STRIDE = 8
 """Distance of the first checkpoints; it doubles whenever they exceed their cap."""
 
 
-class VideoSession:
+class VideoSession(TrackingSession):
     """Objects, prompts and propagation on one sequence of frames.
 
     Parameters
@@ -40,7 +50,7 @@ class VideoSession:
     frames
         A path, an array, a ``FrameSource`` or a live stream: whatever ``open_frames`` takes.
     contrast
-        Intensity window as ``(low, high)``; None lets DESIGN's rule decide once for all frames.
+        Intensity window as ``(low, high)``; None estimates it once for all frames (``estimate_window``).
     region
         ``(x0, y0, x1, y1)`` in pixels, the last two exclusive: work on this part of the plane only.
         Prompts and masks stay in the coordinates of the whole frame.
@@ -61,6 +71,8 @@ class VideoSession:
     InputError
         If the frames or an option cannot be used.
     """
+
+    remembers_tracked_frames = True
 
     def __init__(
         self,
@@ -90,91 +102,41 @@ class VideoSession:
         self._tracker = Tracker(model, self.encode, self._to_input, max_object_pointers)
 
     @property
+    @override
     def object_ids(self) -> tuple[int, ...]:
-        """Ids of all objects, in the order in which they were first prompted."""
         return tuple(self._objects)
 
+    @override
     def prompted_frames(self, object_id: int) -> tuple[int, ...]:
-        """Frames on which an object has a prompt, in the order in which they were given."""
-        return tuple(self._known(object_id).prompts)
+        return tuple(require_object(self._objects, object_id).prompts)
 
     @property
+    @override
     def num_bytes(self) -> int:
-        """Bytes held by the memories of tracked frames."""
         return sum(tracked.bank.num_bytes for tracked in self._objects.values())
 
     # ------------------------------------------------------------------ prompts
 
-    def add_points(
-        self,
-        frame: int,
-        object_id: int,
-        points: ArrayLike,
-        labels: ArrayLike | None = None,
-        *,
-        box: ArrayLike | None = None,
-        replace: bool = False,
-    ) -> FrameResult:
-        """Add clicks to an object on a frame and return its mask there.
-
-        Parameters
-        ----------
-        frame
-            Any frame, tracked or not.
-        object_id
-            A positive number; an unknown one starts a new object.
-        points
-            (P, 2) ``(x, y)`` in pixels, or one ``(x, y)``.
-        labels
-            (P,), 1 inside (default), 0 outside.
-        box
-            A box ``(x0, y0, x1, y1)`` that goes with the clicks.
-        replace
-            Drop the clicks and the box placed on this frame before.
-
-        Raises
-        ------
-        InputError
-            If the frame does not exist or a point is not valid on it.
-        """
-        clicks = Points.of(points, labels, self.frames.shape)
-        checked = None if box is None else Box.of(box, self.frames.shape)
+    @override
+    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
+        prompt = prompt.on(self.frames.shape)
         prompts = self._prompts(frame, object_id)
-        if replace:
-            prompts.points = prompts.box = None
-        prompts.box = checked or prompts.box
-        prompts.add_points(clicks)
+        prompts.prompt = prompt if replace else Prompt.joined((prompts.prompt, prompt))
+        prompts.mask = None if prompt.mask is None else self._mask_input(prompt.mask)
         return self._predict_prompted(frame, object_id)
 
-    def add_box(self, frame: int, object_id: int, box: ArrayLike, *, replace: bool = False) -> FrameResult:
-        """Place a box ``(x0, y0, x1, y1)`` around an object on a frame, instead of an earlier one.
-
-        With ``replace``, the clicks placed on this frame before are dropped as well.
-        """
-        checked = Box.of(box, self.frames.shape)
-        prompts = self._prompts(frame, object_id)
-        if replace:
-            prompts.points = None
-        prompts.box, prompts.mask = checked, None
-        return self._predict_prompted(frame, object_id)
-
-    def add_mask(self, frame: int, object_id: int, mask: ArrayLike) -> FrameResult:
-        """Give an object's (H, W) mask on a frame; it is taken as it is, instead of other prompts there."""
-        pixels = Mask.of(mask, self.frames.shape).pixels
-        prompts = self._prompts(frame, object_id)
-        prompts.points = prompts.box = None
-        if self.region is not None:
-            x0, y0, x1, y1 = self.region
-            pixels = pixels[y0:y1, x0:x1]
+    def _mask_input(self, mask: CompressedMask) -> Tensor:
+        """Return a mask at the model's input size, (1, 1, S, S), 0 or 1."""
+        x0, y0, x1, y1 = self.region or (0, 0, self.frames.shape[1], self.frames.shape[0])
+        pixels = mask.decompress().within((slice(y0, y1), slice(x0, x1)))
         size = (self.model.image_size, self.model.image_size)
         full = torch.from_numpy(pixels.astype(np.float32))[None, None].to(self.model.device)
         resized = F.interpolate(full, size=size, mode="bilinear", align_corners=False, antialias=True)
-        prompts.mask = (resized >= 0.5).float()
-        return self._predict_prompted(frame, object_id)
+        return (resized >= 0.5).float()
 
+    @override
     def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
-        """Remove an object's prompts from one frame, or from all; an object without any is forgotten."""
-        tracked = self._known(object_id)
+        tracked = require_object(self._objects, object_id)
         if frame is not None and frame not in tracked.prompts:
             raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
         for f in [frame] if frame is not None else list(tracked.prompts):
@@ -183,27 +145,20 @@ class VideoSession:
         if not tracked.prompts:
             del self._objects[object_id]
 
+    @override
     def remove_object(self, object_id: int) -> None:
-        """Forget an object, its prompts and its memories."""
-        self._known(object_id)
+        require_object(self._objects, object_id)
         del self._objects[object_id]
 
+    @override
     def invalidate(self, object_id: int, from_frame: int) -> None:
-        """Forget what was tracked of an object at and after ``from_frame``; its prompts stay."""
-        self._known(object_id).forget(from_frame)
-
-    def _known(self, object_id: int) -> TrackedObject:
-        if object_id not in self._objects:
-            known = ", ".join(map(str, self._objects)) or "none yet"
-            raise InputError(f"There is no object {object_id} here; the known ones are: {known}.")
-        return self._objects[object_id]
+        require_object(self._objects, object_id).forget(from_frame)
 
     @torch.inference_mode()
     def _prompts(self, frame: int, object_id: int) -> FramePrompts:
         """Return the prompts of an object on a frame, made if missing; a tracked frame is corrected."""
-        if not isinstance(object_id, (int, np.integer)) or object_id <= 0:
-            raise InputError(f"An object's id is a positive whole number, not {object_id!r}.")
-        self._check_frame(frame)
+        check_object_id(object_id)
+        check_frame(self.frames, frame)
         tracked = self._objects.get(object_id) or self._new_object()
         if frame not in tracked.prompts:
             run = tracked.range_of(frame)
@@ -225,12 +180,6 @@ class VideoSession:
         )
         return TrackedObject(bank)
 
-    def _check_frame(self, frame: int) -> None:
-        length = self.frames.length
-        if frame < 0 or (length is not None and frame >= length):
-            known = "" if length is None else f"; its frames are 0 to {length - 1}"
-            raise InputError(f"There is no frame {frame} in {self.frames.name}{known}.")
-
     @torch.inference_mode()
     def _predict_prompted(self, frame: int, object_id: int) -> FrameResult:
         tracked = self._objects[object_id]
@@ -246,6 +195,7 @@ class VideoSession:
 
     # ------------------------------------------------------------------ propagation
 
+    @override
     def propagate(
         self,
         object_ids: Iterable[int] | None = None,
@@ -253,45 +203,10 @@ class VideoSession:
         stop: int | None = None,
         reverse: bool = False,
     ) -> Iterator[FrameResult]:
-        """Follow objects from frame to frame.
-
-        Closing the iterator, or prompting while it is suspended, is legal and loses nothing.
-
-        Parameters
-        ----------
-        object_ids
-            Which objects; None for all, including those that are added meanwhile.
-        start
-            First frame; None for the earliest prompted frame (reverse: the latest).
-        stop
-            Last frame, inclusive, in the direction of travel; None for the end.
-        reverse
-            Go backwards.
-
-        Yields
-        ------
-        FrameResult
-            One per frame. An object appears from its first prompted frame on.
-
-        Raises
-        ------
-        InputError
-            If nothing is prompted yet, or an id or a frame is unknown.
-        """
         chosen = None if object_ids is None else [int(i) for i in object_ids]
-        tracked = [self._known(i) for i in (self._objects if chosen is None else chosen)]
-        prompted = [frame for one in tracked for frame in one.prompts]
-        if not prompted:
-            raise InputError("There is nothing to follow yet; give an object a click, a box or a mask first.")
-        first = (max(prompted) if reverse else min(prompted)) if start is None else start
-        for frame in (first, stop):
-            if frame is not None:
-                self._check_frame(frame)
-        if stop is not None and (stop > first if reverse else stop < first):
-            raise InputError(
-                f"Propagation {'backwards ' if reverse else ''}from frame {first} never reaches "
-                f"frame {stop}; {'drop' if reverse else 'set'} reverse, or exchange start and stop."
-            )
+        tracked = [require_object(self._objects, i) for i in (self._objects if chosen is None else chosen)]
+        prompted = (frame for one in tracked for frame in one.prompts)
+        first = first_frame(self.frames, prompted, start, stop, reverse)
         return self._travel(chosen, first, stop, reverse)
 
     def _travel(
@@ -365,8 +280,8 @@ class VideoSession:
     # ------------------------------------------------------------------ frames and results
 
     @torch.inference_mode()
+    @override
     def encode(self, frame: int) -> ImageFeatures:
-        """Return a frame as the encoder sees it; from then on a prompt there costs only the decoder."""
         x0, y0, x1, y1 = self.region or (0, 0, self.frames.shape[1], self.frames.shape[0])
         pixels, model = self.frames[frame][y0:y1, x0:x1], self.model
 

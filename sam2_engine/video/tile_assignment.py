@@ -3,48 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from sam2_engine.masks import PackedMask
 from sam2_engine.preprocessing import Region
-from sam2_engine.prompts import Box, Points
+from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import Extent
 
-__all__ = ["Given", "Tile", "TileHandover", "TiledObject", "extent_of"]
+__all__ = ["Tile", "TileHandover", "TiledObject", "extent_of"]
 
 Tile = Region | None
 """A part of the plane, or None for the whole of it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
-    """One prompt as it was given: clicks and a box, one of them, or a mask; and if others went for it."""
-
-    points: Points | None = None
-    box: Box | None = None
-    mask: PackedMask | None = None
-    replace: bool = False
-
-    @property
-    def extent(self) -> Extent:
-        """The box around all of it, inclusive; an empty mask is nowhere."""
-        if self.mask is not None:
-            rows, columns = self.mask.box
-            return columns.start, rows.start, columns.stop - 1, rows.stop - 1
-        corners = [] if self.box is None else [self.box.corners]
-        if self.points is not None:
-            corners.append(self.points.coordinates)
-        places = np.concatenate(corners)
-        (x0, y0), (x1, y1) = places.min(0).tolist(), places.max(0).tolist()
-        return x0, y0, x1, y1
-
-
-@dataclass(frozen=True, eq=False)
 class TileHandover:
-    """An object's mask on a frame, with which it came into a tile."""
+    """The mask with which an object came into a tile, as a prompt."""
 
     tile: Tile
-    mask: PackedMask
+    prompt: Prompt
 
 
 @dataclass
@@ -55,13 +29,13 @@ class TiledObject:
     ----------
     prompts
         By frame, in the order in which they were given.
-    places
+    tile_by_frame
         The tile of each prompted frame.
     handovers
         By frame.
     """
 
-    prompts: dict[int, list[Given]] = field(default_factory=dict)
+    prompts: dict[int, list[Prompt]] = field(default_factory=dict)
     tile_by_frame: dict[int, Tile] = field(default_factory=dict)
     handovers: dict[int, TileHandover] = field(default_factory=dict)
 
@@ -81,7 +55,7 @@ class TiledObject:
         return nearest, anchors[nearest]
 
 
-def extent_of(given: Sequence[Given]) -> Extent:
+def extent_of(prompts: Sequence[Prompt]) -> Extent:
     """Return the box around several prompts."""
-    x0, y0, x1, y1 = zip(*(one.extent for one in given))
+    x0, y0, x1, y1 = zip(*(one.extent for one in prompts))
     return min(x0), min(y0), max(x1), max(y1)

@@ -7,20 +7,27 @@ that comes to a tile's edge is handed over to another tile by its mask, as a pro
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike
+from typing_extensions import override
 
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.frames.latest_frame import LatestFrame
-from sam2_engine.masks import PackedMask
+from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
-from sam2_engine.prompts import Box, Mask, Points
+from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import Extent, TileGrid, reaches_inner_edge
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.session import VideoSession
-from sam2_engine.video.tile_assignment import Given, Tile, TiledObject, TileHandover, extent_of
+from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
+from sam2_engine.video.tracking_session import (
+    TrackingSession,
+    check_frame,
+    check_object_id,
+    first_frame,
+    require_object,
+)
 
 __all__ = ["TiledVideoSession", "box_in"]
 
@@ -32,12 +39,14 @@ NEAR, FAR = 1 / 4, 1 / 8
 the other's edge; so what moves less between two frames is never cut, and none goes to and fro."""
 
 
-class TiledVideoSession:
+class TiledVideoSession(TrackingSession):
     """What ``VideoSession`` is, for planes of twice the model's input or more.
 
-    Parameters and methods are those of ``VideoSession``, where they are described; there is neither a region
+    Parameters are those of ``VideoSession``, where they are described; there is neither a region
     nor a history. Memory: an object is remembered in the tile where it is now, and by its prompts.
     """
+
+    remembers_tracked_frames = False
 
     def __init__(
         self,
@@ -60,52 +69,59 @@ class TiledVideoSession:
         self._objects: dict[int, TiledObject] = {}
 
     @property
+    @override
     def object_ids(self) -> tuple[int, ...]:
-        """Ids of all objects, in the order in which they were first prompted."""
         return tuple(self._objects)
 
+    @override
     def prompted_frames(self, object_id: int) -> tuple[int, ...]:
-        """Frames on which an object has a prompt, in the order in which they were given."""
-        return tuple(self._known(object_id).prompts)
+        return tuple(require_object(self._objects, object_id).prompts)
 
     @property
+    @override
     def num_bytes(self) -> int:
-        """Bytes held by the memories of tracked frames."""
         return sum(tile.num_bytes for tile in self._tiles.values())
 
+    @override
     def encode(self, frame: int) -> ImageFeatures:
         """Return the whole plane as the encoder sees it; tiles are encoded when something is in them."""
         return self._tile(None).encode(frame)
 
     # ------------------------------------------------------------------ prompts
 
-    def add_points(
-        self,
-        frame: int,
-        object_id: int,
-        points: ArrayLike,
-        labels: ArrayLike | None = None,
-        *,
-        box: ArrayLike | None = None,
-        replace: bool = False,
-    ) -> FrameResult:
-        """Add clicks to an object on a frame and return its mask there."""
-        clicks = Points.of(points, labels, self.frames.shape)
-        checked = None if box is None else Box.of(box, self.frames.shape)
-        return self._give(frame, object_id, Given(clicks, checked, replace=replace))
+    @override
+    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
+        """Prompt in the tile around the prompt; if that cuts the object, in another or on the whole plane.
 
-    def add_box(self, frame: int, object_id: int, box: ArrayLike, *, replace: bool = False) -> FrameResult:
-        """Place a box around an object on a frame, instead of an earlier one."""
-        return self._give(frame, object_id, Given(box=Box.of(box, self.frames.shape), replace=replace))
+        First clicks do not tell an object's size: they are answered by the view that is surer of its mask.
+        """
+        prompt = prompt.on(self.frames.shape)
+        check_object_id(object_id)
+        check_frame(self.frames, frame)
+        tiled = self._objects.get(object_id) or TiledObject()
+        earlier = [] if replace or prompt.mask is not None else tiled.prompts.get(frame, [])
+        prompts = [*earlier, prompt]
+        tile = self._tile_of(tiled, frame, prompts)
+        whole = None
+        if tile is not None and not tiled.tile_by_frame and prompt.box is None and prompt.mask is None:
+            whole = self._predict(frame, object_id, tiled, None, prompts, replace)
+        result = self._predict(frame, object_id, tiled, tile, prompts, replace)
+        box = box_in(result)
+        if prompt.mask is None and box is not None and self._cuts(tile, box):
+            other = self._nearest(box)
+            tile = None if other == tile or self._cuts(other, box) else other
+            result = self._predict(frame, object_id, tiled, tile, prompts, replace)
+            if self._cuts(tile, box_in(result)):
+                result = self._predict(frame, object_id, tiled, None, prompts, replace)
+        if whole is not None and whole.predicted_iou[0] > result.predicted_iou[0]:
+            result = self._predict(frame, object_id, tiled, None, prompts, replace)
+        tiled.prompts[frame] = prompts
+        self._objects[int(object_id)] = tiled
+        return result
 
-    def add_mask(self, frame: int, object_id: int, mask: ArrayLike) -> FrameResult:
-        """Give an object's (H, W) mask on a frame, instead of other prompts there."""
-        pixels = Mask.of(mask, self.frames.shape).pixels
-        return self._give(frame, object_id, Given(mask=PackedMask.from_array(pixels, self.frames.shape)))
-
+    @override
     def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
-        """Remove an object's prompts from one frame, or from all; an object without any is forgotten."""
-        tiled = self._known(object_id)
+        tiled = require_object(self._objects, object_id)
         if frame is not None and frame not in tiled.prompts:
             raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
         for f in [frame] if frame is not None else list(tiled.prompts):
@@ -114,57 +130,25 @@ class TiledVideoSession:
         if not tiled.prompts:
             self.remove_object(object_id)
 
+    @override
     def remove_object(self, object_id: int) -> None:
-        """Forget an object, its prompts and its memories."""
-        self._known(object_id)
+        require_object(self._objects, object_id)
         del self._objects[object_id]
         for tile, session in list(self._tiles.items()):
             if object_id in session.object_ids:
                 session.remove_object(object_id)
             self._free(tile)
 
+    @override
     def invalidate(self, object_id: int, from_frame: int) -> None:
-        """Forget what was tracked of an object at and after ``from_frame``; its prompts stay."""
-        tiled = self._known(object_id)
+        tiled = require_object(self._objects, object_id)
         for f in [f for f in tiled.handovers if f >= from_frame]:
             self._take_away(object_id, f, tiled.handovers.pop(f).tile)
         for session in self._tiles.values():
             if object_id in session.object_ids:
                 session.invalidate(object_id, from_frame)
 
-    def _known(self, object_id: int) -> TiledObject:
-        if object_id not in self._objects:
-            known = ", ".join(map(str, self._objects)) or "none yet"
-            raise InputError(f"There is no object {object_id} here; the known ones are: {known}.")
-        return self._objects[object_id]
-
-    def _give(self, frame: int, object_id: int, given: Given) -> FrameResult:
-        """Give a prompt in the tile around it; if that cuts the object, in another or on the whole plane.
-
-        First clicks do not tell an object's size: they are answered by the view that is surer of its mask.
-        """
-        tiled = self._objects.get(object_id) or TiledObject()
-        earlier = [] if given.replace or given.mask is not None else tiled.prompts.get(frame, [])
-        prompts = [*earlier, given]
-        tile = self._tile_of(tiled, frame, prompts)
-        whole = None
-        if tile is not None and not tiled.tile_by_frame and given.box is None and given.mask is None:
-            whole = self._ask(frame, object_id, tiled, None, prompts)
-        result = self._ask(frame, object_id, tiled, tile, prompts)
-        box = box_in(result)
-        if given.mask is None and box is not None and self._cuts(tile, box):
-            other = self._nearest(box)
-            tile = None if other == tile or self._cuts(other, box) else other
-            result = self._ask(frame, object_id, tiled, tile, prompts)
-            if self._cuts(tile, box_in(result)):
-                result = self._ask(frame, object_id, tiled, None, prompts)
-        if whole is not None and whole.predicted_iou[0] > result.predicted_iou[0]:
-            result = self._ask(frame, object_id, tiled, None, prompts)
-        tiled.prompts[frame] = prompts
-        self._objects[int(object_id)] = tiled
-        return result
-
-    def _tile_of(self, tiled: TiledObject, frame: int, prompts: list[Given]) -> Tile:
+    def _tile_of(self, tiled: TiledObject, frame: int, prompts: list[Prompt]) -> Tile:
         """Return where prompts are to be looked at: where the object is, else around them."""
         extent = extent_of(prompts)
         if tiled.tile_by_frame:
@@ -174,10 +158,16 @@ class TiledVideoSession:
         tile = self._nearest(extent)
         return None if self._cuts(tile, extent) else tile
 
-    def _ask(
-        self, frame: int, object_id: int, tiled: TiledObject, tile: Tile, prompts: list[Given]
+    def _predict(
+        self,
+        frame: int,
+        object_id: int,
+        tiled: TiledObject,
+        tile: Tile,
+        prompts: list[Prompt],
+        replace: bool = False,
     ) -> FrameResult:
-        """Return the answer to all prompts of a frame in a tile; those that it knows are not repeated."""
+        """Return what all prompts of a frame give in a tile; those that it knows are not repeated."""
         session, there = self._tile(tile), tiled.tile_by_frame.get(frame, ())
         if there not in ((), tile):
             self._take_away(object_id, frame, tiled.tile_by_frame.pop(frame))
@@ -186,7 +176,7 @@ class TiledVideoSession:
             if handover.tile != tile:
                 self._take_away(object_id, frame, handover.tile)
         for one in prompts[-1:] if there == tile else prompts:
-            result = _hand_to(session, frame, object_id, one)
+            result = session.add_prompt(frame, object_id, one, replace=replace)
         tiled.tile_by_frame[frame] = tile
         return result
 
@@ -240,6 +230,7 @@ class TiledVideoSession:
 
     # ------------------------------------------------------------------ propagation
 
+    @override
     def propagate(
         self,
         object_ids: Iterable[int] | None = None,
@@ -247,15 +238,10 @@ class TiledVideoSession:
         stop: int | None = None,
         reverse: bool = False,
     ) -> Iterator[FrameResult]:
-        """Follow objects from frame to frame; each result joins those of all tiles."""
         chosen = None if object_ids is None else [int(i) for i in object_ids]
-        tiled_objects = [self._known(i) for i in (self._objects if chosen is None else chosen)]
-        prompted = [frame for one in tiled_objects for frame in one.prompts]
-        if not prompted:
-            raise InputError("There is nothing to follow yet; give an object a click, a box or a mask first.")
-        first = (max(prompted) if reverse else min(prompted)) if start is None else start
-        if stop is not None and (stop > first if reverse else stop < first):
-            raise InputError(f"Frame {stop} is never reached from frame {first}; exchange start and stop.")
+        tiled = [require_object(self._objects, i) for i in (self._objects if chosen is None else chosen)]
+        prompted = (frame for one in tiled for frame in one.prompts)
+        first = first_frame(self.frames, prompted, start, stop, reverse)
         return self._travel(chosen, first, stop, reverse)
 
     def _travel(
@@ -305,7 +291,7 @@ class TiledVideoSession:
         handover, session = self._objects[object_id].handovers.get(frame), self._tile(tile)
         known = object_id in session.object_ids and frame in session.prompted_frames(object_id)
         if handover is not None and not known:
-            session.add_mask(frame, object_id, handover.mask.to_array())
+            session.add_prompt(frame, object_id, handover.prompt)
 
     def _hand_over(self, frame: int, object_id: int, tile: Tile, result: FrameResult, index: int) -> None:
         """Let another tile follow an object that has come close to the edge of this one."""
@@ -316,7 +302,8 @@ class TiledVideoSession:
         if other == tile:
             return
         seen, corner = result.crop_of(index)
-        handover = TileHandover(other, PackedMask.from_array(seen > 0, self.frames.shape, corner))
+        mask = CompressedMask.from_array(seen > 0, self.frames.shape, corner)
+        handover = TileHandover(other, Prompt(mask=mask))
         session = self._tile(tile)
         if any(place == tile for place in tiled.tile_by_frame.values()):
             session.invalidate(object_id, 0)
@@ -325,17 +312,6 @@ class TiledVideoSession:
             self._free(tile)
         tiled.handovers[frame] = handover
         self._bring(object_id, frame, other)
-
-
-def _hand_to(session: VideoSession, frame: int, object_id: int, given: Given) -> FrameResult:
-    if given.mask is not None:
-        return session.add_mask(frame, object_id, given.mask.to_array())
-    box = None if given.box is None else given.box.corners.reshape(-1)
-    if given.points is not None:
-        points, labels = given.points.coordinates, given.points.labels
-        return session.add_points(frame, object_id, points, labels, box=box, replace=given.replace)
-    assert box is not None
-    return session.add_box(frame, object_id, box, replace=given.replace)
 
 
 def box_in(result: FrameResult, index: int = 0) -> Extent | None:

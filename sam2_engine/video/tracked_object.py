@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sam2_engine.prompts import Box, Points
+from sam2_engine.prompts import Prompt
 from sam2_engine.video.memory_bank import MemoryBank
 
 __all__ = ["FramePrompts", "ObjectOutput", "TrackedObject", "TrackedRange"]
@@ -42,6 +42,10 @@ class FramePrompts:
         True for the correction of a tracked frame: its prediction attends to memory.
     reverse
         Direction in which that frame was tracked.
+    prompt
+        What they say together; empty before the first.
+    mask
+        Its mask at the model's input size, (1, 1, S, S), 0 or 1; None where it is clicks or a box.
     output
         What the model made of the prompts; its logits are fed back with the next click.
     memory_encoded
@@ -50,28 +54,18 @@ class FramePrompts:
 
     with_memory: bool
     reverse: bool
+    prompt: Prompt = field(default_factory=Prompt)
+    mask: Tensor | None = None
     output: ObjectOutput | None = None
-    points: Points | None = None
-    box: Box | None = None
     memory_encoded: bool = False
-    mask: Tensor | None = None  # (1, 1, S, S), 0 or 1
-
-    def add_points(self, points: Points) -> None:
-        """Add clicks to those already there; a mask given before stays only as logits."""
-        if self.points is not None:
-            points = Points(
-                np.concatenate((self.points.coordinates, points.coordinates)),
-                np.concatenate((self.points.labels, points.labels)),
-            )
-        self.points, self.mask = points, None
 
     def encoded_points(self) -> tuple[NDArray[np.float32], NDArray[np.int32]] | None:
         """(P, 2) frame coordinates and (P,) labels, the box first as two corners; None without either."""
         parts = []
-        if self.box is not None:
-            parts.append((self.box.corners, np.array([2, 3], np.int32)))
-        if self.points is not None:
-            parts.append((self.points.coordinates, self.points.labels))
+        if self.prompt.box is not None:
+            parts.append((self.prompt.box.corners, np.array([2, 3], np.int32)))
+        if self.prompt.points is not None:
+            parts.append((self.prompt.points.coordinates, self.prompt.points.labels))
         if not parts:
             return None
         coordinates, labels = zip(*parts)

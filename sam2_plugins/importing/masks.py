@@ -23,8 +23,8 @@ from sam2_plugins.importing.formats import (
     has_tracks,
     label_masks,
 )
+from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import LARGEST_ID
-from sam2_plugins.session.editable_annotations import EditableAnnotations
 from sam2_plugins.session.history import UndoGroup
 
 __all__ = ["ImportSummary", "ImportedMasks", "ImportedObject", "import_masks", "open_masks"]
@@ -221,7 +221,7 @@ def _listed(ids: tuple[int, ...]) -> str:
 
 
 def import_masks(
-    session: EditableAnnotations, masks: ImportedMasks, *, lock: bool = False, as_prompts: bool = False
+    session: AnnotationSession, masks: ImportedMasks, *, lock: bool = False, as_prompts: bool = False
 ) -> Generator[int, None, ImportSummary]:
     """Let a session take masks over, with ids, names, classes and parents; all of it is undone as one.
 
@@ -250,7 +250,7 @@ def import_masks(
         If the source cannot be read, or holds what is no id.
     """
     described = yield from masks.scan()
-    undo_group, interruptions = UndoGroup(), session.interruptions
+    undo_group, interruptions = UndoGroup(), session.history.interruptions
     known = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
     seen: dict[int, list[int]] = {}
     for frame, there in masks:
@@ -260,7 +260,7 @@ def import_masks(
                 seen.setdefault(object_id, []).append(frame)
         session.import_masks(frame, packed, undo_group, as_prompts=as_prompts)
         yield frame
-        if session.interruptions != interruptions:
+        if session.history.interruptions != interruptions:
             return ImportSummary(tuple(i for i in seen if i in session.objects), len(masks), complete=False)
     if lock:
         for object_id, frames in seen.items():
@@ -272,13 +272,13 @@ def import_masks(
     return ImportSummary(ids, len(masks), tuple(sorted(known.intersection(ids))), orphans)
 
 
-def _is_there(session: EditableAnnotations, object_id: int, frame: int) -> bool:
+def _is_there(session: AnnotationSession, object_id: int, frame: int) -> bool:
     """Whether nobody has removed a mask meanwhile."""
     return object_id in session.objects and session.accepted(object_id, frame) is not None
 
 
 def _describe(
-    session: EditableAnnotations, described: Iterable[ImportedObject], undo_group: object
+    session: AnnotationSession, described: Iterable[ImportedObject], undo_group: object
 ) -> tuple[int, ...]:
     """Take over what is said of objects and return the ids of those whose parents do not fit."""
     orphans = []

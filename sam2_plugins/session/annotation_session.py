@@ -1,33 +1,37 @@
 """The session that every host drives: objects, prompts and masks on one sequence of frames.
 
-The session owns the truth. The engine's ``VideoSession`` owns only what can be computed again, so it is
-dropped whenever anything goes wrong in it, and rebuilt from frames, prompts and accepted masks.
+The session owns the annotations. The engine's session owns only what can be computed again, so it is dropped
+whenever anything goes wrong in it, and rebuilt from frames, prompts and accepted masks.
 """
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
-from sam2_engine.prompts import Box, Mask, Points
+from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.open_session import AnyVideoSession, open_video_session
-from sam2_engine.video.tiled_session import TiledVideoSession
+from sam2_engine.video.open_session import open_video_session
+from sam2_engine.video.tracking_session import TrackingSession
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.run_estimate import RunEstimate, RunSize
-from sam2_plugins.session.annotations import Change, Prompt
-from sam2_plugins.session.editable_annotations import EditableAnnotations
-from sam2_plugins.session.engine_session import EngineSession, give_prompt
-from sam2_plugins.session.history import DEFAULT_UNDO_BYTES, Action
-from sam2_plugins.session.masks import MaskOrigin
+from sam2_plugins.session.annotations import AnnotatedObject, Annotations, Change
+from sam2_plugins.session.engine_session import EngineSession, clear_prompts
+from sam2_plugins.session.history import DEFAULT_UNDO_BYTES, Action, History
+from sam2_plugins.session.label_image import compose_labels
+from sam2_plugins.session.lineage import Lineage
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 from sam2_plugins.session.prefetch import prefetch
 from sam2_plugins.session.propagation import propagate, store_result
 from sam2_plugins.session.propagation_plan import PropagationPlan
@@ -37,7 +41,7 @@ __all__ = ["AnnotationSession"]
 DEFAULT_HISTORY = 256 * 2**20
 
 
-class AnnotationSession(EditableAnnotations):
+class AnnotationSession:
     """Objects, prompts and masks on one sequence of frames.
 
     Methods may be called from any thread. Those that compute wait for the device, clicks ahead of the next
@@ -69,6 +73,12 @@ class AnnotationSession(EditableAnnotations):
     ----------
     frames
         What is annotated.
+    annotations
+        Objects, prompts, accepted masks, which of them are verified, and the intensity window.
+    history
+        What was done to them, for undo and for whoever wants to hear of it (``history.subscribe``).
+    engine
+        The engine's session on the same frames, made again from the annotations whenever it must be.
 
     Raises
     ------
@@ -102,12 +112,104 @@ class AnnotationSession(EditableAnnotations):
         self._max_conditioning_frames = max_conditioning_frames
         self._checkpoint_bytes = history
         self._cache = FeatureCache(store.encoded_bytes) if cache is None else cache
-        super().__init__(self.frames.shape, store.lock, undo_bytes, window)
+        self._lock = store.lock
+        self.annotations = Annotations(window)
+        self.history = History(self.annotations, undo_bytes)
         me = weakref.proxy(self)  # so that a session that nobody uses is freed at once, with its frames
-        self._video = EngineSession(lambda: me._make_video(me.window), self.annotations)
+        self.engine = EngineSession(lambda: me._make_video(me.window), self.annotations)
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of every frame in pixels."""
+        return self.frames.shape
+
+    @property
+    def lineage(self) -> Lineage:
+        """Divisions and fusions, and changes of identity."""
+        # Made anew: a stored one would refer back, and sessions that nobody uses are to be freed at once.
+        return Lineage(self.annotations, self._edit)
+
+    # ------------------------------------------------------------------ objects
+
+    @property
+    def objects(self) -> Mapping[int, AnnotatedObject]:
+        """All objects of now, sorted by id."""
+        return self.annotations.objects()
+
+    def add_object(
+        self,
+        name: str | None = None,
+        label: str | None = None,
+        *,
+        object_id: int | None = None,
+        undo_group: object = None,
+    ) -> int:
+        """Make an object and return its id.
+
+        Parameters
+        ----------
+        name
+            What people call it; None for "object 3".
+        label
+            Its class.
+        object_id
+            An id that was never used in this session; None for the next one.
+        undo_group
+            Actions one after the other with the same token are undone as one.
+
+        Raises
+        ------
+        InputError
+            If the id was used before or is no positive whole number of 32 bits.
+        """
+        call: dict[str, Any] = {"do": "add_object", "name": name, "label": label}
+        with self.annotations.lock:
+            call["object_id"] = self.annotations.next_id if object_id is None else object_id
+            with self.history.action("new object", call, undo_group):
+                return self.annotations.new_object(name, label, object_id).id
+
+    def edit_object(
+        self,
+        object_id: int,
+        *,
+        name: str | None = None,
+        label: str | None = None,
+        color: tuple[int, int, int] | None = None,
+        undo_group: object = None,
+    ) -> None:
+        """Rename an object, or give it another class or RGB color (0..255); None leaves each as it is.
+
+        Calls one after the other with the same ``undo_group`` are undone as one.
+
+        Raises
+        ------
+        InputError
+            If there is no such object.
+        """
+        changed: dict[str, Any] = {"name": name, "label": label, "color": color}
+        given = {key: value for key, value in changed.items() if value is not None}
+        if color is not None:
+            given["color"] = tuple(color)
+        call = {"do": "edit_object", "object_id": object_id, **given}
+        with self.annotations.lock, self.history.action(f"edit object {object_id}", call, undo_group):
+            before = self.annotations.objects()[self.annotations.require(object_id)]
+            self.annotations.set_object(object_id, replaced(before, **given))
+
+    def remove_object(self, object_id: int) -> None:
+        """Remove an object with its prompts and masks; its id is not used again.
+
+        Raises
+        ------
+        InputError
+            If there is no such object.
+        """
+        call = {"do": "remove_object", "object_id": object_id}
+        with self._edit(f"remove object {object_id}", call):
+            self.annotations.require(object_id)
+            self.annotations.set_object(object_id, None)
 
     # ------------------------------------------------------------------ prompts
 
@@ -143,8 +245,7 @@ class AnnotationSession(EditableAnnotations):
         InputError
             If the object or the frame is unknown, or a point is not valid on the frame.
         """
-        corners = None if box is None else Box.of(box, self.shape)
-        prompt = Prompt(points=Points.of(points, labels, self.shape), box=corners)
+        prompt = Prompt.of(self.shape, points=points, labels=labels, box=box)
         return self.add_prompt(frame, object_id, prompt, replace)
 
     def add_box(self, frame: int, object_id: int, box: ArrayLike, replace: bool = False) -> FrameResult:
@@ -157,7 +258,7 @@ class AnnotationSession(EditableAnnotations):
         InputError
             If the object or the frame is unknown, or the box has no area or lies outside.
         """
-        return self.add_prompt(frame, object_id, Prompt(box=Box.of(box, self.shape)), replace)
+        return self.add_prompt(frame, object_id, Prompt.of(self.shape, box=box), replace)
 
     def add_mask(self, frame: int, object_id: int, mask: ArrayLike, undo_group: object = None) -> FrameResult:
         """Give an object's (H, W) mask on a frame; it is kept to the pixel, instead of other prompts there.
@@ -169,19 +270,19 @@ class AnnotationSession(EditableAnnotations):
         InputError
             If the object or the frame is unknown, or the mask has another size.
         """
-        painted = CompressedMask.from_array(Mask.of(mask, self.shape).pixels)
-        return self.add_prompt(frame, object_id, Prompt(mask=painted), undo_group=undo_group)
+        return self.add_prompt(frame, object_id, Prompt.of(self.shape, mask=mask), undo_group=undo_group)
 
     def add_prompt(
         self, frame: int, object_id: int, prompt: Prompt, replace: bool = False, undo_group: object = None
     ) -> FrameResult:
-        """Give one prompt as it is kept, for example one of :meth:`prompts_of`; see the methods above.
+        """Prompt an object on a frame and return its mask there; the methods above are short for this one.
 
         Raises
         ------
         InputError
-            If the object or the frame is unknown, or its mask is verified.
+            If the object or the frame is unknown, its mask is verified, or the prompt is not valid there.
         """
+        prompt = prompt.on(self.shape)
         call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
         with self._lock:
             self.annotations.require(object_id)
@@ -192,24 +293,206 @@ class AnnotationSession(EditableAnnotations):
                 )
             earlier = () if replace else self.annotations.prompts_of(object_id).get(frame, ())
             accepted = self.annotations.mask(object_id, frame)
-            with self._video.acquire() as video:
-                self._video.remove_temporary_prompt(object_id, frame)
+            with self.engine.acquire() as video:
+                self.engine.remove_temporary_prompt(object_id, frame)
                 if accepted and not earlier and not replace:
                     before = Prompt(mask=accepted.mask)
                     if accepted.origin is MaskOrigin.PAINTED:
                         earlier = (before,)  # another tool's mask is what is being corrected
                     # Tiles remember nothing of frames far behind, so there a mask stands for that.
-                    if earlier or (isinstance(video, TiledVideoSession) and not accepted.mask.is_empty):
-                        give_prompt(video, frame, object_id, before)
-                result = give_prompt(video, frame, object_id, prompt, replace)
+                    if earlier or not (video.remembers_tracked_frames or accepted.mask.is_empty):
+                        video.add_prompt(frame, object_id, before)
+                if replace:  # leaves no trace in the mask: rebuilt, the engine would never have heard of it
+                    clear_prompts(video, object_id, frame)
+                result = video.add_prompt(frame, object_id, prompt)
             kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
-            with self._history.action(
+            with self.history.action(
                 f"{kind} on object {object_id}", {**call, "replace": replace}, undo_group
             ):
                 if object_id in self.annotations.objects():  # it may have been undone while this was waiting
                     self.annotations.set_prompts(object_id, frame, prompt.after(earlier))
                     store_result(self.annotations, result, prompted=True)
             return result
+
+    def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
+        """Return an object's prompts by frame, each in the order in which they were given."""
+        self.annotations.require(object_id)
+        return self.annotations.prompts_of(object_id)
+
+    def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
+        """Remove an object's prompts, and the masks made from them, from one frame or from all.
+
+        Masks that were tracked from them on other frames stay until the next propagation.
+
+        Raises
+        ------
+        InputError
+            If the object is unknown or has no prompt on the frame.
+        """
+        call = {"do": "clear_prompts", "object_id": object_id, "frame": frame}
+        with self._edit(f"clear prompts of object {object_id}", call):
+            self.annotations.require(object_id)
+            prompted = self.annotations.prompts_of(object_id)
+            if frame is not None and frame not in prompted:
+                raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
+            for one in prompted if frame is None else (frame,):
+                self.annotations.set_verified(object_id, one, False)
+                self.annotations.set_prompts(object_id, one, ())
+                self.annotations.set_mask(object_id, one, None)
+
+    def single_frame_prompts(self) -> list[tuple[int, int]]:
+        """Return the (object id, frame) whose masks come of clicks or a box alone, without memories.
+
+        Those are objects that were prompted on one frame and verified on no other. Where an object was
+        corrected on further frames, a click there says only what was to be mended.
+        """
+        places = []
+        for object_id in self.annotations.objects():
+            prompted, verified = self.annotations.prompts_of(object_id), self.annotations.verified(object_id)
+            if len(prompted) == 1 and not verified:
+                places += [(object_id, frame) for frame, given in prompted.items() if given[-1].mask is None]
+        return places
+
+    # ------------------------------------------------------------------ masks
+
+    def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
+        """Return an object's (H, W) mask, empty where it is absent, None where nothing is known yet."""
+        accepted = self.annotations.mask(object_id, frame)
+        return None if accepted is None else accepted.mask.to_array()
+
+    def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
+        """Return an object's mask as it is kept: packed, with its origin and scores."""
+        return self.annotations.mask(object_id, frame)
+
+    def score(self, object_id: int, frame: int) -> MaskScores | None:
+        """Return what the model said of an object's mask, or None where nothing is known yet."""
+        accepted = self.annotations.mask(object_id, frame)
+        return None if accepted is None else accepted.scores
+
+    def frames_of(self, object_id: int) -> list[int]:
+        """Return the frames on which something is known of an object, sorted; it may be absent there."""
+        return self.annotations.frames_of(object_id)
+
+    def label_image(self, frame: int) -> NDArray[Any]:
+        """Return the (H, W) label image of a frame: object ids, 0 is background.
+
+        Where masks overlap, painted ones win over those from clicks, and these over tracked ones; among
+        equals the higher logit wins, and last the newer object. uint16, or uint32 if an id needs it.
+        """
+        return compose_labels(
+            self.shape, self.annotations.masks_on(frame), max(self.annotations.objects(), default=0)
+        )
+
+    def import_masks(
+        self,
+        frame: int,
+        masks: Mapping[int, NDArray[np.bool_] | CompressedMask],
+        undo_group: object = None,
+        *,
+        as_prompts: bool = False,
+    ) -> None:
+        """Take over masks that another tool made on a frame, as if they had been painted.
+
+        They are kept to the pixel, but are no prompts unless asked for: objects are followed from them once
+        they are verified or corrected. What a person prompted or verified there stays.
+
+        Parameters
+        ----------
+        frame
+            Which frame.
+        masks
+            (H, W) by object id; ids that are not known become objects, also those of removed ones.
+        undo_group
+            Calls one after the other with the same token are undone as one; see also ``UndoGroup``.
+        as_prompts
+            Whether objects are to be followed from these masks as they are.
+
+        Raises
+        ------
+        InputError
+            If a mask has another size, or an id is no positive whole number of 32 bits.
+        """
+        packed = {
+            int(object_id): mask
+            if isinstance(mask, CompressedMask)
+            else CompressedMask.from_array(np.asarray(mask, bool))
+            for object_id, mask in masks.items()
+        }
+        for object_id, mask in packed.items():
+            if mask.shape != self.shape:
+                raise InputError(
+                    f"The mask of object {object_id} is {mask.shape}, the frames are {self.shape}."
+                )
+        self._check_frame(frame)
+        call = {"do": "take_masks", "frame": frame, "masks": packed, "as_prompts": as_prompts}
+        with self._edit("import masks", call, undo_group):
+            for object_id, mask in packed.items():
+                if object_id not in self.annotations.objects():
+                    self.annotations.new_object(None, None, object_id, again=True)
+                prompted = frame in self.annotations.prompts_of(object_id)
+                if not prompted and not self.annotations.is_verified(object_id, frame):
+                    if as_prompts:
+                        self.annotations.set_prompts(object_id, frame, (Prompt(mask=mask),))
+                    self.annotations.set_mask(object_id, frame, AcceptedMask.painted(mask))
+
+    # ------------------------------------------------------------------ verified masks
+
+    def verified(self, object_id: int) -> frozenset[int]:
+        """Return the frames on which an object's mask is verified: no propagation changes it."""
+        return self.annotations.verified(self.annotations.require(object_id))
+
+    def verify(
+        self, object_id: int, frames: Iterable[int], verified: bool = True, undo_group: object = None
+    ) -> None:
+        """Lock (or unlock) an object's masks on some frames.
+
+        Calls one after the other with the same ``undo_group`` are undone as one.
+
+        Raises
+        ------
+        InputError
+            If the object is unknown or has no mask on one of the frames.
+        """
+        chosen = sorted({int(frame) for frame in frames})
+        call = {"do": "verify", "object_id": object_id, "frames": chosen, "verified": verified}
+        with self._edit(f"{'verify' if verified else 'unlock'} object {object_id}", call, undo_group):
+            self.annotations.require(object_id)
+            for frame in chosen:
+                if self.annotations.mask(object_id, frame) is None:
+                    raise InputError(f"Object {object_id} has no mask on frame {frame} to verify.")
+                self.annotations.set_verified(object_id, frame, verified)
+
+    # ------------------------------------------------------------------ undo
+
+    @property
+    def undo_name(self) -> str | None:
+        """What :meth:`undo` would take back, in words; None if there is nothing."""
+        return self.history.undo_name
+
+    @property
+    def redo_name(self) -> str | None:
+        """What :meth:`redo` would do again, in words; None if there is nothing."""
+        return self.history.redo_name
+
+    def undo(self) -> tuple[Change, ...]:
+        """Take the last action back, whatever it was; a running propagation ends first.
+
+        Returns
+        -------
+        changes
+            What has changed by that; none if there was nothing to undo.
+        """
+        with self._lock:
+            changes = self.history.undo()
+            self.engine.reconcile(changes)
+            return changes
+
+    def redo(self) -> tuple[Change, ...]:
+        """Do again what was undone last; returns as :meth:`undo`."""
+        with self._lock:
+            changes = self.history.redo()
+            self.engine.reconcile(changes)
+            return changes
 
     # ------------------------------------------------------------------ propagation
 
@@ -272,9 +555,9 @@ class AnnotationSession(EditableAnnotations):
             As :meth:`frames_to_visit`, at the first frame; or if a frame cannot be read.
         """
         plan = self._plan(object_ids, start, stop, reverse, missing_only)
-        steps = propagate(plan, self._lock, self._video, self._history, cancel)
+        steps = propagate(plan, self._lock, self.engine, self.history, cancel)
         yield from self._store.measurements.measured(
-            self._measured_with, steps, lambda: self._video.num_bytes
+            self._measured_with, steps, lambda: self.engine.num_bytes
         )
 
     def estimate(self, runs: Iterable[Mapping[str, Any]]) -> RunEstimate:
@@ -311,6 +594,11 @@ class AnnotationSession(EditableAnnotations):
 
     # ------------------------------------------------------------------ the model
 
+    @property
+    def window(self) -> IntensityWindow | None:
+        """The intensities that the model sees, one window for all frames; None: 8 bits as they are."""
+        return self.annotations.window
+
     def prefetch(self, frames: Iterable[int]) -> Iterator[int]:
         """Make frames ready for prompts, as many as the cache holds at once; yield each when it is ready."""
         return prefetch(lambda: self._make_video(self.window), self._lock, frames)
@@ -334,8 +622,8 @@ class AnnotationSession(EditableAnnotations):
         self._store.get(model)
         with self._lock, self.annotations.lock:
             self.model_name = str(model)
-            self._video.drop()
-            self._history.notify(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
+            self.engine.drop()
+            self.history.notify(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
 
     def set_window(self, window: IntensityWindow | tuple[float, float] | None) -> None:
         """Let the model see other intensities from now on, undone as one action.
@@ -351,7 +639,7 @@ class AnnotationSession(EditableAnnotations):
         given = None if window is None else IntensityWindow.of(window)
         with self._lock:
             places = [] if given == self.window else self.single_frame_prompts()
-            results = self._video.predict_prompts_with(places, lambda: self._make_video(given))
+            results = self.engine.predict_prompts_with(places, lambda: self._make_video(given))
             with self._edit("contrast", {"do": "set_window", "window": given}):
                 self.annotations.set_window(given)
                 for result in results:
@@ -377,20 +665,20 @@ class AnnotationSession(EditableAnnotations):
                 unlocked = not self.annotations.is_verified(object_id, frame)
                 if not (unlocked and frame in self.annotations.prompts_of(object_id)):
                     continue
-                result = self._video.predict_prompts(object_id, frame)
+                result = self.engine.predict_prompts(object_id, frame)
                 call = {"do": "answer_again", "places": [[object_id, frame]]}
-                with self._history.action(f"masks by {self.model_name}", call, undo_group):
+                with self.history.action(f"masks by {self.model_name}", call, undo_group):
                     store_result(self.annotations, result, prompted=True)
             yield result
 
     def drop_engine(self) -> None:
         """Free the engine's memories and all of the cache; they are computed again when they are needed."""
         with self._lock, self.annotations.lock:
-            self._video.drop()
+            self.engine.drop()
             self._cache.clear()
-            self._history.notify(Action("drop engine", {"do": "drop_engine"}, ()))
+            self.history.notify(Action("drop engine", {"do": "drop_engine"}, ()))
 
-    def _make_video(self, window: IntensityWindow | None) -> AnyVideoSession:
+    def _make_video(self, window: IntensityWindow | None) -> TrackingSession:
         model, nearest = self._store.get(self.model_name), self._max_conditioning_frames
         return open_video_session(model, self.frames, window, self._cache, self._checkpoint_bytes, nearest)
 
@@ -400,5 +688,17 @@ class AnnotationSession(EditableAnnotations):
             there = "" if length is None else f"; its frames are 0 to {length - 1}"
             raise InputError(f"{self.frames.name} has no frame {frame}{there}.")
 
-    def _reconcile(self, changes: Iterable[Change]) -> None:
-        self._video.reconcile(changes)
+    # ------------------------------------------------------------------ how
+
+    def restore(self, changes: Iterable[Change], highest_used_id: int) -> None:
+        """Bring an empty session to a state that was kept; it cannot be undone."""
+        self.history.make(changes)
+        self.annotations.use_ids_up_to(highest_used_id)
+
+    @contextmanager
+    def _edit(self, name: str, call: Mapping[str, Any], undo_group: object = None) -> Iterator[None]:
+        """Change the truth as one action, and tell the engine."""
+        with self._lock:
+            with self.history.action(name, call, undo_group) as changes:
+                yield
+            self.engine.reconcile(changes)

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sam2_engine.errors import InputError
-from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
-from sam2_engine.prompts import Box, Points
+from sam2_engine.prompts import Prompt
 from sam2_plugins.session.masks import AcceptedMask
 
-__all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "ChangeKind", "Prompt", "object_color"]
+__all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "ChangeKind", "object_color"]
 
 LARGEST_ID = 2**32 - 1
 """Of an object; label images have at most 32 bits."""
@@ -57,31 +56,6 @@ class AnnotatedObject:
     label: str | None
     color: tuple[int, int, int]
     parents: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """One thing that a person did for an object on a frame: clicks, a box, both at once, or a mask.
-
-    Attributes
-    ----------
-    points, box
-        In the pixels of the frame.
-    mask
-        Taken as it is, instead of anything else on the frame.
-    """
-
-    points: Points | None = None
-    box: Box | None = None
-    mask: CompressedMask | None = None
-
-    def after(self, earlier: tuple["Prompt", ...]) -> tuple["Prompt", ...]:
-        """Return the prompts that hold on a frame once this one has followed ``earlier`` ones."""
-        if self.mask is not None:
-            return (self,)
-        if self.box is not None:  # there is one box, and a box takes the place of a mask
-            earlier = tuple(Prompt(points=one.points) for one in earlier if one.points is not None)
-        return (*earlier, self)
 
 
 class ChangeKind(Enum):

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.open_session import AnyVideoSession
+from sam2_engine.video.tracking_session import TrackingSession
 from sam2_plugins.runtime.out_of_memory import translate_oom
-from sam2_plugins.session.annotations import Annotations, Change, ChangeKind, Prompt
+from sam2_plugins.session.annotations import Annotations, Change, ChangeKind
 
-__all__ = ["EngineSession", "give_prompt"]
+__all__ = ["EngineSession", "clear_prompts"]
 
 
 class EngineSession:
@@ -26,14 +27,14 @@ class EngineSession:
         Prompts, accepted masks, and which of them are verified.
     """
 
-    def __init__(self, make: Callable[[], AnyVideoSession], annotations: Annotations) -> None:
+    def __init__(self, make: Callable[[], TrackingSession], annotations: Annotations) -> None:
         self._make = make
         self.annotations = annotations
-        self._video: AnyVideoSession | None = None
+        self._video: TrackingSession | None = None
         self._temporary: set[tuple[int, int]] = set()
 
     @contextmanager
-    def acquire(self) -> Iterator[AnyVideoSession]:
+    def acquire(self) -> Iterator[TrackingSession]:
         """Give the engine session, made if there is none; if the block fails, it is dropped."""
         if self._video is None:
             self._video = self._rebuilt()
@@ -90,20 +91,20 @@ class EngineSession:
                     accepted = None if near is None else self.annotations.mask(object_id, near)
                     if near is None or accepted is None or (object_id, near) in self._temporary:
                         continue
-                    video.add_mask(near, object_id, accepted.mask.to_array())
+                    video.add_prompt(near, object_id, Prompt(mask=accepted.mask))
                     self._temporary.add((object_id, near))
 
     def predict_prompts(self, object_id: int, frame: int) -> FrameResult:
         """Give an object's prompts on a frame anew and return its mask, whichever was accepted before."""
         with self.acquire() as video:
             self.remove_temporary_prompt(object_id, frame)
-            _forget(video, object_id, frame)
+            clear_prompts(video, object_id, frame)
             for prompt in self.annotations.prompts_of(object_id)[frame]:
-                result = give_prompt(video, frame, object_id, prompt)
+                result = video.add_prompt(frame, object_id, prompt)
         return result
 
     def predict_prompts_with(
-        self, places: Iterable[tuple[int, int]], make: Callable[[], AnyVideoSession]
+        self, places: Iterable[tuple[int, int]], make: Callable[[], TrackingSession]
     ) -> list[FrameResult]:
         """Return what another engine session, made if there is anything to ask, says to prompts alone.
 
@@ -121,7 +122,7 @@ class EngineSession:
         with translate_oom(str(video.model.device)):
             for object_id, frame, prompts in asked:
                 for prompt in prompts:
-                    result = give_prompt(video, frame, object_id, prompt)
+                    result = video.add_prompt(frame, object_id, prompt)
                 results.append(result)
         return results
 
@@ -131,7 +132,7 @@ class EngineSession:
             self._temporary.discard((object_id, frame))
             self._video.clear_prompts(object_id, frame)
 
-    def _rebuilt(self) -> AnyVideoSession:
+    def _rebuilt(self) -> TrackingSession:
         video = self._make()
         with translate_oom(str(video.model.device)):
             for object_id in self.annotations.objects():
@@ -139,45 +140,24 @@ class EngineSession:
                     self._give(video, object_id, frame)
         return video
 
-    def _give_again(self, video: AnyVideoSession, object_id: int, frame: int) -> None:
-        _forget(video, object_id, frame)
+    def _give_again(self, video: TrackingSession, object_id: int, frame: int) -> None:
+        clear_prompts(video, object_id, frame)
         self._give(video, object_id, frame)
 
-    def _give(self, video: AnyVideoSession, object_id: int, frame: int) -> None:
+    def _give(self, video: TrackingSession, object_id: int, frame: int) -> None:
         """Give all prompts of an object on a frame, so that its accepted mask comes of them."""
         prompts = self.annotations.prompts_of(object_id).get(frame, ())
         for prompt in prompts:
-            result = give_prompt(video, frame, object_id, prompt)
+            result = video.add_prompt(frame, object_id, prompt)
         accepted = self.annotations.mask(object_id, frame)
         if not prompts or accepted is None or prompts[-1].mask is not None:
             return
         # A correction was predicted with the memories of then, so clicks alone do not give it again.
-        pixels = accepted.mask.to_array()
-        if not np.array_equal(result.masks[0], pixels):
-            video.add_mask(frame, object_id, pixels)
+        if not np.array_equal(result.masks[0], accepted.mask.to_array()):
+            video.add_prompt(frame, object_id, Prompt(mask=accepted.mask))
 
 
-def give_prompt(
-    video: AnyVideoSession, frame: int, object_id: int, prompt: Prompt, replace: bool = False
-) -> FrameResult:
-    """Hand one prompt to the engine and return the object's mask.
-
-    What is replaced is taken away before, so that it leaves no trace in the mask: rebuilt from the truth, the
-    engine would never have heard of it.
-    """
-    if replace:
-        _forget(video, object_id, frame)
-    if prompt.mask is not None:
-        return video.add_mask(frame, object_id, prompt.mask.to_array())
-    box = None if prompt.box is None else (prompt.box.x0, prompt.box.y0, prompt.box.x1, prompt.box.y1)
-    if prompt.points is not None:
-        points = prompt.points
-        return video.add_points(frame, object_id, points.coordinates, points.labels, box=box)
-    assert box is not None
-    return video.add_box(frame, object_id, box)
-
-
-def _forget(video: AnyVideoSession, object_id: int, frame: int) -> None:
+def clear_prompts(video: TrackingSession, object_id: int, frame: int) -> None:
     """Take away all prompts of an object on a frame, if the engine knows any."""
     if object_id in video.object_ids and frame in video.prompted_frames(object_id):
         video.clear_prompts(object_id, frame)

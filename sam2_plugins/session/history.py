@@ -80,15 +80,12 @@ class History:
 
     Attributes
     ----------
-    listeners
-        Called with every action that changed something, undo and redo among them, as soon as it is complete;
-        within the truth's lock, so that nobody sees a later state before.
     interruptions
         Counts undo and redo: long work that notices a new number has been overtaken and ends.
     """
 
     def __init__(self, annotations: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
-        self.listeners: list[Callable[[Action], None]] = []
+        self._listeners: list[Callable[[Action], None]] = []
         self.interruptions = 0
         self.annotations = annotations
         self._max_bytes = max_bytes
@@ -217,9 +214,20 @@ class History:
             finally:
                 self._open = None
 
+    def subscribe(self, listener: Callable[[Action], None]) -> None:
+        """Call ``listener`` with every action that changed something, undo and redo among them.
+
+        It is called in the thread that acted, before anything else can change: it should be quick.
+        """
+        self._listeners.append(listener)
+
+    def unsubscribe(self, listener: Callable[[Action], None]) -> None:
+        """Call ``listener`` no more."""
+        self._listeners.remove(listener)
+
     def notify(self, action: Action) -> None:
         """Tell the listeners of an action."""
-        for listener in tuple(self.listeners):
+        for listener in tuple(self._listeners):
             listener(action)
 
     def _collect(self, change: Change) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from sam2_engine.errors import InputError
 from sam2_engine.masks import CompressedMask
-from sam2_plugins.session.annotations import Annotations, Prompt
+from sam2_engine.prompts import Prompt
+from sam2_plugins.session.annotations import Annotations
 from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["Lineage"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from sam2_engine.video.open_session import AnyVideoSession
+from sam2_engine.video.tracking_session import TrackingSession
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 from sam2_plugins.runtime.out_of_memory import translate_oom
 
@@ -10,7 +10,7 @@ __all__ = ["prefetch"]
 
 
 def prefetch(
-    make_video: Callable[[], AnyVideoSession], lock: DeviceLock, frames: Iterable[int]
+    make_video: Callable[[], TrackingSession], lock: DeviceLock, frames: Iterable[int]
 ) -> Iterator[int]:
     """Encode frames one after the other and yield each; whoever else waits for the device goes first.
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.open_session import AnyVideoSession
+from sam2_engine.video.tracking_session import TrackingSession
 from sam2_plugins.runtime.jobs import CancelToken, DeviceLock, Priority
 from sam2_plugins.session.annotations import Annotations
 from sam2_plugins.session.engine_session import EngineSession
@@ -45,7 +45,7 @@ def propagate(
     undo_group, interruptions = object(), history.interruptions
     frame = first
     steps: Iterator[FrameResult] = iter(())
-    driven: tuple[AnyVideoSession, tuple[int, ...], int] | None = None  # whom, which objects, the next frame
+    driven: tuple[TrackingSession, tuple[int, ...], int] | None = None  # whom, which objects, the next frame
     while frame * plan.step <= last * plan.step and not (cancel is not None and cancel.cancelled):
         with lock.held(Priority.BACKGROUND):
             if history.interruptions != interruptions:
@@ -70,7 +70,7 @@ def propagate(
 def _store_propagated(
     plan: PropagationPlan, history: History, result: FrameResult, undo_group: object
 ) -> None:
-    call = {"do": "propagate", "object_ids": list(result.object_ids), "frame": result.frame}
+    call = {"do": "follow", "object_ids": list(result.object_ids), "frame": result.frame}
     accepted = _accepted(plan.annotations, result)  # before the action, which others would have to wait for
     with history.action("propagation", {**call, "reverse": plan.reverse}, undo_group):
         _store(plan.annotations, result.frame, accepted)

@@ -46,7 +46,7 @@ def replay(session: AnnotationSession, calls: Iterable[Mapping[str, Any]]) -> It
     for value in joined_calls(calls):
         call = call_from_json(value)
         steps = int(call.pop("joined", 0))
-        with session.grouped_with(steps) if steps else nullcontext():
+        with session.history.grouped_with(steps) if steps else nullcontext():
             yield _ask(session, call.pop("do"), call)
 
 

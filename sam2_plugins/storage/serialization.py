@@ -8,8 +8,8 @@ import numpy as np
 
 from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
-from sam2_engine.prompts import Box, Points
-from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind, Prompt
+from sam2_engine.prompts import Box, Points, Prompt
+from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
 
 __all__ = [

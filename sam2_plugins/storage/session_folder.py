@@ -129,7 +129,7 @@ class SessionFolder:
             kept.snapshot()
         except OSError as error:
             raise InputError(os_error_sentence(error, path)) from None
-        session.subscribe(kept._on_action)
+        session.history.subscribe(kept._on_action)
         return kept
 
     def restore(self) -> None:
@@ -139,7 +139,7 @@ class SessionFolder:
         state = read_state(self.path)
         _bring(self._session, state)
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
-        self._session.subscribe(self._on_action)
+        self._session.history.subscribe(self._on_action)
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
         if state.has_tail:
             self.snapshot()
@@ -161,7 +161,7 @@ class SessionFolder:
         OSError
             If it cannot be written; what was on disk is still valid then.
         """
-        with self._session.unchanged():
+        with self._session.annotations.lock:
             self._write_pending()
             shape, number = self._session.shape, self._number
             for object_id in self._dirty:
@@ -175,7 +175,7 @@ class SessionFolder:
                     write_masks(self._masks / self._groups[object_id], shape, known)
             state = {
                 "applied": number,
-                "highest_used_id": self._session.highest_used_id,
+                "highest_used_id": self._session.annotations.highest_used_id,
                 "model": self._session.model_name,
                 "window": window_to_json(self._session.window),
                 "objects": [self._object_record(one) for one in self._session.objects.values()],
@@ -230,7 +230,7 @@ class SessionFolder:
 
         If the snapshot cannot be written, the journal holds everything anyway.
         """
-        self._session.unsubscribe(self._on_action)
+        self._session.history.unsubscribe(self._on_action)
         try:
             self.snapshot()
         except OSError as error:

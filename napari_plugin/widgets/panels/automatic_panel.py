@@ -254,7 +254,7 @@ class AutomaticPanel(Panel):
 
         def act(session: AnnotationSession) -> tuple[int, ...]:
             unused = [i for i in session.objects if not session.frames_of(i) and not session.prompts_of(i)]
-            first = session.highest_used_id + 1
+            first = session.annotations.highest_used_id + 1
             ids = (*unused, *range(first, first + len(masks)))[: len(masks)]
             session.import_masks(frame, dict(zip(ids, masks)), as_prompts=True)
             return ids

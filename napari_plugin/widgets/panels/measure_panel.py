@@ -51,9 +51,9 @@ class MeasurePanel(Panel):
         """Begin with an empty table for another annotation."""
         if annotation is not self.annotation:
             if self.annotation is not None:
-                self.annotation.session.unsubscribe(self._on_action)
+                self.annotation.session.history.unsubscribe(self._on_action)
             if annotation is not None:
-                annotation.session.subscribe(self._on_action)
+                annotation.session.history.subscribe(self._on_action)
             self._show_table(None)
         self.work.forget_closed()
         super().show_annotation(annotation)

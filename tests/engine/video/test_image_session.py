@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sam2_engine import open_frames
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.open_session import open_video_session
@@ -23,14 +24,14 @@ class Seeing:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, x: int, y: int, radius: float) -> None:
         self.looks: list[object] = []
         self.disc = np.hypot(*(np.ogrid[: SHAPE[0], : SHAPE[1]][i] - (y, x)[i] for i in (0, 1))) < radius
-        for name in ("add_points", "add_box"):
-            self._replace(monkeypatch, name)
+        original = VideoSession.add_prompt
 
-    def _replace(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        original = getattr(VideoSession, name)
-
-        def answer(session: VideoSession, *args: Any, **options: Any) -> FrameResult:
-            result: FrameResult = original(session, *args, **options)
+        def answer(
+            session: VideoSession, frame: int, object_id: int, prompt: Prompt, **options: Any
+        ) -> FrameResult:
+            result = original(session, frame, object_id, prompt, **options)
+            if prompt.mask is not None:
+                return result
             self.looks.append(session.region)
             height, width = session.frames.shape
             x0, y0, x1, y1 = session.region or (0, 0, width, height)
@@ -41,7 +42,7 @@ class Seeing:
             result.low_res_logits[:] = np.where(seen[np.ix_(rows, columns)], 8.0, -8.0)
             return result
 
-        monkeypatch.setattr(VideoSession, name, answer)
+        monkeypatch.setattr(VideoSession, "add_prompt", answer)
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_what_a_close_view_does_not_find_stays_as_the_whole_saw_it(
     still: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Seeing(monkeypatch, 40, 44, 8)
-    original = VideoSession.add_points
+    original = VideoSession.add_prompt
 
     def blind(session: VideoSession, *args: Any, **options: Any) -> FrameResult:
         result = original(session, *args, **options)
@@ -126,7 +127,7 @@ def test_what_a_close_view_does_not_find_stays_as_the_whole_saw_it(
             result.low_res_logits[:] = -8.0
         return result
 
-    monkeypatch.setattr(VideoSession, "add_points", blind)
+    monkeypatch.setattr(VideoSession, "add_prompt", blind)
     answer = still.add_points(0, 1, (40, 44))
     assert answer.masks[0].any()
     assert list(still._tiles) == [None]

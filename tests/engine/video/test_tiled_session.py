@@ -99,16 +99,16 @@ def test_a_click_is_that_of_the_tile_around_it() -> None:
 def test_first_clicks_are_answered_by_the_surer_view(
     surer: str, small_model: Sam2, frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = VideoSession.add_points
+    original = VideoSession.add_prompt
 
-    def add_points(session: VideoSession, *args: Any, **options: Any) -> FrameResult:
+    def add_prompt(session: VideoSession, *args: Any, **options: Any) -> FrameResult:
         answer = original(session, *args, **options)
         answer.predicted_iou[:] = 0.9 if (session.region is None) == (surer == "plane") else 0.4
         answer.low_res_logits[:] = -8.0
         answer.low_res_logits[..., 15:17, 15:17] = 8.0  # far from every edge
         return answer
 
-    monkeypatch.setattr(VideoSession, "add_points", add_points)
+    monkeypatch.setattr(VideoSession, "add_prompt", add_prompt)
     session = TiledVideoSession(small_model, frames)
     session.add_points(0, 1, (200, 150))
     (tile,) = session._tiles

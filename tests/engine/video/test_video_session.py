@@ -195,7 +195,7 @@ def test_removing_prompts_and_objects(small_model: Sam2, moving_discs: Frames) -
     np.testing.assert_array_equal(next(session.propagate()).low_res_logits, first)
     session.clear_prompts(2)
     assert session.object_ids == ()
-    with pytest.raises(InputError, match="nothing to follow"):
+    with pytest.raises(InputError, match="nothing to track"):
         session.propagate()
 
 
@@ -259,7 +259,7 @@ def test_a_limit_of_conditioning_frames_bounds_what_a_frame_reads(
         (lambda s: s.add_points(0, 1, [float("nan"), 5]), "finite"),
         (lambda s: s.remove_object(9), "no object 9"),
         (lambda s: s.clear_prompts(9), "no object 9"),
-        (lambda s: s.propagate(), "nothing to follow"),
+        (lambda s: s.propagate(), "nothing to track"),
         (lambda s: s.propagate(object_ids=[4]), "no object 4"),
     ],
 )

@@ -86,7 +86,7 @@ def test_what_is_shown_is_what_is_saved(measured: AnnotationDock, qtbot: Any, tm
 def test_measuring_can_be_stopped_and_another_image_begins_empty(
     measured: AnnotationDock, discs: NDArray[np.uint8], qtbot: Any
 ) -> None:
-    with annotation_of(measured).session.unchanged():  # the worker cannot go far meanwhile
+    with annotation_of(measured).session.annotations.lock:  # the worker cannot go far meanwhile
         measured.measure.measure.click()
         assert measured.measure.work.decline.text() == "Stop"
         measured.measure.work.decline.click()

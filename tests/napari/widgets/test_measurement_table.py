@@ -8,13 +8,12 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_plugin.widgets.line_plot import LinePlot
 from napari_plugin.widgets.measurement_table import MeasurementView
-from sam2_engine.frames import open_frames
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.measure import MeasurementTable, measure
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.runtime.jobs import DeviceLock
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject
-from sam2_plugins.session.editable_annotations import EditableAnnotations
 from sam2_plugins.session.readable import run_to_end
 
 pytestmark = pytest.mark.gui
@@ -23,12 +22,11 @@ ABSENT = 3
 BIG = 2**32 - 1
 
 
-class Session(EditableAnnotations):
+class Session(AnnotationSession):
     """Object 1 grows and is away on one frame; another, of the largest id, stays as it is."""
 
     def __init__(self, stack: Any) -> None:
-        self.frames = open_frames(stack, axes="TYX")
-        super().__init__(self.frames.shape, DeviceLock(), 0)
+        super().__init__(stack, ModelStore("cpu"), axes="TYX", undo_bytes=0)
         for frame in range(len(stack)):
             first, other = np.zeros((2, *self.shape), bool)
             if frame != ABSENT:

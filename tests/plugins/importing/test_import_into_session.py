@@ -7,9 +7,9 @@ from painted import PaintedSession
 from sam2_engine.errors import InputError
 from sam2_plugins.export.coco import write_coco
 from sam2_plugins.importing.masks import import_masks, open_masks
-from sam2_plugins.runtime.jobs import DeviceLock
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import LARGEST_ID
-from sam2_plugins.session.editable_annotations import EditableAnnotations
 from sam2_plugins.session.readable import ResultGenerator, run_to_end
 
 SHAPE, LENGTH = (16, 20), 4
@@ -25,7 +25,8 @@ def family():
 
 
 def empty_session():
-    return EditableAnnotations(SHAPE, DeviceLock(), 2**20)
+    frames = np.zeros((LENGTH, *SHAPE), np.uint8)
+    return AnnotationSession(frames, ModelStore("cpu"), axes="TYX", undo_bytes=2**20)
 
 
 def state(session):
@@ -178,7 +179,7 @@ def test_the_largest_id_leaves_room_for_others():
     session.import_masks(0, {LARGEST_ID: np.ones(SHAPE, bool)})
     assert session.add_object() == 1
     reopened = empty_session()
-    reopened.restore((), session.highest_used_id)  # costs no memory
+    reopened.restore((), session.annotations.highest_used_id)  # costs no memory
     assert reopened.add_object() == 1
     assert reopened.add_object() == 2
     with pytest.raises(InputError, match="at most 4294967295"):

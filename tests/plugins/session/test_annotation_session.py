@@ -489,7 +489,7 @@ def test_a_session_that_nobody_uses_is_freed_at_once(
     gc.collect()
     gc.disable()
     try:
-        parts = (session, session.frames, session.annotations, session._history, session._video._video)
+        parts = (session, session.frames, session.annotations, session.history, session.engine._video)
         left = [weakref.ref(part) for part in parts]
         del session, parts
         assert [one() for one in left] == [None] * len(left)

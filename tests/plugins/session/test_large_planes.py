@@ -63,7 +63,7 @@ def test_prompts_following_correcting_and_undo(large: AnnotationSession) -> None
     assert {place: after[place] for place in after if place[1] < 3} == {
         place: bits for place, bits in everything(large).items() if place[1] < 3
     }
-    with large._video.acquire() as video:
+    with large.engine.acquire() as video:
         assert isinstance(video, TiledVideoSession)
 
 

@@ -62,7 +62,7 @@ def test_given_up_between_two_frames(frames: NDArray[np.uint8], small_checkpoint
 def test_nothing_is_made_known_by_it(frames: NDArray[np.uint8], small_checkpoint: Path) -> None:
     session, _ = session_with(frames, small_checkpoint, 2**30)
     told: list[object] = []
-    session.subscribe(told.append)
+    session.history.subscribe(told.append)
     list(session.prefetch(range(6)))
     assert told == []
     assert session.undo_name is None

@@ -163,7 +163,7 @@ def test_the_oldest_actions_go_when_the_cap_is_reached(discs, store, small_check
 
 def test_listeners_hear_of_every_action_and_of_undo(session):
     heard: list[Action] = []
-    session.subscribe(heard.append)
+    session.history.subscribe(heard.append)
     session.add_points(0, session.add_object(), (20, 20))
     list(session.propagate(stop=2))
     session.verify(1, [1])

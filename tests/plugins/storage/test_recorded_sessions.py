@@ -41,7 +41,7 @@ def test_it_opens_where_it_was(tmp_path: Path, store: ModelStore) -> None:
     assert session.frames_of(20) == [2, 3]
     assert sorted(session.prompts_of(2)) == [1, 4]
     assert session.window == IntensityWindow((10.0,), (200.0,))
-    assert session.highest_used_id == 22
+    assert session.annotations.highest_used_id == 22
     assert session.mask(22, 7).sum() == 45  # as it was painted
 
 

@@ -34,7 +34,7 @@ def described(session: AnnotationSession) -> dict:
         "masks": {(i, f): session.accepted(i, f) for i in session.objects for f in session.frames_of(i)},
         "verified": {i: session.verified(i) for i in session.objects},
         "labels": [session.label_image(f).tolist() for f in range(len(session))],
-        "next": session.highest_used_id,
+        "next": session.annotations.highest_used_id,
     }
 
 
@@ -132,7 +132,7 @@ def test_every_crash_point_opens_to_a_state_that_was(kept, store, tmp_path):
     """Cut the journal anywhere: what opens is the state after some action, never something between."""
     session, folder = kept
     states = [described(session)]
-    session.subscribe(lambda _: states.append(described(session)))
+    session.history.subscribe(lambda _: states.append(described(session)))
     annotate(session)
     whole = (folder.path / "journal.jsonl").read_bytes()
     rng = np.random.default_rng(0)

@@ -1,0 +1,248 @@
+"""What every tracking session answers to, whatever it works on, and the checks that all of them make."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.frames import FrameSource
+from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.prompts import Prompt
+from sam2_engine.video.frame_result import FrameResult
+
+__all__ = ["TrackingSession", "check_frame", "check_object_id", "first_frame", "require_object"]
+
+T = TypeVar("T")
+
+
+class TrackingSession(Protocol):
+    """Objects, prompts and propagation on one sequence of frames.
+
+    Attributes
+    ----------
+    model
+        A loaded model.
+    frames
+        What is tracked in.
+    window
+        Intensities that the model sees; None where pixels pass as they are.
+    cache
+        Encoded frames.
+    remembers_tracked_frames
+        Whether a prompt on a frame that was tracked corrects what was found there, by itself.
+    """
+
+    model: Sam2
+    frames: FrameSource
+    window: IntensityWindow | None
+    cache: FeatureCache
+    remembers_tracked_frames: ClassVar[bool]
+
+    @property
+    @abstractmethod
+    def object_ids(self) -> tuple[int, ...]:
+        """Ids of all objects, in the order in which they were first prompted."""
+
+    @abstractmethod
+    def prompted_frames(self, object_id: int) -> tuple[int, ...]:
+        """Frames on which an object has a prompt, in the order in which they were given."""
+
+    @property
+    @abstractmethod
+    def num_bytes(self) -> int:
+        """Bytes held by the memories of tracked frames."""
+
+    @abstractmethod
+    def encode(self, frame: int) -> ImageFeatures:
+        """Return a frame as the encoder sees it; from then on a prompt there costs only the decoder."""
+
+    @abstractmethod
+    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
+        """Prompt an object on a frame and return its mask there.
+
+        Clicks are added to those on the frame, a box takes the place of an earlier one, and a mask, which
+        is taken as it is, of everything.
+
+        Parameters
+        ----------
+        frame
+            Any frame, tracked or not.
+        object_id
+            A positive number; an unknown one starts a new object.
+        prompt
+            Clicks, a box, both, or a mask.
+        replace
+            Drop the clicks and the box placed on this frame before.
+
+        Raises
+        ------
+        InputError
+            If the frame does not exist, or the prompt is not valid on it.
+        """
+
+    def add_points(
+        self,
+        frame: int,
+        object_id: int,
+        points: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        box: ArrayLike | None = None,
+        replace: bool = False,
+    ) -> FrameResult:
+        """Add clicks to an object on a frame and return its mask there.
+
+        Parameters
+        ----------
+        frame, object_id, replace
+            As for :meth:`add_prompt`.
+        points
+            (P, 2) ``(x, y)`` in pixels, or one ``(x, y)``.
+        labels
+            (P,), 1 inside (default), 0 outside.
+        box
+            A box ``(x0, y0, x1, y1)`` that goes with the clicks.
+
+        Raises
+        ------
+        InputError
+            If the frame does not exist or a point is not valid on it.
+        """
+        prompt = Prompt.of(self.frames.shape, points=points, labels=labels, box=box)
+        return self.add_prompt(frame, object_id, prompt, replace=replace)
+
+    def add_box(self, frame: int, object_id: int, box: ArrayLike, *, replace: bool = False) -> FrameResult:
+        """Place a box ``(x0, y0, x1, y1)`` around an object on a frame, instead of an earlier one.
+
+        With ``replace``, the clicks placed on this frame before are dropped as well.
+        """
+        return self.add_prompt(frame, object_id, Prompt.of(self.frames.shape, box=box), replace=replace)
+
+    def add_mask(self, frame: int, object_id: int, mask: ArrayLike) -> FrameResult:
+        """Give an object's (H, W) mask on a frame; it is taken as it is, instead of other prompts there."""
+        return self.add_prompt(frame, object_id, Prompt.of(self.frames.shape, mask=mask))
+
+    @abstractmethod
+    def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
+        """Remove an object's prompts from one frame, or from all; an object without any is forgotten."""
+
+    @abstractmethod
+    def remove_object(self, object_id: int) -> None:
+        """Forget an object, its prompts and its memories."""
+
+    @abstractmethod
+    def invalidate(self, object_id: int, from_frame: int) -> None:
+        """Forget what was tracked of an object at and after ``from_frame``; its prompts stay."""
+
+    @abstractmethod
+    def propagate(
+        self,
+        object_ids: Iterable[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[FrameResult]:
+        """Track objects from frame to frame.
+
+        Closing the iterator, or prompting while it is suspended, is legal and loses nothing.
+
+        Parameters
+        ----------
+        object_ids
+            Which objects; None for all, including those that are added meanwhile.
+        start
+            First frame; None for the earliest prompted frame (reverse: the latest).
+        stop
+            Last frame, inclusive, in the direction of travel; None for the end.
+        reverse
+            Go backwards.
+
+        Yields
+        ------
+        FrameResult
+            One per frame. An object appears from its first prompted frame on.
+
+        Raises
+        ------
+        InputError
+            If nothing is prompted yet, or an id or a frame is unknown.
+        """
+
+
+def require_object(objects: Mapping[int, T], object_id: int) -> T:
+    """Return what is known of an object.
+
+    Raises
+    ------
+    InputError
+        If there is no such object; the message names those that there are.
+    """
+    if object_id not in objects:
+        known = ", ".join(map(str, objects)) or "none yet"
+        raise InputError(f"There is no object {object_id} here; the known ones are: {known}.")
+    return objects[object_id]
+
+
+def check_object_id(object_id: object) -> None:
+    """Refuse what cannot be an object's id.
+
+    Raises
+    ------
+    InputError
+        If it is no positive whole number.
+    """
+    if not isinstance(object_id, (int, np.integer)) or object_id <= 0:
+        raise InputError(f"An object's id is a positive whole number, not {object_id!r}.")
+
+
+def check_frame(frames: FrameSource, frame: int) -> None:
+    """Refuse a frame that does not exist.
+
+    Raises
+    ------
+    InputError
+        If it does not; the message says which frames there are.
+    """
+    length = frames.length
+    if frame < 0 or (length is not None and frame >= length):
+        known = "" if length is None else f"; its frames are 0 to {length - 1}"
+        raise InputError(f"There is no frame {frame} in {frames.name}{known}.")
+
+
+def first_frame(
+    frames: FrameSource, prompted: Iterable[int], start: int | None, stop: int | None, reverse: bool
+) -> int:
+    """Return where a propagation begins.
+
+    Parameters
+    ----------
+    frames
+        What is tracked in.
+    prompted
+        All frames with a prompt of the objects that are tracked.
+    start, stop, reverse
+        As for :meth:`TrackingSession.propagate`.
+
+    Raises
+    ------
+    InputError
+        If nothing is prompted, a frame does not exist, or ``stop`` is never reached.
+    """
+    prompted = tuple(prompted)
+    if not prompted:
+        raise InputError("There is nothing to track yet; give an object a click, a box or a mask first.")
+    first = (max(prompted) if reverse else min(prompted)) if start is None else start
+    for frame in (first, stop):
+        if frame is not None:
+            check_frame(frames, frame)
+    if stop is not None and (stop > first if reverse else stop < first):
+        raise InputError(
+            f"Propagation {'backwards ' if reverse else ''}from frame {first} never reaches "
+            f"frame {stop}; {'drop' if reverse else 'set'} reverse, or exchange start and stop."
+        )
+    return first
