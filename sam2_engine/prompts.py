@@ -55,6 +55,12 @@ class Points:
         return len(self.labels)
 
     @classmethod
+    def unchecked(cls, points: ArrayLike, labels: ArrayLike) -> "Points":
+        """Take N points and their labels as they are; :meth:`Prompt.on` checks them where they are used."""
+        coordinates = np.asarray(points, np.float32).reshape(-1, 2)
+        return cls(coordinates, np.asarray(labels, np.int32).reshape(-1))
+
+    @classmethod
     def of(cls, points: ArrayLike, labels: ArrayLike | None, shape: tuple[int, int]) -> "Points":
         """Validate clicks for a frame of ``shape`` (H, W); ``labels=None`` means all inside.
 
@@ -220,6 +226,22 @@ class Prompt:
             labels=None if points is None else points.labels,
             box=None if box is None else box.corners,
         )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is said."""
+        return self.points is None and self.box is None and self.mask is None
+
+    def since(self, earlier: "Prompt") -> "Prompt | None":
+        """Return the clicks that were added to ``earlier`` ones; None if anything else differs."""
+        mine = Points.unchecked([], []) if self.points is None else self.points
+        theirs = 0 if earlier.points is None else len(earlier.points)
+        begun = Points(mine.coordinates[:theirs], mine.labels[:theirs])
+        same = earlier.points is None or begun == earlier.points
+        if not same or self.box != earlier.box or self.mask != earlier.mask:
+            return None
+        added = Points(mine.coordinates[theirs:], mine.labels[theirs:])
+        return Prompt(points=added if len(added) else None)
 
     def after(self, earlier: tuple["Prompt", ...]) -> tuple["Prompt", ...]:
         """Return the prompts that hold on a frame once this one has followed ``earlier`` ones."""

@@ -37,11 +37,6 @@ def test_what_hosts_share_imports_no_host() -> None:
     assert not imported_by("import sam2_plugins.session.annotation_session, sam2_plugins.export") & hosts
 
 
-def test_no_file_is_long() -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
-    assert {path: length for path, length in lengths.items() if length > 400} == {}
-
-
 def test_no_function_is_long() -> None:
     long = {
         f"{path.relative_to(ROOT)}:{node.name}": code_lines(node)

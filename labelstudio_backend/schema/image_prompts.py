@@ -12,30 +12,40 @@ from labelstudio_backend.schema.regions import (
     value_of,
 )
 from sam2_engine.errors import InputError
+from sam2_engine.prompts import Box, Points, Prompt
 
-__all__ = ["ImagePrompt", "drawn_prompts", "stored_prompts"]
+__all__ = ["LabeledPrompt", "drawn_prompts", "stored_prompts"]
 
 _BOXES = {"rectangle": box_from_rectangle, "ellipse": box_from_ellipse}
 
 
 @dataclass(frozen=True)
-class ImagePrompt:
-    """All that was drawn for one object, in pixels.
+class LabeledPrompt:
+    """All that was drawn for one object.
 
     Attributes
     ----------
     label
         The label that was active, or None.
-    box
-        The bounds of one rectangle or ellipse, or None.
-    points, inside
-        Keypoints, and for each whether it lies on the object.
+    prompt
+        In pixels: keypoints, the bounds of one rectangle or ellipse, or both.
     """
 
     label: str | None
-    box: PixelBox | None = None
-    points: tuple[tuple[float, float], ...] = ()
-    inside: tuple[bool, ...] = ()
+    prompt: Prompt
+
+    @classmethod
+    def of(
+        cls,
+        label: str | None,
+        box: PixelBox | None = None,
+        inside: Sequence[tuple[float, float]] = (),
+        outside: Sequence[tuple[float, float]] = (),
+    ) -> "LabeledPrompt":
+        """Join a box, and keypoints inside and outside of the object; they are checked when they are used."""
+        flags = [1] * len(inside) + [0] * len(outside)
+        points = Points.unchecked([*inside, *outside], flags) if flags else None
+        return cls(label, Prompt(points, None if box is None else Box(*box)))
 
 
 @dataclass
@@ -47,7 +57,7 @@ class _Drawn:
     outside: list[tuple[float, float]]
 
 
-def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[ImagePrompt]:
+def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[LabeledPrompt]:
     """Sort by object what a person has just drawn: keypoints of one label belong together, boxes stand alone.
 
     One box and keypoints of its label are one object, which the keypoints refine.
@@ -66,18 +76,16 @@ def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[Ima
     """
     prompts = []
     for label, drawn in _by_label(regions, shape).items():
-        points = (*drawn.inside, *drawn.outside)
-        flags = (True,) * len(drawn.inside) + (False,) * len(drawn.outside)
         if len(drawn.boxes) == 1:
-            prompts.append(ImagePrompt(label, drawn.boxes[0], points, flags))
+            prompts.append(LabeledPrompt.of(label, drawn.boxes[0], drawn.inside, drawn.outside))
             continue
-        prompts += [ImagePrompt(label, box) for box in drawn.boxes]
+        prompts += [LabeledPrompt.of(label, box) for box in drawn.boxes]
         if drawn.inside:
-            prompts.append(ImagePrompt(label, None, points, flags))
+            prompts.append(LabeledPrompt.of(label, None, drawn.inside, drawn.outside))
     return prompts
 
 
-def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[ImagePrompt]:
+def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[LabeledPrompt]:
     """Sort by object what a task holds: each box and each keypoint on an object is one.
 
     Keypoints on the background count for all keypoints of their label. Regions of other kinds, which are
@@ -91,10 +99,8 @@ def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[Im
     usable = [region for region in regions if _shape_of(region) is not None or _names(region)]
     prompts = []
     for label, drawn in _by_label(usable, shape).items():
-        prompts += [ImagePrompt(label, box) for box in drawn.boxes]
-        for point in drawn.inside:
-            flags = (True,) + (False,) * len(drawn.outside)
-            prompts.append(ImagePrompt(label, None, (point, *drawn.outside), flags))
+        prompts += [LabeledPrompt.of(label, box) for box in drawn.boxes]
+        prompts += [LabeledPrompt.of(label, None, [point], drawn.outside) for point in drawn.inside]
     return prompts
 
 

@@ -4,12 +4,13 @@ import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from labelstudio_backend.schema.image_prompts import ImagePrompt, stored_prompts
+from labelstudio_backend.schema.image_prompts import LabeledPrompt, stored_prompts
 from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.project_parameters import ProjectParameters
 from labelstudio_backend.schema.regions import Region
 from sam2_engine.errors import InputError
+from sam2_engine.prompts import Box, Points, Prompt
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject, find_objects
@@ -21,7 +22,7 @@ _DATA_KEYS = {"points", "labels", "box", "label"}
 
 def prompts_of_task(
     task: Mapping[str, Any], target: Target, shape: tuple[int, int], version: str
-) -> list[ImagePrompt]:
+) -> list[LabeledPrompt]:
     """Return the prompts that a task holds for one of its images.
 
     They are those of the first that has any: its latest draft, its latest annotation that was not skipped,
@@ -103,7 +104,7 @@ def _earlier_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Map
                 yield [region for region in result if isinstance(region, Mapping)]
 
 
-def _prompts_in_data(written: object) -> list[ImagePrompt]:
+def _prompts_in_data(written: object) -> list[LabeledPrompt]:
     """Read a list of ``{"points": [[x, y], ...], "labels": [1, 0, ...], "box": [x0, y0, x1, y1]}``.
 
     In pixels, as in the prompt files of the command line; a ``label`` beside them is the region's. It may
@@ -121,7 +122,7 @@ def _prompts_in_data(written: object) -> list[ImagePrompt]:
     return [_data_prompt(number, entry) for number, entry in enumerate(written, start=1)]
 
 
-def _data_prompt(number: int, entry: object) -> ImagePrompt:
+def _data_prompt(number: int, entry: object) -> LabeledPrompt:
     where = f"The task's prompt {number}"
     is_known = isinstance(entry, Mapping) and set(entry) <= _DATA_KEYS
     if not isinstance(entry, Mapping) or not is_known or not (entry.get("points") or entry.get("box")):
@@ -136,11 +137,9 @@ def _data_prompt(number: int, entry: object) -> ImagePrompt:
     if not flags or not all(flag in (0, 1) for flag in inside):
         raise InputError(f"{where}: labels must be 1 (on the object) or 0 (outside), one for each point.")
     label = entry.get("label")
-    return ImagePrompt(
+    return LabeledPrompt(
         label if isinstance(label, str) else None,
-        (box[0], box[1], box[2], box[3]) if box is not None else None,
-        tuple((point[0], point[1]) for point in points),
-        tuple(bool(flag) for flag in inside),
+        Prompt(Points.unchecked(points, inside) if points else None, None if box is None else Box(*box)),
     )
 
 

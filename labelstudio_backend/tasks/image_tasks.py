@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from labelstudio_backend.media.library import MediaFile, MediaLibrary
-from labelstudio_backend.schema.image_prompts import ImagePrompt, drawn_prompts
+from labelstudio_backend.schema.image_prompts import LabeledPrompt, drawn_prompts
 from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.regions import Region
@@ -97,7 +97,7 @@ class ImageTasks:
 
 
 def segment(
-    session: AnnotationSession, prompts: Sequence[ImagePrompt], target: Target, tolerance: float
+    session: AnnotationSession, prompts: Sequence[LabeledPrompt], target: Target, tolerance: float
 ) -> tuple[list[Region], float]:
     """Answer prompts, one per object, with regions, and the model's mean confidence in them (0 to 1).
 
@@ -118,11 +118,7 @@ def segment(
     scores = []
     for prompt, control in zip(prompts, controls):
         object_id = session.add_object(label=prompt.label)
-        if prompt.points:
-            inside = [int(flag) for flag in prompt.inside]
-            session.add_points(0, object_id, prompt.points, inside, box=prompt.box)
-        elif prompt.box is not None:
-            session.add_box(0, object_id, prompt.box)
+        session.add_prompt(0, object_id, prompt.prompt)
         mask = session.mask(object_id, 0)
         if mask is not None and mask.any():
             said = session.score(object_id, 0)

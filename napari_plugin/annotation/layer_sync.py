@@ -13,7 +13,6 @@ from napari_plugin.annotation.propagation import LabeledFrame
 from napari_plugin.annotation.stale_frames import StaleFrames, prompts_in
 from napari_plugin.layers import (
     BrushStroke,
-    FramePrompts,
     ImageStack,
     Lasso,
     MaskLayer,
@@ -21,6 +20,7 @@ from napari_plugin.layers import (
     PromptLayers,
 )
 from napari_plugin.runtime.workers import TaskRunner
+from sam2_engine.prompts import Prompt
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -198,13 +198,9 @@ class LayerSync(QObject):
     def _restore(self, keys: Iterable[PromptKey]) -> None:
         """Let the prompt layers hold what the session knows; clicks of just now stay and are read next."""
         held, wanted, there = prompts_in(self._session), self._sync.wanted(), self._prompts.read()
-        shown: dict[PromptKey, FramePrompts] = {}
+        shown: dict[PromptKey, Prompt] = {}
         for key in keys:
-            known, before = held.get(key, FramePrompts()), wanted.get(key, FramePrompts())
-            now = there.get(key, FramePrompts())
-            newer = slice(len(before.points), None) if now.continues(before) else slice(0, 0)
-            shown[key] = FramePrompts(
-                known.points + now.points[newer], known.labels + now.labels[newer], known.box
-            )
+            newer = there.get(key, Prompt()).since(wanted.get(key, Prompt())) or Prompt()
+            shown[key] = Prompt.joined((held.get(key, Prompt()), newer))
         self._sync.settle(shown, held)
         self._prompts.replace({key: after for key, after in shown.items() if after != there.get(key)})

@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Iterable, Mapping
 
-from napari_plugin.layers import FramePrompts, PromptKey
+from napari_plugin.layers import PromptKey
 from sam2_engine.errors import InputError
+from sam2_engine.prompts import Prompt
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["PromptSync"]
@@ -20,23 +21,23 @@ class PromptSync:
     def __init__(self, session: AnnotationSession) -> None:
         self._session = session
         self._lock = threading.Lock()
-        self._wanted: dict[PromptKey, FramePrompts] = {}
-        self._applied: dict[PromptKey, FramePrompts] = {}
+        self._wanted: dict[PromptKey, Prompt] = {}
+        self._applied: dict[PromptKey, Prompt] = {}
 
-    def wanted(self) -> dict[PromptKey, FramePrompts]:
+    def wanted(self) -> dict[PromptKey, Prompt]:
         """Return what the layers were last known to hold."""
         with self._lock:
             return dict(self._wanted)
 
-    def want(self, prompts: Mapping[PromptKey, FramePrompts]) -> list[PromptKey]:
+    def want(self, prompts: Mapping[PromptKey, Prompt]) -> list[PromptKey]:
         """Take what the layers hold now and return the objects and frames for which this is news."""
         with self._lock:
             keys = dict.fromkeys([*prompts, *self._wanted])
             news = [key for key in keys if prompts.get(key) != self._wanted.get(key)]
-            self._wanted = {key: held for key, held in prompts.items() if held}
+            self._wanted = {key: held for key, held in prompts.items() if not held.is_empty}
         return news
 
-    def settle(self, keys: Iterable[PromptKey], held: Mapping[PromptKey, FramePrompts]) -> None:
+    def settle(self, keys: Iterable[PromptKey], held: Mapping[PromptKey, Prompt]) -> None:
         """Take note that the session holds these prompts already: in the layers they are no news."""
         with self._lock:
             for key in keys:
@@ -55,8 +56,8 @@ class PromptSync:
         """
         object_id, frame = key
         with self._lock:
-            wanted = self._wanted.get(key, FramePrompts())
-            applied = self._applied.get(key, FramePrompts())
+            wanted = self._wanted.get(key, Prompt())
+            applied = self._applied.get(key, Prompt())
         if wanted == applied or object_id not in self._session.objects:
             return False
         if frame in self._session.verified(object_id):
@@ -64,25 +65,23 @@ class PromptSync:
                 f"Object {object_id} is verified on frame {frame}, so its clicks stay as they were; "
                 "unlock it there first."
             )
-        if wanted.continues(applied):
-            added = FramePrompts(wanted.points[len(applied.points) :], wanted.labels[len(applied.points) :])
-            self._add(key, added if applied else wanted, replace=False)
+        added = wanted.since(applied)
+        if added is not None:
+            self._add(key, added, replace=False)
         else:  # something was taken away or moved: begin anew, so that it leaves no trace in the mask
             self._add(key, wanted, replace=True)
         with self._lock:
             self._applied[key] = wanted
         return True
 
-    def _add(self, key: PromptKey, added: FramePrompts, replace: bool) -> None:
+    def _add(self, key: PromptKey, added: Prompt, replace: bool) -> None:
         object_id, frame = key
         prompts = self._session.prompts_of(object_id).get(frame, ())
         painted = next((one.mask for one in prompts if one.mask is not None), None) if replace else None
         if painted is not None:  # clicks on a painted mask are taken away, but the mask stays
-            self._session.add_mask(frame, object_id, painted.to_array())
+            self._session.add_prompt(frame, object_id, Prompt(mask=painted))
             replace = False
-        if added.points:
-            self._session.add_points(frame, object_id, added.points, added.labels, replace, box=added.box)
-        elif added.box is not None:
-            self._session.add_box(frame, object_id, added.box, replace)
+        if not added.is_empty:
+            self._session.add_prompt(frame, object_id, added, replace)
         elif painted is None and prompts:
             self._session.clear_prompts(object_id, frame)

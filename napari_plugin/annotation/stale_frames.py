@@ -4,7 +4,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_plugin.layers import FramePrompts, PromptKey
+from napari_plugin.layers import PromptKey
+from napari_plugin.layers.prompt_layers import rounded
+from sam2_engine.prompts import Prompt
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import AcceptedMask
 
@@ -49,18 +51,12 @@ def _same(one: dict[int, AcceptedMask], other: dict[int, AcceptedMask]) -> bool:
     return one.keys() == other.keys() and all(one[i] is other[i] for i in one)
 
 
-def prompts_in(session: AnnotationSession) -> dict[PromptKey, FramePrompts]:
-    """Return all clicks and boxes that a session knows, by object and frame."""
-    found: dict[PromptKey, FramePrompts] = {}
+def prompts_in(session: AnnotationSession) -> dict[PromptKey, Prompt]:
+    """Return all clicks and boxes that a session knows, by object and frame; masks are neither."""
+    found: dict[PromptKey, Prompt] = {}
     for object_id in session.objects:
         for frame, prompts in session.prompts_of(object_id).items():
-            clicks = [one.points for one in prompts if one.points is not None]
-            boxes = [one.box for one in prompts if one.box is not None]
-            held = FramePrompts.of(
-                [(x, y) for points in clicks for x, y in points.coordinates.tolist()],
-                [label for points in clicks for label in points.labels.tolist()],
-                (boxes[-1].x0, boxes[-1].y0, boxes[-1].x1, boxes[-1].y1) if boxes else None,
-            )
-            if held:  # a painted mask is neither a click nor a box
-                found[object_id, frame] = held
+            held = Prompt.joined(Prompt(one.points, one.box) for one in prompts)
+            if not held.is_empty:
+                found[object_id, frame] = rounded(held)
     return found

@@ -3,12 +3,11 @@
 from napari_plugin.layers.brush_stroke import BrushStroke
 from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words
 from napari_plugin.layers.mask_layer import MaskLayer
-from napari_plugin.layers.prompt_layers import FramePrompts, Lasso, PromptKey, PromptLayers
+from napari_plugin.layers.prompt_layers import Lasso, PromptKey, PromptLayers
 from napari_plugin.layers.transform_sync import TransformSync
 
 __all__ = [
     "BrushStroke",
-    "FramePrompts",
     "ImageStack",
     "Lasso",
     "MaskLayer",

@@ -4,21 +4,23 @@ The layers are read as a whole whenever anything in them changed: clicks that ar
 or pasted, by whatever tool of napari, are all the same thing then.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from napari import Viewer
-from napari.layers import Points, Shapes
+from napari.layers import Points as PointsLayer
+from napari.layers import Shapes
 from napari.layers.base import ActionType
 from numpy.typing import NDArray
 
 from napari_plugin.layers.image_stack import ImageStack
 from napari_plugin.theme import EXCLUDE_COLOR, INCLUDE_COLOR, box_width, point_size
+from sam2_engine.prompts import Box, Points, Prompt
 
-__all__ = ["FramePrompts", "Lasso", "PromptKey", "PromptLayers"]
+__all__ = ["Lasso", "PromptKey", "PromptLayers", "rounded"]
 
 INCLUDE, EXCLUDE = "include", "exclude"
 PromptKey = tuple[int, int]
@@ -26,47 +28,14 @@ PromptKey = tuple[int, int]
 _UNDER_WAY = {ActionType.ADDING, ActionType.CHANGING, ActionType.REMOVING}
 
 
-@dataclass(frozen=True)
-class FramePrompts:
-    """The prompts of one object on one frame.
-
-    Attributes
-    ----------
-    points
-        ``(x, y)`` in pixels, in the order of the clicks.
-    labels
-        1 (inside) or 0 (outside) per point.
-    box
-        ``(x0, y0, x1, y1)``, inclusive pixel indices.
-    """
-
-    points: tuple[tuple[float, float], ...] = ()
-    labels: tuple[int, ...] = ()
-    box: tuple[float, float, float, float] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        points: Iterable[tuple[float, float]],
-        labels: Iterable[int],
-        box: tuple[float, float, float, float] | None,
-    ) -> "FramePrompts":
-        """Take prompts to a thousandth of a pixel: layers keep some of them in single precision."""
-        corners = None if box is None else tuple(round(float(side), 3) for side in box)
-        return cls(
-            tuple((round(float(x), 3), round(float(y), 3)) for x, y in points),
-            tuple(int(label) for label in labels),
-            cast("tuple[float, float, float, float] | None", corners),
-        )
-
-    def __bool__(self) -> bool:
-        return bool(self.points) or self.box is not None
-
-    def continues(self, earlier: "FramePrompts") -> bool:
-        """Whether these are ``earlier`` ones with clicks added at the end, and nothing else."""
-        n = len(earlier.points)
-        mine = self.points[:n], self.labels[:n], self.box
-        return mine == (earlier.points, earlier.labels, earlier.box)
+def rounded(prompt: Prompt) -> Prompt:
+    """Return clicks and box to a thousandth of a pixel: layers store some of them in single precision."""
+    points, box = prompt.points, prompt.box
+    if points is not None:
+        points = Points.unchecked(points.coordinates.astype(float).round(3), points.labels)
+    if box is not None:
+        box = Box(*(round(float(side), 3) for side in (box.x0, box.y0, box.x1, box.y1)))
+    return Prompt(points, box)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +91,7 @@ class PromptLayers:
             edge_width=box_width(shape),
             **placement,
         )
-        self.points = Points(
+        self.points = PointsLayer(
             ndim=ndim,
             name=f"prompts on {stack.layer.name}",
             features={"object": np.zeros(0, int), "prompt": np.zeros(0, str)},
@@ -172,7 +141,7 @@ class PromptLayers:
         if needed != self._boxes_needed:
             self._boxes_needed = self.boxes.visible = needed
 
-    def _on_press(self, layer: Points, event: Any) -> None:
+    def _on_press(self, layer: PointsLayer, event: Any) -> None:
         # A selected point has changed the defaults to its own; Ctrl asks for the opposite, once.
         self._set_defaults(self._excluding != ("Control" in event.modifiers))
 
@@ -188,7 +157,7 @@ class PromptLayers:
 
     # ------------------------------------------------------------------ reading and editing
 
-    def read(self) -> dict[PromptKey, FramePrompts]:
+    def read(self) -> dict[PromptKey, Prompt]:
         """Return all prompts by object and frame; of several boxes on one frame the newest counts."""
         points: dict[PromptKey, list[tuple[float, float]]] = {}
         labels: dict[PromptKey, list[int]] = {}
@@ -202,7 +171,12 @@ class PromptLayers:
             frame, box = self._box_of(outline)
             boxes[int(owner), frame] = box
         return {
-            key: FramePrompts.of(points.get(key, ()), labels.get(key, ()), boxes.get(key))
+            key: rounded(
+                Prompt(
+                    Points.unchecked(points[key], labels[key]) if key in points else None,
+                    Box(*boxes[key]) if key in boxes else None,
+                )
+            )
             for key in {**points, **boxes}
         }
 
@@ -270,7 +244,7 @@ class PromptLayers:
                 with self._quietly():
                     layer.features = features
 
-    def replace(self, prompts: Mapping[PromptKey, FramePrompts]) -> None:
+    def replace(self, prompts: Mapping[PromptKey, Prompt]) -> None:
         """Show other prompts than before of some objects and frames; nobody is told."""
         owned = [
             [i for i, frame in enumerate(frames) if self._key(layer, i, frame) in prompts]
@@ -283,12 +257,13 @@ class PromptLayers:
         self._remove(self.boxes, owned[1])
         with self._quietly():
             for (object_id, frame), held in prompts.items():
-                for (x, y), label in zip(held.points, held.labels):
+                points = held.points or Points.unchecked([], [])
+                for (x, y), label in zip(points.coordinates.tolist(), points.labels):
                     kind = INCLUDE if label else EXCLUDE
                     self.points.feature_defaults = {"object": object_id, "prompt": kind}
                     self.points.add([self._stack.position(self._viewer, frame, x, y)])
                 if held.box is not None:
-                    x0, y0, x1, y1 = held.box
+                    (x0, y0), (x1, y1) = held.box.corners.tolist()
                     left, top, right, bottom = x0 - 0.5, y0 - 0.5, x1 + 0.5, y1 + 0.5
                     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
                     self.boxes.feature_defaults = {"object": object_id}
@@ -297,7 +272,7 @@ class PromptLayers:
             self._set_defaults(self._excluding)
 
     @staticmethod
-    def _key(layer: Points | Shapes, index: int, frame: int) -> PromptKey:
+    def _key(layer: PointsLayer | Shapes, index: int, frame: int) -> PromptKey:
         return int(layer.features["object"].iloc[index]), frame
 
     def close(self) -> None:
@@ -314,7 +289,7 @@ class PromptLayers:
         frames, x, y = zip(*corners)
         return round(float(np.mean(frames))), (min(x) + 0.5, min(y) + 0.5, max(x) - 0.5, max(y) - 0.5)
 
-    def _remove(self, layer: Points | Shapes, indices: list[int]) -> None:
+    def _remove(self, layer: PointsLayer | Shapes, indices: list[int]) -> None:
         if indices:
             with self._quietly():
                 layer.selected_data = set(indices)

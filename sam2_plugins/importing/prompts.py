@@ -13,33 +13,32 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-from sam2_engine.prompts import Box, Points
+from sam2_engine.prompts import Prompt
 from sam2_plugins.session.annotation_session import AnnotationSession
 
-__all__ = ["PromptEntry", "place_labels", "place_prompts", "read_label_image", "read_prompts"]
+__all__ = ["PlacedPrompt", "place_labels", "place_prompts", "read_label_image", "read_prompts"]
 
 _KEYS = {"frame", "object_id", "points", "labels", "box"}
 
 
 @dataclass(frozen=True)
-class PromptEntry:
+class PlacedPrompt:
     """What is said of one object on one frame.
 
     Attributes
     ----------
     frame, object_id
         Frame from 0, id from 1.
-    box, points
-        At least one of them.
+    prompt
+        Clicks, a box, or both.
     """
 
     frame: int
     object_id: int
-    box: Box | None
-    points: Points | None
+    prompt: Prompt
 
 
-def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list[PromptEntry]:
+def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list[PlacedPrompt]:
     """Read a file of prompts for frames of ``shape`` (H, W), of which there are ``length``.
 
     The file is a JSON list of ``{"frame": 0, "object_id": 1, "points": [[x, y], ...], "labels": [1, 0, ...],
@@ -97,18 +96,12 @@ def read_label_image(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
     return labels
 
 
-def place_prompts(session: AnnotationSession, entries: list[PromptEntry]) -> None:
+def place_prompts(session: AnnotationSession, placed: list[PlacedPrompt]) -> None:
     """Give a session the prompts of a file, in the file's order, making the objects that they name."""
-    for entry in entries:
-        if entry.object_id not in session.objects:
-            session.add_object(object_id=entry.object_id)
-        box = None if entry.box is None else entry.box.corners.reshape(-1)
-        if entry.points is not None:
-            session.add_points(
-                entry.frame, entry.object_id, entry.points.coordinates, entry.points.labels, box=box
-            )
-        elif box is not None:
-            session.add_box(entry.frame, entry.object_id, box)
+    for one in placed:
+        if one.object_id not in session.objects:
+            session.add_object(object_id=one.object_id)
+        session.add_prompt(one.frame, one.object_id, one.prompt)
 
 
 def place_labels(session: AnnotationSession, frame: int, labels: NDArray[Any]) -> None:
@@ -117,7 +110,7 @@ def place_labels(session: AnnotationSession, frame: int, labels: NDArray[Any]) -
         session.add_mask(frame, session.add_object(object_id=int(value)), labels == value)
 
 
-def _entry(where: str, entry: Any, shape: tuple[int, int], length: int | None) -> PromptEntry:
+def _entry(where: str, entry: Any, shape: tuple[int, int], length: int | None) -> PlacedPrompt:
     if not isinstance(entry, dict):
         raise InputError(
             f'{where}: an entry is {{"frame": ..., "object_id": ..., "points": ...}}, not {entry!r:.40}.'
@@ -135,12 +128,7 @@ def _entry(where: str, entry: Any, shape: tuple[int, int], length: int | None) -
     if points is None and labels is not None:
         raise InputError(f"{where}: labels are given without points.")
     try:
-        return PromptEntry(
-            frame,
-            object_id,
-            None if box is None else Box.of(box, shape),
-            None if points is None else Points.of(points, labels, shape),
-        )
+        return PlacedPrompt(frame, object_id, Prompt.of(shape, points=points, labels=labels, box=box))
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 

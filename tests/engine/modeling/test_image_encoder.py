@@ -13,7 +13,7 @@ from sam2_engine.modeling.sam2 import Sam2
 def test_a_picture_is_encoded_as_while_learning(small_model: Sam2, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     expected = small_model.encode_image(pixels)
-    monkeypatch.setattr(layers, "_PART", 2**12)
+    monkeypatch.setattr(layers, "_CHUNK", 2**12)
     with torch.inference_mode():
         encoded = small_model.encode_image(pixels)
     torch.testing.assert_close(encoded.embedding, expected.embedding, atol=1e-4, rtol=1e-4)
@@ -36,7 +36,7 @@ def test_the_position_embedding_that_is_kept_follows_size_and_weights(small_mode
 
 @pytest.mark.parametrize("rows", [1, 5, 6, 7, 12])
 def test_parts_are_put_together_in_order(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_PART", 60)
+    monkeypatch.setattr(layers, "_CHUNK", 60)
     asked = []
 
     def compute(part: torch.Tensor) -> torch.Tensor:

@@ -99,4 +99,4 @@ def test_one_value_of_earlier_work_exchanged(data: st.DataObject, recorded_serve
     except InputError as error:
         sentence = str(error)
     assert sentence.endswith(".")
-    assert all(prompt.points or prompt.box for prompt in prompts)
+    assert not any(one.prompt.is_empty for one in prompts)

@@ -1,9 +1,10 @@
 import json
+from dataclasses import astuple
 from typing import Any
 
 import pytest
 
-from labelstudio_backend.schema.image_prompts import drawn_prompts, stored_prompts
+from labelstudio_backend.schema.image_prompts import LabeledPrompt, drawn_prompts, stored_prompts
 from labelstudio_backend.schema.labeling_config import LabelingConfig
 from labelstudio_backend.tasks.image_preannotation import prompts_of_task
 from sam2_engine.errors import InputError
@@ -12,6 +13,11 @@ SHAPE = (100, 200)
 CONFIG = """<View><Image name="image" value="$image"/><Image name="other" value="$other"/>
   <Brush name="brush" toName="image"/><Brush name="brush2" toName="other"/></View>"""
 TARGET = LabelingConfig.parse(CONFIG).targets()[0]
+
+
+def box_of(prompt: LabeledPrompt) -> tuple[float, ...]:
+    assert prompt.prompt.box is not None
+    return astuple(prompt.prompt.box)
 
 
 def keypoint(x: float, y: float, label: str = "Cell", **more: Any) -> dict[str, Any]:
@@ -26,13 +32,17 @@ def rectangle(x: float, y: float, label: str = "Cell", **more: Any) -> dict[str,
 def test_keypoints_of_one_label_are_one_object() -> None:
     regions = [keypoint(10, 10), keypoint(20, 50, is_positive=False), keypoint(50, 50, "Debris")]
     first, second = drawn_prompts(regions, SHAPE)
-    assert (first.label, first.points, first.inside) == ("Cell", ((19.5, 9.5), (39.5, 49.5)), (True, False))
-    assert (second.label, second.points) == ("Debris", ((99.5, 49.5),))
+    assert first == LabeledPrompt.of("Cell", None, [(19.5, 9.5)], [(39.5, 49.5)])
+    assert second == LabeledPrompt.of("Debris", None, [(99.5, 49.5)])
 
 
 def test_each_rectangle_is_an_object() -> None:
     prompts = drawn_prompts([rectangle(10, 10), rectangle(50, 10), rectangle(50, 50, "Debris")], SHAPE)
-    assert [prompt.box for prompt in prompts] == [(20, 10, 39, 29), (100, 10, 119, 29), (100, 50, 119, 69)]
+    assert [box_of(prompt) for prompt in prompts] == [
+        (20, 10, 39, 29),
+        (100, 10, 119, 29),
+        (100, 50, 119, 69),
+    ]
     assert [prompt.label for prompt in prompts] == ["Cell", "Cell", "Debris"]
 
 
@@ -40,21 +50,20 @@ def test_a_rectangle_with_keypoints_is_one_object() -> None:
     (prompt,) = drawn_prompts(
         [rectangle(10, 10), keypoint(12, 12), keypoint(18, 28, is_positive=False)], SHAPE
     )
-    assert prompt.box == (20, 10, 39, 29)
-    assert prompt.inside == (True, False)
+    assert prompt == LabeledPrompt.of("Cell", (20, 10, 39, 29), [(23.5, 11.5)], [(35.5, 27.5)])
 
 
 def test_an_ellipse_is_a_prompt() -> None:
     value = {"x": 50, "y": 50, "radiusX": 10, "radiusY": 20, "rotation": 0, "ellipselabels": ["Cell"]}
     (prompt,) = drawn_prompts([{"type": "ellipselabels", "value": value}], SHAPE)
-    assert prompt.box == pytest.approx((80, 30, 119, 69))
+    assert box_of(prompt) == pytest.approx((80, 30, 119, 69))
 
 
 def test_a_region_may_be_named_by_a_second_result() -> None:
     plain = {"id": "a", "type": "rectangle", "value": {"x": 10, "y": 10, "width": 10, "height": 20}}
     named = {"id": "a", "type": "labels", "value": {**plain["value"], "labels": ["Cell"]}}
     for prompts in (drawn_prompts([plain, named], SHAPE), stored_prompts([plain, named], SHAPE)):
-        assert [(prompt.label, prompt.box) for prompt in prompts] == [("Cell", (20, 10, 39, 29))]
+        assert [(prompt.label, box_of(prompt)) for prompt in prompts] == [("Cell", (20, 10, 39, 29))]
     assert drawn_prompts([plain], SHAPE)[0].label is None
 
 
@@ -63,10 +72,9 @@ def test_stored_keypoints_are_an_object_each() -> None:
     regions.append({"type": "brushlabels", "value": {"rle": [], "brushlabels": ["Cell"]}})
     regions.append({"type": "choices", "value": {"choices": ["Good"]}})
     box, first, second = stored_prompts(regions, SHAPE)
-    assert box.points == ()
-    assert [prompt.points[0] for prompt in (first, second)] == [(19.5, 9.5), (59.5, 29.5)]
-    assert all(prompt.points[1] == (39.5, 49.5) for prompt in (first, second))
-    assert all(prompt.inside == (True, False) for prompt in (first, second))
+    assert box.prompt.points is None
+    assert first == LabeledPrompt.of("Cell", None, [(19.5, 9.5)], [(39.5, 49.5)])
+    assert second == LabeledPrompt.of("Cell", None, [(59.5, 29.5)], [(39.5, 49.5)])
 
 
 def task(**more: Any) -> dict[str, Any]:
@@ -106,7 +114,7 @@ def test_prompts_in_the_data_are_in_pixels() -> None:
     written = [{"points": [[5, 6], [7, 8]], "labels": [1, 0], "box": [1, 2, 30, 40], "label": "Cell"}]
     for sent in (written, json.dumps(written)):
         (prompt,) = prompts_of_task({"data": {"prompts": sent}}, TARGET, SHAPE, "ours")
-        assert (prompt.box, prompt.points, prompt.inside) == ((1, 2, 30, 40), ((5, 6), (7, 8)), (True, False))
+        assert prompt == LabeledPrompt.of("Cell", (1, 2, 30, 40), [(5, 6)], [(7, 8)])
     assert prompts_of_task({"data": {"prompts": "a photo of a cell"}}, TARGET, SHAPE, "ours") == []
 
 

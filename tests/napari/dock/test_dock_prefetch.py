@@ -25,7 +25,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             frames.append(frame)
             yield frame
 
-    monkeypatch.setattr(AnnotationSession, "encode_ahead", prefetch)
+    monkeypatch.setattr(AnnotationSession, "prefetch", prefetch)
     return frames
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_prompts import prompt
 from napari.components import ViewerModel
 
-from napari_plugin.layers import FramePrompts, ImageStack, PromptLayers
+from napari_plugin.layers import ImageStack, PromptLayers
+from sam2_engine.prompts import Box
 
 
 class Placed:
@@ -43,8 +45,8 @@ def test_clicks_are_read_by_object_and_frame(placed: Placed) -> None:
     layers.set_next(2, excluding=False)
     layers.points.add([3, 6, 8])
     assert layers.read() == {
-        (1, 0): FramePrompts(((7, 4), (9, 5)), (1, 0)),
-        (2, 3): FramePrompts(((8, 6),), (1,)),
+        (1, 0): prompt(((7, 4), (9, 5)), (1, 0)),
+        (2, 3): prompt(((8, 6),), (1,)),
     }
     assert placed.changes >= 3
 
@@ -55,10 +57,10 @@ def test_moved_and_removed_clicks_are_read_as_they_stand(placed: Placed) -> None
     layers.points.add([0, 4, 7])
     layers.points.add([0, 5, 9])
     layers.points.data = np.array([[0, 4, 7], [1, 6, 6]])
-    assert layers.read() == {(1, 0): FramePrompts(((7, 4),), (1,)), (1, 1): FramePrompts(((6, 6),), (1,))}
+    assert layers.read() == {(1, 0): prompt(((7, 4),), (1,)), (1, 1): prompt(((6, 6),), (1,))}
     layers.points.selected_data = {0}
     layers.points.remove_selected()
-    assert layers.read() == {(1, 1): FramePrompts(((6, 6),), (1,))}
+    assert layers.read() == {(1, 1): prompt(((6, 6),), (1,))}
 
 
 def test_a_dragged_click_is_read_where_it_was_put(placed: Placed) -> None:
@@ -69,7 +71,7 @@ def test_a_dragged_click_is_read_where_it_was_put(placed: Placed) -> None:
     for place in ([0, 4, 7], [0, 10, 12]):  # as napari does from the press to the release
         layers.points._move({0}, place)
     assert placed.changes > before
-    assert layers.read() == {(1, 0): FramePrompts(((12, 10),), (1,))}
+    assert layers.read() == {(1, 0): prompt(((12, 10),), (1,))}
 
 
 def test_ctrl_asks_for_the_opposite_once(placed: Placed) -> None:
@@ -81,7 +83,7 @@ def test_ctrl_asks_for_the_opposite_once(placed: Placed) -> None:
     layers.set_next(1, excluding=True)
     press(placed, "Control")
     layers.points.add([0, 4, 8])
-    assert layers.read()[1, 0].labels == (1, 0, 1, 1)
+    assert layers.read()[1, 0].points.labels.tolist() == [1, 0, 1, 1]
 
 
 def test_plus_and_minus_are_told_apart_by_color(placed: Placed) -> None:
@@ -114,7 +116,7 @@ def test_an_outline_around_pixels_is_the_box_of_these_pixels(
         for y, x in ((y0 - 0.5, x0 - 0.5), (y0 - 0.5, x1 + 0.5), (y1 + 0.5, x1 + 0.5), (y1 + 0.5, x0 - 0.5))
     ]
     layers.boxes.add_rectangles([np.array(corners)])
-    assert layers.read() == {(3, frame): FramePrompts(box=(x0, y0, x1, y1))}
+    assert layers.read() == {(3, frame): prompt(box=(x0, y0, x1, y1))}
     assert layers.drop_unusable() == []
 
 
@@ -131,7 +133,7 @@ def test_what_cannot_be_used_is_left_out_and_said(placed: Placed) -> None:
     )
     told = layers.drop_unusable()
     assert [sentence.split(" ")[1] for sentence in told] == ["click", "box"]
-    assert layers.read() == {(1, 0): FramePrompts(((7, 4),), (1,), (2.5, 2.5, 8.5, 8.5))}
+    assert layers.read() == {(1, 0): prompt(((7, 4),), (1,), (2.5, 2.5, 8.5, 8.5))}
     assert layers.drop_unusable() == []
 
 
@@ -152,7 +154,7 @@ def test_a_second_box_takes_the_place_of_the_first(placed: Placed) -> None:
     layers.boxes.add_rectangles([outline(0, 3, 3, 12, 12)])
     assert layers.drop_unusable() == []
     assert len(layers.boxes.data) == 1
-    assert layers.read()[1, 0].box == (3.5, 3.5, 11.5, 11.5)
+    assert layers.read()[1, 0].box == Box(3.5, 3.5, 11.5, 11.5)
 
 
 def test_prompts_of_nobody_are_given_to_an_object(placed: Placed) -> None:
@@ -161,7 +163,7 @@ def test_prompts_of_nobody_are_given_to_an_object(placed: Placed) -> None:
     layers.points.add([0, 4, 7])
     layers.boxes.add_rectangles([outline(0, 2, 2, 9, 9)])
     layers.adopt({5}, 5)
-    assert layers.read() == {(5, 0): FramePrompts(((7, 4),), (0,), (2.5, 2.5, 8.5, 8.5))}
+    assert layers.read() == {(5, 0): prompt(((7, 4),), (0,), (2.5, 2.5, 8.5, 8.5))}
 
 
 def test_restored_prompts_take_the_place_of_their_object_and_frame_only(placed: Placed) -> None:
@@ -172,12 +174,15 @@ def test_restored_prompts_take_the_place_of_their_object_and_frame_only(placed: 
         layers.boxes.add_rectangles([outline(object_id, 2, 2, 9, 9)])
     told = placed.changes
     before = layers.read()
-    restored = {(1, 0): FramePrompts(), (2, 2): FramePrompts(((7.5, 4), (1, 2)), (0, 1), (3, 4, 11, 12))}
+    restored = {(1, 0): prompt(), (2, 2): prompt(((7.5, 4), (1, 2)), (0, 1), (3, 4, 11, 12))}
     layers.replace(restored)
     assert layers.read() == {(1, 1): before[1, 1], (2, 0): before[2, 0], (2, 2): restored[2, 2]}
     assert placed.changes == told  # nobody is told
     layers.points.add([0, 8, 8])
-    assert layers.read()[2, 0].labels == (1, 1)  # the next click is one of the current object again
+    assert layers.read()[2, 0].points.labels.tolist() == [
+        1,
+        1,
+    ]  # the next click is one of the current object again
 
 
 def test_an_image_without_frames_takes_clicks_and_boxes() -> None:
@@ -185,7 +190,7 @@ def test_an_image_without_frames_takes_clicks_and_boxes() -> None:
     layers.set_next(1, excluding=False)
     layers.points.add([4, 7])
     layers.boxes.add_rectangles([outline(0, 2, 2, 9, 9)[:, 1:]])
-    assert layers.read() == {(1, 0): FramePrompts(((7, 4),), (1,), (2.5, 2.5, 8.5, 8.5))}
+    assert layers.read() == {(1, 0): prompt(((7, 4),), (1,), (2.5, 2.5, 8.5, 8.5))}
 
 
 def test_the_layer_of_boxes_is_shown_from_when_it_is_needed(placed: Placed) -> None:
