@@ -182,7 +182,7 @@ def test_restored_prompts_take_the_place_of_their_object_and_frame_only(placed: 
     assert layers.read()[2, 0].points.labels.tolist() == [
         1,
         1,
-    ]  # the next click is one of the current object again
+    ]  # a click of the current object
 
 
 def test_an_image_without_frames_takes_clicks_and_boxes() -> None:
