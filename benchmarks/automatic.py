@@ -166,7 +166,7 @@ def following(store: ModelStore, model: str, data: Path) -> Table:
         session = AnnotationSession(frames, store, model, axes="TYX", history=None)
         session.import_masks(0, {i: disc(*one) for i, one in enumerate(places, 1)}, as_prompts=True)
         times = [time.process_time() for _ in session.propagate()]
-        with session._video.driving() as video:
+        with session.engine.acquire() as video:
             held = video.num_bytes / 1e6
         tiled = " in tiles" if side > 2 * store.get(model).image_size else ""
         seconds = float(np.median(np.diff(times)))

@@ -37,9 +37,9 @@ def look(annotation: AnnotationController) -> list[float]:
     known = (
         annotation.masks.layer.data.held_bytes,
         session._cache.num_bytes,
-        session._video.num_bytes,
+        session.engine.num_bytes,
         sum(mask.num_bytes for mask in masks if mask is not None),
-        session._history.num_bytes,
+        session.history.num_bytes,
     )
     return [scenes.resident()[0], *(num_bytes / MIB for num_bytes in known)]
 
