@@ -1,1 +1,1 @@
-"""The Label Studio ML backend: requests and regions to annotation sessions and back."""
+"""Label Studio ML backend, from requests and regions to annotation sessions and back."""

@@ -1,4 +1,4 @@
-"""The commands of this package, found through the entry points ``sam2_plugins.commands``."""
+"""Commands ``sam2 serve`` and ``sam2 export-label-studio``, registered through entry points."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def serve(
 ) -> None:
     """Serve as a Label Studio ML backend.
 
-    The environment says the rest: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (where media lies),
+    The environment has the rest: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (where media lies),
     ALLOWED_HOSTS, MEDIA_ROOT, BASIC_AUTH_USER and BASIC_AUTH_PASS, PREDICT_SECONDS, LOG_LEVEL.
     """
     from labelstudio_backend.http.server import serve as run
@@ -45,7 +45,7 @@ def export_label_studio(
     ] = "training",
     model: Annotated[
         str,
-        typer.Option(envvar="MODEL", metavar="NAME", help="To follow tracks whose masks were not kept."),
+        typer.Option(envvar="MODEL", metavar="NAME", help="To track again where masks are not stored."),
     ] = "nano",
     device: Annotated[str, typer.Option(envvar="DEVICE", help="cpu, cuda, mps, or auto.")] = "auto",
     key: Annotated[
@@ -56,7 +56,7 @@ def export_label_studio(
 ) -> None:
     """Write an annotated Label Studio project to label images, COCO, YouTube-VIS, or a folder to train on.
 
-    The masks of tracks are those that `sam2 serve` kept; tracks that were changed since are followed again.
+    The masks of tracks are those that `sam2 serve` stored; tracks that were changed since are tracked again.
     Media is read as the server reads it: give the same environment (LABEL_STUDIO_URL and so on).
     """
     from labelstudio_backend.export.project_export import export_project

@@ -1,4 +1,4 @@
-"""What the server is told by its command line and its environment."""
+"""Settings of the server, from its command line and its environment."""
 
 import os
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def origin_of(url: str) -> str | None:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that can be set; the environment's names are in ``from_environment``.
+    """Settings of the server; the environment variables are in ``from_environment``.
 
     Attributes
     ----------
@@ -54,31 +54,31 @@ class Settings:
     media_root
         A folder that ``/data/local-files/?d=…`` is read from directly, instead of through Label Studio.
     predict_seconds
-        Tracking answers after this time with the frames it has; Label Studio waits for 100 s.
+        The response to a request goes out after this time with what is done; Label Studio waits for 100 s.
     max_media_bytes, cache_bytes
-        Caps for one media file and for all that are kept.
+        Caps for one media file and for all that are cached.
     max_pixels
         Cap for one image, or one frame of a video.
     fetch_seconds
-        Cap for the time that one media file takes to come.
+        Cap for the time that fetching one media file takes.
     session_bytes
-        Cap for recent images that stay open for the next click, in memory.
+        Cap for open images, cached for the next click, in memory.
     max_sessions
         How many recent videos stay open.
     feature_bytes
-        Cap for the encoded frames of all of them together, in memory.
+        Cap for the encoded frames of all open images and videos together, in memory.
     track_bytes
         Cap for the masks of all videos that are open, in memory.
     kept_track_bytes
-        Cap for the masks of all videos that were followed, in ``state_folder``.
+        Cap for the masks of all tracks stored in ``state_folder``.
     basic_auth
-        User and password asked of every request, or None.
+        User and password required of every request, or None.
     cache_folder
-        Where fetched files are kept; emptied at the start. None for a temporary folder.
+        Where fetched files are cached; emptied at the start. None for a temporary folder.
     models
         Further models, as for ``model``, that a project may choose by name.
     state_folder
-        Where the projects' parameters, and the masks of tracks, are kept over a restart; None to forget them.
+        Where the projects' parameters, and the masks of tracks, outlive a restart; None to store nothing.
     """
 
     model: str = "nano"
@@ -111,7 +111,7 @@ class Settings:
         model: str | None = None,
         device: str | None = None,
     ) -> Self:
-        """Read the environment; ``model`` and ``device`` go before its MODEL and DEVICE.
+        """Read the environment; ``model`` and ``device`` take precedence over its MODEL and DEVICE.
 
         Raises
         ------
@@ -174,17 +174,17 @@ class Settings:
 
     @property
     def model_version(self) -> str:
-        """The one name under which Label Studio files our answers, if a project chose no other model."""
+        """The model version of predictions, if a project chose no other model."""
         return self.version_of(None)
 
     def version_of(self, name: str | None) -> str:
-        """Return the name under which a model's answers are filed; None for the server's own model."""
+        """Return the model version of a model's predictions; None for the server's own model."""
         return f"sam2-plugins-{_own_version()}-{name or model_name(self.model)}"
 
 
 @cache
 def _own_version() -> str:
-    return version("sam2-plugins")  # reads files, and is asked for with every request
+    return version("sam2-plugins")  # reads files, and is needed for every request
 
 
 def model_name(model: str) -> str:

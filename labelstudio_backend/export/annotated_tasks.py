@@ -1,4 +1,4 @@
-"""Annotated tasks with their masks, as every export of the other hosts reads a session."""
+"""Annotated tasks with their masks, as exports read a session."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ from labelstudio_backend.schema.keyframes import Track
 from labelstudio_backend.schema.regions import point_from_keypoint
 from labelstudio_backend.schema.sequences import rectangle_at
 from labelstudio_backend.settings import Settings
-from labelstudio_backend.tasks.track_storage import session_place
+from labelstudio_backend.tasks.track_storage import session_path
 from labelstudio_backend.tasks.video_tasks import labeled_tracks
 from labelstudio_backend.tasks.video_tracking import VideoTracking
 from sam2_engine.errors import InputError
@@ -35,7 +35,7 @@ __all__ = ["AnnotatedTask", "AnnotatedTasks"]
 
 
 class AnnotatedTask:
-    """The objects of one task and their masks: what exports read of a session.
+    """The objects of one task and their masks, as exports read a session.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class AnnotatedTask:
         return frozenset(self._masks[object_id])
 
     def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
-        """Return an object's mask as it is kept, None where nothing is known."""
+        """Return an object's mask as it is stored, None where nothing is known."""
         return self._masks[object_id].get(frame)
 
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
@@ -75,17 +75,17 @@ class AnnotatedTask:
 
     def label_image(self, frame: int) -> NDArray[Any]:
         """Return the (H, W) label image of a frame: object ids, 0 is background."""
-        there = {i: masks[frame] for i, masks in self._masks.items() if frame in masks}
-        return compose_labels(self.frames.shape, there, max(self.objects, default=0))
+        masks = {i: by_frame[frame] for i, by_frame in self._masks.items() if frame in by_frame}
+        return compose_labels(self.frames.shape, masks, max(self.objects, default=0))
 
 
 class AnnotatedTasks:
-    """Opens annotated tasks; tracks whose masks were not kept are followed again.
+    """Opens annotated tasks; tracks whose masks are not stored are tracked again.
 
     Parameters
     ----------
     settings
-        As for the server: where media lies, where masks are kept, and the model to follow with.
+        As for the server: where media lies, where masks are stored, and the model to track with.
     key
         Under which key of the tasks' data the media is; None to find out.
     """
@@ -101,7 +101,7 @@ class AnnotatedTasks:
         self._media.close()
 
     @contextmanager
-    def opened(self, task: ExportedTask) -> Iterator[AnnotatedTask]:
+    def open(self, task: ExportedTask) -> Iterator[AnnotatedTask]:
         """Give a task with all its masks for a ``with`` block.
 
         Raises
@@ -114,69 +114,73 @@ class AnnotatedTasks:
         if tracks:
             media = self._media.video(address)
             with open_frames(media.path) as frames:
-                yield self._followed(task, tracks, frames)
+                yield self._tracked_task(task, tracks, frames)
         else:
             pixels, _ = self._media.image(address)
             with open_frames(pixels[None], axes="TYX" if pixels.ndim == 2 else "TYXS") as frames:
-                yield _drawn(task, frames)
+                yield _image_task(task, frames)
 
-    def _followed(self, task: ExportedTask, tracks: Sequence[Track], frames: FrameSource) -> AnnotatedTask:
+    def _tracked_task(
+        self, task: ExportedTask, tracks: Sequence[Track], frames: FrameSource
+    ) -> AnnotatedTask:
         clock = FrameClock.of(frames, task.frame_rate)
-        shown = {track.id: _shown(track, clock, len(frames)) for track in tracks}
+        visible_frames = {track.id: _visible_frames(track, clock, len(frames)) for track in tracks}
         before_keyframes = any(
-            min(shown[track.id], default=0) < clock.index(track.first_frame) for track in tracks
+            min(visible_frames[track.id], default=0) < clock.index(track.first_frame) for track in tracks
         )
         video = VideoTracking(self._session(task, frames))
-        with video.asked(tracks, clock, "both" if before_keyframes else "forward") as followed:
-            while not video.is_done(followed) and video.step():
+        direction = "both" if before_keyframes else "forward"
+        with video.request(tracks, clock, direction) as video_tracks:
+            while not video.is_done(video_tracks) and video.step():
                 pass
-            if video.save_error is not None:
-                raise video.save_error
+            if video.error is not None:
+                raise video.error
             annotated = AnnotatedTask(frames)
-            nothing = AcceptedMask.painted(CompressedMask.from_array(np.zeros(frames.shape, np.bool_)))
-            for track, one in zip(tracks, followed):
-                masks = dict.fromkeys(range(len(frames)), nothing)
-                for frame in shown[track.id]:
-                    found = None if one.object_id is None else video.session.accepted(one.object_id, frame)
+            empty = AcceptedMask.painted(CompressedMask.from_array(np.zeros(frames.shape, np.bool_)))
+            for track, video_track in zip(tracks, video_tracks):
+                masks = dict.fromkeys(range(len(frames)), empty)
+                for frame in visible_frames[track.id]:
+                    object_id = video_track.object_id
+                    found = None if object_id is None else video.session.accepted(object_id, frame)
                     if found is None or found.mask.is_empty:
-                        del masks[frame]  # a person sees it there, but what of it is not known
+                        del masks[frame]  # visible to a person, but its mask is not known
                     else:
                         masks[frame] = found
                 annotated.add(track.id, track.label, masks)
         return annotated
 
     def _session(self, task: ExportedTask, frames: FrameSource) -> AnnotationSession:
-        """Return the masks that the server kept, to look at, or an empty session."""
+        """Return the session that the server stored, read only, or an empty one."""
         folder = self._settings.state_folder
-        place = folder and session_place(folder, task.project, task.id, task.address(self._key))
-        if place is not None and place.is_dir():
+        path = folder and session_path(folder, task.project, task.id, task.address(self._key))
+        if path is not None and path.is_dir():
             try:
-                return read_session(place, self._store, frames)
+                return read_session(path, self._store, frames)
             except InputError:
-                pass  # of another video, or damaged: followed again
+                pass  # of another video, or damaged: tracked again
         return AnnotationSession(frames, self._store, self._settings.model, history=None)
 
 
-def _shown(track: Track, clock: FrameClock, length: int) -> list[int]:
+def _visible_frames(track: Track, clock: FrameClock, length: int) -> list[int]:
     """Return the file's frames on which the page shows a track."""
     sequence = sorted(track.region["value"]["sequence"], key=lambda item: int(item["frame"]))
     return [index for index in range(length) if rectangle_at(sequence, clock.page_frame(index)) is not None]
 
 
-def _drawn(task: ExportedTask, frames: FrameSource) -> AnnotatedTask:
-    """Return an image with the masks that are drawn on it; boxes and points are none."""
+def _image_task(task: ExportedTask, frames: FrameSource) -> AnnotatedTask:
+    """Return an image with the masks that are drawn on it; boxes and points are no masks."""
     annotated = AnnotatedTask(frames)
-    named = {region.get("id"): label for region in task.regions if (label := _label(region))}
+    labels = {region.get("id"): label for region in task.regions if (label := _label(region))}
     for region in task.regions:
-        mask = _mask(region, frames.shape)
+        mask = _region_mask(region, frames.shape)
         if mask is not None:
-            label = _label(region) or named.get(region.get("id"))
+            label = _label(region) or labels.get(region.get("id"))
             accepted = AcceptedMask.painted(CompressedMask.from_array(mask))
             annotated.add(str(region.get("id")), label, {0: accepted})
     return annotated
 
 
-def _mask(region: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+def _region_mask(region: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     value = region["value"]
     if "rle" in value:
         mask = decode_brush_rle(value["rle"], shape)
@@ -194,14 +198,14 @@ def _mask(region: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[np.bool_
 
 
 def _bitmask(data_url: str) -> NDArray[np.bool_]:
-    """Return where a picture in a data URL is opaque."""
+    """Return where an image in a data URL is opaque."""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2]))) as image:
             return np.asarray(image.convert("RGBA"))[..., 3] > 0
     except (OSError, ValueError) as error:
-        raise InputError(f"A bitmask of the export is not a picture ({error}).") from None
+        raise InputError(f"A bitmask of the export is not an image ({error}).") from None
 
 
 def _label(region: Mapping[str, Any]) -> str | None:

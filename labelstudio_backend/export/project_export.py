@@ -1,4 +1,4 @@
-"""An annotated project as label images, COCO, YouTube-VIS, or a folder to train on."""
+"""Export of an annotated project as label images, COCO, YouTube-VIS, or a training folder."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ def export_project(
     format_name
         ``"tiff"``, ``"coco"``, ``"youtube-vis"`` or ``"training"``.
     settings
-        Of the server: where media lies, and where it kept the masks of tracks.
+        Of the server: where media lies, and where it stored the masks of tracks.
     key
         Under which key of the tasks' data the media is; None to find out.
 
@@ -48,21 +48,23 @@ def export_project(
     if format_name not in _WRITERS:
         raise InputError(f"There is no format {format_name!r}; the known ones are: {', '.join(_WRITERS)}.")
     tasks = read_project_file(project)
-    opener = AnnotatedTasks(settings, key)
+    annotated_tasks = AnnotatedTasks(settings, key)
     try:
-        steps = ResultGenerator(_WRITERS[format_name](_masks(opener, tasks), output, overwrite))
+        steps = ResultGenerator(_WRITERS[format_name](_masks(annotated_tasks, tasks), output, overwrite))
         for _ in followed(steps, None, "exporting"):
             pass
     finally:
-        opener.close()
+        annotated_tasks.close()
     return steps.result
 
 
-def _masks(opener: AnnotatedTasks, tasks: Iterable[ExportedTask]) -> Iterator[tuple[str, AnnotatedTask]]:
+def _masks(
+    annotated_tasks: AnnotatedTasks, tasks: Iterable[ExportedTask]
+) -> Iterator[tuple[str, AnnotatedTask]]:
     """Yield one task after the other; one without a mask, or that cannot be read, is named and left out."""
     for task in tasks:
         try:
-            with opener.opened(task) as annotated:
+            with annotated_tasks.open(task) as annotated:
                 if annotated.objects:
                     yield task.name, annotated
                 else:

@@ -1,4 +1,4 @@
-"""A project as Label Studio exports it (JSON): its tasks and what people drew on them."""
+"""A project as Label Studio exports it (JSON), with its tasks and their annotations."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ def read_project_file(path: Path) -> list[ExportedTask]:
     tasks = [
         ExportedTask(task["id"], task.get("project"), task["data"], regions)
         for task in content
-        if (regions := _newest(task["annotations"]))
+        if (regions := _newest_regions(task["annotations"]))
     ]
     if not tasks:
         raise InputError(f"No task in {path} has an annotation; submit some in Label Studio first.")
@@ -110,7 +110,7 @@ def _is_task(task: object) -> bool:
     )
 
 
-def _newest(annotations: Sequence[object]) -> list[Mapping[str, Any]]:
+def _newest_regions(annotations: Sequence[object]) -> list[Mapping[str, Any]]:
     usable = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
     for one in sorted(usable, key=lambda one: str(one.get("updated_at")), reverse=True):
         result = one.get("result")
@@ -124,5 +124,5 @@ def _is_address(value: str) -> bool:
         parts = urlsplit(value)
     except ValueError:
         return False
-    place = parse_qs(parts.query).get("d", [parts.path])[0]
-    return "/" in value and (value.startswith("/data/") or PurePosixPath(place).suffix != "")
+    path = parse_qs(parts.query).get("d", [parts.path])[0]
+    return "/" in value and (value.startswith("/data/") or PurePosixPath(path).suffix != "")

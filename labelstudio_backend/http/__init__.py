@@ -1,1 +1,1 @@
-"""The ML backend as an HTTP server."""
+"""HTTP server of the ML backend."""

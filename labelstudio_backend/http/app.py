@@ -1,4 +1,4 @@
-"""The WSGI application that Label Studio talks to; ``openapi.json`` beside it describes it."""
+"""WSGI application of the ML backend; ``openapi.json`` beside it describes it."""
 
 import base64
 import binascii
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Application"]
 
 MAX_BODY_BYTES = 64 << 20
-_DESCRIPTION = Path(__file__).with_name("openapi.json")
-_OPEN_TO_ALL = ("/health/live", "/health/ready")
+_OPENAPI_FILE = Path(__file__).with_name("openapi.json")
+_PUBLIC_PATHS = ("/health/live", "/health/ready")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Response:
     status: int
     body: bytes
     content_type: str = "application/json"
@@ -38,13 +38,13 @@ class _Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, content: object, status: int = 200) -> "_Answer":
+    def json(cls, content: object, status: int = 200) -> "_Response":
         return cls(status, json.dumps(content, allow_nan=False).encode())
 
     @classmethod
-    def error(cls, status: int, sentence: str, *headers: tuple[str, str]) -> "_Answer":
+    def error(cls, status: int, message: str, *headers: tuple[str, str]) -> "_Response":
         """Say what is wrong in the body, and in the status line, of which Label Studio shows more."""
-        return cls(status, json.dumps({"error": sentence}).encode(), reason=sentence, headers=headers)
+        return cls(status, json.dumps({"error": message}).encode(), reason=message, headers=headers)
 
     @property
     def status_line(self) -> str:
@@ -53,11 +53,11 @@ class _Answer:
 
 
 class _RequestError(Exception):
-    """A request that is answered without looking further."""
+    """A response that ends a request early."""
 
-    def __init__(self, answer: _Answer) -> None:
-        super().__init__(answer.reason)
-        self.answer = answer
+    def __init__(self, response: _Response) -> None:
+        super().__init__(response.reason)
+        self.response = response
 
 
 class Application:
@@ -66,28 +66,28 @@ class Application:
     Parameters
     ----------
     predictor
-        Answers setup and predict.
+        Handles setup and predict.
     is_ready
         Whether the weights are loaded.
-    predictions
-        How many predictions may be under way at a time; more are refused, so that threads are left for
-        health checks. None for any number.
+    max_predictions
+        How many predictions may run at a time; more are refused, so that threads are left for health checks.
+        None for any number.
 
-    Bad input is answered with 400 and ``{"error": sentence}``, a failure of ours with 500 and a
-    reference to the log; no answer holds a traceback, and no log line a token.
+    The status is 400 with ``{"error": sentence}`` for bad input, and 500 with a reference to the log for a
+    failure of ours; no response holds a traceback, and no log line a token.
     """
 
     def __init__(
         self,
         predictor: Predictor,
         is_ready: Callable[[], bool] = lambda: True,
-        predictions: int | None = None,
+        max_predictions: int | None = None,
     ) -> None:
         self.predictor = predictor
         self.metrics = Metrics()
         self._is_ready = is_ready
-        self._turns = None if predictions is None else threading.BoundedSemaphore(predictions)
-        self._routes: dict[str, tuple[str, Callable[[WSGIEnvironment], _Answer]]] = {
+        self._slots = None if max_predictions is None else threading.BoundedSemaphore(max_predictions)
+        self._routes: dict[str, tuple[str, Callable[[WSGIEnvironment], _Response]]] = {
             "/": ("GET", self._health),
             "/health": ("GET", self._health),
             "/health/ready": ("GET", self._ready),
@@ -97,47 +97,49 @@ class Application:
             "/webhook": ("POST", self._webhook),
             "/versions": ("GET", self._versions),
             "/metrics": ("GET", self._metrics),
-            "/openapi.json": ("GET", self._description),
+            "/openapi.json": ("GET", self._openapi),
         }
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request (PEP 3333)."""
+        """Handle one request (PEP 3333)."""
         start = time.perf_counter()
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO") or "/"
-        answer = self._answer(environ, method, path)
+        response = self._respond(environ, method, path)
         seconds = time.perf_counter() - start
-        self.metrics.count(path if path in self._routes else "other", answer.status, seconds)
+        self.metrics.count(path if path in self._routes else "other", response.status, seconds)
         _log.info(
             "method=%s path=%r status=%d seconds=%.3f%s",
-            *(method, path, answer.status, seconds),
-            f" reason={answer.reason!r}" if answer.reason else "",
+            *(method, path, response.status, seconds),
+            f" reason={response.reason!r}" if response.reason else "",
         )
         headers = [
-            ("Content-Type", answer.content_type),
-            ("Content-Length", str(len(answer.body))),
-            *answer.headers,
+            ("Content-Type", response.content_type),
+            ("Content-Length", str(len(response.body))),
+            *response.headers,
         ]
-        start_response(answer.status_line, headers)
-        return [] if method == "HEAD" else [answer.body]
+        start_response(response.status_line, headers)
+        return [] if method == "HEAD" else [response.body]
 
-    def _answer(self, environ: "WSGIEnvironment", method: str, path: str) -> _Answer:
+    def _respond(self, environ: "WSGIEnvironment", method: str, path: str) -> _Response:
         try:
-            if path not in _OPEN_TO_ALL:
+            if path not in _PUBLIC_PATHS:
                 self._authorize(environ)
             if path not in self._routes:
-                return _Answer.error(404, f"There is nothing at {path}.")
-            wanted, handler = self._routes[path]
-            if ("GET" if method == "HEAD" else method) != wanted:
-                return _Answer.error(405, f"{path} takes {wanted} requests only.", ("Allow", wanted))
+                return _Response.error(404, f"There is nothing at {path}.")
+            allowed_method, handler = self._routes[path]
+            if ("GET" if method == "HEAD" else method) != allowed_method:
+                return _Response.error(
+                    405, f"{path} takes {allowed_method} requests only.", ("Allow", allowed_method)
+                )
             return handler(environ)
         except _RequestError as refused:
-            return refused.answer
+            return refused.response
         except InputError as error:
-            return _Answer.error(400, str(error))
+            return _Response.error(400, str(error))
         except Exception:
             reference = uuid.uuid4().hex[:8]
             _log.exception("reference=%s", reference)
-            return _Answer.error(
+            return _Response.error(
                 500, f"The backend failed; its log has the details under reference {reference}."
             )
 
@@ -152,65 +154,67 @@ class Application:
             given = b""
         if not hmac.compare_digest(given, ":".join(expected).encode()):
             challenge = ("WWW-Authenticate", 'Basic realm="sam2"')
-            raise _RequestError(_Answer.error(401, "User or password is wrong or missing.", challenge))
+            raise _RequestError(_Response.error(401, "User or password is wrong or missing.", challenge))
 
     # ------------------------------------------------------------------ requests
 
-    def _live(self, _: "WSGIEnvironment") -> _Answer:
-        return _Answer.of({"status": "UP"})
+    def _live(self, _: "WSGIEnvironment") -> _Response:
+        return _Response.json({"status": "UP"})
 
-    def _ready(self, _: "WSGIEnvironment") -> _Answer:
+    def _ready(self, _: "WSGIEnvironment") -> _Response:
         if self._is_ready():
-            return _Answer.of({"status": "UP"})
-        return _Answer.error(
+            return _Response.json({"status": "UP"})
+        return _Response.error(
             503, "The model is still being loaded; try again in a minute.", ("Retry-After", "5")
         )
 
-    def _health(self, environ: "WSGIEnvironment") -> _Answer:
+    def _health(self, environ: "WSGIEnvironment") -> _Response:
         if (ready := self._ready(environ)).status != 200:
             return ready
-        return _Answer.of({"status": "UP", "model_version": self.predictor.model_version})
+        return _Response.json({"status": "UP", "model_version": self.predictor.model_version})
 
-    def _setup(self, environ: "WSGIEnvironment") -> _Answer:
+    def _setup(self, environ: "WSGIEnvironment") -> _Response:
         sent = _json(environ)
         version = self.predictor.setup(sent.get("schema"), sent.get("project"), sent.get("extra_params"))
-        return _Answer.of({"model_version": version})
+        return _Response.json({"model_version": version})
 
-    def _predict(self, environ: "WSGIEnvironment") -> _Answer:
+    def _predict(self, environ: "WSGIEnvironment") -> _Response:
         request = _json(environ)
-        if self._turns is None:
-            return self._predicted(request)
-        if not self._turns.acquire(blocking=False):
-            sentence = "As many predictions as THREADS allows are under way; try again in a moment."
-            return _Answer.error(503, sentence, ("Retry-After", "5"))
+        if self._slots is None:
+            return self._predict_response(request)
+        if not self._slots.acquire(blocking=False):
+            message = "As many predictions as THREADS allows are under way; try again in a moment."
+            return _Response.error(503, message, ("Retry-After", "5"))
         try:
-            return self._predicted(request)
+            return self._predict_response(request)
         finally:
-            self._turns.release()
+            self._slots.release()
 
-    def _predicted(self, request: Mapping[str, Any]) -> _Answer:
+    def _predict_response(self, request: Mapping[str, Any]) -> _Response:
         params = request.get("params") or {}
         context = params.get("context") if isinstance(params, Mapping) else None
         results = self.predictor.predict(
             request.get("tasks"), request.get("label_config"), context, request.get("project")
         )
         version = self.predictor.version_for(request.get("project"))
-        return _Answer.of({"results": results, "model_version": version})
+        return _Response.json({"results": results, "model_version": version})
 
-    def _webhook(self, environ: "WSGIEnvironment") -> _Answer:
-        """Take note of an event and do nothing: training is started by people, not by each annotation."""
+    def _webhook(self, environ: "WSGIEnvironment") -> _Response:
+        """Acknowledge an event and do nothing: training is started by people, not by each annotation."""
         action = _json(environ).get("action")
-        return _Answer.of({"status": "ignored", "action": action if isinstance(action, str) else None}, 201)
+        return _Response.json(
+            {"status": "ignored", "action": action if isinstance(action, str) else None}, 201
+        )
 
-    def _versions(self, _: "WSGIEnvironment") -> _Answer:
-        return _Answer.of({"versions": [self.predictor.model_version]})
+    def _versions(self, _: "WSGIEnvironment") -> _Response:
+        return _Response.json({"versions": [self.predictor.model_version]})
 
-    def _metrics(self, _: "WSGIEnvironment") -> _Answer:
+    def _metrics(self, _: "WSGIEnvironment") -> _Response:
         text = self.metrics.text(self.predictor.gauges)
-        return _Answer(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+        return _Response(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
-    def _description(self, _: "WSGIEnvironment") -> _Answer:
-        return _Answer(200, _DESCRIPTION.read_bytes())
+    def _openapi(self, _: "WSGIEnvironment") -> _Response:
+        return _Response(200, _OPENAPI_FILE.read_bytes())
 
 
 def _json(environ: "WSGIEnvironment") -> dict[str, Any]:
@@ -225,7 +229,7 @@ def _json(environ: "WSGIEnvironment") -> dict[str, Any]:
     except OSError:
         raise InputError("The request ended before it was whole.") from None
     if length > MAX_BODY_BYTES and len(body) > MAX_BODY_BYTES:
-        raise _RequestError(_Answer.error(413, f"The request is larger than {MAX_BODY_BYTES >> 20} MiB."))
+        raise _RequestError(_Response.error(413, f"The request is larger than {MAX_BODY_BYTES >> 20} MiB."))
     try:
         content = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError):

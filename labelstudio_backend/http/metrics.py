@@ -13,7 +13,7 @@ _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 100.0)
 
 
 class Metrics:
-    """Requests by path and status, and how long they took."""
+    """Counters of requests by path and status, and of how long they took."""
 
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, int]] = Counter()
@@ -22,7 +22,7 @@ class Metrics:
         self._lock = threading.Lock()
 
     def count(self, path: str, status: int, seconds: float) -> None:
-        """Add one answered request."""
+        """Add one request."""
         with self._lock:
             self._requests[path, status] += 1
             self._seconds[path] += seconds

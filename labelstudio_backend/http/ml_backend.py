@@ -1,10 +1,10 @@
-"""The same predictor as a model of the ``label-studio-ml`` package, for those who serve with that.
+"""Model class for the ``label-studio-ml`` package, around the same predictor.
 
 >>> from label_studio_ml.api import init_app
 >>> from labelstudio_backend.http.ml_backend import Sam2Backend
 >>> app = init_app(model_class=Sam2Backend)
 
-The package is optional and its pins are old, so it is imported only when the class is asked for.
+The package is optional and its pins are old, so it is imported only when the class is imported.
 """
 
 from functools import cache
@@ -51,7 +51,7 @@ def backend_class() -> type[Any]:
     class Sam2Backend(LabelStudioMLBase):  # type: ignore[misc]  # the package is not typed
         @property
         def model_version(self) -> str:
-            """The one version of all predictions, told without loading the weights."""
+            """The one version of all predictions, known without loading the weights."""
             return Settings.from_environment().model_version
 
         @model_version.setter

@@ -1,4 +1,4 @@
-"""Serving the application: one process with one model and several threads, under gunicorn or waitress."""
+"""Server of the application: one process and several threads, under gunicorn or waitress."""
 
 import logging
 import os
@@ -33,12 +33,12 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
     Parameters
     ----------
     threads
-        How many predictions may be under way at a time.
+        How many predictions may run at a time.
 
     Raises
     ------
     InputError
-        If neither of the two is there, the address is taken, or the model cannot be loaded.
+        If neither of the two is installed, the address is taken, or the model cannot be loaded.
     """
     _configure_log()
     _check_address(host, port)
@@ -48,7 +48,7 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
 
 
 def _server() -> Callable[[Settings, str, int, int], None]:
-    """Return the server that can run here."""
+    """Return the function of the server that can run here."""
     try:
         import gunicorn.app.base  # noqa: F401 - it cannot be imported on Windows
     except ImportError:
@@ -109,7 +109,7 @@ def _serve_with_waitress(settings: Settings, host: str, port: int, threads: int)
     try:
         predictor.load()
         server = waitress.create_server(
-            Application(predictor, predictions=threads),
+            Application(predictor, max_predictions=threads),
             host=host,
             port=port,
             threads=threads + _SPARE_THREADS,

@@ -1,4 +1,4 @@
-"""Connections to places where media lies: to addresses that are allowed only, and until a deadline."""
+"""Connections for media, to allowed addresses only and with a deadline."""
 
 import ipaddress
 import socket
@@ -12,12 +12,12 @@ from sam2_engine.errors import InputError
 __all__ = ["connect"]
 
 _WAIT_SECONDS = 15.0
-"""How long to wait for a server that says nothing at all."""
+"""How long to wait for a server that sends nothing at all."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def connect(scheme: str, host: str, port: int, *, private: bool, deadline: float) -> HTTPConnection:
-    """Return an open connection, whose every later read ends at the deadline, too.
+    """Return an open connection, whose later reads end at the deadline, too.
 
     The address that is checked is the one that is connected to, so a name that is looked up differently
     the next time (DNS rebinding) gains nothing. Proxies of the environment are not used, for they would
@@ -37,33 +37,33 @@ def connect(scheme: str, host: str, port: int, *, private: bool, deadline: float
     OSError
         If it cannot be reached.
     """
-    trouble = OSError("its name is not known")
-    for family, kind, protocol, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if not private and not _is_public(str(place[0])):
+    failure = OSError("its name is not known")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if not private and not _is_public(str(address[0])):
             raise InputError(
                 f"{host} is a private address, from which media is not fetched; if that is intended, set "
                 "ALLOW_PRIVATE_ADDRESSES=1 where the server is started."
             )
-        link = _Socket(family, kind, protocol)
-        link.deadline = deadline
+        sock = _Socket(family, kind, protocol)
+        sock.deadline = deadline
         try:
-            link.wait_until_deadline()
-            link.connect(place)
-            return _spoken_over(link, scheme, host, port, deadline)
+            sock.wait_until_deadline()
+            sock.connect(address)
+            return _http_connection(sock, scheme, host, port, deadline)
         except OSError as error:
-            link.close()
-            trouble = error
-    raise trouble
+            sock.close()
+            failure = error
+    raise failure
 
 
-def _spoken_over(link: "_Socket", scheme: str, host: str, port: int, deadline: float) -> HTTPConnection:
+def _http_connection(sock: "_Socket", scheme: str, host: str, port: int, deadline: float) -> HTTPConnection:
     if scheme == "http":
         connection = HTTPConnection(host, port)
-        connection.sock = link
+        connection.sock = sock
         return connection
     context = ssl.create_default_context()
     context.sslsocket_class = _SecureSocket
-    secure = context.wrap_socket(link, server_hostname=host)
+    secure = context.wrap_socket(sock, server_hostname=host)
     assert isinstance(secure, _SecureSocket)
     secure.deadline = deadline
     connection = HTTPSConnection(host, port)
@@ -72,7 +72,7 @@ def _spoken_over(link: "_Socket", scheme: str, host: str, port: int, deadline: f
 
 
 def _is_public(written: str) -> bool:
-    """Whether an address belongs to the public internet, also if it only carries one that does not."""
+    """Whether an address, and the one that it may carry, belongs to the public internet."""
     address = ipaddress.ip_address(written.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         carried = address.ipv4_mapped or address.sixtofour
@@ -83,8 +83,8 @@ def _is_public(written: str) -> bool:
     return address.is_global and not address.is_multicast
 
 
-class _Limited:
-    """Reads of a socket that wait no longer than until a deadline, however the bytes trickle in."""
+class _ReadDeadline:
+    """Socket reads that wait until a deadline at most, however slowly the bytes come."""
 
     deadline = float("inf")
 
@@ -99,9 +99,9 @@ class _Limited:
         return int(super().recv_into(*args, **kwargs))  # type: ignore[misc]  # a mixin of sockets
 
 
-class _Socket(_Limited, socket.socket):
+class _Socket(_ReadDeadline, socket.socket):
     pass
 
 
-class _SecureSocket(_Limited, ssl.SSLSocket):
+class _SecureSocket(_ReadDeadline, ssl.SSLSocket):
     pass

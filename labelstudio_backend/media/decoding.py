@@ -1,8 +1,8 @@
-"""Pictures and videos that nobody vouches for, first read in a process of their own.
+"""Decoding of untrusted images and videos in a process of their own.
 
-A file may be made to crash or to swell its decoder. Images are decoded wholly apart, with caps on pixels,
-memory and time. Videos are tried apart (index and first frames) and then decoded here, frame by frame;
-one that crashes the decoder later costs the worker, which the server replaces.
+A file may be made to crash its decoder or to fill its memory. Images are decoded wholly in that process,
+with caps on pixels, memory and time. Videos are tried in it (index and first frames) and then decoded here,
+frame by frame; one that crashes the decoder later costs the worker, which the server replaces.
 """
 
 import json
@@ -23,19 +23,19 @@ __all__ = ["check_video", "read_image"]
 
 _SCRIPT = Path(__file__).with_name("decoder_script.py")
 _SECONDS = 60.0
-_PASSED_ON = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""What the process may know of the environment: no tokens."""
+_ENVIRONMENT = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""Environment variables that the process gets: no tokens."""
 
 
 def read_image(path: Path, name: str, max_pixels: int = Settings.max_pixels) -> NDArray[Any]:
-    """Read a picture as a browser shows it: turned as its EXIF orientation says, and on a white page.
+    """Read an image as a browser shows it: turned as its EXIF orientation says, and on white.
 
     Parameters
     ----------
     path
         The file.
     name
-        What people know it by.
+        What messages call it.
     max_pixels
         More of them are not read.
 
@@ -46,18 +46,18 @@ def read_image(path: Path, name: str, max_pixels: int = Settings.max_pixels) -> 
     Raises
     ------
     InputError
-        If it is not a picture, damaged, or too large.
+        If it is not an image, damaged, or too large.
     """
-    said, pixels = _decoded("image", path, name, max_pixels)
-    if "trouble" in said:
-        if said["trouble"] == "unknown":
+    reply, pixels = _run_decoder("image", path, name, max_pixels)
+    if "error" in reply:
+        if reply["error"] == "unknown":
             raise InputError(f"{name} is not an image that can be read; import a PNG, JPEG or WebP instead.")
-        raise InputError(f"The image {name} is damaged ({str(said['why']).rstrip('.')}).")
-    return np.frombuffer(pixels, np.dtype(said["dtype"])).reshape(said["shape"])
+        raise InputError(f"The image {name} is damaged ({str(reply['reason']).rstrip('.')}).")
+    return np.frombuffer(pixels, np.dtype(reply["dtype"])).reshape(reply["shape"])
 
 
 def check_video(path: Path, name: str, max_pixels: int = Settings.max_pixels) -> None:
-    """Make sure that reading a video harms nobody; whether it is one is for its reader to say.
+    """Make sure that a video is safe to decode; whether it is a video at all, its reader finds out.
 
     Parameters
     ----------
@@ -69,12 +69,14 @@ def check_video(path: Path, name: str, max_pixels: int = Settings.max_pixels) ->
     InputError
         If its frames are too large, or it crashes or outlasts its decoder.
     """
-    _decoded("video", path, name, max_pixels, json.dumps(SAFE_OPTIONS))
+    _run_decoder("video", path, name, max_pixels, json.dumps(SAFE_OPTIONS))
 
 
-def _decoded(kind: str, path: Path, name: str, max_pixels: int, *more: str) -> tuple[dict[str, Any], bytes]:
+def _run_decoder(
+    kind: str, path: Path, name: str, max_pixels: int, *more: str
+) -> tuple[dict[str, Any], bytes]:
     command = [sys.executable, "-I", str(_SCRIPT), kind, str(path), str(max_pixels), *more]
-    environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
+    environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
     try:
         done = subprocess.run(
             command,
@@ -88,10 +90,10 @@ def _decoded(kind: str, path: Path, name: str, max_pixels: int, *more: str) -> t
     line, _, pixels = done.stdout.partition(b"\n")
     if done.returncode or not line:
         raise InputError(f"The {kind} {name} cannot be decoded safely; export it again as PNG or MP4.")
-    said: dict[str, Any] = json.loads(line)
-    if said.get("trouble") == "size":
+    reply: dict[str, Any] = json.loads(line)
+    if reply.get("error") == "size":
         raise InputError(
             f"The {kind} {name} has too many pixels to be read safely (more than {max_pixels}); "
             "make it smaller, or set MAX_PIXELS where the server is started."
         )
-    return said, pixels
+    return reply, pixels

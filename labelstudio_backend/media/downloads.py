@@ -1,4 +1,4 @@
-"""Files over http, from allowed places only, with Label Studio's token for Label Studio alone."""
+"""Downloads over HTTP, from allowed hosts only, with Label Studio's token for Label Studio alone."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from labelstudio_backend.media.connections import connect
 from labelstudio_backend.settings import Settings, origin_of
 from sam2_engine.errors import InputError
 
-__all__ = ["Downloader", "shown"]
+__all__ = ["Downloader", "redacted"]
 
 _CHUNK_BYTES = 1 << 20
 _MAX_REDIRECTS = 5
@@ -21,19 +21,19 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _REFRESH_SECONDS = 15.0
 _ACCESS_TOKEN_SECONDS = 240.0
 """Label Studio's access tokens are valid for 300 s."""
-_UNCHANGED = "%/:=&?~#+!$,;'@()*[]"
+_SAFE_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"
 """Characters of an address that stay as they are; a browser encodes the others, too."""
 
 
-def shown(address: str) -> str:
-    """Return an address as people may see it: without a query that could hold a signature."""
+def redacted(address: str) -> str:
+    """Return an address for messages and logs: without a query that could hold a signature."""
     try:
         parts = urlsplit(address)
     except ValueError:
         return "an address that is none"
-    place = parse_qs(parts.query).get("d")
+    local_path = parse_qs(parts.query).get("d")
     return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl() + (
-        f"?d={place[0]}" if place else ""
+        f"?d={local_path[0]}" if local_path else ""
     )
 
 
@@ -42,22 +42,22 @@ class Downloader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._home = origin_of(settings.label_studio_url or "")
-        self._access: tuple[str, float] = ("", 0.0)
+        self._label_studio_origin = origin_of(settings.label_studio_url or "")
+        self._access_token: tuple[str, float] = ("", 0.0)
         self._refreshing = threading.Lock()
 
     def check(self, url: str) -> str:
-        """Return the origin of an address in an allowed place.
+        """Return the origin of an allowed address.
 
         Raises
         ------
         InputError
-            If it is in no allowed place.
+            If it is not allowed.
         """
         origin = origin_of(url)
-        if origin is None or origin not in {self._home, *self._settings.allowed_hosts}:
+        if origin is None or origin not in {self._label_studio_origin, *self._settings.allowed_hosts}:
             raise InputError(
-                f"Media from {origin or shown(url)!r} is not allowed here; set LABEL_STUDIO_URL, "
+                f"Media from {origin or redacted(url)!r} is not allowed here; set LABEL_STUDIO_URL, "
                 "or name the host in ALLOWED_HOSTS, where the server is started."
             )
         return origin
@@ -72,10 +72,10 @@ class Downloader:
         """
         deadline = time.monotonic() + self._settings.fetch_seconds
         try:
-            with self._found(url, deadline) as response:
+            with self._get(url, deadline) as response:
                 if response.headers.get_content_type() == "text/html":
                     raise InputError(
-                        f"{shown(url)} is a web page and not a file; "
+                        f"{redacted(url)} is a web page and not a file; "
                         "if it is a login page, set LABEL_STUDIO_API_KEY where the server is started."
                     )
                 self._copy(response, target, url)
@@ -84,33 +84,35 @@ class Downloader:
         except (HTTPException, OSError, ValueError) as error:
             if time.monotonic() >= deadline:
                 raise InputError(
-                    f"{shown(url)} took longer than the {self._settings.fetch_seconds:g} s of FETCH_SECONDS."
+                    f"{redacted(url)} took longer than {self._settings.fetch_seconds:g} s (FETCH_SECONDS)."
                 ) from None
-            raise InputError(f"{shown(url)} cannot be fetched ({_reason(error)}).") from None
+            raise InputError(f"{redacted(url)} cannot be fetched ({_reason(error)}).") from None
 
     @contextmanager
-    def _found(self, url: str, deadline: float) -> Iterator[HTTPResponse]:
-        """Lend what is at an address after all redirects, each of which is checked like a first address."""
-        place = url
+    def _get(self, url: str, deadline: float) -> Iterator[HTTPResponse]:
+        """Give the response after all redirects, each of which is checked like a first address."""
+        current = url
         for _ in range(_MAX_REDIRECTS + 1):
             headers = {}
-            if self.check(place) == self._home and self._settings.api_key:
+            if self.check(current) == self._label_studio_origin and self._settings.api_key:
                 headers["Authorization"] = self._authorization()
-            with self._asked("GET", place, headers, None, deadline) as response:
+            with self._request("GET", current, headers, None, deadline) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or not location:
                     if response.status != 200:
-                        raise _refusal(url, response.status)
+                        raise _status_error(url, response.status)
                     yield response
                     return
-            place = urljoin(place, location)
-        raise InputError(f"{shown(url)} leads from place to place and never to a file; import it again.")
+            current = urljoin(current, location)
+        raise InputError(
+            f"{redacted(url)} is redirected again and again and never leads to a file; import it again."
+        )
 
     @contextmanager
-    def _asked(
+    def _request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: float
     ) -> Iterator[HTTPResponse]:
-        """Lend the answer to one request to an allowed place."""
+        """Give the response to one request to an allowed host."""
         origin = urlsplit(self.check(url))
         host, port = origin.hostname or "", origin.port or 0
         connection = connect(
@@ -118,9 +120,11 @@ class Downloader:
         )
         try:
             parts = urlsplit(url)
-            wanted = parts._replace(scheme="", netloc="", fragment="", path=parts.path or "/").geturl()
+            request_target = parts._replace(
+                scheme="", netloc="", fragment="", path=parts.path or "/"
+            ).geturl()
             connection.request(
-                method, quote(wanted, safe=_UNCHANGED), body, {**headers, "Connection": "close"}
+                method, quote(request_target, safe=_SAFE_CHARACTERS), body, {**headers, "Connection": "close"}
             )
             with connection.getresponse() as response:
                 yield response
@@ -129,7 +133,7 @@ class Downloader:
 
     def _copy(self, response: HTTPResponse, target: IO[bytes], url: str) -> None:
         limit = self._settings.max_media_bytes
-        too_large = f"{shown(url)} is larger than the {limit} bytes allowed by MAX_MEDIA_BYTES."
+        too_large = f"{redacted(url)} is larger than the {limit} bytes allowed by MAX_MEDIA_BYTES."
         announced = response.headers.get("Content-Length") or ""
         if announced.isdecimal() and int(announced) > limit:
             raise InputError(too_large)
@@ -140,17 +144,17 @@ class Downloader:
                 raise InputError(too_large)
             target.write(chunk)
         if announced.isdecimal() and done < int(announced):
-            raise InputError(f"{shown(url)} was cut off while it was fetched; try again.")
+            raise InputError(f"{redacted(url)} was cut off while it was fetched; try again.")
 
     def _authorization(self) -> str:
         key = self._settings.api_key or ""
         if key.count(".") != 2:
             return f"Token {key}"
         with self._refreshing:
-            token, until = self._access
+            token, until = self._access_token
             if time.monotonic() >= until:
                 token = self._refresh(key)
-                self._access = token, time.monotonic() + _ACCESS_TOKEN_SECONDS
+                self._access_token = token, time.monotonic() + _ACCESS_TOKEN_SECONDS
         return f"Bearer {token}"
 
     def _refresh(self, key: str) -> str:
@@ -161,7 +165,7 @@ class Downloader:
         url = f"{self._settings.label_studio_url}/api/token/refresh/"
         body, headers = json.dumps({"refresh": key}).encode(), {"Content-Type": "application/json"}
         try:
-            with self._asked("POST", url, headers, body, time.monotonic() + _REFRESH_SECONDS) as response:
+            with self._request("POST", url, headers, body, time.monotonic() + _REFRESH_SECONDS) as response:
                 return str(json.loads(response.read(1 << 16))["access"])
         except (OSError, HTTPException) as error:
             raise InputError(
@@ -174,16 +178,18 @@ class Downloader:
             ) from None
 
 
-def _refusal(url: str, status: int) -> InputError:
+def _status_error(url: str, status: int) -> InputError:
     if status in (401, 403):
         return InputError(
-            f"Reading {shown(url)} was refused ({status}); "
+            f"Reading {redacted(url)} was refused ({status}); "
             "set LABEL_STUDIO_API_KEY to a valid token where the server is started."
         )
     if status in (404, 410):
-        return InputError(f"The file {shown(url)} is not there; import the task again or put the file back.")
+        return InputError(
+            f"The file {redacted(url)} is not there; import the task again or put the file back."
+        )
     return InputError(
-        f"{shown(url)} cannot be fetched ({status} from its server); check that the file is still there."
+        f"{redacted(url)} cannot be fetched ({status} from its server); check that the file is still there."
     )
 
 

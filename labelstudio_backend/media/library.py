@@ -1,4 +1,4 @@
-"""The picture or video of a task as a local file: from Label Studio, an allowed host, or one folder."""
+"""Media of tasks as local files, from Label Studio, an allowed host, or one folder."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from numpy.typing import NDArray
 
 from labelstudio_backend.media.decoding import check_video, read_image
-from labelstudio_backend.media.downloads import Downloader, shown
+from labelstudio_backend.media.downloads import Downloader, redacted
 from labelstudio_backend.settings import Settings, origin_of
 from sam2_engine.errors import InputError
 
@@ -23,7 +23,7 @@ _LOCAL_FILES = "/data/local-files/"
 
 
 class MediaFile:
-    """A local file. One that was fetched is deleted when nobody holds this object any more.
+    """A local file. One that was fetched is deleted when nothing references this object any more.
 
     Parameters
     ----------
@@ -40,10 +40,10 @@ class MediaFile:
 
 
 class MediaLibrary:
-    """Finds the media of tasks and keeps recent files under a byte cap.
+    """Finds the media of tasks and caches recent files under a cap of bytes.
 
-    An address is taken from a task as it stands there: ``/data/upload/…`` and other addresses without
-    a host belong to Label Studio, http addresses are followed to allowed places, and
+    An address is used as it stands in a task: ``/data/upload/…`` and other addresses without
+    a host belong to Label Studio, http addresses are fetched from allowed hosts, and
     ``/data/local-files/?d=…`` is read from ``settings.media_root`` where that is set.
     """
 
@@ -62,7 +62,7 @@ class MediaLibrary:
 
     @property
     def num_bytes(self) -> int:
-        """How much disk the recent files take."""
+        """How much disk space the cached files take."""
         with self._lock:
             return sum(file.size for file in self._files.values())
 
@@ -75,7 +75,7 @@ class MediaLibrary:
             If it is not allowed, not there, or not an image that can be read.
         """
         file = self.file(address)
-        return read_image(file.path, shown(address), self._settings.max_pixels), file
+        return read_image(file.path, redacted(address), self._settings.max_pixels), file
 
     def video(self, address: str) -> MediaFile:
         """Return the file of a video, tried in a process of its own.
@@ -86,7 +86,7 @@ class MediaLibrary:
             If it is not allowed, not there, or would harm its decoder.
         """
         file = self.file(address)
-        check_video(file.path, shown(address), self._settings.max_pixels)
+        check_video(file.path, redacted(address), self._settings.max_pixels)
         return file
 
     def file(self, address: str) -> MediaFile:
@@ -99,7 +99,9 @@ class MediaLibrary:
         """
         url = self._absolute(address)
         origin = self._downloader.check(url)
-        local = self._below_root(url) if origin == origin_of(self._settings.label_studio_url or "") else None
+        local = (
+            self._in_media_root(url) if origin == origin_of(self._settings.label_studio_url or "") else None
+        )
         if local is not None:
             return local
         with self._lock:
@@ -123,35 +125,35 @@ class MediaLibrary:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _absolute(self, address: str) -> str:
-        _refuse_climbing(address)
+        _refuse_path_traversal(address)
         if not address.startswith("/"):
             return address
         if self._settings.label_studio_url is None:
             raise InputError(
-                f"The task's file {shown(address)} lies in Label Studio, whose address is not known here; "
+                f"The task's file {redacted(address)} lies in Label Studio, whose address is not known here; "
                 "set LABEL_STUDIO_URL where the server is started."
             )
         return self._settings.label_studio_url + address
 
-    def _below_root(self, url: str) -> MediaFile | None:
+    def _in_media_root(self, url: str) -> MediaFile | None:
         """Return a file of Label Studio's local storage, if its folder is mounted here too."""
         root, parts = self._settings.media_root, urlsplit(url)
         if root is None or not parts.path.endswith(_LOCAL_FILES):
             return None
-        place = parse_qs(parts.query).get("d", [""])[0]
+        local_path = parse_qs(parts.query).get("d", [""])[0]
         try:
-            path = (root / place).resolve()
+            path = (root / local_path).resolve()
             there = path.is_file()
         except (OSError, ValueError):  # too long a name, or one that no file can have
             path, there = root, False
         if not path.is_relative_to(root):
-            raise InputError(f"The task's file {place!r} lies outside of MEDIA_ROOT.")
+            raise InputError(f"The task's file {local_path!r} lies outside of MEDIA_ROOT.")
         if not there:
             raise InputError(
-                f"The file {place!r} is not there below MEDIA_ROOT; put it back or import the task again."
+                f"The file {local_path!r} is not below MEDIA_ROOT; put it back or import the task again."
             )
         if path.stat().st_size > self._settings.max_media_bytes:
-            raise InputError(f"The file {place!r} is larger than MAX_MEDIA_BYTES allows.")
+            raise InputError(f"The file {local_path!r} is larger than MAX_MEDIA_BYTES allows.")
         return MediaFile(path, temporary=False)
 
     def _fetch(self, url: str) -> MediaFile:
@@ -166,8 +168,8 @@ class MediaLibrary:
         return MediaFile(path, temporary=True, library=self)
 
 
-def _refuse_climbing(address: str) -> None:
-    """Refuse ``..`` in a path, however it is written: Label Studio need not be asked for such a thing."""
+def _refuse_path_traversal(address: str) -> None:
+    """Refuse ``..`` in a path, however it is written, without a request to Label Studio."""
     plain = address
     for _ in range(3):
         plain = unquote(plain)
@@ -176,8 +178,8 @@ def _refuse_climbing(address: str) -> None:
 
 
 def _suffix(url: str) -> str:
-    """Return the file's extension, which tells readers what they have before them."""
+    """Return the file's extension, by which readers know its format."""
     parts = urlsplit(url)
-    place = parse_qs(parts.query).get("d", [parts.path])[0]
-    suffix = Path(place).suffix.lower()
+    local_path = parse_qs(parts.query).get("d", [parts.path])[0]
+    suffix = Path(local_path).suffix.lower()
     return suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ""

@@ -1,1 +1,1 @@
-"""Label Studio's JSON: labeling configuration, regions, keyframes, settings."""
+"""Label Studio's JSON: labeling configuration, regions, keyframes, extra params."""

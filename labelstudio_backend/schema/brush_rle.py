@@ -1,4 +1,4 @@
-"""Label Studio's packing of a brush mask: run lengths of the ``H * W * 4`` bytes of an RGBA picture, as bits.
+"""Label Studio's run-length encoding of a brush mask, over the ``H * W * 4`` bytes of an RGBA image.
 
 The stream is a 32-bit count of values, 5 bits for the size of a value less one, and four times 4 bits
 for the sizes of a length less one. Then come blocks until the count is reached: 1 bit (a run of one
@@ -22,7 +22,7 @@ _LENGTH_BITS = (4, 8, 12, 16)
 
 
 def encode_brush_rle(mask: NDArray[np.bool_]) -> list[int]:
-    """Pack a mask ``(H, W)`` bool into the bytes of a brush region's ``rle``."""
+    """Encode a mask ``(H, W)`` bool as the bytes of a brush region's ``rle``."""
     flat = np.ascontiguousarray(mask, dtype=bool).ravel()
     starts = [0, *(np.flatnonzero(flat[1:] != flat[:-1]) + 1).tolist(), flat.size]
     blocks = [f"{flat.size * _CHANNELS:032b}{_VALUE_BITS - 1:05b}"]
@@ -38,20 +38,20 @@ def _run(length: int, inside: bool) -> str:
     value = f"{255 if inside else 0:0{_VALUE_BITS}b}"
     blocks = []
     while length:
-        part = min(length, 2 ** _LENGTH_BITS[-1])
-        choice = next(i for i, bits in enumerate(_LENGTH_BITS) if part <= 2**bits)
-        blocks.append(f"1{choice:02b}{part - 1:0{_LENGTH_BITS[choice]}b}{value}")
-        length -= part
+        block = min(length, 2 ** _LENGTH_BITS[-1])
+        choice = next(i for i, bits in enumerate(_LENGTH_BITS) if block <= 2**bits)
+        blocks.append(f"1{choice:02b}{block - 1:0{_LENGTH_BITS[choice]}b}{value}")
+        length -= block
     return "".join(blocks)
 
 
 def decode_brush_rle(rle: Sequence[int], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Unpack a brush region's ``rle`` into a mask ``(H, W)`` bool; a pixel is inside if its alpha is not 0.
+    """Decode a brush region's ``rle`` to a mask ``(H, W)`` bool; a pixel is inside if its alpha is not 0.
 
     Raises
     ------
     InputError
-        If the bytes do not describe a picture of ``shape`` (H, W).
+        If the bytes do not describe an image of ``shape`` (H, W).
     """
     height, width = shape
     try:
@@ -59,7 +59,7 @@ def decode_brush_rle(rle: Sequence[int], shape: tuple[int, int]) -> NDArray[np.b
         values = _unpack(stream, height * width * _CHANNELS)
     except (ValueError, OverflowError, TypeError):
         raise InputError(
-            f"The brush region's rle does not hold a picture {width} wide and {height} high; "
+            f"The brush region's rle does not hold an image {width} wide and {height} high; "
             "export the annotation again."
         ) from None
     inside: NDArray[np.bool_] = values.reshape(height, width, _CHANNELS)[..., -1] != 0
@@ -80,9 +80,9 @@ class _BitStream:
         stop = self._position + count * bits
         if stop > self._bits.size:
             raise ValueError("the stream ends too early")
-        places = self._bits[self._position : stop].reshape(count, bits)
+        digits = self._bits[self._position : stop].reshape(count, bits)
         self._position = stop
-        return places @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))
+        return digits @ (1 << np.arange(bits - 1, -1, -1, dtype=np.int64))
 
 
 def _unpack(stream: _BitStream, count: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The shape of a mask in a few numbers: its parts, a simplified polygon around a part, a fitted ellipse."""
+"""Connected components of a mask, a simplified polygon around one, and a fitted ellipse."""
 
 from dataclasses import dataclass
 
@@ -6,24 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours, label
 
-__all__ = ["Ellipse", "Polygon", "fit_ellipse", "large_parts", "mask_bounds", "outline"]
+__all__ = ["Ellipse", "Polygon", "component_polygon", "fit_ellipse", "large_components", "mask_bounds"]
 
-_SPECK = 0.1
+_MIN_RELATIVE_AREA = 0.1
 
 
 @dataclass(frozen=True)
 class Polygon:
-    """The outer outline of one part of a mask.
+    """The outer contour of one connected component of a mask.
 
     Attributes
     ----------
-    corners
+    vertices
         (N, 2) ``(x, y)``, N of 3 and more, in pixels from the outer edge of the image's first pixel.
     holes, hole_pixels
-        How many holes the part has, which a polygon cannot show, and their pixels together.
+        How many holes the component has, which a polygon cannot show, and their pixels together.
     """
 
-    corners: NDArray[np.float64]
+    vertices: NDArray[np.float64]
     holes: int
     hole_pixels: int
 
@@ -53,11 +53,11 @@ def mask_bounds(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | 
     return float(columns[0]), float(rows[0]), float(columns[-1]), float(rows[-1])
 
 
-def large_parts(mask: NDArray[np.bool_]) -> list[tuple[tuple[int, int], NDArray[np.bool_]]]:
-    """Return the connected parts of a mask ``(H, W)``, largest first, without specks.
+def large_components(mask: NDArray[np.bool_]) -> list[tuple[tuple[int, int], NDArray[np.bool_]]]:
+    """Return the connected components of a mask ``(H, W)``, largest first, without small ones.
 
-    Parts below a tenth of the largest one are left out, for a few stray pixels would make a box of any
-    size; an object that is cut in two by something before it keeps both halves. Pixels are connected to
+    Components below a tenth of the largest one are left out, for a few stray pixels would make a box of any
+    size; an object that is cut in two by something in front of it has both halves. Pixels are connected to
     all eight neighbors.
 
     Returns
@@ -71,26 +71,26 @@ def large_parts(mask: NDArray[np.bool_]) -> list[tuple[tuple[int, int], NDArray[
     numbered = label(mask[y0 : y1 + 1, x0 : x1 + 1], connectivity=2)
     areas = np.bincount(numbered.ravel())
     areas[0] = 0
-    parts = []
+    components = []
     for number in np.argsort(-areas, kind="stable"):
-        if not areas[number] or areas[number] < _SPECK * areas.max():
+        if not areas[number] or areas[number] < _MIN_RELATIVE_AREA * areas.max():
             break
-        part = numbered == number
-        inner = mask_bounds(part)
+        component = numbered == number
+        inner = mask_bounds(component)
         assert inner is not None
         left, top, right, bottom = (int(side) for side in inner)
-        parts.append(((x0 + left, y0 + top), part[top : bottom + 1, left : right + 1]))
-    return parts
+        components.append(((x0 + left, y0 + top), component[top : bottom + 1, left : right + 1]))
+    return components
 
 
-def outline(corner: tuple[int, int], part: NDArray[np.bool_], tolerance: float) -> Polygon:
-    """Return the simplified polygon around one part, as :func:`large_parts` gives it.
+def component_polygon(corner: tuple[int, int], component: NDArray[np.bool_], tolerance: float) -> Polygon:
+    """Return the simplified polygon around one component, as :func:`large_components` gives it.
 
     It runs through the middle between the pixels inside and outside; of its points those are left out
     that lie closer than ``tolerance`` pixels to the line without them (Douglas and Peucker, 1973).
     """
-    padded = np.pad(part, 1)
-    # A contour that runs along the part's outside encloses more than any around a hole of it.
+    padded = np.pad(component, 1)
+    # A contour that runs along the component's outside encloses more than any around a hole of it.
     contours = find_contours(padded.astype(np.float32), 0.5, fully_connected="high")
     rows, columns = max(contours, key=lambda contour: float(np.ptp(contour, axis=0).prod())).T
     # From the indices of padded pixels' centers to the image's outer edge.
@@ -100,7 +100,7 @@ def outline(corner: tuple[int, int], part: NDArray[np.bool_], tolerance: float) 
         tolerance /= 2  # something tiny or thin must not become a line
     background = label(~padded, connectivity=1)
     return Polygon(
-        corners=(simplified if len(simplified) >= 4 else points)[:-1],
+        vertices=(simplified if len(simplified) >= 4 else points)[:-1],
         holes=int(background.max()) - 1,
         hole_pixels=int((background > 1).sum()),
     )
@@ -109,9 +109,9 @@ def outline(corner: tuple[int, int], part: NDArray[np.bool_], tolerance: float) 
 def fit_ellipse(mask: NDArray[np.bool_]) -> Ellipse:
     """Return the ellipse with the center and the second moments of a mask ``(H, W)`` that is not empty."""
     rows, columns = np.nonzero(mask)
-    centerd = np.stack([columns - columns.mean(), rows - rows.mean()])
+    centered = np.stack([columns - columns.mean(), rows - rows.mean()])
     # A pixel is a square and not a point: its own second moment is a twelfth.
-    moments = centerd @ centerd.T / rows.size + np.eye(2) / 12
+    moments = centered @ centered.T / rows.size + np.eye(2) / 12
     variances, axes = np.linalg.eigh(moments)
     shorter, longer = 2 * np.sqrt(variances)
     x, y = axes[:, 1]

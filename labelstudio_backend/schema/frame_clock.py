@@ -1,4 +1,4 @@
-"""Which frame of the file Label Studio's page shows as its frame N."""
+"""Conversion between the frame numbers of Label Studio's page and those of a file."""
 
 import math
 from bisect import bisect_right
@@ -10,10 +10,10 @@ from sam2_engine.frames import FrameSource
 
 __all__ = ["FrameClock"]
 
-_STEP = 0.002
+_SEEK_STEP = 0.002
 """Seconds: the page rounds to this step, and adds one, before it seeks."""
-_HAIR = 1e-6
-"""Seconds: a browser counts whole microseconds."""
+_BROWSER_STEP = 1e-6
+"""Seconds: a browser counts in whole microseconds."""
 
 
 @dataclass(frozen=True)
@@ -29,23 +29,23 @@ class FrameClock:
     ----------
     page_rate
         Frames per second of the page: the ``framerate`` of ``<Video>``.
-    begins
+    start_times
         Seconds at which each of the file's frames begins, ascending.
     duration
         Seconds until the last one ends.
     """
 
     page_rate: float
-    begins: Sequence[float]
+    start_times: Sequence[float]
     duration: float
 
     @classmethod
     def of(cls, frames: FrameSource, page_rate: float) -> "FrameClock":
         """Return the clock of a video, which is taken to run at the page's rate if it does not say."""
         rate, length = frames.fps or page_rate, len(frames)
-        begins = frames.timestamps or [number / rate for number in range(length)]
-        last = begins[-1] - begins[-2] if length > 1 else 1 / rate
-        return cls(page_rate, begins, begins[-1] + last)
+        start_times = frames.timestamps or [number / rate for number in range(length)]
+        last = start_times[-1] - start_times[-2] if length > 1 else 1 / rate
+        return cls(page_rate, start_times, start_times[-1] + last)
 
     @property
     def page_frames(self) -> int:
@@ -54,12 +54,12 @@ class FrameClock:
 
     def index(self, frame: int) -> int:
         """Return the file's frame that the page shows as its frame ``frame``."""
-        sought = _rounded((frame - 1) / self.page_rate / _STEP) * _STEP + _STEP
-        return max(0, bisect_right(self.begins, sought + _HAIR) - 1)
+        sought = _rounded((frame - 1) / self.page_rate / _SEEK_STEP) * _SEEK_STEP + _SEEK_STEP
+        return max(0, bisect_right(self.start_times, sought + _BROWSER_STEP) - 1)
 
     def page_frame(self, index: int) -> int:
         """Return the last of the page's frames that shows the file's frame ``index`` or one before it."""
-        frame = int(self.begins[index] * self.page_rate) + 1
+        frame = int(self.start_times[index] * self.page_rate) + 1
         while frame > 1 and self.index(frame) > index:
             frame -= 1
         while frame < self.page_frames and self.index(frame + 1) <= index:

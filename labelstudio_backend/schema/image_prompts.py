@@ -1,4 +1,4 @@
-"""What people draw on images, keypoints, rectangles and ellipses, as prompts for the model."""
+"""Prompts for images, from drawn keypoints, rectangles and ellipses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Keyframes of a video rectangle: which of them a person made, told apart without keeping any state.
+"""Keyframes of a video rectangle, those that a person made told apart from the model's without any state.
 
 Label Studio stores extra keys of a keyframe and gives them back, or copies them to a keyframe that a person
-makes beside it. So every keyframe of ours carries what it was when we made it; one that still is what it
-says is ours and can be made anew, any other is a person's and is a prompt.
+makes beside it. So every keyframe of the model carries what it was when it was made; one that still is what
+it says is the model's and can be made anew, any other is a person's and is a prompt.
 """
 
 import math
@@ -35,7 +35,7 @@ class Keyframe:
     enabled
         Whether the person left the object visible after this frame.
     made_by_model
-        Whether it is one of ours, untouched.
+        Whether it is the model's, unchanged by a person.
     item
         As it came, in percent.
     """
@@ -61,22 +61,22 @@ class Keyframe:
                 f"A keyframe has the frame number {frame!r}, but frames are counted from 1; draw it again."
             )
         enabled, mark = item.get("enabled") is not False, item.get(MARK)
-        ours = _same(mark, [frame, *(number(item, side) for side in _SIDES), int(enabled)])
-        return cls(frame, enabled or _same(mark, [frame]), ours and not item.get("rotation"), item)
+        untouched = _same(mark, [frame, *(number(item, side) for side in _SIDES), int(enabled)])
+        return cls(frame, enabled or _same(mark, [frame]), untouched and not item.get("rotation"), item)
 
     def as_drawn(self) -> dict[str, Any]:
         """Return the item as the person left it."""
         return {**{key: value for key, value in self.item.items() if key != MARK}, "enabled": self.enabled}
 
     def closed_by_model(self) -> dict[str, Any]:
-        """Return the item with the object hidden after it, marked as not the person's own wish."""
+        """Return the item with the object hidden after it, marked as done by the model."""
         return {**self.item, "enabled": False, MARK: [self.frame]}
 
 
 def model_item(
     frame: int, seconds: float, rectangle: Mapping[str, float], *, enabled: bool
 ) -> dict[str, Any]:
-    """Return an item of ours, which says so, from a rectangle in percent."""
+    """Return a keyframe of the model, marked as such, from a rectangle in percent."""
     mark = [frame, *(rectangle[side] for side in _SIDES), int(enabled)]
     return {"frame": frame, "time": seconds, "enabled": enabled, "rotation": 0, **rectangle, MARK: mark}
 
@@ -108,7 +108,7 @@ class Track:
         sequence = region["value"].get("sequence")
         found = [Keyframe.of(item) for item in sequence] if isinstance(sequence, list) else []
         if not found:
-            raise InputError("The rectangle to follow has no keyframe; draw it again on one frame.")
+            raise InputError("The rectangle to track has no keyframe; draw it again on one frame.")
         found.sort(key=lambda keyframe: keyframe.frame)
         drawn = [keyframe for keyframe in found if not keyframe.made_by_model]
         return cls(dict(region), {one.frame: one for one in drawn or [replace(found[0], enabled=True)]})

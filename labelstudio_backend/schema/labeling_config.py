@@ -1,4 +1,4 @@
-"""What a Label Studio labeling configuration (XML) says: which media it shows and which regions it takes."""
+"""Labeling configuration (XML): its media tags, and the control tags that predictions can fill."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ FORMS = {
     "rectangle": ("RectangleLabels", "Rectangle"),
     "ellipse": ("EllipseLabels", "Ellipse"),
 }
-"""What a mask can become on an image, the preferred form first, and the tags that take it."""
+"""Forms that a mask can have on an image, the preferred one first, and the control tags of each."""
 
 
 @dataclass(frozen=True)
 class MediaTag:
-    """The tag that shows the picture or the video: ``<Image>`` or ``<Video>``.
+    """The object tag that shows the image or the video: ``<Image>`` or ``<Video>``.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class MediaTag:
     name
         What controls refer to with ``toName``.
     value
-        Where a task keeps the address, for example ``"$image"``.
+        Where a task has the address, for example ``"$image"``.
     frame_rate
         The ``framerate`` attribute as written: a number, ``"$fps"``, or nothing.
     """
@@ -83,7 +83,7 @@ class MediaTag:
 
 @dataclass(frozen=True)
 class ControlTag:
-    """A tag that makes regions on one media tag, for example ``<BrushLabels name="brush" toName="image">``.
+    """A tag for regions on one media tag, for example ``<BrushLabels name="brush" toName="image">``.
 
     Attributes
     ----------
@@ -95,8 +95,8 @@ class ControlTag:
         What its regions may be called; of a tag without labels (``<Brush>``) those of ``labeled_by``.
     labeled_by
         The ``<Labels>`` that names the regions of a tag without labels, if there is one.
-    open_labels
-        Whether the labels come with each task (``value="$labels"``), so that any is taken.
+    dynamic_labels
+        Whether the labels come with each task (dynamic labels, ``value="$labels"``), so that any is accepted.
     """
 
     kind: str
@@ -104,29 +104,31 @@ class ControlTag:
     to_name: str
     labels: tuple[str, ...] = ()
     labeled_by: str | None = None
-    open_labels: bool = False
+    dynamic_labels: bool = False
 
     @property
     def form(self) -> str | None:
         """Which of the ``FORMS`` of a mask its regions have, or None."""
         return next((form for form, kinds in FORMS.items() if self.kind in kinds), None)
 
-    def takes(self, label: str | None) -> bool:
+    def accepts(self, label: str | None) -> bool:
         """Return whether a region of it may carry ``label``; None for a region without any."""
         if label is None:
             return not self.kind.endswith("Labels")
-        return label in self.labels or self.open_labels or not (self.labels or self.kind.endswith("Labels"))
+        return (
+            label in self.labels or self.dynamic_labels or not (self.labels or self.kind.endswith("Labels"))
+        )
 
 
 @dataclass(frozen=True)
 class Target:
-    """A media tag and the controls that take answers for it, the preferred one first; at least one."""
+    """A media tag and its control tags for predictions, the preferred one first; at least one."""
 
     media: MediaTag
     controls: tuple[ControlTag, ...]
 
     def control_for(self, label: str | None) -> ControlTag:
-        """Return the control that takes a region with ``label``; None for one without.
+        """Return the control tag that accepts a region with ``label``; None for one without.
 
         Raises
         ------
@@ -134,7 +136,7 @@ class Target:
             If there is none.
         """
         for control in self.controls:
-            if control.takes(label):
+            if control.accepts(label):
                 return control
         if label is None:
             raise InputError("The drawn region has no label; choose a label first, then draw.")
@@ -177,19 +179,21 @@ class LabelingConfig:
             if tag.tag in _MEDIA_TAGS and {"name", "value"} <= tag.attrib.keys()
         )
         controls = [
-            ControlTag(tag.tag, tag.attrib["name"], to_name.strip(), _labels(tag), None, _open_labels(tag))
+            ControlTag(
+                tag.tag, tag.attrib["name"], to_name.strip(), _labels(tag), None, _has_dynamic_labels(tag)
+            )
             for tag in elements
             if {"name", "toName"} <= tag.attrib.keys()
             for to_name in tag.attrib["toName"].split(",")
         ]
         return cls(media, tuple(_with_labels(control, controls) for control in controls))
 
-    def targets(self, answer: str | None = None) -> list[Target]:
-        """Return all media with controls that the model can fill, in the order of the configuration.
+    def targets(self, preferred_form: str | None = None) -> list[Target]:
+        """Return all media with control tags that the model can fill, in the order of the configuration.
 
         Parameters
         ----------
-        answer
+        preferred_form
             The form of a mask that is preferred on images; None for the order of ``FORMS``.
 
         Raises
@@ -197,7 +201,7 @@ class LabelingConfig:
         InputError
             If there is none.
         """
-        forms = [*([answer] if answer else []), *FORMS]
+        forms = [*([preferred_form] if preferred_form else []), *FORMS]
 
         def rank(control: ControlTag) -> int:
             return forms.index(control.form) if control.form else 0
@@ -220,7 +224,7 @@ class LabelingConfig:
             )
         return targets
 
-    def target_of(self, regions: Sequence[object], answer: str | None = None) -> Target:
+    def target_of(self, regions: Sequence[object], preferred_form: str | None = None) -> Target:
         """Return the target that regions were drawn on, by their ``to_name``; the first if they name none.
 
         Raises
@@ -228,7 +232,7 @@ class LabelingConfig:
         InputError
             If they lie on several media, or on one that the model cannot fill.
         """
-        targets = self.targets(answer)
+        targets = self.targets(preferred_form)
         names = {
             str(r["to_name"]) for r in regions if isinstance(r, Mapping) and r.get("to_name") is not None
         }
@@ -256,15 +260,17 @@ def _labels(tag: ElementTree.Element) -> tuple[str, ...]:
     return tuple(label for label in found if label)
 
 
-def _open_labels(tag: ElementTree.Element) -> bool:
+def _has_dynamic_labels(tag: ElementTree.Element) -> bool:
     return tag.tag.endswith("Labels") and tag.get("value", "").startswith("$")
 
 
 def _with_labels(control: ControlTag, controls: Sequence[ControlTag]) -> ControlTag:
-    """Give a control without labels those of the ``<Labels>`` beside it."""
+    """Give a control tag without labels those of the ``<Labels>`` beside it."""
     if control.kind.endswith("Labels"):
         return control
     for other in controls:
         if other.kind == "Labels" and other.to_name == control.to_name:
-            return replace(control, labels=other.labels, labeled_by=other.name, open_labels=other.open_labels)
+            return replace(
+                control, labels=other.labels, labeled_by=other.name, dynamic_labels=other.dynamic_labels
+            )
     return control

@@ -1,6 +1,6 @@
-"""What one project may set: the "extra params" of its connection to the backend, as Label Studio calls them.
+"""Parameters of a project: the "extra params" of its connection to the backend, as Label Studio calls them.
 
-Label Studio sends them with ``/setup`` only, so they are remembered by project, also over a restart.
+Label Studio sends them with ``/setup`` only, so they are stored by project, also over a restart.
 """
 
 import json
@@ -32,21 +32,21 @@ class ProjectParameters:
     model
         Name of one of the server's models; None for its first.
     tolerance
-        0 to 100. On images: **pixels** by which the outline of a simplified polygon may be off. On videos:
-        **percent of the image** by which a side of a rectangle may be off between two keyframes, the unit in
-        which Label Studio keeps rectangles.
+        0 to 100. On images: **pixels** by which a simplified polygon may be off. On videos:
+        **percent of the image** by which a side of a rectangle may be off between two keyframes, the unit of
+        Label Studio's rectangles.
     direction
-        Which way a video's tracks are followed from their keyframes: one of ``DIRECTIONS``.
+        Which way a video is tracked from the keyframes: one of ``DIRECTIONS``.
     time_budget
-        Seconds until an answer goes out with what is done, 1 to 3600; None for the server's.
+        Seconds until a response goes out with what is done, 1 to 3600; None for the server's.
     batch
         What "Retrieve predictions" does on images: ``"automatic"`` (prompts if the task holds any, else
         everything on the image, but not where a person may just be opening a single task), ``"always"``
         (then, too), ``"prompts"`` (only from prompts), ``"off"``.
     label
-        The label of what automatic masks find; None for the first label of the configuration.
+        The label of automatic masks; None for the first label of the configuration.
     answer
-        The kind of region to answer with where the configuration takes several; None for the first of
+        The preferred form of predictions where the configuration has several; None for the first of
         ``labeling_config.FORMS``.
     confidence, min_area, max_objects, points_per_side
         What automatic masks are to be, as in ``AutomaticSettings`` of the automatic segmentation.
@@ -94,24 +94,24 @@ class ProjectParameterStore:
     models
         The names that a project may choose from.
     file
-        Where they outlive the process, JSON; None to forget them.
+        Where they outlive the process, JSON; None not to store them.
     """
 
     def __init__(self, models: Collection[str], file: Path | None = None) -> None:
         self._models = tuple(models)
         self._file = file
         self._lock = threading.Lock()
-        self._written = self._read()
+        self._extra_params = self._read()
         self._parsed: dict[str, ProjectParameters] = {}
-        for project, values in list(self._written.items()):
+        for project, values in list(self._extra_params.items()):
             try:
                 self._parsed[project] = ProjectParameters.parse(values, self._models)
             except InputError as error:
                 _log.warning("parameters of project %s are dropped: %s", project, error)
-                del self._written[project]
+                del self._extra_params[project]
 
-    def remember(self, project: object, extra_params: object) -> ProjectParameters:
-        """Note what a project is set to and return it.
+    def set(self, project: object, extra_params: object) -> ProjectParameters:
+        """Store the parameters of a project and return them.
 
         Raises
         ------
@@ -121,19 +121,19 @@ class ProjectParameterStore:
         parsed, values = ProjectParameters.parse(extra_params, self._models), _object(extra_params)
         name = str(project)
         with self._lock:
-            if values == self._written.get(name, {}):
+            if values == self._extra_params.get(name, {}):
                 return parsed
-            for mapping in (self._written, self._parsed):
+            for mapping in (self._extra_params, self._parsed):
                 mapping.pop(name, None)
             if values:
-                self._written[name], self._parsed[name] = values, parsed
-            while len(self._written) > _MAX_PROJECTS:
-                oldest = next(iter(self._written))
-                del self._written[oldest], self._parsed[oldest]
+                self._extra_params[name], self._parsed[name] = values, parsed
+            while len(self._extra_params) > _MAX_PROJECTS:
+                oldest = next(iter(self._extra_params))
+                del self._extra_params[oldest], self._parsed[oldest]
             self._write()
         return parsed
 
-    def of(self, project: object) -> ProjectParameters:
+    def get(self, project: object) -> ProjectParameters:
         """Return the parameters of a project; the defaults if it never sent any."""
         return self._parsed.get(str(project), ProjectParameters())
 
@@ -152,8 +152,8 @@ class ProjectParameterStore:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self._file) as aside:
-                aside.write_text(json.dumps(self._written, indent=1), encoding="utf-8")
+            with replacing(self._file) as temporary:
+                temporary.write_text(json.dumps(self._extra_params, indent=1), encoding="utf-8")
         except OSError as error:
             _log.warning("%s cannot be written (%s); a restart forgets the parameters", self._file, error)
 

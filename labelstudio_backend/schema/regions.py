@@ -1,4 +1,4 @@
-"""Label Studio's coordinates and regions, to pixels and back.
+"""Conversion of Label Studio's regions to pixels and back.
 
 Label Studio measures in percent of the image, from the outer edge of its first pixel; inside, pixel
 centers are at integers and a box is the inclusive indices of its first and last column and row. So a
@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labelstudio_backend.schema.contours import large_parts
+from labelstudio_backend.schema.contours import large_components
 from sam2_engine.errors import InputError
 
 __all__ = [
     "PixelBox",
     "Region",
+    "ScoredRegions",
     "box_from_ellipse",
     "box_from_rectangle",
     "number",
@@ -30,6 +31,9 @@ __all__ = [
 
 Region = dict[str, Any]
 """One region of Label Studio's JSON, or one item of its lists."""
+
+ScoredRegions = tuple[list[Region], float]
+"""The regions of a prediction (its ``result``), and its score."""
 
 PixelBox = tuple[float, float, float, float]
 """``(x0, y0, x1, y1)``: inclusive indices of the first and last column and row."""
@@ -127,11 +131,11 @@ def rectangle_from_box(box: PixelBox, shape: tuple[int, int]) -> dict[str, float
 
 
 def object_bounds(mask: NDArray[np.bool_]) -> PixelBox | None:
-    """Return the box around an object's mask ``(H, W)`` without its specks, or None if it is empty."""
-    parts = large_parts(mask)
-    if not parts:
+    """Return the box around an object's mask ``(H, W)`` without small components, or None if it is empty."""
+    components = large_components(mask)
+    if not components:
         return None
-    x0, y0 = min(x for (x, _), _ in parts), min(y for (_, y), _ in parts)
-    x1 = max(x + part.shape[1] for (x, _), part in parts) - 1
-    y1 = max(y + part.shape[0] for (_, y), part in parts) - 1
+    x0, y0 = min(x for (x, _), _ in components), min(y for (_, y), _ in components)
+    x1 = max(x + component.shape[1] for (x, _), component in components) - 1
+    y1 = max(y + component.shape[0] for (_, y), component in components) - 1
     return float(x0), float(y0), float(x1), float(y1)

@@ -1,4 +1,4 @@
-"""From where an object is on each frame to the keyframes of a video rectangle, as few as will do."""
+"""Sequences: the keyframes of a video rectangle, as few as the boxes of a track need."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -26,24 +26,26 @@ def sequence_of(
 ) -> list[dict[str, Any]]:
     """Return the items of one track: the person's keyframes as they are, the model's between them.
 
-    An item stays enabled if the object is visible on the next frame too, so that every stretch is closed on
-    its own last frame. Where the model has not been, only the person's keyframes count.
+    An item stays enabled if the object is visible on the next frame too, so that every lifespan ends on its
+    own last frame. Where the model has not been, only the person's keyframes count.
 
     Parameters
     ----------
     track
         The person's keyframes.
     boxes
-        By the file's frame, where it was followed: the object's box, None where it is absent.
+        By the file's frame, where it was tracked: the object's box, None where it is absent.
     shape
         ``(H, W)`` of the frames.
     tolerance
         In percent of the image: how far a side may be off where the page interpolates.
     """
     items = []
-    for stretch in _stretches(track, boxes, clock):
-        for frame in _needed(stretch, track, _rectangles(stretch, track, boxes, clock, shape), tolerance):
-            goes_on, keyframe = frame < stretch[-1], track.keyframes.get(frame)
+    for lifespan in _lifespans(track, boxes, clock):
+        for frame in _needed_keyframes(
+            lifespan, track, _rectangles(lifespan, track, boxes, clock, shape), tolerance
+        ):
+            goes_on, keyframe = frame < lifespan[-1], track.keyframes.get(frame)
             if keyframe is None:
                 box = boxes[clock.index(frame)]
                 assert box is not None
@@ -68,24 +70,24 @@ def rectangle_at(sequence: Sequence[Mapping[str, Any]], frame: int) -> dict[str,
     after = [item for item in sequence if item["frame"] > frame]
     if not before or (before[-1]["frame"] < frame and before[-1].get("enabled") is False):
         return None
-    here = before[-1]
-    part = (frame - here["frame"]) / (after[0]["frame"] - here["frame"]) if after else 0.0
-    there = after[0] if after else here
-    sides = {side: number(here, side) for side in _SIDES}
-    return {side: value + part * (number(there, side) - value) for side, value in sides.items()}
+    start = before[-1]
+    fraction = (frame - start["frame"]) / (after[0]["frame"] - start["frame"]) if after else 0.0
+    end = after[0] if after else start
+    sides = {side: number(start, side) for side in _SIDES}
+    return {side: value + fraction * (number(end, side) - value) for side, value in sides.items()}
 
 
-def _stretches(track: Track, boxes: Mapping[int, PixelBox | None], clock: FrameClock) -> Iterator[list[int]]:
-    """Yield the page's frames on which the object is visible, in runs without a gap."""
-    stretch: list[int] = []
+def _lifespans(track: Track, boxes: Mapping[int, PixelBox | None], clock: FrameClock) -> Iterator[list[int]]:
+    """Yield the page's frames on which the object is visible, in spans without a gap."""
+    lifespan: list[int] = []
     for frame in range(1, max(clock.page_frames, track.last_frame) + 1):
         if _visible(track, boxes, clock, frame):
-            stretch.append(frame)
-        elif stretch:
-            yield stretch
-            stretch = []
-    if stretch:
-        yield stretch
+            lifespan.append(frame)
+        elif lifespan:
+            yield lifespan
+            lifespan = []
+    if lifespan:
+        yield lifespan
 
 
 def _visible(track: Track, boxes: Mapping[int, PixelBox | None], clock: FrameClock, frame: int) -> bool:
@@ -94,7 +96,7 @@ def _visible(track: Track, boxes: Mapping[int, PixelBox | None], clock: FrameClo
     if frame > track.first_frame and not track.shown_after_keyframe(frame):
         return False
     if frame < track.first_frame and clock.index(track.first_frame) - 1 not in boxes:
-        return False  # it was not followed backwards
+        return False  # it was not tracked backwards
     index = clock.index(frame)
     if index in boxes:
         return boxes[index] is not None
@@ -102,15 +104,15 @@ def _visible(track: Track, boxes: Mapping[int, PixelBox | None], clock: FrameClo
 
 
 def _rectangles(
-    stretch: Sequence[int],
+    lifespan: Sequence[int],
     track: Track,
     boxes: Mapping[int, PixelBox | None],
     clock: FrameClock,
     shape: tuple[int, int],
 ) -> dict[int, Rectangle]:
-    """Return what should be shown on the frames of a stretch; nothing where nobody knows."""
+    """Return the rectangles for the frames of a lifespan; none where nothing is known."""
     found: dict[int, Rectangle] = {}
-    for frame in stretch:
+    for frame in lifespan:
         keyframe, box = track.keyframes.get(frame), boxes.get(clock.index(frame))
         if keyframe is not None:
             found[frame] = keyframe.item
@@ -119,8 +121,8 @@ def _rectangles(
     return found
 
 
-def _needed(
-    stretch: Sequence[int], track: Track, rectangles: Mapping[int, Rectangle], tolerance: float
+def _needed_keyframes(
+    lifespan: Sequence[int], track: Track, rectangles: Mapping[int, Rectangle], tolerance: float
 ) -> list[int]:
     """Return the frames that need a keyframe: the person's, the ends, and where interpolation would be wrong.
 
@@ -129,18 +131,18 @@ def _needed(
     """
     frames = np.array(list(rectangles))
     sides = np.array([_edges(rectangle) for rectangle in rectangles.values()])
-    fixed = [place for place, frame in enumerate(frames) if frame in track.keyframes]
-    kept = sorted({0, *fixed, len(frames) - 1})
-    open_spans = list(pairwise(kept))
+    fixed = [index for index, frame in enumerate(frames) if frame in track.keyframes]
+    chosen = sorted({0, *fixed, len(frames) - 1})
+    open_spans = list(pairwise(chosen))
     while open_spans:
         first, last = open_spans.pop()
         errors = _interpolation_errors(frames[first : last + 1], sides[first : last + 1])
         errors[[0, -1]] = 0.0  # but for rounding
         worst = int(errors.argmax())
         if errors[worst] > tolerance:
-            kept.append(first + worst)
+            chosen.append(first + worst)
             open_spans += [(first, first + worst), (first + worst, last)]
-    return [int(frames[place]) for place in sorted(kept)]
+    return [int(frames[index]) for index in sorted(chosen)]
 
 
 def _edges(rectangle: Rectangle) -> tuple[float, ...]:
@@ -151,6 +153,6 @@ def _edges(rectangle: Rectangle) -> tuple[float, ...]:
 
 def _interpolation_errors(frames: NDArray[Any], sides: NDArray[Any]) -> NDArray[Any]:
     """Return for each frame by how much its worst side is missed, if only the ends are keyframes."""
-    part = (frames - frames[0]) / max(1, frames[-1] - frames[0])
-    errors: NDArray[Any] = np.abs(sides - (sides[0] + part[:, None] * (sides[-1] - sides[0]))).max(axis=1)
+    fraction = (frames - frames[0]) / max(1, frames[-1] - frames[0])
+    errors: NDArray[Any] = np.abs(sides - (sides[0] + fraction[:, None] * (sides[-1] - sides[0]))).max(axis=1)
     return errors

@@ -1,1 +1,1 @@
-"""Requests about images and videos, answered."""
+"""Predictions for the images and videos of tasks."""

@@ -1,7 +1,7 @@
-"""Answers for many tasks at once, worked out beside the request that asks for them.
+"""Predictions for many tasks at once, made in the background of the request for them.
 
-Label Studio waits for 100 s, whatever the number of tasks. So a request takes what is ready by then; the
-work goes on, and the next request finds the rest.
+Label Studio waits for 100 s, whatever the number of tasks. So a request returns what is finished by then; the
+jobs go on, and the next request finds the rest.
 """
 
 import json
@@ -12,126 +12,124 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from labelstudio_backend.schema.regions import Region
+from labelstudio_backend.schema.regions import ScoredRegions
 from sam2_engine.errors import InputError
 
-__all__ = ["Answer", "BatchJobs"]
+__all__ = ["BatchJobs"]
 
-Answer = tuple[list[Region], float]
-"""Regions and their score."""
-
-_KEPT_BYTES = 256 << 20
+_MAX_BYTES = 256 << 20
 _log = logging.getLogger(__name__)
 
 
 class BatchJobs:
-    """Work that is waiting, by project, and what is finished of it, by key; for many threads.
+    """Jobs that are pending, by project, and the results of finished ones, by key; for many threads.
 
-    Each project has a thread of its own while it has work, so projects take turns at the device.
+    Each project has a thread of its own while it has jobs, so projects take turns at the device.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, OrderedDict[str, Callable[[], Answer | None]]] = {}
+        self._pending: dict[str, OrderedDict[str, Callable[[], ScoredRegions | None]]] = {}
         self._finished: OrderedDict[str, bytes | InputError] = OrderedDict()
         self._bytes = 0
         self._condition = threading.Condition()
         self._closed = False
         self._threads: dict[str, threading.Thread] = {}
 
-    def answers(
-        self, project: str, work: Mapping[str, Callable[[], Answer | None]], deadline: float
-    ) -> dict[str, Answer | InputError | None]:
-        """Return what is finished of some work by a time; the rest goes on.
+    def results(
+        self, project: str, jobs: Mapping[str, Callable[[], ScoredRegions | None]], deadline: float
+    ) -> dict[str, ScoredRegions | InputError | None]:
+        """Return the results of the jobs that are finished by a time; the others go on.
 
         Parameters
         ----------
         project
-            Whose work it is.
-        work
-            What gives each answer; None if there is nothing to say. The key must name all that the answer
-            depends on.
+            Whose jobs they are.
+        jobs
+            What makes each prediction; None if there is nothing to predict. The key must name all that the
+            prediction depends on.
         deadline
             The time (``time.monotonic``) until which this waits.
 
         Returns
         -------
-        By key, in the order of ``work``, those that are finished: an answer, None, or why there is none.
+        By key, in the order of ``jobs``, those that are finished: regions, None, or why there are none.
         """
         with self._condition:
-            for key in work:
+            for key in jobs:
                 if isinstance(self._finished.get(key), InputError):
-                    self._forget(key)  # what was wrong may have been mended
-            new = {key: call for key, call in work.items() if key not in self._finished}
-            if new and project not in self._waiting:
-                self._waiting[project] = OrderedDict()
+                    self._discard(key)  # what was wrong may have been corrected
+            new = {key: job for key, job in jobs.items() if key not in self._finished}
+            if new and project not in self._pending:
+                self._pending[project] = OrderedDict()
                 thread = threading.Thread(target=self._run, args=(project,), name="sam2-batch", daemon=True)
                 self._threads[project] = thread
                 thread.start()
-            for key, call in new.items():
-                self._waiting[project].setdefault(key, call)
+            for key, job in new.items():
+                self._pending[project].setdefault(key, job)
             self._condition.wait_for(
-                lambda: self._closed or all(key in self._finished for key in work),
+                lambda: self._closed or all(key in self._finished for key in jobs),
                 max(0.0, deadline - time.monotonic()),
             )
-            done = {key: self._finished[key] for key in work if key in self._finished}
+            done = {key: self._finished[key] for key in jobs if key in self._finished}
         return {
-            key: found if isinstance(found, InputError) else _unpack(found) for key, found in done.items()
+            key: outcome if isinstance(outcome, InputError) else _unpack(outcome)
+            for key, outcome in done.items()
         }
 
     def close(self) -> None:
-        """Give up everything that waits, and let what is being worked on end.
+        """Drop the jobs that are pending, and let the running ones end.
 
         A thread that computes while the interpreter goes away brings the process down.
         """
         with self._condition:
             self._closed = True
-            self._waiting.clear()
+            self._pending.clear()
             self._condition.notify_all()
             threads = list(self._threads.values())
         for thread in threads:
             thread.join()
 
     def _run(self, project: str) -> None:
-        while (next_one := self._next(project)) is not None:
-            key, call = next_one
-            found: bytes | InputError
+        while (next_job := self._next(project)) is not None:
+            key, job = next_job
+            outcome: bytes | InputError
             try:
-                found = json.dumps(call()).encode()
+                outcome = json.dumps(job()).encode()
             except InputError as error:
-                found = error
+                outcome = error
             except Exception:
                 _log.exception("a task of project %s", project)
-                found = InputError("The backend failed on a task; its log has the details.")
+                outcome = InputError("The backend failed on a task; its log has the details.")
             with self._condition:
-                self._keep(key, found)
-                self._waiting.get(project, OrderedDict()).pop(key, None)
+                self._store(key, outcome)
+                self._pending.get(project, OrderedDict()).pop(key, None)
                 self._condition.notify_all()
 
-    def _next(self, project: str) -> tuple[str, Callable[[], Answer | None]] | None:
-        """Return the next piece of work, which stays among those that wait until it is finished."""
+    def _next(self, project: str) -> tuple[str, Callable[[], ScoredRegions | None]] | None:
+        """Return the next job, which stays pending until it is finished."""
         with self._condition:
-            waiting = self._waiting.get(project)
-            if not waiting or self._closed:
-                self._waiting.pop(project, None)
+            pending = self._pending.get(project)
+            if not pending or self._closed:
+                self._pending.pop(project, None)
                 return None
-            return next(iter(waiting.items()))
+            return next(iter(pending.items()))
 
-    def _keep(self, key: str, found: bytes | InputError) -> None:
-        self._forget(key)
-        self._finished[key] = found
-        self._bytes += _size(found)
-        while self._bytes > _KEPT_BYTES and len(self._finished) > 1:
-            self._forget(next(iter(self._finished)))
+    def _store(self, key: str, outcome: bytes | InputError) -> None:
+        self._discard(key)
+        self._finished[key] = outcome
+        self._bytes += _size(outcome)
+        while self._bytes > _MAX_BYTES and len(self._finished) > 1:
+            self._discard(next(iter(self._finished)))
 
-    def _forget(self, key: str) -> None:
+    def _discard(self, key: str) -> None:
         if key in self._finished:
             self._bytes -= _size(self._finished.pop(key))
 
 
-def _size(found: bytes | InputError) -> int:
-    return len(found) if isinstance(found, bytes) else 1000
+def _size(outcome: bytes | InputError) -> int:
+    return len(outcome) if isinstance(outcome, bytes) else 1000
 
 
-def _unpack(found: bytes) -> Answer | None:
-    answer: list[Any] | None = json.loads(found)
-    return None if answer is None else (answer[0], answer[1])
+def _unpack(outcome: bytes) -> ScoredRegions | None:
+    result: list[Any] | None = json.loads(outcome)
+    return None if result is None else (result[0], result[1])

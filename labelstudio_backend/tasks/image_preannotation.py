@@ -1,4 +1,4 @@
-"""Pre-annotation of an image: from prompts that its task holds, or of everything on it."""
+"""Pre-annotation of an image, from prompts that its task holds or of everything on it."""
 
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -8,14 +8,14 @@ from labelstudio_backend.schema.image_prompts import LabeledPrompt, stored_promp
 from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.project_parameters import ProjectParameters
-from labelstudio_backend.schema.regions import Region
+from labelstudio_backend.schema.regions import Region, ScoredRegions
 from sam2_engine.errors import InputError
 from sam2_engine.prompts import Box, Points, Prompt
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject, find_objects
 
-__all__ = ["everything", "prompts_of_task"]
+__all__ = ["prompts_of_task", "segment_everything"]
 
 _DATA_KEYS = {"points", "labels", "box", "label"}
 
@@ -26,7 +26,7 @@ def prompts_of_task(
     """Return the prompts that a task holds for one of its images.
 
     They are those of the first that has any: its latest draft, its latest annotation that was not skipped,
-    its latest prediction by somebody else, and its data under ``"prompts"``.
+    its latest prediction of another model, and its data under ``"prompts"``.
 
     Parameters
     ----------
@@ -44,45 +44,45 @@ def prompts_of_task(
     InputError
         If a prompt is not complete.
     """
-    for regions in _earlier_regions(task, version):
+    for regions in _stored_regions(task, version):
         on_image = [r for r in regions if r.get("to_name") in (None, target.media.name)]
         if prompts := stored_prompts(on_image, shape):
             return prompts
     return _prompts_in_data(task["data"].get("prompts"))
 
 
-def everything(
+def segment_everything(
     session: AnnotationSession, store: ModelStore, target: Target, parameters: ProjectParameters
-) -> tuple[list[Region], float]:
-    """Answer with everything on an image, the surest first, and the mean confidence in it (0 to 1).
+) -> ScoredRegions:
+    """Return regions for everything on an image, the surest first, and the mean confidence in them (0 to 1).
 
     Raises
     ------
     InputError
-        If nothing takes the label, or the image cannot be used.
+        If no control tag accepts the label, or the image cannot be used.
     """
     label = parameters.label or next(iter(target.controls[0].labels), None)
-    if label is None and not target.controls[0].takes(None):
+    if label is None and not target.controls[0].accepts(None):
         raise InputError(
             "The labels of this configuration come with each task; "
             'name one for automatic masks in the extra params, for example {"label": "Cell"}.'
         )
     control = target.control_for(label)
-    wanted = AutomaticSettings(
+    settings = AutomaticSettings(
         confidence=parameters.confidence,
         min_area=parameters.min_area,
         max_objects=parameters.max_objects,
         points_per_side=parameters.points_per_side,
     )
-    found = _result(find_objects(store, session.model_name, session.frames[0], session.window, wanted))
-    answers: list[Region] = []
+    found = _run_to_end(find_objects(store, session.model_name, session.frames[0], session.window, settings))
+    regions: list[Region] = []
     for one in found:
-        answers += mask_regions(one.mask.to_array(), control, label, one.score, parameters.tolerance)
-    return answers, sum(one.score for one in found) / len(found) if found else 0.0
+        regions += mask_regions(one.mask.to_array(), control, label, one.score, parameters.tolerance)
+    return regions, sum(one.score for one in found) / len(found) if found else 0.0
 
 
-def _result(steps: Generator[object, None, list[FoundObject]]) -> list[FoundObject]:
-    """Go through a search to its end."""
+def _run_to_end(steps: Generator[object, None, list[FoundObject]]) -> list[FoundObject]:
+    """Run a search to its end and return what it found."""
     while True:
         try:
             next(steps)
@@ -91,7 +91,7 @@ def _result(steps: Generator[object, None, list[FoundObject]]) -> list[FoundObje
             return found
 
 
-def _earlier_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Mapping[str, Any]]]:
+def _stored_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Mapping[str, Any]]]:
     for kind in ("drafts", "annotations", "predictions"):
         found = task.get(kind)
         for entry in reversed(found) if isinstance(found, list) else ():
@@ -104,22 +104,22 @@ def _earlier_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Map
                 yield [region for region in result if isinstance(region, Mapping)]
 
 
-def _prompts_in_data(written: object) -> list[LabeledPrompt]:
+def _prompts_in_data(prompts: object) -> list[LabeledPrompt]:
     """Read a list of ``{"points": [[x, y], ...], "labels": [1, 0, ...], "box": [x0, y0, x1, y1]}``.
 
     In pixels, as in the prompt files of the command line; a ``label`` beside them is the region's. It may
     be JSON in a string, as tables are imported; another text is somebody else's and no prompt.
     """
-    if isinstance(written, str):
+    if isinstance(prompts, str):
         try:
-            written = json.loads(written)
+            prompts = json.loads(prompts)
         except (ValueError, RecursionError):
             return []
-    if written is None:
+    if prompts is None:
         return []
-    if not isinstance(written, list):
+    if not isinstance(prompts, list):
         raise InputError("The task's prompts are not a list, for example [{'points': [[x, y]]}].")
-    return [_data_prompt(number, entry) for number, entry in enumerate(written, start=1)]
+    return [_data_prompt(number, entry) for number, entry in enumerate(prompts, start=1)]
 
 
 def _data_prompt(number: int, entry: object) -> LabeledPrompt:

@@ -1,4 +1,4 @@
-"""Images: what was drawn, or what the task holds, becomes regions of the kind the configuration takes."""
+"""Predictions for images, from drawn or stored prompts or of everything, as the configuration's regions."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -9,8 +9,8 @@ from labelstudio_backend.media.library import MediaFile, MediaLibrary
 from labelstudio_backend.schema.image_prompts import LabeledPrompt, drawn_prompts
 from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.mask_regions import mask_regions
-from labelstudio_backend.schema.regions import Region
-from labelstudio_backend.tasks.image_preannotation import everything, prompts_of_task
+from labelstudio_backend.schema.regions import Region, ScoredRegions
+from labelstudio_backend.tasks.image_preannotation import prompts_of_task, segment_everything
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
 from sam2_engine.feature_cache import FeatureCache
@@ -30,9 +30,9 @@ class ImageTasks:
     media
         Where images come from.
     sessions
-        Images that stay open for the next click.
+        Open images, cached for the next click.
     features
-        Their encodings.
+        Their encoded frames.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class ImageTasks:
         self._sessions = sessions
         self._features = features
 
-    def answer(
-        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: RequestOptions
-    ) -> tuple[list[Region], float]:
-        """Answer what a person has just drawn, and say how sure the model is (0 to 1).
+    def predict_interactive(
+        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], options: RequestOptions
+    ) -> ScoredRegions:
+        """Return regions for what a person has just drawn, and the model's confidence in them (0 to 1).
 
         Raises
         ------
@@ -54,15 +54,15 @@ class ImageTasks:
             If the image cannot be read, or a region cannot be used as a prompt.
         """
         address = target.media.source(task["data"])
-        open_session = partial(self._open, address, order.model, self._features)
-        with self._sessions.use(f"{order.model} {address}", open_session, order.deadline) as session:
+        open_session = partial(self._open, address, options.model, self._features)
+        with self._sessions.use(f"{options.model} {address}", open_session, options.deadline) as session:
             prompts = drawn_prompts(regions, session.shape)
-            return segment(session, prompts, target, order.parameters.tolerance)
+            return segment(session, prompts, target, options.parameters.tolerance)
 
-    def pre_annotate(
-        self, task: Mapping[str, Any], target: Target, order: RequestOptions
-    ) -> tuple[list[Region], float] | None:
-        """Answer with what a task holds prompts for, else with everything on its image, as is set.
+    def predict_batch(
+        self, task: Mapping[str, Any], target: Target, options: RequestOptions
+    ) -> ScoredRegions | None:
+        """Return regions for the prompts that a task holds, else of everything on its image, as is set.
 
         Returns
         -------
@@ -73,17 +73,17 @@ class ImageTasks:
         InputError
             If the image cannot be read, or a prompt cannot be used.
         """
-        only_prompts = order.parameters.batch == "prompts"
-        if order.parameters.batch == "off" or (
-            only_prompts and not prompts_of_task(task, target, (1, 1), order.model_version)
+        only_prompts = options.parameters.batch == "prompts"
+        if options.parameters.batch == "off" or (
+            only_prompts and not prompts_of_task(task, target, (1, 1), options.model_version)
         ):
-            return None  # without a look at the image
+            return None  # without opening the image
         # Images of a batch are seen once: they stay out of the caches that serve clicks.
-        session, _file = self._open(target.media.source(task["data"]), order.model, None)
+        session, _file = self._open(target.media.source(task["data"]), options.model, None)
         with closing(session.frames):
-            if prompts := prompts_of_task(task, target, session.shape, order.model_version):
-                return segment(session, prompts, target, order.parameters.tolerance)
-            return everything(session, self._store, target, order.parameters)
+            if prompts := prompts_of_task(task, target, session.shape, options.model_version):
+                return segment(session, prompts, target, options.parameters.tolerance)
+            return segment_everything(session, self._store, target, options.parameters)
 
     def _open(
         self, address: str, model: str, features: FeatureCache | None
@@ -99,7 +99,7 @@ class ImageTasks:
 def segment(
     session: AnnotationSession, prompts: Sequence[LabeledPrompt], target: Target, tolerance: float
 ) -> tuple[list[Region], float]:
-    """Answer prompts, one per object, with regions, and the model's mean confidence in them (0 to 1).
+    """Return regions for prompts, one per object, and the model's mean confidence in them (0 to 1).
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def segment(
     Raises
     ------
     InputError
-        If nothing takes a prompt's label, or a prompt lies outside of the image.
+        If no control tag accepts a prompt's label, or a prompt lies outside of the image.
     """
     controls = [target.control_for(prompt.label) for prompt in prompts]
     answers: list[Region] = []

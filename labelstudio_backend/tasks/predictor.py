@@ -1,4 +1,4 @@
-"""From a task and what was drawn on it to a prediction: the part that every way of serving shares."""
+"""Predictions for tasks and for what is drawn on them, shared by all ways of serving."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from typing import Any
 from labelstudio_backend.media.library import MediaLibrary
 from labelstudio_backend.schema.labeling_config import LabelingConfig, Target
 from labelstudio_backend.schema.project_parameters import ProjectParameters, ProjectParameterStore
-from labelstudio_backend.schema.regions import Region
+from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.settings import Settings
-from labelstudio_backend.tasks.batch_jobs import Answer, BatchJobs
+from labelstudio_backend.tasks.batch_jobs import BatchJobs
 from labelstudio_backend.tasks.image_tasks import ImageTasks
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
@@ -27,7 +27,7 @@ __all__ = ["Predictor"]
 
 PARAMETERS_FILE = "label-studio-projects.json"
 OPENING_SECONDS = 10.0
-"""Longest time that a page which may be waiting to show a task is kept waiting."""
+"""Deadline where the page may be waiting to show a task."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ Task = Mapping[str, Any]
 
 
 class Predictor:
-    """One process's models, media and recent sessions.
+    """Setup and predictions: one process's models, media and recent sessions.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Predictor:
     Attributes
     ----------
     parameters
-        What the projects that were connected are set to.
+        The parameters of the projects that were connected.
     """
 
     def __init__(self, settings: Settings, store: ModelStore | None = None) -> None:
@@ -59,23 +59,23 @@ class Predictor:
         self.parameters = ProjectParameterStore(settings.model_names, file)
         self._media = MediaLibrary(settings)
         self._features = FeatureCache(settings.feature_bytes)
-        self._images = ImageTasks(self.store, self._media, self.sessions, self._features)
+        self._image_tasks = ImageTasks(self.store, self._media, self.sessions, self._features)
         self._video_tasks = VideoTasks(settings, self.store, self._media, self._features)
-        self.videos = self._video_tasks.videos
-        self._batch = BatchJobs()
+        self.scheduler = self._video_tasks.scheduler
+        self._batch_jobs = BatchJobs()
 
     @property
     def model_version(self) -> str:
-        """The name under which answers are filed for projects that chose no model."""
+        """The model version of predictions for projects that chose no model."""
         return self.settings.model_version
 
     def version_for(self, project: object) -> str:
-        """The name under which a project's answers are filed, wherever Label Studio asks for it."""
-        return self.settings.version_of(self.parameters.of(project).model)
+        """Return the model version of a project's predictions."""
+        return self.settings.version_of(self.parameters.get(project).model)
 
     @property
     def gauges(self) -> dict[str, float]:
-        """What is held at the moment, and was evicted, by the names of metrics."""
+        """What is cached at the moment, and was evicted, by the names of metrics."""
         return {
             "sam2_sessions": len(self.sessions),
             "sam2_session_bytes": self.sessions.num_bytes,
@@ -96,21 +96,21 @@ class Predictor:
             self.store.get(model)
 
     def close(self) -> None:
-        """Give up unfinished work, forget sessions and delete fetched media."""
-        self._video_tasks.close()  # for which the batch may be waiting
-        self._batch.close()
+        """Drop unfinished jobs, close sessions and delete fetched media."""
+        self._video_tasks.close()  # for which batch jobs may be waiting
+        self._batch_jobs.close()
         self.sessions.clear()
         self._media.close()
 
     def setup(self, label_config: object, project: object = None, extra_params: object = None) -> str:
-        """Take note of a project and return the model version of all its predictions.
+        """Store a project's parameters and return the model version of all its predictions.
 
-        Label Studio compares the two, and asks again for what has predictions of another version.
+        Label Studio compares the two, and requests what has predictions of another version again.
 
         Raises
         ------
         InputError
-            If nothing in the labeling configuration can be filled, or the extra params are not usable.
+            If the labeling configuration has no control tag for predictions, or the extra params are wrong.
         """
         config = LabelingConfig.parse(label_config)
         parameters = ProjectParameters.parse(extra_params, self.settings.model_names)
@@ -119,13 +119,13 @@ class Predictor:
             for target in targets:
                 if target.media.kind == "Image":
                     target.control_for(parameters.label)
-        self.parameters.remember(project, extra_params)
+        self.parameters.set(project, extra_params)
         return self.settings.version_of(parameters.model)
 
     def predict(
         self, tasks: object, label_config: object, context: object = None, project: object = None
     ) -> list[Prediction | list[Prediction]]:
-        """Answer a request with one entry per task.
+        """Return the predictions of a request, one entry per task.
 
         Parameters
         ----------
@@ -137,36 +137,38 @@ class Predictor:
             ``{"result": [regions]}``: what a person drew on the only task; without regions there is nothing
             to do. None to pre-annotate all tasks.
         project
-            As it was named to :meth:`setup`.
+            As in :meth:`setup`.
 
         Returns
         -------
         Predictions; for a task that was not reached in time, or could not be read, an empty list, by which
-        Label Studio leaves it without a prediction and asks again the next time.
+        Label Studio leaves it without a prediction and requests it again the next time.
 
         Raises
         ------
         InputError
             If any of it cannot be used.
         """
-        order = self._order(project)
+        options = self._options(project)
         config = LabelingConfig.parse(label_config)
-        targets = config.targets(order.parameters.answer)
-        checked = _tasks(tasks)
+        targets = config.targets(options.parameters.answer)
+        tasks = _checked_tasks(tasks)
         if context is None:
-            return self._pre_annotate(checked, targets, str(label_config), order)
-        regions = _drawn(context)
+            return self._predict_batch(tasks, targets, str(label_config), options)
+        regions = _context_regions(context)
         if not regions:
-            return [_prediction([], 0.0, order) for _ in checked]
-        if len(checked) != 1:
-            raise InputError(f"What was drawn belongs to one task, but the request has {len(checked)}.")
-        target = config.target_of(regions, order.parameters.answer)
+            return [_prediction([], 0.0, options) for _ in tasks]
+        if len(tasks) != 1:
+            raise InputError(f"What was drawn belongs to one task, but the request has {len(tasks)}.")
+        target = config.target_of(regions, options.parameters.answer)
         if target.media.kind == "Video":
-            return [_prediction(*self._video_tasks.answer(checked[0], target, regions, order), order)]
-        return [_prediction(*self._images.answer(checked[0], target, regions, order), order)]
+            result, score = self._video_tasks.predict_interactive(tasks[0], target, regions, options)
+        else:
+            result, score = self._image_tasks.predict_interactive(tasks[0], target, regions, options)
+        return [_prediction(result, score, options)]
 
-    def _order(self, project: object) -> RequestOptions:
-        parameters = self.parameters.of(project)
+    def _options(self, project: object) -> RequestOptions:
+        parameters = self.parameters.get(project)
         return RequestOptions(
             project=str(project),
             parameters=parameters,
@@ -177,59 +179,64 @@ class Predictor:
 
     # ------------------------------------------------------------------ many tasks
 
-    def _pre_annotate(
-        self, tasks: Sequence[Task], targets: Sequence[Target], label_config: str, order: RequestOptions
+    def _predict_batch(
+        self, tasks: Sequence[Task], targets: Sequence[Target], label_config: str, options: RequestOptions
     ) -> list[Prediction | list[Prediction]]:
         """Return a prediction for each task that is finished in time; the others go on in the background."""
-        if order.parameters.batch == "automatic" and _may_be_opened(tasks):
-            parameters = replace(order.parameters, batch="prompts")
-            deadline = min(order.deadline, time.monotonic() + OPENING_SECONDS)
-            order = replace(order, parameters=parameters, deadline=deadline)
-        keys = [_key(task, label_config, order) for task in tasks]
-        work = {key: partial(self._one_task, task, targets, order) for key, task in zip(keys, tasks)}
-        finished = self._batch.answers(order.project, work, order.deadline)
-        troubles = [found for found in finished.values() if isinstance(found, InputError)]
-        for trouble in troubles:
-            _log.warning("project=%s a task is left without a prediction: %s", order.project, trouble)
-        if troubles and len(troubles) == len(work):
-            others = f" So it is with all {len(work)} tasks." if len(work) > 1 else ""
-            raise InputError(f"{troubles[0]}{others}")
-        answers = [finished.get(key) for key in keys]
-        return [_prediction(*one, order) if isinstance(one, tuple) else [] for one in answers]
+        if options.parameters.batch == "automatic" and _may_be_opening(tasks):
+            parameters = replace(options.parameters, batch="prompts")
+            deadline = min(options.deadline, time.monotonic() + OPENING_SECONDS)
+            options = replace(options, parameters=parameters, deadline=deadline)
+        keys = [_job_key(task, label_config, options) for task in tasks]
+        jobs = {key: partial(self._predict_task, task, targets, options) for key, task in zip(keys, tasks)}
+        finished = self._batch_jobs.results(options.project, jobs, options.deadline)
+        errors = [found for found in finished.values() if isinstance(found, InputError)]
+        for error in errors:
+            _log.warning("project=%s a task is left without a prediction: %s", options.project, error)
+        if errors and len(errors) == len(jobs):
+            others = f" So it is with all {len(jobs)} tasks." if len(jobs) > 1 else ""
+            raise InputError(f"{errors[0]}{others}")
+        results = [finished.get(key) for key in keys]
+        return [_prediction(*one, options) if isinstance(one, tuple) else [] for one in results]
 
-    def _one_task(self, task: Task, targets: Sequence[Target], order: RequestOptions) -> Answer | None:
-        """Return what there is to say of a task, on all of its media; the score is the least sure one's."""
-        answers: list[Answer] = []
+    def _predict_task(
+        self, task: Task, targets: Sequence[Target], options: RequestOptions
+    ) -> ScoredRegions | None:
+        """Return the regions on all media of a task; the score is the lowest of theirs."""
+        predicted: list[ScoredRegions] = []
         for target in targets:
-            tasks = self._video_tasks if target.media.kind == "Video" else self._images
-            if (answer := tasks.pre_annotate(task, target, order)) is not None:
-                answers.append(answer)
-        if not answers:
+            handler = self._video_tasks if target.media.kind == "Video" else self._image_tasks
+            if (scored := handler.predict_batch(task, target, options)) is not None:
+                predicted.append(scored)
+        if not predicted:
             return None
-        return [region for regions, _ in answers for region in regions], min(score for _, score in answers)
+        result = [region for regions, _ in predicted for region in regions]
+        return result, min(score for _, score in predicted)
 
 
-def _prediction(result: list[Region], score: float, order: RequestOptions) -> Prediction:
-    return {"result": result, "score": score, "model_version": order.model_version}
+def _prediction(result: list[Region], score: float, options: RequestOptions) -> Prediction:
+    return {"result": result, "score": score, "model_version": options.model_version}
 
 
-def _may_be_opened(tasks: Sequence[Task]) -> bool:
+def _may_be_opening(tasks: Sequence[Task]) -> bool:
     """Return whether a batch may be a person who opens a task.
 
-    Label Studio asks then as for a batch, for one task that has no prediction at all, and lays what it gets
-    under the person's work; nothing tells this from "Retrieve predictions" for one such task.
+    Label Studio then sends the request of a batch, for one task that has no prediction at all, and shows what
+    it gets to the person; nothing tells this from "Retrieve predictions" for one such task.
     """
     return len(tasks) == 1 and not tasks[0].get("predictions")
 
 
-def _key(task: Task, label_config: str, order: RequestOptions) -> str:
-    """Return a name for all that a task's prediction depends on."""
-    held = {key: task.get(key) for key in ("id", "data", "drafts", "annotations", "predictions")}
-    written = json.dumps([held, label_config, order.model_version, str(order.parameters)], sort_keys=True)
+def _job_key(task: Task, label_config: str, options: RequestOptions) -> str:
+    """Return a hash of all that a task's prediction depends on."""
+    inputs = {key: task.get(key) for key in ("id", "data", "drafts", "annotations", "predictions")}
+    written = json.dumps(
+        [inputs, label_config, options.model_version, str(options.parameters)], sort_keys=True
+    )
     return hashlib.sha256(written.encode()).hexdigest()
 
 
-def _tasks(tasks: object) -> list[Task]:
+def _checked_tasks(tasks: object) -> list[Task]:
     if not isinstance(tasks, list) or not tasks:
         raise InputError("The request has no task; send at least one under 'tasks'.")
     if not all(isinstance(task, Mapping) and isinstance(task.get("data"), Mapping) for task in tasks):
@@ -239,7 +246,7 @@ def _tasks(tasks: object) -> list[Task]:
     return tasks
 
 
-def _drawn(context: object) -> list[object]:
+def _context_regions(context: object) -> list[object]:
     regions = context.get("result") if isinstance(context, Mapping) else context
     if regions is None:
         return []

@@ -1,4 +1,4 @@
-"""How one request is to be answered."""
+"""Options of one predict request."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,20 @@ __all__ = ["RequestOptions"]
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """How one request is to be answered.
+    """Options of one predict request.
 
     Attributes
     ----------
     project
         Label Studio's name of the project, for example ``"2.1795224187"``.
     parameters
-        What the project is set to.
+        The project's own settings.
     model
         A model's name or file, as the model store takes it.
     model_version
-        The name under which Label Studio files the answer.
+        The name under which Label Studio files the predictions.
     deadline
-        The time (``time.monotonic``) at which the answer goes out with what is done.
+        The time (``time.monotonic``) at which the response goes out with what is done.
     """
 
     project: str

@@ -1,4 +1,4 @@
-"""Recent images and videos with their encoded frames, so that a second click costs only the decoder."""
+"""Cache of sessions on recent images, so that a second click costs only the decoder."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ _SESSION_BYTES = 1 << 20
 class _Entry:
     lock: threading.Lock = field(default_factory=threading.Lock)
     session: AnnotationSession | None = None
-    media: MediaFile | None = None  # kept, for its file lives as long as it is held
+    media: MediaFile | None = None  # its file lives as long as it is referenced
     num_bytes: int = 0
 
 
@@ -32,7 +32,7 @@ class SessionCache:
     Parameters
     ----------
     max_bytes
-        Cap for the images that they hold; one is kept, however large. Encoded frames have a cap of their own.
+        Cap for their images; one stays, however large. Encoded frames have a cap of their own.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -53,7 +53,7 @@ class SessionCache:
     def use(
         self, address: str, open_session: Callable[[], tuple[AnnotationSession, MediaFile]], deadline: float
     ) -> Iterator[AnnotationSession]:
-        """Lend the session of an address, without objects, opening it if need be.
+        """Give the session of an address, without objects, for a ``with`` block, opened if need be.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class SessionCache:
                 release_freed_memory()  # encoding freed much; a click on what is encoded does not
 
     def clear(self) -> None:
-        """Forget all sessions; one that is in use ends with its request."""
+        """Drop all sessions; one that is in use ends with its request."""
         with self._lock:
             self._entries.clear()
 
@@ -102,10 +102,10 @@ class SessionCache:
                 if self._entries.get(address) is entry:
                     del self._entries[address]
             raise
-        self._make_room(entry)
+        self._evict(entry)
 
-    def _make_room(self, new: _Entry) -> None:
-        """Forget the sessions used longest ago, as far as one that was opened asks for it."""
+    def _evict(self, new: _Entry) -> None:
+        """Evict the least recently used sessions to make room for a new one."""
         assert new.session is not None
         frames = new.session.frames
         height, width = frames.shape

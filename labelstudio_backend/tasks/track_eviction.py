@@ -1,4 +1,4 @@
-"""The folders of kept tracks under a cap of bytes: those used longest ago make room for the new."""
+"""Eviction of the least recently used session folders of tracks beyond a cap of bytes."""
 
 import contextlib
 import logging
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["TrackEviction", "in_use"]
+__all__ = ["TrackEviction", "is_open"]
 
 _FOLDERS = "project-*/task-*.sam2"
 _log = logging.getLogger(__name__)
 
 
 class TrackEviction:
-    """Session folders below one folder, of which the most recently used are kept.
+    """A cap of bytes for the session folders of tracks below one folder, least recently used first.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class TrackEviction:
     Attributes
     ----------
     evicted
-        How many were deleted to make room.
+        How many were deleted.
     """
 
     def __init__(self, root: Path, max_bytes: int) -> None:
@@ -41,14 +41,14 @@ class TrackEviction:
 
     @property
     def num_bytes(self) -> int:
-        """How much disk they take; an open one counts as it was when it was opened."""
+        """How much disk space they take; an open one counts as it was when it was opened."""
         with self._lock:
-            return sum(self._known().values())
+            return sum(self._folder_sizes().values())
 
-    def used(self, folder: Path) -> None:
-        """Take note that a folder was opened, changed or closed, and make room if need be."""
+    def touch(self, folder: Path) -> None:
+        """Record that a folder was opened, changed or closed, and evict others if need be."""
         with self._lock:
-            sizes = self._known()
+            sizes = self._folder_sizes()
             sizes.pop(folder, None)
             if folder.is_dir():
                 sizes[folder] = _size(folder)
@@ -59,21 +59,21 @@ class TrackEviction:
                 if _delete(old):
                     excess -= sizes.pop(old)
                     self.evicted += 1
-                    _log.info("kept tracks are beyond KEPT_TRACK_BYTES: %s was deleted", old)
+                    _log.info("stored tracks exceed KEPT_TRACK_BYTES: %s was deleted", old)
 
-    def _known(self) -> dict[Path, int]:
+    def _folder_sizes(self) -> dict[Path, int]:
         if self._sizes is None:
-            found = sorted(self._root.glob(_FOLDERS), key=_last_use)
+            found = sorted(self._root.glob(_FOLDERS), key=_last_written)
             self._sizes = {folder: _size(folder) for folder in found}
         return self._sizes
 
 
-def in_use(folder: Path) -> bool:
+def is_open(folder: Path) -> bool:
     """Whether a session folder is open, here or in another process."""
     if not folder.is_dir():
         return False
     try:
-        with _lock_of(folder):
+        with _folder_lock(folder):
             return False
     except (Timeout, OSError):
         return True
@@ -82,18 +82,18 @@ def in_use(folder: Path) -> bool:
 def _delete(folder: Path) -> bool:
     """Delete a folder unless it is open; return whether it is gone."""
     try:
-        with _lock_of(folder):  # nobody opens it meanwhile; Windows leaves the lock's empty file
+        with _folder_lock(folder):  # nobody opens it meanwhile; Windows leaves the lock's empty file
             shutil.rmtree(folder, ignore_errors=True)
     except (Timeout, OSError):
         return False
     return not (folder / "state.json").exists()
 
 
-def _lock_of(folder: Path) -> AbstractContextManager[object]:
+def _folder_lock(folder: Path) -> AbstractContextManager[object]:
     return FileLock(folder / ".lock", thread_local=False).acquire(timeout=0)
 
 
-def _last_use(folder: Path) -> float:
+def _last_written(folder: Path) -> float:
     """Return when a session was last written: closing it writes its state."""
     try:
         return (folder / "state.json").stat().st_mtime

@@ -1,4 +1,4 @@
-"""Videos that are being followed: one thread takes turns among projects, and goes on after an answer."""
+"""Scheduling of video tracking: one thread that takes turns among projects and outlives requests."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VideoKey:
-    """Which video: turns are taken by project, then by task.
+    """A video and the model that tracks it; turns are taken by project, then by task.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class _Entry:
     video: VideoTracking | None = None
     users: int = 0
     pending: bool = False
-    asked_again: bool = False
+    requested_again: bool = False
     last_turn: int = 0
     last_use: float = 0.0
 
 
 class TrackScheduler:
-    """Open videos, followed frame by frame in one thread of their own.
+    """Open videos, tracked frame by frame in one thread.
 
     Each turn, the project that has waited longest goes on by one frame, in the task that has waited longest;
     the device is held for that frame only, and clicks go first.
@@ -56,7 +56,7 @@ class TrackScheduler:
     Parameters
     ----------
     capacity
-        How many videos stay open beside those in use; beyond it, the one asked for longest ago is closed.
+        How many videos stay open beside those in use; beyond it, the least recently requested is closed.
     max_bytes
         Cap for the masks of all of them.
     """
@@ -83,20 +83,20 @@ class TrackScheduler:
 
     @property
     def pending(self) -> int:
-        """How many of them are being followed at the moment."""
+        """How many of them are being tracked at the moment."""
         with self._changed:
-            return len(self._waiting())
+            return len(self._pending_entries())
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is followed any more."""
+        """Whether nothing is tracked any more."""
         return self._closed
 
     @contextmanager
-    def using(
+    def use(
         self, key: VideoKey, open_video: Callable[[], VideoTracking], deadline: float
     ) -> Iterator[VideoTracking]:
-        """Lend a video, opened if need be; it stays open for the ``with`` block, and mostly longer.
+        """Give a video for a ``with`` block, opened if need be; it mostly stays open longer.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class TrackScheduler:
                 raise InputError("Another request is still opening this video; try again in a minute.")
             try:
                 if entry.video is None:
-                    self._close_others(key)
+                    self._close_other_models(key)
                     entry.video = open_video()
                 video = entry.video
             finally:
@@ -122,15 +122,15 @@ class TrackScheduler:
         finally:
             with self._changed:
                 entry.users -= 1
-            self._close_some()
+            self._evict()
 
     def wait(self, video: VideoTracking, is_done: Callable[[], bool], deadline: float) -> None:
-        """Let a video in use be followed, and return when ``is_done()`` or at ``deadline``."""
+        """Track a video in use, and return when ``is_done()`` or at ``deadline``."""
         with self._changed:
             entry = next(entry for entry in self._entries.values() if entry.video is video)
-            entry.pending = entry.asked_again = True
+            entry.pending = entry.requested_again = True
             if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._work, name="sam2-tracks", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="sam2-tracks", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
             left = max(0.0, deadline - time.monotonic())
@@ -153,51 +153,53 @@ class TrackScheduler:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
-        self._close_some()
+        self._evict()
 
     # ------------------------------------------------------------------ the thread
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while (entry := self._next()) is not None:
             video = entry.video
             more = video is not None and video.step()
-            if video is not None and video.save_error is not None:
-                _log.warning("task=%s following stopped: %s", entry.key.task, video.save_error)
+            if video is not None and video.error is not None:
+                _log.warning("task=%s tracking stopped: %s", entry.key.task, video.error)
             with self._changed:
                 entry.users -= 1
                 if not more:
-                    entry.pending = entry.asked_again
-                entry.asked_again = False
+                    entry.pending = entry.requested_again
+                entry.requested_again = False
                 self._changed.notify_all()
             if not more:
-                self._close_some()
+                self._evict()
 
     def _next(self) -> _Entry | None:
-        """Wait for work and return whose turn it is; None at the end."""
+        """Wait for a pending video and return the one whose turn it is; None at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._waiting())
+            self._changed.wait_for(lambda: self._closed or self._pending_entries())
             if self._closed:
                 return None
             turns = self._project_turns
-            entry = min(self._waiting(), key=lambda one: (turns.get(one.key.project, 0), one.last_turn))
+            entry = min(
+                self._pending_entries(), key=lambda one: (turns.get(one.key.project, 0), one.last_turn)
+            )
             self._turn += 1
             entry.last_turn = turns[entry.key.project] = self._turn
             entry.users += 1
-            entry.asked_again = False
+            entry.requested_again = False
             return entry
 
-    def _waiting(self) -> list[_Entry]:
+    def _pending_entries(self) -> list[_Entry]:
         return [entry for entry in self._entries.values() if entry.pending]
 
-    # ------------------------------------------------------------------ closing
+    # ------------------------------------------------------------------ eviction
 
-    def _close_some(self) -> None:
-        """Close what is beyond the caps, those asked for longest ago first; what is in use stays."""
-        while (entry := self._superfluous()) is not None:
+    def _evict(self) -> None:
+        """Close what is beyond the caps, the least recently requested first; what is in use stays."""
+        while (entry := self._next_to_evict()) is not None:
             self._close_entry(entry)
 
-    def _close_others(self, key: VideoKey) -> None:
-        """Close the same video with another model, whose place on disk is needed, if nobody uses it."""
+    def _close_other_models(self, key: VideoKey) -> None:
+        """Close the same video with another model, whose session folder is needed, if nobody uses it."""
         same = (key.project, key.task, key.address)
         with self._changed:
             others = [
@@ -211,7 +213,7 @@ class TrackScheduler:
             self._close_entry(entry)
 
     def _close_entry(self, entry: _Entry) -> None:
-        """Close a video unless somebody has come; who comes later opens it again afterwards."""
+        """Close a video unless a request has begun to use it; a later one opens it again afterwards."""
         with entry.opening:
             with self._changed:
                 if entry.users:
@@ -224,8 +226,8 @@ class TrackScheduler:
             if idle and self._entries.get(entry.key) is entry:  # not one that was opened anew meanwhile
                 del self._entries[entry.key]
 
-    def _superfluous(self) -> _Entry | None:
-        """Return a video to be closed, which will be followed no further."""
+    def _next_to_evict(self) -> _Entry | None:
+        """Return a video to be closed, which will not be tracked any further."""
         with self._changed:
             idle = sorted(
                 (one for one in self._entries.values() if not one.users), key=lambda one: one.last_use

@@ -1,4 +1,4 @@
-"""Where the masks of tracks are kept on disk: one session folder per task, which other commands read too."""
+"""Storage of tracks on disk, one session folder per task, which other commands read too."""
 
 import hashlib
 import logging
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labelstudio_backend.media.library import MediaFile
-from labelstudio_backend.tasks.track_eviction import TrackEviction, in_use
+from labelstudio_backend.tasks.track_eviction import TrackEviction, is_open
 from labelstudio_backend.tasks.track_scheduler import VideoKey
 from labelstudio_backend.tasks.video_tracking import VideoTracking
 from sam2_engine.errors import InputError
@@ -19,14 +19,14 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, open_session
 
-__all__ = ["TrackStore", "session_place"]
+__all__ = ["TrackStore", "session_path"]
 
 _TRACKS = "tracks"
 _log = logging.getLogger(__name__)
 
 
-def session_place(folder: Path, project: object, task: object, address: str) -> Path | None:
-    """Return where the session of a task is kept below a data folder; None if its ids make no file name.
+def session_path(folder: Path, project: object, task: object, address: str) -> Path | None:
+    """Return the session folder of a task below a data folder; None if its ids make no file name.
 
     The media's address is part of the name, as a task may show several videos.
     """
@@ -38,33 +38,33 @@ def session_place(folder: Path, project: object, task: object, address: str) -> 
 
 
 class TrackStore:
-    """Opens the videos of tasks, each with the tracks that were followed before.
+    """Opens the videos of tasks, each with its stored tracks.
 
     Parameters
     ----------
     folder
-        The server's data folder, or None to keep nothing on disk.
+        The server's data folder, or None to store nothing on disk.
     max_bytes
-        Cap for what is kept there.
+        Cap for what is stored there.
     store, features
         Models, and the cache of encoded frames, that all sessions share.
 
     Attributes
     ----------
-    folders
-        What is on disk; None if nothing is kept.
+    eviction
+        The cap for what is on disk; None if nothing is stored.
     """
 
     def __init__(
         self, folder: Path | None, max_bytes: int, store: ModelStore, features: FeatureCache
     ) -> None:
-        self.folders = None if folder is None else TrackEviction(folder / _TRACKS, max_bytes)
+        self.eviction = None if folder is None else TrackEviction(folder / _TRACKS, max_bytes)
         self._folder = folder
         self._store = store
         self._features = features
 
     def open(self, key: VideoKey, media: MediaFile) -> VideoTracking:
-        """Open a task's video; what was followed on it by the same model is taken up again.
+        """Open a task's video with the tracks that the same model has stored for it.
 
         Raises
         ------
@@ -78,41 +78,41 @@ class TrackStore:
             frames.close()
             raise
 
-        def close(_: MediaFile = media) -> None:  # a fetched file lives as long as somebody holds it
+        def close(_: MediaFile = media) -> None:  # a fetched file lives as long as it is referenced
             if folder is not None:
                 folder.close()
-                self._used(folder)
+                self._touch(folder)
             frames.close()
 
-        self._used(folder)
+        self._touch(folder)
         return VideoTracking(session, close)
 
-    def _used(self, folder: SessionFolder | None) -> None:
-        if folder is not None and self.folders is not None:
-            self.folders.used(folder.path)
+    def _touch(self, folder: SessionFolder | None) -> None:
+        if folder is not None and self.eviction is not None:
+            self.eviction.touch(folder.path)
 
     def _session(self, key: VideoKey, frames: FrameSource) -> tuple[AnnotationSession, SessionFolder | None]:
         # Every track begins from its keyframes, so there is no tracked frame to go back to, nor any undo.
         options: dict[str, Any] = {"history": None, "cache": self._features, "undo_bytes": 0}
-        place = self._folder and session_place(self._folder, key.project, key.task, key.address)
-        if place is not None and in_use(place):
-            _log.warning("task=%s tracks are not kept on disk: %s is in use", key.task, place)
-            place = None
-        if place is not None and place.is_dir():
+        path = self._folder and session_path(self._folder, key.project, key.task, key.address)
+        if path is not None and is_open(path):
+            _log.warning("task=%s tracks are not stored on disk: %s is in use", key.task, path)
+            path = None
+        if path is not None and path.is_dir():
             try:
-                session, folder = open_session(place, self._store, frames, **options)
+                session, folder = open_session(path, self._store, frames, **options)
                 if session.model_name == key.model:
                     return session, folder
                 folder.close()
             except InputError as error:
-                _log.warning("task=%s kept tracks are dropped: %s", key.task, error)
-            shutil.rmtree(place, ignore_errors=True)
+                _log.warning("task=%s stored tracks are dropped: %s", key.task, error)
+            shutil.rmtree(path, ignore_errors=True)
         session = AnnotationSession(frames, self._store, key.model, **options)
-        if place is None:
+        if path is None:
             return session, None
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            return session, SessionFolder.create(place, session)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return session, SessionFolder.create(path, session)
         except (InputError, OSError) as error:
-            _log.warning("task=%s tracks are not kept on disk: %s", key.task, error)
+            _log.warning("task=%s tracks are not stored on disk: %s", key.task, error)
             return session, None

@@ -1,4 +1,4 @@
-"""Videos: labeled rectangles are followed, and come back as sequences of keyframes."""
+"""Predictions for videos: labeled rectangles, tracked, as sequences of keyframes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from labelstudio_backend.media.library import MediaLibrary
 from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.keyframes import Track
 from labelstudio_backend.schema.labeling_config import Target
-from labelstudio_backend.schema.regions import Region
+from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.schema.sequences import sequence_of
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.request_options import RequestOptions
@@ -20,15 +20,14 @@ from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_plugins.runtime.model_store import ModelStore
 
-__all__ = ["VideoTasks", "labeled_tracks", "tracks_held"]
+__all__ = ["VideoTasks", "labeled_tracks", "stored_tracks"]
 
-_NOTE = "SAM 2 "
-_HELD = ("drafts", "annotations", "predictions")
-Answer = tuple[list[Region], float]
+_MESSAGE_PREFIX = "SAM 2 "
+_STORED = ("drafts", "annotations", "predictions")
 
 
 class VideoTasks:
-    """Answers for videos; what is not finished in time goes on in the background.
+    """Tasks that show videos; tracks that are not finished in time go on in the background.
 
     Parameters
     ----------
@@ -41,32 +40,32 @@ class VideoTasks:
     def __init__(
         self, settings: Settings, store: ModelStore, media: MediaLibrary, features: FeatureCache
     ) -> None:
-        self.videos = TrackScheduler(settings.max_sessions, settings.track_bytes)
-        self._kept = TrackStore(settings.state_folder, settings.kept_track_bytes, store, features)
+        self.scheduler = TrackScheduler(settings.max_sessions, settings.track_bytes)
+        self._track_store = TrackStore(settings.state_folder, settings.kept_track_bytes, store, features)
         self._media = media
 
     @property
     def gauges(self) -> dict[str, float]:
-        """What is open, on its way and on disk, by the names of metrics."""
-        folders = self._kept.folders
+        """What is open, being tracked and on disk, by the names of metrics."""
+        eviction = self._track_store.eviction
         return {
-            "sam2_videos": len(self.videos),
-            "sam2_video_bytes": self.videos.num_bytes,
-            "sam2_background_videos": self.videos.pending,
-            "sam2_kept_track_bytes": folders.num_bytes if folders else 0,
-            "sam2_evicted_tracks_total": folders.evicted if folders else 0,
+            "sam2_videos": len(self.scheduler),
+            "sam2_video_bytes": self.scheduler.num_bytes,
+            "sam2_background_videos": self.scheduler.pending,
+            "sam2_kept_track_bytes": eviction.num_bytes if eviction else 0,
+            "sam2_evicted_tracks_total": eviction.evicted if eviction else 0,
         }
 
     def close(self) -> None:
-        """Stop following, and close all videos."""
-        self.videos.close()
+        """Stop tracking, and close all videos."""
+        self.scheduler.close()
 
-    def answer(
-        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], order: RequestOptions
-    ) -> Answer:
-        """Follow the rectangles of a request, and return them as far as they are at its deadline.
+    def predict_interactive(
+        self, task: Mapping[str, Any], target: Target, regions: Sequence[object], options: RequestOptions
+    ) -> ScoredRegions:
+        """Track the rectangles of a request, and return them as far as they are at its deadline.
 
-        Rectangles without a label are followed no further; without any other, no media is read.
+        Rectangles without a label are not tracked any further; without any other, no media is read.
 
         Raises
         ------
@@ -76,13 +75,15 @@ class VideoTasks:
         tracks = labeled_tracks(regions)
         if not tracks:
             ids = [str(region.get("id")) for region in regions if isinstance(region, Mapping)]
-            for video in self.videos.find(_project(task, order), task.get("id")):
-                video.drop(ids)
+            for video in self.scheduler.find(_project(task, options), task.get("id")):
+                video.stop(ids)
             return [], 0.0
-        return self._follow(task, target, tracks, order, order.deadline)
+        return self._track(task, target, tracks, options, options.deadline)
 
-    def pre_annotate(self, task: Mapping[str, Any], target: Target, order: RequestOptions) -> Answer | None:
-        """Follow the rectangles that a task holds, to their end however long it takes.
+    def predict_batch(
+        self, task: Mapping[str, Any], target: Target, options: RequestOptions
+    ) -> ScoredRegions | None:
+        """Track the rectangles that a task holds, to their end however long it takes.
 
         Returns
         -------
@@ -91,52 +92,52 @@ class VideoTasks:
         Raises
         ------
         InputError
-            As :meth:`answer`; or if a frame cannot be read.
+            As :meth:`predict_interactive`; or if a frame cannot be read.
         """
-        tracks = tracks_held(task, target)
+        tracks = stored_tracks(task, target)
         if not tracks:
             return None
-        answer = self._follow(task, target, tracks, order, math.inf)
-        return None if self.videos.closed else answer
+        scored = self._track(task, target, tracks, options, math.inf)
+        return None if self.scheduler.closed else scored
 
-    def _follow(
+    def _track(
         self,
         task: Mapping[str, Any],
         target: Target,
         tracks: Sequence[Track],
-        order: RequestOptions,
+        options: RequestOptions,
         deadline: float,
-    ) -> Answer:
+    ) -> ScoredRegions:
         for track in tracks:
             target.control_for(track.label)
         rate, address = target.media.frames_per_second(task["data"]), target.media.source(task["data"])
-        key = VideoKey(_project(task, order), task.get("id"), address, order.model)
-        with self.videos.using(key, partial(self._open, key), deadline) as video:
+        key = VideoKey(_project(task, options), task.get("id"), address, options.model)
+        with self.scheduler.use(key, partial(self._open, key), deadline) as video:
             clock = FrameClock.of(video.session.frames, rate)
-            with video.asked(tracks, clock, order.parameters.direction) as followed:
-                self.videos.wait(video, lambda: video.is_done(followed), deadline)
-                return _answer(video, list(zip(tracks, followed)), clock, order)
+            with video.request(tracks, clock, options.parameters.direction) as video_tracks:
+                self.scheduler.wait(video, lambda: video.is_done(video_tracks), deadline)
+                return _scored_regions(video, list(zip(tracks, video_tracks)), clock, options)
 
     def _open(self, key: VideoKey) -> VideoTracking:
-        return self._kept.open(key, self._media.video(key.address))
+        return self._track_store.open(key, self._media.video(key.address))
 
 
 def labeled_tracks(regions: Sequence[object]) -> list[Track]:
-    """Return the rectangles that are to be followed: those that carry a label.
+    """Return the rectangles that are to be tracked: those that carry a label.
 
-    Without any there is nothing to do: that is what the page sends when a label is taken away, and after
-    an annotation was submitted.
+    Without any there is nothing to do: that is what the page sends when a label is removed, and after an
+    annotation was submitted.
 
     Raises
     ------
     InputError
         If a labeled rectangle has no usable keyframe.
     """
-    return [Track.of(region) for region in regions if _labeled(region)]
+    return [Track.of(region) for region in regions if _is_labeled(region)]
 
 
-def tracks_held(task: Mapping[str, Any], target: Target) -> list[Track]:
-    """Return the labeled rectangles of a task that nobody is looking at.
+def stored_tracks(task: Mapping[str, Any], target: Target) -> list[Track]:
+    """Return the labeled rectangles that a task holds.
 
     A person's newest draft goes before the newest annotation, and that before the newest prediction;
     cancelled annotations count for nothing.
@@ -147,29 +148,29 @@ def tracks_held(task: Mapping[str, Any], target: Target) -> list[Track]:
         As :func:`labeled_tracks`.
     """
     names = {control.name for control in target.controls}
-    for kind in _HELD:
-        held = task.get(kind)
+    for kind in _STORED:
+        entries = task.get(kind)
         usable = [
             one
-            for one in (held if isinstance(held, list) else ())
+            for one in (entries if isinstance(entries, list) else ())
             if isinstance(one, Mapping)
             and isinstance(one.get("result"), list)
             and not one.get("was_cancelled")
         ]
         for one in sorted(usable, key=lambda one: str(one.get("updated_at")), reverse=True):
-            found = [r for r in one["result"] if _labeled(r) and r.get("from_name") in names]
+            found = [r for r in one["result"] if _is_labeled(r) and r.get("from_name") in names]
             if tracks := labeled_tracks(found):
                 return tracks
     return []
 
 
-def _project(task: Mapping[str, Any], order: RequestOptions) -> object:
-    """Return the project's number: the task tells it, and the request's name for it begins with it."""
+def _project(task: Mapping[str, Any], options: RequestOptions) -> object:
+    """Return the project's id: the task has it, and the request's name for the project begins with it."""
     found = task.get("project")
-    return found if isinstance(found, int | str) else order.project.split(".")[0]
+    return found if isinstance(found, int | str) else options.project.split(".")[0]
 
 
-def _labeled(region: object) -> TypeGuard[Region]:
+def _is_labeled(region: object) -> TypeGuard[Region]:
     if not isinstance(region, dict) or region.get("type") != "videorectangle":
         return False
     value = region.get("value")
@@ -177,50 +178,53 @@ def _labeled(region: object) -> TypeGuard[Region]:
     return isinstance(labels, list) and bool(labels)
 
 
-def _answer(
+def _scored_regions(
     video: VideoTracking,
-    followed: Sequence[tuple[Track, VideoTrack]],
+    video_tracks: Sequence[tuple[Track, VideoTrack]],
     clock: FrameClock,
-    order: RequestOptions,
-) -> Answer:
-    """Return the regions as far as they are followed.
+    options: RequestOptions,
+) -> ScoredRegions:
+    """Return the regions as far as they are tracked.
 
     Raises
     ------
     InputError
-        If following them failed before the first frame.
+        If tracking them failed before the first frame.
     """
-    trouble, regions, scores = video.save_error, [], []
-    if trouble is not None and not (isinstance(trouble, InputError) and any(f.boxes for _, f in followed)):
-        raise trouble
-    for track, one in followed:
-        boxes, score, whole = video.state_of(one)
-        items = sequence_of(track, boxes, clock, video.session.shape, order.parameters.tolerance)
-        note = None if whole else _note(one, boxes, clock, trouble)
-        regions.append(_with_note(track.region, items, score, note))
+    error, regions, scores = video.error, [], []
+    has_boxes = any(video_track.boxes for _, video_track in video_tracks)
+    if error is not None and not (isinstance(error, InputError) and has_boxes):
+        raise error
+    for track, video_track in video_tracks:
+        boxes, score, is_complete = video.progress_of(video_track)
+        items = sequence_of(track, boxes, clock, video.session.shape, options.parameters.tolerance)
+        message = None if is_complete else _progress_message(video_track, boxes, clock, error)
+        regions.append(_with_sequence(track.region, items, score, message))
         scores.append(score)
     return regions, sum(scores) / len(scores)
 
 
-def _note(one: VideoTrack, boxes: Mapping[int, object], clock: FrameClock, trouble: Exception | None) -> str:
-    """Return in a sentence how far a track is."""
+def _progress_message(
+    track: VideoTrack, boxes: Mapping[int, object], clock: FrameClock, error: Exception | None
+) -> str:
+    """Return a sentence for people on how far a track is."""
     last = clock.page_frame(max(boxes)) if boxes else 0
     first = clock.page_frame(min(boxes)) if boxes else 0
-    way = f"frames {first} to {last}" if one.direction != "forward" else f"frame {last}"
-    if trouble is not None:
-        return f"{_NOTE}stopped at {way} of {clock.page_frames}: {trouble}"
+    reached = f"frames {first} to {last}" if track.direction != "forward" else f"frame {last}"
+    if error is not None:
+        return f"{_MESSAGE_PREFIX}stopped at {reached} of {clock.page_frames}: {error}"
     more = "choose another label and then its own to see more"
-    return f"{_NOTE}reached {way} of {clock.page_frames} and goes on; {more}."
+    return f"{_MESSAGE_PREFIX}reached {reached} of {clock.page_frames} and goes on; {more}."
 
 
-def _with_note(region: Region, items: list[dict[str, Any]], score: float, note: str | None) -> Region:
-    """Return the region with a new sequence, and with a note that takes the place of an earlier one."""
-    answer = {**region, "value": {**region["value"], "sequence": items}, "score": score}
+def _with_sequence(region: Region, items: list[dict[str, Any]], score: float, message: str | None) -> Region:
+    """Return the region with a new sequence, and with a message in place of an earlier one (``meta``)."""
+    tracked = {**region, "value": {**region["value"], "sequence": items}, "score": score}
     found = region.get("meta")
     meta = found if isinstance(found, dict) else {}
     text = meta.get("text")
     lines = text if isinstance(text, list) else [text] if text else []
-    kept = [line for line in lines if not str(line).startswith(_NOTE)]
-    if note or len(kept) < len(lines):
-        answer["meta"] = {**meta, "text": [*kept, note] if note else kept}
-    return answer
+    other_lines = [line for line in lines if not str(line).startswith(_MESSAGE_PREFIX)]
+    if message or len(other_lines) < len(lines):
+        tracked["meta"] = {**meta, "text": [*other_lines, message] if message else other_lines}
+    return tracked

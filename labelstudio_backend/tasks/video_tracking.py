@@ -1,4 +1,4 @@
-"""One task's video on the way: its tracks, how far each is, and the next frame of them."""
+"""The tracks of one task's video, how far each is tracked, and the next frame of them."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,16 +12,16 @@ from sam2_engine.prompts import Box
 from sam2_engine.video.frame_result import FrameResult
 from sam2_plugins.session.annotation_session import AnnotationSession
 
-__all__ = ["VideoTrack", "VideoTracking", "boxes_drawn"]
+__all__ = ["VideoTrack", "VideoTracking", "box_prompts"]
 
-_SAME = 0.01
+_BOX_TOLERANCE = 0.01
 """Pixels: what rounding may change in a box on its way to Label Studio and back."""
-_MASK_BYTES = 1000
+_MASK_OVERHEAD_BYTES = 1000
 """About what a mask takes beside its pixels."""
 
 
-def boxes_drawn(track: Track, clock: FrameClock, shape: tuple[int, int]) -> dict[int, Box]:
-    """Return a person's rectangles by the file's frame: the prompts that a track is followed from.
+def box_prompts(track: Track, clock: FrameClock, shape: tuple[int, int]) -> dict[int, Box]:
+    """Return a person's keyframes by the file's frame: the prompts of a track.
 
     Raises
     ------
@@ -37,83 +37,83 @@ def boxes_drawn(track: Track, clock: FrameClock, shape: tuple[int, int]) -> dict
 
 @dataclass(eq=False)
 class VideoTrack:
-    """One object on its way.
+    """One object of a video, as far as it is tracked.
 
     Attributes
     ----------
     region_id, label
         Label Studio's.
-    drawn
+    prompts
         A person's boxes by the file's frame.
     direction
         ``"forward"``, ``"backward"`` or ``"both"``.
-    wanted
-        Whether it is to be followed further.
-    asking
+    active
+        Whether it is to be tracked further.
+    waiting_requests
         How many requests wait for it.
     boxes
-        By the file's frame, where it was followed: its box, None where it is absent.
+        By the file's frame, where it was tracked: its box, None where it is absent.
     scores
         The model's confidence by frame, where it found the object.
     num_bytes
         About how much memory its masks take.
     object_id
         In the session, once it was prompted.
-    kept
-        Frames followed before the session was closed and opened again, whose memories are gone.
+    restored
+        Frames tracked before the session was closed and opened again, whose memories are gone.
     """
 
     region_id: str
     label: str
-    drawn: Mapping[int, Box]
+    prompts: Mapping[int, Box]
     direction: str = "forward"
-    wanted: bool = False
-    asking: int = 0
+    active: bool = False
+    waiting_requests: int = 0
     boxes: dict[int, PixelBox | None] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
     num_bytes: int = 0
     object_id: int | None = None
-    kept: frozenset[int] = frozenset()
+    restored: frozenset[int] = frozenset()
 
     @property
     def score(self) -> float:
         """Mean confidence of the model where it found the object, 0 to 1."""
         return sum(self.scores.values()) / len(self.scores) if self.scores else 0.0
 
-    def frames_to_follow(self, length: int) -> range:
-        """Return the file's frames on which it is followed in the end."""
-        first = min(self.drawn) if self.direction == "forward" else 0
-        last = max(self.drawn) if self.direction == "backward" else length - 1
+    def frames_to_track(self, length: int) -> range:
+        """Return the file's frames on which it is tracked in the end."""
+        first = min(self.prompts) if self.direction == "forward" else 0
+        last = max(self.prompts) if self.direction == "backward" else length - 1
         return range(first, last + 1)
 
-    def same_drawing(self, drawn: Mapping[int, Box]) -> bool:
+    def has_prompts(self, prompts: Mapping[int, Box]) -> bool:
         """Whether a person's boxes are still these."""
-        return self.drawn.keys() == drawn.keys() and all(
-            _same(self.drawn[frame], drawn[frame]) for frame in drawn
+        return self.prompts.keys() == prompts.keys() and all(
+            _is_same_box(self.prompts[frame], prompts[frame]) for frame in prompts
         )
 
 
 class VideoTracking:
-    """The tracks of one task's video; what is followed is kept until its prompts change.
+    """The tracks of one task's video; their masks stay until their prompts change.
 
-    Any thread may ask; one thread at a time calls :meth:`step`.
+    Any thread may make requests; one thread at a time calls :meth:`step`.
 
     Parameters
     ----------
     session
-        Without objects, or as it was kept: each object has its region's id as its name.
+        Without objects, or as it was stored: each object has its region's id as its name.
     close
         Called when the video is no longer needed.
 
     Attributes
     ----------
-    trouble
-        What ended the last step, if it failed; asking again tries again.
+    error
+        What ended the last step, if it failed; the next request tries again.
     """
 
     def __init__(self, session: AnnotationSession, close: Callable[[], None] = lambda: None) -> None:
         self.session = session
-        self.save_error: Exception | None = None
+        self.error: Exception | None = None
         self._close = close
         self._lock = threading.Lock()
         self._tracks: dict[str, VideoTrack] = {}
@@ -124,166 +124,168 @@ class VideoTracking:
     def num_bytes(self) -> int:
         """About how much memory its masks take."""
         with self._lock:
-            return sum(one.num_bytes for one in self._tracks.values())
+            return sum(track.num_bytes for track in self._tracks.values())
 
     def close(self) -> None:
-        """Let go of files; what was followed is kept where the session is."""
-        self._steps = self.save_error = None  # an error holds, by its traceback, all that it passed
+        """Release files; masks stay where the session is stored."""
+        self._steps = self.error = None  # an error holds, by its traceback, all that it passed
         self._close()
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ requests
 
     @contextmanager
-    def asked(self, tracks: Sequence[Track], clock: FrameClock, direction: str) -> Iterator[list[VideoTrack]]:
-        """Say what is to be followed, and give it as far as it is; it goes on after the ``with`` block.
+    def request(
+        self, tracks: Sequence[Track], clock: FrameClock, direction: str
+    ) -> Iterator[list[VideoTrack]]:
+        """Request tracks, and give them as far as they are; tracking goes on after the ``with`` block.
 
-        A track whose drawn boxes are the same goes on where it is; one with others begins anew. Other
-        tracks with one of these labels were deleted by the person, or wait until they are asked for again.
+        A track whose prompts are the same goes on where it is; one with others begins anew. Other tracks
+        with one of these labels were deleted by the person, or wait until they are requested again.
 
         Raises
         ------
         InputError
-            If a drawn box cannot be used.
+            If a keyframe cannot be used.
         """
-        drawn = {track.id: boxes_drawn(track, clock, self.session.shape) for track in tracks}
+        prompts = {track.id: box_prompts(track, clock, self.session.shape) for track in tracks}
         labels = {track.label for track in tracks}
         with self._lock:
             for other in self._tracks.values():
-                other.wanted = other.wanted and (other.asking > 0 or other.label not in labels)
-            asked = [self._asked_for(track, drawn[track.id], direction) for track in tracks]
-            self._steps = self.save_error = None
+                other.active = other.active and (other.waiting_requests > 0 or other.label not in labels)
+            requested = [self._request_track(track, prompts[track.id], direction) for track in tracks]
+            self._steps = self.error = None
         try:
-            yield asked
+            yield requested
         finally:
             with self._lock:
-                for one in asked:
-                    one.asking -= 1
+                for video_track in requested:
+                    video_track.waiting_requests -= 1
 
-    def _asked_for(self, track: Track, drawn: Mapping[int, Box], direction: str) -> VideoTrack:
-        one = self._tracks.get(track.id)
-        if one is None or not one.same_drawing(drawn):
-            one = self._tracks[track.id] = VideoTrack(track.id, track.label, drawn)
-        one.label, one.direction, one.wanted = track.label, direction, True
-        one.asking += 1
-        return one
+    def _request_track(self, track: Track, prompts: Mapping[int, Box], direction: str) -> VideoTrack:
+        video_track = self._tracks.get(track.id)
+        if video_track is None or not video_track.has_prompts(prompts):
+            video_track = self._tracks[track.id] = VideoTrack(track.id, track.label, prompts)
+        video_track.label, video_track.direction, video_track.active = track.label, direction, True
+        video_track.waiting_requests += 1
+        return video_track
 
-    def drop(self, region_ids: Iterable[str]) -> None:
-        """Stop following some tracks; what is done stays."""
+    def stop(self, region_ids: Iterable[str]) -> None:
+        """Stop tracking some regions; what is done stays."""
         with self._lock:
             for region_id in region_ids:
                 if region_id in self._tracks:
-                    self._tracks[region_id].wanted = False
+                    self._tracks[region_id].active = False
             self._steps = None
 
     def is_done(self, tracks: Iterable[VideoTrack]) -> bool:
-        """Whether some tracks are followed as far as they go, or will not be."""
+        """Whether some tracks are tracked as far as they go, or will not be."""
         with self._lock:
-            return self.save_error is not None or not any(
-                self._tracks.get(one.region_id) is one and one.wanted and self._frames_left(one)
-                for one in tracks
+            return self.error is not None or not any(
+                self._tracks.get(track.region_id) is track and track.active and self._frames_left(track)
+                for track in tracks
             )
 
-    def state_of(self, track: VideoTrack) -> tuple[dict[int, PixelBox | None], float, bool]:
-        """Return where a track is known, by the file's frame, its score, and whether that is all."""
+    def progress_of(self, track: VideoTrack) -> tuple[dict[int, PixelBox | None], float, bool]:
+        """Return a track's boxes by the file's frame, its score, and whether that is all."""
         with self._lock:
             return dict(track.boxes), track.score, not self._frames_left(track)
 
     def _frames_left(self, track: VideoTrack) -> bool:
-        frames = track.frames_to_follow(len(self.session))
+        frames = track.frames_to_track(len(self.session))
         return len(track.boxes) < len(frames) or any(frame not in track.boxes for frame in frames)
 
-    # ------------------------------------------------------------------ following
+    # ------------------------------------------------------------------ tracking
 
     def step(self) -> bool:
-        """Give one prompt or follow one frame; return whether there may be more to do."""
+        """Add one prompt or track one frame; return whether there may be more to do."""
         with self._lock:
             steps = self._steps = self._steps or self._all_steps()
         try:
             next(steps)
         except StopIteration:
             with self._lock:
-                return self._steps is not steps  # something was asked for meanwhile
+                return self._steps is not steps  # there was a request meanwhile
         except Exception as error:  # it belongs to those who wait, not to the thread
             with self._lock:
                 if self._steps is not steps:
                     return True
-                self.save_error = error
+                self.error = error
                 return False
         return True
 
     def _all_steps(self) -> Iterator[None]:
-        """Prompt what is new, then follow everything forwards and backwards, passing over what is known."""
+        """Prompt what is new, then track everything forwards and backwards, passing over what is known."""
         with self._lock:
-            wanted = [one for one in self._tracks.values() if one.wanted and self._frames_left(one)]
-        for one in wanted:
-            yield from self._prompt(one)
+            active = [track for track in self._tracks.values() if track.active and self._frames_left(track)]
+        for track in active:
+            yield from self._prompt(track)
         for reverse, directions in ((False, ("forward", "both")), (True, ("backward", "both"))):
-            ids = [one.object_id for one in wanted if one.direction in directions]
+            ids = [track.object_id for track in active if track.direction in directions]
             known = [object_id for object_id in ids if object_id is not None]
             steps = self.session.propagate(known, reverse=reverse, missing_only=True) if known else ()
             for result in steps:
                 self._record(result)
                 yield
-        for one in wanted:
-            self._bridge(one, False)
+        for track in active:
+            self._verify_ends(track, False)
 
-    def _prompt(self, one: VideoTrack) -> Iterator[None]:
+    def _prompt(self, track: VideoTrack) -> Iterator[None]:
         session = self.session
-        if one.object_id is None:
-            for old in [known.id for known in session.objects.values() if known.name == one.region_id]:
+        if track.object_id is None:
+            for old in [known.id for known in session.objects.values() if known.name == track.region_id]:
                 session.remove_object(old)
-            one.object_id = session.add_object(one.region_id, one.label)
-        elif session.objects[one.object_id].label != one.label:
-            session.edit_object(one.object_id, label=one.label)
-        for frame, box in sorted(one.drawn.items()):
-            if frame not in session.prompts_of(one.object_id):
-                self._record(session.add_box(frame, one.object_id, (box.x0, box.y0, box.x1, box.y1)))
+            track.object_id = session.add_object(track.region_id, track.label)
+        elif session.objects[track.object_id].label != track.label:
+            session.edit_object(track.object_id, label=track.label)
+        for frame, box in sorted(track.prompts.items()):
+            if frame not in session.prompts_of(track.object_id):
+                self._record(session.add_box(frame, track.object_id, (box.x0, box.y0, box.x1, box.y1)))
                 yield
-        self._bridge(one, True)
+        self._verify_ends(track, True)
 
-    def _bridge(self, one: VideoTrack, there: bool) -> None:
-        """Let a track that was kept go on from its outermost masks, as its memories are gone.
+    def _verify_ends(self, track: VideoTrack, verified: bool) -> None:
+        """Let a restored track go on from its outermost masks, as its memories are gone.
 
         For as long as they are verified, masks are prompts.
         """
-        if one.object_id is not None and one.kept:
-            ends = {min(one.kept), max(one.kept)} - one.drawn.keys()
-            visible = [frame for frame in sorted(ends) if one.boxes[frame] is not None]
-            self.session.verify(one.object_id, visible, there)
+        if track.object_id is not None and track.restored:
+            ends = {min(track.restored), max(track.restored)} - track.prompts.keys()
+            visible = [frame for frame in sorted(ends) if track.boxes[frame] is not None]
+            self.session.verify(track.object_id, visible, verified)
 
     def _record(self, result: FrameResult) -> None:
         with self._lock:
-            tracks = {one.object_id: one for one in self._tracks.values()}
+            tracks = {track.object_id: track for track in self._tracks.values()}
         for object_id in result.object_ids:
             if object_id in tracks:
-                self._note(tracks[object_id], object_id, result.frame)
+                self._record_mask(tracks[object_id], object_id, result.frame)
 
-    def _note(self, one: VideoTrack, object_id: int, frame: int) -> None:
-        """Take over what the session says of an object on a frame."""
+    def _record_mask(self, track: VideoTrack, object_id: int, frame: int) -> None:
+        """Take over the box and the score of the session's mask of an object on a frame."""
         accepted = self.session.accepted(object_id, frame)
         if accepted is None:
             return
         bounds = None if accepted.mask.is_empty else object_bounds(accepted.mask.to_array())
         logits = len(accepted.logits.values) if accepted.logits is not None else 0
         with self._lock:
-            one.boxes[frame] = bounds
+            track.boxes[frame] = bounds
             if bounds is not None:
-                one.scores[frame] = accepted.scores.predicted_iou
-            one.num_bytes += _MASK_BYTES + len(accepted.mask.bits) + logits
+                track.scores[frame] = accepted.scores.predicted_iou
+            track.num_bytes += _MASK_OVERHEAD_BYTES + len(accepted.mask.bits) + logits
 
     def _restore(self) -> None:
-        """Take over the tracks of a session that was kept."""
+        """Take over the tracks of a session that was stored."""
         for known in self.session.objects.values():
             prompts = self.session.prompts_of(known.id)
-            drawn = {frame: given[-1].box for frame, given in prompts.items() if given[-1].box is not None}
-            if drawn:
-                one = VideoTrack(known.name, known.label or "", drawn, object_id=known.id)
-                self._tracks[known.name] = one
+            boxes = {frame: given[-1].box for frame, given in prompts.items() if given[-1].box is not None}
+            if boxes:
+                track = VideoTrack(known.name, known.label or "", boxes, object_id=known.id)
+                self._tracks[known.name] = track
                 for frame in self.session.frames_of(known.id):
-                    self._note(one, known.id, frame)
-                one.kept = frozenset(one.boxes)
+                    self._record_mask(track, known.id, frame)
+                track.restored = frozenset(track.boxes)
 
 
-def _same(one: Box, other: Box) -> bool:
-    sides = zip((one.x0, one.y0, one.x1, one.y1), (other.x0, other.y0, other.x1, other.y1))
-    return all(abs(a - b) < _SAME for a, b in sides)
+def _is_same_box(box: Box, other: Box) -> bool:
+    sides = zip((box.x0, box.y0, box.x1, box.y1), (other.x0, other.y0, other.x1, other.y1))
+    return all(abs(a - b) < _BOX_TOLERANCE for a, b in sides)

@@ -27,8 +27,8 @@ def recorded_server() -> Iterator[MediaServer]:
 
 
 @pytest.fixture
-def followed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The frames that any session follows, as it does."""
+def tracked_frames(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The frames that any session tracks, as it does."""
     frames: list[int] = []
     propagate = AnnotationSession.propagate
 

@@ -13,7 +13,7 @@ BITS, WIDTH, HEIGHT = 8, 128, 64
 
 
 def draw(number: int) -> NDArray[np.uint8]:
-    """Return an (H, W, 3) picture of a number below 256."""
+    """Return an (H, W, 3) image of a number below 256."""
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     for bit in range(BITS):
         if number >> bit & 1:
@@ -22,7 +22,7 @@ def draw(number: int) -> NDArray[np.uint8]:
 
 
 def read(image: NDArray[Any]) -> int:
-    """Return the number that a picture shows."""
+    """Return the number that an image shows."""
     return sum(1 << bit for bit in range(BITS) if image[HEIGHT // 2, bit * 16 + 8].max() > 127)
 
 

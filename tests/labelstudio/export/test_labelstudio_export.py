@@ -1,4 +1,4 @@
-"""From the page to files: tracks and masks of an exported project, kept or followed again."""
+"""Exports of a project: its tracks and masks, stored or tracked again, as files."""
 
 import json
 from fractions import Fraction
@@ -33,10 +33,10 @@ def server(
     media_server: MediaServer, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> MediaServer:
     """A Label Studio with one short video, and the environment of a server beside it."""
-    film = write_video(tmp_path / "film.mp4", range(FRAMES), Fraction(1, 10), rate=10)
-    media_server.pages["/data/upload/1/film.mp4"] = (200, {}, film.read_bytes())
-    picture = (DATA / "media" / "shapes.png").read_bytes()
-    media_server.pages["/data/upload/1/shapes.png"] = (200, {}, picture)
+    video = write_video(tmp_path / "video.mp4", range(FRAMES), Fraction(1, 10), rate=10)
+    media_server.pages["/data/upload/1/video.mp4"] = (200, {}, video.read_bytes())
+    image = (DATA / "media" / "shapes.png").read_bytes()
+    media_server.pages["/data/upload/1/shapes.png"] = (200, {}, image)
     monkeypatch.setenv("LABEL_STUDIO_URL", media_server.url)
     monkeypatch.setenv("MODEL_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("MODEL", str(small_checkpoint))
@@ -46,9 +46,9 @@ def server(
 
 @pytest.fixture
 def tracked(server: MediaServer, tmp_path: Path) -> list[dict[str, Any]]:
-    """Two objects, followed by the server; the page's export of them."""
+    """Two objects, tracked by the server; the page's export of them."""
     body = recorded("predict_video_label_assigned", server)["json"]
-    task = {**body["tasks"][0], "data": {"video": "/data/upload/1/film.mp4"}}
+    task = {**body["tasks"][0], "data": {"video": "/data/upload/1/video.mp4"}}
     (drawn,) = body["params"]["context"]["result"]
     other = json.loads(json.dumps({**drawn, "id": "other"}))
     other["value"]["sequence"][0] |= {"frame": 4, "time": 0.4, "x": 50}
@@ -75,8 +75,8 @@ def region_masks(region: dict[str, Any]) -> list[bool]:
     return [rectangle_at(items, clock.page_frame(n)) is not None for n in range(FRAMES)]
 
 
-def test_kept_masks_are_exported_in_every_format(
-    tracked: list[dict[str, Any]], followed: list[int], tmp_path: Path
+def test_stored_masks_are_exported_in_every_format(
+    tracked: list[dict[str, Any]], tracked_frames: list[int], tmp_path: Path
 ) -> None:
     regions = tracked[0]["annotations"][0]["result"]
     stack = tifffile.imread(export(tracked, tmp_path, "tiffs", "tiff") / f"task-{tracked[0]['id']}.tif")
@@ -93,27 +93,27 @@ def test_kept_masks_are_exported_in_every_format(
         assert len(video.visible) == FRAMES
         assert 1 in video.visible[0]
         assert 2 not in video.visible[0]  # a person did not see it there
-    assert followed == []
+    assert tracked_frames == []
 
 
-def test_what_was_changed_after_tracking_is_followed_again(
-    tracked: list[dict[str, Any]], followed: list[int], tmp_path: Path
+def test_what_was_changed_after_tracking_is_tracked_again(
+    tracked: list[dict[str, Any]], tracked_frames: list[int], tmp_path: Path
 ) -> None:
     _, other = tracked[0]["annotations"][0]["result"]
     first = next(item for item in other["value"]["sequence"] if item["frame"] == 4)
     first["x"] = 20.0
     export(tracked, tmp_path, "vis.json", "youtube-vis")
-    assert followed == list(range(4, FRAMES))  # from its own keyframe on, and not the other one
+    assert tracked_frames == list(range(4, FRAMES))  # from its own keyframe on, and not the other one
 
 
-def test_without_the_servers_folder_everything_is_followed_again(
-    tracked: list[dict[str, Any]], followed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_the_servers_folder_everything_is_tracked_again(
+    tracked: list[dict[str, Any]], tracked_frames: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = json.loads(export(tracked, tmp_path, "kept.json", "youtube-vis").read_text())
+    stored = json.loads(export(tracked, tmp_path, "stored.json", "youtube-vis").read_text())
     monkeypatch.setenv("MODEL_DIR", str(tmp_path / "elsewhere"))
     again = json.loads(export(tracked, tmp_path, "again.json", "youtube-vis").read_text())
-    assert followed == list(range(1, FRAMES))
-    assert again == kept
+    assert tracked_frames == list(range(1, FRAMES))
+    assert again == stored
 
 
 def test_images_with_drawn_masks(server: MediaServer, tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_files_that_are_no_project(content: str, sentence: str, tmp_path: Path) 
 
 def test_which_of_the_data_is_the_media(tracked: list[dict[str, Any]], tmp_path: Path) -> None:
     data = {
-        "video": "/data/upload/1/film.mp4",
-        "thumbnail": "https://host/film.jpg",
+        "video": "/data/upload/1/video.mp4",
+        "thumbnail": "https://host/video.jpg",
         "fps": 10,
         "title": "a. b",
     }

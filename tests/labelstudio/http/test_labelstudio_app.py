@@ -67,11 +67,11 @@ def test_a_file_that_is_not_there(application: Application, click: dict[str, Any
 def test_media_that_is_neither_image_nor_video(
     application: Application, click: dict[str, Any], media_server: MediaServer
 ) -> None:
-    media_server.pages["/data/upload/1/text.png"] = (200, {"Content-Type": "image/png"}, b"no picture")
+    media_server.pages["/data/upload/1/text.png"] = (200, {"Content-Type": "image/png"}, b"no image")
     click["tasks"][0]["data"]["image"] = "/data/upload/1/text.png"
     assert "not an image" in refused(application, body=click)
     request = recorded("predict_video_label_assigned", media_server)["json"]
-    media_server.pages["/data/upload/1/text.mp4"] = (200, {"Content-Type": "video/mp4"}, b"no film")
+    media_server.pages["/data/upload/1/text.mp4"] = (200, {"Content-Type": "video/mp4"}, b"no video")
     request["tasks"][0]["data"]["video"] = "/data/upload/1/text.mp4"
     refused(application, body=request)
 
@@ -129,7 +129,7 @@ def test_only_background_clicks_give_nothing(application: Application, click: di
     assert (reply.status, reply.json["results"][0]["result"]) == (200, [])
 
 
-def test_ways_that_do_not_exist(application: Application) -> None:
+def test_paths_that_do_not_exist(application: Application) -> None:
     assert call(application, "GET", "/nowhere").status == 404
     reply = call(application, "GET", "/predict")
     assert (reply.status, reply.headers["Allow"]) == (405, "POST")
@@ -240,7 +240,7 @@ def test_a_second_click_fetches_nothing(
 def test_health_is_answered_while_all_predictions_are_under_way(
     small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, click: dict[str, Any]
 ) -> None:
-    application = Application(Predictor(Settings(model=str(small_checkpoint))), predictions=2)
+    application = Application(Predictor(Settings(model=str(small_checkpoint))), max_predictions=2)
     begun, end = threading.Semaphore(0), threading.Event()
 
     def predict(*_: object) -> list[Any]:

@@ -15,13 +15,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from labelstudio_backend.http.app import _DESCRIPTION, Application
+from labelstudio_backend.http.app import _OPENAPI_FILE, Application
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.predictor import Predictor
 
-WAYS = [
+OPERATIONS = [
     (path, method)
-    for path, methods in json.loads(_DESCRIPTION.read_text())["paths"].items()
+    for path, methods in json.loads(_OPENAPI_FILE.read_text())["paths"].items()
     for method in methods
 ]
 CHECKS = [
@@ -39,8 +39,8 @@ def described(small_checkpoint: Path) -> Iterator[Any]:
     predictor.close()
 
 
-@pytest.mark.parametrize(("path", "method"), WAYS)
-def test_answers_are_as_described(path: str, method: str, described: Any) -> None:
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_responses_are_as_described(path: str, method: str, described: Any) -> None:
     @settings(max_examples=25 if method == "post" else 3, deadline=None)
     @given(case=described[path][method].as_strategy())
     def ask(case: Any) -> None:
@@ -49,5 +49,5 @@ def test_answers_are_as_described(path: str, method: str, described: Any) -> Non
     ask()
 
 
-def test_every_way_is_described(described: Any) -> None:
-    assert {path for path, _ in WAYS} == described.app._routes.keys() - {"/"}
+def test_every_operation_is_described(described: Any) -> None:
+    assert {path for path, _ in OPERATIONS} == described.app._routes.keys() - {"/"}

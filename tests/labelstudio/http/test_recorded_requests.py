@@ -75,7 +75,7 @@ def application(recorded_server: MediaServer, small_checkpoint: Path) -> Iterato
     """With random weights: enough for the form of an answer."""
     predictor = Predictor(settings(recorded_server, small_checkpoint, predict_seconds=600))
     project = recorded("predict_batch_image_v109", recorded_server)["json"]["project"]
-    predictor.parameters.remember(project, {"points_per_side": 2})  # enough for the form of an answer
+    predictor.parameters.set(project, {"points_per_side": 2})  # enough for the form of an answer
     yield Application(predictor)
     predictor.close()
 
@@ -117,7 +117,7 @@ def test_status_and_form(
         assert len(reply.json["results"]) == len(tasks)
         for prediction in reply.json["results"]:
             if name == "predict_batch_video_v109":
-                assert prediction == []  # there is no box to follow
+                assert prediction == []  # there is no box to track
                 continue
             assert isinstance(prediction["result"], list)
             assert 0 <= prediction["score"] <= 1
@@ -156,8 +156,8 @@ def test_tracks_keep_their_identity_and_their_keyframes(
         assert all(needed <= item.keys() for item in items.values())
         assert items[max(items)]["enabled"] is False
         for item in before["value"]["sequence"]:
-            kept = items[item["frame"]]
-            assert {key: kept[key] for key in ("x", "y", "width", "height")} == {
+            found = items[item["frame"]]
+            assert {key: found[key] for key in ("x", "y", "width", "height")} == {
                 key: item[key] for key in ("x", "y", "width", "height")
             }
 
@@ -234,7 +234,7 @@ def _box_iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     [
         "predict_video_label_assigned",
         "predict_video_two_objects_same_label",
-        "predict_interactive_no_context_video",  # followed from another model's prediction
+        "predict_interactive_no_context_video",  # tracked from another model's prediction
     ],
 )
 def test_the_disc_is_boxed_on_every_frame(name: str, nano: Application, recorded_server: MediaServer) -> None:

@@ -43,7 +43,7 @@ def test_a_file_that_brings_its_decoder_down(
 def test_the_decoder_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "hidden-key")
     (tmp_path / "script.py").write_text(
-        "import json, os; print(json.dumps({'trouble': 'damaged', 'why': str(dict(os.environ))}))"
+        "import json, os; print(json.dumps({'error': 'damaged', 'reason': str(dict(os.environ))}))"
     )
     monkeypatch.setattr(decoding, "_SCRIPT", tmp_path / "script.py")
     with pytest.raises(InputError) as error:
@@ -83,7 +83,7 @@ def test_memory_is_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     "start",
     [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>"],
 )
-def test_pictures_that_are_programs_are_not_run(start: bytes, tmp_path: Path) -> None:
+def test_images_that_are_programs_are_not_run(start: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(start)
     with pytest.raises(InputError, match="not an image"):
         read_image(tmp_path / "a.png", "a.png")

@@ -11,7 +11,7 @@ from labelstudio_harness import DATA, MediaServer
 from PIL import Image
 
 from labelstudio_backend.media.decoding import read_image
-from labelstudio_backend.media.downloads import shown
+from labelstudio_backend.media.downloads import redacted
 from labelstudio_backend.media.library import MediaLibrary
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
@@ -100,7 +100,7 @@ def test_other_hosts_must_be_allowed_and_get_no_token(media_server: MediaServer)
         "etc/passwd",
     ],
 )
-def test_places_that_are_never_read(media_server: MediaServer, address: str) -> None:
+def test_addresses_that_are_never_read(media_server: MediaServer, address: str) -> None:
     with pytest.raises(InputError):
         MediaLibrary(Settings(label_studio_url=media_server.url, api_key="secret")).file(address)
     assert media_server.seen == []
@@ -112,7 +112,7 @@ def test_a_redirect_to_a_file_of_the_machine(library: MediaLibrary, media_server
         library.file("/data/upload/1/a.png")
 
 
-CLIMBING = [
+PATH_TRAVERSAL = [
     "../../etc/passwd",
     "images/../../etc/passwd",
     "images/..%2f../etc/passwd",
@@ -121,9 +121,9 @@ CLIMBING = [
 ]
 
 
-@pytest.mark.parametrize("place", CLIMBING)
+@pytest.mark.parametrize("place", PATH_TRAVERSAL)
 @pytest.mark.parametrize("form", [str, lambda place: quote(place, safe="")])
-def test_climbing_out_is_refused_without_a_request(
+def test_path_traversal_is_refused_without_a_request(
     library: MediaLibrary, media_server: MediaServer, place: str, form: Callable[[str], str]
 ) -> None:
     for address in (f"/data/local-files/?d={form(place)}", f"/data/upload/{form(place)}"):
@@ -144,9 +144,9 @@ def test_a_mounted_folder_is_read_directly(tmp_path: Path, media_server: MediaSe
     for place, words in (
         ("link.png", "outside"),
         (f"{tmp_path}/secret.png", "outside"),
-        ("gone.png", "not there"),
-        ("a" * 5000, "not there"),
-        ("nul%00.png", "not there"),
+        ("gone.png", "not below MEDIA_ROOT"),
+        ("a" * 5000, "not below MEDIA_ROOT"),
+        ("nul%00.png", "not below MEDIA_ROOT"),
     ):
         with pytest.raises(InputError, match=words):
             library.file(f"/data/local-files/?d={place}")
@@ -211,9 +211,9 @@ def test_a_library_that_nobody_holds_leaves_no_folder(media_server: MediaServer)
     assert not folder.exists()
 
 
-def test_shown_addresses_hold_no_signature() -> None:
-    assert shown("https://u:p@store/a.png?X-Amz-Signature=1&d=b#c") == "https://store/a.png?d=b"
-    assert shown(LOCAL) == LOCAL
+def test_redacted_addresses_hold_no_signature() -> None:
+    assert redacted("https://u:p@store/a.png?X-Amz-Signature=1&d=b#c") == "https://store/a.png?d=b"
+    assert redacted(LOCAL) == LOCAL
 
 
 def _write(path: Path, array: np.ndarray, **options: object) -> Path:
@@ -221,7 +221,7 @@ def _write(path: Path, array: np.ndarray, **options: object) -> Path:
     return path
 
 
-def test_a_picture_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+def test_an_image_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     array = np.zeros((4, 6, 3), dtype=np.uint8)
     array[0, 0] = 255
     exif = Image.Exif()
@@ -245,7 +245,7 @@ def test_kinds_of_pixels(tmp_path: Path) -> None:
     assert read_image(tmp_path / "p.gif", "p").shape == (2, 3, 3)
 
 
-def test_what_is_no_picture(tmp_path: Path) -> None:
+def test_what_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("<html>")
     with pytest.raises(InputError, match="not an image"):
         read_image(tmp_path / "text.png", "text.png")

@@ -4,7 +4,7 @@ from labelstudio_backend.schema.labeling_config import ControlTag, LabelingConfi
 from sam2_engine.errors import InputError
 
 IMAGE = """<View>
-  <Image name="image" value="$picture" zoom="true"/>
+  <Image name="image" value="$image" zoom="true"/>
   <KeyPointLabels name="kp" toName="image" smart="true"><Label value="Ball"/></KeyPointLabels>
   <BrushLabels name="brush" toName="image"><Label value="Ball"/><Label value="Box" alias="box"/></BrushLabels>
 </View>"""
@@ -33,7 +33,7 @@ def all_targets(xml: str) -> list[tuple[MediaTag, tuple[ControlTag, ...]]]:
 
 def test_an_image_with_a_brush() -> None:
     ((media, (control,)),) = all_targets(IMAGE)
-    assert (media.kind, media.name, media.source({"picture": " /data/a.png "})) == (
+    assert (media.kind, media.name, media.source({"image": " /data/a.png "})) == (
         "Image",
         "image",
         "/data/a.png",
@@ -66,8 +66,8 @@ def test_a_frame_rate_that_is_none(rate: str) -> None:
 
 def test_a_task_without_the_media() -> None:
     ((media, _),) = all_targets(IMAGE)
-    for data in ({}, {"picture": None}, {"picture": ["a"]}, {"picture": " "}):
-        with pytest.raises(InputError, match=r"\$picture"):
+    for data in ({}, {"image": None}, {"image": ["a"]}, {"image": " "}):
+        with pytest.raises(InputError, match=r"\$image"):
             media.source(data)
 
 
@@ -101,7 +101,7 @@ def test_controls_are_preferred_in_the_order_of_the_documentation() -> None:
     assert [control.name for control in preferring.controls] == ["polygon", "brush", "bitmask", "box"]
 
 
-def test_the_first_control_that_has_the_label_takes_the_answer() -> None:
+def test_the_first_control_tag_that_has_the_label_is_used() -> None:
     config = LabelingConfig.parse(
         EVERYTHING.replace(' value="$labels"/>', '><Label value="Cat"/></BrushLabels>')
     )
@@ -116,7 +116,7 @@ def test_the_first_control_that_has_the_label_takes_the_answer() -> None:
         left.control_for(None)
 
 
-def test_labels_that_come_with_the_task_are_all_taken() -> None:
+def test_dynamic_labels_are_all_accepted() -> None:
     assert LabelingConfig.parse(EVERYTHING).targets()[0].control_for("Zebra").name == "brush"
 
 

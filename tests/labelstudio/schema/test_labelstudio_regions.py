@@ -53,7 +53,7 @@ def test_an_empty_mask_has_no_bounds() -> None:
     assert object_bounds(np.zeros((3, 4), dtype=bool)) is None
 
 
-def test_specks_do_not_widen_an_objects_box() -> None:
+def test_small_components_do_not_widen_an_objects_box() -> None:
     mask = np.zeros((60, 80), dtype=bool)
     mask[20:40, 10:30] = True
     mask[2:5, 70:75] = True
@@ -61,7 +61,7 @@ def test_specks_do_not_widen_an_objects_box() -> None:
     assert object_bounds(mask) == (10, 20, 29, 39)
 
 
-def test_both_halves_of_an_object_are_kept() -> None:
+def test_both_halves_of_an_object_are_in_its_box() -> None:
     mask = np.zeros((60, 80), dtype=bool)
     mask[20:40, 10:30] = mask[20:40, 33:40] = True
     assert object_bounds(mask) == (10, 20, 39, 39)

@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.draw import ellipse, polygon2mask
 
 from labelstudio_backend.schema.brush_rle import decode_brush_rle
-from labelstudio_backend.schema.contours import large_parts, outline
+from labelstudio_backend.schema.contours import component_polygon, large_components
 from labelstudio_backend.schema.labeling_config import ControlTag
 from labelstudio_backend.schema.mask_regions import mask_regions
 
@@ -83,8 +83,8 @@ def test_a_brush_and_a_bitmask_hold_every_pixel() -> None:
     np.testing.assert_array_equal(decode_brush_rle(brush["value"]["rle"], mask.shape), mask)
     head, data = bitmask["value"]["imageDataURL"].split(",")
     assert head == "data:image/png;base64"
-    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        alpha = np.asarray(image.convert("RGBA"))[..., 3]
     np.testing.assert_array_equal(alpha, np.where(mask, 255, 0))
 
 
@@ -102,7 +102,7 @@ def test_an_ellipse_is_found_again(angle: float) -> None:
     # skimage turns anticlockwise, from a first radius along the rows.
     rows, columns = ellipse(60, 90, 15, 40, rotation=-np.radians(angle))
     mask[rows, columns] = True
-    mask[2:4, 190:193] = True  # a speck, which must not count
+    mask[2:4, 190:193] = True  # a small component, which must not count
     (region,) = regions(mask, "EllipseLabels")
     value = region["value"]
     assert (value["x"], value["y"]) == pytest.approx((100 * 90.5 / 200, 100 * 60.5 / 120), abs=0.1)
@@ -112,13 +112,16 @@ def test_an_ellipse_is_found_again(angle: float) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(mask=blobs(), tolerance=st.sampled_from([0.0, 0.5, 1.0, 3.0]))
-def test_no_part_of_an_outline_is_further_off_than_the_tolerance(mask: np.ndarray, tolerance: float) -> None:
-    (corner, part), *_ = large_parts(mask)
-    exact, simplified = outline(corner, part, 0).corners, outline(corner, part, tolerance).corners
+def test_no_part_of_a_contour_is_further_off_than_the_tolerance(mask: np.ndarray, tolerance: float) -> None:
+    (corner, part), *_ = large_components(mask)
+    exact, simplified = (
+        component_polygon(corner, part, 0).vertices,
+        component_polygon(corner, part, tolerance).vertices,
+    )
     assert len(simplified) <= len(exact)
     ends = np.roll(simplified, -1, axis=0)
     along = ends - simplified
-    # The distance of every corner of the exact outline to the nearest side of the simplified one.
+    # The distance of every corner of the exact contour to the nearest side of the simplified one.
     offset = exact[:, None] - simplified[None]
     place = ((offset * along).sum(2) / np.maximum((along**2).sum(1), 1e-12)).clip(0, 1)
     distances = np.linalg.norm(offset - place[..., None] * along, axis=2).min(axis=1)
@@ -130,13 +133,14 @@ def test_no_part_of_an_outline_is_further_off_than_the_tolerance(mask: np.ndarra
 def test_a_polygon_covers_the_mask(mask: np.ndarray) -> None:
     (region,) = regions(mask, "PolygonLabels", tolerance=0)
     covered = inside_polygon(region["value"]["points"], mask.shape)
-    (corner, part), *_ = large_parts(mask)
+    (corner, part), *_ = large_components(mask)
     filled = inside_polygon(
-        (outline(corner, part, 0).corners * (100 / mask.shape[1], 100 / mask.shape[0])).tolist(), mask.shape
+        (component_polygon(corner, part, 0).vertices * (100 / mask.shape[1], 100 / mask.shape[0])).tolist(),
+        mask.shape,
     )
     np.testing.assert_array_equal(covered, filled)
     assert not (mask & ~covered).any()
-    # What is covered and not in the mask lies in a hole: not beside the outline.
+    # What is covered and not in the mask lies in a hole: not beside the contour.
     outside = distance_transform_edt(np.pad(~mask, 1, constant_values=True))[1:-1, 1:-1]
     assert not (covered & ~mask & (outside > 2)).any()
 
@@ -150,7 +154,7 @@ def test_a_polygon_says_which_holes_it_cannot_show() -> None:
     assert region["value"]["closed"] is True
 
 
-def test_each_part_of_an_object_is_a_polygon_and_says_so() -> None:
+def test_each_component_of_an_object_is_a_polygon_and_says_so() -> None:
     mask = np.zeros((60, 90), dtype=bool)
     mask[10:50, 5:40] = mask[20:40, 50:80] = mask[2, 2] = True
     first, second = regions(mask, "PolygonLabels")

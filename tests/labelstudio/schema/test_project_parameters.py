@@ -70,34 +70,34 @@ def test_what_cannot_be_set(wrong: object, words: str) -> None:
 
 def test_each_project_has_its_own_also_after_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "state" / "projects.json"
-    book = ProjectParameterStore(MODELS, file)
-    book.remember("1.17", {"tolerance": 3})
-    book.remember("2.18", '{"model": "tiny"}')
+    store = ProjectParameterStore(MODELS, file)
+    store.set("1.17", {"tolerance": 3})
+    store.set("2.18", '{"model": "tiny"}')
     with pytest.raises(InputError):
-        book.remember("1.17", {"tolerance": -3})
-    for opened in (book, ProjectParameterStore(MODELS, file)):
-        assert opened.of("1.17").tolerance == 3
-        assert opened.of("2.18").model == "tiny"
-        assert opened.of("3.19") == ProjectParameters()
-    book.remember("1.17", None)
-    assert ProjectParameterStore(MODELS, file).of("1.17") == ProjectParameters()
+        store.set("1.17", {"tolerance": -3})
+    for opened in (store, ProjectParameterStore(MODELS, file)):
+        assert opened.get("1.17").tolerance == 3
+        assert opened.get("2.18").model == "tiny"
+        assert opened.get("3.19") == ProjectParameters()
+    store.set("1.17", None)
+    assert ProjectParameterStore(MODELS, file).get("1.17") == ProjectParameters()
 
 
 @pytest.mark.parametrize("content", ["", "[", "[1]", '{"1.17": 3}', '{"1.17": {"model": "gone"}}'])
 def test_a_damaged_file_is_started_anew(content: str, tmp_path: Path) -> None:
     file = tmp_path / "projects.json"
     file.write_text(content)
-    book = ProjectParameterStore(MODELS, file)
-    assert book.of("1.17") == ProjectParameters()
-    book.remember("1.17", {"tolerance": 3})
-    assert ProjectParameterStore(MODELS, file).of("1.17").tolerance == 3
+    store = ProjectParameterStore(MODELS, file)
+    assert store.get("1.17") == ProjectParameters()
+    store.set("1.17", {"tolerance": 3})
+    assert ProjectParameterStore(MODELS, file).get("1.17").tolerance == 3
 
 
 def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
-    book = ProjectParameterStore(MODELS, tmp_path / "state" / "projects.json")
-    assert book.remember("1.17", {"tolerance": 3}).tolerance == 3
-    assert book.of("1.17").tolerance == 3
+    store = ProjectParameterStore(MODELS, tmp_path / "state" / "projects.json")
+    assert store.set("1.17", {"tolerance": 3}).tolerance == 3
+    assert store.get("1.17").tolerance == 3
 
 
 def test_a_server_names_its_models_without_their_folders(tmp_path: Path) -> None:

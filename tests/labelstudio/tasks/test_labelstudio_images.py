@@ -93,9 +93,7 @@ def setup(application: Application, extra_params: object, xml: str = BRUSH, proj
 
 @pytest.mark.parametrize("kind", FORMS)
 @pytest.mark.parametrize("prompt", [POINT, BOX, OVAL], ids=["point", "box", "oval"])
-def test_every_prompt_is_answered_in_every_form(
-    kind: str, prompt: dict[str, Any], application: Application
-) -> None:
+def test_every_prompt_gives_every_form(kind: str, prompt: dict[str, Any], application: Application) -> None:
     (prediction,) = predict(application, [task()], config(kind), prompt)
     assert prediction["result"]
     for region in prediction["result"]:
@@ -105,7 +103,7 @@ def test_every_prompt_is_answered_in_every_form(
         assert region["score"] == prediction["score"]
 
 
-def test_several_pending_prompts_are_answered_at_once(application: Application) -> None:
+def test_several_prompts_are_predicted_at_once(application: Application) -> None:
     other = drawn("rectanglelabels", x=10, y=10, width=30, height=30)
     (two,) = predict(application, [task()], BRUSH, BOX, other)
     assert len({region["id"] for region in two["result"]}) == 2
@@ -113,7 +111,7 @@ def test_several_pending_prompts_are_answered_at_once(application: Application) 
     assert len(one["result"]) == 1
 
 
-def test_the_image_that_was_drawn_on_is_answered_for(application: Application) -> None:
+def test_predictions_are_for_the_image_that_was_drawn_on(application: Application) -> None:
     both = {"id": 1, "data": {"left": IMAGE, "right": IMAGE}}
     for name, kind in (("left", "rectangle"), ("right", "polygon")):
         prompt = drawn("rectangle", to_name=name, x=50, y=30, width=40, height=50)
@@ -194,13 +192,13 @@ def test_retrieved_predictions_carry_scores_and_the_version_of_setup(application
             assert region["value"]["brushlabels"] == ["Debris"]
 
 
-def test_no_more_regions_than_wanted(application: Application) -> None:
+def test_no_more_regions_than_max_objects(application: Application) -> None:
     setup(application, {**ONE_CLICK, "points_per_side": 3, "max_objects": 1})
     assert len(predict(application, [task()], BRUSH)[0]["result"]) == 1
 
 
 @pytest.mark.parametrize("batch", ["prompts", "always"])
-def test_prompts_of_a_task_go_before_everything(batch: str, application: Application) -> None:
+def test_prompts_of_a_task_go_before_automatic_masks(batch: str, application: Application) -> None:
     setup(application, {**ONE_CLICK, "batch": batch})
     imported = {"result": [BOX, {**BOX, "id": "b"}], "model_version": "detector"}
     held, in_data, without = task(), task(prompts=[{"box": [10, 10, 200, 200], "label": "Debris"}]), task()
@@ -291,7 +289,7 @@ def test_what_is_left_of_a_deleted_region_is_nothing_to_do(
     assert predict(application, [task()], BRUSH, only_name)[0]["result"] == []
 
 
-def test_answers_are_json_that_label_studio_can_store(application: Application) -> None:
+def test_predictions_are_json_that_label_studio_can_store(application: Application) -> None:
     for kind in FORMS:
         result = predict(application, [task()], config(kind), BOX)[0]["result"]
         assert json.loads(json.dumps(result, allow_nan=False)) == result

@@ -1,4 +1,4 @@
-"""Real pictures of every kind of pixel: a click finds the same coin in all of them."""
+"""Photographs with every kind of pixel: a click finds the same coin in all of them."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def coin() -> np.ndarray:
 def ask(
     application: Application, server: MediaServer, name: str, data: bytes, coin: np.ndarray
 ) -> np.ndarray:
-    """Upload a picture, click into the coin, and return the brush."""
+    """Upload a image, click into the coin, and return the brush."""
     address = f"/data/upload/1/{name}"
     server.pages[address] = (200, {}, data)
     y, x = (float(place.mean()) for place in np.nonzero(coin))
@@ -62,16 +62,16 @@ def ask(
 
 @pytest.fixture(scope="module")
 def reference(application: Application, recorded_server: MediaServer, coin: np.ndarray) -> np.ndarray:
-    """The answer for the plain gray picture."""
+    """The answer for the plain gray image."""
     mask = ask(application, recorded_server, "coins.png", saved(Image.fromarray(coins())), coin)
     assert mask.shape == (303, 384)
     assert iou(mask, coin) >= 0.7
     return mask
 
 
-def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -80,12 +80,12 @@ def turned(orientation: int, kind: str) -> bytes:
     back = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 5: Image.Transpose.TRANSPOSE}
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = Image.fromarray(coins()).transpose(back[orientation])
-    return saved(picture, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+    image = Image.fromarray(coins()).transpose(back[orientation])
+    return saved(image, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
 
 
 @pytest.mark.parametrize(
-    ("picture", "similar"),
+    ("image", "similar"),
     [
         pytest.param(lambda: saved(Image.fromarray(coins()).convert("RGB")), 0.999, id="rgb"),
         pytest.param(lambda: turned(3, "PNG"), 0.999, id="exif-3"),
@@ -107,7 +107,7 @@ def turned(orientation: int, kind: str) -> bytes:
     ],
 )
 def test_the_same_coin_is_found(
-    picture: Callable[[], bytes],
+    image: Callable[[], bytes],
     similar: float,
     application: Application,
     recorded_server: MediaServer,
@@ -116,7 +116,7 @@ def test_the_same_coin_is_found(
     request: pytest.FixtureRequest,
 ) -> None:
     name = f"coins-{request.node.callspec.id}"
-    mask = ask(application, recorded_server, name, picture(), coin)
+    mask = ask(application, recorded_server, name, image(), coin)
     assert mask.shape == reference.shape
     assert iou(mask, reference) >= similar
 
@@ -131,18 +131,18 @@ def test_what_is_transparent_is_seen_as_white(
     options: dict[str, Any] = {}
     if mode == "P":  # one color of the palette is transparent
         colors = np.where(hidden, np.uint8(0), np.maximum(coins(), 1))
-        picture = Image.fromarray(colors).convert("P")
-        picture.putpalette([value for gray in range(256) for value in (gray, gray, gray)])
+        image = Image.fromarray(colors).convert("P")
+        image.putpalette([value for gray in range(256) for value in (gray, gray, gray)])
         options["transparency"] = 0
     else:
-        picture = Image.fromarray(np.where(hidden, noise, coins())).convert(mode)
-        picture.putalpha(Image.fromarray(np.where(hidden, np.uint8(0), np.uint8(255))))
+        image = Image.fromarray(np.where(hidden, noise, coins())).convert(mode)
+        image.putalpha(Image.fromarray(np.where(hidden, np.uint8(0), np.uint8(255))))
     seen = ask(application, recorded_server, "opaque.png", saved(opaque), coin)
-    mask = ask(application, recorded_server, f"clear-{mode}.png", saved(picture, **options), coin)
+    mask = ask(application, recorded_server, f"clear-{mode}.png", saved(image, **options), coin)
     np.testing.assert_array_equal(mask, seen)
 
 
-def test_a_large_picture_is_answered_at_its_own_size(
+def test_the_mask_of_a_large_image_has_its_size(
     application: Application, recorded_server: MediaServer, coin: np.ndarray, reference: np.ndarray
 ) -> None:
     large = Image.fromarray(coins()).resize((384 * ENLARGED, 303 * ENLARGED), Image.Resampling.BICUBIC)
@@ -151,7 +151,7 @@ def test_a_large_picture_is_answered_at_its_own_size(
     assert iou(mask[ENLARGED // 2 :: ENLARGED, ENLARGED // 2 :: ENLARGED], reference) >= 0.9
 
 
-def test_the_second_click_on_a_picture_encodes_and_fetches_nothing(
+def test_the_second_click_on_an_image_encodes_and_fetches_nothing(
     application: Application,
     recorded_server: MediaServer,
     coin: np.ndarray,

@@ -20,7 +20,7 @@ from labelstudio_backend.schema.keyframes import Keyframe, Track, model_item
 from labelstudio_backend.schema.sequences import rectangle_at
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.predictor import Predictor
-from labelstudio_backend.tasks.track_storage import session_place
+from labelstudio_backend.tasks.track_storage import session_path
 from sam2_engine.errors import InputError
 from sam2_engine.frames.video_frames import VideoFrames
 from sam2_plugins.session.annotations import ChangeKind
@@ -30,7 +30,7 @@ RECTANGLE = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0}
 BOX = {"frame": 3, "enabled": True, "rotation": 0, "time": 0.3, **RECTANGLE}
 
 
-def test_an_untouched_keyframe_of_ours_is_known_again() -> None:
+def test_an_untouched_keyframe_of_the_model_is_recognized() -> None:
     assert Keyframe.of(model_item(7, 0.7, RECTANGLE, enabled=True)).made_by_model
     assert Keyframe.of(model_item(7, 0.7, RECTANGLE, enabled=False)).made_by_model
 
@@ -81,9 +81,9 @@ FRAMES = 12
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory, recorded_server: MediaServer) -> str:
+def video(tmp_path_factory: pytest.TempPathFactory, recorded_server: MediaServer) -> str:
     """The address of a short video at 10 frames per second."""
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     with av.open(path, "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -93,24 +93,24 @@ def film(tmp_path_factory: pytest.TempPathFactory, recorded_server: MediaServer)
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
-    address = "/data/upload/1/film.mp4"
+    address = "/data/upload/1/video.mp4"
     recorded_server.pages[address] = (200, {"Content-Type": "video/mp4"}, path.read_bytes())
     return address
 
 
 class Page:
-    """What Label Studio would send for a short film, with regions that a test changes."""
+    """What Label Studio would send for a short video, with regions that a test changes."""
 
-    def __init__(self, film: str, server: MediaServer, model: Path) -> None:
+    def __init__(self, video: str, server: MediaServer, model: Path) -> None:
         self.body = recorded("predict_video_label_assigned", server)["json"]
-        self.body["tasks"][0]["data"]["video"] = film
+        self.body["tasks"][0]["data"]["video"] = video
         self.settings = Settings(model=str(model), device="cpu", label_studio_url=server.url)
         self.predictor = Predictor(self.settings)
         self.set(tolerance=0)
 
     def set(self, **parameters: object) -> None:
         """Set the project's parameters, as its connection to the backend would."""
-        self.predictor.parameters.remember(self.body["project"], parameters)
+        self.predictor.parameters.set(self.body["project"], parameters)
 
     def restart(self, **settings: Any) -> None:
         """Put another server in the place of this one."""
@@ -142,13 +142,13 @@ class Page:
 
 
 @pytest.fixture
-def page(film: str, recorded_server: MediaServer, small_checkpoint: Path) -> Iterator[Page]:
-    page = Page(film, recorded_server, small_checkpoint)
+def page(video: str, recorded_server: MediaServer, small_checkpoint: Path) -> Iterator[Page]:
+    page = Page(video, recorded_server, small_checkpoint)
     yield page
     page.predictor.close()
 
 
-def test_asking_again_without_an_edit_gives_the_same(page: Page) -> None:
+def test_a_second_request_without_an_edit_gives_the_same(page: Page) -> None:
     first = page.assign_label()
     assert page.assign_label() == first
 
@@ -157,7 +157,7 @@ def shown(region: dict[str, Any]) -> dict[int, dict[str, float] | None]:
     return {frame: rectangle_at(region["value"]["sequence"], frame) for frame in range(1, FRAMES + 2)}
 
 
-def test_a_corrected_keyframe_is_kept_as_the_persons(page: Page) -> None:
+def test_a_corrected_keyframe_stays_the_persons(page: Page) -> None:
     (before,) = page.assign_label()
     corrected = {"x": 50.0, "y": 5.0, "width": 10.0, "height": 12.0}
     copied = [item for item in page.items if item["frame"] < 5][-1]
@@ -188,7 +188,7 @@ def test_a_person_hides_the_object(page: Page) -> None:
 @pytest.mark.parametrize(
     ("direction", "first", "last"), [("forward", 4, FRAMES), ("backward", 1, 9), ("both", 1, FRAMES)]
 )
-def test_the_way_of_a_track_from_its_keyframes(page: Page, direction: str, first: int, last: int) -> None:
+def test_the_direction_of_a_track(page: Page, direction: str, first: int, last: int) -> None:
     page.set(direction=direction, tolerance=0)
     page.items[0]["frame"] = 4
     page.items.append({**page.items[0], "frame": 9})
@@ -224,7 +224,9 @@ def test_several_objects_with_labels_of_their_own(page: Page) -> None:
 
 def wait_for_the_background(page: Page) -> None:
     for _ in range(3000):
-        (video,) = page.predictor.videos.find(page.body["tasks"][0]["project"], page.body["tasks"][0]["id"])
+        (video,) = page.predictor.scheduler.find(
+            page.body["tasks"][0]["project"], page.body["tasks"][0]["id"]
+        )
         if video.is_done(video._tracks.values()):
             return
         time.sleep(0.01)
@@ -232,7 +234,7 @@ def wait_for_the_background(page: Page) -> None:
 
 
 def test_out_of_time_the_answer_says_how_far_it_got_and_the_work_goes_on(
-    page: Page, followed: list[int]
+    page: Page, tracked_frames: list[int]
 ) -> None:
     page.restart(predict_seconds=1e-6)
     page.items.append({**page.items[0], "frame": 9, "x": 30.0})
@@ -248,81 +250,81 @@ def test_out_of_time_the_answer_says_how_far_it_got_and_the_work_goes_on(
     (region,) = page.assign_label()
     assert region["meta"] == {"text": ["a person's note"]}
     assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
-    assert sorted(followed) == [frame for frame in range(FRAMES) if frame not in (0, 8)]  # each one once
+    assert sorted(tracked_frames) == [frame for frame in range(FRAMES) if frame not in (0, 8)]
 
 
-def test_a_second_object_does_not_start_the_first_one_again(page: Page, followed: list[int]) -> None:
+def test_a_second_object_does_not_start_the_first_one_again(page: Page, tracked_frames: list[int]) -> None:
     (first,) = page.assign_label()
     page.body["params"]["context"]["result"].append(
         {**copy.deepcopy(page.region), "id": "second", "value": {"labels": ["Ball"], "sequence": [BOX]}}
     )
-    followed.clear()
+    tracked_frames.clear()
     again, second = page.assign_label()
     assert shown(again) == shown(first)
-    assert followed == list(range(3, FRAMES))
+    assert tracked_frames == list(range(3, FRAMES))
     assert [f for f, rectangle in shown(second).items() if rectangle] == list(range(3, FRAMES + 1))
 
 
-def test_tracks_outlive_the_server(page: Page, followed: list[int], tmp_path: Path) -> None:
+def test_tracks_outlive_the_server(page: Page, tracked_frames: list[int], tmp_path: Path) -> None:
     page.restart(state_folder=tmp_path)
     (before,) = page.assign_label()
-    followed.clear()
+    tracked_frames.clear()
     page.restart()
     assert page.assign_label() == [before]
-    assert followed == []
+    assert tracked_frames == []
     page.restart(model=str(_copy(page.settings.model, tmp_path)))
     page.assign_label()
-    assert len(followed) == FRAMES - 1  # another model begins anew
+    assert len(tracked_frames) == FRAMES - 1  # another model begins anew
 
 
 def _copy(model: str, folder: Path) -> Path:
     return Path(shutil.copy(model, folder / "other.safetensors"))
 
 
-def test_what_was_followed_before_a_restart_goes_on(page: Page, followed: list[int], tmp_path: Path) -> None:
+def test_tracking_goes_on_after_a_restart(page: Page, tracked_frames: list[int], tmp_path: Path) -> None:
     page.restart(state_folder=tmp_path, predict_seconds=1e-6)
     page.assign_label()
     page.predictor.close()
-    done = len(followed)
+    done = len(tracked_frames)
     page.restart(predict_seconds=80)
     (region,) = page.assign_label()
-    assert sorted(followed) == list(range(1, FRAMES))
+    assert sorted(tracked_frames) == list(range(1, FRAMES))
     assert done < FRAMES - 1
     assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
     task = page.body["tasks"][0]
-    place = session_place(tmp_path, task["project"], task["id"], task["data"]["video"])
-    assert place is not None
+    path = session_path(tmp_path, task["project"], task["id"], task["data"]["video"])
+    assert path is not None
     page.predictor.close()
-    frames = read_state(place)
+    frames = read_state(path)
     assert {change.frame for change in frames.changes if change.kind is ChangeKind.MASK} == set(range(FRAMES))
     assert not [change for change in frames.changes if change.kind is ChangeKind.VERIFIED]
 
 
-def test_another_model_takes_the_place_of_the_first(page: Page, followed: list[int], tmp_path: Path) -> None:
+def test_another_model_replaces_the_first(page: Page, tracked_frames: list[int], tmp_path: Path) -> None:
     other = _copy(page.settings.model, tmp_path)
     page.restart(state_folder=tmp_path, models=(str(other),))
     page.assign_label()
     page.set(model="other", tolerance=0)
     page.assign_label()
-    assert len(followed) == 2 * (FRAMES - 1)
-    assert len(page.predictor.videos) == 1
+    assert len(tracked_frames) == 2 * (FRAMES - 1)
+    assert len(page.predictor.scheduler) == 1
     assert len(list(tmp_path.glob("tracks/project-3/*"))) == 1
 
 
-def test_kept_tracks_make_room_for_others(page: Page, tmp_path: Path) -> None:
+def test_stored_tracks_are_evicted(page: Page, tmp_path: Path) -> None:
     page.restart(state_folder=tmp_path, kept_track_bytes=1, max_sessions=1)
-    places = []
+    paths = []
     for task in (11, 12, 13):
         page.body["tasks"][0]["id"] = task
         page.assign_label()  # the one before is closed
-        places.append(session_place(tmp_path, 3, task, page.body["tasks"][0]["data"]["video"]))
-    assert [place is not None and place.is_dir() for place in places] == [False, True, True]  # 13 is open
+        paths.append(session_path(tmp_path, 3, task, page.body["tasks"][0]["data"]["video"]))
+    assert [path is not None and path.is_dir() for path in paths] == [False, True, True]  # 13 is open
     metrics = Metrics().text(page.predictor.gauges)
     assert "# TYPE sam2_evicted_tracks_total counter\nsam2_evicted_tracks_total 1\n" in metrics
-    kept = page.predictor.gauges["sam2_kept_track_bytes"]
-    assert kept > 0
+    stored = page.predictor.gauges["sam2_kept_track_bytes"]
+    assert stored > 0
     page.predictor.close()
-    assert [place is not None and place.is_dir() for place in places] == [False, False, True]
+    assert [path is not None and path.is_dir() for path in paths] == [False, False, True]
 
 
 def test_a_frame_that_cannot_be_read_ends_the_track_with_a_sentence(
@@ -346,17 +348,17 @@ def test_a_frame_that_cannot_be_read_ends_the_track_with_a_sentence(
     assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
 
 
-def test_taking_the_label_away_stops_following(page: Page) -> None:
+def test_removing_the_label_stops_tracking(page: Page) -> None:
     page.restart(predict_seconds=1e-6)
     page.assign_label()
-    (video,) = page.predictor.videos.find(3, 2)
+    (video,) = page.predictor.scheduler.find(3, 2)
     del page.region["value"]["labels"]
     assert page.assign_label() == []
     assert video.is_done(video._tracks.values())
 
 
 @pytest.mark.parametrize("kind", ["drafts", "annotations", "predictions"])
-def test_a_batch_follows_the_boxes_that_tasks_hold(page: Page, kind: str) -> None:
+def test_a_batch_tracks_the_boxes_that_tasks_hold(page: Page, kind: str) -> None:
     held = {"result": [copy.deepcopy(page.region)], "updated_at": "2026-01-02"}
     older = {"result": [{**page.region, "id": "older"}], "updated_at": "2026-01-01"}
     task = {**page.body["tasks"][0], "drafts": [], "annotations": [], "predictions": [], kind: [older, held]}
@@ -378,7 +380,7 @@ def test_a_batch_follows_the_boxes_that_tasks_hold(page: Page, kind: str) -> Non
         ({"width": 0.0}, "no area"),
     ],
 )
-def test_keyframes_that_cannot_be_followed(page: Page, item: dict[str, Any], sentence: str) -> None:
+def test_keyframes_that_cannot_be_tracked(page: Page, item: dict[str, Any], sentence: str) -> None:
     page.items[0] |= item
     with pytest.raises(InputError, match=sentence):
         page.assign_label()

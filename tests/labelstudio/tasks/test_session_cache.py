@@ -1,4 +1,4 @@
-"""Open images are kept under a cap of bytes, whatever becomes of the requests that opened them."""
+"""Open images stay under a cap of bytes, whatever becomes of the requests that opened them."""
 
 import time
 from pathlib import Path
@@ -34,7 +34,7 @@ def use(cache: SessionCache, name: str, side: int) -> bool:
     return bool(calls)
 
 
-def test_images_used_longest_ago_make_room() -> None:
+def test_the_least_recently_used_images_are_evicted() -> None:
     cache = SessionCache(7 * MIB)
     assert all(use(cache, name, 1024) for name in "abc")  # 2 MiB each: image and session
     assert not use(cache, "a", 1024)
@@ -44,7 +44,7 @@ def test_images_used_longest_ago_make_room() -> None:
     assert use(cache, "b", 1024)
 
 
-def test_one_image_is_kept_however_large() -> None:
+def test_one_image_stays_however_large() -> None:
     cache = SessionCache(2 * MIB)
     assert use(cache, "small", 8)
     assert use(cache, "large", 4096)

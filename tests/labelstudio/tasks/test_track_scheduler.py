@@ -1,4 +1,4 @@
-"""Who is followed when, what is closed, and what happens to those who wait."""
+"""Which video is tracked when, which are closed, and what happens to requests that wait."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ class Counted(VideoTracking):
 
     def __init__(self, name: str, frames: int, log: list[str], num_bytes: int = 1) -> None:
         self.name, self.left, self.log = name, frames, log
-        self.save_error = None
+        self.error = None
         self.may_go = threading.Event()
         self.may_go.set()
         self.closed = 0
@@ -52,8 +52,8 @@ def key(project: int, task: int) -> VideoKey:
 
 
 def ask(videos: TrackScheduler, where: VideoKey, video: Counted, until: int = 0) -> None:
-    with videos.using(where, lambda: video, soon()) as lent:
-        videos.wait(lent, lambda: video.left <= until, soon())
+    with videos.use(where, lambda: video, soon()) as used:
+        videos.wait(used, lambda: video.left <= until, soon())
 
 
 def test_projects_take_turns_then_their_tasks() -> None:
@@ -85,19 +85,19 @@ def test_an_answer_does_not_wait_longer_than_its_deadline_and_the_work_goes_on(
     log: list[str] = []
     video = Counted("a", 3, log)
     video.may_go.clear()
-    with videos.using(key(1, 1), lambda: video, soon()) as lent:
-        videos.wait(lent, lambda: video.left == 0, time.monotonic() + 0.01)
+    with videos.use(key(1, 1), lambda: video, soon()) as used:
+        videos.wait(used, lambda: video.left == 0, time.monotonic() + 0.01)
         assert log == []
     video.may_go.set()
     ask(videos, key(1, 1), video)
     assert log == ["a"] * 3
 
 
-def test_what_was_asked_for_longest_ago_is_closed_and_opened_again(videos: TrackScheduler) -> None:
+def test_the_least_recently_requested_is_closed_and_opened_again(videos: TrackScheduler) -> None:
     crowd = [Counted(str(task), 1, []) for task in range(5)]
     for task, video in enumerate(crowd):
         ask(videos, key(1, task), video)
-    videos._close_some()
+    videos._evict()
     assert [video.closed for video in crowd] == [1, 1, 0, 0, 0]
     assert len(videos) == 3
     crowd[0].left = 1
@@ -105,11 +105,11 @@ def test_what_was_asked_for_longest_ago_is_closed_and_opened_again(videos: Track
     assert crowd[0].left == 0
 
 
-def test_large_videos_make_room(videos: TrackScheduler) -> None:
+def test_large_videos_are_evicted(videos: TrackScheduler) -> None:
     large = [Counted(str(task), 1, [], num_bytes=70) for task in range(2)]
     for task, video in enumerate(large):
         ask(videos, key(1, task), video)
-    videos._close_some()
+    videos._evict()
     assert [video.closed for video in large] == [1, 0]
 
 
@@ -117,7 +117,7 @@ def test_a_video_that_cannot_be_opened_leaves_nothing_behind(videos: TrackSchedu
     def broken() -> VideoTracking:
         raise OSError("gone")
 
-    with pytest.raises(OSError, match="gone"), videos.using(key(1, 1), broken, soon()):
+    with pytest.raises(OSError, match="gone"), videos.use(key(1, 1), broken, soon()):
         pass
     assert len(videos) == 0
 
@@ -140,9 +140,9 @@ def test_thousands_of_requests_leave_no_more_than_the_caps(videos: TrackSchedule
     opened = 0
     for number in range(2000):
         video = Counted(str(number), 1, [])
-        with videos.using(key(number % 7, number % 50), lambda new=video: new, soon()) as lent:  # type: ignore[misc]
-            opened += lent is video
-            videos.wait(lent, lambda one=lent: one.left <= 0, soon())  # type: ignore[misc]
+        with videos.use(key(number % 7, number % 50), lambda new=video: new, soon()) as used:  # type: ignore[misc]
+            opened += used is video
+            videos.wait(used, lambda one=used: one.left <= 0, soon())  # type: ignore[misc]
         closed.append(video)
     assert len(videos) <= 4
     assert opened - sum(video.closed for video in closed) == len(videos)
@@ -156,10 +156,10 @@ def test_many_threads_at_once_never_use_a_closed_video() -> None:
     def work(thread: int) -> None:
         for number in range(60):
             where = VideoKey(thread % 2, number % 3, "address", f"model {thread % 3}")
-            with videos.using(where, lambda: Counted("a", 2, []), soon()) as lent:
-                assert isinstance(lent, Counted)
-                videos.wait(lent, lambda one=lent: one.left <= 0, soon())  # type: ignore[misc]
-                if lent.closed:
+            with videos.use(where, lambda: Counted("a", 2, []), soon()) as used:
+                assert isinstance(used, Counted)
+                videos.wait(used, lambda one=used: one.left <= 0, soon())  # type: ignore[misc]
+                if used.closed:
                     wrong.append(f"{where} closed in use")
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(6)]
@@ -180,7 +180,7 @@ def test_closed_twice_at_once_takes_no_video_opened_since(videos: TrackScheduler
     (stale,) = videos._entries.values()
     videos._close_entry(stale)
     again = Counted("again", 1, log)
-    with videos.using(where, lambda: again, soon()) as lent:
+    with videos.use(where, lambda: again, soon()) as used:
         videos._close_entry(stale)
-        videos.wait(lent, lambda: again.left <= 0, soon())
+        videos.wait(used, lambda: again.left <= 0, soon())
     assert log == ["first", "again"]
