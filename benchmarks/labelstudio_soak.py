@@ -4,7 +4,7 @@
 
 Three parts: what an open task holds in memory; how long clicks and tracks take; and one process that serves
 requests over many tasks, images and videos in turns, with caches so small that they overflow all the time.
-Linux. Exits with 1 if anything was not answered with 200. Each part writes its section
+Linux. Exits with 1 if a response was not 200. Each part writes its section
 of ``benchmarks/results/labelstudio.md``.
 """
 
@@ -106,7 +106,7 @@ def click(task: int | str, frame: int, number: int, suffix: str = "png") -> dict
     """A click into a disc of an image task."""
     value = {**percent(*scenes.center(frame, number)), "width": 1, "keypointlabels": ["Disc"]}
     region = {"id": "a", "type": "keypointlabels", "to_name": "image", "from_name": "point", "value": value}
-    return asked(task, {"image": f"/{task}.{suffix}"}, [{**region, "is_positive": True}], IMAGES)
+    return predict_body(task, {"image": f"/{task}.{suffix}"}, [{**region, "is_positive": True}], IMAGES)
 
 
 def boxes(task: int | str, frame: int, frames: int, objects: list[int]) -> dict[str, Any]:
@@ -120,15 +120,15 @@ def boxes(task: int | str, frame: int, frames: int, objects: list[int]) -> dict[
         value = {"framesCount": frames, "duration": frames / 25, "sequence": sequence, "labels": ["Disc"]}
         names = {"from_name": "box", "to_name": "video"}
         regions.append({"id": str(number), "type": "videorectangle", **names, "value": value})
-    return asked(task, {"video": f"/{task}.mp4"}, regions, VIDEOS)
+    return predict_body(task, {"video": f"/{task}.mp4"}, regions, VIDEOS)
 
 
-def asked(task: int | str, data: dict[str, str], regions: list[Any], config: str) -> dict[str, Any]:
+def predict_body(task: int | str, data: dict[str, str], regions: list[Any], config: str) -> dict[str, Any]:
     tasks = [{"id": task, "project": 1, "data": data}]
     return {"tasks": tasks, "label_config": config, "params": {"context": {"result": regions}}}
 
 
-def ask(application: Application, path: str, body: object = None) -> tuple[int, bytes]:
+def send(application: Application, path: str, body: object = None) -> tuple[int, bytes]:
     data = b"" if body is None else json.dumps(body).encode()
     status: list[int] = []
     environ: Any = {
@@ -137,15 +137,15 @@ def ask(application: Application, path: str, body: object = None) -> tuple[int, 
         "CONTENT_LENGTH": str(len(data)),
         "wsgi.input": io.BytesIO(data),
     }
-    answer = b"".join(application(environ, lambda line, _: status.append(int(line[:3]))))  # type: ignore[arg-type]
-    return status[0], answer
+    response = b"".join(application(environ, lambda line, _: status.append(int(line[:3]))))  # type: ignore[arg-type]
+    return status[0], response
 
 
 def timed(application: Application, body: object) -> float:
     start = time.perf_counter()
-    status, answer = ask(application, "/predict", body)
+    status, response = send(application, "/predict", body)
     if status != 200:
-        sys.exit(f"a request was answered with {status}: {answer.decode()}")
+        sys.exit(f"a request got status {status}: {response.decode()}")
     return time.perf_counter() - start
 
 
@@ -161,7 +161,7 @@ def soak(settings: Settings, requests: int, tasks: int) -> list[tuple[int, float
         task = chance.randrange(tasks)
         disc = chance.randrange(10)
         if chance.random() < 0.05:
-            timed(application, asked(task, {"image": f"/{task}.png"}, [], IMAGES))  # after Submit
+            timed(application, predict_body(task, {"image": f"/{task}.png"}, [], IMAGES))  # after Submit
         elif is_video(task):
             timed(application, boxes(task, task, SOAK_FRAMES, [disc]))
         else:
@@ -169,7 +169,7 @@ def soak(settings: Settings, requests: int, tasks: int) -> list[tuple[int, float
         if number * POINTS_OF_CURVE // requests > (number - 1) * POINTS_OF_CURVE // requests:
             curve.append((number, scenes.resident()[0]))
             print(f"{number} requests: {curve[-1][1]:.0f} MiB", flush=True)
-    print(ask(application, "/metrics")[1].decode())
+    print(send(application, "/metrics")[1].decode())
     predictor.close()
     return curve
 
@@ -193,9 +193,9 @@ def latencies(settings: Settings, frames: int) -> dict[str, float]:
         "second click on it": median(timed(application, click("large", 0, disc, "jpg")) for disc in DISCS),
     }
     for objects in COUNTS:
-        with watched(application) as waits:
+        with polled(application) as waits:
             body = boxes(f"long{objects}", 0, frames, list(range(objects)))
-            found[f"track of {frames} frames, objects followed: {objects}"] = timed(application, body)
+            found[f"track of {frames} frames, objects: {objects}"] = timed(application, body)
         for path, seconds in waits.items():
             found[f"{path} meanwhile, the longest of {len(seconds)}"] = max(seconds, default=math.nan)
     predictor.close()
@@ -203,20 +203,20 @@ def latencies(settings: Settings, frames: int) -> dict[str, float]:
 
 
 @contextmanager
-def watched(application: Application) -> Any:
-    """Ask for health and setup again and again, and collect how long the answers took."""
-    asked = {"/health": None, "/setup": {"project": "1.1", "schema": VIDEOS}}
-    waits: dict[str, list[float]] = {path: [] for path in asked}
+def polled(application: Application) -> Any:
+    """Request health and setup again and again, and collect how long the responses took."""
+    requests = {"/health": None, "/setup": {"project": "1.1", "schema": VIDEOS}}
+    waits: dict[str, list[float]] = {path: [] for path in requests}
     end = threading.Event()
 
-    def watch() -> None:
+    def poll() -> None:
         while not end.wait(0.2):
-            for path, body in asked.items():
+            for path, body in requests.items():
                 start = time.perf_counter()
-                ask(application, path, body)
+                send(application, path, body)
                 waits[path].append(time.perf_counter() - start)
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=poll)
     thread.start()
     yield waits
     end.set()
@@ -224,14 +224,14 @@ def watched(application: Application) -> Any:
 
 
 def session_memory(settings: Settings, tasks: int, images: int = 8) -> dict[str, float]:
-    """MiB of what is held per open image and per open video."""
+    """MiB per open image and per open video."""
     predictor = Predictor(settings)
     predictor.load()
     application = Application(predictor)
     timed(application, click("large", 0, 0, "jpg"))
     start = scenes.resident()[0]
-    pictures = [task for task in range(tasks) if not is_video(task)][:images]
-    for task in pictures:
+    image_tasks = [task for task in range(tasks) if not is_video(task)][:images]
+    for task in image_tasks:
         timed(application, click(task, task, 0))
     after_images = scenes.resident()[0]
     features = predictor.gauges["sam2_feature_bytes"] / predictor.gauges["sam2_sessions"] / 2**20
@@ -241,9 +241,9 @@ def session_memory(settings: Settings, tasks: int, images: int = 8) -> dict[str,
     per_video = (scenes.resident()[0] - after_images) / len(videos)
     found = {
         "model loaded, one click done": start,
-        "each further open image (480 x 360)": (after_images - start) / len(pictures),
+        "each further open image (480 x 360)": (after_images - start) / len(image_tasks),
         "of which one encoded frame": features,
-        f"each open video ({SOAK_FRAMES} frames followed)": per_video,
+        f"each open video ({SOAK_FRAMES} tracked frames)": per_video,
     }
     predictor.close()
     return found

@@ -22,7 +22,7 @@ from sam2_engine.synthetic import moving_cells
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests" / "e2e"))
 
-from label_studio_host import GUIDE, Desk, LabelStudio, drive_page, make_project  # noqa: E402
+from label_studio_host import GUIDE, LabelStudio, Workspace, drive_page, make_project  # noqa: E402
 
 HEIGHT, WIDTH, FRAMES, RATE = 480, 640, 24, 10
 MARGIN = 4
@@ -82,9 +82,9 @@ def main() -> None:
     frames = (np.clip((counts - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     configs = re.findall(r"```xml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     label_studio = LabelStudio.install_and_start(folder)
-    desk = Desk(folder, label_studio.url, label_studio.access_token())
+    workspace = Workspace(folder, label_studio.url, label_studio.access_token())
     try:
-        backend = desk.serve("nano")
+        backend = workspace.serve("nano")
         for config, media, (kind, scene) in zip(
             configs, write_media(folder, frames), scenes(labels[0]).items()
         ):
@@ -98,7 +98,7 @@ def main() -> None:
                     HERE / f"label-studio-{'image' if kind == 'prompts' else 'video'}.png", optimize=True
                 )
     finally:
-        for service in (*desk.started, label_studio):
+        for service in (*workspace.started, label_studio):
             service.stop()
 
 

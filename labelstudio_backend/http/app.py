@@ -1,4 +1,4 @@
-"""WSGI application of the ML backend; ``openapi.json`` beside it describes it."""
+"""WSGI application of the ML backend, as ``openapi.json`` beside it describes it."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Keyframes of a video rectangle, those that a person made told apart from the model's without any state.
+"""Keyframes of a video rectangle, a person's told apart from the model's without any state.
 
 Label Studio stores extra keys of a keyframe and gives them back, or copies them to a keyframe that a person
 makes beside it. So every keyframe of the model carries what it was when it was made; one that still is what

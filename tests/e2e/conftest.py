@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from label_studio_host import Desk, LabelStudio, Project, Service, drive_page
+from label_studio_host import LabelStudio, Project, Service, Workspace, drive_page
 
 
 @pytest.fixture(scope="session")
@@ -15,19 +15,19 @@ def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStud
 
 
 @pytest.fixture(scope="session")
-def desks(
+def workspaces(
     label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Desk]]:
-    """Make desks; they get a personal access token, the modern kind."""
+) -> Iterator[Callable[[], Workspace]]:
+    """Makes workspaces; they get a personal access token, the modern kind."""
     key = label_studio.access_token()
-    made: list[Desk] = []
+    made: list[Workspace] = []
 
-    def desk() -> Desk:
-        made.append(Desk(tmp_path_factory.mktemp("desk"), label_studio.url, key))
+    def workspace() -> Workspace:
+        made.append(Workspace(tmp_path_factory.mktemp("workspace"), label_studio.url, key))
         return made[-1]
 
-    yield desk
-    for service in (service for desk in made for service in desk.started):
+    yield workspace
+    for service in (service for workspace in made for service in workspace.started):
         service.stop()
         log = service.log.read_text()
         assert key not in log
@@ -36,9 +36,9 @@ def desks(
 
 
 @pytest.fixture(scope="session")
-def serve(desks: Callable[[], Desk]) -> Callable[[], Service]:
+def serve(workspaces: Callable[[], Workspace]) -> Callable[[], Service]:
     """Start the server that most tests share, at one address, again if need be."""
-    return desks().serve
+    return workspaces().serve
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +48,13 @@ def backend(serve: Callable[[], Service]) -> Service:
 
 @pytest.fixture(scope="session")
 def drive(label_studio: LabelStudio, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Do as an annotator does in Chromium; return what was asked and answered, and the page's own regions."""
-    pictures = Path(os.environ.get("SAM2_PICTURES", tmp_path_factory.mktemp("pictures")))
+    """Do as an annotator does in Chromium; return the regions that the page sent and got, and its own."""
+    screenshots = Path(os.environ.get("SAM2_PICTURES", tmp_path_factory.mktemp("pictures")))
 
     def run(
-        kind: str, project: Project, answer: str = "brushregion"
+        kind: str, project: Project, region_type: str = "brushregion"
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        name = f"label-studio-{kind}{'' if answer == 'brushregion' else '-' + answer}.png"
-        return drive_page(label_studio, kind, project, pictures / name, answer)
+        name = f"label-studio-{kind}{'' if region_type == 'brushregion' else '-' + region_type}.png"
+        return drive_page(label_studio, kind, project, screenshots / name, region_type)
 
     return run

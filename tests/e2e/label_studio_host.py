@@ -125,14 +125,14 @@ class LabelStudio(Service):
         task: dict[str, Any] = self.api("GET", f"/api/tasks?project={project}")["tasks"][-1]
         return task
 
-    def ask(self, backend: int, task: int, *regions: dict[str, Any]) -> dict[str, Any]:
+    def interactive_annotating(self, backend: int, task: int, *regions: dict[str, Any]) -> dict[str, Any]:
         """Send what was drawn as the page does and return what the page would get."""
-        answer: dict[str, Any] = self.api(
+        response: dict[str, Any] = self.api(
             "POST",
             f"/api/ml/{backend}/interactive-annotating",
             {"task": task, "context": {"result": list(regions)}},
         )
-        return answer
+        return response
 
     def set_up(self, project: "Project", backend: Service, extra_params: object) -> None:
         """Give the connection between a project and our server its "extra params"."""
@@ -148,7 +148,7 @@ class LabelStudio(Service):
         self.api("POST", f"/api/tasks/{task}/annotations/", {"result": result})
 
 
-class Desk:
+class Workspace:
     """A folder in which our commands are run, the server among them, all with the same environment."""
 
     def __init__(self, folder: Path, label_studio_url: str, key: str) -> None:
@@ -208,18 +208,18 @@ def drive_page(
     label_studio: LabelStudio,
     kind: str,
     project: Project,
-    picture: Path,
-    answer: str = "brushregion",
+    screenshot: Path,
+    region_type: str = "brushregion",
     scene: dict[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Do in Chromium what ``label_studio_page.js`` knows as ``kind``, and take a picture at the end.
+    """Do in Chromium what ``label_studio_page.js`` knows as ``kind``, and take a screenshot at the end.
 
-    ``scene`` says where things are; None for the test's own media. Returns what was asked and answered, and
-    the page's own regions.
+    ``scene`` says where things are; None for the test's own media. Returns the regions that the page sent and
+    got, and its own.
     """
     subprocess.run(["bash", str(HERE / "install_browser.sh"), str(VENV / "browser")], check=True)
     command = ["node", str(HERE / "label_studio_page.js"), label_studio.url, USER, PASSWORD]
-    command += [str(project.id), str(project.task["id"]), kind, str(picture), answer]
+    command += [str(project.id), str(project.task["id"]), kind, str(screenshot), region_type]
     command += [json.dumps(scene)] if scene else []
     modules = {"NODE_PATH": str(VENV / "browser" / "node_modules")}
     done = subprocess.run(command, env={**os.environ, **modules}, capture_output=True, text=True, check=False)

@@ -1,12 +1,12 @@
-// Drives Label Studio's page in Chromium as an annotator does, and prints what the page asked the backend and got,
+// Drives Label Studio's page in Chromium as an annotator does, and prints what the page sent the backend and got,
 // and the regions that are there at the end, read from their drawing and packed again by the page.
-// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} PICTURE.png [REGION [SCENE]]
-// REGION is the kind of region that answers become, as the page names it; SCENE is JSON: where things are, in pixels.
+// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} SCREENSHOT.png [REGION [SCENE]]
+// REGION is the type of region that predictions become, as the page names it; SCENE is JSON: where things are, in pixels.
 // Nothing is waited for by the clock, as machines differ: PATIENCE only ends what will never come, and what LOST
 // milliseconds later has had no effect is done again: a busy page misses clicks, as an annotator knows.
 const { chromium } = require('playwright-core');
 
-const [url, email, password, project, task, kind, picture, answer = 'brushregion', scene] = process.argv.slice(2);
+const [url, email, password, project, task, kind, screenshot, regionType = 'brushregion', scene] = process.argv.slice(2);
 const PATIENCE = 600000;
 const LOST = 30000;
 
@@ -22,21 +22,21 @@ const accept = async page => {
   await page.waitForFunction(type => {
     const { regions, suggestions } = window.Htx.annotationStore.selected;
     return !suggestions.size && regions.length && regions.every(region => region.type === type);
-  }, answer, { timeout: PATIENCE });
+  }, regionType, { timeout: PATIENCE });
 };
 
-// Does what makes the page ask the backend, and notes the regions that it sent and got.
+// Does what makes the page send the backend a request, and records the regions that it sent and got.
 const exchanges = [];
-async function ask(page, action) {
+async function request(page, action) {
   const predicate = request => request.url().includes('interactive-annotating');
-  const asked = page.waitForEvent('request', { predicate, timeout: PATIENCE });
-  let request;
-  while (!request) {
+  const sent = page.waitForEvent('request', { predicate, timeout: PATIENCE });
+  let interactive;
+  while (!interactive) {
     await action();
-    request = await Promise.race([asked, new Promise(lost => setTimeout(lost, LOST))]);
+    interactive = await Promise.race([sent, new Promise(lost => setTimeout(lost, LOST))]);
   }
-  const answer = await (await request.response()).json();
-  exchanges.push({ sent: request.postDataJSON().context.result, answered: answer.data.result });
+  const response = await (await interactive.response()).json();
+  exchanges.push({ sent: interactive.postDataJSON().context.result, received: response.data.result });
 }
 
 async function open(browser) {
@@ -74,7 +74,7 @@ async function choose(page, written, place, name, tool) {
   });
 }
 
-// Where a pixel of the picture is on the screen: Label Studio may enlarge a picture beyond its canvas.
+// Where a pixel of the image is on the screen: Label Studio may enlarge an image beyond its canvas.
 async function pixels(page, width, height) {
   await until(page, () => window.Htx.annotationStore.selected.names.get('image').imageIsLoaded);
   const area = await page.locator('img[src^="blob:"]').boundingBox();
@@ -87,7 +87,7 @@ async function clickOn(page, point) {
 }
 
 async function clickOnImage(page) {
-  await ask(page, async () => {
+  await request(page, async () => {
     await choose(page, 'Ball', 1, 'point', 'key-point-tool');
     await clickOn(page, click);
   });
@@ -96,18 +96,18 @@ async function clickOnImage(page) {
 
 // A click on one thing, Alt + click on the background beside it, and a rectangle around another thing.
 async function clicksAndRectangle(page) {
-  await ask(page, async () => {
+  await request(page, async () => {
     await choose(page, labels[0], 1, 'point', 'key-point-tool');
     await clickOn(page, click);
   });
-  await ask(page, async () => {
+  await request(page, async () => {
     await choose(page, labels[0], 1, 'point', 'key-point-tool');
     await page.keyboard.down('Alt');
     await clickOn(page, background);
     await page.keyboard.up('Alt');
   });
   await accept(page);
-  await ask(page, async () => {
+  await request(page, async () => {
     await choose(page, labels[1], 2, 'box', 'rectangle-tool');
     const at = await pixels(page, ...size);
     await drag(page, ...at(...box.slice(0, 2)), ...at(...box.slice(2)));
@@ -134,7 +134,7 @@ async function boxOnVideo(page) {
   await until(page, () => window.Htx.annotationStore.selected.regions.length === 1);
   await page.mouse.click(...at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2));
   await until(page, () => window.Htx.annotationStore.selected.regions[0].selected);
-  await ask(page, () => label(page, labels[0]).first().click());
+  await request(page, () => label(page, labels[0]).first().click());
   await until(page, () => window.Htx.annotationStore.selected.regions[0].sequence.length > 1);
   await page.evaluate(frame => window.Htx.annotationStore.selected.names.get('video').setFrame(frame), shown);
   await page.waitForFunction(frame => {
@@ -151,7 +151,7 @@ async function main() {
       await { click: clickOnImage, prompts: clicksAndRectangle, video: boxOnVideo }[kind](page);
     } finally {
       await page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
-      await page.screenshot({ path: picture });
+      await page.screenshot({ path: screenshot });
     }
     const regions = await page.evaluate(() => window.Htx.annotationStore.selected.serializeAnnotation());
     console.log(JSON.stringify({ exchanges, regions }));

@@ -47,8 +47,8 @@ def check_brush(region: dict[str, Any]) -> np.ndarray:
     """Compare a brush with the drawn ellipse and return its mask."""
     assert (region["type"], region["value"]["brushlabels"]) == ("brushlabels", ["Ball"])
     mask = decode_brush_rle(region["value"]["rle"], (480, 640))
-    truth = ellipse()
-    assert (mask & truth).sum() / (mask | truth).sum() >= 0.7
+    disc = ellipse()
+    assert (mask & disc).sum() / (mask | disc).sum() >= 0.7
     return mask
 
 
@@ -66,43 +66,43 @@ def check_track(region: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_click_becomes_a_brush_that_label_studio_reads(label_studio: LabelStudio, images: Project) -> None:
-    answer = label_studio.ask(images.backend, images.task["id"], click(160, 180))
-    (region,) = answer["data"]["result"]
+    response = label_studio.interactive_annotating(images.backend, images.task["id"], click(160, 180))
+    (region,) = response["data"]["result"]
     mask = check_brush(region)
     label_studio.submit(images.task["id"], [region])
-    # Label Studio's own reading of the packing, in its export, which is a single file if there is one region.
+    # Label Studio's own decoding, in its export, which is a single file if there is one region.
     exported = label_studio.api("GET", f"/api/projects/{images.id}/export?exportType=BRUSH_TO_PNG")
-    with Image.open(io.BytesIO(exported)) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), np.where(mask, 255, 0))
+    with Image.open(io.BytesIO(exported)) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.where(mask, 255, 0))
 
 
-READ_AND_PACK_AGAIN = """
+DECODE_AND_ENCODE = """
 import json, sys
 from label_studio_sdk.converter.brush import decode_rle, encode_rle
-read = [decode_rle(packed) for packed in json.load(sys.stdin)]
-json.dump([[values.tobytes().hex(), encode_rle(values)] for values in read], sys.stdout)
+decoded = [decode_rle(rle) for rle in json.load(sys.stdin)]
+json.dump([[values.tobytes().hex(), encode_rle(values)] for values in decoded], sys.stdout)
 """
 
 
-def test_label_studios_own_code_reads_and_writes_the_packing_as_ours(label_studio: LabelStudio) -> None:
+def test_label_studios_own_code_decodes_and_encodes_brushes_as_ours(label_studio: LabelStudio) -> None:
     random = np.random.default_rng(5)
     masks = [random.random(shape) < part for shape in ((1, 1), (7, 5), (64, 31)) for part in (0, 0.1, 0.5, 1)]
     masks.append(np.pad(np.ones((150, 200), dtype=bool), 60))  # runs longer than a block can hold
     done = subprocess.run(
-        [str(VENV / "bin" / "python"), "-c", READ_AND_PACK_AGAIN],
+        [str(VENV / "bin" / "python"), "-c", DECODE_AND_ENCODE],
         input=json.dumps([encode_brush_rle(mask) for mask in masks]),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
-    answers = json.loads(done.stdout)
-    assert len(answers) == len(masks)
-    for mask, (values, packed) in zip(masks, answers):
+    results = json.loads(done.stdout)
+    assert len(results) == len(masks)
+    for mask, (values, rle) in zip(masks, results):
         assert bytes.fromhex(values) == (mask.repeat(4) * np.uint8(255)).tobytes()
-        np.testing.assert_array_equal(decode_brush_rle(packed, mask.shape), mask)
+        np.testing.assert_array_equal(decode_brush_rle(rle, mask.shape), mask)
 
 
-def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: Project) -> None:
+def test_a_box_is_tracked_through_the_video(label_studio: LabelStudio, videos: Project) -> None:
     drawn = {
         "id": "disc",
         "from_name": "box",
@@ -118,8 +118,8 @@ def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: 
             ],
         },
     }
-    answer = label_studio.ask(videos.backend, videos.task["id"], drawn)
-    (region,) = answer["data"]["result"]
+    response = label_studio.interactive_annotating(videos.backend, videos.task["id"], drawn)
+    (region,) = response["data"]["result"]
     assert region["id"] == "disc"
     sequence = check_track(region)
     label_studio.submit(videos.task["id"], [region])
@@ -128,13 +128,16 @@ def test_a_box_is_followed_through_the_video(label_studio: LabelStudio, videos: 
     # What is sent when the label is taken away, and after submitting: nothing to do.
     del drawn["value"]["labels"]
     for regions in ([drawn], []):
-        assert label_studio.ask(videos.backend, videos.task["id"], *regions)["data"]["result"] == []
+        assert (
+            label_studio.interactive_annotating(videos.backend, videos.task["id"], *regions)["data"]["result"]
+            == []
+        )
 
 
 def test_a_click_on_the_page_becomes_a_brush(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
     (exchange,), (region,) = drive("click", make_project(label_studio, backend, IMAGE_CONFIG, "shapes.png"))
-    # The page unpacks what it got, draws it, and packs what it has drawn.
-    np.testing.assert_array_equal(check_brush(region), check_brush(*exchange["answered"]))
+    # The page decodes what it got, draws it, and encodes what it has drawn.
+    np.testing.assert_array_equal(check_brush(region), check_brush(*exchange["received"]))
 
 
 def test_background_clicks_and_rectangles_as_the_guide_says(
@@ -147,14 +150,14 @@ def test_background_clicks_and_rectangles_as_the_guide_says(
     assert [drawn["type"] for drawn in rectangle] == ["rectanglelabels"]
     assert [region["value"]["brushlabels"] for region in regions] == [["Cell"], ["Debris"]]
     for region, exchange in zip(regions, exchanges[1:]):
-        (answered,) = exchange["answered"]
-        read, meant = (decode_brush_rle(r["value"]["rle"], (480, 640)) for r in (region, answered))
-        np.testing.assert_array_equal(read, meant)
+        (received,) = exchange["received"]
+        drawn, expected = (decode_brush_rle(r["value"]["rle"], (480, 640)) for r in (region, received))
+        np.testing.assert_array_equal(drawn, expected)
 
 
-def test_a_label_on_the_page_follows_the_box(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
+def test_a_label_on_the_page_tracks_the_box(label_studio: LabelStudio, backend: Service, drive: Any) -> None:
     (exchange,), (region,) = drive("video", make_project(label_studio, backend, VIDEO_CONFIG, "moving.mp4"))
-    assert check_track(region) == check_track(*exchange["answered"])
+    assert check_track(region) == check_track(*exchange["received"])
 
 
 def test_retrieving_predictions_twice_makes_no_duplicates(
@@ -169,12 +172,12 @@ def test_retrieving_predictions_twice_makes_no_duplicates(
     assert versions == [prediction["model_version"]]
 
 
-def test_a_missing_file_is_said_to_the_person(label_studio: LabelStudio, images: Project) -> None:
+def test_a_missing_file_is_an_error_on_the_page(label_studio: LabelStudio, images: Project) -> None:
     address = "/data/upload/1/gone.png"
     label_studio.api("POST", f"/api/projects/{images.id}/import", [{"data": {"image": address}}])
     tasks = label_studio.api("GET", f"/api/tasks?project={images.id}")["tasks"]
     (task,) = [task for task in tasks if task["data"]["image"] == address]
-    (error,) = label_studio.ask(images.backend, task["id"], click(10, 10))["errors"]
+    (error,) = label_studio.interactive_annotating(images.backend, task["id"], click(10, 10))["errors"]
     assert "400" in error
     assert "gone.png cannot be fetched" in error
 
@@ -183,6 +186,8 @@ def test_clicks_work_right_after_a_restart(
     label_studio: LabelStudio, images: Project, backend: Service, serve: Any
 ) -> None:
     backend.stop()
-    assert label_studio.ask(images.backend, images.task["id"], click(160, 180))["errors"]
+    assert label_studio.interactive_annotating(images.backend, images.task["id"], click(160, 180))["errors"]
     serve()
-    assert label_studio.ask(images.backend, images.task["id"], click(160, 180))["data"]["result"]
+    assert label_studio.interactive_annotating(images.backend, images.task["id"], click(160, 180))["data"][
+        "result"
+    ]

@@ -1,4 +1,4 @@
-"""Answers on images in all forms, and batches, in a real Label Studio."""
+"""Predictions for images in all forms, and batches, in a real Label Studio."""
 
 import base64
 import io
@@ -29,7 +29,7 @@ RECTANGLE = {"x": 56.25, "y": 37.5, "width": 31.25, "height": 45.8, "rotation": 
 def config(kind: str) -> str:
     return f"""<View>
   <Image name="image" value="$image"/>
-  <{kind} name="answer" toName="image"><Label value="Ball"/><Label value="Box"/></{kind}>
+  <{kind} name="mask" toName="image"><Label value="Ball"/><Label value="Box"/></{kind}>
   <KeyPointLabels name="point" toName="image" smart="true" smartOnly="true">
     <Label value="Ball"/>
   </KeyPointLabels>
@@ -37,8 +37,8 @@ def config(kind: str) -> str:
 
 
 def alpha(region: dict[str, Any]) -> np.ndarray:
-    with Image.open(io.BytesIO(base64.b64decode(region["value"]["imageDataURL"].split(",")[1]))) as picture:
-        return np.asarray(picture.convert("RGBA"))[..., 3]
+    with Image.open(io.BytesIO(base64.b64decode(region["value"]["imageDataURL"].split(",")[1]))) as image:
+        return np.asarray(image.convert("RGBA"))[..., 3]
 
 
 def numbers(region: dict[str, Any]) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_label_studio_stores_and_approves_every_form(
     kind: str, label_studio: LabelStudio, backend: Service
 ) -> None:
     project = make_project(label_studio, backend, config(kind), "shapes.png")
-    answer = label_studio.ask(project.backend, project.task["id"], click(160, 180))["data"]
+    answer = label_studio.interactive_annotating(project.backend, project.task["id"], click(160, 180))["data"]
     assert {region["type"] for region in answer["result"]} == {kind.lower()}
     done = subprocess.run(
         [str(VENV / "bin" / "python"), "-c", VALIDATE],
@@ -83,7 +83,7 @@ def test_every_form_is_drawn_on_the_page(
 ) -> None:
     project = make_project(label_studio, backend, config(kind), "shapes.png")
     (exchange,), regions = drive("click", project, FORMS[kind])
-    answered = {region["id"]: region for region in exchange["answered"]}
+    answered = {region["id"]: region for region in exchange["received"]}
     assert {region["id"] for region in regions} == answered.keys()
     for region in regions:
         assert region["value"][kind.lower()] == ["Ball"]
@@ -134,9 +134,9 @@ def test_a_batch_is_retrieved_once_with_scores(
     (region,) = ours["result"]
     assert (region["type"], region["value"]["brushlabels"]) == ("brushlabels", ["Box"])
     mask = decode_brush_rle(region["value"]["rle"], (480, 640))
-    truth = np.zeros((480, 640), dtype=bool)
-    truth[180:401, 360:561] = True
-    assert (mask & truth).sum() / (mask | truth).sum() >= 0.7
+    rectangle = np.zeros((480, 640), dtype=bool)
+    rectangle[180:401, 360:561] = True
+    assert (mask & rectangle).sum() / (mask | rectangle).sum() >= 0.7
     again = retrieve(label_studio, batch)
     assert [[one["id"] for one in task] for task in again] == [
         [everything["id"]],

@@ -1,4 +1,4 @@
-"""The guide's loop in a real Label Studio: annotate, export, learn, serve the new weights, predict again."""
+"""The guide's loop in a real Label Studio: annotate, export, train, serve the new weights, predict again."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 import tifffile
-from label_studio_host import GUIDE, MARKS, MODEL, Desk, LabelStudio, Project, make_project
+from label_studio_host import GUIDE, MARKS, MODEL, LabelStudio, Project, Workspace, make_project
 from numpy.typing import NDArray
 from skimage.draw import disk
 
@@ -32,20 +32,20 @@ def center(frame: int) -> tuple[int, int]:
     return 40 + 10 * frame, 60
 
 
-def film(path: Path) -> Path:
+def write_video(path: Path) -> Path:
     """Write a video of a disc that moves to the right."""
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(FRAMES):
             image = np.full((HEIGHT, WIDTH, 3), 40, np.uint8)
-            image[truth(number)] = (220, 90, 60)
+            image[disc_mask(number)] = (220, 90, 60)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         container.mux(stream.encode())
     return path
 
 
-def truth(frame: int) -> NDArray[np.bool_]:
+def disc_mask(frame: int) -> NDArray[np.bool_]:
     x, y = center(frame)
     mask = np.zeros((HEIGHT, WIDTH), np.bool_)
     mask[disk((y, x), RADIUS, shape=mask.shape)] = True
@@ -68,8 +68,10 @@ def box_on_first_frame() -> dict[str, Any]:
 
 
 def annotate(label_studio: LabelStudio, project: Project) -> list[dict[str, Any]]:
-    """Label the box, as a person would; return the followed regions, which must follow the disc."""
-    answer = label_studio.ask(project.backend, project.task["id"], box_on_first_frame())["data"]
+    """Label the box, as a person would; return the tracked regions, which must lie on the disc."""
+    answer = label_studio.interactive_annotating(project.backend, project.task["id"], box_on_first_frame())[
+        "data"
+    ]
     (region,) = answer["result"]
     for frame in range(FRAMES):
         shown = rectangle_at(region["value"]["sequence"], frame + 1)
@@ -92,29 +94,29 @@ def commands_of_the_guide() -> list[list[str]]:
     return [shlex.split(line) for line in re.findall(r"^sam2 (.*)$", section.split("```")[1], re.MULTILINE)]
 
 
-def test_annotating_and_learning_make_a_loop_as_the_guide_says(
-    label_studio: LabelStudio, desks: Callable[[], Desk], tmp_path: Path
+def test_annotating_and_training_make_a_loop_as_the_guide_says(
+    label_studio: LabelStudio, workspaces: Callable[[], Workspace], tmp_path: Path
 ) -> None:
-    desk = desks()
+    workspace = workspaces()
     export, train, serve = commands_of_the_guide()
-    server = desk.serve()
-    project = make_project(label_studio, server, CONFIG, film(tmp_path / "film.mp4"))
+    server = workspace.serve()
+    project = make_project(label_studio, server, CONFIG, write_video(tmp_path / "video.mp4"))
     label_studio.submit(project.task["id"], annotate(label_studio, project))
     (old,) = retrieved(label_studio, project)
     assert old.endswith(f"-{MODEL}")
 
     exported = label_studio.api("GET", f"/api/projects/{project.id}/export?exportType=JSON")
-    (desk.folder / "project.json").write_text(json.dumps(exported))
-    assert desk.run(*export).endswith(f"{FRAMES} frames, 1 objects\n")
+    (workspace.folder / "project.json").write_text(json.dumps(exported))
+    assert workspace.run(*export).endswith(f"{FRAMES} frames, 1 objects\n")
     for frame in range(FRAMES):
         labels = tifffile.imread(
-            desk.folder / "data" / "labels" / f"task-{project.task['id']}" / f"{frame:03}.tif"
+            workspace.folder / "data" / "labels" / f"task-{project.task['id']}" / f"{frame:03}.tif"
         )
-        assert ((labels == 1) & truth(frame)).sum() / ((labels == 1) | truth(frame)).sum() >= 0.8
+        assert ((labels == 1) & disc_mask(frame)).sum() / ((labels == 1) | disc_mask(frame)).sum() >= 0.8
 
-    desk.run(*train, "--steps", "2", "--batch-size", "1")
+    workspace.run(*train, "--steps", "2", "--batch-size", "1")
     server.stop()
     assert serve[:2] == ["serve", "--model"]
-    desk.serve(serve[2])
+    workspace.serve(serve[2])
     annotate(label_studio, project)
     assert retrieved(label_studio, project) == [old, old.removesuffix(MODEL) + "cells"]
