@@ -23,8 +23,8 @@ def serve(
 ) -> None:
     """Serve as a Label Studio ML backend.
 
-    The environment has the rest: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (where media lies),
-    ALLOWED_HOSTS, MEDIA_ROOT, BASIC_AUTH_USER and BASIC_AUTH_PASS, PREDICT_SECONDS, LOG_LEVEL.
+    Further settings are environment variables: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (where media
+    lies), ALLOWED_HOSTS, MEDIA_ROOT, BASIC_AUTH_USER and BASIC_AUTH_PASS, PREDICT_SECONDS, LOG_LEVEL.
     """
     from labelstudio_backend.http.server import serve as run
     from labelstudio_backend.settings import Settings
@@ -50,7 +50,7 @@ def export_label_studio(
     device: Annotated[str, typer.Option(envvar="DEVICE", help="cpu, cuda, mps, or auto.")] = "auto",
     key: Annotated[
         str | None,
-        typer.Option("--key", metavar="KEY", help="Where the tasks' data has the media; else looked for."),
+        typer.Option("--key", metavar="KEY", help="Where the tasks' data has the media; without it, looked for."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
