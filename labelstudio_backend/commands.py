@@ -50,7 +50,9 @@ def export_label_studio(
     device: Annotated[str, typer.Option(envvar="DEVICE", help="cpu, cuda, mps, or auto.")] = "auto",
     key: Annotated[
         str | None,
-        typer.Option("--key", metavar="KEY", help="Where the tasks' data has the media; without it, looked for."),
+        typer.Option(
+            "--key", metavar="KEY", help="Where the tasks' data has the media; without it, looked for."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
