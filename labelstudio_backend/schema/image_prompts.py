@@ -86,7 +86,7 @@ def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[Lab
 
 
 def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[LabeledPrompt]:
-    """Sort by object what a task holds: each box and each keypoint on an object is one.
+    """Sort by object the prompts that a task holds: each box and each keypoint on an object is one.
 
     Keypoints on the background count for all keypoints of their label. Regions of other kinds, which are
     no prompts, are passed over.
@@ -96,7 +96,7 @@ def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[La
     InputError
         If a keypoint, a rectangle or an ellipse is not complete.
     """
-    usable = [region for region in regions if _shape_of(region) is not None or _names(region)]
+    usable = [region for region in regions if _prompt_kind(region) is not None or _is_label_result(region)]
     prompts = []
     for label, drawn in _by_label(usable, shape).items():
         prompts += [LabeledPrompt.of(label, box) for box in drawn.boxes]
@@ -105,13 +105,13 @@ def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[La
 
 
 def _by_label(regions: Sequence[object], shape: tuple[int, int]) -> dict[str | None, _Drawn]:
-    """Return pixels by label; a ``labels`` result names the region whose id it shares."""
-    named = {str(r.get("id")): _label(r) for r in regions if isinstance(r, Mapping) and _names(r)}
+    """Return the regions in pixels by label; a ``labels`` result names the region whose id it shares."""
+    named = {str(r.get("id")): _label(r) for r in regions if isinstance(r, Mapping) and _is_label_result(r)}
     found: dict[str | None, _Drawn] = {}
     for region in regions:
-        if _names(region):
+        if _is_label_result(region):
             continue
-        value, kind = value_of(region), _shape_of(region)
+        value, kind = value_of(region), _prompt_kind(region)
         if kind is None or not isinstance(region, Mapping):
             raise InputError(
                 f"A region of type {_kind(region)!r:.60} is no prompt; "
@@ -135,12 +135,12 @@ def _kind(region: object) -> str:
     return str(region.get("type")) if isinstance(region, Mapping) else ""
 
 
-def _names(region: object) -> bool:
+def _is_label_result(region: object) -> bool:
     """Return whether it is a result of ``<Labels>``, which only names another one."""
     return _kind(region) == "labels"
 
 
-def _shape_of(region: object) -> str | None:
+def _prompt_kind(region: object) -> str | None:
     kind = _kind(region).removesuffix("labels")
     return kind if kind in ("keypoint", *_BOXES) else None
 

@@ -98,7 +98,7 @@ class ImageTasks:
 
 def segment(
     session: AnnotationSession, prompts: Sequence[LabeledPrompt], target: Target, tolerance: float
-) -> tuple[list[Region], float]:
+) -> ScoredRegions:
     """Return regions for prompts, one per object, and the model's mean confidence in them (0 to 1).
 
     Parameters
@@ -106,7 +106,7 @@ def segment(
     session
         A session without objects on the image.
     tolerance
-        Pixels by which a polygon's outline may be off.
+        Pixels by which a polygon may be off.
 
     Raises
     ------
@@ -114,14 +114,14 @@ def segment(
         If no control tag accepts a prompt's label, or a prompt lies outside of the image.
     """
     controls = [target.control_for(prompt.label) for prompt in prompts]
-    answers: list[Region] = []
+    regions: list[Region] = []
     scores = []
     for prompt, control in zip(prompts, controls):
         object_id = session.add_object(label=prompt.label)
         session.add_prompt(0, object_id, prompt.prompt)
         mask = session.mask(object_id, 0)
         if mask is not None and mask.any():
-            said = session.score(object_id, 0)
-            scores.append(said.predicted_iou if said is not None else 0.0)
-            answers += mask_regions(mask, control, prompt.label, scores[-1], tolerance)
-    return answers, sum(scores) / len(scores) if scores else 0.0
+            quality = session.score(object_id, 0)
+            scores.append(quality.predicted_iou if quality is not None else 0.0)
+            regions += mask_regions(mask, control, prompt.label, scores[-1], tolerance)
+    return regions, sum(scores) / len(scores) if scores else 0.0
