@@ -1,4 +1,4 @@
-"""Operations on masks (boxes, stability, suppression, run lengths) and their compact forms."""
+"""Operations on masks (boxes, stability, suppression, run lengths), and their compact forms."""
 
 import zlib
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def mask_boxes(masks: Tensor) -> Tensor:
 
 
 def non_maximum_suppression(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Return the indices of the boxes to keep, highest score first.
+    """Return the indices of the boxes that stay, highest score first.
 
     Parameters
     ----------
@@ -63,20 +63,20 @@ def non_maximum_suppression(boxes: Tensor, scores: Tensor, iou_threshold: float)
     boxes = boxes.float()
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     order = scores.argsort(descending=True, stable=True)
-    kept = []
+    selected = []
     while len(order):
         best, order = order[0], order[1:]
-        kept.append(best)
+        selected.append(best)
         corner0 = torch.maximum(boxes[best, :2], boxes[order, :2])
         corner1 = torch.minimum(boxes[best, 2:], boxes[order, 2:])
         shared = (corner1 - corner0).clamp(min=0).prod(1)
         overlap = shared > iou_threshold * (area[best] + area[order] - shared)
         order = order[~overlap]
-    return torch.stack(kept) if kept else order
+    return torch.stack(selected) if selected else order
 
 
 def remove_small_regions(mask: NDArray[np.bool_], min_area: float) -> NDArray[np.bool_]:
-    """Fill holes and drop islands of fewer than ``min_area`` pixels; the largest island always stays.
+    """Fill holes and drop components of fewer than ``min_area`` pixels; the largest one always stays.
 
     Pixels are connected to all eight neighbors. ``mask`` itself is returned if nothing is small.
     """
@@ -86,13 +86,13 @@ def remove_small_regions(mask: NDArray[np.bool_], min_area: float) -> NDArray[np
     small_holes = np.bincount(holes.ravel()) < min_area
     small_holes[0] = False
     result = mask | small_holes[holes] if small_holes.any() else mask
-    islands = label(result, connectivity=2)
-    sizes = np.bincount(islands.ravel())
+    components = label(result, connectivity=2)
+    sizes = np.bincount(components.ravel())
     sizes[0] = 0
     keep = sizes >= min_area
     keep[sizes.argmax()] = True
     keep[0] = False
-    return result if keep[1:].all() else keep[islands]
+    return result if keep[1:].all() else keep[components]
 
 
 def mask_center(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], float]:
@@ -109,7 +109,13 @@ def mask_center(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], float]:
 
 
 def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return COCO's run lengths, ``{"size": [H, W], "counts": [...]}``: column by column, zeros first."""
+    """Return COCO's run lengths, ``{"size": [H, W], "counts": [...]}``: column by column, zeros first.
+
+    Examples
+    --------
+    >>> encode_rle(np.array([[False, True], [True, True]]))
+    {'size': [2, 2], 'counts': [1, 3]}
+    """
     columns = mask.ravel(order="F")
     changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
     counts = np.diff(np.concatenate([[0], changes, [columns.size]])).tolist()
@@ -161,7 +167,7 @@ def _counts(rle: dict[str, Any]) -> list[int]:
 def _decompressed(text: str | bytes) -> list[int]:
     """Undo COCO's compression: 5 bits per character, lowest first; from the fourth on, differences.
 
-    Each number is followed up while the bit 32 is set; the bit 16 of its last character is the sign. A
+    Each number goes on while the bit 32 is set; the bit 16 of its last character is the sign. A
     difference is to the number two places before, the last run of the same kind.
     """
     counts: list[int] = []
@@ -204,7 +210,19 @@ class PackedMask:
 
     See Also
     --------
-    CompressedMask : for masks that are stored and seldom looked at.
+    CompressedMask : for masks that are stored and seldom read.
+
+    Examples
+    --------
+    >>> mask = np.zeros((60, 80), bool)
+    >>> mask[20:30, 40:44] = True
+    >>> packed = PackedMask.from_array(mask)
+    >>> packed.box, packed.bits.nbytes
+    ((slice(20, 30, None), slice(40, 44, None)), 10)
+    >>> packed.around(margin=5)
+    (slice(15, 35, None), slice(35, 49, None))
+    >>> packed.within((slice(0, 60), slice(42, 80))).shape
+    (60, 38)
     """
 
     shape: tuple[int, int]
@@ -277,13 +295,19 @@ class CompressedMask:
     bits
         Compressed rows of bits.
 
+    See Also
+    --------
+    PackedMask : for masks that are read over and over.
+
     Examples
     --------
     >>> mask = np.zeros((60, 80), bool)
     >>> mask[20:30, 40:44] = True
-    >>> small = CompressedMask.from_array(mask)
-    >>> small.box, small.crop().shape, bool((small.to_array() == mask).all())
-    ((slice(20, 30, None), slice(40, 44, None)), (10, 4), True)
+    >>> compressed = CompressedMask.from_array(mask)
+    >>> compressed.box, compressed.crop().shape
+    ((slice(20, 30, None), slice(40, 44, None)), (10, 4))
+    >>> np.array_equal(compressed.to_array(), mask)
+    True
     """
 
     shape: tuple[int, int]

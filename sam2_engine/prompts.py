@@ -1,4 +1,4 @@
-"""Prompts as validated values: clicks, a box, a mask, in the pixels of the frame they are placed on.
+"""Prompts as validated values: clicks, a box, a mask, in the pixels of their frame.
 
 Coordinates are ``(x, y)`` with pixel centers at integers. A box is the inclusive pixel indices of
 its first and last column and row.
@@ -37,6 +37,20 @@ class Points:
         ``(N, 2)`` float32, ``(x, y)`` in pixels.
     labels
         ``(N,)`` int32, 1 inside the object, 0 outside of it.
+
+    See Also
+    --------
+    Prompt : what is given to a session.
+
+    Examples
+    --------
+    >>> clicks = Points.of([(20, 30), (50, 30)], [1, 0], shape=(60, 80))
+    >>> len(clicks), clicks.labels.tolist()
+    (2, [1, 0])
+    >>> Points.of((90, 30), None, shape=(60, 80))
+    Traceback (most recent call last):
+        ...
+    sam2_engine.errors.InputError: The point (90, 30) lies outside the frame, which is 80 wide and 60 high.
     """
 
     coordinates: NDArray[np.float32]
@@ -101,7 +115,20 @@ class Points:
 
 @dataclass(frozen=True)
 class Box:
-    """A box on one frame: inclusive pixel indices of the first and last column and row."""
+    """A box on one frame: inclusive pixel indices of the first and last column and row.
+
+    See Also
+    --------
+    Prompt : what is given to a session.
+
+    Examples
+    --------
+    >>> box = Box.of((10, 20, 99, 40), shape=(60, 80))
+    >>> box.x1  # cut off at the right edge of the frame
+    79.5
+    >>> box.corners.tolist()
+    [[10.0, 20.0], [79.5, 40.0]]
+    """
 
     x0: float
     y0: float
@@ -150,11 +177,18 @@ class Prompt:
     mask
         Taken as it is, instead of anything else on the frame.
 
+    See Also
+    --------
+    sam2_engine.video.tracking_session.TrackingSession.add_prompt : where prompts go.
+
     Examples
     --------
     >>> prompt = Prompt.of((60, 80), points=[(20, 20), (35, 20)], labels=[1, 0], box=(10, 10, 30, 99))
     >>> len(prompt.points), prompt.box
     (2, Box(x0=10.0, y0=10.0, x1=30.0, y1=59.5))
+    >>> more = Prompt.of((60, 80), points=(22, 24))
+    >>> len(Prompt.combined([prompt, more]).points)
+    3
     """
 
     points: Points | None = None
@@ -234,43 +268,44 @@ class Prompt:
 
     def since(self, earlier: "Prompt") -> "Prompt | None":
         """Return the clicks that were added to ``earlier`` ones; None if anything else differs."""
-        mine = Points.unchecked([], []) if self.points is None else self.points
-        theirs = 0 if earlier.points is None else len(earlier.points)
-        begun = Points(mine.coordinates[:theirs], mine.labels[:theirs])
-        same = earlier.points is None or begun == earlier.points
+        points = Points.unchecked([], []) if self.points is None else self.points
+        count = 0 if earlier.points is None else len(earlier.points)
+        same = earlier.points is None or earlier.points == Points(
+            points.coordinates[:count], points.labels[:count]
+        )
         if not same or self.box != earlier.box or self.mask != earlier.mask:
             return None
-        added = Points(mine.coordinates[theirs:], mine.labels[theirs:])
+        added = Points(points.coordinates[count:], points.labels[count:])
         return Prompt(points=added if len(added) else None)
 
     def after(self, earlier: tuple["Prompt", ...]) -> tuple["Prompt", ...]:
-        """Return the prompts that hold on a frame once this one has followed ``earlier`` ones."""
+        """Return the prompts that hold on a frame once this one was given after ``earlier`` ones."""
         if self.mask is not None:
             return (self,)
         if self.box is not None:  # there is one box, and a box takes the place of a mask
-            earlier = tuple(Prompt(points=one.points) for one in earlier if one.points is not None)
+            earlier = tuple(Prompt(points=prompt.points) for prompt in earlier if prompt.points is not None)
         return (*earlier, self)
 
     @classmethod
-    def joined(cls, prompts: Iterable["Prompt"]) -> "Prompt":
-        """Return what several prompts, one after the other, say together: all clicks, and the last box.
+    def combined(cls, prompts: Iterable["Prompt"]) -> "Prompt":
+        """Return several prompts, given one after the other, as one: all clicks, and the last box.
 
         A mask stands alone, until something is said after it.
         """
-        joined = cls()
-        for one in prompts:
-            if one.mask is not None:
-                joined = one
+        combined = cls()
+        for prompt in prompts:
+            if prompt.mask is not None:
+                combined = prompt
                 continue
-            clicks = [part for part in (joined.points, one.points) if part is not None]
+            clicks = [points for points in (combined.points, prompt.points) if points is not None]
             points = clicks[0] if len(clicks) == 1 else None
             if len(clicks) == 2:
                 points = Points(
                     np.concatenate([part.coordinates for part in clicks]),
                     np.concatenate([part.labels for part in clicks]),
                 )
-            joined = cls(points, one.box or joined.box)
-        return joined
+            combined = cls(points, prompt.box or combined.box)
+        return combined
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

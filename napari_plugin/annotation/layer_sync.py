@@ -201,6 +201,6 @@ class LayerSync(QObject):
         shown: dict[PromptKey, Prompt] = {}
         for key in keys:
             newer = there.get(key, Prompt()).since(wanted.get(key, Prompt())) or Prompt()
-            shown[key] = Prompt.joined((held.get(key, Prompt()), newer))
+            shown[key] = Prompt.combined((held.get(key, Prompt()), newer))
         self._sync.settle(shown, held)
         self._prompts.replace({key: after for key, after in shown.items() if after != there.get(key)})

@@ -56,7 +56,7 @@ def prompts_in(session: AnnotationSession) -> dict[PromptKey, Prompt]:
     found: dict[PromptKey, Prompt] = {}
     for object_id in session.objects:
         for frame, prompts in session.prompts_of(object_id).items():
-            held = Prompt.joined(Prompt(one.points, one.box) for one in prompts)
+            held = Prompt.combined(Prompt(one.points, one.box) for one in prompts)
             if not held.is_empty:
                 found[object_id, frame] = rounded(held)
     return found

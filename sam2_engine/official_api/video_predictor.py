@@ -189,7 +189,7 @@ class SAM2VideoPredictor:
         """
         prompted = [frame for frames in inference_state.prompted.values() for frame in frames]
         if not prompted:
-            raise InputError("There is nothing to follow yet; give an object a click, a box or a mask first.")
+            raise InputError("There is nothing to track yet; give an object a click, a box or a mask first.")
         start = min(prompted) if start_frame_idx is None else start_frame_idx
         if reverse and start == 0:
             return

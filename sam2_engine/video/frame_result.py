@@ -1,4 +1,4 @@
-"""What a session says about one frame."""
+"""Masks and scores of the objects on one frame."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,7 @@ STABILITY_OFFSET = 1.0
 
 @dataclass(frozen=True, eq=False)
 class FrameResult:
-    """The objects on one frame.
+    """Masks and scores of the objects on one frame, as a session returns them.
 
     Attributes
     ----------
@@ -37,6 +37,21 @@ class FrameResult:
     regions
         Of each object the part of the frame that the model saw, ``x0, y0, x1, y1`` (the last two exclusive),
         or None for all of it; empty if it saw all of it for every object.
+
+    Examples
+    --------
+    One object that is surely there; its mask has a quarter of the frame's resolution.
+
+    >>> logits = np.full((1, 16, 16), -4, np.float32)
+    >>> logits[0, 4:8, 4:8] = 4
+    >>> presence, predicted_iou = np.float32([1]), np.float32([0.9])
+    >>> result = FrameResult(0, (1,), logits, presence, predicted_iou, shape=(64, 64))
+    >>> result.masks.shape, result.logits.shape
+    ((1, 64, 64), (1, 64, 64))
+    >>> result.masks[0, 24, [24, 50]].tolist()
+    [True, False]
+    >>> result.stability.tolist()
+    [1.0]
     """
 
     frame: int
@@ -69,11 +84,11 @@ class FrameResult:
 
     def logits_of(self, index: int) -> NDArray[np.float32]:
         """Return the (H, W) float32 logits of the ``index``-th object."""
-        seen, (row, column) = self.crop_of(index)
-        if seen.shape == self.shape:
-            return seen
+        crop, (row, column) = self.crop_of(index)
+        if crop.shape == self.shape:
+            return crop
         logits = np.full(self.shape, NO_OBJECT_LOGIT, np.float32)
-        logits[row : row + seen.shape[0], column : column + seen.shape[1]] = seen
+        logits[row : row + crop.shape[0], column : column + crop.shape[1]] = crop
         return logits
 
     def crop_of(self, index: int) -> tuple[NDArray[np.float32], tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""What is remembered of one object, and which memories a frame attends to (paper section 4, "Memory bank").
+"""Memories of one object, and which of them a frame attends to (paper, section 4, "Memory bank").
 
 A memory is read in one of three roles: of a conditioning frame (one that the user prompted), of one
 of the last frames before the current one, or as an object pointer.
@@ -86,8 +86,8 @@ class MemoryBank:
     max_conditioning
         Conditioning frames that a frame reads; None for all.
     stride
-        Distance of the checkpoints to keep, each with the full window; None keeps only what
-        propagation reads again.
+        Distance of the checkpoints, each with the full window; None stores only what propagation
+        reads again.
     """
 
     def __init__(
@@ -105,19 +105,19 @@ class MemoryBank:
         self.tracked: dict[int, FrameMemory] = {}
 
     def read(self, frame: int, reverse: bool, conditioning: Set[int] | None = None) -> MemoryReading:
-        """Return what ``frame`` attends to, travelling forwards or in reverse.
+        """Return what ``frame`` attends to, forwards or in reverse.
 
         Parameters
         ----------
         frame
             The current frame.
         reverse
-            Direction of travel.
+            Direction of the propagation.
         conditioning
             Restrict to these conditioning frames (those known when the frame was first tracked).
         """
-        known = [f for f in self.conditioning if conditioning is None or f in conditioning]
-        chosen = select_conditioning(known, frame, self.max_conditioning)
+        readable = [f for f in self.conditioning if conditioning is None or f in conditioning]
+        chosen = select_conditioning(readable, frame, self.max_conditioning)
         step = -1 if reverse else 1
         reading = MemoryReading()
         for f in chosen:
@@ -126,7 +126,7 @@ class MemoryBank:
             reading.memories.append((0, memory.features))
             if (frame - f) * step >= 0:
                 reading.pointers.append(((frame - f) * step, memory.pointer))
-        passed_over = {f: self.conditioning[f] for f in known if f not in chosen}
+        passed_over = {f: self.conditioning[f] for f in readable if f not in chosen}
         for slot in range(self.num_recent, 0, -1):
             recent = self._recent(frame - slot * step, passed_over)
             if recent is not None and recent.features is not None:
@@ -161,7 +161,7 @@ class MemoryBank:
             first, last = min(self.conditioning), max(self.conditioning)
             if 0 < first - frame <= window or 0 < frame - last <= window:
                 return True
-        # The last frames before a checkpoint, in the direction of travel.
+        # The last frames before a checkpoint, in the direction of the propagation.
         return self.stride is not None and (frame if reverse else -frame - 1) % self.stride < window
 
     def forget(self, from_frame: int) -> None:
@@ -178,7 +178,7 @@ class MemoryBank:
 def assemble(
     model: Sam2, readings: list[MemoryReading], max_pointers: int = 16
 ) -> tuple[Tensor, Tensor, int]:
-    """Join the readings of N objects of equal layout into the input of memory attention.
+    """Stack the readings of N objects of equal layout as the input of memory attention.
 
     Parameters
     ----------

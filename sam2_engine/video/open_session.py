@@ -1,4 +1,4 @@
-"""The session that suits what is worked on: a picture, a video, or one of large planes."""
+"""The choice of a session for an image, for a video, or for one of large planes."""
 
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource
@@ -23,8 +23,18 @@ def open_video_session(
 ) -> TrackingSession:
     """Return a session on frames of any size.
 
-    A single picture is looked at more closely where an object is small, and planes that are large against
-    the model's input are worked on in tiles; neither of them keeps a ``history``.
+    Small objects on a single image are predicted once more, magnified, and planes that are large against the
+    model's input are worked on in tiles; neither of them stores a ``history``.
+
+    Parameters
+    ----------
+    model, frames, contrast, cache, history, max_conditioning_frames
+        As for ``VideoSession``.
+
+    Returns
+    -------
+    TrackingSession
+        An ``ImageSession``, a ``TiledVideoSession`` or a ``VideoSession``.
     """
     if frames.length == 1:
         return ImageSession(model, frames, contrast, cache)

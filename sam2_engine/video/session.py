@@ -55,11 +55,11 @@ class VideoSession(TrackingSession):
         ``(x0, y0, x1, y1)`` in pixels, the last two exclusive: work on this part of the plane only.
         Prompts and masks stay in the coordinates of the whole frame.
     cache
-        Encoded frames; may be shared between sessions. None keeps a few: propagation meets each frame
+        Encoded frames; may be shared between sessions. None caches a few: propagation meets each frame
         once. A larger one lets clicks on many frames cost only the decoder.
     history
         Bytes for checkpoints of tracked frames, so that a correction in the middle of a tracked
-        video propagates on as if everything had been kept. None keeps only what propagation itself
+        video propagates on as if everything had been stored. None stores only what propagation itself
         reads again.
     max_object_pointers
         Object pointers that a frame reads, and the normalizer of their time (16).
@@ -70,6 +70,31 @@ class VideoSession(TrackingSession):
     ------
     InputError
         If the frames or an option cannot be used.
+
+    See Also
+    --------
+    sam2_engine.video.open_session.open_video_session : the session that suits frames of any size.
+    sam2_engine.ImagePredictor : prompts on one image, as in SAM.
+
+    Examples
+    --------
+    >>> from sam2_engine import VideoSession, load_model
+    >>> y, x = np.ogrid[:64, :80]
+    >>> frames = np.uint8([200 * (np.hypot(x - 30 - 4 * t, y - 32) < 12) for t in range(3)])
+    >>> session = VideoSession(load_model("nano", image_size=256), frames)
+    >>> clicked = session.add_points(0, object_id=1, points=(30, 32))
+    >>> clicked.masks[0, 32, [30, 70]].tolist()
+    [True, False]
+    >>> [result.frame for result in session.propagate()]
+    [0, 1, 2]
+
+    A correction on any frame goes on from there:
+
+    >>> corrected = session.add_points(1, object_id=1, points=[(34, 32), (70, 50)], labels=[1, 0])
+    >>> session.prompted_frames(1)
+    (0, 1)
+    >>> [result.frame for result in session.propagate(start=1)]
+    [1, 2]
     """
 
     remembers_tracked_frames = True
@@ -121,7 +146,7 @@ class VideoSession(TrackingSession):
     def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
         prompt = prompt.on(self.frames.shape)
         prompts = self._prompts(frame, object_id)
-        prompts.prompt = prompt if replace else Prompt.joined((prompts.prompt, prompt))
+        prompts.prompt = prompt if replace else Prompt.combined((prompts.prompt, prompt))
         prompts.mask = None if prompt.mask is None else self._mask_input(prompt.mask)
         return self._predict_prompted(frame, object_id)
 
@@ -161,10 +186,11 @@ class VideoSession(TrackingSession):
         check_frame(self.frames, frame)
         tracked = self._objects.get(object_id) or self._new_object()
         if frame not in tracked.prompts:
-            run = tracked.range_of(frame)
-            if run is not None and self._stride is not None:
+            tracked_range = tracked.range_of(frame)
+            if tracked_range is not None and self._stride is not None:
                 self._tracker.restore(tracked, frame)
-            tracked.prompts[frame] = FramePrompts(run is not None, run is not None and run.reverse)
+            reverse = tracked_range is not None and tracked_range.reverse
+            tracked.prompts[frame] = FramePrompts(tracked_range is not None, reverse)
         prompts = tracked.prompts[frame]
         if prompts.with_memory and self._stride is not None:
             self._tracker.restore_window(tracked, frame, prompts.reverse)
@@ -185,7 +211,7 @@ class VideoSession(TrackingSession):
         tracked = self._objects[object_id]
         output = self._tracker.predict(frame, tracked)
         tracked.prompts[frame].output = output
-        # The memory is encoded when it is needed: most prompts are followed by another one.
+        # The memory is encoded when it is needed: after most prompts comes another one.
         prompts = tracked.prompts[frame]
         prompts.memory_encoded = False
         if prompts.with_memory:
@@ -207,16 +233,16 @@ class VideoSession(TrackingSession):
         tracked = [require_object(self._objects, i) for i in (self._objects if chosen is None else chosen)]
         prompted = (frame for one in tracked for frame in one.prompts)
         first = first_frame(self.frames, prompted, start, stop, reverse)
-        return self._travel(chosen, first, stop, reverse)
+        return self._propagate_frames(chosen, first, stop, reverse)
 
-    def _travel(
+    def _propagate_frames(
         self, chosen: list[int] | None, first: int, stop: int | None, reverse: bool
     ) -> Iterator[FrameResult]:
         frame, step = first, -1 if reverse else 1
         masks_since_release = 0
         while frame >= 0:
             try:
-                result = self._visit(frame, chosen, reverse)
+                result = self._track_frame(frame, chosen, reverse)
             except FrameIndexError:
                 return
             masks_since_release += len(result.object_ids)
@@ -230,8 +256,8 @@ class VideoSession(TrackingSession):
             frame += step
 
     @torch.inference_mode()
-    def _visit(self, frame: int, chosen: list[int] | None, reverse: bool) -> FrameResult:
-        """Track the chosen objects on one frame."""
+    def _track_frame(self, frame: int, chosen: list[int] | None, reverse: bool) -> FrameResult:
+        """Track the chosen objects on one frame, where they have no prompt."""
         self._check_end(frame)
         ids = [i for i in self._objects if chosen is None or i in chosen]
         ids = [i for i in ids if self._objects[i].started(frame, reverse)]
@@ -249,7 +275,7 @@ class VideoSession(TrackingSession):
                 to_track.append(object_id)
         if to_track:
             outputs |= self._tracker.track(frame, {i: self._objects[i] for i in to_track}, reverse)
-            self._keep_within_history()
+            self._thin_out_checkpoints()
         elif not ids:
             # Nobody needs the pixels, but a live stream must move on.
             self._advance(frame)
@@ -265,7 +291,7 @@ class VideoSession(TrackingSession):
 
     # ------------------------------------------------------------------ history
 
-    def _keep_within_history(self) -> None:
+    def _thin_out_checkpoints(self) -> None:
         """Double the distance of the checkpoints for as long as they exceed their cap."""
         if self._history is None or self._stride is None:
             return

@@ -1,4 +1,4 @@
-"""Where one object of a large plane is seen: its prompts, and the tiles that it has come into since."""
+"""The tiles in which one object of a large plane is tracked: those of its prompts, and handovers since."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ Tile = Region | None
 
 @dataclass(frozen=True, eq=False)
 class TileHandover:
-    """The mask with which an object came into a tile, as a prompt."""
+    """The mask with which an object was handed over to a tile, as a prompt."""
 
     tile: Tile
     prompt: Prompt
@@ -23,7 +23,7 @@ class TileHandover:
 
 @dataclass
 class TiledObject:
-    """One object.
+    """One object: its prompts, and in which tile it is from which frame on.
 
     Attributes
     ----------
@@ -46,9 +46,9 @@ class TiledObject:
     def anchor(self, frame: int, reverse: bool | None = None) -> tuple[int, Tile]:
         """Return the nearest frame on which it is known where the object is, and the tile.
 
-        Given a direction, that frame lies before ``frame`` on the way, or is it.
+        Given a direction, that frame is ``frame`` or comes before it.
         """
-        anchors = {**{f: one.tile for f, one in self.handovers.items()}, **self.tile_by_frame}
+        anchors = {**{f: handover.tile for f, handover in self.handovers.items()}, **self.tile_by_frame}
         if reverse is not None:
             anchors = {f: tile for f, tile in anchors.items() if (f >= frame if reverse else f <= frame)}
         nearest = min(anchors, key=lambda f: abs(f - frame))
@@ -57,5 +57,5 @@ class TiledObject:
 
 def extent_of(prompts: Sequence[Prompt]) -> Extent:
     """Return the box around several prompts."""
-    x0, y0, x1, y1 = zip(*(one.extent for one in prompts))
+    x0, y0, x1, y1 = zip(*(prompt.extent for prompt in prompts))
     return min(x0), min(y0), max(x1), max(y1)

@@ -1,4 +1,4 @@
-"""Follow objects on large planes: each in a tile at full resolution, or on the whole plane if it is large.
+"""The session on large planes: each object in a tile at full resolution, or if large on the whole plane.
 
 Every tile of a fixed grid has a ``VideoSession`` of its own; objects in a tile share its encoding. An object
 that comes to a tile's edge is handed over to another tile by its mask, as a prompt.
@@ -29,21 +29,22 @@ from sam2_engine.video.tracking_session import (
     require_object,
 )
 
-__all__ = ["TiledVideoSession", "box_in"]
+__all__ = ["TiledVideoSession", "mask_box"]
 
 _TILE_FRAMES = 64 * 2**20
-CUT = 1
+CUT_MARGIN = 1
 """A mask that ends within so many pixels of its tile's edge goes on beyond it."""
-NEAR, FAR = 1 / 4, 1 / 8
-"""An object is handed over when it is as near to its tile's edge, in parts of the side, and stays as far from
-the other's edge; so what moves less between two frames is never cut, and none goes to and fro."""
+HANDOVER_MARGIN, ARRIVAL_MARGIN = 1 / 4, 1 / 8
+"""In parts of a tile's side: an object is handed over when it is as near to its tile's edge as the first, to
+a tile whose edge is farther than the second. So what moves less between two frames is never cut, and nothing
+goes to and fro."""
 
 
 class TiledVideoSession(TrackingSession):
     """What ``VideoSession`` is, for planes of twice the model's input or more.
 
     Parameters are those of ``VideoSession``, where they are described; there is neither a region
-    nor a history. Memory: an object is remembered in the tile where it is now, and by its prompts.
+    nor a history. An object has memories in the tile where it is now, and of its prompts.
     """
 
     remembers_tracked_frames = False
@@ -85,7 +86,7 @@ class TiledVideoSession(TrackingSession):
     @override
     def encode(self, frame: int) -> ImageFeatures:
         """Return the whole plane as the encoder sees it; tiles are encoded when something is in them."""
-        return self._tile(None).encode(frame)
+        return self._tile_session(None).encode(frame)
 
     # ------------------------------------------------------------------ prompts
 
@@ -93,7 +94,7 @@ class TiledVideoSession(TrackingSession):
     def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
         """Prompt in the tile around the prompt; if that cuts the object, in another or on the whole plane.
 
-        First clicks do not tell an object's size: they are answered by the view that is surer of its mask.
+        First clicks do not tell an object's size: of tile and plane, the higher predicted IoU decides.
         """
         prompt = prompt.on(self.frames.shape)
         check_object_id(object_id)
@@ -101,17 +102,17 @@ class TiledVideoSession(TrackingSession):
         tiled = self._objects.get(object_id) or TiledObject()
         earlier = [] if replace or prompt.mask is not None else tiled.prompts.get(frame, [])
         prompts = [*earlier, prompt]
-        tile = self._tile_of(tiled, frame, prompts)
+        tile = self._tile_for(tiled, frame, prompts)
         whole = None
         if tile is not None and not tiled.tile_by_frame and prompt.box is None and prompt.mask is None:
             whole = self._predict(frame, object_id, tiled, None, prompts, replace)
         result = self._predict(frame, object_id, tiled, tile, prompts, replace)
-        box = box_in(result)
-        if prompt.mask is None and box is not None and self._cuts(tile, box):
-            other = self._nearest(box)
-            tile = None if other == tile or self._cuts(other, box) else other
+        box = mask_box(result)
+        if prompt.mask is None and box is not None and self._reaches_edge(tile, box):
+            nearest = self._nearest_tile(box)
+            tile = None if nearest == tile or self._reaches_edge(nearest, box) else nearest
             result = self._predict(frame, object_id, tiled, tile, prompts, replace)
-            if self._cuts(tile, box_in(result)):
+            if self._reaches_edge(tile, mask_box(result)):
                 result = self._predict(frame, object_id, tiled, None, prompts, replace)
         if whole is not None and whole.predicted_iou[0] > result.predicted_iou[0]:
             result = self._predict(frame, object_id, tiled, None, prompts, replace)
@@ -125,7 +126,7 @@ class TiledVideoSession(TrackingSession):
         if frame is not None and frame not in tiled.prompts:
             raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
         for f in [frame] if frame is not None else list(tiled.prompts):
-            self._take_away(object_id, f, tiled.tile_by_frame.pop(f))
+            self._clear_tile_prompts(object_id, f, tiled.tile_by_frame.pop(f))
             del tiled.prompts[f]
         if not tiled.prompts:
             self.remove_object(object_id)
@@ -137,26 +138,26 @@ class TiledVideoSession(TrackingSession):
         for tile, session in list(self._tiles.items()):
             if object_id in session.object_ids:
                 session.remove_object(object_id)
-            self._free(tile)
+            self._drop_if_empty(tile)
 
     @override
     def invalidate(self, object_id: int, from_frame: int) -> None:
         tiled = require_object(self._objects, object_id)
         for f in [f for f in tiled.handovers if f >= from_frame]:
-            self._take_away(object_id, f, tiled.handovers.pop(f).tile)
+            self._clear_tile_prompts(object_id, f, tiled.handovers.pop(f).tile)
         for session in self._tiles.values():
             if object_id in session.object_ids:
                 session.invalidate(object_id, from_frame)
 
-    def _tile_of(self, tiled: TiledObject, frame: int, prompts: list[Prompt]) -> Tile:
-        """Return where prompts are to be looked at: where the object is, else around them."""
+    def _tile_for(self, tiled: TiledObject, frame: int, prompts: list[Prompt]) -> Tile:
+        """Return the tile for prompts: the one where the object is, else the one around them."""
         extent = extent_of(prompts)
         if tiled.tile_by_frame:
             _, tile = tiled.anchor(frame)
-            if tile is None or not self._cuts(tile, extent):
+            if tile is None or not self._reaches_edge(tile, extent):
                 return tile
-        tile = self._nearest(extent)
-        return None if self._cuts(tile, extent) else tile
+        tile = self._nearest_tile(extent)
+        return None if self._reaches_edge(tile, extent) else tile
 
     def _predict(
         self,
@@ -167,28 +168,28 @@ class TiledVideoSession(TrackingSession):
         prompts: list[Prompt],
         replace: bool = False,
     ) -> FrameResult:
-        """Return what all prompts of a frame give in a tile; those that it knows are not repeated."""
-        session, there = self._tile(tile), tiled.tile_by_frame.get(frame, ())
-        if there not in ((), tile):
-            self._take_away(object_id, frame, tiled.tile_by_frame.pop(frame))
+        """Return the mask of all prompts of a frame in a tile; those that it has already are not repeated."""
+        session, earlier = self._tile_session(tile), tiled.tile_by_frame.get(frame, ())
+        if earlier not in ((), tile):
+            self._clear_tile_prompts(object_id, frame, tiled.tile_by_frame.pop(frame))
         if frame in tiled.handovers and frame not in tiled.tile_by_frame:
             handover = tiled.handovers.pop(frame)
             if handover.tile != tile:
-                self._take_away(object_id, frame, handover.tile)
-        for one in prompts[-1:] if there == tile else prompts:
-            result = session.add_prompt(frame, object_id, one, replace=replace)
+                self._clear_tile_prompts(object_id, frame, handover.tile)
+        for prompt in prompts[-1:] if earlier == tile else prompts:
+            result = session.add_prompt(frame, object_id, prompt, replace=replace)
         tiled.tile_by_frame[frame] = tile
         return result
 
-    def _take_away(self, object_id: int, frame: int, tile: Tile) -> None:
-        """Let a tile forget what it was told of an object on a frame."""
+    def _clear_tile_prompts(self, object_id: int, frame: int, tile: Tile) -> None:
+        """Remove an object's prompts on a frame from a tile, if it has any."""
         session = self._tiles.get(tile)
         if session is not None and object_id in session.object_ids:
             if frame in session.prompted_frames(object_id):
                 session.clear_prompts(object_id, frame)
-            self._free(tile)
+            self._drop_if_empty(tile)
 
-    def _tile(self, tile: Tile) -> VideoSession:
+    def _tile_session(self, tile: Tile) -> VideoSession:
         if tile not in self._tiles:
             self._tiles[tile] = VideoSession(
                 self.model,
@@ -201,32 +202,33 @@ class TiledVideoSession(TrackingSession):
             )
         return self._tiles[tile]
 
-    def _free(self, tile: Tile) -> None:
+    def _drop_if_empty(self, tile: Tile) -> None:
         if tile in self._tiles and not self._tiles[tile].object_ids:
             del self._tiles[tile]
 
-    def _nearest(self, box: Extent) -> Tile:
+    def _nearest_tile(self, box: Extent) -> Tile:
         """Return the tile around a box; None where a single one is the whole plane."""
         if len(self.grid.tiles) == 1:
             return None
         return self.grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
-    def _cuts(self, tile: Tile, box: Extent | None, margin: float = CUT) -> bool:
-        """Whether a box goes on beyond a tile; one that lies elsewhere does as well."""
+    def _reaches_edge(self, tile: Tile, box: Extent | None, margin: float = CUT_MARGIN) -> bool:
+        """Whether a box may go on beyond a tile; one that lies elsewhere does as well."""
         if tile is None or box is None:
             return False
         return reaches_inner_edge(box, tile, self.frames.shape, margin)
 
-    def _better(self, tile: Tile, box: Extent) -> Tile:
-        """Return the tile that is to follow an object from now on; often the one that does."""
-        if not self._cuts(tile, box, NEAR * self.grid.side):
+    def _next_tile(self, tile: Tile, box: Extent) -> Tile:
+        """Return the tile in which an object is to be tracked from now on; often the same one."""
+        if not self._reaches_edge(tile, box, HANDOVER_MARGIN * self.grid.side):
             return tile
-        other = self._nearest(box)
-        if not self._cuts(other, box, FAR * self.grid.side):
-            return other
-        if not self._cuts(tile, box):
+        nearest = self._nearest_tile(box)
+        if not self._reaches_edge(nearest, box, ARRIVAL_MARGIN * self.grid.side):
+            return nearest
+        if not self._reaches_edge(tile, box):
             return tile
-        return None if other == tile or self._cuts(other, box) else other  # None: too large for any
+        too_large = nearest == tile or self._reaches_edge(nearest, box)
+        return None if too_large else nearest
 
     # ------------------------------------------------------------------ propagation
 
@@ -242,9 +244,9 @@ class TiledVideoSession(TrackingSession):
         tiled = [require_object(self._objects, i) for i in (self._objects if chosen is None else chosen)]
         prompted = (frame for one in tiled for frame in one.prompts)
         first = first_frame(self.frames, prompted, start, stop, reverse)
-        return self._travel(chosen, first, stop, reverse)
+        return self._propagate_frames(chosen, first, stop, reverse)
 
-    def _travel(
+    def _propagate_frames(
         self, chosen: list[int] | None, first: int, stop: int | None, reverse: bool
     ) -> Iterator[FrameResult]:
         step = -1 if reverse else 1
@@ -256,7 +258,7 @@ class TiledVideoSession(TrackingSession):
             ids = [i for i in ids if self._objects[i].started(frame, reverse)]
             if ids:
                 try:
-                    yield self._visit(frame, ids, reverse)
+                    yield self._track_frame(frame, ids, reverse)
                 except FrameIndexError:  # a live stream has ended
                     return
             if frame == stop:
@@ -264,60 +266,60 @@ class TiledVideoSession(TrackingSession):
             frame += step
 
     def _forget_handovers(self, object_id: int, first: int, stop: int | None, step: int) -> None:
-        """Forget the hand-overs of an earlier run on the frames that are visited anew."""
+        """Forget the handovers of an earlier propagation on the frames that are tracked anew."""
         handovers = self._objects[object_id].handovers
         for f in list(handovers):
             if f * step > first * step and (stop is None or f * step <= stop * step):
-                self._take_away(object_id, f, handovers.pop(f).tile)
+                self._clear_tile_prompts(object_id, f, handovers.pop(f).tile)
 
-    def _visit(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
+    def _track_frame(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
         members: dict[Tile, list[int]] = {}
         for object_id in ids:
             anchor, tile = self._objects[object_id].anchor(frame, reverse)
-            self._bring(object_id, anchor, tile)
+            self._ensure_handover_prompt(object_id, anchor, tile)
             members.setdefault(tile, []).append(object_id)
         results = []
         for tile, inside in members.items():
-            result = next(self._tile(tile).propagate(inside, frame, frame, reverse), None)
+            result = next(self._tile_session(tile).propagate(inside, frame, frame, reverse), None)
             if result is None:
                 raise FrameIndexError(f"There is no frame {frame} in {self.frames.name}.")
             results.append(result)
             for index, object_id in enumerate(result.object_ids):
                 self._hand_over(frame, object_id, tile, result, index)
-        return _joined(results, ids)
+        return _merge_results(results, ids)
 
-    def _bring(self, object_id: int, frame: int, tile: Tile) -> None:
-        """Let a tile that has forgotten an object know the mask with which it came there."""
-        handover, session = self._objects[object_id].handovers.get(frame), self._tile(tile)
-        known = object_id in session.object_ids and frame in session.prompted_frames(object_id)
-        if handover is not None and not known:
+    def _ensure_handover_prompt(self, object_id: int, frame: int, tile: Tile) -> None:
+        """Prompt a tile, unless it still has that prompt, with the mask that was handed over to it."""
+        handover, session = self._objects[object_id].handovers.get(frame), self._tile_session(tile)
+        is_prompted = object_id in session.object_ids and frame in session.prompted_frames(object_id)
+        if handover is not None and not is_prompted:
             session.add_prompt(frame, object_id, handover.prompt)
 
     def _hand_over(self, frame: int, object_id: int, tile: Tile, result: FrameResult, index: int) -> None:
-        """Let another tile follow an object that has come close to the edge of this one."""
-        box = box_in(result, index)
+        """Hand an object that has come close to the edge of its tile over to another one."""
+        box = mask_box(result, index)
         tiled = self._objects[object_id]
-        prompted = frame in tiled.tile_by_frame  # where the prompts of a frame are looked at was decided then
-        other = tile if prompted or box is None else self._better(tile, box)
-        if other == tile:
+        prompted = frame in tiled.tile_by_frame  # the tile of a prompted frame was chosen by the prompts
+        target = tile if prompted or box is None else self._next_tile(tile, box)
+        if target == tile:
             return
-        seen, corner = result.crop_of(index)
-        mask = CompressedMask.from_array(seen > 0, self.frames.shape, corner)
-        handover = TileHandover(other, Prompt(mask=mask))
-        session = self._tile(tile)
-        if any(place == tile for place in tiled.tile_by_frame.values()):
+        crop, corner = result.crop_of(index)
+        mask = CompressedMask.from_array(crop > 0, self.frames.shape, corner)
+        handover = TileHandover(target, Prompt(mask=mask))
+        session = self._tile_session(tile)
+        if tile in tiled.tile_by_frame.values():
             session.invalidate(object_id, 0)
         else:
             session.remove_object(object_id)
-            self._free(tile)
+            self._drop_if_empty(tile)
         tiled.handovers[frame] = handover
-        self._bring(object_id, frame, other)
+        self._ensure_handover_prompt(object_id, frame, target)
 
 
-def box_in(result: FrameResult, index: int = 0) -> Extent | None:
+def mask_box(result: FrameResult, index: int = 0) -> Extent | None:
     """Return the inclusive box of an object's mask on the plane; None if it is empty."""
-    seen, (row, column) = result.crop_of(index)
-    rows, columns = np.flatnonzero((seen > 0).any(1)), np.flatnonzero((seen > 0).any(0))
+    crop, (row, column) = result.crop_of(index)
+    rows, columns = np.flatnonzero((crop > 0).any(1)), np.flatnonzero((crop > 0).any(0))
     if not len(rows):
         return None
     return (
@@ -328,17 +330,17 @@ def box_in(result: FrameResult, index: int = 0) -> Extent | None:
     )
 
 
-def _joined(results: list[FrameResult], ids: list[int]) -> FrameResult:
+def _merge_results(results: list[FrameResult], ids: list[int]) -> FrameResult:
     """Return the results of several tiles on one frame as one, in the order of ``ids``."""
-    found = [i for one in results for i in one.object_ids]
-    order = sorted(range(len(found)), key=lambda place: ids.index(found[place]))
-    regions = [region for one in results for region in one.regions or (None,) * len(one.object_ids)]
+    found = [object_id for result in results for object_id in result.object_ids]
+    order = sorted(range(len(found)), key=lambda index: ids.index(found[index]))
+    regions = [region for result in results for region in result.regions or (None,) * len(result.object_ids)]
     return FrameResult(
         frame=results[0].frame,
         object_ids=tuple(found[i] for i in order),
-        low_res_logits=np.concatenate([one.low_res_logits for one in results])[order],
-        presence=np.concatenate([one.presence for one in results])[order],
-        predicted_iou=np.concatenate([one.predicted_iou for one in results])[order],
+        low_res_logits=np.concatenate([result.low_res_logits for result in results])[order],
+        presence=np.concatenate([result.presence for result in results])[order],
+        predicted_iou=np.concatenate([result.predicted_iou for result in results])[order],
         shape=results[0].shape,
         regions=tuple(regions[i] for i in order),
     )

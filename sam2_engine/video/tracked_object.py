@@ -1,4 +1,4 @@
-"""One object of a video session: its prompts, what the model made of them, and where it was tracked."""
+"""One object of a video session: its prompts, their outputs, and the ranges in which it was tracked."""
 
 from dataclasses import dataclass, field, replace
 
@@ -74,14 +74,14 @@ class FramePrompts:
 
 @dataclass(frozen=True)
 class TrackedRange:
-    """A stretch of frames tracked in one go: how to track them again.
+    """Consecutive frames that were tracked in one go, and how to track them again.
 
     Attributes
     ----------
     first, last
-        In the direction of travel, both inclusive.
+        In the direction of the propagation, both inclusive.
     reverse
-        Direction of travel.
+        That direction.
     conditioning
         Frames that were conditioning frames at the time.
     """
@@ -102,11 +102,11 @@ class TrackedObject:
 
     Attributes
     ----------
-    prompts
-        By frame.
     bank
         Memories.
-    runs
+    prompts
+        By frame.
+    tracked_ranges
         Where it was tracked, the newest last.
     """
 
@@ -119,34 +119,35 @@ class TrackedObject:
         return any(f >= frame if reverse else f <= frame for f in self.prompts)
 
     def range_of(self, frame: int) -> TrackedRange | None:
-        """Return the newest run that covers ``frame``."""
-        return next((run for run in reversed(self.tracked_ranges) if frame in run), None)
+        """Return the newest range that covers ``frame``."""
+        return next((one for one in reversed(self.tracked_ranges) if frame in one), None)
 
     def record(self, frame: int, reverse: bool) -> None:
-        """Note that ``frame`` was tracked, given all conditioning frames of now."""
+        """Record that ``frame`` was tracked, given all conditioning frames of now."""
         conditioning = frozenset(self.bank.conditioning)
         step = -1 if reverse else 1
         if self.tracked_ranges:
-            run = self.tracked_ranges[-1]
-            follows = run.last + step == frame and run.reverse == reverse
-            if follows and run.conditioning == conditioning:
-                self.tracked_ranges[-1] = replace(run, last=frame)
+            newest = self.tracked_ranges[-1]
+            is_next = newest.last + step == frame and newest.reverse == reverse
+            if is_next and newest.conditioning == conditioning:
+                self.tracked_ranges[-1] = replace(newest, last=frame)
                 return
         self.tracked_ranges.append(TrackedRange(frame, frame, reverse, conditioning))
-        self.tracked_ranges = [run for i, run in enumerate(self.tracked_ranges) if not self._covered(i)]
+        self.tracked_ranges = [one for i, one in enumerate(self.tracked_ranges) if not self._tracked_again(i)]
 
-    def _covered(self, index: int) -> bool:
-        run = self.tracked_ranges[index]
-        return any(run.first in later and run.last in later for later in self.tracked_ranges[index + 1 :])
+    def _tracked_again(self, index: int) -> bool:
+        """Whether a later range covers all of this one."""
+        one = self.tracked_ranges[index]
+        return any(one.first in later and one.last in later for later in self.tracked_ranges[index + 1 :])
 
     def forget(self, from_frame: int) -> None:
         """Forget that anything was tracked at or after ``from_frame``."""
         self.bank.forget(from_frame)
-        kept = []
-        for run in self.tracked_ranges:
-            low, high = sorted((run.first, run.last))
+        remaining = []
+        for tracked_range in self.tracked_ranges:
+            low, high = sorted((tracked_range.first, tracked_range.last))
             if low < from_frame:
                 high = min(high, from_frame - 1)
-                first, last = (high, low) if run.reverse else (low, high)
-                kept.append(replace(run, first=first, last=last))
-        self.tracked_ranges = kept
+                first, last = (high, low) if tracked_range.reverse else (low, high)
+                remaining.append(replace(tracked_range, first=first, last=last))
+        self.tracked_ranges = remaining

@@ -1,4 +1,4 @@
-"""The model's work on one frame of a session: prompted frames, tracked frames, and tracking again."""
+"""The model's work on one frame of a session: prediction from prompts, tracking, and tracking again."""
 
 import weakref
 from collections.abc import Callable
@@ -25,10 +25,10 @@ CPU_TOKENS, GPU_TOKENS = 2**13, 2**19
 
 def _weak(method: Callable[[T], R]) -> Callable[[T], R]:
     """Return a function that calls a method as long as its object lives."""
-    held = weakref.WeakMethod(method)
+    reference = weakref.WeakMethod(method)
 
     def call(argument: T) -> R:
-        alive = held()
+        alive = reference()
         assert alive is not None, "the session is gone"
         return alive(argument)
 
@@ -91,7 +91,7 @@ class Tracker:
             mask_logits=None if previous is None else previous.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)[None, None],
             multimask=model.config.multimask_output_in_sam and len(labels) <= 1,
         )
-        return _absent_emptied(prediction.best())
+        return _empty_absent(prediction.best())
 
     def _conditioned(
         self, frame: int, tracked: TrackedObject, prompts: FramePrompts, features: ImageFeatures
@@ -137,9 +137,9 @@ class Tracker:
         reverse: bool,
         conditioning: frozenset[int] | None = None,
     ) -> dict[int, ObjectOutput]:
-        """Track objects on one frame, those of equal memory layout as one batch, and remember it."""
+        """Track objects on one frame, those of equal memory layout as one batch, and store their memories."""
         features = self.features(frame)
-        readings = {i: one.bank.read(frame, reverse, conditioning) for i, one in objects.items()}
+        readings = {i: tracked.bank.read(frame, reverse, conditioning) for i, tracked in objects.items()}
         groups: dict[tuple[int, int], list[int]] = {}
         for object_id, reading in readings.items():
             groups.setdefault(reading.layout, []).append(object_id)
@@ -174,7 +174,7 @@ class Tracker:
         embedding = model.attend_to_memory(features.embedding, memory, memory_pos, num_pointer_tokens)
         multimask = model.config.multimask_output_in_sam
         prediction = model.predict_masks(embedding, features.high_res, pad_empty=True, multimask=multimask)
-        prediction = _absent_emptied(prediction.best())
+        prediction = _empty_absent(prediction.best())
         pointer = model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit)
         memories = model.encode_memory(
             features.embedding, prediction.low_res_logits, prediction.presence_logit, binarize=False
@@ -182,23 +182,23 @@ class Tracker:
         return _outputs(prediction, pointer), memories
 
     def restore(self, tracked: TrackedObject, frame: int) -> None:
-        """Have a tracked frame's memory again, by tracking on from a checkpoint."""
+        """Compute a tracked frame's memory again, by tracking on from a checkpoint."""
         pending: list[tuple[int, TrackedRange]] = []
         seen: set[int] = set()
         wanted = [frame]
         while wanted:
             f = wanted.pop()
-            run = tracked.range_of(f)
-            if f in seen or run is None or self._remembers(tracked, f):
+            tracked_range = tracked.range_of(f)
+            if f in seen or tracked_range is None or self._has_memory(tracked, f):
                 continue
             seen.add(f)
-            pending.append((f, run))
-            wanted += self._window_before(f, run.reverse)
-        for f, run in sorted(pending, key=lambda item: -item[0] if item[1].reverse else item[0]):
-            self.track(f, {0: tracked}, run.reverse, run.conditioning)
+            pending.append((f, tracked_range))
+            wanted += self._window_before(f, tracked_range.reverse)
+        for f, tracked_range in sorted(pending, key=lambda item: -item[0] if item[1].reverse else item[0]):
+            self.track(f, {0: tracked}, tracked_range.reverse, tracked_range.conditioning)
 
     def restore_window(self, tracked: TrackedObject, frame: int, reverse: bool) -> None:
-        """Have the memories again that ``frame`` reads."""
+        """Compute the memories again that ``frame`` reads."""
         for f in self._window_before(frame, reverse):
             self.restore(tracked, f)
 
@@ -207,12 +207,12 @@ class Tracker:
         return [frame - step * slot for slot in range(1, self.model.config.num_recent_memories + 1)]
 
     @staticmethod
-    def _remembers(tracked: TrackedObject, frame: int) -> bool:
+    def _has_memory(tracked: TrackedObject, frame: int) -> bool:
         memory = tracked.bank.tracked.get(frame)
         return frame in tracked.prompts or (memory is not None and memory.features is not None)
 
 
-def _absent_emptied(prediction: MaskPrediction) -> MaskPrediction:
+def _empty_absent(prediction: MaskPrediction) -> MaskPrediction:
     """Empty the masks of objects that are not on the frame."""
     absent = (prediction.presence_logit <= 0)[..., None, None]
     logits = torch.where(absent, NO_OBJECT_LOGIT, prediction.low_res_logits.float())

@@ -1,4 +1,4 @@
-"""What every tracking session answers to, whatever it works on, and the checks that all of them make."""
+"""The protocol of all tracking sessions, whatever they work on, and the checks that they share."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +34,13 @@ class TrackingSession(Protocol):
     cache
         Encoded frames.
     remembers_tracked_frames
-        Whether a prompt on a frame that was tracked corrects what was found there, by itself.
+        Whether a prompt on a tracked frame corrects the mask that was tracked there, by itself.
+
+    See Also
+    --------
+    sam2_engine.VideoSession : on a video, a time-lapse or a volume.
+    sam2_engine.video.tiled_session.TiledVideoSession : the same for large planes.
+    sam2_engine.video.image_session.ImageSession : on a single image.
     """
 
     model: Sam2
@@ -83,6 +89,10 @@ class TrackingSession(Protocol):
         ------
         InputError
             If the frame does not exist, or the prompt is not valid on it.
+
+        See Also
+        --------
+        add_points, add_box, add_mask : the same for plain numbers.
         """
 
     def add_points(
@@ -158,7 +168,7 @@ class TrackingSession(Protocol):
         start
             First frame; None for the earliest prompted frame (reverse: the latest).
         stop
-            Last frame, inclusive, in the direction of travel; None for the end.
+            Last frame, inclusive, in the direction of the propagation; None for the end.
         reverse
             Go backwards.
 
@@ -175,7 +185,7 @@ class TrackingSession(Protocol):
 
 
 def require_object(objects: Mapping[int, T], object_id: int) -> T:
-    """Return what is known of an object.
+    """Return what a session stores of an object.
 
     Raises
     ------
@@ -183,8 +193,8 @@ def require_object(objects: Mapping[int, T], object_id: int) -> T:
         If there is no such object; the message names those that there are.
     """
     if object_id not in objects:
-        known = ", ".join(map(str, objects)) or "none yet"
-        raise InputError(f"There is no object {object_id} here; the known ones are: {known}.")
+        existing = ", ".join(map(str, objects)) or "none yet"
+        raise InputError(f"There is no object {object_id} here; the known ones are: {existing}.")
     return objects[object_id]
 
 
@@ -210,8 +220,8 @@ def check_frame(frames: FrameSource, frame: int) -> None:
     """
     length = frames.length
     if frame < 0 or (length is not None and frame >= length):
-        known = "" if length is None else f"; its frames are 0 to {length - 1}"
-        raise InputError(f"There is no frame {frame} in {frames.name}{known}.")
+        existing = "" if length is None else f"; its frames are 0 to {length - 1}"
+        raise InputError(f"There is no frame {frame} in {frames.name}{existing}.")
 
 
 def first_frame(

@@ -66,7 +66,7 @@ class PropagationPlan:
         """
         travels = self._travels().values()
         if not travels:
-            raise InputError("There is nothing to follow yet; give an object a click, a box or a mask first.")
+            raise InputError("There is nothing to track yet; give an object a click, a box or a mask first.")
         first, last = (
             min((one[0] for one in travels), key=lambda f: f * self.step),
             max((one[1] for one in travels), key=lambda f: f * self.step),

@@ -76,7 +76,7 @@ def test_stability_is_the_iou_of_a_stricter_and_a_laxer_mask() -> None:
     assert mask_stability(logits, 1.0).tolist() == pytest.approx([1 / 3, 1.0, 1.0])
 
 
-def test_small_holes_and_islands_go_and_the_largest_island_stays() -> None:
+def test_small_holes_and_components_go_and_the_largest_component_stays() -> None:
     mask = np.zeros((20, 20), dtype=bool)
     mask[2:12, 2:12] = True
     mask[5:7, 5:7] = False

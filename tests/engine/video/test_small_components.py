@@ -1,4 +1,4 @@
-"""Sprinkles go, parts of an object stay."""
+"""Small components go, parts of an object stay."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,14 +27,14 @@ def result_of(mask: NDArray[np.bool_], region: tuple[int, int, int, int] | None 
 
 @pytest.fixture
 def mask() -> NDArray[np.bool_]:
-    """An object of 100, a part of 30 and a sprinkle of 4."""
+    """An object of 100, a part of 30 and a small component of 4."""
     mask = np.zeros((32, 32), bool)
     mask[2:12, 2:12] = mask[2:12, 20:23] = mask[25:27, 25:27] = True
     return mask
 
 
 @pytest.mark.parametrize("clicks", [NONE, np.array([[28.0, 28.0]])], ids=["box", "click"])
-def test_a_sprinkle_is_taken_away_and_a_part_stays(
+def test_a_small_component_is_removed_and_a_part_stays(
     mask: NDArray[np.bool_], clicks: NDArray[np.float64]
 ) -> None:
     result = result_of(mask)
@@ -50,34 +50,34 @@ def test_what_was_clicked_stays_however_small(mask: NDArray[np.bool_]) -> None:
     assert remove_small_components(result, 0, np.array([[28.0, 28.0], [102.0, 102.0]])) is result
 
 
-def test_beside_a_clicked_speck_a_larger_island_stays(mask: NDArray[np.bool_]) -> None:
+def test_beside_a_clicked_small_component_a_larger_one_stays(mask: NDArray[np.bool_]) -> None:
     result = result_of(mask)
     assert remove_small_components(result, 0, np.array([[102.0, 102.0]])) is result
 
 
-def test_clicks_are_counted_from_the_corner_of_what_was_seen(mask: NDArray[np.bool_]) -> None:
+def test_clicks_are_counted_from_the_corner_of_the_region(mask: NDArray[np.bool_]) -> None:
     result = result_of(mask, (64, 64, 128, 128))  # two pixels of the frame for one of the mask
-    sprinkle, elsewhere = np.array([[64 + 51.0, 64 + 51.0]]), np.array([[10.0, 10.0]])
-    assert remove_small_components(result, 0, np.concatenate([sprinkle, elsewhere])) is result
+    small, elsewhere = np.array([[64 + 51.0, 64 + 51.0]]), np.array([[10.0, 10.0]])
+    assert remove_small_components(result, 0, np.concatenate([small, elsewhere])) is result
     assert remove_small_components(result, 0, elsewhere) is not result
 
 
-@pytest.mark.parametrize("islands", [0, 1])
-def test_one_island_or_none_is_left_alone(islands: int) -> None:
+@pytest.mark.parametrize("components", [0, 1])
+def test_one_component_or_none_is_left_alone(components: int) -> None:
     mask = np.zeros((8, 8), bool)
-    mask[2:4, 2:4] = islands
+    mask[2:4, 2:4] = components
     result = result_of(mask)
     assert remove_small_components(result, 0, NONE) is result
 
 
-def test_islands_that_touch_at_a_corner_are_one(mask: NDArray[np.bool_]) -> None:
+def test_components_that_touch_at_a_corner_are_one(mask: NDArray[np.bool_]) -> None:
     mask[12, 12] = True
     cleaned = remove_small_components(result_of(mask), 0, NONE)
     assert cleaned.low_res_logits[0, 12, 12] > 0
 
 
-def with_a_sprinkle(decode: Callable[..., MaskPrediction]) -> Callable[..., MaskPrediction]:
-    """Let a decoder find a square, and far from it two pixels."""
+def with_a_small_component(decode: Callable[..., MaskPrediction]) -> Callable[..., MaskPrediction]:
+    """Let a decoder predict a square, and far from it two pixels."""
 
     def decoded(*args: Any, **options: Any) -> MaskPrediction:
         prediction = decode(*args, **options)
@@ -90,16 +90,16 @@ def with_a_sprinkle(decode: Callable[..., MaskPrediction]) -> Callable[..., Mask
 
 @pytest.fixture
 def session(small_model: Sam2) -> ImageSession:
-    picture = np.random.default_rng(3).integers(0, 255, (1, 96, 96)).astype(np.uint8)
-    session = open_video_session(small_model, open_frames(picture))
+    image = np.random.default_rng(3).integers(0, 255, (1, 96, 96)).astype(np.uint8)
+    session = open_video_session(small_model, open_frames(image))
     assert isinstance(session, ImageSession)
     return session
 
 
-def test_a_clicked_picture_is_without_sprinkles(
+def test_a_clicked_image_is_without_small_components(
     session: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Sam2, "decode", with_a_sprinkle(Sam2.decode))
+    monkeypatch.setattr(Sam2, "decode", with_a_small_component(Sam2.decode))
     clicked = session.add_points(0, 1, (30, 30)).masks[0]
     assert clicked[30, 30]
     assert not clicked[70:, 70:].any()
@@ -117,9 +117,9 @@ def test_a_given_mask_stays_as_it_is(session: ImageSession) -> None:
     np.testing.assert_array_equal(again.masks[0], painted)
 
 
-def test_what_was_painted_and_clicked_then_keeps_its_islands(
+def test_what_was_painted_and_clicked_then_keeps_its_components(
     session: ImageSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.add_mask(0, 1, np.ones((96, 96), bool))
-    monkeypatch.setattr(Sam2, "decode", with_a_sprinkle(Sam2.decode))
+    monkeypatch.setattr(Sam2, "decode", with_a_small_component(Sam2.decode))
     assert session.add_points(0, 1, (30, 30)).masks[0][87, 87]

@@ -1,4 +1,4 @@
-"""Objects on a plane that is large for the model: looked at in tiles, handed over, or on the whole plane."""
+"""Objects on a plane that is large for the model: in tiles, handed over, or on the whole plane."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,16 +35,18 @@ def square(x: int, y: int, half: int = 8) -> NDArray[np.bool_]:
     return mask
 
 
-class Following:
-    """What a tile's session would answer if it followed squares to where they are."""
+class SquareTracking:
+    """Lets the sessions of tiles track squares to where they are."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, place: Callable[[int, int], tuple[int, int]]) -> None:
-        self.visits: list[tuple[int, tuple[int, ...], object]] = []
-        original = VideoSession._visit
+        self.tracked: list[tuple[int, tuple[int, ...], object]] = []
+        original = VideoSession._track_frame
 
-        def visit(session: VideoSession, frame: int, chosen: list[int] | None, reverse: bool) -> FrameResult:
+        def track_frame(
+            session: VideoSession, frame: int, chosen: list[int] | None, reverse: bool
+        ) -> FrameResult:
             result = original(session, frame, chosen, reverse)
-            self.visits.append((frame, result.object_ids, session.region))
+            self.tracked.append((frame, result.object_ids, session.region))
             x0, y0, x1, y1 = session.region or (0, 0, SHAPE[1], SHAPE[0])
             for index, object_id in enumerate(result.object_ids):
                 seen = square(*place(object_id, frame))[y0:y1, x0:x1]
@@ -54,13 +56,13 @@ class Following:
                 result.low_res_logits[index] = np.where(seen[np.ix_(rows, columns)], 8.0, -8.0)
             return result
 
-        monkeypatch.setattr(VideoSession, "_visit", visit)
+        monkeypatch.setattr(VideoSession, "_track_frame", track_frame)
 
 
 @pytest.fixture
-def moving(monkeypatch: pytest.MonkeyPatch) -> Following:
+def moving(monkeypatch: pytest.MonkeyPatch) -> SquareTracking:
     """Object 1 moves to the right by 25 pixels a frame, object 2 stands still."""
-    return Following(monkeypatch, lambda i, frame: (90 + 25 * frame, 100) if i == 1 else (340, 220))
+    return SquareTracking(monkeypatch, lambda i, frame: (90 + 25 * frame, 100) if i == 1 else (340, 220))
 
 
 def center(mask: NDArray[np.bool_]) -> tuple[float, float]:
@@ -80,55 +82,53 @@ def test_a_click_is_that_of_the_tile_around_it() -> None:
     plane = gaussian_filter(np.where(disc, 170.0, 50.0), 2).astype(np.uint8)
     model = load_model("nano", device="cpu")
     session = TiledVideoSession(model, plane[None])
-    answer = session.add_points(0, 1, (770, 310))
-    (region,) = answer.regions
+    result = session.add_points(0, 1, (770, 310))
+    (region,) = result.regions
     assert region in session.grid.tiles
     assert region is not None
     assert region[0] < 720 < 800 < region[2]
-    mask = answer.masks[0]
+    mask = result.masks[0]
     assert (mask & disc).sum() / (mask | disc).sum() > 0.8
     alone = VideoSession(model, plane[None], region=region)
     np.testing.assert_array_equal(alone.add_points(0, 1, (770, 310)).masks[0], mask)
-    assert len(session._tiles) == 1, "tiles that were only tried are let go"
+    assert len(session._tiles) == 1, "tiles that were only tried are dropped"
     session.add_points(0, 1, (100, 650), [0])  # lies in no tile together with the first click
     assert session.prompted_frames(1) == (0,)
     assert list(session._tiles) == [None]
 
 
-@pytest.mark.parametrize("surer", ["tile", "plane"])
-def test_first_clicks_are_answered_by_the_surer_view(
-    surer: str, small_model: Sam2, frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("higher", ["tile", "plane"])
+def test_of_tile_and_plane_the_higher_predicted_iou_decides_on_first_clicks(
+    higher: str, small_model: Sam2, frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = VideoSession.add_prompt
 
     def add_prompt(session: VideoSession, *args: Any, **options: Any) -> FrameResult:
-        answer = original(session, *args, **options)
-        answer.predicted_iou[:] = 0.9 if (session.region is None) == (surer == "plane") else 0.4
-        answer.low_res_logits[:] = -8.0
-        answer.low_res_logits[..., 15:17, 15:17] = 8.0  # far from every edge
-        return answer
+        result = original(session, *args, **options)
+        result.predicted_iou[:] = 0.9 if (session.region is None) == (higher == "plane") else 0.4
+        result.low_res_logits[:] = -8.0
+        result.low_res_logits[..., 15:17, 15:17] = 8.0  # far from every edge
+        return result
 
     monkeypatch.setattr(VideoSession, "add_prompt", add_prompt)
     session = TiledVideoSession(small_model, frames)
     session.add_points(0, 1, (200, 150))
     (tile,) = session._tiles
-    assert (tile is None) == (surer == "plane")
+    assert (tile is None) == (higher == "plane")
     session.add_points(0, 1, (202, 152))  # a correction stays where the object is
     assert list(session._tiles) == [tile]
 
 
-def test_boxes_larger_than_a_tile_are_seen_on_the_whole_plane(
-    small_model: Sam2, frames: NDArray[np.uint8]
-) -> None:
+def test_boxes_larger_than_a_tile_go_to_the_whole_plane(small_model: Sam2, frames: NDArray[np.uint8]) -> None:
     session = TiledVideoSession(small_model, frames)
-    answer = session.add_box(0, 1, (50, 40, 300, 250))
-    assert answer.regions in ((), (None,))
+    result = session.add_box(0, 1, (50, 40, 300, 250))
+    assert result.regions in ((), (None,))
     same = VideoSession(small_model, frames).add_box(0, 1, (50, 40, 300, 250))
-    np.testing.assert_array_equal(answer.masks, same.masks)
+    np.testing.assert_array_equal(result.masks, same.masks)
 
 
 def test_objects_are_handed_over_from_tile_to_tile(
-    small_model: Sam2, frames: NDArray[np.uint8], moving: Following
+    small_model: Sam2, frames: NDArray[np.uint8], moving: SquareTracking
 ) -> None:
     session = TiledVideoSession(small_model, frames)
     session.add_mask(0, 1, square(90, 100))
@@ -148,17 +148,17 @@ def test_objects_are_handed_over_from_tile_to_tile(
     assert len(holding) <= 2, "where it was prompted and where it is now"
 
 
-def test_a_second_run_and_backwards_start_where_the_object_is(
-    small_model: Sam2, frames: NDArray[np.uint8], moving: Following
+def test_a_second_propagation_and_one_backwards_start_where_the_object_is(
+    small_model: Sam2, frames: NDArray[np.uint8], moving: SquareTracking
 ) -> None:
     session = TiledVideoSession(small_model, frames)
     session.add_mask(0, 1, square(90, 100))
     first = list(session.propagate())
-    moving.visits.clear()
+    moving.tracked.clear()
     again = list(session.propagate(start=4))
     assert [r.frame for r in again] == [4, 5]
     np.testing.assert_array_equal(again[1].masks, first[5].masks)
-    assert {frame for frame, _, _ in moving.visits} == {4, 5}
+    assert {frame for frame, _, _ in moving.tracked} == {4, 5}
     session.add_mask(5, 1, square(215, 100))
     back = list(session.propagate(reverse=True))
     assert [r.frame for r in back] == [5, 4, 3, 2, 1, 0]
@@ -166,8 +166,8 @@ def test_a_second_run_and_backwards_start_where_the_object_is(
         assert center(result.masks[0]) == pytest.approx((90 + 25 * result.frame, 100), abs=3)
 
 
-def test_what_is_taken_away_leaves_nothing(
-    small_model: Sam2, frames: NDArray[np.uint8], moving: Following
+def test_what_is_removed_leaves_nothing(
+    small_model: Sam2, frames: NDArray[np.uint8], moving: SquareTracking
 ) -> None:
     session = TiledVideoSession(small_model, frames)
     session.add_mask(0, 1, square(90, 100))

@@ -35,7 +35,9 @@ def test_a_click_gives_the_image_predictors_mask(small_model: Sam2, moving_discs
     np.testing.assert_array_equal(result.masks[0], result.logits[0] > 0)
 
 
-def test_a_model_of_one_answer_is_asked_for_its_single_mask(small_model: Sam2, moving_discs: Frames) -> None:
+def test_a_model_without_multimask_output_gives_its_single_mask(
+    small_model: Sam2, moving_discs: Frames
+) -> None:
     config = replace(small_model.config, multimask_output_in_sam=False, dynamic_multimask_via_stability=False)
     model = Sam2(config).eval().requires_grad_(False)
     model.load_state_dict(small_model.state_dict())
@@ -46,14 +48,14 @@ def test_a_model_of_one_answer_is_asked_for_its_single_mask(small_model: Sam2, m
     _, _, logits = predictor.predict(np.array([RED]), np.array([1]), multimask_output=False)
     np.testing.assert_array_equal(clicked.clip(-32, 32), logits[0])
 
-    # Followed frames show no other mask either, whatever the three candidates are.
-    followed = logits_by_frame(session.propagate(stop=5))
+    # Tracked frames show no other mask either, whatever the three candidates are.
+    tracked = logits_by_frame(session.propagate(stop=5))
     for hypernetwork in list(model.sam_mask_decoder.output_hypernetworks_mlps)[1:]:
         hypernetwork.apply(lambda layer: layer.bias.fill_(9.0) if hasattr(layer, "bias") else None)
     other = VideoSession(model, moving_discs)
     other.add_points(3, 1, RED)
     for frame, logits in logits_by_frame(other.propagate(stop=5)).items():
-        np.testing.assert_array_equal(logits, followed[frame])
+        np.testing.assert_array_equal(logits, tracked[frame])
 
 
 def test_a_correction_on_a_tracked_frame_sticks_and_carries_on(
@@ -102,7 +104,7 @@ def test_objects_do_not_influence_each_other(small_model: Sam2, moving_discs: Fr
         np.testing.assert_allclose(joint[frame], logits, atol=2e-4 * np.abs(logits).max())
 
 
-def test_only_what_propagation_reads_again_is_kept(small_model: Sam2, moving_discs: Frames) -> None:
+def test_only_what_propagation_reads_again_is_stored(small_model: Sam2, moving_discs: Frames) -> None:
     sizes = []
     for repeats in (2, 6):
         session = VideoSession(small_model, np.tile(moving_discs, (repeats, 1, 1, 1)))
@@ -113,7 +115,7 @@ def test_only_what_propagation_reads_again_is_kept(small_model: Sam2, moving_dis
 
 
 @pytest.mark.parametrize("cap", [2**30, 150_000])
-def test_a_correction_in_the_middle_goes_on_as_if_everything_had_been_kept(
+def test_a_correction_in_the_middle_goes_on_as_if_everything_had_been_stored(
     small_model: Sam2, moving_discs: Frames, cap: int
 ) -> None:
     frames = np.tile(moving_discs, (4, 1, 1, 1))
@@ -221,10 +223,10 @@ def test_a_region_works_on_its_part_of_the_plane(small_model: Sam2, moving_discs
         assert not outside.any()
 
 
-def test_a_live_stream_is_followed_frame_by_frame(small_model: Sam2, moving_discs: Frames) -> None:
-    known = VideoSession(small_model, moving_discs)
-    known.add_points(0, 1, RED)
-    expected = logits_by_frame(known.propagate())
+def test_a_live_stream_is_tracked_frame_by_frame(small_model: Sam2, moving_discs: Frames) -> None:
+    whole = VideoSession(small_model, moving_discs)
+    whole.add_points(0, 1, RED)
+    expected = logits_by_frame(whole.propagate())
     live = VideoSession(small_model, (frame for frame in moving_discs))
     live.add_points(0, 1, RED)
     got = logits_by_frame(live.propagate())

@@ -162,7 +162,7 @@ def test_nothing_to_follow_is_said_in_a_sentence(
 ) -> None:
     dock = open_dock(discs)
     start(dock)
-    qtbot.waitUntil(lambda: dock.message.text().startswith("There is nothing to follow yet"), timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.message.text().startswith("There is nothing to track yet"), timeout=WAIT)
     assert not annotation_of(dock).propagation.running
 
 

@@ -62,7 +62,7 @@ def session(discs, small_checkpoint) -> AnnotationSession:
 
 
 def test_a_session_measures_while_it_follows(session):
-    with pytest.raises(InputError, match="nothing to follow yet"):
+    with pytest.raises(InputError, match="nothing to track yet"):
         session.estimate([{}])
     session.add_points(2, session.add_object(), (24, 20))
     before = session.estimate([{}])

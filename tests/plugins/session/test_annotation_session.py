@@ -153,7 +153,7 @@ def test_clearing_prompts_takes_their_masks_and_leaves_tracked_ones(session):
     session.clear_prompts(one)
     assert session.frames_of(one) == [1, 2, 3]
     assert session.prompts_of(one) == {}
-    with pytest.raises(InputError, match="nothing to follow yet"):
+    with pytest.raises(InputError, match="nothing to track yet"):
         next(session.propagate())
     session.add_points(0, one, (20, 20))
     assert len(list(session.propagate())) == 8
@@ -204,7 +204,7 @@ def test_backwards_and_ranges(session):
 
 def test_frames_to_visit(session):
     one, two = session.add_object(), session.add_object()
-    with pytest.raises(InputError, match="nothing to follow yet"):
+    with pytest.raises(InputError, match="nothing to track yet"):
         session.frames_to_visit()
     session.add_points(2, one, (20, 20))
     session.add_points(5, two, (20, 20))
