@@ -63,7 +63,7 @@ class PromptSync:
         if frame in self._session.verified(object_id):
             raise InputError(
                 f"Object {object_id} is verified on frame {frame}, so its clicks stay as they were; "
-                "unlock it there first."
+                "unverify it there first."
             )
         added = wanted.since(applied)
         if added is not None:

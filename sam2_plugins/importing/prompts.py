@@ -1,4 +1,4 @@
-"""Prompts that come in files: ``prompts.json`` (clicks and boxes) and label images (masks).
+"""Prompts from files: ``prompts.json`` (clicks and boxes) and label images (masks).
 
 Everything is checked before any work is done, and an error names the entry.
 """
@@ -23,7 +23,7 @@ _KEYS = {"frame", "object_id", "points", "labels", "box"}
 
 @dataclass(frozen=True)
 class PlacedPrompt:
-    """What is said of one object on one frame.
+    """A prompt, with the object and the frame that it is for.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list
             '{"frame": 0, "object_id": 1, "points": [[x, y]]}.'
         )
     return [
-        _entry(f"{path}, entry {number}", entry, shape, length)
+        _placed_prompt(f"{path}, entry {number}", entry, shape, length)
         for number, entry in enumerate(content, start=1)
     ]
 
@@ -97,20 +97,20 @@ def read_label_image(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
 
 
 def place_prompts(session: AnnotationSession, placed: list[PlacedPrompt]) -> None:
-    """Give a session the prompts of a file, in the file's order, making the objects that they name."""
-    for one in placed:
-        if one.object_id not in session.objects:
-            session.add_object(object_id=one.object_id)
-        session.add_prompt(one.frame, one.object_id, one.prompt)
+    """Add the prompts of a file to a session, in the file's order, making the objects that they name."""
+    for entry in placed:
+        if entry.object_id not in session.objects:
+            session.add_object(object_id=entry.object_id)
+        session.add_prompt(entry.frame, entry.object_id, entry.prompt)
 
 
 def place_labels(session: AnnotationSession, frame: int, labels: NDArray[Any]) -> None:
-    """Give a session one object per value of an (H, W) label image, with that id and that mask."""
+    """Add to a session one object per value of an (H, W) label image, with that id and that mask."""
     for value in np.unique(labels[labels > 0]).tolist():
         session.add_mask(frame, session.add_object(object_id=int(value)), labels == value)
 
 
-def _entry(where: str, entry: Any, shape: tuple[int, int], length: int | None) -> PlacedPrompt:
+def _placed_prompt(where: str, entry: Any, shape: tuple[int, int], length: int | None) -> PlacedPrompt:
     if not isinstance(entry, dict):
         raise InputError(
             f'{where}: an entry is {{"frame": ..., "object_id": ..., "points": ...}}, not {entry!r:.40}.'

@@ -65,9 +65,9 @@ class AnnotationSession:
         Bytes for checkpoints of tracked frames, so that corrections in the middle carry on exactly;
         None for work without corrections.
     cache
-        Where encoded frames are kept, shared with other sessions of the same store; None for one of its own.
+        Of encoded frames, shared with other sessions of the same store; None for one of its own.
     undo_bytes
-        Cap of what undo keeps.
+        Cap of what undo stores.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class AnnotationSession:
     annotations
         Objects, prompts, accepted masks, which of them are verified, and the intensity window.
     history
-        What was done to them, for undo and for whoever wants to hear of it (``history.subscribe``).
+        What was done to them, for undo and for listeners (``history.subscribe``).
     engine
         The engine's session on the same frames, made again from the annotations whenever it must be.
 
@@ -84,6 +84,34 @@ class AnnotationSession:
     ------
     InputError
         If the frames, the model or an option cannot be used.
+
+    See Also
+    --------
+    sam2_plugins.storage.SessionFolder : saves a session as it is annotated.
+    sam2_plugins.storage.open_session : opens a saved one.
+    sam2_engine.VideoSession : predictions only, without objects, undo or storage.
+
+    Examples
+    --------
+    >>> from sam2_plugins import AnnotationSession, ModelStore
+    >>> y, x = np.ogrid[:64, :80]
+    >>> frames = np.uint8([200 * (np.hypot(x - 30 - 4 * t, y - 32) < 12) for t in range(3)])
+    >>> session = AnnotationSession(frames, ModelStore(), "nano@256")
+    >>> cell = session.add_object("cell")
+    >>> clicked = session.add_points(0, cell, (30, 32))
+    >>> [result.frame for result in session.propagate()]
+    [0, 1, 2]
+    >>> session.label_image(2)[32, [38, 70]].tolist()
+    [1, 0]
+
+    Verified masks stay whatever is tracked later, and every action can be undone:
+
+    >>> session.verify(cell, frames=[0, 1])
+    >>> [result.frame for result in session.propagate()]
+    [2]
+    >>> session.undo_name
+    'propagation'
+    >>> changes = session.undo()
     """
 
     def __init__(
@@ -112,11 +140,11 @@ class AnnotationSession:
         self._max_conditioning_frames = max_conditioning_frames
         self._checkpoint_bytes = history
         self._cache = FeatureCache(store.encoded_bytes) if cache is None else cache
-        self._lock = store.lock
+        self._device_lock = store.lock
         self.annotations = Annotations(window)
         self.history = History(self.annotations, undo_bytes)
-        me = weakref.proxy(self)  # so that a session that nobody uses is freed at once, with its frames
-        self.engine = EngineSession(lambda: me._make_video(me.window), self.annotations)
+        session = weakref.proxy(self)  # a session that nobody uses is freed at once, with its frames
+        self.engine = EngineSession(lambda: session._make_engine(session.window), self.annotations)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -238,7 +266,7 @@ class AnnotationSession:
         replace
             Drop the prompts that the object has on this frame.
         box
-            As for :meth:`add_box`; looked at together with the clicks.
+            As for :meth:`add_box`; predicted together with the clicks.
 
         Raises
         ------
@@ -261,7 +289,7 @@ class AnnotationSession:
         return self.add_prompt(frame, object_id, Prompt.of(self.shape, box=box), replace)
 
     def add_mask(self, frame: int, object_id: int, mask: ArrayLike, undo_group: object = None) -> FrameResult:
-        """Give an object's (H, W) mask on a frame; it is kept to the pixel, instead of other prompts there.
+        """Give an object's (H, W) mask on a frame; it is taken as it is, instead of other prompts there.
 
         Calls one after the other with the same ``undo_group`` are undone as one.
 
@@ -277,6 +305,17 @@ class AnnotationSession:
     ) -> FrameResult:
         """Prompt an object on a frame and return its mask there; the methods above are short for this one.
 
+        Parameters
+        ----------
+        frame, object_id
+            Any frame, tracked or not; a known object.
+        prompt
+            Clicks, a box, both, or a mask.
+        replace
+            Drop the prompts that the object has on this frame.
+        undo_group
+            Actions one after the other with the same token are undone as one.
+
         Raises
         ------
         InputError
@@ -284,32 +323,32 @@ class AnnotationSession:
         """
         prompt = prompt.on(self.shape)
         call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
-        with self._lock:
+        with self._device_lock:
             self.annotations.require(object_id)
             self._check_frame(frame)
             if self.annotations.is_verified(object_id, frame):
                 raise InputError(
-                    f"Object {object_id} is verified on frame {frame}; unlock it there to change its mask."
+                    f"Object {object_id} is verified on frame {frame}; unverify it there to change its mask."
                 )
             earlier = () if replace else self.annotations.prompts_of(object_id).get(frame, ())
             accepted = self.annotations.mask(object_id, frame)
-            with self.engine.acquire() as video:
+            with self.engine.acquire() as engine:
                 self.engine.remove_temporary_prompt(object_id, frame)
                 if accepted and not earlier and not replace:
                     before = Prompt(mask=accepted.mask)
                     if accepted.origin is MaskOrigin.PAINTED:
                         earlier = (before,)  # another tool's mask is what is being corrected
-                    # Tiles remember nothing of frames far behind, so there a mask stands for that.
-                    if earlier or not (video.remembers_tracked_frames or accepted.mask.is_empty):
-                        video.add_prompt(frame, object_id, before)
-                if replace:  # leaves no trace in the mask: rebuilt, the engine would never have heard of it
-                    clear_prompts(video, object_id, frame)
-                result = video.add_prompt(frame, object_id, prompt)
+                    # Tiles have no memories of frames far behind, so there a mask stands for them.
+                    if earlier or not (engine.remembers_tracked_frames or accepted.mask.is_empty):
+                        engine.add_prompt(frame, object_id, before)
+                if replace:  # as in an engine session that is rebuilt and never had the earlier prompts
+                    clear_prompts(engine, object_id, frame)
+                result = engine.add_prompt(frame, object_id, prompt)
             kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
             with self.history.action(
                 f"{kind} on object {object_id}", {**call, "replace": replace}, undo_group
             ):
-                if object_id in self.annotations.objects():  # it may have been undone while this was waiting
+                if object_id in self.annotations.objects():  # its creation may have been undone meanwhile
                     self.annotations.set_prompts(object_id, frame, prompt.after(earlier))
                     store_result(self.annotations, result, prompted=True)
             return result
@@ -335,16 +374,16 @@ class AnnotationSession:
             prompted = self.annotations.prompts_of(object_id)
             if frame is not None and frame not in prompted:
                 raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
-            for one in prompted if frame is None else (frame,):
-                self.annotations.set_verified(object_id, one, False)
-                self.annotations.set_prompts(object_id, one, ())
-                self.annotations.set_mask(object_id, one, None)
+            for cleared in prompted if frame is None else (frame,):
+                self.annotations.set_verified(object_id, cleared, False)
+                self.annotations.set_prompts(object_id, cleared, ())
+                self.annotations.set_mask(object_id, cleared, None)
 
     def single_frame_prompts(self) -> list[tuple[int, int]]:
-        """Return the (object id, frame) whose masks come of clicks or a box alone, without memories.
+        """Return the (object id, frame) whose masks come from clicks or a box alone, without memories.
 
         Those are objects that were prompted on one frame and verified on no other. Where an object was
-        corrected on further frames, a click there says only what was to be mended.
+        corrected on further frames, a click there says only what was wrong.
         """
         places = []
         for object_id in self.annotations.objects():
@@ -361,7 +400,7 @@ class AnnotationSession:
         return None if accepted is None else accepted.mask.to_array()
 
     def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
-        """Return an object's mask as it is kept: packed, with its origin and scores."""
+        """Return an object's mask as it is stored: compressed, with its origin and scores."""
         return self.annotations.mask(object_id, frame)
 
     def score(self, object_id: int, frame: int) -> MaskScores | None:
@@ -393,7 +432,7 @@ class AnnotationSession:
     ) -> None:
         """Take over masks that another tool made on a frame, as if they had been painted.
 
-        They are kept to the pixel, but are no prompts unless asked for: objects are followed from them once
+        They are taken as they are, but are no prompts unless asked for: objects are tracked from them once
         they are verified or corrected. What a person prompted or verified there stays.
 
         Parameters
@@ -405,7 +444,7 @@ class AnnotationSession:
         undo_group
             Calls one after the other with the same token are undone as one; see also ``UndoGroup``.
         as_prompts
-            Whether objects are to be followed from these masks as they are.
+            Whether these masks are prompts, from which objects are tracked.
 
         Raises
         ------
@@ -444,7 +483,7 @@ class AnnotationSession:
     def verify(
         self, object_id: int, frames: Iterable[int], verified: bool = True, undo_group: object = None
     ) -> None:
-        """Lock (or unlock) an object's masks on some frames.
+        """Verify (or unverify) an object's masks on some frames.
 
         Calls one after the other with the same ``undo_group`` are undone as one.
 
@@ -455,7 +494,7 @@ class AnnotationSession:
         """
         chosen = sorted({int(frame) for frame in frames})
         call = {"do": "verify", "object_id": object_id, "frames": chosen, "verified": verified}
-        with self._edit(f"{'verify' if verified else 'unlock'} object {object_id}", call, undo_group):
+        with self._edit(f"{'verify' if verified else 'unverify'} object {object_id}", call, undo_group):
             self.annotations.require(object_id)
             for frame in chosen:
                 if self.annotations.mask(object_id, frame) is None:
@@ -482,14 +521,14 @@ class AnnotationSession:
         changes
             What has changed by that; none if there was nothing to undo.
         """
-        with self._lock:
+        with self._device_lock:
             changes = self.history.undo()
             self.engine.reconcile(changes)
             return changes
 
     def redo(self) -> tuple[Change, ...]:
         """Do again what was undone last; returns as :meth:`undo`."""
-        with self._lock:
+        with self._device_lock:
             changes = self.history.redo()
             self.engine.reconcile(changes)
             return changes
@@ -504,12 +543,12 @@ class AnnotationSession:
         reverse: bool = False,
         missing_only: bool = False,
     ) -> list[int] | None:
-        """Return the frames that :meth:`propagate` would visit, in order; None for an endless live stream.
+        """Return the frames that :meth:`propagate` would track on, in order; None for an endless live stream.
 
         Raises
         ------
         InputError
-            If an object or a frame is unknown, or there is nothing to follow from ``start`` to ``stop``.
+            If an object or a frame is unknown, or there is nothing to track from ``start`` to ``stop``.
         """
         return self._plan(object_ids, start, stop, reverse, missing_only).frames()
 
@@ -522,11 +561,11 @@ class AnnotationSession:
         cancel: CancelToken | None = None,
         missing_only: bool = False,
     ) -> Iterator[FrameResult]:
-        """Follow objects from frame to frame; every frame is kept as soon as it is there.
+        """Track objects from frame to frame; every frame is stored as soon as it is there.
 
-        The device is held for one frame at a time. Cancelling or closing the iterator keeps the finished
-        frames; prompts may be given between two frames. Masks of prompted and of verified frames stay as
-        they are. Undo ends it.
+        The device is held for one frame at a time. Finished frames stay when it is canceled or the iterator
+        closed; prompts may be given between two frames. Masks of prompted and of verified frames stay as they
+        are. Undo ends it.
 
         Parameters
         ----------
@@ -535,19 +574,19 @@ class AnnotationSession:
         start
             First frame; None for the earliest prompted one (reverse: the latest).
         stop
-            Last frame, inclusive, in the direction of travel; None for the end or, if ``start`` is given, for
-            the next verified frame of each object.
+            Last frame, inclusive, in the direction of the propagation; None for the end or, if ``start`` is
+            given, for the next verified frame of each object.
         reverse
             Go backwards.
         cancel
-            Looked at before every frame.
+            Checked before every frame.
         missing_only
             Pass over what has a mask already: to continue what was stopped.
 
         Yields
         ------
         FrameResult
-            One per frame on which an object is followed.
+            One per frame on which an object is tracked.
 
         Raises
         ------
@@ -555,7 +594,7 @@ class AnnotationSession:
             As :meth:`frames_to_visit`, at the first frame; or if a frame cannot be read.
         """
         plan = self._plan(object_ids, start, stop, reverse, missing_only)
-        steps = propagate(plan, self._lock, self.engine, self.history, cancel)
+        steps = propagate(plan, self._device_lock, self.engine, self.history, cancel)
         yield from self._store.measurements.measured(
             self._measured_with, steps, lambda: self.engine.num_bytes
         )
@@ -601,13 +640,13 @@ class AnnotationSession:
 
     def prefetch(self, frames: Iterable[int]) -> Iterator[int]:
         """Make frames ready for prompts, as many as the cache holds at once; yield each when it is ready."""
-        return prefetch(lambda: self._make_video(self.window), self._lock, frames)
+        return prefetch(lambda: self._make_engine(self.window), self._device_lock, frames)
 
     def use_model(self, model: str | Path) -> None:
-        """Compute with another model from now on; objects, prompts, masks, locks and undo stay as they are.
+        """Compute with another model from now on; objects, prompts, masks and undo stay as they are.
 
         Masks of the earlier model stay until something predicts them again: :meth:`repredict`, a prompt,
-        a propagation. It is written down, but nothing that undo takes back.
+        a propagation. The change is recorded, but undo does not take it back.
 
         Parameters
         ----------
@@ -620,7 +659,7 @@ class AnnotationSession:
             If it cannot be loaded; the session then goes on with the earlier one.
         """
         self._store.get(model)
-        with self._lock, self.annotations.lock:
+        with self._device_lock, self.annotations.lock:
             self.model_name = str(model)
             self.engine.drop()
             self.history.notify(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
@@ -628,8 +667,8 @@ class AnnotationSession:
     def set_window(self, window: IntensityWindow | tuple[float, float] | None) -> None:
         """Let the model see other intensities from now on, undone as one action.
 
-        Masks that come of clicks or a box alone (:meth:`single_frame_prompts`) are predicted anew. All others
-        stay as they are until they are corrected or tracked again.
+        Masks that come from clicks or a box alone (:meth:`single_frame_prompts`) are predicted anew. All
+        others stay as they are until they are corrected or tracked again.
 
         Raises
         ------
@@ -637,9 +676,9 @@ class AnnotationSession:
             If it is no window.
         """
         given = None if window is None else IntensityWindow.of(window)
-        with self._lock:
+        with self._device_lock:
             places = [] if given == self.window else self.single_frame_prompts()
-            results = self.engine.predict_prompts_with(places, lambda: self._make_video(given))
+            results = self.engine.predict_prompts_with(places, lambda: self._make_engine(given))
             with self._edit("contrast", {"do": "set_window", "window": given}):
                 self.annotations.set_window(given)
                 for result in results:
@@ -661,9 +700,9 @@ class AnnotationSession:
         """
         undo_group = object()
         for object_id, frame in places:
-            with self._lock:
-                unlocked = not self.annotations.is_verified(object_id, frame)
-                if not (unlocked and frame in self.annotations.prompts_of(object_id)):
+            with self._device_lock:
+                verified = self.annotations.is_verified(object_id, frame)
+                if verified or frame not in self.annotations.prompts_of(object_id):
                     continue
                 result = self.engine.predict_prompts(object_id, frame)
                 call = {"do": "answer_again", "places": [[object_id, frame]]}
@@ -673,32 +712,32 @@ class AnnotationSession:
 
     def drop_engine(self) -> None:
         """Free the engine's memories and all of the cache; they are computed again when they are needed."""
-        with self._lock, self.annotations.lock:
+        with self._device_lock, self.annotations.lock:
             self.engine.drop()
             self._cache.clear()
             self.history.notify(Action("drop engine", {"do": "drop_engine"}, ()))
 
-    def _make_video(self, window: IntensityWindow | None) -> TrackingSession:
+    def _make_engine(self, window: IntensityWindow | None) -> TrackingSession:
         model, nearest = self._store.get(self.model_name), self._max_conditioning_frames
         return open_video_session(model, self.frames, window, self._cache, self._checkpoint_bytes, nearest)
 
     def _check_frame(self, frame: int) -> None:
         length = self.frames.length
         if frame < 0 or (length is not None and frame >= length):
-            there = "" if length is None else f"; its frames are 0 to {length - 1}"
-            raise InputError(f"{self.frames.name} has no frame {frame}{there}.")
+            existing = "" if length is None else f"; its frames are 0 to {length - 1}"
+            raise InputError(f"{self.frames.name} has no frame {frame}{existing}.")
 
     # ------------------------------------------------------------------ how
 
     def restore(self, changes: Iterable[Change], highest_used_id: int) -> None:
-        """Bring an empty session to a state that was kept; it cannot be undone."""
+        """Bring an empty session to a stored state; it cannot be undone."""
         self.history.make(changes)
         self.annotations.use_ids_up_to(highest_used_id)
 
     @contextmanager
     def _edit(self, name: str, call: Mapping[str, Any], undo_group: object = None) -> Iterator[None]:
-        """Change the truth as one action, and tell the engine."""
-        with self._lock:
+        """Change the annotations as one action, and the engine's session with them."""
+        with self._device_lock:
             with self.history.action(name, call, undo_group) as changes:
                 yield
             self.engine.reconcile(changes)

@@ -1,8 +1,8 @@
-"""The truth of a session: objects, prompts, accepted masks, which are verified, and the intensity window.
+"""The annotations of a session: objects, prompts, accepted and verified masks, and the intensity window.
 
 All values are immutable and every change goes through one of five ``set_`` methods, each of which
-replaces one value by another or by none, and tells of it as a ``Change``: all that undo and storage
-need to know. Threads may read while another one writes, and never wait for it: what is read is copied from a
+replaces one value by another or by none, and reports it as a ``Change``: all that undo and storage
+need. Threads may read while another one writes, and never wait for it: what is read is copied from a
 dict or a set in one step, which Python never interrupts.
 """
 
@@ -35,7 +35,7 @@ def object_color(object_id: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """One thing that is followed.
+    """One object, and what people say of it.
 
     Attributes
     ----------
@@ -82,6 +82,12 @@ class Change:
     before, after
         An ``AnnotatedObject``, a tuple of prompts, an ``AcceptedMask``, whether it is verified, or an
         ``IntensityWindow``; None (or an empty tuple, or False) where there is nothing.
+
+    Examples
+    --------
+    >>> change = Change(ChangeKind.VERIFIED, object_id=1, frame=4, before=False, after=True)
+    >>> change.inverse().after
+    False
     """
 
     kind: ChangeKind
@@ -111,6 +117,22 @@ class Annotations:
         Called with every change, within the lock.
     window
         The intensities that the model sees now.
+
+    See Also
+    --------
+    sam2_plugins.session.history.History : collects the changes as actions, for undo.
+
+    Examples
+    --------
+    >>> annotations = Annotations()
+    >>> annotations.on_change = lambda change: print(change.kind.value, change.object_id, change.frame)
+    >>> cell = annotations.new_object("cell", label=None, object_id=None)
+    object 1 None
+    >>> annotations.set_verified(cell.id, frame=4, value=True)
+    verified 1 4
+    >>> annotations.set_verified(cell.id, frame=4, value=True)  # nothing changes
+    >>> annotations.verified(cell.id)
+    frozenset({4})
     """
 
     def __init__(self, window: IntensityWindow | None = None) -> None:
@@ -154,7 +176,7 @@ class Annotations:
             return made
 
     def set_object(self, object_id: int, value: AnnotatedObject | None) -> None:
-        """Replace an object; None removes it with all that is known of it."""
+        """Replace an object; None removes it with its prompts and masks."""
         with self.lock:
             before = self._objects.get(object_id)
             if value is None:
@@ -187,13 +209,13 @@ class Annotations:
             frames = self._masks.setdefault(object_id, {})
             before = frames.get(frame)
             if value is not None:
-                frames[frame] = value  # at no moment is there none, for whoever reads meanwhile
+                frames[frame] = value  # at no moment is there none, for threads that read meanwhile
             else:
                 frames.pop(frame, None)
             self._notify(Change(ChangeKind.MASK, object_id, frame, before, value))
 
     def set_verified(self, object_id: int, frame: int, value: bool) -> None:
-        """Lock or unlock the mask of an object on a frame."""
+        """Verify or unverify the mask of an object on a frame."""
         with self.lock:
             frames = self._verified.setdefault(object_id, set())
             before = frame in frames
@@ -245,7 +267,7 @@ class Annotations:
         return next(i for i in itertools.count(1) if not self._was_used(i))  # another tool took the last one
 
     def _was_used(self, object_id: int) -> bool:
-        # Of a session that was kept, only the highest id is known: if it is the last one, that says nothing.
+        # Of a stored session only the highest id is known: if it is the largest of all, that says nothing.
         return object_id in self._used_ids or object_id <= self._used_up_to < LARGEST_ID
 
     # ------------------------------------------------------------------ reading
@@ -264,8 +286,8 @@ class Annotations:
         """
         objects = self.objects()
         if object_id not in objects:
-            known = ", ".join(map(str, objects)) or "none yet"
-            raise InputError(f"There is no object {object_id} in this session; its objects are: {known}.")
+            existing = ", ".join(map(str, objects)) or "none yet"
+            raise InputError(f"There is no object {object_id} in this session; its objects are: {existing}.")
         return object_id
 
     def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
@@ -273,7 +295,7 @@ class Annotations:
         return dict(sorted(self._prompts.get(object_id, {}).copy().items()))
 
     def mask(self, object_id: int, frame: int) -> AcceptedMask | None:
-        """Return an object's mask on a frame, or None where nobody said anything of it yet."""
+        """Return an object's mask on a frame, or None where nothing is known yet."""
         return self._masks.get(object_id, {}).get(frame)
 
     def masks_on(self, frame: int) -> dict[int, AcceptedMask]:
@@ -294,9 +316,9 @@ class Annotations:
         return frame in self._verified.get(object_id, ())
 
     def mean_mask_bytes(self) -> float | None:
-        """Return the mean size of a mask as it is kept, of a few per object; None if there is none."""
-        few = [one for frames in self._masks.copy().values() for one in list(frames.copy().values())[:8]]
-        return sum(mask.num_bytes for mask in few) / len(few) if few else None
+        """Return the mean size of a stored mask, of a few per object; None if there is none."""
+        sample = [mask for frames in self._masks.copy().values() for mask in list(frames.copy().values())[:8]]
+        return sum(mask.num_bytes for mask in sample) / len(sample) if sample else None
 
     @property
     def highest_used_id(self) -> int:

@@ -1,4 +1,4 @@
-"""Everything on one frame as a choice of objects: none twice, none inside another, the surest first."""
+"""Automatic segmentation of one frame into distinct objects, the surest first."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from sam2_plugins.runtime.out_of_memory import translate_oom
 
 __all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects"]
 
-SAME_PLACE = 0.5
+MAX_OVERLAP = 0.5
 """Of two masks that share more than this part of the smaller one, the surer stays."""
-LARGEST_PART = 0.5
+MAX_AREA = 0.5
 """What covers more of the plane than this is the background."""
 _BATCH = 32
-"""Clicks between two looks at what else waits for the device."""
+"""Clicks for which the device is held at a time."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class AutomaticSettings:
     confidence
         Least score of an object, 0..1: the model's predicted IoU times the mask's stability.
     min_area
-        Least size in pixels; smaller holes and islands of a mask go as well.
+        Least size in pixels; smaller holes and components of a mask go as well.
     max_objects
         At most so many, the surest.
     points_per_side
@@ -61,7 +61,7 @@ class AutomaticSettings:
 
 @dataclass(frozen=True, eq=False)
 class FoundObject:
-    """One object that nobody asked for by a prompt.
+    """One object that was found without a prompt.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ def find_objects(
 ) -> Generator[tuple[int, int], None, list[FoundObject]]:
     """Find objects step by step; the device is held for one step at a time, and clicks go ahead.
 
-    A large plane is looked at in tiles, and what their seams cut is joined. Unlike the masks of
+    A large plane is segmented in tiles, and masks that tile boundaries cut are merged. Unlike the masks of
     ``AutomaticMaskGenerator``, which show every part and every whole, objects hardly overlap.
 
     Parameters
@@ -127,19 +127,21 @@ def find_objects(
         tiled=True,
     )
     search = generator.search(image, contrast=window)
-    candidates = yield from _held(store.lock, search, str(loaded.device))
-    return _distinct(candidates, wanted)
+    candidates = yield from _search_with_device(store.lock, search, str(loaded.device))
+    return _distinct_objects(candidates, wanted)
 
 
 def number_objects(shape: tuple[int, int], found: list[FoundObject]) -> NDArray[Any]:
     """Return the (H, W) label image of objects: i + 1 for the i-th, the surer one on top; 0 is background."""
     labels = np.zeros(shape, np.uint16 if len(found) < 2**16 else np.uint32)
-    for number, one in reversed(list(enumerate(found, start=1))):
-        labels[one.mask.box][one.mask.crop()] = number
+    for number, found_object in reversed(list(enumerate(found, start=1))):
+        labels[found_object.mask.box][found_object.mask.crop()] = number
     return labels
 
 
-def _held(lock: DeviceLock, search: Search, device: str) -> Generator[tuple[int, int], None, list[Candidate]]:
+def _search_with_device(
+    lock: DeviceLock, search: Search, device: str
+) -> Generator[tuple[int, int], None, list[Candidate]]:
     """Go through a search, holding the device for a step at a time."""
     while True:
         with lock.held(Priority.BACKGROUND), translate_oom(device):
@@ -151,32 +153,32 @@ def _held(lock: DeviceLock, search: Search, device: str) -> Generator[tuple[int,
         yield step
 
 
-def _distinct(candidates: list[Candidate], wanted: AutomaticSettings) -> list[FoundObject]:
-    """Return the surest candidates that stand for themselves."""
+def _distinct_objects(candidates: list[Candidate], wanted: AutomaticSettings) -> list[FoundObject]:
+    """Return the surest candidates, without those that share most of their pixels with a surer one."""
     if not candidates:
         return []
     shape = candidates[0].mask.shape
-    largest = LARGEST_PART * shape[0] * shape[1]
+    largest = MAX_AREA * shape[0] * shape[1]
     ranked = sorted(candidates, key=_score, reverse=True)
-    taken = np.zeros(shape, np.uint32)  # which object each pixel belongs to, from 1
+    owners = np.zeros(shape, np.uint32)  # which object each pixel belongs to, from 1
     found: list[FoundObject] = []
-    for one in ranked:
-        if len(found) == wanted.max_objects or _score(one) < wanted.confidence:
+    for candidate in ranked:
+        if len(found) == wanted.max_objects or _score(candidate) < wanted.confidence:
             break
-        if not max(wanted.min_area, 1) <= one.area <= largest:
+        if not max(wanted.min_area, 1) <= candidate.area <= largest:
             continue
-        here = taken[one.mask.box]
-        pixels = one.mask.crop()
-        rivals, shared = np.unique(here[pixels], return_counts=True)
+        crop = owners[candidate.mask.box]
+        pixels = candidate.mask.crop()
+        surer, shared = np.unique(crop[pixels], return_counts=True)
         if any(
-            rival and count > SAME_PLACE * min(one.area, found[rival - 1].area)
-            for rival, count in zip(rivals.tolist(), shared.tolist())
+            number and count > MAX_OVERLAP * min(candidate.area, found[number - 1].area)
+            for number, count in zip(surer.tolist(), shared.tolist())
         ):
             continue
-        found.append(FoundObject(one.mask.compress(), one.area, _score(one)))
-        here[pixels & (here == 0)] = len(found)
+        found.append(FoundObject(candidate.mask.compress(), candidate.area, _score(candidate)))
+        crop[pixels & (crop == 0)] = len(found)
     return found
 
 
-def _score(one: Candidate) -> float:
-    return min(max(one.predicted_iou * one.stability, 0.0), 1.0)
+def _score(candidate: Candidate) -> float:
+    return min(max(candidate.predicted_iou * candidate.stability, 0.0), 1.0)

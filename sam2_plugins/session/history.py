@@ -1,4 +1,4 @@
-"""Undo and redo: every action as the changes that it made, within a cap of bytes."""
+"""Undo and redo of whole actions, within a cap of bytes."""
 
 import weakref
 from collections import deque
@@ -29,7 +29,7 @@ class Action:
         ``CompressedMask``s by id. With ``"joined"``, it is undone together with an earlier one: True for the
         last step, 2 for the one before that, and so on.
     changes
-        What came of it, in order.
+        What it changed, in order.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Action:
 class UndoGroup:
     """A token whose actions are undone as one also if something else was done between them.
 
-    That is undone before them then. Only what touches the same begins a step anew.
+    That is undone before them then. Only what touches the same begins a new step.
     """
 
 
@@ -62,26 +62,41 @@ class _Entry:
         self.num_bytes += sum(map(_bytes_of, changes))
 
     def touches(self, other: "_Entry") -> bool:
-        """Whether the two cannot change places: both change the same, or one makes or removes an object."""
-        mine, others = ({object_id for object_id, _ in one.places} for one in (self, other))
+        """Whether the two cannot be reordered: both change the same, or one makes or removes an object."""
+        changed, others_changed = ({object_id for object_id, _ in one.places} for one in (self, other))
         made, others_made = ({i for i, frame in one.places if frame is None} for one in (self, other))
-        return bool(self.places & other.places or made & others or others_made & mine)
+        return bool(self.places & other.places or made & others_changed or others_made & changed)
 
 
 class History:
-    """What was done to a session's truth, and the way back.
+    """Undo and redo of what is done to a session's annotations.
 
     Parameters
     ----------
     annotations
         Its changes are collected while an action is open. Changes outside of any action are an error.
     max_bytes
-        Cap of what undo keeps; beyond it the oldest actions can no longer be undone.
+        Cap of what undo stores; beyond it the oldest actions can no longer be undone.
 
     Attributes
     ----------
     interruptions
         Counts undo and redo: long work that notices a new number has been overtaken and ends.
+
+    Examples
+    --------
+    >>> annotations = Annotations()
+    >>> history = History(annotations)
+    >>> history.subscribe(lambda action: print(action.name, len(action.changes)))
+    >>> with history.action("new object", {"do": "add_object"}):
+    ...     cell = annotations.new_object("cell", label=None, object_id=None)
+    new object 1
+    >>> history.undo_name
+    'new object'
+    >>> changes = history.undo()
+    undo new object 1
+    >>> annotations.objects(), history.redo_name
+    ({}, 'new object')
     """
 
     def __init__(self, annotations: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
@@ -93,8 +108,8 @@ class History:
         self._redo: list[_Entry] = []
         self._open: list[Change] | None = None
         self._grouped_with = 0
-        me = weakref.proxy(self)  # without a cycle, both are freed as soon as nobody uses the session
-        annotations.on_change = lambda change: me._collect(change)
+        history = weakref.proxy(self)  # without a cycle, both are freed as soon as nobody uses the session
+        annotations.on_change = lambda change: history._collect(change)
 
     @property
     def undo_name(self) -> str | None:
@@ -108,7 +123,7 @@ class History:
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that undo keeps, about."""
+        """Bytes that undo stores, about."""
         with self.annotations.lock:
             return sum(entry.num_bytes for entry in self._undo)
 
@@ -116,7 +131,7 @@ class History:
     def action(self, name: str, call: Mapping[str, Any], undo_group: object = None) -> Iterator[list[Change]]:
         """Collect the changes of a ``with`` block as one action; if the block fails, they are taken back.
 
-        What it gives is the list of changes, which grows with the block.
+        It yields the list of changes, which grows with the block.
 
         Parameters
         ----------
@@ -142,9 +157,9 @@ class History:
             if changes:
                 entry = _Entry(name, undo_group)
                 entry.add(changes)
-                steps = self._keep(entry)
-                joined = {"joined": True if steps == 1 else steps} if steps else {}
-                self.notify(Action(name, {**call, **joined}, tuple(changes)))
+                steps = self._push(entry)
+                grouped = {"joined": True if steps == 1 else steps} if steps else {}
+                self.notify(Action(name, {**call, **grouped}, tuple(changes)))
 
     @contextmanager
     def grouped_with(self, steps: int = 1) -> Iterator[None]:
@@ -181,8 +196,8 @@ class History:
             self.notify(Action(f"redo {entry.name}", {"do": "redo"}, changes))
             return changes
 
-    def _keep(self, entry: _Entry) -> int:
-        """Keep what undo needs, and return how many steps back that is which it was joined to; 0 for none."""
+    def _push(self, entry: _Entry) -> int:
+        """Store what undo needs, and return how many steps back the one is that it went into; 0 for none."""
         self._redo.clear()
         steps = self._steps_back(entry)
         if steps:
@@ -205,7 +220,7 @@ class History:
         return 0
 
     def make(self, changes: Iterable[Change]) -> None:
-        """Make changes that are no action of somebody: nothing to undo, nobody is told."""
+        """Make changes that are no action of somebody: nothing to undo, no listener is called."""
         with self.annotations.lock:
             self._open = []
             try:
@@ -241,7 +256,7 @@ class History:
 def _name_of_last(entries: Sequence[_Entry]) -> str | None:
     try:
         return entries[-1].name
-    except IndexError:  # asked for, not looked for: another thread may take the last one away any moment
+    except IndexError:  # no test before it would help: another thread may take the last one at any moment
         return None
 
 
@@ -252,10 +267,10 @@ def _place_of(change: Change) -> tuple[int, int | None]:
 
 
 def _bytes_of(change: Change) -> int:
-    """Bytes of what was before; what comes after is in the truth, or before a later change."""
+    """Bytes of what was before; what comes after is in the annotations, or before a later change."""
     before = change.before
     if isinstance(before, AcceptedMask):
         return _CHANGE_BYTES + before.num_bytes
     if isinstance(before, tuple):
-        return _CHANGE_BYTES + sum(len(one.mask.bits) for one in before if one.mask is not None)
+        return _CHANGE_BYTES + sum(len(prompt.mask.bits) for prompt in before if prompt.mask is not None)
     return _CHANGE_BYTES

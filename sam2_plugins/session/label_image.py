@@ -1,4 +1,4 @@
-"""Masks that may overlap, as one label image."""
+"""The label image of masks that may overlap."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,11 +38,11 @@ def compose_labels(
     labels = np.zeros(shape, label_dtype(largest_id))
     for object_id, accepted in sorted(masks.items()):
         claimed = accepted.mask.crop()
-        there = labels[accepted.mask.box]
-        for rival_id in np.unique(there[claimed & (there > 0)]):
-            contested = claimed & (there == rival_id)
+        crop = labels[accepted.mask.box]
+        for rival_id in np.unique(crop[claimed & (crop > 0)]):
+            contested = claimed & (crop == rival_id)
             claimed[contested] = _wins(accepted, masks[int(rival_id)], contested)
-        there[claimed] = object_id
+        crop[claimed] = object_id
     return labels
 
 

@@ -1,7 +1,7 @@
-"""Who came from whom, and corrections of identity: divide, merge, split, swap, delete from here on.
+"""The lineage of objects, and corrections of their identity: divide, merge, split, swap, delete from here on.
 
-The rules are those of the Cell Tracking Challenge: a mother has ended before her daughters begin, and nobody
-descends from herself. A fusion (several parents) is allowed here; formats without it say so on export.
+The rules are those of the Cell Tracking Challenge: a mother ends before her daughters begin, and no object
+descends from itself. A fusion (several parents) is allowed here; formats without it say so on export.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,6 +30,23 @@ class Lineage:
         What is known.
     edit
         Opens an action of the session, by its name, its call and perhaps a token.
+
+    Examples
+    --------
+    A cell that divides before frame 2:
+
+    >>> from sam2_plugins import AnnotationSession, ModelStore
+    >>> session = AnnotationSession(np.zeros((4, 64, 80), np.uint8), ModelStore())
+    >>> cell = np.zeros((64, 80), bool)
+    >>> cell[20:30, 20:30] = True
+    >>> for frame in range(4):
+    ...     session.import_masks(frame, {1: cell})
+    >>> session.lineage.divide(1, frame=2)
+    (2, 3)
+    >>> session.frames_of(1), session.objects[2].parents
+    ([0, 1], (1,))
+    >>> session.lineage.children_of(1)
+    (2, 3)
     """
 
     def __init__(self, annotations: Annotations, edit: Edit) -> None:
@@ -68,19 +85,19 @@ class Lineage:
         """
         call = {"do": "lineage.divide", "mother": mother, "frame": frame, "daughters": daughters}
         with self._edit(f"divide object {mother}", call):
-            known = self.annotations.objects()[self.annotations.require(mother)]
+            divided = self.annotations.objects()[self.annotations.require(mother)]
             if not any(f < frame for f in self.annotations.frames_of(mother)):
                 raise InputError(
                     f"Nothing is known of object {mother} before frame {frame}, where it divides."
                 )
             self._clear_from(mother, frame)
             made = [
-                self.annotations.new_object(f"{known.name}.{number}", known.label, None)
+                self.annotations.new_object(f"{divided.name}.{number}", divided.label, None)
                 for number in range(1, daughters + 1)
             ]
-            for one in made:
-                self.annotations.set_object(one.id, replace(one, parents=(mother,)))
-            return tuple(one.id for one in made)
+            for daughter in made:
+                self.annotations.set_object(daughter.id, replace(daughter, parents=(mother,)))
+            return tuple(daughter.id for daughter in made)
 
     def merge(self, keep: int, other: int) -> None:
         """Make two objects one: where both have a mask, it is the union; ``other`` is removed.
@@ -92,21 +109,21 @@ class Lineage:
         """
         call = {"do": "lineage.merge", "keep": keep, "other": other}
         with self._edit(f"merge object {other} into {keep}", call):
-            self._two(keep, other)
-            for frame in self._known_frames(other):
+            self._require_two(keep, other)
+            for frame in self._annotated_frames(other):
                 self._unite(keep, other, frame)
             for child in self.children_of(other):
                 if child != keep:
                     parents = {keep if i == other else i for i in self.annotations.objects()[child].parents}
                     self._change_parents(child, tuple(sorted(parents)))
-            kept = self.annotations.objects()[keep]
-            self._change_parents(keep, tuple(i for i in kept.parents if i != other))
+            merged = self.annotations.objects()[keep]
+            self._change_parents(keep, tuple(i for i in merged.parents if i != other))
             self.annotations.set_object(other, None)
 
     def split(self, object_id: int, frame: int) -> int:
         """Let what is known of an object from ``frame`` on belong to a new one; return its id.
 
-        Children follow the later part. The new object is not a daughter: it is somebody else.
+        Children belong to the later part. The new object is not a daughter, but another object.
 
         Raises
         ------
@@ -115,23 +132,23 @@ class Lineage:
         """
         call = {"do": "lineage.split", "object_id": object_id, "frame": frame}
         with self._edit(f"split object {object_id}", call):
-            known = self.annotations.objects()[self.annotations.require(object_id)]
-            frames = self._known_frames(object_id)
+            whole = self.annotations.objects()[self.annotations.require(object_id)]
+            frames = self._annotated_frames(object_id)
             if not frames or not min(frames) < frame <= max(frames):
                 raise InputError(
                     f"Object {object_id} cannot be split at frame {frame}: one side would be empty."
                 )
-            made = self.annotations.new_object(None, known.label, None)
-            for one in frames:
-                if one >= frame:
-                    self._move(object_id, made.id, one)
+            made = self.annotations.new_object(None, whole.label, None)
+            for later in frames:
+                if later >= frame:
+                    self._move(object_id, made.id, later)
             for child in self.children_of(object_id):
                 parents = self.annotations.objects()[child].parents
                 self._change_parents(child, tuple(sorted(made.id if i == object_id else i for i in parents)))
             return made.id
 
     def swap(self, one: int, other: int, frame: int) -> None:
-        """Exchange two objects from ``frame`` on, as after a mix-up of the tracker; children change as well.
+        """Exchange two objects from ``frame`` on, as after an identity switch; children change as well.
 
         Raises
         ------
@@ -140,18 +157,18 @@ class Lineage:
         """
         call = {"do": "lineage.swap", "one": one, "other": other, "frame": frame}
         with self._edit(f"swap objects {one} and {other}", call):
-            self._two(one, other)
-            for at in sorted({*self._known_frames(one), *self._known_frames(other)}):
-                if at >= frame:
-                    self._exchange(one, other, at)
+            self._require_two(one, other)
+            for later in sorted({*self._annotated_frames(one), *self._annotated_frames(other)}):
+                if later >= frame:
+                    self._exchange(one, other, later)
             swapped = {one: other, other: one}
             for child in {*self.children_of(one), *self.children_of(other)} - {one, other}:
-                if min(self._known_frames(child), default=frame) >= frame:
+                if min(self._annotated_frames(child), default=frame) >= frame:
                     parents = {swapped.get(i, i) for i in self.annotations.objects()[child].parents}
                     self._change_parents(child, tuple(sorted(parents)))
 
     def delete_from(self, object_id: int, frame: int) -> None:
-        """Forget what is known of an object from ``frame`` on.
+        """Remove what is known of an object from ``frame`` on.
 
         Raises
         ------
@@ -165,13 +182,13 @@ class Lineage:
 
     # ------------------------------------------------------------------ how
 
-    def _two(self, one: int, other: int) -> None:
+    def _require_two(self, one: int, other: int) -> None:
         self.annotations.require(one)
         self.annotations.require(other)
         if one == other:
             raise InputError(f"These are not two objects: {one} and {other}.")
 
-    def _known_frames(self, object_id: int) -> list[int]:
+    def _annotated_frames(self, object_id: int) -> list[int]:
         return sorted({*self.annotations.frames_of(object_id), *self.annotations.prompts_of(object_id)})
 
     def _visible_frames(self, object_id: int) -> list[int]:
@@ -210,9 +227,9 @@ class Lineage:
         )
 
     def _clear_from(self, object_id: int, frame: int) -> None:
-        for one in self._known_frames(object_id):
-            if one >= frame:
-                self._put(object_id, one, (), None, False)
+        for later in self._annotated_frames(object_id):
+            if later >= frame:
+                self._set(object_id, later, (), None, False)
 
     def _get(self, object_id: int, frame: int) -> tuple[tuple[Prompt, ...], AcceptedMask | None, bool]:
         return (
@@ -221,7 +238,7 @@ class Lineage:
             self.annotations.is_verified(object_id, frame),
         )
 
-    def _put(
+    def _set(
         self,
         object_id: int,
         frame: int,
@@ -234,19 +251,19 @@ class Lineage:
         self.annotations.set_verified(object_id, frame, verified)
 
     def _move(self, source: int, target: int, frame: int) -> None:
-        self._put(target, frame, *self._get(source, frame))
-        self._put(source, frame, (), None, False)
+        self._set(target, frame, *self._get(source, frame))
+        self._set(source, frame, (), None, False)
 
     def _exchange(self, one: int, other: int, frame: int) -> None:
         first, second = self._get(one, frame), self._get(other, frame)
-        self._put(one, frame, *second)
-        self._put(other, frame, *first)
+        self._set(one, frame, *second)
+        self._set(other, frame, *first)
 
     def _unite(self, keep: int, other: int, frame: int) -> None:
-        mine, theirs = self.annotations.mask(keep, frame), self.annotations.mask(other, frame)
-        if mine is None or mine.mask.is_empty:
+        first, second = self.annotations.mask(keep, frame), self.annotations.mask(other, frame)
+        if first is None or first.mask.is_empty:
             self._move(other, keep, frame)
-        elif theirs is not None and not theirs.mask.is_empty:
-            union = CompressedMask.from_array(np.asarray(mine.mask.to_array() | theirs.mask.to_array()))
+        elif second is not None and not second.mask.is_empty:
+            union = CompressedMask.from_array(np.asarray(first.mask.to_array() | second.mask.to_array()))
             both = self.annotations.is_verified(keep, frame) and self.annotations.is_verified(other, frame)
-            self._put(keep, frame, (Prompt(mask=union),), AcceptedMask.painted(union), both)
+            self._set(keep, frame, (Prompt(mask=union),), AcceptedMask.painted(union), both)

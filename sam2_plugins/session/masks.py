@@ -1,4 +1,4 @@
-"""One object's mask on one frame, cropped and compressed, with what the model said of it."""
+"""The mask of one object on one frame, cropped and compressed, with the model's scores and logits."""
 
 import zlib
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class MaskOrigin(IntEnum):
     PROMPTED = 1
     """Predicted from clicks or a box on this very frame."""
     PAINTED = 2
-    """Given by a person or another tool, and kept to the pixel."""
+    """Given by a person or another tool, and stored as it is."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class MaskScores:
     presence
         Probability that the object is on the frame.
     predicted_iou
-        Estimated IoU of the mask with the truth.
+        Estimated IoU of the mask with the ground truth.
     stability
         How little the mask changes when its threshold moves.
     """
@@ -111,16 +111,16 @@ class PackedLogits:
 
 @dataclass(frozen=True)
 class AcceptedMask:
-    """What is true of one object on one frame, until somebody changes it.
+    """The mask that holds for one object on one frame, until somebody changes it.
 
     Attributes
     ----------
     mask
         The pixels; empty where the object is absent.
     origin
-        Who made it.
+        Where it comes from.
     scores
-        What the model said of it.
+        The model's.
     logits
         Around the mask; None for a painted or an empty one.
     """
@@ -132,16 +132,16 @@ class AcceptedMask:
 
     @classmethod
     def predicted(cls, result: FrameResult, index: int, origin: MaskOrigin) -> "AcceptedMask":
-        """Accept what the model says of the ``index``-th object of a frame."""
+        """Accept what the model predicted of the ``index``-th object of a frame."""
         scores = MaskScores(
             float(result.presence[index]), float(result.predicted_iou[index]), float(result.stability[index])
         )
         # One mask at a time: hundreds of objects on a large plane would not fit together.
-        seen, corner = result.crop_of(index)
-        mask = CompressedMask.from_array(seen > 0, result.shape, corner)
+        crop, corner = result.crop_of(index)
+        mask = CompressedMask.from_array(crop > 0, result.shape, corner)
         if mask.is_empty:
             return cls(mask, origin, scores)
-        shape = (seen.shape[0], seen.shape[1])
+        shape = (crop.shape[0], crop.shape[1])
         logits = PackedLogits.of(result.low_res_logits[index], mask.box, shape, corner)
         return cls(mask, origin, scores, logits)
 

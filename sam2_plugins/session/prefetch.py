@@ -1,4 +1,4 @@
-"""Frames made ready before anybody prompts there: encoded, so that a click costs only the decoder."""
+"""Prefetch of frames: encoded before anybody prompts there, so that a click costs only the decoder."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -10,15 +10,15 @@ __all__ = ["prefetch"]
 
 
 def prefetch(
-    make_video: Callable[[], TrackingSession], lock: DeviceLock, frames: Iterable[int]
+    make_engine: Callable[[], TrackingSession], lock: DeviceLock, frames: Iterable[int]
 ) -> Iterator[int]:
-    """Encode frames one after the other and yield each; whoever else waits for the device goes first.
+    """Encode frames one after the other and yield each; whatever else waits for the device goes first.
 
-    It ends before the cache would have to forget the first one for the next.
+    It ends before the cache would have to evict the first one for the next.
 
     Parameters
     ----------
-    make_video
+    make_engine
         Makes an engine session without any object, whose cache is the one to fill.
     lock
         The device's.
@@ -28,10 +28,10 @@ def prefetch(
     held = largest = 0
     for frame in frames:
         with lock.held(Priority.IDLE):
-            video = make_video()
-            if held + largest > video.cache.max_bytes:
+            engine = make_engine()
+            if held + largest > engine.cache.max_bytes:
                 return
-            with translate_oom(str(video.model.device)):
-                num_bytes = video.encode(frame).num_bytes
+            with translate_oom(str(engine.model.device)):
+                num_bytes = engine.encode(frame).num_bytes
         held, largest = held + num_bytes, max(largest, num_bytes)
         yield frame

@@ -1,4 +1,4 @@
-"""A propagation, frame by frame: the plan is looked up, the engine asked, the answer kept."""
+"""One propagation, frame by frame: what the plan says is tracked by the engine and stored."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,11 @@ __all__ = ["propagate", "store_result"]
 def propagate(
     plan: PropagationPlan,
     lock: DeviceLock,
-    video: EngineSession,
+    engine_session: EngineSession,
     history: History,
     cancel: CancelToken | None = None,
 ) -> Iterator[FrameResult]:
-    """Follow what the plan says and yield each frame once it is kept; the device is held for one at a time.
+    """Track what the plan says and yield each frame once it is stored; the device is held for one at a time.
 
     Whatever happens between two frames, a prompt, a removal, an engine that was dropped, is seen at the next
     one. Undo and redo end it.
@@ -31,37 +31,37 @@ def propagate(
     ----------
     plan
         Which objects on which frames.
-    lock, video, history
+    lock, engine_session, history
         The session's.
     cancel
-        Looked at before every frame.
+        Checked before every frame.
 
     Raises
     ------
     InputError
-        At the first frame, if there is nothing to follow; or if a frame cannot be read.
+        At the first frame, if there is nothing to track; or if a frame cannot be read.
     """
     first, last = plan.bounds()
     undo_group, interruptions = object(), history.interruptions
     frame = first
     steps: Iterator[FrameResult] = iter(())
-    driven: tuple[TrackingSession, tuple[int, ...], int] | None = None  # whom, which objects, the next frame
+    running: tuple[TrackingSession, tuple[int, ...], int] | None = None  # which engine, objects, next frame
     while frame * plan.step <= last * plan.step and not (cancel is not None and cancel.cancelled):
         with lock.held(Priority.BACKGROUND):
             if history.interruptions != interruptions:
                 return
             active, result = plan.active_on(frame), None
             if active:
-                with video.acquire() as engine:
-                    if driven != (engine, active, frame):
-                        video.add_verified_as_prompts(active, frame)
+                with engine_session.acquire() as engine:
+                    if running != (engine, active, frame):
+                        engine_session.add_verified_as_prompts(active, frame)
                         stop = None if last == math.inf else int(last)
                         steps = engine.propagate(active, frame, stop, plan.reverse)
                     result = next(steps, None)
                     if result is None:  # a live stream has ended
                         return
                     _store_propagated(plan, history, result, undo_group)
-                driven = (engine, active, frame + plan.step)
+                running = (engine, active, frame + plan.step)
         if result is not None:
             yield result
         frame += plan.step
@@ -77,7 +77,7 @@ def _store_propagated(
 
 
 def store_result(annotations: Annotations, result: FrameResult, prompted: bool = False) -> None:
-    """Keep what the engine says of a frame, but never instead of what a person prompted or verified.
+    """Store what the engine predicted on a frame, but never instead of what a person prompted or verified.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def store_result(annotations: Annotations, result: FrameResult, prompted: bool =
     result
         Of any objects; those that have been removed meanwhile are passed over.
     prompted
-        Whether it answers the prompts of these objects on this frame.
+        Whether it was predicted from the prompts of these objects on this frame.
     """
     _store(annotations, result.frame, _accepted(annotations, result, prompted))
 
@@ -99,10 +99,10 @@ def _store(annotations: Annotations, frame: int, accepted: Mapping[int, Accepted
 def _accepted(
     annotations: Annotations, result: FrameResult, prompted: bool = False
 ) -> dict[int, AcceptedMask]:
-    """Return what is to be kept of a frame's result, by object id."""
-    known, masks = annotations.objects(), {}
+    """Return what is to be stored of a frame's result, by object id."""
+    existing, masks = annotations.objects(), {}
     for index, object_id in enumerate(result.object_ids):
-        if object_id not in known or annotations.is_verified(object_id, result.frame):
+        if object_id not in existing or annotations.is_verified(object_id, result.frame):
             continue
         prompts = annotations.prompts_of(object_id).get(result.frame, ())
         if not prompts:

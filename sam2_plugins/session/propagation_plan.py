@@ -1,4 +1,4 @@
-"""Which objects are followed over which frames, so that verified masks stay and nothing is done twice."""
+"""The plan of a propagation: which objects over which frames, so that verified masks stay."""
 
 import math
 from collections.abc import Iterable
@@ -13,16 +13,16 @@ __all__ = ["PropagationPlan"]
 
 @dataclass(frozen=True)
 class PropagationPlan:
-    """A wish to follow objects, looked up in what is known at any moment.
+    """What is to be tracked, looked up in the annotations at any moment.
 
-    Each object goes from its first prompted or verified frame (reverse: from the last), or from ``start``
-    if that comes later on the way, to ``stop``; given a start and no stop, to its next verified frame.
+    Each object is tracked from its first prompted or verified frame (reverse: from the last), or from
+    ``start`` if that comes later, to ``stop``; given a start and no stop, to its next verified frame.
     Verified masks are left out.
 
     Attributes
     ----------
     annotations
-        What is known.
+        The session's.
     length
         Number of frames; None for an endless live stream.
     object_ids
@@ -43,43 +43,43 @@ class PropagationPlan:
 
     @property
     def step(self) -> int:
-        """Direction of travel, 1 or -1."""
+        """From one frame to the next, 1 or -1."""
         return -1 if self.reverse else 1
 
     def active_on(self, frame: int) -> tuple[int, ...]:
-        """Return the objects that are to be followed on a frame."""
+        """Return the objects that are to be tracked on a frame."""
         return tuple(
             object_id
-            for object_id, (first, last) in self._travels().items()
+            for object_id, (first, last) in self._ranges().items()
             if first * self.step <= frame * self.step <= last * self.step
             and not self.annotations.is_verified(object_id, frame)
             and not (self.missing_only and self.annotations.mask(object_id, frame) is not None)
         )
 
     def bounds(self) -> tuple[int, float]:
-        """Return the first and the last frame of all objects, in the direction of travel.
+        """Return the first and the last frame of all objects, in the direction of the propagation.
 
         Raises
         ------
         InputError
             If nothing is prompted, or ``start`` and ``stop`` leave no frame.
         """
-        travels = self._travels().values()
-        if not travels:
+        ranges = self._ranges().values()
+        if not ranges:
             raise InputError("There is nothing to track yet; give an object a click, a box or a mask first.")
         first, last = (
-            min((one[0] for one in travels), key=lambda f: f * self.step),
-            max((one[1] for one in travels), key=lambda f: f * self.step),
+            min((first for first, _ in ranges), key=lambda f: f * self.step),
+            max((last for _, last in ranges), key=lambda f: f * self.step),
         )
         if first * self.step > last * self.step:
             raise InputError(
-                f"There is nothing to follow {'backwards ' if self.reverse else ''}"
+                f"There is nothing to track {'backwards ' if self.reverse else ''}"
                 f"from frame {first} to frame {last}; exchange start and stop, or change the direction."
             )
         return first, last
 
     def frames(self) -> list[int] | None:
-        """Return the frames on which an object is to be followed, in order; None if there is no end.
+        """Return the frames on which an object is to be tracked, in order; None if there is no end.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class PropagationPlan:
         return [f for f in range(first, int(last) + self.step, self.step) if self.active_on(f)]
 
     def size(self) -> RunSize:
-        """Return how much there is to follow; of an endless live stream, one frame.
+        """Return how much there is to track; of an endless live stream, one frame.
 
         Raises
         ------
@@ -100,34 +100,34 @@ class PropagationPlan:
             As ``bounds``.
         """
         self.bounds()
-        touched: set[int] = set()
+        frames: set[int] = set()
         masks = 0
-        for object_id, (first, last) in self._travels().items():
+        for object_id, (first, last) in self._ranges().items():
             end = first if last == math.inf else int(last)
-            there = set(range(first, end + self.step, self.step)) - self.annotations.verified(object_id)
+            tracked = set(range(first, end + self.step, self.step)) - self.annotations.verified(object_id)
             if self.missing_only:
-                there -= set(self.annotations.frames_of(object_id))
-            touched |= there
-            masks += len(there)
-        return RunSize(len(touched), masks)
+                tracked -= set(self.annotations.frames_of(object_id))
+            frames |= tracked
+            masks += len(tracked)
+        return RunSize(len(frames), masks)
 
-    def _travels(self) -> dict[int, tuple[int, float]]:
+    def _ranges(self) -> dict[int, tuple[int, float]]:
         """First and last frame by object, for all that were ever prompted or verified."""
         ids: Iterable[int] = self.annotations.objects() if self.object_ids is None else self.object_ids
         end: float = 0 if self.reverse else math.inf if self.length is None else self.length - 1
-        nearest = max if self.reverse else min
-        travels = {}
+        earliest = max if self.reverse else min  # on the way
+        ranges = {}
         for object_id in ids:
             verified = self.annotations.verified(object_id)
             anchors = {*self.annotations.prompts_of(object_id), *verified}
             if not anchors:
                 continue
-            first = nearest(anchors)
-            if self.start is not None:  # before an object's first prompt there is nothing to follow
+            first = earliest(anchors)
+            if self.start is not None:  # before an object's first prompt there is nothing to track
                 first = (min if self.reverse else max)(first, self.start)
             last = end if self.stop is None else self.stop
             ahead = [f for f in verified if f * self.step > first * self.step]
             if self.start is not None and self.stop is None and ahead:
-                last = nearest(ahead) - self.step
-            travels[object_id] = (first, last)
-        return travels
+                last = earliest(ahead) - self.step
+            ranges[object_id] = (first, last)
+        return ranges

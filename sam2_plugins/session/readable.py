@@ -1,4 +1,4 @@
-"""What measuring and export read of a session, and nothing else."""
+"""The reading half of a session, for measuring and export, and their long work step by step."""
 
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
@@ -33,7 +33,7 @@ class ReadableSession(Protocol):
         """Return the frames on which a person has said that an object's mask is right."""
 
     def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
-        """Return an object's mask as it is kept, None where nothing is known."""
+        """Return an object's mask as it is stored, None where nothing is known."""
 
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_] | None:
         """Return an object's (H, W) mask, None where nothing is known."""
@@ -44,15 +44,15 @@ class ReadableSession(Protocol):
 
 def known_by_frame(session: ReadableSession) -> dict[int, list[int]]:
     """Return by frame, ascending, the objects of which something is known there, ascending."""
-    known: dict[int, list[int]] = {}
+    by_frame: dict[int, list[int]] = {}
     for object_id in sorted(session.objects):
         for frame in session.frames_of(object_id):
-            known.setdefault(frame, []).append(object_id)
-    return dict(sorted(known.items()))
+            by_frame.setdefault(frame, []).append(object_id)
+    return dict(sorted(by_frame.items()))
 
 
 class ResultGenerator(Generic[T]):
-    """Long work that is done by iterating, and what it gave in the end.
+    """Long work that is done by iterating, and its result.
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ def test_locked_masks_refuse_clicks_and_stay(followed: AnnotationDock, qtbot: An
     assert dock.objects.list.topLevelItem(0).text(2) == "1"
     locked = annotation.session.accepted(1, 3)
     click(dock, 3, 30, 30)
-    qtbot.waitUntil(lambda: "unlock it there" in dock.message.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "unverify it there" in dock.message.text(), timeout=WAIT)
     shown_when_idle(dock, qtbot)
     assert (1, 3) not in annotation.prompts.read()  # the click that was refused is gone
     assert annotation.session.accepted(1, 3) is locked

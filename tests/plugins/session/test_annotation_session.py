@@ -1,4 +1,4 @@
-"""The session's promises: it owns the truth, and the engine below it may go at any moment."""
+"""The session's promises: it owns the annotations, and the engine below it may go at any moment."""
 
 import gc
 import threading
@@ -112,14 +112,14 @@ def test_a_new_box_takes_the_place_of_the_last_one_and_a_mask_of_everything(sess
     np.testing.assert_array_equal(painted.mask.to_array(), disc_mask)
 
 
-def test_a_painted_mask_is_kept_to_the_pixel_also_when_tracking_passes(session, disc_mask):
+def test_a_painted_mask_stays_as_it_is_also_when_tracking_passes(session, disc_mask):
     one = session.add_object()
-    speck = disc_mask.copy()
-    speck[0, 79] = True  # one pixel, which the model's grid cannot hold
-    session.add_mask(0, one, speck)
+    painted = disc_mask.copy()
+    painted[0, 79] = True  # one pixel, which the model's grid cannot hold
+    session.add_mask(0, one, painted)
     session.add_mask(4, one, disc_mask)
     list(session.propagate())
-    np.testing.assert_array_equal(session.mask(one, 0), speck)
+    np.testing.assert_array_equal(session.mask(one, 0), painted)
     np.testing.assert_array_equal(session.mask(one, 4), disc_mask)
     assert session.accepted(one, 4).origin is MaskOrigin.PAINTED
     assert session.accepted(one, 3).origin is MaskOrigin.TRACKED
@@ -180,13 +180,13 @@ def test_propagation_is_the_engines_own(session, discs, store, small_checkpoint)
     assert session.frames_of(two) == [2, 3, 4, 5, 6, 7]
 
 
-def test_cancel_keeps_finished_frames_and_one_can_go_on(session, discs, store, small_checkpoint):
+def test_finished_frames_stay_after_cancel_and_one_can_go_on(session, discs, store, small_checkpoint):
     one = session.add_object()
     session.add_points(0, one, (20, 20))
-    undo_group = CancelToken()
-    for result in session.propagate(cancel=undo_group):
+    cancel = CancelToken()
+    for result in session.propagate(cancel=cancel):
         if result.frame == 3:
-            undo_group.cancel()
+            cancel.cancel()
     assert session.frames_of(one) == [0, 1, 2, 3]
     list(session.propagate(start=4))
     whole = AnnotationSession(discs, store, small_checkpoint, axes="TYX")
@@ -241,7 +241,7 @@ def test_a_click_between_two_frames_and_a_removal_lose_nothing(session):
     assert two not in session.objects
 
 
-def test_only_the_objects_asked_for_are_followed(session):
+def test_only_the_objects_asked_for_are_tracked(session):
     one, two = session.add_object(), session.add_object()
     session.add_points(0, one, (20, 20))
     session.add_points(0, two, (60, 40))
@@ -253,7 +253,7 @@ def test_only_the_objects_asked_for_are_followed(session):
 # ---------------------------------------------------------------------- the engine comes and goes
 
 
-def test_the_engine_is_rebuilt_from_the_truth(session):
+def test_the_engine_is_rebuilt_from_the_annotations(session):
     one, two = session.add_object(), session.add_object()
     session.add_points(0, one, (20, 20))
     session.add_points(0, one, (5, 50), [0])
@@ -324,7 +324,7 @@ class Unreadable(FrameSource):
         return self._frames[frame]
 
 
-def test_a_frame_that_cannot_be_read_leaves_the_truth_as_it_was(discs, store, small_checkpoint):
+def test_a_frame_that_cannot_be_read_leaves_the_annotations_as_they_were(discs, store, small_checkpoint):
     frames = Unreadable(discs)
     session = AnnotationSession(frames, store, small_checkpoint)
     one = session.add_object()
@@ -463,7 +463,7 @@ def test_imported_masks_that_do_not_fit(session, disc_mask):
     assert session.objects == {}
 
 
-def test_masks_taken_as_prompts_are_followed_and_undone_at_once(
+def test_masks_imported_as_prompts_are_tracked_and_undone_at_once(
     session: AnnotationSession, disc_mask: NDArray[np.bool_]
 ) -> None:
     other = np.roll(disc_mask, (15, 40), (0, 1))
@@ -489,7 +489,7 @@ def test_a_session_that_nobody_uses_is_freed_at_once(
     gc.collect()
     gc.disable()
     try:
-        parts = (session, session.frames, session.annotations, session.history, session.engine._video)
+        parts = (session, session.frames, session.annotations, session.history, session.engine._engine)
         left = [weakref.ref(part) for part in parts]
         del session, parts
         assert [one() for one in left] == [None] * len(left)

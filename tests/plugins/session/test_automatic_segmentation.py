@@ -70,32 +70,32 @@ def test_settings_out_of_range() -> None:
         AutomaticSettings(max_objects=0)
 
 
-def test_nano_counts_a_mosaic_and_cuts_nothing_at_its_seams(store: ModelStore) -> None:
+def test_nano_counts_a_mosaic_and_cuts_nothing_at_tile_boundaries(store: ModelStore) -> None:
     placed = _discs(4, 18)
-    truth = [_disc(*one) for one in placed]
-    image = gaussian_filter(np.where(np.logical_or.reduce(truth), 170.0, 50.0), 2)
+    expected = [_disc(*one) for one in placed]
+    image = gaussian_filter(np.where(np.logical_or.reduce(expected), 170.0, 50.0), 2)
     image += np.random.default_rng(1).normal(0, 8, STRIP)
     found = all_of(store, "nano", image.clip(0, 255).astype(np.uint8), AutomaticSettings(points_per_side=8))
     masks = [one.mask.to_array() for one in found]
-    best = np.array([max((one & mask).sum() / (one | mask).sum() for mask in masks) for one in truth])
-    at_seam = np.array([_crosses_a_seam(x, radius) for x, _, radius in placed])
-    assert at_seam.sum() >= 6
-    assert len(found) == len(truth)
+    best = np.array([max((one & mask).sum() / (one | mask).sum() for mask in masks) for one in expected])
+    at_boundary = np.array([_crosses_a_boundary(x, radius) for x, _, radius in placed])
+    assert at_boundary.sum() >= 6
+    assert len(found) == len(expected)
     assert best.min() > 0.6
-    assert best[at_seam].mean() > best[~at_seam].mean() - 0.05
+    assert best[at_boundary].mean() > best[~at_boundary].mean() - 0.05
 
 
 def _discs(seed: int, count: int) -> list[tuple[int, int, int]]:
-    """Draw discs ``(x, y, radius)`` apart from each other; every other one lies on a seam."""
+    """Draw discs ``(x, y, radius)`` apart from each other; every other one lies on a tile boundary."""
     random = np.random.default_rng(seed)
-    seams = [edge for tile in TILES.tiles for edge in (tile[0], tile[2]) if 0 < edge < STRIP[1]]
+    boundaries = [edge for tile in TILES.tiles for edge in (tile[0], tile[2]) if 0 < edge < STRIP[1]]
     placed: list[tuple[int, int, int]] = []
     while len(placed) < count:
         radius = int(random.integers(24, 40))
         x = int(random.integers(radius + 2, STRIP[1] - radius - 2))
         y = int(random.integers(radius + 2, STRIP[0] - radius - 2))
         if len(placed) % 2:
-            x = int(random.choice(seams)) + int(random.integers(-8, 9))
+            x = int(random.choice(boundaries)) + int(random.integers(-8, 9))
         if all(hypot(x - a, y - b) > radius + r + 12 for a, b, r in placed):
             placed.append((x, y, radius))
     return placed
@@ -106,5 +106,5 @@ def _disc(x: int, y: int, radius: int) -> NDArray[np.bool_]:
     return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
 
 
-def _crosses_a_seam(x: int, radius: int) -> bool:
+def _crosses_a_boundary(x: int, radius: int) -> bool:
     return any(abs(x - edge) < radius for tile in TILES.tiles for edge in (tile[0], tile[2]))

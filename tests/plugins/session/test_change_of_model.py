@@ -30,7 +30,7 @@ def other_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def worked(discs, store, small_checkpoint) -> AnnotationSession:
-    """Two objects followed by the first model, one of them corrected, a frame verified."""
+    """Two objects tracked by the first model, one of them corrected, a frame verified."""
     session = AnnotationSession(discs, store, small_checkpoint, axes="TYX")
     session.add_points(0, session.add_object(), (20, 20))
     session.add_box(0, session.add_object(), (50, 30, 70, 50))
@@ -97,7 +97,7 @@ def test_a_model_that_is_not_there_changes_nothing(worked, small_checkpoint):
 
 
 @pytest.mark.parametrize("snapshot", [False, True])
-def test_it_is_written_down_and_can_be_done_again(
+def test_it_is_recorded_and_can_be_replayed(
     discs, store, small_checkpoint, other_checkpoint, tmp_path, snapshot
 ):
     stack = tmp_path / "discs.tif"
@@ -107,7 +107,7 @@ def test_it_is_written_down_and_can_be_done_again(
     session.add_points(0, session.add_object(), (20, 20))
     steps = session.propagate()
     next(steps), next(steps)
-    session.use_model(other_checkpoint)  # in the middle of a run, which the other one ends
+    session.use_model(other_checkpoint)  # in the middle of a propagation, which the other model ends
     list(steps)
     list(session.repredict(session.single_frame_prompts()))
     list(session.propagate(start=4))
@@ -116,11 +116,11 @@ def test_it_is_written_down_and_can_be_done_again(
     folder._lock.release()
     session.frames.close()
 
-    kept, reopened = open_session(folder.path, store)
-    assert kept.model_name == str(other_checkpoint)
-    assert not differences(session, kept)
-    again = AnnotationSession(discs, store, read_manifest(folder.path)["model"], axes="TYX")
-    list(replay(again, reopened.calls()))
+    again, folder = open_session(folder.path, store)
     assert again.model_name == str(other_checkpoint)
-    assert not differences(kept, again)
-    reopened.close()
+    assert not differences(session, again)
+    replayed = AnnotationSession(discs, store, read_manifest(folder.path)["model"], axes="TYX")
+    list(replay(replayed, folder.calls()))
+    assert replayed.model_name == str(other_checkpoint)
+    assert not differences(again, replayed)
+    folder.close()

@@ -38,7 +38,7 @@ def everything(session: AnnotationSession) -> dict[tuple[int, int], bytes]:
     }
 
 
-def test_prompts_following_correcting_and_undo(large: AnnotationSession) -> None:
+def test_prompts_tracking_corrections_and_undo(large: AnnotationSession) -> None:
     one, other = large.add_object(), large.add_object()
     large.add_mask(0, one, disc(90, 100))
     result = large.add_box(1, other, (315, 205, 345, 235))
@@ -63,16 +63,16 @@ def test_prompts_following_correcting_and_undo(large: AnnotationSession) -> None
     assert {place: after[place] for place in after if place[1] < 3} == {
         place: bits for place, bits in everything(large).items() if place[1] < 3
     }
-    with large.engine.acquire() as video:
-        assert isinstance(video, TiledVideoSession)
+    with large.engine.acquire() as engine:
+        assert isinstance(engine, TiledVideoSession)
 
 
 def test_masks_of_tiles_come_back_from_disk(large: AnnotationSession, tmp_path: Path) -> None:
     one = large.add_object()
     large.add_points(0, one, (90, 100), box=(75, 85, 105, 115))
     list(large.propagate())
-    kept = {f: large.accepted(one, f) for f in large.frames_of(one)}
-    masks = {f: mask for f, mask in kept.items() if mask is not None}
+    accepted = {f: large.accepted(one, f) for f in large.frames_of(one)}
+    masks = {f: mask for f, mask in accepted.items() if mask is not None}
     write_masks(tmp_path / "masks.zarr", (300, 420), masks)
     again = read_masks(tmp_path / "masks.zarr")
     for f, mask in masks.items():
@@ -81,7 +81,7 @@ def test_masks_of_tiles_come_back_from_disk(large: AnnotationSession, tmp_path: 
         assert again[f].mask.bits == mask.mask.bits
 
 
-def test_logits_of_a_tile_are_kept_where_they_lie(large: AnnotationSession) -> None:
+def test_logits_of_a_tile_are_stored_where_they_lie(large: AnnotationSession) -> None:
     one = large.add_object()
     result = large.add_box(0, one, (315, 205, 345, 235))
     accepted = large.accepted(one, 0)

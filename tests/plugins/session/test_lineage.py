@@ -73,14 +73,14 @@ def test_merge_unites_masks_and_takes_over_the_children(painted):
         painted.lineage.merge(1, 1)
 
 
-def test_delete_from_here_on_forgets_prompts_masks_and_locks(painted):
+def test_delete_from_here_on_removes_prompts_masks_and_what_was_verified(painted):
     painted.lineage.delete_from(1, 2)
     assert painted.frames_of(1) == [0, 1]
     assert painted.prompts_of(1).keys() == {0, 1}
     assert painted.verified(1) == frozenset()
 
 
-def test_a_parent_has_ended_before_its_child_begins_and_nobody_descends_from_himself(painted):
+def test_a_parent_has_ended_before_its_child_begins_and_no_object_descends_from_itself(painted):
     with pytest.raises(InputError, match=r"still there on frame 5.*begins on 2,"):
         painted.lineage.set_parents(2, [1])
     painted.lineage.delete_from(1, 2)
@@ -98,7 +98,7 @@ def test_a_fusion_has_two_parents(painted):
     assert painted.objects[3].parents == (1, 2)
 
 
-def test_the_engine_follows_what_was_corrected(session):
+def test_the_engine_goes_by_what_was_corrected(session):
     """After a swap, tracking goes on from the exchanged prompts as in a session that began with them."""
     session.add_box(0, session.add_object(), (10, 10, 30, 30))
     session.add_box(0, session.add_object(), (50, 30, 70, 50))

@@ -28,7 +28,7 @@ def bytes_of_one(frames: Any, model: Path) -> int:
     return cache.num_bytes
 
 
-def test_a_prompt_on_a_frame_made_ready_encodes_nothing(
+def test_a_prompt_on_a_prefetched_frame_encodes_nothing(
     frames: NDArray[np.uint8], small_checkpoint: Path
 ) -> None:
     session, cache = session_with(frames, small_checkpoint, 2**30)
@@ -51,7 +51,7 @@ def test_no_more_frames_than_the_cache_holds(
     assert cache.num_bytes <= room * one
 
 
-def test_given_up_between_two_frames(frames: NDArray[np.uint8], small_checkpoint: Path) -> None:
+def test_it_stops_between_two_frames(frames: NDArray[np.uint8], small_checkpoint: Path) -> None:
     session, cache = session_with(frames, small_checkpoint, 2**30)
     steps = session.prefetch(range(6))
     assert next(steps) == 0
@@ -59,10 +59,10 @@ def test_given_up_between_two_frames(frames: NDArray[np.uint8], small_checkpoint
     assert len(cache) == 1
 
 
-def test_nothing_is_made_known_by_it(frames: NDArray[np.uint8], small_checkpoint: Path) -> None:
+def test_no_listener_hears_of_it(frames: NDArray[np.uint8], small_checkpoint: Path) -> None:
     session, _ = session_with(frames, small_checkpoint, 2**30)
-    told: list[object] = []
-    session.history.subscribe(told.append)
+    heard: list[object] = []
+    session.history.subscribe(heard.append)
     list(session.prefetch(range(6)))
-    assert told == []
+    assert heard == []
     assert session.undo_name is None

@@ -38,7 +38,7 @@ ACTIONS = {
     "remove": lambda s, a, f: s.remove_object(a),
     "rename": lambda s, a, f: s.edit_object(a, name=f"cell {f}", label="cell"),
     "verify": lambda s, a, f: s.verify(a, [f]),
-    "unlock": lambda s, a, f: s.verify(a, s.verified(a), verified=False),
+    "unverify": lambda s, a, f: s.verify(a, s.verified(a), verified=False),
     "forward": lambda s, a, f: list(s.propagate([a], stop=f)),
     "backward": lambda s, a, f: list(s.propagate(start=f, reverse=True)),
     "divide": lambda s, a, f: s.lineage.divide(a, f),

@@ -19,7 +19,7 @@ def test_a_verified_mask_stays_whatever_comes(tracked):
     tracked.add_points(0, 1, (60, 40), [0])
     assert [result.frame for result in tracked.propagate()] == [0, 1, 2, 3, 5, 6, 7]
     assert tracked.accepted(1, 4) is before
-    with pytest.raises(InputError, match="verified on frame 4; unlock"):
+    with pytest.raises(InputError, match="verified on frame 4; unverify"):
         tracked.add_points(4, 1, (20, 20))
     tracked.verify(1, [4], verified=False)
     tracked.add_points(4, 1, (20, 20))
@@ -45,9 +45,9 @@ def test_each_object_has_its_own_verified_frames(tracked):
 def test_continue_starts_at_the_first_missing_frame(session):
     session.add_points(0, session.add_object(), (20, 20))
     list(session.propagate(stop=2))
-    kept = {frame: session.accepted(1, frame) for frame in range(3)}
+    before = {frame: session.accepted(1, frame) for frame in range(3)}
     assert [result.frame for result in session.propagate(missing_only=True)] == [3, 4, 5, 6, 7]
-    assert {frame: session.accepted(1, frame) for frame in range(3)} == kept
+    assert {frame: session.accepted(1, frame) for frame in range(3)} == before
     assert session.frames_to_visit(missing_only=True) == []
     assert list(session.propagate(missing_only=True)) == []
 
@@ -65,7 +65,7 @@ def test_stopped_and_continued_is_the_same_as_in_one_go(discs, store, small_chec
         np.testing.assert_array_equal(whole.mask(1, frame), parts.mask(1, frame))
 
 
-def test_an_object_without_prompts_is_followed_from_its_verified_mask(tracked):
+def test_an_object_without_prompts_is_tracked_from_its_verified_mask(tracked):
     tracked.verify(1, [3])
     tracked.clear_prompts(1)
     seen = tracked.mask(1, 3)
@@ -75,7 +75,7 @@ def test_an_object_without_prompts_is_followed_from_its_verified_mask(tracked):
 
 
 def test_neighboring_verified_masks_are_what_the_model_goes_by(tracked, disc_mask):
-    """With frame 5 verified as something else, the frames before it change when followed again."""
+    """With frame 5 verified as something else, the frames before it change when tracked again."""
     list(tracked.propagate(start=0))
     without = tracked.accepted(1, 4)
     moved = np.roll(disc_mask, 25, axis=1)

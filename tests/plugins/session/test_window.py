@@ -1,4 +1,4 @@
-"""The intensities that the model sees: frozen, changed only on purpose, undone, kept and replayed."""
+"""The intensities that the model sees: frozen, changed only on purpose, undone, stored and replayed."""
 
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,15 @@ def masks_of(session: AnnotationSession) -> list[Any]:
     return [session.label_image(frame).tolist() for frame in range(len(session))]
 
 
-def click_and_follow(session: AnnotationSession) -> None:
+def click_and_track(session: AnnotationSession) -> None:
     session.add_points(0, session.add_object(), (20, 20))
     list(session.propagate(stop=4))
 
 
-def test_masks_of_clicks_alone_are_made_anew_and_the_others_when_they_are_followed(
+def test_masks_of_clicks_alone_are_predicted_anew_and_the_others_when_they_are_tracked(
     session: AnnotationSession, stack: Path, store: Any, small_checkpoint: Path
 ) -> None:
-    click_and_follow(session)
+    click_and_track(session)
     painted = np.zeros(session.shape, bool)
     painted[5:9, 5:9] = True
     session.add_mask(0, session.add_object(), painted)
@@ -62,7 +62,7 @@ def test_masks_of_clicks_alone_are_made_anew_and_the_others_when_they_are_follow
 
 
 def test_it_is_one_step_to_undo(session: AnnotationSession) -> None:
-    click_and_follow(session)
+    click_and_track(session)
     before = masks_of(session)
     session.set_window((20000, 30000))
     assert session.undo_name == "contrast"
@@ -83,18 +83,18 @@ def test_the_same_window_is_no_action(session: AnnotationSession) -> None:
         session.set_window((5, 5))
 
 
-def test_it_is_kept_and_replayed(
+def test_it_is_stored_and_replayed(
     session: AnnotationSession, stack: Path, store: Any, tmp_path: Path, capsys: Any
 ) -> None:
     folder = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
-    click_and_follow(session)
+    click_and_track(session)
     session.set_window(NARROW)
     session.undo()
     session.redo()
     list(session.propagate(start=2, stop=4))
-    seen = read_session(folder.path, store)  # from the journal
-    assert seen.window == NARROW
-    seen.frames.close()
+    read = read_session(folder.path, store)  # from the journal
+    assert read.window == NARROW
+    read.frames.close()
     folder.close()
     again, reopened = open_session(folder.path, store)  # from the snapshot
     assert again.window == NARROW
