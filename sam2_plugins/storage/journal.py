@@ -1,4 +1,4 @@
-"""Lines of JSON that are only ever added to; a line that a crash or a full disk cut short does not count."""
+"""A journal of JSON lines, in which a line that a crash or a full disk cut short does not count."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,6 +17,14 @@ class Journal:
     ----------
     path
         The file; made when the first entry is added.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> journal = Journal(Path(tempfile.mkdtemp()) / "journal.jsonl")
+    >>> journal.add([{"number": 1}, {"number": 2}])
+    >>> [entry["number"] for entry in journal.read()]
+    [1, 2]
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +37,7 @@ class Journal:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Yield the entries; a last line without its end is left out, and written over by the next one.
+        """Yield the entries; a last line without its end is left out, and overwritten by the next one.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Where sessions are kept when nobody said where: beside the stack, or in the user's own folder."""
+"""Locations of session folders when nobody named one: beside the stack, or in the user's own folder."""
 
 import os
 import re
@@ -26,20 +26,20 @@ SUFFIX = ".sam2"
 
 @dataclass(frozen=True)
 class OpenedSession:
-    """A session and where it is kept.
+    """A session and the folder that it is saved in.
 
     Attributes
     ----------
     session
         New, or as it was left.
     folder
-        None if it could not be kept.
+        None if it could not be saved.
     reopened
         Whether it was there before.
     save_error
-        In a sentence, why it is not kept.
+        In a sentence, why it is not saved.
     note
-        In a sentence, why a session that seemed to be the stack's does not go on.
+        In a sentence, why a session that seemed to be the stack's was not reopened.
     """
 
     session: AnnotationSession
@@ -66,27 +66,27 @@ def open_or_create_session(
     home: Path | None = None,
     scale: PhysicalScale | None = None,
 ) -> OpenedSession:
-    """Go on with the session of a stack, or begin one.
+    """Reopen the session of a stack, or begin one.
 
     The session of ``cells.tif`` is ``cells.sam2`` beside it, where one can write there; that of its plane 7
     is ``cells Z7.sam2``. A folder that belongs to other pixels is left alone; the next one is
-    ``cells-2.sam2``. Of several, the one used last goes on. It is then said to be read as these frames are:
-    axes may have got other names since.
+    ``cells-2.sam2``. Of several, the one used last is reopened. Its manifest then says how these frames are
+    read: axes may have got other names since.
 
     Parameters
     ----------
     frames
         The stack.
     store, model
-        As for ``AnnotationSession``; a session that goes on does so with its own model.
+        As for ``AnnotationSession``; a reopened session has its own model.
     source, opening
         As for ``SessionFolder.create``.
     name
-        What the session is called if it cannot be kept beside a file; None for the stack's name.
+        What the session is called if it cannot be saved beside a file; None for the stack's name.
     scale
         Sizes of pixels, planes and frames, where they are known.
     home
-        Folder for what cannot be kept beside its file; None for :func:`user_sessions`.
+        Folder for what cannot be saved beside its file; None for :func:`user_sessions`.
 
     Raises
     ------
@@ -95,15 +95,15 @@ def open_or_create_session(
     """
     opening = opening or {}
     name = Path(frames.name).stem if name is None else name
-    places = _places(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
+    stems = _stems(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
     notes: list[str] = []
-    own = list(_sessions_of(frames, places, opening.get("fixed", {}), source is not None, notes))
-    if own:
-        return _going_on(max(own, key=_last_used), frames, store, opening, scale)
+    existing = list(_sessions_of(frames, stems, opening.get("fixed", {}), source is not None, notes))
+    if existing:
+        return _reopen(max(existing, key=_last_used), frames, store, opening, scale)
     session = AnnotationSession(frames, store, model)
     note, save_error = next(iter(notes), None), None
-    for place in places:
-        path = next(path for path in _numbered(place) if not path.exists())
+    for stem in stems:
+        path = next(path for path in _numbered(stem) if not path.exists())
         try:
             folder = SessionFolder.create(path, session, source=source, opening=opening, scale=scale)
         except InputError as error:
@@ -119,7 +119,7 @@ def last_opening(
     source: Path | None = None,
     home: Path | None = None,
 ) -> Mapping[str, Any] | None:
-    """Return the options with which a stack was read in that session of it that was used last, if any.
+    """Return the options with which a stack was read in the session of it that was used last, if any.
 
     The user may have corrected the axes, or chosen one channel.
 
@@ -131,40 +131,41 @@ def last_opening(
         As for :func:`open_or_create_session`.
     """
     paths: list[Path] = []
-    for place in _places(name, source, {}, user_sessions() if home is None else home):
-        same = re.compile(re.escape(place.name) + r"( [A-Z]\d+)*(-\d+)?" + re.escape(SUFFIX))
-        paths += [path for path in place.parent.glob(f"*{SUFFIX}") if same.fullmatch(path.name)]
+    for stem in _stems(name, source, {}, user_sessions() if home is None else home):
+        same = re.compile(re.escape(stem.name) + r"( [A-Z]\d+)*(-\d+)?" + re.escape(SUFFIX))
+        paths += [path for path in stem.parent.glob(f"*{SUFFIX}") if same.fullmatch(path.name)]
     for path in sorted(paths, key=_last_used, reverse=True):
-        with suppress(InputError, KeyError, TypeError, ValueError, AttributeError):  # damaged, or not its own
+        # One that is damaged or another stack's is passed over.
+        with suppress(InputError, KeyError, TypeError, ValueError, AttributeError):
             described = read_manifest(path)["frames"]
             check_frames(open_as(described["opening"]), described, path)
             return dict(described["opening"])
     return None
 
 
-def _places(name: str, source: Path | None, fixed: Mapping[str, int], home: Path) -> list[Path]:
-    """Return where a session may be kept, without its ending, the best place first."""
-    where = "".join(f" {axis}{position}" for axis, position in sorted(fixed.items()))
-    places = [home / (re.sub(r"[^\w. -]+", "_", name + where).strip(" .") or "session")]
-    return places if source is None else [source.with_name(source.stem + where), *places]
+def _stems(name: str, source: Path | None, fixed: Mapping[str, int], home: Path) -> list[Path]:
+    """Return the paths of the folders that may hold a session, without number and suffix, the best first."""
+    position = "".join(f" {axis}{index}" for axis, index in sorted(fixed.items()))
+    stems = [home / (re.sub(r"[^\w. -]+", "_", name + position).strip(" .") or "session")]
+    return stems if source is None else [source.with_name(source.stem + position), *stems]
 
 
 def _sessions_of(
-    frames: FrameSource, places: list[Path], fixed: Mapping[str, int], has_file: bool, notes: list[str]
+    frames: FrameSource, stems: list[Path], fixed: Mapping[str, int], has_file: bool, notes: list[str]
 ) -> Iterator[Path]:
-    """Yield the session folders of these very frames, and note why another one is none of them.
+    """Yield the session folders of these very frames, and add to ``notes`` why another one is none of them.
 
     A folder beside the stack's file is expected to be the stack's; one in the user's own folder has only the
     same name.
     """
     rest = "a new session begins, and that folder stays as it is."
-    for place in places:
-        for path in _numbered(place):
+    for stem in stems:
+        for path in _numbered(stem):
             if not path.exists():
                 continue
             try:
                 described = read_manifest(path)["frames"]
-                same_place = described["opening"].get("fixed", {}) == dict(fixed)
+                same_position = described["opening"].get("fixed", {}) == dict(fixed)
             except (InputError, KeyError, AttributeError) as error:
                 reason = str(error) if isinstance(error, InputError) else f"{path} is damaged."
                 notes.append(f"{reason[:-1]}; {rest}")
@@ -172,21 +173,21 @@ def _sessions_of(
             try:
                 check_frames(frames, described, path)
             except InputError:
-                if has_file and place is places[0] and same_place:
+                if has_file and stem is stems[0] and same_position:
                     notes.append(f"{path} was made on other pixels than {frames.name} has now; {rest}")
             else:
-                if same_place:
+                if same_position:
                     yield path
 
 
-def _going_on(
+def _reopen(
     path: Path,
     frames: FrameSource,
     store: ModelStore,
     opening: Mapping[str, Any],
     scale: PhysicalScale | None,
 ) -> OpenedSession:
-    """Open a session, only to look at and try things where nothing can be written."""
+    """Open a session; where nothing can be written, without saving it."""
     try:
         session, folder = open_session(path, store, frames)
     except NotWritableError as error:
@@ -202,10 +203,10 @@ def _last_used(path: Path) -> float:
     return max((file.stat().st_mtime for file in path.glob("*.json*")), default=0.0)
 
 
-def _numbered(place: Path) -> Iterator[Path]:
+def _numbered(stem: Path) -> Iterator[Path]:
     """Yield ``cells.sam2``, ``cells-2.sam2`` and so on, ending after the first that is not there."""
     for number in count(1):
-        path = place.with_name(place.name + (f"-{number}" if number > 1 else "") + SUFFIX)
+        path = stem.with_name(stem.name + (f"-{number}" if number > 1 else "") + SUFFIX)
         yield path
         if not path.exists():
             return

@@ -1,4 +1,4 @@
-"""What a session folder says of itself in ``session.json``: which frames, their scale, and how it began."""
+"""The manifest of a session folder, ``session.json``: which frames, their scale, and how it began."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def write_manifest(
     opening: Mapping[str, Any],
     scale: PhysicalScale | None,
 ) -> None:
-    """Describe a session that begins in the folder ``path``; the parameters are those of ``create``."""
+    """Write the manifest of a session that begins in the folder ``path``; parameters as for ``create``."""
     manifest = {
         "format": _FORMAT,
         "version": FORMAT_VERSION,
@@ -55,22 +55,23 @@ def write_manifest(
 
 
 def write_scale(path: Path, scale: PhysicalScale) -> None:
-    """Replace what a folder says of the sizes of its pixels, if it is news."""
-    _write_anew(path, {**read_manifest(path), "scale": asdict(scale)})
+    """Write the sizes of pixels, planes and frames into a folder's manifest, if they differ."""
+    _write_if_changed(path, {**read_manifest(path), "scale": asdict(scale)})
 
 
 def write_reading(path: Path, axes: str, opening: Mapping[str, Any]) -> None:
-    """Replace what a folder says of how its frames, which stay the same, are read, if it is news."""
+    """Write into a folder's manifest how its frames, which stay the same, are read, if that differs."""
     manifest = read_manifest(path)
-    _write_anew(path, {**manifest, "frames": {**manifest["frames"], "axes": axes, "opening": dict(opening)}})
+    frames = {**manifest["frames"], "axes": axes, "opening": dict(opening)}
+    _write_if_changed(path, {**manifest, "frames": frames})
 
 
 def write_version(path: Path) -> None:
-    """Say that a folder has today's format, if it said something else."""
-    _write_anew(path, {**read_manifest(path), "version": FORMAT_VERSION})
+    """Write into a folder's manifest that it has today's format, if it has another."""
+    _write_if_changed(path, {**read_manifest(path), "version": FORMAT_VERSION})
 
 
-def _write_anew(path: Path, manifest: Mapping[str, Any]) -> None:
+def _write_if_changed(path: Path, manifest: Mapping[str, Any]) -> None:
     if json.loads(json.dumps(manifest)) != read_manifest(path):
         _write(path, manifest)
 
@@ -81,7 +82,7 @@ def _write(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Return what a session folder says of itself: its frames, and how it began.
+    """Return the manifest of a session folder: its frames, and how it began.
 
     Raises
     ------
@@ -104,12 +105,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def scale_in(manifest: Mapping[str, Any]) -> PhysicalScale:
-    """Return the sizes of pixels, planes and frames; pixels and frames where nothing is known."""
-    known = manifest.get("scale")
-    if known is None:
+    """Return the sizes of pixels, planes and frames in a manifest; pixels and frames where it has none."""
+    scale = manifest.get("scale")
+    if scale is None:
         return PhysicalScale()
-    height, width = known["pixel_size"]
-    return PhysicalScale(**{**known, "pixel_size": (height, width)})
+    height, width = scale["pixel_size"]
+    return PhysicalScale(**{**scale, "pixel_size": (height, width)})
 
 
 def check_frames(frames: FrameSource, described: Mapping[str, Any], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""All masks of one object as columns of a zarr group: few files, read at once.
+"""The masks of one object as columns of a zarr group: few files, read at once.
 
 One row per frame, sorted. ``bits`` and ``logits`` hold the rows' bytes one after the other; row i's end at
 ``bits_end[i]``. ``docs/session-format.md`` describes each column.
@@ -26,21 +26,21 @@ def write_masks(folder: Path, shape: tuple[int, int], masks: Mapping[int, Accept
     rows = [masks[frame] for frame in sorted(masks)]
     columns: dict[str, NDArray[Any]] = {
         "frame": np.array(sorted(masks), np.int64),
-        "origin": np.array([one.origin for one in rows], np.uint8),
+        "origin": np.array([row.origin for row in rows], np.uint8),
         "scores": np.array(
-            [(one.scores.presence, one.scores.predicted_iou, one.scores.stability) for one in rows],
+            [(row.scores.presence, row.scores.predicted_iou, row.scores.stability) for row in rows],
             np.float64,
         ).reshape(-1, 3),
-        "box": np.array([[(s.start, s.stop) for s in one.mask.box] for one in rows], np.int64).reshape(-1, 4),
-        **_joined("bits", [one.mask.bits for one in rows]),
+        "box": np.array([[(s.start, s.stop) for s in row.mask.box] for row in rows], np.int64).reshape(-1, 4),
+        **_concatenate("bits", [row.mask.bits for row in rows]),
         "logits_scale": np.array(
-            [one.logits.scale if one.logits else (0, 0) for one in rows], np.float64
+            [row.logits.scale if row.logits else (0, 0) for row in rows], np.float64
         ).reshape(-1, 2),
         "logits_window": np.array(
-            [(*one.logits.corner, *one.logits.size) if one.logits else (0, 0, 0, 0) for one in rows],
+            [(*row.logits.corner, *row.logits.size) if row.logits else (0, 0, 0, 0) for row in rows],
             np.float64,
         ).reshape(-1, 4),
-        **_joined("logits", [one.logits.values if one.logits else b"" for one in rows]),
+        **_concatenate("logits", [row.logits.values if row.logits else b"" for row in rows]),
     }
     group = zarr.create_group(store=str(folder), attributes={"shape": list(shape)})
     for name, column in columns.items():
@@ -54,7 +54,7 @@ def read_masks(folder: Path) -> dict[int, AcceptedMask]:
     group = zarr.open_group(store=str(folder), mode="r")
     height, width = (int(side) for side in _attribute(group, "shape"))
     columns = {name: _column(group, name) for name in _COLUMNS}
-    bits, logits = _parts(columns, "bits"), _parts(columns, "logits")
+    bits, logits = _split(columns, "bits"), _split(columns, "logits")
     masks = {}
     for i, frame in enumerate(columns["frame"].tolist()):
         top, bottom, left, right = columns["box"][i].tolist()
@@ -90,12 +90,12 @@ def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(max(1, min(side, 1 << 22)) for side in shape)
 
 
-def _joined(name: str, parts: list[bytes]) -> dict[str, NDArray[Any]]:
-    joined = np.frombuffer(b"".join(parts), np.uint8)
+def _concatenate(name: str, parts: list[bytes]) -> dict[str, NDArray[Any]]:
+    data = np.frombuffer(b"".join(parts), np.uint8)
     ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
-    return {name: joined, f"{name}_end": ends}
+    return {name: data, f"{name}_end": ends}
 
 
-def _parts(columns: Mapping[str, NDArray[Any]], name: str) -> list[bytes]:
+def _split(columns: Mapping[str, NDArray[Any]], name: str) -> list[bytes]:
     data, ends = columns[name].tobytes(), columns[f"{name}_end"].tolist()
     return [data[start:end] for start, end in zip([0, *ends], ends)]

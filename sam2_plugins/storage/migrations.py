@@ -1,4 +1,4 @@
-"""Session folders of earlier formats become folders of today's before anything is written into them."""
+"""Migration of session folders of earlier formats, before anything is written into them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +12,10 @@ __all__ = ["migrate"]
 
 
 def migrate(path: Path) -> None:
-    """Say in a folder of format 1 what was undone as one, and that it has today's format from now on.
+    """Write into a folder of format 1 what is undone as one, and that it has today's format from now on.
 
-    Format 1 did not write it down: there, neighboring frames followed in one direction, of the same objects,
-    are one propagation. Earlier programs refuse the folder afterwards; they would not understand what is
+    Format 1 did not record it: there, neighboring frames tracked in one direction, of the same objects, are
+    one propagation. Earlier programs refuse the folder afterwards; they would not understand what is
     added. A crash in the middle does no harm, all of it is done again then.
 
     Raises
@@ -35,14 +35,14 @@ def migrate(path: Path) -> None:
             journal = Journal(aside)
             for entry in Journal(path / name).read():
                 call = entry["call"]
-                joined = before is not None and _goes_on(before, call)
-                journal.add([{**entry, "call": {**call, "joined": True} if joined else call}])
+                grouped = before is not None and _continues_propagation(before, call)
+                journal.add([{**entry, "call": {**call, "joined": True} if grouped else call}])
                 before = call
     write_version(path)
 
 
-def _goes_on(before: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
-    """Whether a call follows the next frame of the propagation that another one is a frame of."""
+def _continues_propagation(before: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
+    """Whether a call tracks the next frame of the propagation to which the one before belongs."""
     if not before["do"] == call["do"] == "follow":
         return False
     same = all(before[key] == call[key] for key in ("object_ids", "reverse"))

@@ -1,4 +1,4 @@
-"""Do again what was asked of a session, without a host: the same masks come out."""
+"""The replay of what was asked of a session, without a host and to the same masks."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -8,50 +8,73 @@ from sam2_engine.errors import InputError
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.serialization import call_from_json
 
-__all__ = ["RECORDED_CALLS", "differences", "joined_calls", "replay"]
+__all__ = ["RECORDED_CALLS", "differences", "merge_propagation_calls", "replay"]
 
 
-def joined_calls(calls: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Join the frames of a propagation, each a call of its own, to one call with ``frames``."""
-    run: dict[str, Any] | None = None
+def merge_propagation_calls(calls: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Merge the frames of a propagation, each a call of its own, into one call with ``frames``.
+
+    Examples
+    --------
+    >>> first = {"do": "follow", "object_ids": [1], "frame": 3, "reverse": False}
+    >>> second = {**first, "frame": 4, "joined": True}
+    >>> [call["frames"] for call in merge_propagation_calls([first, second])]
+    [[3, 4]]
+    """
+    propagation: dict[str, Any] | None = None
     for call in calls:
         if call["do"] == "follow":
-            step = -1 if call["reverse"] else 1
-            same = run and all(run[key] == call[key] for key in ("object_ids", "reverse"))
-            if run and same and call.get("joined") and run["frames"][-1] + step == call["frame"]:
-                run["frames"].append(call["frame"])
+            if propagation and _is_next_frame(propagation, call):
+                propagation["frames"].append(call["frame"])
                 continue
-            if run:
-                yield run
-            run = {**call, "frames": [call["frame"]]}  # its first frame says what it is joined to
+            if propagation:
+                yield propagation
+            propagation = {**call, "frames": [call["frame"]]}  # "joined" is that of its first frame
             continue
-        if run:
-            yield run
-            run = None
+        if propagation:
+            yield propagation
+            propagation = None
         yield dict(call)
-    if run:
-        yield run
+    if propagation:
+        yield propagation
+
+
+def _is_next_frame(propagation: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
+    step = -1 if call["reverse"] else 1
+    same = all(propagation[key] == call[key] for key in ("object_ids", "reverse"))
+    return bool(same and call.get("joined") and propagation["frames"][-1] + step == call["frame"])
 
 
 def replay(session: AnnotationSession, calls: Iterable[Mapping[str, Any]]) -> Iterator[int]:
-    """Ask all of a new session, and yield after each call how many frames it took.
+    """Make the calls of one session on a new one, and yield after each how many frames it took.
 
     Parameters
     ----------
     session
-        Empty, on the same frames with the model that the other began with.
+        Empty, on the same frames, with the model that the other began with.
     calls
         Those of :meth:`SessionFolder.calls`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sam2_plugins import AnnotationSession, ModelStore
+    >>> session = AnnotationSession(np.zeros((3, 64, 80), np.uint8), ModelStore())
+    >>> calls = [{"do": "add_object", "name": "cell", "label": None, "object_id": 1}, {"do": "undo"}]
+    >>> list(replay(session, calls))
+    [0, 0]
+    >>> session.redo_name
+    'new object'
     """
-    for value in joined_calls(calls):
+    for value in merge_propagation_calls(calls):
         call = call_from_json(value)
         steps = int(call.pop("joined", 0))
         with session.history.grouped_with(steps) if steps else nullcontext():
-            yield _ask(session, call.pop("do"), call)
+            yield _make_call(session, call.pop("do"), call)
 
 
-def _ask(session: AnnotationSession, name: str, call: dict[str, Any]) -> int:
-    """Ask one call and return how many frames it took."""
+def _make_call(session: AnnotationSession, name: str, call: dict[str, Any]) -> int:
+    """Make one call and return how many frames it took."""
     if name not in RECORDED_CALLS:
         raise InputError(f"The session was recorded by a newer version: it knows no {name!r} yet.")
     done = RECORDED_CALLS[name](session, **call)

@@ -1,4 +1,4 @@
-"""What a session knows as values for JSON, and back."""
+"""The conversion of a session's values to JSON, and back."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ __all__ = [
 __all__ += ["prompt_from_json", "prompt_to_json", "window_from_json", "window_to_json"]
 
 
-def object_to_json(one: AnnotatedObject) -> dict[str, Any]:
+def object_to_json(annotated: AnnotatedObject) -> dict[str, Any]:
     """Return an object as a value."""
     return {
-        "id": one.id,
-        "name": one.name,
-        "label": one.label,
-        "color": list(one.color),
-        "parents": list(one.parents),
+        "id": annotated.id,
+        "name": annotated.name,
+        "label": annotated.label,
+        "color": list(annotated.color),
+        "parents": list(annotated.parents),
     }
 
 
@@ -75,7 +75,7 @@ def window_from_json(value: Mapping[str, Any] | None) -> IntensityWindow | None:
 
 
 def change_to_json(change: Change) -> dict[str, Any]:
-    """Return what a change led to, as a value; what was before is not kept."""
+    """Return what a change led to, as a value; what was before is not stored."""
     after = change.after
     value: dict[str, Any] = {"part": change.kind.value, "object_id": change.object_id, "frame": change.frame}
     if isinstance(after, AnnotatedObject):
@@ -85,7 +85,7 @@ def change_to_json(change: Change) -> dict[str, Any]:
     elif isinstance(after, IntensityWindow):
         value["after"] = window_to_json(after)
     elif isinstance(after, tuple):
-        value["after"] = [prompt_to_json(one) for one in after]
+        value["after"] = [prompt_to_json(prompt) for prompt in after]
     else:
         value["after"] = after
     return value
@@ -93,16 +93,16 @@ def change_to_json(change: Change) -> dict[str, Any]:
 
 def change_from_json(value: Mapping[str, Any]) -> Change:
     """Return the change that a value stands for; its ``before`` is not known."""
-    part, after = ChangeKind(value["part"]), value["after"]
-    if part is ChangeKind.PROMPTS:
-        after = tuple(prompt_from_json(one) for one in after)
-    elif part is ChangeKind.OBJECT and after is not None:
+    kind, after = ChangeKind(value["part"]), value["after"]
+    if kind is ChangeKind.PROMPTS:
+        after = tuple(prompt_from_json(prompt) for prompt in after)
+    elif kind is ChangeKind.OBJECT and after is not None:
         after = object_from_json(after)
-    elif part is ChangeKind.MASK and after is not None:
+    elif kind is ChangeKind.MASK and after is not None:
         after = _accepted_from_json(after)
-    elif part is ChangeKind.WINDOW:
+    elif kind is ChangeKind.WINDOW:
         after = window_from_json(after)
-    return Change(part, value["object_id"], value["frame"], None, after)
+    return Change(kind, value["object_id"], value["frame"], None, after)
 
 
 def call_to_json(call: Mapping[str, Any]) -> dict[str, Any]:

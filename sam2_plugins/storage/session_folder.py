@@ -1,4 +1,4 @@
-"""A session's folder: a snapshot, and a journal of what was done since.
+"""The folder of a session: a snapshot, and a journal of what was done since.
 
 ::
 
@@ -61,7 +61,7 @@ class NotWritableError(InputError):
 
 
 class SessionFolder:
-    """Keeps a session on disk, from its beginning to :meth:`close`.
+    """Saves a session on disk, action by action, from its beginning to :meth:`close`.
 
     Use :meth:`create` or :func:`open_session`.
 
@@ -71,7 +71,31 @@ class SessionFolder:
         The folder.
     save_error
         In one sentence, why the last actions are not on disk (a full disk, say); None if all are. They are
-        kept, and written with the next action that can be.
+        written with the next action that can be.
+
+    See Also
+    --------
+    open_session : opens a session that was saved.
+    read_session : reads one without changing or locking it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sam2_plugins import AnnotationSession, ModelStore, SessionFolder, open_session
+    >>> frames, store = np.zeros((3, 64, 80), np.uint8), ModelStore()
+    >>> path = Path(tempfile.mkdtemp()) / "work.sam2"
+    >>> session = AnnotationSession(frames, store)
+    >>> folder = SessionFolder.create(path, session)
+    >>> session.add_object("cell")  # is on disk as soon as it is done
+    1
+    >>> folder.close()
+    >>> session, folder = open_session(path, store, frames)
+    >>> session.objects[1].name
+    'cell'
+    >>> [call["do"] for call in folder.calls()]
+    ['add_object', 'drop_engine']
+    >>> folder.close()
     """
 
     def __init__(self, path: Path, session: AnnotationSession, lock: FileLock) -> None:
@@ -79,7 +103,7 @@ class SessionFolder:
         self.save_error: str | None = None
         self._session = session
         self._lock = lock
-        self._owned: FrameSource | None = None
+        self._own_frames: FrameSource | None = None
         self._journal = Journal(path / "journal.jsonl")
         self._actions = Journal(path / "actions.jsonl")
         self._number = 0
@@ -97,14 +121,14 @@ class SessionFolder:
         opening: Mapping[str, Any] | None = None,
         scale: PhysicalScale | None = None,
     ) -> Self:
-        """Begin to keep a session in a new folder.
+        """Begin to save a session in a new folder.
 
         Parameters
         ----------
         path
             Must not exist, or be empty; folders above it are made.
         session
-            What is known of it already is written at once.
+            What it holds already is written at once.
         source, opening
             The file that its frames come from and the options of ``open_frames`` for it, so that it opens by
             itself later; None where frames come from elsewhere.
@@ -117,27 +141,27 @@ class SessionFolder:
             If the folder cannot be used or the frames have no end.
         """
         if session.frames.length is None:
-            raise InputError("A live stream without an end cannot be kept in a session folder.")
+            raise InputError("A live stream without an end cannot be saved in a session folder.")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InputError(f"{path} exists and is not empty; choose another name for the session.")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            lock = _locked(path)
-            kept = cls(path, session, lock)
+            lock = _acquire_lock(path)
+            folder = cls(path, session, lock)
             write_manifest(path, session, source, opening or {}, scale)
-            kept._dirty = set(session.objects)
-            kept.snapshot()
+            folder._dirty = set(session.objects)
+            folder.snapshot()
         except OSError as error:
             raise InputError(os_error_sentence(error, path)) from None
-        session.history.subscribe(kept._on_action)
-        return kept
+        session.history.subscribe(folder._on_action)
+        return folder
 
     def restore(self) -> None:
-        """Bring an empty session to where the folder is, and keep it from now on."""
+        """Bring an empty session to the state of the folder, and save it from now on."""
         with suppress(OSError):  # a full disk; it is tried again the next time
             migrate(self.path)
         state = read_state(self.path)
-        _bring(self._session, state)
+        _apply_snapshot(self._session, state)
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
         self._session.history.subscribe(self._on_action)
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
@@ -154,7 +178,7 @@ class SessionFolder:
                     yield entry["call"]
 
     def snapshot(self) -> None:
-        """Write everything that is known, and begin a new journal.
+        """Write the whole state of the session, and begin a new journal.
 
         Raises
         ------
@@ -171,8 +195,8 @@ class SessionFolder:
                     masks = {
                         f: self._session.accepted(object_id, f) for f in self._session.frames_of(object_id)
                     }
-                    known = {frame: mask for frame, mask in masks.items() if mask is not None}
-                    write_masks(self._masks / self._groups[object_id], shape, known)
+                    existing = {frame: mask for frame, mask in masks.items() if mask is not None}
+                    write_masks(self._masks / self._groups[object_id], shape, existing)
             state = {
                 "applied": number,
                 "highest_used_id": self._session.annotations.highest_used_id,
@@ -201,7 +225,7 @@ class SessionFolder:
         return scale_in(read_manifest(self.path))
 
     def set_scale(self, scale: PhysicalScale) -> None:
-        """Write down other sizes of pixels, planes and frames.
+        """Write other sizes of pixels, planes and frames.
 
         Raises
         ------
@@ -211,7 +235,7 @@ class SessionFolder:
         write_scale(self.path, scale)
 
     def set_reading(self, opening: Mapping[str, Any]) -> None:
-        """Write down by which axes and options the frames are read now, perhaps others than before.
+        """Write by which axes and options the frames are read now, perhaps others than before.
 
         Parameters
         ----------
@@ -236,8 +260,8 @@ class SessionFolder:
         except OSError as error:
             self.save_error = os_error_sentence(error, self.path)
         self._lock.release()
-        if self._owned is not None:
-            self._owned.close()
+        if self._own_frames is not None:
+            self._own_frames.close()
 
     # ------------------------------------------------------------------ how
 
@@ -268,13 +292,13 @@ class SessionFolder:
         self._journal.add(self._pending)
         self._pending = []
 
-    def _object_record(self, one: AnnotatedObject) -> dict[str, Any]:
-        prompts = self._session.prompts_of(one.id)
+    def _object_record(self, annotated: AnnotatedObject) -> dict[str, Any]:
+        prompts = self._session.prompts_of(annotated.id)
         return {
-            **object_to_json(one),
+            **object_to_json(annotated),
             "prompts": {str(frame): [prompt_to_json(p) for p in given] for frame, given in prompts.items()},
-            "verified": sorted(self._session.verified(one.id)),
-            "masks": self._groups[one.id],
+            "verified": sorted(self._session.verified(annotated.id)),
+            "masks": self._groups[annotated.id],
         }
 
 
@@ -294,26 +318,36 @@ def open_session(
     options
         Of ``AnnotationSession``, what the folder does not tell: ``history``, ``cache``, ``undo_bytes``.
 
+    Returns
+    -------
+    session, folder
+        The folder saves the session until it is closed.
+
     Raises
     ------
     InputError
         If the folder is damaged or open elsewhere, or the frames are not there or not the same;
         ``NotWritableError`` if it can only be read, as :func:`read_session` does.
+
+    See Also
+    --------
+    SessionFolder : with an example.
+    sam2_plugins.storage.open_or_create_session : finds the folder of a stack by itself.
     """
-    with _opened(path, store, frames, **options) as (session, owned):
-        lock = _locked(path)
+    with _empty_session(path, store, frames, **options) as (session, own_frames):
+        lock = _acquire_lock(path)
         try:
-            kept = SessionFolder(path, session, lock)
-            kept._owned = owned
-            kept.restore()
+            folder = SessionFolder(path, session, lock)
+            folder._own_frames = own_frames
+            folder.restore()
         except BaseException:
             lock.release()
             raise
-    return session, kept
+    return session, folder
 
 
 def read_session(path: Path, store: ModelStore, frames: object = None) -> AnnotationSession:
-    """Read a session as it is now, to look at; the folder is neither changed nor locked.
+    """Read a session as it is now; the folder is neither changed nor locked.
 
     Parameters
     ----------
@@ -326,20 +360,34 @@ def read_session(path: Path, store: ModelStore, frames: object = None) -> Annota
     ------
     InputError
         If the folder is damaged, or the frames are not there or not the same.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sam2_plugins import AnnotationSession, ModelStore, SessionFolder
+    >>> frames, store = np.zeros((3, 64, 80), np.uint8), ModelStore()
+    >>> path = Path(tempfile.mkdtemp()) / "work.sam2"
+    >>> session = AnnotationSession(frames, store)
+    >>> folder = SessionFolder.create(path, session)
+    >>> cell = session.add_object("cell")
+    >>> read_session(path, store, frames).objects[cell].name  # while it is open
+    'cell'
+    >>> folder.close()
     """
-    with _opened(path, store, frames) as (session, _):
-        _bring(session, read_state(path))
+    with _empty_session(path, store, frames) as (session, _):
+        _apply_snapshot(session, read_state(path))
     return session
 
 
-def _bring(session: AnnotationSession, state: Snapshot) -> None:
-    """Bring an empty session to where a folder is."""
+def _apply_snapshot(session: AnnotationSession, state: Snapshot) -> None:
+    """Bring an empty session to the state of a folder."""
     session.restore(state.changes, state.highest_used_id)
     session.model_name = state.model or session.model_name
 
 
 @contextmanager
-def _opened(
+def _empty_session(
     path: Path, store: ModelStore, frames: object, **options: Any
 ) -> Iterator[tuple[AnnotationSession, FrameSource | None]]:
     """Give an empty session for a folder, and its frames if they were opened here.
@@ -352,24 +400,24 @@ def _opened(
         raise InputError(
             f"{path} does not say where its frames are; open it together with {described['name']}."
         )
-    owned = None
+    own_frames = None
     try:
         if frames is None or isinstance(frames, str | Path):
             file = described["source"] if frames is None else frames
-            frames = owned = open_frames(file, **described["opening"])
+            frames = own_frames = open_frames(file, **described["opening"])
         session = AnnotationSession(frames, store, manifest["model"], contrast=contrast, **options)
         check_frames(session.frames, described, path)
-        yield session, owned
+        yield session, own_frames
     except BaseException as error:
-        if owned is not None:
-            owned.close()
+        if own_frames is not None:
+            own_frames.close()
         damaged = isinstance(error, (KeyError, TypeError, ValueError, OSError))
         if damaged and not isinstance(error, InputError):
             raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
         raise
 
 
-def _locked(path: Path) -> FileLock:
+def _acquire_lock(path: Path) -> FileLock:
     lock = FileLock(path / ".lock", thread_local=False)  # opened on one thread, closed on another
     try:
         lock.acquire(timeout=0)

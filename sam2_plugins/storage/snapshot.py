@@ -1,4 +1,4 @@
-"""All that a session folder knows, read without changing or locking it."""
+"""The state that a session folder holds, read without changing or locking it."""
 
 import json
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """A snapshot, and what was done since.
+    """The state of a session folder: its snapshot, and what was done since.
 
     Attributes
     ----------
     changes
-        Of an empty session, which bring it to where the folder is.
+        Of an empty session, which bring it to this state.
     highest_used_id
         The highest id that an object has or had.
     model
@@ -38,7 +38,7 @@ class Snapshot:
     number
         Of the last action.
     groups
-        In ``masks.zarr``, by object, at the snapshot.
+        Of the snapshot in ``masks.zarr``, by object.
     unsaved
         Objects that actions since the snapshot have changed.
     has_tail
@@ -103,14 +103,15 @@ def _read_after(path: Path, snapshot: Mapping[str, Any]) -> Snapshot:
 
 
 def _object_changes(path: Path, value: Mapping[str, Any]) -> list[Change]:
-    one = object_from_json(value)
-    changes = [Change(ChangeKind.OBJECT, one.id, None, None, one)]
+    annotated = object_from_json(value)
+    object_id = annotated.id
+    changes = [Change(ChangeKind.OBJECT, object_id, None, None, annotated)]
     for frame, given in value["prompts"].items():
         prompts = tuple(prompt_from_json(prompt) for prompt in given)
-        changes.append(Change(ChangeKind.PROMPTS, one.id, int(frame), None, prompts))
-    for at, mask in read_masks(path / "masks.zarr" / value["masks"]).items():
-        changes.append(Change(ChangeKind.MASK, one.id, at, None, mask))
-    return changes + [Change(ChangeKind.VERIFIED, one.id, at, False, True) for at in value["verified"]]
+        changes.append(Change(ChangeKind.PROMPTS, object_id, int(frame), None, prompts))
+    for masked, mask in read_masks(path / "masks.zarr" / value["masks"]).items():
+        changes.append(Change(ChangeKind.MASK, object_id, masked, None, mask))
+    return changes + [Change(ChangeKind.VERIFIED, object_id, f, False, True) for f in value["verified"]]
 
 
 def read_json(path: Path) -> dict[str, Any]:

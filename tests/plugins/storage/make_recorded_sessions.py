@@ -74,7 +74,7 @@ def time_lapse(session: AnnotationSession) -> None:
 
 
 def large_planes(session: AnnotationSession) -> None:
-    """A click and a mask in tiles, followed from one to the next."""
+    """A click and a mask in tiles, tracked from one to the next."""
     session.add_points(0, session.add_object(), (80, 80))
     session.add_mask(0, session.add_object(), disc(240, 160, 36, session.shape))
     list(session.propagate())
@@ -102,21 +102,21 @@ SESSIONS = {
 def record(folder: Path, checkpoint: Path) -> None:
     for name, (frames, work) in SESSIONS.items():
         session = AnnotationSession(frames, ModelStore("cpu"), checkpoint, axes="TYX")
-        kept = SessionFolder.create(folder / f"{name}.sam2", session)
+        recorded = SessionFolder.create(folder / f"{name}.sam2", session)
         work(session)
         if name == "time_lapse":  # a snapshot, and what was done since
-            kept.snapshot()
+            recorded.snapshot()
             session.add_points(4, 2, (60, 36))
             list(session.propagate([2], start=4))
-            shutil.copytree(kept.path, folder / "killed.sam2", ignore=shutil.ignore_patterns(".lock"))
-            kept.close()
-            shutil.rmtree(kept.path)
-            (folder / "killed.sam2").rename(kept.path)
+            shutil.copytree(recorded.path, folder / "killed.sam2", ignore=shutil.ignore_patterns(".lock"))
+            recorded.close()
+            shutil.rmtree(recorded.path)
+            (folder / "killed.sam2").rename(recorded.path)
         else:
-            kept.close()
-        (kept.path / ".lock").unlink(missing_ok=True)
-        shutil.make_archive(str(kept.path), "zip", kept.path)
-        shutil.rmtree(kept.path)
+            recorded.close()
+        (recorded.path / ".lock").unlink(missing_ok=True)
+        shutil.make_archive(str(recorded.path), "zip", recorded.path)
+        shutil.rmtree(recorded.path)
 
 
 if __name__ == "__main__":

@@ -31,12 +31,12 @@ def stack(tmp_path: Path, discs) -> Path:
 
 def test_beside_the_stack_and_there_again(stack, store, small_checkpoint, tmp_path):
     with open_frames(stack) as frames:
-        kept = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
-        assert (kept.folder.path, kept.reopened) == (stack.with_suffix(".sam2"), False)
-        kept.session.add_object("mine")
+        opened = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
+        assert (opened.folder.path, opened.reopened) == (stack.with_suffix(".sam2"), False)
+        opened.session.add_object("mine")
         with pytest.raises(InputError, match="open in another window"):
             open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path / "home")
-        kept.folder.close()
+        opened.folder.close()
         again = open_or_create_session(frames, store, "nano", source=stack, home=tmp_path / "home")
         assert again.reopened
         assert again.session.model_name == str(small_checkpoint)  # it goes on with its own model
@@ -49,19 +49,21 @@ def test_other_pixels_under_the_same_name_get_a_place_of_their_own(discs, store,
     other = discs[::-1].copy()
     for frames, number in ((discs, ""), (other, "-2"), (discs, "")):
         stack = open_frames(frames, axes="TYX")
-        kept = open_or_create_session(stack, store, small_checkpoint, name="my/cells: 1", home=tmp_path)
-        assert kept.folder.path.name == f"my_cells_ 1{number}.sam2"
-        kept.folder.close()
-    assert kept.reopened
+        opened = open_or_create_session(stack, store, small_checkpoint, name="my/cells: 1", home=tmp_path)
+        assert opened.folder.path.name == f"my_cells_ 1{number}.sam2"
+        opened.folder.close()
+    assert opened.reopened
 
 
-def test_where_nothing_can_be_written_one_works_on_and_is_told(discs, store, small_checkpoint, tmp_path):
+def test_where_nothing_can_be_written_one_works_on_and_the_reason_is_given(
+    discs, store, small_checkpoint, tmp_path
+):
     home = tmp_path / "file"
     home.write_text("not a folder")
-    kept = open_or_create_session(open_frames(discs, axes="TYX"), store, small_checkpoint, home=home)
-    assert kept.folder is None
-    assert str(home) in kept.save_error
-    kept.session.add_points(0, kept.session.add_object(), (20, 20))
+    opened = open_or_create_session(open_frames(discs, axes="TYX"), store, small_checkpoint, home=home)
+    assert opened.folder is None
+    assert str(home) in opened.save_error
+    opened.session.add_points(0, opened.session.add_object(), (20, 20))
 
 
 def test_the_users_folder_can_be_another(monkeypatch, tmp_path):
@@ -71,13 +73,13 @@ def test_the_users_folder_can_be_another(monkeypatch, tmp_path):
     assert user_sessions().name == "sessions"
 
 
-def test_a_stack_that_changed_on_disk_begins_anew_and_is_told(
+def test_a_stack_that_changed_on_disk_begins_anew_and_the_reason_is_given(
     stack, discs, store, small_checkpoint, tmp_path
 ):
     with open_frames(stack) as frames:
-        kept = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
-        kept.session.add_object("mine")
-        kept.folder.close()
+        opened = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        opened.session.add_object("mine")
+        opened.folder.close()
     tifffile.imwrite(stack, discs[::-1].copy(), metadata={"axes": "TYX"})
     with open_frames(stack) as frames:
         anew = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
@@ -87,7 +89,7 @@ def test_a_stack_that_changed_on_disk_begins_anew_and_is_told(
         f"{stack.with_suffix('.sam2')} was made on other pixels than discs.tif has now; "
         "a new session begins, and that folder stays as it is."
     )
-    session, folder = open_session(kept.folder.path, store, open_frames(discs, axes="TYX"))
+    session, folder = open_session(opened.folder.path, store, open_frames(discs, axes="TYX"))
     assert [one.name for one in session.objects.values()] == ["mine"]
     folder.close()
 
@@ -95,61 +97,61 @@ def test_a_stack_that_changed_on_disk_begins_anew_and_is_told(
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda about: {**about, "version": FORMAT_VERSION + 1}, "newer version"),
-        (lambda about: {}, "does not describe a session"),
-        (lambda about: {**about, "frames": {}}, "damaged"),
-        (lambda about: {**about, "frames": None}, "damaged"),
+        (lambda manifest: {**manifest, "version": FORMAT_VERSION + 1}, "newer version"),
+        (lambda manifest: {}, "does not describe a session"),
+        (lambda manifest: {**manifest, "frames": {}}, "damaged"),
+        (lambda manifest: {**manifest, "frames": None}, "damaged"),
     ],
 )
-def test_a_session_that_cannot_be_read_is_told_and_left_alone(
+def test_a_session_that_cannot_be_read_is_named_and_left_alone(
     stack, store, small_checkpoint, tmp_path, damage, said
 ):
     with open_frames(stack) as frames:
-        kept = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
-        kept.folder.close()
-        about = kept.folder.path / "session.json"
-        about.write_text(json.dumps(damage(json.loads(about.read_text()))))
-        before = about.read_bytes()
+        opened = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        opened.folder.close()
+        manifest = opened.folder.path / "session.json"
+        manifest.write_text(json.dumps(damage(json.loads(manifest.read_text()))))
+        before = manifest.read_bytes()
         anew = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
         anew.folder.close()
     assert said in anew.note
     assert anew.note.endswith("a new session begins, and that folder stays as it is.")
-    assert about.read_bytes() == before
+    assert manifest.read_bytes() == before
     assert not anew.reopened
 
 
-def test_each_place_in_a_stack_of_volumes_has_its_own_session(discs, store, small_checkpoint, tmp_path):
+def test_each_position_in_a_stack_of_volumes_has_its_own_session(discs, store, small_checkpoint, tmp_path):
     path = tmp_path / "volumes.tif"
     volumes = np.stack([discs, discs, discs[::-1]], axis=1)  # two planes have the same pixels
     tifffile.imwrite(path, volumes, photometric="minisblack", metadata={"axes": "TZYX"})
     for plane in (0, 1, 2, 1):
         opening = {"axes": "TZYX", "fixed": {"Z": plane}}
         with open_frames(path, **opening) as frames:
-            kept = open_or_create_session(
+            opened = open_or_create_session(
                 frames, store, small_checkpoint, source=path, opening=opening, home=tmp_path
             )
-            assert kept.folder.path.name == f"volumes Z{plane}.sam2"
-            assert kept.note is None
-            kept.session.add_object(f"in plane {plane}")
-            kept.folder.close()
-    assert kept.reopened
-    assert len(kept.session.objects) == 2
-    session, folder = open_session(kept.folder.path, store)  # by itself, from the file
+            assert opened.folder.path.name == f"volumes Z{plane}.sam2"
+            assert opened.note is None
+            opened.session.add_object(f"in plane {plane}")
+            opened.folder.close()
+    assert opened.reopened
+    assert len(opened.session.objects) == 2
+    session, folder = open_session(opened.folder.path, store)  # by itself, from the file
     np.testing.assert_array_equal(session.frames[3], volumes[3, 1])
     folder.close()
     moved = path.rename(tmp_path / "moved.tif")
-    assert main(["replay", str(kept.folder.path), "--frames", str(moved), "--device", "cpu"]) == 0
+    assert main(["replay", str(opened.folder.path), "--frames", str(moved), "--device", "cpu"]) == 0
 
 
-def test_physical_sizes_are_kept_for_exports(stack, store, small_checkpoint, tmp_path):
+def test_physical_sizes_are_stored_for_exports(stack, store, small_checkpoint, tmp_path):
     scale = PhysicalScale((0.5, 0.25), "um", 2.0, "min", 3.0)
     with open_frames(stack) as frames:
-        kept = open_or_create_session(
+        opened = open_or_create_session(
             frames, store, small_checkpoint, source=stack, scale=scale, home=tmp_path
         )
-        kept.session.import_masks(0, {1: frames[0] > 100})
-        assert kept.folder.scale == scale
-        kept.folder.close()
+        opened.session.import_masks(0, {1: frames[0] > 100})
+        assert opened.folder.scale == scale
+        opened.folder.close()
         again = open_or_create_session(frames, store, small_checkpoint, source=stack, scale=PhysicalScale())
         assert again.folder.scale == scale  # a layer that says nothing takes nothing away
         again.folder.close()
@@ -159,22 +161,23 @@ def test_physical_sizes_are_kept_for_exports(stack, store, small_checkpoint, tmp
         assert once_more.folder.scale == PhysicalScale((4.0, 4.0), "nm", 2.0, "min")  # times stay known
         once_more.folder.close()
     table = tmp_path / "table.csv"
-    assert main(["export", str(kept.folder.path), "-o", str(table)]) == 0
+    assert main(["export", str(opened.folder.path), "-o", str(table)]) == 0
     assert "nm" in table.read_text().splitlines()[0]
     assert (
-        main(["export", str(kept.folder.path), "-o", str(table), "--overwrite", "--pixel-size", "2,mm"]) == 0
+        main(["export", str(opened.folder.path), "-o", str(table), "--overwrite", "--pixel-size", "2,mm"])
+        == 0
     )
     assert "mm" in table.read_text().splitlines()[0]
 
 
-def test_a_session_that_can_only_be_read_goes_on_without_being_kept(
+def test_a_session_that_can_only_be_read_is_reopened_without_being_saved(
     stack, store, small_checkpoint, tmp_path, monkeypatch
 ):
     with open_frames(stack) as frames:
-        kept = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
-        kept.session.add_object("mine")
-        kept.folder.close()
-        before = {path: path.read_bytes() for path in kept.folder.path.rglob("*") if path.is_file()}
+        opened = open_or_create_session(frames, store, small_checkpoint, source=stack, home=tmp_path)
+        opened.session.add_object("mine")
+        opened.folder.close()
+        before = {path: path.read_bytes() for path in opened.folder.path.rglob("*") if path.is_file()}
 
         def refused(*_: object, **__: object) -> None:
             raise OSError(30, "Read-only file system")
@@ -188,26 +191,26 @@ def test_a_session_that_can_only_be_read_goes_on_without_being_kept(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_corrected_axes_are_kept_with_everything_that_was_done(stack, store, small_checkpoint, tmp_path):
+def test_corrected_axes_are_stored_with_everything_that_was_done(stack, store, small_checkpoint, tmp_path):
     """A stack that its file calls a time-lapse, and its user a volume."""
     for axes in ("TYX", "ZYX"):
         opening = {"axes": axes, "channel": None, "fixed": {}}
         with open_frames(stack, **opening) as frames:
-            kept = open_or_create_session(
+            opened = open_or_create_session(
                 frames, store, small_checkpoint, source=stack, opening=opening, home=tmp_path
             )
-            if not kept.reopened:
-                kept.session.import_masks(0, {1: frames[0] > 100})
-            kept.folder.close()
-    assert kept.reopened
-    about = read_manifest(kept.folder.path)
-    assert (about["frames"]["axes"], about["frames"]["opening"]["axes"]) == ("ZYX", "ZYX")
-    session, folder = open_session(kept.folder.path, store)
+            if not opened.reopened:
+                opened.session.import_masks(0, {1: frames[0] > 100})
+            opened.folder.close()
+    assert opened.reopened
+    manifest = read_manifest(opened.folder.path)
+    assert (manifest["frames"]["axes"], manifest["frames"]["opening"]["axes"]) == ("ZYX", "ZYX")
+    session, folder = open_session(opened.folder.path, store)
     assert (session.frames.axis, session.frames_of(1)) == ("Z", [0])
     folder.close()
     for command in ("export", "replay"):
         output = tmp_path / f"{command}.tif"
-        assert main([command, str(kept.folder.path), "-o", str(output), *device(command)]) == 0
+        assert main([command, str(opened.folder.path), "-o", str(output), *device(command)]) == 0
         with tifffile.TiffFile(output) as tiff:
             assert tiff.series[0].axes == "ZYX"
 
@@ -225,15 +228,15 @@ def test_a_stack_is_read_as_in_its_session_used_last(discs, store, small_checkpo
     assert last_opening(open_as, "cells", home=tmp_path) is None
     first, second = ({"axes": "TCYX", "channel": channel, "fixed": {}} for channel in (0, 1))
     for opening in (first, second, first):
-        kept = open_or_create_session(
+        opened = open_or_create_session(
             open_as(opening), store, small_checkpoint, opening=opening, name="cells", home=tmp_path
         )
-        kept.folder.close()
+        opened.folder.close()
         assert last_opening(open_as, "cells", home=tmp_path) == opening
     assert sorted(path.name for path in tmp_path.glob("*.sam2")) == ["cells-2.sam2", "cells.sam2"]
     assert last_opening(open_as, "cell", home=tmp_path) is None  # another stack
     other = channels[::-1].copy()
     assert last_opening(lambda opening: open_frames(other, **opening), "cells", home=tmp_path) is None
-    about = kept.folder.path / "session.json"
-    about.write_text(json.dumps({**json.loads(about.read_text()), "frames": {"opening": 3}}))
+    manifest = opened.folder.path / "session.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "frames": {"opening": 3}}))
     assert last_opening(open_as, "cells", home=tmp_path) == second

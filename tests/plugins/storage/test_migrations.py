@@ -46,47 +46,47 @@ def folder(tmp_path: Path, discs: Any, store: Any, small_checkpoint: Path) -> An
     stack = tmp_path / "discs.tif"
     tifffile.imwrite(stack, discs.astype(np.uint16) * 200, metadata={"axes": "TYX"})
     session = AnnotationSession(stack, store, small_checkpoint)
-    kept = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
+    created = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
     session.add_points(0, session.add_object("left"), (20, 20))
     list(session.propagate(stop=3))
     session.undo()
     session.add_box(1, session.add_object(), (50, 28, 70, 48))
     list(session.propagate(stop=2))
-    kept.snapshot()
+    created.snapshot()
     list(session.propagate([1], start=3, stop=6))
     session.undo()
     list(session.propagate([2], start=3, stop=4))
     session.verify(1, [1])
-    kept._lock.release()
-    make_format_1(kept.path)
-    yield kept.path, session
+    created._lock.release()
+    make_format_1(created.path)
+    yield created.path, session
     session.frames.close()
 
 
 def test_it_opens_where_it_was(folder: Any, store: Any) -> None:
     path, session = folder
     before = (path / "session.json").read_bytes()
-    seen = read_session(path, store)
-    assert (path / "session.json").read_bytes() == before  # who only looks changes nothing
-    assert masks_of(seen) == masks_of(session)
-    assert any(mask.logits is not None for mask in masks_of(seen).values())
-    assert (seen.window, seen.model_name) == (session.window, session.model_name)
-    assert (dict(seen.objects), seen.verified(1)) == (dict(session.objects), session.verified(1))
-    seen.frames.close()
+    read = read_session(path, store)
+    assert (path / "session.json").read_bytes() == before  # reading changes nothing
+    assert masks_of(read) == masks_of(session)
+    assert any(mask.logits is not None for mask in masks_of(read).values())
+    assert (read.window, read.model_name) == (session.window, session.model_name)
+    assert (dict(read.objects), read.verified(1)) == (dict(session.objects), session.verified(1))
+    read.frames.close()
 
 
 def test_it_goes_on_and_replays(folder: Any, store: Any, capsys: Any) -> None:
     path, session = folder
-    again, kept = open_session(path, store)
-    assert read_manifest(path)["version"] == FORMAT_VERSION  # earlier programs do not know what follows
+    again, opened = open_session(path, store)
+    assert read_manifest(path)["version"] == FORMAT_VERSION  # earlier programs do not know what comes now
     again.set_window((5000, 40000))
     again.add_points(5, 2, (60, 35))
     list(again.propagate([2], start=5, stop=7))
     expected = masks_of(again)
-    kept.close()
-    reopened, kept = open_session(path, store)
+    opened.close()
+    reopened, opened = open_session(path, store)
     assert masks_of(reopened) == expected
     assert reopened.window == again.window != session.window
-    kept.close()
+    opened.close()
     assert main(["replay", str(path), "--device", "cpu"]) == 0
     assert f"all {len(expected)} masks are the same" in capsys.readouterr().out

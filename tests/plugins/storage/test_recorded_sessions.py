@@ -19,9 +19,9 @@ RECORDED = Path(__file__).parents[2] / "data/sessions"
 def reopened(name: str, folder: Path, store: ModelStore) -> tuple[AnnotationSession, list[dict[str, object]]]:
     path = folder / f"{name}.sam2"
     shutil.unpack_archive(RECORDED / f"{name}.sam2.zip", path)
-    session, kept = open_session(path, store, SESSIONS[name][0])
-    calls = list(kept.calls())
-    kept.close()
+    session, opened = open_session(path, store, SESSIONS[name][0])
+    calls = list(opened.calls())
+    opened.close()
     return session, calls
 
 

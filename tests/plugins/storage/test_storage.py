@@ -1,4 +1,4 @@
-"""Session folders: whatever was done is there again after a crash, and can be done again."""
+"""Session folders: whatever was done is there again after a crash, and can be replayed."""
 
 import json
 import shutil
@@ -12,8 +12,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.cli.app import main
 from sam2_plugins.importing.masks import import_masks, open_masks
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import SessionFolder, open_session, read_manifest, read_session
-from sam2_plugins.storage import snapshot as kept_state
+from sam2_plugins.storage import SessionFolder, open_session, read_manifest, read_session, snapshot
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.manifest import FORMAT_VERSION
 from sam2_plugins.storage.replay import differences, replay
@@ -46,7 +45,7 @@ def stack(tmp_path: Path, discs) -> Path:
 
 
 @pytest.fixture
-def kept(tmp_path, stack, store, small_checkpoint):
+def saved(tmp_path, stack, store, small_checkpoint):
     session = AnnotationSession(stack, store, small_checkpoint)
     folder = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
     yield session, folder
@@ -86,8 +85,8 @@ def crashed_copy(folder: Path, to: Path) -> Path:
     return to
 
 
-def test_a_killed_process_opens_where_it_was(kept, store, tmp_path):
-    session, folder = kept
+def test_a_killed_process_opens_where_it_was(saved, store, tmp_path):
+    session, folder = saved
     annotate(session)
     copy = crashed_copy(folder.path, tmp_path / "copy")
     again, reopened = open_session(copy, store)
@@ -98,39 +97,39 @@ def test_a_killed_process_opens_where_it_was(kept, store, tmp_path):
     reopened.close()
 
 
-def test_a_session_can_be_read_while_it_is_open_and_stays_as_it_is(kept, store):
-    session, folder = kept
+def test_a_session_can_be_read_while_it_is_open_and_stays_as_it_is(saved, store):
+    session, folder = saved
     annotate(session)
     before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
-    seen = read_session(folder.path, store)
-    assert described(seen) == described(session)
-    seen.frames.close()
+    reading = read_session(folder.path, store)
+    assert described(reading) == described(session)
+    reading.frames.close()
     assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
 
 
-def test_a_snapshot_in_the_middle_of_reading_is_read_again(kept, store, monkeypatch):
-    session, folder = kept
+def test_a_snapshot_in_the_middle_of_reading_is_read_again(saved, store, monkeypatch):
+    session, folder = saved
     annotate(session)
-    read = kept_state.read_masks
-    snapshots = []
+    read = snapshot.read_masks
+    written = []
 
     def interrupted(group: Path):
-        if not snapshots:
+        if not written:
             session.add_object("meanwhile")
-            snapshots.append(folder.snapshot())
+            written.append(folder.snapshot())
         return read(group)
 
-    monkeypatch.setattr(kept_state, "read_masks", interrupted)
+    monkeypatch.setattr(snapshot, "read_masks", interrupted)
     folder.snapshot()
-    seen = read_session(folder.path, store)
-    assert snapshots
-    assert described(seen) == described(session)
-    seen.frames.close()
+    reading = read_session(folder.path, store)
+    assert written
+    assert described(reading) == described(session)
+    reading.frames.close()
 
 
-def test_every_crash_point_opens_to_a_state_that_was(kept, store, tmp_path):
+def test_every_crash_point_opens_to_a_state_that_was(saved, store, tmp_path):
     """Cut the journal anywhere: what opens is the state after some action, never something between."""
-    session, folder = kept
+    session, folder = saved
     states = [described(session)]
     session.history.subscribe(lambda _: states.append(described(session)))
     annotate(session)
@@ -149,8 +148,8 @@ def test_every_crash_point_opens_to_a_state_that_was(kept, store, tmp_path):
         reopened.close()
 
 
-def test_a_crash_during_a_snapshot_loses_nothing(kept, store, tmp_path, monkeypatch):
-    session, folder = kept
+def test_a_crash_during_a_snapshot_loses_nothing(saved, store, tmp_path, monkeypatch):
+    session, folder = saved
     annotate(session)
     expected = described(session)
     from sam2_plugins.storage import session_folder
@@ -168,8 +167,8 @@ def test_a_crash_during_a_snapshot_loses_nothing(kept, store, tmp_path, monkeypa
         reopened.close()
 
 
-def test_the_same_masks_come_out_when_everything_is_done_again(kept, store, tmp_path, small_checkpoint):
-    session, folder = kept
+def test_a_replay_gives_the_same_masks(saved, store, tmp_path, small_checkpoint):
+    session, folder = saved
     annotate(session)
     again = AnnotationSession(session.frames, store, small_checkpoint)
     frames = sum(replay(again, folder.calls()))
@@ -178,8 +177,8 @@ def test_the_same_masks_come_out_when_everything_is_done_again(kept, store, tmp_
     assert described(again) == described(session)
 
 
-def test_what_was_undone_as_one_is_undone_as_one_again(kept, store, small_checkpoint):
-    session, folder = kept
+def test_what_was_undone_as_one_is_undone_as_one_again(saved, store, small_checkpoint):
+    session, folder = saved
     left, right = session.add_object(), session.add_object()
     painted = np.zeros(session.shape, bool)
     painted[5:15, 5:25] = True
@@ -197,8 +196,8 @@ def test_what_was_undone_as_one_is_undone_as_one_again(kept, store, small_checkp
     assert (again.undo_name, again.redo_name) == (session.undo_name, session.redo_name)
 
 
-def test_an_import_with_a_click_in_between_is_one_step_in_a_replay_too(kept, store, small_checkpoint):
-    session, folder = kept
+def test_an_import_with_a_click_in_between_is_one_step_in_a_replay_too(saved, store, small_checkpoint):
+    session, folder = saved
     labels = np.zeros((8, 60, 80), np.uint16)
     labels[:, 5:15, 5:25] = 5
     own = session.add_object()
@@ -218,8 +217,8 @@ def test_an_import_with_a_click_in_between_is_one_step_in_a_replay_too(kept, sto
     assert [session.undo_name, session.redo_name] == ["import masks", f"click on object {own}"]
 
 
-def test_replay_of_a_reopened_session_from_the_command_line(kept, store, tmp_path, capsys):
-    session, folder = kept
+def test_replay_of_a_reopened_session_from_the_command_line(saved, store, tmp_path, capsys):
+    session, folder = saved
     annotate(session)
     folder.close()
     again, reopened = open_session(folder.path, store)
@@ -233,8 +232,8 @@ def test_replay_of_a_reopened_session_from_the_command_line(kept, store, tmp_pat
     np.testing.assert_array_equal(tifffile.imread(output), labels)
 
 
-def test_replay_says_when_masks_differ(kept, store, capsys):
-    session, folder = kept
+def test_replay_says_when_masks_differ(saved, store, capsys):
+    session, folder = saved
     session.add_points(0, session.add_object(), (20, 20))
     folder.close()
     actions = folder.path / "actions.jsonl"
@@ -243,8 +242,8 @@ def test_replay_says_when_masks_differ(kept, store, capsys):
     assert "1 of 1 masks differ, the first: object 1 on frame 0" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_told_and_made_good_later(kept, store, tmp_path, monkeypatch):
-    session, folder = kept
+def test_a_full_disk_is_reported_and_what_was_missing_is_written_later(saved, store, tmp_path, monkeypatch):
+    session, folder = saved
     session.add_points(0, session.add_object(), (20, 20))
     add = Journal.add
 
@@ -263,13 +262,13 @@ def test_a_full_disk_is_told_and_made_good_later(kept, store, tmp_path, monkeypa
     reopened.close()
 
 
-def test_one_window_at_a_time(kept, store):
+def test_one_window_at_a_time(saved, store):
     with pytest.raises(InputError, match="open in another window"):
-        open_session(kept[1].path, store)
+        open_session(saved[1].path, store)
 
 
-def test_frames_that_are_not_the_sessions(kept, store, discs, stack):
-    folder = kept[1]
+def test_frames_that_are_not_the_sessions(saved, store, discs, stack):
+    folder = saved[1]
     folder.close()
     with pytest.raises(InputError, match=r"\(8, 60, 80\), but these are \(7, 60, 80\)"):
         open_session(folder.path, store, discs[:7])
@@ -283,16 +282,16 @@ def test_frames_that_are_not_the_sessions(kept, store, discs, stack):
     assert len(session) == 8
 
 
-def test_what_is_no_session_or_a_newer_one(kept, tmp_path, store):
+def test_what_is_no_session_or_a_newer_one(saved, tmp_path, store):
     with pytest.raises(InputError, match="not a session folder"):
         read_manifest(tmp_path)
-    about = kept[1].path / "session.json"
-    about.write_text(json.dumps({**json.loads(about.read_text()), "version": FORMAT_VERSION + 1}))
+    manifest = saved[1].path / "session.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": FORMAT_VERSION + 1}))
     with pytest.raises(InputError, match="newer version"):
-        open_session(kept[1].path, store)
-    about.write_text("{")
+        open_session(saved[1].path, store)
+    manifest.write_text("{")
     with pytest.raises(InputError, match="not JSON"):
-        open_session(kept[1].path, store)
+        open_session(saved[1].path, store)
 
 
 def test_a_folder_that_is_in_use_for_something_else(tmp_path, session):
@@ -301,8 +300,8 @@ def test_a_folder_that_is_in_use_for_something_else(tmp_path, session):
         SessionFolder.create(tmp_path, session)
 
 
-def test_snapshots_leave_no_old_masks_behind(kept, store):
-    session, folder = kept
+def test_snapshots_leave_no_old_masks_behind(saved, store):
+    session, folder = saved
     annotate(session)
     folder.snapshot()
     session.verify(1, [0])
@@ -313,9 +312,9 @@ def test_snapshots_leave_no_old_masks_behind(kept, store):
     assert folder._journal.num_bytes == 0
 
 
-def test_the_documented_way_to_read_masks(kept, monkeypatch):
+def test_the_documented_way_to_read_masks(saved, monkeypatch):
     """docs/session-format.md shows how to read a group without this package."""
-    session, folder = kept
+    session, folder = saved
     annotate(session)
     folder.snapshot()
     text = (Path(__file__).parents[3] / "docs" / "session-format.md").read_text()
