@@ -17,6 +17,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.weights.downloads import add
 from sam2_engine.weights.locations import find
+from sam2_engine.wording import counted
 from sam2_plugins.export.training_folder import usable_frames, write_training_folder
 from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
 from sam2_plugins.runtime.model_store import split_name
@@ -109,7 +110,7 @@ class FineTuning:
         frames = checked_frames(session)
         if len(frames) < _FEWEST:
             raise InputError(
-                f"There is too little to learn from: on {len(frames)} frame{'s'[: len(frames) != 1]} every "
+                f"There is too little to learn from: on {counted(len(frames), 'frame')} every "
                 f"mask is verified, clicked or painted, and {_FEWEST} are the fewest; verify more."
             )
         folder = next(home / str(number) for number in count(1) if not (home / str(number)).exists())

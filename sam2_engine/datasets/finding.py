@@ -11,6 +11,7 @@ from sam2_engine.datasets.label_stacks import find_label_stacks
 from sam2_engine.datasets.segment_anything import find_sa_1b, find_sa_v
 from sam2_engine.datasets.video import AnnotatedVideo, Progress, VideoRecord, checked
 from sam2_engine.errors import InputError
+from sam2_engine.wording import counted
 
 __all__ = ["AnnotatedData", "find_dataset"]
 
@@ -81,8 +82,7 @@ def find_dataset(
     frames = sum(len(video.visible) for video in videos)
     masks = sum(len(ids) for video in videos for ids in video.visible.values())
     words = "; ".join(description for _, description in parts)
-    plural = "s"[: frames != 1]
-    return AnnotatedData(f"{words}: {frames} annotated frame{plural}, {masks} masks.", videos)
+    return AnnotatedData(f"{words}: {counted(frames, 'annotated frame')}, {masks} masks.", videos)
 
 
 def _recognized(root: Path, as_video: bool | None) -> list[tuple[list[VideoRecord], str]]:

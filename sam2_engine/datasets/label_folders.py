@@ -9,6 +9,7 @@ from sam2_engine.datasets.video import VideoRecord, warn_of
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in, natural_key
+from sam2_engine.wording import counted
 
 __all__ = ["find_label_folders", "paired"]
 
@@ -52,17 +53,13 @@ def find_label_folders(folder: Path, as_video: bool | None) -> tuple[list[VideoR
     if not videos:
         raise InputError(faults[0] if faults else f"There are no images in {frames}.")
     warn_of(faults, len(folders), "videos")
-    return videos, f"{_count(len(videos), 'video')} as folders of frames and label images"
+    return videos, f"{counted(len(videos), 'video')} as folders of frames and label images"
 
 
 def _child(folder: Path, names: Sequence[str]) -> Path | None:
     """Return the folder's subfolder with the first of these names, whatever its capitals."""
     inner = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
     return next((inner[name] for name in names if name in inner), None)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s'[: number != 1]}"
 
 
 def paired(frames: Sequence[Path], labels: Sequence[Path]) -> dict[int, Path]:
@@ -117,9 +114,9 @@ def _files(frames: Path, labels: Path, as_video: bool | None) -> tuple[list[Vide
     if as_video is None:
         as_video = _is_video(files, twins)
     if as_video:
-        return [_found(frames.parent.name, files, twins)], f"a video of {_count(len(files), 'frame')}"
+        return [_found(frames.parent.name, files, twins)], f"a video of {counted(len(files), 'frame')}"
     pictures = [_found(str(files[i]), [files[i]], {0: twin}) for i, twin in sorted(twins.items())]
-    return pictures, f"{_count(len(pictures), 'picture')} with label images"
+    return pictures, f"{counted(len(pictures), 'picture')} with label images"
 
 
 def _is_video(files: Sequence[Path], twins: dict[int, Path]) -> bool:

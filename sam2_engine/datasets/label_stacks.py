@@ -10,6 +10,7 @@ from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.image_files import natural_key
+from sam2_engine.wording import counted
 
 __all__ = ["find_label_stacks"]
 
@@ -32,7 +33,7 @@ def find_label_stacks(folder: Path) -> tuple[list[VideoRecord], str] | None:
     if not pairs:
         return None
     found = [_stack(image, path) for image, path in pairs]
-    return found, f"{len(found)} TIFF stack{'s'[: len(found) != 1]} with label stacks"
+    return found, f"{counted(len(found), 'TIFF stack')} with label stacks"
 
 
 def _stem_of(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from sam2_engine.datasets.annotations import RunLengths
 from sam2_engine.datasets.video import VideoRecord, warn_of
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.wording import counted
 
 __all__ = ["find_sa_1b", "find_sa_v"]
 
@@ -32,7 +33,7 @@ def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
     if not found:
         raise InputError(faults[0])
     warn_of(faults, len(videos), "videos")
-    return found, f"SA-V, {len(found)} video{'s'[: len(found) != 1]} with masklets"
+    return found, f"SA-V, {counted(len(found), 'video')} with masklets"
 
 
 def _masklets(video: Path, files: list[Path]) -> VideoRecord:
@@ -69,7 +70,7 @@ def find_sa_1b(folder: Path) -> tuple[list[VideoRecord], str] | None:
         else:
             faults.append(f"The masks {path} have no picture; expected it in {image}.")
     warn_of(faults, len(pairs), "pictures")
-    return found, f"SA-1B, {len(found)} picture{'s'[: len(found) != 1]} with masks"
+    return found, f"SA-1B, {counted(len(found), 'picture')} with masks"
 
 
 def _picture(path: Path, image: Path) -> VideoRecord:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
+from sam2_engine.wording import counted
 
 __all__ = ["AxisPlan", "no_channel", "plan_axes", "sequence_axis", "unnamed_axes"]
 
@@ -149,9 +150,7 @@ def plan_axes(
 
 def no_channel(name: str, channel: int, channels: int) -> InputError:
     """Return the error for a channel that is not there."""
-    return InputError(
-        f"{name} has {channels} channel{'s'[: channels > 1]}, counted from 0; there is no {channel}."
-    )
+    return InputError(f"{name} has {counted(channels, 'channel')}, counted from 0; there is no {channel}.")
 
 
 def sequence_axis(name: str, axes: str | None, fixed: Mapping[str, int] | None = None) -> str:

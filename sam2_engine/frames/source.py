@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames.axes import no_channel
+from sam2_engine.wording import counted
 
 __all__ = ["FrameIndexError", "FrameSource", "check_pixels", "explain"]
 
@@ -106,7 +107,7 @@ class FrameSource(ABC):
     def description(self) -> str:
         """One line for people: sizes by axis, channels, type, and how doubtful axes were read."""
         count = "?" if self.length is None else self.length
-        color = "RGB" if self.is_rgb else f"{self.channels} channel{'s'[: self.channels > 1]}"
+        color = "RGB" if self.is_rgb else counted(self.channels, "channel")
         line = f"{self.axis}={count} Y={self.shape[0]} X={self.shape[1]}, {color}, {self.dtype}"
         return f"{line}; {self._note}" if self._note else line
 

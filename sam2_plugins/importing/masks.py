@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sam2_engine.datasets.annotations import Annotation
 from sam2_engine.errors import InputError
 from sam2_engine.masks import CompressedMask
+from sam2_engine.wording import counted, plural
 from sam2_plugins.importing.formats import (
     ImportedObject,
     MaskFile,
@@ -78,15 +79,10 @@ def _check_fit(masks: MaskFile, shape: tuple[int, int], length: int, frame: int 
         )
     if masks.length != length and (frame is None or masks.length != 1):
         hint = "say which frame it belongs to" if masks.length == 1 else "give masks of this very stack"
-        raise InputError(
-            f"{masks.name} has {_frames(masks.length)}, but the stack has {_frames(length)}; {hint}."
-        )
+        there, here = counted(masks.length, "frame"), counted(length, "frame")
+        raise InputError(f"{masks.name} has {there}, but the stack has {here}; {hint}.")
     if frame is not None and not 0 <= frame < length:
         raise InputError(f"The stack has no frame {frame}; its frames are 0 to {length - 1}.")
-
-
-def _frames(count: int) -> str:
-    return f"{count} frame{'s'[: count != 1]}"
 
 
 class ImportedMasks:
@@ -204,8 +200,7 @@ class ImportSummary:
 
     def __str__(self) -> str:
         """Return it in words."""
-        count = f"{len(self.object_ids)} object{'s'[: len(self.object_ids) != 1]}"
-        parts = [f"{count} on {_frames(self.frames)}."]
+        parts = [f"{counted(len(self.object_ids), 'object')} on {counted(self.frames, 'frame')}."]
         if self.known:
             parts.append(f"Something was known before of {_listed(self.known)}.")
         if self.orphans:
@@ -217,7 +212,7 @@ class ImportSummary:
 
 def _listed(ids: tuple[int, ...]) -> str:
     shown = ", ".join(map(str, ids[:5]))
-    return f"object{'s'[: len(ids) != 1]} {shown}{' and others' if len(ids) > 5 else ''}"
+    return f"{plural(len(ids), 'object')} {shown}{' and others' if len(ids) > 5 else ''}"
 
 
 def import_masks(

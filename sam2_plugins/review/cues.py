@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sam2_engine.wording import counted
 from sam2_plugins.review.mask_features import MaskFeatures, Overlap
 
 __all__ = [
@@ -176,9 +177,9 @@ def _distance_to_reviewed(checked: Neighbor | None) -> CueValue:
     if checked is None:
         return CueValue(1.0, "no frame of it was checked")
     way = math.log1p(checked.distance) / math.log1p(LONGEST_DISTANCE)
-    plural = "" if checked.distance == 1 else "s"
     return CueValue(
-        min(way, 1.0), f"{checked.distance} frame{plural} from frame {checked.frame}, the nearest checked one"
+        min(way, 1.0),
+        f"{counted(checked.distance, 'frame')} from frame {checked.frame}, the nearest checked one",
     )
 
 

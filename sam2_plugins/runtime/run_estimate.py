@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.wording import counted
 from sam2_plugins.runtime.atomic_files import replacing
 
 __all__ = ["RunEstimate", "RunMeasurements", "RunSize", "duration_in_words"]
@@ -63,7 +64,7 @@ class RunEstimate:
 
     def __str__(self) -> str:
         """Return one line for people: ``39 frames, about 3 min, 0.4 GB``."""
-        parts = [f"{self.size.frames} frame{'s'[: self.size.frames != 1]}"]
+        parts = [counted(self.size.frames, "frame")]
         if self.seconds is not None:
             parts.append(f"{self.bound} {duration_in_words(self.seconds)}")
         if self.num_bytes is not None:

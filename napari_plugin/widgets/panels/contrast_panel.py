@@ -14,6 +14,7 @@ from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine.preprocessing import IntensityWindow, to_rgb
+from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.readable import known_by_frame
@@ -156,7 +157,7 @@ def _consequences(session: AnnotationSession) -> str:
 
 
 def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
 
 
 def _pixmap(pixels: NDArray[np.uint8]) -> Any:

@@ -24,6 +24,7 @@ from sam2_engine.training.fine_tuning.sampling import ClipSampler, held_out_spli
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.training.fine_tuning.validation import Score, improvement, measure, one_click_masks
 from sam2_engine.weights.loading import load_model, save_model
+from sam2_engine.wording import counted
 
 __all__ = ["Outcome", "fine_tune"]
 
@@ -168,7 +169,7 @@ def _announce_tiles(large: int, split: _Split, side: int, say: Callable[[str], N
     larger = "; objects larger than a tile on the whole plane" if len(tiles) < len(parts) else ""
     say(
         f"{large} large {'pictures or videos are' if large > 1 else 'picture or video is'} learned in "
-        f"{len(tiles)} tile{'s'[: len(tiles) != 1]} of {side} x {side} pixels{larger}."
+        f"{counted(len(tiles), 'tile')} of {side} x {side} pixels{larger}."
     )
 
 

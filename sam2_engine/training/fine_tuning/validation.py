@@ -14,6 +14,7 @@ from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.image.predictor import ImagePredictor
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.session import VideoSession
+from sam2_engine.wording import counted
 
 __all__ = ["Score", "improvement", "measure", "one_click_masks", "track_held_out"]
 
@@ -149,5 +150,5 @@ def improvement(before: Score, after: Score) -> str:
     ]
     if not parts:
         return "Gain: not measured, because there is no frame to hold out."
-    where = f"{after.frames} held-out frame{'s'[: after.frames != 1]}"
+    where = counted(after.frames, "held-out frame")
     return f"Gain on {where}: {', '.join(parts)}."
