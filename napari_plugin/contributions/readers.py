@@ -29,8 +29,6 @@ __all__ = ["cell_tracking_reader", "read_cell_tracking_folder", "read_session_fo
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData]]
 
-_TRACK_FILES = ("res_track.txt", "man_track.txt")
-
 
 def session_reader(path: str | list[str]) -> Reader | None:
     """Return what reads a path if it is a session folder, as napari asks for it."""
@@ -41,7 +39,7 @@ def session_reader(path: str | list[str]) -> Reader | None:
 
 def cell_tracking_reader(path: str | list[str]) -> Reader | None:
     """Return what reads a path if it is a folder with tracks, or its file of tracks."""
-    if isinstance(path, str) and has_tracks(_folder_of(path)):
+    if isinstance(path, str) and has_tracks(Path(path)):
         return read_cell_tracking_folder
     return None
 
@@ -76,8 +74,8 @@ def read_cell_tracking_folder(path: str) -> list[LayerData]:
     InputError
         If the file of tracks is not as the challenge has it, or an image is missing or no label image.
     """
-    folder = _folder_of(path)
-    masks = cell_tracking_masks(folder)
+    masks = cell_tracking_masks(Path(path))
+    name = Path(masks.name).name
     labels, places = _read_all(masks)
     found = {
         object_id: AnnotatedObject(
@@ -86,8 +84,8 @@ def read_cell_tracking_folder(path: str) -> list[LayerData]:
         for object_id in sorted(places)
     }
     tracks = Trajectories.of(places, {object_id: one.parents for object_id, one in found.items()})
-    layers = [_label_layer(labels, folder.name, found)]
-    return [*layers, _track_layer(tracks, f"tracks of {folder.name}", found)] if tracks else layers
+    layers = [_label_layer(labels, name, found)]
+    return [*layers, _track_layer(tracks, f"tracks of {name}", found)] if tracks else layers
 
 
 # ---------------------------------------------------------------------- sessions
@@ -135,10 +133,6 @@ def _labels(session: AnnotationSession) -> NDArray[Any]:
 
 
 # ---------------------------------------------------------------------- Cell Tracking Challenge
-
-
-def _folder_of(path: str) -> Path:
-    return Path(path).parent if Path(path).name in _TRACK_FILES else Path(path)
 
 
 def _parents(masks: MaskFile, object_id: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from sam2_plugins.export.coco import NO_CLASS
 
 __all__ = ["ImportedObject", "MaskFile", "cell_tracking_masks", "coco_masks", "has_tracks", "label_masks"]
 
-_TRACK_FILES = ("res_track.txt", "man_track.txt", "TRA/man_track.txt")
+_TRACK_FILES = ("res_track.txt", "man_track.txt")
 _LARGEST_WHOLE = 2**53
 
 
@@ -152,20 +152,28 @@ def _zarr_objects(path: Path) -> dict[int, ImportedObject]:
 # ---------------------------------------------------------------------- Cell Tracking Challenge
 
 
-def has_tracks(folder: Path) -> bool:
-    """Whether a folder is one of the Cell Tracking Challenge, a result or a ground truth."""
-    return any((folder / name).is_file() for name in _TRACK_FILES)
+def has_tracks(path: Path) -> bool:
+    """Whether a path is a folder of the Cell Tracking Challenge (result or ground truth), or its track file."""
+    return _track_file(_track_folder(path)) is not None
 
 
-def cell_tracking_masks(folder: Path) -> MaskFile:
+def cell_tracking_masks(path: Path) -> MaskFile:
     """Open a result folder, or the tracking part of a ground truth folder.
+
+    Parameters
+    ----------
+    path
+        The folder, or the track file in it.
 
     Raises
     ------
     InputError
-        If the file of tracks is not as the challenge has it, or an image is missing.
+        If the track file is missing or not as the challenge has it, or an image is missing.
     """
-    track_file = next(folder / name for name in _TRACK_FILES if (folder / name).is_file())
+    folder = _track_folder(path)
+    track_file = _track_file(folder)
+    if track_file is None:
+        raise InputError(f"There is no track file in {folder}; expected {' or '.join(_TRACK_FILES)}.")
     files = sorted(images_in(track_file.parent), key=natural_key)
     if not files:
         raise InputError(f"There are no label images beside {track_file}; expected mask000.tif and so on.")
@@ -181,6 +189,15 @@ def cell_tracking_masks(folder: Path) -> MaskFile:
         lambda frame: LabelImage(read_label_file(files[frame])),
         _read_tracks(track_file),
     )
+
+
+def _track_folder(path: Path) -> Path:
+    return path.parent if path.name in _TRACK_FILES else path
+
+
+def _track_file(folder: Path) -> Path | None:
+    places = (inner / name for inner in (folder, folder / "TRA") for name in _TRACK_FILES)
+    return next((path for path in places if path.is_file()), None)
 
 
 def _read_tracks(path: Path) -> dict[int, ImportedObject]:

@@ -41,7 +41,7 @@ def open_masks(
     source
         A (Y, X) or (T, Y, X) array of labels, or a path: a label image or stack, an OME-Zarr (its labels,
         if it is an image), a folder of label images, a Cell Tracking Challenge folder (with
-        ``res_track.txt`` or ``man_track.txt``, also in ``TRA``), or COCO JSON.
+        ``res_track.txt`` or ``man_track.txt``, also in ``TRA``) or that track file, or COCO JSON.
     shape, length
         ``(H, W)`` and number of frames of the stack.
     frame
@@ -65,7 +65,7 @@ def _open(source: Any) -> MaskFile:
     if not isinstance(source, str | Path):
         return label_masks(source)
     path = Path(source)
-    if path.is_dir() and has_tracks(path):
+    if has_tracks(path):
         return cell_tracking_masks(path)
     return coco_masks(path) if path.suffix.lower() == ".json" else label_masks(path)
 
