@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_plugin.layers.image_stack import AXES, ImageStack, guess_axes
 from sam2_engine import FrameSource, InputError
 from sam2_plugins.export.label_tiff import LabelStackWriter
-from sam2_plugins.export.targets import new_file
+from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.label_image import label_dtype
 
 __all__ = ["write_labels"]

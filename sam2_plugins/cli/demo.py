@@ -23,8 +23,8 @@ from sam2_plugins.export import (
     write_animation,
     write_label_image,
     write_picture,
-    write_table,
 )
+from sam2_plugins.measure import measure
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
@@ -80,7 +80,7 @@ def segment_coins(store: ModelStore, model: str, folder: Path) -> Example:
     picture, tiff, table = (folder / name for name in ("coins.png", "coins_labels.tif", "coins.csv"))
     write_picture(picture, _with_clicks(overlay(image, labels, session.window), COIN_CLICKS))
     write_label_image(tiff, labels)
-    write_table(table, session)
+    run_to_end(measure(session)).write_csv(table, overwrite=True)
     masks = [session.mask(object_id, 0) for object_id in session.objects]
     found = sum(mask is not None and bool(mask.any()) for mask in masks)
     return Example(
@@ -168,7 +168,7 @@ def _follow(
     with LabelStackWriter.open(tiff, shape, label_dtype(max(session.objects))) as stack:
         for result in watch(session.propagate(start=0, stop=last), last + 1):
             stack.write(result.frame, session.label_image(result.frame))
-    write_table(table, session)
+    run_to_end(measure(session)).write_csv(table, overwrite=True)
     write_animation(animation, _overlays(session, range(last + 1)))
     chosen = sorted({0, last // 2, last})
     pictures = [folder / f"{stem}_frame_{frame:03d}.png" for frame in chosen]

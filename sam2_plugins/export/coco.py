@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from sam2_engine.masks import compress_rle, encode_rle
-from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_file
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError
+from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 

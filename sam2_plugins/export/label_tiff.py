@@ -9,9 +9,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from sam2_plugins.export.targets import ExportSummary, Labels, new_file
+from sam2_plugins.export.targets import ExportSummary, Labels
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.runtime.atomic_files import replacing
+from sam2_plugins.runtime.atomic_files import new_file, replacing
 from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["LabelStackWriter", "write_label_image", "write_label_tiff"]

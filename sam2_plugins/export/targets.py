@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_plugins.runtime.atomic_files import check_output, os_error_sentence, replacing
+from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["ExportSummary", "Labels", "NothingToExportError", "new_file", "new_folder"]
+__all__ = ["ExportSummary", "Labels", "NothingToExportError", "new_folder"]
 
 
 class NothingToExportError(InputError):
@@ -78,24 +78,6 @@ class Labels:
         if labels.dtype.itemsize > self.dtype.itemsize and labels.max() > np.iinfo(self.dtype).max:
             raise InputError("An object with a larger id was added during the export; export once more.")
         return labels.astype(self.dtype, copy=False)
-
-
-@contextmanager
-def new_file(
-    path: Path, *, suffixes: tuple[str, ...], overwrite: bool = False, num_bytes: int = 0
-) -> Iterator[Path]:
-    """Write a file aside, and rename it when the block ends well.
-
-    Raises
-    ------
-    InputError
-        As ``check_output``; or if the file exists, unless it may be overwritten.
-    """
-    check_output(path, suffixes=suffixes, num_bytes=num_bytes)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")
-    with replacing(path) as aside:
-        yield aside
 
 
 @contextmanager

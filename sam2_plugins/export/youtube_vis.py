@@ -12,7 +12,8 @@ import numpy as np
 
 from sam2_engine.masks import compress_rle, encode_rle
 from sam2_plugins.export.coco import NO_CLASS
-from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_file
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError
+from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["write_youtube_vis"]

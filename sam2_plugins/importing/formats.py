@@ -153,7 +153,7 @@ def _zarr_objects(path: Path) -> dict[int, ImportedObject]:
 
 
 def has_tracks(path: Path) -> bool:
-    """Whether a path is a folder of the Cell Tracking Challenge (result or ground truth), or its track file."""
+    """Whether a path is a Cell Tracking Challenge folder, a result or a ground truth, or its track file."""
     return _track_file(_track_folder(path)) is not None
 
 

@@ -20,6 +20,8 @@ from sam2_engine.masks import CompressedMask
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import check_output, replacing
 from sam2_plugins.session.masks import AcceptedMask
+from sam2_plugins.runtime.atomic_files import new_file
+from sam2_plugins.session.masks import AcceptedMask, CompressedMask
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["Column", "MeasurementTable", "measure"]
@@ -84,11 +86,11 @@ class MeasurementTable:
         InputError
             If the file exists, unless it may be overwritten, or cannot be written there.
         """
-        check_output(path, suffixes=(".csv",))
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")
-        # The mark at the start tells Excel that µ is UTF-8; others skip it.
-        with replacing(path) as aside, aside.open("w", newline="", encoding="utf-8-sig") as file:
+        with (
+            new_file(path, suffixes=(".csv",), overwrite=overwrite) as aside,
+            # The mark at the start tells Excel that µ is UTF-8; others skip it.
+            aside.open("w", newline="", encoding="utf-8-sig") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow([column.header for column in self.columns])
             for row in zip(*(column.values for column in self.columns)):
@@ -175,6 +177,7 @@ class _Meter:
             ("area", f"{length}²"),
             ("centroid_x", length),
             ("centroid_y", length),
+            *((name, "") for name in _BOX),
             *((name, unit.format(length)) for name, unit in _SHAPES.items()),
             *([("speed", f"{length}/{time}")] if self._through_time else []),
             *((f"{kind}_intensity{name}", "") for name in self._channels for kind in _STATISTICS),
@@ -215,12 +218,13 @@ class _Meter:
         )
 
     def _geometry(self, frame: int, object_id: int, mask: CompressedMask) -> list[Value]:
-        """Return area, centroid, shape and perhaps speed."""
+        """Return area, centroid, box, shape and perhaps speed."""
         speeds = int(self._through_time)
         if mask.is_empty:
-            return [0.0, *[None] * (2 + len(_SHAPES) + speeds)]
+            return [0.0, *[None] * (2 + len(_BOX) + len(_SHAPES) + speeds)]
         crop, size = mask.crop(), np.asarray(self._scale.pixel_size, float)
-        corner = np.array([side.start for side in mask.box])
+        rows, columns = mask.box
+        corner = np.array([rows.start, columns.start])
         centroid = (np.argwhere(crop).mean(axis=0) + corner) * size
         area = float(np.count_nonzero(crop) * size.prod())
         shape = _shape(crop, self._scale.pixel_size)
@@ -228,6 +232,7 @@ class _Meter:
             area,
             float(centroid[1]),
             float(centroid[0]),
+            *(columns.start, rows.start, columns.stop - 1, rows.stop - 1),
             *shape,
             *[self._speed(frame, object_id, centroid)] * speeds,
         ]
@@ -247,6 +252,9 @@ class _Meter:
         inside = pixels[mask.box][mask.crop()].reshape(-1, len(self._channels)).T
         return [value for channel in inside for value in _statistics(channel)]
 
+
+_BOX = ("x0", "y0", "x1", "y1")
+"""First and last column and row of a mask, numbers of pixels whatever the scale."""
 
 _SHAPES = {
     "perimeter": "{}",

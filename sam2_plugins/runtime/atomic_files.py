@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sam2_engine.errors import InputError
 
-__all__ = ["check_output", "os_error_sentence", "replacing"]
+__all__ = ["check_output", "new_file", "os_error_sentence", "replacing"]
 
 
 @contextmanager
@@ -77,6 +77,24 @@ def check_output(
             f"{path} will take {num_bytes / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free there; "
             "make space or write it elsewhere."
         )
+
+
+@contextmanager
+def new_file(
+    path: Path, *, suffixes: tuple[str, ...], overwrite: bool = False, num_bytes: int = 0
+) -> Iterator[Path]:
+    """Write a file aside, and rename it when the block ends well.
+
+    Raises
+    ------
+    InputError
+        As ``check_output``; or if the file exists, unless it may be overwritten.
+    """
+    check_output(path, suffixes=suffixes, num_bytes=num_bytes)
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")
+    with replacing(path) as aside:
+        yield aside
 
 
 def os_error_sentence(error: OSError, path: Path | None = None) -> str:

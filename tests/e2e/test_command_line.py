@@ -112,8 +112,8 @@ def test_ctrl_c_keeps_the_finished_frames(folder, small_checkpoint):
     labels = tifffile.imread(folder / "labels.tif")
     assert labels.shape == SHAPE
     assert not labels[finished:].any()
-    with (folder / "table.csv").open(newline="") as file:
-        areas = {int(row["frame"]): int(row["area"]) for row in csv.DictReader(file)}
+    with (folder / "table.csv").open(newline="", encoding="utf-8-sig") as file:
+        areas = {int(row["frame"]): int(row["area (pixel²)"]) for row in csv.DictReader(file)}
     assert areas == {frame: np.count_nonzero(labels[frame]) for frame in range(finished)}
 
 

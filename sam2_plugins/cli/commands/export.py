@@ -8,12 +8,11 @@ import typer
 
 from sam2_engine.errors import InputError
 from sam2_plugins.cli.commands.options import parse_quantity
-from sam2_plugins.cli.commands.terminal import followed, note
+from sam2_plugins.cli.commands.terminal import note, run_with_bar
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
-from sam2_plugins.session.readable import ResultGenerator
 from sam2_plugins.storage import open_session
 
 __all__ = ["register"]
@@ -62,12 +61,10 @@ def export(
     kept, folder = open_session(session, ModelStore("cpu"), frames)
     try:
         scale = _scale(folder.scale, pixel_size, interval)
-        steps = ResultGenerator(FORMATS[chosen].write(kept, output, scale, overwrite))
-        for _ in followed(steps, len(kept), "exporting"):
-            pass
+        summary = run_with_bar(FORMATS[chosen].write(kept, output, scale, overwrite), len(kept), "exporting")
     finally:
         folder.close()
-    _report(steps.result)
+    _report(summary)
 
 
 def _scale(known: PhysicalScale, pixel_size: str | None, interval: str | None) -> PhysicalScale:

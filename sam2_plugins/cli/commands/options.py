@@ -72,7 +72,7 @@ OutputOption = Annotated[
 ]
 TableOption = Annotated[
     Path | None,
-    typer.Option("--csv", metavar="CSV", help="Also write area, centroid, box and scores of every mask."),
+    typer.Option("--csv", metavar="CSV", help="Also write a table of measurements and scores of every mask."),
 ]
 
 

@@ -22,8 +22,9 @@ from sam2_plugins.cli.commands.options import (
     parse_fixed,
     parse_points,
 )
-from sam2_plugins.cli.commands.terminal import note
-from sam2_plugins.export import write_label_image, write_table
+from sam2_plugins.cli.commands.terminal import note, run_with_bar
+from sam2_plugins.export import write_label_image
+from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -90,7 +91,7 @@ def segment(
                 session.add_box(0, object_id, corners)
         write_label_image(output, session.label_image(0))
         if csv is not None:
-            write_table(csv, session)
+            run_with_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
         _report(session, output)
 
 

@@ -1,7 +1,7 @@
 """What a command shows while it works, and how it is stopped."""
 
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from sam2_plugins.runtime.jobs import CancelToken, with_progress
+from sam2_plugins.session.readable import ResultGenerator
 
-__all__ = ["INTERRUPTED", "byte_bar", "count_bar", "followed", "interruptible", "note"]
+__all__ = ["INTERRUPTED", "byte_bar", "count_bar", "followed", "interruptible", "note", "run_with_bar"]
 
 INTERRUPTED = 130
 """Exit status of a command that the user stopped."""
@@ -31,6 +32,14 @@ def followed(steps: Iterable[T], total: int | None, title: str) -> Iterator[T]:
         for step, progress in with_progress(steps, total):
             bar.update(task, completed=progress.done, status=str(progress))
             yield step
+
+
+def run_with_bar(steps: Generator[object, None, T], total: int | None, title: str) -> T:
+    """Do all the steps of long work under such a bar and return what it returns."""
+    work = ResultGenerator(steps)
+    for _ in followed(work, total, title):
+        pass
+    return work.result
 
 
 @contextmanager

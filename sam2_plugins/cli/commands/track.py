@@ -22,9 +22,10 @@ from sam2_plugins.cli.commands.options import (
     parse_contrast,
     parse_fixed,
 )
-from sam2_plugins.cli.commands.terminal import INTERRUPTED, followed, interruptible
-from sam2_plugins.export import LabelStackWriter, write_table
+from sam2_plugins.cli.commands.terminal import INTERRUPTED, followed, interruptible, run_with_bar
+from sam2_plugins.export import LabelStackWriter
 from sam2_plugins.importing.prompts import place_labels, place_prompts, read_label_image, read_prompts
+from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -86,7 +87,7 @@ def track(
             place_prompts(session, read_prompts(prompts, session.shape, source.length))
         stopped = _write_tracked(session, output, start, stop, reverse)
         if csv is not None:
-            write_table(csv, session)
+            run_with_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
     typer.echo(f"{output}")
     if stopped:
         raise typer.Exit(INTERRUPTED)

@@ -54,6 +54,11 @@ def picture_session(discs, store, small_checkpoint):
     return AnnotationSession(discs[:1], store, small_checkpoint, axes="TYX")
 
 
+def read_csv(path):
+    with open(path, newline="", encoding="utf-8-sig") as file:  # noqa: PTH123
+        return list(csv.DictReader(file))
+
+
 def test_segment_joins_clicks_and_box_into_one_object(run, image_file, picture_session):
     output = run(
         *("segment", image_file, "--point", "20,20", "--point", "70,5,-", "--box", "10,10,30,30"),
@@ -65,9 +70,8 @@ def test_segment_joins_clicks_and_box_into_one_object(run, image_file, picture_s
     assert labels.dtype == np.uint16
     np.testing.assert_array_equal(labels, picture_session.mask(one, 0))
     assert output.splitlines()[-1] == "labels.tif"
-    with open("labels.csv", newline="") as file:  # noqa: PTH123
-        (row,) = csv.DictReader(file)
-    assert int(row["area"]) == np.count_nonzero(labels)
+    (row,) = read_csv("labels.csv")
+    assert int(row["area (pixel²)"]) == np.count_nonzero(labels)
 
 
 def test_segment_each_gives_every_click_its_own_object(run, image_file, picture_session):
@@ -116,10 +120,9 @@ def test_track_from_masks(run, frames_file, session, disc_mask):
     np.testing.assert_array_equal(labels, [session.label_image(frame) for frame in range(8)])
     np.testing.assert_array_equal(labels[0], masks)
     assert "8 of 8 frames, 2 objects" in output
-    with open("table.csv", newline="") as file:  # noqa: PTH123
-        rows = list(csv.DictReader(file))
-    assert [(int(row["object_id"]), int(row["frame"])) for row in rows] == [
-        (value, frame) for value in (4, 9) for frame in range(8)
+    rows = read_csv("table.csv")
+    assert [(int(row["frame"]), int(row["object_id"])) for row in rows] == [
+        (frame, value) for frame in range(8) for value in (4, 9)
     ]
 
 
@@ -207,8 +210,7 @@ def test_the_demo_follows_ones_own(run, frames_file):
     output = run("demo", "--frames", frames_file, "-o", "own", "--point", "20,20", "--point", "60,40")
     assert "2 objects, one click each" in output
     assert set(np.unique(tifffile.imread("own/frames_labels.tif"))) <= {0, 1, 2}
-    with open("own/frames.csv", newline="") as file:  # noqa: PTH123
-        assert len(list(csv.DictReader(file))) == 16
+    assert len(read_csv("own/frames.csv")) == 16
 
 
 def test_the_coin_clicks_lie_on_24_coins():

@@ -1,6 +1,5 @@
 """What is exported is read back and compared."""
 
-import csv
 import os
 import stat
 
@@ -12,12 +11,10 @@ from PIL import Image
 from sam2_engine.errors import InputError
 from sam2_plugins.export import (
     LabelStackWriter,
-    mask_rows,
     overlay,
     write_animation,
     write_label_image,
     write_picture,
-    write_table,
 )
 from sam2_plugins.runtime.atomic_files import check_output, replacing
 from sam2_plugins.session.label_image import label_dtype
@@ -114,25 +111,6 @@ def test_an_output_larger_than_the_disk_is_refused(tmp_path):
     with pytest.raises(InputError, match="GB are free"):
         check_output(tmp_path / "labels.tif", suffixes=(".tif",), num_bytes=1 << 60)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_table_has_what_the_masks_say(session, disc_mask, tmp_path):
-    one, two = session.add_object("disc"), session.add_object("nothing")
-    session.add_mask(0, one, disc_mask)
-    session.add_mask(2, two, np.zeros_like(disc_mask))
-    write_table(tmp_path / "table.csv", session)
-    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
-        first, second = csv.DictReader(file)
-    y, x = np.nonzero(disc_mask)
-    assert (first["frame"], first["object_id"], first["name"]) == ("0", "1", "disc")
-    assert int(first["area"]) == disc_mask.sum()
-    assert float(first["centroid_x"]) == pytest.approx(x.mean(), abs=1e-3)
-    assert float(first["centroid_y"]) == pytest.approx(y.mean(), abs=1e-3)
-    box = [int(first[key]) for key in ("x0", "y0", "x1", "y1")]
-    assert box == [x.min(), y.min(), x.max(), y.max()]
-    assert first["origin"] == "painted"
-    assert (second["area"], second["centroid_x"], second["x0"]) == ("0", "", "")
-    assert len(list(mask_rows(session))) == 2
 
 
 def test_the_overlay_paints_objects_only():

@@ -161,6 +161,13 @@ def test_the_csv_says_the_same(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["cells.csv"]
 
 
+def test_a_box_is_in_pixels_whatever_the_scale():
+    table = run_to_end(measure(PaintedSession.of(moving_square(2)), MICRONS))
+    assert [table[name] for name in ("x0", "y0", "x1", "y1")] == [(5, 8), (10, 10), (14, 17), (19, 19)]
+    headers = [column.header for column in table.columns]
+    assert headers[headers.index("centroid_y (µm)") + 1 :][:4] == ["x0", "y0", "x1", "y1"]
+
+
 def test_chosen_objects_and_an_empty_session():
     labels = moving_square(2)
     labels[:, 30:35, 30:35] = 9
@@ -186,11 +193,15 @@ def test_a_real_session_is_measured(session, disc_mask, discs):
     one = session.add_object("disc", "cell")
     session.add_mask(0, one, disc_mask)
     session.add_points(3, one, [26, 20])
+    session.add_mask(5, one, np.zeros_like(disc_mask))
     session.verify(one, [0])
     table = run_to_end(measure(session, MICRONS))
-    assert table["name"] == ("disc", "disc")
-    assert table["origin"] == ("painted", "prompted")
-    assert table["verified"] == ("yes", "no")
+    assert table["name"] == ("disc", "disc", "disc")
+    assert table["origin"] == ("painted", "prompted", "painted")
+    assert table["verified"] == ("yes", "no", "no")
     assert table["area"][0] == disc_mask.sum() * 0.25
     assert table["mean_intensity"][0] == pytest.approx(discs[0][disc_mask].mean())
+    y, x = np.nonzero(disc_mask)
+    assert [table[name][0] for name in ("x0", "y0", "x1", "y1")] == [x.min(), y.min(), x.max(), y.max()]
+    assert [table[name][2] for name in ("area", "centroid_x", "x0", "y1")] == [0, None, None, None]
     assert table["predicted_iou"][1] == pytest.approx(session.score(one, 3).predicted_iou)
