@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_plugins.export.targets import ExportSummary, Labels, new_folder
+from sam2_plugins.export.targets import ExportSummary, Labels, frame_number, new_folder
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["write_cell_tracking_result", "write_cell_tracking_truth"]
@@ -45,7 +45,9 @@ def write_cell_tracking_result(
     with new_folder(path, known=is_result, overwrite=overwrite) as folder:
         tracks = _Tracks(session)
         for frame in range(labels.length):
-            _write_labels(folder / f"mask{_number(frame, labels)}.tif", tracks.add(frame, labels[frame]))
+            _write_labels(
+                folder / f"mask{frame_number(frame, labels.length)}.tif", tracks.add(frame, labels[frame])
+            )
             yield frame
         (folder / "res_track.txt").write_text(tracks.text(), encoding="ascii")
     return ExportSummary(path, labels.length, labels.num_objects, tracks.changes)
@@ -67,7 +69,7 @@ def write_cell_tracking_truth(
         segmentation.mkdir()
         tracks = _Tracks(session)
         for frame in range(labels.length):
-            tracked, number = tracks.add(frame, labels[frame]), _number(frame, labels)
+            tracked, number = tracks.add(frame, labels[frame]), frame_number(frame, labels.length)
             _write_labels(tracking / f"man_track{number}.tif", tracked)
             if frame in known:
                 _write_labels(segmentation / f"man_seg{number}.tif", tracked)
@@ -94,10 +96,6 @@ def _labels_in_time(session: ReadableSession) -> Labels:
             "folders are of a time-lapse; export a TIFF or an OME-Zarr instead."
         )
     return labels
-
-
-def _number(frame: int, labels: Labels) -> str:
-    return f"{frame:0{max(3, len(str(labels.length - 1)))}}"
 
 
 def _write_labels(path: Path, labels: NDArray[np.uint16]) -> None:

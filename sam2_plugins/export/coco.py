@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from sam2_engine.masks import compress_rle, encode_rle
-from sam2_plugins.export.targets import ExportSummary, NothingToExportError
+from sam2_engine.masks import CompressedMask, compress_rle, encode_rle
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError, frame_number
 from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
-__all__ = ["NO_CLASS", "write_coco", "write_coco_videos"]
+__all__ = ["NO_CLASS", "coco_mask", "write_coco", "write_coco_videos"]
 
 NO_CLASS = "object"
 """The category of objects without a class."""
@@ -89,6 +89,16 @@ def _write(
     return ExportSummary(path, len(content["images"]), len(content["tracks"]))
 
 
+def coco_mask(mask: CompressedMask) -> dict[str, Any]:
+    """Return a mask as COCO's ``segmentation``, ``area`` and ``bbox`` (x, y, width, height)."""
+    rows, columns = mask.box
+    return {
+        "segmentation": compress_rle(encode_rle(mask.to_array())),
+        "area": int(np.count_nonzero(mask.crop())),
+        "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+    }
+
+
 def _category(described: AnnotatedObject) -> str:
     return described.label or NO_CLASS
 
@@ -103,13 +113,12 @@ def _describe(
 ) -> None:
     """Add a session's frames and objects to what is known of all."""
     (height, width), length = session.frames.shape, len(session.frames)
-    digits = max(3, len(str(length - 1)))
     video_id, first_image = len(content["videos"]) + 1, len(content["images"]) + 1
     content["videos"].append({"id": video_id, "name": name})
     content["images"] += [
         {
             "id": first_image + frame,
-            "file_name": file_name.format(name=name, frame=f"{frame:0{digits}}") + ".tif",
+            "file_name": file_name.format(name=name, frame=frame_number(frame, length)) + ".tif",
             "height": height,
             "width": width,
             "video_id": video_id,
@@ -135,14 +144,11 @@ def _annotations(
         accepted = session.accepted(object_id, frame)
         if accepted is None or accepted.mask.is_empty:
             continue
-        rows, columns = accepted.mask.box
         yield {
             "image_id": frame,
             "track_id": object_id,
             "category_id": categories[_category(session.objects[object_id])],
-            "segmentation": compress_rle(encode_rle(accepted.mask.to_array())),
-            "area": int(np.count_nonzero(accepted.mask.crop())),
-            "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
+            **coco_mask(accepted.mask),
             "iscrowd": 0,
             "score": accepted.scores.predicted_iou,
         }

@@ -16,7 +16,7 @@ from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["ExportSummary", "Labels", "NothingToExportError", "new_folder"]
+__all__ = ["ExportSummary", "Labels", "NothingToExportError", "frame_number", "new_folder"]
 
 
 class NothingToExportError(InputError):
@@ -78,6 +78,11 @@ class Labels:
         if labels.dtype.itemsize > self.dtype.itemsize and labels.max() > np.iinfo(self.dtype).max:
             raise InputError("An object with a larger id was added during the export; export once more.")
         return labels.astype(self.dtype, copy=False)
+
+
+def frame_number(frame: int, length: int) -> str:
+    """Return the number of a frame as names of files have it: ``007``, with more digits for long stacks."""
+    return f"{frame:0{max(3, len(str(length - 1)))}}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_plugins.export.targets import ExportSummary, Labels, NothingToExportError, new_folder
+from sam2_plugins.export.targets import ExportSummary, Labels, NothingToExportError, frame_number, new_folder
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["usable_frames", "write_training_folder", "write_training_videos"]
@@ -82,11 +82,10 @@ def _write_video(
     chosen = usable if frames is None else sorted(set(frames))
     if not chosen or not set(chosen) <= set(usable + doubtful):
         raise InputError("Nothing is known of any object on some of these frames; choose others.")
-    digits = max(3, len(str(labels.length - 1)))
     for part in (_FRAMES, _LABELS):
         (folder / part / name).mkdir(parents=True)
     for frame in chosen:
-        file = f"{frame:0{digits}}.tif"
+        file = f"{frame_number(frame, labels.length)}.tif"
         _write_pixels(folder / _FRAMES / name / file, session.frames[frame], session.frames.is_rgb)
         _write_pixels(folder / _LABELS / name / file, labels[frame], is_rgb=False)
         yield frame

@@ -8,11 +8,8 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sam2_engine.masks import compress_rle, encode_rle
-from sam2_plugins.export.coco import NO_CLASS
-from sam2_plugins.export.targets import ExportSummary, NothingToExportError
+from sam2_plugins.export.coco import NO_CLASS, coco_mask
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError, frame_number
 from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.readable import ReadableSession
 
@@ -64,8 +61,7 @@ def write_youtube_vis(
 
 def _video(number: int, name: str, session: ReadableSession) -> dict[str, Any]:
     (height, width), length = session.frames.shape, len(session.frames)
-    digits = max(3, len(str(length - 1)))
-    files = [f"{name}/{frame:0{digits}}.tif" for frame in range(length)]
+    files = [f"{name}/{frame_number(frame, length)}.tif" for frame in range(length)]
     return {"id": number, "width": width, "height": height, "length": length, "file_names": files}
 
 
@@ -74,13 +70,7 @@ def _track(session: ReadableSession, object_id: int) -> dict[str, list[Any]]:
     track: dict[str, list[Any]] = {"segmentations": [], "bboxes": [], "areas": []}
     for frame in range(len(session.frames)):
         accepted = session.accepted(object_id, frame)
-        if accepted is None or accepted.mask.is_empty:
-            values: tuple[Any, Any, Any] = (None, None, None)
-        else:
-            rows, columns = accepted.mask.box
-            box = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
-            runs = compress_rle(encode_rle(accepted.mask.to_array()))
-            values = (runs, box, int(np.count_nonzero(accepted.mask.crop())))
-        for column, value in zip(track.values(), values):
-            column.append(value)
+        described = {} if accepted is None or accepted.mask.is_empty else coco_mask(accepted.mask)
+        for values, name in zip(track.values(), ("segmentation", "bbox", "area")):
+            values.append(described.get(name))
     return track
