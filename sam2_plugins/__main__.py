@@ -1,4 +1,4 @@
-"""Where ``sam2`` and ``python -m sam2_plugins`` begin."""
+"""Entry point of ``sam2`` and ``python -m sam2_plugins``."""
 
 import os
 import sys

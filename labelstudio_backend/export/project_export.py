@@ -7,14 +7,14 @@ from labelstudio_backend.export.annotated_tasks import AnnotatedTask, AnnotatedT
 from labelstudio_backend.export.project_file import ExportedTask, read_project_file
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
-from sam2_plugins.cli.commands.terminal import followed, note
+from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar
 from sam2_plugins.export.coco import write_coco_videos
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_folder
 from sam2_plugins.export.training_folder import write_training_videos
 from sam2_plugins.export.youtube_vis import write_youtube_vis
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.session.readable import ReadableSession, ResultGenerator
+from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["export_project"]
 
@@ -50,12 +50,10 @@ def export_project(
     tasks = read_project_file(project)
     annotated_tasks = AnnotatedTasks(settings, key)
     try:
-        steps = ResultGenerator(_WRITERS[format_name](_masks(annotated_tasks, tasks), output, overwrite))
-        for _ in followed(steps, None, "exporting"):
-            pass
+        steps = _WRITERS[format_name](_masks(annotated_tasks, tasks), output, overwrite)
+        return run_with_progress_bar(steps, None, "exporting")
     finally:
         annotated_tasks.close()
-    return steps.result
 
 
 def _masks(
@@ -68,9 +66,9 @@ def _masks(
                 if annotated.objects:
                     yield task.name, annotated
                 else:
-                    note(f"Note: {task.name} has no mask or track, and is left out.")
+                    print_stderr(f"Note: {task.name} has no mask or track, and is left out.")
         except InputError as error:
-            note(f"Note: {task.name} is left out: {error}")
+            print_stderr(f"Note: {task.name} is left out: {error}")
 
 
 def _write_tiffs(videos: Videos, path: Path, overwrite: bool) -> Generator[int, None, ExportSummary]:

@@ -1,1 +1,1 @@
-"""The command ``sam2``."""
+"""The command line ``sam2``."""

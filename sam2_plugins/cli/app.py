@@ -1,4 +1,4 @@
-"""The command line ``sam2``: its commands, and one way for all of them to end.
+"""The command line ``sam2``: its commands, and how each of them ends.
 
 Exit status: 0 done; 2 unusable input, with one sentence on standard error; 130 stopped by the user.
 """
@@ -13,7 +13,7 @@ import typer
 
 from sam2_engine.errors import InputError, InputWarning
 from sam2_plugins.cli.commands import auto, demo, evaluate, export, models, replay, segment, track, train
-from sam2_plugins.cli.commands.terminal import INTERRUPTED, note
+from sam2_plugins.cli.commands.terminal import INTERRUPTED, print_stderr
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 
 __all__ = ["app", "main"]
@@ -27,7 +27,7 @@ COMMAND_GROUP = "sam2_plugins.commands"
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
-    help="Segment and follow objects in images, videos, time-lapses and volumes with SAM 2.",
+    help="Segment and track objects in images, videos, time-lapses and volumes with SAM 2.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -98,13 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MemoryError as error:
             return _refuse(f"There is not enough memory ({error}); use a smaller model or fewer objects.")
         except (KeyboardInterrupt, typer.Abort):
-            note("Stopped.")
+            print_stderr("Stopped.")
             return INTERRUPTED
     return status if isinstance(status, int) else 0
 
 
 def _refuse(sentence: str) -> int:
-    note(f"sam2: {' '.join(sentence.split())}")
+    print_stderr(f"sam2: {' '.join(sentence.split())}")
     return UNUSABLE
 
 
@@ -117,6 +117,6 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     if issubclass(category, InputWarning):
-        note(f"Note: {message}")
+        print_stderr(f"Note: {message}")
     else:
-        note(warnings.formatwarning(message, category, filename, lineno).rstrip())
+        print_stderr(warnings.formatwarning(message, category, filename, lineno).rstrip())

@@ -1,4 +1,4 @@
-"""What ``sam2 demo`` does: offline examples, and the same for anything of one's own.
+"""Examples of ``sam2 demo``: offline ones, and the same for one's own images.
 
 Every example drives an :class:`AnnotationSession` as any host does, and returns what it wrote and measured.
 """
@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 from skimage import data
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
+from sam2_engine.masks import mask_center
 from sam2_engine.synthetic import moving_cells
 from sam2_engine.video.frame_result import FrameResult
 from sam2_plugins.export import (
@@ -22,7 +22,7 @@ from sam2_plugins.export import (
     overlay,
     write_animation,
     write_label_image,
-    write_picture,
+    write_png,
 )
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.model_store import ModelStore
@@ -34,7 +34,7 @@ from sam2_plugins.session.readable import run_to_end
 __all__ = ["Example", "segment_coins", "track_cells", "track_own"]
 
 T = TypeVar("T")
-Watch = Callable[[Iterator[T], int], Iterable[T]]
+ShowProgress = Callable[[Iterator[T], int], Iterable[T]]
 """Shows the progress of an iterator of known length while passing it through."""
 
 COIN_CLICKS = (
@@ -45,15 +45,15 @@ COIN_CLICKS = (
 """The center of every coin in scikit-image's photograph, (x, y), as a person would click on it."""
 
 MAX_OBJECTS = 12
-"""Objects that the demo follows at most when it chooses them itself."""
+"""Objects that the demo tracks at most when it chooses them itself."""
 
 MAX_FRAMES = 60
-"""Frames that the demo follows at most."""
+"""Frames that the demo tracks at most."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """What came of one example.
+    """The result of one example.
 
     Attributes
     ----------
@@ -77,15 +77,15 @@ def segment_coins(store: ModelStore, model: str, folder: Path) -> Example:
     for click in COIN_CLICKS:
         session.add_points(0, session.add_object(), click)
     labels = session.label_image(0)
-    picture, tiff, table = (folder / name for name in ("coins.png", "coins_labels.tif", "coins.csv"))
-    write_picture(picture, _with_clicks(overlay(image, labels, session.window), COIN_CLICKS))
+    figure, tiff, table = (folder / name for name in ("coins.png", "coins_labels.tif", "coins.csv"))
+    write_png(figure, _draw_clicks(overlay(image, labels, session.window), COIN_CLICKS))
     write_label_image(tiff, labels)
     run_to_end(measure(session)).write_csv(table, overwrite=True)
     masks = [session.mask(object_id, 0) for object_id in session.objects]
     found = sum(mask is not None and bool(mask.any()) for mask in masks)
     return Example(
         "Coins: one click per coin on a photograph",
-        (picture, tiff, table),
+        (figure, tiff, table),
         (f"{found} of {len(COIN_CLICKS)} clicks gave a mask",),
     )
 
@@ -94,25 +94,26 @@ def track_cells(
     store: ModelStore,
     model: str,
     folder: Path,
-    watch: Watch[FrameResult],
+    show_progress: ShowProgress[FrameResult],
     *,
     num_frames: int = 24,
     size: int = 256,
 ) -> Example:
-    """Follow cells through a synthetic time-lapse, from one click per cell on its first frame."""
-    frames, truth = moving_cells(num_frames=num_frames, size=size, seed=0)
+    """Track cells through a synthetic time-lapse, from one click per cell on its first frame."""
+    frames, ground_truth = moving_cells(num_frames=num_frames, size=size, seed=0)
     session = AnnotationSession(frames, store, model, axes="TYX")
-    ids = [int(i) for i in np.unique(truth[0]) if i]
+    ids = [int(i) for i in np.unique(ground_truth[0]) if i]
     for object_id in ids:
-        session.add_points(0, session.add_object(object_id=object_id), _innermost(truth[0] == object_id))
-    files = _follow(session, folder, "cells", watch)
-    tracked = _mean_iou(truth, ids, lambda i, frame: session.mask(i, frame))
-    copied = _mean_iou(truth, ids, lambda i, frame: session.mask(i, 0))
+        click, _ = mask_center(ground_truth[0] == object_id)
+        session.add_points(0, session.add_object(object_id=object_id), click)
+    files = _track(session, folder, "cells", show_progress)
+    tracked = _mean_iou(ground_truth, ids, lambda i, frame: session.mask(i, frame))
+    copied = _mean_iou(ground_truth, ids, lambda i, frame: session.mask(i, 0))
     return Example(
-        "Cells: a synthetic time-lapse, followed from one click per cell on the first frame",
+        "Cells: a synthetic time-lapse, tracked from one click per cell on the first frame",
         files,
         (
-            f"mean IoU with the exact truth, {len(ids)} cells, frames 1 to {len(truth) - 1}: {tracked:.3f} "
+            f"mean IoU with the ground truth, {len(ids)} cells, frames 1 to {len(frames) - 1}: {tracked:.3f} "
             f"(leaving the masks of frame 0 where they are: {copied:.3f})",
         ),
     )
@@ -122,12 +123,12 @@ def track_own(
     store: ModelStore,
     model: str,
     folder: Path,
-    watch: Watch[FrameResult],
+    show_progress: ShowProgress[FrameResult],
     frames: FrameSource,
     points: list[tuple[float, float]],
     contrast: tuple[float, float] | None = None,
 ) -> Example:
-    """Follow one object per click on the first frame, or without clicks what is found there.
+    """Track one object per click on the first frame, or without clicks what is found there.
 
     Raises
     ------
@@ -138,19 +139,19 @@ def track_own(
     for point in points:
         session.add_points(0, session.add_object(), point)
     if not points:
-        for mask in _found(session, store, model):
+        for mask in _automatic_masks(session, store, model):
             session.add_mask(0, session.add_object(), mask)
     if not session.objects:
         raise InputError(
             f"Nothing was found on the first frame of {frames.name}; click on it with --point X,Y."
         )
-    files = _follow(session, folder, Path(frames.name).stem, watch)
+    files = _track(session, folder, Path(frames.name).stem, show_progress)
     chosen = "one click each" if points else "chosen automatically"
     return Example(f"{frames.name} ({frames.description}): {len(session.objects)} objects, {chosen}", files)
 
 
-def _found(session: AnnotationSession, store: ModelStore, model: str) -> list[NDArray[np.bool_]]:
-    """Return the objects that the model is surest of on the first frame."""
+def _automatic_masks(session: AnnotationSession, store: ModelStore, model: str) -> list[NDArray[np.bool_]]:
+    """Return the masks with the best scores of the first frame's automatic segmentation."""
     settings = AutomaticSettings(max_objects=MAX_OBJECTS)
     return [
         one.mask.to_array()
@@ -158,23 +159,23 @@ def _found(session: AnnotationSession, store: ModelStore, model: str) -> list[ND
     ]
 
 
-def _follow(
-    session: AnnotationSession, folder: Path, stem: str, watch: Watch[FrameResult]
+def _track(
+    session: AnnotationSession, folder: Path, stem: str, show_progress: ShowProgress[FrameResult]
 ) -> tuple[Path, ...]:
     """Propagate from the first frame; write label stack, table, three overlays and an animation."""
     last = min(len(session), MAX_FRAMES) - 1
     shape = (last + 1, *session.shape)
     tiff, table, animation = (folder / f"{stem}{end}" for end in ("_labels.tif", ".csv", ".gif"))
     with LabelStackWriter.open(tiff, shape, label_dtype(max(session.objects))) as stack:
-        for result in watch(session.propagate(start=0, stop=last), last + 1):
+        for result in show_progress(session.propagate(start=0, stop=last), last + 1):
             stack.write(result.frame, session.label_image(result.frame))
     run_to_end(measure(session)).write_csv(table, overwrite=True)
     write_animation(animation, _overlays(session, range(last + 1)))
     chosen = sorted({0, last // 2, last})
-    pictures = [folder / f"{stem}_frame_{frame:03d}.png" for frame in chosen]
-    for path, picture in zip(pictures, _overlays(session, chosen)):
-        write_picture(path, picture)
-    return (*pictures, animation, tiff, table)
+    figures = [folder / f"{stem}_frame_{frame:03d}.png" for frame in chosen]
+    for path, figure in zip(figures, _overlays(session, chosen)):
+        write_png(path, figure)
+    return (*figures, animation, tiff, table)
 
 
 def _overlays(session: AnnotationSession, frames: Iterable[int]) -> Iterator[NDArray[np.uint8]]:
@@ -182,29 +183,22 @@ def _overlays(session: AnnotationSession, frames: Iterable[int]) -> Iterator[NDA
         yield overlay(session.frames[frame], session.label_image(frame), session.window)
 
 
-def _with_clicks(picture: NDArray[np.uint8], clicks: Iterable[tuple[int, int]]) -> NDArray[np.uint8]:
-    marked = picture.copy()
+def _draw_clicks(figure: NDArray[np.uint8], clicks: Iterable[tuple[int, int]]) -> NDArray[np.uint8]:
+    marked = figure.copy()
     for x, y in clicks:
         marked[y - 2 : y + 3, x - 2 : x + 3] = 0
         marked[y - 1 : y + 2, x - 1 : x + 2] = 255
     return marked
 
 
-def _innermost(mask: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the pixel (x, y) of a mask that lies farthest from its edge, where a person would click."""
-    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(np.argmax(depth)), mask.shape)
-    return int(x), int(y)
-
-
 def _mean_iou(
-    truth: NDArray[Any], ids: list[int], mask_of: Callable[[int, int], NDArray[np.bool_] | None]
+    ground_truth: NDArray[Any], ids: list[int], mask_of: Callable[[int, int], NDArray[np.bool_] | None]
 ) -> float:
     """Return the mean IoU over cells and frames but the first; 1 for one that has left and is not found."""
     ious = []
-    for frame in range(1, len(truth)):
+    for frame in range(1, len(ground_truth)):
         for object_id in ids:
-            mask, exact = mask_of(object_id, frame), truth[frame] == object_id
+            mask, exact = mask_of(object_id, frame), ground_truth[frame] == object_id
             assert mask is not None
             union = np.count_nonzero(mask | exact)
             ious.append(np.count_nonzero(mask & exact) / union if union else 1.0)

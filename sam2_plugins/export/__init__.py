@@ -1,12 +1,12 @@
 """Masks of a session as files: label images, overlay pictures and animations."""
 
 from sam2_plugins.export.label_tiff import LabelStackWriter, write_label_image
-from sam2_plugins.export.pictures import overlay, write_animation, write_picture
+from sam2_plugins.export.overlays import overlay, write_animation, write_png
 
 __all__ = [
     "LabelStackWriter",
     "overlay",
     "write_animation",
     "write_label_image",
-    "write_picture",
+    "write_png",
 ]

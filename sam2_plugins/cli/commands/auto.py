@@ -1,4 +1,4 @@
-"""``sam2 auto``: everything on one image."""
+"""``sam2 auto``: every object of one image, without a prompt."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from sam2_plugins.cli.commands.options import (
     parse_contrast,
     parse_fixed,
 )
-from sam2_plugins.cli.commands.terminal import count_bar, note
+from sam2_plugins.cli.commands.terminal import count_bar, print_stderr
 from sam2_plugins.export import write_label_image
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
@@ -49,7 +49,8 @@ def auto(
         float, typer.Option(metavar="0..1", help="Least score of an object: predicted IoU times stability.")
     ] = DEFAULTS.confidence,
     min_area: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Leave out objects, holes and islands below this, pixels.")
+        int,
+        typer.Option(min=0, metavar="N", help="Leave out objects, holes, small components below this."),
     ] = DEFAULTS.min_area,
     max_objects: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many, the surest.")] = 2**16
     - 1,
@@ -63,7 +64,7 @@ def auto(
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Segment everything on an image, without a prompt; a large one in tiles, joined across their seams."""
+    """Segment everything on an image, without a prompt; a large one in tiles, then joined."""
     window = parse_contrast(contrast)
     settings = AutomaticSettings(confidence, min_area, max_objects, points_per_side)
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=(image,))
@@ -74,7 +75,7 @@ def auto(
         labels = number_objects(frames.shape, found)
     write_label_image(output, labels)
     if not found:
-        note("Nothing was found; lower --confidence, or use more --points-per-side.")
+        print_stderr("Nothing was found; lower --confidence, or use more --points-per-side.")
     typer.echo(f"{len(found)} objects")
     typer.echo(f"{output}")
 

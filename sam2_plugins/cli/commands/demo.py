@@ -1,4 +1,4 @@
-"""``sam2 demo``: something to look at within minutes, without a network."""
+"""``sam2 demo``: examples that run within minutes, without a network."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ from sam2_plugins.cli.commands.options import (
     parse_fixed,
     parse_points,
 )
-from sam2_plugins.cli.commands.terminal import followed
+from sam2_plugins.cli.commands.terminal import with_progress_bar
 from sam2_plugins.cli.demo import Example, segment_coins, track_cells, track_own
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.runtime.model_store import ModelStore
@@ -53,7 +53,7 @@ def demo(
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Segment coins, follow cells, or follow what is in --frames; writes pictures, an animation, tables."""
+    """Segment coins, track cells, or track what is in --frames; writes images, an animation, tables."""
     points, labels = parse_points(point or [])
     if 0 in labels or (points and frames is None):
         raise InputError("--point X,Y marks an object on the first frame of --frames PATH.")
@@ -71,14 +71,14 @@ def demo(
     store = ModelStore(device)
     if frames is None:
         _show(segment_coins(store, model, output))
-        _show(track_cells(store, model, output, _watch))
+        _show(track_cells(store, model, output, _show_progress))
         return
     with open_frames(frames, axes=axes, channel=channel, fixed=parse_fixed(fixed)) as source:
-        _show(track_own(store, model, output, _watch, source, points, window))
+        _show(track_own(store, model, output, _show_progress, source, points, window))
 
 
-def _watch(steps: Iterator[T], total: int) -> Iterable[T]:
-    return followed(steps, total, "tracking")
+def _show_progress(steps: Iterator[T], total: int) -> Iterable[T]:
+    return with_progress_bar(steps, total, "tracking")
 
 
 def _show(example: Example) -> None:

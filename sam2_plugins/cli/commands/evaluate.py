@@ -1,11 +1,11 @@
-"""``sam2 evaluate``: how good a model is on one's own annotated data."""
+"""``sam2 evaluate``: scores of a model on one's own annotated data."""
 
 import json as json_format
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -33,8 +33,8 @@ from sam2_plugins.cli.commands.options import (
     parse_contrast,
     parse_fixed,
 )
-from sam2_plugins.cli.commands.terminal import count_bar, followed, note
-from sam2_plugins.export.evaluation_page import columns, prepare_folder, write_page
+from sam2_plugins.cli.commands.terminal import count_bar, print_stderr, with_progress_bar
+from sam2_plugins.export.evaluation_report import columns, prepare_report_folder, write_report
 from sam2_plugins.runtime.atomic_files import check_output, replacing
 from sam2_plugins.runtime.model_store import ModelStore
 
@@ -50,7 +50,7 @@ FramesOption = Annotated[
 ]
 MasksOption = Annotated[
     Path | None,
-    typer.Option("--masks", metavar="MASKS", help="The truth: a folder of label images or a label stack."),
+    typer.Option("--masks", metavar="MASKS", help="The ground truth: a folder of label images or a stack."),
 ]
 ProtocolOption = Annotated[
     str,
@@ -79,7 +79,7 @@ JsonOption = Annotated[
     typer.Option("--json", metavar="FILE", help="Write all numbers; - is standard output."),
 ]
 ReportOption = Annotated[
-    Path | None, typer.Option("--report", metavar="FOLDER", help="Write a page of pictures, worst first.")
+    Path | None, typer.Option("--report", metavar="FOLDER", help="Write a page with the worst masks first.")
 ]
 _STANDARD_OUTPUT = Path("-")
 
@@ -107,7 +107,7 @@ def evaluate_command(
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Compare a model's masks with the truth, beside simple methods; prints a table."""
+    """Compare a model's masks with the ground truth, beside simple methods; prints a table."""
     window = parse_contrast(contrast)
     described = any(option is not None for option in (axes, channel, fixed or None))
     inputs = _inputs(frames, masks, data, described)
@@ -121,7 +121,7 @@ def evaluate_command(
         for sequence in sequences:
             opened.enter_context(sequence.frames)
         if report is not None:
-            prepare_folder(report)
+            prepare_report_folder(report)
         results = evaluate(
             ModelStore(device).get(model),
             sequences,
@@ -132,14 +132,16 @@ def evaluate_command(
             cell_tracking=cell_tracking,
             rounds=rounds,
             contrast=window,
-            watch=_watch,
+            watch=with_progress_bar,
         )
-        about = _about(protocol, rounds, sequences)
-        _show(results, about, aside=json == _STANDARD_OUTPUT)
+        explanation = _explanation(protocol, rounds, sequences)
+        _show(results, explanation, to_stderr=json == _STANDARD_OUTPUT)
         if json is not None:
             _write_json(json, results, sequences, protocol=protocol, model=model)
         if report is not None:
-            page = write_page(report, f"{results[0].method} on {inputs[0].name}", about, results, sequences)
+            page = write_report(
+                report, f"{results[0].method} on {inputs[0].name}", explanation, results, sequences
+            )
             typer.echo(f"{page}", err=json == _STANDARD_OUTPUT)
 
 
@@ -159,30 +161,27 @@ def _inputs(
 def _read_data(folder: Path) -> list[LabeledSequence]:
     with count_bar("reading") as progress:
         data = find_dataset(folder, progress=progress)
-    note(f"{folder}: {data.description}")
+    print_stderr(f"{folder}: {data.description}")
     with data:
         return labeled_sequences(data)
 
 
-def _watch(steps: Iterable[Any], total: int, title: str) -> Iterable[Any]:
-    return followed(steps, total, title)
-
-
-def _about(protocol: str, rounds: int, sequences: Sequence[LabeledSequence]) -> str:
+def _explanation(protocol: str, rounds: int, sequences: Sequence[LabeledSequence]) -> str:
     """Say what the numbers are means of."""
     objects = sum(len(sequence.truth) for sequence in sequences)
     frames = sum(len(sequence.frames) for sequence in sequences)
-    known = sum(len(sequence.annotated) for sequence in sequences)
-    counted = f"{objects} objects, {frames} frames" + (f" ({known} with masks)" if known < frames else "")
+    annotated = sum(len(sequence.annotated) for sequence in sequences)
+    counts = f"{objects} objects, {frames} frames"
+    counts += f" ({annotated} with masks)" if annotated < frames else ""
     return {
         "image": f"Mean over masks; {frames} images.",
-        "vos": f"Mean over frames, then objects; the prompted and the last frame not counted; {counted}.",
-    }.get(protocol, f"Mean over frames, then objects, then 1 to {rounds} prompted frames; {counted}.")
+        "vos": f"Mean over frames, then objects; the prompted and the last frame not counted; {counts}.",
+    }.get(protocol, f"Mean over frames, then objects, then 1 to {rounds} prompted frames; {counts}.")
 
 
-def _show(results: Sequence[MethodResult], about: str, aside: bool) -> None:
-    """Print the table; ``aside`` on standard error."""
-    console = Console(file=sys.stderr if aside else sys.stdout, highlight=False)
+def _show(results: Sequence[MethodResult], explanation: str, to_stderr: bool) -> None:
+    """Print the table, on standard output or ``to_stderr``."""
+    console = Console(file=sys.stderr if to_stderr else sys.stdout, highlight=False)
     table = Table()
     table.add_column("method")
     for name in columns(results[0]):
@@ -190,7 +189,7 @@ def _show(results: Sequence[MethodResult], about: str, aside: bool) -> None:
     for result in results:
         table.add_row(result.method, *(f"{value:.3f}" for value in columns(result).values()))
     console.print(table)
-    console.print(about, soft_wrap=True)
+    console.print(explanation, soft_wrap=True)
 
 
 def _write_json(

@@ -1,4 +1,4 @@
-"""``sam2 export``: a session folder as label images, tracks, measurements, or a folder to train on."""
+"""``sam2 export``: a session as label images, tracks, measurements, or a folder to train on."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from sam2_engine.errors import InputError
 from sam2_plugins.cli.commands.options import parse_quantity
-from sam2_plugins.cli.commands.terminal import note, run_with_bar
+from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.measure.physical_scale import PhysicalScale
@@ -56,12 +56,13 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
-    """Write what is known in a session to a file or folder of some format."""
+    """Write the objects of a session to a file or folder of some format."""
     chosen = _format(format_name, output)
-    kept, folder = open_session(session, ModelStore("cpu"), frames)
+    annotated, folder = open_session(session, ModelStore("cpu"), frames)
     try:
         scale = _scale(folder.scale, pixel_size, interval)
-        summary = run_with_bar(FORMATS[chosen].write(kept, output, scale, overwrite), len(kept), "exporting")
+        steps = FORMATS[chosen].write(annotated, output, scale, overwrite)
+        summary = run_with_progress_bar(steps, len(annotated), "exporting")
     finally:
         folder.close()
     _report(summary)
@@ -92,5 +93,5 @@ def _format(name: str, output: Path) -> str:
 
 def _report(summary: ExportSummary) -> None:
     for sentence in summary.changes:
-        note(f"Note: {sentence}")
+        print_stderr(f"Note: {sentence}")
     typer.echo(f"{summary.path}: {summary.frames} frames, {summary.objects} objects")

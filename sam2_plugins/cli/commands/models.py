@@ -1,4 +1,4 @@
-"""``sam2 models`` and ``sam2 download``: which models there are, and how they come here."""
+"""``sam2 models`` and ``sam2 download``: the list of models, and their download."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,18 +32,18 @@ def show_models(context: typer.Context) -> None:
     table.add_column("MB", justify="right")
     table.add_column("file", overflow="fold")
     for status in list_models():
-        place = str(status.path) if status.path else f"not here; `sam2 download {status.name}`"
-        table.add_row(status.name, f"{status.megabytes:.0f}", place)
+        location = str(status.path) if status.path else f"not here; `sam2 download {status.name}`"
+        table.add_row(status.name, f"{status.megabytes:.0f}", location)
     Console(soft_wrap=True).print(table)
-    typer.echo(f"Downloaded and added models are kept in {cache_folder()}.")
+    typer.echo(f"Downloaded and added models are stored in {cache_folder()}.")
 
 
 def add_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pt or .safetensors file.")],
 ) -> None:
     """Take a model from a file, for machines without a network."""
-    place = add(file)
-    typer.echo(f"{place.stem} is now at {place}; use it with --model {place.stem}.")
+    path = add(file)
+    typer.echo(f"{path.stem} is now at {path}; use it with --model {path.stem}.")
 
 
 def download_model(
@@ -51,5 +51,5 @@ def download_model(
 ) -> None:
     """Fetch an official model; an interrupted download goes on where it stopped."""
     with byte_bar(name) as on_progress:
-        place = download(name, on_progress)
-    typer.echo(f"{name} is at {place}.")
+        path = download(name, on_progress)
+    typer.echo(f"{name} is at {path}.")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the values that they are written in."""
+"""Options that several commands share, and the parsing of their values."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +42,7 @@ FixedOption = Annotated[
     typer.Option(
         "--fixed",
         metavar="AXIS=N",
-        help="Position on an axis that is not followed, for example Z=3. Repeatable.",
+        help="Position on an axis other than the frames', for example Z=3. Repeatable.",
     ),
 ]
 ContrastOption = Annotated[

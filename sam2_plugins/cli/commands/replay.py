@@ -1,4 +1,4 @@
-"""``sam2 replay``: do again what was done in a session, and say whether the same masks come out."""
+"""``sam2 replay``: a session done again, and whether the same masks come out."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sam2_plugins.cli.commands.options import TIFF_SUFFIXES, DeviceOption
-from sam2_plugins.cli.commands.terminal import note
+from sam2_plugins.cli.commands.terminal import print_stderr
 from sam2_plugins.export import LabelStackWriter
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
@@ -41,23 +41,25 @@ def replay_session(
     if output is not None:
         check_output(output, suffixes=TIFF_SUFFIXES)
     store = ModelStore(device)
-    kept, folder = open_session(session, store, frames)
+    recorded, folder = open_session(session, store, frames)
     try:
-        about = read_manifest(session)  # as it began; what came later is among the calls
+        manifest = read_manifest(session)  # as it began; what came later is among the calls
         again = AnnotationSession(
-            kept.frames, store, about["model"], contrast=window_from_json(about["window"])
+            recorded.frames, store, manifest["model"], contrast=window_from_json(manifest["window"])
         )
         done = list(replay(again, folder.calls()))
-        typer.echo(f"{len(done)} actions, {sum(done)} frames followed")
+        typer.echo(f"{len(done)} actions, {sum(done)} frames tracked")
         if output is not None:
             _write_labels(output, again)
-        different = differences(kept, again)
+        different = differences(recorded, again)
     finally:
         folder.close()
-    masks = sum(len(kept.frames_of(object_id)) for object_id in kept.objects)
+    masks = sum(len(recorded.frames_of(object_id)) for object_id in recorded.objects)
     if different:
         object_id, frame = different[0]
-        note(f"{len(different)} of {masks} masks differ, the first: object {object_id} on frame {frame}.")
+        print_stderr(
+            f"{len(different)} of {masks} masks differ, the first: object {object_id} on frame {frame}."
+        )
         raise typer.Exit(_DIFFERENT)
     typer.echo(f"all {masks} masks are the same")
 

@@ -22,7 +22,7 @@ from sam2_plugins.cli.commands.options import (
     parse_fixed,
     parse_points,
 )
-from sam2_plugins.cli.commands.terminal import note, run_with_bar
+from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar
 from sam2_plugins.export import write_label_image
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
@@ -77,12 +77,12 @@ def segment(
     with open_frames(image, axes=axes, channel=channel, fixed=parse_fixed(fixed), single=True) as frames:
         if len(frames) != 1:
             raise InputError(
-                f"{image} is a stack ({frames.description}); `sam2 track` follows objects through one."
+                f"{image} is a stack ({frames.description}); `sam2 track` tracks objects through one."
             )
         session = AnnotationSession(frames, ModelStore(device), model, contrast=window)
         if each:
-            for place in points:
-                session.add_points(0, session.add_object(), place)
+            for click in points:
+                session.add_points(0, session.add_object(), click)
         else:
             object_id = session.add_object()
             if points:
@@ -91,7 +91,7 @@ def segment(
                 session.add_box(0, object_id, corners)
         write_label_image(output, session.label_image(0))
         if csv is not None:
-            run_with_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
+            run_with_progress_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
         _report(session, output)
 
 
@@ -99,7 +99,7 @@ def _report(session: AnnotationSession, output: Path) -> None:
     for object_id in session.objects:
         mask, score = session.mask(object_id, 0), session.score(object_id, 0)
         if mask is None or score is None or not mask.any():
-            note(f"Object {object_id} is empty: the model sees nothing there.")
+            print_stderr(f"Object {object_id} is empty: the model sees nothing there.")
         else:
             typer.echo(f"object {object_id}: {mask.sum()} pixels, predicted IoU {score.predicted_iou:.2f}")
     typer.echo(f"{output}")

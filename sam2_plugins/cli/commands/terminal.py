@@ -1,4 +1,4 @@
-"""What a command shows while it works, and how it is stopped."""
+"""Progress bars, messages on standard error, and Ctrl-C."""
 
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -12,7 +12,15 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from sam2_plugins.runtime.jobs import CancelToken, with_progress
 from sam2_plugins.session.readable import ResultGenerator
 
-__all__ = ["INTERRUPTED", "byte_bar", "count_bar", "followed", "interruptible", "note", "run_with_bar"]
+__all__ = [
+    "INTERRUPTED",
+    "byte_bar",
+    "count_bar",
+    "interruptible",
+    "print_stderr",
+    "run_with_progress_bar",
+    "with_progress_bar",
+]
 
 INTERRUPTED = 130
 """Exit status of a command that the user stopped."""
@@ -20,12 +28,12 @@ INTERRUPTED = 130
 T = TypeVar("T")
 
 
-def note(text: str) -> None:
+def print_stderr(text: str) -> None:
     """Print a line that is not a result (standard error)."""
     Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def followed(steps: Iterable[T], total: int | None, title: str) -> Iterator[T]:
+def with_progress_bar(steps: Iterable[T], total: int | None, title: str) -> Iterator[T]:
     """Pass ``steps`` through under a bar with frames per second and the time left."""
     with _bar(TextColumn("{task.fields[status]}")) as bar:
         task = bar.add_task(title, total=total, status="")
@@ -34,31 +42,31 @@ def followed(steps: Iterable[T], total: int | None, title: str) -> Iterator[T]:
             yield step
 
 
-def run_with_bar(steps: Generator[object, None, T], total: int | None, title: str) -> T:
-    """Do all the steps of long work under such a bar and return what it returns."""
+def run_with_progress_bar(steps: Generator[object, None, T], total: int | None, title: str) -> T:
+    """Do all the steps of long work under the same bar and return its result."""
     work = ResultGenerator(steps)
-    for _ in followed(work, total, title):
+    for _ in with_progress_bar(work, total, title):
         pass
     return work.result
 
 
 @contextmanager
 def count_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Give a function of (done, total) that moves a bar with the time left."""
+    """Give a function of (done, total) that updates a bar with the time left."""
     with _bar(TextColumn("{task.completed:.0f} of {task.total:.0f}"), TimeRemainingColumn()) as bar:
-        yield _mover(bar, bar.add_task(title, total=1))
+        yield _updater(bar, bar.add_task(title, total=1))
 
 
 @contextmanager
 def byte_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Give a function of (bytes, bytes in all) that moves a bar with sizes and the time left."""
+    """Give a function of (bytes, bytes in all) that updates a bar with sizes and the time left."""
     with _bar(DownloadColumn(), TimeRemainingColumn()) as bar:
-        yield _mover(bar, bar.add_task(title, total=None))
+        yield _updater(bar, bar.add_task(title, total=None))
 
 
 @contextmanager
 def interruptible(unit: str = "frame") -> Iterator[CancelToken]:
-    """Turn the first Ctrl-C into a wish to stop after the current frame (or other unit of work).
+    """Turn the first Ctrl-C into a request to stop after the current frame (or other unit of work).
 
     The second one stops at once.
     """
@@ -68,7 +76,7 @@ def interruptible(unit: str = "frame") -> Iterator[CancelToken]:
         if token.cancelled:
             raise KeyboardInterrupt
         token.cancel()
-        note(f"Stopping after this {unit}; what is finished is kept.")
+        print_stderr(f"Stopping after this {unit}; what is finished is saved.")
 
     before = signal.signal(signal.SIGINT, on_interrupt)
     try:
@@ -88,5 +96,5 @@ def _bar(*columns: TextColumn | DownloadColumn | TimeRemainingColumn) -> Progres
     )
 
 
-def _mover(bar: Progress, task: TaskID) -> Callable[[int, int | None], None]:
+def _updater(bar: Progress, task: TaskID) -> Callable[[int, int | None], None]:
     return lambda done, total: bar.update(task, completed=done, total=total)

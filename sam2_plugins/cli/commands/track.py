@@ -1,4 +1,4 @@
-"""``sam2 track``: follow objects through a video, a time-lapse or a volume."""
+"""``sam2 track``: objects through a video, a time-lapse or a volume."""
 
 import math
 from contextlib import suppress
@@ -22,7 +22,12 @@ from sam2_plugins.cli.commands.options import (
     parse_contrast,
     parse_fixed,
 )
-from sam2_plugins.cli.commands.terminal import INTERRUPTED, followed, interruptible, run_with_bar
+from sam2_plugins.cli.commands.terminal import (
+    INTERRUPTED,
+    interruptible,
+    run_with_progress_bar,
+    with_progress_bar,
+)
 from sam2_plugins.export import LabelStackWriter
 from sam2_plugins.importing.prompts import place_labels, place_prompts, read_label_image, read_prompts
 from sam2_plugins.measure import measure
@@ -70,9 +75,9 @@ def track(
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Follow objects from frame to frame, from masks or clicks and boxes; Ctrl-C keeps finished frames."""
+    """Track objects from frame to frame, from masks or clicks and boxes; Ctrl-C keeps finished frames."""
     if (masks is None) == (prompts is None):
-        raise InputError("Say what to follow, with either --masks LABELS or --prompts JSON.")
+        raise InputError("Say what to track, with either --masks LABELS or --prompts JSON.")
     window = parse_contrast(contrast)
     inputs = (frames, masks, prompts)
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=inputs)
@@ -87,7 +92,7 @@ def track(
             place_prompts(session, read_prompts(prompts, session.shape, source.length))
         stopped = _write_tracked(session, output, start, stop, reverse)
         if csv is not None:
-            run_with_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
+            run_with_progress_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
     typer.echo(f"{output}")
     if stopped:
         raise typer.Exit(INTERRUPTED)
@@ -107,7 +112,7 @@ def _write_tracked(
         steps = session.propagate(None, start, stop, reverse, cancel)
         # A second Ctrl-C breaks off the current frame; those before it are on disk already.
         with suppress(KeyboardInterrupt):
-            for result in followed(steps, total, "tracking"):
+            for result in with_progress_bar(steps, total, "tracking"):
                 stack.write(result.frame, session.label_image(result.frame))
                 finished += 1
     typer.echo(f"{finished} of {total} frames, {len(session.objects)} objects")

@@ -1,4 +1,4 @@
-"""``sam2 train``: adapt a model to one's own annotated pictures or videos."""
+"""``sam2 train``: a model fine-tuned on one's own annotated images or videos."""
 
 import tomllib
 from pathlib import Path
@@ -12,7 +12,7 @@ from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.distributed import join_process_group
 from sam2_engine.training.fine_tuning.run import fine_tune
 from sam2_plugins.cli.commands.terminal import INTERRUPTED
-from sam2_plugins.cli.commands.training_lines import JsonLines, TerminalLines
+from sam2_plugins.cli.commands.training_output import JsonLinesOutput, TerminalOutput
 from sam2_plugins.runtime.atomic_files import check_output
 
 __all__ = ["register"]
@@ -26,7 +26,7 @@ OutputOption = Annotated[
 RunOption = Annotated[
     Path | None,
     typer.Option(
-        "--run", metavar="FOLDER", help="Checkpoint, log and pictures; a run that is there is continued."
+        "--run", metavar="FOLDER", help="Checkpoint, log and figures; a run that is there is continued."
     ),
 ]
 JsonLinesOption = Annotated[
@@ -36,8 +36,8 @@ JsonLinesOption = Annotated[
         help="For programs: progress and outcome as lines of JSON; stops when standard input ends.",
     ),
 ]
-_ASIDE = ("data", "run", "output", "device", "as_video")
-"""What a configuration file holds beside the recipe's own settings."""
+_OTHER_SETTINGS = ("data", "run", "output", "device", "as_video")
+"""What a configuration file holds beside the settings of ``TrainingConfig``."""
 
 
 def register(app: typer.Typer) -> None:
@@ -54,20 +54,20 @@ def train(
         typer.Option("--from", metavar="NAME", help="Where to start: a name from `sam2 models`, or a file."),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="FOLDER", help="Pictures or videos, and their masks.")
+        Path | None, typer.Option("--data", metavar="FOLDER", help="Images or videos, and their masks.")
     ] = None,
     output: OutputOption = None,
     run: RunOption = None,
     steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="How long.")] = None,
     everything: Annotated[
         bool | None,
-        typer.Option("--everything", help="Teach the image encoder too; slower, needs more data."),
+        typer.Option("--everything", help="Train the image encoder too; slower, needs more data."),
     ] = None,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", metavar="RATE", help="Highest rate.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="N", help="Pictures or clips per step.")
+        int | None, typer.Option("--batch-size", metavar="N", help="Images or clips per step.")
     ] = None,
     image_size: Annotated[
         int | None, typer.Option("--image-size", metavar="PIXELS", help="Side of the model's input.")
@@ -75,7 +75,8 @@ def train(
     as_video: Annotated[
         bool | None,
         typer.Option(
-            "--video/--pictures", help="Whether image files are frames of one video; else looked at."
+            "--video/--pictures",
+            help="Whether image files are frames of a video or images; by default detected.",
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="For another run.")] = None,
@@ -84,7 +85,7 @@ def train(
     ] = None,
     json_lines: JsonLinesOption = False,
 ) -> int:
-    """Adapt a model to annotated pictures or videos; says what it gained on frames kept aside."""
+    """Fine-tune a model on annotated images or videos; prints the gain on held-out frames."""
     given = {
         "model": model,
         "data": data,
@@ -100,27 +101,27 @@ def train(
         "device": device,
     }
     settings = {**_read(config), **{name: value for name, value in given.items() if value is not None}}
-    aside = {name: settings.pop(name) for name in _ASIDE if name in settings}
-    if "data" not in aside:
-        raise InputError("Say what to learn from, with --data FOLDER.")
-    return _train(settings, aside, JsonLines() if json_lines else TerminalLines())
+    others = {name: settings.pop(name) for name in _OTHER_SETTINGS if name in settings}
+    if "data" not in others:
+        raise InputError("Say what to train on, with --data FOLDER.")
+    return _train(settings, others, JsonLinesOutput() if json_lines else TerminalOutput())
 
 
-def _train(settings: dict[str, Any], aside: dict[str, Any], lines: TerminalLines) -> int:
+def _train(settings: dict[str, Any], others: dict[str, Any], terminal: TerminalOutput) -> int:
     config = TrainingConfig.from_dict(settings)
-    folder = Path(aside["data"])
-    run = Path(aside.get("run", Path("runs") / f"{folder.resolve().name}-{Path(config.model).stem}"))
-    output = Path(aside["output"]) if "output" in aside else None
+    folder = Path(others["data"])
+    run = Path(others.get("run", Path("runs") / f"{folder.resolve().name}-{Path(config.model).stem}"))
+    output = Path(others["output"]) if "output" in others else None
     if output is not None:
         check_output(output, suffixes=(".safetensors",), inputs=(Path(config.model),))
-    group = join_process_group(str(aside.get("device", "auto")))
-    with lines.bar("reading") as progress:
+    group = join_process_group(str(others.get("device", "auto")))
+    with terminal.bar("reading") as progress:
         found = find_dataset(
-            folder, as_video=aside.get("as_video"), progress=progress if group.is_main_process else None
+            folder, as_video=others.get("as_video"), progress=progress if group.is_main_process else None
         )
-    say = lines.say if group.is_main_process else lambda line: None
+    say = terminal.say if group.is_main_process else lambda line: None
     say(f"{folder}: {found.description}")
-    with found, lines.stoppable() as token, lines.bar("learning") as progress:
+    with found, terminal.stoppable() as token, terminal.bar("learning") as progress:
         outcome = fine_tune(
             config,
             found,
@@ -133,7 +134,7 @@ def _train(settings: dict[str, Any], aside: dict[str, Any], lines: TerminalLines
         )
     group.leave()
     if group.is_main_process:
-        lines.end(outcome)
+        terminal.end(outcome)
     return 0 if outcome.finished else INTERRUPTED
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from sam2_engine.evaluation import evaluate, read_sequences
 from sam2_engine.weights.loading import load_model
 from sam2_plugins.cli import app as cli
-from sam2_plugins.export.evaluation_page import worst_cases
+from sam2_plugins.export.evaluation_report import worst_cases
 
 
 @pytest.fixture

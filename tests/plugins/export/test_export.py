@@ -14,7 +14,7 @@ from sam2_plugins.export import (
     overlay,
     write_animation,
     write_label_image,
-    write_picture,
+    write_png,
 )
 from sam2_plugins.runtime.atomic_files import check_output, replacing
 from sam2_plugins.session.label_image import label_dtype
@@ -127,7 +127,7 @@ def test_the_overlay_paints_objects_only():
 
 def test_pictures_and_animations_are_read_back(tmp_path):
     pictures = [np.full((40, 60, 3), (40 * i, 255 - 40 * i, 90), np.uint8) for i in range(5)]
-    write_picture(tmp_path / "one.png", pictures[2])
+    write_png(tmp_path / "one.png", pictures[2])
     with Image.open(tmp_path / "one.png") as image:
         np.testing.assert_array_equal(np.asarray(image), pictures[2])
     write_animation(tmp_path / "all.gif", iter(pictures), longest_side=30)

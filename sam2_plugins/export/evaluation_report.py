@@ -1,4 +1,4 @@
-"""A page of pictures of what a model got wrong, the worst cases first: ``index.html`` and PNG files."""
+"""Report of an evaluation: a table of scores and the worst masks, as ``index.html`` with PNG files."""
 
 from collections.abc import Sequence
 from html import escape
@@ -12,12 +12,12 @@ from sam2_engine.errors import InputError
 from sam2_engine.evaluation import LabeledSequence, MaskScore, MethodResult
 from sam2_engine.evaluation.labeled_sequence import unpacked
 from sam2_engine.preprocessing import estimate_window
-from sam2_plugins.export.pictures import overlay, write_picture
+from sam2_plugins.export.overlays import overlay, write_png
 from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
 
-__all__ = ["columns", "prepare_folder", "worst_cases", "write_page"]
+__all__ = ["columns", "prepare_report_folder", "worst_cases", "write_report"]
 
-MOST_CASES = 40
+MAX_CASES = 40
 _LONGEST_SIDE = 640
 _MARGIN = 24
 _PAGE = """<!doctype html>
@@ -29,10 +29,10 @@ td:first-child, th:first-child {{ text-align: left }} tr {{ border-bottom: 1px s
 figure {{ display: inline-block; margin: 0 1.5em 1.5em 0; vertical-align: top }} img {{ max-width: 100% }}
 </style>
 <h1>{title}</h1>
-<p>{about}</p>
+<p>{explanation}</p>
 <table>{table}</table>
 <h2>Worst cases first</h2>
-<p>Left the truth, right what was found; of each object its worst frame.</p>
+<p>Left the ground truth, right what was found; of each object its worst frame.</p>
 {figures}
 </html>
 """
@@ -45,7 +45,7 @@ def columns(result: MethodResult) -> dict[str, float]:
     return {"J&F": result.j_and_f, "J": result.j, "F": result.f, **result.cell_tracking}
 
 
-def worst_cases(result: MethodResult, count: int = MOST_CASES) -> list[MaskScore]:
+def worst_cases(result: MethodResult, count: int = MAX_CASES) -> list[MaskScore]:
     """Return the worst mask of each object (of single images: every mask), the worst first."""
     ranked = sorted(result.rounds[-1], key=lambda score: score.j_and_f)
     if not result.per_object:
@@ -56,13 +56,13 @@ def worst_cases(result: MethodResult, count: int = MOST_CASES) -> list[MaskScore
     return list(worst.values())[:count]
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make the folder of a page, before any work is done.
+def prepare_report_folder(folder: Path) -> None:
+    """Make the folder of a report, before any work is done.
 
     Raises
     ------
     InputError
-        If it cannot be made, or holds something other than an earlier page.
+        If it cannot be made, or holds something other than an earlier report.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,20 +75,20 @@ def prepare_folder(folder: Path) -> None:
         raise InputError(f"{folder} holds {foreign[0].name}; give the report a folder of its own.")
 
 
-def write_page(
+def write_report(
     folder: Path,
     title: str,
-    about: str,
+    explanation: str,
     results: Sequence[MethodResult],
     sequences: Sequence[LabeledSequence],
 ) -> Path:
-    """Write the table of all results and pictures of the first one's worst cases.
+    """Write the table of all results and the worst masks of the first one.
 
     Parameters
     ----------
     folder
-        As made by ``prepare_folder``.
-    title, about
+        As made by ``prepare_report_folder``.
+    title, explanation
         Heading, and a sentence below it.
     results
         The model's first.
@@ -113,41 +113,46 @@ def write_page(
             results[0].masks[score.sequence], score.object_id, score.frame, sequence.frames.shape
         )
         name = f"pictures/{number:03d}.png"
-        write_picture(folder / name, case_picture(sequence, score, found))
+        write_png(folder / name, comparison_figure(sequence, score, found))
         caption = f"{sequence.name}, object {score.object_id}, frame {score.frame}: "
         caption += f"J {score.j:.3f}, F {score.f:.3f}"
         figures.append(
             f'<figure><img src="{name}" alt=""><figcaption>{escape(caption)}</figcaption></figure>'
         )
     page = _PAGE.format(
-        title=escape(title), about=escape(about), table=_table(results), figures="\n".join(figures)
+        title=escape(title),
+        explanation=escape(explanation),
+        table=_table(results),
+        figures="\n".join(figures),
     )
     with replacing(folder / "index.html") as aside:
         aside.write_text(page, encoding="utf-8")
     return folder / "index.html"
 
 
-def case_picture(sequence: LabeledSequence, score: MaskScore, found: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Return truth and result of one object side by side, cut out with a margin: (H, W, 3)."""
-    truth = sequence.mask(score.object_id, score.frame)
+def comparison_figure(
+    sequence: LabeledSequence, score: MaskScore, found: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """Return ground truth and result of one object side by side, cropped with a margin: (H, W, 3)."""
+    ground_truth = sequence.mask(score.object_id, score.frame)
     window = estimate_window(sequence.frames)
-    place = _around(truth | found)
-    image = sequence.frames[score.frame][place]
+    crop = _crop_around(ground_truth | found)
+    image = sequence.frames[score.frame][crop]
     step = -(-max(image.shape[:2]) // _LONGEST_SIDE)
     sides = [
-        overlay(image, mask[place].astype(int) * score.object_id, window)[::step, ::step]
-        for mask in (truth, found)
+        overlay(image, mask[crop].astype(int) * score.object_id, window)[::step, ::step]
+        for mask in (ground_truth, found)
     ]
     gap = np.full((sides[0].shape[0], 4, 3), 255, np.uint8)
     return np.concatenate((sides[0], gap, sides[1]), axis=1)
 
 
-def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the part of the plane to show: the mask and as much again around it."""
+def _crop_around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the part of the frame to show: the mask and as much again around it."""
     slices = []
     for axis, length in enumerate(mask.shape):
-        places = np.flatnonzero(mask.any(1 - axis))
-        low, high = (places[0], places[-1] + 1) if len(places) else (0, length)
+        inside = np.flatnonzero(mask.any(1 - axis))
+        low, high = (inside[0], inside[-1] + 1) if len(inside) else (0, length)
         margin = max(_MARGIN, (high - low) // 2)
         slices.append(slice(max(0, low - margin), high + margin))
     return slices[0], slices[1]

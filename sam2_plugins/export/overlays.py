@@ -1,4 +1,4 @@
-"""Frames with colored masks on them: PNG pictures and GIF animations."""
+"""Overlays of masks on frames, as PNG images and GIF animations."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,10 +13,10 @@ from sam2_engine.preprocessing import IntensityWindow, to_rgb
 from sam2_plugins.runtime.atomic_files import replacing
 from sam2_plugins.session.annotations import object_color
 
-__all__ = ["overlay", "write_animation", "write_picture"]
+__all__ = ["overlay", "write_animation", "write_png"]
 
 _OPACITY = 0.45
-_PALETTE = 255
+_PALETTE_COLORS = 255
 
 
 def overlay(image: NDArray[Any], labels: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.uint8]:
@@ -38,15 +38,15 @@ def overlay(image: NDArray[Any], labels: NDArray[Any], window: IntensityWindow |
     """
     ids, index = np.unique(labels, return_inverse=True)
     colors = np.array([object_color(int(i)) for i in ids], np.float32)[index.reshape(labels.shape)]
-    picture = to_rgb(image, window) * 255
+    pixels = to_rgb(image, window) * 255
     inside = (labels > 0)[..., None]
-    picture = np.where(inside, picture + _OPACITY * (colors - picture), picture)
+    pixels = np.where(inside, pixels + _OPACITY * (colors - pixels), pixels)
     outline = find_boundaries(labels, mode="inner")[..., None]
-    return np.where(outline, colors, picture).round().clip(0, 255).astype(np.uint8)
+    return np.where(outline, colors, pixels).round().clip(0, 255).astype(np.uint8)
 
 
-def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write an (H, W, 3) picture as PNG.
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an (H, W, 3) image as PNG.
 
     Raises
     ------
@@ -54,25 +54,25 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
         If it cannot be written; nothing is left behind then.
     """
     with replacing(path) as aside:
-        Image.fromarray(picture).save(aside, format="PNG")
+        Image.fromarray(image).save(aside, format="PNG")
 
 
 def write_animation(
-    path: Path, pictures: Iterable[NDArray[np.uint8]], frames_per_second: float = 8.0, longest_side: int = 512
+    path: Path, images: Iterable[NDArray[np.uint8]], frames_per_second: float = 8.0, longest_side: int = 512
 ) -> None:
-    """Write (H, W, 3) pictures as a GIF that repeats forever, made smaller if they are large.
+    """Write (H, W, 3) images as a GIF that repeats forever, made smaller if they are large.
 
     Raises
     ------
     OSError
         If it cannot be written; nothing is left behind then.
     ValueError
-        If there is no picture.
+        If there is no image.
     """
-    frames = _reduced(pictures, longest_side)
+    frames = _thumbnails(images, longest_side)
     first = next(frames, None)
     if first is None:
-        raise ValueError("an animation needs at least one picture")
+        raise ValueError("an animation needs at least one image")
     with replacing(path) as aside:
         first.save(
             aside,
@@ -84,8 +84,8 @@ def write_animation(
         )
 
 
-def _reduced(pictures: Iterable[NDArray[np.uint8]], longest_side: int) -> Iterator[Image.Image]:
-    for picture in pictures:
-        image = Image.fromarray(picture)
+def _thumbnails(images: Iterable[NDArray[np.uint8]], longest_side: int) -> Iterator[Image.Image]:
+    for pixels in images:
+        image = Image.fromarray(pixels)
         image.thumbnail((longest_side, longest_side))
-        yield image.quantize(_PALETTE)
+        yield image.quantize(_PALETTE_COLORS)

@@ -1,4 +1,4 @@
-"""What ``sam2 train`` says while it learns: bars for people, lines of JSON for programs."""
+"""Output of ``sam2 train``: progress bars for people, lines of JSON for programs."""
 
 import json
 import sys
@@ -11,29 +11,29 @@ from typing import Any
 import typer
 
 from sam2_engine.training.fine_tuning.run import Outcome
-from sam2_plugins.cli.commands.terminal import count_bar, interruptible, note
+from sam2_plugins.cli.commands.terminal import count_bar, interruptible, print_stderr
 from sam2_plugins.runtime.jobs import CancelToken
 
-__all__ = ["JsonLines", "TerminalLines"]
+__all__ = ["JsonLinesOutput", "TerminalOutput"]
 
 
-class TerminalLines:
+class TerminalOutput:
     """Sentences and bars on standard error, the outcome on standard output; Ctrl-C stops after a step."""
 
     def say(self, sentence: str) -> None:
-        """Say something about the run."""
-        note(sentence)
+        """Tell a sentence about the run."""
+        print_stderr(sentence)
 
     def bar(self, title: str) -> AbstractContextManager[Callable[[int, int | None], None]]:
         """Give a function of (done, total) that shows how far something is."""
         return count_bar(title)
 
     def stoppable(self) -> AbstractContextManager[CancelToken]:
-        """Give what tells that the user wants it to stop."""
+        """Give the token that Ctrl-C cancels."""
         return interruptible("step")
 
     def end(self, outcome: Outcome) -> None:
-        """Say what came of it."""
+        """Tell the outcome."""
         if outcome.finished:
             typer.echo(outcome.improvement)
             typer.echo(f"{outcome.weights}")
@@ -41,7 +41,7 @@ class TerminalLines:
             self.say(f"Stopped after step {outcome.steps}; the same command goes on from there.")
 
 
-class JsonLines(TerminalLines):
+class JsonLinesOutput(TerminalOutput):
     """One object per line on standard output; the end of standard input, as of a killed parent, stops it.
 
     ``{"said": SENTENCE}``, ``{"reading": N, "of": M}``, ``{"learning": N, "of": M}`` and at the end
@@ -49,7 +49,7 @@ class JsonLines(TerminalLines):
     """
 
     def say(self, sentence: str) -> None:
-        """Say something about the run."""
+        """Tell a sentence about the run."""
         _write({"said": sentence})
 
     @contextmanager
@@ -59,13 +59,13 @@ class JsonLines(TerminalLines):
 
     @contextmanager
     def stoppable(self) -> Iterator[CancelToken]:
-        """Give what tells that standard input has ended."""
+        """Give the token that the end of standard input cancels."""
         token = CancelToken()
         threading.Thread(target=_wait_for_end_of_input, args=(token,), daemon=True).start()
         yield token
 
     def end(self, outcome: Outcome) -> None:
-        """Say what came of it."""
+        """Tell the outcome."""
         _write({**asdict(outcome), "gain": outcome.improvement})
 
 
