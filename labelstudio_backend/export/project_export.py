@@ -74,7 +74,7 @@ def _masks(
 def _write_tiffs(videos: Videos, path: Path, overwrite: bool) -> Generator[int, None, ExportSummary]:
     """Write a folder with a label TIFF for each task."""
     frames = objects = 0
-    with new_folder(path, known=_is_tiff_folder, overwrite=overwrite) as folder:
+    with new_folder(path, is_earlier_export=_is_tiff_folder, overwrite=overwrite) as folder:
         for name, session in videos:
             scale = PhysicalScale()
             summary = yield from write_label_tiff(session, folder / f"{name}.tif", scale)

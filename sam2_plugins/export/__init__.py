@@ -1,4 +1,4 @@
-"""Masks of a session as files: label images, overlay pictures and animations."""
+"""Export of a session: label images, tracks, COCO, tables, overlays, folders to train on."""
 
 from sam2_plugins.export.label_tiff import LabelStackWriter, write_label_image
 from sam2_plugins.export.overlays import overlay, write_animation, write_png

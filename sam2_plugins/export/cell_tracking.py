@@ -1,4 +1,4 @@
-"""Folders of the Cell Tracking Challenge: label images, and a text file of tracks with their parents.
+"""Cell Tracking Challenge folders: label images, and a text file of tracks with their parents.
 
 The challenge's rules: a label is one unbroken track, ``label begin end parent`` with frames from 0; the
 parent has ended before the track begins; there is one parent or none (0); labels fit into 16 bits. Source:
@@ -14,12 +14,12 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_plugins.export.targets import ExportSummary, Labels, frame_number, new_folder
+from sam2_plugins.export.targets import ExportSummary, LabelImages, frame_number, new_folder
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
-__all__ = ["write_cell_tracking_result", "write_cell_tracking_truth"]
+__all__ = ["write_cell_tracking_ground_truth", "write_cell_tracking_result"]
 
-_LARGEST = int(np.iinfo(np.uint16).max)
+_MAX_LABEL = int(np.iinfo(np.uint16).max)
 
 
 def write_cell_tracking_result(
@@ -27,7 +27,7 @@ def write_cell_tracking_result(
 ) -> Generator[int, None, ExportSummary]:
     """Write a result folder, such as ``01_RES``: ``mask000.tif`` and so on, and ``res_track.txt``.
 
-    What the challenge's rules do not allow is changed and told in the summary: a track with a gap becomes
+    What the challenge's rules do not allow is changed, and the summary says how: a track with a gap becomes
     several, each the parent of the next; so does a mother who is still there when a daughter begins; of a
     fusion no parent is written; ids beyond 16 bits get a free label.
 
@@ -42,7 +42,7 @@ def write_cell_tracking_result(
         If there is nothing to write, the frames lie along Z, or it cannot be written there.
     """
     labels = _labels_in_time(session)
-    with new_folder(path, known=is_result, overwrite=overwrite) as folder:
+    with new_folder(path, is_earlier_export=is_result, overwrite=overwrite) as folder:
         tracks = _Tracks(session)
         for frame in range(labels.length):
             _write_labels(
@@ -53,17 +53,17 @@ def write_cell_tracking_result(
     return ExportSummary(path, labels.length, labels.num_objects, tracks.changes)
 
 
-def write_cell_tracking_truth(
+def write_cell_tracking_ground_truth(
     session: ReadableSession, path: Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write a ground truth folder, such as ``01_GT``, as :func:`write_cell_tracking_result` does.
 
     ``TRA/man_track000.tif`` and so on with ``TRA/man_track.txt`` are of all frames; ``SEG/man_seg000.tif``
-    and so on, the same masks, of frames on which something is known.
+    and so on, the same masks, of annotated frames.
     """
     labels = _labels_in_time(session)
-    known = known_by_frame(session)
-    with new_folder(path, known=is_truth, overwrite=overwrite) as folder:
+    annotated = known_by_frame(session)
+    with new_folder(path, is_earlier_export=is_ground_truth, overwrite=overwrite) as folder:
         tracking, segmentation = folder / "TRA", folder / "SEG"
         tracking.mkdir()
         segmentation.mkdir()
@@ -71,7 +71,7 @@ def write_cell_tracking_truth(
         for frame in range(labels.length):
             tracked, number = tracks.add(frame, labels[frame]), frame_number(frame, labels.length)
             _write_labels(tracking / f"man_track{number}.tif", tracked)
-            if frame in known:
+            if frame in annotated:
                 _write_labels(segmentation / f"man_seg{number}.tif", tracked)
             yield frame
         (tracking / "man_track.txt").write_text(tracks.text(), encoding="ascii")
@@ -83,13 +83,13 @@ def is_result(folder: Path) -> bool:
     return (folder / "res_track.txt").is_file()
 
 
-def is_truth(folder: Path) -> bool:
+def is_ground_truth(folder: Path) -> bool:
     """Whether a folder is a ground truth."""
     return (folder / "TRA" / "man_track.txt").is_file()
 
 
-def _labels_in_time(session: ReadableSession) -> Labels:
-    labels = Labels(session)
+def _labels_in_time(session: ReadableSession) -> LabelImages:
+    labels = LabelImages(session)
     if labels.axis == "Z":
         raise InputError(
             f"The frames of {session.frames.name} are planes of a volume, but the Cell Tracking Challenge's "
@@ -103,46 +103,46 @@ def _write_labels(path: Path, labels: NDArray[np.uint16]) -> None:
 
 
 class _Tracks:
-    """Turns objects into tracks, frame by frame, each label one unbroken track."""
+    """Tracks that objects are turned into, frame by frame, each label one unbroken track."""
 
     def __init__(self, session: ReadableSession) -> None:
         self._parents = {object_id: one.parents for object_id, one in session.objects.items()}
         self._free = _free_labels(session.objects)
         self._spans: dict[int, list[int]] = {}  # by label: begin, end, parent
         self._current: dict[int, int] = {}  # by object: the label of its last track
-        self._broken: dict[int, int] = {}  # by object: how many tracks it was split into
-        self._outlived: set[int] = set()
+        self._split: dict[int, int] = {}  # by object: how many tracks it was split into
+        self._split_by_division: set[int] = set()
         self._fused: set[int] = set()
         self._orphaned: set[int] = set()
-        self._renamed: dict[int, int] = {}
+        self._relabeled: dict[int, int] = {}
 
     def add(self, frame: int, labels: NDArray[Any]) -> NDArray[np.uint16]:
         """Return the next frame's labels (object ids) as labels of tracks."""
-        seen = [int(value) for value in np.unique(labels) if value]
-        born = [object_id for object_id in seen if object_id not in self._current]
+        visible = [int(value) for value in np.unique(labels) if value]
+        new = [object_id for object_id in visible if object_id not in self._current]
         divided = {
             parent
-            for object_id in born
+            for object_id in new
             if len(self._parents.get(object_id, ())) == 1
             for parent in self._parents[object_id]
             if parent in self._current
         }
         before = dict(self._current)
-        for object_id in seen:
-            self._follow(object_id, frame, object_id in divided, before)
-        return _looked_up(labels, {object_id: self._current[object_id] for object_id in seen})
+        for object_id in visible:
+            self._extend(object_id, frame, object_id in divided, before)
+        return _relabel(labels, {object_id: self._current[object_id] for object_id in visible})
 
-    def _follow(self, object_id: int, frame: int, divides: bool, before: Mapping[int, int]) -> None:
-        """Go on with an object's track, or begin a new one."""
+    def _extend(self, object_id: int, frame: int, divides: bool, before: Mapping[int, int]) -> None:
+        """Extend an object's track, or begin a new one."""
         label = before.get(object_id)
         if label is None:
             self._begin(object_id, frame, self._parent_label(object_id, before), self._first_label(object_id))
         elif self._spans[label][1] == frame - 1 and not divides:
             self._spans[label][1] = frame
         else:
-            self._broken[object_id] = self._broken.get(object_id, 1) + 1
+            self._split[object_id] = self._split.get(object_id, 1) + 1
             if divides:
-                self._outlived.add(object_id)
+                self._split_by_division.add(object_id)
             self._begin(object_id, frame, label, self._new_label())
 
     def _begin(self, object_id: int, frame: int, parent: int, label: int) -> None:
@@ -161,16 +161,16 @@ class _Tracks:
         return before[parents[0]] if parents else 0
 
     def _first_label(self, object_id: int) -> int:
-        if object_id <= _LARGEST:
+        if object_id <= _MAX_LABEL:
             return object_id
-        self._renamed[object_id] = self._new_label()
-        return self._renamed[object_id]
+        self._relabeled[object_id] = self._new_label()
+        return self._relabeled[object_id]
 
     def _new_label(self) -> int:
         label = next(self._free, None)
         if label is None:
             raise InputError(
-                f"There are more than {_LARGEST} tracks, which the challenge's labels cannot hold."
+                f"There are more than {_MAX_LABEL} tracks, which the challenge's labels cannot hold."
             )
         return label
 
@@ -181,41 +181,41 @@ class _Tracks:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """What the rules made of the objects, one sentence each."""
-        told = [
+        """What the rules changed, one sentence each."""
+        changes = [
             f"Object {object_id} was written as {count} tracks, each the parent of the next, because it is "
             + (
                 "still there when a daughter begins."
-                if object_id in self._outlived
+                if object_id in self._split_by_division
                 else "missing in between."
             )
-            for object_id, count in sorted(self._broken.items())
+            for object_id, count in sorted(self._split.items())
         ]
-        told += [
+        changes += [
             f"Object {object_id} was written without parents, because a track has at most one."
             for object_id in sorted(self._fused)
         ]
-        told += [
-            f"Object {object_id} was written without its parent, which is not seen before it."
+        changes += [
+            f"Object {object_id} was written without its parent, which is not visible before it."
             for object_id in sorted(self._orphaned)
         ]
-        told += [
+        changes += [
             f"Object {object_id} was written as label {label}, because labels have 16 bits."
-            for object_id, label in sorted(self._renamed.items())
+            for object_id, label in sorted(self._relabeled.items())
         ]
         missing = sorted(set(self._parents) - set(self._current))
-        told += [f"Object {object_id} has no visible pixel and was left out." for object_id in missing]
-        return tuple(told)
+        changes += [f"Object {object_id} has no visible pixel and was left out." for object_id in missing]
+        return tuple(changes)
 
 
-def _looked_up(labels: NDArray[Any], tracks: Mapping[int, int]) -> NDArray[np.uint16]:
-    values, places = np.unique(labels, return_inverse=True)
-    table = np.array([tracks.get(int(value), 0) for value in values], np.uint16)
-    return table[places].reshape(labels.shape)
+def _relabel(labels: NDArray[Any], label_of: Mapping[int, int]) -> NDArray[np.uint16]:
+    values, inverse = np.unique(labels, return_inverse=True)
+    table = np.array([label_of.get(int(value), 0) for value in values], np.uint16)
+    return table[inverse].reshape(labels.shape)
 
 
 def _free_labels(objects: Mapping[int, object]) -> Iterator[int]:
-    """Yield labels that are nobody's id, first those above all ids."""
-    above = max((object_id for object_id in objects if object_id <= _LARGEST), default=0) + 1
-    yield from range(above, _LARGEST + 1)
+    """Yield labels that are no object's id, first those above all ids."""
+    above = max((object_id for object_id in objects if object_id <= _MAX_LABEL), default=0) + 1
+    yield from range(above, _MAX_LABEL + 1)
     yield from (label for label in range(1, above) if label not in objects)

@@ -1,4 +1,4 @@
-"""Masks as COCO JSON with compressed run lengths; overlaps are kept.
+"""COCO JSON with compressed run lengths, overlaps included.
 
 The names for videos and tracks (``videos``, ``frame_index``, ``track_id``, ``tracks``) are those of kwcoco;
 what reads plain COCO passes over them. Source: cocodataset.org, "Data format"; kwcoco's schema.
@@ -26,15 +26,15 @@ NO_CLASS = "object"
 def write_coco(
     session: ReadableSession, path: Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
-    """Write every mask of a session, whole even where others lie above it.
+    """Write every mask of a session, whole even where others overlap it.
 
-    A frame is an image, a class a category (``object`` if there is none), an object a track, whose id,
-    name and parents are kept. An absent object has no annotation.
+    A frame is an image, a class a category (``object`` if there is none), an object a track with its id,
+    name and parents. An absent object has no annotation.
 
     Yields
     ------
     int
-        Each frame on which something is known, once it is written.
+        Each annotated frame, once it is written.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def write_coco_videos(
 ) -> Generator[int, None, ExportSummary]:
     """Write the masks of several sessions, by name, into one file, as :func:`write_coco` those of one.
 
-    Each session is read when its turn comes. Ids of tracks go on from one to the next; images are called
+    Each session is read when its turn comes. Ids of tracks continue from one to the next; images are called
     ``NAME/000.tif``, as in a folder to train on.
     """
     return (yield from _write(videos, path, "{name}/{frame}", overwrite))
@@ -111,7 +111,7 @@ def _describe(
     categories: Mapping[str, int],
     first_track: int,
 ) -> None:
-    """Add a session's frames and objects to what is known of all."""
+    """Add a session's frames and objects to the lists of all sessions."""
     (height, width), length = session.frames.shape, len(session.frames)
     video_id, first_image = len(content["videos"]) + 1, len(content["images"]) + 1
     content["videos"].append({"id": video_id, "name": name})

@@ -1,10 +1,10 @@
-"""Every way in which a session leaves, by its name: what hosts offer and the command line takes."""
+"""All export formats by name, as hosts offer them and the command line takes them."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sam2_plugins.export.cell_tracking import write_cell_tracking_result, write_cell_tracking_truth
+from sam2_plugins.export.cell_tracking import write_cell_tracking_ground_truth, write_cell_tracking_result
 from sam2_plugins.export.coco import write_coco
 from sam2_plugins.export.geff_graph import write_geff
 from sam2_plugins.export.label_tiff import write_label_tiff
@@ -18,7 +18,7 @@ from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["FORMATS", "ExportFormat"]
 
-ResultGenerator = Generator[int, None, ExportSummary]
+ExportSteps = Generator[int, None, ExportSummary]
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class ExportFormat:
         Whether it is a folder.
     write
         Called with the session, the path, the physical scale and whether an earlier export may be replaced;
-        yields after every frame, and what is not finished leaves nothing behind.
+        yields after every frame; an unfinished export leaves nothing behind.
     """
 
     name: str
     title: str
     suffix: str
     is_folder: bool
-    write: Callable[[ReadableSession, Path, PhysicalScale, bool], ResultGenerator]
+    write: Callable[[ReadableSession, Path, PhysicalScale, bool], ExportSteps]
 
 
-def _table(session: ReadableSession, path: Path, scale: PhysicalScale, overwrite: bool) -> ResultGenerator:
+def _table(session: ReadableSession, path: Path, scale: PhysicalScale, overwrite: bool) -> ExportSteps:
     table = yield from measure(session, scale)
     table.write_csv(path, overwrite=overwrite)
     return ExportSummary(path, len(set(table["frame"])), len(session.objects))
@@ -88,7 +88,7 @@ _ALL = (
         "Cell Tracking Challenge, ground truth (TRA and SEG)",
         "",
         True,
-        lambda session, path, _, over: write_cell_tracking_truth(session, path, overwrite=over),
+        lambda session, path, _, over: write_cell_tracking_ground_truth(session, path, overwrite=over),
     ),
     ExportFormat(
         "coco",
@@ -123,4 +123,4 @@ _ALL = (
 )
 
 FORMATS = {one.name: one for one in _ALL}
-"""In the order in which a host should offer them."""
+"""By name, in the order in which a host should offer them."""

@@ -1,4 +1,4 @@
-"""Tracks as a GEFF graph: a node for every object and frame where it is seen, edges along tracks and descent.
+"""GEFF graph of tracks: a node for every visible object and frame, edges along tracks and lineage.
 
 Written by the package of the format's authors, ``pip install "sam2-plugins[geff]"``. Source:
 live-image-tracking-tools.github.io/geff, version 1.
@@ -45,12 +45,12 @@ def write_geff(
     """
     geff = _package()
     scale = scale or PhysicalScale()
-    with new_folder(path, known=_is_geff, overwrite=overwrite) as folder:
+    with new_folder(path, is_earlier_export=_is_geff, overwrite=overwrite) as folder:
         table = yield from measure(session, scale, intensity=False)
-        seen = [i for i, area in enumerate(table["area"]) if area]
-        if not seen:
-            raise InputError("No object of this session is seen anywhere, so there are no tracks to export.")
-        rows = {name: np.array([table[name][i] for i in seen]) for name in ("frame", *_PROPERTIES)}
+        visible = [i for i, area in enumerate(table["area"]) if area]
+        if not visible:
+            raise InputError("No object of this session is visible, so there are no tracks to export.")
+        rows = {name: np.array([table[name][i] for i in visible]) for name in ("frame", *_PROPERTIES)}
         along = "z" if session.frames.axis == "Z" else "t"
         properties = {
             along: rows["frame"] * (scale.plane_spacing if along == "z" else scale.frame_interval),
@@ -62,7 +62,7 @@ def write_geff(
         folder.rmdir()  # the package takes any folder for an earlier graph
         geff.core_io.write_arrays(
             folder,
-            np.arange(len(seen), dtype=np.uint64),
+            np.arange(len(visible), dtype=np.uint64),
             {name: {"values": values, "missing": None} for name, values in properties.items()},
             _edges(session, rows["frame"], rows["object_id"]),
             {},

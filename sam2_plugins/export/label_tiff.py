@@ -1,4 +1,4 @@
-"""Label images as TIFF: (Y, X) to (T, Z, Y, X) unsigned integers, 0 is background, one value per object."""
+"""TIFF label images, (Y, X) to (T, Z, Y, X) unsigned integers: 0 is background, one value per object."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from sam2_plugins.export.targets import ExportSummary, Labels
+from sam2_plugins.export.targets import ExportSummary, LabelImages
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import new_file, replacing
 from sam2_plugins.session.readable import ReadableSession
@@ -47,7 +47,7 @@ def write_label_tiff(
     InputError
         If there is nothing to write, or it cannot be written there.
     """
-    labels = Labels(session)
+    labels = LabelImages(session)
     shape = (labels.length, *labels.shape)
     num_bytes = int(np.prod(shape, dtype=np.int64)) * labels.dtype.itemsize
     with (
@@ -118,7 +118,7 @@ class LabelStackWriter:
         scale: PhysicalScale | None = None,
         ome: bool = False,
     ) -> Iterator["LabelStackWriter"]:
-        """Create the stack at once under its name, for those who rename it themselves; see :meth:`open`."""
+        """Create the stack under its final name at once, for callers who rename it; see :meth:`open`."""
         num_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         imagej = not ome and dtype == np.uint16 and num_bytes < _CLASSIC_TIFF_BYTES
         metadata = {"axes": axes}

@@ -1,4 +1,4 @@
-"""Label images as OME-Zarr (NGFF), the label image's names, classes and parents in its metadata.
+"""OME-Zarr (NGFF) label images, with names, classes and parents in their metadata.
 
 Source: ngff.openmicroscopy.org, version 0.5 (Zarr 3) and 0.4 (Zarr 2), "multiscales" and "image-label".
 """
@@ -11,7 +11,7 @@ import zarr
 from numpy.typing import NDArray
 
 from sam2_engine.frames.zarr_frames import is_zarr
-from sam2_plugins.export.targets import ExportSummary, Labels, new_folder
+from sam2_plugins.export.targets import ExportSummary, LabelImages, new_folder
 from sam2_plugins.measure.physical_scale import PhysicalScale, udunits_name
 from sam2_plugins.session.readable import ReadableSession
 
@@ -49,8 +49,8 @@ def write_ome_zarr_labels(
     InputError
         If there is nothing to write, or it cannot be written there.
     """
-    labels = Labels(session)
-    with new_folder(path, known=_is_label_image, overwrite=overwrite) as folder:
+    labels = LabelImages(session)
+    with new_folder(path, is_earlier_export=_is_label_image, overwrite=overwrite) as folder:
         levels = _create(folder, labels, 2 if version == "0.4" else 3)
         for frame in range(labels.length):
             _write_frame(levels, frame, labels[frame])
@@ -71,7 +71,7 @@ def _is_label_image(folder: Path) -> bool:
     return "image-label" in attributes.get("ome", attributes)
 
 
-def _create(folder: Path, labels: Labels, zarr_format: Literal[2, 3]) -> list[Any]:
+def _create(folder: Path, labels: LabelImages, zarr_format: Literal[2, 3]) -> list[Any]:
     """Create the levels of the pyramid, each half the size of the one before, down to one chunk."""
     group = zarr.open_group(folder, mode="w", zarr_format=zarr_format)
     height, width = labels.shape
@@ -96,11 +96,11 @@ def _create(folder: Path, labels: Labels, zarr_format: Literal[2, 3]) -> list[An
 def _write_frame(levels: list[Any], frame: int, labels: NDArray[Any]) -> None:
     for array in levels:
         array[frame] = labels
-        labels = labels[::2, ::2]  # a mean of ids would be nobody's
+        labels = labels[::2, ::2]  # a mean of ids would be another object's
 
 
 def _multiscale(
-    name: str, labels: Labels, num_levels: int, scale: PhysicalScale, version: str
+    name: str, labels: LabelImages, num_levels: int, scale: PhysicalScale, version: str
 ) -> dict[str, Any]:
     along = labels.axis.lower()
     time = along == "t"
@@ -130,7 +130,7 @@ def _axis(name: str, kind: str, unit: str) -> dict[str, str]:
 
 
 def _objects(session: ReadableSession, version: str) -> dict[str, Any]:
-    """Return the colors of the objects, and what else is known of each."""
+    """Return colors, names, classes and parents of the objects."""
     objects = session.objects.values()
     return {
         "version": version,

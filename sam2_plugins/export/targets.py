@@ -1,4 +1,4 @@
-"""Where an export goes: written aside, renamed when it is complete, and nothing replaced unasked."""
+"""Files and folders to export to: written aside, renamed when complete, and nothing replaced unasked."""
 
 import shutil
 import tempfile
@@ -16,11 +16,11 @@ from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["ExportSummary", "Labels", "NothingToExportError", "frame_number", "new_folder"]
+__all__ = ["ExportSummary", "LabelImages", "NothingToExportError", "frame_number", "new_folder"]
 
 
 class NothingToExportError(InputError):
-    """No object, so no file."""
+    """There is no object, so there is no file."""
 
     def __init__(self) -> None:
         super().__init__("No object has a mask here, so there is nothing to export.")
@@ -37,7 +37,7 @@ class ExportSummary:
     frames, objects
         How many were written.
     changes
-        A sentence for everything that the format could not keep as it is in the session.
+        A sentence for everything that the format could not hold as it is in the session.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class ExportSummary:
     changes: tuple[str, ...] = ()
 
 
-class Labels:
+class LabelImages:
     """The label images of a session, one type for all frames.
 
     Attributes
@@ -86,30 +86,32 @@ def frame_number(frame: int, length: int) -> str:
 
 
 @contextmanager
-def new_folder(path: Path, *, known: Callable[[Path], bool], overwrite: bool = False) -> Iterator[Path]:
+def new_folder(
+    path: Path, *, is_earlier_export: Callable[[Path], bool], overwrite: bool = False
+) -> Iterator[Path]:
     """Write a folder aside, and rename it when the block ends well.
 
     Parameters
     ----------
     path
         The folder to be; an empty one may be there.
-    known
+    is_earlier_export
         Tells whether a folder is an earlier export of this kind. Only such a folder is ever overwritten: a
-        slip of the hand must not delete somebody's pictures.
+        slip of the hand must not delete somebody's images.
     overwrite
         Whether an earlier export may be replaced.
 
     Raises
     ------
     InputError
-        If the folder's place is missing or cannot be written to, or it exists and may not be replaced.
+        If the folder's parent is missing or cannot be written to, or it exists and may not be replaced.
     """
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} of the output does not exist; make it first.")
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} exists and is not a folder; choose another name for the output.")
     if path.is_dir() and any(path.iterdir()):
-        if not known(path):
+        if not is_earlier_export(path):
             raise InputError(f"The folder {path} holds something else; choose another name for the output.")
         if not overwrite:
             raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")

@@ -1,4 +1,4 @@
-"""Tracks as YouTube-VIS JSON: one entry per object, with a run length for each frame of its video.
+"""YouTube-VIS JSON of tracks: one entry per object, with a run length for each frame of its video.
 
 Source: Yang, Fan and Xu, "Video instance segmentation" (2019), and the format of its data set.
 """
@@ -21,8 +21,8 @@ def write_youtube_vis(
 ) -> Generator[int, None, ExportSummary]:
     """Write all objects of some sessions, given by name; each session is read when its turn comes.
 
-    Where an object is absent, or nothing is known of it, its run length is null. Masks are whole, even where
-    others lie above them. Frames are called ``NAME/000.tif``, as in a folder to train on.
+    Where an object is absent, or has no mask, its run length is null. Masks are whole, even where others
+    overlap them. Frames are called ``NAME/000.tif``, as in a folder to train on.
 
     Yields
     ------

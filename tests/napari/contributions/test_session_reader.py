@@ -15,7 +15,7 @@ from napari_plugin.contributions.readers import cell_tracking_reader, session_re
 from napari_plugin.contributions.writers import write_labels
 from napari_plugin.layers import ImageStack
 from sam2_engine import InputError
-from sam2_plugins.export.cell_tracking import write_cell_tracking_result, write_cell_tracking_truth
+from sam2_plugins.export.cell_tracking import write_cell_tracking_ground_truth, write_cell_tracking_result
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.readable import run_to_end
@@ -151,7 +151,7 @@ def test_a_cell_tracking_folder_opens_with_its_tracks(
 ) -> None:
     session, path = keep(discs, "TYX")
     divide(session)
-    write = write_cell_tracking_result if kind.startswith("cells_RES") else write_cell_tracking_truth
+    write = write_cell_tracking_result if kind.startswith("cells_RES") else write_cell_tracking_ground_truth
     run_to_end(write(session, path.parent / kind.split("/")[0]))
     viewer = make_napari_viewer_proxy()
     labels, tracks = viewer.open(path.parent / kind, plugin="sam2-plugins")

@@ -11,7 +11,7 @@ from painted import PaintedSession
 
 from sam2_engine.datasets import find_dataset
 from sam2_engine.errors import InputError
-from sam2_plugins.export.cell_tracking import write_cell_tracking_result, write_cell_tracking_truth
+from sam2_plugins.export.cell_tracking import write_cell_tracking_ground_truth, write_cell_tracking_result
 from sam2_plugins.session.readable import run_to_end
 
 validate = pytest.importorskip("ctc_metrics.scripts.validate")
@@ -94,7 +94,7 @@ def test_ids_beyond_16_bits_and_parents_that_come_too_late(tmp_path):
     summary = run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
     assert tracks_of(tmp_path / "res" / "res_track.txt") == {1: (0, 2, 0), 2: (0, 0, 0), 65535: (0, 0, 0)}
     assert summary.changes == (
-        "Object 2 was written without its parent, which is not seen before it.",
+        "Object 2 was written without its parent, which is not visible before it.",
         "Object 70000 was written as label 1, because labels have 16 bits.",
         "Object 9 has no visible pixel and was left out.",
     )
@@ -126,7 +126,7 @@ def test_ground_truth_is_read_by_our_own_readers(tmp_path):
     (tmp_path / "01").mkdir()
     for frame in range(4):
         tifffile.imwrite(tmp_path / "01" / f"t{frame:03}.tif", session.frames[frame])
-    run_to_end(write_cell_tracking_truth(session, tmp_path / "01_GT"))
+    run_to_end(write_cell_tracking_ground_truth(session, tmp_path / "01_GT"))
     assert tracks_of(tmp_path / "01_GT" / "TRA" / "man_track.txt") == {3: (0, 3, 0), 8: (1, 2, 0)}
     with find_dataset(tmp_path) as data:
         (video,) = data.videos

@@ -68,7 +68,7 @@ def test_frames_with_an_unknown_object_are_left_out(tmp_path):
         "002.tif",
         "004.tif",
     ]
-    assert summary.changes == ("1 of 5 frames was left out, because an object is unknown there.",)
+    assert summary.changes == ("1 of 5 frames was left out, because an object is not annotated there.",)
     summary = run_to_end(write_training_folder(session, tmp_path / "chosen", frames=[0, 3]))
     assert (summary.frames, summary.changes) == (2, ())
 

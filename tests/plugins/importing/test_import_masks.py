@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from painted import PaintedSession
 
 from sam2_engine.errors import InputError
-from sam2_plugins.export.cell_tracking import write_cell_tracking_result, write_cell_tracking_truth
+from sam2_plugins.export.cell_tracking import write_cell_tracking_ground_truth, write_cell_tracking_result
 from sam2_plugins.export.coco import write_coco
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
@@ -25,7 +25,7 @@ WRITERS = {
     "labels.zarr": write_ome_zarr_labels,
     "masks.json": write_coco,
     "01_RES": write_cell_tracking_result,
-    "01_GT": write_cell_tracking_truth,
+    "01_GT": write_cell_tracking_ground_truth,
 }
 
 
