@@ -144,7 +144,7 @@ def _read_all(masks: MaskFile) -> tuple[NDArray[Any], dict[int, dict[int, tuple[
     pages = np.zeros((masks.length, *masks.shape), np.uint16)
     places: dict[int, dict[int, tuple[float, float]]] = {}
     for frame in range(masks.length):
-        annotation = masks.annotate(frame)
+        annotation = masks.read_frame(frame)
         assert isinstance(annotation, LabelImage)
         needed = label_dtype(int(annotation.labels.max()))
         if needed.itemsize > pages.dtype.itemsize:

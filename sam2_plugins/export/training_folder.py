@@ -113,15 +113,13 @@ def usable_frames(session: ReadableSession) -> tuple[list[int], list[int]]:
 
     An object has a gap where it is not annotated, but is so before and after.
     """
-    annotated = known_by_frame(session)
+    annotated = set(known_by_frame(session))
     gaps: set[int] = set()
     for object_id in session.objects:
         frames = session.frames_of(object_id)
         if frames:
             gaps |= set(range(frames[0], frames[-1])) - set(frames)
-    return [frame for frame in annotated if frame not in gaps], [
-        frame for frame in annotated if frame in gaps
-    ]
+    return sorted(annotated - gaps), sorted(annotated & gaps)
 
 
 def _write_pixels(path: Path, pixels: NDArray[Any], is_rgb: bool) -> None:

@@ -1,1 +1,1 @@
-"""Masks and prompts from other tools' files."""
+"""Import of masks and prompts from other tools' files."""

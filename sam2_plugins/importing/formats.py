@@ -1,4 +1,4 @@
-"""The formats that masks are imported from, one function each."""
+"""Formats that masks are imported from, one function each."""
 
 import json
 import re
@@ -23,12 +23,12 @@ from sam2_plugins.export.coco import NO_CLASS
 __all__ = ["ImportedObject", "MaskFile", "cell_tracking_masks", "coco_masks", "has_tracks", "label_masks"]
 
 _TRACK_FILES = ("res_track.txt", "man_track.txt")
-_LARGEST_WHOLE = 2**53
+_MAX_EXACT_INT = 2**53
 
 
 @dataclass(frozen=True)
 class ImportedObject:
-    """What a source says of an object; None where it says nothing.
+    """An object as its source describes it; None where the source says nothing.
 
     Attributes
     ----------
@@ -46,26 +46,26 @@ class ImportedObject:
 
 @dataclass(frozen=True, eq=False)
 class MaskFile:
-    """Masks as a format gives them.
+    """Masks of a source, read frame by frame.
 
     Attributes
     ----------
     name
-        What people call it.
+        For messages to people.
     shape, length
         ``(H, W)``, and number of frames.
-    annotate
+    read_frame
         Reads the masks of a frame.
     objects
-        What is said of objects, by id.
+        Described objects, by id.
     close
-        Lets go of files.
+        Closes its files.
     """
 
     name: str
     shape: tuple[int, int]
     length: int
-    annotate: Callable[[int], Annotation]
+    read_frame: Callable[[int], Annotation]
     objects: Mapping[int, ImportedObject] = field(default_factory=dict)
     close: Callable[[], None] = lambda: None
 
@@ -85,7 +85,7 @@ def label_masks(source: Any) -> MaskFile:
     axes = None
     if isinstance(source, Path):
         if source.is_dir() and is_zarr(source):
-            source = _label_image_in(source)
+            source = _find_label_image(source)
             objects = _zarr_objects(source)
     else:
         axes = {2: "YX", 3: "TYX"}.get(len(getattr(source, "shape", ())))
@@ -96,27 +96,27 @@ def label_masks(source: Any) -> MaskFile:
         frames.name,
         frames.shape,
         len(frames),
-        lambda frame: LabelImage(_whole(frames[frame], f"{frames.name}, frame {frame},")),
+        lambda frame: LabelImage(_checked_ids(frames[frame], f"{frames.name}, frame {frame},")),
         objects,
         frames.close,
     )
 
 
-def _whole(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return labels as whole numbers from 0."""
-    if labels.dtype.kind == "f" and not (np.abs(labels) <= _LARGEST_WHOLE).all():
+def _checked_ids(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return labels as whole numbers from 0; what is none is an error."""
+    if labels.dtype.kind == "f" and not (np.abs(labels) <= _MAX_EXACT_INT).all():
         raise InputError(
-            f"The labels {name} hold values that are no ids (NaN, infinite or beyond {_LARGEST_WHOLE}); save "
+            f"The labels {name} hold values that are no ids (NaN, infinite or beyond {_MAX_EXACT_INT}); save "
             "the objects' ids as whole numbers."
         )
     return check_labels(labels, name)
 
 
-def _label_image_in(path: Path) -> Path:
+def _find_label_image(path: Path) -> Path:
     """Return the label image that an OME-Zarr is or holds."""
-    attributes = _ome(path)
+    attributes = _ome_attributes(path)
     holder = path / "labels" if is_zarr(path / "labels") else path
-    names = attributes.get("labels") if holder == path else _ome(holder).get("labels")
+    names = attributes.get("labels") if holder == path else _ome_attributes(holder).get("labels")
     if "image-label" in attributes or not names:
         return path
     if len(names) > 1:
@@ -126,7 +126,7 @@ def _label_image_in(path: Path) -> Path:
     return holder / str(names[0])
 
 
-def _ome(path: Path) -> dict[str, Any]:
+def _ome_attributes(path: Path) -> dict[str, Any]:
     try:
         attributes = dict(zarr.open(path, mode="r").attrs)
     except Exception as error:
@@ -135,7 +135,7 @@ def _ome(path: Path) -> dict[str, Any]:
 
 
 def _zarr_objects(path: Path) -> dict[int, ImportedObject]:
-    described = _ome(path).get("image-label", {}).get("properties") or []
+    properties = _ome_attributes(path).get("image-label", {}).get("properties") or []
     objects = [
         ImportedObject(
             int(one["label-value"]),
@@ -143,7 +143,7 @@ def _zarr_objects(path: Path) -> dict[int, ImportedObject]:
             one.get("class"),
             tuple(map(int, one.get("parents", ()))),
         )
-        for one in described
+        for one in properties
         if "label-value" in one
     ]
     return {one.id: one for one in objects}
@@ -196,8 +196,8 @@ def _track_folder(path: Path) -> Path:
 
 
 def _track_file(folder: Path) -> Path | None:
-    places = (inner / name for inner in (folder, folder / "TRA") for name in _TRACK_FILES)
-    return next((path for path in places if path.is_file()), None)
+    paths = (inner / name for inner in (folder, folder / "TRA") for name in _TRACK_FILES)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _read_tracks(path: Path) -> dict[int, ImportedObject]:
@@ -240,7 +240,7 @@ def coco_masks(path: Path) -> MaskFile:
         if len({image.get("video_id") for image in content["images"]}) > 1:
             raise InputError(f"{path} holds several videos; save one to a file.")
         frames = _frame_numbers(content["images"])
-        shape, length = _size(path, content["images"]), max(frames.values()) + 1
+        shape, length = _image_size(path, content["images"]), max(frames.values()) + 1
         runs = _runs_by_frame(path, content["annotations"], frames, shape)
         objects = _coco_objects(content)
     except OSError as error:
@@ -262,7 +262,7 @@ def _frame_numbers(images: list[dict[str, Any]]) -> dict[int, int]:
     return {image["id"]: frame for frame, image in enumerate(ordered)}
 
 
-def _size(path: Path, images: list[dict[str, Any]]) -> tuple[int, int]:
+def _image_size(path: Path, images: list[dict[str, Any]]) -> tuple[int, int]:
     sizes = {(int(image["height"]), int(image["width"])) for image in images}
     if len(sizes) != 1:
         raise InputError(f"The images of {path} differ in size, so they are not the frames of one stack.")
@@ -272,8 +272,8 @@ def _size(path: Path, images: list[dict[str, Any]]) -> tuple[int, int]:
 def _runs_by_frame(
     path: Path, annotations: list[dict[str, Any]], frames: Mapping[int, int], shape: tuple[int, int]
 ) -> dict[int, dict[int, dict[str, Any]]]:
-    """Return run lengths by frame and object; pieces of one object on one frame are joined."""
-    found: dict[int, dict[int, dict[str, Any]]] = {}
+    """Return run lengths by frame and object; parts of one object on one frame are merged."""
+    by_frame: dict[int, dict[int, dict[str, Any]]] = {}
     for annotation in annotations:
         run = annotation["segmentation"]
         if not isinstance(run, dict):
@@ -283,13 +283,13 @@ def _runs_by_frame(
         object_id = _object_id(annotation)
         if object_id < 1:
             raise InputError(f"{path} has the id {object_id}; ids are whole numbers from 1 on.")
-        there = found.setdefault(frames[annotation["image_id"]], {})
-        if object_id in there:
-            run = encode_rle(decode_rle(there[object_id]) | decode_rle(run))
-        there[object_id] = {"size": list(shape), "counts": run["counts"]}
-    for there in found.values():
-        RunLengths(there)  # complains of runs that do not fill their size
-    return found
+        runs = by_frame.setdefault(frames[annotation["image_id"]], {})
+        if object_id in runs:
+            run = encode_rle(decode_rle(runs[object_id]) | decode_rle(run))
+        runs[object_id] = {"size": list(shape), "counts": run["counts"]}
+    for runs in by_frame.values():
+        RunLengths(runs)  # raises for runs that do not fill their size
+    return by_frame
 
 
 def _object_id(annotation: Mapping[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Masks and tracks that another tool made, for a session to take; ids, names, classes and parents are kept.
+"""Import of another tool's masks and tracks into a session, with ids, names, classes and parents.
 
 Read are label images of any kind (an array, a TIFF stack, an OME-Zarr, a folder of images; from Cellpose,
 StarDist and others), Cell Tracking Challenge folders with their tracks, and COCO run lengths.
@@ -34,7 +34,7 @@ __all__ = ["ImportSummary", "ImportedMasks", "ImportedObject", "import_masks", "
 def open_masks(
     source: Any, shape: tuple[int, int], length: int, *, frame: int | None = None
 ) -> "ImportedMasks":
-    """Open masks for a stack; nothing is read but what is needed to describe them.
+    """Open masks for a stack; only what is needed to describe them is read at once.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def open_masks(
     shape, length
         ``(H, W)`` and number of frames of the stack.
     frame
-        Where a single label image belongs; masks of all frames need no place.
+        Frame of a single label image; not needed for masks of all frames.
 
     Raises
     ------
@@ -79,22 +79,22 @@ def _check_fit(masks: MaskFile, shape: tuple[int, int], length: int, frame: int 
         )
     if masks.length != length and (frame is None or masks.length != 1):
         hint = "say which frame it belongs to" if masks.length == 1 else "give masks of this very stack"
-        there, here = counted(masks.length, "frame"), counted(length, "frame")
-        raise InputError(f"{masks.name} has {there}, but the stack has {here}; {hint}.")
+        lengths = counted(masks.length, "frame"), counted(length, "frame")
+        raise InputError(f"{masks.name} has {lengths[0]}, but the stack has {lengths[1]}; {hint}.")
     if frame is not None and not 0 <= frame < length:
         raise InputError(f"The stack has no frame {frame}; its frames are 0 to {length - 1}.")
 
 
 class ImportedMasks:
-    """Masks frame by frame, and what is known of their objects.
+    """Masks frame by frame, and the description of their objects.
 
     Iterating gives ``(frame, masks)`` for every frame, where ``masks`` maps ids to (H, W) bool masks, each
-    made when it is asked for. Leaving it as a context closes its files.
+    read when it is asked for. A ``with`` block closes the files at its end.
 
     Attributes
     ----------
     file
-        Where they come from.
+        The source.
     """
 
     def __init__(self, file: MaskFile, first: int = 0) -> None:
@@ -113,20 +113,20 @@ class ImportedMasks:
             If a frame cannot be read, or holds anything but ids from 1 to 2**32 - 1 over a background of 0.
         """
         for number in range(self.file.length):
-            annotation = self.file.annotate(number)
+            annotation = self.file.read_frame(number)
             if too_large := [object_id for object_id in annotation.ids if object_id > LARGEST_ID]:
                 raise InputError(
                     f"{self.file.name} has the id {max(too_large)} on frame {number}, but ids go up to "
-                    f"{LARGEST_ID}; number the objects anew."
+                    f"{LARGEST_ID}; renumber the objects."
                 )
-            yield self._first + number, _Masks(annotation)
+            yield self._first + number, _FrameMasks(annotation)
 
     def describe(self, object_id: int) -> ImportedObject:
-        """Return what the source says of an object; label images alone say nothing."""
+        """Return an object as its source describes it; label images alone describe none."""
         return self.file.objects.get(object_id, ImportedObject(object_id))
 
     def scan(self) -> Generator[int, None, tuple[ImportedObject, ...]]:
-        """Read everything once and return all objects that are seen, by id: no fault then comes too late.
+        """Read all frames once and return their objects, by id: errors show before anything is imported.
 
         Yields
         ------
@@ -138,14 +138,14 @@ class ImportedMasks:
         InputError
             As iterating does.
         """
-        seen: set[int] = set()
+        ids: set[int] = set()
         for frame, masks in self:
-            seen.update(masks)
+            ids.update(masks)
             yield frame
-        return tuple(map(self.describe, sorted(seen)))
+        return tuple(map(self.describe, sorted(ids)))
 
     def close(self) -> None:
-        """Let go of files."""
+        """Close the files."""
         self.file.close()
 
     def __enter__(self) -> Self:
@@ -155,8 +155,8 @@ class ImportedMasks:
         self.close()
 
 
-class _Masks(Mapping[int, NDArray[np.bool_]]):
-    """The masks of one frame, of which hundreds on a large plane would not fit into memory at once."""
+class _FrameMasks(Mapping[int, NDArray[np.bool_]]):
+    """The masks of one frame, made one at a time: hundreds on a large plane would not fit into memory."""
 
     def __init__(self, annotation: Annotation) -> None:
         self._annotation = annotation
@@ -176,33 +176,33 @@ class _Masks(Mapping[int, NDArray[np.bool_]]):
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What came of an import.
+    """The result of an import.
 
     Attributes
     ----------
     object_ids
-        Of which there are masks.
+        Objects with masks.
     frames
-        How many were read.
-    known
-        Ids among them of which something was known before; their names and parents are as they were.
+        Number of frames read.
+    existing
+        Objects among them that had masks or prompts before; their names and parents are as they were.
     orphans
-        Ids whose parents were left out, because these end after they begin or are not there.
+        Objects whose parents were left out, because these end after they begin or do not exist.
     complete
         False if an undo has ended it.
     """
 
     object_ids: tuple[int, ...]
     frames: int
-    known: tuple[int, ...] = ()
+    existing: tuple[int, ...] = ()
     orphans: tuple[int, ...] = ()
     complete: bool = True
 
     def __str__(self) -> str:
         """Return it in words."""
         parts = [f"{counted(len(self.object_ids), 'object')} on {counted(self.frames, 'frame')}."]
-        if self.known:
-            parts.append(f"Something was known before of {_listed(self.known)}.")
+        if self.existing:
+            parts.append(f"There were masks or clicks before of {_listed(self.existing)}.")
         if self.orphans:
             parts.append(f"The parents of {_listed(self.orphans)} were left out: they do not end before.")
         if not self.complete:
@@ -216,66 +216,67 @@ def _listed(ids: tuple[int, ...]) -> str:
 
 
 def import_masks(
-    session: AnnotationSession, masks: ImportedMasks, *, lock: bool = False, as_prompts: bool = False
+    session: AnnotationSession, masks: ImportedMasks, *, verify: bool = False, as_prompts: bool = False
 ) -> Generator[int, None, ImportSummary]:
-    """Let a session take masks over, with ids, names, classes and parents; all of it is undone as one.
+    """Import masks into a session, with ids, names, classes and parents; undo takes all of it back as one.
 
-    Everything is read once before, so that a fault of the source leaves the session as it is. What a person
+    Everything is read once before, so that a damaged source leaves the session as it is. What a person
     prompted or verified stays. What a person does meanwhile is undone before it.
 
     Parameters
     ----------
     session
-        Where to.
+        The session.
     masks
-        Of its very frames.
-    lock
-        Whether the masks count as verified: objects are then followed from them, and nothing changes them.
+        Masks of the same frames.
+    verify
+        Whether the masks count as verified: objects are then tracked from them, and nothing changes them.
     as_prompts
-        Whether objects are to be followed from these masks as they are.
+        Whether objects are to be tracked from these masks as they are.
 
     Yields
     ------
     int
-        Each frame twice: when it was read, and when the session has it.
+        Each frame twice: when it was read, and when it was imported.
 
     Raises
     ------
     InputError
-        If the source cannot be read, or holds what is no id.
+        If the source cannot be read, or holds values that are no ids.
     """
     described = yield from masks.scan()
     undo_group, interruptions = UndoGroup(), session.history.interruptions
-    known = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
-    seen: dict[int, list[int]] = {}
-    for frame, there in masks:
-        packed = {i: CompressedMask.from_array(mask) for i, mask in there.items()}
+    existing = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
+    imported: dict[int, list[int]] = {}
+    for frame, by_id in masks:
+        packed = {i: CompressedMask.from_array(mask) for i, mask in by_id.items()}
         for object_id in packed:
-            if object_id not in known or frame not in session.prompts_of(object_id):
-                seen.setdefault(object_id, []).append(frame)
+            if object_id not in existing or frame not in session.prompts_of(object_id):
+                imported.setdefault(object_id, []).append(frame)
         session.import_masks(frame, packed, undo_group, as_prompts=as_prompts)
         yield frame
         if session.history.interruptions != interruptions:
-            return ImportSummary(tuple(i for i in seen if i in session.objects), len(masks), complete=False)
-    if lock:
-        for object_id, frames in seen.items():
-            if there_still := [f for f in frames if _is_there(session, object_id, f)]:
-                session.verify(object_id, there_still, undo_group=undo_group)
-    new = (one for one in described if one.id not in known and one.id in session.objects)
+            ids = tuple(i for i in imported if i in session.objects)
+            return ImportSummary(ids, len(masks), complete=False)
+    if verify:
+        for object_id, frames in imported.items():
+            if remaining := [f for f in frames if _mask_exists(session, object_id, f)]:
+                session.verify(object_id, remaining, undo_group=undo_group)
+    new = (one for one in described if one.id not in existing and one.id in session.objects)
     orphans = _describe(session, new, undo_group)
     ids = tuple(one.id for one in described)
-    return ImportSummary(ids, len(masks), tuple(sorted(known.intersection(ids))), orphans)
+    return ImportSummary(ids, len(masks), tuple(sorted(existing.intersection(ids))), orphans)
 
 
-def _is_there(session: AnnotationSession, object_id: int, frame: int) -> bool:
-    """Whether nobody has removed a mask meanwhile."""
+def _mask_exists(session: AnnotationSession, object_id: int, frame: int) -> bool:
+    """Whether a mask was not removed meanwhile."""
     return object_id in session.objects and session.accepted(object_id, frame) is not None
 
 
 def _describe(
     session: AnnotationSession, described: Iterable[ImportedObject], undo_group: object
 ) -> tuple[int, ...]:
-    """Take over what is said of objects and return the ids of those whose parents do not fit."""
+    """Set names, classes and parents of objects; return the ids of those whose parents do not fit."""
     orphans = []
     for one in described:
         if one.name or one.label:

@@ -43,9 +43,11 @@ class ImportPanel(Panel):
         self.folder = button(
             "From a folder…", "Cell Tracking Challenge, OME-Zarr, or a folder of label images"
         )
-        self.lock = QCheckBox("lock them")
-        self.lock.setToolTip("Count the masks as right: objects are followed from them, nothing changes them")
-        self.lock.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.verify = QCheckBox("verify them")
+        self.verify.setToolTip(
+            "Count the masks as right: objects are tracked from them, and nothing changes them"
+        )
+        self.verify.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.work = TaskProgressRow(self.layer, self.file, self.folder)
         grid = QGridLayout()
         grid.addWidget(self.layer, 0, 0, 1, 2)
@@ -55,7 +57,7 @@ class ImportPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Take over masks of another tool"))
         layout.addLayout(grid)
-        layout.addWidget(self.lock)
+        layout.addWidget(self.verify)
         layout.addWidget(self.work)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.layer.clicked.connect(self._on_layer)
@@ -70,7 +72,7 @@ class ImportPanel(Panel):
 
     def take(self, source: Any, name: str, layer: Layer | None = None) -> None:
         """Take over what ``open_masks`` opens; a layer that it comes from is hidden then."""
-        annotation, lock = self.annotation, self.lock.isChecked()
+        annotation, verify = self.annotation, self.verify.isChecked()
         if annotation is None:
             return
         session, shown = annotation.session, annotation.shown_frame
@@ -78,7 +80,7 @@ class ImportPanel(Panel):
         def steps() -> Generator[int, None, ImportSummary]:
             with open_masks(source, session.shape, len(session), frame=shown) as masks:
                 alone = len(masks) == 1 < len(session)  # to be followed from there
-                return (yield from import_masks(session, masks, lock=lock, as_prompts=alone))
+                return (yield from import_masks(session, masks, verify=verify, as_prompts=alone))
 
         def taken(summary: ImportSummary) -> None:
             if layer is not None:

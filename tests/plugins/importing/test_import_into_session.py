@@ -48,7 +48,7 @@ def test_a_session_takes_everything_and_undoes_it_as_one(tmp_path):
     kept = session.add_object("clicked")
     before = state(session)
     with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
-        steps = import_masks(session, masks, lock=True)
+        steps = import_masks(session, masks, verify=True)
         summary = run_to_end(steps)
     assert str(summary) == "3 objects on 4 frames."
     assert list(session.objects) == [kept, 3, 9, 70_000]
@@ -68,7 +68,7 @@ def test_a_session_takes_everything_and_undoes_it_as_one(tmp_path):
     assert session.verified(3) == frozenset()
     session.remove_object(3)
     with open_masks(labels, SHAPE, LENGTH) as masks:
-        assert run_to_end(import_masks(session, masks)).known == (9, 70_000)
+        assert run_to_end(import_masks(session, masks)).existing == (9, 70_000)
     assert session.frames_of(3) == [2, 3]
 
 
@@ -82,8 +82,8 @@ def test_what_a_person_said_stays_and_parents_that_do_not_fit_are_told(tmp_path)
     session.verify(3, [3])
     with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
         summary = run_to_end(import_masks(session, masks))
-    assert summary.known == (3, 70_000)
-    assert "known before of objects 3, 70000" in str(summary)
+    assert summary.existing == (3, 70_000)
+    assert "masks or clicks before of objects 3, 70000" in str(summary)
     np.testing.assert_array_equal(session.mask(3, 3), own)
     assert session.mask(3, 2).sum() == 9
     assert session.objects[3].name == "mine"
@@ -123,7 +123,7 @@ def test_an_undo_meanwhile_ends_it():
 def take(session, labels, meanwhile):
     """Take labels over, and do something before the last frame is taken."""
     with open_masks(labels, SHAPE, LENGTH) as masks:
-        for number, _ in enumerate(import_masks(session, masks, lock=True)):
+        for number, _ in enumerate(import_masks(session, masks, verify=True)):
             if number == 2 * LENGTH - 2:
                 meanwhile()
 
