@@ -75,8 +75,8 @@ def first_frames(track: Track, distance: int) -> Track:
 
 def review_scores(track: Track) -> NDArray[np.float64]:
     """Return the doubt of every followed mask."""
-    doubts = {(doubt.object_id, doubt.frame): doubt.score for doubt in Review().doubts(track.masks)}
-    return np.array([doubts[row] for row in track.iou])
+    scores = {(item.object_id, item.frame): item.score for item in Review().review_items(track.masks)}
+    return np.array([scores[row] for row in track.iou])
 
 
 def area_scores(track: Track) -> NDArray[np.float64]:
@@ -183,7 +183,7 @@ def speed() -> str:
     review, taken = Review(), []
     for _ in range(2):
         begun = time.process_time()
-        review.doubts(masks)
+        review.review_items(masks)
         taken.append(time.process_time() - begun)
         masks[7][250] = AcceptedMask(shapes[0], MaskOrigin.TRACKED, score)
     return (

@@ -29,8 +29,8 @@ RIDGE = 0.0003
 
 def cues_and_wrong(track: Track) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the (N, cues) values and which of the N followed masks are wrong."""
-    views = {(i, view.frame): view for i, view in Review().views(track.masks, {})}
-    found = [cue_values(views[row]) for row in track.iou]
+    by_mask = {(i, inputs.frame): inputs for i, inputs in Review().cue_inputs(track.masks, {})}
+    found = [cue_values(by_mask[row]) for row in track.iou]
     values = np.array([[each[name].value for name in CUES] for each in found])
     return values, np.array(list(track.iou.values())) < WRONG
 

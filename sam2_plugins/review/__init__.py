@@ -1,12 +1,12 @@
-"""Where to look first: how doubtful each mask is, and why, in words.
+"""Review of tracked masks: how doubtful each one is, and the main reason in words.
 
-Every mask that the model followed is looked at by a handful of cues. A cue is a number from 0, nothing
-unusual, to 1, and words that say what was seen. Their weighted sum goes through the logistic function; the
-reason given is the cue that lifts the sum most above that of a usual mask. ``docs/review.md`` explains it to
-users, and ``benchmarks/results/review_quality.md`` holds what it finds.
+Every mask that the model tracked gets a value of each of a handful of cues, from 0, nothing unusual, to 1,
+with a reason in words. The logistic function of their weighted sum is the mask's score; its reason is that of
+the cue that exceeds its mean over right masks the most. ``docs/review.md`` explains it to users, and
+``benchmarks/results/review_quality.md`` measures how many of the wrong masks it finds.
 """
 
 from sam2_plugins.review.cues import ReviewItem
-from sam2_plugins.review.queue import Review, Reviewable, review_queue
+from sam2_plugins.review.queue import Review, ReviewableSession, review_queue
 
-__all__ = ["Review", "ReviewItem", "Reviewable", "review_queue"]
+__all__ = ["Review", "ReviewItem", "ReviewableSession", "review_queue"]

@@ -1,4 +1,4 @@
-"""What is unusual about a mask, cue by cue, and the doubt that follows from it."""
+"""Cues that say what is unusual about a mask, and the review item that their weighted sum makes."""
 
 import math
 from collections.abc import Callable
@@ -11,39 +11,39 @@ from sam2_plugins.review.mask_features import MaskFeatures, Overlap
 __all__ = [
     "BIAS",
     "CUES",
-    "PROMPTED_SHARE",
+    "PROMPTED_FACTOR",
     "Cue",
     "CueInputs",
     "CueValue",
     "Neighbor",
     "ReviewItem",
     "cue_values",
-    "judge",
+    "review_mask",
 ]
 
 BIAS = -5.70
-"""Sum of a mask without any cue."""
-PROMPTED_SHARE = 0.2
-"""What a mask keeps of its doubt where a person clicked on this very frame."""
-SUREST = 10_000.0
-"""Odds for or against an object's presence that leave no doubt."""
-LARGEST_CHANGE = 1.0
-"""Doublings of area, or halvings, that count as the largest change."""
-LONGEST_SHIFT = 1.0
-"""Diameters between two centers, per frame, that count as the longest shift."""
-LONGEST_DISTANCE = 31
-"""Frames from the last checked one that count as the longest way."""
+"""Weighted sum of a mask whose cues are all 0."""
+PROMPTED_FACTOR = 0.2
+"""Factor of a mask's score where a person clicked on this very frame."""
+MAX_ODDS = 10_000.0
+"""Odds for or against an object's presence that count as certain."""
+MAX_AREA_CHANGE = 1.0
+"""Doublings of area, or halvings, for which the cue is 1."""
+MAX_SHIFT = 1.0
+"""Diameters between two centers, per frame, for which the cue is 1."""
+MAX_DISTANCE = 31
+"""Frames from the nearest reviewed one for which the cue is 1."""
 
 
 class Cue(NamedTuple):
-    """How much one cue counts.
+    """Weight of one cue.
 
     Attributes
     ----------
     weight
         What the sum gains where the cue is 1.
     usual
-        Mean of the cue over right masks; what exceeds it is unusual.
+        Mean of the cue over right masks; a larger value is unusual.
     """
 
     weight: float
@@ -58,7 +58,7 @@ CUES: dict[str, Cue] = {
     "overlap": Cue(1.00, 0.02),
     "pieces": Cue(6.73, 0.00),
     "border": Cue(1.00, 0.07),
-    "way": Cue(1.64, 0.55),
+    "distance": Cue(1.64, 0.55),
 }
 """The cues of :func:`cue_values`; found by ``benchmarks/review_weights.py`` on synthetic scenes."""
 
@@ -70,9 +70,9 @@ class ReviewItem:
     Attributes
     ----------
     object_id, frame
-        Whose mask, and where.
+        Which mask.
     score
-        0, no doubt, to 1.
+        From 0, no doubt, to 1.
     reason
         The main reason, in words.
     """
@@ -93,111 +93,130 @@ class Neighbor:
 
 
 class CueInputs(NamedTuple):
-    """All that decides about one mask; ``share`` is how much of its doubt counts."""
+    """All that the score of one mask depends on.
+
+    Attributes
+    ----------
+    frame, features, overlap
+        Of the mask.
+    factor
+        Of the score: 0 where a person confirmed the mask, ``PROMPTED_FACTOR`` where one prompted it, else 1.
+    neighbors
+        The object's masks before and after.
+    reviewed
+        Its nearest mask on another frame that a person confirmed or prompted.
+    """
 
     frame: int
     features: MaskFeatures
-    share: float
+    factor: float
     neighbors: tuple[Neighbor, ...]
-    checked: Neighbor | None
+    reviewed: Neighbor | None
     overlap: Overlap
 
 
 class CueValue(NamedTuple):
-    """A cue's value, 0..1, and what was seen, in words."""
+    """A cue's value, 0..1, and the reason for it in words."""
 
     value: float
-    words: str
+    reason: str
 
 
-def cue_values(view: CueInputs) -> dict[str, CueValue]:
-    """Look at a mask with every cue of ``CUES``."""
-    features, scores = view.features, view.features.scores
-    seen = features.area > 0
-    overlap = f"overlaps object {view.overlap.rival} by {view.overlap.share:.0%}".replace("%", " %")
+def cue_values(inputs: CueInputs) -> dict[str, CueValue]:
+    """Return the value of every cue of ``CUES`` for a mask."""
+    features, scores = inputs.features, inputs.features.scores
+    visible = features.area > 0
+    overlap = f"overlaps object {inputs.overlap.other_id} by {inputs.overlap.fraction:.0%}".replace("%", " %")
     return {
-        # The model's odds for what the mask shows, on a scale of tens: it is nearly always sure.
+        # The model's odds for what the mask shows, on a logarithmic scale: it is nearly always certain.
         "presence": CueValue(
-            _unsure(scores.presence if seen else 1 - scores.presence), f"presence {scores.presence:.2f}"
+            _uncertainty(scores.presence if visible else 1 - scores.presence),
+            f"presence {scores.presence:.2f}",
         ),
         "predicted IoU": CueValue(
-            1 - scores.predicted_iou if seen else 0.0, f"predicted IoU {scores.predicted_iou:.2f}"
+            1 - scores.predicted_iou if visible else 0.0, f"predicted IoU {scores.predicted_iou:.2f}"
         ),
-        "stability": CueValue(1 - scores.stability if seen else 0.0, f"stability {scores.stability:.2f}"),
-        "jump": max(_beside(_area_change, view), _since_checked(_area_change, view), _beside(_shift, view)),
-        "overlap": CueValue(view.overlap.share, overlap),
-        "pieces": CueValue(features.scattered, f"in {features.pieces} pieces"),
-        "border": max(_beside(_newly_at_border, view), _since_checked(_newly_at_border, view)),
-        "way": _distance_to_reviewed(view.checked),
+        "stability": CueValue(1 - scores.stability if visible else 0.0, f"stability {scores.stability:.2f}"),
+        "jump": max(
+            _against_neighbors(_area_change, inputs),
+            _against_reviewed(_area_change, inputs),
+            _against_neighbors(_shift, inputs),
+        ),
+        "overlap": CueValue(inputs.overlap.fraction, overlap),
+        "pieces": CueValue(features.outside_largest, f"in {features.pieces} pieces"),
+        "border": max(
+            _against_neighbors(_newly_at_border, inputs), _against_reviewed(_newly_at_border, inputs)
+        ),
+        "distance": _distance_to_reviewed(inputs.reviewed),
     }
 
 
-_NOTHING = CueValue(0.0, "nothing unusual")
+_NOTHING_UNUSUAL = CueValue(0.0, "nothing unusual")
 
 
-def _beside(compare: Callable[[MaskFeatures, Neighbor], CueValue], view: CueInputs) -> CueValue:
-    """Compare with the frames before and after: the mean, or one bad mask would blame those beside it."""
-    found = [compare(view.features, one) for one in view.neighbors]
-    if not found:
-        return _NOTHING
-    return CueValue(sum(each.value for each in found) / len(found), max(found).words)
+def _against_neighbors(compare: Callable[[MaskFeatures, Neighbor], CueValue], inputs: CueInputs) -> CueValue:
+    """Compare with the frames before and after: the mean, lest one bad mask raise its neighbors' score."""
+    values = [compare(inputs.features, neighbor) for neighbor in inputs.neighbors]
+    if not values:
+        return _NOTHING_UNUSUAL
+    return CueValue(sum(each.value for each in values) / len(values), max(values).reason)
 
 
-def _since_checked(compare: Callable[[MaskFeatures, Neighbor], CueValue], view: CueInputs) -> CueValue:
-    """Compare with the nearest checked frame."""
-    return _NOTHING if view.checked is None else compare(view.features, view.checked)
+def _against_reviewed(compare: Callable[[MaskFeatures, Neighbor], CueValue], inputs: CueInputs) -> CueValue:
+    """Compare with the nearest reviewed frame."""
+    return _NOTHING_UNUSUAL if inputs.reviewed is None else compare(inputs.features, inputs.reviewed)
 
 
-def _unsure(probability: float) -> float:
-    """Return 1 for a probability up to 1/2, 0 for odds of ``SUREST`` and more."""
+def _uncertainty(probability: float) -> float:
+    """Return 1 for a probability up to 1/2, 0 for odds of ``MAX_ODDS`` and more."""
     odds = probability / max(1 - probability, 1e-12)
-    return min(max(1 - math.log(max(odds, 1.0)) / math.log(SUREST), 0.0), 1.0)
+    return min(max(1 - math.log(max(odds, 1.0)) / math.log(MAX_ODDS), 0.0), 1.0)
 
 
 def _area_change(features: MaskFeatures, other: Neighbor) -> CueValue:
     if features.area == other.features.area:
-        return _NOTHING
+        return _NOTHING_UNUSUAL
     if not features.area:
         return CueValue(1.0, f"absent, unlike on frame {other.frame}")
     if not other.features.area:
         return CueValue(1.0, f"appears, unlike on frame {other.frame}")
     ratio = features.area / other.features.area
     percent = f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
-    change = min(abs(math.log2(ratio)) / LARGEST_CHANGE, 1.0)
+    change = min(abs(math.log2(ratio)) / MAX_AREA_CHANGE, 1.0)
     return CueValue(change, f"area {percent} against frame {other.frame}")
 
 
 def _newly_at_border(features: MaskFeatures, other: Neighbor) -> CueValue:
     if not features.at_border or other.features.at_border or not other.features.area:
-        return _NOTHING
+        return _NOTHING_UNUSUAL
     return CueValue(1.0, f"touches the border of the image, unlike on frame {other.frame}")
 
 
-def _distance_to_reviewed(checked: Neighbor | None) -> CueValue:
-    if checked is None:
-        return CueValue(1.0, "no frame of it was checked")
-    way = math.log1p(checked.distance) / math.log1p(LONGEST_DISTANCE)
+def _distance_to_reviewed(reviewed: Neighbor | None) -> CueValue:
+    if reviewed is None:
+        return CueValue(1.0, "no frame of it was reviewed")
+    value = math.log1p(reviewed.distance) / math.log1p(MAX_DISTANCE)
     return CueValue(
-        min(way, 1.0),
-        f"{counted(checked.distance, 'frame')} from frame {checked.frame}, the nearest checked one",
+        min(value, 1.0),
+        f"{counted(reviewed.distance, 'frame')} from frame {reviewed.frame}, the nearest reviewed one",
     )
 
 
 def _shift(features: MaskFeatures, other: Neighbor) -> CueValue:
     if not features.area or not other.features.area:
-        return _NOTHING
-    way = math.hypot(features.x - other.features.x, features.y - other.features.y)
+        return _NOTHING_UNUSUAL
+    distance = math.hypot(features.x - other.features.x, features.y - other.features.y)
     diameter = 2 * math.sqrt(max(features.area, other.features.area) / math.pi)
-    shift = way / diameter / other.distance / LONGEST_SHIFT
-    return CueValue(min(shift, 1.0), f"moved by {way:.0f} pixels against frame {other.frame}")
+    shift = distance / diameter / other.distance / MAX_SHIFT
+    return CueValue(min(shift, 1.0), f"moved by {distance:.0f} pixels against frame {other.frame}")
 
 
-def judge(object_id: int, view: CueInputs) -> ReviewItem:
-    """Return the doubt of one mask."""
-    if view.share == 0:
-        return ReviewItem(object_id, view.frame, 0.0, "confirmed by a person")
-    found = cue_values(view)
-    total = BIAS + sum(cue.weight * found[name].value for name, cue in CUES.items())
-    main = max(CUES, key=lambda name: CUES[name].weight * (found[name].value - CUES[name].usual))
-    reason = found[main] if found[main].value > CUES[main].usual else _NOTHING
-    return ReviewItem(object_id, view.frame, view.share / (1 + math.exp(-total)), reason.words)
+def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
+    """Return the review item of one mask."""
+    if inputs.factor == 0:
+        return ReviewItem(object_id, inputs.frame, 0.0, "confirmed by a person")
+    values = cue_values(inputs)
+    total = BIAS + sum(cue.weight * values[name].value for name, cue in CUES.items())
+    main = max(CUES, key=lambda name: CUES[name].weight * (values[name].value - CUES[name].usual))
+    shown = values[main] if values[main].value > CUES[main].usual else _NOTHING_UNUSUAL
+    return ReviewItem(object_id, inputs.frame, inputs.factor / (1 + math.exp(-total)), shown.reason)

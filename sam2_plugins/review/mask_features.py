@@ -1,4 +1,4 @@
-"""What is measured of masks, once each: size, place, pieces, and how much they overlap."""
+"""Features of masks that the cues compare: size, position, pieces, border and overlap."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from scipy.ndimage import label
 
 from sam2_plugins.session.masks import AcceptedMask, MaskScores
 
-__all__ = ["ALONE", "MaskFeatures", "Overlap", "overlaps_on"]
+__all__ = ["NO_OVERLAP", "MaskFeatures", "Overlap", "frame_overlaps"]
 
-_EIGHT = np.ones((3, 3), bool)
+_EIGHT_NEIGHBORS = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True, eq=False)
 class MaskFeatures:
-    """What is measured of one mask, once.
+    """Features of one mask.
 
     Attributes
     ----------
     scores
-        What the model said of it.
+        The model's scores of it.
     area
         Pixels.
     x, y
         Center of mass in pixels of the frame; 0 if empty.
     pieces
         Number of connected pieces, over corners too.
-    scattered
-        Share of the pixels outside of the largest piece.
+    outside_largest
+        Fraction of the pixels outside of the largest piece.
     at_border
         Whether it touches the border of the frame.
     """
@@ -39,7 +39,7 @@ class MaskFeatures:
     x: float = 0.0
     y: float = 0.0
     pieces: int = 0
-    scattered: float = 0.0
+    outside_largest: float = 0.0
     at_border: bool = False
 
     @classmethod
@@ -51,7 +51,7 @@ class MaskFeatures:
         crop, (rows, columns) = mask.crop(), mask.box
         by_row, by_column = crop.sum(1), crop.sum(0)
         area = int(by_row.sum())
-        labels, pieces = label(crop, _EIGHT)
+        labels, pieces = label(crop, _EIGHT_NEIGHBORS)
         largest = area if pieces == 1 else int(np.bincount(labels[crop]).max())
         return cls(
             accepted.scores,
@@ -68,27 +68,27 @@ class MaskFeatures:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of a mask other objects claim too.
+    """Overlap of a mask with that of another object.
 
     Attributes
     ----------
-    share
-        Of the mask's pixels, 0..1, claimed by ``rival``.
-    rival
-        The object that claims the most.
+    fraction
+        Fraction of the mask's pixels that the other one has too, 0..1.
+    other_id
+        The object with the largest overlap.
     """
 
-    share: float
-    rival: int
+    fraction: float
+    other_id: int
 
 
-ALONE = Overlap(0.0, 0)
+NO_OVERLAP = Overlap(0.0, 0)
 
 
-def overlaps_on(
+def frame_overlaps(
     masks: Mapping[int, AcceptedMask], frame: int, features: Mapping[int, Mapping[int, MaskFeatures]]
 ) -> dict[int, Overlap]:
-    """Return by object the rival that claims most of its mask on a frame; who has none is left out."""
+    """Return by object its largest overlap on a frame; those without any are left out."""
     found: dict[int, Overlap] = {}
     crops: dict[int, NDArray[np.bool_]] = {}
 
@@ -99,16 +99,16 @@ def overlaps_on(
         rows, columns = (slice(w.start - b.start, w.stop - b.start) for w, b in zip(window, box))
         return crops[object_id][rows, columns]
 
-    for one, other, window in _meeting_boxes(masks):
+    for one, other, window in _overlapping_boxes(masks):
         shared = np.count_nonzero(part(one, window) & part(other, window))
-        for mine, rival in ((one, other), (other, one)) if shared else ():
-            share = shared / features[mine][frame].area
-            if share > found.get(mine, ALONE).share:
-                found[mine] = Overlap(share, rival)
+        for mine, other_id in ((one, other), (other, one)) if shared else ():
+            fraction = shared / features[mine][frame].area
+            if fraction > found.get(mine, NO_OVERLAP).fraction:
+                found[mine] = Overlap(fraction, other_id)
     return found
 
 
-def _meeting_boxes(masks: Mapping[int, AcceptedMask]) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+def _overlapping_boxes(masks: Mapping[int, AcceptedMask]) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
     """Yield each pair of objects whose boxes share pixels, and what they share."""
     ids = [object_id for object_id, accepted in masks.items() if not accepted.mask.is_empty]
     boxes = [masks[object_id].mask.box for object_id in ids]

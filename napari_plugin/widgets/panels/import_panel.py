@@ -44,7 +44,7 @@ class ImportPanel(Panel):
             "From a folder…", "Cell Tracking Challenge, OME-Zarr, or a folder of label images"
         )
         self.verify = QCheckBox("verify them")
-        self.verify.setToolTip("The masks count as right: objects are tracked from them, nothing changes them")
+        self.verify.setToolTip("Count masks as right: objects are tracked from them, nothing changes them")
         self.verify.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.work = TaskProgressRow(self.layer, self.file, self.folder)
         grid = QGridLayout()

@@ -33,8 +33,8 @@ def steady(x: float = 20, y: float = 30, length: int = 9) -> dict[int, AcceptedM
 
 def by_frame(masks: Mapping[int, AcceptedMask], *others: Mapping[int, AcceptedMask]) -> list[ReviewItem]:
     """The doubts of the first object."""
-    doubts = Review().doubts(dict(enumerate((masks, *others), 1)))
-    return [doubt for doubt in doubts if doubt.object_id == 1]
+    items = Review().review_items(dict(enumerate((masks, *others), 1)))
+    return [item for item in items if item.object_id == 1]
 
 
 def test_a_mask_is_measured() -> None:
@@ -44,7 +44,7 @@ def test_a_mask_is_measured() -> None:
     rows, columns = np.nonzero(mask)
     assert (features.area, features.pieces, features.at_border) == (len(rows), 2, True)
     assert (features.x, features.y) == pytest.approx((columns.mean(), rows.mean()))
-    assert features.scattered == pytest.approx(40 / len(rows))
+    assert features.outside_largest == pytest.approx(40 / len(rows))
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_an_area_is_compared_with_a_named_frame() -> None:
     assert by_frame(masks)[5].reason == f"area −{percent:.0f} % against frame 4"
 
 
-def test_overlap_names_the_rival_and_counts_only_shared_pixels() -> None:
-    rival = {6: accepted(disc(27, 30, 10))}
-    alone, together = by_frame(steady()), by_frame(steady(), rival)
+def test_overlap_names_the_other_object_and_counts_only_fractiond_pixels() -> None:
+    other = {6: accepted(disc(27, 30, 10))}
+    alone, together = by_frame(steady()), by_frame(steady(), other)
     assert together[6].score > alone[6].score
     assert together[5].score == alone[5].score
-    share = (disc(23, 30, 10) & disc(27, 30, 10)).sum() / disc(23, 30, 10).sum()
-    assert together[6].reason == f"overlaps object 2 by {share:.0%}".replace("%", " %")
+    fraction = (disc(23, 30, 10) & disc(27, 30, 10)).sum() / disc(23, 30, 10).sum()
+    assert together[6].reason == f"overlaps object 2 by {fraction:.0%}".replace("%", " %")
     diagonal = {6: accepted(np.eye(*SHAPE, dtype=bool) & ~disc(23, 30, 10))}
     assert by_frame(steady(), diagonal)[6] == alone[6]
 
@@ -119,60 +119,62 @@ def test_a_border_reached_is_doubted_and_one_always_touched_is_not() -> None:
 def test_painted_and_verified_masks_have_no_doubt_and_prompted_ones_little() -> None:
     bad = MaskScores(0.5, 0.1, 0.1)
     masks = {frame: accepted(disc(20, 30, 10), bad) for frame in range(4)}
-    tracked = Review().doubts({1: masks})
+    tracked = Review().review_items({1: masks})
     assert all(doubt.score > 0.9 for doubt in tracked)
     masks[0] = accepted(disc(20, 30, 10), bad, MaskOrigin.PAINTED)
     masks[1] = accepted(disc(20, 30, 10), bad, MaskOrigin.PROMPTED)
-    scores = [doubt.score for doubt in Review().doubts({1: masks}, {1: [2]})]
+    scores = [item.score for item in Review().review_items({1: masks}, {1: [2]})]
     assert scores[0] == scores[2] == 0
     assert 0 < scores[1] < 0.25
     assert scores[3] > 0.9
 
 
-def test_doubt_grows_with_the_way_from_what_was_checked_and_falls_when_that_is_near() -> None:
+def test_doubt_grows_with_the_distance_from_a_reviewed_frame() -> None:
     masks = steady(length=20)
-    doubts = [doubt.score for doubt in Review().doubts({1: masks})]
-    assert doubts[1] < doubts[5] < doubts[18]
-    verified = [doubt.score for doubt in Review().doubts({1: masks}, {1: {17}})]
-    assert verified[18] < doubts[18]
-    assert verified[1] == doubts[1]
+    tracked = [item.score for item in Review().review_items({1: masks})]
+    assert tracked[1] < tracked[5] < tracked[18]
+    verified = [item.score for item in Review().review_items({1: masks}, {1: {17}})]
+    assert verified[18] < tracked[18]
+    assert verified[1] == tracked[1]
 
 
 def test_one_bad_mask_is_doubted_more_than_those_beside_it() -> None:
     masks = steady() | {6: accepted(disc(23, 30, 5))}
-    scores = [doubt.score for doubt in by_frame(masks)]
+    scores = [item.score for item in by_frame(masks)]
     assert scores[6] > 1.5 * max(scores[5], scores[7])
 
 
 def test_frames_without_neighbors_and_without_masks() -> None:
-    assert Review().doubts({}) == []
-    assert Review().doubts({1: {}}) == []
-    (only,) = Review().doubts({1: {7: accepted(disc(20, 30, 10), MaskScores(1.0, 1.0, 1.0))}})
-    assert (only.frame, only.reason) == (7, "no frame of it was checked")
-    (nothing,) = Review().doubts({1: {7: accepted(disc(0, 0, 0), MaskScores(0.0, 0.0, 1.0))}})
+    assert Review().review_items({}) == []
+    assert Review().review_items({1: {}}) == []
+    (only,) = Review().review_items({1: {7: accepted(disc(20, 30, 10), MaskScores(1.0, 1.0, 1.0))}})
+    assert (only.frame, only.reason) == (7, "no frame of it was reviewed")
+    (nothing,) = Review().review_items({1: {7: accepted(disc(0, 0, 0), MaskScores(0.0, 0.0, 1.0))}})
     assert 0 < nothing.score < 0.5
 
 
-def test_only_what_changed_and_its_neighbors_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured, judged = [], []
-    of, judge = MaskFeatures.of, queue.judge
+def test_only_what_changed_and_its_neighbors_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured, reviewed = [], []
+    of, review_mask = MaskFeatures.of, queue.review_mask
     monkeypatch.setattr(MaskFeatures, "of", lambda mask: measured.append(mask) or of(mask))
-    monkeypatch.setattr(queue, "judge", lambda i, view: judged.append((i, view.frame)) or judge(i, view))
+    monkeypatch.setattr(
+        queue, "review_mask", lambda i, view: reviewed.append((i, view.frame)) or review_mask(i, view)
+    )
     masks = {1: steady(length=30), 2: steady(60, length=30)}
     review = Review()
-    first = review.doubts(masks)
-    assert (len(measured), len(judged)) == (60, 60)
-    measured.clear(), judged.clear()
-    assert review.doubts(masks) == first
-    assert (measured, judged) == ([], [])
+    first = review.review_items(masks)
+    assert (len(measured), len(reviewed)) == (60, 60)
+    measured.clear(), reviewed.clear()
+    assert review.review_items(masks) == first
+    assert (measured, reviewed) == ([], [])
     masks[1][12] = accepted(disc(40, 30, 4))
-    changed = review.doubts(masks)
+    changed = review.review_items(masks)
     assert measured == [masks[1][12]]
-    assert judged == [(1, 11), (1, 12), (1, 13)]
-    assert changed == Review().doubts(masks)
+    assert reviewed == [(1, 11), (1, 12), (1, 13)]
+    assert changed == Review().review_items(masks)
     assert changed != first
     del masks[1][12]
-    assert review.doubts(masks) == Review().doubts(masks)
+    assert review.review_items(masks) == Review().review_items(masks)
 
 
 class Session:
@@ -195,11 +197,11 @@ class Session:
 def test_the_queue_is_worst_first_without_what_is_sure() -> None:
     masks = {4: steady() | {6: accepted(disc(60, 30, 3))}, 9: steady(60) | {3: accepted(disc(0, 0, 0))}}
     found = review_queue(Session(masks, [5]))
-    assert [doubt.score for doubt in found] == sorted((doubt.score for doubt in found), reverse=True)
+    assert [item.score for item in found] == sorted((item.score for item in found), reverse=True)
     assert {(doubt.object_id, doubt.frame) for doubt in found[:2]} == {(4, 6), (9, 3)}
     assert {doubt.frame for doubt in found} == {1, 2, 3, 4, 6, 7, 8}
     assert all(0 < doubt.score <= 1 and doubt.reason for doubt in found)
-    assert review_queue(Session(masks, [5]), least=found[2].score) == found[:2]
+    assert review_queue(Session(masks, [5]), min_score=found[2].score) == found[:2]
 
 
 def test_a_session_is_reviewed(session: AnnotationSession, disc_mask: NDArray[np.bool_]) -> None:
