@@ -1,7 +1,7 @@
-"""Fine-tuning on what was checked in a session, in a process of its own, so that its host stays responsive.
+"""Fine-tuning on the reviewed frames of a session, in a process of its own: the host stays responsive.
 
-Each training has a numbered folder: ``data/``, what it learns from; ``settings.json``, how; ``run/``, the
-checkpoint and the log of ``sam2 train``; ``log.txt``, its errors; ``model.safetensors``, what came of it.
+Each training has a numbered folder: ``data/``, the training folder; ``settings.json``; ``run/``, checkpoint
+and log of ``sam2 train``; ``log.txt``, its errors; ``model.safetensors``, the new weights.
 """
 
 import json
@@ -20,26 +20,26 @@ from sam2_engine.weights.locations import find
 from sam2_engine.wording import counted
 from sam2_plugins.export.training_folder import usable_frames, write_training_folder
 from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
-from sam2_plugins.runtime.model_store import split_name
+from sam2_plugins.runtime.model_store import split_model_name
 from sam2_plugins.session.annotation_session import AnnotationSession
 
-__all__ = ["FineTuning", "TrainingProgress", "checked_frames", "unfinished_training"]
+__all__ = ["FineTuning", "TrainingProgress", "reviewed_frames", "unfinished_training"]
 
-_FEWEST = 2
-_STOPPED = 130
-_UNUSABLE = 2
+_MIN_FRAMES = 2
+_INTERRUPTED = 130
+_UNUSABLE_INPUT = 2
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far it is.
+    """Progress of a training.
 
     Attributes
     ----------
     done, total
         Steps that are done, and in all; 0 and None before the first.
     sentence
-        What was said last about the run.
+        The last message about the run.
     """
 
     done: int
@@ -47,28 +47,28 @@ class TrainingProgress:
     sentence: str
 
 
-def checked_frames(session: AnnotationSession) -> list[int]:
-    """Return the frames on which a person answers for every mask: verified, clicked, boxed or painted."""
-    answered = {i: session.verified(i) | session.prompts_of(i).keys() for i in session.objects}
-    known = {i: set(session.frames_of(i)) for i in session.objects}
-    open_ones = set().union(*(known[i] - answered[i] for i in known))
-    return [frame for frame in usable_frames(session)[0] if frame not in open_ones]
+def reviewed_frames(session: AnnotationSession) -> list[int]:
+    """Return the frames on which a person verified, clicked, boxed or painted every mask."""
+    reviewed = {i: session.verified(i) | session.prompts_of(i).keys() for i in session.objects}
+    annotated = {i: set(session.frames_of(i)) for i in session.objects}
+    unreviewed = set().union(*(annotated[i] - reviewed[i] for i in annotated))
+    return [frame for frame in usable_frames(session)[0] if frame not in unreviewed]
 
 
 class FineTuning:
-    """One training in its folder; :meth:`prepare` begins a new one.
+    """One training and its folder; :meth:`prepare` begins a new one.
 
     Parameters
     ----------
     folder
-        Where it was prepared.
+        The folder made by :meth:`prepare`.
 
     Attributes
     ----------
-    gain
-        In a sentence, what was gained on frames that were not learned; None before the end.
+    improvement
+        In a sentence, the gain on held-out frames; None before the end.
     weights
-        What came of it; it is there once it has finished.
+        The new weights; the file exists once the training has finished.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,12 +86,12 @@ class FineTuning:
         steps: int = TrainingConfig.steps,
         device: str = "auto",
     ) -> Generator[int, None, "FineTuning"]:
-        """Write what is to be learned from a session into a new folder in ``home``.
+        """Write a session's reviewed frames into a new folder in ``home``.
 
         Parameters
         ----------
         session
-            Its :func:`checked_frames` are learned, but for the last fifth, by which the gain is measured.
+            Its :func:`reviewed_frames` are trained on, but for the last fifth, which is held out.
         home
             Folder of this session's trainings; made if missing.
         steps, device
@@ -105,16 +105,16 @@ class FineTuning:
         Raises
         ------
         InputError
-            If too few frames are checked, or the folder cannot be written.
+            If too few frames are reviewed, or the folder cannot be written.
         """
-        frames = checked_frames(session)
-        if len(frames) < _FEWEST:
+        frames = reviewed_frames(session)
+        if len(frames) < _MIN_FRAMES:
             raise InputError(
-                f"There is too little to learn from: on {counted(len(frames), 'frame')} every "
-                f"mask is verified, clicked or painted, and {_FEWEST} are the fewest; verify more."
+                f"There is too little to train on: on {counted(len(frames), 'frame')} every "
+                f"mask is verified, clicked or painted, and {_MIN_FRAMES} are the fewest; verify more."
             )
         folder = next(home / str(number) for number in count(1) if not (home / str(number)).exists())
-        model, size = split_name(session.model_name)
+        model, size = split_model_name(session.model_name)
         settings = {"model": model, "image_size": size, "steps": steps, "device": device}
         try:
             folder.mkdir(parents=True)
@@ -126,33 +126,33 @@ class FineTuning:
         return cls(folder)
 
     def train(self) -> Iterator[TrainingProgress]:
-        """Learn, from where it was stopped, and yield after every step.
+        """Train, from where it was stopped, and yield after every step.
 
         Raises
         ------
         InputError
-            If it cannot; what was learned up to the last checkpoint is kept.
+            If it fails; the last checkpoint stays.
         """
         done, total, sentence = 0, None, "Starting …"
-        process = self._process = self._started()
+        process = self._process = self._start_process()
         assert process.stdout is not None
         try:
             yield TrainingProgress(done, total, sentence)
             for line in process.stdout:
-                said = json.loads(line)
-                done, total = said.get("learning", done), said["of"] if "learning" in said else total
-                sentence = said.get("said", sentence)
-                self.improvement = said.get("gain") if said.get("finished") else self.improvement
+                message = json.loads(line)
+                done, total = message.get("learning", done), message["of"] if "learning" in message else total
+                sentence = message.get("said", sentence)
+                self.improvement = message.get("gain") if message.get("finished") else self.improvement
                 yield TrainingProgress(done, total, sentence)
         finally:
             self.stop()
             status = process.wait()
             process.stdout.close()
-        if status not in (0, _STOPPED):
-            raise InputError(self._trouble(status))
+        if status not in (0, _INTERRUPTED):
+            raise InputError(self._error_message(status))
 
     def stop(self) -> None:
-        """Let it stop after the step at hand; :meth:`train` goes on from there another time."""
+        """Stop after the current step; :meth:`train` continues from there another time."""
         process = self._process
         if process is not None and process.stdin is not None and not process.stdin.closed:
             process.stdin.close()
@@ -163,12 +163,12 @@ class FineTuning:
         return self.weights.is_file()
 
     def use(self, name: str) -> str:
-        """Put the new weights among the models of this machine and return the name that they got.
+        """Add the new weights to the models of this machine and return their name.
 
         Parameters
         ----------
         name
-            What to call them; a number follows where that name is taken.
+            Wanted name; a number is appended where it is taken.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class FineTuning:
         self.weights = named
         return add(named).stem
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _start_process(self) -> subprocess.Popen[str]:
         with (self.folder / "log.txt").open("w", encoding="utf-8") as log:
             return subprocess.Popen(
                 self._command(),
@@ -207,11 +207,11 @@ class FineTuning:
         given = [str(part) for name, value in options.items() if value is not None for part in (name, value)]
         return [sys.executable, "-m", "sam2_plugins", "train", "--json-lines", *given]
 
-    def _trouble(self, status: int) -> str:
+    def _error_message(self, status: int) -> str:
         lines = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").split("\n")
-        told = next((line for line in reversed(lines) if line.startswith("sam2: ")), None)
-        if status == _UNUSABLE and told is not None:
-            return told.removeprefix("sam2: ")
+        sentence = next((line for line in reversed(lines) if line.startswith("sam2: ")), None)
+        if status == _UNUSABLE_INPUT and sentence is not None:
+            return sentence.removeprefix("sam2: ")
         return (
             f"Training ended before it was done (status {status}): {self.folder / 'log.txt'} says why; "
             "continue it to go on from the last checkpoint."
@@ -219,7 +219,7 @@ class FineTuning:
 
 
 def unfinished_training(home: Path) -> FineTuning | None:
-    """Return the newest training of a session if it was stopped before its end; None if there is none."""
+    """Return the newest training of a session if it was stopped before its end, else None."""
     prepared = [path.parent for path in home.glob("*/settings.json") if path.parent.name.isdigit()]
     newest = max(prepared, key=lambda folder: int(folder.name), default=None)
     if newest is None or not (newest / "run" / "checkpoint.pt").is_file():

@@ -11,7 +11,7 @@ from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine import InputError
 from sam2_engine.training.fine_tuning.config import TrainingConfig
-from sam2_plugins.fine_tuning import FineTuning, checked_frames
+from sam2_plugins.fine_tuning import FineTuning, reviewed_frames
 
 __all__ = ["TrainingDialog"]
 
@@ -97,7 +97,7 @@ class TrainingDialog(QDialog):
         self.start.setEnabled(annotation is not None and not running)
         self.resume.setEnabled(False)
         if annotation is not None:
-            count = len(checked_frames(annotation.session))
+            count = len(reviewed_frames(annotation.session))
             name = annotation.stack.layer.name
             self.frames.setText(f"{count} of {len(annotation.session)} frames of {name}")
             self.resume.setEnabled(not running and self.training.unfinished(annotation) is not None)

@@ -1,4 +1,4 @@
-"""Measurements in physical units."""
+"""Measurements of objects in physical units."""
 
 from sam2_plugins.measure.objects import Column, MeasurementTable, measure
 from sam2_plugins.measure.physical_scale import PhysicalScale

@@ -1,4 +1,4 @@
-"""Measurements of every object on every frame, in physical units, as a table of columns.
+"""Table of measurements of every object on every frame, in physical units.
 
 Every frame's pixels are read once, and never two frames at a time. Shapes are those of scikit-image's
 ``regionprops``.
@@ -38,9 +38,9 @@ class Column:
     Attributes
     ----------
     name
-        For scripts, for example ``area``.
+        For example ``area``.
     unit
-        For people, for example ``µm²``; empty if there is none.
+        For example ``µm²``; empty if there is none.
     values
         One per row; None where it has no meaning, as the speed of an object's first frame.
     """
@@ -106,14 +106,14 @@ def measure(
 ) -> Generator[int, None, MeasurementTable]:
     """Measure every mask of a session, frame by frame.
 
-    Positions are those of pixel centers, the first at 0. An object that is known to be absent has a row
-    with area 0. Its speed is the distance from its centroid on its previous frame with a mask, over the
-    time between; along Z there is no time, and no speed. The perimeter needs square pixels.
+    Positions are those of pixel centers, the first at 0. An absent object has a row with area 0. The speed is
+    the distance from the centroid on the object's previous frame with a mask, over the time between; along Z
+    there is no time, and no speed. The perimeter needs square pixels.
 
     Parameters
     ----------
     session
-        What to measure.
+        The session to measure.
     scale
         Physical sizes; None for pixels and frames.
     object_ids
@@ -124,7 +124,7 @@ def measure(
     Yields
     ------
     int
-        Each frame on which something is known, once it is measured.
+        Each annotated frame, once it is measured.
 
     Returns
     -------
@@ -134,26 +134,26 @@ def measure(
     Raises
     ------
     InputError
-        If an object is unknown, or a frame cannot be read.
+        If an object does not exist, or a frame cannot be read.
     """
     scale = scale or PhysicalScale()
     chosen = set(session.objects) if object_ids is None else set(object_ids)
     if unknown := sorted(chosen - set(session.objects)):
         raise InputError(f"There is no object {unknown[0]} in this session.")
-    meter = _Meter(session, scale, intensity)
+    measurer = _FrameMeasurer(session, scale, intensity)
     rows: list[tuple[Value, ...]] = []
-    for frame, known in known_by_frame(session).items():
-        if ids := [object_id for object_id in known if object_id in chosen]:
-            rows += meter.rows(frame, ids)
+    for frame, ids in known_by_frame(session).items():
+        if ids := [object_id for object_id in ids if object_id in chosen]:
+            rows += measurer.rows(frame, ids)
             yield frame
-    columns = zip(*rows) if rows else [()] * len(meter.names)
+    columns = zip(*rows) if rows else [()] * len(measurer.names)
     return MeasurementTable(
-        tuple(Column(name, unit, tuple(values)) for (name, unit), values in zip(meter.names, columns))
+        tuple(Column(name, unit, tuple(values)) for (name, unit), values in zip(measurer.names, columns))
     )
 
 
-class _Meter:
-    """Measures the objects of one frame after the other, remembering where each was last."""
+class _FrameMeasurer:
+    """Measures the objects of one frame after the other, with where each was last for its speed."""
 
     def __init__(self, session: ReadableSession, scale: PhysicalScale, intensity: bool) -> None:
         self._session = session
@@ -177,8 +177,8 @@ class _Meter:
             ("area", f"{length}²"),
             ("centroid_x", length),
             ("centroid_y", length),
-            *((name, "") for name in _BOX),
-            *((name, unit.format(length)) for name, unit in _SHAPES.items()),
+            *((name, "") for name in _BOX_COLUMNS),
+            *((name, unit.format(length)) for name, unit in _SHAPE_COLUMNS.items()),
             *([("speed", f"{length}/{time}")] if self._through_time else []),
             *((f"{kind}_intensity{name}", "") for name in self._channels for kind in _STATISTICS),
             ("origin", ""),
@@ -221,7 +221,7 @@ class _Meter:
         """Return area, centroid, box, shape and perhaps speed."""
         speeds = int(self._through_time)
         if mask.is_empty:
-            return [0.0, *[None] * (2 + len(_BOX) + len(_SHAPES) + speeds)]
+            return [0.0, *[None] * (2 + len(_BOX_COLUMNS) + len(_SHAPE_COLUMNS) + speeds)]
         crop, size = mask.crop(), np.asarray(self._scale.pixel_size, float)
         rows, columns = mask.box
         corner = np.array([rows.start, columns.start])
@@ -253,10 +253,10 @@ class _Meter:
         return [value for channel in inside for value in _statistics(channel)]
 
 
-_BOX = ("x0", "y0", "x1", "y1")
+_BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 """First and last column and row of a mask, numbers of pixels whatever the scale."""
 
-_SHAPES = {
+_SHAPE_COLUMNS = {
     "perimeter": "{}",
     "eccentricity": "",
     "major_axis": "{}",
@@ -269,8 +269,8 @@ _SHAPES = {
 
 
 def _shape(crop: NDArray[np.bool_], pixel_size: tuple[float, float]) -> list[Value]:
-    """Return the values of ``_SHAPES`` of a mask that is not empty."""
-    from skimage.measure import regionprops  # slow to import, and seldom wanted
+    """Return the values of ``_SHAPE_COLUMNS`` of a mask that is not empty."""
+    from skimage.measure import regionprops  # slow to import, and seldom needed
 
     (region,) = regionprops(crop.astype(np.uint8), spacing=pixel_size)
     return [
@@ -290,13 +290,13 @@ def _statistics(values: NDArray[Any]) -> list[Value]:
         values = values[np.isfinite(values)]
     if not values.size:
         return [None] * len(_STATISTICS)
-    kept = float if values.dtype.kind == "f" else int
-    total = values.sum(dtype=np.float64 if kept is float else np.int64)
-    return [float(total) / values.size, kept(values.min()), kept(values.max()), kept(total)]
+    number = float if values.dtype.kind == "f" else int
+    total = values.sum(dtype=np.float64 if number is float else np.int64)
+    return [float(total) / values.size, number(values.min()), number(values.max()), number(total)]
 
 
 def _channel_names(frames: FrameSource) -> list[str]:
-    """Return what is put behind the name of each channel's columns."""
+    """Return the suffix of each channel's columns."""
     if frames.channels == 1:
         return [""]
     if frames.is_rgb:

@@ -1,4 +1,4 @@
-"""What a pixel, a plane and a frame are in the world."""
+"""Physical sizes of pixels, planes and frame intervals."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from sam2_engine.errors import InputError
 
 __all__ = ["PhysicalScale", "udunits_name"]
 
-_MICROMETRES = {"um", "micron", "microns", "micrometer", "micrometre", "\u03bcm"}
+_MICROMETER_NAMES = {"um", "micron", "microns", "micrometer", "micrometre", "\u03bcm"}
 _UDUNITS = {
     "nm": "nanometer",
     "µm": "micrometer",
@@ -63,11 +63,11 @@ class PhysicalScale:
                 raise InputError(f"The {what} is a number above 0, not {size}.")
         if not self.unit.strip() or not self.time_unit.strip():
             raise InputError("A unit is missing; give one, for example µm and s.")
-        if self.unit.strip().lower() in _MICROMETRES:
+        if self.unit.strip().lower() in _MICROMETER_NAMES:
             object.__setattr__(self, "unit", "µm")
 
     def __str__(self) -> str:
-        """Return the size of a pixel in words, ``pixels of 0.5 µm``; ``pixels`` if nobody knows it."""
+        """Return the size of a pixel in words, ``pixels of 0.5 µm``; ``pixels`` if unknown."""
         height, width = self.pixel_size
         size = f"{width:g}" if height == width else f"{height:g} × {width:g}"
         return f"pixels of {size} {self.unit}" if self.is_physical else "pixels"
@@ -83,7 +83,7 @@ class PhysicalScale:
         return self.time_unit not in ("frame", "frames")
 
     def filled(self, other: "PhysicalScale") -> "PhysicalScale":
-        """Return this scale, with lengths or times of another one where this says nothing of them."""
+        """Return this scale, with the lengths or times of another one where this has none."""
         lengths = self if self.is_physical else other
         times = self if self.has_time else other
         return PhysicalScale(
@@ -92,5 +92,5 @@ class PhysicalScale:
 
 
 def udunits_name(unit: str) -> str | None:
-    """Return a unit's name in UDUNITS-2, which OME-Zarr and GEFF ask for; None for pixels and frames."""
+    """Return a unit's name in UDUNITS-2, which OME-Zarr and GEFF require; None for pixels and frames."""
     return unit if unit in _UDUNITS.values() else _UDUNITS.get(unit)

@@ -1,1 +1,1 @@
-"""What runs the models of a host: devices, jobs, estimates, files written whole."""
+"""Runtime of a host's models: devices, jobs, estimates, files written atomically."""

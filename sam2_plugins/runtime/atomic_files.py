@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever left behind."""
+"""Files written atomically: complete or not at all."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def check_output(
     path: Path, *, suffixes: tuple[str, ...], inputs: tuple[Path | None, ...] = (), num_bytes: int = 0
 ) -> None:
-    """Refuse an output that could not be written, before any work is done.
+    """Raise for an output that could not be written, before any work is done.
 
     Parameters
     ----------

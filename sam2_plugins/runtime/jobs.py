@@ -1,7 +1,7 @@
-"""Work on one device: what goes first, what can be stopped, and how far it is.
+"""Jobs on one device: their priority, cancellation and progress.
 
 A device computes one thing at a time. Interactive work (a click, the visible frame) goes ahead of a
-propagation, which is cut into steps of one frame; whatever waits gets its turn between two steps.
+propagation, which runs in steps of one frame; whatever waits gets its turn between two steps.
 """
 
 import heapq
@@ -21,26 +21,26 @@ T = TypeVar("T")
 
 
 class Priority(IntEnum):
-    """Who goes first; the smaller number does."""
+    """Priority of a job; the smaller number goes first."""
 
     INTERACTIVE = 0
     """A person waits for it: a click, a box."""
     VISIBLE = 1
-    """The frame that is being looked at is made ready for clicks."""
+    """The shown frame is prepared for clicks."""
     BACKGROUND = 2
     """Long work, done in steps: propagation."""
     IDLE = 3
-    """Nobody asked for it: frames beside the shown one are made ready while nothing else waits."""
+    """Nobody asked for it: frames beside the shown one are prepared while nothing else waits."""
 
 
 class CancelToken:
-    """A wish to stop, which long work looks at after every frame."""
+    """A request to stop, which long work checks after every frame."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def cancel(self) -> None:
-        """Ask the work to stop; what is finished is kept."""
+        """Ask the work to stop; finished frames stay."""
         self._event.set()
 
     @property
@@ -51,14 +51,14 @@ class CancelToken:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a piece of work is.
+    """Progress of a piece of work.
 
     Attributes
     ----------
     done
         Finished frames.
     total
-        All frames, or None if nobody knows (a live stream).
+        All frames, or None if unknown (a live stream).
     seconds
         Time since the work began.
     """
@@ -74,7 +74,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time left at the mean speed so far, or None if it cannot be told yet."""
+        """Time left at the mean speed so far, or None if unknown yet."""
         if self.total is None or not self.done:
             return None
         return (self.total - self.done) * self.seconds / self.done
@@ -106,7 +106,7 @@ def with_progress(steps: Iterable[T], total: int | None) -> Iterator[tuple[T, Pr
 
 
 class DeviceLock:
-    """One device, used by one thread at a time; whoever waits with the highest priority is next.
+    """Lock of one device, held by one thread at a time; the waiting thread with the highest priority is next.
 
     ``with lock:`` is for interactive work, ``with lock.held(priority):`` for the rest. The holding
     thread may enter again.
@@ -136,7 +136,7 @@ class DeviceLock:
             self._depth += 1
 
     def release(self) -> None:
-        """Give the device to whoever is next.
+        """Give the device to the next thread.
 
         Raises
         ------
@@ -293,7 +293,7 @@ class JobQueue:
                 continue
             try:
                 finished = job.advance()
-            except BaseException as error:  # whatever it is belongs to the one who asked, not to the thread
+            except BaseException as error:  # any error belongs to the caller, not to this thread
                 finished = True
                 job.future.set_exception(error)
                 job.abandon()

@@ -1,4 +1,4 @@
-"""The models of one application, and the lock of the device they share."""
+"""Loaded models of one application, and the lock of the device they share."""
 
 import threading
 from pathlib import Path
@@ -12,11 +12,11 @@ from sam2_plugins.runtime.jobs import DeviceLock
 from sam2_plugins.runtime.out_of_memory import translate_oom
 from sam2_plugins.runtime.run_estimate import RunMeasurements
 
-__all__ = ["ModelStore", "available_devices", "split_name"]
+__all__ = ["ModelStore", "available_devices", "split_model_name"]
 
 
 class ModelStore:
-    """Loaded models, each once, and one lock for their device.
+    """Loaded models, each only once, and one lock for their device.
 
     A host makes one store (napari: one per application; a server: one per process) and passes it along.
 
@@ -27,14 +27,14 @@ class ModelStore:
     encoded_bytes
         Cap of the encoded frames that a session keeps in memory.
     measurements
-        How long runs took here, from which the next ones are estimated; None for none yet.
+        Measured times of earlier runs, from which the next ones are estimated; None for none yet.
 
     Attributes
     ----------
     device, encoded_bytes, measurements
         As given; ``encoded_bytes`` may be changed, for sessions that begin later.
     lock
-        The device's lock. Whoever computes holds it, a propagation for one frame at a time.
+        The device's lock. A thread that computes holds it, a propagation for one frame at a time.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class ModelStore:
         Raises
         ------
         InputError
-            If the name, the size or the device is not one that there is, or the file is not a model; if it
-            does not fit into the device's memory.
+            If the name, the size or the device does not exist, or the file is not a model; if it does not
+            fit into the device's memory.
         """
-        plain, size = split_name(str(name))
+        plain, size = split_model_name(str(name))
         if size is not None:
             name, image_size = plain, size
         key = (str(name), image_size)
@@ -82,16 +82,16 @@ class ModelStore:
 
     @property
     def device_name(self) -> str:
-        """What models are loaded onto: one of :func:`available_devices`, or one that is not there."""
-        there = list(available_devices())
+        """The device of the models: one of :func:`available_devices`, or one that is not available."""
+        devices = list(available_devices())
         if self.device == "auto":
-            return there[min(1, len(there) - 1)]
-        return next((one for one in there if self.device in (one, one.partition(":")[0])), self.device)
+            return devices[min(1, len(devices) - 1)]
+        return next((one for one in devices if self.device in (one, one.partition(":")[0])), self.device)
 
     def use_device(self, device: str) -> None:
         """Compute on another device from now on.
 
-        Models are loaded onto it when they are next asked for. A session holds on to its model: tell it to
+        Models are loaded onto it when they are next asked for. A session holds its model: call its
         ``drop_engine``.
         """
         with self._loading:
@@ -99,14 +99,14 @@ class ModelStore:
             self._models.clear()
 
 
-def split_name(name: str) -> tuple[str, int | None]:
-    """Return a model's name without the size of its input, and that size; None where it bears none."""
+def split_model_name(name: str) -> tuple[str, int | None]:
+    """Return a model's name without its input size, and that size; None if the name has none."""
     plain, _, size = name.rpartition("@")
     return (plain, int(size)) if plain and size.isdigit() and not Path(name).exists() else (name, None)
 
 
 def available_devices() -> dict[str, str]:
-    """Return what PyTorch can compute on here: what it is in words, by the name that ``ModelStore`` takes."""
+    """Return the devices of this machine: descriptions by the names that ``ModelStore`` takes."""
     devices = {"cpu": "processor"}
     if torch.cuda.is_available():
         count = torch.cuda.device_count()

@@ -1,4 +1,4 @@
-"""Too little memory, told in a sentence, and in a type by which a host knows that it may offer the CPU."""
+"""Out-of-memory errors as one sentence, and as a type by which a host can offer the CPU instead."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ class OutOfMemoryError(InputError):
     Attributes
     ----------
     device
-        Which one.
+        The device that is full.
     """
 
     def __init__(self, device: str) -> None:

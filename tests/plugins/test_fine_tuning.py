@@ -12,7 +12,7 @@ import pytest
 from sam2_engine.errors import InputError
 from sam2_engine.weights.loading import load_model
 from sam2_plugins.cli.app import main
-from sam2_plugins.fine_tuning import FineTuning, checked_frames, unfinished_training
+from sam2_plugins.fine_tuning import FineTuning, reviewed_frames, unfinished_training
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.readable import run_to_end
 
@@ -38,14 +38,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_only_what_a_person_answers_for_is_learned(checked):
     assert checked.frames_of(1) == list(range(8))
-    assert checked_frames(checked) == list(range(6))
+    assert reviewed_frames(checked) == list(range(6))
     checked.add_points(7, 1, (34, 20))
-    assert checked_frames(checked) == [*range(6), 7]
+    assert reviewed_frames(checked) == [*range(6), 7]
     checked.verify(1, [2], verified=False)
     other = checked.add_object()
     checked.add_points(0, other, (60, 40))
     list(checked.propagate([other], stop=3))
-    assert checked_frames(checked) == [0, 4, 5, 7]
+    assert reviewed_frames(checked) == [0, 4, 5, 7]
 
 
 def test_too_few_frames(session, tmp_path):

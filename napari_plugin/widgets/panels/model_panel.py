@@ -20,7 +20,7 @@ from napari_plugin.widgets.file_dialogs import ask_for_file
 from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, ModelStatus, list_models
-from sam2_plugins.runtime.model_store import available_devices, split_name
+from sam2_plugins.runtime.model_store import available_devices, split_model_name
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 
 __all__ = ["ModelPanel"]
@@ -86,7 +86,9 @@ class ModelPanel(QWidget):
         self.show_model(application.model)
         self.show_device(application.store.device_name)
         self.combo.activated.connect(self._on_picked)
-        self.size.activated.connect(lambda _: self.choose(split_name(self.model)[0], self.size.currentData()))
+        self.size.activated.connect(
+            lambda _: self.choose(split_model_name(self.model)[0], self.size.currentData())
+        )
         self.device.activated.connect(lambda _: application.use_device(self.device.currentData()))
         application.device_changed.connect(self.show_device)
 
@@ -109,7 +111,7 @@ class ModelPanel(QWidget):
     def show_model(self, model: str) -> None:
         """Let a model be the chosen one, for example a session's; nobody is told."""
         self.model = model
-        name, size = split_name(model)
+        name, size = split_model_name(model)
         self._list(name)
         self.combo.setCurrentIndex(self.combo.findData(name))
         known = VARIANTS.get(name)

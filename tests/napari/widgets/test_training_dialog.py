@@ -78,7 +78,7 @@ def test_too_few_frames_are_told_in_a_sentence(open_dock: Open, discs: NDArray[n
     dock = open_dock(discs)
     dock.fine_tune()
     dock.training.start.click()
-    qtbot.waitUntil(lambda: "too little to learn from" in dock.training.row.sentence.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "too little to train on" in dock.training.row.sentence.text(), timeout=WAIT)
     assert "verify more" in dock.message.text()
     assert dock.training.start.isEnabled()
 

@@ -8,7 +8,7 @@ import torch
 from sam2_engine.errors import InputError
 from sam2_engine.video.session import VideoSession
 from sam2_plugins.runtime import model_store
-from sam2_plugins.runtime.model_store import ModelStore, available_devices, split_name
+from sam2_plugins.runtime.model_store import ModelStore, available_devices, split_model_name
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -68,9 +68,9 @@ def test_a_device_is_called_by_one_name(device, name, monkeypatch):
 
 
 def test_the_name_and_the_size_it_bears():
-    assert split_name("nano@320") == ("nano", 320)
-    assert split_name("nano") == ("nano", None)
-    assert split_name("cells@home.pt") == ("cells@home.pt", None)
+    assert split_model_name("nano@320") == ("nano", 320)
+    assert split_model_name("nano") == ("nano", None)
+    assert split_model_name("cells@home.pt") == ("cells@home.pt", None)
 
 
 @pytest.mark.parametrize(
