@@ -16,7 +16,7 @@ HERE = ("nano@320", "cpu")
 def measurements(*noted: tuple[int, float]) -> RunMeasurements:
     made = RunMeasurements()
     for objects, seconds in noted:
-        made._note(HERE, objects, seconds)
+        made._record(HERE, objects, seconds)
     return made
 
 
@@ -124,7 +124,7 @@ def test_a_damaged_file_is_written_anew(tmp_path: Path, damage: str):
     file.write_text(damage)
     here = RunMeasurements(file)
     assert here.estimate(HERE, RunSize(40, 40), None, None).seconds is None
-    here._note(HERE, 1, 0.5)
+    here._record(HERE, 1, 0.5)
     list(here.measured(HERE, iter(()), lambda: 0))
     assert json.loads(file.read_text())[0]["seconds"] == {"1": 0.5}
 
@@ -132,7 +132,7 @@ def test_a_damaged_file_is_written_anew(tmp_path: Path, damage: str):
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path):
     (tmp_path / "file").write_text("no folder")
     here = RunMeasurements(tmp_path / "file" / "measured.json")
-    here._note(HERE, 1, 0.5)
+    here._record(HERE, 1, 0.5)
     list(here.measured(HERE, iter(()), lambda: 0))
     assert here.estimate(HERE, RunSize(40, 40), None, None).seconds == 20
 
@@ -143,5 +143,5 @@ def test_what_is_measured_now_soon_outweighs_what_was_written(tmp_path: Path):
     here = RunMeasurements(file)
     assert here.estimate(HERE, RunSize(10, 10), None, None).seconds == 90
     for _ in range(2):
-        here._note(HERE, 1, 0.5)
+        here._record(HERE, 1, 0.5)
     assert here.estimate(HERE, RunSize(10, 10), None, None).seconds == 5
