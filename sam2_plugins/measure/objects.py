@@ -18,10 +18,8 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.runtime.atomic_files import check_output, replacing
-from sam2_plugins.session.masks import AcceptedMask
 from sam2_plugins.runtime.atomic_files import new_file
-from sam2_plugins.session.masks import AcceptedMask, CompressedMask
+from sam2_plugins.session.masks import AcceptedMask
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["Column", "MeasurementTable", "measure"]
