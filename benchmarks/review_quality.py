@@ -1,9 +1,9 @@
-"""Does the review find the wrong masks? Doubt scores against the truth, beside area change and chance.
+"""Does the review find the wrong masks? Doubt scores against the ground truth, beside area change and chance.
 
     OMP_NUM_THREADS=1 python benchmarks/review_quality.py --data FOLDER --tracks FOLDER [--model nano]
 
-The data folder is that of ``nano_evaluation.py``. Follows objects from their true first masks, keeps what
-came of it in the tracks folder (give each model its own), scores it and writes
+The data folder is that of ``nano_evaluation.py``. Tracks objects from their true first masks, saves the
+masks in the tracks folder (give each model its own), scores them and writes
 ``benchmarks/results/review_quality.md``.
 """
 
@@ -36,9 +36,9 @@ SHORTER = {
 """Sets that are cut shorter as well, where fewer masks are wrong: from, to, and what."""
 HEADING = """# Review: does it find the wrong masks?
 
-By `benchmarks/review_quality.py`. Objects are followed from their true masks on one frame; a followed mask is
-*wrong* if its IoU with the truth is below 0.7. A person looks at the worst 10 % of the masks by the doubt
-score of `sam2_plugins.review`.
+By `benchmarks/review_quality.py`. Objects are tracked from their true masks on one frame; a tracked mask is
+*wrong* if its IoU with the ground truth is below 0.7. A person looks at the worst 10 % of the masks by the
+doubt score of `sam2_plugins.review`.
 
 - *Lift*: how many times more wrong masks are among these than among as many drawn by chance. It cannot exceed
   1 / (share of wrong ones); where more than 40 % are wrong, 2.5 is out of reach for any score. In brackets,
@@ -74,7 +74,7 @@ def first_frames(track: Track, distance: int) -> Track:
 
 
 def review_scores(track: Track) -> NDArray[np.float64]:
-    """Return the doubt of every followed mask."""
+    """Return the doubt of every tracked mask."""
     scores = {(item.object_id, item.frame): item.score for item in Review().review_items(track.masks)}
     return np.array([scores[row] for row in track.iou])
 
@@ -130,24 +130,24 @@ def interval(groups: list[NDArray[np.intp]], wrong: NDArray, scores: NDArray) ->
     return float(low), float(high)
 
 
-def groups_of(followed: list[Track]) -> list[NDArray[np.intp]]:
+def groups_of(tracked: list[Track]) -> list[NDArray[np.intp]]:
     """Return the masks of each clip; of each object with fewer than three clips; or each one by itself."""
-    rows = [(track.name, object_id) for track in followed for object_id, _ in track.iou]
-    keys = [name for name, _ in rows] if len(followed) >= 3 else [str(row) for row in rows]
+    rows = [(track.name, object_id) for track in tracked for object_id, _ in track.iou]
+    keys = [name for name, _ in rows] if len(tracked) >= 3 else [str(row) for row in rows]
     if len(set(keys)) == 1:
         keys = [str(n) for n in range(len(rows))]
     return [np.flatnonzero(np.array(keys) == key) for key in dict.fromkeys(keys)]
 
 
-def row(name: str, followed: list[Track], remarks: dict[str, list[str]]) -> str:
+def row(name: str, tracked: list[Track], remarks: dict[str, list[str]]) -> str:
     """Return a line of the table, and note what falls short."""
-    wrong = np.concatenate([np.array(list(track.iou.values())) < WRONG for track in followed])
-    scores, areas = (np.concatenate([s(t) for t in followed]) for s in (review_scores, area_scores))
-    head = f"| {name} | {len(followed)} | {len(wrong)} | {wrong.mean():.0%} "
+    wrong = np.concatenate([np.array(list(track.iou.values())) < WRONG for track in tracked])
+    scores, areas = (np.concatenate([s(t) for t in tracked]) for s in (review_scores, area_scores))
+    head = f"| {name} | {len(tracked)} | {len(wrong)} | {wrong.mean():.0%} "
     if not wrong.any():
         return head + "| | | | | | | nothing to find |"
     best, reached, by_area = (lift(wrong, each) for each in (wrong.astype(float), scores, areas))
-    low, high = interval(groups_of(followed), wrong, scores)
+    low, high = interval(groups_of(tracked), wrong, scores)
     verdict = "yes" if reached >= WANTED_LIFT else "cannot" if best < WANTED_LIFT else "**no**"
     remarks[verdict].append(name)
     if by_area > reached:
@@ -192,7 +192,7 @@ def speed() -> str:
     )
 
 
-def table(data: Path, kept: Path, name: str) -> Iterator[str]:
+def table(data: Path, tracks_folder: Path, name: str) -> Iterator[str]:
     model = load_model(name, device="cpu")
     remarks: dict[str, list[str]] = {remark: [] for remark in REMARKS}
     sets = {
@@ -212,17 +212,17 @@ def table(data: Path, kept: Path, name: str) -> Iterator[str]:
     heads += ["recall", "**AP**", "area change: AP", f"lift {WANTED_LIFT} reached"]
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
-    followed = {title: list(tracks(plans, kept, model)) for title, plans in sets.items()}
+    tracked = {title: list(tracks(plans, tracks_folder, model)) for title, plans in sets.items()}
     for name, (length, shorter, unit) in SHORTER.items():
-        cut = [first_frames(track, shorter) for track in followed[f"{name}, {length} {unit}"]]
-        followed[f"{name}, {shorter} {unit}"] = cut
-    for title in sorted(followed, key=lambda title: title.split(",")[0]):
-        yield row(title, followed[title], remarks)
+        cut = [first_frames(track, shorter) for track in tracked[f"{name}, {length} {unit}"]]
+        tracked[f"{name}, {shorter} {unit}"] = cut
+    for title in sorted(tracked, key=lambda title: title.split(",")[0]):
+        yield row(title, tracked[title], remarks)
     together = {
-        "synthetic, 14 frames on, all": [t for n in list(sets)[:2] for t in followed[n]],
-        "synthetic, 5 frames on, all": [t for n in followed if "5 frames on" in n for t in followed[n]],
+        "synthetic, 14 frames on, all": [t for n in list(sets)[:2] for t in tracked[n]],
+        "synthetic, 5 frames on, all": [t for n in tracked if "5 frames on" in n for t in tracked[n]],
         "real, pieces (9 frames, 2 slices, 2 frames), all": [
-            t for n in sets if "pieces" in n for t in followed[n]
+            t for n in sets if "pieces" in n for t in tracked[n]
         ],
         "real, shortest pieces (3 frames, 1 slice, 2 frames), all": [
             t
@@ -231,7 +231,7 @@ def table(data: Path, kept: Path, name: str) -> Iterator[str]:
                 "ct_lesion, pieces, 1 slices each way",
                 "usiigaci_T98G, pieces, 2 frames on",
             )
-            for t in followed[n]
+            for t in tracked[n]
         ],
     }
     for title, each in together.items():

@@ -1,7 +1,7 @@
-"""Clips that a model followed from true first masks, and how well each mask fits: to judge doubt scores by.
+"""Clips that a model tracked from true first masks, with the IoU of each mask, to judge doubt scores by.
 
-Used by ``review_quality.py`` and ``review_weights.py``. Following takes minutes and scoring none, so what was
-followed is kept in a folder, one ``.npz`` per clip, and read again from there.
+Used by ``review_quality.py`` and ``review_weights.py``. Tracking takes minutes and scoring none, so the
+masks are saved in a folder, one ``.npz`` per clip, and read again from there.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,34 +23,34 @@ from sam2_engine.synthetic.scenes import random_scene
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 
 WRONG = 0.7
-"""Masks of a smaller IoU with the truth are wrong."""
+"""Masks of a smaller IoU with the ground truth are wrong."""
 SMALLEST = 64
 """Objects of fewer pixels on their first frame are left out."""
 SCENE_FRAMES, SCENE_SIZE = 15, 512
 ALL, SOME = 10_000, 24
-"""Objects of T98G to follow: all 71 at once, or some of them in each piece."""
+"""Objects of T98G to track: all 71 at once, or some of them in each piece."""
 TEST_SEED, FIT_SEED = 2**31 + 401, 2**31 + 402
-"""Scenes of [seed, n]; those that nano is taught on come from seeds of four small numbers."""
+"""Scenes of [seed, n]; those that nano is trained on come from seeds of four small numbers."""
 CELL_STYLES = ("phase_contrast", "dividing_nuclei", "membranes", "phase_contrast", "dividing_nuclei", "cells")
 THING_STYLES = ("things", "textured_objects", "organs", "things", "textured_objects", "shapes")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A clip to follow: which frames, from which one, and how to make it when it is wanted.
+    """A clip to track: its frames, from which one, and how to make it.
 
     Attributes
     ----------
     name
         Of the clip and its file.
     make
-        Returns frames and truth.
+        Returns frames and ground truth.
     start
         Where all objects seen there are shown by their true masks.
     stops
-        Frames to follow to, one per direction.
+        Frames to track to, one per direction.
     most_objects
-        Of more objects, evenly chosen ones are followed.
+        Of more objects, evenly chosen ones are tracked.
     """
 
     name: str
@@ -62,16 +62,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Track:
-    """What became of a clip.
+    """A tracked clip.
 
     Attributes
     ----------
     name
         Of the clip.
     masks
-        By object and frame, as a session keeps them.
+        By object and frame, as a session stores them.
     iou
-        IoU with the truth of every mask that the model followed, by (object, frame).
+        IoU with the ground truth of every tracked mask, by (object, frame).
     """
 
     name: str
@@ -79,16 +79,16 @@ class Track:
     iou: dict[tuple[int, int], float]
 
 
-# ---------------------------------------------------------------------- what to follow
+# ---------------------------------------------------------------------- what to track
 
 
 def in_memory(name: str, frames: NDArray, labels: NDArray) -> LabeledSequence:
     """Make a sequence of (T, H, W[, 3]) frames and (T, H, W) labels."""
-    truth: dict = {}
+    ground_truth: dict = {}
     for frame, image in enumerate(labels):
-        pack_labels(image, frame, truth)
+        pack_labels(image, frame, ground_truth)
     axes = "TYX" if frames.ndim == 3 else "TYXS"
-    return LabeledSequence(name, open_frames(frames, axes=axes), truth, tuple(range(len(labels))))
+    return LabeledSequence(name, open_frames(frames, axes=axes), ground_truth, tuple(range(len(labels))))
 
 
 def scene(seed: int, number: int, style: str) -> LabeledSequence:
@@ -140,22 +140,22 @@ def real_sets(data: Path) -> dict[str, list[Plan]]:
     }
 
 
-# ---------------------------------------------------------------------- following
+# ---------------------------------------------------------------------- tracking
 
 
-def tracks(plans: list[Plan], kept: Path, model: Sam2) -> Iterator[Track]:
-    """Follow clips, or read again what was followed before."""
-    kept.mkdir(parents=True, exist_ok=True)
+def tracks(plans: list[Plan], folder: Path, model: Sam2) -> Iterator[Track]:
+    """Track clips, or read what was tracked before."""
+    folder.mkdir(parents=True, exist_ok=True)
     for plan in plans:
-        path = kept / f"{plan.name}.npz"
+        path = folder / f"{plan.name}.npz"
         if not path.exists():
             sequence = plan.make()
-            save(path, follow(plan, sequence, model), sequence)
+            save(path, track(plan, sequence, model), sequence)
         yield load(path)
 
 
-def follow(plan: Plan, sequence: LabeledSequence, model: Sam2) -> dict[tuple[int, int], AcceptedMask]:
-    """Show the objects that are large enough and follow them, as a session does."""
+def track(plan: Plan, sequence: LabeledSequence, model: Sam2) -> dict[tuple[int, int], AcceptedMask]:
+    """Track the objects that are large enough, as a session does."""
     seen = [i for i in sequence.truth if sequence.mask(i, plan.start).sum() >= SMALLEST]
     seen = seen[:: max(1, -(-len(seen) // plan.most_objects))]
     video = VideoSession(model, sequence.frames, max_conditioning_frames=8)
@@ -167,13 +167,13 @@ def follow(plan: Plan, sequence: LabeledSequence, model: Sam2) -> dict[tuple[int
     for stop in plan.stops if seen else ():
         for result in video.propagate(start=plan.start, stop=stop, reverse=stop < plan.start):
             for index, object_id in enumerate(result.object_ids):
-                followed = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
-                found.setdefault((object_id, result.frame), followed)
+                tracked = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
+                found.setdefault((object_id, result.frame), tracked)
     return found
 
 
 def save(path: Path, found: dict[tuple[int, int], AcceptedMask], sequence: LabeledSequence) -> None:
-    """Keep the followed masks, their scores and their fit to the truth."""
+    """Save the tracked masks, their scores and their IoU with the ground truth."""
     masks = np.stack([each.mask.to_array() for each in found.values()])
     scores = [each.scores for each in found.values()]
     aside = path.with_suffix(".new.npz")
@@ -192,9 +192,9 @@ def save(path: Path, found: dict[tuple[int, int], AcceptedMask], sequence: Label
 def load(path: Path) -> Track:
     """Read what ``save`` wrote."""
     track = Track(path.stem, {}, {})
-    with np.load(path) as kept:
-        masks = np.unpackbits(kept["bits"], axis=-1, count=int(kept["width"])).astype(bool)
-        columns = [kept[name].tolist() for name in ("rows", "origin", "scores", "iou")]
+    with np.load(path) as stored:
+        masks = np.unpackbits(stored["bits"], axis=-1, count=int(stored["width"])).astype(bool)
+        columns = [stored[name].tolist() for name in ("rows", "origin", "scores", "iou")]
     for mask, (object_id, frame), origin, scores, iou in zip(masks, *columns):
         accepted = AcceptedMask(CompressedMask.from_array(mask), MaskOrigin(origin), MaskScores(*scores))
         track.masks.setdefault(object_id, {})[frame] = accepted

@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/review_weights.py --tracks FOLDER [--model nano]
 
-Follows the objects of 12 scenes (kept in FOLDER, and read again from there) and fits a logistic regression of
-"IoU with the truth below 0.7" on the cues. No weight is below ``LEAST``, so that each cue can only add doubt,
-and squares of the weights are held small. Every scene counts alike. Prints what belongs into
+Tracks the objects of 12 scenes (saved in FOLDER, and read again from there) and fits a logistic regression of
+"IoU with the ground truth below 0.7" on the cues. No weight is below ``MIN_WEIGHT``, so that each cue can only
+add doubt, and squares of the weights are held small. Every scene counts alike. Prints what belongs into
 ``sam2_plugins/review/cues.py``.
 """
 
@@ -21,14 +21,14 @@ from sam2_engine import load_model
 from sam2_plugins.review.cues import CUES, cue_values
 from sam2_plugins.review.queue import Review
 
-LEAST = 1.0
+MIN_WEIGHT = 1.0
 """No cue counts less, even if these scenes have no use for it: other data or another model may have."""
 RIDGE = 0.0003
 """What the square of a weight costs, in units of the mean log loss over scenes."""
 
 
 def cues_and_wrong(track: Track) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the (N, cues) values and which of the N followed masks are wrong."""
+    """Return the (N, cues) values and which of the N tracked masks are wrong."""
     by_mask = {(i, inputs.frame): inputs for i, inputs in Review().cue_inputs(track.masks, {})}
     found = [cue_values(by_mask[row]) for row in track.iou]
     values = np.array([[each[name].value for name in CUES] for each in found])
@@ -45,7 +45,7 @@ def fit(values: NDArray, wrong: NDArray, counts: NDArray) -> tuple[float, NDArra
         cost = (np.logaddexp(0, total) - wrong * total) @ counts + RIDGE / 2 * weights @ weights
         return cost, np.concatenate([[error.sum()], error @ values + RIDGE * weights])
 
-    bounds = [(None, None)] + [(LEAST, None)] * values.shape[1]
+    bounds = [(None, None)] + [(MIN_WEIGHT, None)] * values.shape[1]
     found = minimize(loss, np.zeros(values.shape[1] + 1), jac=True, bounds=bounds, method="L-BFGS-B")
     return float(found.x[0]), found.x[1:]
 

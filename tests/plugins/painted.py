@@ -18,7 +18,7 @@ class PaintedSession:
     frames: FrameSource
     objects: dict[int, AnnotatedObject] = field(default_factory=dict)
     masks: dict[tuple[int, int], AcceptedMask] = field(default_factory=dict)
-    locked: dict[int, frozenset[int]] = field(default_factory=dict)
+    verified_frames: dict[int, frozenset[int]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -49,7 +49,7 @@ class PaintedSession:
         return sorted(frame for known, frame in self.masks if known == object_id)
 
     def verified(self, object_id: int) -> frozenset[int]:
-        return self.locked.get(object_id, frozenset())
+        return self.verified_frames.get(object_id, frozenset())
 
     def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
         return self.masks.get((object_id, frame))

@@ -1,4 +1,4 @@
-"""Fine-tuning on a session in a process of its own: what it learns from, stopping, going on, the gain."""
+"""Fine-tuning on a session in a process of its own: its frames, stopping, going on, the gain."""
 
 import io
 import json
@@ -18,8 +18,8 @@ from sam2_plugins.session.readable import run_to_end
 
 
 @pytest.fixture
-def checked(session: AnnotationSession) -> AnnotationSession:
-    """A disc painted on every frame; two of them are not verified but only followed."""
+def reviewed(session: AnnotationSession) -> AnnotationSession:
+    """A disc painted on every frame; two of them are not verified but only tracked."""
     y, x = np.mgrid[:60, :80]
     object_id = session.add_object()
     for t in range(6):
@@ -36,16 +36,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "checkpoints"
 
 
-def test_only_what_a_person_answers_for_is_learned(checked):
-    assert checked.frames_of(1) == list(range(8))
-    assert reviewed_frames(checked) == list(range(6))
-    checked.add_points(7, 1, (34, 20))
-    assert reviewed_frames(checked) == [*range(6), 7]
-    checked.verify(1, [2], verified=False)
-    other = checked.add_object()
-    checked.add_points(0, other, (60, 40))
-    list(checked.propagate([other], stop=3))
-    assert reviewed_frames(checked) == [0, 4, 5, 7]
+def test_only_reviewed_frames_are_trained_on(reviewed):
+    assert reviewed.frames_of(1) == list(range(8))
+    assert reviewed_frames(reviewed) == list(range(6))
+    reviewed.add_points(7, 1, (34, 20))
+    assert reviewed_frames(reviewed) == [*range(6), 7]
+    reviewed.verify(1, [2], verified=False)
+    other = reviewed.add_object()
+    reviewed.add_points(0, other, (60, 40))
+    list(reviewed.propagate([other], stop=3))
+    assert reviewed_frames(reviewed) == [0, 4, 5, 7]
 
 
 def test_too_few_frames(session, tmp_path):
@@ -55,9 +55,9 @@ def test_too_few_frames(session, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_it_stops_goes_on_and_becomes_a_model(checked, tmp_path, cache, small_checkpoint):
+def test_it_stops_goes_on_and_becomes_a_model(reviewed, tmp_path, cache, small_checkpoint):
     home = tmp_path / "trainings"
-    training = run_to_end(FineTuning.prepare(checked, home, steps=8, device="cpu"))
+    training = run_to_end(FineTuning.prepare(reviewed, home, steps=8, device="cpu"))
     steps = training.train()
     for progress in steps:
         if progress.done:
@@ -75,7 +75,7 @@ def test_it_stops_goes_on_and_becomes_a_model(checked, tmp_path, cache, small_ch
     assert unfinished_training(home) is None
     assert again.use("cells") == "cells"
     assert load_model("cells", "cpu").config.name == "small"
-    checked.use_model("cells")
+    reviewed.use_model("cells")
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path, cache, small_checkpoint):
@@ -87,8 +87,8 @@ def test_a_name_that_is_taken_gets_a_number(tmp_path, cache, small_checkpoint):
     assert {path.name for path in cache.iterdir()} == {"cells.safetensors", "cells-2.safetensors"}
 
 
-def test_errors_of_the_process_are_sentences(checked, tmp_path, cache):
-    training = run_to_end(FineTuning.prepare(checked, tmp_path, steps=1, device="abacus"))
+def test_errors_of_the_process_are_sentences(reviewed, tmp_path, cache):
+    training = run_to_end(FineTuning.prepare(reviewed, tmp_path, steps=1, device="abacus"))
     with pytest.raises(InputError, match="There is no device 'abacus' here"):
         list(training.train())
     settings = training.folder / "settings.json"
@@ -100,11 +100,11 @@ def test_errors_of_the_process_are_sentences(checked, tmp_path, cache):
         list(steps)
 
 
-def test_lines_of_json_end_with_the_outcome(checked, tmp_path, cache, capsys, monkeypatch):
-    training = run_to_end(FineTuning.prepare(checked, tmp_path, steps=1))
+def test_lines_of_json_end_with_the_outcome(reviewed, tmp_path, cache, capsys, monkeypatch):
+    training = run_to_end(FineTuning.prepare(reviewed, tmp_path, steps=1))
     options = ["--data", str(training.folder / "data"), "--run", str(tmp_path / "run"), "--steps", "1"]
     monkeypatch.setattr("sys.stdin", io.StringIO())  # it ends at once
-    status = main(["train", "--json-lines", "--from", checked.model_name, *options])
+    status = main(["train", "--json-lines", "--from", reviewed.model_name, *options])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert any("said" in line for line in lines)
     assert lines[-1]["finished"] == (status == 0)

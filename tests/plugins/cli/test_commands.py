@@ -50,7 +50,7 @@ def image_file(tmp_path, discs):
 
 
 @pytest.fixture
-def picture_session(discs, store, small_checkpoint):
+def image_session(discs, store, small_checkpoint):
     return AnnotationSession(discs[:1], store, small_checkpoint, axes="TYX")
 
 
@@ -59,26 +59,26 @@ def read_csv(path):
         return list(csv.DictReader(file))
 
 
-def test_segment_joins_clicks_and_box_into_one_object(run, image_file, picture_session):
+def test_segment_joins_clicks_and_box_into_one_object(run, image_file, image_session):
     output = run(
         *("segment", image_file, "--point", "20,20", "--point", "70,5,-", "--box", "10,10,30,30"),
         *("-o", "labels.tif", "--csv", "labels.csv"),
     )
-    one = picture_session.add_object()
-    picture_session.add_points(0, one, [[20, 20], [70, 5]], [1, 0], box=(10, 10, 30, 30))
+    one = image_session.add_object()
+    image_session.add_points(0, one, [[20, 20], [70, 5]], [1, 0], box=(10, 10, 30, 30))
     labels = tifffile.imread("labels.tif")
     assert labels.dtype == np.uint16
-    np.testing.assert_array_equal(labels, picture_session.mask(one, 0))
+    np.testing.assert_array_equal(labels, image_session.mask(one, 0))
     assert output.splitlines()[-1] == "labels.tif"
     (row,) = read_csv("labels.csv")
     assert int(row["area (pixel²)"]) == np.count_nonzero(labels)
 
 
-def test_segment_each_gives_every_click_its_own_object(run, image_file, picture_session):
+def test_segment_each_gives_every_click_its_own_object(run, image_file, image_session):
     run("segment", image_file, "--each", "--point", "20,20", "--point", "60,40", "-o", "labels.tif")
     for click in ((20, 20), (60, 40)):
-        picture_session.add_points(0, picture_session.add_object(), click)
-    np.testing.assert_array_equal(tifffile.imread("labels.tif"), picture_session.label_image(0))
+        image_session.add_points(0, image_session.add_object(), click)
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), image_session.label_image(0))
 
 
 def test_segment_takes_one_channel_and_a_window_of_a_16_bit_image(
@@ -197,8 +197,8 @@ def test_the_demo_writes_everything_it_names(tmp_path, store, small_checkpoint):
     cells = track_cells(store, str(small_checkpoint), tmp_path, watch, num_frames=4, size=96)
     assert watched == [(frame, 4) for frame in range(4)]
     assert {path.name for path in coins.files} == {"coins.png", "coins_labels.tif", "coins.csv"}
-    pictures = {f"cells_frame_00{frame}.png" for frame in (0, 1, 3)}
-    assert {path.name for path in cells.files} == {*pictures, "cells.gif", "cells_labels.tif", "cells.csv"}
+    figures = {f"cells_frame_00{frame}.png" for frame in (0, 1, 3)}
+    assert {path.name for path in cells.files} == {*figures, "cells.gif", "cells_labels.tif", "cells.csv"}
     assert set(tmp_path.iterdir()) == {*coins.files, *cells.files}
     assert re.fullmatch(r"mean IoU .* frames 1 to 3: 0\.\d+ \(leaving .*: 0\.\d+\)", cells.notes[0])
     assert tifffile.imread(tmp_path / "cells_labels.tif").shape == (4, 96, 96)
@@ -206,7 +206,7 @@ def test_the_demo_writes_everything_it_names(tmp_path, store, small_checkpoint):
         assert animation.n_frames == 4
 
 
-def test_the_demo_follows_ones_own(run, frames_file):
+def test_the_demo_tracks_ones_own(run, frames_file):
     output = run("demo", "--frames", frames_file, "-o", "own", "--point", "20,20", "--point", "60,40")
     assert "2 objects, one click each" in output
     assert set(np.unique(tifffile.imread("own/frames_labels.tif"))) <= {0, 1, 2}

@@ -122,10 +122,10 @@ def test_the_page_shows_the_worst_cases_first(run, folder, small_checkpoint):
     assert status == 0
     assert out.splitlines()[-1] == "page/index.html"
     page = (folder / "page" / "index.html").read_text()
-    pictures = re.findall(r'img src="([^"]+)"', page)
-    assert len(pictures) == 16
-    for picture in pictures:
-        with Image.open(folder / "page" / picture) as image:
+    figures = re.findall(r'img src="([^"]+)"', page)
+    assert len(figures) == 16
+    for figure in figures:
+        with Image.open(folder / "page" / figure) as image:
             assert image.size[0] > image.size[1]
     sequences = read_sequences(folder / "frames", folder / "masks")
     (result,) = evaluate(load_model(small_checkpoint, device="cpu"), sequences, "image")

@@ -14,7 +14,7 @@ from sam2_plugins.storage import SessionFolder
 
 
 @pytest.fixture
-def kept(tmp_path, discs, store, small_checkpoint) -> Path:
+def recorded(tmp_path, discs, store, small_checkpoint) -> Path:
     """A closed session: object 1 on frames 0 to 3, and on 4 to 7 its two daughters."""
     stack = tmp_path / "discs.tif"
     tifffile.imwrite(stack, discs, metadata={"axes": "TYX"})
@@ -38,19 +38,19 @@ def square(x: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"geff"}))
-def test_every_format(kept, tmp_path, name, capsys):
+def test_every_format(recorded, tmp_path, name, capsys):
     output = tmp_path / f"out{FORMATS[name].suffix}"
-    assert main(["export", str(kept), "-o", str(output), "--format", name]) == 0
+    assert main(["export", str(recorded), "-o", str(output), "--format", name]) == 0
     assert output.is_dir() == FORMATS[name].is_folder
     assert "8 frames, 3 objects" in capsys.readouterr().out
-    assert main(["export", str(kept), "-o", str(output), "--format", name]) == 2
+    assert main(["export", str(recorded), "-o", str(output), "--format", name]) == 2
     assert "exists" in capsys.readouterr().err
-    assert main(["export", str(kept), "-o", str(output), "--format", name, "--overwrite"]) == 0
+    assert main(["export", str(recorded), "-o", str(output), "--format", name, "--overwrite"]) == 0
 
 
-def test_the_ending_tells_the_format_and_sizes_have_units(kept, tmp_path):
+def test_the_ending_tells_the_format_and_sizes_have_units(recorded, tmp_path):
     output = tmp_path / "cells.csv"
-    arguments = ["export", str(kept), "-o", str(output), "--pixel-size", "0.5,um", "--interval", "5,min"]
+    arguments = ["export", str(recorded), "-o", str(output), "--pixel-size", "0.5,um", "--interval", "5,min"]
     assert main(arguments) == 0
     with output.open(encoding="utf-8-sig") as file:
         first = next(csv.DictReader(file))
@@ -66,6 +66,6 @@ def test_the_ending_tells_the_format_and_sizes_have_units(kept, tmp_path):
         (["-o", "x.csv", "--interval", "0,s"], "a number above 0 and a unit"),
     ],
 )
-def test_refusals(kept, extra, sentence, capsys):
-    assert main(["export", str(kept), *extra]) == 2
+def test_refusals(recorded, extra, sentence, capsys):
+    assert main(["export", str(recorded), *extra]) == 2
     assert sentence in capsys.readouterr().err

@@ -117,27 +117,27 @@ def test_the_overlay_paints_objects_only():
     image = np.full((20, 30), 100, np.uint8)
     labels = np.zeros((20, 30), np.uint16)
     labels[5:15, 5:15], labels[5:15, 15:25] = 1, 2
-    picture = overlay(image, labels, None)
-    assert picture.shape == (20, 30, 3)
-    assert picture.dtype == np.uint8
-    assert (picture[labels == 0] == 100).all()
-    assert not (picture[10, 10] == picture[10, 20]).all()
-    assert (np.ptp(picture[labels > 0].astype(int), axis=1) > 0).all()
+    figure = overlay(image, labels, None)
+    assert figure.shape == (20, 30, 3)
+    assert figure.dtype == np.uint8
+    assert (figure[labels == 0] == 100).all()
+    assert not (figure[10, 10] == figure[10, 20]).all()
+    assert (np.ptp(figure[labels > 0].astype(int), axis=1) > 0).all()
 
 
-def test_pictures_and_animations_are_read_back(tmp_path):
-    pictures = [np.full((40, 60, 3), (40 * i, 255 - 40 * i, 90), np.uint8) for i in range(5)]
-    write_png(tmp_path / "one.png", pictures[2])
+def test_images_and_animations_are_read_back(tmp_path):
+    images = [np.full((40, 60, 3), (40 * i, 255 - 40 * i, 90), np.uint8) for i in range(5)]
+    write_png(tmp_path / "one.png", images[2])
     with Image.open(tmp_path / "one.png") as image:
-        np.testing.assert_array_equal(np.asarray(image), pictures[2])
-    write_animation(tmp_path / "all.gif", iter(pictures), longest_side=30)
+        np.testing.assert_array_equal(np.asarray(image), images[2])
+    write_animation(tmp_path / "all.gif", iter(images), longest_side=30)
     with Image.open(tmp_path / "all.gif") as animation:
         assert animation.n_frames == 5
         assert animation.size == (30, 20)
-        for number, picture in enumerate(pictures):
+        for number, image in enumerate(images):
             animation.seek(number)
             seen = np.asarray(animation.convert("RGB"), int)
-            assert np.abs(seen - picture[0, 0]).max() <= 8
+            assert np.abs(seen - image[0, 0]).max() <= 8
     with pytest.raises(ValueError, match="at least one"):
         write_animation(tmp_path / "none.gif", iter(()))
     assert not (tmp_path / "none.gif").exists()

@@ -53,7 +53,7 @@ def test_a_division_is_kept_as_it_is(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["01_RES"]
 
 
-def test_a_gap_makes_two_tracks_and_children_follow_the_last(tmp_path):
+def test_a_gap_makes_two_tracks_and_children_come_from_the_last(tmp_path):
     labels = present(8, id1=[0, 1, 4, 5], id2=[6, 7], id3=[2, 3])
     session = PaintedSession.of(labels, parents={2: (1,), 3: (1,)})
     summary = run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
@@ -146,10 +146,10 @@ def test_stopping_leaves_nothing_and_only_an_export_is_replaced(tmp_path):
     steps.close()
     assert not list(tmp_path.iterdir())
 
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "mine.jpg").write_bytes(b"mine")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "mine.jpg").write_bytes(b"mine")
     with pytest.raises(InputError, match="holds something else"):
-        run_to_end(write_cell_tracking_result(session, tmp_path / "pictures", overwrite=True))
+        run_to_end(write_cell_tracking_result(session, tmp_path / "photos", overwrite=True))
 
     run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
     (tmp_path / "res" / "mask009.tif").write_bytes(b"old")
@@ -161,7 +161,7 @@ def test_stopping_leaves_nothing_and_only_an_export_is_replaced(tmp_path):
     assert (tmp_path / "res" / "mask009.tif").exists()
     run_to_end(write_cell_tracking_result(session, tmp_path / "res", overwrite=True))
     assert not (tmp_path / "res" / "mask009.tif").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures", "res"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "res"]
 
 
 def test_a_volume_is_refused_in_words(tmp_path):

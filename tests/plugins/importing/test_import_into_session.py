@@ -45,13 +45,13 @@ def test_a_session_takes_everything_and_undoes_it_as_one(tmp_path):
     source.add(9, "dead")
     run_to_end(write_coco(source, tmp_path / "masks.json"))
     session = empty_session()
-    kept = session.add_object("clicked")
+    clicked = session.add_object("clicked")
     before = state(session)
     with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
         steps = import_masks(session, masks, verify=True)
         summary = run_to_end(steps)
     assert str(summary) == "3 objects on 4 frames."
-    assert list(session.objects) == [kept, 3, 9, 70_000]
+    assert list(session.objects) == [clicked, 3, 9, 70_000]
     for frame in range(LENGTH):
         np.testing.assert_array_equal(session.label_image(frame), labels[frame])
     assert session.objects[3].parents == (70_000,)

@@ -1,4 +1,4 @@
-"""What is exported and imported again is the same; what cannot be imported is told in a sentence."""
+"""What is exported and imported again is the same; what cannot be imported is refused with one sentence."""
 
 import json
 

@@ -61,7 +61,7 @@ def session(discs, small_checkpoint) -> AnnotationSession:
     return AnnotationSession(discs, ModelStore("cpu"), small_checkpoint, axes="TYX")
 
 
-def test_a_session_measures_while_it_follows(session):
+def test_a_session_measures_while_it_tracks(session):
     with pytest.raises(InputError, match="nothing to track yet"):
         session.estimate([{}])
     session.add_points(2, session.add_object(), (24, 20))
