@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/review_weights.py --tracks FOLDER [--model nano]
 
 Tracks the objects of 12 scenes (saved in FOLDER, and read again from there) and fits a logistic regression of
-"IoU with the ground truth below 0.7" on the cues. No weight is below ``MIN_WEIGHT``, so that each cue can only
+"IoU with the ground truth below 0.7" on the cues. No weight is below ``MIN_WEIGHT``: each cue can only
 add doubt, and squares of the weights are held small. Every scene counts alike. Prints what belongs into
 ``sam2_plugins/review/cues.py``.
 """

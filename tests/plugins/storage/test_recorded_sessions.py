@@ -1,5 +1,7 @@
 """Session folders recorded before names of methods were freed from the format open and replay."""
 
+import inspect
+import re
 import shutil
 from pathlib import Path
 
@@ -62,6 +64,17 @@ def test_it_replays_to_the_same_masks(
             one, other = session.mask(object_id, frame), again.mask(object_id, frame)
             # Other processors round otherwise, and seeded weights leave many pixels near the threshold.
             assert np.mean(one != other) < 0.02, (object_id, frame)
+
+
+def test_the_documented_calls_are_these() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "session-format.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.]+)` \| (.*?) ?\|", page.split("| `do` |")[1], re.MULTILINE)
+    documented = {name: re.findall(r"`(\w+)`", arguments) for name, arguments in rows}
+    recorded = {name: list(inspect.signature(call).parameters)[1:] for name, call in RECORDED_CALLS.items()}
+    recorded["follow"].remove("frames")  # joined from calls of one ``frame`` each
+    assert {name: sorted(arguments) for name, arguments in documented.items()} == {
+        name: sorted(arguments) for name, arguments in recorded.items()
+    }
 
 
 def test_every_recorded_call_is_among_them(tmp_path: Path, store: ModelStore) -> None:
