@@ -40,6 +40,21 @@ def write_cell_tracking_result(
     ------
     InputError
         If there is nothing to write, the frames lie along Z, or it cannot be written there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "01_RES"
+    ...     summary = run_to_end(write_cell_tracking_result(session, path))
+    ...     sorted(file.name for file in path.iterdir()), (path / "res_track.txt").read_text().split()
+    (['mask000.tif', 'mask001.tif', 'res_track.txt'], ['1', '0', '1', '0'])
     """
     labels = _labels_in_time(session)
     with new_folder(path, is_earlier_export=is_result, overwrite=overwrite) as folder:
@@ -60,6 +75,21 @@ def write_cell_tracking_ground_truth(
 
     ``TRA/man_track000.tif`` and so on with ``TRA/man_track.txt`` are of all frames; ``SEG/man_seg000.tif``
     and so on, the same masks, of annotated frames.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "01_GT"
+    ...     summary = run_to_end(write_cell_tracking_ground_truth(session, path))
+    ...     sorted(file.name for file in (path / "SEG").iterdir())
+    ['man_seg000.tif', 'man_seg001.tif']
     """
     labels = _labels_in_time(session)
     annotated = known_by_frame(session)

@@ -40,6 +40,24 @@ def write_coco(
     ------
     InputError
         If there is nothing to write, or it cannot be written there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "masks.json"
+    ...     summary = run_to_end(write_coco(session, path))
+    ...     content = json.loads(path.read_text())
+    >>> summary.frames, summary.objects
+    (2, 1)
+    >>> content["annotations"][0]["bbox"], content["annotations"][0]["track_id"]
+    ([0, 0, 60, 40], 1)
     """
     return (yield from _write([(session.frames.name, session)], path, "{frame}", overwrite))
 
@@ -51,6 +69,22 @@ def write_coco_videos(
 
     Each session is read when its turn comes. Ids of tracks continue from one to the next; images are called
     ``NAME/000.tif``, as in a folder to train on.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "masks.json"
+    ...     summary = run_to_end(write_coco_videos([("left", session), ("right", session)], path))
+    ...     content = json.loads(path.read_text())
+    >>> [track["id"] for track in content["tracks"]], content["images"][2]["file_name"]
+    ([1, 2], 'right/000.tif')
     """
     return (yield from _write(videos, path, "{name}/{frame}", overwrite))
 

@@ -38,6 +38,23 @@ class ExportFormat:
     write
         Called with the session, the path, the physical scale and whether an earlier export may be replaced;
         yields after every frame; an unfinished export leaves nothing behind.
+
+    Examples
+    --------
+    >>> list(FORMATS)
+    ['tiff', 'ome-tiff', 'ome-zarr', 'csv', 'ctc', 'ctc-truth', 'coco', 'youtube-vis', 'geff', 'training']
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> session.import_masks(0, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     steps = FORMATS["csv"].write(session, Path(folder) / "cells.csv", PhysicalScale(), False)
+    ...     summary = run_to_end(steps)
+    >>> summary.frames, summary.objects
+    (1, 1)
     """
 
     name: str

@@ -42,6 +42,18 @@ def write_geff(
     ------
     InputError
         If the package is missing, there is nothing to write, or it cannot be written there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:  # doctest: +SKIP
+    ...     summary = run_to_end(write_geff(session, Path(folder) / "tracks.geff"))
     """
     geff = _package()
     scale = scale or PhysicalScale()

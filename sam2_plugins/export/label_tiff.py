@@ -24,7 +24,18 @@ _CLASSIC_TIFF_BYTES = 2**32 - 2**25
 
 
 def write_label_image(path: Path, labels: NDArray[Any]) -> None:
-    """Write one (H, W) label image that ImageJ opens (16 bit, or 32 bit where ids need it)."""
+    """Write one (H, W) label image that ImageJ opens (16 bit, or 32 bit where ids need it).
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> labels = np.zeros((40, 60), np.uint16)
+    >>> labels[10:20, 5:15] = 7
+    >>> with TemporaryDirectory() as folder:
+    ...     write_label_image(Path(folder) / "labels.tif", labels)
+    ...     int(tifffile.imread(Path(folder) / "labels.tif").max())
+    7
+    """
     with LabelStackWriter.open(path, (1, *labels.shape), labels.dtype, axes="YX") as stack:
         stack.write(0, labels)
 
@@ -46,6 +57,21 @@ def write_label_tiff(
     ------
     InputError
         If there is nothing to write, or it cannot be written there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels.ome.tif"
+    ...     summary = run_to_end(write_label_tiff(session, path, PhysicalScale((0.5, 0.5), "µm")))
+    ...     tifffile.imread(path).shape
+    (2, 40, 60)
     """
     labels = LabelImages(session)
     shape = (labels.length, *labels.shape)
@@ -72,6 +98,16 @@ class LabelStackWriter:
 
     The stack is never in memory, and is written aside: the file appears under its name when the
     ``with`` block of :meth:`open` ends, and not at all if that ends with an exception.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels.tif"
+    ...     with LabelStackWriter.open(path, (3, 40, 60), np.dtype(np.uint16)) as stack:
+    ...         stack.write(1, np.full((40, 60), 7, np.uint16))
+    ...     tifffile.imread(path).max(axis=(1, 2)).tolist()
+    [0, 7, 0]
     """
 
     def __init__(self, file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:

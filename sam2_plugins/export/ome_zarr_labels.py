@@ -48,6 +48,23 @@ def write_ome_zarr_labels(
     ------
     InputError
         If there is nothing to write, or it cannot be written there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels.zarr"
+    ...     summary = run_to_end(write_ome_zarr_labels(session, path, PhysicalScale((0.5, 0.5), "µm")))
+    ...     group = zarr.open_group(path, mode="r")
+    ...     group["0"].shape, [axis["name"] for axis in group.attrs["ome"]["multiscales"][0]["axes"]]
+    ((2, 40, 60), ['t', 'y', 'x'])
     """
     labels = LabelImages(session)
     with new_folder(path, is_earlier_export=_is_label_image, overwrite=overwrite) as folder:

@@ -35,6 +35,14 @@ def overlay(image: NDArray[Any], labels: NDArray[Any], window: IntensityWindow |
     -------
     ndarray
         (H, W, 3) uint8 RGB.
+
+    Examples
+    --------
+    >>> labels = np.zeros((40, 60), np.uint16)
+    >>> labels[10:20, 5:15] = 1
+    >>> figure = overlay(np.zeros((40, 60), np.uint8), labels, None)
+    >>> figure.shape, tuple(figure[10, 5].tolist()) == object_color(1)
+    ((40, 60, 3), True)
     """
     ids, index = np.unique(labels, return_inverse=True)
     colors = np.array([object_color(int(i)) for i in ids], np.float32)[index.reshape(labels.shape)]
@@ -52,6 +60,15 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     ------
     OSError
         If it cannot be written; nothing is left behind then.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_png(Path(folder) / "figure.png", np.zeros((40, 60, 3), np.uint8))
+    ...     with Image.open(Path(folder) / "figure.png") as image:
+    ...         image.size
+    (60, 40)
     """
     with replacing(path) as aside:
         Image.fromarray(image).save(aside, format="PNG")
@@ -68,6 +85,16 @@ def write_animation(
         If it cannot be written; nothing is left behind then.
     ValueError
         If there is no image.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     images = (np.full((40, 60, 3), gray, np.uint8) for gray in (0, 255))
+    ...     write_animation(Path(folder) / "cells.gif", images)
+    ...     with Image.open(Path(folder) / "cells.gif") as animation:
+    ...         animation.n_frames
+    2
     """
     frames = _thumbnails(images, longest_side)
     first = next(frames, None)

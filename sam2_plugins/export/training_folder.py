@@ -55,6 +55,22 @@ def write_training_folder(
     ------
     InputError
         If there is no such frame, a frame cannot be read, or the folder cannot be written there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "train"
+    ...     summary = run_to_end(write_training_folder(session, path, "cells"))
+    ...     sorted(str(file.relative_to(path)) for file in path.rglob("*.tif"))
+    ['images/cells/000.tif', 'images/cells/001.tif', 'labels/cells/000.tif', 'labels/cells/001.tif']
     """
     with new_folder(path, is_earlier_export=_is_training_folder, overwrite=overwrite) as folder:
         written, changes = yield from _write_video(folder, session, name, frames)
@@ -67,6 +83,22 @@ def write_training_videos(
     """Write several sessions, given by name, into one folder, as :func:`write_training_folder` writes one.
 
     Each session is read when its turn comes.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "train"
+    ...     summary = run_to_end(write_training_videos([("left", session), ("right", session)], path))
+    ...     sorted(video.name for video in (path / "labels").iterdir())
+    ['left', 'right']
     """
     written, num_objects, changes = 0, 0, list[str]()
     with new_folder(path, is_earlier_export=_is_training_folder, overwrite=overwrite) as folder:

@@ -33,6 +33,23 @@ def write_youtube_vis(
     ------
     InputError
         If there is nothing to write, or it cannot be written there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> for frame in range(2):
+    ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "masks.ytvis.json"
+    ...     summary = run_to_end(write_youtube_vis([("cells", session)], path))
+    ...     content = json.loads(path.read_text())
+    >>> content["annotations"][0]["areas"], content["videos"][0]["file_names"]
+    ([2400, 2400], ['cells/000.tif', 'cells/001.tif'])
     """
     described: list[dict[str, Any]] = []
     categories: dict[str, int] = {}

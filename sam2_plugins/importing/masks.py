@@ -51,6 +51,15 @@ def open_masks(
     ------
     InputError
         If it cannot be read, or has another size or number of frames than the stack.
+
+    Examples
+    --------
+    >>> labels = np.zeros((2, 40, 60), np.uint16)
+    >>> labels[:, 10:20, 5:15] = 7
+    >>> with open_masks(labels, shape=(40, 60), length=2) as masks:
+    ...     areas = [{i: int(mask.sum()) for i, mask in by_id.items()} for _, by_id in masks]
+    >>> areas
+    [{7: 100}, {7: 100}]
     """
     file = _open(source)
     try:
@@ -243,6 +252,19 @@ def import_masks(
     ------
     InputError
         If the source cannot be read, or holds values that are no ids.
+
+    Examples
+    --------
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> labels = np.zeros((2, 40, 60), np.uint16)
+    >>> labels[:, 10:20, 5:15] = 7
+    >>> with open_masks(labels, session.shape, len(session)) as masks:
+    ...     print(run_to_end(import_masks(session, masks, verify=True)))
+    1 object on 2 frames.
+    >>> list(session.objects), session.verified(7)
+    ([7], frozenset({0, 1}))
     """
     described = yield from masks.scan()
     undo_group, interruptions = UndoGroup(), session.history.interruptions

@@ -61,6 +61,20 @@ class MeasurementTable:
     ----------
     columns
         In the order of the file.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> table = MeasurementTable((Column("frame", "", (0, 1)), Column("area", "µm²", (25.0, 26.5))))
+    >>> table["area"]
+    (25.0, 26.5)
+    >>> with TemporaryDirectory() as folder:
+    ...     table.write_csv(Path(folder) / "cells.csv")
+    ...     print((Path(folder) / "cells.csv").read_text(encoding="utf-8-sig"))
+    frame,area (µm²)
+    0,25
+    1,26.5
+    <BLANKLINE>
     """
 
     columns: tuple[Column, ...]
@@ -133,6 +147,25 @@ def measure(
     ------
     InputError
         If an object does not exist, or a frame cannot be read.
+
+    See Also
+    --------
+    sam2_plugins.session.readable.run_to_end : Does all steps at once.
+
+    Examples
+    --------
+    >>> from sam2_plugins.runtime.model_store import ModelStore
+    >>> from sam2_plugins.session.annotation_session import AnnotationSession
+    >>> from sam2_plugins.session.readable import run_to_end
+    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
+    >>> mask = np.zeros((40, 60), bool)
+    >>> mask[10:20, 5:15] = True
+    >>> session.import_masks(0, {1: mask})
+    >>> session.import_masks(1, {1: np.roll(mask, 3, axis=1)})
+    >>> scale = PhysicalScale((0.5, 0.5), "µm", frame_interval=30, time_unit="s")
+    >>> table = run_to_end(measure(session, scale))
+    >>> table["area"], table["centroid_x"], table["speed"]
+    ((25.0, 25.0), (4.75, 6.25), (None, 0.05))
     """
     scale = scale or PhysicalScale()
     chosen = set(session.objects) if object_ids is None else set(object_ids)

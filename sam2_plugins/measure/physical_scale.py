@@ -43,6 +43,14 @@ class PhysicalScale:
     ------
     InputError
         If a size is not a number above 0, or a unit is empty.
+
+    Examples
+    --------
+    >>> scale = PhysicalScale((0.65, 0.65), "um", frame_interval=5, time_unit="min")
+    >>> print(scale)
+    pixels of 0.65 µm
+    >>> scale.has_time
+    True
     """
 
     pixel_size: tuple[float, float] = (1.0, 1.0)

@@ -59,6 +59,19 @@ class Review:
     """Review items, of which only those of changed masks and their neighbors are computed anew.
 
     Not for several threads at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sam2_engine.masks import CompressedMask
+    >>> from sam2_plugins.session.masks import MaskScores
+    >>> mask = CompressedMask.from_array(np.pad(np.ones((10, 10), bool), 20))
+    >>> def tracked(predicted_iou):
+    ...     return AcceptedMask(mask, MaskOrigin.TRACKED, MaskScores(1.0, predicted_iou, 0.95))
+    >>> masks = {1: {0: AcceptedMask.painted(mask), 1: tracked(0.93), 2: tracked(0.41), 3: tracked(0.94)}}
+    >>> items = Review().review_items(masks)
+    >>> [(item.frame, item.reason) for item in items]
+    [(0, 'confirmed by a person'), (1, 'nothing unusual'), (2, 'predicted IoU 0.41'), (3, 'nothing unusual')]
     """
 
     def __init__(self) -> None:
@@ -135,6 +148,25 @@ def review_queue(
         That of the last time, so that only what changed is computed anew; None computes everything.
     min_score
         Items up to this score are left out, 0..1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from types import SimpleNamespace
+    >>> from sam2_engine.masks import CompressedMask
+    >>> from sam2_plugins.session.masks import MaskScores
+    >>> mask = CompressedMask.from_array(np.pad(np.ones((10, 10), bool), 20))
+    >>> scores = {0: 0.95, 1: 0.41, 2: 0.7}
+    >>> session = SimpleNamespace(  # as an AnnotationSession
+    ...     objects={1: "cell"},
+    ...     frames_of=lambda object_id: sorted(scores),
+    ...     accepted=lambda object_id, frame: AcceptedMask(
+    ...         mask, MaskOrigin.TRACKED, MaskScores(1.0, scores[frame], 0.95)
+    ...     ),
+    ...     verified=lambda object_id: {0},
+    ... )
+    >>> [(item.object_id, item.frame) for item in review_queue(session)]
+    [(1, 1), (1, 2)]
     """
     ids = list(session.objects)
     masks: dict[int, dict[int, AcceptedMask]] = {object_id: {} for object_id in ids}

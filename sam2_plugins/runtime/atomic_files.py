@@ -18,6 +18,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields the path of an empty file in the same folder. Leaving the block renames it to ``path``; an
     exception deletes it and leaves what was at ``path`` as it was.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "notes.txt"
+    ...     with replacing(path) as aside:
+    ...         _ = aside.write_text("complete")
+    ...         before = path.exists()
+    ...     before, path.read_text()
+    (False, 'complete')
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(descriptor)

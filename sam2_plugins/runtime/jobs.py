@@ -34,7 +34,19 @@ class Priority(IntEnum):
 
 
 class CancelToken:
-    """A request to stop, which long work checks after every frame."""
+    """A request to stop, which long work checks after every frame.
+
+    Examples
+    --------
+    >>> token = CancelToken()
+    >>> for frame in range(60):
+    ...     if frame == 3:
+    ...         token.cancel()
+    ...     if token.cancelled:
+    ...         break
+    >>> frame
+    3
+    """
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -61,6 +73,14 @@ class Progress:
         All frames, or None if unknown (a live stream).
     seconds
         Time since the work began.
+
+    Examples
+    --------
+    >>> progress = Progress(done=12, total=60, seconds=3.5)
+    >>> print(progress)
+    12 of 60 frames, 3.4 frames/s, 14 s left
+    >>> progress.percentage
+    '20 %, 14 s left'
     """
 
     done: int
@@ -182,6 +202,15 @@ class JobQueue:
 
     Jobs run in the order of their priority, then of their arrival. A job in steps goes back into the
     queue after every step and keeps its place, so a click submitted meanwhile runs before its next frame.
+
+    Examples
+    --------
+    >>> with JobQueue() as queue:
+    ...     tracking = queue.submit_steps(range(60))  # for example session.propagate()
+    ...     click = queue.submit(lambda: "mask")
+    ...     results = click.result(), tracking.result()
+    >>> results
+    ('mask', 60)
     """
 
     def __init__(self, name: str = "sam2-jobs") -> None:

@@ -35,6 +35,14 @@ class ModelStore:
         As given; ``encoded_bytes`` may be changed, for sessions that begin later.
     lock
         The device's lock. A thread that computes holds it, a propagation for one frame at a time.
+
+    Examples
+    --------
+    >>> store = ModelStore("cpu")  # models are loaded when they are needed
+    >>> store.device_name
+    'cpu'
+    >>> with store.lock:
+    ...     pass  # compute
     """
 
     def __init__(
@@ -100,7 +108,13 @@ class ModelStore:
 
 
 def split_model_name(name: str) -> tuple[str, int | None]:
-    """Return a model's name without its input size, and that size; None if the name has none."""
+    """Return a model's name without its input size, and that size; None if the name has none.
+
+    Examples
+    --------
+    >>> split_model_name("nano@320"), split_model_name("nano")
+    (('nano', 320), ('nano', None))
+    """
     plain, _, size = name.rpartition("@")
     return (plain, int(size)) if plain and size.isdigit() and not Path(name).exists() else (name, None)
 
