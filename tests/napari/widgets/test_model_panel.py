@@ -191,7 +191,7 @@ def test_too_little_memory_on_a_device_offers_the_cpu(
         raise OutOfMemoryError("cuda:0")
 
     with monkeypatch.context() as patched:
-        patched.setattr(VideoSession, "add_points", too_much)
+        patched.setattr(VideoSession, "add_prompt", too_much)
         click(dock, 0, 20, 20)
         qtbot.waitUntil(lambda: dock.model.offer.isVisible(), timeout=WAIT)
     assert "memory of cuda:0 is full" in dock.message.text()

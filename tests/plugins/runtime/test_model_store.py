@@ -88,7 +88,7 @@ def test_too_little_memory_is_told_and_the_session_goes_on(session, monkeypatch,
 
     object_id = session.add_object()
     with monkeypatch.context() as patched:
-        patched.setattr(VideoSession, "add_points", too_much)
+        patched.setattr(VideoSession, "add_prompt", too_much)
         with pytest.raises(OutOfMemoryError, match="memory of cpu is full: choose a smaller model") as caught:
             session.add_points(0, object_id, (20, 20))
     assert caught.value.device == "cpu"
@@ -100,7 +100,7 @@ def test_other_errors_are_no_lack_of_memory(session, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(VideoSession, "add_points", broken)
+    monkeypatch.setattr(VideoSession, "add_prompt", broken)
     with pytest.raises(RuntimeError, match="shapes"):
         session.add_points(0, session.add_object(), (20, 20))
 
