@@ -20,17 +20,20 @@ from sam2_engine.frames import FrameSource
 
 __all__ = [
     "HOUNSFIELD_WINDOWS",
+    "Contrast",
     "IntensityWindow",
     "Region",
     "check_region",
+    "denormalize",
     "estimate_window",
     "logits_to_size",
+    "normalize",
     "to_model_input",
     "to_rgb",
 ]
 
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
+_MEAN = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
+_STD = torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
 _PERCENTILES = (0.1, 99.9)
 _MAX_FRAMES = 16
 _MAX_SAMPLE_BYTES = 64 << 20
@@ -91,6 +94,9 @@ class IntensityWindow:
         """Window by its center and width, as radiologists give it."""
         return cls((center - width / 2,), (center + width / 2,))
 
+
+Contrast = tuple[float, float] | IntensityWindow | None
+"""Low and high gray level, or a window; None: estimated."""
 
 HOUNSFIELD_WINDOWS: dict[str, IntensityWindow] = {
     "lung": IntensityWindow.of_width(-600, 1500),
@@ -255,8 +261,17 @@ def to_model_input(
         antialias=True,
         align_corners=False,
     )
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
-    return ((resized - mean) / std).to(device)
+    return normalize(resized).to(device)
+
+
+def normalize(colors: Tensor) -> Tensor:
+    """Turn colors 0..1, (..., 3, H, W) or gray (..., 1, H, W), into model input, by ImageNet's statistics."""
+    return (colors - _MEAN.to(colors.device)) / _STD.to(colors.device)
+
+
+def denormalize(pixels: Tensor) -> Tensor:
+    """Turn model input (..., 3, H, W) into colors 0..1."""
+    return pixels * _STD.to(pixels.device) + _MEAN.to(pixels.device)
 
 
 def check_region(region: Region, shape: tuple[int, int]) -> Region:

@@ -70,7 +70,7 @@ def find_sa_1b(folder: Path) -> tuple[list[VideoRecord], str] | None:
         else:
             faults.append(f"The masks {path} have no picture; expected it in {image}.")
     warn_of(faults, len(pairs), "pictures")
-    return found, f"SA-1B, {counted(len(found), 'picture')} with masks"
+    return found, f"SA-1B, {counted(len(found), 'image')} with masks"
 
 
 def _picture(path: Path, image: Path) -> VideoRecord:

@@ -17,9 +17,8 @@ from skimage.transform import resize
 
 from sam2_engine.evaluation.image_protocol import objects_by_frame
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
-from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.evaluation.video_protocol import Watch, unwatched
-from sam2_engine.masks import PackedMask
+from sam2_engine.masks import PackedMask, mask_center
 from sam2_engine.preprocessing import estimate_window, to_rgb
 
 __all__ = ["CLICK_BASELINES", "fill_regions", "segment_by_baseline", "spread_regions", "walk_regions"]
@@ -91,7 +90,7 @@ def segment_by_baseline(
     masks: MasksByObject = {}
     for frame, ids in watch(chosen.items(), len(chosen), f"{sequence.name}, {name}"):
         gray = gaussian(to_rgb(sequence.frames[frame], window).mean(-1, dtype=np.float64), 1)
-        clicks = [center(sequence.mask(object_id, frame)) for object_id in ids]
+        clicks = [mask_center(sequence.mask(object_id, frame))[0] for object_id in ids]
         for object_id, mask in zip(ids, CLICK_BASELINES[name](gray, clicks), strict=True):
             masks.setdefault(object_id, {})[frame] = PackedMask.from_array(mask, sequence.frames.shape)
     return masks

@@ -5,12 +5,12 @@ import numpy as np
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 from sam2_engine.evaluation.simulated_user import tight_box
-from sam2_engine.evaluation.video_protocol import Contrast, Watch, num_clicks, place_clicks, unwatched
+from sam2_engine.evaluation.video_protocol import Watch, num_clicks, place_clicks, unwatched
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import open_frames
 from sam2_engine.masks import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.preprocessing import estimate_window
+from sam2_engine.preprocessing import Contrast, estimate_window
 from sam2_engine.video.open_session import open_video_session
 
 __all__ = ["objects_by_frame", "segment_images"]

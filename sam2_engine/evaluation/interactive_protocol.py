@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence
 from sam2_engine.evaluation.metrics import mask_iou
-from sam2_engine.evaluation.video_protocol import Contrast, place_clicks
+from sam2_engine.evaluation.video_protocol import place_clicks
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.masks import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.preprocessing import Contrast
 from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.tracking_session import TrackingSession
 

@@ -21,7 +21,6 @@ from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObje
 from sam2_engine.evaluation.scores import MaskScore, MethodResult, score_masks
 from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
 from sam2_engine.evaluation.video_protocol import (
-    Contrast,
     Watch,
     first_frames,
     frames_after,
@@ -31,6 +30,7 @@ from sam2_engine.evaluation.video_protocol import (
 )
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.preprocessing import Contrast
 
 __all__ = ["PROTOCOLS", "default_prompt", "evaluate"]
 

@@ -5,16 +5,10 @@ from numpy.typing import NDArray
 
 from sam2_engine.masks import PackedMask, mask_center
 
-__all__ = ["center", "error_click", "tight_box"]
+__all__ = ["error_click", "tight_box"]
 
 Mask = NDArray[np.bool_]
 Click = tuple[tuple[int, int], int]
-
-
-def center(mask: Mask) -> tuple[int, int]:
-    """Return the ``(x, y)`` in an (H, W) mask that lies farthest from its border; outside is border too."""
-    (x, y), _ = mask_center(mask)
-    return x, y
 
 
 def error_click(mask: Mask, truth: Mask) -> Click | None:

@@ -10,7 +10,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject, pack_labels
 from sam2_engine.evaluation.simulated_user import error_click, tight_box
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.preprocessing import Contrast
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.tracking_session import TrackingSession
@@ -30,7 +30,6 @@ __all__ = [
 PROMPTS = ("mask", "box", "1-click", "3-click", "5-click")
 """What an object is shown by on its first frame."""
 
-Contrast = tuple[float, float] | IntensityWindow | None
 Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Passes steps through, told their number and a title: for example under a progress bar."""
 

@@ -19,7 +19,7 @@ from sam2_engine.image.mask_candidates import (
     tiles_and_whole,
     touches_edge,
 )
-from sam2_engine.image.predictor import LOGIT_CLAMP, MASK_THRESHOLD, Contrast, ImagePredictor, open_image
+from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, open_image
 from sam2_engine.image.tile_merging import merge_tile_masks
 from sam2_engine.masks import (
     PackedMask,
@@ -29,8 +29,8 @@ from sam2_engine.masks import (
     mask_stability,
     remove_small_regions,
 )
-from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
-from sam2_engine.preprocessing import logits_to_size
+from sam2_engine.modeling.sam2 import LOGIT_CLAMP, MaskPrediction, Sam2
+from sam2_engine.preprocessing import Contrast, logits_to_size
 from sam2_engine.tiles import TileGrid, is_large
 
 __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]

@@ -11,19 +11,21 @@ from torch import Tensor
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import open_frames
-from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
-from sam2_engine.preprocessing import IntensityWindow, estimate_window, logits_to_size, to_model_input
+from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, Sam2
+from sam2_engine.preprocessing import (
+    Contrast,
+    IntensityWindow,
+    estimate_window,
+    logits_to_size,
+    to_model_input,
+)
 from sam2_engine.prompts import Box, Points
 
 __all__ = ["ImagePredictor", "Prediction", "open_image"]
 
 MASK_THRESHOLD = 0.0
-LOGIT_CLAMP = 32.0
 
 Prediction = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
-
-
-Contrast = tuple[float, float] | IntensityWindow | None
 
 
 def open_image(image: ArrayLike, contrast: Contrast = None) -> tuple[NDArray[Any], IntensityWindow | None]:

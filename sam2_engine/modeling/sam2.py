@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_engine.masks import mask_stability
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.image_encoder import ImageEncoder
 from sam2_engine.modeling.layers import MLP
@@ -16,13 +17,30 @@ from sam2_engine.modeling.memory_encoder import MemoryEncoder
 from sam2_engine.modeling.position_encoding import sine_grid, sine_time
 from sam2_engine.modeling.prompt_encoder import NOT_A_POINT, PromptEncoder
 
-__all__ = ["NO_OBJECT_LOGIT", "ImageFeatures", "MaskPrediction", "Sam2"]
+__all__ = [
+    "LOGIT_CLAMP",
+    "MASK_STRIDE",
+    "NO_OBJECT_LOGIT",
+    "ImageFeatures",
+    "MaskPrediction",
+    "Sam2",
+    "mask_to_logits",
+]
 
 NO_OBJECT_LOGIT = -1024.0
 """Mask logit everywhere on a frame where the object is absent."""
+LOGIT_CLAMP = 32.0
+"""Largest absolute mask logit that is given back to the model as a prompt."""
+MASK_STRIDE = 4
+"""Input pixels per cell of a low-resolution mask."""
 
 _STABILITY_OFFSET = 0.05
 _STABILITY_THRESHOLD = 0.98
+
+
+def mask_to_logits(mask: Tensor) -> Tensor:
+    """Scale a mask from 0..1 to -10..10, as the memory encoder takes it."""
+    return mask * 20.0 - 10.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +197,7 @@ class Sam2(nn.Module):
     @property
     def low_res_size(self) -> int:
         """Side of the low-resolution masks."""
-        return self.config.image_size // 4
+        return self.config.image_size // MASK_STRIDE
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         """Encode normalized pixels (B, 3, S, S)."""
@@ -257,10 +275,7 @@ class Sam2(nn.Module):
     def _stable(decoded: MaskPrediction) -> MaskPrediction:
         """Fall back on the best candidate where the single mask is unstable; the token stays."""
         masks, iou = decoded.low_res_logits, decoded.iou
-        logits = masks[:, 0].flatten(1)
-        inner = (logits > _STABILITY_OFFSET).sum(1).float()
-        outer = (logits > -_STABILITY_OFFSET).sum(1).float()
-        stability = torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
+        stability = mask_stability(masks[:, 0], _STABILITY_OFFSET)
         best = 1 + iou[:, 1:].argmax(1)
         index = torch.where(stability >= _STABILITY_THRESHOLD, 0, best)
         row = torch.arange(len(index), device=index.device)
@@ -302,7 +317,7 @@ class Sam2(nn.Module):
         if mask_logits.shape[-2:] != size:
             mask_logits = F.interpolate(mask_logits.float(), size=size, mode="bilinear", align_corners=False)
         mask = (mask_logits > 0).float() if binarize else mask_logits.sigmoid()
-        memory: Tensor = self.memory_encoder(embedding, (mask * 20.0 - 10.0).to(embedding.dtype))
+        memory: Tensor = self.memory_encoder(embedding, mask_to_logits(mask).to(embedding.dtype))
         if self.config.absent_memory_embedding:
             absent = (presence_logit <= 0).to(memory.dtype)[:, :, None, None]
             memory = memory + absent * self.no_obj_embed_spatial[:, :, None, None]
@@ -351,7 +366,7 @@ class Sam2(nn.Module):
         mask = mask.to(self.dtype)
         size = (self.low_res_size, self.low_res_size)
         low_res = F.interpolate(
-            mask.float() * 20.0 - 10.0, size=size, mode="bilinear", align_corners=False, antialias=True
+            mask_to_logits(mask.float()), size=size, mode="bilinear", align_corners=False, antialias=True
         )
         decoded = self.predict_masks(
             features.embedding,
@@ -360,7 +375,7 @@ class Sam2(nn.Module):
             multimask=False,
             pad_empty=True,
         )
-        presence_logit = mask.flatten(1).any(1, keepdim=True).to(mask.dtype) * 20.0 - 10.0
+        presence_logit = mask_to_logits(mask.flatten(1).any(1, keepdim=True).to(mask.dtype))
         pointer = self.object_pointer(decoded.tokens[:, 0], decoded.presence_logit)
         pointer = torch.where(presence_logit > 0, pointer, self.no_obj_ptr)
         one = torch.ones_like(presence_logit)

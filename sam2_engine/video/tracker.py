@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
+from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.video.memory_bank import FrameMemory, assemble
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
 
@@ -18,7 +18,6 @@ __all__ = ["Tracker"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-LOGIT_CLAMP = 32.0
 CPU_TOKENS, GPU_TOKENS = 2**13, 2**19
 """Memory tokens attended to in one batch of objects; more would cost memory and gain no time."""
 

@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_engine.preprocessing import PIXEL_MEAN, PIXEL_STD
+from sam2_engine.preprocessing import denormalize, normalize
 
 __all__ = ["AugmentationConfig", "View", "draw_view"]
-
-_MEAN = torch.tensor(PIXEL_MEAN).view(3, 1, 1)
-_STD = torch.tensor(PIXEL_STD).view(3, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -117,14 +114,14 @@ class View:
         return F.affine_grid(theta, [len(x), 1, *x.shape[-2:]], align_corners=False)
 
     def _colored(self, inputs: Tensor) -> Tensor:
-        rgb = inputs * _STD + _MEAN
+        rgb = denormalize(inputs)
         for brightness, contrast, saturation in self.colors:
             rgb = (rgb * brightness).clamp(0, 1)
             rgb = (rgb.mean((-3, -2, -1), keepdim=True) * (1 - contrast) + rgb * contrast).clamp(0, 1)
             rgb = (_gray(rgb) * (1 - saturation) + rgb * saturation).clamp(0, 1)
         if self.gray:
             rgb = _gray(rgb).expand_as(rgb)
-        return (rgb - _MEAN) / _STD
+        return normalize(rgb)
 
 
 def _gray(rgb: Tensor) -> Tensor:

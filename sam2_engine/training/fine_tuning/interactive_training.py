@@ -14,7 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from sam2_engine.modeling.sam2 import ImageFeatures, MaskPrediction, Sam2
+from sam2_engine.modeling.sam2 import (
+    LOGIT_CLAMP,
+    MASK_STRIDE,
+    ImageFeatures,
+    MaskPrediction,
+    Sam2,
+    mask_to_logits,
+)
 from sam2_engine.training.losses import LossWeights, object_losses
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
 from sam2_engine.video.memory_bank import MemoryReading, assemble
@@ -24,10 +31,8 @@ __all__ = ["InteractiveTrainingStep", "ObjectsOfClip", "PromptConfig", "PromptPl
 P = ParamSpec("P")
 R = TypeVar("R")
 
-STRIDE = 4
 """Pixels of the input per cell of the decoder's logits, on which losses and clicks are computed."""
 
-_LOGIT_CLAMP = 32.0
 _MAX_POINTERS = 16
 
 
@@ -82,7 +87,7 @@ class ObjectsOfClip:
 
     def coverage(self, frame: int) -> Tensor:
         """Return the part of each cell that the objects cover, (N, S / 4, S / 4) in 0..1."""
-        return F.avg_pool2d(self.masks[:, frame].float(), STRIDE)
+        return F.avg_pool2d(self.masks[:, frame].float(), MASK_STRIDE)
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ class InteractiveTrainingStep:
         truth = self.objects.masks[:, t, None].to(self.model.device)
         prediction, pointer = self.model.mask_as_output(features, truth)
         certain = MaskPrediction(
-            truth.float() * 20.0 - 10.0, prediction.iou, prediction.presence_logit, prediction.tokens
+            mask_to_logits(truth.float()), prediction.iou, prediction.presence_logit, prediction.tokens
         )
         return certain, pointer
 
@@ -216,7 +221,7 @@ class InteractiveTrainingStep:
             prediction = self._answer(decoded, points, coverage, self.objects.known[:, t])
             if turn < rounds:
                 logits = prediction.low_res_logits.detach().float()
-                previous = logits.clamp(-_LOGIT_CLAMP, _LOGIT_CLAMP)
+                previous = logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
                 point, label = self._correction(logits[:, 0].cpu(), coverage)
                 points = point if points is None else torch.cat((points, point), 1)
                 labels = label if labels is None else torch.cat((labels, label), 1)
@@ -261,15 +266,15 @@ class InteractiveTrainingStep:
         if t in self.plan.boxes and bool(visible.all()):
             corners = noisy_boxes(self.objects.masks[:, t], self.generator)
             return corners, torch.tensor([[2, 3]]).expand(len(corners), -1)
-        beside, _ = correction_clicks(torch.full_like(coverage, -1.0), coverage, STRIDE, self.generator)
-        inside = first_clicks(coverage, STRIDE, self.generator)
+        beside, _ = correction_clicks(torch.full_like(coverage, -1.0), coverage, MASK_STRIDE, self.generator)
+        inside = first_clicks(coverage, MASK_STRIDE, self.generator)
         points = torch.where(visible[:, None], inside, beside)
         return points[:, None], visible.long()[:, None]
 
     def _correction(self, logits: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
         if torch.rand((), generator=self.generator) < self.config.on_truth:
             logits = torch.full_like(logits, -1.0)
-        point, label = correction_clicks(logits, coverage, STRIDE, self.generator)
+        point, label = correction_clicks(logits, coverage, MASK_STRIDE, self.generator)
         return point[:, None], label[:, None]
 
     def _attend(self, embedding: Tensor, readings: Sequence[MemoryReading]) -> Tensor:

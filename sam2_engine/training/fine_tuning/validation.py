@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sam2_engine.datasets import AnnotatedVideo
 from sam2_engine.evaluation.metrics import mask_iou
-from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.image.predictor import ImagePredictor
+from sam2_engine.masks import mask_center
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.session import VideoSession
 from sam2_engine.wording import counted
@@ -106,7 +106,7 @@ def one_click_masks(
     truth = np.stack([annotation.mask(object_id) for object_id in ids])
     predictor = ImagePredictor(model)
     predictor.set_image(video.frames[frame], contrast=video.window)
-    points = np.array([[center(mask)] for mask in truth], dtype=np.float32)
+    points = np.array([[mask_center(mask)[0]] for mask in truth], dtype=np.float32)
     found = []
     for start in range(0, len(ids), _AT_ONCE):
         part = points[start : start + _AT_ONCE]
@@ -150,5 +150,4 @@ def improvement(before: Score, after: Score) -> str:
     ]
     if not parts:
         return "Gain: not measured, because there is no frame to hold out."
-    where = counted(after.frames, "held-out frame")
-    return f"Gain on {where}: {', '.join(parts)}."
+    return f"Gain on {counted(after.frames, 'held-out frame')}: {', '.join(parts)}."

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2_engine.modeling.sam2 import ImageFeatures
+from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures
 from sam2_engine.training.losses import dice_loss
 
 __all__ = ["DenseHead", "dense_loss", "dense_targets"]
 
-_STRIDE = 4
 _REACH = 32.0
 
 
@@ -54,8 +53,8 @@ def dense_targets(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     down, right = labels[:, 1:] != labels[:, :-1], labels[:, :, 1:] != labels[:, :, :-1]
     edge[:, 1:] |= down
     edge[:, :, 1:] |= right
-    boundary = F.max_pool2d(edge.float(), _STRIDE)
-    cells = labels[:, _STRIDE // 2 :: _STRIDE, _STRIDE // 2 :: _STRIDE].long()
+    boundary = F.max_pool2d(edge.float(), MASK_STRIDE)
+    cells = labels[:, MASK_STRIDE // 2 :: MASK_STRIDE, MASK_STRIDE // 2 :: MASK_STRIDE].long()
     batch, height, width = cells.shape
     count = int(cells.max()) + 1
     keys = (cells + torch.arange(batch, device=device)[:, None, None] * count).flatten()
@@ -68,7 +67,7 @@ def dense_targets(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         [torch.bincount(keys, place[:, axis].flatten(), minlength=batch * count) / area for axis in (0, 1)]
     )
     offset = centers[:, keys].view(2, batch, height, width).transpose(0, 1) - place
-    return (cells > 0).float(), boundary, (offset * _STRIDE / _REACH).float()
+    return (cells > 0).float(), boundary, (offset * MASK_STRIDE / _REACH).float()
 
 
 def dense_loss(output: Tensor, labels: Tensor) -> Tensor:

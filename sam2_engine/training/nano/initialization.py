@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.preprocessing import normalize
 from sam2_engine.synthetic.scenes import random_scene
 from sam2_engine.training.nano.dense_head import DenseHead
-from sam2_engine.training.nano.step_losses import normalize
 
 __all__ = ["initialize_nano", "rescale_features"]
 
@@ -83,7 +83,7 @@ def rescale_features(model: Sam2, head: DenseHead) -> None:
     """
     scenes = torch.stack([torch.from_numpy(random_scene(seed).frames[0]) for seed in range(8)])
     pixels = (scenes.clamp(0, 1) * 255).byte().permute(0, 3, 1, 2)
-    features = model.encode_image(normalize(pixels.to(model.device)))
+    features = model.encode_image(normalize(pixels.to(model.device) / 255))
     neck, decoder = model.image_encoder.neck, model.sam_mask_decoder
     convolutions: tuple[list[nn.Module], ...] = (
         [decoder.conv_s0],

@@ -6,21 +6,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_engine.modeling.sam2 import ImageFeatures, MaskPrediction, Sam2
+from sam2_engine.modeling.sam2 import (
+    LOGIT_CLAMP,
+    MASK_STRIDE,
+    ImageFeatures,
+    MaskPrediction,
+    Sam2,
+    mask_to_logits,
+)
+from sam2_engine.preprocessing import normalize
 from sam2_engine.training.losses import LossWeights, prediction_loss
 from sam2_engine.training.nano.curriculum import Batch, BatchConfig
 from sam2_engine.training.nano.dense_head import DenseHead, dense_loss
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
 from sam2_engine.video.memory_bank import MemoryReading, assemble
 
-__all__ = ["StepLosses", "clip_losses", "normalize", "still_losses"]
+__all__ = ["StepLosses", "clip_losses", "still_losses"]
 
-STRIDE = 4
 _SMALLEST_OBJECT = 20
 _BOX_SHARE = 0.35
 _CANDIDATES_SHARE = 0.3
-_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
-_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
 StepLosses = dict[str, Tensor]
 """Named losses of one step; the trainer adds them up with its weights."""
@@ -33,11 +38,6 @@ class Objects:
     owner: Tensor
     masks: Tensor
     coverage: Tensor
-
-
-def normalize(frames: Tensor) -> Tensor:
-    """Turn uint8 pixels (..., 3, S, S) into the model's input."""
-    return (frames.float() / 255.0 - _MEAN.to(frames.device)) / _STD.to(frames.device)
 
 
 def choose_objects(
@@ -59,7 +59,7 @@ def choose_objects(
         return None
     owner = torch.tensor(owners)
     masks = (labels[owner] == torch.cat(ids)[:, None, None, None]).to(device)
-    return Objects(owner.to(device), masks, F.avg_pool2d(masks.float(), STRIDE))
+    return Objects(owner.to(device), masks, F.avg_pool2d(masks.float(), MASK_STRIDE))
 
 
 def _of(features: ImageFeatures, index: Tensor) -> ImageFeatures:
@@ -83,7 +83,7 @@ def _decode_with_corrections(
         points = noisy_boxes(masks, generator)
         labels = torch.tensor([[2, 3]], device=masks.device).expand(len(masks), -1)
     else:
-        points = first_clicks(coverage, STRIDE, generator)[:, None]
+        points = first_clicks(coverage, MASK_STRIDE, generator)[:, None]
         labels = torch.ones(len(masks), 1, dtype=torch.long, device=masks.device)
     total = coverage.new_zeros(())
     previous = None
@@ -95,8 +95,8 @@ def _decode_with_corrections(
         prediction = decoded.single()
         if turn == rounds:
             break
-        previous = prediction.low_res_logits.detach().float().clamp(-32, 32)
-        point, label = correction_clicks(previous[:, 0], coverage, STRIDE, generator)
+        previous = prediction.low_res_logits.detach().float().clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+        point, label = correction_clicks(previous[:, 0], coverage, MASK_STRIDE, generator)
         points, labels = torch.cat((points, point[:, None]), 1), torch.cat((labels, label[:, None]), 1)
     return total / (rounds + 1), prediction
 
@@ -121,7 +121,7 @@ def still_losses(
 ) -> StepLosses:
     """Losses of a batch of stills; without objects to ask for, the dense loss alone."""
     device = model.device
-    features = model.encode_image(normalize(batch.frames[:, 0].to(device)))
+    features = model.encode_image(normalize(batch.frames[:, 0].to(device) / 255))
     losses = {"dense": dense_loss(head(features), batch.labels[:, 0].to(device))}
     objects = None
     if config.max_objects:
@@ -155,7 +155,7 @@ def clip_losses(
     """Losses of a batch of clips: prompted on the first frame, followed through the others."""
     num_frames = batch.frames.shape[1]
     device = model.device
-    features = model.encode_image(normalize(batch.frames.flatten(0, 1).to(device)))
+    features = model.encode_image(normalize(batch.frames.flatten(0, 1).to(device) / 255))
     losses = {"dense": dense_loss(head(features), batch.labels.flatten(0, 1).to(device))}
     objects = choose_objects(batch.labels, config.max_objects, generator, device)
     if objects is None:
@@ -206,7 +206,7 @@ def _prompt_first_frame(
     if torch.rand((), generator=generator) < 0.6:
         truth = objects.masks[:, 0, None].float()
         prediction, pointer = model.mask_as_output(first, truth)
-        certain = truth * 20.0 - 10.0
+        certain = mask_to_logits(truth)
         return (
             model.encode_memory(first.embedding, certain, prediction.presence_logit, binarize=True),
             pointer,

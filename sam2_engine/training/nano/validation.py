@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam2_engine.evaluation.simulated_user import center
+from sam2_engine.masks import mask_center
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.preprocessing import normalize
 from sam2_engine.training.nano.labeled_images import LabeledImage
 from sam2_engine.training.nano.precision import learning_autocast
-from sam2_engine.training.nano.step_losses import normalize
 
 __all__ = ["one_click_iou"]
 
@@ -41,7 +41,7 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabeledImage], max_objects: in
         ids = [int(i) for i in np.unique(picture.labels) if i and (picture.labels == i).sum() >= 20]
         ids = ids[:: max(1, -(-len(ids) // max_objects))]
         with learning_autocast(model.device):
-            features = model.encode_image(normalize(resized))
+            features = model.encode_image(normalize(resized / 255))
         for start in range(0, len(ids), _AT_ONCE):
             masks = np.stack([picture.labels == i for i in ids[start : start + _AT_ONCE]])
             with learning_autocast(model.device):
@@ -63,5 +63,5 @@ def one_click_iou(model: Sam2, pictures: Sequence[LabeledImage], max_objects: in
 def _center_clicks(masks: np.ndarray, size: int) -> Tensor:
     """Return the points deepest inside (N, H, W) masks, in input pixels, (N, 1, 2)."""
     height, width = masks.shape[1:]
-    points = [[x * size / width, y * size / height] for x, y in map(center, masks)]
+    points = [[x * size / width, y * size / height] for (x, y), _ in map(mask_center, masks)]
     return torch.tensor(points, dtype=torch.float32)[:, None]

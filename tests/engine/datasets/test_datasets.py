@@ -43,7 +43,7 @@ MAKERS = {
     "one folder each": (plain, "a video of 6 frames", [6]),
     "pictures": (pictures, "5 pictures", [1] * 5),
     "SA-V": (sa_v, "SA-V, 1 video", [5]),
-    "SA-1B": (sa_1b, "SA-1B, 3 pictures", [1] * 3),
+    "SA-1B": (sa_1b, "SA-1B, 3 images", [1] * 3),
     "TIFF": (stack, "1 TIFF stack", [5]),
 }
 

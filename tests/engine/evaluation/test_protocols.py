@@ -8,9 +8,10 @@ from sam2_engine.evaluation import LabeledSequence, evaluate, mask_iou
 from sam2_engine.evaluation.image_protocol import segment_images
 from sam2_engine.evaluation.interactive_protocol import offline_rounds, online_rounds, scored_frames
 from sam2_engine.evaluation.labeled_sequence import MasksByObject, pack_labels
-from sam2_engine.evaluation.simulated_user import center, error_click, tight_box
+from sam2_engine.evaluation.simulated_user import error_click, tight_box
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, label_image, track_objects
 from sam2_engine.frames import open_frames
+from sam2_engine.masks import mask_center
 from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.tiled_session import TiledVideoSession
 
@@ -107,14 +108,14 @@ def test_on_images_the_model_chooses_and_corrections_feed_its_mask_back(model, s
     predictor = ImagePredictor(model)
     predictor.set_image(sequence.frames[3])
     truth = sequence.mask(5, 3)
-    found, ious, logits = predictor.predict([center(truth)], [1])
+    found, ious, logits = predictor.predict([mask_center(truth)[0]], [1])
     best = int(ious.argmax())
     clicked = masks[5][3].to_array()
     assert clicked.any()
     assert not (clicked & ~found[best]).any(), "a picture's mask is the predictor's without its sprinkles"
     point, label = error_click(found[best], truth)
     again, _, _ = predictor.predict(
-        [center(truth), point], [1, label], mask_input=logits[best][None], multimask_output=False
+        [mask_center(truth)[0], point], [1, label], mask_input=logits[best][None], multimask_output=False
     )
     many = segment_images(model, sequence, "3-click")[5][3].to_array()
     third = error_click(again[0], truth)
@@ -138,7 +139,7 @@ def test_a_large_plane_is_evaluated_in_tiles(model, large_sequence):
     session = open_video_session(model, open_frames(large_sequence.frames[2][None], axes="TYX"))
     assert isinstance(session, TiledVideoSession)
     truth = large_sequence.mask(5, 2)
-    clicked = session.add_points(0, 9, [center(truth)], [1])
+    clicked = session.add_points(0, 9, [mask_center(truth)[0]], [1])
     found = segment_images(model, large_sequence, "1-click")
     np.testing.assert_array_equal(found[5][2].to_array(), clicked.masks[0])
     boxed = segment_images(model, large_sequence, "box")[5][2].to_array()
