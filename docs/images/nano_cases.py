@@ -27,7 +27,7 @@ from sam2_engine.evaluation.labeled_sequence import MasksByObject, unpacked
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.evaluation.video_protocol import track_objects
-from sam2_engine.synthetic.scenes import WIDE_STILL_WEIGHTS, random_scene
+from sam2_engine.synthetic.scenes import WIDE_IMAGE_WEIGHTS, random_scene
 
 COLUMNS, SIDE, GAP, HEADING, CAPTION = 6, 156, 4, 20, 16
 FIRST_SCENE = 100
@@ -118,7 +118,7 @@ def enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_
 def clicked_rows(model_name: str) -> Iterator[tuple[str, list[tuple[Image.Image, str]]]]:
     """Yield the best and the worst of one click, with titles."""
     model = load_model(model_name, device="cpu")
-    styles = tuple(WIDE_STILL_WEIGHTS)
+    styles = tuple(WIDE_IMAGE_WEIGHTS)
     sequences = [coin_sequence(), *scenes(styles, FIRST_SCENE, 1, OBJECTS_PER_SCENE)]
     masks = [segment_images(model, sequence, "1-click", min_area=SMALLEST) for sequence in sequences]
     cases = [(iou(s, masks[n], i, 0), n, i) for n, s in enumerate(sequences) for i in masks[n]]

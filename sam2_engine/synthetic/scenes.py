@@ -16,10 +16,10 @@ from sam2_engine.synthetic.styles.sprites import PAINTERS
 
 __all__ = [
     "CLIP_WEIGHTS",
-    "STILL_WEIGHTS",
+    "IMAGE_WEIGHTS",
     "STYLES",
     "WIDE_CLIP_WEIGHTS",
-    "WIDE_STILL_WEIGHTS",
+    "WIDE_IMAGE_WEIGHTS",
     "random_scene",
 ]
 
@@ -28,11 +28,11 @@ Image = NDArray[np.float32]
 STYLES = (*PAINTERS, *rendering.STYLES)
 """Everything that ``random_scene`` can draw."""
 
-STILL_WEIGHTS = {"shapes": 0.35, "things": 0.25, "nuclei": 0.1, "cells": 0.2, "discs": 0.1}
+IMAGE_WEIGHTS = {"shapes": 0.35, "things": 0.25, "nuclei": 0.1, "cells": 0.2, "discs": 0.1}
 CLIP_WEIGHTS = {"shapes": 0.15, "things": 0.65, "nuclei": 0.05, "cells": 0.1, "discs": 0.05}
 """The mixtures unless others are given; the runs that made the released weights rely on them."""
 
-WIDE_STILL_WEIGHTS = {
+WIDE_IMAGE_WEIGHTS = {
     **{"shapes": 0.14, "things": 0.12, "nuclei": 0.04, "cells": 0.07, "discs": 0.03},
     **{"phase_contrast": 0.3, "dividing_nuclei": 0.05, "membranes": 0.03, "bacteria": 0.04},
     **{"stained_tissue": 0.12, "particles": 0.01, "organs": 0.04, "textured_objects": 0.01},
@@ -67,7 +67,7 @@ def random_scene(
     style
         One of ``STYLES``; drawn if None.
     weights
-        Share of each style to draw from; ``STILL_WEIGHTS`` or ``CLIP_WEIGHTS`` if None.
+        Share of each style to draw from; ``IMAGE_WEIGHTS`` or ``CLIP_WEIGHTS`` if None.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def random_scene(
     """
     rng = np.random.default_rng(seed)
     if style is None:
-        weights = weights or (STILL_WEIGHTS if num_frames == 1 else CLIP_WEIGHTS)
+        weights = weights or (IMAGE_WEIGHTS if num_frames == 1 else CLIP_WEIGHTS)
         shares = np.array(list(weights.values()))
         style = str(rng.choice(list(weights), p=shares / shares.sum()))
     if style not in STYLES:

@@ -1,1 +1,1 @@
-"""How nano is trained from nothing."""
+"""Training of nano from random weights."""

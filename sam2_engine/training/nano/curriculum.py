@@ -1,4 +1,4 @@
-"""Batches as a function of the step's number, so that a resumed run sees exactly what it would have seen."""
+"""Batches as a function of the step, so that a resumed run repeats them exactly."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from sam2_engine.synthetic.compositor import Clip
-from sam2_engine.synthetic.scenes import WIDE_CLIP_WEIGHTS, WIDE_STILL_WEIGHTS, random_scene
+from sam2_engine.synthetic.scenes import WIDE_CLIP_WEIGHTS, WIDE_IMAGE_WEIGHTS, random_scene
 from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, read_folder
 
-__all__ = ["Batch", "BatchConfig", "Curriculum", "batches", "enlarged"]
+__all__ = ["Batch", "BatchConfig", "Curriculum", "batches", "resize_clip"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchConfig:
     """What a batch consists of.
 
@@ -27,27 +27,27 @@ class BatchConfig:
     size
         Side of the input in pixels.
     batch_size, num_frames
-        Samples, and frames per sample.
+        Samples, and frames per sample; 1 for images.
     max_objects
         Objects per sample.
     synthetic
-        Share of synthetic scenes; the rest are views of labeled pictures, of each folder equally often.
+        Share of synthetic scenes; the rest are views of labeled images, of each folder equally often.
     corrections
         Most correction clicks after a first click or box.
-    wide
-        Draw synthetic scenes of every style, not of the five that nano began with.
-    whole
-        The input of ``size`` pixels is all that the model sees, not a part of its full input.
+    all_styles
+        Draw synthetic scenes of every style, not only of the five that nano was first trained on.
+    full_input
+        ``size`` is the model's full input, not a crop of it.
     """
 
     size: int
     batch_size: int
-    num_frames: int
+    num_frames: int = 1
     max_objects: int
     synthetic: float
     corrections: int = 2
-    wide: bool = False
-    whole: bool = False
+    all_styles: bool = False
+    full_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Curriculum(Dataset[Batch]):
     Parameters
     ----------
     folders
-        Labeled pictures, one sequence per folder; rare looks (stained tissue among dark nuclei) are shown
-        more often than their pictures are many, by the square root of their number.
+        Labeled images, one sequence per folder; rare appearances (stained tissue among dark nuclei) are
+        drawn more often than their number alone would make them, by its square root.
     batch_configs
         Taken in turn.
     seed
@@ -78,7 +78,7 @@ class Curriculum(Dataset[Batch]):
         self, folders: Sequence[Sequence[LabeledImage]], batch_configs: Sequence[BatchConfig], seed: int
     ) -> None:
         self.folders = folders
-        self._shares = [_shares(folder) for folder in folders]
+        self._probabilities = [_sampling_probabilities(folder) for folder in folders]
         self.batch_configs = batch_configs
         self.seed = seed
 
@@ -98,32 +98,35 @@ class Curriculum(Dataset[Batch]):
     def _sample(self, config: BatchConfig, seed: list[int]) -> Clip:
         rng = np.random.default_rng(seed)
         if not self.folders or rng.random() < config.synthetic:
-            wide = WIDE_STILL_WEIGHTS if config.num_frames == 1 else WIDE_CLIP_WEIGHTS
-            weights = wide if config.wide else None
-            side = _coarse(rng, config.size) if config.wide else config.size
-            clip = enlarged(random_scene([*seed, 1], config.num_frames, side, weights=weights), config.size)
+            every_style = WIDE_IMAGE_WEIGHTS if config.num_frames == 1 else WIDE_CLIP_WEIGHTS
+            weights = every_style if config.all_styles else None
+            side = _rendered_size(rng, config.size) if config.all_styles else config.size
+            clip = resize_clip(
+                random_scene([*seed, 1], config.num_frames, side, weights=weights), config.size
+            )
         else:
-            folder = int(rng.integers(len(self.folders)))
-            picture = self.folders[folder][int(rng.choice(len(self.folders[folder]), p=self._shares[folder]))]
-            clip = random_view(rng, picture, config.num_frames, config.size, self.zoom)
-        return Clip(_relight(rng, clip.frames), clip.labels)
+            number = int(rng.integers(len(self.folders)))
+            folder = self.folders[number]
+            image = folder[int(rng.choice(len(folder), p=self._probabilities[number]))]
+            clip = random_view(rng, image, config.num_frames, config.size, self.zoom)
+        return Clip(_jitter_colors(rng, clip.frames), clip.labels)
 
 
-def _shares(folder: Sequence[LabeledImage]) -> NDArray[np.float64]:
-    """Return how often each picture is shown, 1 in all."""
-    looks = [picture.look for picture in folder]
-    shares = np.array([looks.count(look) for look in looks], np.float64) ** -0.5
-    total: np.float64 = shares.sum()
-    return shares / total
+def _sampling_probabilities(folder: Sequence[LabeledImage]) -> NDArray[np.float64]:
+    """Return the probability to draw each image."""
+    appearances = [image.appearance for image in folder]
+    weights = np.array([appearances.count(one) for one in appearances], np.float64) ** -0.5
+    total: np.float64 = weights.sum()
+    return weights / total
 
 
-def _coarse(rng: np.random.Generator, size: int) -> int:
-    """Draw the side in which a scene is rendered: some pictures have fewer pixels than the input."""
+def _rendered_size(rng: np.random.Generator, size: int) -> int:
+    """Draw the side in which a scene is rendered: some images have fewer pixels than the input."""
     return round(size / np.exp(rng.uniform(0, np.log(2.6)))) if rng.random() < 0.35 else size
 
 
-def enlarged(clip: Clip, size: int) -> Clip:
-    """Return a clip of ``size`` pixels a side, as the model enlarges a small picture."""
+def resize_clip(clip: Clip, size: int) -> Clip:
+    """Resize a clip to ``size`` pixels a side, as preprocessing resizes an image."""
     if clip.labels.shape[-1] == size:
         return clip
     pixels = torch.from_numpy(clip.frames.astype(np.float32)).permute(0, 3, 1, 2)
@@ -132,7 +135,7 @@ def enlarged(clip: Clip, size: int) -> Clip:
     return Clip(frames.permute(0, 2, 3, 1).numpy(), labels[0].numpy().astype(np.int32))
 
 
-def _relight(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+def _jitter_colors(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Change brightness, contrast and color, as microscopes and cameras differ; a clip as one."""
     if rng.random() < 0.4:
         frames = np.repeat(frames.mean(-1, keepdims=True), 3, axis=-1)
@@ -151,22 +154,22 @@ def _relight(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[n
 
 
 def batches(curriculum: Curriculum, start: int, stop: int, workers: int) -> Iterator[Batch]:
-    """Yield the batches of steps ``start`` to ``stop`` (exclusive), made ahead in worker processes."""
+    """Yield the batches of steps ``start`` to ``stop`` (exclusive), prefetched in worker processes."""
     loader = DataLoader(
         curriculum,
         sampler=range(start, stop),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_use_one_thread,
     )
     yield from loader
 
 
-def _one_thread(_: int) -> None:
+def _use_one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
 def read_folders(root: Path) -> list[list[LabeledImage]]:
-    """Read every folder of labeled pictures under ``root``, in the order of their names."""
+    """Read every folder of labeled images under ``root``, in the order of their names."""
     return [read_folder(folder) for folder in sorted(root.iterdir()) if (folder / "images").is_dir()]

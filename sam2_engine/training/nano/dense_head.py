@@ -1,7 +1,7 @@
-"""A helper for an encoder that starts from nothing: dense supervision, thrown away after training.
+"""Auxiliary head for dense supervision of an encoder that starts from random weights.
 
-Prompts alone teach an untrained encoder very slowly. This head reads the pyramid and predicts at
-stride 4 what is object, where objects end, and which way their center lies.
+Prompts alone train an encoder very slowly. This head reads the pyramid and predicts at stride 4
+what is object, where objects end, and which way their center lies.
 """
 
 import torch
@@ -61,12 +61,12 @@ def dense_targets(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     y, x = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )
-    place = torch.stack((x, y)).float()[None].expand(batch, -1, -1, -1)
+    position = torch.stack((x, y)).float()[None].expand(batch, -1, -1, -1)
     area = torch.bincount(keys, minlength=batch * count).clamp(min=1)
     centers = torch.stack(
-        [torch.bincount(keys, place[:, axis].flatten(), minlength=batch * count) / area for axis in (0, 1)]
+        [torch.bincount(keys, position[:, axis].flatten(), minlength=batch * count) / area for axis in (0, 1)]
     )
-    offset = centers[:, keys].view(2, batch, height, width).transpose(0, 1) - place
+    offset = centers[:, keys].view(2, batch, height, width).transpose(0, 1) - position
     return (cells > 0).float(), boundary, (offset * MASK_STRIDE / _REACH).float()
 
 

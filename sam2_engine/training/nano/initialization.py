@@ -1,9 +1,9 @@
-"""Where nano starts: random weights that already know what "here" means.
+"""Nano's initial weights: random, but attention is local from the first step.
 
 A released SAM 2 learns from 50 million images that a click concerns the place where it was made,
-and a memory the place that it remembers. Random projections hide that: positions are encoded, but
-queries and keys do not speak the same language. Here they start out equal, so that attention is
-local from the first step, and training spends its time on objects.
+and a memory the place that it was encoded from. Random projections hide that: positions are encoded, but
+queries and keys are projected differently. Here their projections start out equal, so that training spends
+its time on objects.
 """
 
 import math
@@ -76,9 +76,9 @@ def _share_bias(attention: nn.Module) -> None:
 
 @torch.no_grad()
 def rescale_features(model: Sam2, head: DenseHead) -> None:
-    """Scale the features of a densely taught encoder down, and the head's readings up by as much.
+    """Scale the features of a densely trained encoder down, and the head's inputs up by as much.
 
-    Dense teaching lets the features grow until positions, which have a fixed size, are lost beside
+    Dense training lets the features grow until positions, which have a fixed size, are lost beside
     them: the decoder would see what there is, but not where the click was.
     """
     scenes = torch.stack([torch.from_numpy(random_scene(seed).frames[0]) for seed in range(8)])

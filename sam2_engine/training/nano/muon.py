@@ -1,4 +1,4 @@
-"""Muon: momentum made orthogonal, for weight matrices (Jordan et al. 2024, "Muon")."""
+"""Muon, an optimizer that orthogonalizes the momentum of weight matrices (Jordan et al. 2024, "Muon")."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Muon", "orthogonal"]
+__all__ = ["Muon", "orthogonalize"]
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
-_LIKE_ADAMW = 0.2
+_ADAMW_RMS = 0.2
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """Bring all singular values of a matrix near to 1, by five Newton-Schulz iterations."""
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
@@ -26,7 +26,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum; its rate is to be read as one of AdamW (Liu et al. 2025, section 2.2).
+    """Muon with Nesterov momentum; its learning rate is one of AdamW (Liu et al. 2025, section 2.2).
 
     PyTorch's own always iterates in bfloat16, which a processor without it only emulates: 12 s of every
     step of nano's. Here the matrices' own type is used, or ``dtype``.
@@ -36,7 +36,7 @@ class Muon(torch.optim.Optimizer):
     parameters
         Groups of matrices, as for every optimizer.
     lr, weight_decay, momentum
-        Rate, decoupled decay, and what of the past stays.
+        Learning rate, decoupled decay, and the momentum's decay per step.
     dtype
         Type of the iterations.
     """
@@ -63,7 +63,7 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum_buffer"] = torch.zeros_like(matrix.grad)
                 average = state["momentum_buffer"].lerp_(matrix.grad, 1 - group["momentum"])
-                ahead = matrix.grad.lerp(average, group["momentum"])
-                rate = group["lr"] * _LIKE_ADAMW * max(matrix.shape) ** 0.5
+                update = matrix.grad.lerp(average, group["momentum"])
+                rate = group["lr"] * _ADAMW_RMS * max(matrix.shape) ** 0.5
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.sub_(orthogonal(ahead.to(self._dtype)), alpha=rate)
+                matrix.sub_(orthogonalize(update.to(self._dtype)), alpha=rate)

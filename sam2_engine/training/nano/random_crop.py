@@ -1,4 +1,4 @@
-"""Teaching on parts of the input: the same pixels per object at a fraction of the cost."""
+"""Training on crops of the input: the same pixels per object at a fraction of the cost."""
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ _STRIDE = 16
 
 
 def random_input_crop(model: Sam2, size: int, full_size: int, generator: torch.Generator) -> Tensor:
-    """Let a model see ``size`` pixels as a part, drawn at random, of its full input.
+    """Make a model take inputs of ``size`` pixels as a crop, drawn at random, of its full input.
 
-    Prompts are encoded relative to the input's side, so a model taught on small inputs alone would
+    Prompts are encoded relative to the input's side, so a model trained on small inputs alone would
     read a click on a full one at the wrong scale. Here the encodings are those of the full input.
 
     Parameters
@@ -22,24 +22,24 @@ def random_input_crop(model: Sam2, size: int, full_size: int, generator: torch.G
     model
         The model; no weight depends on its input size.
     size
-        Side of the part in pixels.
+        Side of the crop in pixels.
     full_size
-        Side of the whole input in pixels.
+        Side of the full input in pixels.
     generator
         Source of randomness.
 
     Returns
     -------
     Tensor
-        (2,) x and y of the part's corner, to be added to the prompts' points.
+        (2,) x and y of the crop's corner, to be added to the prompts' points.
     """
     model.config = model.config.with_image_size(size)
     grid, full_grid = size // _STRIDE, full_size // _STRIDE
     x, y = torch.randint(0, full_grid - grid + 1, (2,), generator=generator).tolist()
 
     def dense_position(_: int) -> Tensor:
-        whole = PromptEncoder.dense_position(encoder, full_grid)
-        return whole[:, :, y : y + grid, x : x + grid]
+        full = PromptEncoder.dense_position(encoder, full_grid)
+        return full[:, :, y : y + grid, x : x + grid]
 
     encoder = model.sam_prompt_encoder
     encoder.image_size = full_size

@@ -1,4 +1,4 @@
-"""One training step's loss: stills with clicks and corrections, clips with memory (paper section D.2.1)."""
+"""Losses of one training step: images with clicks and corrections, clips with memory (paper D.2.1)."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ from sam2_engine.training.nano.dense_head import DenseHead, dense_loss
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
 from sam2_engine.video.memory_bank import MemoryReading, assemble
 
-__all__ = ["StepLosses", "clip_losses", "still_losses"]
+__all__ = ["StepLosses", "clip_losses", "image_losses"]
 
 _SMALLEST_OBJECT = 20
 _BOX_SHARE = 0.35
@@ -51,8 +51,8 @@ def choose_objects(
     for sample, first in enumerate(labels[:, 0]):
         area = torch.bincount(first.flatten().long())
         area[0] = 0
-        found = torch.nonzero((area >= _SMALLEST_OBJECT) & (area < 0.9 * first.numel()))[:, 0]
-        chosen = found[torch.randperm(len(found), generator=generator)[:max_objects]]
+        candidates = torch.nonzero((area >= _SMALLEST_OBJECT) & (area < 0.9 * first.numel()))[:, 0]
+        chosen = candidates[torch.randperm(len(candidates), generator=generator)[:max_objects]]
         owners += [sample] * len(chosen)
         ids.append(chosen)
     if not owners:
@@ -62,7 +62,7 @@ def choose_objects(
     return Objects(owner.to(device), masks, F.avg_pool2d(masks.float(), MASK_STRIDE))
 
 
-def _of(features: ImageFeatures, index: Tensor) -> ImageFeatures:
+def _select(features: ImageFeatures, index: Tensor) -> ImageFeatures:
     fine, middle = features.high_res
     return ImageFeatures(features.embedding[index], (fine[index], middle[index]))
 
@@ -87,13 +87,13 @@ def _decode_with_corrections(
         labels = torch.ones(len(masks), 1, dtype=torch.long, device=masks.device)
     total = coverage.new_zeros(())
     previous = None
-    for turn in range(rounds + 1):
+    for round_number in range(rounds + 1):
         decoded = model.decode(
             embedding, high_res, points=points + corner, labels=labels, mask_logits=previous
         )
         total = total + _decoded_loss(decoded, coverage, weights, ambiguous=points.shape[1] == 1)
         prediction = decoded.single()
-        if turn == rounds:
+        if round_number == rounds:
             break
         previous = prediction.low_res_logits.detach().float().clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
         point, label = correction_clicks(previous[:, 0], coverage, MASK_STRIDE, generator)
@@ -102,15 +102,15 @@ def _decode_with_corrections(
 
 
 def _decoded_loss(decoded: MaskPrediction, coverage: Tensor, weights: LossWeights, ambiguous: bool) -> Tensor:
-    """Loss of the single mask, which answers; after one click also that of the three candidates."""
+    """Loss of the single mask, the prediction; after one click also that of the three candidates."""
     loss, _ = prediction_loss(decoded.single(), coverage[:, None], weights)
     if not ambiguous:
         return loss
-    among_three, _ = prediction_loss(decoded.candidates(), coverage[:, None], weights)
-    return (1 - _CANDIDATES_SHARE) * loss + _CANDIDATES_SHARE * among_three
+    candidates_loss, _ = prediction_loss(decoded.candidates(), coverage[:, None], weights)
+    return (1 - _CANDIDATES_SHARE) * loss + _CANDIDATES_SHARE * candidates_loss
 
 
-def still_losses(
+def image_losses(
     model: Sam2,
     head: DenseHead,
     batch: Batch,
@@ -119,7 +119,7 @@ def still_losses(
     weights: LossWeights,
     generator: torch.Generator,
 ) -> StepLosses:
-    """Losses of a batch of stills; without objects to ask for, the dense loss alone."""
+    """Losses of a batch of images; without objects to prompt, the dense loss alone."""
     device = model.device
     features = model.encode_image(normalize(batch.frames[:, 0].to(device) / 255))
     losses = {"dense": dense_loss(head(features), batch.labels[:, 0].to(device))}
@@ -127,12 +127,12 @@ def still_losses(
     if config.max_objects:
         objects = choose_objects(batch.labels, config.max_objects, generator, device)
     if objects is not None:
-        own = _of(features, objects.owner)
+        selected = _select(features, objects.owner)
         rounds = int(torch.randint(0, config.corrections + 1, (), generator=generator))
         losses["mask"], _ = _decode_with_corrections(
             model,
-            model.without_memory(own.embedding),
-            own.high_res,
+            model.without_memory(selected.embedding),
+            selected.high_res,
             objects.masks[:, 0],
             objects.coverage[:, 0],
             rounds,
@@ -152,7 +152,7 @@ def clip_losses(
     weights: LossWeights,
     generator: torch.Generator,
 ) -> StepLosses:
-    """Losses of a batch of clips: prompted on the first frame, followed through the others."""
+    """Losses of a batch of clips: prompted on the first frame, propagated through the others."""
     num_frames = batch.frames.shape[1]
     device = model.device
     features = model.encode_image(normalize(batch.frames.flatten(0, 1).to(device) / 255))
@@ -160,14 +160,14 @@ def clip_losses(
     objects = choose_objects(batch.labels, config.max_objects, generator, device)
     if objects is None:
         return losses
-    first = _of(features, objects.owner * num_frames)
+    first = _select(features, objects.owner * num_frames)
     memory, pointer, prompt_loss = _prompt_first_frame(model, first, objects, corner, weights, generator)
     if prompt_loss is not None:
         losses["mask"] = prompt_loss
     memories, pointers = [memory], [pointer]
     total = memory.new_zeros((), dtype=torch.float32)
     for t in range(1, num_frames):
-        frame = _of(features, objects.owner * num_frames + t)
+        frame = _select(features, objects.owner * num_frames + t)
         recent = range(t - 1, max(0, t - 1 - model.config.num_recent_memories), -1)
         readings = [_reading(memories, pointers, t, recent, i) for i in range(len(objects.owner))]
         tokens, positions, num_pointer_tokens = assemble(model, readings)
@@ -187,7 +187,7 @@ def clip_losses(
 def _reading(
     memories: list[Tensor], pointers: list[Tensor], t: int, recent: range, index: int
 ) -> MemoryReading:
-    """What object ``index`` remembers at frame ``t``: frame 0 as conditioning, then the last frames."""
+    """Memories that object ``index`` attends to on frame ``t``: frame 0 (conditioning), then recent ones."""
     return MemoryReading(
         [(0, memories[0][index]), *((t - frame, memories[frame][index]) for frame in recent)],
         [(t - frame, pointers[frame][index]) for frame in [0, *range(t - 1, 0, -1)]],
@@ -204,11 +204,12 @@ def _prompt_first_frame(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Prompt with the mask itself half of the time, else by click or box: memory, pointer, loss."""
     if torch.rand((), generator=generator) < 0.6:
-        truth = objects.masks[:, 0, None].float()
-        prediction, pointer = model.mask_as_output(first, truth)
-        certain = mask_to_logits(truth)
+        mask = objects.masks[:, 0, None].float()
+        prediction, pointer = model.mask_as_output(first, mask)
         return (
-            model.encode_memory(first.embedding, certain, prediction.presence_logit, binarize=True),
+            model.encode_memory(
+                first.embedding, mask_to_logits(mask), prediction.presence_logit, binarize=True
+            ),
             pointer,
             None,
         )

@@ -1,4 +1,4 @@
-"""The training loop: exact resume, atomic checkpoints, averaged weights, a CSV log."""
+"""Training loop: exact resume, atomic checkpoints, averaged weights, a CSV log."""
 
 import copy
 import csv
@@ -18,16 +18,16 @@ from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.nano.curriculum import Batch, Curriculum, batches
 from sam2_engine.training.nano.dense_head import DenseHead
 from sam2_engine.training.nano.muon import Muon
-from sam2_engine.training.nano.precision import learning_autocast, learning_dtype
+from sam2_engine.training.nano.precision import training_autocast, training_dtype
 from sam2_engine.training.nano.random_crop import random_input_crop
-from sam2_engine.training.nano.step_losses import StepLosses, clip_losses, still_losses
+from sam2_engine.training.nano.step_losses import StepLosses, clip_losses, image_losses
 
 __all__ = ["Schedule", "Trainer", "load_weights"]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn.
+    """Number of steps, learning rate and weights of the losses.
 
     Attributes
     ----------
@@ -69,26 +69,26 @@ def load_weights(module: nn.Module, state: dict[str, Tensor]) -> None:
     try:
         module.load_state_dict({key: value.float() for key, value in state.items()})
     except RuntimeError as error:
-        fault = str(error).splitlines()[-1].strip()
+        reason = str(error).splitlines()[-1].strip()
         raise InputError(
-            f"The weights are of another model than the one that learns ({fault}): give weights of this "
+            f"The weights are of another model than the one in training ({reason}): give weights of this "
             "version's nano, or start the run in another folder."
         ) from None
 
 
 class Trainer:
-    """Teach a model by a curriculum.
+    """Train a model on a curriculum.
 
     Parameters
     ----------
     model
-        The model; its input size follows the lessons, smaller ones being parts of its own input.
+        The model; its input size becomes that of each batch, smaller ones being crops of its own input.
     curriculum, schedule
-        What is learned, and how long.
+        Batches, and how long and how fast to train.
     folder
-        Where checkpoint and log are kept; a checkpoint found there is continued from.
+        Where checkpoint and log are written; a checkpoint found there is continued from.
     device
-        Where it learns.
+        Where to train.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Trainer:
         self.folder = folder
         self.head = DenseHead(model.config.hidden_dim).to(self.device)
         self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
-        self.optimizers = _optimizers(nn.ModuleList([self.model, self.head]), learning_dtype(self.device))
+        self.optimizers = _optimizers(nn.ModuleList([self.model, self.head]), training_dtype(self.device))
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
@@ -119,7 +119,7 @@ class Trainer:
         return self.folder / "checkpoint.pt"
 
     def start_from(self, weights: dict[str, Tensor], head: dict[str, Tensor] | None = None) -> None:
-        """Take over another run's averaged weights, at step 0; without ``head`` that part starts anew."""
+        """Start from another run's averaged weights, at step 0; without ``head`` the head stays random."""
         for module in (self.model, self.averaged):
             load_weights(module, weights)
         if head is not None:
@@ -129,19 +129,20 @@ class Trainer:
         self, workers: int = 1, save_every: int = 50, log_every: int = 20, seconds: float = math.inf
     ) -> None:
         """Train from the current step to the schedule's end, or until ``seconds`` have passed."""
-        names: dict[str, list[float]] = {}
-        begun = time.monotonic()
-        end = begun + seconds
+        values_by_name: dict[str, list[float]] = {}
+        started = time.monotonic()
+        end = started + seconds
         for batch in batches(self.curriculum, self.step, self.schedule.steps, workers):
             losses = self.train_step(batch)
             self.step += 1
             for name, value in losses.items():
-                names.setdefault(name, []).append(value.item())
+                values_by_name.setdefault(name, []).append(value.item())
             if self.step % log_every == 0:
                 self._log(
-                    {name: float(np.mean(values)) for name, values in names.items()}, time.monotonic() - begun
+                    {name: float(np.mean(values)) for name, values in values_by_name.items()},
+                    time.monotonic() - started,
                 )
-                names, begun = {}, time.monotonic()
+                values_by_name, started = {}, time.monotonic()
             if self.step % save_every == 0 or self.step == self.schedule.steps:
                 self.save()
             if time.monotonic() > end:
@@ -151,14 +152,16 @@ class Trainer:
     def train_step(self, batch: Batch) -> StepLosses:
         """Take one step on a batch and return its losses; the caller counts the step."""
         config = self.curriculum.batch_config(self.step)
-        # Everything random is drawn from the step's number, so a resumed run repeats it.
+        # Everything random depends on the step alone, so a resumed run repeats it.
         generator = torch.Generator().manual_seed(self.curriculum.seed * 1_000_003 + self.step)
         torch.manual_seed(self.curriculum.seed * 1_000_003 + self.step)
-        full_size = config.size if config.whole else self.full_size
+        full_size = config.size if config.full_input else self.full_size
         corner = random_input_crop(self.model, config.size, full_size, generator).to(self.device)
-        lose = still_losses if config.num_frames == 1 else clip_losses
-        with learning_autocast(self.device):
-            losses = lose(self.model, self.head, batch, config, corner, self.schedule.weights, generator)
+        loss_function = image_losses if config.num_frames == 1 else clip_losses
+        with training_autocast(self.device):
+            losses = loss_function(
+                self.model, self.head, batch, config, corner, self.schedule.weights, generator
+            )
         dense = losses["dense"] * self.schedule.dense_weight
         total = sum((value for name, value in losses.items() if name != "dense"), dense)
         torch.autograd.backward(torch.as_tensor(total))
@@ -193,7 +196,7 @@ class Trainer:
         print(self.step, f"{seconds:.1f} s", {k: round(v, 3) for k, v in values.items()}, flush=True)
 
     def save(self) -> None:
-        """Write the checkpoint aside, then rename it: a killed run never loses the last good one."""
+        """Write the checkpoint aside, then rename it: a killed run never loses the last complete one."""
         state = {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -216,7 +219,7 @@ class Trainer:
 
 
 def _without_dropout(model: Sam2) -> Sam2:
-    """Scenes never repeat, so dropout guards against little, and it doubles attention's time on a CPU."""
+    """Switch dropout off: scenes never repeat, and it doubles attention's time on a CPU."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

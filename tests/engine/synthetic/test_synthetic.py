@@ -7,10 +7,10 @@ from sam2_engine.errors import InputError
 from sam2_engine.synthetic import moving_cells
 from sam2_engine.synthetic.scenes import (
     CLIP_WEIGHTS,
-    STILL_WEIGHTS,
+    IMAGE_WEIGHTS,
     STYLES,
     WIDE_CLIP_WEIGHTS,
-    WIDE_STILL_WEIGHTS,
+    WIDE_IMAGE_WEIGHTS,
     random_scene,
 )
 
@@ -48,17 +48,17 @@ def test_clips_are_repeatable_and_labeled(style: str) -> None:
 
 def test_the_style_that_is_drawn_is_the_style_of_that_seed() -> None:
     """The mixture of a run decides only which style a seed gets, as numpy's choice does."""
-    for weights, num_frames in ((STILL_WEIGHTS, 1), (CLIP_WEIGHTS, 2), (WIDE_CLIP_WEIGHTS, 2)):
+    for weights, num_frames in ((IMAGE_WEIGHTS, 1), (CLIP_WEIGHTS, 2), (WIDE_CLIP_WEIGHTS, 2)):
         seed = [7, num_frames]
         # Weights are shares: their sum does not matter.
         doubled = {style: 2 * weight for style, weight in weights.items()}
         scene = random_scene(seed, num_frames, 64, weights=weights)
         assert np.array_equal(scene.frames, random_scene(seed, num_frames, 64, weights=doubled).frames)
-    assert np.array_equal(random_scene(3, 1, 64).frames, random_scene(3, 1, 64, weights=STILL_WEIGHTS).frames)
+    assert np.array_equal(random_scene(3, 1, 64).frames, random_scene(3, 1, 64, weights=IMAGE_WEIGHTS).frames)
     assert np.array_equal(random_scene(3, 2, 64).frames, random_scene(3, 2, 64, weights=CLIP_WEIGHTS).frames)
 
 
-@pytest.mark.parametrize("weights", [WIDE_STILL_WEIGHTS, WIDE_CLIP_WEIGHTS])
+@pytest.mark.parametrize("weights", [WIDE_IMAGE_WEIGHTS, WIDE_CLIP_WEIGHTS])
 def test_the_wide_mixtures_draw_every_style(weights: dict[str, float]) -> None:
     assert set(weights) == set(STYLES)
     assert min(weights.values()) > 0

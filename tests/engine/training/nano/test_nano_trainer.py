@@ -17,10 +17,10 @@ from sam2_engine.synthetic.compositor import Clip
 from sam2_engine.synthetic.scenes import random_scene
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.nano import step_losses as step_losses
-from sam2_engine.training.nano.curriculum import BatchConfig, Curriculum, enlarged
+from sam2_engine.training.nano.curriculum import BatchConfig, Curriculum, resize_clip
 from sam2_engine.training.nano.dense_head import DenseHead
 from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, read_folder
-from sam2_engine.training.nano.muon import Muon, orthogonal
+from sam2_engine.training.nano.muon import Muon, orthogonalize
 from sam2_engine.training.nano.trainer import Schedule, Trainer
 from sam2_engine.training.nano.validation import one_click_iou
 from sam2_engine.video.memory_bank import MemoryReading, assemble
@@ -38,22 +38,27 @@ TINY = ModelConfig(
     drop_path=0.0,
 )
 SQUARE = np.pad(np.ones((16, 16), np.int32), 8)
-LESSONS = (BatchConfig(64, 2, 1, 2, 1.0), BatchConfig(64, 1, 3, 2, 1.0))
+BATCH_CONFIGS = (
+    BatchConfig(size=64, batch_size=2, max_objects=2, synthetic=1.0),
+    BatchConfig(size=64, batch_size=1, num_frames=3, max_objects=2, synthetic=1.0),
+)
 
 
 def _trainer(folder: Path, steps: int = 4) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(Sam2(TINY), Curriculum([], LESSONS, seed=1), Schedule(steps, warmup=1), folder)
+    return Trainer(Sam2(TINY), Curriculum([], BATCH_CONFIGS, seed=1), Schedule(steps, warmup=1), folder)
 
 
-def test_a_clip_teaches_memory_and_pointers() -> None:
+def test_a_clip_trains_memory_and_pointers() -> None:
     torch.manual_seed(0)
     model, head = Sam2(TINY).train(), DenseHead(TINY.hidden_dim)
     # An object that is taken to be absent leaves no pointer of its own.
     torch.nn.init.constant_(model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, 10.0)
-    batch = Curriculum([], (BatchConfig(64, 2, 3, 2, 1.0),), seed=2)[0]
+    batch = Curriculum(
+        [], (BatchConfig(size=64, batch_size=2, num_frames=3, max_objects=2, synthetic=1.0),), seed=2
+    )[0]
     losses = step_losses.clip_losses(
-        model, head, batch, LESSONS[1], torch.zeros(2), LossWeights(), torch.Generator().manual_seed(0)
+        model, head, batch, BATCH_CONFIGS[1], torch.zeros(2), LossWeights(), torch.Generator().manual_seed(0)
     )
     torch.stack(list(losses.values())).sum().backward()
     for part in (
@@ -70,24 +75,26 @@ def test_a_clip_teaches_memory_and_pointers() -> None:
 def test_a_clip_reads_as_many_recent_memories_as_the_model_has(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model, head = Sam2(replace(TINY, num_recent_memories=2)), DenseHead(TINY.hidden_dim)
-    asked: list[list[int]] = []
+    slots_read: list[list[int]] = []
 
-    def noted(model: Sam2, readings: list[MemoryReading]) -> tuple[torch.Tensor, torch.Tensor, int]:
-        asked.append([slot for slot, _ in readings[0].memories])
+    def recording(model: Sam2, readings: list[MemoryReading]) -> tuple[torch.Tensor, torch.Tensor, int]:
+        slots_read.append([slot for slot, _ in readings[0].memories])
         return assemble(model, readings)
 
-    monkeypatch.setattr(step_losses, "assemble", noted)
-    config = BatchConfig(64, 1, 6, 1, 1.0)
+    monkeypatch.setattr(step_losses, "assemble", recording)
+    config = BatchConfig(size=64, batch_size=1, num_frames=6, max_objects=1, synthetic=1.0)
     batch = Curriculum([], (config,), seed=2)[0]
     step_losses.clip_losses(model, head, batch, config, torch.zeros(2), LossWeights(), torch.Generator())
-    assert asked == [[0], [0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
+    assert slots_read == [[0], [0, 1], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
 
 
 def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole = _trainer(tmp_path / "whole")
     whole.run(workers=0)
     torch.manual_seed(0)
-    first = Trainer(Sam2(TINY), Curriculum([], LESSONS, seed=1), Schedule(4, warmup=1), tmp_path / "halves")
+    first = Trainer(
+        Sam2(TINY), Curriculum([], BATCH_CONFIGS, seed=1), Schedule(4, warmup=1), tmp_path / "halves"
+    )
     for _ in range(2):
         first.train_step(first.curriculum[first.step])
         first.step += 1
@@ -103,11 +110,11 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
 
 def test_weights_of_another_model_are_named_in_a_sentence(tmp_path: Path) -> None:
     other = Sam2(replace(TINY, num_recent_memories=2)).state_dict()
-    with pytest.raises(InputError, match=r"another model than the one that learns .*maskmem_tpos_enc"):
+    with pytest.raises(InputError, match=r"another model than the one in training .*maskmem_tpos_enc"):
         _trainer(tmp_path).start_from(other)
 
 
-def test_learning_lowers_the_loss(tmp_path: Path) -> None:
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, steps=40)
     batch = trainer.curriculum[0]
     losses = []
@@ -124,33 +131,39 @@ def _write(folder: Path, name: str, size: tuple[int, int], label_size: tuple[int
         imsave(folder / kind / f"{name}.png", plane, check_contrast=False)
 
 
-def test_folders_are_read_and_a_tenth_is_kept(tmp_path: Path) -> None:
+def test_folders_are_read_and_a_tenth_is_for_validation(tmp_path: Path) -> None:
     for number in range(12, 15):
         _write(tmp_path, f"{number:03}", (40, 50), (40, 50))
-    pictures = read_folder(tmp_path)
-    assert [picture.kept for picture in pictures] == [False, True, False]
-    curriculum = Curriculum([pictures], (BatchConfig(64, 2, 2, 1, 0.0),), seed=0)
+    images = read_folder(tmp_path)
+    assert [image.for_validation for image in images] == [False, True, False]
+    curriculum = Curriculum(
+        [images], (BatchConfig(size=64, batch_size=2, num_frames=2, max_objects=1, synthetic=0.0),), seed=0
+    )
     batch = curriculum[0]
     assert batch.frames.shape == (2, 2, 3, 64, 64)
     assert torch.equal(batch.frames, curriculum[0].frames)
-    assert 0.0 <= one_click_iou(Sam2(TINY).eval(), pictures) <= 1.0
+    assert 0.0 <= one_click_iou(Sam2(TINY).eval(), images) <= 1.0
 
 
-def test_rare_looks_are_shown_more_often_than_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ninth picture in color among eight dark ones: 1 part of 1 + sqrt(8)."""
+def test_rare_appearances_are_drawn_more_often_than_their_number_alone_would_make_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A ninth image in color among eight dark ones: 1 part of 1 + sqrt(8)."""
     dark = [LabeledImage(f"{n}", np.full((32, 32, 1), 20, np.uint8), SQUARE, False) for n in range(8)]
     pink = LabeledImage("pink", np.full((32, 32, 3), (230, 120, 180), np.uint8), SQUARE, False)
-    assert (dark[0].look, pink.look) == ((False, False), (True, True))
-    shown = []
+    assert (dark[0].appearance, pink.appearance) == ((False, False), (True, True))
+    drawn = []
 
-    def view(rng: np.random.Generator, picture: LabeledImage, *args: Any) -> Clip:
-        shown.append(picture.name)
-        return random_view(rng, picture, *args)
+    def view(rng: np.random.Generator, image: LabeledImage, *args: Any) -> Clip:
+        drawn.append(image.name)
+        return random_view(rng, image, *args)
 
     monkeypatch.setattr("sam2_engine.training.nano.curriculum.random_view", view)
-    Curriculum([[*dark, pink]], (BatchConfig(32, 400, 1, 1, 0.0),), seed=0)[0]
-    assert len(shown) == 400
-    assert shown.count("pink") / 400 == pytest.approx(1 / (1 + 8**0.5), abs=0.06)
+    Curriculum(
+        [[*dark, pink]], (BatchConfig(size=32, batch_size=400, max_objects=1, synthetic=0.0),), seed=0
+    )[0]
+    assert len(drawn) == 400
+    assert drawn.count("pink") / 400 == pytest.approx(1 / (1 + 8**0.5), abs=0.06)
 
 
 def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +174,7 @@ def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels(monkeypatch:
         return random_scene(seed, num_frames, size, **options)
 
     monkeypatch.setattr("sam2_engine.training.nano.curriculum.random_scene", scene)
-    config = BatchConfig(96, 24, 1, 4, 1.0, wide=True)
+    config = BatchConfig(size=96, batch_size=24, max_objects=4, synthetic=1.0, all_styles=True)
     batch = Curriculum([], (config,), seed=4)[0]
     assert 2 < sum(side < 96 for side in sides) < 16
     assert min(sides) >= 96 // 2.6
@@ -170,15 +183,15 @@ def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels(monkeypatch:
     assert batch.labels.dtype == torch.int32
     clip = Clip(np.zeros((2, 40, 40, 3), np.float32), np.zeros((2, 40, 40), np.int32))
     clip.frames[:, 10:20, 5:15], clip.labels[:, 10:20, 5:15] = 0.8, 7
-    larger = enlarged(clip, 96)
+    larger = resize_clip(clip, 96)
     assert larger.frames.shape == (2, 96, 96, 3)
     assert set(np.unique(larger.labels)) == {0, 7}
     np.testing.assert_array_equal(larger.labels > 0, larger.frames[..., 0] > 0.4)
-    assert enlarged(clip, 40) is clip
+    assert resize_clip(clip, 40) is clip
 
 
 def test_bad_folders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="no images"):
         read_folder(tmp_path)
     _write(tmp_path, "000", (40, 50), (40, 51))
     with pytest.raises(InputError, match="same size"):
@@ -188,14 +201,14 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
-def test_a_run_that_is_out_of_time_keeps_what_it_learned(tmp_path: Path) -> None:
+def test_a_run_that_is_out_of_time_writes_a_checkpoint(tmp_path: Path) -> None:
     trainer = _trainer(tmp_path, steps=50)
     trainer.run(workers=0, seconds=0.0)
     assert trainer.step == 1
     assert _trainer(tmp_path, steps=50).step == 1
 
 
-def test_muon_is_torchs_own_in_a_finer_type() -> None:
+def test_muon_is_that_of_torch_in_a_finer_type() -> None:
     torch.manual_seed(3)
     ours, theirs = ([nn.Parameter(torch.randn(12, 30)), nn.Parameter(torch.randn(30, 12))] for _ in range(2))
     for one, other in zip(ours, theirs, strict=True):
@@ -215,9 +228,9 @@ def test_muon_is_torchs_own_in_a_finer_type() -> None:
         assert (one - other).norm() < 0.02 * (one - start).norm()  # what bfloat16 leaves out
 
 
-def test_orthogonal_brings_singular_values_near_to_one() -> None:
+def test_orthogonalize_brings_singular_values_near_to_one() -> None:
     torch.manual_seed(4)
     for matrix in (torch.randn(40, 9), torch.randn(9, 40)):
-        values = torch.linalg.svdvals(orthogonal(matrix))
+        values = torch.linalg.svdvals(orthogonalize(matrix))
         assert values.min() > 0.6
         assert values.max() < 1.3

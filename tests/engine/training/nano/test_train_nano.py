@@ -1,4 +1,4 @@
-"""The command that makes nano: its stages in turn, and a sentence for what is missing."""
+"""The command that trains nano: its stages in turn, and a sentence for what is missing."""
 
 import sys
 from dataclasses import replace
@@ -13,7 +13,9 @@ from sam2_engine.training.nano.trainer import Schedule
 from sam2_engine.weights.loading import load_model
 
 
-def complaint(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+def error_message(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> str:
     monkeypatch.setattr(sys, "argv", ["train_nano", *arguments])
     with pytest.raises(SystemExit) as stopped:
         train_nano.main()
@@ -21,11 +23,11 @@ def complaint(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     return capsys.readouterr().err
 
 
-def test_a_missing_folder_of_pictures(
+def test_a_missing_folder_of_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = complaint(capsys, monkeypatch, "--data", str(tmp_path / "none"), "--run", str(tmp_path))
-    assert f"There is no {tmp_path / 'none'}" in said
+    message = error_message(capsys, monkeypatch, "--data", str(tmp_path / "none"), "--run", str(tmp_path))
+    assert f"There is no {tmp_path / 'none'}" in message
 
 
 def test_a_stage_whose_stage_before_was_not_run(
@@ -33,30 +35,30 @@ def test_a_stage_whose_stage_before_was_not_run(
 ) -> None:
     (tmp_path / "data").mkdir()
     arguments = ("--data", str(tmp_path / "data"), "--run", str(tmp_path / "run"), "--stage", "clicks")
-    assert "run the stage before, or give --from" in complaint(capsys, monkeypatch, *arguments)
+    assert "run the stage before, or give --from" in error_message(capsys, monkeypatch, *arguments)
 
 
 def test_weights_without_a_stage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = complaint(capsys, monkeypatch, "--data", str(tmp_path), "--from", "some.safetensors")
-    assert "--from needs --stage" in said
+    message = error_message(capsys, monkeypatch, "--data", str(tmp_path), "--from", "some.safetensors")
+    assert "--from needs --stage" in message
 
 
 def test_stages_in_turn_leave_the_mean_with_what_they_started_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = BatchConfig(128, 1, 1, 1, 1.0, corrections=0)
+    config = BatchConfig(size=128, batch_size=1, max_objects=1, synthetic=1.0, corrections=0)
     first = train_nano.Stage((config,), Schedule(2, warmup=1))
-    monkeypatch.setattr(train_nano, "STAGES", {"first": first, "again": replace(first, kept=0.5)})
+    monkeypatch.setattr(train_nano, "STAGES", {"first": first, "again": replace(first, initial_share=0.5)})
     (tmp_path / "data").mkdir()
     run, output = tmp_path / "run", tmp_path / "nano.safetensors"
     arguments = ["--data", str(tmp_path / "data"), "--run", str(run), "--output", str(output)]
     monkeypatch.setattr(sys, "argv", ["train_nano", *arguments, "--workers", "0", "--threads", "1"])
     train_nano.main()
-    started = load_model(run / "first" / "nano.safetensors", device="cpu").state_dict()
-    learned = torch.load(run / "again" / "checkpoint.pt", weights_only=True)["averaged"]
+    initial = load_model(run / "first" / "nano.safetensors", device="cpu").state_dict()
+    trained = torch.load(run / "again" / "checkpoint.pt", weights_only=True)["averaged"]
     left = load_model(output, device="cpu").state_dict()
     name = "image_encoder.trunk.blocks.0.attn.qkv.weight"
-    assert not torch.equal(learned[name], started[name])
-    torch.testing.assert_close(left[name], (learned[name] + started[name]) / 2, atol=1e-4, rtol=1e-3)
+    assert not torch.equal(trained[name], initial[name])
+    torch.testing.assert_close(left[name], (trained[name] + initial[name]) / 2, atol=1e-4, rtol=1e-3)
