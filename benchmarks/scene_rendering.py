@@ -1,4 +1,4 @@
-"""Scenes per second, style by style, on one thread: does rendering keep up with training?
+"""Scenes per second, style by style, on one thread: whether rendering keeps up with training.
 
     OMP_NUM_THREADS=1 python benchmarks/scene_rendering.py
 
@@ -16,7 +16,7 @@ from sam2_engine.synthetic import STYLES, render_scene
 
 SIZES = (256, 512)
 LENGTHS = (1, 8)
-"""A still, and a clip as it is trained on."""
+"""An image, and a clip as it is trained on."""
 LEAST_SECONDS = 3.0
 MOST_SCENES = 60
 
@@ -43,7 +43,7 @@ for 3 s or 60 scenes. Columns: side in pixels, and length."""
 
 def scenes_per_second(style: str, num_frames: int, size: int) -> float:
     """Render scene after scene and return the rate."""
-    render_scene(style, 1, 64)  # what is read once (photographs) is no part of the rate
+    render_scene(style, 1, 64)  # photographs are read once, which is no part of the rate
     start, count = time.process_time(), 0
     while count < MOST_SCENES and (time.process_time() - start < LEAST_SECONDS or count < 3):
         render_scene(style, num_frames, size, seed=count)

@@ -1,4 +1,4 @@
-"""Procedural scenes with exact masks: what nano is taught on, and sample data for hosts and tests."""
+"""Procedural scenes with exact masks: training data of nano, and sample data for hosts and tests."""
 
 from sam2_engine.synthetic.rendering import STYLES, render_scene
 from sam2_engine.synthetic.scene import Division, Scene

@@ -1,4 +1,4 @@
-"""How a microscope sees: point spread, bleaching, drift of the stage, uneven light, shot and read noise."""
+"""Camera of a microscope: point spread, bleaching, stage drift, uneven light, shot and read noise."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from sam2_engine.synthetic.painting import Field, field_noise
 
-__all__ = ["Camera", "bright_ground", "fluorescence"]
+__all__ = ["Camera", "bright_field", "fluorescence"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Camera:
 
     Attributes
     ----------
-    ground
+    background
         (H, W) light where there is no object.
     drift
         (T, 2) displacement of the specimen (x, y) in pixels.
@@ -31,7 +31,7 @@ class Camera:
         Standard deviation, in units of light.
     """
 
-    ground: Field
+    background: Field
     drift: NDArray[np.float64]
     point_spread: float
     bleaching: float
@@ -40,19 +40,19 @@ class Camera:
 
     def expose(self, rng: np.random.Generator, light: Field, frame: int) -> Field:
         """Return what the camera records of the objects' ``light`` (H, W) on a frame."""
-        seen = gaussian_filter(light, self.point_spread, truncate=3.0)
-        seen = seen * np.float32((1.0 - self.bleaching) ** frame) + self.ground
-        spread = np.sqrt(np.clip(seen, 0, None) / self.photons + self.read_noise**2)
-        result: Field = seen + spread * rng.standard_normal(seen.shape, dtype=np.float32)
+        image = gaussian_filter(light, self.point_spread, truncate=3.0)
+        image = image * np.float32((1.0 - self.bleaching) ** frame) + self.background
+        spread = np.sqrt(np.clip(image, 0, None) / self.photons + self.read_noise**2)
+        result: Field = image + spread * rng.standard_normal(image.shape, dtype=np.float32)
         return result
 
 
 def fluorescence(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Camera:
-    """Draw a fluorescence microscope: dark ground with haze, few photons, bleaching in half of the cases."""
+    """Draw a fluorescence microscope: dark, with haze, few photons, bleaching in half of the cases."""
     haze = rng.uniform(0.0, 0.06) * field_noise(rng, height, width, 2)
-    ground = np.clip(rng.uniform(0.02, 0.12) + haze, 0, None).astype(np.float32)
+    background = np.clip(rng.uniform(0.02, 0.12) + haze, 0, None).astype(np.float32)
     return Camera(
-        ground,
+        background,
         _drift(rng, num_frames),
         point_spread=rng.uniform(0.6, 1.5),
         bleaching=rng.choice([0.0, rng.uniform(0.005, 0.04)]),
@@ -61,8 +61,8 @@ def fluorescence(rng: np.random.Generator, num_frames: int, height: int, width: 
     )
 
 
-def bright_ground(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Camera:
-    """Draw a transmitted-light microscope: gray ground, brighter on one side, little noise."""
+def bright_field(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Camera:
+    """Draw a transmitted-light microscope: gray background, brighter on one side, little noise."""
     level, slope = rng.uniform(0.3, 0.55), rng.normal(0, 0.05, 2)
     y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
     uneven = rng.uniform(0.0, 0.012) * field_noise(rng, height, width, 5)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 __all__ = ["Clip", "Motion", "Sprite", "compose"]
 
-_NARROWEST = 0.3
+_MIN_WIDTH = 0.3
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Motion:
-    """Where something is at each frame: position in pixels, size, angle; the same law for all.
+    """Position, size and angle of something as a function of the frame.
 
     Attributes
     ----------
@@ -65,8 +65,8 @@ class Motion:
 
     def width(self, t: int) -> float:
         """Return the width at frame ``t`` as a part of the whole; negative where mirrored."""
-        seen = float(np.cos(self.facing + self.turning * t))
-        return float(np.copysign(max(abs(seen), _NARROWEST), seen))
+        visible = float(np.cos(self.facing + self.turning * t))
+        return float(np.copysign(max(abs(visible), _MIN_WIDTH), visible))
 
 
 @dataclass(frozen=True)

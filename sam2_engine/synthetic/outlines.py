@@ -1,11 +1,11 @@
-"""Random outlines: soft masks of one object in its own square coordinates."""
+"""Random outlines of objects, as soft masks in square coordinates of their own."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SPRITE_SIDE", "assembled", "blob", "box", "ellipse", "polygon", "ring"]
+__all__ = ["SPRITE_SIDE", "blob", "box", "compound", "ellipse", "polygon", "ring"]
 
 SPRITE_SIDE = 96
 """Side of an object's own canvas in pixels; its outline fills about three quarters of it."""
@@ -23,14 +23,14 @@ def _soft(signed_distance: NDArray[np.floating]) -> Alpha:
     return coverage
 
 
-def _turned(rng: np.random.Generator) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def _rotated(rng: np.random.Generator) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     angle = rng.uniform(0, 2 * np.pi)
     return _X * np.cos(angle) + _Y * np.sin(angle), _Y * np.cos(angle) - _X * np.sin(angle)
 
 
 def blob(rng: np.random.Generator, roughness: float = 0.35) -> Alpha:
     """Star-shaped outline from a few Fourier terms: cells, stones, leaves."""
-    u, v = _turned(rng)
+    u, v = _rotated(rng)
     u = u * rng.uniform(1.0, 2.2)
     angles = np.linspace(-np.pi, np.pi, 181)
     radius = np.ones_like(angles)
@@ -43,14 +43,14 @@ def blob(rng: np.random.Generator, roughness: float = 0.35) -> Alpha:
 
 def ellipse(rng: np.random.Generator, longest: float = 2.5) -> Alpha:
     """Disc or ellipse with an axis ratio up to ``longest``."""
-    u, v = _turned(rng)
+    u, v = _rotated(rng)
     ratio = rng.uniform(1.0, longest)
     return _soft((1.0 - np.hypot(u, v * ratio)) / ratio)
 
 
 def box(rng: np.random.Generator, longest: float = 4.0) -> Alpha:
     """Rectangle, upright half of the time, with corners sharp or rounded."""
-    u, v = (_X, _Y) if rng.random() < 0.5 else _turned(rng)
+    u, v = (_X, _Y) if rng.random() < 0.5 else _rotated(rng)
     if rng.random() < 0.5:
         u, v = v, u
     half_u, half_v = 0.9, 0.9 / rng.uniform(1.0, longest)
@@ -62,7 +62,7 @@ def box(rng: np.random.Generator, longest: float = 4.0) -> Alpha:
 
 def polygon(rng: np.random.Generator) -> Alpha:
     """Convex polygon of 3 to 6 corners, or a star."""
-    u, v = _turned(rng)
+    u, v = _rotated(rng)
     corners = int(rng.integers(3, 7))
     turns = (np.arange(corners) + rng.uniform(-0.3, 0.3, corners)) * 2 * np.pi / corners
     if rng.random() < 0.75:
@@ -77,15 +77,15 @@ def polygon(rng: np.random.Generator) -> Alpha:
 
 def ring(rng: np.random.Generator) -> Alpha:
     """Disc with a hole, or a crescent when the hole is off its center."""
-    u, v = _turned(rng)
+    u, v = _rotated(rng)
     shift = rng.choice([0.0, rng.uniform(0.2, 0.8)])
     hole = rng.uniform(0.3, 0.65) - np.hypot(u - shift, v)
     return _soft(np.minimum(1.0 - np.hypot(u, v), -hole))
 
 
-def assembled(rng: np.random.Generator) -> list[Alpha]:
+def compound(rng: np.random.Generator) -> list[Alpha]:
     """Parts of one object (a seat, a back, legs): thin and thick pieces that touch."""
-    u, v = _turned(rng) if rng.random() < 0.5 else (_X, _Y)
+    u, v = _rotated(rng) if rng.random() < 0.5 else (_X, _Y)
     parts = []
     x, y = 0.0, 0.0
     for _ in range(int(rng.integers(2, 7))):

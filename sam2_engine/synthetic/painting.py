@@ -1,4 +1,4 @@
-"""Drawing one object at a time: the patch of the frame around it, and textures that stick to it."""
+"""Patch of a frame around one object, and textures that move with it."""
 
 from dataclasses import dataclass
 
@@ -20,17 +20,17 @@ class Patch:
 
     Attributes
     ----------
-    place
+    window
         Rows and columns of the frame.
     dx, dy
         (h, w) float32: pixels from the object's center.
     """
 
-    place: tuple[slice, slice]
+    window: tuple[slice, slice]
     dx: Field
     dy: Field
 
-    def turned(self, angle: float) -> tuple[Field, Field]:
+    def rotated(self, angle: float) -> tuple[Field, Field]:
         """Return the pixels' coordinates along and across a direction."""
         cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         return self.dx * cos + self.dy * sin, self.dy * cos - self.dx * sin
@@ -47,7 +47,7 @@ def patch_around(height: int, width: int, x: float, y: float, reach: float) -> P
 
 
 class Grain:
-    """A random surface that objects take their texture from, each at a place of its own.
+    """A random surface that objects take their texture from, each at an origin of its own.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ class Grain:
     def __init__(self, rng: np.random.Generator, period: float) -> None:
         self.tile = noise(rng, _TILE, max(2, round(_TILE / period)))
 
-    def at(self, u: Field, v: Field, place: tuple[float, float]) -> Field:
+    def at(self, u: Field, v: Field, origin: tuple[float, float]) -> Field:
         """Return the surface (mean 0, deviation 1) at an object's coordinates in pixels."""
-        column, row = (_TILE * (0.3 + 0.4 * share) for share in place)
+        column, row = (_TILE * (0.3 + 0.4 * share) for share in origin)
         rows = np.clip(v + row, 0, _TILE - 1).astype(np.intp)
         result: Field = self.tile[rows, np.clip(u + column, 0, _TILE - 1).astype(np.intp)]
         return result

@@ -1,4 +1,4 @@
-"""Cells that wander, push each other aside, grow and divide: positions only, painters give them a look."""
+"""Positions of cells that migrate, push each other aside, grow and divide."""
 
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ _MITOSIS = 3
 """Frames before a division on which a cell rounds up and stays where it is."""
 _GROWTH = 8
 """Frames that a newborn needs to reach its full size."""
-_NEWBORN = 0.74
+_NEWBORN_SIZE = 0.74
 _SHORTEST_CYCLE = 24
 """Frames in which every cell would divide once, at the fastest: few are seen in mitosis at a time."""
 
@@ -53,7 +53,7 @@ class Cell:
     @property
     def size(self) -> float:
         """Radius on this frame, in pixels."""
-        return self.radius * min(1.0, _NEWBORN + (1 - _NEWBORN) * self.age / _GROWTH)
+        return self.radius * min(1.0, _NEWBORN_SIZE + (1 - _NEWBORN_SIZE) * self.age / _GROWTH)
 
     @property
     def mitosis(self) -> float:
@@ -119,7 +119,7 @@ class Population:
         self._next = len(self.cells) + 1
 
     def step(self, frame: int) -> None:
-        """Go on to ``frame``: cells move, those that are due divide, neighbors make room."""
+        """Go on to ``frame``: cells move, those that are due divide, neighbors are pushed apart."""
         after: list[Cell] = []
         for cell in self.cells:
             cell.age += 1
@@ -134,7 +134,7 @@ class Population:
                 cell.y += cell.speed * np.sin(cell.heading)
             after.append(cell)
         self.cells = after
-        self._make_room()
+        self._push_apart()
 
     def _divide(self, cell: Cell, frame: int) -> list[Cell]:
         children = []
@@ -155,18 +155,18 @@ class Population:
             children.append(child)
         return children
 
-    def _make_room(self) -> None:
+    def _push_apart(self) -> None:
         """Push apart what lies closer than ``spacing`` allows, gently."""
-        places = np.array([(cell.x, cell.y) for cell in self.cells])
+        positions = np.array([(cell.x, cell.y) for cell in self.cells])
         sizes = np.array([cell.size for cell in self.cells])
         wanted = self.spacing * (sizes[:, None] + sizes[None])
         np.fill_diagonal(wanted, 0.0)
         for _ in range(3):
-            between = places[:, None] - places[None]
+            between = positions[:, None] - positions[None]
             distance = np.maximum(np.hypot(between[..., 0], between[..., 1]), 1e-3)
             push = np.clip(wanted - distance, 0.0, None) / distance
-            places += 0.25 * (between * push[..., None]).sum(1)
-        for cell, (x, y) in zip(self.cells, places):
+            positions += 0.25 * (between * push[..., None]).sum(1)
+        for cell, (x, y) in zip(self.cells, positions):
             cell.x, cell.y = float(x), float(y)
 
 

@@ -1,4 +1,4 @@
-"""Any scene by name: seeded, endless, with its truth."""
+"""Scenes by the name of their style and a seed, with exact ground truth."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from sam2_engine.synthetic.styles.textured_objects import draw_textured_objects
 
 __all__ = ["STYLES", "render_scene"]
 
-SMALLEST = 32
+MIN_SIDE = 32
 """Least side of a scene in pixels."""
 
 STYLES: dict[str, Callable[[np.random.Generator, int, int, int], Drawing]] = {
@@ -30,13 +30,13 @@ STYLES: dict[str, Callable[[np.random.Generator, int, int, int], Drawing]] = {
     "organs": draw_organs,
     "textured_objects": draw_textured_objects,
 }
-"""One painter per style: it takes a random generator, frames, height and width."""
+"""One drawing function per style; it takes a random generator, number of frames, height and width."""
 
 
 def render_scene(
     style: str, num_frames: int = 8, size: int | tuple[int, int] = 256, seed: int = 0, bits: int = 8
 ) -> Scene:
-    """Render a scene whose truth is known to the pixel.
+    """Render a scene with exact ground truth.
 
     Parameters
     ----------
@@ -59,16 +59,24 @@ def render_scene(
     Raises
     ------
     InputError
-        If there is no such style, or nothing that could be rendered.
+        If there is no such style, or a number is out of range.
+
+    Examples
+    --------
+    >>> scene = render_scene("dividing_nuclei", num_frames=3, size=(64, 96), seed=1)
+    >>> scene.frames.shape, scene.frames.dtype, scene.axes
+    ((3, 64, 96), dtype('uint8'), 'TYX')
+    >>> scene.labels.shape == scene.frames.shape
+    True
     """
     if style not in STYLES:
         raise InputError(
             f"There is no style {style!r} of synthetic scenes; choose one of {', '.join(STYLES)}."
         )
     height, width = (size, size) if isinstance(size, int) else size
-    if num_frames < 1 or min(height, width) < SMALLEST:
+    if num_frames < 1 or min(height, width) < MIN_SIDE:
         raise InputError(
-            f"A scene needs at least 1 frame and {SMALLEST} pixels a side, not {num_frames} frames of "
+            f"A scene needs at least 1 frame and {MIN_SIDE} pixels a side, not {num_frames} frames of "
             f"{height} x {width} pixels."
         )
     if bits not in (8, 16):

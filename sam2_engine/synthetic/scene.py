@@ -1,4 +1,4 @@
-"""What a rendered scene consists of: frames, exact labels, and who descends from whom."""
+"""A rendered scene: frames, exact labels, and the lineage of objects."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Division(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """A time-lapse, a video or a volume whose truth is known to the pixel.
+    """A time-lapse, a video or a volume with exact ground truth.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a painter returns: a scene before it is written as 8 or 16 bit.
+    """A scene before it is digitized to 8 or 16 bit.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Drawing:
     parents
         Every division, also those that nobody could see.
     counts
-        What a 16-bit file holds for 0 and for 1; values beyond them are kept there.
+        What a 16-bit file holds for 0 and for 1; values beyond them are not clipped there.
     """
 
     light: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Nano's clips: endless labeled scenes of any style as RGB, in a mixture that is drawn from the seed."""
+"""Labeled scenes of any style as RGB clips, nano's training data; the seed draws the style from a mixture."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +12,7 @@ from sam2_engine.synthetic import rendering
 from sam2_engine.synthetic.compositor import Clip, Sprite, compose
 from sam2_engine.synthetic.motion import keep_apart, moving_camera, random_walk
 from sam2_engine.synthetic.scene import Drawing
-from sam2_engine.synthetic.styles.sprites import PAINTERS
+from sam2_engine.synthetic.styles.sprites import SPRITE_STYLES
 
 __all__ = [
     "CLIP_WEIGHTS",
@@ -25,7 +25,7 @@ __all__ = [
 
 Image = NDArray[np.float32]
 
-STYLES = (*PAINTERS, *rendering.STYLES)
+STYLES = (*SPRITE_STYLES, *rendering.STYLES)
 """Everything that ``random_scene`` can draw."""
 
 IMAGE_WEIGHTS = {"shapes": 0.35, "things": 0.25, "nuclei": 0.1, "cells": 0.2, "discs": 0.1}
@@ -42,7 +42,7 @@ WIDE_CLIP_WEIGHTS = {
     **{"phase_contrast": 0.18, "dividing_nuclei": 0.04, "membranes": 0.02, "bacteria": 0.03},
     **{"stained_tissue": 0.02, "particles": 0.01, "organs": 0.1, "textured_objects": 0.12},
 }
-"""Mixtures of every style, for runs to come: much phase contrast, volumes and look-alikes among the clips."""
+"""Mixtures of every style, for runs to come: much phase contrast, volumes and distractors among the clips."""
 
 _CROWDS = {"shapes": (2, 7), "things": (2, 7), "nuclei": (6, 24), "cells": (5, 16), "discs": (4, 14)}
 
@@ -61,7 +61,7 @@ def random_scene(
     seed
         Seed of everything random in the scene.
     num_frames
-        1 for a still.
+        1 for an image.
     size
         Side in pixels.
     style
@@ -92,25 +92,25 @@ def random_scene(
 
 
 def _as_clip(drawing: Drawing) -> Clip:
-    """Return a drawing as RGB; what is beyond white in 8 bit is white."""
+    """Return a drawing as RGB; values above 1 are clipped."""
     light = np.clip(drawing.light, 0, 1)
     frames = light if light.ndim == 4 else np.repeat(light[..., None], 3, axis=-1)
     return Clip(frames, drawing.labels.astype(np.int32))
 
 
 def _sprite_scene(rng: np.random.Generator, num_frames: int, size: int, style: str) -> Clip:
-    """Let sprites of a style wander over their ground."""
+    """Draw sprites of a style that move over their background."""
     side = int(size * 1.25)
-    background, pictures, (smallest, largest) = PAINTERS[style](rng, side)
+    background, images, (smallest, largest) = SPRITE_STYLES[style](rng, side)
     crowd = _CROWDS[style]
     count = int(rng.integers(crowd[0], crowd[1] + 1))
     scale = np.exp(rng.uniform(np.log(smallest), np.log(largest))) * size
     pace = rng.choice([0.3, 1.0, 2.0])
     sprites = []
     for label in range(1, count + 1):
-        pixels = pictures[int(rng.integers(len(pictures)))]
+        pixels = images[int(rng.integers(len(images)))]
         half = min(scale * np.exp(rng.normal(0, 0.3)), largest * size)
-        motion = random_walk(rng, size, half, pace, still=num_frames == 1)
+        motion = random_walk(rng, size, half, pace, moving=num_frames > 1)
         if style == "things" and num_frames > 1 and rng.random() < 0.5:
             motion = replace(
                 motion, facing=rng.uniform(0, 2 * np.pi), turning=rng.normal(0, 0.3 * pace), angle=0.0

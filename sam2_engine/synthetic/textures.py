@@ -1,4 +1,4 @@
-"""Random surfaces: smooth noise, stripes, and crops of scikit-image's bundled photographs."""
+"""Random textures: smooth noise, stripes, and crops of scikit-image's bundled photographs."""
 
 from functools import cache
 from pathlib import Path
@@ -19,36 +19,36 @@ _PHOTOGRAPHS = (
 
 @cache
 def _photographs() -> list[NDArray[np.uint8]]:
-    """Read the bundled pictures as RGB; coins, which nano is judged on, are not among them."""
+    """Read the bundled photographs as RGB, without coins, on which nano is evaluated."""
     import skimage
     from skimage.io import imread
     from skimage.transform import rescale
 
-    pictures = []
+    photographs = []
     for name in _PHOTOGRAPHS:
         path = Path(skimage.__file__).parent / "data" / name
         if not path.exists():
             continue
-        picture = imread(path)
-        picture = np.stack([picture] * 3, -1) if picture.ndim == 2 else picture[..., :3]
-        if min(picture.shape[:2]) < 160:
+        image = imread(path)
+        image = np.stack([image] * 3, -1) if image.ndim == 2 else image[..., :3]
+        if min(image.shape[:2]) < 160:
             continue
-        pictures.append(picture)
-        half = rescale(picture, 0.5, channel_axis=-1, anti_aliasing=True, preserve_range=True)
+        photographs.append(image)
+        half = rescale(image, 0.5, channel_axis=-1, anti_aliasing=True, preserve_range=True)
         if min(half.shape[:2]) >= 160:
-            pictures.append(half.astype(np.uint8))
-    return pictures
+            photographs.append(half.astype(np.uint8))
+    return photographs
 
 
 def photo_crop(rng: np.random.Generator, side: int) -> Texture:
-    """Crop ``(side, side, 3)`` in 0..1 out of a photograph, turned, stretched and recolored."""
-    pictures = _photographs()
-    picture = pictures[int(rng.integers(len(pictures)))]
-    span = min(side, *picture.shape[:2])
+    """Crop ``(side, side, 3)`` in 0..1 out of a photograph, rotated, stretched and recolored."""
+    photographs = _photographs()
+    photograph = photographs[int(rng.integers(len(photographs)))]
+    span = min(side, *photograph.shape[:2])
     span = int(span * rng.uniform(0.5, 1.0))
-    top, left = (int(rng.integers(0, picture.shape[axis] - span + 1)) for axis in (0, 1))
+    top, left = (int(rng.integers(0, photograph.shape[axis] - span + 1)) for axis in (0, 1))
     index = np.arange(side) * span // side
-    crop = picture[top + index[:, None], left + index[None]].astype(np.float32) / 255.0
+    crop = photograph[top + index[:, None], left + index[None]].astype(np.float32) / 255.0
     crop = np.rot90(crop, int(rng.integers(4)))
     if rng.random() < 0.5:
         crop = crop[..., rng.permutation(3)]
@@ -62,12 +62,12 @@ def noise(rng: np.random.Generator, side: int, cells: int, octaves: int = 3) -> 
     total = np.zeros((side, side), np.float32)
     for octave in range(octaves):
         count = min(cells * 2**octave, side)
-        total += _enlarge(rng.normal(size=(count + 2, count + 2)).astype(np.float32), side) * 0.55**octave
+        total += _upsample(rng.normal(size=(count + 2, count + 2)).astype(np.float32), side) * 0.55**octave
     result: Texture = (total - total.mean()) / (total.std() + 1e-6)
     return result
 
 
-def _enlarge(grid: Texture, side: int) -> Texture:
+def _upsample(grid: Texture, side: int) -> Texture:
     """Interpolate a small grid linearly to ``(side, side)``, without its outer half cells."""
     position = (np.arange(side, dtype=np.float32) + 0.5) / side * (len(grid) - 2) + 0.5
     low = position.astype(np.intp)

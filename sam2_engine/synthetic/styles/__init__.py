@@ -1,1 +1,1 @@
-"""The styles of synthetic scenes, one a file."""
+"""Styles of synthetic scenes, one a file."""

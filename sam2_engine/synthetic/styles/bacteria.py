@@ -1,11 +1,11 @@
-"""Rod-shaped bacteria that grow, divide in the middle and push each other aside."""
+"""Rod-shaped bacteria that grow, divide and push each other aside."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.synthetic.camera import bright_ground, fluorescence
+from sam2_engine.synthetic.camera import bright_field, fluorescence
 from sam2_engine.synthetic.painting import Field, Patch, patch_around
 from sam2_engine.synthetic.population import scatter
 from sam2_engine.synthetic.scene import Division, Drawing
@@ -13,17 +13,17 @@ from sam2_engine.synthetic.scene import Division, Drawing
 __all__ = ["draw_bacteria"]
 
 _BEADS = np.linspace(-1.0, 1.0, 5)
-"""A rod pushes others as a row of beads; their places along its half axis."""
-_MOST = 120
-"""Rods at which growth stops: the food is eaten. Before that, long movies lose rods across the border."""
+"""A rod pushes others as a row of beads; their positions along its half axis."""
+_MAX_RODS = 120
+"""Rods at which growth stops. Before that, long time-lapses lose rods across the border."""
 
 
 def draw_bacteria(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Drawing:
-    """Draw colonies, dark with a bright halo (phase contrast) or glowing on a dark ground (fluorescence)."""
-    glowing = rng.random() < 0.4
-    camera = (fluorescence if glowing else bright_ground)(rng, num_frames, height, width)
-    contrast = rng.uniform(0.35, 0.85) if glowing else -rng.uniform(0.15, 0.3)
-    halo = 0.0 if glowing else rng.uniform(0.05, 0.2)
+    """Draw colonies, dark with a bright halo (phase contrast) or bright on dark (fluorescence)."""
+    fluorescent = rng.random() < 0.4
+    camera = (fluorescence if fluorescent else bright_field)(rng, num_frames, height, width)
+    contrast = rng.uniform(0.35, 0.85) if fluorescent else -rng.uniform(0.15, 0.3)
+    halo = 0.0 if fluorescent else rng.uniform(0.05, 0.2)
     colony = _Colony(rng, height, width)
     frames = np.empty((num_frames, height, width), np.float32)
     labels = np.zeros((num_frames, height, width), np.uint16)
@@ -56,7 +56,7 @@ class _Rod:
 
 
 class _Colony:
-    """Rods that grow and push; ``parents`` tells who came from whom."""
+    """Rods that grow and push; ``parents`` has their divisions."""
 
     def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
         side = min(height, width)
@@ -64,9 +64,9 @@ class _Colony:
         growth = rng.uniform(0.02, 0.08)
         centers = scatter(rng, int(rng.integers(3, 32)), height, width, 5 * radius, margin=0.0)
         if rng.random() < 0.5:
-            # One dense colony: everybody near the middle, sorted out by pushing.
-            middle = np.array([width, height]) / 2
-            centers = middle + 0.3 * (centers - middle)
+            # One dense colony: all rods near the center, then pushed apart.
+            center = np.array([width, height]) / 2
+            centers = center + 0.3 * (centers - center)
         self.rng = rng
         self.field = np.array([width, height])
         self.parents: dict[int, Division] = {}
@@ -87,19 +87,19 @@ class _Colony:
                 )
             )
         self._next = len(self.rods) + 1
-        self._make_room(80)
+        self._push_apart(80)
 
     def step(self, frame: int) -> None:
-        """Go on to ``frame``: grow, divide, make room."""
+        """Go on to ``frame``: grow, divide, push apart."""
         after: list[_Rod] = []
-        growing = len(self.rods) < _MOST
+        growing = len(self.rods) < _MAX_RODS
         for rod in self.rods:
             rod.half_length *= 1 + rod.growth * growing
             rod.angle += self.rng.normal(0, 0.02)
             after += self._divide(rod, frame) if rod.half_length > rod.longest else [rod]
         self.rods = [rod for rod in after if self._near(rod)]
         if self.rods:
-            self._make_room(8)
+            self._push_apart(8)
 
     def _near(self, rod: _Rod) -> bool:
         """Whether a rod is in the field or so near that it may come back."""
@@ -125,10 +125,10 @@ class _Colony:
             children.append(child)
         return children
 
-    def _make_room(self, rounds: int) -> None:
+    def _push_apart(self, rounds: int) -> None:
         """Push overlapping rods apart; a push off the center also turns a rod."""
         rods = self.rods
-        places = np.array([(rod.x, rod.y) for rod in rods])
+        positions = np.array([(rod.x, rod.y) for rod in rods])
         angles = np.array([rod.angle for rod in rods])
         halves = np.array([rod.half_length for rod in rods])
         thick = np.repeat([rod.radius for rod in rods], len(_BEADS))
@@ -137,15 +137,15 @@ class _Colony:
         for _ in range(rounds):
             axes = np.stack([np.cos(angles), np.sin(angles)], axis=1)
             arms = (halves[:, None, None] * _BEADS[None, :, None] * axes[:, None]).reshape(-1, 2)
-            beads = places[owner] + arms
+            beads = positions[owner] + arms
             between = beads[:, None] - beads[None]
             distance = np.maximum(np.hypot(between[..., 0], between[..., 1]), 1e-3)
             force = (between * (np.clip(wanted - distance, 0, None) / distance)[..., None]).sum(1)
             torque = arms[:, 0] * force[:, 1] - arms[:, 1] * force[:, 0]
-            places += 0.2 * force.reshape(len(rods), -1, 2).sum(1)
+            positions += 0.2 * force.reshape(len(rods), -1, 2).sum(1)
             inertia = len(_BEADS) * halves**2 / 2
             angles += np.clip(0.2 * torque.reshape(len(rods), -1).sum(1) / inertia, -0.2, 0.2)
-        for rod, (x, y), angle in zip(rods, places, angles):
+        for rod, (x, y), angle in zip(rods, positions, angles):
             rod.x, rod.y, rod.angle = float(x), float(y), float(angle)
 
 
@@ -159,18 +159,18 @@ def _draw(
     labels: NDArray[np.uint16],
 ) -> None:
     """Draw a rod where it is deeper than the rods before it; its halo lies around it."""
-    along, across = patch.turned(rod.angle)
+    along, across = patch.rotated(rod.angle)
     beyond = np.clip(np.abs(along) - rod.half_length, 0, None)
     # The waist of a rod that is about to divide.
     waist = np.clip((rod.half_length / rod.longest - 0.85) / 0.15, 0, 1) * 0.35
     radius = rod.radius * (1 - waist * np.exp(-((along / rod.radius) ** 2)))
     inwards = (radius - np.hypot(beyond, across)).astype(np.float32)
-    mine = inwards > depth[patch.place]
+    mine = inwards > depth[patch.window]
     body = np.sqrt(np.clip(1 - (1 - inwards / rod.radius) ** 2, 0, 1)) * rod.brightness
-    here = light[patch.place]
+    pixels = light[patch.window]
     if halo:
         ring = halo * np.exp(-((np.clip(inwards, None, 0) / (0.7 * rod.radius)) ** 2))
-        np.copyto(here, np.maximum(here, ring), where=labels[patch.place] == 0)
-    np.copyto(here, contrast * body, where=mine)
-    depth[patch.place][mine] = inwards[mine]
-    labels[patch.place][mine] = rod.id
+        np.copyto(pixels, np.maximum(pixels, ring), where=labels[patch.window] == 0)
+    np.copyto(pixels, contrast * body, where=mine)
+    depth[patch.window][mine] = inwards[mine]
+    labels[patch.window][mine] = rod.id

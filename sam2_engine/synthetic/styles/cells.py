@@ -1,4 +1,4 @@
-"""A time-lapse of fluorescent nuclei with exact labels: sample data for hosts, demos and tests."""
+"""Time-lapse of fluorescent nuclei with exact labels: sample data for hosts, demos and tests."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,12 @@ def moving_cells(
     ------
     InputError
         If there is no frame to render or the field is too small.
+
+    Examples
+    --------
+    >>> frames, labels = moving_cells(num_frames=2, size=64, seed=0, num_cells=3)
+    >>> frames.shape, frames.dtype, labels.max()
+    ((2, 64, 64), dtype('uint16'), np.uint16(3))
     """
     height, width = (size, size) if isinstance(size, int) else size
     if num_frames < 1 or min(height, width) < 32 or num_cells < 1:

@@ -1,4 +1,4 @@
-"""A sheet of cells whose membranes glow: neighbors share their borders, and cells divide."""
+"""Epithelial sheet with fluorescent membranes: neighbors share their borders, and cells divide."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +33,14 @@ def draw_membranes(rng: np.random.Generator, num_frames: int, height: int, width
         # Outside of the sheet the background is as near as ``reach``; so its free border glows, too.
         nearest, second = (np.full((height, width), reach, np.float32) for _ in range(2))
         for cell in population.cells:
-            _claim(cell, camera.drift[t], warp, reach, nearest, second, labels[t])
+            _assign_pixels(cell, camera.drift[t], warp, reach, nearest, second, labels[t])
         border = np.exp(-(((second - nearest) / (2 * thickness)) ** 2))
         light = brightness * uneven * np.where(nearest < reach, border + inner, 0)
         frames[t] = camera.expose(rng, light.astype(np.float32), t)
     return Drawing(frames, labels, population.parents)
 
 
-def _claim(
+def _assign_pixels(
     cell: Cell,
     drift: NDArray[np.float64],
     warp: list[Field],
@@ -49,12 +49,12 @@ def _claim(
     second: Field,
     labels: NDArray[np.uint16],
 ) -> None:
-    """Let a cell take the pixels that are nearer to it than to the others so far."""
+    """Assign to a cell the pixels that are nearer to it than to the cells before."""
     patch = patch_around(len(nearest), len(nearest[0]), cell.x + drift[0], cell.y + drift[1], 1.35 * reach)
     if patch is None:
         return
-    angle, (rows, columns) = cell.angle, patch.place
-    dx, dy = patch.dx + warp[0][patch.place], patch.dy + warp[1][patch.place]
+    angle, (rows, columns) = cell.angle, patch.window
+    dx, dy = patch.dx + warp[0][patch.window], patch.dy + warp[1][patch.window]
     along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
     # A cell about to divide is long; each of its halves is then a cell of its own.
     stretch = 1.0 + 0.15 * cell.mitosis * (cell.age > cell.remaining)

@@ -31,11 +31,11 @@ def draw_organs(rng: np.random.Generator, num_slices: int, height: int, width: i
             x, y, radius = organ.at(z)
             patch = patch_around(height, width, x, y, 1.6 * radius) if radius > 0 else None
             if patch is not None:
-                inside = organ.inside(patch, z, radius) & (body_wall[patch.place] < 0)
-                density[patch.place][inside] = organ.density + texture[patch.place][inside]
-                labels[z][patch.place][inside] = number
-        specks = gaussian_filter(rng.standard_normal((height, width), dtype=np.float32), grain, truncate=3.0)
-        density = gaussian_filter(density, blur, truncate=3.0) + noise * specks / specks.std()
+                inside = organ.inside(patch, z, radius) & (body_wall[patch.window] < 0)
+                density[patch.window][inside] = organ.density + texture[patch.window][inside]
+                labels[z][patch.window][inside] = number
+        speckle = gaussian_filter(rng.standard_normal((height, width), dtype=np.float32), grain, truncate=3.0)
+        density = gaussian_filter(density, blur, truncate=3.0) + noise * speckle / speckle.std()
         light[z] = (density - _WINDOW[0]) / (_WINDOW[1] - _WINDOW[0])
     counts = (_WINDOW[0] + 1024, _WINDOW[1] + 1024)
     return Drawing(light, labels, axes="ZYX", counts=counts)
@@ -68,7 +68,7 @@ class _Organ:
     def inside(self, patch: Patch, z: int, radius: float) -> NDArray[np.bool_]:
         """Return which pixels of a slice are inside."""
         depth = (z - self.center[2]) / self.half_depth
-        u, v = patch.turned(self.angle + 0.2 * depth)
+        u, v = patch.rotated(self.angle + 0.2 * depth)
         u, v = u / np.float32(self.elongation**0.5), v * np.float32(self.elongation**0.5)
         direction = np.arctan2(v, u)
         outline = np.ones_like(u)

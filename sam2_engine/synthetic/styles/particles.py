@@ -1,4 +1,4 @@
-"""Diffusing spots: vesicles, single molecules, beads. They cross, come out of focus, appear and vanish."""
+"""Diffusing spots (vesicles, single molecules, beads) that cross, blur, appear and vanish."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from sam2_engine.synthetic.scene import Drawing
 
 __all__ = ["draw_particles"]
 
-_EDGE = 0.35
+_LABEL_SHARE = 0.35
 """A spot's label is where it has at least this share of its own peak."""
 
 
@@ -34,17 +34,17 @@ def draw_particles(rng: np.random.Generator, num_frames: int, height: int, width
                 continue
             shape = np.exp(-(patch.dx**2 + patch.dy**2) / np.float32(2 * spot.sigma**2))
             glow = np.float32(spot.brightness) * shape
-            light[patch.place] += glow
-            on_top = (shape > _EDGE) & (glow > brightest[patch.place])
-            brightest[patch.place][on_top] = glow[on_top]
-            labels[t][patch.place][on_top] = number
+            light[patch.window] += glow
+            on_top = (shape > _LABEL_SHARE) & (glow > brightest[patch.window])
+            brightest[patch.window][on_top] = glow[on_top]
+            labels[t][patch.window][on_top] = number
         frames[t] = camera.expose(rng, light, t)
     return Drawing(frames, labels)
 
 
 @dataclass
 class _Particle:
-    """One spot: its place, its motion (diffusion and a transport), and the frames on which it is there."""
+    """One spot: its position, its motion (diffusion and a transport), and the frames on which it is there."""
 
     x: float
     y: float

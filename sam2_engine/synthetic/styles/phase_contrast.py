@@ -1,4 +1,4 @@
-"""Phase contrast: gray cells on a gray ground, told apart by a thin bright halo and a dark rim.
+"""Cells in phase contrast: gray on gray, with a thin bright halo and a dark rim.
 
 Spread cells are polygons and spindles with long, bending processes, granular inside, and touch each other.
 Rounded cells (dividing, dying, or loosely attached) are small, with a bright ring and a dark center; so are
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from sam2_engine.synthetic.camera import bright_ground
+from sam2_engine.synthetic.camera import bright_field
 from sam2_engine.synthetic.painting import Field, Grain, Patch, field_noise, patch_around
 from sam2_engine.synthetic.population import Cell, Population
 from sam2_engine.synthetic.scene import Drawing
@@ -30,37 +30,37 @@ def draw_phase_contrast(rng: np.random.Generator, num_frames: int, height: int, 
     population = Population(
         rng, num_frames, height, width, radius, count, culture.spacing, dividing=0.15, pace=0.06
     )
-    camera = bright_ground(rng, num_frames, height, width)
+    camera = bright_field(rng, num_frames, height, width)
     optics = _Optics.of(rng, radius)
     grain, folds = Grain(rng, rng.uniform(2.5, 4.5)), Grain(rng, 0.6 * radius)
-    dirt = _dirt(rng, height, width)
-    looks: dict[int, _Look] = {}
+    debris = _debris(rng, height, width)
+    appearances: dict[int, _Appearance] = {}
     frames = np.empty((num_frames, height, width), np.float32)
     labels = np.zeros((num_frames, height, width), np.uint16)
     for t in range(num_frames):
         if t:
             population.step(t)
-        light, deepest = dirt.copy(), np.full((height, width), _FAR, np.float32)
+        light, deepest = debris.copy(), np.full((height, width), _FAR, np.float32)
         halo = np.zeros((height, width), np.float32)
         for cell in population.cells:
-            if cell.id not in looks:
-                looks[cell.id] = _Look.of(rng, culture)
-            look = looks[cell.id]
-            look.live(rng)
+            if cell.id not in appearances:
+                appearances[cell.id] = _Appearance.of(rng, culture)
+            appearance = appearances[cell.id]
+            appearance.step(rng)
             x, y = cell.x + camera.drift[t, 0], cell.y + camera.drift[t, 1]
-            patch = patch_around(height, width, x, y, look.reach(cell) + 4 * optics.halo_width)
+            patch = patch_around(height, width, x, y, appearance.reach(cell) + 4 * optics.halo_width)
             if patch is None:
                 continue
-            inwards = look.inwards(patch, cell, folds)
-            around = look.halo(cell) * np.exp(-((np.clip(inwards, None, 0) / optics.halo_width) ** 2))
-            np.maximum(halo[patch.place], np.where(inwards < 0, around, 0), out=halo[patch.place])
-            outline = -culture.counted_halo * look.height(cell) * optics.halo_width
-            mine = (inwards > 0) & (inwards > deepest[patch.place])
-            deepest[patch.place][mine] = inwards[mine]
-            inside = Patch(patch.place, patch.dx[mine], patch.dy[mine])
-            light[patch.place][mine] = optics.interior(inside, cell, look, inwards[mine], grain, folds)
-            edge = (inwards > outline) & (inwards <= 0) & (labels[t][patch.place] == 0)
-            labels[t][patch.place][mine | edge] = cell.id
+            inwards = appearance.inwards(patch, cell, folds)
+            around = appearance.halo(cell) * np.exp(-((np.clip(inwards, None, 0) / optics.halo_width) ** 2))
+            np.maximum(halo[patch.window], np.where(inwards < 0, around, 0), out=halo[patch.window])
+            outline = -culture.counted_halo * appearance.height(cell) * optics.halo_width
+            mine = (inwards > 0) & (inwards > deepest[patch.window])
+            deepest[patch.window][mine] = inwards[mine]
+            inside = Patch(patch.window, patch.dx[mine], patch.dy[mine])
+            light[patch.window][mine] = optics.interior(inside, cell, appearance, inwards[mine], grain, folds)
+            edge = (inwards > outline) & (inwards <= 0) & (labels[t][patch.window] == 0)
+            labels[t][patch.window][mine | edge] = cell.id
         # A neighbor's halo shows faintly through a flat cell: the border between two that touch.
         covered = deepest > _FAR
         light += halo * np.where(covered, optics.shine_through, 1.0)
@@ -101,7 +101,7 @@ class Culture:
 
 
 @dataclass
-class _Look:
+class _Appearance:
     """Outline and surface of one cell: a body with processes that bend, stretch and shrink."""
 
     rounded: bool
@@ -113,10 +113,10 @@ class _Look:
     body: float
     thickness: float
     ring: float
-    place: tuple[float, float]
+    origin: tuple[float, float]
 
     @classmethod
-    def of(cls, rng: np.random.Generator, culture: Culture) -> "_Look":
+    def of(cls, rng: np.random.Generator, culture: Culture) -> "_Appearance":
         count = int(rng.integers(culture.processes[0], culture.processes[1] + 1))
         directions = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count
         lengths = rng.uniform(*culture.length, count)
@@ -130,11 +130,11 @@ class _Look:
             body=culture.body * rng.uniform(0.85, 1.15),
             thickness=rng.uniform(0.04, 0.3),
             ring=rng.uniform(0.15, 0.45),
-            place=(rng.random(), rng.random()),
+            origin=(rng.random(), rng.random()),
         )
 
-    def live(self, rng: np.random.Generator) -> None:
-        """Go on to the next frame: the processes feel their way."""
+    def step(self, rng: np.random.Generator) -> None:
+        """Go on to the next frame: the processes bend and stretch."""
         self.tips[:, 0] += rng.normal(0, 0.04, len(self.tips))
         self.tips[:, 1] = np.clip(self.tips[:, 1] * np.exp(rng.normal(0, 0.04, len(self.tips))), 0.9, 4.5)
 
@@ -157,10 +157,10 @@ class _Look:
     def inwards(self, patch: Patch, cell: Cell, folds: Grain) -> Field:
         """Return the distance from the outline in pixels, positive inside."""
         ball = self.roundness(cell)
-        u, v = patch.turned(cell.angle)
+        u, v = patch.rotated(cell.angle)
         radius = cell.size * (self.body * (1 - ball) + 0.65 * ball)
         if ball == 1.0:
-            wavy = 0.06 * radius * folds.at(u, v, self.place)
+            wavy = 0.06 * radius * folds.at(u, v, self.origin)
             return np.asarray(radius - np.hypot(u, 1.1 * v) + wavy, np.float32)
         softness = np.float32(0.2 * radius)
         total = np.zeros_like(u)
@@ -174,7 +174,7 @@ class _Look:
             cone = np.hypot(along - share * np.float32(end), across) - taper
             total += np.exp(np.clip(-cone / softness, -40, 40))
         outline = softness * np.log(np.maximum(total, 1e-12))
-        ragged = 0.04 * cell.size * (1 - ball) * folds.at(u, v, self.place)
+        ragged = 0.04 * cell.size * (1 - ball) * folds.at(u, v, self.origin)
         return np.asarray(outline + ragged, np.float32)
 
 
@@ -201,30 +201,34 @@ class _Optics:
         )
 
     def interior(
-        self, patch: Patch, cell: Cell, look: _Look, inwards: Field, grain: Grain, folds: Grain
+        self, patch: Patch, cell: Cell, appearance: _Appearance, inwards: Field, grain: Grain, folds: Grain
     ) -> Field:
-        """Return the light inside of a cell, relative to the ground; ``patch`` holds its pixels alone."""
-        ball = look.height(cell) ** 2
-        u, v = patch.turned(cell.angle)
+        """Return the light inside of a cell, relative to the background; ``patch`` holds its pixels alone."""
+        ball = appearance.height(cell) ** 2
+        u, v = patch.rotated(cell.angle)
         rim = np.exp(-((inwards / self.rim_width) ** 2))
         # The nucleus: smooth, with a thin dark envelope and a dark nucleolus or two.
         away = np.hypot(u / 0.42, v / 0.3) / cell.size
         envelope = np.exp(-(((away - 1) * 4) ** 2))
         nucleolus = np.exp(-((u - 0.12 * cell.size) ** 2 + v**2) / (0.09 * cell.size) ** 2)
-        granular = look.granules * np.where(away < 1, 0.35, 1.0)
-        flat = look.tone + granular * grain.at(u, v, look.place) + 0.02 * folds.at(v, u, look.place)
+        granular = appearance.granules * np.where(away < 1, 0.35, 1.0)
+        flat = (
+            appearance.tone
+            + granular * grain.at(u, v, appearance.origin)
+            + 0.02 * folds.at(v, u, appearance.origin)
+        )
         flat = flat - self.rim * rim - 0.04 * envelope - 0.12 * nucleolus
         if ball == 0.0:
             return np.asarray(flat, np.float32)
         depth = inwards / cell.size
-        ring = 0.4 * np.exp(-(((depth - 0.5 * look.ring) * cell.size / self.ring_width) ** 2))
-        center = -0.3 * np.clip((depth - 0.6 * look.ring) / 0.25, 0, 1)
-        sphere = ring + center + 0.5 * look.granules * grain.at(u, v, look.place)
+        ring = 0.4 * np.exp(-(((depth - 0.5 * appearance.ring) * cell.size / self.ring_width) ** 2))
+        center = -0.3 * np.clip((depth - 0.6 * appearance.ring) / 0.25, 0, 1)
+        sphere = ring + center + 0.5 * appearance.granules * grain.at(u, v, appearance.origin)
         return np.asarray((1 - ball) * flat + ball * sphere, np.float32)
 
 
-def _dirt(rng: np.random.Generator, height: int, width: int) -> Field:
-    """Draw what lies about and is no cell: dark specks and threads, faint rings out of focus."""
+def _debris(rng: np.random.Generator, height: int, width: int) -> Field:
+    """Draw debris: dark spots and threads, faint rings out of focus."""
     layer = np.zeros((height, width), np.float32)
     threads = field_noise(rng, height, width, 24)
     sparse = field_noise(rng, height, width, 6)
@@ -234,13 +238,13 @@ def _dirt(rng: np.random.Generator, height: int, width: int) -> Field:
         patch = patch_around(height, width, x, y, 4 * radius)
         if patch is not None:
             spot = np.exp(-(patch.dx**2 + patch.dy**2) / np.float32(2 * radius**2))
-            layer[patch.place] += np.float32(rng.choice([-0.25, -0.25, 0.25])) * spot
+            layer[patch.window] += np.float32(rng.choice([-0.25, -0.25, 0.25])) * spot
     for _ in range(int(rng.integers(0, 4))):
         x, y, radius = rng.uniform(0, width), rng.uniform(0, height), 0.06 * min(height, width)
         patch = patch_around(height, width, x, y, 1.6 * radius)
         if patch is not None:
             distance = np.hypot(patch.dx, patch.dy) - radius
-            layer[patch.place] += np.float32(rng.normal(0, 0.05)) * np.exp(
+            layer[patch.window] += np.float32(rng.normal(0, 0.05)) * np.exp(
                 -((distance / (0.2 * radius)) ** 2)
             )
     return layer

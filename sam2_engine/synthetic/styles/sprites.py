@@ -1,4 +1,4 @@
-"""Sprites and grounds of nano's scenes: flat shapes, textured things, nuclei, cells, coin-like discs."""
+"""Sprites and backgrounds: flat shapes, textured things, nuclei, cells, coin-like discs."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, sobel
 
-from sam2_engine.synthetic.outlines import ANY, SPRITE_SIDE, assembled, blob, box, ellipse
+from sam2_engine.synthetic.outlines import ANY, SPRITE_SIDE, blob, box, compound, ellipse
 from sam2_engine.synthetic.textures import noise, photo_crop, surface
 
-__all__ = ["PAINTERS", "Layout", "things"]
+__all__ = ["SPRITE_STYLES", "Layout", "things"]
 
 Image = NDArray[np.float32]
 Layout = tuple[Image, list[Image], tuple[float, float]]
-"""Ground, sprites, and the range of the objects' half sizes as parts of the frame."""
+"""Background, sprites, and the range of the objects' half sizes as parts of the frame."""
 
 
 def _sprite(color: Image, coverage: Image, opacity: Image | None = None) -> Image:
@@ -42,12 +42,12 @@ def _shapes(rng: np.random.Generator, side: int) -> Layout:
 
 
 def things(rng: np.random.Generator, side: int) -> Layout:
-    """Draw textured and assembled objects over a photograph or a surface."""
+    """Draw textured and compound objects over a photograph or a surface."""
     background = photo_crop(rng, side) if rng.random() < 0.6 else surface(rng, side)
     sprites = []
     for _ in range(4):
         if rng.random() < 0.4:
-            parts = assembled(rng)
+            parts = compound(rng)
             color, coverage = surface(rng, SPRITE_SIDE), np.zeros((SPRITE_SIDE, SPRITE_SIDE), np.float32)
             for part in parts:
                 tone = surface(rng, SPRITE_SIDE) if rng.random() < 0.5 else color * rng.uniform(0.5, 1.4)
@@ -109,11 +109,11 @@ def _discs(rng: np.random.Generator, side: int) -> Layout:
     return np.clip(field, 0, 1)[..., None].repeat(3, -1).astype(np.float32), sprites, (0.06, 0.2)
 
 
-PAINTERS: dict[str, Callable[[np.random.Generator, int], Layout]] = {
+SPRITE_STYLES: dict[str, Callable[[np.random.Generator, int], Layout]] = {
     "shapes": _shapes,
     "things": things,
     "nuclei": _nuclei,
     "cells": _cells,
     "discs": _discs,
 }
-"""One painter per kind of scene; it takes a random generator and the side of the ground."""
+"""One drawing function per style; it takes a random generator and the side of the background."""

@@ -1,7 +1,7 @@
-"""Stained sections and smears in bright field: nuclei darker than cytoplasm, fibers and glass around them.
+"""Stained sections and smears in bright field: nuclei darker than the cytoplasm, fibers and glass around.
 
 Stains take light away (Beer and Lambert): their densities add up, also where nuclei overlap, and a nucleus of
-faint stain looks like the cytoplasm of a strong one. What is dead stays where it is; only the stage moves.
+faint stain looks like the cytoplasm of a strong one. Nothing moves but the stage.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.synthetic.camera import bright_ground
+from sam2_engine.synthetic.camera import bright_field
 from sam2_engine.synthetic.painting import (
     Field,
     Grain,
@@ -23,7 +23,7 @@ from sam2_engine.synthetic.scene import Drawing
 
 __all__ = ["Slide", "draw_stained_tissue"]
 
-_MOST = 90
+_MAX_NUCLEI = 90
 _HEMATOXYLIN, _EOSIN = (0.62, 0.72, 0.28), (0.12, 0.85, 0.3)
 _VIOLET = (0.55, 0.95, 0.22)
 _GRAY = (0.6, 0.6, 0.6)
@@ -34,29 +34,29 @@ def draw_stained_tissue(rng: np.random.Generator, num_frames: int, height: int, 
     slide = Slide.of(rng)
     side = min(height, width)
     radius = float(max(4.0, side * np.exp(rng.uniform(*np.log(slide.radii)))))
-    count = int(np.clip(slide.density * height * width / (np.pi * radius**2), 2, _MOST))
-    places = scatter(rng, count, height, width, 2 * slide.spacing * radius, margin=-0.3 * radius)
-    camera = bright_ground(rng, num_frames, height, width)
-    glass = rng.uniform(0.78, 0.97) * camera.ground / camera.ground.mean()
-    camera = replace(camera, ground=np.zeros_like(glass))
+    count = int(np.clip(slide.density * height * width / (np.pi * radius**2), 2, _MAX_NUCLEI))
+    positions = scatter(rng, count, height, width, 2 * slide.spacing * radius, margin=-0.3 * radius)
+    camera = bright_field(rng, num_frames, height, width)
+    glass = rng.uniform(0.78, 0.97) * camera.background / camera.background.mean()
+    camera = replace(camera, background=np.zeros_like(glass))
     tissue = _Tissue.of(rng, slide, height, width, radius)
-    nuclei = [_Nucleus.of(rng, slide, tissue, x, y, radius) for x, y in places if tissue.covers(x, y)]
+    nuclei = [_Nucleus.of(rng, slide, tissue, x, y, radius) for x, y in positions if tissue.covers(x, y)]
     grain = Grain(rng, max(3.0, rng.uniform(0.25, 0.7) * radius))
     frames = np.empty((num_frames, height, width, 3), np.float32)
     labels = np.zeros((num_frames, height, width), np.uint16)
     for t in range(num_frames):
-        ground, stain = tissue.moved(camera.drift[t]), np.zeros((height, width), np.float32)
+        base, stain = tissue.shifted(camera.drift[t]), np.zeros((height, width), np.float32)
         for number, nucleus in enumerate(nuclei, start=1):
             x, y = nucleus.x + camera.drift[t, 0], nucleus.y + camera.drift[t, 1]
             patch = patch_around(height, width, x, y, nucleus.reach)
             if patch is None:
                 continue
-            inside, density, around = nucleus.seen(patch, grain)
-            ground[patch.place] += around
-            stain[patch.place] += density
-            labels[t][patch.place][inside] = number
+            inside, density, around = nucleus.render(patch, grain)
+            base[patch.window] += around
+            stain[patch.window] += density
+            labels[t][patch.window][inside] = number
         for channel in range(3):
-            taken = stain * slide.nuclear[channel] + ground * slide.counter[channel]
+            taken = stain * slide.nuclear[channel] + base * slide.counter[channel]
             frames[t, ..., channel] = camera.expose(rng, glass * np.exp(-taken), t)
     return Drawing(frames, labels, axes="TYXS")
 
@@ -75,7 +75,7 @@ class Slide:
         Part of the frame that nuclei cover; least distance of two as a part of the sum of their radii.
     strength
         Typical density of a nucleus, in units of its stain.
-    ground
+    base
         Density of what lies between the cells.
     cytoplasm
         Density, and reach in radii of the nucleus.
@@ -91,7 +91,7 @@ class Slide:
     density: float
     spacing: float
     strength: float
-    ground: float
+    base: float
     cytoplasm: tuple[float, float]
     elongation: float
     holes: float
@@ -110,7 +110,7 @@ class Slide:
             density=rng.uniform(*((0.1, 0.5), (0.06, 0.5), (0.05, 0.6), (0.01, 0.05))[kind]),
             spacing=rng.choice([0.7, 0.9, 1.1]),
             strength=rng.uniform(0.6, 2.0),
-            ground=rng.uniform(*((0.15, 0.7), (0.1, 0.5), (0.0, 0.1), (0.0, 0.08))[kind]),
+            base=rng.uniform(*((0.15, 0.7), (0.1, 0.5), (0.0, 0.1), (0.0, 0.08))[kind]),
             cytoplasm=(rng.uniform(0.0, 0.35), rng.uniform(1.4, 2.2)) if kind < 3 else (0.5, 7.0),
             elongation=rng.choice([1.4, 2.0, 3.2]) if kind < 2 else 1.5,
             holes=rng.choice([0.0, rng.uniform(0.1, 0.5)]) if kind < 2 else 0.0,
@@ -124,7 +124,7 @@ def _tinted(stain: tuple[float, float, float], tint: NDArray[np.float64]) -> tup
 
 @dataclass(frozen=True)
 class _Tissue:
-    """What lies between the nuclei: ground (H, W) with fibers and holes, and the fibers' directions."""
+    """Tissue between the nuclei: density (H, W) with fibers and holes, and the fibers' directions."""
 
     density: Field
     solid: NDArray[np.bool_]
@@ -144,20 +144,20 @@ class _Tissue:
             lows = field_noise(rng, height, width, 3)
             solid = lows > np.quantile(lows, slide.holes)
         uneven = 1 + rng.uniform(0.0, 0.35) * fibers + rng.uniform(0.05, 0.3) * clouds
-        density = slide.ground * np.clip(uneven, 0, None) * solid
+        density = slide.base * np.clip(uneven, 0, None) * solid
         return cls(density.astype(np.float32), solid, (angle + 0.5 * bend).astype(np.float32))
 
     def covers(self, x: float, y: float) -> bool:
-        """Whether there is tissue at a place; beyond the frame there is."""
+        """Whether there is tissue at a position; beyond the frame there is."""
         height, width = self.solid.shape
         return not (0 <= x < width and 0 <= y < height) or bool(self.solid[int(y), int(x)])
 
     def direction(self, x: float, y: float) -> float:
-        """Return the direction of the fibers at a place, or at the frame's border nearest to it."""
+        """Return the direction of the fibers at a position, or at the frame's border nearest to it."""
         height, width = self.directions.shape
         return float(self.directions[int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))])
 
-    def moved(self, drift: NDArray[np.float64]) -> Field:
+    def shifted(self, drift: NDArray[np.float64]) -> Field:
         """Return the density of a frame; what comes into view goes on as the border does."""
         height, width = self.density.shape
         rows = np.clip(np.arange(height) - round(drift[1]), 0, height - 1)
@@ -180,7 +180,7 @@ class _Nucleus:
     contrast: float
     cytoplasm: tuple[float, float]
     corners: NDArray[np.float64]
-    place: tuple[float, float]
+    origin: tuple[float, float]
 
     @classmethod
     def of(
@@ -202,7 +202,7 @@ class _Nucleus:
             contrast=rng.uniform(0.05, 0.35),
             cytoplasm=(density * rng.uniform(0.4, 1.4), share * rng.uniform(0.8, 1.2)),
             corners=rng.normal(0, 0.1, (3, 2)),
-            place=(rng.random(), rng.random()),
+            origin=(rng.random(), rng.random()),
         )
 
     @property
@@ -210,14 +210,14 @@ class _Nucleus:
         """Pixels from the center beyond which there is nothing of it."""
         return 1.5 * max(self.along, self.cytoplasm[1] * self.across)
 
-    def seen(self, patch: Patch, grain: Grain) -> tuple[NDArray[np.bool_], Field, Field]:
+    def render(self, patch: Patch, grain: Grain) -> tuple[NDArray[np.bool_], Field, Field]:
         """Return where it is, the density of its stain, and that of the cytoplasm around it."""
-        u, v = patch.turned(self.angle)
+        u, v = patch.rotated(self.angle)
         distance = distance_within(u / np.float32(self.along), v / np.float32(self.across), self.waves)
         inside = distance < 1.0
         rim = np.exp(-(((1 - distance) / 0.2) ** 2))
         body = (1 - self.hollow) + self.hollow * (0.25 + rim)
-        texture = np.clip(1 + self.contrast * grain.at(u, v, self.place), 0.2, None)
+        texture = np.clip(1 + self.contrast * grain.at(u, v, self.origin), 0.2, None)
         stained = np.where(inside, self.strength * body * texture, 0).astype(np.float32)
         density, share = self.cytoplasm
         wide = np.float32(share * self.across)

@@ -1,4 +1,4 @@
-"""Textured objects that move, bend, turn and hide each other, with shadows, blur and look-alikes."""
+"""Textured objects that move, deform, turn and occlude each other, with shadows, blur and distractors."""
 
 from dataclasses import replace
 
@@ -16,34 +16,34 @@ __all__ = ["draw_textured_objects"]
 
 
 def draw_textured_objects(rng: np.random.Generator, num_frames: int, height: int, width: int) -> Drawing:
-    """Draw a video of things; every second one has a twin, and only their places tell them apart."""
+    """Draw a video; half of the objects have a distractor that looks the same."""
     size = max(height, width)
-    ground, pictures, (smallest, largest) = things(rng, int(size * 1.25))
+    background, images, (smallest, largest) = things(rng, int(size * 1.25))
     pace = rng.choice([0.3, 1.0, 2.0])
-    still = num_frames == 1
+    moving = num_frames > 1
     sprites = []
     for number in range(1, int(rng.integers(3, 9)) + 1):
         half = size * np.exp(rng.uniform(np.log(smallest), np.log(largest)))
-        motion = random_walk(rng, size, half, pace, still)
+        motion = random_walk(rng, size, half, pace, moving)
         if rng.random() < 0.3:
             motion = replace(motion, facing=rng.uniform(0, 2 * np.pi), turning=rng.normal(0, 0.2 * pace))
-        picture = pictures[int(rng.integers(len(pictures)))]
-        sprites.append(Sprite(picture, motion, number))
+        image = images[int(rng.integers(len(images)))]
+        sprites.append(Sprite(image, motion, number))
         if rng.random() < 0.5:
-            twin = random_walk(rng, size, half / rng.uniform(0.9, 1.1), pace, still)
-            sprites.append(Sprite(picture, twin, 100 + number))
+            distractor = random_walk(rng, size, half / rng.uniform(0.9, 1.1), pace, moving)
+            sprites.append(Sprite(image, distractor, 100 + number))
     sprites = [
         replace(sprite, label=number) for number, sprite in enumerate(keep_apart(sprites, 0.4), start=1)
     ]
     layers = _with_shadows(rng, sprites)
     if rng.random() < 0.35:
-        layers.append(_passer_by(rng, pictures, size, num_frames))
+        layers.append(_occluder(rng, images, size, num_frames))
     camera = moving_camera(rng, pace)
-    clip = compose(ground, camera, layers, num_frames, size)
+    clip = compose(background, camera, layers, num_frames, size)
     frames = _blurred(rng, np.clip(clip.frames, 0, 1), camera)
     top, left = (size - height) // 2, (size - width) // 2
-    place = np.s_[:, top : top + height, left : left + width]
-    return Drawing(frames[place], clip.labels[place].astype(np.uint16), axes="TYXS", counts=(0.0, 65535.0))
+    window = np.s_[:, top : top + height, left : left + width]
+    return Drawing(frames[window], clip.labels[window].astype(np.uint16), axes="TYXS", counts=(0.0, 65535.0))
 
 
 def _with_shadows(rng: np.random.Generator, sprites: list[Sprite]) -> list[Sprite]:
@@ -63,18 +63,18 @@ def _with_shadows(rng: np.random.Generator, sprites: list[Sprite]) -> list[Sprit
     return layers
 
 
-def _passer_by(rng: np.random.Generator, pictures: list[Field], size: int, num_frames: int) -> Sprite:
-    """Draw something in front that crosses the picture and hides what it passes; it has no label."""
-    picture = pictures[int(rng.integers(len(pictures)))]
+def _occluder(rng: np.random.Generator, images: list[Field], size: int, num_frames: int) -> Sprite:
+    """Draw something in front that crosses the frame and occludes what it passes; it has no label."""
+    image = images[int(rng.integers(len(images)))]
     half = size * rng.uniform(0.12, 0.3)
     side = rng.choice([-1.0, 1.0])
     start = (size / 2 - side * size * 0.6, size * rng.uniform(0.2, 0.8))
     speed = side * size * 1.2 / max(num_frames - 1, 1)
-    return Sprite(picture, Motion(start, half * 1.3, rng.uniform(0, 2 * np.pi), (speed, 0.0)), 0)
+    return Sprite(image, Motion(start, half * 1.3, rng.uniform(0, 2 * np.pi), (speed, 0.0)), 0)
 
 
 def _blurred(rng: np.random.Generator, frames: NDArray[np.float32], camera: Motion) -> NDArray[np.float32]:
-    """Smear along the camera's path, let the focus wander, and add the sensor's grain."""
+    """Add motion blur along the camera's path, drifting focus, and sensor noise."""
     if len(frames) > 1 and rng.random() < 0.5:
         for axis, speed in ((2, camera.velocity[0]), (1, camera.velocity[1])):
             length = round(min(abs(speed) * 0.5, 9))

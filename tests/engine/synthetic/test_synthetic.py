@@ -28,7 +28,7 @@ def test_moving_cells_are_repeatable_and_keep_their_ids() -> None:
         assert frames[0][labels[0] == value].mean() > frames[0][labels[0] == 0].mean() + 100
 
 
-def test_moving_cells_refuses_an_empty_movie() -> None:
+def test_moving_cells_refuses_an_empty_video() -> None:
     with pytest.raises(InputError, match="at least 1 frame"):
         moving_cells(0, 64)
 

@@ -1,4 +1,4 @@
-"""Scenes by name: what is drawn lies where the label is, and descent can be read off the labels."""
+"""Scenes by name: what is drawn lies where the label is, and lineage can be read off the labels."""
 
 from collections.abc import Callable
 
@@ -90,7 +90,7 @@ def test_a_child_appears_where_its_parent_was(style: str) -> None:
         assert all(len(frames) <= 2 and len(set(frames)) == 1 for frames in birthdays.values())
 
 
-def test_a_long_movie_of_bacteria_stays_within_bounds() -> None:
+def test_a_long_time_lapse_of_bacteria_stays_within_bounds() -> None:
     """Growth is exponential, so something must end it."""
     scene = render_scene("bacteria", 60, 48, seed=2)
     assert len(scene.parents) > 20
@@ -102,17 +102,17 @@ def _contrast(
 ) -> tuple[NDArray[np.float64], float]:
     """Return the light of every object, and that of the background well away from all of them."""
     frame, labels = scene.frames[t].astype(float), scene.labels[t]
-    ground = ~binary_dilation(labels > 0, iterations=5)
+    background = ~binary_dilation(labels > 0, iterations=5)
     objects = [frame[inside(labels == value)].mean() for value in np.unique(labels[labels > 0])]
-    return np.array(objects), float(np.median(frame[ground]))
+    return np.array(objects), float(np.median(frame[background]))
 
 
 @pytest.mark.parametrize("style", GLOWING)
 def test_light_lies_where_the_labels_are(style: str) -> None:
     for seed in range(4):
         scene = render_scene(style, 2, 160, seed, bits=16)
-        objects, ground = _contrast(scene, 1, lambda mask: mask)
-        assert (objects > ground).mean() > 0.95
+        objects, background = _contrast(scene, 1, lambda mask: mask)
+        assert (objects > background).mean() > 0.95
 
 
 def test_membranes_glow_between_the_labels() -> None:
@@ -126,11 +126,11 @@ def test_membranes_glow_between_the_labels() -> None:
         assert frame[border].mean() > 1.15 * frame[inner].mean()
 
 
-def test_bacteria_are_darker_or_brighter_than_their_ground_up_to_the_edge() -> None:
+def test_bacteria_are_darker_or_brighter_than_their_background_up_to_the_edge() -> None:
     for seed in range(4):
         scene = render_scene("bacteria", 3, 160, seed, bits=16)
-        objects, ground = _contrast(scene, 2, lambda mask: mask)
-        assert (objects > ground).all() or (objects < ground).all()
+        objects, background = _contrast(scene, 2, lambda mask: mask)
+        assert (objects > background).all() or (objects < background).all()
 
 
 def test_phase_contrast_cells_stand_out_and_their_outside_is_bright() -> None:
@@ -139,13 +139,13 @@ def test_phase_contrast_cells_stand_out_and_their_outside_is_bright() -> None:
     for seed in range(6):
         scene = render_scene("phase_contrast", 1, 192, seed, bits=16)
         frame, cells = scene.frames[0].astype(float), scene.labels[0] > 0
-        ground = ~binary_dilation(cells, iterations=12)
-        if ground.sum() < 300:
+        background = ~binary_dilation(cells, iterations=12)
+        if background.sum() < 300:
             continue
         frame = frame - gaussian_filter(frame, 25)
         halo = binary_dilation(cells, iterations=2) & ~cells
-        halos.append(frame[halo].mean() - frame[ground].mean())
-        assert frame[cells].std() > 1.3 * frame[ground].std()
+        halos.append(frame[halo].mean() - frame[background].mean())
+        assert frame[cells].std() > 1.3 * frame[background].std()
     assert len(halos) >= 3
     assert min(halos) > 0
 
@@ -177,7 +177,7 @@ def test_on_a_slide_everything_moves_as_one(seed: int) -> None:
     assert np.std(steps, axis=0).max() < 0.4
 
 
-def _told_by_outlines(frame: NDArray[np.float64], labels: NDArray[np.uint16]) -> float:
+def _explained_by_outlines(frame: NDArray[np.float64], labels: NDArray[np.uint16]) -> float:
     """Return the part of the light's variance near outlines that the distance from them explains, 0 to 1."""
     outline = np.zeros(labels.shape, bool)
     across, down = labels[:, 1:] != labels[:, :-1], labels[1:] != labels[:-1]
@@ -188,26 +188,26 @@ def _told_by_outlines(frame: NDArray[np.float64], labels: NDArray[np.uint16]) ->
     distance = distance_transform_edt(~outline).round().astype(int)
     signed = np.where(labels > 0, distance + 1, -distance)
     near = np.abs(signed) <= 6
-    light, place = frame[near], signed[near] + 6
-    counts = np.bincount(place)
-    means = np.bincount(place, light) / np.maximum(counts, 1)
+    light, bins = frame[near], signed[near] + 6
+    counts = np.bincount(bins)
+    means = np.bincount(bins, light) / np.maximum(counts, 1)
     return float((counts * (means - light.mean()) ** 2).sum() / ((light - light.mean()) ** 2).sum())
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_phase_contrast_labels_end_where_the_cells_do(seed: int) -> None:
-    """Halo, rim and ring follow the outline, whatever the cell's look: no shift of the labels fits better.
+    """Halo, rim and ring lie along the outline of every cell: no shift of the labels fits better.
 
     Labels 2 or 3 pixels off would fail here: shifted back, they fit better.
     """
     scene = render_scene("phase_contrast", 1, 192, seed, bits=16)
     inner = (slice(8, -8), slice(8, -8))
     frame, labels = scene.frames[0].astype(float)[inner], scene.labels[0]
-    fit = _told_by_outlines(frame, labels[inner])
+    fit = _explained_by_outlines(frame, labels[inner])
     for pixels in (2, 3):
         for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)):
             shifted = np.roll(labels, (pixels * dy, pixels * dx), (0, 1))
-            assert fit > 1.1 * _told_by_outlines(frame, shifted[inner])
+            assert fit > 1.1 * _explained_by_outlines(frame, shifted[inner])
 
 
 def test_the_halo_of_bulging_cells_may_count_as_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,8 +225,8 @@ def test_the_halo_of_bulging_cells_may_count_as_theirs(monkeypatch: pytest.Monke
     cells, halo = bare.labels[0] > 0, (bare.labels[0] == 0) & (whole.labels[0] > 0)
     np.testing.assert_array_equal(whole.labels[0][cells], bare.labels[0][cells])
     assert halo.sum() > 0.1 * cells.sum()
-    ground = ~binary_dilation(whole.labels[0] > 0, iterations=8)
-    assert bare.frames[0][halo].mean() > bare.frames[0][ground].mean()
+    background = ~binary_dilation(whole.labels[0] > 0, iterations=8)
+    assert bare.frames[0][halo].mean() > bare.frames[0][background].mean()
 
 
 def test_the_compositor_labels_what_it_draws_and_shadows_have_no_label() -> None:
@@ -237,8 +237,12 @@ def test_the_compositor_labels_what_it_draws_and_shadows_have_no_label() -> None
     for pixels, gray in ((pale, 0.8), (dark, 0.4)):
         pixels[..., :3], pixels[..., 3], pixels[..., 4] = gray, square, square
     shadow[..., 3] = 0.5 * square
-    still, passing = Motion((32.0, 40.0), 16.0), Motion((4.0, 40.0), 16.0, 0.3, velocity=(9.0, 0.0))
-    layers = [Sprite(shadow, Motion((38.0, 44.0), 16.0), 0), Sprite(pale, still, 1), Sprite(dark, passing, 2)]
+    resting, passing = Motion((32.0, 40.0), 16.0), Motion((4.0, 40.0), 16.0, 0.3, velocity=(9.0, 0.0))
+    layers = [
+        Sprite(shadow, Motion((38.0, 44.0), 16.0), 0),
+        Sprite(pale, resting, 1),
+        Sprite(dark, passing, 2),
+    ]
     clip = compose(np.full((100, 100, 3), 1.0, np.float32), Motion((0, 0), 1.0), layers, 5, 80)
     for frame, labels in zip(clip.frames, clip.labels):
         for value, gray in ((1, 0.8), (2, 0.4)):
@@ -279,7 +283,7 @@ def test_an_organ_is_one_closed_run_of_slices_and_changes_slowly() -> None:
                 assert (here & there).sum() / (here | there).sum() > 0.5
 
 
-def test_objects_that_hide_each_other_never_share_a_pixel_and_come_back() -> None:
+def test_objects_that_occlude_each_other_never_share_a_pixel_and_come_back() -> None:
     """A label image cannot overlap; an id hidden for some frames is the same id afterwards."""
     came_back = 0
     for seed in range(12):
@@ -301,6 +305,6 @@ def test_objects_that_hide_each_other_never_share_a_pixel_and_come_back() -> Non
         ({"seed": -1}, "not -1"),
     ],
 )
-def test_what_cannot_be_rendered_is_said(arguments: dict[str, object], words: str) -> None:
+def test_what_cannot_be_rendered_is_an_input_error(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         render_scene(**{"style": "bacteria", "num_frames": 2, "size": 64, **arguments})  # type: ignore[arg-type]
