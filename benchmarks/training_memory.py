@@ -3,8 +3,8 @@
     python benchmarks/training_memory.py [--steps N] [--only ROW]
 
 Every row is one run of the command in a process of its own, on the CPU with one thread (Linux), from
-sam2.1_hiera_tiny with seeded random weights at 1024, on a rendered film of 10 frames and 4 objects. It counts
-everything: Python and torch, the weights, the measuring before and after. Prompts are never masks, so that
+sam2.1_hiera_tiny with seeded random weights at 1024, on a rendered video of 10 frames and 4 objects. All
+is counted: Python and torch, the weights, validation before and after. Prompts are never masks, so that
 frames are corrected, which is the most that a step can take. A run is stopped above 13 GB. Writes
 ``benchmarks/results/training_memory.md``.
 """
@@ -33,29 +33,29 @@ STOP_ABOVE = 13e9
 
 ROWS: dict[str, dict[str, object]] = {
     "clips": {"clip_share": 1.0},
-    "clips, all of the model": {"clip_share": 1.0, "everything": True},
-    "pictures": {"clip_share": 0.0},
-    "clips, nothing computed again": {"clip_share": 1.0, "checkpointing": False},
+    "clips, all of the model": {"clip_share": 1.0, "train_image_encoder": True},
+    "images": {"clip_share": 0.0},
+    "clips, no activation checkpointing": {"clip_share": 1.0, "checkpointing": False},
 }
 """What differs from the defaults."""
 
 
 def prepare(folder: Path) -> None:
-    """Write random weights, and a film with its labels."""
+    """Write random weights, and a video with its labels."""
     torch.manual_seed(0)
     save_model(Sam2(VARIANTS[VARIANT]), folder / "tiny.safetensors")
     scene = render_scene("textured_objects", 10, 512, seed=7)
-    for kind, pictures in (("images", scene.frames), ("labels", scene.labels)):
-        (folder / "film" / kind).mkdir(parents=True)
-        for number, picture in enumerate(pictures):
-            Image.fromarray(picture).save(folder / "film" / kind / f"{number:03}.png")
+    for kind, frames in (("images", scene.frames), ("labels", scene.labels)):
+        (folder / "video" / kind).mkdir(parents=True)
+        for number, frame in enumerate(frames):
+            Image.fromarray(frame).save(folder / "video" / kind / f"{number:03}.png")
 
 
 def configure(folder: Path, number: int, settings: Mapping[str, object], steps: int) -> Path:
     """Write the settings of a run."""
     run = {
         "from": str(folder / "tiny.safetensors"),
-        "data": str(folder / "film"),
+        "data": str(folder / "video"),
         "run": str(folder / f"run{number}"),
         "device": "cpu",
         "steps": steps,
@@ -97,7 +97,7 @@ def page(command: str, rows: list[str]) -> str:
             "",
             f"`{command}`, {scenes.provenance()}, float32, torch {torch.__version__.split('+')[0]}",
             "",
-            "| tiny at 1024 learns | settings that differ from the defaults | peak, GB | processor time, s |",
+            "| tiny at 1024 trains on | settings other than the defaults | peak, GB | processor time, s |",
             "|---|---|---|---|",
             *rows,
             "",
@@ -113,13 +113,13 @@ def main() -> None:
     arguments = parser.parse_args()
     command = f"python benchmarks/training_memory.py --steps {arguments.steps}"
     rows: list[str] = []
-    with TemporaryDirectory() as aside:
-        prepare(Path(aside))
+    with TemporaryDirectory() as folder:
+        prepare(Path(folder))
         for number, (name, settings) in enumerate(ROWS.items()):
             if arguments.only in (None, name):
-                peak, seconds, finished = peak_of(configure(Path(aside), number, settings, arguments.steps))
-                found = f"{peak / 1e9:.1f}" if finished else f"stopped above {STOP_ABOVE / 1e9:.0f}"
-                rows.append(f"| {name} | `{settings}` | {found} | {seconds:.0f} |")
+                peak, seconds, finished = peak_of(configure(Path(folder), number, settings, arguments.steps))
+                peak_text = f"{peak / 1e9:.1f}" if finished else f"stopped above {STOP_ABOVE / 1e9:.0f}"
+                rows.append(f"| {name} | `{settings}` | {peak_text} | {seconds:.0f} |")
                 print(rows[-1], flush=True)
                 if arguments.only is None:
                     arguments.output.write_text(page(command, rows))

@@ -1,1 +1,1 @@
-"""How a model is taught: data, simulated prompts, losses, the trainer."""
+"""Training: losses and simulated prompts, for fine-tuning and for nano."""

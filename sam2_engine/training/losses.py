@@ -1,4 +1,4 @@
-"""The losses of the paper (section D.2.2): focal 20, dice 1, IoU 1 (L1), presence 1."""
+"""Losses of the paper (section D.2.2): focal 20, dice 1, IoU 1 (L1), presence 1."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class LossWeights:
     """Weights of the four terms, the focal loss's balance between object and background, and a fifth term.
 
     ``balanced`` weighs a cross-entropy in which object and background count alike; without it a
-    model that starts from nothing soon finds that empty masks are cheap, and stays there.
+    model with random weights soon predicts empty masks, which are cheap, and stays there.
     """
 
     focal: float = 20.0
@@ -66,14 +66,14 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 def actual_iou(logits: Tensor, target: Tensor) -> Tensor:
     """IoU of the thresholded masks, per mask of (..., H, W); 0 where both are empty."""
-    mask, truth = logits > 0, target > 0.5
-    union = (mask | truth).flatten(-2).sum(-1)
-    return (mask & truth).flatten(-2).sum(-1) / union.clamp(min=1)
+    predicted, actual = logits > 0, target > 0.5
+    union = (predicted | actual).flatten(-2).sum(-1)
+    return (predicted & actual).flatten(-2).sum(-1) / union.clamp(min=1)
 
 
 @dataclass(frozen=True)
 class ObjectLosses:
-    """Losses of N objects, (N,) each, and which of the M masks was closest to the truth, (N,).
+    """Losses of N objects, (N,) each, and which of the M masks was closest to the ground truth, (N,).
 
     ``mask`` is that of the closest mask, ``iou`` the mean over all masks; both are 0 where the object is
     not visible.
@@ -119,8 +119,8 @@ def object_losses(
         mask_loss = mask_loss + weights.balanced * balanced_loss(logits, target)
     best, closest = mask_loss.min(1)
     with torch.no_grad():
-        truth = actual_iou(logits, target)
-    iou_loss = (prediction.iou.float() - truth).abs().mean(1)
+        iou = actual_iou(logits, target)
+    iou_loss = (prediction.iou.float() - iou).abs().mean(1)
     presence_loss = F.binary_cross_entropy_with_logits(
         prediction.presence_logit.float()[:, 0], visible.float(), reduction="none"
     )

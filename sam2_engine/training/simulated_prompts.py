@@ -1,4 +1,4 @@
-"""A simulated annotator: clicks, boxes, and corrections where the mask is wrong (paper section D.2.1)."""
+"""Simulated prompts: clicks, boxes, and correction clicks where the mask is wrong (paper section D.2.1)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ _BOX_NOISE = 0.1
 _BOX_NOISE_LIMIT = 20.0
 
 
-def _pick(score: Tensor, stride: int, generator: torch.Generator) -> Tensor:
+def _place_points(score: Tensor, stride: int, generator: torch.Generator) -> Tensor:
     """Place a point inside the best cell of each (N, h, w) map: (N, 2) pixels, ``stride`` per cell."""
     count, _, width = score.shape
     index = score.flatten(1).argmax(1)
@@ -30,7 +30,7 @@ def _depth(coverage: Tensor) -> Tensor:
 
 
 def first_clicks(coverage: Tensor, stride: int, generator: torch.Generator) -> Tensor:
-    """Click on each object, half of the time in its middle, else anywhere on it.
+    """Click on each object, half of the time at its center, else anywhere on it.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def first_clicks(coverage: Tensor, stride: int, generator: torch.Generator) -> T
     """
     chance = torch.rand(coverage.shape, generator=generator).to(coverage.device)
     anywhere = chance * (coverage > 0.5) + 1e-3 * coverage
-    middle = torch.rand(len(coverage), 1, 1, generator=generator).to(coverage.device) < 0.5
-    return _pick(torch.where(middle, _depth(coverage), anywhere), stride, generator)
+    center = torch.rand(len(coverage), 1, 1, generator=generator).to(coverage.device) < 0.5
+    return _place_points(torch.where(center, _depth(coverage), anywhere), stride, generator)
 
 
 def correction_clicks(
     logits: Tensor, coverage: Tensor, stride: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Click uniformly into the region where mask and truth differ.
+    """Click uniformly into the region where mask and ground truth differ.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ def correction_clicks(
         (N,) int64: 1 where the object was missed, 0 where too much was taken; with no error at all,
         a click on the background.
     """
-    truth = coverage > 0.5
-    wrong = (logits > 0) != truth
-    region = torch.where(wrong.flatten(1).any(1)[:, None, None], wrong, ~truth)
+    actual = coverage > 0.5
+    wrong = (logits > 0) != actual
+    region = torch.where(wrong.flatten(1).any(1)[:, None, None], wrong, ~actual)
     chance = torch.rand(region.shape, generator=generator).to(region.device)
-    points = _pick(chance * region, stride, generator)
+    points = _place_points(chance * region, stride, generator)
     cells = ((points + 0.5) / stride).long().clamp(min=0)
-    x, y = cells[:, 0].clamp(max=truth.shape[2] - 1), cells[:, 1].clamp(max=truth.shape[1] - 1)
-    return points, truth[torch.arange(len(truth), device=truth.device), y, x].long()
+    x, y = cells[:, 0].clamp(max=actual.shape[2] - 1), cells[:, 1].clamp(max=actual.shape[1] - 1)
+    return points, actual[torch.arange(len(actual), device=actual.device), y, x].long()
 
 
 def noisy_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:

@@ -44,8 +44,8 @@ def moving_cells(
     Examples
     --------
     >>> frames, labels = moving_cells(num_frames=2, size=64, seed=0, num_cells=3)
-    >>> frames.shape, frames.dtype, labels.max()
-    ((2, 64, 64), dtype('uint16'), np.uint16(3))
+    >>> frames.shape, frames.dtype, int(labels.max())
+    ((2, 64, 64), dtype('uint16'), 3)
     """
     height, width = (size, size) if isinstance(size, int) else size
     if num_frames < 1 or min(height, width) < 32 or num_cells < 1:

@@ -1,4 +1,4 @@
-"""The paper's augmentations (section D.2.2): mirror, affine, colors, mosaic; a clip as one."""
+"""Augmentations of the paper (section D.2.2): mirror, affine, color jitter, mosaic."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ __all__ = ["AugmentationConfig", "View", "draw_view"]
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """How strongly views differ from what was recorded.
+    """How strongly views differ from the recorded frames.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class AugmentationConfig:
         Probability of a horizontal mirror image; and of a vertical one (0 in the paper: useful where
         there is no above and below, as under a microscope).
     degrees, shear
-        Largest rotation and shear of clips, in degrees; single pictures are only mirrored.
+        Largest rotation and shear of clips, in degrees; single images are only mirrored.
     brightness, contrast, saturation
         Largest relative change, one for a clip, one more per frame of it.
     frame_brightness, frame_contrast, frame_saturation
@@ -34,8 +34,8 @@ class AugmentationConfig:
     reverse
         Probability that a clip runs backwards.
     mosaic
-        Probability that a clip is tiled 2 x 2 with itself; the objects asked for are those of one tile, and
-        only their place tells them from the copies in the others.
+        Probability that a clip is tiled 2 x 2 with itself; the objects prompted are those of one tile, and
+        only their position distinguishes them from the copies in the others.
     """
 
     mirror: float = 0.5
@@ -55,18 +55,18 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at the frames of a clip.
+    """One augmented view of the frames of a clip.
 
     Attributes
     ----------
     matrix
-        (2, 3) from places in the view to places in the picture, both from -1 to 1; None: as recorded.
+        (2, 3) from positions in the view to positions in the frame, both from -1 to 1; None: as recorded.
     colors
         Factors of brightness, contrast and saturation, one row per jitter.
     gray
         Without color.
     tile
-        (row, column) of the tile with the objects, in a 2 x 2 mosaic of what is seen; None: no mosaic.
+        (row, column) of the tile with the objects, in a 2 x 2 mosaic of the view; None: no mosaic.
     """
 
     matrix: NDArray[np.float64] | None = None
@@ -75,32 +75,32 @@ class View:
     tile: tuple[int, int] | None = None
 
     def pixels(self, inputs: Tensor) -> Tensor:
-        """Look at normalized (B, 3, S, S) pixels, S even; outside of the picture lies ImageNet's mean."""
+        """Transform normalized (B, 3, S, S) pixels, S even; outside of the frame lies ImageNet's mean."""
         if self.colors or self.gray:
-            inputs = self._colored(inputs)
-        seen = self._moved(inputs, "bilinear")
-        return seen if self.tile is None else F.avg_pool2d(seen, 2).repeat(1, 1, 2, 2)
+            inputs = self._jittered(inputs)
+        warped = self._warped(inputs, "bilinear")
+        return warped if self.tile is None else F.avg_pool2d(warped, 2).repeat(1, 1, 2, 2)
 
     def masks(self, masks: Tensor) -> Tensor:
-        """Look at (B, N, S, S) bool masks."""
+        """Transform (B, N, S, S) bool masks."""
         if not masks.numel():
             return masks
-        seen = self._moved(masks.float(), "nearest")
+        warped = self._warped(masks.float(), "nearest")
         if self.tile is not None:
             half, (row, column) = masks.shape[-1] // 2, self.tile
             right, below = column * half, row * half
-            seen = F.pad(F.avg_pool2d(seen, 2), (right, half - right, below, half - below))
-        return seen > 0.5
+            warped = F.pad(F.avg_pool2d(warped, 2), (right, half - right, below, half - below))
+        return warped > 0.5
 
-    def _moved(self, x: Tensor, mode: str) -> Tensor:
+    def _warped(self, x: Tensor, mode: str) -> Tensor:
         if self.matrix is None:
             return x
-        if self._mirrors_only:
+        if self._is_mirror:
             return self._mirrored(x)
         return F.grid_sample(x, self._grid(x), mode=mode, align_corners=False)
 
     @property
-    def _mirrors_only(self) -> bool:
+    def _is_mirror(self) -> bool:
         return self.matrix is not None and bool((np.abs(self.matrix) == np.eye(2, 3)).all())
 
     def _mirrored(self, x: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class View:
         theta = torch.tensor(self.matrix, dtype=torch.float32).expand(len(x), -1, -1)
         return F.affine_grid(theta, [len(x), 1, *x.shape[-2:]], align_corners=False)
 
-    def _colored(self, inputs: Tensor) -> Tensor:
+    def _jittered(self, inputs: Tensor) -> Tensor:
         rgb = denormalize(inputs)
         for brightness, contrast, saturation in self.colors:
             rgb = (rgb * brightness).clamp(0, 1)
@@ -150,9 +150,9 @@ def draw_view(
     if not is_clip:
         return [View(np.pad(matrix, ((0, 0), (0, 1)))) for _ in frame_seeds]
     angle = math.radians(rng.uniform(-config.degrees, config.degrees))
-    lean = math.tan(math.radians(rng.uniform(-config.shear, config.shear)))
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    matrix = turn @ np.array([[1.0, lean], [0.0, 1.0]]) @ matrix
+    shear = math.tan(math.radians(rng.uniform(-config.shear, config.shear)))
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    matrix = rotation @ np.array([[1.0, shear], [0.0, 1.0]]) @ matrix
     common = _factors(rng, config.brightness, config.contrast, config.saturation)
     gray = bool(rng.random() < config.grayscale)
     row, column = rng.integers(2, size=2).tolist()

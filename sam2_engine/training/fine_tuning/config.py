@@ -1,4 +1,4 @@
-"""All settings of a fine-tuning run, by default the paper's (section D.2)."""
+"""Settings of a fine-tuning run, by default the paper's (section D.2)."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -13,11 +13,12 @@ __all__ = ["TrainingConfig", "with_current_names"]
 
 T = TypeVar("T")
 
-# In files of settings that were written before.
+# Names of settings in files that were written by earlier versions.
 _EARLIER_NAMES = {
     "everything": "train_image_encoder",
     "picture_objects": "image_objects",
     "picture_every": "image_every",
+    "on_truth": "on_object",
 }
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
@@ -31,12 +32,12 @@ class TrainingConfig:
     model
         Where to start: a variant's name or a path.
     train_image_encoder
-        Teach the image encoder too. By default it stays as it is, with its two projections for the mask
-        decoder, and every frame is encoded once.
+        Train the image encoder too. By default it is frozen, with its two projections for the mask decoder,
+        and every frame is encoded once.
     steps, batch_size
-        Steps, and samples (a picture, or a clip) per step in all processes together.
+        Steps, and samples (an image, or a clip) per step in all processes together.
     learning_rate, encoder_rate
-        Peak of the rate; the image encoder's as a part of it.
+        Peak of the learning rate; the image encoder's as a part of it.
     layer_decay
         Factor from each block of the trunk to the one before; None: the paper's for the model's size.
     warmup, final
@@ -44,19 +45,19 @@ class TrainingConfig:
     weight_decay, clip
         Of AdamW, not for biases and norms; largest norm of the gradient.
     clip_length, clip_objects, image_objects
-        Frames of a clip; objects asked for in a clip, and in a picture.
+        Frames of a clip; objects prompted in a clip, and in an image.
     clip_share
-        Part of the steps that learn clips, where there are videos; the others learn single frames.
+        Part of the steps that train on clips, where there are videos; the others train on single frames.
     views
-        With a frozen encoder: augmented views of each video or picture, whose features are kept.
+        With a frozen encoder: augmented views of each video or image, whose features are cached.
     feature_bytes, features_on_disk
-        Cap for features in memory; whether all are also kept in the run's folder.
+        Cap for features in memory; whether all are also cached in the run's folder.
     image_size, dtype
         As for ``load_model``.
     checkpointing
-        Compute activations again instead of keeping them: slower, for much less memory.
+        Activation checkpointing, which computes activations again: slower, for much less memory.
     save_every, image_every
-        Steps between checkpoints, and between pictures of predictions.
+        Steps between checkpoints, and between figures of predictions.
     seed
         Decides, with the step's number, everything random.
     """
@@ -107,22 +108,25 @@ class TrainingConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainingConfig":
-        """Make settings of plain values; what is not named keeps its default.
+        """Make settings of plain values; what is not named has its default.
 
         Raises
         ------
         InputError
             If a name is unknown, or a value of another type than the default.
         """
-        return _built(cls, with_current_names(values), "")
+        return _from_table(cls, with_current_names(values), "")
 
 
 def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings that may have been written by an earlier version, by the names of today."""
-    return {_EARLIER_NAMES.get(name, name): value for name, value in values.items()}
+    """Return settings that may have been written by an earlier version, by their current names."""
+    return {
+        _EARLIER_NAMES.get(name, name): with_current_names(value) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }
 
 
-def _built(kind: type[T], table: Mapping[str, Any], where: str) -> T:
+def _from_table(kind: type[T], table: Mapping[str, Any], where: str) -> T:
     default = kind()
     known = {one.name for one in fields(default)}  # type: ignore[arg-type]
     values = {}
@@ -135,7 +139,7 @@ def _built(kind: type[T], table: Mapping[str, Any], where: str) -> T:
         if is_dataclass(usual) and not isinstance(usual, type):
             if not isinstance(value, Mapping):
                 raise InputError(f"{where}{name} is a table of settings, not {value!r}.")
-            values[name] = _built(type(usual), value, f"{name}.")
+            values[name] = _from_table(type(usual), value, f"{name}.")
         else:
             values[name] = _of_type(usual, value, f"{where}{name}")
     return kind(**values)

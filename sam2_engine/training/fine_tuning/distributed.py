@@ -1,4 +1,4 @@
-"""Several processes that learn one model, as torchrun starts them; one process is a team of its own."""
+"""Process group that trains one model, as torchrun starts it; a single process is a group of its own."""
 
 import os
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from torch import Tensor
 
 __all__ = ["ProcessGroup", "join_process_group"]
 
-_PATIENCE = timedelta(hours=2)
+_TIMEOUT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One process among those that share a step's batch.
+    """One process of the group that shares a step's batch.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class ProcessGroup:
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this process writes files and talks to people."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     def share(self, count: int) -> range:
@@ -54,18 +54,18 @@ class ProcessGroup:
                 tensor.copy_(part.view_as(tensor))
 
     def leave(self) -> None:
-        """Part from the other processes, when all is done."""
+        """Destroy the process group, when all is done."""
         if self.size > 1:
             dist.destroy_process_group()
 
-    def wait(self) -> None:
-        """Go on when all processes have come so far."""
+    def barrier(self) -> None:
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 
 
 def join_process_group(device: str = "auto") -> ProcessGroup:
-    """Join the processes that torchrun started; without torchrun, work alone.
+    """Join the processes that torchrun started; without torchrun, be a group of one.
 
     Parameters
     ----------
@@ -82,5 +82,5 @@ def join_process_group(device: str = "auto") -> ProcessGroup:
     elif device == "auto":
         device = "cpu"
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
     return ProcessGroup(dist.get_rank(), size, device)

@@ -1,6 +1,6 @@
-"""A simulated annotator at work on a clip: prompts, corrections, memory, and their losses (section D.2.1).
+"""Interactive training step on a clip: simulated prompts, corrections, memory, and losses (section D.2.1).
 
-A picture is a clip of one frame. The frames that are prompted from the start come first, then the others in
+An image is a clip of one frame. The frames that are prompted from the start come first, then the others in
 order; every one of them is decoded for all objects at once.
 """
 
@@ -31,24 +31,22 @@ __all__ = ["InteractiveTrainingStep", "ObjectsOfClip", "PromptConfig", "PromptPl
 P = ParamSpec("P")
 R = TypeVar("R")
 
-"""Pixels of the input per cell of the decoder's logits, on which losses and clicks are computed."""
-
 _MAX_POINTERS = 16
 
 
 @dataclass(frozen=True)
 class PromptConfig:
-    """What the annotator does.
+    """What the simulated annotator does.
 
     Attributes
     ----------
     mask
-        Probability that a clip starts from masks; they are not corrected. Pictures never do.
+        Probability that a clip starts from masks; they are not corrected. Images never do.
     box
         Probability, else, that a frame starts from a box, not from a click.
     corrections
         Clicks on each corrected frame, after the first prompt.
-    on_truth
+    on_object
         Probability that such a click lies anywhere on the object, not on an error.
     prompted_frames, corrected_frames
         Most frames that are prompted from the start, and that are corrected; drawn from 1 up.
@@ -57,7 +55,7 @@ class PromptConfig:
     mask: float = 0.5
     box: float = 0.5
     corrections: int = 7
-    on_truth: float = 0.1
+    on_object: float = 0.1
     prompted_frames: int = 2
     corrected_frames: int = 2
 
@@ -71,7 +69,7 @@ class ObjectsOfClip:
     masks
         (N, T, S, S) bool, S the side of the model's input.
     known
-        (N, T) bool: whether the mask is known; where it is not, nothing is learned.
+        (N, T) bool: whether the mask is known; where it is not, no loss counts.
     """
 
     masks: Tensor
@@ -92,7 +90,7 @@ class ObjectsOfClip:
 
 @dataclass(frozen=True)
 class PromptPlan:
-    """Which frames get what: drawn before the clip is looked at.
+    """Prompts of the frames of a clip.
 
     Attributes
     ----------
@@ -133,20 +131,20 @@ def draw_plan(objects: ObjectsOfClip, config: PromptConfig, generator: torch.Gen
 
 
 class InteractiveTrainingStep:
-    """One clip, gone through once.
+    """One forward pass over a clip.
 
     Parameters
     ----------
     model
-        The model that learns.
+        The model in training.
     features
-        Returns the encoded frame of a place in the clip, of batch 1.
+        Returns the encoded frame of an index in the clip, of batch 1.
     objects, plan, config, weights
-        What is asked for, how, and what a mistake costs.
+        Ground truth, prompts, their settings, and the weights of the losses.
     generator
         Source of randomness, on the CPU.
     save_memory
-        Compute activations again in the backward pass instead of keeping them.
+        Activation checkpointing: compute activations again in the backward pass.
     """
 
     def __init__(
@@ -172,7 +170,7 @@ class InteractiveTrainingStep:
         self._memories: dict[int, tuple[Tensor, Tensor]] = {}
 
     def run(self) -> dict[str, Tensor]:
-        """Go through the clip.
+        """Predict all frames of the clip.
 
         Returns
         -------
@@ -184,42 +182,42 @@ class InteractiveTrainingStep:
         for t in order:
             features = self.features(t)
             if t in self.plan.prompted and self.plan.from_mask:
-                prediction, pointer = self._given_mask(t, features)
+                prediction, pointer = self._prompt_with_mask(t, features)
             else:
-                prediction = self._predicted(t, features)
+                prediction = self._predict_frame(t, features)
                 pointer = self.model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit)
             if t != order[-1]:
-                memory = self._saving(self._remember, features.embedding, prediction)
+                memory = self._checkpointed(self._encode_memory, features.embedding, prediction)
                 self._memories[t] = memory, pointer
         return self.losses
 
-    def _given_mask(self, t: int, features: ImageFeatures) -> tuple[MaskPrediction, Tensor]:
-        truth = self.objects.masks[:, t, None].to(self.model.device)
-        prediction, pointer = self.model.mask_as_output(features, truth)
+    def _prompt_with_mask(self, t: int, features: ImageFeatures) -> tuple[MaskPrediction, Tensor]:
+        masks = self.objects.masks[:, t, None].to(self.model.device)
+        prediction, pointer = self.model.mask_as_output(features, masks)
         certain = MaskPrediction(
-            mask_to_logits(truth.float()), prediction.iou, prediction.presence_logit, prediction.tokens
+            mask_to_logits(masks.float()), prediction.iou, prediction.presence_logit, prediction.tokens
         )
         return certain, pointer
 
-    def _remember(self, embedding: Tensor, prediction: MaskPrediction) -> Tensor:
+    def _encode_memory(self, embedding: Tensor, prediction: MaskPrediction) -> Tensor:
         return self.model.encode_memory(
             embedding, prediction.low_res_logits, prediction.presence_logit, binarize=False
         )
 
-    def _predicted(self, t: int, features: ImageFeatures) -> MaskPrediction:
-        """Decode a frame, correct it if it is to be corrected, and count the losses of every prediction."""
+    def _predict_frame(self, t: int, features: ImageFeatures) -> MaskPrediction:
+        """Decode a frame, correct it if that is planned, and add the losses of every prediction."""
         coverage = self.objects.coverage(t)
         points = labels = previous = None
         if t in self.plan.prompted:
             embedding = self.model.without_memory(features.embedding)
             points, labels = self._first_prompt(t, coverage)
         else:
-            embedding = self._saving(self._attend, features.embedding, self._reading(t))
+            embedding = self._checkpointed(self._attend, features.embedding, self._memory_readings(t))
         rounds = self.config.corrections if t in self.plan.corrected else 0
-        for turn in range(rounds + 1):
+        for round_number in range(rounds + 1):
             decoded = self._decode(embedding, features, points, labels, previous)
-            prediction = self._answer(decoded, points, coverage, self.objects.known[:, t])
-            if turn < rounds:
+            prediction = self._choose_mask(decoded, points, coverage, self.objects.known[:, t])
+            if round_number < rounds:
                 logits = prediction.low_res_logits.detach().float()
                 previous = logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
                 point, label = self._correction(logits[:, 0].cpu(), coverage)
@@ -236,7 +234,7 @@ class InteractiveTrainingStep:
         previous: Tensor | None,
     ) -> MaskPrediction:
         device = self.model.device
-        return self._saving(
+        return self._checkpointed(
             self.model.decode,
             embedding,
             features.high_res,
@@ -246,33 +244,33 @@ class InteractiveTrainingStep:
             pad_empty=True,
         )
 
-    def _answer(
+    def _choose_mask(
         self, decoded: MaskPrediction, points: Tensor | None, coverage: Tensor, known: Tensor
     ) -> MaskPrediction:
-        """Count the losses of one decoding, and return the mask that answers."""
+        """Add the losses of one decoding, and return the mask that is the prediction."""
         candidates, num_points = decoded.candidates(), 0 if points is None else points.shape[1]
         if num_points <= 1 and self.model.config.multimask_output_in_sam:
-            self._count(candidates, coverage, known)
+            self._add_losses(candidates, coverage, known)
             return candidates.best()
         if num_points == 1:
-            # They do not answer, but who asks for three masks is to find them taught as well.
-            self._count(candidates, coverage, known)
-        self._count(decoded.single(), coverage, known)
+            # The single mask is the prediction, but callers may ask for all three, so train them as well.
+            self._add_losses(candidates, coverage, known)
+        self._add_losses(decoded.single(), coverage, known)
         return decoded.single()
 
     def _first_prompt(self, t: int, coverage: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a box or a click on every object; where an object is absent, a click beside it."""
+        """Return a box or a click on every object; where an object is absent, a negative click."""
         visible = coverage.flatten(1).amax(1) > 0
         if t in self.plan.boxes and bool(visible.all()):
             corners = noisy_boxes(self.objects.masks[:, t], self.generator)
             return corners, torch.tensor([[2, 3]]).expand(len(corners), -1)
-        beside, _ = correction_clicks(torch.full_like(coverage, -1.0), coverage, MASK_STRIDE, self.generator)
+        outside, _ = correction_clicks(torch.full_like(coverage, -1.0), coverage, MASK_STRIDE, self.generator)
         inside = first_clicks(coverage, MASK_STRIDE, self.generator)
-        points = torch.where(visible[:, None], inside, beside)
+        points = torch.where(visible[:, None], inside, outside)
         return points[:, None], visible.long()[:, None]
 
     def _correction(self, logits: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
-        if torch.rand((), generator=self.generator) < self.config.on_truth:
+        if torch.rand((), generator=self.generator) < self.config.on_object:
             logits = torch.full_like(logits, -1.0)
         point, label = correction_clicks(logits, coverage, MASK_STRIDE, self.generator)
         return point[:, None], label[:, None]
@@ -281,8 +279,8 @@ class InteractiveTrainingStep:
         inputs = assemble(self.model, list(readings), _MAX_POINTERS)
         return self.model.attend_to_memory(embedding, *inputs)
 
-    def _reading(self, t: int) -> list[MemoryReading]:
-        """What each object remembers: prompted and corrected frames of any time, and the last frames."""
+    def _memory_readings(self, t: int) -> list[MemoryReading]:
+        """Memories of each object: prompted and corrected frames of any time, and the last frames."""
         conditioning = sorted(
             f for f in self._memories if f in self.plan.prompted or f in self.plan.corrected
         )
@@ -299,7 +297,7 @@ class InteractiveTrainingStep:
             for i in range(len(self.objects))
         ]
 
-    def _count(self, prediction: MaskPrediction, coverage: Tensor, known: Tensor) -> None:
+    def _add_losses(self, prediction: MaskPrediction, coverage: Tensor, known: Tensor) -> None:
         device = prediction.low_res_logits.device
         losses = object_losses(prediction, coverage[:, None].to(device), self.weights)
         counted = known.to(device)
@@ -311,8 +309,8 @@ class InteractiveTrainingStep:
         for name, values in terms.items():
             self.losses[name] = self.losses.get(name, values.new_zeros(())) + (values * counted).sum()
 
-    def _saving(self, compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call ``compute``; to save memory, only its result is kept for the backward pass."""
+    def _checkpointed(self, compute: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``compute``; with ``save_memory``, the backward pass computes its activations again."""
         if not self.save_memory:
             return compute(*args, **kwargs)
         result: R = checkpoint(partial(compute, *args, **kwargs), use_reentrant=False)

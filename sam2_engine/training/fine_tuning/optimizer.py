@@ -13,7 +13,7 @@ from sam2_engine.training.fine_tuning.config import TrainingConfig
 __all__ = ["choose_trainable_parameters", "make_optimizer", "schedule"]
 
 _LAYER_DECAY = {96: 0.8, 112: 0.9, 144: 0.925}
-"""By the trunk's width: T and S, B+, L; others as the small ones."""
+"""By the trunk's width: tiny and small, base plus, large; others as tiny."""
 
 _MEMORY_PARTS = (
     "memory_attention.",
@@ -32,31 +32,31 @@ _ENCODING = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.co
 def choose_trainable_parameters(
     model: Sam2, train_image_encoder: bool, with_memory: bool
 ) -> dict[str, nn.Parameter]:
-    """Let those parameters learn, and no others, that the data can teach; return them by name.
+    """Freeze the parameters that are not to be trained; return the others by name.
 
     Parameters
     ----------
     model
-        The model; all of it is set to learn or not.
+        The model; ``requires_grad`` of every parameter is set.
     train_image_encoder
-        Also what encodes an image.
+        Train the parameters that encode an image.
     with_memory
-        Also what only videos use; weight decay would wear it down.
+        Train the parameters that only videos use; without videos, weight decay would shrink them.
     """
     trainable_parameters = {}
     for name, parameter in model.named_parameters():
-        encodes, remembers = name.startswith(_ENCODING), name.startswith(_MEMORY_PARTS)
-        learns = (train_image_encoder or not encodes) and (with_memory or not remembers)
-        parameter.requires_grad_(learns)
-        if learns:
+        is_encoder, is_memory = name.startswith(_ENCODING), name.startswith(_MEMORY_PARTS)
+        trainable = (train_image_encoder or not is_encoder) and (with_memory or not is_memory)
+        parameter.requires_grad_(trainable)
+        if trainable:
             trainable_parameters[name] = parameter
     return trainable_parameters
 
 
 def layer_scale(name: str, num_blocks: int, decay: float) -> float:
-    """Return by how much slower a parameter of the trunk learns: ``decay`` per block from the last one.
+    """Return the factor of a trunk parameter's learning rate: ``decay`` per block from the last one.
 
-    The position embeddings learn at full rate.
+    The position embeddings have the full rate.
     """
     if not name.startswith("image_encoder.trunk.") or ".pos_embed" in name:
         return 1.0
@@ -68,7 +68,7 @@ def layer_scale(name: str, num_blocks: int, decay: float) -> float:
 def make_optimizer(
     model: Sam2, trainable_parameters: dict[str, nn.Parameter], config: TrainingConfig
 ) -> torch.optim.AdamW:
-    """Make AdamW; each group's ``scale`` is its rate as a part of the recipe's.
+    """Make AdamW; each group's ``scale`` is its part of the scheduled learning rate.
 
     Biases and the weights of norms do not decay.
     """
@@ -79,8 +79,8 @@ def make_optimizer(
         scale = layer_scale(name, blocks, decay)
         if name.startswith("image_encoder."):
             scale *= config.encoder_rate
-        keeps = name.endswith("bias") or parameter.ndim <= 1
-        groups.setdefault((scale, 0.0 if keeps else config.weight_decay), []).append(parameter)
+        no_decay = name.endswith("bias") or parameter.ndim <= 1
+        groups.setdefault((scale, 0.0 if no_decay else config.weight_decay), []).append(parameter)
     return torch.optim.AdamW(
         [{"params": part, "scale": s, "weight_decay": d} for (s, d), part in groups.items()],
         lr=config.learning_rate,
@@ -99,9 +99,9 @@ def schedule(config: TrainingConfig, step: int) -> float:
 
 def gradients(trainable_parameters: Iterable[nn.Parameter]) -> list[torch.Tensor]:
     """Return every gradient; a parameter that no loss reached gets zeros, whichever process it is in."""
-    found = []
+    result = []
     for parameter in trainable_parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        found.append(parameter.grad)
-    return found
+        result.append(parameter.grad)
+    return result

@@ -1,4 +1,4 @@
-"""A run's folder: its settings, its checkpoint, and what was measured, each replaced only when complete."""
+"""Folder of a run: settings, checkpoint and scores, each file replaced only when complete."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ __all__ = ["RunFolder"]
 
 
 class RunFolder:
-    """Where one run keeps everything.
+    """Folder of one run.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class RunFolder:
             ) from None
 
     def claim(self, settings: Mapping[str, Any]) -> None:
-        """Note the settings of a new run, or check that the run to be continued has the same ones.
+        """Write the settings of a new run, or check that the run to be continued has the same ones.
 
         Raises
         ------
@@ -51,9 +51,9 @@ class RunFolder:
         if before is None:
             self.write("settings.json", now)
             return
-        other = [name for name in now if before.get(name) != now[name]]
-        if other:
-            name = other[0]
+        changed = [name for name in now if before.get(name) != now[name]]
+        if changed:
+            name = changed[0]
             raise InputError(
                 f"{self.path} holds a run with {name} = {before.get(name)}, not {now[name]}; continue it "
                 "with the same settings, or give another folder for this one."

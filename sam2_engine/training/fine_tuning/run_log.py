@@ -1,4 +1,4 @@
-"""What a run leaves for people: a table of losses, TensorBoard's curves, pictures beside the truth."""
+"""Log of a run: a table of losses, TensorBoard's curves, figures of predictions beside the ground truth."""
 
 import csv
 from collections.abc import Mapping
@@ -35,24 +35,24 @@ class RunLog:
 
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "log.csv"
-        rows = self._kept(step)
+        rows = self._earlier_rows(step)
         aside = self.path.with_suffix(".part")
         with aside.open("w", newline="") as file:
             csv.writer(file).writerows([_COLUMNS, *rows])
         aside.replace(self.path)
         self._file = self.path.open("a", newline="")
-        self._board = _board(folder / "tensorboard", step)
+        self._board = _tensorboard_writer(folder / "tensorboard", step)
 
     @property
     def hint(self) -> str | None:
-        """What to tell people if there are no curves."""
+        """Message for users without TensorBoard."""
         if self._board is not None:
             return None
         return (
             'TensorBoard is not installed, so losses are only in log.csv: pip install "sam2-plugins[train]".'
         )
 
-    def _kept(self, step: int) -> list[list[str]]:
+    def _earlier_rows(self, step: int) -> list[list[str]]:
         if not self.path.exists():
             return []
         with self.path.open(newline="") as file:
@@ -60,7 +60,7 @@ class RunLog:
         return [row for row in rows if len(row) == len(_COLUMNS) and int(row[0]) <= step]
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a step, counted from 1, to every record."""
+        """Log a step, counted from 1."""
         numbers = [repr(float(values[name])) for name in _COLUMNS[1:-1]]
         csv.writer(self._file).writerow([step, *numbers, f"{values['seconds']:.3f}"])
         self._file.flush()
@@ -75,7 +75,7 @@ class RunLog:
             self._board.close()
 
 
-def _board(folder: Path, step: int) -> _Writer | None:
+def _tensorboard_writer(folder: Path, step: int) -> _Writer | None:
     import warnings
 
     with warnings.catch_warnings():
@@ -100,22 +100,22 @@ _OUTLINE_COLORS = np.array(
 
 
 def save_comparison(
-    path: Path, rgb: NDArray[np.float32], truth: NDArray[np.bool_], found: NDArray[np.bool_]
+    path: Path, rgb: NDArray[np.float32], ground_truth: NDArray[np.bool_], predicted: NDArray[np.bool_]
 ) -> None:
-    """Write a PNG: the picture, the true masks on it, and the predicted ones, side by side.
+    """Write a PNG: the image, the ground truth masks on it, and the predicted ones, side by side.
 
     Parameters
     ----------
     path
-        Where to; replaced when it is complete.
+        File to write; replaced when it is complete.
     rgb
         (H, W, 3) in 0..1.
-    truth, found
+    ground_truth, predicted
         (N, H, W) masks of the same objects.
     """
-    plain = (np.clip(rgb, 0, 1) * 255).astype(np.uint8)
-    panels = [plain, _painted(plain, truth), _painted(plain, found)]
-    gap = np.full((plain.shape[0], 4, 3), 255, np.uint8)
+    image = (np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+    panels = [image, _with_masks(image, ground_truth), _with_masks(image, predicted)]
+    gap = np.full((image.shape[0], 4, 3), 255, np.uint8)
     wide = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
     aside = path.with_suffix(".part")
     try:
@@ -126,9 +126,9 @@ def save_comparison(
         raise InputError(f"{path} cannot be written ({error.strerror}); make space there.") from None
 
 
-def _painted(plain: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    painted: NDArray[Any] = plain.copy()
+def _with_masks(image: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    result: NDArray[Any] = image.copy()
     for i, mask in enumerate(masks):
         color = _OUTLINE_COLORS[i % len(_OUTLINE_COLORS)]
-        painted[mask] = (painted[mask] * 0.55 + color * 0.45).astype(np.uint8)
-    return painted
+        result[mask] = (result[mask] * 0.55 + color * 0.45).astype(np.uint8)
+    return result

@@ -1,4 +1,4 @@
-"""What is learned at each step: which frames of which video, and which of its objects."""
+"""Samples of each step: which frames of which video, and which of its objects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,29 +14,28 @@ from sam2_engine.training.fine_tuning.augmentation import View, draw_view
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.interactive_training import ObjectsOfClip
 
-__all__ = ["Clip", "ClipSampler", "held_out_split", "input_pixels", "load_objects"]
+__all__ = ["Clip", "ClipSampler", "input_pixels", "load_objects", "train_validation_split"]
 
-_SMALLEST_AREA = 20
-_LARGEST_SHARE = 0.9
+_MIN_AREA = 20
+_MAX_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Some frames of a video, in the order in which they are learned.
+    """Frames of a video, in the order in which they are propagated by_frame.
 
     Attributes
     ----------
     video, frames
-        Which frames; a single one is a picture.
+        Which frames; a single one is an image.
     views
-        How each of them is looked at.
+        Augmented view of each of them.
     candidates
-        Ids of the objects to ask for, the preferred ones first.
+        Ids of the objects to prompt, the preferred ones first.
     max_objects
         How many of them.
     keys
-        Names of the frames in their views, the same whenever they are seen so; None if they never
-        come back.
+        Keys of the frames in these views in the feature cache; None if the views never recur.
     """
 
     video: AnnotatedVideo
@@ -53,9 +52,9 @@ class ClipSampler:
     Parameters
     ----------
     videos
-        What to learn from.
+        What to train on.
     frames
-        The annotated frames of each that may be learned, ascending.
+        The training frames of each, ascending.
     config
         Sizes and probabilities.
     """
@@ -66,10 +65,10 @@ class ClipSampler:
         self.videos = videos
         self.frames = frames
         self.config = config
-        self.pictures = [
+        self.images = [
             (v, i) for v, part in enumerate(frames) for i, f in enumerate(part) if videos[v].visible[f]
         ]
-        self.starts = [(v, i) for v, i in self.pictures if len(frames[v]) > 1]
+        self.starts = [(v, i) for v, i in self.images if len(frames[v]) > 1]
 
     @property
     def has_clips(self) -> bool:
@@ -80,25 +79,27 @@ class ClipSampler:
         """Return the clips of a step: all of one frame, or all of several."""
         rng = np.random.default_rng([self.config.seed, step])
         as_clips = self.has_clips and rng.random() < self.config.clip_share
-        draw = self._clip if as_clips else self._picture
+        draw = self._draw_clip if as_clips else self._draw_image
         return [
             draw(np.random.default_rng([self.config.seed, step, i])) for i in range(self.config.batch_size)
         ]
 
-    def _picture(self, rng: np.random.Generator) -> Clip:
-        number, place = self.pictures[int(rng.integers(len(self.pictures)))]
-        return self._made(rng, number, (self.frames[number][place],), self.config.image_objects)
+    def _draw_image(self, rng: np.random.Generator) -> Clip:
+        number, index = self.images[int(rng.integers(len(self.images)))]
+        return self._make_clip(rng, number, (self.frames[number][index],), self.config.image_objects)
 
-    def _clip(self, rng: np.random.Generator) -> Clip:
-        """Take consecutive annotated frames, forwards or backwards, that begin where an object is seen."""
-        number, place = self.starts[int(rng.integers(len(self.starts)))]
+    def _draw_clip(self, rng: np.random.Generator) -> Clip:
+        """Take consecutive annotated frames, forwards or backwards, that begin where an object is visible."""
+        number, index = self.starts[int(rng.integers(len(self.starts)))]
         frames, length = self.frames[number], self.config.clip_length
-        after, before = frames[place : place + length], frames[max(0, place - length + 1) : place + 1][::-1]
+        after, before = frames[index : index + length], frames[max(0, index - length + 1) : index + 1][::-1]
         backwards = rng.random() < self.config.augmentation.reverse
         chosen = before if (backwards and len(before) > 1) or len(after) == 1 else after
-        return self._made(rng, number, tuple(chosen), self.config.clip_objects)
+        return self._make_clip(rng, number, tuple(chosen), self.config.clip_objects)
 
-    def _made(self, rng: np.random.Generator, number: int, frames: tuple[int, ...], max_objects: int) -> Clip:
+    def _make_clip(
+        self, rng: np.random.Generator, number: int, frames: tuple[int, ...], max_objects: int
+    ) -> Clip:
         video = self.videos[number]
         candidates = tuple(rng.permutation(sorted(video.visible[frames[0]])).tolist())
         if self.config.train_image_encoder:
@@ -119,32 +120,31 @@ class ClipSampler:
         )
 
 
-def input_pixels(clip: Clip, place: int, size: int) -> Tensor:
+def input_pixels(clip: Clip, index: int, size: int) -> Tensor:
     """Read a frame of a clip as the model's input, (1, 3, size, size), in its view."""
-    pixels = clip.video.frames[clip.frames[place]]
-    return clip.views[place].pixels(to_model_input(pixels, clip.video.window, size))
+    pixels = clip.video.frames[clip.frames[index]]
+    return clip.views[index].pixels(to_model_input(pixels, clip.video.window, size))
 
 
 def load_objects(clip: Clip, size: int) -> ObjectsOfClip | None:
     """Read the masks of a clip's objects at the size of the input, in the clip's views.
 
-    Objects that are too small to be seen there, or nearly fill the first frame, are passed over; None if
-    no object is left.
+    Objects that are too small there, or nearly fill the first frame, are skipped; None if no object is left.
     """
     annotations = [clip.video.annotation(frame) for frame in clip.frames]
     chosen: list[int] = []
     masks: list[Tensor] = []
     for object_id in clip.candidates:
         first = _resized(annotations[0].mask(object_id), size)
-        seen = clip.views[0].masks(first)
-        if _SMALLEST_AREA <= int(seen.sum()) <= _LARGEST_SHARE * size * size:
-            through = [seen]
+        visible = clip.views[0].masks(first)
+        if _MIN_AREA <= int(visible.sum()) <= _MAX_SHARE * size * size:
+            by_frame = [visible]
             for annotation, view in zip(annotations[1:], clip.views[1:], strict=True):
-                there = object_id in annotation.ids
-                mask = _resized(annotation.mask(object_id), size) if there else torch.zeros_like(first)
-                through.append(view.masks(mask) if there else mask)
+                is_there = object_id in annotation.ids
+                mask = _resized(annotation.mask(object_id), size) if is_there else torch.zeros_like(first)
+                by_frame.append(view.masks(mask) if is_there else mask)
             chosen.append(object_id)
-            masks.append(torch.cat(through, 1))
+            masks.append(torch.cat(by_frame, 1))
         if len(chosen) == clip.max_objects:
             break
     if not chosen:
@@ -160,25 +160,25 @@ def _resized(mask: np.ndarray, size: int) -> Tensor:
     return resized > 0.5
 
 
-def held_out_split(
+def train_validation_split(
     videos: Sequence[AnnotatedVideo],
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """Part the annotated frames of videos into those to learn and those to measure by.
+    """Split the annotated frames of videos into those for training and those for validation.
 
-    Of a video the last fifth of its annotated frames is held out, of pictures every tenth (the second, the
-    twelfth, ...). A single frame is learned.
+    Of a video the last fifth of its annotated frames is for validation, of images every tenth (the second,
+    the twelfth, ...). A single frame is for training.
 
     Returns
     -------
-    learned, held
+    training, validation
         Frames per video, ascending.
     """
-    everything: list[list[int]] = [list(video.visible) for video in videos]
-    pictures = [v for v, frames in enumerate(everything) if len(frames) == 1]
-    apart = {v for i, v in enumerate(pictures) if i % 10 == 1}
-    learned, held = [], []
-    for v, frames in enumerate(everything):
-        count = -(-len(frames) // 5) if len(frames) > 1 else int(v in apart)
-        learned.append(frames[: len(frames) - count])
-        held.append(frames[len(frames) - count :])
-    return learned, held
+    annotated: list[list[int]] = [list(video.visible) for video in videos]
+    images = [v for v, frames in enumerate(annotated) if len(frames) == 1]
+    validation_images = {v for i, v in enumerate(images) if i % 10 == 1}
+    training, validation = [], []
+    for v, frames in enumerate(annotated):
+        count = -(-len(frames) // 5) if len(frames) > 1 else int(v in validation_images)
+        training.append(frames[: len(frames) - count])
+        validation.append(frames[len(frames) - count :])
+    return training, validation

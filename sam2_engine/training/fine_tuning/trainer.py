@@ -1,4 +1,4 @@
-"""One model that is being fine-tuned: a step, a checkpoint, and the samples that a step needs."""
+"""Trainer of one model: its steps, its checkpoints, and the samples that a step needs."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ from sam2_engine.training.fine_tuning.optimizer import (
 )
 from sam2_engine.training.fine_tuning.sampling import Clip, ClipSampler, input_pixels, load_objects
 
-__all__ = ["FineTuner", "Sample", "SampleLoader", "ahead"]
+__all__ = ["FineTuner", "Sample", "SampleLoader", "prefetch"]
 
 T = TypeVar("T")
 
@@ -38,14 +38,14 @@ _EMPTY_STEPS = 20
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip that was read.
+    """A clip that has been read.
 
     Attributes
     ----------
     number
-        Its place in the step's batch, which decides its randomness.
+        Its index in the step's batch, which decides its randomness.
     pixels
-        Inputs (1, 3, S, S) by place in the clip, of the frames that are not encoded yet.
+        Inputs (1, 3, S, S) by index in the clip, of the frames that are not in the feature cache.
     """
 
     number: int
@@ -60,11 +60,11 @@ class SampleLoader:
     Parameters
     ----------
     sampler, group
-        What there is to learn, and who learns it.
+        Clips of all processes, and which of them are this process's.
     size
         Side of the model's input.
     cache
-        Features that are known; what is in it is not read.
+        Encoded frames; those in it are not read again.
     """
 
     def __init__(self, sampler: ClipSampler, group: ProcessGroup, size: int, cache: FeatureCache) -> None:
@@ -72,41 +72,41 @@ class SampleLoader:
         self.group = group
         self.size = size
         self.cache = cache
-        self._reading = threading.Lock()
+        self._lock = threading.Lock()
 
     def load(self, step: int) -> list[Sample]:
-        """Read the samples of a step; clips without an object that can be seen are left out."""
+        """Read the samples of a step; clips without a visible object are left out."""
         clips = self.sampler.draw(step)
         samples = []
         for number in self.group.share(len(clips)):
             clip = clips[number]
-            with self._reading:
+            with self._lock:
                 objects = load_objects(clip, self.size)
                 if objects is not None:
-                    unknown = [p for p in range(len(clip.frames)) if not self._is_known(clip, p)]
-                    pixels = {place: input_pixels(clip, place, self.size) for place in unknown}
+                    to_encode = [i for i in range(len(clip.frames)) if not self._is_cached(clip, i)]
+                    pixels = {index: input_pixels(clip, index, self.size) for index in to_encode}
                     samples.append(Sample(number, clip, objects, pixels))
         return samples
 
-    def _is_known(self, clip: Clip, place: int) -> bool:
-        return clip.keys is not None and clip.keys[place] in self.cache
+    def _is_cached(self, clip: Clip, index: int) -> bool:
+        return clip.keys is not None and clip.keys[index] in self.cache
 
-    def pixels(self, sample: Sample, place: int) -> Tensor:
+    def pixels(self, sample: Sample, index: int) -> Tensor:
         """Return the input of a frame, read now if it was not read before."""
-        if place in sample.pixels:
-            return sample.pixels[place]
-        with self._reading:
-            return input_pixels(sample.clip, place, self.size)
+        if index in sample.pixels:
+            return sample.pixels[index]
+        with self._lock:
+            return input_pixels(sample.clip, index, self.size)
 
 
-def ahead(make: Callable[[int], T], numbers: Sequence[int]) -> Iterator[T]:
+def prefetch(make: Callable[[int], T], numbers: Sequence[int]) -> Iterator[T]:
     """Yield ``make(number)`` for each number, the next one made in a thread meanwhile."""
     with ThreadPoolExecutor(1) as thread:
-        coming = None
+        prefetched = None
         for i, number in enumerate(numbers):
-            now = coming or thread.submit(make, number)
-            result = now.result()
-            coming = thread.submit(make, numbers[i + 1]) if i + 1 < len(numbers) else None
+            current = prefetched or thread.submit(make, number)
+            result = current.result()
+            prefetched = thread.submit(make, numbers[i + 1]) if i + 1 < len(numbers) else None
             yield result
 
 
@@ -118,13 +118,13 @@ class FineTuner:
     model
         The model to start from, on its device; it is changed.
     sampler
-        What it learns from.
+        What to train on.
     config
-        How.
+        Settings.
     group
-        Who shares a step's batch.
+        Processes that share a step's batch.
     feature_folder
-        Where encoded frames are kept beside memory, if anywhere.
+        Where encoded frames are cached on disk, if anywhere.
     """
 
     def __init__(
@@ -151,8 +151,8 @@ class FineTuner:
         self._empty_steps = 0
 
     def samples(self) -> Iterator[list[Sample]]:
-        """Yield the samples of the steps that are left."""
-        return ahead(self.loader.load, range(self.step, self.config.steps))
+        """Yield the samples of the remaining steps."""
+        return prefetch(self.loader.load, range(self.step, self.config.steps))
 
     def train_step(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Take one step; return its rate and its losses per object, of all processes.
@@ -177,7 +177,7 @@ class FineTuner:
         return {"rate": rate, **losses}
 
     def accumulate(self, samples: Sequence[Sample]) -> dict[str, float]:
-        """Leave the gradient of the whole batch, of all processes, in every parameter that learns.
+        """Accumulate the gradient of the whole batch, of all processes, in every trainable parameter.
 
         Losses are summed over frames and predictions, and divided by the objects of the batch, so that
         it does not matter which process has which sample.
@@ -185,7 +185,7 @@ class FineTuner:
         self._set_train_mode()
         device = self.model.device
         objects = torch.tensor(float(sum(len(sample.objects) for sample in samples)), device=device)
-        total = self._checked(float(self.group.all_reduce(objects)))
+        total = self._checked_count(float(self.group.all_reduce(objects)))
         sums = torch.zeros(3, device=device)
         for sample in samples:
             with self.model.autocast():
@@ -197,13 +197,13 @@ class FineTuner:
         mask, iou, presence = (self.group.all_reduce(sums) / total).tolist()
         return {"loss": mask + iou + presence, "mask": mask, "iou": iou, "presence": presence}
 
-    def _checked(self, objects: float) -> float:
-        """Return what to divide by; a step without objects learns nothing, and many of them are a fault."""
+    def _checked_count(self, objects: float) -> float:
+        """Return what to divide the losses by; many steps without objects are an error."""
         self._empty_steps = 0 if objects else self._empty_steps + 1
         if self._empty_steps == _EMPTY_STEPS:
             raise InputError(
-                f"In {_EMPTY_STEPS} steps no object was large enough to be seen at {self.model.image_size} "
-                "pixels; enlarge the pictures, or give a larger --image-size."
+                f"In {_EMPTY_STEPS} steps no object was large enough to be visible at "
+                f"{self.model.image_size} pixels; enlarge the images, or give a larger --image-size."
             )
         return max(objects, 1.0)
 
@@ -213,14 +213,14 @@ class FineTuner:
             self.model.image_encoder.eval()
 
     def _losses(self, sample: Sample) -> dict[str, Tensor]:
-        # Everything random follows from the step and the sample's number, in whichever process it is.
+        # Everything random depends on the step and the sample's number alone, in whichever process it is.
         seed = (self.config.seed * 1_000_003 + self.step) * 4096 + sample.number
         torch.manual_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         plan = draw_plan(sample.objects, self.config.prompts, generator)
         return InteractiveTrainingStep(
             self.model,
-            lambda place: self._features(sample, place),
+            lambda index: self._features(sample, index),
             sample.objects,
             plan,
             self.config.prompts,
@@ -229,9 +229,9 @@ class FineTuner:
             self.save_memory,
         ).run()
 
-    def _features(self, sample: Sample, place: int) -> ImageFeatures:
+    def _features(self, sample: Sample, index: int) -> ImageFeatures:
         def encode() -> ImageFeatures:
-            pixels = self.loader.pixels(sample, place).to(self.model.device)
+            pixels = self.loader.pixels(sample, index).to(self.model.device)
             if self.save_memory and self.config.train_image_encoder:
                 encoded: ImageFeatures = checkpoint(self.model.encode_image, pixels, use_reentrant=False)
                 return encoded
@@ -240,10 +240,10 @@ class FineTuner:
         if sample.clip.keys is None:
             return encode()
         with torch.no_grad():
-            return self.cache.get_or_encode(sample.clip.keys[place], self.model, encode)
+            return self.cache.get_or_encode(sample.clip.keys[index], self.model, encode)
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds: the step, the weights that learn, and the optimizer."""
+        """Return the content of a checkpoint: the step, the trainable weights, and the optimizer."""
         return {
             "step": self.step,
             "weights": {name: parameter.detach() for name, parameter in self.trainable_parameters.items()},
@@ -252,7 +252,7 @@ class FineTuner:
 
     @torch.no_grad()
     def resume(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         for name, parameter in self.trainable_parameters.items():
             parameter.copy_(state["weights"][name])
         self.optimizer.load_state_dict(state["optimizer"])

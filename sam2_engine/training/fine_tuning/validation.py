@@ -1,8 +1,8 @@
-"""How well a model does on frames that it did not learn: by one click, and following from masks."""
+"""Validation on held-out frames: IoU after one click, and J of objects tracked from their masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,12 +16,12 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.session import VideoSession
 from sam2_engine.wording import counted
 
-__all__ = ["Score", "improvement", "measure", "one_click_masks", "track_held_out"]
+__all__ = ["Score", "improvement", "one_click_masks", "track_validation_frames", "validate"]
 
 _MAX_FRAMES = 40
 _MAX_OBJECTS = 24
-_MAX_FOLLOWED = 8
-_AT_ONCE = 8
+_MAX_VIDEOS = 8
+_PROMPTS_PER_BATCH = 8
 
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
@@ -29,30 +29,35 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Score:
-    """How well a model did.
+    """Score of a model on validation frames.
 
     Attributes
     ----------
-    one_click, followed
+    one_click, tracked
         Mean IoU over objects of the mask that the model prefers after one click at the center; mean J
-        of objects followed from their true masks on the last learned frame. None: nothing to measure.
+        of objects tracked from their masks on the last training frame. None: nothing to measure.
     frames, videos
-        Held-out frames, and videos that were followed.
+        Validation frames, and videos that were tracked.
     """
 
     one_click: float | None
-    followed: float | None
+    tracked: float | None
     frames: int
     videos: int
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Score":
+        """Rebuild a score from plain values, also those that an earlier version wrote."""
+        return cls(**{"tracked" if name == "followed" else name: value for name, value in values.items()})
 
-def measure(
+
+def validate(
     model: Sam2,
     videos: Sequence[AnnotatedVideo],
-    learned: Sequence[Sequence[int]],
-    held: Sequence[Sequence[int]],
+    training: Sequence[Sequence[int]],
+    validation: Sequence[Sequence[int]],
 ) -> Score:
-    """Measure a model on held-out frames, at most 40 of them, evenly chosen, and 8 videos.
+    """Score a model on validation frames, at most 40 of them, evenly chosen, and 8 videos.
 
     A tile of a large plane counts as a frame, or as a video, of its own, but only towards these limits.
 
@@ -60,24 +65,28 @@ def measure(
     ----------
     model
         The model; it is put into evaluation mode.
-    videos, learned, held
-        As from ``held_out_split``.
+    videos, training, validation
+        As from ``train_validation_split``.
     """
     model.eval()
-    places = [(v, f) for v, frames in enumerate(held) for f in frames if videos[v].visible[f]]
-    places = _evenly(places, _MAX_FRAMES)
-    clicked: list[float] = []
-    for v, frame in places:
-        _, truth, found = one_click_masks(model, videos[v], frame)
-        clicked += [mask_iou(one, other) for one, other in zip(found, truth, strict=True)]
-    followed: list[float] = []
-    tracks = [v for v in range(len(videos)) if held[v] and learned[v] and videos[v].visible[learned[v][-1]]]
-    tracks = _evenly(tracks, _MAX_FOLLOWED)
-    for v in tracks:
-        followed += track_held_out(model, videos[v], learned[v][-1], held[v][:_MAX_FRAMES])
+    chosen = [(v, f) for v, frames in enumerate(validation) for f in frames if videos[v].visible[f]]
+    chosen = _evenly(chosen, _MAX_FRAMES)
+    one_click: list[float] = []
+    for v, frame in chosen:
+        _, ground_truth, predicted = one_click_masks(model, videos[v], frame)
+        one_click += [mask_iou(one, other) for one, other in zip(predicted, ground_truth, strict=True)]
+    tracked: list[float] = []
+    usable = [
+        v
+        for v, video in enumerate(videos)
+        if validation[v] and training[v] and video.visible[training[v][-1]]
+    ]
+    usable = _evenly(usable, _MAX_VIDEOS)
+    for v in usable:
+        tracked += track_validation_frames(model, videos[v], training[v][-1], validation[v][:_MAX_FRAMES])
     wholes = [id(video.whole or video) for video in videos]
-    frames = {(wholes[v], frame) for v, frame in places}
-    return Score(_mean(clicked), _mean(followed), len(frames), len({wholes[v] for v in tracks}))
+    frames = {(wholes[v], frame) for v, frame in chosen}
+    return Score(_mean(one_click), _mean(tracked), len(frames), len({wholes[v] for v in usable}))
 
 
 def _evenly(items: list[T], count: int) -> list[T]:
@@ -98,53 +107,57 @@ def one_click_masks(
     -------
     ids
         At most ``max_objects``, evenly chosen.
-    truth, found
+    ground_truth, predicted
         (N, H, W) masks.
     """
     annotation = video.annotation(frame)
     ids = tuple(_evenly(sorted(annotation.ids), max_objects))
-    truth = np.stack([annotation.mask(object_id) for object_id in ids])
+    ground_truth = np.stack([annotation.mask(object_id) for object_id in ids])
     predictor = ImagePredictor(model)
     predictor.set_image(video.frames[frame], contrast=video.window)
-    points = np.array([[mask_center(mask)[0]] for mask in truth], dtype=np.float32)
-    found = []
-    for start in range(0, len(ids), _AT_ONCE):
-        part = points[start : start + _AT_ONCE]
+    points = np.array([[mask_center(mask)[0]] for mask in ground_truth], dtype=np.float32)
+    predicted = []
+    for start in range(0, len(ids), _PROMPTS_PER_BATCH):
+        part = points[start : start + _PROMPTS_PER_BATCH]
         masks, scores, _ = predictor.predict(
             part, np.ones(part.shape[:2], np.int32), multimask_output=model.config.multimask_output_in_sam
         )
         scores = scores.reshape(len(part), -1)
-        masks = masks.reshape(*scores.shape, *truth.shape[1:])
-        found.append(masks[np.arange(len(part)), scores.argmax(1)].astype(bool))
-    return ids, truth, np.concatenate(found)
+        masks = masks.reshape(*scores.shape, *ground_truth.shape[1:])
+        predicted.append(masks[np.arange(len(part)), scores.argmax(1)].astype(bool))
+    return ids, ground_truth, np.concatenate(predicted)
 
 
 @torch.inference_mode()
-def track_held_out(model: Sam2, video: AnnotatedVideo, start: int, held: Sequence[int]) -> list[float]:
-    """Follow objects from their true masks on ``start``; the J of each on each held-out frame."""
+def track_validation_frames(
+    model: Sam2, video: AnnotatedVideo, start: int, validation: Sequence[int]
+) -> list[float]:
+    """Track objects from their masks on ``start``; the J of each on each validation frame."""
     annotation = video.annotation(start)
     ids = _evenly(sorted(annotation.ids), _MAX_OBJECTS)
     session = VideoSession(model, video.frames, contrast=video.window)
     for object_id in ids:
         session.add_mask(start, object_id, annotation.mask(object_id))
-    wanted, ious = set(held), []
-    for result in session.propagate(start=start, stop=max(held)):
-        if result.frame in wanted:
-            truth = video.annotation(result.frame)
+    frames, ious = set(validation), []
+    for result in session.propagate(start=start, stop=max(validation)):
+        if result.frame in frames:
+            ground_truth = video.annotation(result.frame)
             for object_id, mask in zip(result.object_ids, result.masks, strict=True):
-                if object_id not in truth.unknown:
-                    there = object_id in truth.ids
-                    ious.append(mask_iou(mask, truth.mask(object_id) if there else np.zeros_like(mask)))
+                if object_id not in ground_truth.unknown:
+                    is_there = object_id in ground_truth.ids
+                    ious.append(
+                        mask_iou(mask, ground_truth.mask(object_id) if is_there else np.zeros_like(mask))
+                    )
     return ious
 
 
 def improvement(before: Score, after: Score) -> str:
-    """Say in one line how much was gained."""
+    """Return in one line how much better the second score is."""
     parts = [
         f"{name} {one:.3f} -> {other:.3f} ({other - one:+.3f})"
         for name, one, other in (
             ("IoU after one click", before.one_click, after.one_click),
-            ("J when followed from a mask", before.followed, after.followed),
+            ("J when tracked from a mask", before.tracked, after.tracked),
         )
         if one is not None and other is not None
     ]

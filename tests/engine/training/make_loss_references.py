@@ -1,4 +1,4 @@
-"""Losses and clicks of the official training code on seeded tensors, kept in ``loss_references.json``.
+"""Losses and clicks of the official training code on seeded tensors, written to ``loss_references.json``.
 
 Run where the package ``sam2`` 1.1.0 is installed, which brings its ``training``::
 
@@ -33,20 +33,20 @@ def tensors(seed: int, masks: int) -> dict[str, torch.Tensor]:
 
 
 def error_regions() -> tuple[torch.Tensor, torch.Tensor]:
-    """Truth and prediction, (4, 1, 16, 16) bool, that differ in one pixel at most.
+    """Ground ground_truth and prediction, (4, 1, 16, 16) bool, that differ in one pixel at most.
 
     A missed pixel, a pixel too many, an extra pixel beside a hit, and nothing wrong but one pixel of
     background left.
     """
-    truth = torch.zeros(4, 1, 16, 16, dtype=torch.bool)
-    found = truth.clone()
-    truth[0, 0, 3, 7] = True
-    found[1, 0, 12, 2] = True
-    truth[2, 0, 5, 5] = found[2, 0, 5, 5] = found[2, 0, 9, 14] = True
-    truth[3] = True
-    truth[3, 0, 8, 1] = False
-    found[3] = truth[3]
-    return truth, found
+    ground_truth = torch.zeros(4, 1, 16, 16, dtype=torch.bool)
+    predicted = ground_truth.clone()
+    ground_truth[0, 0, 3, 7] = True
+    predicted[1, 0, 12, 2] = True
+    ground_truth[2, 0, 5, 5] = predicted[2, 0, 5, 5] = predicted[2, 0, 9, 14] = True
+    ground_truth[3] = True
+    ground_truth[3, 0, 8, 1] = False
+    predicted[3] = ground_truth[3]
+    return ground_truth, predicted
 
 
 def main() -> None:
@@ -60,13 +60,13 @@ def main() -> None:
     )
     losses = {}
     for name, seed, masks in (("three masks", 1, 3), ("one mask", 2, 1)):
-        given = tensors(seed, masks)
+        inputs = tensors(seed, masks)
         outputs = {
-            "multistep_pred_multimasks_high_res": [given["logits"]],
-            "multistep_pred_ious": [given["iou"]],
-            "multistep_object_score_logits": [given["presence"]],
+            "multistep_pred_multimasks_high_res": [inputs["logits"]],
+            "multistep_pred_ious": [inputs["iou"]],
+            "multistep_object_score_logits": [inputs["presence"]],
         }
-        result = loss([outputs], given["target"][:, 0][None])
+        result = loss([outputs], inputs["target"][:, 0][None])
         losses[name] = {"seed": seed, "masks": masks, **{key: float(value) for key, value in result.items()}}
     points, labels = sample_random_points_from_errors(*error_regions())
     content = {"losses": losses, "clicks": {"points": points[:, 0].tolist(), "labels": labels[:, 0].tolist()}}

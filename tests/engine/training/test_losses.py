@@ -44,7 +44,7 @@ def _prediction(logits: torch.Tensor, presence: float = 10.0) -> MaskPrediction:
     )
 
 
-def test_only_the_closest_mask_learns_its_shape() -> None:
+def test_only_the_closest_mask_trains_its_shape() -> None:
     target = torch.zeros(1, 1, 4, 4)
     target[..., :2] = 1
     logits = torch.stack((4 * (target[0, 0] * 2 - 1), torch.zeros(4, 4), -4 * (target[0, 0] * 2 - 1)))[None]
@@ -57,7 +57,7 @@ def test_only_the_closest_mask_learns_its_shape() -> None:
     assert logits.grad[0, 1:].abs().sum() == 0
 
 
-def test_an_absent_object_teaches_presence_alone() -> None:
+def test_an_absent_object_trains_presence_alone() -> None:
     logits = torch.zeros(1, 3, 4, 4, requires_grad=True)
     loss, _ = prediction_loss(_prediction(logits, presence=0.0), torch.zeros(1, 1, 4, 4), LossWeights())
     loss.backward()

@@ -25,19 +25,19 @@ def test_first_clicks_fall_on_their_objects() -> None:
 
 
 def test_corrections_hit_the_error_with_the_right_label() -> None:
-    truth, generator = _discs(), torch.Generator().manual_seed(1)
-    logits = torch.full_like(truth, -5.0)
+    target, generator = _discs(), torch.Generator().manual_seed(1)
+    logits = torch.full_like(target, -5.0)
     logits[1] = 5.0
-    points, labels = correction_clicks(logits, truth, STRIDE, generator)
+    points, labels = correction_clicks(logits, target, STRIDE, generator)
     assert labels.tolist() == [1, 0, 1, 1]
-    assert (_at((logits > 0) != (truth > 0.5), points)).all()
+    assert (_at((logits > 0) != (target > 0.5), points)).all()
 
 
 def test_a_perfect_mask_is_confirmed_on_the_background() -> None:
-    truth = _discs()
-    points, labels = correction_clicks(truth * 20 - 10, truth, STRIDE, torch.Generator().manual_seed(2))
+    target = _discs()
+    points, labels = correction_clicks(target * 20 - 10, target, STRIDE, torch.Generator().manual_seed(2))
     assert labels.tolist() == [0, 0, 0, 0]
-    assert (_at(truth, points) == 0).all()
+    assert (_at(target, points) == 0).all()
 
 
 def test_boxes_stay_within_a_tenth() -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning on tiny videos: exact resume, several processes, what learns, and what a person is told."""
+"""Fine-tuning on tiny videos: exact resume, several processes, what is trained, and the messages."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from sam2_engine.training.fine_tuning.distributed import ProcessGroup, join_proc
 from sam2_engine.training.fine_tuning.interactive_training import PromptConfig
 from sam2_engine.training.fine_tuning.run import Outcome, fine_tune
 from sam2_engine.training.fine_tuning.run_log import read_losses
-from sam2_engine.training.fine_tuning.sampling import ClipSampler, held_out_split
+from sam2_engine.training.fine_tuning.sampling import ClipSampler, train_validation_split
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.weights.loading import load_model
 
@@ -48,10 +48,9 @@ def config(small_checkpoint: Path) -> TrainingConfig:
 
 
 def _tuner(config: TrainingConfig, data: AnnotatedData, group: ProcessGroup | None = None) -> FineTuner:
-    learned, _ = held_out_split(data.videos)
-    return FineTuner(
-        load_model(config.model, "cpu"), ClipSampler(data.videos, learned, config), config, group
-    )
+    training, _ = train_validation_split(data.videos)
+    sampler = ClipSampler(data.videos, training, config)
+    return FineTuner(load_model(config.model, "cpu"), sampler, config, group)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -60,7 +59,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    "learned",
+    "settings",
     [
         {"train_image_encoder": False, "checkpointing": False},
         {"train_image_encoder": True, "checkpointing": True},
@@ -68,12 +67,12 @@ def _same(one: Path, other: Path) -> bool:
     ],
 )
 def test_a_stopped_run_continues_with_the_same_losses(
-    learned: dict[str, Any], config: TrainingConfig, video: AnnotatedData, tmp_path: Path
+    settings: dict[str, Any], config: TrainingConfig, video: AnnotatedData, tmp_path: Path
 ) -> None:
-    config = replace(config, **learned)
+    config = replace(config, **settings)
     whole = fine_tune(config, video, tmp_path / "whole")
-    asked = iter([False, False, False, True])
-    stopped = fine_tune(config, video, tmp_path / "halves", should_stop=lambda: next(asked))
+    stops = iter([False, False, False, True])
+    stopped = fine_tune(config, video, tmp_path / "halves", should_stop=lambda: next(stops))
     assert (stopped.finished, stopped.steps) == (False, 3)
     resumed = fine_tune(config, video, tmp_path / "halves")
     assert resumed.finished
@@ -106,7 +105,7 @@ def test_a_killed_run_repeats_what_came_after_its_checkpoint(
     assert read_losses(tmp_path / "killed") == read_losses(tmp_path / "whole")
 
 
-def test_a_full_disk_keeps_the_last_checkpoint(
+def test_a_full_disk_leaves_the_last_checkpoint(
     config: TrainingConfig, video: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save, calls = torch.save, []
@@ -140,7 +139,7 @@ def _changed(outcome: Outcome, before: Path) -> dict[str, bool]:
     return {name: not torch.equal(old[name], new[name]) for name in old}
 
 
-def test_the_image_encoder_stays_and_the_rest_learns(
+def test_the_image_encoder_is_frozen_and_the_rest_is_trained(
     config: TrainingConfig, video: AnnotatedData, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     changed = _changed(fine_tune(config, video, tmp_path), small_checkpoint)
@@ -150,7 +149,7 @@ def test_the_image_encoder_stays_and_the_rest_learns(
         assert any(changed[name] for name in changed if name.startswith(part)), part
 
 
-def test_pictures_leave_memory_as_it_was(
+def test_images_leave_memory_as_it_was(
     config: TrainingConfig, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     with find_dataset(pictures(tmp_path / "set", 3)) as data:
@@ -163,16 +162,16 @@ def test_pictures_leave_memory_as_it_was(
 def test_every_view_of_a_frame_is_encoded_once(
     config: TrainingConfig, video: AnnotatedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Any] = []
+    encoded: list[Any] = []
     encode: Callable[..., Any] = Sam2.encode_image
-    monkeypatch.setattr(Sam2, "encode_image", lambda *args: seen.append(1) or encode(*args))
+    monkeypatch.setattr(Sam2, "encode_image", lambda *args: encoded.append(1) or encode(*args))
     tuner = _tuner(replace(config, views=1, steps=8), video)
     for samples in tuner.samples():
         tuner.train_step(samples)
-    assert len(seen) == 4  # the fifth frame is held out
+    assert len(encoded) == 4  # the fifth frame is for validation
 
 
-def test_learning_lowers_the_loss(config: TrainingConfig, video: AnnotatedData) -> None:
+def test_training_lowers_the_loss(config: TrainingConfig, video: AnnotatedData) -> None:
     tuner = _tuner(replace(config, steps=24, batch_size=1, clip_share=0.0, views=1), video)
     losses = [tuner.train_step(samples)["loss"] for samples in tuner.samples()]
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
@@ -196,8 +195,8 @@ def _one_of_two(rank: int, config: TrainingConfig, folder: Path, port: int) -> N
     with find_dataset(folder / "set") as data:
         tuner = _tuner(config, data, group)
         losses = tuner.accumulate(tuner.loader.load(0))
-    found = {name: parameter.grad for name, parameter in tuner.trainable_parameters.items()}
-    torch.save((losses, found), folder / f"{rank}.pt")
+    gradients_of_rank = {name: parameter.grad for name, parameter in tuner.trainable_parameters.items()}
+    torch.save((losses, gradients_of_rank), folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -218,17 +217,17 @@ def test_two_processes_have_the_gradient_of_one_with_the_whole_batch(
     assert any(parameter.grad.abs().max() > 1e-3 for parameter in alone.trainable_parameters.values())
 
 
-def test_what_a_run_leaves(config: TrainingConfig, video: AnnotatedData, tmp_path: Path) -> None:
-    said: list[str] = []
-    outcome = fine_tune(replace(config, image_every=3), video, tmp_path, say=said.append)
+def test_what_a_run_writes(config: TrainingConfig, video: AnnotatedData, tmp_path: Path) -> None:
+    lines: list[str] = []
+    outcome = fine_tune(replace(config, image_every=3), video, tmp_path, say=lines.append)
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == [
         "step_000003.png",
         "step_000006.png",
     ]
     assert list((tmp_path / "tensorboard").iterdir())
-    assert "4 frames are learned, 1 are held out" in " ".join(said)
+    assert "4 frames for training, 1 held out for validation" in " ".join(lines)
     assert outcome.improvement.startswith("Gain on 1 held-out frame: IoU after one click ")
-    assert "J when followed from a mask" in outcome.improvement
+    assert "J when tracked from a mask" in outcome.improvement
 
 
 def test_without_tensorboard_a_hint(
@@ -237,12 +236,12 @@ def test_without_tensorboard_a_hint(
     import sys
 
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    said: list[str] = []
-    assert fine_tune(replace(config, steps=1), video, tmp_path, say=said.append).finished
-    assert any("pip install" in line for line in said)
+    lines: list[str] = []
+    assert fine_tune(replace(config, steps=1), video, tmp_path, say=lines.append).finished
+    assert any("pip install" in line for line in lines)
 
 
-def test_a_single_frame_is_learned_without_a_measure(config: TrainingConfig, tmp_path: Path) -> None:
+def test_a_single_frame_is_trained_on_without_validation(config: TrainingConfig, tmp_path: Path) -> None:
     with find_dataset(plain(tmp_path / "set", frames=1)) as data:
         outcome = fine_tune(replace(config, steps=1), data, tmp_path / "run")
     assert outcome.improvement == "Gain: not measured, because there is no frame to hold out."

@@ -1,4 +1,4 @@
-"""Fine-tuning on planes of twice the model's input: learned and measured in tiles, as they are looked at."""
+"""Fine-tuning on planes of twice the model's input: trained and validated in tiles, as they are predicted."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -52,8 +52,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnnotatedData]:
     for name, at in (("cells.tif", pixels_at), ("cells_labels.tif", labels_at)):
         stack = np.stack([at(t) for t in range(FRAMES)])
         tifffile.imwrite(folder / name, stack, metadata={"axes": "TYX"})
-    with find_dataset(folder) as found:
-        yield found
+    with find_dataset(folder) as dataset:
+        yield dataset
 
 
 @pytest.fixture
@@ -71,10 +71,10 @@ def config(small_checkpoint: Path) -> TrainingConfig:
 
 
 def of_frame(annotation: Annotation, shape: tuple[int, int] = (2 * SIDE, 2 * SIDE)) -> AnnotatedVideo:
-    """Return a picture with these objects."""
+    """Return an image with these objects."""
     frames = open_frames(np.zeros((1, *shape), np.uint8))
     return AnnotatedVideo(
-        VideoRecord("picture", lambda: frames, lambda _: annotation, [0]), {0: annotation.ids}
+        VideoRecord("image", lambda: frames, lambda _: annotation, [0]), {0: annotation.ids}
     )
 
 
@@ -88,17 +88,17 @@ def test_a_tile_shows_its_part_of_frames_and_masks_through_the_window_of_the_who
         for row, column in (TOP_LEFT, TOP_RIGHT, BOTTOM_RIGHT)  # the fourth tile is empty
     ]
     for tile, (row, column) in zip(tiles, (TOP_LEFT, TOP_RIGHT, BOTTOM_RIGHT), strict=True):
-        seen = slice(row, row + SIDE), slice(column, column + SIDE)
+        window = slice(row, row + SIDE), slice(column, column + SIDE)
         assert tile.window is whole.window is not None
         assert tile.shape == tile.frames.shape == (SIDE, SIDE)
         assert len(tile.frames) == FRAMES
         for t in range(FRAMES):
-            assert np.array_equal(tile.frames[t], pixels_at(t)[seen])
+            assert np.array_equal(tile.frames[t], pixels_at(t)[window])
             annotation = tile.annotation(t)
             assert annotation.ids == tile.visible[t]
             assert annotation.shape == (SIDE, SIDE)
             for object_id in annotation.ids:
-                assert np.array_equal(annotation.mask(object_id), labels_at(t)[seen] == object_id)
+                assert np.array_equal(annotation.mask(object_id), labels_at(t)[window] == object_id)
 
 
 def test_a_sliver_is_unknown_and_what_is_elsewhere_is_absent(data: AnnotatedData) -> None:
@@ -115,7 +115,7 @@ def test_what_was_unknown_on_the_whole_plane_is_so_in_its_tiles() -> None:
 
 
 @pytest.mark.parametrize("kind", ["labels", "run lengths"])
-def test_an_object_that_no_tile_holds_is_asked_for_on_the_whole_plane(kind: str) -> None:
+def test_an_object_that_no_tile_holds_is_prompted_on_the_whole_plane(kind: str) -> None:
     labels = labels_at(0)
     labels[120:124, 20:200] = 9
     masks = {int(i): encode_rle(labels == i) for i in np.unique(labels) if i}
@@ -127,11 +127,11 @@ def test_an_object_that_no_tile_holds_is_asked_for_on_the_whole_plane(kind: str)
     assert np.array_equal(plane.annotation(0).mask(9), labels == 9)
 
 
-def test_every_object_is_asked_for_somewhere() -> None:
+def test_every_object_is_prompted_somewhere() -> None:
     """Also where four tiles meet, and where tiles overlap because the plane is no multiple of them."""
-    for place in range(0, 300 - 100, 10):
+    for corner in range(0, 300 - 100, 10):
         labels = np.zeros((300, 300), np.uint8)
-        labels[place : place + 100, place : place + 100] = 1
+        labels[corner : corner + 100, corner : corner + 100] = 1
         assert in_tiles(of_frame(LabelImage(labels), labels.shape), SIDE)
 
 
@@ -150,7 +150,7 @@ def test_small_planes_stay_as_they_are_and_large_ones_are_read_once(
     counted.close()
 
 
-def test_a_tile_without_a_finite_pixel_can_be_learned() -> None:
+def test_a_tile_without_a_finite_pixel_can_be_trained_on() -> None:
     """Of a mosaic of micrographs some tiles are empty on some frames."""
     pixels = np.full((1, 2 * SIDE, 2 * SIDE), np.nan, np.float32)
     pixels[0, SIDE:] = np.arange(2 * SIDE)
@@ -163,21 +163,21 @@ def test_a_tile_without_a_finite_pixel_can_be_learned() -> None:
         assert np.isnan(in_tiles(whole, SIDE)[0].frames[0]).all()
 
 
-def test_a_frame_that_is_held_out_is_not_learned_in_any_tile(
+def test_a_validation_frame_is_not_trained_on_in_any_tile(
     config: TrainingConfig, data: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clips: list[Any] = []
     load: Callable[..., Any] = fine_tuner.load_objects
     monkeypatch.setattr(fine_tuner, "load_objects", lambda *args: clips.append(args[0]) or load(*args))
-    said: list[str] = []
-    outcome = fine_tune(replace(config, steps=12), data, tmp_path, say=said.append)
+    lines: list[str] = []
+    outcome = fine_tune(replace(config, steps=12), data, tmp_path, say=lines.append)
     assert len({clip.video.name for clip in clips}) == 3
     assert {frame for clip in clips for frame in clip.frames} == set(range(FRAMES - 1))
     assert len({key for clip in clips for key in clip.keys}) == len(
         {(clip.video.name, frame) for clip in clips for frame in clip.frames}
     )
-    assert "4 frames are learned, 1 are held out to measure by." in said
-    assert "1 large picture or video is learned in 3 tiles of 128 x 128 pixels." in said
+    assert "4 frames for training, 1 held out for validation." in lines
+    assert "1 large image or video is split into 3 tiles of 128 x 128 pixels." in lines
     assert (outcome.before.frames, outcome.before.videos) == (1, 1)
     assert outcome.improvement.startswith("Gain on 1 held-out frame: IoU after one click ")
 
@@ -186,8 +186,8 @@ def test_a_run_in_tiles_continues_exactly(
     config: TrainingConfig, data: AnnotatedData, tmp_path: Path
 ) -> None:
     whole = fine_tune(config, data, tmp_path / "whole")
-    asked = iter([False, False, False, True])
-    assert not fine_tune(config, data, tmp_path / "halves", should_stop=lambda: next(asked)).finished
+    stops = iter([False, False, False, True])
+    assert not fine_tune(config, data, tmp_path / "halves", should_stop=lambda: next(stops)).finished
     resumed = fine_tune(config, data, tmp_path / "halves")
     assert read_losses(tmp_path / "halves") == read_losses(tmp_path / "whole")
     assert (resumed.before, resumed.after) == (whole.before, whole.after)

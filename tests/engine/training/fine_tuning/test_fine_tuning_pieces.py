@@ -1,4 +1,4 @@
-"""The pieces of fine-tuning alone: views, prompts, rates, and which frames are learned."""
+"""Parts of fine-tuning: views, prompts, learning rates, and the split into training and validation."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,17 @@ from sam2_engine.training.fine_tuning.augmentation import AugmentationConfig, Vi
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.interactive_training import ObjectsOfClip, PromptConfig, draw_plan
 from sam2_engine.training.fine_tuning.optimizer import layer_scale, schedule
-from sam2_engine.training.fine_tuning.sampling import ClipSampler, held_out_split, input_pixels, load_objects
+from sam2_engine.training.fine_tuning.sampling import (
+    ClipSampler,
+    input_pixels,
+    load_objects,
+    train_validation_split,
+)
 
 STRONG = AugmentationConfig(mirror=1.0, flip=1.0, grayscale=1.0)
 
 
-def test_pixels_and_masks_move_alike() -> None:
+def test_pixels_and_masks_are_transformed_alike() -> None:
     mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
     mask[..., 20:36, 10:30] = True
     view = draw_view(STRONG, np.random.default_rng(3), [[0]], is_clip=True)[0]
@@ -28,7 +33,7 @@ def test_pixels_and_masks_move_alike() -> None:
     assert not torch.equal(view.masks(mask), mask)
 
 
-def test_pictures_are_only_mirrored_and_exactly() -> None:
+def test_images_are_only_mirrored_and_exactly() -> None:
     pixels = torch.rand(1, 3, 8, 8)
     (view,) = draw_view(STRONG, np.random.default_rng(0), [[0]], is_clip=False)
     assert torch.equal(view.pixels(pixels), pixels.flip(-1, -2))
@@ -42,21 +47,21 @@ def test_frames_of_a_clip_share_a_view_but_not_their_jitter() -> None:
     assert first.colors[1] != second.colors[1]
 
 
-def test_a_mosaic_shows_a_clip_four_times_and_asks_for_the_objects_of_one_tile() -> None:
-    """Every tile has the picture at half its size; only the chosen one has the masks, id by id."""
+def test_a_mosaic_shows_a_clip_four_times_and_prompts_the_objects_of_one_tile() -> None:
+    """Every tile has the frame at half its size; only the chosen one has the masks, id by id."""
     frame = torch.rand(1, 3, 64, 64)
     masks = torch.zeros(1, 2, 64, 64, dtype=torch.bool)
     masks[0, 0, 8:40, 4:20], masks[0, 1, 44:60, 30:62] = True, True
     halved = frame.unflatten(-1, (32, 2)).unflatten(-3, (32, 2)).mean((-1, -3))
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         view = View(tile=(row, column))
-        pixels, seen = view.pixels(frame), view.masks(masks)
+        pixels, warped = view.pixels(frame), view.masks(masks)
         for y in (0, 32):
             for x in (0, 32):
                 torch.testing.assert_close(pixels[..., y : y + 32, x : x + 32], halved)
         y, x = 32 * row, 32 * column
-        assert torch.equal(seen[..., y : y + 32, x : x + 32], masks[..., ::2, ::2])
-        assert seen.sum() == masks.sum() / 4
+        assert torch.equal(warped[..., y : y + 32, x : x + 32], masks[..., ::2, ::2])
+        assert warped.sum() == masks.sum() / 4
 
 
 def test_mosaics_come_as_often_as_the_paper_says_in_every_tile_and_only_in_clips() -> None:
@@ -75,7 +80,7 @@ def test_mosaics_come_as_often_as_the_paper_says_in_every_tile_and_only_in_clips
 
 
 @pytest.mark.parametrize("train_image_encoder", [False, True])
-def test_clips_of_a_mosaic_keep_their_ids_and_follow_from_the_step(
+def test_clips_of_a_mosaic_keep_their_ids_and_depend_on_the_step_alone(
     train_image_encoder: bool, tmp_path: Path
 ) -> None:
     always = AugmentationConfig(mosaic=1.0, degrees=0.0, shear=0.0, mirror=0.0)
@@ -100,16 +105,22 @@ def test_clips_of_a_mosaic_keep_their_ids_and_follow_from_the_step(
         assert objects is not None
         assert whole is not None
         row, column = clip.views[0].tile or (0, 0)
-        there = objects.masks[..., 64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
+        tile = objects.masks[..., 64 * row : 64 * row + 64, 64 * column : 64 * column + 64]
         smaller = torch.nn.functional.avg_pool2d(whole.masks.float(), 2) > 0.5
-        assert torch.equal(there, smaller)
-        assert objects.masks.sum() == there.sum() > 0
+        assert torch.equal(tile, smaller)
+        assert objects.masks.sum() == tile.sum() > 0
         pixels, plain_pixels = (
             input_pixels(replace(clip, views=(view,) * 3), 0, 128)
             for view in (View(tile=clip.views[0].tile), View())
         )
         corner = pixels[..., 64:, :64]
         torch.testing.assert_close(corner, torch.nn.functional.avg_pool2d(plain_pixels, 2))
+
+
+def test_settings_of_earlier_versions_are_read_by_their_current_names() -> None:
+    config = TrainingConfig.from_dict({"everything": True, "prompts": {"on_truth": 0.2}})
+    assert config.train_image_encoder
+    assert config.prompts.on_object == 0.2
 
 
 def test_prompts_come_as_often_as_the_paper_says() -> None:
@@ -135,7 +146,7 @@ def test_frames_with_an_unknown_object_are_not_prompted() -> None:
         assert {*plan.prompted, *plan.corrected} <= {0, 2}
 
 
-def test_the_trunk_learns_slower_the_deeper_it_lies() -> None:
+def test_the_learning_rate_of_the_trunk_falls_with_depth() -> None:
     def scale(name: str) -> float:
         return layer_scale(f"image_encoder.trunk.{name}", 12, 0.5)
 
@@ -146,7 +157,7 @@ def test_the_trunk_learns_slower_the_deeper_it_lies() -> None:
     assert layer_scale("memory_attention.layers.0.linear1.weight", 12, 0.5) == 1.0
 
 
-def test_the_rate_rises_and_falls() -> None:
+def test_the_learning_rate_rises_and_falls() -> None:
     config = TrainingConfig(steps=200, learning_rate=1.0, warmup=0.1, final=0.1)
     rates = [schedule(config, step) for step in range(200)]
     assert rates[0] < 0.05 < rates[19] < rates[20] == max(rates) == 1.0
@@ -154,13 +165,13 @@ def test_the_rate_rises_and_falls() -> None:
     assert rates[-1] == pytest.approx(0.1, abs=1e-3)
 
 
-def test_which_frames_are_held_out(tmp_path: Path) -> None:
+def test_which_frames_are_for_validation(tmp_path: Path) -> None:
     plain(tmp_path / "a", frames=6)
     pictures(tmp_path / "b", 3)
     with find_dataset(tmp_path) as data:
-        learned, held = held_out_split(data.videos)
-    assert learned == [[0, 1, 2, 3], [0], [], [0]]
-    assert held == [[4, 5], [], [0], []]
+        training, validation = train_validation_split(data.videos)
+    assert training == [[0, 1, 2, 3], [0], [], [0]]
+    assert validation == [[4, 5], [], [0], []]
 
 
 def test_a_step_decides_its_clips_and_their_masks_fit_the_input(tmp_path: Path) -> None:
