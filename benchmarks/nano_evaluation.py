@@ -29,7 +29,7 @@ from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_imag
 from sam2_engine.evaluation.labeled_sequence import MasksByObject, pack_labels, unpacked
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.evaluation.scores import MaskScore, mean_over_objects, score_masks
-from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
+from sam2_engine.evaluation.tracking_baselines import copy_first_mask, propagate_by_flow
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, track_objects
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.synthetic.scenes import random_scene
@@ -50,11 +50,11 @@ Table = Iterator[str]
 
 def in_memory(name: str, frames: NDArray[np.generic], labels: NDArray[np.integer]) -> LabeledSequence:
     """Make a sequence of (T, H, W[, 3]) frames and (T, H, W) labels."""
-    truth: MasksByObject = {}
+    ground_truth: MasksByObject = {}
     for frame, image in enumerate(labels):
-        pack_labels(image, frame, truth)
+        pack_labels(image, frame, ground_truth)
     axes = "TYX" if frames.ndim == 3 else "TYXS"
-    return LabeledSequence(name, open_frames(frames, axes=axes), truth, tuple(range(len(labels))))
+    return LabeledSequence(name, open_frames(frames, axes=axes), ground_truth, tuple(range(len(labels))))
 
 
 # ---------------------------------------------------------------------- from the first mask
@@ -65,13 +65,15 @@ def follow(
     sequences: list[LabeledSequence],
     starts: list[dict[int, int]],
     frames: list[dict[int, list[int]]],
-    both_ways: bool = False,
+    bidirectional: bool = False,
 ) -> list[tuple[MaskScore, ...]]:
     """Return the scores of the model, of copying, and of optical flow."""
     methods: list[Callable[[LabeledSequence, dict[int, int]], MasksByObject]] = [
-        lambda sequence, begin: track_objects(model, sequence, "mask", starts=begin, both_ways=both_ways),
+        lambda sequence, begin: track_objects(
+            model, sequence, "mask", starts=begin, bidirectional=bidirectional
+        ),
         copy_first_mask,
-        lambda sequence, begin: carry_by_flow(sequence, begin, both_ways=both_ways),
+        lambda sequence, begin: propagate_by_flow(sequence, begin, bidirectional=bidirectional),
     ]
     scores = []
     for method in methods:
@@ -113,7 +115,7 @@ def following(model: Sam2, data: Path) -> Table:
         yield row(f"{name}, frame 0, {len(sequence.frames) - 1} frames on", scores, "J 0.05 above flow")
     yield from lesion(model, data)
     sequences = list(unseen_scenes())
-    starts = [dict.fromkeys(sorted(s.truth)[:OBJECTS_PER_SCENE], 0) for s in sequences]
+    starts = [dict.fromkeys(sorted(s.ground_truth)[:OBJECTS_PER_SCENE], 0) for s in sequences]
     frames = [frames_after(s, begin, skip_last=False) for s, begin in zip(sequences, starts)]
     scores = follow(model, sequences, starts, frames)
     yield row(f"{SCENES} unseen synthetic scenes, 7 frames on", scores, "J 0.05 above flow, J&F 0.80")
@@ -124,13 +126,13 @@ def lesion(model: Sam2, data: Path) -> Table:
     (path,) = sorted((data / "ct_lesion").glob("*.npz"))
     with np.load(path) as stack:
         sequence = in_memory("CT lesion", stack["imgs"], (stack["gts"] > 0).astype(np.uint8))
-    areas = {frame: int(mask.crop().sum()) for frame, mask in sequence.truth[1].items()}
+    areas = {frame: int(mask.crop().sum()) for frame, mask in sequence.ground_truth[1].items()}
     start = max(areas, key=lambda frame: areas[frame])
     seen = [frame for frame in areas if frame != start]
-    scores = follow(model, [sequence], [{1: start}], [{1: seen}], both_ways=True)
+    scores = follow(model, [sequence], [{1: start}], [{1: seen}], bidirectional=True)
     yield row(f"CT lesion, slice {start}, both ways, {len(seen)} slices", scores, "J 0.05 above flow")
     empty = [frame for frame in range(len(sequence.frames)) if frame not in areas]
-    masks = follow(model, [sequence], [{1: start}], [{1: empty}], both_ways=True)
+    masks = follow(model, [sequence], [{1: start}], [{1: empty}], bidirectional=True)
     kept = [sum(score.j == 1 for score in each) for each in masks]
     yield (
         f"| CT lesion, its {len(empty)} slices without a lesion: left empty by | 1 | "

@@ -1,4 +1,4 @@
-"""Small data sets of every format, with a truth that is known: squares that walk to the right."""
+"""Small data sets of every format, with exact masks: squares that move."""
 
 import json
 from pathlib import Path
@@ -52,8 +52,8 @@ def plain(root: Path, frames: int = 6) -> Path:
     return root
 
 
-def pictures(root: Path, count: int = 5) -> Path:
-    """Pictures of different sizes."""
+def images(root: Path, count: int = 5) -> Path:
+    """Images of different sizes."""
     for i in range(count):
         shape = (48 + 2 * i, 64)
         save(root / "images" / f"{i:03}.png", frame(i, shape))

@@ -25,8 +25,8 @@ from sam2_engine.evaluation import LabeledSequence
 from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_images
 from sam2_engine.evaluation.labeled_sequence import MasksByObject, unpacked
 from sam2_engine.evaluation.metrics import mask_iou
-from sam2_engine.evaluation.simulated_user import center
 from sam2_engine.evaluation.video_protocol import track_objects
+from sam2_engine.masks import mask_center
 from sam2_engine.synthetic.scenes import WIDE_IMAGE_WEIGHTS, random_scene
 
 COLUMNS, SIDE, GAP, HEADING, CAPTION = 6, 156, 4, 20, 16
@@ -49,7 +49,7 @@ def scenes(styles: Sequence[str], first: int, num_frames: int, most: int) -> Ite
         ids = objects_by_frame(sequence, SMALLEST).get(0, [])
         chosen = ids[:: max(1, -(-len(ids) // most))]
         if chosen:
-            yield replace(sequence, truth={i: sequence.truth[i] for i in chosen})
+            yield replace(sequence, ground_truth={i: sequence.ground_truth[i] for i in chosen})
 
 
 def coin_sequence() -> LabeledSequence:
@@ -77,21 +77,21 @@ def tile(
     sequence: LabeledSequence, masks: MasksByObject, object_id: int, frame: int, clicked: bool
 ) -> Image.Image:
     """Cut out an object with as much again around it: the mask, the true outline, the click."""
-    truth = sequence.mask(object_id, frame)
-    found = unpacked(masks, object_id, frame, truth.shape)
-    place = around(truth if truth.any() else found)
+    ground_truth = sequence.mask(object_id, frame)
+    found = unpacked(masks, object_id, frame, ground_truth.shape)
+    place = around(ground_truth if ground_truth.any() else found)
     picture = sequence.frames[frame][place]
     rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
     scale = SIDE / max(rgb.shape[:2])
     size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
     pixels = np.array(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
-    inside, edge = (enlarged(mask[place], size) for mask in (found, truth))
+    inside, edge = (enlarged(mask[place], size) for mask in (found, ground_truth))
     pixels[inside] = (0.55 * pixels[inside] + 0.45 * np.array(MASK)).astype(np.uint8)
     pixels[find_boundaries(edge, mode="inner")] = OUTLINE
     shown = Image.new("RGB", (SIDE, SIDE), "white")
     shown.paste(Image.fromarray(pixels))
     if clicked:
-        x, y = center(truth)
+        x, y = mask_center(ground_truth)[0]
         left, top = ((x - place[1].start + 0.5) * scale, (y - place[0].start + 0.5) * scale)
         ImageDraw.Draw(shown).ellipse((left - 3, top - 3, left + 3, top + 3), CLICK, "black")
     return shown
@@ -139,12 +139,12 @@ def followed_rows(model_name: str) -> Iterator[tuple[str, list[tuple[Image.Image
     """Yield the best and the worst of what was followed, the first and the last frame of each."""
     model = load_model(model_name, device="cpu")
     sequences = list(scenes(FILMS, FIRST_SCENE + 50, FRAMES, OBJECTS_PER_FILM))
-    masks = [track_objects(model, s, "mask", starts=dict.fromkeys(s.truth, 0)) for s in sequences]
+    masks = [track_objects(model, s, "mask", starts=dict.fromkeys(s.ground_truth, 0)) for s in sequences]
     later = range(1, FRAMES)
     cases = [
         (float(np.mean([iou(s, masks[n], i, frame) for frame in later])), n, i)
         for n, s in enumerate(sequences)
-        for i in s.truth
+        for i in s.ground_truth
     ]
     mean = np.mean([case[0] for case in cases])
     for worst in (False, True):

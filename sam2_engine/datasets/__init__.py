@@ -1,6 +1,6 @@
-"""Annotated pictures and videos, to learn from and to evaluate on: one reader per format.
+"""Annotated images and videos for training and evaluation, one reader per format.
 
-All are behind ``find_dataset`` but ``pair_videos``, for frames and masks that a person names.
+All are behind ``find_dataset`` but ``pair_videos``, for frames and masks that a user names.
 """
 
 from sam2_engine.datasets.finding import AnnotatedData, find_dataset

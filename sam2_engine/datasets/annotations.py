@@ -1,4 +1,4 @@
-"""The objects of one frame, as a label image or as run lengths."""
+"""Annotation of one frame: its objects as a label image or as run lengths."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +15,14 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames.image_files import read_image
 from sam2_engine.masks import PackedMask, decode_rle, rle_area
 
-__all__ = ["Annotation", "LabelImage", "RunLengths", "check_labels", "persists", "read_label_file"]
+__all__ = ["Annotation", "LabelImage", "RunLengths", "check_labels", "ids_persist", "read_label_file"]
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _SAME_OBJECT = 0.15
 
 
 class Annotation(ABC):
-    """What is known about the objects of a frame.
+    """Annotated objects of a frame.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class LabelImage(Annotation):
         return mask
 
     def crops(self) -> Iterator[tuple[int, tuple[int, int], NDArray[np.bool_]]]:
-        """Yield all objects, found by one look at the labels however many there are."""
+        """Yield all objects, found in one pass over the labels however many there are."""
         values = np.array(sorted(self.ids | {0}), self.labels.dtype)
         boxes = find_objects(np.searchsorted(values, self.labels))
         for value, (rows, columns) in zip(values[1:], boxes, strict=True):
@@ -115,10 +115,10 @@ def check_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
         If they are colors, fractions, or below 0.
     """
     if labels.ndim == 3 and (labels == labels[..., :1]).all():
-        labels = labels[..., 0]  # a gray picture that was stored as color
+        labels = labels[..., 0]  # a gray image that was stored as color
     if labels.ndim != 2:
         raise InputError(
-            f"The labels {name} are a color picture; save object ids as whole numbers, 0 for background."
+            f"The labels {name} are a color image; save object ids as whole numbers, 0 for background."
         )
     if labels.dtype.kind == "f":
         whole = np.nan_to_num(labels, nan=-1.0).astype(np.int64)
@@ -143,11 +143,11 @@ def read_label_file(path: Path) -> NDArray[Any]:
     return check_labels(read_image(path, labels=True), str(path))
 
 
-def persists(labels: Sequence[NDArray[Any]]) -> bool:
+def ids_persist(labels: Sequence[NDArray[Any]]) -> bool:
     """Whether ids mean the same object from one (H, W) label image to the next.
 
     True if the masks of an id overlap from frame to frame: in a video the median IoU is far from 0,
-    among pictures an id means another object each time.
+    among single images an id means another object each time.
     """
     ious = []
     for before, after in pairwise(labels):

@@ -1,4 +1,4 @@
-"""Cell Tracking Challenge: ``01/`` with ``01_GT/SEG``, ``01_GT/TRA`` and ``01_ST/SEG`` (2D sets)."""
+"""Reader of the Cell Tracking Challenge: ``01/`` with ``01_GT/{SEG,TRA}`` and ``01_ST/SEG`` (2D sets)."""
 
 import re
 from pathlib import Path
@@ -10,23 +10,22 @@ from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in
-from sam2_engine.wording import plural
 
 __all__ = ["find_cell_tracking"]
 
 
 def find_cell_tracking(folder: Path) -> tuple[list[VideoRecord], str] | None:
-    """Recognize sequences ``NN`` with their truth beside them; return what is there, and in words."""
+    """Recognize sequences ``NN`` with their ground truth beside them; return them and a description."""
     sequences = [path for path in sorted(folder.iterdir()) if re.fullmatch(r"\d\d", path.name)]
-    sequences = [path for path in sequences if _truth(path, "GT") or _truth(path, "ST")]
+    sequences = [path for path in sequences if _has_masks(path, "GT") or _has_masks(path, "ST")]
     if not sequences:
         return None
-    found = [_sequence(path) for path in sequences]
+    records = [_sequence(path) for path in sequences]
     names = ", ".join(path.name for path in sequences)
-    return found, f"Cell Tracking Challenge, {plural(len(sequences), 'sequence')} {names}"
+    return records, f"Cell Tracking Challenge, sequence{'s'[: len(sequences) != 1]} {names}"
 
 
-def _truth(sequence: Path, kind: str) -> bool:
+def _has_masks(sequence: Path, kind: str) -> bool:
     return (sequence.parent / f"{sequence.name}_{kind}" / "SEG").is_dir()
 
 
@@ -35,14 +34,14 @@ def _numbered(folder: Path) -> dict[int, Path]:
     if not folder.is_dir():
         return {}
     numbers = {path: re.findall(r"\d+", path.stem) for path in images_in(folder)}
-    return {int(found[-1]): path for path, found in numbers.items() if found}
+    return {int(parts[-1]): path for path, parts in numbers.items() if parts}
 
 
 def _sequence(path: Path) -> VideoRecord:
-    def truth(kind: str, part: str) -> dict[int, Path]:
+    def files_of(kind: str, part: str) -> dict[int, Path]:
         return _numbered(path.parent / f"{path.name}_{kind}" / part)
 
-    gold, silver, tracks = truth("GT", "SEG"), truth("ST", "SEG"), truth("GT", "TRA")
+    gold, silver, tracks = files_of("GT", "SEG"), files_of("ST", "SEG"), files_of("GT", "TRA")
     files = _numbered(path)
     if not files:
         raise InputError(f"There are no frames in {path}; expected t000.tif, t001.tif and so on.")
@@ -54,7 +53,7 @@ def _sequence(path: Path) -> VideoRecord:
 
     def annotate(frame: int) -> LabelImage:
         number = numbers[frame]
-        return _joined(gold.get(number), silver.get(number), tracks.get(number))
+        return _merge(gold.get(number), silver.get(number), tracks.get(number))
 
     annotated = [i for i, number in enumerate(numbers) if number in gold or number in silver]
     if not annotated:
@@ -67,8 +66,8 @@ def _sequence(path: Path) -> VideoRecord:
     )
 
 
-def _joined(gold: Path | None, silver: Path | None, tracks: Path | None) -> LabelImage:
-    """Join the kinds of truth of one frame.
+def _merge(gold: Path | None, silver: Path | None, tracks: Path | None) -> LabelImage:
+    """Merge gold truth, silver truth and track markers of one frame.
 
     Silver masks carry the ids of the tracks; a gold mask replaces the silver one of the track whose
     marker it covers most. Gold masks need not be of all cells: a track without a mask is unknown there,

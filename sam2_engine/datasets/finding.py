@@ -1,4 +1,4 @@
-"""From a folder to annotated videos, whatever format it is in."""
+"""Data set of a folder, whatever format it is in."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sam2_engine.datasets.cell_tracking_challenge import find_cell_tracking
 from sam2_engine.datasets.label_folders import find_label_folders
 from sam2_engine.datasets.label_stacks import find_label_stacks
 from sam2_engine.datasets.segment_anything import find_sa_1b, find_sa_v
-from sam2_engine.datasets.video import AnnotatedVideo, Progress, VideoRecord, checked
+from sam2_engine.datasets.video import AnnotatedVideo, Progress, VideoRecord, check_videos
 from sam2_engine.errors import InputError
 from sam2_engine.wording import counted
 
@@ -18,14 +18,14 @@ __all__ = ["AnnotatedData", "find_dataset"]
 
 @dataclass(frozen=True)
 class AnnotatedData:
-    """Everything found in a folder; leaving it as a context closes its files.
+    """Data set found in a folder; leaving it as a context closes its files.
 
     Attributes
     ----------
     description
-        One line for people.
+        One line for users.
     videos
-        The videos and pictures; a picture is a video of one frame.
+        The videos and images; an image is a video of one frame.
     """
 
     description: str
@@ -33,7 +33,7 @@ class AnnotatedData:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of which objects are seen on which frames."""
+        """Digest of which objects are visible on which frames."""
         content = [
             (video.name, sorted((frame, sorted(ids)) for frame, ids in video.visible.items()))
             for video in self.videos
@@ -51,7 +51,7 @@ class AnnotatedData:
 def find_dataset(
     folder: str | Path, *, as_video: bool | None = None, progress: Progress | None = None
 ) -> AnnotatedData:
-    """Recognize the format of a data set, and read all of it once, so that no fault waits for later.
+    """Recognize the format of a data set, and read all of it once, so that errors show at once.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def find_dataset(
         A Cell Tracking Challenge set, folders of frames and label images (DAVIS), SA-V, SA-1B, TIFF
         stacks with label stacks; or a folder of folders of these.
     as_video
-        Whether image files with label images are one video or separate pictures; None: decide by looking.
+        Whether image files with label images are one video or separate images; None: decided by
+        sizes and ids.
     progress
         Called with the frames read, and how many there are.
 
@@ -72,17 +73,30 @@ def find_dataset(
     -----
     InputWarning
         Of what was left out, with a count.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import tifffile
+    >>> from sam2_engine.synthetic import moving_cells
+    >>> frames, labels = moving_cells(num_frames=5, size=64, num_cells=2)
+    >>> with TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/cells.tif", frames, metadata={"axes": "TYX"})
+    ...     tifffile.imwrite(f"{folder}/cells_labels.tif", labels, metadata={"axes": "TYX"})
+    ...     with find_dataset(folder) as data:
+    ...         print(data.description)
+    1 TIFF stack with label stacks: 5 annotated frames, 10 masks.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise InputError(f"There is no folder {root}; give the folder that holds pictures and masks.")
+        raise InputError(f"There is no folder {root}; give the folder that holds images and masks.")
     parts = _recognized(root, as_video)
-    found = [one for videos, _ in parts for one in videos]
-    videos = tuple(checked(found, progress))
+    records = [one for videos, _ in parts for one in videos]
+    videos = tuple(check_videos(records, progress))
     frames = sum(len(video.visible) for video in videos)
     masks = sum(len(ids) for video in videos for ids in video.visible.values())
-    words = "; ".join(description for _, description in parts)
-    return AnnotatedData(f"{words}: {counted(frames, 'annotated frame')}, {masks} masks.", videos)
+    formats = "; ".join(description for _, description in parts)
+    return AnnotatedData(f"{formats}: {counted(frames, 'annotated frame')}, {masks} masks.", videos)
 
 
 def _recognized(root: Path, as_video: bool | None) -> list[tuple[list[VideoRecord], str]]:

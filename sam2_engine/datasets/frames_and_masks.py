@@ -1,10 +1,10 @@
-"""Frames and masks that a person names one by one: folders, stacks, videos; nothing may be left out."""
+"""Frames and masks that a user names one by one: folders, stacks, videos; nothing may be left out."""
 
 from pathlib import Path
 from typing import Any
 
 from sam2_engine.datasets.annotations import LabelImage, check_labels
-from sam2_engine.datasets.label_folders import paired
+from sam2_engine.datasets.label_folders import pair_by_name
 from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
@@ -33,12 +33,12 @@ def pair_videos(frames: Path, masks: Path, **reading: Any) -> list[VideoRecord]:
     folders = sorted(folder for folder in frames.iterdir() if folder.is_dir() and images_in(folder))
     if not folders or (masks.is_dir() and images_in(masks)):
         return [pair_video(frames, masks, **reading)]
-    found = []
+    records = []
     for folder in folders:
         if not (masks / folder.name).exists():
             raise InputError(f"The sequence {folder} has no masks; expected them in {masks / folder.name}.")
-        found.append(pair_video(folder, masks / folder.name, **reading))
-    return found
+        records.append(pair_video(folder, masks / folder.name, **reading))
+    return records
 
 
 def pair_video(frames: Path, masks: Path, **reading: Any) -> VideoRecord:
@@ -66,16 +66,18 @@ def pair_video(frames: Path, masks: Path, **reading: Any) -> VideoRecord:
     labels = open_frames(masks, labels=True, single=length == 1)
     try:
         _check(masks, labels, shape)
-        places = _places(frames, masks, length, len(labels))
+        mask_of_frame = _match(frames, masks, length, len(labels))
     except InputError:
         labels.close()
         raise
 
     def annotate(frame: int) -> LabelImage:
-        return LabelImage(check_labels(labels[places[frame]], f"{masks}, frame {places[frame]}"))
+        return LabelImage(
+            check_labels(labels[mask_of_frame[frame]], f"{masks}, frame {mask_of_frame[frame]}")
+        )
 
     return VideoRecord(
-        frames.stem, lambda: open_frames(frames, **reading), annotate, sorted(places), labels.close
+        frames.stem, lambda: open_frames(frames, **reading), annotate, sorted(mask_of_frame), labels.close
     )
 
 
@@ -91,8 +93,8 @@ def _check(masks: Path, labels: FrameSource, shape: tuple[int, int]) -> None:
         )
 
 
-def _places(frames: Path, masks: Path, length: int, count: int) -> dict[int, int]:
-    """Return the place of the mask of each frame that has one."""
+def _match(frames: Path, masks: Path, length: int, count: int) -> dict[int, int]:
+    """Return the index of the mask of each frame that has one."""
     if count == length:
         return {number: number for number in range(length)}
     if not (frames.is_dir() and masks.is_dir()):
@@ -100,11 +102,11 @@ def _places(frames: Path, masks: Path, length: int, count: int) -> dict[int, int
             f"There are {length} frames in {frames}, but {count} masks in {masks}; give as many."
         )
     files = images_in(masks)
-    twins = paired(images_in(frames), files)
-    left = [path for path in files if path not in twins.values()]
-    if left:
+    masks_by_frame = pair_by_name(images_in(frames), files)
+    unmatched = [path for path in files if path not in masks_by_frame.values()]
+    if unmatched:
         raise InputError(
-            f"The mask {left[0]} has no frame: there are {length} frames but {count} masks, so each mask "
-            f"must be called like its frame in {frames}."
+            f"The mask {unmatched[0]} has no frame: there are {length} frames but {count} masks, so each "
+            f"mask must be called like its frame in {frames}."
         )
-    return {frame: files.index(path) for frame, path in twins.items()}
+    return {frame: files.index(path) for frame, path in masks_by_frame.items()}

@@ -1,4 +1,4 @@
-"""A stack of frames beside a stack of labels: ``NAME.tif`` and ``NAME_labels.tif``."""
+"""Reader of stacks of frames beside stacks of labels: ``NAME.tif`` and ``NAME_labels.tif``."""
 
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,11 @@ from sam2_engine.wording import counted
 __all__ = ["find_label_stacks"]
 
 _SUFFIXES = (".tif", ".tiff")
-_MARKS = ("labels", "label", "masks", "mask", "gt")
+_LABEL_NAMES = ("labels", "label", "masks", "mask", "gt")
 
 
 def find_label_stacks(folder: Path) -> tuple[list[VideoRecord], str] | None:
-    """Recognize TIFF stacks, each with a label stack named after it; return what is there, and in words.
+    """Recognize TIFF stacks, each with a label stack named after it; return them and a description.
 
     In a stack a frame without any label counts as not annotated: such stacks are seldom finished.
     """
@@ -32,22 +32,22 @@ def find_label_stacks(folder: Path) -> tuple[list[VideoRecord], str] | None:
         pairs = [(image, path) for image in images for path, stem in labels.items() if stem == image.stem]
     if not pairs:
         return None
-    found = [_stack(image, path) for image, path in pairs]
-    return found, f"{counted(len(found), 'TIFF stack')} with label stacks"
+    records = [_stack(image, path) for image, path in pairs]
+    return records, f"{counted(len(records), 'TIFF stack')} with label stacks"
 
 
 def _stem_of(path: Path) -> str | None:
     """Return the name of the stack that a file of labels belongs to; None if it holds no labels."""
     stem = path.stem.lower()
-    for mark in _MARKS:
-        if stem == mark:
+    for name in _LABEL_NAMES:
+        if stem == name:
             return ""
-        if stem.endswith(("_" + mark, "-" + mark, "." + mark)):
-            return path.stem[: -len(mark) - 1]
+        if stem.endswith(("_" + name, "-" + name, "." + name)):
+            return path.stem[: -len(name) - 1]
     return None
 
 
-class _Labels:
+class _LabelStack:
     """A label stack that is opened when it is asked for, again after it was closed."""
 
     def __init__(self, path: Path) -> None:
@@ -64,7 +64,7 @@ class _Labels:
         try:
             return bool(np.any(self.frames[frame]))
         except InputError:
-            return True  # named when it is read
+            return True  # reported when it is read
 
     def close(self) -> None:
         if (frames := self.__dict__.pop("frames", None)) is not None:
@@ -72,7 +72,7 @@ class _Labels:
 
 
 def _stack(image: Path, path: Path) -> VideoRecord:
-    labels = _Labels(path)
+    labels = _LabelStack(path)
     try:
         with open_frames(image) as frames:
             length, count = len(frames), len(labels.frames)

@@ -1,11 +1,11 @@
-"""The Segment Anything data sets, in COCO run lengths: SA-V (videos with masklets), SA-1B (pictures)."""
+"""Readers of SA-V (videos with masklets) and SA-1B (images), both in COCO run lengths."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from sam2_engine.datasets.annotations import RunLengths
-from sam2_engine.datasets.video import VideoRecord, warn_of
+from sam2_engine.datasets.video import VideoRecord, warn_left_out
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.wording import counted
@@ -24,16 +24,16 @@ def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
     for path in files:
         stem = path.stem.rsplit("_", 1)[0]
         videos.setdefault(path.with_name(f"{stem}.mp4"), []).append(path)
-    found, faults = [], []
+    records, faults = [], []
     for video, jsons in sorted(videos.items()):
         try:
-            found.append(_masklets(video, jsons))
+            records.append(_masklets(video, jsons))
         except InputError as error:
             faults.append(str(error))
-    if not found:
+    if not records:
         raise InputError(faults[0])
-    warn_of(faults, len(videos), "videos")
-    return found, f"SA-V, {counted(len(found), 'video')} with masklets"
+    warn_left_out(faults, len(videos), "videos")
+    return records, f"SA-V, {counted(len(records), 'video')} with masklets"
 
 
 def _masklets(video: Path, files: list[Path]) -> VideoRecord:
@@ -63,17 +63,17 @@ def find_sa_1b(folder: Path) -> tuple[list[VideoRecord], str] | None:
     pairs = [(path, path.with_suffix(".jpg")) for path in sorted(folder.rglob("*.json"))]
     if not any(image.is_file() for _, image in pairs):
         return None
-    found, faults = [], []
+    records, faults = [], []
     for path, image in pairs:
         if image.is_file():
-            found.append(_picture(path, image))
+            records.append(_image(path, image))
         else:
-            faults.append(f"The masks {path} have no picture; expected it in {image}.")
-    warn_of(faults, len(pairs), "pictures")
-    return found, f"SA-1B, {counted(len(found), 'image')} with masks"
+            faults.append(f"The masks {path} have no image; expected it in {image}.")
+    warn_left_out(faults, len(pairs), "images")
+    return records, f"SA-1B, {counted(len(records), 'image')} with masks"
 
 
-def _picture(path: Path, image: Path) -> VideoRecord:
+def _image(path: Path, image: Path) -> VideoRecord:
     def annotate(_: int) -> RunLengths:
         try:
             masks = _read(path)["annotations"]

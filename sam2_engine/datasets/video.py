@@ -1,4 +1,4 @@
-"""An annotated video as the readers find it, and as it is learned from once it was checked."""
+"""Annotated video: as a reader finds it, and once all of it was checked."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 
-__all__ = ["AnnotatedVideo", "Progress", "VideoRecord", "checked", "warn_of"]
+__all__ = ["AnnotatedVideo", "Progress", "VideoRecord", "check_videos", "warn_left_out"]
 
 Progress = Callable[[int, int | None], None]
 """Called with how much is done, and of how much."""
@@ -18,20 +18,20 @@ Progress = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """What a reader found; nothing of it was read yet.
+    """Annotated video as a reader finds it; nothing of it was read yet.
 
     Attributes
     ----------
     name
-        What people call it.
+        Name for users.
     open
         Opens the frames.
     annotate
         Reads the annotation of a frame.
     annotated
-        Numbers of the frames that have one, ascending. A single one makes a picture.
+        Numbers of the frames that have one, ascending. A single one makes an image.
     close
-        Lets go of the annotations' files.
+        Closes the annotations' files.
     """
 
     name: str
@@ -54,23 +54,23 @@ class AnnotatedVideo:
         The video of which this shows a part of the planes; None if they are whole.
     """
 
-    found: VideoRecord
+    record: VideoRecord
     visible: Mapping[int, frozenset[int]] = field(hash=False)
     whole: "AnnotatedVideo | None" = None
 
     @property
     def name(self) -> str:
-        """What people call it."""
-        return self.found.name
+        """Name for users."""
+        return self.record.name
 
     @cached_property
     def frames(self) -> FrameSource:
         """The frames, opened once."""
-        return self.found.open()
+        return self.record.open()
 
     @cached_property
     def shape(self) -> tuple[int, int]:
-        """(H, W) of the frames; once it was asked for, known without opening them."""
+        """(H, W) of the frames; cached, so that they need not be opened again."""
         return self.frames.shape
 
     @cached_property
@@ -80,16 +80,16 @@ class AnnotatedVideo:
 
     def annotation(self, frame: int) -> Annotation:
         """Read the objects of a frame."""
-        return self.found.annotate(frame)
+        return self.record.annotate(frame)
 
     def close(self) -> None:
-        """Let go of all files; they are opened again when asked for."""
+        """Close all files; they are opened again when needed."""
         if (frames := self.__dict__.pop("frames", None)) is not None:
             frames.close()
-        self.found.close()
+        self.record.close()
 
 
-def checked(found: Sequence[VideoRecord], progress: Progress | None = None) -> list[AnnotatedVideo]:
+def check_videos(records: Sequence[VideoRecord], progress: Progress | None = None) -> list[AnnotatedVideo]:
     """Read every frame and annotation once; leave out what cannot be used, with one warning and a count.
 
     Raises
@@ -103,9 +103,9 @@ def checked(found: Sequence[VideoRecord], progress: Progress | None = None) -> l
         How many frames were left out, and why the first one was.
     """
     videos, faults, done = [], list[str](), 0
-    total = sum(len(one.annotated) for one in found)
-    for one in found:
-        video, reasons = _readable(one)
+    total = sum(len(one.annotated) for one in records)
+    for one in records:
+        video, reasons = _check_video(one)
         faults += reasons
         done += len(one.annotated)
         if video.visible:
@@ -113,7 +113,7 @@ def checked(found: Sequence[VideoRecord], progress: Progress | None = None) -> l
         if progress is not None:
             progress(done, total)
         if len(one.annotated) == 1 or not video.visible:
-            video.close()  # thousands of pictures are not all held open
+            video.close()  # thousands of images are not all held open
     if not videos:
         raise InputError(faults[0] if faults else "There is no annotated frame.")
     if not any(ids for video in videos for ids in video.visible.values()):
@@ -121,12 +121,12 @@ def checked(found: Sequence[VideoRecord], progress: Progress | None = None) -> l
         for video in videos:
             video.close()
         raise InputError(f"There is no object in {videos[0].name}{more}: all masks are empty.")
-    warn_of(faults, total, "frames")
+    warn_left_out(faults, total, "frames")
     return videos
 
 
-def _readable(one: VideoRecord) -> tuple[AnnotatedVideo, list[str]]:
-    """Read all frames and annotations; return those that can be used, and what is wrong with the others."""
+def _check_video(one: VideoRecord) -> tuple[AnnotatedVideo, list[str]]:
+    """Read all frames and annotations; return those that can be used, and the errors of the others."""
     visible: dict[int, frozenset[int]] = {}
     video, faults = AnnotatedVideo(one, visible), []
     try:
@@ -146,15 +146,15 @@ def _readable(one: VideoRecord) -> tuple[AnnotatedVideo, list[str]]:
 
 def _check_size(one: VideoRecord, frame: int, annotation: Annotation, shape: tuple[int, int]) -> None:
     if annotation.shape not in (None, shape):
-        found, expected = (f"{width} wide and {height} high" for height, width in (annotation.shape, shape))
+        actual, expected = (f"{width} wide and {height} high" for height, width in (annotation.shape, shape))
         raise InputError(
-            f"The masks of frame {frame} of {one.name} are {found}, but the frame is {expected}; "
+            f"The masks of frame {frame} of {one.name} are {actual}, but the frame is {expected}; "
             "save both at the same size."
         )
 
 
-def warn_of(faults: Sequence[str], total: int, things: str) -> None:
-    """Warn once of everything that was left out.
+def warn_left_out(faults: Sequence[str], total: int, things: str) -> None:
+    """Warn once of all that was left out.
 
     Parameters
     ----------

@@ -1,11 +1,4 @@
-"""How good a model is on annotated data: metrics, protocols with a simulated user, and baselines.
-
->>> from sam2_engine import load_model
->>> from sam2_engine.evaluation import evaluate, read_sequences
->>> sequences = read_sequences(Path("frames"), Path("masks"))
->>> for result in evaluate(load_model("nano"), sequences, "vos", "box", baselines=True):
-...     print(result.method, result.j, result.f, result.j_and_f)
-"""
+"""Evaluation on annotated data: metrics, protocols with a simulated user, and baselines."""
 
 from sam2_engine.evaluation.interactive_protocol import MAX_PROMPTED_FRAMES
 from sam2_engine.evaluation.labeled_sequence import (

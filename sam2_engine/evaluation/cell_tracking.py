@@ -28,15 +28,15 @@ def cell_tracking_scores(
     """Return SEG, DET and TRA over the annotated frames, the prompted ones included.
 
     An object that vanishes and comes back is a new track whose parent is the old one, as the challenge's
-    format asks for. Divisions are not known from label images, so none is expected. Where an object's mask
+    format defines it. Divisions are not known from label images, so none is expected. Where an object's mask
     is not known, it is left out on both sides.
 
     Parameters
     ----------
     sequence
-        The truth.
+        The ground truth.
     masks
-        What was found; where masks overlap, later ids lie on top.
+        Predicted masks; where masks overlap, later ids lie on top.
     object_ids
         The objects to compare; others are left out on both sides.
 
@@ -47,13 +47,15 @@ def cell_tracking_scores(
     """
     evaluate = _evaluate_sequence()
     with tempfile.TemporaryDirectory() as name:
-        truth, found = Path(name) / "01_GT", Path(name) / "01_RES"
-        _write(truth / "TRA", "man_track", "man_track.txt", sequence, sequence.truth, object_ids)
-        _write(truth / "SEG", "man_seg", "man_track.txt", sequence, sequence.truth, object_ids)
-        if not _write(found, "mask", "res_track.txt", sequence, masks, object_ids):
+        ground_truth, result = Path(name) / "01_GT", Path(name) / "01_RES"
+        _write(
+            ground_truth / "TRA", "man_track", "man_track.txt", sequence, sequence.ground_truth, object_ids
+        )
+        _write(ground_truth / "SEG", "man_seg", "man_track.txt", sequence, sequence.ground_truth, object_ids)
+        if not _write(result, "mask", "res_track.txt", sequence, masks, object_ids):
             return dict.fromkeys(_METRICS, 0.0)
         with redirect_stdout(io.StringIO()):  # it prints
-            scores = evaluate(str(found), str(truth), metrics=["Valid", *_METRICS], threads=1)
+            scores = evaluate(str(result), str(ground_truth), metrics=["Valid", *_METRICS], threads=1)
     return {metric: float(scores[metric]) for metric in _METRICS}
 
 

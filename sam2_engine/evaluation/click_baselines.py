@@ -1,8 +1,8 @@
-"""What one click gives without learning: flood fill, and scikit-image's watershed and random walker.
+"""Baselines for one click: flood fill, and scikit-image's watershed and random walker.
 
-All see a frame as gray levels in 0..1 through the model's intensity window, blurred a little (sigma 1).
-Watershed and random walker need to know what is *not* the object: they are given the clicks on all other
-objects of the frame, and its outermost pixels as background. That is more than the model is told.
+All take gray levels in 0..1 within the model's intensity window, blurred a little (sigma 1). Watershed and
+random walker need background seeds: they are given the clicks on all other objects of the frame, and its
+outermost pixels. That is more than the model gets.
 """
 
 from collections.abc import Callable
@@ -17,11 +17,17 @@ from skimage.transform import resize
 
 from sam2_engine.evaluation.image_protocol import objects_by_frame
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
-from sam2_engine.evaluation.video_protocol import Watch, unwatched
+from sam2_engine.evaluation.video_protocol import WithProgress, without_progress
 from sam2_engine.masks import PackedMask, mask_center
 from sam2_engine.preprocessing import estimate_window, to_rgb
 
-__all__ = ["CLICK_BASELINES", "fill_regions", "segment_by_baseline", "spread_regions", "walk_regions"]
+__all__ = [
+    "CLICK_BASELINES",
+    "flood_fill",
+    "random_walker_regions",
+    "segment_by_baseline",
+    "watershed_regions",
+]
 
 FLOOD_TOLERANCE = 0.1
 """Gray levels around that of the click, of 0..1."""
@@ -36,7 +42,7 @@ Clicks = list[tuple[int, int]]
 Masks = list[NDArray[np.bool_]]
 
 
-def fill_regions(gray: Gray, clicks: Clicks) -> Masks:
+def flood_fill(gray: Gray, clicks: Clicks) -> Masks:
     """Flood from each click into pixels (four neighbors) within ``FLOOD_TOLERANCE`` of its gray level."""
     masks = []
     for x, y in clicks:
@@ -45,50 +51,50 @@ def fill_regions(gray: Gray, clicks: Clicks) -> Masks:
     return masks
 
 
-def spread_regions(gray: Gray, clicks: Clicks) -> Masks:
+def watershed_regions(gray: Gray, clicks: Clicks) -> Masks:
     """Flood the Sobel gradient from all clicks and from the frame's border (watershed)."""
     return _regions(watershed(sobel(gray), _seeds(gray.shape, clicks)), len(clicks))
 
 
-def walk_regions(gray: Gray, clicks: Clicks) -> Masks:
+def random_walker_regions(gray: Gray, clicks: Clicks) -> Masks:
     """Give each pixel to the seed that a random walker reaches first (Grady, PAMI 2006; beta 130)."""
     height, width = gray.shape
     scale = min(1.0, WALKER_SIDE / max(height, width))
     small = resize(gray, (round(height * scale), round(width * scale)), anti_aliasing=scale < 1)
     seeds = _seeds(small.shape, [(int(x * scale), int(y * scale)) for x, y in clicks])
-    found = random_walker(small, seeds, beta=WALKER_BETA, mode="bf")
-    regions = resize(found, (height, width), order=0, preserve_range=True, anti_aliasing=False)
+    labels = random_walker(small, seeds, beta=WALKER_BETA, mode="bf")
+    regions = resize(labels, (height, width), order=0, preserve_range=True, anti_aliasing=False)
     return _regions(regions.round().astype(int), len(clicks))
 
 
 CLICK_BASELINES: dict[str, Callable[[Gray, Clicks], Masks]] = {
-    "flood fill": fill_regions,
-    "watershed": spread_regions,
-    "random walker": walk_regions,
+    "flood fill": flood_fill,
+    "watershed": watershed_regions,
+    "random walker": random_walker_regions,
 }
 """By the name in the table."""
 
 
 def segment_by_baseline(
-    sequence: LabeledSequence, name: str, *, min_area: int = 1, watch: Watch = unwatched
+    sequence: LabeledSequence, name: str, *, min_area: int = 1, with_progress: WithProgress = without_progress
 ) -> MasksByObject:
     """Segment every object on every annotated frame from one click at its center.
 
     Parameters
     ----------
     sequence
-        Frames and truth.
+        Frames and ground truth.
     name
         A key of ``CLICK_BASELINES``.
     min_area
         Leave out smaller objects, in pixels.
-    watch
-        Sees every frame pass.
+    with_progress
+        Wraps the iteration over frames, for a progress bar.
     """
     window = estimate_window(sequence.frames)
     chosen = objects_by_frame(sequence, min_area)
     masks: MasksByObject = {}
-    for frame, ids in watch(chosen.items(), len(chosen), f"{sequence.name}, {name}"):
+    for frame, ids in with_progress(chosen.items(), len(chosen), f"{sequence.name}, {name}"):
         gray = gaussian(to_rgb(sequence.frames[frame], window).mean(-1, dtype=np.float64), 1)
         clicks = [mask_center(sequence.mask(object_id, frame))[0] for object_id in ids]
         for object_id, mask in zip(ids, CLICK_BASELINES[name](gray, clicks), strict=True):

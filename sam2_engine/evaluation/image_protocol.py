@@ -1,11 +1,11 @@
-"""Single images: clicks on an object, or its box; the model chooses its mask (the paper's SA task)."""
+"""Protocol for single images: clicks on an object, or its box; the model chooses its mask (SA task)."""
 
 import numpy as np
 
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 from sam2_engine.evaluation.simulated_user import tight_box
-from sam2_engine.evaluation.video_protocol import Watch, num_clicks, place_clicks, unwatched
+from sam2_engine.evaluation.video_protocol import WithProgress, num_clicks, place_clicks, without_progress
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import open_frames
 from sam2_engine.masks import PackedMask
@@ -18,16 +18,16 @@ __all__ = ["objects_by_frame", "segment_images"]
 
 def objects_by_frame(sequence: LabeledSequence, min_area: int = 1) -> dict[int, list[int]]:
     """Return the ids of the objects of at least ``min_area`` pixels on each annotated frame that has any."""
-    found: dict[int, list[int]] = {}
+    by_frame: dict[int, list[int]] = {}
     for frame in sequence.annotated:
         ids = [
             object_id
-            for object_id, masks in sequence.truth.items()
+            for object_id, masks in sequence.ground_truth.items()
             if frame in masks and np.count_nonzero(masks[frame].crop()) >= min_area
         ]
         if ids:
-            found[frame] = ids
-    return found
+            by_frame[frame] = ids
+    return by_frame
 
 
 def segment_images(
@@ -37,45 +37,47 @@ def segment_images(
     *,
     min_area: int = 1,
     contrast: Contrast = None,
-    watch: Watch = unwatched,
+    with_progress: WithProgress = without_progress,
 ) -> MasksByObject:
-    """Segment every object on every annotated frame by itself, as a picture without memory.
+    """Segment every object on every annotated frame by itself, as an image without memory.
 
     Parameters
     ----------
     model
         A loaded model.
     sequence
-        Frames and truth; ids need not persist.
+        Frames and ground truth; ids need not persist.
     prompt
-        ``box``, or clicks: the first at the object's center, where a model that answers with three masks is
-        taken at that of the highest predicted IoU, the others at the center of the error.
+        ``box``, or clicks: the first at the object's center, where of three predicted masks the one of
+        the highest predicted IoU is taken, the others at the center of the error.
     min_area
         Leave out smaller objects, in pixels.
     contrast
         Intensity window, by default one for all frames.
-    watch
-        Sees every image pass.
+    with_progress
+        Wraps the iteration over images, for a progress bar.
 
     Raises
     ------
     InputError
-        If the prompt is unknown, or the mask itself.
+        If the prompt is unknown, or ``mask``.
     """
     clicks = num_clicks(prompt)
     if prompt == "mask":
-        raise InputError("On single images the mask is what is asked for; prompt by a box or clicks instead.")
+        raise InputError("On single images the mask is what is predicted; prompt by a box or clicks instead.")
     window = contrast if contrast is not None else estimate_window(sequence.frames)
     masks, chosen = MasksByObject(), objects_by_frame(sequence, min_area)
-    for frame, ids in watch(chosen.items(), len(chosen), sequence.name):
-        picture = open_frames(sequence.frames[frame][None], axes="TYX" + "C" * (sequence.frames.channels > 1))
-        session = open_video_session(model, picture, window, FeatureCache())
+    for frame, ids in with_progress(chosen.items(), len(chosen), sequence.name):
+        image = open_frames(sequence.frames[frame][None], axes="TYX" + "C" * (sequence.frames.channels > 1))
+        session = open_video_session(model, image, window, FeatureCache())
         for object_id in ids:
-            truth = sequence.mask(object_id, frame)
+            ground_truth = sequence.mask(object_id, frame)
             if clicks:
-                mask, _ = place_clicks(session, object_id, 0, np.zeros_like(truth), truth, clicks)
+                mask, _ = place_clicks(
+                    session, object_id, 0, np.zeros_like(ground_truth), ground_truth, clicks
+                )
             else:
-                mask = session.add_box(0, object_id, tight_box(truth)).masks[0]
-            masks.setdefault(object_id, {})[frame] = PackedMask.from_array(mask, picture.shape)
+                mask = session.add_box(0, object_id, tight_box(ground_truth)).masks[0]
+            masks.setdefault(object_id, {})[frame] = PackedMask.from_array(mask, image.shape)
             session.remove_object(object_id)
     return masks

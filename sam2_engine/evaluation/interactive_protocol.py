@@ -1,4 +1,4 @@
-"""Promptable segmentation with a simulated user, offline and online (paper, section E.1.2).
+"""Protocols of interactive video segmentation with a simulated user, offline and online (paper, E.1.2).
 
 Objects are handled one at a time. On each prompted frame the user makes up to three clicks at the center
 of the error; up to eight frames are prompted. The scores are means over the frames from the object's
@@ -84,7 +84,7 @@ def offline_rounds(
     Parameters
     ----------
     model, sequence, object_id
-        What segments which object.
+        Model, ground truth, and the object to segment.
     max_frames
         Rounds; there are fewer once all frames are prompted or nothing is wrong.
     contrast, cache
@@ -108,14 +108,14 @@ def offline_rounds(
             for result in session.propagate(start=first)
         }
         yield InteractiveRound(masks, clicks, seconds)
-        left = {
+        remaining = {
             f: _iou(masks, f, object_id, sequence)
             for f in scored_frames(sequence, object_id)
             if f not in prompted
         }
-        if not left or min(left.values()) == 1.0:
+        if not remaining or min(remaining.values()) == 1.0:
             return
-        frame = min(left, key=lambda f: left[f])
+        frame = min(remaining, key=lambda f: remaining[f])
 
 
 def online_rounds(
@@ -143,17 +143,19 @@ def online_rounds(
 def _online_pass(
     session: TrackingSession, sequence: LabeledSequence, object_id: int, allowance: int
 ) -> tuple[InteractiveRound, int]:
-    """Return the pass with up to ``allowance`` prompted frames, and how many of them it took."""
+    """Return the pass with up to ``allowance`` prompted frames, and the number of frames prompted."""
     first = sequence.first_frame(object_id)
-    truth = sequence.mask(object_id, first)
-    _, clicks = place_clicks(session, object_id, first, np.zeros_like(truth), truth, CLICKS_PER_FRAME)
+    ground_truth = sequence.mask(object_id, first)
+    _, clicks = place_clicks(
+        session, object_id, first, np.zeros_like(ground_truth), ground_truth, CLICKS_PER_FRAME
+    )
     prompted, masks, known = 1, {}, set(sequence.known_frames(object_id))
     for result in session.propagate(start=first):
         mask, frame = result.masks[0], result.frame
         if prompted < allowance and frame in known and frame != first:
-            truth = sequence.mask(object_id, frame)
-            if mask_iou(mask, truth) < PAUSE_BELOW:
-                mask, placed = place_clicks(session, object_id, frame, mask, truth, CLICKS_PER_FRAME)
+            ground_truth = sequence.mask(object_id, frame)
+            if mask_iou(mask, ground_truth) < PAUSE_BELOW:
+                mask, placed = place_clicks(session, object_id, frame, mask, ground_truth, CLICKS_PER_FRAME)
                 prompted, clicks = prompted + 1, clicks + placed
         masks[frame] = PackedMask.from_array(mask, result.shape)
     seconds = (len(sequence.frames) - first) * _EXAMINE_SECONDS

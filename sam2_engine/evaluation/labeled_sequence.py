@@ -1,4 +1,4 @@
-"""Frames with the true masks of their objects, read from whatever ``sam2_engine.datasets`` finds."""
+"""Sequence of frames with the ground truth masks of their objects, read by ``sam2_engine.datasets``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,18 +28,18 @@ MasksByObject = dict[int, dict[int, PackedMask]]
 
 @dataclass(frozen=True)
 class LabeledSequence:
-    """A video, time-lapse, volume or series of images, and the truth.
+    """A video, time-lapse, volume or series of images, and the ground truth.
 
     Attributes
     ----------
     name
-        What people call it.
+        Name for users.
     frames
-        The pictures.
-    truth
+        The frames.
+    ground_truth
         The objects' masks, none of them empty.
     annotated
-        Frames whose masks are known, ascending; on these an object that is neither in ``truth`` nor
+        Frames whose masks are known, ascending; on these an object that is neither in ``ground_truth`` nor
         unknown is absent.
     unknown
         By frame: the objects that are there, but whose mask is not known; they are not scored on it.
@@ -47,21 +47,21 @@ class LabeledSequence:
 
     name: str
     frames: FrameSource
-    truth: MasksByObject
+    ground_truth: MasksByObject
     annotated: tuple[int, ...]
     unknown: Mapping[int, frozenset[int]] = field(default_factory=dict)
 
     def first_frame(self, object_id: int) -> int:
-        """Return the first frame on which an object is seen."""
-        return min(self.truth[object_id])
+        """Return the first frame on which an object is visible."""
+        return min(self.ground_truth[object_id])
 
     def known_frames(self, object_id: int) -> list[int]:
         """Return the annotated frames on which an object's mask, or its absence, is known."""
         return [frame for frame in self.annotated if object_id not in self.unknown.get(frame, ())]
 
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_]:
-        """Return the true (H, W) mask."""
-        return unpacked(self.truth, object_id, frame, self.frames.shape)
+        """Return the ground truth (H, W) mask."""
+        return unpacked(self.ground_truth, object_id, frame, self.frames.shape)
 
 
 def unpacked(masks: MasksByObject, object_id: int, frame: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -78,12 +78,12 @@ def pack_labels(labels: NDArray[Any], frame: int, masks: MasksByObject) -> None:
 
 
 def labeled_sequences(data: AnnotatedData) -> list[LabeledSequence]:
-    """Read the masks of a data set; videos and pictures without any object are left out.
+    """Read the masks of a data set; videos and images without any object are left out.
 
     ``data`` may be closed then: each sequence opens frames of its own.
     """
-    seen = [video for video in data.videos if any(video.visible.values())]
-    return [_read(video.found, video.visible) for video in seen]
+    visible = [video for video in data.videos if any(video.visible.values())]
+    return [_read(video.record, video.visible) for video in visible]
 
 
 def read_sequences(frames: Path, masks: Path, **reading: Any) -> list[LabeledSequence]:
@@ -94,34 +94,36 @@ def read_sequences(frames: Path, masks: Path, **reading: Any) -> list[LabeledSeq
     InputError
         As ``pair_videos``; if a mask cannot be read; or if a sequence holds no object.
     """
-    return [_complete(found, masks) for found in pair_videos(frames, masks, **reading)]
+    return [_read_complete(record, masks) for record in pair_videos(frames, masks, **reading)]
 
 
 def read_sequence(frames: Path, masks: Path, **reading: Any) -> LabeledSequence:
     """Read what ``pair_video`` finds; parameters and errors as for ``read_sequences``."""
-    return _complete(pair_video(frames, masks, **reading), masks)
+    return _read_complete(pair_video(frames, masks, **reading), masks)
 
 
-def _complete(found: VideoRecord, masks: Path) -> LabeledSequence:
+def _read_complete(record: VideoRecord, masks: Path) -> LabeledSequence:
     try:
-        sequence = _read(found, found.annotated)
+        sequence = _read(record, record.annotated)
     finally:
-        found.close()
-    if not sequence.truth:
+        record.close()
+    if not sequence.ground_truth:
         sequence.frames.close()
         raise InputError(f"There is no object in {masks}: all labels are 0, the background.")
     return sequence
 
 
-def _read(found: VideoRecord, annotated: Iterable[int]) -> LabeledSequence:
+def _read(record: VideoRecord, annotated: Iterable[int]) -> LabeledSequence:
     """Read the masks, and open the frames."""
-    truth: MasksByObject = {}
+    ground_truth: MasksByObject = {}
     unknown: dict[int, frozenset[int]] = {}
     for frame in annotated:
-        annotation = found.annotate(frame)
+        annotation = record.annotate(frame)
         for object_id in annotation.ids:
             mask = annotation.mask(object_id)
-            truth.setdefault(object_id, {})[frame] = PackedMask.from_array(mask)
+            ground_truth.setdefault(object_id, {})[frame] = PackedMask.from_array(mask)
         if annotation.unknown:
             unknown[frame] = annotation.unknown
-    return LabeledSequence(found.name, found.open(), dict(sorted(truth.items())), tuple(annotated), unknown)
+    return LabeledSequence(
+        record.name, record.open(), dict(sorted(ground_truth.items())), tuple(annotated), unknown
+    )

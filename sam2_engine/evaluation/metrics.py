@@ -1,4 +1,4 @@
-"""How well a mask fits: region J (IoU) and boundary F, as the DAVIS benchmark defines them.
+"""Metrics of a mask: region J (IoU) and boundary F, as the DAVIS benchmark defines them.
 
 Source: Perazzi et al., A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation
 (CVPR 2016), section 4.
@@ -20,18 +20,18 @@ BOUNDARY_TOLERANCE = 0.008
 Mask = NDArray[np.bool_]
 
 
-def mask_iou(mask: Mask, truth: Mask) -> float:
+def mask_iou(mask: Mask, ground_truth: Mask) -> float:
     """Return the region similarity J of two (H, W) masks: their IoU, 1 if both are empty."""
-    union = np.count_nonzero(mask | truth)
-    return np.count_nonzero(mask & truth) / union if union else 1.0
+    union = np.count_nonzero(mask | ground_truth)
+    return np.count_nonzero(mask & ground_truth) / union if union else 1.0
 
 
-def boundary_f(mask: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -> float:
+def boundary_f(mask: Mask, ground_truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -> float:
     """Return the contour accuracy F of two masks: the harmonic mean of precision and recall of boundaries.
 
     Parameters
     ----------
-    mask, truth
+    mask, ground_truth
         (H, W) bool.
     tolerance
         Pixels of a boundary match within a disk of this part of the image's diagonal, rounded up.
@@ -42,12 +42,12 @@ def boundary_f(mask: Mask, truth: Mask, tolerance: float = BOUNDARY_TOLERANCE) -
         0..1; 1 if neither mask has a boundary, 0 if only one has.
     """
     radius = math.ceil(tolerance * math.hypot(*mask.shape))
-    window = _around(mask | truth)
-    found, expected = _boundary(mask[window]), _boundary(truth[window])
-    if not found.any() or not expected.any():
-        return float(found.any() == expected.any())
-    precision = _share_near(found, expected, radius)
-    recall = _share_near(expected, found, radius)
+    window = _around(mask | ground_truth)
+    predicted, expected = _boundary(mask[window]), _boundary(ground_truth[window])
+    if not predicted.any() or not expected.any():
+        return float(predicted.any() == expected.any())
+    precision = _share_near(predicted, expected, radius)
+    recall = _share_near(expected, predicted, radius)
     total = precision + recall
     return 2 * precision * recall / total if total else 0.0
 

@@ -1,4 +1,4 @@
-"""Run a protocol with a model, and the baselines beside it, over sequences."""
+"""Runs of a protocol with a model, and of the baselines beside it, over sequences."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,14 +19,14 @@ from sam2_engine.evaluation.interactive_protocol import (
 )
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 from sam2_engine.evaluation.scores import MaskScore, MethodResult, score_masks
-from sam2_engine.evaluation.tracking_baselines import carry_by_flow, copy_first_mask
+from sam2_engine.evaluation.tracking_baselines import copy_first_mask, propagate_by_flow
 from sam2_engine.evaluation.video_protocol import (
-    Watch,
+    WithProgress,
     first_frames,
     frames_after,
     num_clicks,
     track_objects,
-    unwatched,
+    without_progress,
 )
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import Sam2
@@ -67,16 +67,16 @@ def evaluate(
     cell_tracking: bool = False,
     rounds: int = MAX_PROMPTED_FRAMES,
     contrast: Contrast = None,
-    watch: Watch = unwatched,
+    with_progress: WithProgress = without_progress,
 ) -> list[MethodResult]:
-    """Evaluate a model, and what it is to be compared with.
+    """Evaluate a model, and baselines beside it.
 
     Parameters
     ----------
     model
         A loaded model.
     sequences
-        Frames and truth.
+        Frames and ground truth.
     protocol, prompt
         A key of ``PROTOCOLS`` and one of ``PROMPTS``; the interactive protocols take ``3-click`` only.
     name
@@ -90,8 +90,8 @@ def evaluate(
         Most frames that the interactive protocols prompt per object, 8 in the paper.
     contrast
         Intensity window for the model; by default its own rule.
-    watch
-        Sees every step pass, for a progress bar.
+    with_progress
+        Wraps iterations, for a progress bar.
 
     Returns
     -------
@@ -102,6 +102,21 @@ def evaluate(
     ------
     InputError
         If protocol and prompt do not go together, ``rounds`` is below 1, or nothing can be scored.
+
+    Examples
+    --------
+    >>> from sam2_engine import load_model, open_frames
+    >>> from sam2_engine.evaluation.labeled_sequence import LabeledSequence, pack_labels
+    >>> from sam2_engine.synthetic import moving_cells
+    >>> frames, labels = moving_cells(num_frames=3, size=64, num_cells=2)
+    >>> ground_truth = {}
+    >>> for frame, image in enumerate(labels):
+    ...     pack_labels(image, frame, ground_truth)
+    >>> sequence = LabeledSequence("cells", open_frames(frames), ground_truth, (0, 1, 2))
+    >>> nano = load_model("nano", device="cpu", image_size=128)
+    >>> (result,) = evaluate(nano, [sequence], "vos", "mask")
+    >>> result.method, 0.5 < result.j_and_f <= 1
+    ('model, mask', True)
     """
     prompt = _checked_prompt(protocol, prompt)
     if rounds < 1:
@@ -114,13 +129,15 @@ def evaluate(
         )
     single = protocol == "image"
     if protocol in ("offline", "online"):
-        results = [_interact(model, sequences, protocol, f"{name}, {protocol}", rounds, contrast, watch)]
+        results = [
+            _interact(model, sequences, protocol, f"{name}, {protocol}", rounds, contrast, with_progress)
+        ]
     else:
         run = segment_images if single else track_objects
-        segment = partial(run, model, prompt=prompt, contrast=contrast, watch=watch)
+        segment = partial(run, model, prompt=prompt, contrast=contrast, with_progress=with_progress)
         results = [_apply(f"{name}, {prompt}", segment, sequences, frames_of, single)]
     if baselines:
-        methods = _click_methods(watch) if single else _tracking_methods(watch)
+        methods = _click_methods(with_progress) if single else _tracking_methods(with_progress)
         results += [
             _apply(title, segment, sequences, frames_of, single) for title, segment in methods.items()
         ]
@@ -138,17 +155,17 @@ def _checked_prompt(protocol: str, prompt: str | None) -> str:
             f"The {protocol} protocol makes {default}s on every frame it prompts; leave --prompt out."
         )
     if protocol == "image" and prompt == "mask":
-        raise InputError("On single images the mask is what is asked for; take --prompt box or clicks.")
+        raise InputError("On single images the mask is what is predicted; take --prompt box or clicks.")
     return prompt
 
 
 def _interactive_frames(sequence: LabeledSequence) -> dict[int, list[int]]:
-    return {object_id: scored_frames(sequence, object_id) for object_id in sequence.truth}
+    return {object_id: scored_frames(sequence, object_id) for object_id in sequence.ground_truth}
 
 
 def _image_frames(sequence: LabeledSequence) -> dict[int, list[int]]:
     by_frame = objects_by_frame(sequence)
-    return {i: [frame for frame, ids in by_frame.items() if i in ids] for i in sequence.truth}
+    return {i: [frame for frame, ids in by_frame.items() if i in ids] for i in sequence.ground_truth}
 
 
 def _video_frames(sequence: LabeledSequence) -> dict[int, list[int]]:
@@ -168,21 +185,24 @@ def _apply(
 ) -> MethodResult:
     masks = tuple(segment(sequence) for sequence in sequences)
     scores: tuple[MaskScore, ...] = ()
-    for number, (sequence, found) in enumerate(zip(sequences, masks, strict=True)):
-        scores += score_masks(sequence, found, frames_of(sequence), number)
+    for number, (sequence, predicted) in enumerate(zip(sequences, masks, strict=True)):
+        scores += score_masks(sequence, predicted, frames_of(sequence), number)
     return MethodResult(title, (scores,), masks, per_object=not single)
 
 
-def _tracking_methods(watch: Watch) -> dict[str, Segment]:
+def _tracking_methods(with_progress: WithProgress) -> dict[str, Segment]:
     return {
         "copy of the first mask": lambda sequence: copy_first_mask(sequence, first_frames(sequence)),
-        "optical flow (DIS)": lambda sequence: carry_by_flow(sequence, first_frames(sequence), watch=watch),
+        "optical flow (DIS)": lambda sequence: propagate_by_flow(
+            sequence, first_frames(sequence), with_progress=with_progress
+        ),
     }
 
 
-def _click_methods(watch: Watch) -> dict[str, Segment]:
+def _click_methods(with_progress: WithProgress) -> dict[str, Segment]:
     return {
-        f"{name}, 1-click": partial(segment_by_baseline, name=name, watch=watch) for name in CLICK_BASELINES
+        f"{name}, 1-click": partial(segment_by_baseline, name=name, with_progress=with_progress)
+        for name in CLICK_BASELINES
     }
 
 
@@ -193,7 +213,7 @@ def _interact(
     title: str,
     max_frames: int,
     contrast: Contrast,
-    watch: Watch,
+    with_progress: WithProgress,
 ) -> MethodResult:
     """Run an interactive protocol for every object; once nothing is left to correct, scores stay."""
     run = offline_rounds if protocol == "offline" else online_rounds
@@ -202,7 +222,9 @@ def _interact(
     masks: list[MasksByObject] = []
     for number, sequence in enumerate(sequences):
         cache, last = FeatureCache(_CACHE), MasksByObject()
-        for object_id in watch(list(sequence.truth), len(sequence.truth), f"{sequence.name}, {protocol}"):
+        for object_id in with_progress(
+            list(sequence.ground_truth), len(sequence.ground_truth), f"{sequence.name}, {protocol}"
+        ):
             frames = {object_id: scored_frames(sequence, object_id)}
             rounds: list[tuple[InteractiveRound, tuple[MaskScore, ...]]] = [
                 (done, score_masks(sequence, {object_id: done.masks}, frames, number))
@@ -211,8 +233,8 @@ def _interact(
                 )
             ]
             rounds += rounds[-1:] * (max_frames - len(rounds))
-            for index, (done, found) in enumerate(rounds):
-                scores[index] += found
+            for index, (done, round_scores) in enumerate(rounds):
+                scores[index] += round_scores
                 seconds[index].append(done.seconds)
             last[object_id] = rounds[-1][0].masks
         masks.append(last)
@@ -223,10 +245,11 @@ def _interact(
 
 def _with_cell_tracking(result: MethodResult, sequences: Sequence[LabeledSequence]) -> MethodResult:
     """Add SEG, DET and TRA, the mean over sequences."""
-    found = [
-        cell_tracking_scores(sequence, masks, list(sequence.truth))
+    by_sequence = [
+        cell_tracking_scores(sequence, masks, list(sequence.ground_truth))
         for sequence, masks in zip(sequences, result.masks, strict=True)
     ]
     return replace(
-        result, cell_tracking={name: float(np.mean([each[name] for each in found])) for name in found[0]}
+        result,
+        cell_tracking={name: float(np.mean([each[name] for each in by_sequence])) for name in by_sequence[0]},
     )

@@ -1,4 +1,4 @@
-"""Scores of masks, and their means: frames, then objects, then all (as DAVIS 2017 averages)."""
+"""Scores of masks, and their means: over frames, then objects (as DAVIS 2017 averages)."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ __all__ = ["MaskScore", "MethodResult", "mean_over_objects", "object_scores", "s
 
 @dataclass(frozen=True)
 class MaskScore:
-    """How well one mask fits.
+    """Score of one mask.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class MaskScore:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What one method reached.
+    """Scores of one method.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class MethodResult:
     seconds
         Modeled time of the annotator per round and object, in interactive protocols.
     cell_tracking
-        SEG, DET and TRA, where asked for.
+        SEG, DET and TRA, if computed.
     """
 
     method: str
@@ -116,10 +116,10 @@ def object_scores(
     scores: Iterable[MaskScore], value: Callable[[MaskScore], float]
 ) -> dict[tuple[int, int], float]:
     """Return the mean over frames of each object, by sequence and object id."""
-    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    values_of: dict[tuple[int, int], list[float]] = defaultdict(list)
     for score in scores:
-        found[score.sequence, score.object_id].append(value(score))
-    return {key: float(np.mean(values)) for key, values in found.items()}
+        values_of[score.sequence, score.object_id].append(value(score))
+    return {key: float(np.mean(values)) for key, values in values_of.items()}
 
 
 def mean_over_objects(scores: Iterable[MaskScore], value: Callable[[MaskScore], float]) -> float:
@@ -133,14 +133,14 @@ def score_masks(
     frames: Mapping[int, Iterable[int]],
     number: int = 0,
 ) -> tuple[MaskScore, ...]:
-    """Compare masks with the truth.
+    """Compare masks with the ground truth.
 
     Parameters
     ----------
     sequence
-        The truth.
+        The ground truth.
     masks
-        What was found; a missing mask is empty.
+        Predicted masks; a missing mask is empty.
     frames
         The frames to score, by object id.
     number
@@ -149,9 +149,15 @@ def score_masks(
     scores = []
     for object_id, chosen in frames.items():
         for frame in chosen:
-            found = unpacked(masks, object_id, frame, sequence.frames.shape)
-            truth = sequence.mask(object_id, frame)
+            predicted = unpacked(masks, object_id, frame, sequence.frames.shape)
+            ground_truth = sequence.mask(object_id, frame)
             scores.append(
-                MaskScore(number, object_id, frame, mask_iou(found, truth), boundary_f(found, truth))
+                MaskScore(
+                    number,
+                    object_id,
+                    frame,
+                    mask_iou(predicted, ground_truth),
+                    boundary_f(predicted, ground_truth),
+                )
             )
     return tuple(scores)

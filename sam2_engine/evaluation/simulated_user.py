@@ -1,4 +1,4 @@
-"""The annotator of the evaluation protocols: where it clicks, and the box it draws (paper, section E)."""
+"""Simulated user of the evaluation protocols: its clicks, and its box (paper, section E)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ Mask = NDArray[np.bool_]
 Click = tuple[tuple[int, int], int]
 
 
-def error_click(mask: Mask, truth: Mask) -> Click | None:
+def error_click(mask: Mask, ground_truth: Mask) -> Click | None:
     """Click at the center of the error: the point of a wrong region farthest from that region's border.
 
     Parameters
     ----------
-    mask, truth
+    mask, ground_truth
         (H, W) bool.
 
     Returns
@@ -24,8 +24,8 @@ def error_click(mask: Mask, truth: Mask) -> Click | None:
     tuple or None
         ``(x, y)`` and 1 where the object was missed, 0 where too much was taken; None without any error.
     """
-    missed, missed_depth = mask_center(truth & ~mask)
-    extra, extra_depth = mask_center(mask & ~truth)
+    missed, missed_depth = mask_center(ground_truth & ~mask)
+    extra, extra_depth = mask_center(mask & ~ground_truth)
     if missed_depth == extra_depth == 0:
         return None
     return (missed, 1) if missed_depth >= extra_depth else (extra, 0)

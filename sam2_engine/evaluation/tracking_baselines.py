@@ -1,6 +1,6 @@
-"""What following objects costs nothing: the first mask left where it is, and carried along by optical flow.
+"""Baselines for tracking: a copy of the first mask, and its propagation by optical flow.
 
-Both start from the true mask.
+Both start from the ground truth mask.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,44 +11,44 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
-from sam2_engine.evaluation.video_protocol import Watch, unwatched
+from sam2_engine.evaluation.video_protocol import WithProgress, without_progress
 from sam2_engine.masks import PackedMask
 from sam2_engine.preprocessing import IntensityWindow, estimate_window, to_rgb
 
-__all__ = ["carry_by_flow", "copy_first_mask"]
+__all__ = ["copy_first_mask", "propagate_by_flow"]
 
 _HALF = 127
 _FULL = 255
 
 
 def copy_first_mask(sequence: LabeledSequence, starts: Mapping[int, int]) -> MasksByObject:
-    """Return each object's true mask of its first frame, on every frame."""
+    """Return each object's ground truth mask of its first frame, on every frame."""
     return {
-        object_id: dict.fromkeys(range(len(sequence.frames)), sequence.truth[object_id][start])
+        object_id: dict.fromkeys(range(len(sequence.frames)), sequence.ground_truth[object_id][start])
         for object_id, start in starts.items()
     }
 
 
-def carry_by_flow(
+def propagate_by_flow(
     sequence: LabeledSequence,
     starts: Mapping[int, int],
     *,
-    both_ways: bool = False,
-    watch: Watch = unwatched,
+    bidirectional: bool = False,
+    with_progress: WithProgress = without_progress,
 ) -> MasksByObject:
-    """Carry each object's first true mask from frame to frame by dense optical flow.
+    """Propagate each object's ground truth mask of its first frame by dense optical flow.
 
-    The flow is OpenCV's DIS (Kroeger et al., ECCV 2016), preset medium, on 8-bit gray levels seen through
-    the model's intensity window; every pixel looks up where it came from, and the mask is cut at one half.
+    The flow is OpenCV's DIS (Kroeger et al., ECCV 2016), preset medium, on 8-bit gray levels within
+    the model's intensity window; masks are warped backwards bilinearly and thresholded at one half.
 
     Parameters
     ----------
     sequence, starts
-        Frames and truth, and the frame that each object starts from.
-    both_ways
-        Carry the masks backwards as well.
-    watch
-        Sees every pair of frames pass.
+        Frames and ground truth, and the frame that each object starts from.
+    bidirectional
+        Propagate backwards as well.
+    with_progress
+        Wraps the iteration over pairs of frames, for a progress bar.
 
     Raises
     ------
@@ -60,19 +60,19 @@ def carry_by_flow(
     window = estimate_window(sequence.frames)
     y, x = np.mgrid[: sequence.frames.shape[0], : sequence.frames.shape[1]].astype(np.float32)
     masks: MasksByObject = {
-        object_id: {start: sequence.truth[object_id][start]} for object_id, start in starts.items()
+        object_id: {start: sequence.ground_truth[object_id][start]} for object_id, start in starts.items()
     }
-    for reverse in (False, True) if both_ways else (False,):
+    for reverse in (False, True) if bidirectional else (False,):
         pairs = list(_steps(sequence, starts, reverse))
         gray: dict[int, NDArray[np.uint8]] = {}
-        for before, frame in watch(pairs, len(pairs), f"{sequence.name}, optical flow"):
+        for before, frame in with_progress(pairs, len(pairs), f"{sequence.name}, optical flow"):
             gray = {i: gray[i] if i in gray else _gray(sequence, i, window) for i in (before, frame)}
             flow = method.calc(gray[frame], gray[before], None)
             for object_id, start in starts.items():
                 if before == start or (before > start) != reverse:
                     mask = masks[object_id][before].to_array().astype(np.uint8) * _FULL
-                    carried = cv2.remap(mask, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
-                    masks[object_id][frame] = PackedMask.from_array(carried > _HALF, sequence.frames.shape)
+                    warped = cv2.remap(mask, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR)
+                    masks[object_id][frame] = PackedMask.from_array(warped > _HALF, sequence.frames.shape)
     return masks
 
 

@@ -1,4 +1,4 @@
-"""Semi-supervised video segmentation: a prompt per object on one frame, then no more help."""
+"""Protocol of semi-supervised video segmentation: one prompted frame per object."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -17,25 +17,25 @@ from sam2_engine.video.tracking_session import TrackingSession
 
 __all__ = [
     "PROMPTS",
-    "Watch",
+    "WithProgress",
     "first_frames",
     "frames_after",
     "label_image",
     "num_clicks",
     "place_clicks",
     "track_objects",
-    "unwatched",
+    "without_progress",
 ]
 
 PROMPTS = ("mask", "box", "1-click", "3-click", "5-click")
-"""What an object is shown by on its first frame."""
+"""Prompts of an object on its first frame."""
 
-Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
-"""Passes steps through, told their number and a title: for example under a progress bar."""
+WithProgress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Wraps an iterable, given its length and a title, for example in a progress bar."""
 
 
-def unwatched(steps: Iterable[Any], total: int, title: str) -> Iterable[Any]:
-    """Pass steps through."""
+def without_progress(steps: Iterable[Any], total: int, title: str) -> Iterable[Any]:
+    """Return the iterable as it is."""
     return steps
 
 
@@ -55,21 +55,21 @@ def num_clicks(prompt: str) -> int:
 
 def first_frames(sequence: LabeledSequence) -> dict[int, int]:
     """Return the frame of each object's first appearance, where it is prompted."""
-    return {object_id: sequence.first_frame(object_id) for object_id in sequence.truth}
+    return {object_id: sequence.first_frame(object_id) for object_id in sequence.ground_truth}
 
 
 def frames_after(
-    sequence: LabeledSequence, starts: Mapping[int, int], both_ways: bool = False, skip_last: bool = True
+    sequence: LabeledSequence, starts: Mapping[int, int], bidirectional: bool = False, skip_last: bool = True
 ) -> dict[int, list[int]]:
     """Return the frames to score of each object; one without any is left out.
 
     Parameters
     ----------
     sequence
-        The truth.
+        The ground truth.
     starts
         The frame on which each object is prompted; it is not scored.
-    both_ways
+    bidirectional
         Whether frames before it are scored as well.
     skip_last
         Leave out the last annotated frame, as DAVIS and SA-V do, unless only two are annotated.
@@ -79,7 +79,7 @@ def frames_after(
         object_id: [
             frame
             for frame in sequence.known_frames(object_id)
-            if frame != last and (frame > start or (both_ways and frame < start))
+            if frame != last and (frame > start or (bidirectional and frame < start))
         ]
         for object_id, start in starts.items()
     }
@@ -92,31 +92,31 @@ def track_objects(
     prompt: str = "mask",
     *,
     starts: Mapping[int, int] | None = None,
-    both_ways: bool = False,
+    bidirectional: bool = False,
     contrast: Contrast = None,
-    watch: Watch = unwatched,
+    with_progress: WithProgress = without_progress,
 ) -> MasksByObject:
-    """Prompt every object once and follow all of them; masks do not overlap, the higher logit wins.
+    """Prompt every object once and propagate all of them; masks do not overlap, the higher logit wins.
 
-    A large plane is worked on in tiles, as everywhere.
+    A large plane is segmented in tiles, as everywhere.
 
     Parameters
     ----------
     model
         A loaded model.
     sequence
-        Frames and truth.
+        Frames and ground truth.
     prompt
-        One of ``PROMPTS``: the true mask, its tight box, or clicks, the first at the object's center and
-        each further one at the center of the error.
+        One of ``PROMPTS``: the ground truth mask, its tight box, or clicks, the first at the object's
+        center and each further one at the center of the error.
     starts
         The frame on which each object is prompted; by default that of its first appearance.
-    both_ways
-        Follow the objects backwards as well.
+    bidirectional
+        Propagate backwards as well.
     contrast
         Intensity window of ``VideoSession``.
-    watch
-        Sees every frame pass.
+    with_progress
+        Wraps the iteration over frames, for a progress bar.
 
     Raises
     ------
@@ -127,18 +127,18 @@ def track_objects(
     session = open_video_session(model, sequence.frames, contrast)
     starts = first_frames(sequence) if starts is None else starts
     for object_id, frame in starts.items():
-        truth = sequence.mask(object_id, frame)
+        ground_truth = sequence.mask(object_id, frame)
         if prompt == "mask":
-            session.add_mask(frame, object_id, truth)
+            session.add_mask(frame, object_id, ground_truth)
         elif prompt == "box":
-            session.add_box(frame, object_id, tight_box(truth))
+            session.add_box(frame, object_id, tight_box(ground_truth))
         else:
-            place_clicks(session, object_id, frame, np.zeros_like(truth), truth, clicks)
+            place_clicks(session, object_id, frame, np.zeros_like(ground_truth), ground_truth, clicks)
     masks: MasksByObject = {}
-    for reverse in (False, True) if both_ways else (False,):
+    for reverse in (False, True) if bidirectional else (False,):
         first = max(starts.values()) if reverse else min(starts.values())
         total = first + 1 if reverse else len(sequence.frames) - first
-        for result in watch(session.propagate(reverse=reverse), total, sequence.name):
+        for result in with_progress(session.propagate(reverse=reverse), total, sequence.name):
             pack_labels(label_image(result), result.frame, masks)
     return masks
 
@@ -148,7 +148,7 @@ def place_clicks(
     object_id: int,
     frame: int,
     mask: NDArray[np.bool_],
-    truth: NDArray[np.bool_],
+    ground_truth: NDArray[np.bool_],
     count: int,
 ) -> tuple[NDArray[np.bool_], int]:
     """Correct an object's mask on a frame by up to ``count`` clicks, each at the center of the error.
@@ -161,7 +161,7 @@ def place_clicks(
         Number of clicks; fewer than ``count`` if no error was left.
     """
     for placed in range(count):
-        click = error_click(mask, truth)
+        click = error_click(mask, ground_truth)
         if click is None:
             return mask, placed
         result = session.add_points(frame, object_id, [click[0]], [click[1]])

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from sam2_engine.datasets import AnnotatedData, AnnotatedVideo
-from sam2_engine.datasets.tiled_video import in_tiles
+from sam2_engine.datasets.tiled_video import split_into_tiles
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import weights_fingerprint
 from sam2_engine.malloc_trim import release_freed_memory
@@ -134,7 +134,7 @@ class _Split:
 
     def in_tiles(self, side: int) -> "_Split":
         """Split large planes into tiles; a validation frame is one in all its tiles."""
-        parts = [in_tiles(video, side) for video in self.videos]
+        parts = [split_into_tiles(video, side) for video in self.videos]
         origins = [v for v, part in enumerate(parts) for _ in part]
         training, validation = ([frames[v] for v in origins] for frames in (self.training, self.validation))
         return _Split(tuple(chain.from_iterable(parts)), training, validation)

@@ -1,4 +1,4 @@
-"""Data sets of every format, good and bad: what is found, what is left out, and what is refused."""
+"""Data sets of every format, good and bad: what is recognized, left out, and refused."""
 
 import json
 import warnings
@@ -14,8 +14,8 @@ from dataset_folders import (
     cell_tracking,
     davis,
     frame,
+    images,
     label_frame,
-    pictures,
     plain,
     sa_1b,
     sa_v,
@@ -41,7 +41,7 @@ def find_dataset() -> Iterator[Find]:
 MAKERS = {
     "DAVIS": (davis, "2 videos as folders", [6, 6]),
     "one folder each": (plain, "a video of 6 frames", [6]),
-    "pictures": (pictures, "5 pictures", [1] * 5),
+    "images": (images, "5 images", [1] * 5),
     "SA-V": (sa_v, "SA-V, 1 video", [5]),
     "SA-1B": (sa_1b, "SA-1B, 3 images", [1] * 3),
     "TIFF": (stack, "1 TIFF stack", [5]),
@@ -49,7 +49,7 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_a_format_is_recognized_and_its_masks_are_the_truth(
+def test_a_format_is_recognized_and_its_masks_are_exact(
     name: str, tmp_path: Path, find_dataset: Find
 ) -> None:
     make, words, counts = MAKERS[name]
@@ -58,10 +58,10 @@ def test_a_format_is_recognized_and_its_masks_are_the_truth(
     assert [len(video.visible) for video in data.videos] == counts
     for number, video in enumerate(data.videos):
         for t, ids in video.visible.items():
-            truth = label_frame(number if counts[number] == 1 else t, video.frames.shape)
+            expected = label_frame(number if counts[number] == 1 else t, video.frames.shape)
             assert ids == {1, 2}
             for object_id in ids:
-                np.testing.assert_array_equal(video.annotation(t).mask(object_id), truth == object_id)
+                np.testing.assert_array_equal(video.annotation(t).mask(object_id), expected == object_id)
 
 
 def test_masklets_belong_to_every_fourth_frame(tmp_path: Path, find_dataset: Find) -> None:
@@ -96,13 +96,13 @@ def test_cell_tracking_joins_tracks_with_gold_and_silver_masks(tmp_path: Path, f
 
 def test_folders_of_data_sets_are_joined(tmp_path: Path, find_dataset: Find) -> None:
     plain(tmp_path / "a")
-    pictures(tmp_path / "b")
+    images(tmp_path / "b")
     data = find_dataset(tmp_path)
     assert len(data.videos) == 6
-    assert "a video of 6 frames; 5 pictures" in data.description
+    assert "a video of 6 frames; 5 images" in data.description
 
 
-def test_a_person_may_say_that_it_is_no_video(tmp_path: Path, find_dataset: Find) -> None:
+def test_a_user_may_say_that_it_is_no_video(tmp_path: Path, find_dataset: Find) -> None:
     assert len(find_dataset(plain(tmp_path), as_video=False).videos) == 6
 
 
@@ -145,19 +145,19 @@ def test_ids_may_change_their_type(tmp_path: Path, find_dataset: Find) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "complaint"),
+    ("labels", "message"),
     [
         (np.full(SHAPE, 0.5, np.float32), "not whole numbers"),
         (np.full(SHAPE, -1, np.int16), "below 0"),
-        (np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8), "color picture"),
+        (np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8), "color image"),
     ],
 )
-def test_labels_that_are_none(labels: np.ndarray, complaint: str, tmp_path: Path, find_dataset: Find) -> None:
+def test_labels_that_are_none(labels: np.ndarray, message: str, tmp_path: Path, find_dataset: Find) -> None:
     save(tmp_path / "images" / "0.tif", frame(0))
     (tmp_path / "labels").mkdir()
     photometric = "rgb" if labels.ndim == 3 else "minisblack"
     tifffile.imwrite(tmp_path / "labels" / "0.tif", labels, photometric=photometric)
-    with pytest.raises(InputError, match=complaint):
+    with pytest.raises(InputError, match=message):
         find_dataset(tmp_path)
 
 
@@ -197,8 +197,8 @@ def test_a_single_frame_is_a_data_set(tmp_path: Path, find_dataset: Find) -> Non
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
 @pytest.mark.parametrize("side_by_side", [False, True])
-def test_single_pictures_are_not_all_held_open(side_by_side: bool, tmp_path: Path) -> None:
-    """A system lets a process open about a thousand files: few of 50 pictures may be, however they lie."""
+def test_single_images_are_not_all_held_open(side_by_side: bool, tmp_path: Path) -> None:
+    """A system lets a process open about a thousand files: few of 50 images may be, however they lie."""
     for i in range(50):
         image, labels = (
             (f"{i:03}", f"{i:03}_labels") if side_by_side else (f"images/{i:03}", f"labels/{i:03}")

@@ -1,4 +1,4 @@
-"""Two discs that move over noise, with their truth."""
+"""Two discs that move over noise, with their ground truth."""
 
 import numpy as np
 import pytest
@@ -31,10 +31,10 @@ def disc_frames(disc_labels):
 
 @pytest.fixture
 def sequence(disc_frames, disc_labels):
-    truth: MasksByObject = {}
+    ground_truth: MasksByObject = {}
     for frame, image in enumerate(disc_labels):
-        pack_labels(image, frame, truth)
-    return LabeledSequence("discs", open_frames(disc_frames, axes="TYX"), truth, tuple(range(7)))
+        pack_labels(image, frame, ground_truth)
+    return LabeledSequence("discs", open_frames(disc_frames, axes="TYX"), ground_truth, tuple(range(7)))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
-from dataset_folders import cell_tracking, davis, label_frame, pictures, sa_1b, sa_v, stack
+from dataset_folders import cell_tracking, davis, images, label_frame, sa_1b, sa_v, stack
 from dataset_folders import save as save_image
 from PIL import Image
 
@@ -36,7 +36,7 @@ def test_davis_folders_with_palettes(folders, disc_labels):
         colored.save(path)
     sequence = read_sequence(frames, masks)
     assert sequence.annotated == tuple(range(7))
-    assert sorted(sequence.truth) == [2, 5]
+    assert sorted(sequence.ground_truth) == [2, 5]
     for frame, labels in enumerate(disc_labels):
         for object_id in (2, 5):
             np.testing.assert_array_equal(sequence.mask(object_id, frame), labels == object_id)
@@ -136,19 +136,19 @@ def sequences_of(folder):
     ("make", "annotated"),
     [
         (davis, [range(6)] * 2),
-        (pictures, [range(1)] * 5),
+        (images, [range(1)] * 5),
         (sa_v, [range(0, 17, 4)]),
         (sa_1b, [range(1)] * 3),
         (stack, [range(5)]),
     ],
 )
-def test_every_data_set_to_learn_from_can_be_evaluated_on(tmp_path, make, annotated):
+def test_every_data_set_for_training_can_be_evaluated_on(tmp_path, make, annotated):
     sequences = sequences_of(make(tmp_path / "set"))
     assert [sequence.annotated for sequence in sequences] == [tuple(frames) for frames in annotated]
     for number, sequence in enumerate(sequences):
         with sequence.frames as frames:
             assert frames[0].shape[:2] == frames.shape
-            assert list(sequence.truth) == [1, 2]
+            assert list(sequence.ground_truth) == [1, 2]
             for frame in sequence.annotated:
                 labels = label_frame(number if len(sequence.annotated) == 1 else frame, frames.shape)
                 for object_id in (1, 2):
@@ -165,8 +165,8 @@ def test_a_cell_with_a_marker_but_no_mask_is_not_scored_there(tmp_path):
     assert frames_after(sequence, first_frames(sequence)) == {1: [1, 2], 2: [1]}
 
 
-def test_pictures_without_objects_are_left_out(tmp_path):
-    folder = pictures(tmp_path / "set")
+def test_images_without_objects_are_left_out(tmp_path):
+    folder = images(tmp_path / "set")
     save_image(folder / "labels" / "003.png", np.zeros((54, 64), np.uint8))
     assert [sequence.name[-7:] for sequence in sequences_of(folder)] == [
         f"{number:03}.png" for number in (0, 1, 2, 4)

@@ -29,17 +29,17 @@ def outline(mask):
     return marked
 
 
-def naive_f(mask, truth):
+def naive_f(mask, ground_truth):
     """Match outlines by growing each with a disk (DAVIS), on the whole plane."""
     grow = disk(math.ceil(0.008 * np.linalg.norm(mask.shape)))
-    found, expected = outline(mask), outline(truth)
-    matched = found & dilation(expected, grow)
-    recalled = expected & dilation(found, grow)
-    if not found.any() and not expected.any():
+    predicted, expected = outline(mask), outline(ground_truth)
+    matched = predicted & dilation(expected, grow)
+    recalled = expected & dilation(predicted, grow)
+    if not predicted.any() and not expected.any():
         return 1.0
-    precision = matched.sum() / found.sum() if found.any() else 1.0
+    precision = matched.sum() / predicted.sum() if predicted.any() else 1.0
     recall = recalled.sum() / expected.sum() if expected.any() else 1.0
-    if not found.any() or not expected.any():
+    if not predicted.any() or not expected.any():
         precision, recall = (1.0, 0.0) if expected.any() else (0.0, 1.0)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
@@ -60,18 +60,20 @@ def cases():
     yield from ((empty, empty), (empty, block), (block, empty), (full, empty), (full, block), (block, block))
 
 
-@pytest.mark.parametrize(("mask", "truth"), list(cases()))
-def test_j_and_f_are_those_of_davis(mask, truth):
-    union = (mask | truth).sum()
-    assert mask_iou(mask, truth) == pytest.approx((mask & truth).sum() / union if union else 1.0)
-    assert boundary_f(mask, truth) == pytest.approx(naive_f(mask, truth), abs=1e-12)
+@pytest.mark.parametrize(("mask", "ground_truth"), list(cases()))
+def test_j_and_f_are_those_of_davis(mask, ground_truth):
+    union = (mask | ground_truth).sum()
+    assert mask_iou(mask, ground_truth) == pytest.approx(
+        (mask & ground_truth).sum() / union if union else 1.0
+    )
+    assert boundary_f(mask, ground_truth) == pytest.approx(naive_f(mask, ground_truth), abs=1e-12)
 
 
 def test_f_forgives_what_lies_within_the_tolerance():
-    truth = np.zeros((300, 400), bool)  # the diagonal is 500, so boundaries match up to 4 pixels apart
-    truth[100:200, 100:200] = True
-    assert boundary_f(np.roll(truth, 4, 1), truth) == 1.0
-    assert boundary_f(np.roll(truth, 5, 1), truth) < 1.0
+    ground_truth = np.zeros((300, 400), bool)  # the diagonal is 500, so boundaries match up to 4 pixels apart
+    ground_truth[100:200, 100:200] = True
+    assert boundary_f(np.roll(ground_truth, 4, 1), ground_truth) == 1.0
+    assert boundary_f(np.roll(ground_truth, 5, 1), ground_truth) < 1.0
 
 
 def test_means_are_over_frames_then_objects():
@@ -95,25 +97,31 @@ def tracked():
 
 
 def sequence_of(labels):
-    truth: MasksByObject = {}
+    ground_truth: MasksByObject = {}
     for frame, image in enumerate(labels):
-        pack_labels(image, frame, truth)
-    return LabeledSequence("squares", open_frames(labels, axes="TYX"), truth, tuple(range(len(labels))))
+        pack_labels(image, frame, ground_truth)
+    return LabeledSequence(
+        "squares", open_frames(labels, axes="TYX"), ground_truth, tuple(range(len(labels)))
+    )
 
 
-def test_cell_tracking_scores_of_the_truth_are_1(tracked):
+def test_cell_tracking_scores_of_the_ground_truth_are_1(tracked):
     pytest.importorskip("ctc_metrics")
     sequence = sequence_of(tracked)
-    assert cell_tracking_scores(sequence, sequence.truth, [3, 7]) == {"SEG": 1.0, "DET": 1.0, "TRA": 1.0}
+    assert cell_tracking_scores(sequence, sequence.ground_truth, [3, 7]) == {
+        "SEG": 1.0,
+        "DET": 1.0,
+        "TRA": 1.0,
+    }
     assert cell_tracking_scores(sequence, {}, [3, 7]) == {"SEG": 0.0, "DET": 0.0, "TRA": 0.0}
 
 
 def test_cell_tracking_scores_by_hand(tracked):
     pytest.importorskip("ctc_metrics")
     sequence = sequence_of(tracked)
-    found = {3: dict(sequence.truth[3]), 7: dict(sequence.truth[7])}
-    del found[3][3]  # one cell missed at its end: weights 10 for the vertex and 1.5 for its edge
-    scores = cell_tracking_scores(sequence, found, [3, 7])
+    predicted = {3: dict(sequence.ground_truth[3]), 7: dict(sequence.ground_truth[7])}
+    del predicted[3][3]  # one cell missed at its end: weights 10 for the vertex and 1.5 for its edge
+    scores = cell_tracking_scores(sequence, predicted, [3, 7])
     vertices, edges = 7, 3 + 2
     assert scores["SEG"] == pytest.approx(6 / 7)
     assert scores["DET"] == pytest.approx(1 - 10 / (10 * vertices))

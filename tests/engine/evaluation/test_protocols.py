@@ -21,7 +21,7 @@ def test_frames_that_count(sequence):
     assert starts == {2: 0, 5: 2}
     assert frames_after(sequence, starts) == {2: [1, 2, 3, 4, 5], 5: [3, 4, 5]}
     assert frames_after(sequence, starts, skip_last=False)[5] == [3, 4, 5, 6]
-    assert frames_after(sequence, {5: 3}, both_ways=True, skip_last=False) == {5: [0, 1, 2, 4, 5, 6]}
+    assert frames_after(sequence, {5: 3}, bidirectional=True, skip_last=False) == {5: [0, 1, 2, 4, 5, 6]}
     assert scored_frames(sequence, 5) == [2, 3, 4, 5, 6]
 
 
@@ -30,34 +30,34 @@ def test_tracking_is_the_sessions_own(model, sequence, prompt):
     masks = track_objects(model, sequence, prompt)
     session = VideoSession(model, sequence.frames)
     for object_id, frame in {2: 0, 5: 2}.items():
-        truth = sequence.mask(object_id, frame)
+        ground_truth = sequence.mask(object_id, frame)
         if prompt == "mask":
-            session.add_mask(frame, object_id, truth)
+            session.add_mask(frame, object_id, ground_truth)
         elif prompt == "box":
-            y, x = np.nonzero(truth)
+            y, x = np.nonzero(ground_truth)
             session.add_box(frame, object_id, (x.min(), y.min(), x.max(), y.max()))
         else:
-            found = np.zeros_like(truth)
+            predicted = np.zeros_like(ground_truth)
             for _ in range(int(prompt[0])):
-                point, label = error_click(found, truth)
-                found = session.add_points(frame, object_id, [point], [label]).masks[0]
+                point, label = error_click(predicted, ground_truth)
+                predicted = session.add_points(frame, object_id, [point], [label]).masks[0]
     for result in session.propagate():
         labels = label_image(result)
         for object_id in result.object_ids:
             packed = masks.get(object_id, {}).get(result.frame)
-            found = np.zeros(result.shape, bool) if packed is None else packed.to_array()
-            np.testing.assert_array_equal(found, labels == object_id)
+            predicted = np.zeros(result.shape, bool) if packed is None else packed.to_array()
+            np.testing.assert_array_equal(predicted, labels == object_id)
 
 
-def test_both_ways_from_the_middle(model, sequence):
-    masks = track_objects(model, sequence, "mask", starts={2: 3}, both_ways=True)
+def test_bidirectional_from_the_middle(model, sequence):
+    masks = track_objects(model, sequence, "mask", starts={2: 3}, bidirectional=True)
     session = VideoSession(model, sequence.frames)
     session.add_mask(3, 2, sequence.mask(2, 3))
     assert [result.frame for result in session.propagate()] == [3, 4, 5, 6]
     backwards = {result.frame: result.masks[0] for result in session.propagate(reverse=True)}
     for frame in (0, 1, 2):
-        found = masks[2][frame].to_array() if frame in masks[2] else np.zeros_like(backwards[frame])
-        np.testing.assert_array_equal(found, backwards[frame])
+        predicted = masks[2][frame].to_array() if frame in masks[2] else np.zeros_like(backwards[frame])
+        np.testing.assert_array_equal(predicted, backwards[frame])
 
 
 def test_where_masks_overlap_the_higher_logit_wins(model, sequence):
@@ -107,43 +107,50 @@ def test_on_images_the_model_chooses_and_corrections_feed_its_mask_back(model, s
     assert sorted(masks[5]) == [2, 3, 5, 6]
     predictor = ImagePredictor(model)
     predictor.set_image(sequence.frames[3])
-    truth = sequence.mask(5, 3)
-    found, ious, logits = predictor.predict([mask_center(truth)[0]], [1])
+    ground_truth = sequence.mask(5, 3)
+    predicted, ious, logits = predictor.predict([mask_center(ground_truth)[0]], [1])
     best = int(ious.argmax())
     clicked = masks[5][3].to_array()
     assert clicked.any()
-    assert not (clicked & ~found[best]).any(), "a picture's mask is the predictor's without its sprinkles"
-    point, label = error_click(found[best], truth)
+    assert not (clicked & ~predicted[best]).any(), (
+        "an image's mask is the predictor's without its small components"
+    )
+    point, label = error_click(predicted[best], ground_truth)
     again, _, _ = predictor.predict(
-        [mask_center(truth)[0], point], [1, label], mask_input=logits[best][None], multimask_output=False
+        [mask_center(ground_truth)[0], point],
+        [1, label],
+        mask_input=logits[best][None],
+        multimask_output=False,
     )
     many = segment_images(model, sequence, "3-click")[5][3].to_array()
-    third = error_click(again[0], truth)
+    third = error_click(again[0], ground_truth)
     assert third is not None
     assert many.shape == again[0].shape
-    assert (many != found[best]).any() or mask_iou(many, truth) == mask_iou(found[best], truth)
+    assert (many != predicted[best]).any() or mask_iou(many, ground_truth) == mask_iou(
+        predicted[best], ground_truth
+    )
 
 
 @pytest.fixture
 def large_sequence(model, disc_frames, disc_labels):
     """The discs of three frames, enlarged to twice the model's input."""
     times = -(-2 * model.image_size // max(disc_labels.shape[1:]))
-    truth: MasksByObject = {}
+    ground_truth: MasksByObject = {}
     for frame, image in enumerate(disc_labels[:3]):
-        pack_labels(image.repeat(times, 0).repeat(times, 1), frame, truth)
+        pack_labels(image.repeat(times, 0).repeat(times, 1), frame, ground_truth)
     frames = open_frames(disc_frames[:3].repeat(times, 1).repeat(times, 2), axes="TYX")
-    return LabeledSequence("large discs", frames, truth, (0, 1, 2))
+    return LabeledSequence("large discs", frames, ground_truth, (0, 1, 2))
 
 
 def test_a_large_plane_is_evaluated_in_tiles(model, large_sequence):
     session = open_video_session(model, open_frames(large_sequence.frames[2][None], axes="TYX"))
     assert isinstance(session, TiledVideoSession)
-    truth = large_sequence.mask(5, 2)
-    clicked = session.add_points(0, 9, [mask_center(truth)[0]], [1])
-    found = segment_images(model, large_sequence, "1-click")
-    np.testing.assert_array_equal(found[5][2].to_array(), clicked.masks[0])
+    ground_truth = large_sequence.mask(5, 2)
+    clicked = session.add_points(0, 9, [mask_center(ground_truth)[0]], [1])
+    predicted = segment_images(model, large_sequence, "1-click")
+    np.testing.assert_array_equal(predicted[5][2].to_array(), clicked.masks[0])
     boxed = segment_images(model, large_sequence, "box")[5][2].to_array()
-    box = tight_box(truth)
+    box = tight_box(ground_truth)
     np.testing.assert_array_equal(boxed, session.add_box(0, 10, box, replace=True).masks[0])
     session = TiledVideoSession(model, large_sequence.frames)
     session.add_mask(0, 2, large_sequence.mask(2, 0))
@@ -178,6 +185,6 @@ def test_evaluate_puts_the_model_first_and_baselines_beside(model, sequence, pro
         ("offline", "box", "leave --prompt out"),
     ],
 )
-def test_what_does_not_go_together_is_said(model, sequence, protocol, prompt, sentence):
+def test_what_does_not_go_together_is_an_input_error(model, sequence, protocol, prompt, sentence):
     with pytest.raises(InputError, match=sentence):
         evaluate(model, [sequence], protocol, prompt)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
-from dataset_folders import pictures, plain
+from dataset_folders import images, plain
 
 from sam2_engine.datasets import AnnotatedData, find_dataset
 from sam2_engine.errors import InputError
@@ -152,7 +152,7 @@ def test_the_image_encoder_is_frozen_and_the_rest_is_trained(
 def test_images_leave_memory_as_it_was(
     config: TrainingConfig, small_checkpoint: Path, tmp_path: Path
 ) -> None:
-    with find_dataset(pictures(tmp_path / "set", 3)) as data:
+    with find_dataset(images(tmp_path / "set", 3)) as data:
         config = replace(config, train_image_encoder=True, steps=1)
         changed = _changed(fine_tune(config, data, tmp_path / "run"), small_checkpoint)
     assert not any(changed[name] for name in changed if name.startswith(("memory_", "obj_ptr")))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.datasets import AnnotatedData, AnnotatedVideo, VideoRecord, find_dataset
 from sam2_engine.datasets.annotations import Annotation, LabelImage, RunLengths
-from sam2_engine.datasets.tiled_video import in_tiles
+from sam2_engine.datasets.tiled_video import split_into_tiles
 from sam2_engine.frames import open_frames
 from sam2_engine.masks import encode_rle
 from sam2_engine.training.fine_tuning import trainer as fine_tuner
@@ -82,7 +82,7 @@ def test_a_tile_shows_its_part_of_frames_and_masks_through_the_window_of_the_who
     data: AnnotatedData,
 ) -> None:
     (whole,) = data.videos
-    tiles = in_tiles(whole, SIDE)
+    tiles = split_into_tiles(whole, SIDE)
     assert [tile.name for tile in tiles] == [
         f"cells[{row}:{row + SIDE}, {column}:{column + SIDE}]"
         for row, column in (TOP_LEFT, TOP_RIGHT, BOTTOM_RIGHT)  # the fourth tile is empty
@@ -102,7 +102,7 @@ def test_a_tile_shows_its_part_of_frames_and_masks_through_the_window_of_the_who
 
 
 def test_a_sliver_is_unknown_and_what_is_elsewhere_is_absent(data: AnnotatedData) -> None:
-    left, right, below = in_tiles(data.videos[0], SIDE)
+    left, right, below = split_into_tiles(data.videos[0], SIDE)
     assert list(left.visible.values()) == [{1, 3}] * FRAMES
     assert list(right.visible.values()) == [set(), *[{FOURTH}] * (FRAMES - 1)]
     assert list(below.visible.values()) == [{2}] * FRAMES
@@ -110,7 +110,7 @@ def test_a_sliver_is_unknown_and_what_is_elsewhere_is_absent(data: AnnotatedData
 
 
 def test_what_was_unknown_on_the_whole_plane_is_so_in_its_tiles() -> None:
-    (tile,) = in_tiles(of_frame(LabelImage(labels_at(0) * (labels_at(0) == 1), frozenset({8}))), SIDE)
+    (tile,) = split_into_tiles(of_frame(LabelImage(labels_at(0) * (labels_at(0) == 1), frozenset({8}))), SIDE)
     assert tile.annotation(0).unknown == {8}
 
 
@@ -120,7 +120,7 @@ def test_an_object_that_no_tile_holds_is_prompted_on_the_whole_plane(kind: str) 
     labels[120:124, 20:200] = 9
     masks = {int(i): encode_rle(labels == i) for i in np.unique(labels) if i}
     annotation = LabelImage(labels) if kind == "labels" else RunLengths(masks)
-    plane, left, below = in_tiles(of_frame(annotation), SIDE)
+    plane, left, below = split_into_tiles(of_frame(annotation), SIDE)
     assert plane.shape == labels.shape
     assert [one.visible[0] for one in (plane, left, below)] == [{9}, {1, 3}, {2}]
     assert [one.annotation(0).unknown for one in (plane, left, below)] == [{1, 2, 3}, {9}, set()]
@@ -132,7 +132,7 @@ def test_every_object_is_prompted_somewhere() -> None:
     for corner in range(0, 300 - 100, 10):
         labels = np.zeros((300, 300), np.uint8)
         labels[corner : corner + 100, corner : corner + 100] = 1
-        assert in_tiles(of_frame(LabelImage(labels), labels.shape), SIDE)
+        assert split_into_tiles(of_frame(LabelImage(labels), labels.shape), SIDE)
 
 
 def test_small_planes_stay_as_they_are_and_large_ones_are_read_once(
@@ -140,12 +140,12 @@ def test_small_planes_stay_as_they_are_and_large_ones_are_read_once(
 ) -> None:
     with find_dataset(plain(tmp_path, frames=2)) as small:
         (video,) = small.videos
-        assert [one is video for one in in_tiles(video, SIDE)] == [True]
+        assert [one is video for one in split_into_tiles(video, SIDE)] == [True]
     read: list[int] = []
     (large,) = data.videos
-    found = replace(large.found, annotate=lambda t: read.append(t) or large.annotation(t))
-    counted = replace(large, found=found)
-    assert len(in_tiles(counted, SIDE)) == 3
+    record = replace(large.record, annotate=lambda t: read.append(t) or large.annotation(t))
+    counted = replace(large, record=record)
+    assert len(split_into_tiles(counted, SIDE)) == 3
     assert read == list(range(FRAMES))
     counted.close()
 
@@ -160,7 +160,7 @@ def test_a_tile_without_a_finite_pixel_can_be_trained_on() -> None:
         VideoRecord("mosaic", lambda: frames, lambda _: annotation, [0]), {0: annotation.ids}
     )
     with pytest.warns(match="NaN"):
-        assert np.isnan(in_tiles(whole, SIDE)[0].frames[0]).all()
+        assert np.isnan(split_into_tiles(whole, SIDE)[0].frames[0]).all()
 
 
 def test_a_validation_frame_is_not_trained_on_in_any_tile(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dataset_folders import SHAPE, pictures, plain
+from dataset_folders import SHAPE, images, plain
 
 from sam2_engine.datasets import find_dataset
 from sam2_engine.training.fine_tuning.augmentation import AugmentationConfig, View, draw_view
@@ -167,7 +167,7 @@ def test_the_learning_rate_rises_and_falls() -> None:
 
 def test_which_frames_are_for_validation(tmp_path: Path) -> None:
     plain(tmp_path / "a", frames=6)
-    pictures(tmp_path / "b", 3)
+    images(tmp_path / "b", 3)
     with find_dataset(tmp_path) as data:
         training, validation = train_validation_split(data.videos)
     assert training == [[0, 1, 2, 3], [0], [], [0]]
