@@ -1,4 +1,4 @@
-"""Frames of every kind behind one interface, ``FrameSource``: lazily read, one at a time."""
+"""Sources of frames behind one interface, ``FrameSource``: read lazily, one frame at a time."""
 
 from sam2_engine.frames.opening import open_frames
 from sam2_engine.frames.source import FrameIndexError, FrameSource

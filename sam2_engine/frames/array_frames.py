@@ -1,4 +1,4 @@
-"""Frames out of an array: numpy, memory-mapped, dask or zarr; only the asked frame is ever computed."""
+"""Frames of an array: numpy, memory-mapped, dask or zarr; only the frame that is read is ever computed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,15 +27,15 @@ class PlannedFrames(FrameSource):
             axes=plan.axes,
             axis=plan.axis,
             is_rgb=plan.is_rgb,
-            note="; ".join(part for part in (_places(plan), plan.note, note) if part),
+            note="; ".join(part for part in (_fixed_positions(plan), plan.note, note) if part),
         )
         self.plan = plan
 
 
-def _places(plan: AxisPlan) -> str:
-    """Say where a plan stays on the axes that it neither follows nor keeps."""
-    fixed = ((letter, place) for letter, place in plan.fixed.items() if plan.sizes[letter] > 1)
-    return ", ".join(f"{letter}={place} of {plan.sizes[letter]}" for letter, place in fixed)
+def _fixed_positions(plan: AxisPlan) -> str:
+    """Describe the positions on the axes that are fixed."""
+    fixed = ((letter, position) for letter, position in plan.fixed.items() if plan.sizes[letter] > 1)
+    return ", ".join(f"{letter}={position} of {plan.sizes[letter]}" for letter, position in fixed)
 
 
 class NumpyFile:

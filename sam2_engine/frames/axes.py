@@ -1,4 +1,4 @@
-"""Which axis of an array is which: what the file says, what the user says, and what is plausible.
+"""Meaning of the axes of an array, by the file, by the user, and by what is plausible.
 
 Letters are those of the TIFF world: T, Z, Y, X, C (channels), S (color samples), Q or I (not named).
 """
@@ -35,7 +35,7 @@ class AxisPlan:
     fixed
         Position on each other axis; for the axis of channels, the only channel that is read.
     note
-        What people should know about how the axes were read.
+        What users should know about how the axes were read.
     """
 
     axes: str
@@ -75,20 +75,20 @@ class AxisPlan:
         return self.channel_axis == "S" and self.channels in (3, 4)
 
     def index(self, frame: int) -> tuple[int | slice, ...]:
-        """Return the array index of one frame, with an integer for each axis that is not kept."""
+        """Return the array index of one frame, with an integer for each axis that is not part of a frame."""
         positions = {self.axis: frame, **self.fixed}
         return tuple(positions.get(letter, slice(None)) for letter in self.axes)
 
     def arrange(self, block: NDArray[Any]) -> NDArray[Any]:
         """Turn what ``index`` cuts out, in the array's order of axes, into ``(H, W)`` or ``(H, W, C)``."""
-        kept = [letter for letter in self.axes if letter in "YX" or letter == self.channel_axis]
-        kept = [letter for letter in kept if letter not in self.fixed]
-        order = [kept.index(letter) for letter in ("Y", "X", self.channel_axis) if letter in kept]
+        letters = [letter for letter in self.axes if letter in "YX" or letter == self.channel_axis]
+        letters = [letter for letter in letters if letter not in self.fixed]
+        order = [letters.index(letter) for letter in ("Y", "X", self.channel_axis) if letter in letters]
         return block.transpose(order)
 
 
 def unnamed_axes(shape: tuple[int, ...]) -> str:
-    """Name the axes of an array that brings no names: ``Q`` for a stack, ``S`` or ``C`` for channels last."""
+    """Name the axes of an array without names: ``Q`` for a stack, ``S`` or ``C`` for channels last."""
     channels = len(shape) > 2 and shape[-1] <= _MAX_COLORS and shape[-1] < min(shape[-3:-1])
     if not channels:
         return "Q" * (len(shape) - 2) + "YX"
@@ -100,7 +100,7 @@ def plan_axes(
     shape: tuple[int, ...],
     dtype: "np.dtype[Any]",
     *,
-    found: str | None = None,
+    declared: str | None = None,
     axes: str | None = None,
     channel: int | None = None,
     fixed: Mapping[str, int] | None = None,
@@ -111,31 +111,31 @@ def plan_axes(
     Parameters
     ----------
     name
-        What people call the array.
+        Name of the array for users.
     shape, dtype
         Of the whole array.
-    found
+    declared
         Letters that the file itself gives; ``None`` if it gives none.
     axes
-        Letters that the user gives, which are believed.
+        Letters that the user gives, which take precedence.
     channel
         The only channel to read.
     fixed
-        Position on each axis that is neither followed nor kept whole.
+        Position on each axis that is neither the propagation axis nor part of a frame.
     single
         Whether one image is wanted rather than a stack, so that color is likelier than time.
 
     Raises
     ------
     InputError
-        If the axes cannot be told, or an option does not fit them.
+        If the axes are ambiguous, or an option does not fit them.
     """
     if len(shape) < 2:
         raise InputError(f"{name} has shape {shape}; an image needs at least a height and a width.")
     if axes is not None:
-        letters, note = _given(name, axes, shape), ""
+        letters, note = _checked_letters(name, axes, shape), ""
     else:
-        letters, note = _plausible(name, found or unnamed_axes(shape), shape, dtype, single)
+        letters, note = _plausible(name, declared or unnamed_axes(shape), shape, dtype, single)
     sizes = dict(zip(letters, shape))
     positions = _positions(name, sizes, fixed or {})
     channel_axis = next((letter for letter in "SC" if letter in sizes and letter not in positions), None)
@@ -171,7 +171,7 @@ def sequence_axis(name: str, axes: str | None, fixed: Mapping[str, int] | None =
     return stack[0] if stack else "T"
 
 
-def _given(name: str, axes: str, shape: tuple[int, ...]) -> str:
+def _checked_letters(name: str, axes: str, shape: tuple[int, ...]) -> str:
     letters = axes.upper()
     if not letters.isalpha() or len(set(letters)) != len(letters) or not {"Y", "X"} <= set(letters):
         raise InputError(
@@ -201,10 +201,10 @@ def _plausible(
     note = ""
     if doubtful and not (single and _is_color(letters, shape, dtype, doubtful[0])):
         position = doubtful[0]
-        said = (
+        reason = (
             "is not named" if letters[position] in _NAMELESS else f"is called {letters[position]} in the file"
         )
-        note = f"an axis of length {shape[position]} {said} and is read as T"
+        note = f"an axis of length {shape[position]} {reason} and is read as T"
         letters = letters[:position] + "T" + letters[position + 1 :]
     return _distinct(letters, shape), note
 
@@ -251,8 +251,8 @@ def _propagation_axis(
     stack = [letter for letter in sizes if letter not in ("Y", "X", channel_axis) and letter not in positions]
     free = [letter for letter in stack if sizes[letter] > 1]
     if len(free) > 1:
-        followed = "T" if "T" in free else free[0]
-        example = {letter: 0 for letter in free if letter != followed}
+        propagated = "T" if "T" in free else free[0]
+        example = {letter: 0 for letter in free if letter != propagated}
         lengths = " and ".join(f"{letter}={sizes[letter]}" for letter in free)
         raise InputError(
             f"{name} has {lengths}, but frames lie along one axis; "

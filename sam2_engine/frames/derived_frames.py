@@ -1,4 +1,4 @@
-"""Frames that come from another source, which has checked them already."""
+"""Frames derived from another source, which has checked them already."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ __all__ = ["CroppedFrames", "DerivedFrames"]
 
 
 class DerivedFrames(FrameSource):
-    """Another source's frames, handed on in some way; ``shape`` if that changes their size."""
+    """Another source's frames, transformed; ``shape`` if that changes their size."""
 
     def __init__(self, source: FrameSource, shape: tuple[int, int] | None = None) -> None:
         super().__init__(
@@ -38,9 +38,9 @@ class CroppedFrames(DerivedFrames):
     Parameters
     ----------
     source
-        The whole frames; they are left open.
+        The whole frames; closing this leaves them open.
     rows, columns
-        What is seen of them.
+        Rows and columns of each frame.
     """
 
     def __init__(self, source: FrameSource, rows: slice, columns: slice) -> None:

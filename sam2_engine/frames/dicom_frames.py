@@ -1,4 +1,4 @@
-"""DICOM by pydicom: a series of files in the order of their positions, or one file of many frames."""
+"""Frames of DICOM by pydicom: a series of files in the order of positions, or one file of many frames."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,11 +47,11 @@ def _pydicom(name: str) -> Any:
 
 def _position(header: Any) -> float | None:
     """Return where a slice lies along the normal of its plane, in millimetres."""
-    orientation, place = header.get("ImageOrientationPatient"), header.get("ImagePositionPatient")
-    if not orientation or not place:
+    orientation, origin = header.get("ImageOrientationPatient"), header.get("ImagePositionPatient")
+    if not orientation or not origin:
         return None
     row, column = np.reshape(np.asarray(orientation, float), (2, 3))
-    return float(np.round(np.cross(row, column) @ np.asarray(place, float), 3))
+    return float(np.round(np.cross(row, column) @ np.asarray(origin, float), 3))
 
 
 def _in_order(headers: Mapping[Path, Any]) -> tuple[list[Path], str]:
@@ -85,12 +85,12 @@ class DicomFrames(FrameSource):
         except Exception as error:
             raise InputError(f"{name} is not readable DICOM ({explain(error)}); export it again.") from error
         self._check_alike(name, headers)
-        self._places = [
+        self._locations = [
             (file, index, *_rescaling(headers[file]))
             for file in ordered
             for index in range(int(headers[file].get("NumberOfFrames") or 1))
         ]
-        rescaled = any(place[2:] != (1, 0) for place in self._places)
+        rescaled = any(location[2:] != (1, 0) for location in self._locations)
         header = headers[ordered[0]]
         try:
             first = self._read(0)
@@ -103,8 +103,8 @@ class DicomFrames(FrameSource):
             shape=(first.shape[0], first.shape[1]),
             channels=first.shape[2] if first.ndim == 3 else 1,
             dtype=np.dtype(np.float32) if rescaled else first.dtype,
-            length=len(self._places),
-            axes=("" if len(self._places) == 1 else axis) + ("YXS" if first.ndim == 3 else "YX"),
+            length=len(self._locations),
+            axes=("" if len(self._locations) == 1 else axis) + ("YXS" if first.ndim == 3 else "YX"),
             axis=sequence_axis(name, axes or axis, fixed),
             is_rgb=first.ndim == 3,
             channel=channel,
@@ -121,13 +121,13 @@ class DicomFrames(FrameSource):
             raise InputError(f"{name} holds DICOM images of {len(sizes)} sizes; frames must all be alike.")
 
     def _read(self, frame: int) -> NDArray[Any]:
-        file, index, slope, intercept = self._places[frame]
+        file, index, slope, intercept = self._locations[frame]
         pixels: NDArray[Any] = self._pydicom.pixels.pixel_array(file, index=index)
         return pixels if (slope, intercept) == (1, 0) else pixels * np.float32(slope) + np.float32(intercept)
 
 
 def _rescaling(header: Any) -> tuple[float, float]:
-    """Return slope and intercept, which multi-frame objects keep in their functional groups."""
+    """Return slope and intercept, which multi-frame objects have in their functional groups."""
     groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
     for sequence in (header[group].value for group in groups if header.get(group)):
         for transformation in sequence[0].get("PixelValueTransformationSequence", ()):

@@ -1,4 +1,4 @@
-"""Single image files (PNG, JPEG, BMP, TIFF, ...), and folders of them in natural order."""
+"""Frames of image files (PNG, JPEG, BMP, TIFF, ...), and folders of them in natural order."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,8 @@ _MODES = {
     "LAB": "RGB",
     "LA": "L",
 }
-_ORIENTATION = 0x0112  # EXIF 2.3, section 4.6.4; from 5 on, width and height change places
-_FIRST_LYING = 5
+_ORIENTATION = 0x0112  # EXIF 2.3, section 4.6.4; from 5 on, width and height are swapped
+_FIRST_SWAPPED = 5
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
@@ -69,7 +69,7 @@ def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
             if image.format == "PNG" and image.mode in ("RGB", "RGBA") and _bit_depth(path) == 16:
                 pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())[..., :3]
                 return pixels
-            upright = ImageOps.exif_transpose(image) if _may_be_turned(image) else image
+            upright = ImageOps.exif_transpose(image) if _may_be_rotated(image) else image
             if labels and upright.mode == "P":
                 return np.asarray(upright)
             return np.asarray(upright.convert(_MODES.get(upright.mode, upright.mode)))
@@ -79,13 +79,13 @@ def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
         ) from error
 
 
-def _may_be_turned(image: Image.Image) -> bool:
+def _may_be_rotated(image: Image.Image) -> bool:
     """Whether to look for an EXIF orientation; in a PNG that means decoding all of it, and none has one."""
     return image.format != "PNG"
 
 
 def _bit_depth(path: Path) -> int:
-    """Return the bits per sample of a PNG, which the Pillow library does not tell for color."""
+    """Return the bits per sample of a PNG, which the Pillow library does not report for color."""
     with path.open("rb") as file:
         return file.read(25)[24]
 
@@ -97,8 +97,8 @@ def _header(path: Path) -> tuple[int, int]:
             return frames.shape
     try:
         with Image.open(path) as image:
-            turned = _may_be_turned(image) and image.getexif().get(_ORIENTATION, 1) >= _FIRST_LYING
-            return image.size if turned else image.size[::-1]
+            rotated = _may_be_rotated(image) and image.getexif().get(_ORIENTATION, 1) >= _FIRST_SWAPPED
+            return image.size if rotated else image.size[::-1]
     except Exception as error:
         raise InputError(
             f"{path.name} is not a readable image ({explain(error)}); export it again."
@@ -106,7 +106,7 @@ def _header(path: Path) -> tuple[int, int]:
 
 
 class ImageFileFrames(FrameSource):
-    """Image files of one size as frames, each read when it is asked for."""
+    """Image files of one size as frames, each read on demand."""
 
     def __init__(
         self,
@@ -122,8 +122,8 @@ class ImageFileFrames(FrameSource):
         first = read_image(files[0], labels=labels)
         for file in files[1:]:
             if (shape := _header(file)) != first.shape[:2]:
-                found, expected = (f"{height} x {width}" for height, width in (shape, first.shape[:2]))
-                raise self._unlike(file, found, files[0], expected)
+                actual, expected = (f"{height} x {width}" for height, width in (shape, first.shape[:2]))
+                raise self._unlike(file, actual, files[0], expected)
         channels = 1 if first.ndim == 2 else first.shape[2]
         super().__init__(
             name,
@@ -141,14 +141,14 @@ class ImageFileFrames(FrameSource):
         self._labels = labels
 
     @staticmethod
-    def _unlike(file: Path, found: str, first: Path, expected: str) -> InputError:
+    def _unlike(file: Path, actual: str, first: Path, expected: str) -> InputError:
         return InputError(
-            f"{file.name} is {found}, but {first.name} is {expected}; all images of a folder must be alike."
+            f"{file.name} is {actual}, but {first.name} is {expected}; all images of a folder must be alike."
         )
 
     def _read(self, frame: int) -> NDArray[Any]:
         pixels = read_image(self._files[frame], labels=self._labels)
         if (pixels.shape, pixels.dtype) != self._layout:
-            found, expected = f"{pixels.shape} {pixels.dtype}", f"{self._layout[0]} {self._layout[1]}"
-            raise self._unlike(self._files[frame], found, self._files[0], expected)
+            actual, expected = f"{pixels.shape} {pixels.dtype}", f"{self._layout[0]} {self._layout[1]}"
+            raise self._unlike(self._files[frame], actual, self._files[0], expected)
         return pixels

@@ -1,4 +1,4 @@
-"""Frames of which the one read last is remembered, for many readers that go through them together."""
+"""Cache of the frame read last, for many readers that go through a source together."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ __all__ = ["LatestFrame"]
 
 
 class LatestFrame(DerivedFrames):
-    """Another source's frames, each read only if it is not the one of the last time; one is ever held."""
+    """Another source's frames; the one read last is cached."""
 
     def __init__(self, source: FrameSource) -> None:
         super().__init__(source)
-        self._held: tuple[int, NDArray[Any]] | None = None
+        self._cached: tuple[int, NDArray[Any]] | None = None
 
     @classmethod
     def of(cls, source: FrameSource) -> FrameSource:
-        """Return a source that remembers; a live stream does already."""
+        """Return a source with the cache; a live stream has one already."""
         return source if source.length is None else cls(source)
 
     def _read(self, frame: int) -> NDArray[Any]:
-        if self._held is None or self._held[0] != frame:
-            self._held = None  # never two at once
-            self._held = frame, self._source[frame]
-        return self._held[1]
+        if self._cached is None or self._cached[0] != frame:
+            self._cached = None  # never two at once
+            self._cached = frame, self._source[frame]
+        return self._cached[1]

@@ -1,4 +1,4 @@
-"""A live stream: frames as they come, from any iterator, with only the latest ones kept."""
+"""Frames of a live stream: from any iterator, as they come, with the latest ones buffered."""
 
 import threading
 from collections import OrderedDict
@@ -21,18 +21,23 @@ class LiveFrames(FrameSource):
     Parameters
     ----------
     stream
-        Gives images of one size and type, ``(H, W)`` or ``(H, W, C)``. The first is taken at once.
-    keep
+        Yields images of one size and type, ``(H, W)`` or ``(H, W, C)``. The first is taken at once.
+    buffer_size
         Number of latest frames that can be read again.
     """
 
     def __init__(
-        self, stream: Iterable[Any], *, axes: str | None = None, channel: int | None = None, keep: int = 16
+        self,
+        stream: Iterable[Any],
+        *,
+        axes: str | None = None,
+        channel: int | None = None,
+        buffer_size: int = 16,
     ) -> None:
         name = "The live stream"
         self._stream: Iterator[Any] = iter(stream)
-        self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict()
-        self._keep = keep
+        self._buffer: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._buffer_size = buffer_size
         self._count = 0
         self._lock = threading.Lock()
         try:
@@ -62,10 +67,10 @@ class LiveFrames(FrameSource):
                 f"Frame {self._count} of the live stream is {pixels.shape} {pixels.dtype}, but the first was "
                 f"{self._layout[0]} {self._layout[1]}; frames must all be alike."
             )
-        self._kept[self._count] = pixels
+        self._buffer[self._count] = pixels
         self._count += 1
-        if len(self._kept) > self._keep:
-            self._kept.popitem(last=False)
+        if len(self._buffer) > self._buffer_size:
+            self._buffer.popitem(last=False)
 
     def __getitem__(self, frame: int) -> NDArray[Any]:
         """Return one frame, waited for if it has not come yet; the stream's own errors pass through."""
@@ -82,8 +87,8 @@ class LiveFrames(FrameSource):
         return self._finish(number, pixels)
 
     def _read(self, frame: int) -> NDArray[Any]:
-        if frame not in self._kept:
+        if frame not in self._buffer:
             raise FrameIndexError(
-                f"Frame {frame} of the live stream is no longer held; only the latest {self._keep} are."
+                f"Frame {frame} of the live stream is no longer held; only the latest {self._buffer_size} are."
             )
-        return self._kept[frame]
+        return self._buffer[frame]

@@ -1,4 +1,4 @@
-"""NIfTI volumes by nibabel: slices read one at a time, in the stored order of voxels."""
+"""Frames of NIfTI volumes by nibabel: slices read one at a time, in the stored order of voxels."""
 
 import threading
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def open_nifti(
 ) -> FrameSource:
     """Open a NIfTI volume; its slices along the third axis are the frames.
 
-    Voxels stay in their stored order (no turning to anatomical directions), so masks fit the file.
+    Voxels stay in their stored order (no reorientation to anatomical directions), so masks fit the file.
 
     Raises
     ------
@@ -69,5 +69,5 @@ class NiftiFrames(PlannedFrames):
             return self.plan.arrange(np.asarray(self._voxels[self.plan.index(frame)]))
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._voxels = None

@@ -1,4 +1,4 @@
-"""From whatever a person has, a path, an array, a list, a camera, to a ``FrameSource``."""
+"""``open_frames``: the frame source of a path, an array, a list or a camera."""
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -36,7 +36,7 @@ def open_frames(
     single: bool = False,
     labels: bool = False,
 ) -> FrameSource:
-    """Open anything that holds frames; nothing is read but what is needed to describe it.
+    """Open anything that holds frames; only what is needed to describe it is read.
 
     Parameters
     ----------
@@ -61,7 +61,16 @@ def open_frames(
     Raises
     ------
     InputError
-        If the source cannot be read, or its axes cannot be told.
+        If the source cannot be read, or its axes are ambiguous.
+
+    Examples
+    --------
+    >>> stack = np.zeros((3, 2, 40, 60), np.uint16)
+    >>> frames = open_frames(stack, axes="TCYX", channel=0)
+    >>> frames.description
+    'T=3 Y=40 X=60, 1 channel, uint16; C=0 of 2'
+    >>> len(frames), frames[2].shape
+    (3, (40, 60))
     """
     if isinstance(source, FrameSource):
         return source

@@ -1,4 +1,4 @@
-"""What every kind of frames looks like from outside: length, shape, and one frame at a time."""
+"""Interface of all frame sources: length, shape, and one frame at a time."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -50,7 +50,7 @@ class FrameSource(ABC):
     Attributes
     ----------
     name
-        What people call it: a file's name, or the kind of array.
+        Name for users: a file's name, or the kind of array.
     shape
         ``(H, W)`` of every frame in pixels.
     channels
@@ -105,7 +105,7 @@ class FrameSource(ABC):
 
     @property
     def description(self) -> str:
-        """One line for people: sizes by axis, channels, type, and how doubtful axes were read."""
+        """One line for users: sizes by axis, channels, type, and how ambiguous axes were read."""
         count = "?" if self.length is None else self.length
         color = "RGB" if self.is_rgb else counted(self.channels, "channel")
         line = f"{self.axis}={count} Y={self.shape[0]} X={self.shape[1]}, {color}, {self.dtype}"
@@ -151,7 +151,7 @@ class FrameSource(ABC):
         return self._finish(number, pixels)
 
     def _finish(self, frame: int, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Bring a frame as read to what is promised of every frame."""
+        """Check and convert a frame as every frame should be."""
         if pixels.shape[:2] != self.shape:
             raise self._unreadable(frame, f"it is {pixels.shape[:2]} in size, but the first is {self.shape}")
         pixels = pixels.astype(self.dtype, copy=False)
@@ -193,7 +193,7 @@ class FrameSource(ABC):
             frame += 1
 
     def close(self) -> None:  # noqa: B027  (most sources hold nothing open)
-        """Let go of files and decoders; frames cannot be read afterwards."""
+        """Close files and decoders; frames cannot be read afterwards."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""TIFF stacks read page by page: plain, ImageJ, OME and BigTIFF, any compression, strips or tiles."""
+"""Frames of TIFF stacks, read page by page: plain, ImageJ, OME and BigTIFF, any compression."""
 
 import logging
 import math
@@ -40,7 +40,7 @@ def open_tiff(
     Raises
     ------
     InputError
-        If the file is not a usable TIFF, or its axes cannot be told.
+        If the file is not a usable TIFF, or its axes are ambiguous.
     """
     try:
         file = tifffile.TiffFile(path)
@@ -57,7 +57,7 @@ def open_tiff(
             path.name,
             stack.shape,
             dtype,
-            found=stack.axes,
+            declared=stack.axes,
             axes=axes,
             channel=channel,
             fixed=fixed,
@@ -80,8 +80,8 @@ def _check_complete(file: tifffile.TiffFile) -> None:
     handle.seek(file.pages[-1].offset)
     (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
     handle.seek(tags * layout.tagsize, 1)
-    (following,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
-    if following >= handle.size or _is_cut_off(file.pages[-1]):
+    (next_offset,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
+    if next_offset >= handle.size or _is_cut_off(file.pages[-1]):
         raise InputError(
             f"{file.filename} is cut off: it ends before its last page does; copy or export it again."
         )
@@ -123,7 +123,7 @@ class _Stack:
 
 
 class TiffFrames(PlannedFrames):
-    """Frames of an open TIFF file, each decoded from its own pages when it is asked for."""
+    """Frames of an open TIFF file, each decoded from its own pages on demand."""
 
     def __init__(self, name: str, file: tifffile.TiffFile, stack: _Stack, plan: AxisPlan) -> None:
         super().__init__(name, np.dtype(stack.pages[0].dtype), plan, stack.note)
@@ -143,7 +143,7 @@ class TiffFrames(PlannedFrames):
 
     @contextmanager
     def _opened(self) -> Iterator[None]:
-        """Open a single picture only while it is read: data sets have thousands of those."""
+        """Open a single image only while it is read: data sets have thousands of those."""
         if len(self) > 1:
             yield
             return
@@ -176,7 +176,7 @@ class TiffFrames(PlannedFrames):
         return pixels
 
     def _from_offset(self, number: int, frame: int) -> NDArray[Any]:
-        """Read from a stack whose pixels follow each other, though not every plane has a page of its own."""
+        """Read from a stack whose pixels are contiguous, though not every plane has a page of its own."""
         dtype = np.dtype(self._stack.pages[0].dtype)
         count = math.prod(self._plane_shape)
         start = self._stack.series.dataoffset + number * count * dtype.itemsize

@@ -1,4 +1,4 @@
-"""Video files by PyAV, any frame exactly: an index of time stamps, and one decoder per thread."""
+"""Frames of video files by PyAV, exactly: an index of time stamps, and one decoder per thread."""
 
 import struct
 import threading
@@ -63,8 +63,8 @@ class _Index:
 
     def start_before(self, frame: int) -> int:
         """Return the latest frame at or before ``frame`` that decoding can start at."""
-        place = bisect_right(self.starts, frame)
-        return self.starts[place - 1] if place else 0
+        position = bisect_right(self.starts, frame)
+        return self.starts[position - 1] if position else 0
 
 
 class _Decoder:
@@ -76,7 +76,7 @@ class _Decoder:
         self._container: Any = None
         self._stream: Any = None
         self._recent: OrderedDict[int, Any] = OrderedDict()
-        self._pictures: Iterator[tuple[int, Any]] = iter(())
+        self._decoded: Iterator[tuple[int, Any]] = iter(())
         self._next = 0
         self._from_first = True
         self.seeks = 0
@@ -104,15 +104,14 @@ class _Decoder:
         return self._recent[frame]
 
     def _advance_to(self, frame: int) -> bool:
-        """Decode up to ``frame``; the last few pictures are held, so that walking backwards is cheap."""
-        for number, picture in self._pictures:
+        """Decode up to ``frame``; the last few frames are cached, so that reading backwards is cheap."""
+        for number, image in self._decoded:
             if number != self._next and not self._from_first:
                 return False
-            self._recent[number] = picture
+            self._recent[number] = image
             self._next = number + 1
             while (
-                len(self._recent) > 1
-                and len(self._recent) * picture.width * picture.height * 2 > _RECENT_BYTES
+                len(self._recent) > 1 and len(self._recent) * image.width * image.height * 2 > _RECENT_BYTES
             ):
                 self._recent.popitem(last=False)
             if number >= frame:
@@ -120,18 +119,18 @@ class _Decoder:
         return frame in self._recent
 
     def _seek(self, frame: int) -> None:
-        """Go to the latest picture at or before ``frame`` that decoding can start at."""
+        """Go to the latest frame at or before ``frame`` that decoding can start at."""
         self.seeks += 1
         start = self._index.start_before(frame)
         for _ in range(_SEEK_ATTEMPTS):
             if self._index.times is None or start == 0:
                 break
             self._container.seek(self._index.times[start], stream=self._stream)
-            # Pictures shown before the first key picture may lack what they refer to.
-            pictures = dropwhile(lambda numbered: numbered[0] not in self._index.starts, self._numbered())
-            first = next(pictures, None)
+            # Frames shown before the first key frame may lack what they refer to.
+            decoded = dropwhile(lambda numbered: numbered[0] not in self._index.starts, self._numbered())
+            first = next(decoded, None)
             if first is not None and first[0] <= frame:
-                self._start(first[0], chain([first], pictures), from_first=False)
+                self._start(first[0], chain([first], decoded), from_first=False)
                 return
             start = self._index.start_before(start - 1)
         self._rewind()
@@ -144,23 +143,23 @@ class _Decoder:
         self._stream.codec_context.thread_count = _THREADS
         self._start(0, self._numbered(), from_first=True)
 
-    def _start(self, number: int, pictures: Iterator[tuple[int, Any]], *, from_first: bool) -> None:
-        self._next, self._pictures, self._from_first = number, pictures, from_first
+    def _start(self, number: int, decoded: Iterator[tuple[int, Any]], *, from_first: bool) -> None:
+        self._next, self._decoded, self._from_first = number, decoded, from_first
         self._recent.clear()
 
     def _numbered(self) -> Iterator[tuple[int, Any]]:
         times = self._index.times
-        for count, picture in enumerate(self._container.decode(self._stream)):
+        for count, image in enumerate(self._container.decode(self._stream)):
             if times is None:
-                yield count, picture
-            elif picture.pts is not None:
-                number = bisect_left(times, picture.pts)
-                if number < len(times) and times[number] == picture.pts:
-                    yield number, picture
+                yield count, image
+            elif image.pts is not None:
+                number = bisect_left(times, image.pts)
+                if number < len(times) and times[number] == image.pts:
+                    yield number, image
 
     def close(self) -> None:
-        """Let go of the file and of all pictures; reading opens it again."""
-        self._pictures = iter(())  # its generator holds this decoder, so that neither would be freed at once
+        """Close the file and free all frames; reading opens it again."""
+        self._decoded = iter(())  # its generator holds this decoder, so that neither would be freed at once
         self._recent.clear()
         self._stream = None
         if self._container is not None:
@@ -180,27 +179,27 @@ def _open(path: Path) -> Any:
 
 def _is_cut_off(path: Path) -> bool:
     """Whether an MP4 or QuickTime file ends before its last box (ISO 14496-12, section 4.2)."""
-    size, place = path.stat().st_size, 0
+    size, position = path.stat().st_size, 0
     with path.open("rb") as file:
-        while place + 16 <= size:
-            file.seek(place)
+        while position + 16 <= size:
+            file.seek(position)
             length, _, long_length = struct.unpack(">I4sQ", file.read(16))
             length = long_length if length == 1 else length
             if length < 8:  # 0: this box reaches to the end of the file
                 return False
-            place += length
-    return place > size
+            position += length
+    return position > size
 
 
-def _to_array(picture: Any) -> NDArray[Any]:
-    """Return a decoded picture upright, ``(H, W)`` gray or ``(H, W, 3)`` RGB, in 16 bits if it has them."""
-    deep = max(component.bits for component in picture.format.components) > 8
-    if picture.format.name.startswith("gray"):
+def _to_array(image: Any) -> NDArray[Any]:
+    """Return a decoded frame upright, ``(H, W)`` gray or ``(H, W, 3)`` RGB, in 16 bits if it has them."""
+    deep = max(component.bits for component in image.format.components) > 8
+    if image.format.name.startswith("gray"):
         layout = "gray16le" if deep else "gray"
     else:
-        layout = "rgb48le" if deep and picture.format.is_rgb else "rgb24"
-    pixels = picture.to_ndarray(format=layout)
-    return np.ascontiguousarray(np.rot90(pixels, k=round(picture.rotation / 90)))
+        layout = "rgb48le" if deep and image.format.is_rgb else "rgb24"
+    pixels = image.to_ndarray(format=layout)
+    return np.ascontiguousarray(np.rot90(pixels, k=round(image.rotation / 90)))
 
 
 class VideoFrames(FrameSource):
@@ -218,7 +217,7 @@ class VideoFrames(FrameSource):
         try:
             with _open(path) as container:
                 if not container.streams.video:
-                    raise InputError(f"{path.name} holds no pictures; give an image, a stack or a video.")
+                    raise InputError(f"{path.name} holds no images; give an image, a stack or a video.")
                 rate, tick = container.streams.video[0].average_rate, container.streams.video[0].time_base
                 if container.format.name.startswith("mov") and _is_cut_off(path):
                     raise InputError(f"{path.name} is cut off; copy or export it again.")

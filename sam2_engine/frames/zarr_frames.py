@@ -1,4 +1,4 @@
-"""Zarr stores on disk: plain arrays, and images in the OME-Zarr layout (NGFF 0.1 to 0.5)."""
+"""Frames of Zarr stores: plain arrays, and images in the OME-Zarr layout (NGFF 0.1 to 0.5)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,12 +39,12 @@ def open_zarr(
     Raises
     ------
     InputError
-        If the store cannot be read, holds no image or several, or its axes cannot be told.
+        If the store cannot be read, holds no image or several, or its axes are ambiguous.
     """
     name = source.name if isinstance(source, Path) else source.name.strip("/") or "The zarr group"
     try:
         node = source if isinstance(source, zarr.Group) else zarr.open(source, mode="r")
-        array, found = (node, None) if isinstance(node, zarr.Array) else _image(name, node, level)
+        array, declared = (node, None) if isinstance(node, zarr.Array) else _image(name, node, level)
     except InputError:
         raise
     except Exception as error:
@@ -54,7 +54,7 @@ def open_zarr(
         name,
         array.shape,
         np.dtype(array.dtype),
-        axes=axes or found,
+        axes=axes or declared,
         channel=channel,
         fixed=fixed,
         single=single,
@@ -63,7 +63,7 @@ def open_zarr(
 
 
 def _image(name: str, group: zarr.Group, level: int) -> tuple[Any, str | None]:
-    """Return the array of a group's image, and the letters of its axes if the group tells."""
+    """Return the array of a group's image, and the letters of its axes if the group names them."""
     attributes = dict(group.attrs)
     multiscales = attributes.get("ome", attributes).get("multiscales")
     if not multiscales:

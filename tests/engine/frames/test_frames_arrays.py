@@ -41,7 +41,7 @@ def test_unnamed_axes(shape: tuple[int, ...], axes: str | None, length: int, fra
     assert frames.is_rgb == (axes is not None and axes.endswith("S"))
 
 
-def test_a_doubtful_axis_is_said_in_the_description() -> None:
+def test_an_ambiguous_axis_is_in_the_description() -> None:
     assert "read as T" in open_frames(counting(7, 20, 30)).description
     assert open_frames(counting(7, 20, 30), axes="ZYX").description == "Z=7 Y=20 X=30, 1 channel, uint16"
     assert (
@@ -57,7 +57,7 @@ def test_named_axes_may_lie_in_any_order() -> None:
     np.testing.assert_array_equal(frames[2], array[2, :, 3].transpose(1, 0, 2))
 
 
-def test_fixing_time_follows_depth() -> None:
+def test_with_fixed_time_frames_lie_along_depth() -> None:
     array = counting(4, 5, 20, 30)
     frames = open_frames(array, axes="TZYX", fixed={"t": 1})
     assert (len(frames), frames.axis) == (5, "Z")
@@ -191,7 +191,7 @@ def test_an_error_while_reading_names_the_frame() -> None:
         frames[5]
 
 
-def test_non_finite_pixels_are_said_once() -> None:
+def test_non_finite_pixels_warn_once() -> None:
     stack = np.zeros((4, 20, 30), np.float32)
     stack[1:, 0, :3] = np.nan
     frames = open_frames(stack)

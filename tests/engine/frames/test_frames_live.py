@@ -27,7 +27,7 @@ def test_frames_come_as_they_are_asked_for() -> None:
         len(frames)
 
 
-def test_only_the_latest_frames_are_kept() -> None:
+def test_only_the_latest_frames_are_buffered() -> None:
     frames = open_frames(camera(100))
     frames[60]
     assert frames[60 - 15][0, 0, 0] == 45

@@ -38,14 +38,14 @@ def write_dicom(path: Path, stored: NDArray[np.uint16], **tags: object) -> None:
 
 
 def write_series(folder: Path) -> None:
-    """Write the slices of ``VOLUME`` under names and numbers that do not follow their places."""
-    for place, plane in enumerate(VOLUME):
+    """Write the slices of ``VOLUME`` under names and numbers in another order than their positions."""
+    for position, plane in enumerate(VOLUME):
         write_dicom(
-            folder / f"IM{(place * 5) % 6}",
+            folder / f"IM{(position * 5) % 6}",
             (plane.astype(int) + 1024).astype(np.uint16),
-            InstanceNumber=6 - place,
+            InstanceNumber=6 - position,
             ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
-            ImagePositionPatient=[-100, -100, 12.5 + 2.5 * place],
+            ImagePositionPatient=[-100, -100, 12.5 + 2.5 * position],
             RescaleSlope=1,
             RescaleIntercept=-1024,
         )

@@ -43,15 +43,15 @@ KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
 
 def number_plate(number: int) -> NDArray[np.uint8]:
     """Draw a frame that tells its number: six black or white squares, its bits."""
-    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     for bit in range(6):
-        picture[16:48, bit * 16 : bit * 16 + 16] = 255 * (number >> bit & 1)
-    return picture
+        image[16:48, bit * 16 : bit * 16 + 16] = 255 * (number >> bit & 1)
+    return image
 
 
-def number_of(picture: NDArray[Any]) -> int:
+def number_of(image: NDArray[Any]) -> int:
     """Read the number of a frame back, through whatever compression has done to it."""
-    gray = picture.astype(float) if picture.ndim == 2 else picture.mean(2)
+    gray = image.astype(float) if image.ndim == 2 else image.mean(2)
     return sum(int(gray[24:40, bit * 16 + 4 : bit * 16 + 12].mean() > 127) << bit for bit in range(6))
 
 
@@ -130,19 +130,19 @@ def test_every_thread_has_its_own_decoder(mp4: VideoFrames) -> None:
     assert len(decoders) == 3
 
 
-def pictures_in_memory() -> int:
+def images_in_memory() -> int:
     return sum(type(one) in (av.VideoFrame, av.VideoCodecContext) for one in gc.get_objects())
 
 
-def test_a_closed_video_holds_no_pictures_and_opens_again_when_read(videos: dict[str, Path]) -> None:
+def test_a_closed_video_holds_no_images_and_opens_again_when_read(videos: dict[str, Path]) -> None:
     frames = open_frames(videos["b_frames.mp4"])
     gc.collect()
-    gc.disable()  # what waits for a collection stays for a long time, and pictures are large
+    gc.disable()  # what waits for a collection stays for a long time, and images are large
     try:
         assert [number_of(frames[index]) for index in (20, 5)] == [20, 5]
-        assert pictures_in_memory() > 0
+        assert images_in_memory() > 0
         frames.close()
-        assert pictures_in_memory() == 0
+        assert images_in_memory() == 0
     finally:
         gc.enable()
     assert number_of(frames[7]) == 7
@@ -179,9 +179,9 @@ def test_a_video_from_a_turned_telephone_is_upright(
     videos: dict[str, Path], tmp_path: Path, matrix: tuple[int, int, int, int], turns: int
 ) -> None:
     data = bytearray(videos["b_frames.mp4"].read_bytes())
-    place = data.index(b"tkhd") + 4 + 40  # the matrix of the track's header (ISO 14496-12, section 8.3.2)
+    offset = data.index(b"tkhd") + 4 + 40  # the matrix of the track's header (ISO 14496-12, section 8.3.2)
     a, b, c, d = (value * 65536 for value in matrix)
-    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    data[offset : offset + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     (tmp_path / "turned.mp4").write_bytes(data)
     with open_frames(tmp_path / "turned.mp4") as turned, open_frames(videos["b_frames.mp4"]) as straight:
         assert turned.shape == ((WIDTH, HEIGHT) if turns % 2 else (HEIGHT, WIDTH))
@@ -203,9 +203,9 @@ def test_a_video_that_is_cut_off(videos: dict[str, Path], tmp_path: Path) -> Non
 def test_damage_in_the_middle_names_the_frame(tmp_path: Path) -> None:
     path = write(tmp_path / "damaged.avi", "ffv1", "yuv420p", {"g": "1", "slicecrc": "1", "level": "3"})
     with av.open(str(path)) as container:
-        place, size = [(p.pos, p.size) for p in container.demux(video=0) if p.size][17]
+        offset, size = [(p.pos, p.size) for p in container.demux(video=0) if p.size][17]
     data = bytearray(path.read_bytes())
-    data[place + 8 : place + 8 + size] = bytes(size)
+    data[offset + 8 : offset + 8 + size] = bytes(size)
     path.write_bytes(data)
     with open_frames(path) as frames:
         number_of(frames[16])
@@ -235,7 +235,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         stream = output.add_stream("pcm_s16le", rate=8000, layout="mono")
         output.mux(stream.encode(_silence()))
         output.mux(stream.encode())
-    with pytest.raises(InputError, match=r"sound.mkv holds no pictures"):
+    with pytest.raises(InputError, match=r"sound.mkv holds no images"):
         open_frames(tmp_path / "sound.mkv")
 
 
