@@ -1,4 +1,4 @@
-"""The one error that a person is meant to read."""
+"""Error and warning whose messages are written for users."""
 
 __all__ = ["InputError", "InputWarning"]
 

@@ -1,4 +1,4 @@
-"""Encoded frames, so that a click costs only the decoder: in memory under a byte cap, and on disk."""
+"""Cache of encoded frames, so that a click costs only the decoder: in memory up to a limit, and on disk."""
 
 import hashlib
 import json
@@ -63,10 +63,10 @@ class FeatureCache:
     Parameters
     ----------
     max_bytes
-        Cap for the features in memory. One frame is always kept, however large.
+        Limit for the features in memory. One frame always stays, however large.
     folder
-        Where to keep features beyond the life of the process; made if missing. Every file is
-        written aside and renamed, so an interrupted run is simply taken up again.
+        Where features are cached beyond the life of the process; made if missing. Every file is
+        written aside and renamed, so an interrupted run can be resumed.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_BYTES, folder: str | Path | None = None) -> None:
@@ -81,31 +81,31 @@ class FeatureCache:
         return len(self._entries)
 
     def get_or_encode(self, key: str, model: Sam2, encode: Callable[[], ImageFeatures]) -> ImageFeatures:
-        """Return the features of ``key`` on the model's device, encoding them only if they are not known."""
-        found = self._entries.get(key)
-        if found is not None:
+        """Return the features of ``key`` on the model's device, encoding them only if they are not cached."""
+        features = self._entries.get(key)
+        if features is not None:
             self._entries.move_to_end(key)
-            return found
-        found = self._read(key)
-        if found is None:
-            found = encode()
+            return features
+        features = self._read(key)
+        if features is None:
+            features = encode()
             if self.folder is not None:
-                found = found.contiguous()  # as the file gives them: another layout rounds otherwise
-                self._write(key, found)
+                features = features.contiguous()  # as the file gives them: another layout rounds otherwise
+                self._write(key, features)
         else:
-            found = found.to(model.device)
-        self._remember(key, found)
-        return found
+            features = features.to(model.device)
+        self._store(key, features)
+        return features
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries or (self.folder is not None and self._path(key).is_file())
 
     def clear(self) -> None:
-        """Forget what is held in memory; files stay."""
+        """Remove what is in memory; files stay."""
         self._entries.clear()
         self.num_bytes = 0
 
-    def _remember(self, key: str, features: ImageFeatures) -> None:
+    def _store(self, key: str, features: ImageFeatures) -> None:
         self._entries[key] = features
         self.num_bytes += features.num_bytes
         while self.num_bytes > self.max_bytes and len(self._entries) > 1:

@@ -1,6 +1,6 @@
-"""From pixels of any type to the model's input, by one rule for images and video, and back to image size.
+"""Preprocessing: pixels of any type to the model's input, the same for images and video, and masks back.
 
-An intensity window maps gray levels to 0..1 without quantizing them, so that a 16-bit image keeps
+An intensity window maps gray levels to 0..1 without quantizing them, so that a 16-bit image has all of
 its levels. It is chosen once per stack, never per frame.
 """
 
@@ -44,12 +44,20 @@ Region = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class IntensityWindow:
-    """Gray levels shown as black and as white, one pair per channel, or one pair for all channels.
+    """Gray levels of black and white, one pair per channel, or one pair for all channels.
 
     Raises
     ------
     InputError
         If a low end is not below its high end, or they are not finite.
+
+    Examples
+    --------
+    >>> IntensityWindow.of((100, 4000))
+    IntensityWindow(low=(100.0,), high=(4000.0,))
+    >>> window = IntensityWindow.of("soft tissue")
+    >>> to_rgb(np.array([[-160.0, 40.0, 240.0]]), window)[0, :, 0].tolist()
+    [0.0, 0.5, 1.0]
     """
 
     low: tuple[float, ...]
@@ -226,7 +234,7 @@ def to_model_input(
 ) -> Tensor:
     """Turn an image into the model's input, as the official image predictor does.
 
-    The image is resized to a square (its aspect ratio is not kept) by antialiased bilinear
+    The image is resized to a square (its aspect ratio changes) by antialiased bilinear
     interpolation of float values, and normalized by the mean and deviation of ImageNet.
 
     Parameters
@@ -238,7 +246,7 @@ def to_model_input(
     region
         The part of the image to use; ``None`` for all of it.
     device
-        Where the result lies.
+        Device of the result.
 
     Returns
     -------

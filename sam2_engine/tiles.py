@@ -1,4 +1,4 @@
-"""Large planes as a fixed grid of overlapping tiles, each seen by the model at full resolution."""
+"""Grid of overlapping tiles over a large plane, each predicted at full resolution."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ Extent = tuple[float, float, float, float]
 
 
 def is_large(shape: tuple[int, int], image_size: int) -> bool:
-    """Whether a plane of ``shape`` (H, W) is worked on as tiles by a model of this input side."""
+    """Whether a plane of ``shape`` (H, W) is split into tiles for a model of this input side."""
     return max(shape) >= LARGE * image_size
 
 
@@ -42,9 +42,9 @@ class TileGrid:
     def tiles(self) -> list[Region]:
         """All tiles, row by row."""
         height, width = self.shape
-        high, wide = min(self.side, height), min(self.side, width)
+        tile_height, tile_width = min(self.side, height), min(self.side, width)
         rows, columns = (self._starts(length) for length in self.shape)
-        return [(x, y, x + wide, y + high) for y in rows for x in columns]
+        return [(x, y, x + tile_width, y + tile_height) for y in rows for x in columns]
 
     def _starts(self, length: int) -> list[int]:
         if length <= self.side:
@@ -53,7 +53,7 @@ class TileGrid:
         return [round(i * (length - self.side) / (count - 1)) for i in range(count)]
 
     def nearest(self, x: float, y: float) -> Region:
-        """Return the tile whose center is nearest to a place."""
+        """Return the tile whose center is nearest to a position."""
         return min(
             self.tiles, key=lambda tile: (tile[0] + tile[2] - 2 * x) ** 2 + (tile[1] + tile[3] - 2 * y) ** 2
         )

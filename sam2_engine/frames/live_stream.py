@@ -89,6 +89,7 @@ class LiveFrames(FrameSource):
     def _read(self, frame: int) -> NDArray[Any]:
         if frame not in self._buffer:
             raise FrameIndexError(
-                f"Frame {frame} of the live stream is no longer held; only the latest {self._buffer_size} are."
+                f"Frame {frame} of the live stream is no longer held; only the latest "
+                f"{self._buffer_size} are."
             )
         return self._buffer[frame]

@@ -1,1 +1,1 @@
-"""Single images: prompted masks, and masks of everything."""
+"""Segmentation of single images: prompted masks, and masks of everything."""

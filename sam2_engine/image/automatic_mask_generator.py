@@ -1,4 +1,4 @@
-"""Segment everything: a grid of clicks, filtered, without duplicates (SAM, section 5 and appendix B)."""
+"""Automatic mask generation: a grid of clicks, filtered, without duplicates (SAM, section 5, appendix B)."""
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
@@ -36,11 +36,11 @@ from sam2_engine.tiles import TileGrid, is_large
 __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
 
 Search = Generator[tuple[int, int], None, list[Candidate]]
-"""Clicks done and clicks in all, after each batch; what was found at the end."""
+"""Clicks done and clicks in all, after each batch; at the end the masks."""
 
 _CHUNK_BYTES = 256 * 2**20
 _OVERLAP = 4
-"""Neighboring tiles share a quarter of their side: more costs time, less lets seams cut more objects."""
+"""Neighboring tiles share a quarter of their side: more takes longer, with less more objects are cut."""
 
 
 class MaskRecord(TypedDict):
@@ -78,26 +78,40 @@ class AutomaticMaskGenerator:
         Of masks whose boxes overlap by more than this IoU one stays: within a crop the one of the
         higher predicted IoU, between crops the one of the smaller crop.
     crop_n_layers
-        Layer i looks at the image again in ``4 ** i`` overlapping crops, which finds small objects.
+        Layer i segments the image again in ``4 ** i`` overlapping crops, which finds small objects.
     crop_overlap_ratio
         Overlap of the first layer's crops, as a fraction of the image's shorter side.
     min_mask_region_area
-        Fill holes and drop islands below this number of pixels.
+        Fill holes and remove components below this number of pixels.
     multimask_output
-        Take all three candidates of a click instead of its one mask; None: as the model answers a click,
-        official models with three.
+        Take all three candidates of a click instead of its one mask; None: as the model
+        predicts for a click, official models three.
     use_m2m
         Refine each mask by decoding once more from itself.
     click_middle
-        Click once more in the middle of what a click finds, and take what that gives: clicks near an edge or
-        on a part find less. Duplicates are then told by their masks. Not in the official package.
+        Click once more at the center of the mask of each click, and take the masks of that: clicks near an
+        edge or on a part give smaller masks. Duplicates are then compared by their masks, not their boxes.
+        Not in the official package.
     output_mode
         ``"binary_mask"``: ``segmentation`` is (H, W) bool; ``"uncompressed_rle"``: COCO's run lengths,
-        which keep the many masks of a large image small.
+        which need little memory for the many masks of a large image.
     tiled
-        Look at an image whose longer side is at least twice the model's input in overlapping tiles of
-        the input's size, at full resolution, each with the whole grid of clicks, and join what their
-        seams cut; the whole image is looked at as well, for what is larger than a tile. Instead of crops.
+        Segment an image whose longer side is at least twice the model's input in overlapping tiles of
+        the input's size, at full resolution, each with the whole grid of clicks, and merge what the tile
+        boundaries cut; and as a whole, for objects larger than a tile. Instead of crops.
+
+    Examples
+    --------
+    >>> from sam2_engine import load_model
+    >>> from sam2_engine.synthetic import moving_cells
+    >>> frames, _ = moving_cells(num_frames=1, size=96, num_cells=4)
+    >>> nano = load_model("nano", device="cpu", image_size=96)
+    >>> generator = AutomaticMaskGenerator(
+    ...     nano, points_per_side=5, pred_iou_thresh=0.5, stability_score_thresh=0.6
+    ... )
+    >>> records = generator.generate(frames[0])
+    >>> records[0]["segmentation"].shape, int(records[0]["segmentation"].sum()) == records[0]["area"]
+    ((96, 96), True)
     """
 
     model: Sam2
@@ -165,7 +179,7 @@ class AutomaticMaskGenerator:
         contrast: Contrast = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> NDArray[np.uint16] | NDArray[np.uint32]:
-        """Find everything, as one label image: 0 is background, i + 1 the i-th record of ``generate``.
+        """Segment everything, as one label image: 0 is background, i + 1 the i-th record of ``generate``.
 
         Where masks overlap the smaller one lies on top, so a part stays visible on its whole; a mask
         that is wholly covered leaves its number unused.
@@ -211,7 +225,7 @@ class AutomaticMaskGenerator:
         crops = self._tiles(height, width) if tiled else self._crops(height, width)
         grids = [self._grid(crop.layer) for crop in crops]
         done, total = 0, sum(len(grid) for grid in grids)
-        found: list[Candidate] = []
+        candidates: list[Candidate] = []
         for crop, grid in zip(crops, grids):
             self.predictor.set_image(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], contrast=window)
             within: list[Candidate] = []
@@ -220,15 +234,15 @@ class AutomaticMaskGenerator:
                 done += len(points)
                 yield done, total
             if self.click_middle:
-                found += suppress_masks(within, self.box_nms_thresh)
+                candidates += suppress_masks(within, self.box_nms_thresh)
             else:
-                found += suppress(within, [c.predicted_iou for c in within], self.box_nms_thresh)
+                candidates += suppress(within, [c.predicted_iou for c in within], self.box_nms_thresh)
         self.predictor.reset_predictor()
         if tiled:
-            found = merge_tile_masks(found, self.crop_nms_thresh)
+            candidates = merge_tile_masks(candidates, self.crop_nms_thresh)
         elif len(crops) > 1:
-            found = suppress(found, [1 / c.crop.area for c in found], self.crop_nms_thresh)
-        return self._tidy(found) if self.min_mask_region_area > 0 else found
+            candidates = suppress(candidates, [1 / c.crop.area for c in candidates], self.crop_nms_thresh)
+        return self._remove_small_regions(candidates) if self.min_mask_region_area > 0 else candidates
 
     def _find(
         self,
@@ -241,8 +255,8 @@ class AutomaticMaskGenerator:
             try:
                 done, total = next(search)
             except StopIteration as end:
-                found: list[Candidate] = end.value
-                return found
+                candidates: list[Candidate] = end.value
+                return candidates
             if on_progress is not None:
                 on_progress(done, total)
 
@@ -260,7 +274,7 @@ class AutomaticMaskGenerator:
         return torch.cartesian_prod(centers, centers).flip(1)
 
     def _decode(self, points: Tensor, crop: Crop, shape: tuple[int, int]) -> list[Candidate]:
-        """Return what a batch of clicks, (N, 2) in the unit square, finds in the crop that is set."""
+        """Return the masks of a batch of clicks, (N, 2) in the unit square, in the crop that is set."""
         device = self.model.device
         clicks = (points * self.model.image_size).float().to(device)[:, None]
         labels = torch.ones(len(clicks), 1, dtype=torch.int32, device=device)
@@ -278,16 +292,16 @@ class AutomaticMaskGenerator:
         if self.use_m2m:
             logits, iou = self._refine(clicks, labels, prediction)
         logits, iou = logits.float(), iou.float()
-        places = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
-        places = (places + torch.tensor([crop.x0, crop.y0])).repeat_interleave(per_click, dim=0)
+        positions = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
+        positions = (positions + torch.tensor([crop.x0, crop.y0])).repeat_interleave(per_click, dim=0)
         good = iou > (self.pred_iou_thresh if self.pred_iou_thresh > 0 else -1)
-        if crop.larger_than:  # seen before the masks are brought to the size of a large plane
+        if crop.larger_than:  # before the masks are resized to a large plane
             good &= _longer_side(logits, crop) > crop.larger_than
-        logits, iou, places = logits[good], iou[good], places[good.cpu()]
-        found: list[Candidate] = []
+        logits, iou, positions = logits[good], iou[good], positions[good.cpu()]
+        candidates: list[Candidate] = []
         for part in torch.split(torch.arange(len(iou)), max(1, _CHUNK_BYTES // (4 * crop.area))):
-            found += self._filter(logits[part], iou[part], places[part], crop, shape)
-        return found
+            candidates += self._filter(logits[part], iou[part], positions[part], crop, shape)
+        return candidates
 
     def _predict(
         self, clicks: Tensor, labels: Tensor, mask_logits: Tensor | None, multimask: bool
@@ -315,17 +329,17 @@ class AutomaticMaskGenerator:
         return logits, torch.cat([one.iou[:, 0] for one in refined])
 
     def _filter(
-        self, logits: Tensor, iou: Tensor, places: Tensor, crop: Crop, shape: tuple[int, int]
+        self, logits: Tensor, iou: Tensor, positions: Tensor, crop: Crop, shape: tuple[int, int]
     ) -> Iterator[Candidate]:
-        """Yield the masks that are stable and, unless cut ones are wanted, not cut off by the crop's edge."""
+        """Yield the masks that are stable and, unless the crop keeps cut ones, not cut off by its edge."""
         full = logits_to_size(logits[:, None], (crop.y1 - crop.y0, crop.x1 - crop.x0))[:, 0]
         stability = mask_stability(full, self.stability_score_offset)
         masks = full > MASK_THRESHOLD
         boxes = (mask_boxes(masks) + torch.tensor([crop.x0, crop.y0] * 2, device=full.device)).cpu()
         stable = masks.flatten(1).any(1) & (stability >= self.stability_score_thresh)
         cut = touches_edge(boxes, crop, shape)
-        keep = stable.cpu() if crop.keep_cut else stable.cpu() & ~cut
-        for i in keep.nonzero()[:, 0].tolist():
+        good = stable.cpu() if crop.keep_cut else stable.cpu() & ~cut
+        for i in good.nonzero()[:, 0].tolist():
             mask = masks[i].cpu().numpy()
             x0, y0, x1, y1 = boxes[i].tolist()
             yield Candidate(
@@ -333,31 +347,31 @@ class AutomaticMaskGenerator:
                 box=(x0, y0, x1, y1),
                 predicted_iou=float(iou[i]),
                 stability=float(stability[i]),
-                point=(float(places[i, 0]), float(places[i, 1])),
+                point=(float(positions[i, 0]), float(positions[i, 1])),
                 crop=crop,
                 area=int(mask.sum()),
                 is_cut=bool(cut[i]),
             )
 
-    def _tidy(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Remove small holes and islands; of masks made equal by it, those that needed none stay."""
-        tidied, untouched = [], []
+    def _remove_small_regions(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Remove small holes and components; of masks made equal by it, unchanged ones stay."""
+        results, unchanged = [], []
         for candidate in candidates:
             window = candidate.mask.around(self.min_mask_region_area)  # no larger part can matter
             mask = candidate.mask.within(window)
             clean = remove_small_regions(mask, self.min_mask_region_area)
-            untouched.append(float(clean is mask))
+            unchanged.append(float(clean is mask))
             if clean is not mask:
                 origin = (window[0].start, window[1].start)
                 packed = PackedMask.from_array(clean, candidate.mask.shape, origin)
                 rows, columns = packed.box
                 box = (columns.start, rows.start, columns.stop - 1, rows.stop - 1)
                 candidate = replace(candidate, mask=packed, box=box, area=int(clean.sum()))
-            tidied.append(candidate)
+            results.append(candidate)
         threshold = max(self.box_nms_thresh, self.crop_nms_thresh)
         if self.click_middle:
-            return suppress_masks(tidied, threshold)
-        return suppress(tidied, untouched, threshold)
+            return suppress_masks(results, threshold)
+        return suppress(results, unchanged, threshold)
 
     def _record(self, candidate: Candidate) -> MaskRecord:
         mask = candidate.mask.to_array()
@@ -375,16 +389,16 @@ class AutomaticMaskGenerator:
 
 
 def _mask_centers(masks: Tensor, points: Tensor) -> Tensor:
-    """Return where (N, h, w) masks lie deepest, each place once, (M, 2) in the unit square.
+    """Return the centers of (N, h, w) masks, each once, (M, 2) in the unit square.
 
-    An empty mask leaves the point, of (N, 2), that found it.
+    For an empty mask it is the click, of (N, 2).
     """
     size = torch.tensor([masks.shape[2], masks.shape[1]])
     centers = points.clone()
     for number, mask in enumerate(masks.cpu().numpy()):
-        place, depth = mask_center(mask)
+        center, depth = mask_center(mask)
         if depth:
-            centers[number] = (torch.tensor(place) + 0.5) / size
+            centers[number] = (torch.tensor(center) + 0.5) / size
     distinct: Tensor = torch.unique(centers, dim=0)
     return distinct
 

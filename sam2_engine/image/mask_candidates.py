@@ -1,4 +1,4 @@
-"""What automatic segmentation finds before it is kept: masks, where they were seen, how sure they are."""
+"""Candidates of automatic mask generation: masks with their crops and scores, and their suppression."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ CROP_EDGE_TOLERANCE = 20
 
 
 class Crop(NamedTuple):
-    """A part of the image that is looked at for itself.
+    """A part of the image that is segmented by itself.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Crop(NamedTuple):
     layer
         0 is the image itself.
     keep_cut
-        Whether masks that its edge may have cut off are kept, to be joined with what its neighbors see.
+        Whether masks that its edge may have cut off stay, to be merged with those of its neighbors.
     larger_than
-        Only masks are wanted whose longer side is more than so many pixels.
+        Only masks count whose longer side is more than so many pixels.
     """
 
     x0: int
@@ -69,9 +69,9 @@ class Candidate:
     predicted_iou, stability
         Both 0..1.
     point
-        The click it came from.
+        The click that gave it.
     crop
-        Where it was seen.
+        Where it was predicted.
     is_cut
         Whether an edge of the crop may have cut it off.
     """
@@ -118,23 +118,23 @@ def touches_edge(boxes: Tensor, crop: Crop, shape: tuple[int, int]) -> Tensor:
 
 
 def suppress(candidates: Sequence[Candidate], scores: Sequence[float], threshold: float) -> list[Candidate]:
-    """Return what stays, highest score first, of masks whose boxes overlap by more than ``threshold``."""
+    """Return what remains, highest score first, of masks whose boxes overlap by more than ``threshold``."""
     boxes = torch.tensor([candidate.box for candidate in candidates]).reshape(-1, 4)
-    kept = non_maximum_suppression(boxes, torch.tensor(scores), threshold)
-    return [candidates[i] for i in kept.tolist()]
+    remaining = non_maximum_suppression(boxes, torch.tensor(scores), threshold)
+    return [candidates[i] for i in remaining.tolist()]
 
 
 def suppress_masks(candidates: Sequence[Candidate], threshold: float) -> list[Candidate]:
-    """Return what stays, highest predicted IoU first, of masks that overlap by more than ``threshold`` (IoU).
+    """Return what remains, highest predicted IoU first, of masks whose IoU is above ``threshold``.
 
-    The surest stay, by masks, because a speck far away makes the box of one object that of another. Sure is
-    predicted IoU times stability, since a part of an object is predicted as well as all of it.
+    Masks are compared, not boxes, because a small component far away changes the box of an object. The score
+    is predicted IoU times stability, since a part of an object is predicted as well as all of it.
     """
-    kept: list[Candidate] = []
+    remaining: list[Candidate] = []
     for one in sorted(candidates, key=lambda c: c.predicted_iou * c.stability, reverse=True):
-        if all(_iou(one, other) <= threshold for other in kept):
-            kept.append(one)
-    return sorted(kept, key=lambda c: c.predicted_iou, reverse=True)
+        if all(_iou(one, other) <= threshold for other in remaining):
+            remaining.append(one)
+    return sorted(remaining, key=lambda c: c.predicted_iou, reverse=True)
 
 
 def _iou(one: Candidate, other: Candidate) -> float:

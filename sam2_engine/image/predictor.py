@@ -1,4 +1,4 @@
-"""Segment objects on single images by clicks, boxes and masks, under the names that SAM made common."""
+"""Predictor of masks on single images from clicks, boxes and masks, with SAM's method names."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ Prediction = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 def open_image(image: ArrayLike, contrast: Contrast = None) -> tuple[NDArray[Any], IntensityWindow | None]:
     """Check a single image, (H, W) or (H, W, C), and return it with its intensity window.
 
-    ``contrast`` overrules the rule for windows. A few non-finite pixels raise an ``InputWarning``.
+    ``contrast`` overrides the estimated window. A few non-finite pixels raise an ``InputWarning``.
 
     Raises
     ------
@@ -54,7 +54,19 @@ class ImagePredictor:
     model
         A loaded model.
     cache
-        Where encoded images are kept; setting a known image again is then free.
+        Cache of encoded images; setting a cached image again is then free.
+
+    Examples
+    --------
+    >>> from sam2_engine import load_model
+    >>> from sam2_engine.synthetic import moving_cells
+    >>> frames, labels = moving_cells(num_frames=1, size=64, num_cells=2)
+    >>> predictor = ImagePredictor(load_model("nano", device="cpu", image_size=128))
+    >>> predictor.set_image(frames[0])
+    >>> y, x = np.argwhere(labels[0] == 1).mean(0)
+    >>> masks, ious, low_res = predictor.predict([(x, y)], [1], multimask_output=False)
+    >>> masks.shape, masks.dtype, bool(masks[0, int(y), int(x)])
+    ((1, 64, 64), dtype('bool'), True)
     """
 
     def __init__(self, model: Sam2, cache: FeatureCache | None = None) -> None:
@@ -100,7 +112,7 @@ class ImagePredictor:
             return self.cache.get_or_encode(key, self.model, encode), (image.shape[0], image.shape[1])
 
     def reset_predictor(self) -> None:
-        """Forget the images."""
+        """Remove the images."""
         self._features, self._shapes = [], []
 
     @property
@@ -117,7 +129,7 @@ class ImagePredictor:
 
     def _require(self, count: int) -> None:
         if len(self._features) < count:
-            raise InputError("No image is set yet; call set_image(image) before asking for masks.")
+            raise InputError("No image is set yet; call set_image(image) before predict().")
 
     def predict(
         self,
@@ -179,9 +191,9 @@ class ImagePredictor:
                 raise InputError(
                     f"There are {count} images but {len(column)} entries of prompts; give one per image."
                 )
-        points, labels, boxes, masks_given = ([None] * count if c is None else c for c in columns)
+        points, labels, boxes, mask_inputs = ([None] * count if c is None else c for c in columns)
         results = [
-            self._predict(i, points[i], labels[i], boxes[i], masks_given[i], multimask_output, return_logits)
+            self._predict(i, points[i], labels[i], boxes[i], mask_inputs[i], multimask_output, return_logits)
             for i in range(count)
         ]
         masks, ious, logits = zip(*results)
@@ -229,7 +241,7 @@ class ImagePredictor:
         box: ArrayLike | None,
         shape: tuple[int, int],
     ) -> tuple[Tensor | None, Tensor | None, bool]:
-        """Return (N, P, 2) points in input pixels, (N, P) labels, and whether N objects were asked for."""
+        """Return (N, P, 2) points in input pixels, (N, P) labels, and whether they are of N objects."""
         if point_coords is None and box is None:
             return None, None, False
         coordinates: list[NDArray[np.float32]] = []
@@ -245,12 +257,15 @@ class ImagePredictor:
             clicks = np.asarray(point_coords, dtype=np.float32)
             many = many or clicks.ndim == 3
             groups = clicks if clicks.ndim == 3 else clicks[None]
-            tags = (
+            label_groups = (
                 [None] * len(groups)
                 if point_labels is None
                 else np.asarray(point_labels).reshape(len(groups), -1)
             )
-            checked = [Points.of(group, tag, shape) for group, tag in zip(groups, tags, strict=True)]
+            checked = [
+                Points.of(group, group_labels, shape)
+                for group, group_labels in zip(groups, label_groups, strict=True)
+            ]
             coordinates.append(np.stack([points.coordinates for points in checked]))
             labels.append(np.stack([points.labels for points in checked]))
         if len({len(part) for part in coordinates}) > 1:

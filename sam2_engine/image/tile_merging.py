@@ -1,4 +1,4 @@
-"""Masks of overlapping tiles become masks of the plane: duplicates go, what a seam cut is joined."""
+"""Merging of masks of overlapping tiles: duplicates are removed, masks cut by tile boundaries united."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,30 +13,30 @@ __all__ = ["merge_tile_masks"]
 
 Window = tuple[slice, slice]
 
-SAME = 0.5
-"""Masks of two tiles are one object if they agree by at least this IoU where both tiles see."""
-TRUE_CUT = 1
+SAME_OBJECT_IOU = 0.5
+"""Masks of two tiles are one object if they agree by at least this IoU where their tiles overlap."""
+CUT_MARGIN = 1
 """A mask that ends within so many pixels of its tile's edge goes on beyond it."""
 
 
 def merge_tile_masks(candidates: Sequence[Candidate], box_threshold: float) -> list[Candidate]:
-    """Return one mask per object that several tiles have seen.
+    """Return one mask per object of several tiles.
 
-    Masks that are each other's best match where their tiles overlap are one object. If a tile has seen it
-    whole, the surest such mask stays; otherwise its parts are united. A part whose other side no tile has
-    found is left out, as its end is the tile's and not the object's.
+    Masks that are each other's best match where their tiles overlap are one object. If a tile holds all of
+    it, the best such mask stays; otherwise its parts are united. A part without its other side is left out,
+    as its end is the tile's and not the object's.
 
     Parameters
     ----------
     candidates
         Masks of all tiles, without duplicates within a tile; and of the whole plane, which cuts nothing.
     box_threshold
-        Of masks whose boxes still overlap by more than this IoU, the surest stays.
+        Of masks whose boxes still overlap by more than this IoU, the best stays.
     """
     groups = _groups(candidates)
-    joined = [_one_of([candidates[i] for i in group]) for group in groups]
-    kept = [one for one in joined if not _ends_at_its_tile(one)]
-    return suppress(kept, [one.predicted_iou for one in kept], box_threshold)
+    merged = [_merge_group([candidates[i] for i in group]) for group in groups]
+    complete = [one for one in merged if not _ends_at_its_tile(one)]
+    return suppress(complete, [one.predicted_iou for one in complete], box_threshold)
 
 
 def _groups(candidates: Sequence[Candidate]) -> list[list[int]]:
@@ -46,22 +46,22 @@ def _groups(candidates: Sequence[Candidate]) -> list[list[int]]:
         agreement = _agreement(candidates[i], candidates[j])
         for one, other in ((i, j), (j, i)):
             key = (one, candidates[other].crop)
-            if agreement >= SAME and agreement > best.get(key, (0.0, 0))[0]:
+            if agreement >= SAME_OBJECT_IOU and agreement > best.get(key, (0.0, 0))[0]:
                 best[key] = (agreement, other)
-    leader = list(range(len(candidates)))
+    parent = list(range(len(candidates)))
 
-    def lead(i: int) -> int:
-        while leader[i] != i:
-            i = leader[i]
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
         return i
 
     for (one, _), (_, other) in best.items():
         if best.get((other, candidates[one].crop), (0.0, -1))[1] == one:
-            low, high = sorted((lead(one), lead(other)))
-            leader[high] = low
+            low, high = sorted((root(one), root(other)))
+            parent[high] = low
     groups: dict[int, list[int]] = {}
     for i in range(len(candidates)):
-        groups.setdefault(lead(i), []).append(i)
+        groups.setdefault(root(i), []).append(i)
     return list(groups.values())
 
 
@@ -77,7 +77,7 @@ def _neighbors(candidates: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
 
 
 def _agreement(one: Candidate, other: Candidate) -> float:
-    """Return the IoU of two masks within the part of the plane that both tiles see; 0 if there is none."""
+    """Return the IoU of two masks within the overlap of their tiles; 0 if there is none."""
     x0, y0 = max(one.crop.x0, other.crop.x0), max(one.crop.y0, other.crop.y0)
     x1, y1 = min(one.crop.x1, other.crop.x1), min(one.crop.y1, other.crop.y1)
     parts = [_shared(candidate.mask.box, (slice(y0, y1), slice(x0, x1))) for candidate in (one, other)]
@@ -101,14 +101,14 @@ def _around(windows: Sequence[Window]) -> Window:
     return rows, columns
 
 
-def _one_of(group: list[Candidate]) -> Candidate:
-    """Return the surest whole mask of an object, or all its parts united."""
+def _merge_group(group: list[Candidate]) -> Candidate:
+    """Return the best complete mask of an object, or the union of its parts."""
     whole = [one for one in group if not one.is_cut]
     if whole or len(group) == 1:
         return max(whole or group, key=lambda one: one.predicted_iou)
     window = _around([one.mask.box for one in group])
     shape = group[0].mask.shape
-    mask = _united(group, window)
+    mask = _union(group, window)
     areas = [one.area for one in group]
     largest = max(group, key=lambda one: one.area)
     packed = PackedMask.from_array(mask, shape, (window[0].start, window[1].start))
@@ -131,8 +131,8 @@ def _one_of(group: list[Candidate]) -> Candidate:
     )
 
 
-def _united(group: list[Candidate], window: Window) -> NDArray[np.bool_]:
-    """Return the parts as one mask on ``window``: every pixel as the tile says that sees most around it."""
+def _union(group: list[Candidate], window: Window) -> NDArray[np.bool_]:
+    """Return the parts as one mask on ``window``: each pixel from the tile whose edges are farthest."""
     rows, columns = (np.arange(side.start, side.stop) for side in window)
     height, width = group[0].mask.shape
     mask = np.zeros((len(rows), len(columns)), bool)
@@ -146,16 +146,16 @@ def _united(group: list[Candidate], window: Window) -> NDArray[np.bool_]:
     return mask
 
 
-def _depths(places: NDArray[np.intp], first: int, stop: int, length: int) -> NDArray[np.float64]:
-    """Return how far places on one axis lie within a tile; an edge of the plane ends nothing."""
+def _depths(positions: NDArray[np.intp], first: int, stop: int, length: int) -> NDArray[np.float64]:
+    """Return how far positions on one axis lie within a tile; edges of the plane do not count."""
     return np.minimum(
-        np.inf if first == 0 else places - first, np.inf if stop == length else stop - 1.0 - places
-    ) * np.ones(len(places))
+        np.inf if first == 0 else positions - first, np.inf if stop == length else stop - 1.0 - positions
+    ) * np.ones(len(positions))
 
 
 def _ends_at_its_tile(one: Candidate) -> bool:
-    """Whether a mask goes on beyond all tiles that have seen it; the plane's own edges cut nothing."""
+    """Whether a mask is cut off by all of its tiles; the plane's own edges cut nothing."""
     if not one.is_cut:
         return False
     x0, y0, x1, y1, *_ = one.crop
-    return reaches_inner_edge(one.box, (x0, y0, x1, y1), one.mask.shape, TRUE_CUT)
+    return reaches_inner_edge(one.box, (x0, y0, x1, y1), one.mask.shape, CUT_MARGIN)

@@ -1,1 +1,1 @@
-"""The model: one file per box of the paper's figure, keys as in the official checkpoints."""
+"""Model: one file per box of the paper's figure, keys as in the official checkpoints."""

@@ -10,24 +10,24 @@ from sam2_engine.modeling.position_encoding import apply_rotary, rope_frequencie
 __all__ = ["Attention", "RotaryAttention", "attend"]
 
 _MAX_WEIGHTS = 2**24
-"""Attention weights that a CPU holds, per object while it learns; a 512 pixel input has fewer."""
+"""Attention weights computed at once on a CPU, per object in training; a 512 pixel input has fewer."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention of (..., Lq, C) to (..., Lk, C): (..., Lq, C).
 
-    In bfloat16 a CPU writes the formula out, torch's fused kernel takes 1 to 5 times as long there; without
-    learning in blocks of queries. With dropout a CPU keeps all weights for the backward pass, half a gigabyte
-    per layer and object at full size: large ones are computed in such blocks, and again there.
+    In bfloat16 on a CPU the formula is written out, as torch's fused kernel takes 1 to 5 times as long; for
+    inference in blocks of queries. With dropout a CPU stores all weights for the backward pass, half a
+    gigabyte per layer and object at full size: large ones are computed in such blocks, and again there.
     """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-    learns, written_out = torch.is_grad_enabled(), q.dtype == torch.bfloat16
-    at_once = 1 if learns else q.shape[:-2].numel()
+    with_grad, written_out = torch.is_grad_enabled(), q.dtype == torch.bfloat16
+    at_once = 1 if with_grad else q.shape[:-2].numel()
     block = max(1, _MAX_WEIGHTS // (at_once * k.shape[-2]))
-    if q.shape[-2] > block and (dropout if learns else written_out):
+    if q.shape[-2] > block and (dropout if with_grad else written_out):
         parts = torch.split(q, block, dim=-2)
-        if learns:
+        if with_grad:
             blocks = [checkpoint(attend, part, k, v, dropout, use_reentrant=False) for part in parts]
         else:
             blocks = [attend(part, k, v, dropout) for part in parts]
@@ -93,18 +93,18 @@ class RotaryAttention(Attention):
         """Attend from (B, H * W, dim) to (B, n * H * W + num_plain_keys, key_value_dim).
 
         The rotation of the grid is repeated over the n frames of the keys; the last
-        ``num_plain_keys`` keys (object pointers) are not turned.
+        ``num_plain_keys`` keys (object pointers) are not rotated.
         """
         if grid is None:
             raise ValueError("rotary attention needs the grid of its queries")
         q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
-        turns = rope_frequencies(q.shape[-1], *grid, q.device)
-        q = apply_rotary(q, turns)
-        num_turned = k.shape[-2] - num_plain_keys
-        if num_turned:
-            frames = k[..., :num_turned, :].reshape(*k.shape[:-2], -1, len(turns), k.shape[-1])
-            turned = apply_rotary(frames, turns).flatten(-3, -2)
-            k = torch.cat((turned, k[..., num_turned:, :]), dim=-2) if num_plain_keys else turned
+        frequencies = rope_frequencies(q.shape[-1], *grid, q.device)
+        q = apply_rotary(q, frequencies)
+        num_rotated = k.shape[-2] - num_plain_keys
+        if num_rotated:
+            frames = k[..., :num_rotated, :].reshape(*k.shape[:-2], -1, len(frequencies), k.shape[-1])
+            rotated = apply_rotary(frames, frequencies).flatten(-3, -2)
+            k = torch.cat((rotated, k[..., num_rotated:, :]), dim=-2) if num_plain_keys else rotated
         dropout = self.dropout if self.training else 0.0
         attended = attend(q, k, v, dropout)
         result: Tensor = self.out_proj(attended.transpose(1, 2).flatten(-2))

@@ -1,4 +1,4 @@
-"""Every model of the family, one row each (paper section 4 and appendix D; Hiera, Ryali et al. 2023)."""
+"""Configurations of all models, one row each (paper section 4, appendix D; Hiera, Ryali et al. 2023)."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -8,7 +8,7 @@ __all__ = ["VARIANTS", "ModelConfig", "config_from_dict", "config_to_dict"]
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """All that decides the shape and the behavior of one model.
+    """Shape and behavior of one model.
 
     Attributes
     ----------
@@ -30,16 +30,16 @@ class ModelConfig:
     memory_attention_layers, memory_attention_ffn
         Depth and feed-forward width of memory attention.
     num_recent_memories
-        Recent frames kept beside the conditioning frames (the paper's N = 6).
+        Recent frames in the memory bank beside the conditioning frames (the paper's N = 6).
     signed_pointer_time
         SAM 2.1: object pointers carry a projected, signed time difference.
     absent_memory_embedding
         SAM 2.1: memories of an absent object carry an embedding of their own.
     multimask_output_in_sam
-        One click, and a frame that is followed, are answered by the best of three masks; else by the
-        single mask, as every other prompt is.
+        For one click, and on a propagated frame, the best of three masks is predicted; else the single mask,
+        as for every other prompt.
     dynamic_multimask_via_stability
-        Where the single mask is unstable, the best of the three stands in for it.
+        Where the single mask is unstable, the best of the three replaces it.
     """
 
     name: str

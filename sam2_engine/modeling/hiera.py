@@ -153,7 +153,7 @@ class Hiera(nn.Module):
                 first = stage > 0 and position == 0
                 dim_out = dim * 2 if first else dim
                 heads = heads * 2 if first else heads
-                # The first block of a stage still works in the windows of the stage before.
+                # The first block of a stage has the windows of the stage before.
                 size = config.window_sizes[stage - 1 if first else stage]
                 index = len(blocks)
                 size = 0 if index in config.global_attention_blocks else size
@@ -161,18 +161,18 @@ class Hiera(nn.Module):
                 dim = dim_out
             self.stage_ends.append(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
-        self._embedded: tuple[tuple[object, ...], Tensor] | None = None
+        self._cached_embedding: tuple[tuple[object, ...], Tensor] | None = None
 
     def _position_embedding(self, height: int, width: int) -> Tensor:
-        """Return (1, H, W, dim); where nothing learns, the last one is kept, as it takes long to compute."""
+        """Return (1, H, W, dim); without gradients the last one is cached, as it takes long to compute."""
         weights = (self.pos_embed, self.pos_embed_window)
         if torch.is_grad_enabled() or any(weight.is_inference() for weight in weights):
             return self._new_position_embedding(height, width)
-        made_of = (height, width, *((w.data_ptr(), w._version, w.dtype, w.device) for w in weights))
-        kept = self._embedded
-        if kept is None or kept[0] != made_of:
-            kept = self._embedded = made_of, self._new_position_embedding(height, width).contiguous()
-        return kept[1]
+        key = (height, width, *((w.data_ptr(), w._version, w.dtype, w.device) for w in weights))
+        cached = self._cached_embedding
+        if cached is None or cached[0] != key:
+            cached = self._cached_embedding = key, self._new_position_embedding(height, width).contiguous()
+        return cached[1]
 
     def _new_position_embedding(self, height: int, width: int) -> Tensor:
         background = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")

@@ -44,16 +44,16 @@ class FeaturePyramid(nn.Module):
         """
         lateral32, lateral16, lateral8, lateral4 = cast(list[LateralConv], self.convs)
         finest, finer, fine, coarsest = features
-        stride4 = _one_after_the_other(lateral4.conv, conv_s0, finest)
-        stride8 = _one_after_the_other(lateral8.conv, conv_s1, finer)
+        stride4 = _compose(lateral4.conv, conv_s0, finest)
+        stride8 = _compose(lateral8.conv, conv_s1, finer)
         stride32, stride16 = lateral32(coarsest), lateral16(fine)
         # In float32, as the official code does, whatever the autocast type.
         coarse = F.interpolate(stride32.float(), scale_factor=2.0, mode="nearest")
         return stride4, stride8, stride16 + coarse.to(stride16.dtype)
 
 
-def _one_after_the_other(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
-    """Apply two 1 x 1 convolutions; where nothing learns, as the one that they amount to."""
+def _compose(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
+    """Apply two 1 x 1 convolutions; without gradients, as the one that they compose to."""
     if torch.is_grad_enabled():
         result: Tensor = second(first(x))
         return result

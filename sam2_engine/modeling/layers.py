@@ -1,4 +1,4 @@
-"""Small layers that several boxes of the model share."""
+"""Layers that several boxes of the model share."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 __all__ = ["MLP", "LayerNorm2d", "apply_in_chunks"]
 
 _CHUNK = 2**21
-"""Numbers per part: few enough that what was freed is taken again, and no new pages have to be touched."""
+"""Numbers per chunk: few enough that freed memory is reused, and no new pages have to be touched."""
 
 
 def apply_in_chunks(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int) -> Tensor:
@@ -19,7 +19,7 @@ def apply_in_chunks(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int)
     Parameters
     ----------
     compute
-        Treats every row of its input (first dimension) on its own.
+        Maps every row of its input (first dimension) on its own.
     x
         The rows.
     widest
@@ -48,9 +48,9 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``x`` (B, C, H, W) at every position."""
-        centerd = x - x.mean(1, keepdim=True)
-        variance = centerd.square().mean(1, keepdim=True)
-        normalized = centerd / torch.sqrt(variance + self.eps)
+        centered = x - x.mean(1, keepdim=True)
+        variance = centered.square().mean(1, keepdim=True)
+        normalized = centered / torch.sqrt(variance + self.eps)
         return self.weight[:, None, None] * normalized + self.bias[:, None, None]
 
 

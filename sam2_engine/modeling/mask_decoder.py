@@ -1,7 +1,7 @@
-"""Mask decoder: prompts and image embedding to masks, their quality and the object's presence.
+"""Mask decoder: prompts and image embedding to masks, their IoU and the object's presence.
 
 Paper section 4 and figure 9: SAM's two-way transformer, with high-resolution features added while
-upsampling, a presence token, and the tokens handed on as object pointers.
+upsampling, a presence token, and the tokens of which object pointers are made.
 """
 
 import torch
@@ -55,7 +55,7 @@ class TwoWayLayer(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Two two-way layers and a last look of the tokens at the image."""
+    """Two two-way layers and a final attention of the tokens to the image."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -120,8 +120,10 @@ class MaskDecoder(nn.Module):
             logit (N, 1).
         """
         count, _, height, width = embedding.shape
-        own = torch.cat((self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight))
-        tokens = torch.cat((own.expand(count, -1, -1), prompt_tokens), dim=1)
+        output_tokens = torch.cat(
+            (self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight)
+        )
+        tokens = torch.cat((output_tokens.expand(count, -1, -1), prompt_tokens), dim=1)
         tokens, image = self.transformer(
             embedding.flatten(2).transpose(1, 2), dense_pos.flatten(2).transpose(1, 2), tokens
         )

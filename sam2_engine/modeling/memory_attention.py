@@ -1,4 +1,4 @@
-"""Memory attention: the current frame looks at what is remembered of an object (paper section 4)."""
+"""Memory attention: the current frame attends to the memories of an object (paper section 4)."""
 
 from typing import cast
 
@@ -54,7 +54,7 @@ class MemoryAttention(nn.Module):
     Attributes
     ----------
     save_memory
-        While learning, keep one layer's activations at a time, and compute them again for the others.
+        In training, store one layer's activations at a time, and compute the others again.
     """
 
     save_memory = False
@@ -92,7 +92,7 @@ class MemoryAttention(nn.Module):
         for index, layer in enumerate(self.layers):
             x = layer.attend_to_self(x, grid)
             if index == 0:
-                # The first self-attention saw no object yet, so it was computed once for all.
+                # The first self-attention does not depend on the object, so it was computed once for all.
                 x = x.expand(len(memory), -1, -1)
             if self.save_memory and torch.is_grad_enabled():
                 x = checkpoint(layer, x, grid, memory, keys, num_pointer_tokens, use_reentrant=False)

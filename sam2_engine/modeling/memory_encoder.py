@@ -1,4 +1,4 @@
-"""Memory encoder: a mask and the frame it was found on, fused into one memory (paper section 4)."""
+"""Memory encoder: a mask and its frame, fused into one memory (paper section 4)."""
 
 import torch
 from torch import Tensor, nn

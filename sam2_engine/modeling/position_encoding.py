@@ -11,7 +11,7 @@ __all__ = ["RandomFourierEncoding", "apply_rotary", "rope_frequencies", "sine_gr
 _TEMPERATURE = 10000.0
 
 
-# Kept tensors are normal ones even if first asked for in inference mode: a model that learns reads them too.
+# Cached tensors are normal ones even if first made in inference mode: training reads them too.
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def sine_grid(channels: int, height: int, width: int, device: torch.device) -> Tensor:
@@ -66,13 +66,13 @@ class RandomFourierEncoding(nn.Module):
         return encoded.permute(2, 0, 1)[None]
 
 
-# Kept tensors are normal ones even if first asked for in inference mode: a model that learns reads them too.
+# Cached tensors are normal ones even if first made in inference mode: training reads them too.
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def rope_frequencies(head_dim: int, height: int, width: int, device: torch.device) -> Tensor:
     """Unit complex numbers of the axial rotary angles, (height * width, head_dim / 2) complex64.
 
-    The first half of the pairs turns with x, the second with y (Heo et al. 2024; paper section D.1).
+    The first half of the pairs rotates with x, the second with y (Heo et al. 2024; paper section D.1).
     """
     exponents = torch.arange(0, head_dim, 4, device=device)[: head_dim // 4].float() / head_dim
     frequencies = 1.0 / _TEMPERATURE**exponents
@@ -82,7 +82,7 @@ def rope_frequencies(head_dim: int, height: int, width: int, device: torch.devic
     return torch.complex(angles.cos(), angles.sin())
 
 
-def apply_rotary(x: Tensor, turns: Tensor) -> Tensor:
-    """Turn adjacent channel pairs of ``x`` (..., L, D) by ``turns`` (L, D / 2); computed in float32."""
+def apply_rotary(x: Tensor, frequencies: Tensor) -> Tensor:
+    """Rotate adjacent channel pairs of ``x`` (..., L, D) by ``frequencies`` (L, D / 2), in float32."""
     pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+    return torch.view_as_real(pairs * frequencies).flatten(-2).to(x.dtype)

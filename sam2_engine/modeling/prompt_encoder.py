@@ -37,7 +37,7 @@ class PromptEncoder(nn.Module):
     def encode_points(self, points: Tensor, labels: Tensor) -> Tensor:
         """Encode (N, P, 2) points in input pixels with (N, P) labels as (N, P + 1, C) tokens.
 
-        The last token is padding: the model was taught with it, as boxes come as two points.
+        The last token is padding: the model was trained with it, as boxes are two points.
         """
         points = torch.cat((points + 0.5, points.new_zeros(len(points), 1, 2)), dim=1)
         labels = torch.cat((labels, labels.new_full((len(labels), 1), NOT_A_POINT)), dim=1)

@@ -1,4 +1,4 @@
-"""SAM 2: the boxes of the paper's figure 3, joined; what happens on one frame, for N objects at once."""
+"""SAM 2: the boxes of the paper's figure 3 on one frame, for N objects at once."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -50,7 +50,7 @@ class ImageFeatures:
     Attributes
     ----------
     embedding
-        (B, C, G, G), stride 16, raw: nothing about memory is added yet.
+        (B, C, G, G), stride 16, raw: without memory.
     high_res
         (B, C / 8, 4 G, 4 G) and (B, C / 4, 2 G, 2 G), already projected for the mask decoder.
     """
@@ -83,7 +83,7 @@ class ImageFeatures:
 
 @dataclass(frozen=True)
 class MaskPrediction:
-    """What the mask decoder says about N prompts.
+    """Output of the mask decoder for N prompts.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ class Sam2(nn.Module):
         return ImageFeatures(stride16, (stride4, stride8))
 
     def without_memory(self, embedding: Tensor) -> Tensor:
-        """Mark (B, C, G, G) as a frame on which nothing is remembered."""
+        """Mark (B, C, G, G) as a frame without memories."""
         return embedding + self.no_mem_embed.view(1, -1, 1, 1)
 
     def decode(
@@ -287,7 +287,7 @@ class Sam2(nn.Module):
         )
 
     def object_pointer(self, tokens: Tensor, presence_logit: Tensor) -> Tensor:
-        """Turn mask tokens (N, C) into object pointers (N, C); an absent object gets the learned one."""
+        """Turn mask tokens (N, C) into object pointers (N, C); an absent object gets ``no_obj_ptr``."""
         pointer: Tensor = self.obj_ptr_proj(tokens)
         present = (presence_logit > 0).to(pointer.dtype)
         return present * pointer + (1 - present) * self.no_obj_ptr
@@ -295,7 +295,7 @@ class Sam2(nn.Module):
     def encode_memory(
         self, embedding: Tensor, mask_logits: Tensor, presence_logit: Tensor, *, binarize: bool
     ) -> Tensor:
-        """Fuse masks with the frame they were found on.
+        """Fuse masks with their frame.
 
         Parameters
         ----------
@@ -347,7 +347,7 @@ class Sam2(nn.Module):
         return result
 
     def mask_as_output(self, features: ImageFeatures, mask: Tensor) -> tuple[MaskPrediction, Tensor]:
-        """Take masks given by the user as the prediction itself (paper section 4, mask prompts).
+        """Use masks given by the user as the prediction itself (paper section 4, mask prompts).
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""The names of facebookresearch/sam2, so that a script written for it runs with its imports changed.
+"""API of facebookresearch/sam2, so that a script written for it runs with its imports changed.
 
-Everything here is a line or two over the engine. Where the official package loses prompts, fails or
-shows masks of objects before their first prompt, the engine's behavior stands.
+All of it is thin over the engine. Where the official package loses prompts, fails or shows masks of
+objects before their first prompt, the engine's behavior applies.
 """
 
 from sam2_engine.official_api.build_sam import build_sam2, build_sam2_hf

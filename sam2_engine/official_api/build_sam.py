@@ -34,15 +34,15 @@ def build_sam2(
     ----------
     config_file
         For example ``configs/sam2.1/sam2.1_hiera_t.yaml``; only its name is read. A variant's name
-        (``nano``) will do as well.
+        (``nano``) is accepted as well.
     ckpt_path
-        Checkpoint; None takes the variant's weights from where they were downloaded to.
+        Checkpoint; None takes the variant's weights, if they are on this machine.
     device
         ``auto`` takes an accelerator if there is one.
     mode
         ``"eval"`` or ``"train"``.
     hydra_overrides_extra
-        ``++model.image_size=N`` is understood; others have no effect here and are warned of.
+        ``++model.image_size=N`` is understood; others have no effect here and give a warning.
     apply_postprocessing, **kwargs
         Taken for compatibility; the engine always chooses a stable mask, as the official default does.
 
@@ -71,7 +71,7 @@ def load_official(
     mode: str,
     overrides: Mapping[str, int],
 ) -> Sam2:
-    """Load a model with overrides that were read before."""
+    """Load a model with overrides from ``read_overrides``."""
     name = _variant(config_file)
     model = load_model(
         name if ckpt_path is None else ckpt_path, device, image_size=overrides.get("image_size")
@@ -92,12 +92,12 @@ def _variant(config_file: str) -> str:
 
 
 def read_overrides(entries: Sequence[str]) -> dict[str, int]:
-    """Return the overrides that the engine heeds; warn of the others."""
-    found = {}
+    """Return the overrides that the engine supports; warn of the others."""
+    overrides = {}
     for entry in entries:
         match = re.fullmatch(_OVERRIDE, entry)
         if match:
-            found[match[1]] = int(match[2])
+            overrides[match[1]] = int(match[2])
         else:
             warnings.warn(f"The override {entry!r} has no effect here.", InputWarning, stacklevel=3)
-    return found
+    return overrides

@@ -1,4 +1,4 @@
-"""Coordinates given as fractions (the official ``normalize_coords=False``)."""
+"""Coordinates as fractions of width and height (the official ``normalize_coords=False``)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -1,4 +1,4 @@
-"""Images, under the official names."""
+"""Image predictor and mask generator, under the official names."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -26,6 +26,15 @@ class SAM2ImagePredictor:
         From ``build_sam2`` or ``load_model``.
     mask_threshold
         Logit above which a pixel is inside.
+
+    Examples
+    --------
+    >>> from sam2_engine import load_model
+    >>> predictor = SAM2ImagePredictor(load_model("nano", device="cpu", image_size=128))
+    >>> predictor.set_image(np.full((48, 64, 3), 128, np.uint8))
+    >>> masks, scores, logits = predictor.predict([[30, 20]], [1])
+    >>> masks.shape, masks.dtype, scores.shape, logits.shape
+    ((3, 48, 64), dtype('float32'), (3,), (3, 32, 32))
     """
 
     def __init__(self, sam_model: Sam2, mask_threshold: float = 0.0, **kwargs: object) -> None:
@@ -59,7 +68,7 @@ class SAM2ImagePredictor:
         return self.model.without_memory(self._predictor.features.embedding)
 
     def reset_predictor(self) -> None:
-        """Forget the images."""
+        """Remove the images."""
         self._predictor.reset_predictor()
         self._sizes = []
 

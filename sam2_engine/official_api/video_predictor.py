@@ -1,4 +1,4 @@
-"""Videos, under the official names."""
+"""Video predictor, under the official names."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,10 +29,10 @@ VideoMasks = tuple[int, list[Any], Tensor]
 
 
 class InferenceState:
-    """What the official predictor keeps in a dictionary; its public entries are read in the same way.
+    """State of a video, a dictionary in the official predictor; its public entries are read in the same way.
 
-    Besides the session it keeps the low-resolution logits of all objects on all frames visited, in
-    half precision, because the official methods answer with those of every object on a frame.
+    Besides the session it stores the low-resolution logits of all objects on all frames visited, in
+    half precision, because the official methods return those of every object on a frame.
     """
 
     def __init__(self, session: VideoSession) -> None:
@@ -56,43 +56,43 @@ class InferenceState:
                 return session.model.device
         raise KeyError(key)
 
-    def number_of(self, obj_id: Any) -> int:
-        """Return the session's id of an object; of an unknown one, the id that it will have."""
+    def session_id(self, obj_id: Any) -> int:
+        """Return the session's id of an object; of an unknown one, its id to be."""
         return self.session_ids.get(obj_id, self._next_id)
 
-    def known(self, obj_id: Any) -> int:
+    def known_session_id(self, obj_id: Any) -> int:
         """Return the session's id of a known object."""
         if obj_id not in self.session_ids:
             raise InputError(f"There is no object {obj_id!r}; the known ones are {list(self.session_ids)}.")
         return self.session_ids[obj_id]
 
-    def remember(self, result: FrameResult) -> None:
-        """Keep a frame's logits."""
+    def store(self, result: FrameResult) -> None:
+        """Store a frame's logits."""
         rows = result.low_res_logits.astype(np.float16)
         self.logits.setdefault(result.frame, {}).update(zip(result.object_ids, rows))
 
-    def prompted_on(self, obj_id: Any, number: int, result: FrameResult) -> VideoMasks:
-        """Note that an object was prompted, and answer for all objects of that frame."""
+    def record_prompt(self, obj_id: Any, number: int, result: FrameResult) -> VideoMasks:
+        """Record that an object was prompted, and return the masks of all objects on that frame."""
         self.session_ids[obj_id] = number
         self._next_id = max(self._next_id, number + 1)
         self.prompted.setdefault(number, set()).add(result.frame)
-        self.remember(result)
-        return self.answer(result.frame)
+        self.store(result)
+        return self.masks_on(result.frame)
 
-    def answer(self, frame_idx: int) -> VideoMasks:
+    def masks_on(self, frame_idx: int) -> VideoMasks:
         """Return (frame, object ids, (N, 1, H, W) logits) of all objects; far below 0 where there is none."""
         session = self.session
         side = session.model.low_res_size
-        nothing = np.full((side, side), NO_OBJECT_LOGIT, dtype=np.float16)
-        here = self.logits.get(frame_idx, {})
-        rows = [here.get(number, nothing) for number in self.session_ids.values()]
+        absent = np.full((side, side), NO_OBJECT_LOGIT, dtype=np.float16)
+        logits = self.logits.get(frame_idx, {})
+        rows = [logits.get(number, absent) for number in self.session_ids.values()]
         low_res = torch.from_numpy(np.stack(rows)[:, None]).float() if rows else torch.zeros(0, 1, side, side)
         masks = logits_to_size(low_res.to(session.model.device), session.frames.shape)
         return frame_idx, list(self.session_ids), masks
 
 
 class SAM2VideoPredictor:
-    """Objects followed through videos, under the official method names.
+    """Objects tracked through videos, under the official method names.
 
     Parameters
     ----------
@@ -100,6 +100,17 @@ class SAM2VideoPredictor:
         A loaded model.
     max_conditioning_frames
         How many prompted frames a frame attends to; None for all, as the official default.
+
+    Examples
+    --------
+    >>> from sam2_engine import load_model
+    >>> from sam2_engine.synthetic import moving_cells
+    >>> frames, _ = moving_cells(num_frames=2, size=64, num_cells=2)
+    >>> predictor = SAM2VideoPredictor(load_model("nano", device="cpu", image_size=128))
+    >>> state = predictor.init_state(frames)
+    >>> _, ids, masks = predictor.add_new_points_or_box(state, 0, "cell", box=(10, 10, 30, 30))
+    >>> [(frame, ids, masks.shape) for frame, ids, masks in predictor.propagate_in_video(state)]
+    [(0, ['cell'], torch.Size([1, 1, 64, 64])), (1, ['cell'], torch.Size([1, 1, 64, 64]))]
     """
 
     def __init__(self, model: Sam2, max_conditioning_frames: int | None = None) -> None:
@@ -125,7 +136,7 @@ class SAM2VideoPredictor:
     ) -> InferenceState:
         """Open a folder of images, a video file, or anything else that ``open_frames`` takes.
 
-        The three options are taken and not needed: frames are read when they are wanted.
+        The three options are accepted and have no effect: frames are read on demand.
         """
         session = VideoSession(self.model, video_path, max_conditioning_frames=self.max_conditioning_frames)
         return InferenceState(session)
@@ -159,9 +170,9 @@ class SAM2VideoPredictor:
         prompt = Prompt.of(
             session.frames.shape, points=clicks, labels=None if labels is None else np.ravel(labels), box=box
         )
-        number = inference_state.number_of(obj_id)
+        number = inference_state.session_id(obj_id)
         result = session.add_prompt(frame_idx, number, prompt, replace=clear_old_points)
-        return inference_state.prompted_on(obj_id, number, result)
+        return inference_state.record_prompt(obj_id, number, result)
 
     add_new_points = add_new_points_or_box
 
@@ -169,9 +180,9 @@ class SAM2VideoPredictor:
         self, inference_state: InferenceState, frame_idx: int, obj_id: Any, mask: ArrayLike
     ) -> VideoMasks:
         """Give an object's (H, W) mask on a frame."""
-        number = inference_state.number_of(obj_id)
+        number = inference_state.session_id(obj_id)
         result = inference_state.session.add_mask(frame_idx, number, np.asarray(mask))
-        return inference_state.prompted_on(obj_id, number, result)
+        return inference_state.record_prompt(obj_id, number, result)
 
     def propagate_in_video(
         self,
@@ -180,7 +191,7 @@ class SAM2VideoPredictor:
         max_frame_num_to_track: int | None = None,
         reverse: bool = False,
     ) -> Iterator[VideoMasks]:
-        """Follow all objects from the earliest prompted frame, or from ``start_frame_idx``.
+        """Propagate all objects from the earliest prompted frame, or from ``start_frame_idx``.
 
         Yields
         ------
@@ -202,24 +213,24 @@ class SAM2VideoPredictor:
                 else min(start + max_frame_num_to_track, last)
             )
         for result in inference_state.session.propagate(start=start, stop=stop, reverse=reverse):
-            inference_state.remember(result)
-            yield inference_state.answer(result.frame)
+            inference_state.store(result)
+            yield inference_state.masks_on(result.frame)
 
     def clear_all_prompts_in_frame(
         self, inference_state: InferenceState, frame_idx: int, obj_id: Any, need_output: bool = True
     ) -> VideoMasks | None:
         """Remove an object's prompts, and its mask, from a frame."""
-        number = inference_state.known(obj_id)
+        number = inference_state.known_session_id(obj_id)
         if frame_idx in inference_state.prompted.get(number, ()):
             inference_state.session.clear_prompts(number, frame_idx)
             inference_state.prompted[number].discard(frame_idx)
             inference_state.logits.get(frame_idx, {}).pop(number, None)
-        return inference_state.answer(frame_idx) if need_output else None
+        return inference_state.masks_on(frame_idx) if need_output else None
 
     def remove_object(
         self, inference_state: InferenceState, obj_id: Any, strict: bool = False, need_output: bool = True
     ) -> tuple[list[Any], list[tuple[int, Tensor]]]:
-        """Forget an object; ``strict`` makes an unknown one an error.
+        """Remove an object; ``strict`` makes an unknown one an error.
 
         Returns
         -------
@@ -228,7 +239,7 @@ class SAM2VideoPredictor:
         """
         if obj_id not in inference_state.session_ids and not strict:
             return list(inference_state.session_ids), []
-        number = inference_state.known(obj_id)
+        number = inference_state.known_session_id(obj_id)
         del inference_state.session_ids[obj_id]
         if number in inference_state.session.object_ids:
             inference_state.session.remove_object(number)
@@ -238,10 +249,10 @@ class SAM2VideoPredictor:
         remaining = list(inference_state.session_ids)
         if not need_output or not remaining:
             return remaining, []
-        return remaining, [(frame, inference_state.answer(frame)[2]) for frame in frames]
+        return remaining, [(frame, inference_state.masks_on(frame)[2]) for frame in frames]
 
     def reset_state(self, inference_state: InferenceState) -> None:
-        """Forget all objects and prompts; the frames stay."""
+        """Remove all objects and prompts; the frames stay."""
         for number in inference_state.session.object_ids:
             inference_state.session.remove_object(number)
         inference_state.session_ids.clear()
@@ -259,7 +270,7 @@ def build_sam2_video_predictor(
     vos_optimized: bool = False,
     **kwargs: object,
 ) -> SAM2VideoPredictor:
-    """Load a model as ``build_sam2`` does; ``++model.max_cond_frames_in_attn=N`` is heeded, too."""
+    """Load a model as ``build_sam2`` does; ``++model.max_cond_frames_in_attn=N`` is supported, too."""
     overrides = read_overrides(hydra_overrides_extra)
     model = load_official(config_file, ckpt_path, device, mode, overrides)
     most = overrides.get("max_cond_frames_in_attn", -1)

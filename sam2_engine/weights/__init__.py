@@ -1,1 +1,1 @@
-"""Weights: where they are, download, loading, saving."""
+"""Weights of models: locations, download, loading, saving."""

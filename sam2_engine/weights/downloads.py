@@ -1,4 +1,4 @@
-"""Bring weights to this machine: from the official server, or from a file on a machine without network."""
+"""Download of official weights, and adding weights from a file."""
 
 import errno
 import hashlib
@@ -19,7 +19,7 @@ from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder
 __all__ = ["ProgressCallback", "add", "download", "fetch"]
 
 ProgressCallback = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes in all (None where the server does not say)."""
+"""Called with the bytes received and the bytes in all (None where the server does not say)."""
 
 _OFFICIAL_SERVER = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _CHUNK = 1 << 20
@@ -28,24 +28,24 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def download(name: str, progress: ProgressCallback | None = None) -> Path:
-    """Fetch an official checkpoint into the cache, or go on where an earlier attempt was cut.
+    """Download an official checkpoint into the cache, or resume an earlier attempt.
 
     Parameters
     ----------
     name
         ``sam2.1_hiera_tiny`` or another official name.
     progress
-        Called with the bytes that are there and the bytes in all, or None.
+        Called with the bytes received and the bytes in all, or None.
 
     Returns
     -------
     Path
-        Its file. A model that is already on this machine is not fetched again.
+        Its file. A model that is already on this machine is not downloaded again.
 
     Raises
     ------
     InputError
-        If the name is unknown, or the transfer fails; what has arrived is kept for the next call.
+        If the name is unknown, or the transfer fails; what has been received stays for the next call.
     """
     path = find(name)
     if path is not None:
@@ -60,15 +60,15 @@ def download(name: str, progress: ProgressCallback | None = None) -> Path:
 
 
 def add(path: str | os.PathLike[str]) -> Path:
-    """Take a checkpoint from a file into the cache, for machines without a network.
+    """Copy a checkpoint from a file into the cache, for machines without a network.
 
-    An official file is known by its checksum, whatever its name. Any other is read strictly, and keeps
-    its own name: ``cells.pt`` becomes the model ``cells``; a ``model.safetensors`` becomes what it holds.
+    An official file is recognized by its checksum, whatever its name. Any other is checked strictly, and
+    has its own name: ``cells.pt`` becomes the model ``cells``; ``model.safetensors`` is named by its content.
 
     Returns
     -------
     Path
-        Its place in the cache; the stem is the model's name.
+        Its path in the cache; the stem is the model's name.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def add(path: str | os.PathLike[str]) -> Path:
 def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None = None) -> Path:
     """Download ``url`` to ``target``.
 
-    What has arrived lies beside the target as ``.part``; the next call goes on from there. The target
+    What has been received lies beside the target as ``.part``; the next call resumes from there. The target
     itself appears only when the checksum is right.
 
     Raises

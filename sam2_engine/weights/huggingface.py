@@ -1,4 +1,4 @@
-"""Names of the weights in the transformers layout (``Sam2VideoModel``) for each official name."""
+"""Names of weights in the transformers layout (``Sam2VideoModel``), from and to the official names."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -81,15 +81,15 @@ def _downsampler_layer(match: re.Match[str]) -> str:
 
 
 def is_huggingface(names: Iterable[str]) -> bool:
-    """Tell the transformers layout by its first prefix."""
+    """Whether names are of the transformers layout."""
     return any(name.startswith("vision_encoder.") for name in names)
 
 
 def from_huggingface(weights: Mapping[str, Tensor], official_names: Iterable[str]) -> dict[str, Tensor]:
     """Return the weights under their official names.
 
-    A tensor that is not there is left out, and one that no official name asks for keeps its name, so
-    that a strict load reports both.
+    A missing tensor is left out, and one without an official name stays under its own, so that a strict
+    load reports both.
     """
     weights = dict(weights)
     copy = weights.pop(_FOURIER_COPY, None)

@@ -1,4 +1,4 @@
-"""Weights in files: official ``.pt``, Hugging Face safetensors, and our own safetensors.
+"""Loading and saving of models: official ``.pt``, Hugging Face safetensors, and our own safetensors.
 
 A model is recognized from the names and shapes of its weights, and loaded strictly: every name and
 every shape must match. Files are never trusted to run code.
@@ -60,6 +60,12 @@ def load_model(
     InputError
         If the model is unknown or not on this machine, or its file is damaged, of another model, or
         holds code; if the device or the dtype does not exist here.
+
+    Examples
+    --------
+    >>> model = load_model("nano", device="cpu", image_size=256)
+    >>> model.config.name, model.image_size, model.device.type
+    ('nano', 256, 'cpu')
     """
     target = _device(device)
     precision = _dtype(dtype, target)
@@ -96,6 +102,16 @@ def save_model(model: Sam2, path: str | os.PathLike[str], dtype: torch.dtype = t
     ------
     InputError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> nano = load_model("nano", device="cpu")
+    >>> with TemporaryDirectory() as folder:
+    ...     save_model(nano, f"{folder}/mine.safetensors", dtype=torch.float16)
+    ...     again = load_model(f"{folder}/mine.safetensors", device="cpu")
+    >>> again.config == nano.config
+    True
     """
     target = Path(path)
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -197,7 +213,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a ``.pt`` file; only plain data is unpickled, never code."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch's musing over old kinds of pickle
+            warnings.simplefilter("ignore", UserWarning)  # of torch, about old kinds of pickle
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
@@ -243,14 +259,18 @@ def _check_strictly(
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected]
     reshaped = [name for name in expected if name in weights and weights[name].shape != expected[name].shape]
-    faults = [
-        f"{len(names)} {fault} ({names[0]}{', ...' if len(names) > 1 else ''})"
-        for fault, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+    problems = [
+        f"{len(names)} {problem} ({names[0]}{', ...' if len(names) > 1 else ''})"
+        for problem, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", reshaped),
+        )
         if names
     ]
-    if faults:
+    if problems:
         raise InputError(
-            f"{path} looks like {config.name}, but its weights do not match: {', '.join(faults)}; "
+            f"{path} looks like {config.name}, but its weights do not match: {', '.join(problems)}; "
             "get it again, or give a checkpoint of an unchanged model."
         )
 

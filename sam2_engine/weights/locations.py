@@ -1,4 +1,4 @@
-"""Where weights lie on this machine, and how the official ones are told."""
+"""Locations of weights on this machine, and checksums of the official ones."""
 
 import os
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Origin = Literal["shipped", "cache", "hugging face"]
 
 @dataclass(frozen=True)
 class Source:
-    """Where an official checkpoint comes from.
+    """Source of an official checkpoint.
 
     Attributes
     ----------
@@ -71,11 +71,11 @@ class ModelStatus:
     Attributes
     ----------
     name
-        What ``load_model`` takes.
+        As ``load_model`` takes it.
     path
         Its file on this machine, or None.
     origin
-        How that file came here, or None.
+        Where that file comes from, or None.
     megabytes
         Size of the file, or about that of its download.
     """
@@ -104,7 +104,15 @@ def find(name: str) -> Path | None:
 
 
 def list_models() -> list[ModelStatus]:
-    """Return every variant, and after them the models that the user added under names of their own."""
+    """Return every variant, and after them the models that the user added under names of their own.
+
+    Examples
+    --------
+    >>> [status.name for status in list_models() if status.origin == "shipped"]
+    ['nano']
+    >>> find("nano").name
+    'nano.safetensors'
+    """
     cached = cache_folder().glob("*") if cache_folder().is_dir() else ()
     own = sorted({path.stem for path in cached if path.suffix in WEIGHT_SUFFIXES} - set(VARIANTS))
     return [_status(name) for name in (*VARIANTS, *own)]
@@ -113,16 +121,16 @@ def list_models() -> list[ModelStatus]:
 def _locate(name: str) -> tuple[Path, Origin] | None:
     if Path(name).name != name:
         return None
-    places: tuple[tuple[Origin, list[Path]], ...] = (
+    candidates: tuple[tuple[Origin, list[Path]], ...] = (
         ("shipped", [_SHIPPED / f"{name}.safetensors"]),
         ("cache", [cache_folder() / f"{name}{suffix}" for suffix in WEIGHT_SUFFIXES]),
         ("hugging face", _huggingface_files(name)),
     )
-    return next(((path, origin) for origin, paths in places for path in paths if path.is_file()), None)
+    return next(((path, origin) for origin, paths in candidates for path in paths if path.is_file()), None)
 
 
 def _huggingface_files(name: str) -> list[Path]:
-    """Return where the Hugging Face client keeps an official model, the official file first."""
+    """Return where the Hugging Face client caches an official model, the official file first."""
     if name not in SOURCES:
         return []
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
