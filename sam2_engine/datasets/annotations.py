@@ -85,14 +85,14 @@ class LabelImage(Annotation):
 
 
 class RunLengths(Annotation):
-    """COCO run lengths per object, which may overlap; decoded when asked for."""
+    """COCO run lengths per object, which may overlap; decoded on demand."""
 
     def __init__(self, runs: Mapping[int, dict[str, Any]]) -> None:
         self._runs = {object_id: run for object_id, run in runs.items() if rle_area(run)}
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """(H, W), as the run lengths tell it."""
+        """(H, W), as in the run lengths."""
         sizes = [tuple(run["size"]) for run in self._runs.values()]
         return None if not sizes else (int(sizes[0][0]), int(sizes[0][1]))
 

@@ -48,7 +48,7 @@ def _stem_of(path: Path) -> str | None:
 
 
 class _LabelStack:
-    """A label stack that is opened when it is asked for, again after it was closed."""
+    """A label stack that is opened on demand, again after it was closed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

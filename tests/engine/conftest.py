@@ -1,4 +1,4 @@
-"""A small model with every weight drawn, so that no path is idle, and a small moving picture."""
+"""A small model with every weight drawn, so that no path is idle, and a small video."""
 
 import numpy as np
 import pytest

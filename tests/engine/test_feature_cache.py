@@ -12,7 +12,7 @@ def features(value: float) -> ImageFeatures:
 
 
 def refuse() -> ImageFeatures:
-    raise AssertionError("encoded although it was known")
+    raise AssertionError("encoded although it was cached")
 
 
 def test_the_least_recently_used_goes_first(small_model: Sam2) -> None:
@@ -27,7 +27,7 @@ def test_the_least_recently_used_goes_first(small_model: Sam2) -> None:
     assert len(cache) == cache.num_bytes == 0
 
 
-def test_one_frame_is_kept_however_large(small_model: Sam2) -> None:
+def test_one_frame_stays_however_large(small_model: Sam2) -> None:
     cache = FeatureCache(max_bytes=1)
     cache.get_or_encode("a", small_model, lambda: features(1))
     cache.get_or_encode("a", small_model, refuse)

@@ -122,7 +122,7 @@ def test_a_wholly_non_finite_image_is_refused() -> None:
         estimate_window(open_frames(np.full((20, 30), np.nan)))
 
 
-def test_a_window_from_what_people_write() -> None:
+def test_a_window_from_what_users_write() -> None:
     window = IntensityWindow((1.0,), (2.0,))
     assert IntensityWindow.of((1, 2)) == window
     assert IntensityWindow.of(window) is window

@@ -105,15 +105,15 @@ def _organ(
 
 
 def _anatomy(
-    rng: np.random.Generator, num_slices: int, side: int, middle: tuple[float, float]
+    rng: np.random.Generator, num_slices: int, side: int, center: tuple[float, float]
 ) -> list[_Organ]:
     """Place large organs, each with room of its own, then what lies on top: lesions, vessels and spine."""
     organs: list[_Organ] = []
     for _ in range(80):
         radius = side * rng.uniform(0.06, 0.17)
         turn, distance = rng.uniform(0, 2 * np.pi), side * 0.3 * rng.uniform(0.2, 1.0) ** 0.5
-        x = middle[0] + 1.2 * distance * np.cos(turn)
-        y = middle[1] - 0.04 * side + 0.75 * distance * np.sin(turn)
+        x = center[0] + 1.2 * distance * np.cos(turn)
+        y = center[1] - 0.04 * side + 0.75 * distance * np.sin(turn)
         near = (np.hypot(x - o.center[0], y - o.center[1]) < 0.95 * (radius + o.radius) for o in organs)
         if any(near):
             continue
@@ -131,9 +131,9 @@ def _anatomy(
             depth = max(1.5, 0.3 * host.half_depth * rng.uniform(0.4, 1))
             organs.append(_organ(rng, (x, y, z), radius, depth, density))
     long = 3.0 * num_slices + 3
-    spine = (middle[0], middle[1] + 0.22 * side, num_slices / 2)
+    spine = (center[0], center[1] + 0.22 * side, num_slices / 2)
     organs.append(_organ(rng, spine, 0.07 * side, long, rng.uniform(250, 500), 0.03))
-    aorta = (middle[0] + 0.05 * side, middle[1] + 0.115 * side, num_slices / 2)
+    aorta = (center[0] + 0.05 * side, center[1] + 0.115 * side, num_slices / 2)
     organs.append(_organ(rng, aorta, 0.03 * side, long, rng.uniform(120, 230), 0.01))
     return organs
 

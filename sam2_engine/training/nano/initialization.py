@@ -1,7 +1,7 @@
 """Nano's initial weights: random, but attention is local from the first step.
 
-A released SAM 2 learns from 50 million images that a click concerns the place where it was made,
-and a memory the place that it was encoded from. Random projections hide that: positions are encoded, but
+A released SAM 2 learns from 50 million images that a click concerns the position where it was made,
+and a memory the position that it was encoded from. Random projections hide that: positions are encoded, but
 queries and keys are projected differently. Here their projections start out equal, so that training spends
 its time on objects.
 """
@@ -33,7 +33,7 @@ def initialize_nano(seed: int = 0) -> Sam2:
     - Positions are encoded by frequencies from coarse to fine (the official matrix has one scale).
     - Prompt tokens and image attend to each other through equal query and key projections.
     - Memory attention starts with equal biases in queries and keys: turned by the rotary encoding,
-      they favor the same place.
+      they favor the same position.
     """
     torch.manual_seed(seed)
     model = Sam2(VARIANTS["nano"])

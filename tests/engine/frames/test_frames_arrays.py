@@ -95,7 +95,7 @@ def test_kinds_of_arrays(convert: Callable[[np.ndarray], Any]) -> None:
         np.testing.assert_array_equal(frame, array[i])
 
 
-def test_only_the_asked_frame_is_computed() -> None:
+def test_only_the_frame_that_is_read_is_computed() -> None:
     from dask import array as da
     from dask import delayed
 

@@ -15,7 +15,7 @@ def camera(count: int) -> Iterator[NDArray[np.uint8]]:
         yield np.full((8, 9, 3), number, np.uint8)
 
 
-def test_frames_come_as_they_are_asked_for() -> None:
+def test_frames_come_as_they_are_read() -> None:
     taken = []
     frames = open_frames(number for number in camera(100) if not taken.append(number[0, 0, 0]))  # type: ignore[func-returns-value]
     assert (frames.length, frames.shape, frames.channels, frames.is_rgb) == (None, (8, 9), 3, True)

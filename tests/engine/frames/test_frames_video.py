@@ -1,4 +1,4 @@
-"""Videos: the frame that is asked for is the frame that comes, in whatever order, container and thread."""
+"""Videos: the frame that is read is the right one, in whatever order, container and thread."""
 
 import gc
 import struct

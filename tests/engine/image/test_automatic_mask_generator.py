@@ -61,7 +61,7 @@ def test_labels_number_the_records_and_small_masks_lie_on_top(
     np.testing.assert_array_equal(labels, expected)
 
 
-def test_the_second_click_is_in_the_middle_of_what_the_first_found() -> None:
+def test_the_second_click_is_at_the_center_of_the_first_mask() -> None:
     masks = torch.zeros(4, 8, 16, dtype=torch.bool)
     masks[0, 1:4, 2:5] = True
     masks[1, 0:5, 9:14] = True
@@ -147,7 +147,7 @@ def test_images_that_cannot_be_are_refused(small_model: Sam2, shape: tuple[int, 
         generator(small_model).generate_labels(np.zeros(shape, dtype=np.uint8))
 
 
-def test_masks_tell_duplicates_where_specks_make_boxes_alike() -> None:
+def test_duplicates_are_compared_by_masks_where_small_components_make_boxes_alike() -> None:
     def candidate(mask: NDArray[np.bool_], predicted_iou: float, stability: float) -> Candidate:
         rows, columns = np.nonzero(mask)
         box = (int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max()))
@@ -159,9 +159,9 @@ def test_masks_tell_duplicates_where_specks_make_boxes_alike() -> None:
     left, right, part = (np.zeros((60, 60), bool) for _ in range(3))
     left[10:50, 5:25] = True
     right[10:50, 35:55] = True
-    left_with_speck, right_with_speck = left.copy(), right.copy()
-    left_with_speck[30, 54] = right_with_speck[30, 5] = True
+    left_with_pixel, right_with_pixel = left.copy(), right.copy()
+    left_with_pixel[30, 54] = right_with_pixel[30, 5] = True
     part[10:40, 5:25] = True
-    one, other = candidate(left_with_speck, 0.8, 0.9), candidate(right_with_speck, 0.9, 0.9)
+    one, other = candidate(left_with_pixel, 0.8, 0.9), candidate(right_with_pixel, 0.9, 0.9)
     assert suppress([one, other], [0.8, 0.9], 0.7) == [other], "their boxes are the same"
     assert suppress_masks([one, candidate(part, 0.85, 0.5), other], 0.7) == [other, one]

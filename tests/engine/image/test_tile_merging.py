@@ -33,10 +33,10 @@ def disc(x: int, y: int, radius: int) -> NDArray[np.bool_]:
     return (columns - x) ** 2 + (rows - y) ** 2 <= radius**2
 
 
-def seen_by_tiles(masks: list[NDArray[np.bool_]], seed: int) -> list[Candidate]:
-    """Return what tiles would find of ``masks``: cut at their edges, each time a little different."""
+def candidates_of_tiles(masks: list[NDArray[np.bool_]], seed: int) -> list[Candidate]:
+    """Return the candidates of all tiles for ``masks``: cut at their edges, a little different each."""
     random = np.random.default_rng(seed)
-    found = []
+    candidates = []
     for crop in tiles_and_whole(GRID):
         if not crop.keep_cut:
             continue
@@ -51,8 +51,8 @@ def seen_by_tiles(masks: list[NDArray[np.bool_]], seed: int) -> list[Candidate]:
                 cut = bool(touches_edge(torch.tensor([[x0, y0, x1, y1]]), crop, PLANE)[0])
                 score = float(random.uniform(0.8, 1))
                 area = int(part.sum())
-                found.append(Candidate(packed, (x0, y0, x1, y1), score, 1.0, (x0, y0), crop, area, cut))
-    return found
+                candidates.append(Candidate(packed, (x0, y0, x1, y1), score, 1.0, (x0, y0), crop, area, cut))
+    return candidates
 
 
 def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
@@ -87,21 +87,21 @@ def test_only_edges_inside_the_plane_cut() -> None:
 @pytest.mark.parametrize("radii", [(6, 14), (20, 40)])
 def test_every_object_once_and_whole(radii: tuple[int, int]) -> None:
     placed = discs(5, 20, radii)
-    truth = [disc(*one) for one in placed]
-    found = seen_by_tiles(truth, 6)
-    assert len(found) > 1.3 * len(truth), "the case needs objects that several tiles see"
-    joined = [one.mask.to_array() for one in merge_tile_masks(found, 0.7)]
-    assert len(joined) == len(truth)
-    best = [max(iou(mask, one) for mask in joined) for one in truth]
+    expected = [disc(*one) for one in placed]
+    candidates = candidates_of_tiles(expected, 6)
+    assert len(candidates) > 1.3 * len(expected), "the case needs objects in several tiles"
+    merged = [one.mask.to_array() for one in merge_tile_masks(candidates, 0.7)]
+    assert len(merged) == len(expected)
+    best = [max(iou(mask, one) for mask in merged) for one in expected]
     assert min(best) > 0.7
 
 
-def test_an_object_over_four_tiles_is_put_together() -> None:
-    truth = disc(220, 220, 70)  # larger than the overlap, in no tile whole
-    found = seen_by_tiles([truth], 7)
-    assert all(one.is_cut for one in found)
-    (one,) = merge_tile_masks(found, 0.7)
-    assert iou(one.mask.to_array(), truth) > 0.9
+def test_an_object_over_four_tiles_is_merged() -> None:
+    expected = disc(220, 220, 70)  # larger than the overlap, in no tile whole
+    candidates = candidates_of_tiles([expected], 7)
+    assert all(one.is_cut for one in candidates)
+    (one,) = merge_tile_masks(candidates, 0.7)
+    assert iou(one.mask.to_array(), expected) > 0.9
     rows, columns = np.nonzero(one.mask.to_array())
     assert one.box == (columns.min(), rows.min(), columns.max(), rows.max())
     assert one.area == len(rows)
@@ -109,11 +109,11 @@ def test_an_object_over_four_tiles_is_put_together() -> None:
 
 def test_neighbors_stay_two_and_parts_inside_wholes_stay() -> None:
     left, right, inner = disc(100, 200, 25), disc(152, 200, 25), disc(100, 200, 10)
-    joined = merge_tile_masks(seen_by_tiles([left, right, inner], 8), 0.7)
-    assert len(joined) == 3
+    merged = merge_tile_masks(candidates_of_tiles([left, right, inner], 8), 0.7)
+    assert len(merged) == 3
 
 
-def test_a_part_whose_other_side_nobody_found_is_left_out() -> None:
+def test_a_part_without_its_other_side_is_left_out() -> None:
     crop = Crop(0, 0, 128, 128, 0, keep_cut=True)
     mask = np.zeros((128, 128), bool)
     mask[50:60, 90:] = True

@@ -1,4 +1,4 @@
-"""The formula that learning on a CPU writes out is the attention that prediction uses."""
+"""The formula that training on a CPU writes out is the attention that inference uses."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from sam2_engine.modeling.attention import attend
 
 
 @pytest.mark.parametrize("keys", [50, 7])
-def test_learning_in_bfloat16_attends_as_the_fused_kernel_does(keys: int) -> None:
+def test_training_in_bfloat16_attends_as_the_fused_kernel_does(keys: int) -> None:
     generator = torch.Generator().manual_seed(0)
     draw = [torch.randn(2, 4, length, 16, generator=generator) for length in (50, keys, keys)]
     coarse = [tensor.bfloat16().requires_grad_() for tensor in draw]

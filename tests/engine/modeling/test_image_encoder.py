@@ -1,4 +1,4 @@
-"""Shortcuts of the image encoder where nothing learns give what the layers give one after the other."""
+"""Shortcuts of the image encoder without gradients give the same as its layers one after the other."""
 
 import copy
 
@@ -10,7 +10,7 @@ from sam2_engine.modeling.layers import apply_in_chunks
 from sam2_engine.modeling.sam2 import Sam2
 
 
-def test_a_picture_is_encoded_as_while_learning(small_model: Sam2, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_encoded_as_in_training(small_model: Sam2, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     expected = small_model.encode_image(pixels)
     monkeypatch.setattr(layers, "_CHUNK", 2**12)
@@ -21,7 +21,7 @@ def test_a_picture_is_encoded_as_while_learning(small_model: Sam2, monkeypatch: 
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
-def test_the_position_embedding_that_is_kept_follows_size_and_weights(small_model: Sam2) -> None:
+def test_the_cached_position_embedding_depends_on_size_and_weights(small_model: Sam2) -> None:
     trunk, changed = copy.deepcopy(small_model.image_encoder.trunk), torch.full((), 0.5)
     with torch.inference_mode():
         small, large = trunk._position_embedding(32, 32), trunk._position_embedding(64, 64)
@@ -35,18 +35,18 @@ def test_the_position_embedding_that_is_kept_follows_size_and_weights(small_mode
 
 
 @pytest.mark.parametrize("rows", [1, 5, 6, 7, 12])
-def test_parts_are_put_together_in_order(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_concatenated_in_order(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "_CHUNK", 60)
-    asked = []
+    lengths = []
 
     def compute(part: torch.Tensor) -> torch.Tensor:
-        asked.append(len(part))
+        lengths.append(len(part))
         return torch.stack((part, -part), -1)
 
     x = torch.arange(rows * 3.0).view(rows, 3)
     with torch.no_grad():
         assert torch.equal(apply_in_chunks(compute, x, widest=10), torch.stack((x, -x), -1))
-    assert max(asked) == min(rows, 6)
-    asked.clear()
+    assert max(lengths) == min(rows, 6)
+    lengths.clear()
     apply_in_chunks(compute, x, widest=10)
-    assert asked == [rows]
+    assert lengths == [rows]

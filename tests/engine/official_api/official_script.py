@@ -119,7 +119,7 @@ def main(package: str, config: str, checkpoint: str, folder: str, side: str) -> 
 
     model = build_sam2(config, checkpoint, device="cpu", hydra_overrides_extra=overrides(side))
     seen = {"image": images(image_predictor(model), frames)}
-    # The official package cannot follow an object that comes late in float32 on the CPU.
+    # The official package cannot track an object that comes late in float32 on the CPU.
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         predictor = build_sam2_video_predictor(
             config, checkpoint, device="cpu", hydra_overrides_extra=overrides(VIDEO_SIDE)

@@ -1,4 +1,4 @@
-"""What the official automatic mask generator and ours are compared on.
+"""Cases in which the official automatic mask generator and ours are compared.
 
 The network is not compared here, so a stand-in decodes: it reads the color under the click from the
 preprocessed pixels and takes in what has nearly that color. Both sides call it with equal pixels.
@@ -30,7 +30,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def draw_image() -> NDArray[np.uint8]:
-    """Return (150, 200, 3) uint8: discs of many sizes and colors, and specks that make holes and islands."""
+    """Return (150, 200, 3) uint8: discs of many sizes and colors, with holes and small components."""
     y, x = np.mgrid[:150, :200]
     image = np.stack([60 + x * 0.3, 70 + y * 0.4, 90 + (x + y) * 0.1], axis=-1)
     rng = np.random.default_rng(3)

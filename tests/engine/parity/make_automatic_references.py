@@ -1,4 +1,4 @@
-"""Make what ``test_parity_automatic_masks.py`` compares with; the recipe is in ``make_references.py``."""
+"""References of ``test_parity_automatic_masks.py``; ``make_references.py`` says how to run this."""
 
 import json
 import types
@@ -19,12 +19,12 @@ REFERENCES = Path(__file__).parent / "references"
 
 def suppress(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
     """Stand in for torchvision's compiled operator; its definition, in words, is in its documentation."""
-    kept: list[int] = []
+    remaining: list[int] = []
     for i in scores.argsort(descending=True, stable=True).tolist():
-        overlaps = torchvision_boxes.box_iou(boxes[i : i + 1], boxes[kept])[0]
+        overlaps = torchvision_boxes.box_iou(boxes[i : i + 1], boxes[remaining])[0]
         if not (overlaps > threshold).any():
-            kept.append(i)
-    return torch.tensor(kept, dtype=torch.long)
+            remaining.append(i)
+    return torch.tensor(remaining, dtype=torch.long)
 
 
 class Decoder:

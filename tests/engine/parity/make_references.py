@@ -1,6 +1,6 @@
 """Make the official package's outputs that ``test_parity_official.py`` compares with.
 
-Recipe, in a virtual environment of its own (Python 3.11, CPU)::
+To run, in a virtual environment of its own (Python 3.11, CPU)::
 
     pip install torch==2.13.0 setuptools wheel numpy pillow tqdm hydra-core iopath
     pip install --no-deps torchvision==0.28.0
@@ -34,7 +34,7 @@ from seeded_weights import draw_weights
 
 REFERENCES = Path(__file__).parent / "references"
 VIDEO_STRIDE, IMAGE_STRIDE = 3, 7
-"""Logits are kept at every so many pixels, to keep the files small."""
+"""Logits are stored at every so many pixels, to keep the files small."""
 VIDEO_SIZE = 256
 CONFIGS = {
     "sam2.1_hiera_tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",
@@ -56,7 +56,7 @@ CASES = {
 
 
 def declare_torchvision_operators() -> object:
-    """Declare what torchvision looks up on import: its compiled part needs CUDA, and is not used here."""
+    """Declare what torchvision needs on import: its compiled part needs CUDA, and is not used here."""
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -64,7 +64,7 @@ def declare_torchvision_operators() -> object:
 
 
 def record(outputs: dict, key: str, logits: np.ndarray, masks: np.ndarray, stride: int) -> None:
-    """Keep (..., h, w) logits thinned out, their peak, and whole masks as bits."""
+    """Return (..., h, w) logits subsampled, their peak, and whole masks as bits."""
     outputs[f"{key}/logits"] = logits[..., ::stride, ::stride].astype(np.float32)
     outputs[f"{key}/peak"] = np.abs(logits).max(axis=(-2, -1)).astype(np.float32)
     outputs[f"{key}/masks"] = np.packbits(masks, axis=-1)
@@ -95,7 +95,7 @@ def start(predictor: object, frames: np.ndarray) -> dict:
 
 
 def prompt(predictor: object, state: dict, step: Prompt, seen: set[tuple[int, int]]) -> None:
-    place = (step.frame, step.object_id)
+    key = (step.frame, step.object_id)
     if step.mask is not None:
         predictor.add_new_mask(state, step.frame, step.object_id, rectangle(*step.mask))
     else:
@@ -106,21 +106,21 @@ def prompt(predictor: object, state: dict, step: Prompt, seen: set[tuple[int, in
             step.object_id,
             **(points if step.points else {}),
             box=step.box,
-            clear_old_points=place not in seen,
+            clear_old_points=key not in seen,
         )
-    seen.add(place)
+    seen.add(key)
 
 
 def outputs_of(state: dict, frame: int) -> list[tuple[int, dict]]:
     """Return the objects that have an output on a frame, with that output."""
-    found = []
+    outputs = []
     for index, object_id in state["obj_idx_to_id"].items():
         output = state["output_dict_per_obj"][index]
         for kind in ("cond_frame_outputs", "non_cond_frame_outputs"):
             if frame in output[kind]:
-                found.append((object_id, output[kind][frame]))
+                outputs.append((object_id, output[kind][frame]))
                 break
-    return found
+    return outputs
 
 
 def run_video(predictor: object, case: VideoCase) -> dict[str, np.ndarray]:
@@ -141,10 +141,10 @@ def track(predictor: object, state: dict, step: Track, key: str, outputs: dict[s
     logits, masks, presence = [], [], []
     steps = predictor.propagate_in_video(state, step.start, abs(step.stop - step.start), step.reverse)
     for frame, object_ids, video_logits in steps:
-        found = outputs_of(state, frame)
-        assert [object_id for object_id, _ in found] == list(object_ids)
-        logits.append(torch.cat([output["pred_masks"][:, 0] for _, output in found]).numpy())
-        presence.append(torch.cat([output["object_score_logits"][:, 0] for _, output in found]).numpy())
+        outputs = outputs_of(state, frame)
+        assert [object_id for object_id, _ in outputs] == list(object_ids)
+        logits.append(torch.cat([output["pred_masks"][:, 0] for _, output in outputs]).numpy())
+        presence.append(torch.cat([output["object_score_logits"][:, 0] for _, output in outputs]).numpy())
         masks.append(video_logits[:, 0].numpy() > 0)
     assert len(logits) == abs(step.stop - step.start) + 1
     record(outputs, key, np.stack(logits), np.stack(masks), VIDEO_STRIDE)

@@ -16,14 +16,14 @@ def draw_frames(glare: range = range(0), length: int = LENGTH) -> NDArray[np.uin
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     frames = np.empty((length, HEIGHT, WIDTH, 3), np.uint8)
     for t, frame in enumerate(frames):
-        picture = np.stack(
+        image = np.stack(
             [150 * x / WIDTH, 90 + 80 * y / HEIGHT, 200 - 120 * (x + y) / (WIDTH + HEIGHT)], axis=-1
         )
-        picture[(x - 40 - 5 * t) ** 2 + (y - 45 - 2 * t) ** 2 < 18**2] = (220, 60, 50)
-        picture[(x - 125 + 4 * t) ** 2 + (y - 80 + 3 * t) ** 2 < 14**2] = (50, 210, 110)
+        image[(x - 40 - 5 * t) ** 2 + (y - 45 - 2 * t) ** 2 < 18**2] = (220, 60, 50)
+        image[(x - 125 + 4 * t) ** 2 + (y - 80 + 3 * t) ** 2 < 14**2] = (50, 210, 110)
         if t in glare:
-            picture[:] = 255
-        frame[:] = np.clip(picture + random.randint(-15, 16, (HEIGHT, WIDTH, 1)), 0, 255).round()
+            image[:] = 255
+        frame[:] = np.clip(image + random.randint(-15, 16, (HEIGHT, WIDTH, 1)), 0, 255).round()
     return frames
 
 
@@ -83,8 +83,8 @@ class VideoCase:
 
     def only(self, object_ids: set[int]) -> "VideoCase":
         """Return the case without the other objects."""
-        kept = tuple(s for s in self.steps if isinstance(s, Track) or s.object_id in object_ids)
-        return replace(self, steps=kept)
+        remaining = tuple(s for s in self.steps if isinstance(s, Track) or s.object_id in object_ids)
+        return replace(self, steps=remaining)
 
 
 def _click(frame: int, object_id: int, *points: tuple[float, float], outside: int = 0) -> Prompt:

@@ -48,11 +48,11 @@ def image_differences(variant: str) -> Iterator[tuple[str, Difference]]:
 
 @pytest.mark.parametrize(("variant", "case"), VIDEOS)
 def test_video(variant: str, case: VideoCase) -> None:
-    found = dict(video_differences(variant, case))
-    assert {name: apart for name, apart in found.items() if not apart.small} == {}
+    differences = dict(video_differences(variant, case))
+    assert {name: apart for name, apart in differences.items() if not apart.small} == {}
 
 
 def test_images_at_full_size() -> None:
-    found = dict(image_differences("sam2.1_hiera_tiny"))
-    assert len(found) == 13
-    assert {name: apart for name, apart in found.items() if not apart.small} == {}
+    differences = dict(image_differences("sam2.1_hiera_tiny"))
+    assert len(differences) == 13
+    assert {name: apart for name, apart in differences.items() if not apart.small} == {}

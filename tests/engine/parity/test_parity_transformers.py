@@ -200,9 +200,9 @@ def video_differences(variant: str, image_size: int, case: VideoCase) -> dict[st
     return {key: difference(ours, theirs[key]) for key, _, ours in our_video(model, case, cache)}
 
 
-def assert_small(found: dict[str, Difference]) -> None:
-    assert found
-    assert {name: apart for name, apart in found.items() if not apart.small} == {}
+def assert_small(differences: dict[str, Difference]) -> None:
+    assert differences
+    assert {name: apart for name, apart in differences.items() if not apart.small} == {}
 
 
 @pytest.mark.parametrize("variant", ["sam2.1_hiera_tiny", "sam2.1_hiera_base_plus"])
@@ -226,8 +226,8 @@ def test_the_weights_of_nano_run_there_too() -> None:
     theirs = dict(their_images(their_image_model(nano), nano, IMAGES))
     assert_small({name: difference(ours, theirs[name]) for name, ours in our_images(nano, IMAGES)})
     case = next(case for case in VIDEOS if case.name == "two prompted frames")
-    followed = dict(their_video(their_video_model(nano), nano, case))
-    assert_small({key: difference(ours, followed[key]) for key, _, ours in our_video(nano, case)})
+    tracked = dict(their_video(their_video_model(nano), nano, case))
+    assert_small({key: difference(ours, tracked[key]) for key, _, ours in our_video(nano, case)})
 
 
 @pytest.mark.large

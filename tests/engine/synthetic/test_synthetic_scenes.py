@@ -79,7 +79,7 @@ def _scenes_with_divisions(style: str) -> list[Scene]:
 
 @pytest.mark.parametrize("style", DIVIDING)
 def test_a_child_appears_where_its_parent_was(style: str) -> None:
-    """At most two of one birthday, and, but for the step of a frame and the stage's jitter, in its place."""
+    """At most two of one birthday, and at its position, but for the step of a frame and the stage's jitter."""
     for scene in _scenes_with_divisions(style):
         birthdays: dict[int, list[int]] = {}
         for child, (parent, frame) in scene.parents.items():
@@ -173,7 +173,7 @@ def test_on_a_slide_everything_moves_as_one(seed: int) -> None:
         if before.sum() >= 30 and abs(int(before.sum()) - int(after.sum())) < 6:
             steps.append(np.argwhere(after).mean(0) - np.argwhere(before).mean(0))
     assert len(steps) >= 2
-    assert np.abs(np.median(steps, axis=0)).max() > 0.2, "the stage stood still, so nothing was tested"
+    assert np.abs(np.median(steps, axis=0)).max() > 0.2, "the stage did not move, so nothing was tested"
     assert np.std(steps, axis=0).max() < 0.4
 
 

@@ -174,9 +174,9 @@ def test_truncated_and_foreign_files_are_named(nano: Sam2, tmp_path: Path) -> No
     save_model(nano, tmp_path / "whole.safetensors")
     for suffix in ("pt", "safetensors"):
         whole = (tmp_path / f"whole.{suffix}").read_bytes()
-        for keep in (len(whole) // 2, 3, 0):
+        for length in (len(whole) // 2, 3, 0):
             cut = tmp_path / f"cut.{suffix}"
-            cut.write_bytes(whole[:keep])
+            cut.write_bytes(whole[:length])
             with pytest.raises(InputError, match="damaged"):
                 load_model(cut, device="cpu")
     for content in ([1, 2], {"model": {"a": 1}}, {"model": {"fc.weight": torch.zeros(3)}}, {}):
