@@ -92,7 +92,8 @@ def pictures(store: ModelStore, model: str, data: Path) -> Table:
     yield "| set | pictures | objects | model: found | F1 | Otsu + watershed: found | F1 | s a picture |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for folder, name, every in SETS:
-        kept: list[LabeledImage] = [one for one in read_folder(data / "train" / folder) if one.kept][::every]
+        labeled = read_folder(data / "train" / folder)
+        kept: list[LabeledImage] = [one for one in labeled if one.for_validation][::every]
         ours, theirs = [], []
         begun = time.perf_counter()
         for one in kept:

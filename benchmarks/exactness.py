@@ -1,4 +1,4 @@
-"""Print how far the engine's answers are from those of the official package and of transformers.
+"""Differences of the engine from the official package and from transformers: one table.
 
 Same seeded weights, same pixels, float32, CPU: the cases of ``tests/engine/parity``. Writes
 ``benchmarks/results/exactness.md``.

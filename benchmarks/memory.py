@@ -1,4 +1,4 @@
-"""What tracking costs in memory, and what many prompted frames cost: two tables.
+"""Memory of tracking, and the cost of many prompted frames: two tables.
 
     python benchmarks/memory.py [--peer-python PYTHON] [--frames N] [--peer-frames N]
 
@@ -26,7 +26,7 @@ TRACKED_AFTER_PROMPTS = 24
 
 
 def drawn_frames(length: int) -> object:
-    """Return a lazy source: frame i is drawn when it is asked for."""
+    """Return a lazy source: frame i is drawn on demand."""
     import numpy as np
 
     from sam2_engine import FrameSource
@@ -39,7 +39,7 @@ def drawn_frames(length: int) -> object:
     return DrawnFrames("drawn", shape=shape, channels=3, dtype=kind, length=length, axes="TYXS", is_rgb=True)
 
 
-def follow(model_name: str, length: int) -> dict:
+def track(model_name: str, length: int) -> dict:
     """Resident memory, in MiB, while ``OBJECTS`` objects are tracked through ``length`` frames."""
     from sam2_engine import VideoSession
 
@@ -56,7 +56,7 @@ def follow(model_name: str, length: int) -> dict:
 
 
 def our_model(name: str, image_size: int) -> object:
-    """Return nano, or an official variant with the weights that the peer has."""
+    """Return nano, or an official variant with the weights of the peer."""
     from sam2_engine import VARIANTS, load_model
     from sam2_engine.modeling.sam2 import Sam2
 
@@ -103,7 +103,7 @@ def prompted(limit: str, count: int) -> dict:
     return {"seconds": median(seconds), "resident": scenes.resident()[0], "peak": scenes.resident()[1]}
 
 
-WORKERS = {"follow": follow, "official": official, "prompted": prompted}
+WORKERS = {"track": track, "official": official, "prompted": prompted}
 
 
 def measure(python: str, worker: str, what: str, number: int) -> dict:
@@ -135,18 +135,16 @@ def growth(run: dict, first: int = 100) -> float:
 
 def report(arguments: argparse.Namespace) -> str:
     """Measure everything and return the page."""
-    ours = measure(sys.executable, "follow", "nano", arguments.frames)
+    ours = measure(sys.executable, "track", "nano", arguments.frames)
     curves = {f"nano, {OBJECTS} objects": ours}
     if arguments.peer_python:
         name = f"{PEER_VARIANT} at {PEER_SIDE}, {OBJECTS} objects"
-        curves[f"{name}: this engine"] = measure(
-            sys.executable, "follow", PEER_VARIANT, arguments.peer_frames
-        )
+        curves[f"{name}: this engine"] = measure(sys.executable, "track", PEER_VARIANT, arguments.peer_frames)
         curves[f"{name}: sam2 1.1.0"] = measure(
             arguments.peer_python, "official", PEER_VARIANT, arguments.peer_frames
         )
     lines = ["# Memory", "", scenes.provenance(), "", *curves_table(curves, arguments.frames), ""]
-    lines += ["The peak counts everything since the process began, loading the weights included.", ""]
+    lines += ["The peak counts everything since the process started, loading the weights included.", ""]
     lines.append(
         f"nano, from frame 100 to frame {arguments.frames - 1}: {growth(ours):+.1f} MiB "
         f"(allowed: {ALLOWED_GROWTH}); peak {ours['peak'] - ours['base']:.0f} MiB (allowed: {ALLOWED_PEAK})."
@@ -155,7 +153,7 @@ def report(arguments: argparse.Namespace) -> str:
         theirs = curves[f"{name}: sam2 1.1.0"]
         slope = growth(theirs, 10) / (arguments.peer_frames - 11)
         lines.append(
-            f"sam2 1.1.0 keeps {slope:.2f} MiB more with every frame tracked, beside the pixels of all "
+            f"sam2 1.1.0 needs {slope:.2f} MiB more with every frame tracked, beside the pixels of all "
             f"frames; at an input of 1024 both are {(1024 // PEER_SIDE) ** 2} times as large."
         )
     lines += [

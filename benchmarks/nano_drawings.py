@@ -1,9 +1,9 @@
-"""Coins by one click, drawn shapes by a click or a box, and a drawn film followed from boxes: one table.
+"""Coins by one click, drawn shapes by a click or a box, and a drawn video tracked from boxes: one table.
 
     python benchmarks/nano_drawings.py [--drawings FOLDER] [--model nano]
 
 The folder of drawings holds ``shapes.png`` and ``moving.mp4``; without it only the coins, a photograph
-that comes with scikit-image, are tried. ``nano_evaluation.py`` measures what nano is meant to reach.
+that comes with scikit-image, are segmented. ``nano_evaluation.py`` compares nano with its goals.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 
 
 def coins() -> tuple[NDArray, list[NDArray]]:
-    """Return the photograph of coins, and the coins found by threshold (scikit-image's own example)."""
+    """Return the photograph of coins, and the coins by threshold (scikit-image's own example)."""
     image = skimage_data.coins()
     mask = binary_fill_holes(closing(image > threshold_otsu(image), footprint_rectangle((5, 5))))
     regions, count = label(mask)
@@ -52,15 +52,15 @@ def drawn_shapes() -> Iterator[tuple[str, NDArray]]:
 
 
 def scores(model: Sam2, image: NDArray, masks: list[NDArray]) -> tuple[list[float], list[float]]:
-    """Return the IoU of each mask from one click in its middle, and from its box."""
+    """Return the IoU of each mask from one click at its center, and from its box."""
     labels = sum(number * mask.astype(np.uint8) for number, mask in enumerate(masks, 1))
-    sequence = in_memory("picture", image[None], labels[None])
+    sequence = in_memory("image", image[None], labels[None])
     clicked, boxed = (ious(sequence, segment_images(model, sequence, how)) for how in ("1-click", "box"))
     return clicked, boxed
 
 
-def follow_drawing(model: Sam2, path: Path) -> float:
-    """Mean IoU of the boxes of disc and rectangle in ``moving.mp4``, each followed from its first box."""
+def track_drawing(model: Sam2, path: Path) -> float:
+    """Mean IoU of the boxes of disc and rectangle in ``moving.mp4``, each tracked from its first box."""
     session = VideoSession(model, path)
     session.add_box(0, 1, (20, 60, 70, 110))
     session.add_box(0, 2, (220, 20, 270, 60))
@@ -69,17 +69,17 @@ def follow_drawing(model: Sam2, path: Path) -> float:
         t = result.frame
         boxes = ((20 + 6 * t, 60, 70 + 6 * t, 110), (220, 20 + 4 * t, 270, 60 + 4 * t))
         for mask, (x0, y0, x1, y1) in zip(result.masks, boxes, strict=True):
-            truth, filled = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
-            truth[y0 : y1 + 1, x0 : x1 + 1] = True
+            expected, filled = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
+            expected[y0 : y1 + 1, x0 : x1 + 1] = True
             if mask.any():
                 left, top, right, bottom = tight_box(mask)
                 filled[top : bottom + 1, left : right + 1] = True
-            scores.append(mask_iou(filled, truth))
+            scores.append(mask_iou(filled, expected))
     return float(np.mean(scores))
 
 
 def table(model: Sam2, drawings: Path | None) -> Iterator[str]:
-    yield "| picture | objects | one click | box |"
+    yield "| image | objects | one click | box |"
     yield "| --- | --- | --- | --- |"
     image, masks = coins()
     clicked, boxed = map(np.mean, scores(model, image, masks))
@@ -87,10 +87,10 @@ def table(model: Sam2, drawings: Path | None) -> Iterator[str]:
     if drawings is None:
         return
     names, shapes = zip(*drawn_shapes())
-    found = scores(model, imread(drawings / "shapes.png")[..., :3], list(shapes))
-    for name, clicked, boxed in zip(names, *found):
+    by_prompt = scores(model, imread(drawings / "shapes.png")[..., :3], list(shapes))
+    for name, clicked, boxed in zip(names, *by_prompt):
         yield f"| shapes.png: {name} | 1 | {clicked:.3f} | {boxed:.3f} |"
-    yield f"| moving.mp4, IoU of the boxes | 2 | | {follow_drawing(model, drawings / 'moving.mp4'):.3f} |"
+    yield f"| moving.mp4, IoU of the boxes | 2 | | {track_drawing(model, drawings / 'moving.mp4'):.3f} |"
 
 
 def main() -> None:

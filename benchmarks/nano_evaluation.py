@@ -1,4 +1,4 @@
-"""How well a model does where nano was never taught: from a first mask, from one click, and how fast.
+"""Evaluation of a model on data that nano was not trained on: from a first mask, from one click, and speed.
 
     python benchmarks/nano_evaluation.py --data FOLDER [--model nano] [--only PART] [--write FILE]
 
@@ -37,12 +37,12 @@ from sam2_engine.training.nano.labeled_images import LabeledImage, read_folder
 from sam2_plugins.runtime.model_store import ModelStore
 
 SMALLEST = 20
-"""Objects of fewer pixels are left out, as when teaching."""
+"""Objects of fewer pixels are left out, as in training."""
 SCENES = 10
 SCENE_SEED = 2**31
-"""Scenes of [SCENE_SEED, n]; those that nano is taught on come from seeds of four small numbers."""
+"""Scenes of [SCENE_SEED, n]; those that nano is trained on have seeds of four small numbers."""
 OBJECTS_PER_SCENE = 4
-OBJECTS_PER_PICTURE = 24
+OBJECTS_PER_IMAGE = 24
 MARKS = ("<!-- measured -->", "<!-- end of measured -->")
 
 Table = Iterator[str]
@@ -60,7 +60,7 @@ def in_memory(name: str, frames: NDArray[np.generic], labels: NDArray[np.integer
 # ---------------------------------------------------------------------- from the first mask
 
 
-def follow(
+def track(
     model: Sam2,
     sequences: list[LabeledSequence],
     starts: list[dict[int, int]],
@@ -77,10 +77,10 @@ def follow(
     ]
     scores = []
     for method in methods:
-        found: tuple[MaskScore, ...] = ()
+        method_scores: tuple[MaskScore, ...] = ()
         for number, (sequence, begin, chosen) in enumerate(zip(sequences, starts, frames, strict=True)):
-            found += score_masks(sequence, method(sequence, begin), chosen, number)
-        scores.append(found)
+            method_scores += score_masks(sequence, method(sequence, begin), chosen, number)
+        scores.append(method_scores)
     return scores
 
 
@@ -100,8 +100,8 @@ def _f(score: MaskScore) -> float:
     return score.f
 
 
-def following(model: Sam2, data: Path) -> Table:
-    yield "## Followed from the true mask of one frame"
+def tracking(model: Sam2, data: Path) -> Table:
+    yield "## Tracked from the ground truth mask of one frame"
     yield ""
     heads = ("J", "copied: J", "DIS flow: J", "J above flow", "J&F", "copied: J&F", "DIS flow: J&F")
     yield f"| set | objects | {' | '.join(heads)} | wanted |"
@@ -110,33 +110,33 @@ def following(model: Sam2, data: Path) -> Table:
     cells = read_sequence(data / "usiigaci_T98G" / "img", data / "usiigaci_T98G" / "id_masks")
     for sequence in (chair, cells):
         start = {i: frame for i, frame in first_frames(sequence).items() if frame == 0}
-        scores = follow(model, [sequence], [start], [frames_after(sequence, start, skip_last=False)])
+        scores = track(model, [sequence], [start], [frames_after(sequence, start, skip_last=False)])
         name = "pumavos_chair" if sequence is chair else "usiigaci_T98G"
         yield row(f"{name}, frame 0, {len(sequence.frames) - 1} frames on", scores, "J 0.05 above flow")
     yield from lesion(model, data)
     sequences = list(unseen_scenes())
     starts = [dict.fromkeys(sorted(s.ground_truth)[:OBJECTS_PER_SCENE], 0) for s in sequences]
     frames = [frames_after(s, begin, skip_last=False) for s, begin in zip(sequences, starts)]
-    scores = follow(model, sequences, starts, frames)
+    scores = track(model, sequences, starts, frames)
     yield row(f"{SCENES} unseen synthetic scenes, 7 frames on", scores, "J 0.05 above flow, J&F 0.80")
 
 
 def lesion(model: Sam2, data: Path) -> Table:
-    """Follow the lesion from its largest slice both ways; slices without it apart."""
+    """Track the lesion from its largest slice both ways; slices without it apart."""
     (path,) = sorted((data / "ct_lesion").glob("*.npz"))
     with np.load(path) as stack:
         sequence = in_memory("CT lesion", stack["imgs"], (stack["gts"] > 0).astype(np.uint8))
     areas = {frame: int(mask.crop().sum()) for frame, mask in sequence.ground_truth[1].items()}
     start = max(areas, key=lambda frame: areas[frame])
-    seen = [frame for frame in areas if frame != start]
-    scores = follow(model, [sequence], [{1: start}], [{1: seen}], bidirectional=True)
-    yield row(f"CT lesion, slice {start}, both ways, {len(seen)} slices", scores, "J 0.05 above flow")
+    visible = [frame for frame in areas if frame != start]
+    scores = track(model, [sequence], [{1: start}], [{1: visible}], bidirectional=True)
+    yield row(f"CT lesion, slice {start}, both ways, {len(visible)} slices", scores, "J 0.05 above flow")
     empty = [frame for frame in range(len(sequence.frames)) if frame not in areas]
-    masks = follow(model, [sequence], [{1: start}], [{1: empty}], bidirectional=True)
-    kept = [sum(score.j == 1 for score in each) for each in masks]
+    masks = track(model, [sequence], [{1: start}], [{1: empty}], bidirectional=True)
+    empty_masks = [sum(score.j == 1 for score in each) for each in masks]
     yield (
         f"| CT lesion, its {len(empty)} slices without a lesion: left empty by | 1 | "
-        f"{kept[0]} | {kept[1]} | {kept[2]} | | | | | |"
+        f"{empty_masks[0]} | {empty_masks[1]} | {empty_masks[2]} | | | | | |"
     )
 
 
@@ -173,51 +173,51 @@ def clicking(model: Sam2, data: Path) -> Table:
     t98g = read_sequence(folder / "img" / "t000.tif", folder / "human_gt_t000_instances_ids.png")
     totals = []
     for name, sequence in (("c2c12_laptrack, 10 frames", c2c12), ("usiigaci_T98G, frame 0, by hand", t98g)):
-        found = [ious(sequence, segment_images(model, sequence, "1-click", min_area=SMALLEST))]
-        found += [
+        by_method = [ious(sequence, segment_images(model, sequence, "1-click", min_area=SMALLEST))]
+        by_method += [
             ious(sequence, segment_by_baseline(sequence, method, min_area=SMALLEST))
             for method in CLICK_BASELINES
         ]
-        totals.append([float(np.mean(each)) for each in found])
-        yield f"| {name} | {len(found[0])} | {' | '.join(f'{mean:.3f}' for mean in totals[-1])} | 0.65 |"
+        totals.append([float(np.mean(each)) for each in by_method])
+        yield f"| {name} | {len(by_method[0])} | {' | '.join(f'{mean:.3f}' for mean in totals[-1])} | 0.65 |"
     means = np.mean(totals, axis=0)
     yield f"| mean of both sets | | {' | '.join(f'{mean:.3f}' for mean in means)} | 0.65 |"
 
 
-def kept_pictures(model: Sam2, data: Path) -> Table:
-    yield "## The labeled pictures kept aside (`n % 10 == 3`), one click: mean IoU over objects"
+def validation_images(model: Sam2, data: Path) -> Table:
+    yield "## The labeled validation images (`n % 10 == 3`), one click: mean IoU over objects"
     yield ""
-    yield "| set | pictures | objects | model | wanted |"
+    yield "| set | images | objects | model | wanted |"
     yield "| --- | --- | --- | --- | --- |"
     for folder, name, wanted in (("dsb2018", "nuclei", 0.80), ("usiigaci_stills", "cells", 0.65)):
-        pictures = [picture for picture in read_folder(data / "train" / folder) if picture.kept]
-        found: dict[str, list[list[float]]] = {}
-        for picture in pictures:
-            found.setdefault(look_of(picture), []).append(one_click(model, picture))
-        yield kept_row(f"{name} ({folder})", list(chain(*found.values())), f"{wanted:.2f}")
-        for look, each in sorted(found.items()) if len(found) > 1 else ():
-            yield kept_row(f"{name}, {look}", each, "")
+        images = [image for image in read_folder(data / "train" / folder) if image.for_validation]
+        ious_by_appearance: dict[str, list[list[float]]] = {}
+        for image in images:
+            ious_by_appearance.setdefault(appearance_of(image), []).append(one_click(model, image))
+        yield validation_row(f"{name} ({folder})", list(chain(*ious_by_appearance.values())), f"{wanted:.2f}")
+        for appearance, each in sorted(ious_by_appearance.items()) if len(ious_by_appearance) > 1 else ():
+            yield validation_row(f"{name}, {appearance}", each, "")
 
 
-def one_click(model: Sam2, picture: LabeledImage) -> list[float]:
-    """Return the IoU of at most ``OBJECTS_PER_PICTURE`` objects, evenly chosen."""
-    values, areas = np.unique(picture.labels[picture.labels > 0], return_counts=True)
+def one_click(model: Sam2, image: LabeledImage) -> list[float]:
+    """Return the IoU of at most ``OBJECTS_PER_IMAGE`` objects, evenly chosen."""
+    values, areas = np.unique(image.labels[image.labels > 0], return_counts=True)
     ids = values[areas >= SMALLEST]
-    ids = ids[:: max(1, -(-len(ids) // OBJECTS_PER_PICTURE))]
-    pixels = picture.pixels[..., 0] if picture.pixels.shape[-1] == 1 else picture.pixels
-    labels = np.where(np.isin(picture.labels, ids), picture.labels, 0)
-    sequence = in_memory(picture.name, pixels[None], labels[None])
+    ids = ids[:: max(1, -(-len(ids) // OBJECTS_PER_IMAGE))]
+    pixels = image.pixels[..., 0] if image.pixels.shape[-1] == 1 else image.pixels
+    labels = np.where(np.isin(image.labels, ids), image.labels, 0)
+    sequence = in_memory(image.name, pixels[None], labels[None])
     return ious(sequence, segment_images(model, sequence, "1-click", min_area=SMALLEST))
 
 
-def look_of(picture: LabeledImage) -> str:
-    colored, bright = picture.features
+def appearance_of(image: LabeledImage) -> str:
+    colored, bright = image.appearance
     return "in color" if colored else "gray and bright" if bright else "gray and dark"
 
 
-def kept_row(name: str, pictures: list[list[float]], wanted: str) -> str:
-    found = list(chain(*pictures))
-    return f"| {name} | {len(pictures)} | {len(found)} | {np.mean(found):.3f} | {wanted} |"
+def validation_row(name: str, images: list[list[float]], wanted: str) -> str:
+    objects = list(chain(*images))
+    return f"| {name} | {len(images)} | {len(objects)} | {np.mean(objects):.3f} | {wanted} |"
 
 
 # ---------------------------------------------------------------------- speed
@@ -234,18 +234,18 @@ def speed(model: Sam2, data: Path) -> Table:
     torch.set_num_threads(2)
     session = VideoSession(model, sequence.frames)
     session.add_mask(0, 1, sequence.mask(1, 0))
-    begun, frames = 0.0, 0
+    started, frames = 0.0, 0
     for result in session.propagate():
         if result.frame == 0:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             continue
         frames += result.masks.shape[0]
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     torch.set_num_threads(before)
     yield f"| pumavos_chair, 720 x 480, reading included | {frames} | {frames / taken:.1f} | 10 |"
 
 
-PARTS = {"following": following, "clicking": clicking, "kept": kept_pictures, "speed": speed}
+PARTS = {"tracking": tracking, "clicking": clicking, "validation": validation_images, "speed": speed}
 
 
 def write(path: Path, text: str) -> None:
@@ -270,14 +270,16 @@ def main() -> None:
     parser.add_argument("--write", type=Path, metavar="FILE")
     options = parser.parse_args()
     model = ModelStore("cpu").get(options.model)
-    begun, lines = time.monotonic(), []
+    started, lines = time.monotonic(), []
     for part in options.only or PARTS:
         for line in chain(PARTS[part](model, options.data), [""]):
             print(line, flush=True)
             lines.append(line)
     taken = f"{date.today()}, `{Path(options.model).name}`, {str(model.compute_dtype).split('.')[-1]}, "
-    taken += f"{torch.get_num_threads()} threads unless said, {os.cpu_count()} cores ({platform.machine()}), "
-    taken += f"load {os.getloadavg()[0]:.1f}; {time.monotonic() - begun:.0f} s in all."
+    taken += (
+        f"{torch.get_num_threads()} threads unless stated, {os.cpu_count()} cores ({platform.machine()}), "
+    )
+    taken += f"load {os.getloadavg()[0]:.1f}; {time.monotonic() - started:.0f} s in all."
     print(taken)
     if options.write is not None:
         write(options.write, "\n".join([taken, "", *lines]))

@@ -1,4 +1,4 @@
-"""How long the same work takes here and in the official package: one table.
+"""Time of the same work here and in the official package: one table.
 
     python benchmarks/side_by_side.py --peer-python PYTHON [--image-size 1024] [--threads 2] [--repeats 3]
 
@@ -26,11 +26,11 @@ import torch
 RESULTS = Path(__file__).parent / "results" / "side_by_side.md"
 VARIANT = "sam2.1_hiera_tiny"
 STEADY = 8
-"""From this frame on a tracked frame reads as many memories as it ever will."""
+"""From this frame on a tracked frame attends to the full number of memories."""
 
 
 class Package(Protocol):
-    """What both packages are asked to do; each answers with a number of mask pixels."""
+    """Work of both packages; each call returns a number of mask pixels."""
 
     def encode(self, frame: int) -> int: ...
     def click(self, frame: int) -> int: ...
@@ -101,7 +101,7 @@ class Official:
 
 
 def serve(package: Package) -> None:
-    """Do what standard input asks for, line by line; answer with seconds and mask pixels."""
+    """Serve requests from standard input, line by line; write seconds and mask pixels."""
     print("ready", flush=True)
     for line in sys.stdin:
         name, *numbers = json.loads(line)
@@ -148,8 +148,8 @@ Pair = tuple[Worker, Worker]
 def in_turns(workers: Pair, requests: list[tuple[str, int]]) -> list[list[tuple[float, int]]]:
     """Give every request to both packages, one after the other; returns both lists of answers."""
     answers: list[list[tuple[float, int]]] = [[], []]
-    for turn, request in enumerate(requests):
-        for index in (0, 1) if turn % 2 else (1, 0):
+    for number, request in enumerate(requests):
+        for index in (0, 1) if number % 2 else (1, 0):
             answers[index].append(workers[index].ask(*request))
     return answers
 
@@ -164,13 +164,15 @@ def row(work: str, answers: list[list[tuple[float, int]]]) -> str:
 
 def compare(workers: Pair, arguments: argparse.Namespace) -> Iterator[str]:
     """Yield the table's rows as they come."""
+    from sam2_engine.wording import counted
+
     repeats = arguments.repeats
     if arguments.image_size == 1024:
         frames = list(range(repeats + 1))
         encoded, clicked = [[], []], [[], []]
         for frame in frames:
-            for kept, name in ((encoded, "encode"), (clicked, "click")):
-                for side, answers in zip(kept, in_turns(workers, [(name, frame)]), strict=True):
+            for results, name in ((encoded, "encode"), (clicked, "click")):
+                for side, answers in zip(results, in_turns(workers, [(name, frame)]), strict=True):
                     side.extend(answers)
         # The first of each is a warm-up.
         yield row("encode an image", [side[1:] for side in encoded])
@@ -180,7 +182,7 @@ def compare(workers: Pair, arguments: argparse.Namespace) -> Iterator[str]:
         for worker in workers:
             worker.ask("open", objects, length)
         answers = in_turns(workers, [("track",)] * length)
-        yield row(f"track a frame, {objects} object{'s'[: objects > 1]}", [side[STEADY:] for side in answers])
+        yield row(f"track a frame, {counted(objects, 'object')}", [side[STEADY:] for side in answers])
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""Draws nano_cases.png: nano's best and worst cases on pictures that it was never taught.
+"""Draws nano_cases.png: nano's best and worst cases on images that it was not trained on.
 
 Run as ``python docs/images/nano_cases.py [--model nano] [FILE]``; it takes about a minute. One-click masks on
-scikit-image's coins and on synthetic scenes, one per style; and objects of synthetic films, followed from
-their true masks on the first frame. A picture or a film gives at most one case to a row, so that rows vary.
+scikit-image's coins and on synthetic scenes, one per style; and objects of synthetic videos, tracked from
+their ground truth masks on the first frame. An image or a video gives at most one case to a row.
 """
 
 import argparse
@@ -31,9 +31,9 @@ from sam2_engine.synthetic.scenes import WIDE_IMAGE_WEIGHTS, random_scene
 
 COLUMNS, SIDE, GAP, HEADING, CAPTION = 6, 156, 4, 20, 16
 FIRST_SCENE = 100
-"""Scenes of [SCENE_SEED, FIRST_SCENE + n]: neither taught, nor in the tables of ``nano_evaluation.py``."""
-FILMS = ("shapes", "things", "phase_contrast", "dividing_nuclei", "organs", "textured_objects")
-FRAMES, OBJECTS_PER_SCENE, OBJECTS_PER_FILM = 8, 12, 4
+"""Scenes of [SCENE_SEED, FIRST_SCENE + n]: not for training, nor in the tables of ``nano_evaluation.py``."""
+VIDEO_STYLES = ("shapes", "things", "phase_contrast", "dividing_nuclei", "organs", "textured_objects")
+FRAMES, OBJECTS_PER_SCENE, OBJECTS_PER_VIDEO = 8, 12, 4
 MASK, OUTLINE, CLICK = (255, 120, 0), (0, 230, 255), (255, 255, 255)
 
 Case = tuple[float, int, int]
@@ -61,8 +61,8 @@ def coin_sequence() -> LabeledSequence:
 
 def iou(sequence: LabeledSequence, masks: MasksByObject, object_id: int, frame: int) -> float:
     """Return how well one mask fits, 0 to 1."""
-    found = unpacked(masks, object_id, frame, sequence.frames.shape)
-    return mask_iou(found, sequence.mask(object_id, frame))
+    predicted = unpacked(masks, object_id, frame, sequence.frames.shape)
+    return mask_iou(predicted, sequence.mask(object_id, frame))
 
 
 def ranked(cases: Sequence[Case], count: int, worst: bool) -> list[Case]:
@@ -76,29 +76,29 @@ def ranked(cases: Sequence[Case], count: int, worst: bool) -> list[Case]:
 def tile(
     sequence: LabeledSequence, masks: MasksByObject, object_id: int, frame: int, clicked: bool
 ) -> Image.Image:
-    """Cut out an object with as much again around it: the mask, the true outline, the click."""
+    """Cut out an object with as much again around it: the mask, the ground truth outline, the click."""
     ground_truth = sequence.mask(object_id, frame)
-    found = unpacked(masks, object_id, frame, ground_truth.shape)
-    place = around(ground_truth if ground_truth.any() else found)
-    picture = sequence.frames[frame][place]
-    rgb = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
+    predicted = unpacked(masks, object_id, frame, ground_truth.shape)
+    window = around(ground_truth if ground_truth.any() else predicted)
+    image = sequence.frames[frame][window]
+    rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
     scale = SIDE / max(rgb.shape[:2])
     size = (round(rgb.shape[1] * scale), round(rgb.shape[0] * scale))
     pixels = np.array(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
-    inside, edge = (enlarged(mask[place], size) for mask in (found, ground_truth))
+    inside, edge = (enlarged(mask[window], size) for mask in (predicted, ground_truth))
     pixels[inside] = (0.55 * pixels[inside] + 0.45 * np.array(MASK)).astype(np.uint8)
     pixels[find_boundaries(edge, mode="inner")] = OUTLINE
     shown = Image.new("RGB", (SIDE, SIDE), "white")
     shown.paste(Image.fromarray(pixels))
     if clicked:
         x, y = mask_center(ground_truth)[0]
-        left, top = ((x - place[1].start + 0.5) * scale, (y - place[0].start + 0.5) * scale)
+        left, top = ((x - window[1].start + 0.5) * scale, (y - window[0].start + 0.5) * scale)
         ImageDraw.Draw(shown).ellipse((left - 3, top - 3, left + 3, top + 3), CLICK, "black")
     return shown
 
 
 def around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return a square of twice the object's side, as far as the picture reaches."""
+    """Return a square of twice the object's side, as far as the image reaches."""
     if not mask.any():
         return slice(0, mask.shape[0]), slice(0, mask.shape[1])
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -135,10 +135,10 @@ def clicked_rows(model_name: str) -> Iterator[tuple[str, list[tuple[Image.Image,
         )
 
 
-def followed_rows(model_name: str) -> Iterator[tuple[str, list[tuple[Image.Image, str]]]]:
-    """Yield the best and the worst of what was followed, the first and the last frame of each."""
+def tracked_rows(model_name: str) -> Iterator[tuple[str, list[tuple[Image.Image, str]]]]:
+    """Yield the best and the worst of what was tracked, the first and the last frame of each."""
     model = load_model(model_name, device="cpu")
-    sequences = list(scenes(FILMS, FIRST_SCENE + 50, FRAMES, OBJECTS_PER_FILM))
+    sequences = list(scenes(VIDEO_STYLES, FIRST_SCENE + 50, FRAMES, OBJECTS_PER_VIDEO))
     masks = [track_objects(model, s, "mask", starts=dict.fromkeys(s.ground_truth, 0)) for s in sequences]
     later = range(1, FRAMES)
     cases = [
@@ -155,7 +155,9 @@ def followed_rows(model_name: str) -> Iterator[tuple[str, list[tuple[Image.Image
             row.append((tile(s, masks[n], i, 0, clicked=False), f"{s.name}: its first mask"))
             last = f"{last} {FRAMES - 1}; J of all {score:.2f}"
             row.append((tile(s, masks[n], i, FRAMES - 1, clicked=False), last))
-        about = f"Followed {FRAMES - 1} frames from the true mask, {len(cases)} objects, mean J {mean:.2f}"
+        about = (
+            f"Tracked {FRAMES - 1} frames from the ground truth mask, {len(cases)} objects, mean J {mean:.2f}"
+        )
         yield f"{about}: the {'worst' if worst else 'best'}", row
 
 
@@ -165,16 +167,16 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, default=Path(__file__).with_name("nano_cases.png"))
     parser.add_argument("--model", default="nano")
     options = parser.parse_args()
-    rows = [*clicked_rows(options.model), *followed_rows(options.model)]
+    rows = [*clicked_rows(options.model), *tracked_rows(options.model)]
     height = HEADING + SIDE + CAPTION + GAP
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP), len(rows) * height), "white")
     write = ImageDraw.Draw(sheet)
     for number, (title, tiles) in enumerate(rows):
         top = number * height
         write.text((2, top + 4), title, "black")
-        for column, (picture, caption) in enumerate(tiles):
+        for column, (image, caption) in enumerate(tiles):
             left = column * (SIDE + GAP)
-            sheet.paste(picture, (left, top + HEADING))
+            sheet.paste(image, (left, top + HEADING))
             write.text((left + 2, top + HEADING + SIDE + 2), caption, "black")
     palette = sheet.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     palette.save(options.file, optimize=True)

@@ -27,7 +27,7 @@ COLORS = (
     "#d070b0",
     "#70a0ff",
 )
-LOSSES = {"dense": "auxiliary", "mask": "one frame", "track": "followed"}
+LOSSES = {"dense": "auxiliary", "mask": "one frame", "track": "tracked"}
 SMOOTHED = 9
 A_ROW = 7
 LINE = 16
@@ -36,9 +36,9 @@ LINE = 16
 
 def polyline(x: np.ndarray, y: np.ndarray, color: str, width: float, opacity: float) -> str:
     """Return one line of an SVG."""
-    places = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-    look = f'stroke="{color}" stroke-width="{width}" stroke-opacity="{opacity}"'
-    return f'<polyline points="{places}" fill="none" {look}/>'
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    style = f'stroke="{color}" stroke-width="{width}" stroke-opacity="{opacity}"'
+    return f'<polyline points="{points}" fill="none" {style}/>'
 
 
 def panel(rows: list[dict[str, str]], loss: str, top: int) -> list[str]:

@@ -79,7 +79,7 @@ def _scenes_with_divisions(style: str) -> list[Scene]:
 
 @pytest.mark.parametrize("style", DIVIDING)
 def test_a_child_appears_where_its_parent_was(style: str) -> None:
-    """At most two of one birthday, and at its position, but for the step of a frame and the stage's jitter."""
+    """At most two of one birthday, at its position but for the step of a frame and the stage's jitter."""
     for scene in _scenes_with_divisions(style):
         birthdays: dict[int, list[int]] = {}
         for child, (parent, frame) in scene.parents.items():
