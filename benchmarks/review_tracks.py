@@ -122,7 +122,7 @@ def lesion(data: Path) -> LabeledSequence:
 def real_sets(data: Path) -> dict[str, list[Plan]]:
     """Plan the real data: each as a whole, and in short pieces, each from its own first mask."""
     read_cells, read_chair, read_lesion = partial(cells, data), partial(chair, data), partial(lesion, data)
-    areas = {frame: int(mask.crop().sum()) for frame, mask in read_lesion().truth[1].items()}
+    areas = {frame: int(mask.crop().sum()) for frame, mask in read_lesion().ground_truth[1].items()}
     largest = max(areas, key=lambda frame: areas[frame])
     return {
         "pumavos_chair, 59 frames on": [Plan("chair-whole", read_chair, 0, (59,))],
@@ -156,7 +156,7 @@ def tracks(plans: list[Plan], folder: Path, model: Sam2) -> Iterator[Track]:
 
 def track(plan: Plan, sequence: LabeledSequence, model: Sam2) -> dict[tuple[int, int], AcceptedMask]:
     """Track the objects that are large enough, as a session does."""
-    seen = [i for i in sequence.truth if sequence.mask(i, plan.start).sum() >= SMALLEST]
+    seen = [i for i in sequence.ground_truth if sequence.mask(i, plan.start).sum() >= SMALLEST]
     seen = seen[:: max(1, -(-len(seen) // plan.most_objects))]
     video = VideoSession(model, sequence.frames, max_conditioning_frames=8)
     found = {}

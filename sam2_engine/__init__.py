@@ -1,15 +1,21 @@
-"""Engine: SAM 2 as a library that segments any object in an image and tracks it through a video or a volume.
+"""SAM 2 as a library: segment any object in an image, and track it through a video or a volume.
 
+Examples
+--------
+A disc that moves to the right. A path such as ``"cells.tif"`` may stand in place of the array; at an input of
+256 pixels, instead of 512, the model is fast and coarse.
+
+>>> import numpy as np
 >>> from sam2_engine import VideoSession, load_model
->>> from sam2_engine.synthetic import moving_cells
->>> frames, _ = moving_cells(num_frames=3, size=64)  # or "cells.tif"
->>> session = VideoSession(load_model("nano", device="cpu", image_size=128), frames)
->>> result = session.add_points(frame=0, object_id=1, points=[[12, 20]])
+>>> y, x = np.ogrid[:64, :80]
+>>> frames = np.uint8([200 * (np.hypot(x - 30 - 4 * t, y - 32) < 12) for t in range(3)])
+>>> session = VideoSession(load_model("nano", image_size=256), frames)
+>>> clicked = session.add_points(frame=0, object_id=1, points=(30, 32))
 >>> for result in session.propagate():
 ...     print(result.frame, result.object_ids, result.masks.shape)
-0 (1,) (1, 64, 64)
-1 (1,) (1, 64, 64)
-2 (1,) (1, 64, 64)
+0 (1,) (1, 64, 80)
+1 (1,) (1, 64, 80)
+2 (1,) (1, 64, 80)
 """
 
 from sam2_engine.errors import InputError, InputWarning

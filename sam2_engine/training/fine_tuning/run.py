@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -52,6 +52,16 @@ class Outcome:
     before: Score
     after: Score | None = None
     weights: Path | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return {
+            "steps": self.steps,
+            "finished": self.finished,
+            "before": self.before.to_dict(),
+            "after": None if self.after is None else self.after.to_dict(),
+            "weights": self.weights,
+        }
 
     @property
     def improvement(self) -> str:
@@ -193,7 +203,7 @@ class _TrainingLoop:
         if when == "before" and self.tuner.step:
             raise InputError(f"{self.folder.path} lacks held_out.json; give another folder for the run.")
         score = validate(self.model, self.split.videos, self.split.training, self.split.validation)
-        self.folder.write("held_out.json", {**known, when: asdict(score), "steps": self.tuner.step})
+        self.folder.write("held_out.json", {**known, when: score.to_dict(), "steps": self.tuner.step})
         return score
 
     def run(

@@ -1,7 +1,7 @@
 """Validation on held-out frames: IoU after one click, and J of objects tracked from their masks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,9 +45,14 @@ class Score:
     frames: int
     videos: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the score as it is written to files and JSON lines, where ``tracked`` is ``followed``."""
+        values = asdict(self)
+        return {"one_click": values.pop("one_click"), "followed": values.pop("tracked"), **values}
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Score":
-        """Rebuild a score from plain values, also those that an earlier version wrote."""
+        """Return the score that :meth:`to_dict` gave these values for."""
         return cls(**{"tracked" if name == "followed" else name: value for name, value in values.items()})
 
 

@@ -132,7 +132,7 @@ def evaluate_command(
             cell_tracking=cell_tracking,
             rounds=rounds,
             contrast=window,
-            watch=with_progress_bar,
+            with_progress=with_progress_bar,
         )
         explanation = _explanation(protocol, rounds, sequences)
         _show(results, explanation, to_stderr=json == _STANDARD_OUTPUT)
@@ -168,7 +168,7 @@ def _read_data(folder: Path) -> list[LabeledSequence]:
 
 def _explanation(protocol: str, rounds: int, sequences: Sequence[LabeledSequence]) -> str:
     """Say what the numbers are means of."""
-    objects = sum(len(sequence.truth) for sequence in sequences)
+    objects = sum(len(sequence.ground_truth) for sequence in sequences)
     frames = sum(len(sequence.frames) for sequence in sequences)
     annotated = sum(len(sequence.annotated) for sequence in sequences)
     counts = f"{objects} objects, {frames} frames"

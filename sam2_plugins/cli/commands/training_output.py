@@ -5,7 +5,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
 from typing import Any
 
 import typer
@@ -66,7 +65,7 @@ class JsonLinesOutput(TerminalOutput):
 
     def end(self, outcome: Outcome) -> None:
         """Tell the outcome."""
-        _write({**asdict(outcome), "gain": outcome.improvement})
+        _write({**outcome.to_dict(), "gain": outcome.improvement})
 
 
 def _write(line: dict[str, Any]) -> None:
