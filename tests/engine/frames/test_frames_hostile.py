@@ -1,0 +1,63 @@
+"""Files that were made to run code when they are read: they are refused, and nothing is run."""
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
+
+
+class LeavesAFile:
+    """Leaves a file behind if it is ever unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+PICKLE = {"id": "pickle", "protocol": 5}
+
+
+@pytest.mark.parametrize(
+    "codecs",
+    [
+        {"compressor": None, "filters": [PICKLE]},
+        {"compressor": None, "filters": [{"id": "delta", "dtype": "u1"}, PICKLE]},
+        {"compressor": PICKLE, "filters": None},
+        {"compressor": None, "filters": [PICKLE], "dtype": "|O", "fill_value": None},
+    ],
+)
+def test_a_pickle_in_a_zarr_array(codecs: dict[str, Any], tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    store = tmp_path / "stack.zarr"
+    store.mkdir()
+    plain = {
+        "zarr_format": 2,
+        "shape": [4, 4],
+        "chunks": [4, 4],
+        "dtype": "|u1",
+        "fill_value": 0,
+        "order": "C",
+    }
+    (store / ".zarray").write_text(json.dumps(plain | codecs))
+    (store / "0.0").write_bytes(pickle.dumps(LeavesAFile(left)))
+    with pytest.raises(InputError):
+        open_frames(store, axes="YX")[0]
+    assert not left.exists()
+
+
+def test_a_pickle_in_a_numpy_file(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    objects = np.empty((4, 4), object)
+    objects[:] = LeavesAFile(left)
+    np.save(tmp_path / "stack.npy", objects, allow_pickle=True)
+    with pytest.raises(InputError):
+        open_frames(tmp_path / "stack.npy", axes="YX")[0]
+    assert not left.exists()
