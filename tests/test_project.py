@@ -1,4 +1,4 @@
-"""What holds for the project as a whole: what an import costs, sizes of files and functions, pins."""
+"""What holds for the project as a whole: what an import costs, length of functions, pins."""
 
 import ast
 import re
