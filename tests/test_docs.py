@@ -37,7 +37,7 @@ def test_the_rooms_are_those_of_the_tree() -> None:
 NO_NOUN_PHRASE = re.compile(
     r"(How|What|Where|Whether|Which|Who|Whose|Why|When|In which|This|These|It|If|We|You) "
     r"|(Adapt|Bring|Convert|Do|Draw|Find|Follow|Get|Give|Keep|Load|Make|Open|Put|Read|Run|Save|See|Segment|Show"
-    r"|Take|Teach|Tell|Track|Train|Turn|Use|Write)s? "
+    r"|Take|Teach|Tell|Track|Train|Turn|Use|Write) (?!of )"
 )
 """First words of a question, a sentence or an order."""
 
