@@ -33,10 +33,19 @@ _ORIENTATION = 0x0112  # EXIF 2.3, section 4.6.4; from 5 on, width and height ar
 _FIRST_SWAPPED = 5
 
 
+# Whatever the file is called; Pillow would run another program for PostScript.
+_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+
+
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
     """Sort key by which ``img2`` comes before ``img10``."""
     parts = re.split(r"(\d+)", path.name.lower())
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
+
+
+def _open(path: Path) -> Image.Image:
+    Image.init()
+    return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -65,7 +74,7 @@ def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
                 )
             return frames[0]
     try:
-        with Image.open(path) as image:
+        with _open(path) as image:
             if image.format == "PNG" and image.mode in ("RGB", "RGBA") and _bit_depth(path) == 16:
                 pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())[..., :3]
                 return pixels
@@ -96,7 +105,7 @@ def _header(path: Path) -> tuple[int, int]:
         with open_tiff(path, single=True) as frames:
             return frames.shape
     try:
-        with Image.open(path) as image:
+        with _open(path) as image:
             rotated = _may_be_rotated(image) and image.getexif().get(_ORIENTATION, 1) >= _FIRST_SWAPPED
             return image.size if rotated else image.size[::-1]
     except Exception as error:

@@ -30,6 +30,7 @@ from sam2_engine.video.tracking_session import (
     check_frame,
     check_object_id,
     first_frame,
+    frames_to_clear,
     require_object,
 )
 
@@ -162,9 +163,7 @@ class VideoSession(TrackingSession):
     @override
     def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
         tracked = require_object(self._objects, object_id)
-        if frame is not None and frame not in tracked.prompts:
-            raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
-        for f in [frame] if frame is not None else list(tracked.prompts):
+        for f in frames_to_clear(object_id, tracked.prompts, frame):
             del tracked.prompts[f]
             tracked.bank.conditioning.pop(f, None)
         if not tracked.prompts:
@@ -230,9 +229,7 @@ class VideoSession(TrackingSession):
         reverse: bool = False,
     ) -> Iterator[FrameResult]:
         chosen = None if object_ids is None else [int(i) for i in object_ids]
-        tracked = [require_object(self._objects, i) for i in (self._objects if chosen is None else chosen)]
-        prompted = (frame for one in tracked for frame in one.prompts)
-        first = first_frame(self.frames, prompted, start, stop, reverse)
+        first = first_frame(self.frames, self._objects, chosen, start, stop, reverse)
         return self._propagate_frames(chosen, first, stop, reverse)
 
     def _propagate_frames(
@@ -283,7 +280,7 @@ class VideoSession(TrackingSession):
 
     def _check_end(self, frame: int) -> None:
         if self.frames.length is not None and frame >= self.frames.length:
-            raise FrameIndexError(f"There is no frame {frame} in {self.frames.name}.")
+            raise FrameIndexError(f"{self.frames.name} has no frame {frame}.")
 
     def _advance(self, frame: int) -> None:
         if self.frames.length is None:

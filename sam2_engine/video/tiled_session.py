@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from typing_extensions import override
 
-from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.frames.latest_frame import LatestFrame
@@ -26,6 +25,7 @@ from sam2_engine.video.tracking_session import (
     check_frame,
     check_object_id,
     first_frame,
+    frames_to_clear,
     require_object,
 )
 
@@ -123,9 +123,7 @@ class TiledVideoSession(TrackingSession):
     @override
     def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
         tiled = require_object(self._objects, object_id)
-        if frame is not None and frame not in tiled.prompts:
-            raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
-        for f in [frame] if frame is not None else list(tiled.prompts):
+        for f in frames_to_clear(object_id, tiled.prompts, frame):
             self._clear_tile_prompts(object_id, f, tiled.tile_by_frame.pop(f))
             del tiled.prompts[f]
         if not tiled.prompts:
@@ -241,9 +239,7 @@ class TiledVideoSession(TrackingSession):
         reverse: bool = False,
     ) -> Iterator[FrameResult]:
         chosen = None if object_ids is None else [int(i) for i in object_ids]
-        tiled = [require_object(self._objects, i) for i in (self._objects if chosen is None else chosen)]
-        prompted = (frame for one in tiled for frame in one.prompts)
-        first = first_frame(self.frames, prompted, start, stop, reverse)
+        first = first_frame(self.frames, self._objects, chosen, start, stop, reverse)
         return self._propagate_frames(chosen, first, stop, reverse)
 
     def _propagate_frames(
@@ -282,7 +278,7 @@ class TiledVideoSession(TrackingSession):
         for tile, inside in members.items():
             result = next(self._tile_session(tile).propagate(inside, frame, frame, reverse), None)
             if result is None:
-                raise FrameIndexError(f"There is no frame {frame} in {self.frames.name}.")
+                raise FrameIndexError(f"{self.frames.name} has no frame {frame}.")
             results.append(result)
             for index, object_id in enumerate(result.object_ids):
                 self._hand_over(frame, object_id, tile, result, index)

@@ -15,9 +15,24 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 
-__all__ = ["TrackingSession", "check_frame", "check_object_id", "first_frame", "require_object"]
+__all__ = [
+    "TrackingSession",
+    "check_frame",
+    "check_object_id",
+    "first_frame",
+    "frames_to_clear",
+    "require_object",
+]
 
 T = TypeVar("T")
+
+
+class Prompted(Protocol):
+    """What is known of one object, by frame."""
+
+    @property
+    def prompts(self) -> Mapping[int, object]:
+        """Its prompts."""
 
 
 class TrackingSession(Protocol):
@@ -221,11 +236,32 @@ def check_frame(frames: FrameSource, frame: int) -> None:
     length = frames.length
     if frame < 0 or (length is not None and frame >= length):
         existing = "" if length is None else f"; its frames are 0 to {length - 1}"
-        raise InputError(f"There is no frame {frame} in {frames.name}{existing}.")
+        raise InputError(f"{frames.name} has no frame {frame}{existing}.")
+
+
+def frames_to_clear(object_id: int, prompted: Iterable[int], frame: int | None) -> list[int]:
+    """Return the frames from which an object's prompts are removed: one, or None for all.
+
+    Raises
+    ------
+    InputError
+        If it has no prompt on that frame.
+    """
+    frames = list(prompted)
+    if frame is None:
+        return frames
+    if frame not in frames:
+        raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
+    return [frame]
 
 
 def first_frame(
-    frames: FrameSource, prompted: Iterable[int], start: int | None, stop: int | None, reverse: bool
+    frames: FrameSource,
+    objects: Mapping[int, Prompted],
+    object_ids: Iterable[int] | None,
+    start: int | None,
+    stop: int | None,
+    reverse: bool,
 ) -> int:
     """Return where a propagation begins.
 
@@ -233,17 +269,18 @@ def first_frame(
     ----------
     frames
         What is tracked in.
-    prompted
-        All frames with a prompt of the objects that are tracked.
-    start, stop, reverse
+    objects
+        All objects.
+    object_ids, start, stop, reverse
         As for :meth:`TrackingSession.propagate`.
 
     Raises
     ------
     InputError
-        If nothing is prompted, a frame does not exist, or ``stop`` is never reached.
+        If an object is unknown, nothing is prompted, a frame does not exist, or ``stop`` is never reached.
     """
-    prompted = tuple(prompted)
+    chosen = objects if object_ids is None else object_ids
+    prompted = [frame for i in chosen for frame in require_object(objects, i).prompts]
     if not prompted:
         raise InputError("There is nothing to track yet; give an object a click, a box or a mask first.")
     first = (max(prompted) if reverse else min(prompted)) if start is None else start

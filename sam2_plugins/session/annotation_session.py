@@ -22,7 +22,7 @@ from sam2_engine.preprocessing import IntensityWindow, estimate_window
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.open_session import open_video_session
-from sam2_engine.video.tracking_session import TrackingSession
+from sam2_engine.video.tracking_session import TrackingSession, check_frame, frames_to_clear
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.run_estimate import RunEstimate, RunSize
@@ -325,7 +325,7 @@ class AnnotationSession:
         call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
         with self._device_lock:
             self.annotations.require(object_id)
-            self._check_frame(frame)
+            check_frame(self.frames, frame)
             if self.annotations.is_verified(object_id, frame):
                 raise InputError(
                     f"Object {object_id} is verified on frame {frame}; unverify it there to change its mask."
@@ -371,10 +371,7 @@ class AnnotationSession:
         call = {"do": "clear_prompts", "object_id": object_id, "frame": frame}
         with self._edit(f"clear prompts of object {object_id}", call):
             self.annotations.require(object_id)
-            prompted = self.annotations.prompts_of(object_id)
-            if frame is not None and frame not in prompted:
-                raise InputError(f"Object {object_id} has no prompt on frame {frame}.")
-            for cleared in prompted if frame is None else (frame,):
+            for cleared in frames_to_clear(object_id, self.annotations.prompts_of(object_id), frame):
                 self.annotations.set_verified(object_id, cleared, False)
                 self.annotations.set_prompts(object_id, cleared, ())
                 self.annotations.set_mask(object_id, cleared, None)
@@ -462,7 +459,7 @@ class AnnotationSession:
                 raise InputError(
                     f"The mask of object {object_id} is {mask.shape}, the frames are {self.shape}."
                 )
-        self._check_frame(frame)
+        check_frame(self.frames, frame)
         call = {"do": "take_masks", "frame": frame, "masks": packed, "as_prompts": as_prompts}
         with self._edit("import masks", call, undo_group):
             for object_id, mask in packed.items():
@@ -626,7 +623,7 @@ class AnnotationSession:
         chosen = None if object_ids is None else tuple(self.annotations.require(i) for i in object_ids)
         for frame in (start, stop):
             if frame is not None:
-                self._check_frame(frame)
+                check_frame(self.frames, frame)
         return PropagationPlan(
             self.annotations, self.frames.length, chosen, start, stop, reverse, missing_only
         )
@@ -720,12 +717,6 @@ class AnnotationSession:
     def _make_engine(self, window: IntensityWindow | None) -> TrackingSession:
         model, nearest = self._store.get(self.model_name), self._max_conditioning_frames
         return open_video_session(model, self.frames, window, self._cache, self._checkpoint_bytes, nearest)
-
-    def _check_frame(self, frame: int) -> None:
-        length = self.frames.length
-        if frame < 0 or (length is not None and frame >= length):
-            existing = "" if length is None else f"; its frames are 0 to {length - 1}"
-            raise InputError(f"{self.frames.name} has no frame {frame}{existing}.")
 
     # ------------------------------------------------------------------ how
 

@@ -61,3 +61,14 @@ def test_a_pickle_in_a_numpy_file(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         open_frames(tmp_path / "stack.npy", axes="YX")[0]
     assert not left.exists()
+
+
+def test_postscript_by_the_name_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def started(*_: Any, **__: Any) -> None:
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", started)
+    path = tmp_path / "cells.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(InputError, match=r"cells\.png"):
+        open_frames(path)[0]
