@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from napari import Viewer
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import qdebounced
 
 from napari_plugin.annotation.controller import AnnotationController
 from sam2_plugins.runtime.jobs import CancelToken, Priority
@@ -30,10 +31,7 @@ class Prefetch(QObject):
         self._annotation: AnnotationController | None = None
         self._ready: tuple[object, ...] = ()
         self._cancel = CancelToken()
-        self._resting = QTimer(self)
-        self._resting.setSingleShot(True)
-        self._resting.setInterval(_REST)
-        self._resting.timeout.connect(self._encode)
+        self._encode_at_rest = qdebounced(self._encode, timeout=_REST)
         viewer.dims.events.point.connect(self.encode_soon)
 
     def watch(self, annotation: AnnotationController | None) -> None:
@@ -45,12 +43,12 @@ class Prefetch(QObject):
     def encode_soon(self, event: object = None) -> None:
         """Encode what is shown when the slider has come to rest."""
         if self._annotation is not None:
-            self._resting.start()
+            self._encode_at_rest()
 
     def close(self) -> None:
         """Do nothing any more."""
         self.watch(None)
-        self._resting.stop()
+        self._encode_at_rest.cancel()
         self._viewer.dims.events.point.disconnect(self.encode_soon)
 
     def _encode(self) -> None:

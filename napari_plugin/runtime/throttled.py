@@ -3,7 +3,8 @@
 from collections.abc import Callable, Generator
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import qthrottled
 
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_plugins.runtime.jobs import Priority
@@ -40,10 +41,8 @@ class ThrottledComputation(QObject):
     ) -> None:
         super().__init__(parent)
         self._compute, self._arrived = compute, arrived
-        self._busy = False
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._start)
+        self._busy = self._outdated = False
+        self._start_soon = qthrottled(self._start, timeout=_PAUSE, leading=False)
 
     def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
         """Compute from a session from now on."""
@@ -52,23 +51,25 @@ class ThrottledComputation(QObject):
 
     def close(self) -> None:
         """Do nothing any more."""
-        self._timer.stop()
+        self._start_soon.cancel()
 
     def compute_soon(self, at_once: bool = False) -> None:
         """Compute from what is there in a moment, or now."""
-        if at_once or not self._timer.isActive():
-            self._timer.start(0 if at_once else _PAUSE)
+        self._outdated = True
+        self._start_soon()
+        if at_once:
+            self._start_soon.flush()
 
     @property
     def idle(self) -> bool:
         """Whether nothing is being computed, or about to be."""
-        return not self._busy and not self._timer.isActive()
+        return not self._busy and not self._outdated
 
     def _start(self) -> None:
         if self._busy:
-            self._timer.start(_PAUSE)
+            self._start_soon()
             return
-        self._busy = True
+        self._busy, self._outdated = True, False
         session = self._session
         work = ResultGenerator(self._compute(session))
 

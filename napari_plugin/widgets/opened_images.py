@@ -2,7 +2,8 @@
 
 from napari import Viewer
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import qthrottled
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.prefetch import Prefetch
@@ -73,11 +74,7 @@ class OpenedImages(QObject):
         self._opening: Opening | None = None
         self._loading = TaskRunner(application.worker, self)
         self._ahead = Prefetch(viewer, self)
-        self._progress: Progress | None = None
-        self._pausing = QTimer(self)
-        self._pausing.setSingleShot(True)
-        self._pausing.setInterval(_PAUSE)
-        self._pausing.timeout.connect(self._tell_progress)
+        self._report_progress = qthrottled(self.progressed.emit, timeout=_PAUSE, parent=self)
         image.chosen.connect(self._on_image_chosen)
         image.corrected.connect(self._on_axes_corrected)
         image.moved.connect(self._on_place_wanted)
@@ -95,7 +92,7 @@ class OpenedImages(QObject):
         """Stop all work; masks stay in their layers."""
         self._give_up_opening()
         self._ahead.close()
-        self._pausing.stop()
+        self._report_progress.cancel()
         self._loading.close()
         self._model.close_download()
         for annotation in self._annotations.values():
@@ -248,7 +245,7 @@ class OpenedImages(QObject):
 
     def _on_changed(self, annotation: AnnotationController) -> None:
         if annotation is self.annotation:
-            self._tell_progress()
+            self._report_progress.flush()
             self._ahead.encode_soon()
             self.changed.emit()
 
@@ -259,15 +256,7 @@ class OpenedImages(QObject):
 
     def _on_progress(self, annotation: AnnotationController, progress: Progress) -> None:
         if annotation is self.annotation:
-            self._progress = progress
-            if not self._pausing.isActive():
-                self._tell_progress()
-
-    def _tell_progress(self) -> None:
-        progress, self._progress = self._progress, None
-        if progress is not None:
-            self.progressed.emit(progress)
-            self._pausing.start()
+            self._report_progress(progress)
 
     def _on_ended(self, annotation: AnnotationController, reason: str) -> None:
         self._annotations = {layer: one for layer, one in self._annotations.items() if one is not annotation}
@@ -284,7 +273,8 @@ class OpenedImages(QObject):
         _unbind_keys(annotation)
 
     def _show(self, annotation: AnnotationController | None) -> None:
-        self.annotation, self._progress = annotation, None
+        self.annotation = annotation
+        self._report_progress.cancel()
         self._ahead.watch(annotation)
         if annotation is not None:
             self._image.show_stack(annotation.stack)

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets.buttons import button
@@ -60,10 +61,7 @@ class ContrastPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.offer)
-        self._looking = QTimer(self)
-        self._looking.setSingleShot(True)
-        self._looking.setInterval(_PAUSE)
-        self._looking.timeout.connect(self._look)
+        self._show_image_soon = qdebounced(self._show_image, timeout=_PAUSE)
         self.use.clicked.connect(self._on_use)
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
@@ -78,15 +76,15 @@ class ContrastPanel(Panel):
             window, is_rgb = self.annotation.session.window, self.annotation.session.frames.is_rgb
             self.words.setText(f"The model sees {in_words(window)}")
             self.use.setVisible(not is_rgb)  # napari has no contrast for colors
-            self._looking.start()
+            self._show_image_soon()
 
     def show_frame(self, frame: int) -> None:
         """Look at another frame in a moment."""
-        self._looking.start()
+        self._show_image_soon()
 
     # ------------------------------------------------------------------ the picture
 
-    def _look(self) -> None:
+    def _show_image(self) -> None:
         annotation = self.annotation
         if annotation is None:
             return

@@ -1,6 +1,6 @@
 """Following objects: where to, how far it is, and Stop."""
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QEnterEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import qdebounced
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.propagation import Direction, runs_of
@@ -25,6 +26,8 @@ from sam2_plugins.runtime.jobs import Progress
 __all__ = ["PropagationPanel"]
 
 _LABELS = {Direction.BACKWARD: "◀ Backward", Direction.BOTH: "◀ Both ▶", Direction.FORWARD: "Forward ▶"}
+_PAUSE = 100
+"""Milliseconds: of many changes within a moment one estimate is made."""
 
 
 class PropagationPanel(Panel):
@@ -53,10 +56,7 @@ class PropagationPanel(Panel):
         self.estimate = QLabel()
         self.estimate.setWordWrap(True)
         self.estimate.setToolTip("From the frames followed so far with this model on this device")
-        self._estimating = QTimer(self)  # many changes within a moment are looked at once
-        self._estimating.setSingleShot(True)
-        self._estimating.setInterval(100)
-        self._estimating.timeout.connect(self._estimate)
+        self._estimate_soon = qdebounced(self._estimate, timeout=_PAUSE)
         row = QHBoxLayout()
         for one in self.buttons.values():
             row.addWidget(one)
@@ -78,8 +78,8 @@ class PropagationPanel(Panel):
         for widget in (*self.buttons.values(), *choices):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         self.follow_view.toggled.connect(self._on_follow_view)
-        self.from_shown.toggled.connect(lambda _: self._estimating.start())
-        self.only_current.toggled.connect(lambda _: self._estimating.start())
+        self.from_shown.toggled.connect(self._estimate_soon)
+        self.only_current.toggled.connect(self._estimate_soon)
         self.tracks.clicked.connect(self._on_tracks)
 
     def start_or_stop(self) -> None:
@@ -102,7 +102,7 @@ class PropagationPanel(Panel):
         self.stop.setEnabled(running)
         self.tracks.setChecked(self.annotation is not None and self.annotation.tracks.shown)
         self.resume.setEnabled(propagation is not None and propagation.can_continue)
-        self._estimating.start()
+        self._estimate_soon()
 
     def _show_nothing_yet(self) -> None:
         self.bar.setRange(0, 1)
@@ -117,7 +117,7 @@ class PropagationPanel(Panel):
 
     def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802 - Qt's name
         """Estimate anew when the mouse comes: the slider may have been moved."""
-        self._estimating.start()
+        self._estimate_soon()
         super().enterEvent(event)
 
     def _estimate(self) -> None:

@@ -1,7 +1,8 @@
 """The strip of states below the tabs, which follows the slider and jumps to what is clicked on."""
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.frame_states import states_of
@@ -31,10 +32,7 @@ class StripPanel(Panel):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._scroll)
-        self.drawing = QTimer(self)
-        self.drawing.setSingleShot(True)
-        self.drawing.setInterval(_PAUSE)
-        self.drawing.timeout.connect(self._draw)
+        self.draw_soon = qdebounced(self._draw, timeout=_PAUSE)
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Show the states in another annotation."""
@@ -43,11 +41,11 @@ class StripPanel(Panel):
 
     def refresh(self) -> None:
         """Draw in a moment."""
-        self.drawing.start()
+        self.draw_soon()
 
     def show_progress(self, progress: Progress) -> None:
         """Draw in a moment."""
-        self.drawing.start()
+        self.draw_soon()
 
     def show_frame(self, frame: int) -> None:
         """Move the line to a frame."""

@@ -150,7 +150,7 @@ def test_the_strip_shows_states_and_jumps(followed: AnnotationDock, qtbot: Any) 
     empty, predicted, verified, prompted, doubtful = FrameState
     assert states[0].tolist() == [prompted, predicted, doubtful, predicted, empty, empty]
     assert states[1].tolist() == [prompted, predicted, predicted, predicted, predicted, verified]
-    qtbot.waitUntil(lambda: not dock.strips.drawing.isActive(), timeout=WAIT)
+    dock.strips.draw_soon.flush()
     strip = dock.strips.strip
     second = QPoint(round(strip.width() * 3.5 / 6), strip.height() - 5)
     assert strip.place_at(second) == (2, 3)
