@@ -8,12 +8,12 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QHBoxLayout,
-    QLabel,
     QSplitter,
     QTableView,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_plugin.widgets.line_plot import LinePlot
 from sam2_plugins.measure import Column, MeasurementTable
@@ -129,7 +129,7 @@ class MeasurementView(QWidget):
         self.column.setToolTip("The measurement that is drawn over time")
         self.column.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.column.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.title = QLabel()
+        self.title = QElidingLabel()
         self.plot = LinePlot()
         below, row = QWidget(), QHBoxLayout()
         row.addWidget(self.column)
@@ -198,7 +198,7 @@ class MeasurementView(QWidget):
         chosen, name, table = self.chosen, self.column.currentData(), self.model.table
         if chosen is None or name is None:
             self._plotted = []
-            self.title.clear()
+            self.title.setText("")
             self.plot.show_values([], [])
             return
         object_id = chosen[0]

@@ -1,13 +1,15 @@
 """Fine-tuning from the window: how long, how far it is, and what it gained before anything uses it."""
 
+from magicgui.widgets import SpinBox
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QDialog, QFormLayout, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.fine_tuning import Training
 from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.runtime.workers import run_in_thread
 from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.form import form
 from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine import InputError
 from sam2_engine.training.fine_tuning.config import TrainingConfig
@@ -51,23 +53,24 @@ class TrainingDialog(QDialog):
         explanation.setWordWrap(True)
         self.frames = QLabel()
         self.frames.setWordWrap(True)
-        self.steps = QSpinBox()
-        self.steps.setRange(1, 1_000_000)
-        self.steps.setValue(TrainingConfig.steps)
-        self.steps.setToolTip("More steps learn more, and take longer")
+        self.steps = SpinBox(
+            value=TrainingConfig.steps,
+            min=1,
+            max=1_000_000,
+            label="Steps",
+            tooltip="More steps learn more, and take longer",
+        )
         self.start = button("Start", "Learn from the frames as they are now")
         self.resume = button("Continue", "Go on with the training that was stopped, on the frames of then")
         self.row = PromptBar()
-        form = QFormLayout()
-        form.addRow("Learns from", self.frames)
-        form.addRow("ResultGenerator", self.steps)
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(self.resume)
         buttons.addWidget(self.start)
         layout = QVBoxLayout(self)
         layout.addWidget(explanation)
-        layout.addLayout(form)
+        layout.addWidget(self.frames)
+        layout.addLayout(form(self.steps))
         layout.addLayout(buttons)
         layout.addWidget(self.row)
         layout.addStretch()
@@ -99,7 +102,7 @@ class TrainingDialog(QDialog):
         if annotation is not None:
             count = len(reviewed_frames(annotation.session))
             name = annotation.stack.layer.name
-            self.frames.setText(f"{count} of {len(annotation.session)} frames of {name}")
+            self.frames.setText(f"It trains on {count} of {len(annotation.session)} frames of {name}.")
             self.resume.setEnabled(not running and self.training.unfinished(annotation) is not None)
 
     # ------------------------------------------------------------------ learning
@@ -108,7 +111,7 @@ class TrainingDialog(QDialog):
         if self._annotation is not None and not self.training.running:
             self._wait()
             device = self._application.store.device_name
-            self.training.start(self._annotation, self.steps.value(), device)
+            self.training.start(self._annotation, self.steps.value, device)
             self._refresh()
 
     def _on_resume(self) -> None:

@@ -2,23 +2,17 @@
 
 from collections.abc import Generator
 
+from magicgui.widgets import CheckBox, SpinBox
 from napari import Viewer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QSlider,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
+from superqt import QLabeledDoubleSlider
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.propagation import Direction
 from napari_plugin.layers.candidate_layer import CandidateLayer
 from napari_plugin.widgets.buttons import button
+from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
@@ -70,18 +64,30 @@ class AutomaticPanel(Panel):
         self._layer: CandidateLayer | None = None
         self._cancel: CancelToken | None = None
         self.find = button("Find objects", "Segment everything on the shown frame, without clicks")
-        self.fine = QCheckBox("many small objects")
-        self.fine.setToolTip(f"Look {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long")
-        self.fine.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.work = PromptBar()
-        self.confidence = QSlider(Qt.Orientation.Horizontal)
-        self.confidence.setRange(round(100 * _LEAST_CONFIDENCE), 95)
-        self.confidence.setValue(round(100 * _DEFAULTS.confidence))
+        self.fine = CheckBox(
+            text="many small objects",
+            tooltip=f"Look {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long",
+        )
+        self.confidence = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.confidence.setRange(_LEAST_CONFIDENCE, 0.95)
+        self.confidence.setValue(_DEFAULTS.confidence)
         self.confidence.setToolTip("Show only objects of at least this score")
-        self.confidence.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.percent = QLabel()
-        self.min_area = _number(_DEFAULTS.min_area, 10**6, " px", "Leave out smaller objects")
-        self.max_objects = _number(_DEFAULTS.max_objects, _MOST, "", "Show only so many, the surest")
+        self.confidence.findChild(QSlider).setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.min_area = SpinBox(
+            value=_DEFAULTS.min_area,
+            min=1,
+            max=10**6,
+            label="Area at least (pixels)",
+            tooltip="Leave out smaller objects",
+        )
+        self.max_objects = SpinBox(
+            value=_DEFAULTS.max_objects,
+            min=1,
+            max=_MOST,
+            label="Objects at most",
+            tooltip="Show only so many, the surest",
+        )
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         self.all = button("All", "Choose all that are shown")
@@ -92,8 +98,8 @@ class AutomaticPanel(Panel):
         self._lay_out()
         self.find.clicked.connect(self._start)
         self.confidence.valueChanged.connect(self._show_choice)
-        self.min_area.valueChanged.connect(self._show_choice)
-        self.max_objects.valueChanged.connect(self._show_choice)
+        self.min_area.changed.connect(self._show_choice)
+        self.max_objects.changed.connect(self._show_choice)
         self.all.clicked.connect(lambda: self._leave_out(set()))
         self.none.clicked.connect(lambda: self._leave_out(set(range(1, len(self.found) + 1))))
         self.discard.clicked.connect(self._forget)
@@ -103,20 +109,14 @@ class AutomaticPanel(Panel):
         self.show_annotation(None)
 
     def _lay_out(self) -> None:
-        sure = QHBoxLayout()
-        sure.addWidget(self.confidence, 1)
-        sure.addWidget(self.percent)
-        form = QFormLayout()
-        form.addRow("At least as sure as", sure)
-        form.addRow("At least as large as", self.min_area)
-        form.addRow("At most", self.max_objects)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Segment everything on this frame"))
         layout.addWidget(self.find)
-        layout.addWidget(self.fine)
         layout.addWidget(self.work)
-        layout.addLayout(form)
+        settings = form(self.fine, self.min_area, self.max_objects)
+        settings.insertRow(1, "Confidence at least", self.confidence)
+        layout.addLayout(settings)
         layout.addWidget(self.summary)
         for row in ((self.all, self.none, self.discard), (self.add, self.follow)):
             line = QHBoxLayout()
@@ -155,9 +155,9 @@ class AutomaticPanel(Panel):
         session, frame, cancel = annotation.session, annotation.shown_frame, CancelToken()
         settings = AutomaticSettings(
             confidence=_LEAST_CONFIDENCE,
-            min_area=self.min_area.value(),
+            min_area=self.min_area.value,
             max_objects=_MOST,
-            points_per_side=_DEFAULTS.points_per_side * (_FINE if self.fine.isChecked() else 1),
+            points_per_side=_DEFAULTS.points_per_side * (_FINE if self.fine.value else 1),
         )
         work = ResultGenerator(self._search(session, frame, settings))
         self._session, self._frame, self._cancel = session, frame, cancel
@@ -213,9 +213,9 @@ class AutomaticPanel(Panel):
     @property
     def shown(self) -> list[int]:
         """Numbers of the candidates that pass the limits, from 1, the surest first."""
-        least, smallest = self.confidence.value() / 100, self.min_area.value()
+        least, smallest = self.confidence.value(), self.min_area.value
         passing = [i for i, one in enumerate(self.found, 1) if one.score >= least and one.area >= smallest]
-        return passing[: self.max_objects.value()]
+        return passing[: self.max_objects.value]
 
     @property
     def chosen(self) -> list[int]:
@@ -231,7 +231,6 @@ class AutomaticPanel(Panel):
         self._show_choice()
 
     def _show_choice(self) -> None:
-        self.percent.setText(f"{self.confidence.value()} %")
         shown, chosen = self.shown, self.chosen
         if self._layer is not None:
             self._layer.color(set(shown), set(chosen))
@@ -286,13 +285,3 @@ class AutomaticPanel(Panel):
     def _on_layer_removed(self, event: object) -> None:
         if self._layer is not None and getattr(event, "value", None) is self._layer.layer:
             self._forget()
-
-
-def _number(value: int, largest: int, unit: str, tip: str) -> QSpinBox:
-    made = QSpinBox()
-    made.setRange(1, largest)
-    made.setValue(value)
-    made.setSuffix(unit)
-    made.setToolTip(tip)
-    made.setFocusPolicy(Qt.FocusPolicy.ClickFocus)  # keys stay with the canvas until one types a number
-    return made

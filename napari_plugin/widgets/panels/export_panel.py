@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from magicgui.widgets import ComboBox
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
@@ -9,10 +10,11 @@ from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.layers import in_words
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.file_dialogs import ask_where_to_save
+from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.task_progress_row import TaskProgressRow
-from sam2_plugins.export.formats import FORMATS, ExportFormat
+from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.targets import ExportSummary
 
 __all__ = ["ExportPanel"]
@@ -23,17 +25,21 @@ class ExportPanel(Panel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.formats = QComboBox()
-        self.formats.addItems([one.title for one in FORMATS.values()])
-        self.formats.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.formats.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.format = ComboBox(
+            choices=[(one.title, one) for one in FORMATS.values()],
+            label="",
+            tooltip="What is written; each format says in the end what it cannot hold",
+        )
+        self.format.native.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         self.save = button("Save…", "Write everything that is known of the objects, in this format")
         self.work = TaskProgressRow(self.save)
         self.sizes, self.kept = QLabel(), QLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Export"))
-        layout.addWidget(self.formats)
+        layout.addLayout(form(self.format))
         layout.addWidget(self.save)
         layout.addWidget(self.work)
         for words in (self.sizes, self.kept):
@@ -43,11 +49,6 @@ class ExportPanel(Panel):
         layout.addStretch()
         self.save.clicked.connect(self._on_save)
         self.show_annotation(None)
-
-    @property
-    def chosen(self) -> ExportFormat:
-        """The chosen format."""
-        return tuple(FORMATS.values())[int(self.formats.currentIndex())]
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Export from an annotation, or offer nothing."""
@@ -65,7 +66,7 @@ class ExportPanel(Panel):
 
     def _on_save(self) -> None:
         assert self.annotation is not None
-        path = ask_where_to_save(self, self.annotation, self.chosen)
+        path = ask_where_to_save(self, self.annotation, self.format.value)
         if path is not None:
             self.write(path)
 
@@ -81,7 +82,7 @@ class ExportPanel(Panel):
         self.work.start(
             self.annotation,
             "Writing",
-            self.chosen.write(session, path, scale, True),
+            self.format.value.write(session, path, scale, True),
             len(session),
             then=written,
             stopped=lambda: self.status_message.emit("Writing was stopped; nothing was left behind."),

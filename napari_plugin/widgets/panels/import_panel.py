@@ -4,15 +4,16 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from magicgui.widgets import CheckBox
 from napari import Viewer
 from napari.layers import Labels, Layer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.layers.label_source import labels_for
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.file_dialogs import ask_for_file, ask_for_folder
+from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.task_progress_row import TaskProgressRow
@@ -43,9 +44,10 @@ class ImportPanel(Panel):
         self.folder = button(
             "From a folder…", "Cell Tracking Challenge, OME-Zarr, or a folder of label images"
         )
-        self.verify = QCheckBox("verify them")
-        self.verify.setToolTip("Count masks as right: objects are tracked from them, nothing changes them")
-        self.verify.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.verify = CheckBox(
+            text="verify them",
+            tooltip="Count the masks as right: objects are tracked from them, nothing changes them",
+        )
         self.work = TaskProgressRow(self.layer, self.file, self.folder)
         grid = QGridLayout()
         grid.addWidget(self.layer, 0, 0, 1, 2)
@@ -55,7 +57,7 @@ class ImportPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Take over masks of another tool"))
         layout.addLayout(grid)
-        layout.addWidget(self.verify)
+        layout.addLayout(form(self.verify))
         layout.addWidget(self.work)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.layer.clicked.connect(self._on_layer)
@@ -70,7 +72,7 @@ class ImportPanel(Panel):
 
     def take(self, source: Any, name: str, layer: Layer | None = None) -> None:
         """Take over what ``open_masks`` opens; a layer that it comes from is hidden then."""
-        annotation, verify = self.annotation, self.verify.isChecked()
+        annotation, verify = self.annotation, self.verify.value
         if annotation is None:
             return
         session, shown = annotation.session, annotation.shown_frame
@@ -78,7 +80,7 @@ class ImportPanel(Panel):
         def steps() -> Generator[int, None, ImportSummary]:
             with open_masks(source, session.shape, len(session), frame=shown) as masks:
                 alone = len(masks) == 1 < len(session)  # to be followed from there
-                return (yield from import_masks(session, masks, verify=verify, as_prompts=alone))
+                return (yield from import_masks(session, masks, lock=verify, as_prompts=alone))
 
         def taken(summary: ImportSummary) -> None:
             if layer is not None:

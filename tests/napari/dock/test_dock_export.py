@@ -23,7 +23,7 @@ def clicked(open_dock: Any, qtbot: Any, discs: Any) -> Any:
 
 
 def choose(dock: Any, name: str) -> None:
-    dock.export.formats.setCurrentIndex(list(FORMATS).index(name))
+    dock.export.format.value = FORMATS[name]
 
 
 def test_label_images_and_measurements_in_the_layers_units(clicked: Any, qtbot: Any, tmp_path: Path) -> None:

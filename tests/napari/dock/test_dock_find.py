@@ -52,7 +52,7 @@ def look(dock: AnnotationDock, qtbot: Any) -> AutomaticPanel:
 
 def test_real_looking_makes_a_choice(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
-    dock.automatic.min_area.setValue(1)
+    dock.automatic.min_area.value = 1
     panel = look(dock, qtbot)
     assert panel.found or "Nothing was found" in dock.message.text()
     assert all(one.score >= 0.15 for one in panel.found)
@@ -97,13 +97,13 @@ def test_limits_hide_without_new_work(
     dock = open_dock(discs)
     panel = look(dock, qtbot)
     assert panel.shown == [1, 2, 3]
-    panel.confidence.setValue(60)
+    panel.confidence.setValue(0.6)
     assert panel.shown == [1, 2]
-    panel.confidence.setValue(20)
-    panel.min_area.setValue(300)
+    panel.confidence.setValue(0.2)
+    panel.min_area.value = 300
     assert panel.shown == [1]
-    panel.min_area.setValue(1)
-    panel.max_objects.setValue(2)
+    panel.min_area.value = 1
+    panel.max_objects.value = 2
     assert panel.shown == [1, 2]
     panel.none.click()
     assert panel.chosen == []
@@ -120,7 +120,7 @@ def test_the_chosen_are_followed(
     annotation = annotation_of(dock)
     annotation.stack.show_frame(dock.viewer, 3)
     panel = look(dock, qtbot)
-    panel.max_objects.setValue(2)
+    panel.max_objects.value = 2
     panel.follow.click()
     qtbot.waitUntil(lambda: annotation.session.frames_of(2) == list(range(6)), timeout=WAIT)
     wait_until_followed(dock, qtbot)

@@ -52,7 +52,7 @@ def test_a_labels_layer_becomes_objects_and_one_undo_takes_them_back(
     dock.history.undo.click()
     assert not shown_when_idle(dock, qtbot).any()
     assert list(annotation.session.objects) == [1]
-    dock.importing.verify.setChecked(True)
+    dock.importing.verify.value = True
     take_layer(dock, layer, qtbot)
     np.testing.assert_array_equal(labels(dock), cells)
     assert annotation.session.verified(LARGE) == {2, 3, 4, 5}

@@ -10,6 +10,7 @@ from dock_input import Hand
 from numpy.typing import NDArray
 
 from napari_plugin.widgets.dock import AnnotationDock
+from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from tests.napari.dock_steps import (
     WAIT,
@@ -135,12 +136,10 @@ def test_followed_through_the_planes_at_a_time_point(
     wait_until_followed(dock, qtbot)
     assert planes_with_masks(dock) == {0: [3], 1: [3], 2: [3], 3: [3], 4: [3]}
     assert dock.propagation.isVisibleTo(dock)
-    table = tmp_path / "labels.tif"
-    dock.export.formats.setCurrentIndex(0)
-    suffix = dock.export.chosen.suffix
-    dock.export.write(table.with_name(f"labels{suffix}"))
+    dock.export.format.value = FORMATS["tiff"]
+    dock.export.write(tmp_path / "labels.tif")
     qtbot.waitUntil(lambda: "Saved" in dock.message.text(), timeout=WAIT)
-    written = tifffile.imread(table.with_name(f"labels{suffix}"))
+    written = tifffile.imread(tmp_path / "labels.tif")
     np.testing.assert_array_equal(written, labels(dock)[3])
     assert "the objects at time point 3; for the masks of all places, select" in dock.message.text()
 
