@@ -63,7 +63,7 @@ def follow(dock: AnnotationDock, annotation: AnnotationController, frames: int) 
         return not annotation.propagation.running
 
     napari_window.wait_until(look_now)
-    napari_window.wait_until(lambda: annotation.reviewing.idle)
+    napari_window.wait_until(lambda: annotation.review.idle)
     curve[frames - 1] = look(annotation)
     return curve
 

@@ -154,7 +154,7 @@ def main() -> None:
     stalls, hand = Stalls(), Hand(viewer, annotation, arguments.frames)
     with blaming(stalls, arguments.blame) as places:
         seconds = follow(dock, annotation, stalls, hand)
-    napari_window.wait_until(lambda: annotation.reviewing.idle)
+    napari_window.wait_until(lambda: annotation.review.idle)
     stalls.phase, end = NOTHING, time.monotonic() + 2 * PHASE
     hand.scrub(True)
     napari_window.wait_until(lambda: time.monotonic() > end)

@@ -106,7 +106,7 @@ class Tutorial:
         """Follow the cells to the end, and look at them on the way."""
         annotation, panel = self._annotation, self.dock.propagation
         self.person.press(panel.tracks)
-        self.person.press(panel.follow_view)
+        self.person.press(panel.show_each_frame)
         frames = len(annotation.session) - 1
         with self.person.step(f"follow {len(self.cells)} cells through {frames} frames"):
             self.person.press(panel.buttons[Direction.FORWARD])
@@ -118,7 +118,7 @@ class Tutorial:
         """Look at the most doubtful masks; lock what is right, correct what is not."""
         self.person.open_tab(self.dock.tabs, "Review")
         with self.person.step("the doubtful masks are listed"):
-            wait_until(lambda: bool(self._annotation.reviewing.queue))
+            wait_until(lambda: bool(self._annotation.review.queue))
             QTest.qWait(2000)  # until it is up to date
         for number in range(MOST_DOUBTS):
             with self.person.step(f"doubtful mask {number + 1}"):
@@ -128,7 +128,7 @@ class Tutorial:
                 self._judge()
                 wait_until(lambda: not self._annotation.propagation.running)
                 QTest.qWait(2000)
-            if not self._annotation.reviewing.doubtful:
+            if not self._annotation.review.doubtful:
                 break
 
     def _judge(self) -> None:

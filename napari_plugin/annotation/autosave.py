@@ -1,4 +1,4 @@
-"""Whether what is done is on disk, in words, and what is written there at the end."""
+"""The state of the autosave: whether what is done is on disk, in words."""
 
 from contextlib import suppress
 
@@ -13,47 +13,47 @@ __all__ = ["AutosaveStatus"]
 
 
 class AutosaveStatus(QObject):
-    """The session folder of an annotation, watched.
+    """The session folder of an annotation, and whether the last action could be written into it.
 
     Attributes
     ----------
-    told, failed
+    status_message, failed
         Emitted with a sentence when everything is on disk again; with an error when something is not.
     folder
-        Where the session is kept; None if it could not be.
+        Where the session is saved; None if it could not be.
     """
 
     status_message = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, kept: OpenedSession, stack: ImageStack, parent: QObject | None = None) -> None:
+    def __init__(self, opened: OpenedSession, stack: ImageStack, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.folder = kept.folder
+        self.folder = opened.folder
         self._stack = stack
-        self._known = PhysicalScale() if kept.folder is None else kept.folder.scale
-        self._session = kept.session
-        self._trouble = kept.save_error
+        self._saved_scale = PhysicalScale() if opened.folder is None else opened.folder.scale
+        self._session = opened.session
+        self._save_error = opened.save_error
 
-    def watch(self) -> None:
+    def check(self) -> None:
         """Tell when the last actions could not be written, and when they could after all."""
-        if self.folder is None or self.folder.save_error == self._trouble:
+        if self.folder is None or self.folder.save_error == self._save_error:
             return
-        self._trouble = self.folder.save_error
-        if self._trouble is None:
+        self._save_error = self.folder.save_error
+        if self._save_error is None:
             self.status_message.emit("Everything is on disk again.")
         else:
             self.failed.emit(
                 InputError(
-                    f"What you do is not kept on disk: {self._trouble.rstrip('.')}. It is written as soon as "
+                    f"What you do is not saved: {self._save_error.rstrip('.')}. It is written as soon as "
                     "that is mended; do not close the window before."
                 )
             )
 
     @property
-    def at_risk(self) -> str | None:
+    def unsaved_reason(self) -> str | None:
         """Why work would be lost if the session were closed, in a sentence; None if none would."""
         session = self._session
-        reason = self._trouble if self.folder is None else self.folder.save_error
+        reason = self._save_error if self.folder is None else self.folder.save_error
         if reason and any(session.frames_of(i) or session.prompts_of(i) for i in session.objects):
             return f"What was done here is not on disk: {reason}"
         return None
@@ -61,7 +61,7 @@ class AutosaveStatus(QObject):
     @property
     def scale(self) -> PhysicalScale:
         """Sizes of pixels, planes and frames: as the image layer says, else as the session knows."""
-        return self._stack.physical_scale.filled(self._known)
+        return self._stack.physical_scale.filled(self._saved_scale)
 
     def close(self) -> None:
         """Write down the sizes of pixels as they are now, and let others open the folder."""

@@ -33,18 +33,18 @@ class AnnotationController(QObject):
     ----------
     viewer, stack
         Where, and on what.
-    kept
-        The owner of objects, prompts and masks, and the folder that keeps it.
-    client
+    opened
+        The session, and the folder that it is saved in.
+    task_runner
         How work gets done.
     earlier
-        Masks of another place in the same image, whose layer is gone on with.
+        Masks of another place in the same image, whose layer is used further.
 
     Attributes
     ----------
     changed
         Emitted when objects, the current one, or what is known of them changed.
-    told
+    status_message
         Emitted with a sentence for the user.
     failed
         Emitted with an error of the work.
@@ -56,12 +56,12 @@ class AnnotationController(QObject):
         Id of the object that the next prompts belong to, 0 if there is none.
     excluding
         Whether the next clicks take away from it.
-    follow_view
+    show_each_frame
         Whether the viewer shows each frame as it is finished.
-    kept
+    autosave
         The session on disk.
-    sync, reviewing, tracks, propagation
-        Keeps layers and session the same; the review queue; the Tracks layer; following.
+    sync, review, tracks, propagation
+        Keeps layers and session the same; the review queue; the Tracks layer; tracking.
     """
 
     changed = Signal()
@@ -75,52 +75,53 @@ class AnnotationController(QObject):
         self,
         viewer: Viewer,
         stack: ImageStack,
-        kept: OpenedSession,
-        client: TaskRunner,
+        opened: OpenedSession,
+        task_runner: TaskRunner,
         earlier: MaskLayer | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        session = kept.session
-        self.stack, self.session, self.kept = stack, session, AutosaveStatus(kept, stack, self)
-        self.kept.status_message.connect(self.status_message)
-        self.kept.failed.connect(self.failed)
-        self.current, self.excluding, self.follow_view = 0, False, False
-        self._viewer, self._client = viewer, client
+        session = opened.session
+        self.stack, self.session = stack, session
+        self.current, self.excluding, self.show_each_frame = 0, False, False
+        self._viewer, self._task_runner = viewer, task_runner
         self._closed = False
-        self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
-        self.reviewing = ReviewModel(self)
-        self.reviewing.attach(session, client)
-        self.reviewing.failed.connect(self._on_failure)
-        self.tracks = TrackView(viewer, stack, self)
-        self.tracks.attach(session, client)
-        self.tracks.failed.connect(self._on_failure)
-        self.propagation = Propagation(client, self)
-        self.propagation.stepped.connect(self._on_followed_frame)
-        self.propagation.ended.connect(self._on_followed)
-        self.propagation.failed.connect(self._on_failure)
+        self.autosave = AutosaveStatus(opened, stack, self)
+        self.review = ReviewModel(session, task_runner, self)
+        self.tracks = TrackView(viewer, stack, session, task_runner, self)
+        self.propagation = Propagation(task_runner, self)
         self.masks = MaskLayer(
             viewer, stack, lambda stroke: self.sync.paint(stroke), self._on_stray_paint, earlier
         )
         self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon())
-        self.sync = LayerSync(viewer, stack, self.masks, self.prompts, self._owner_of_new, self)
-        self.sync.attach(session, client)
-        self.sync.changed.connect(self._on_edited)
-        self.sync.status_message.connect(self.status_message)
-        self.sync.failed.connect(self._on_failure)
+        self.sync = LayerSync(
+            viewer, stack, self.masks, self.prompts, self._owner_of_new, session, task_runner, self
+        )
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
-        self._place = TransformSync(stack, self.layers)
+        self._transform_sync = TransformSync(stack, self.layers)
         for layer in self.layers:
             if layer not in viewer.layers:
                 viewer.add_layer(layer)
-        self.masks.layer.events.selected_label.connect(self._on_label_picked)
-        viewer.layers.events.removed.connect(self._on_layer_removed)
-        stack.layer.events.data.connect(self._on_pixels_replaced)
+        self._connect()
         if session.objects:
             self._show_what_is_known()
         else:
             self.add_object()
         self.prompts.point()
+
+    def _connect(self) -> None:
+        self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
+        for source in (self.autosave, self.sync):
+            source.status_message.connect(self.status_message)
+        self.autosave.failed.connect(self.failed)
+        for worker in (self.review, self.tracks, self.propagation, self.sync):
+            worker.failed.connect(self._on_failure)
+        self.propagation.stepped.connect(self._on_frame_propagated)
+        self.propagation.ended.connect(self._on_propagated)
+        self.sync.changed.connect(self._on_edited)
+        self.masks.layer.events.selected_label.connect(self._on_label_picked)
+        self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.stack.layer.events.data.connect(self._on_pixels_replaced)
 
     def _show_what_is_known(self) -> None:
         self.masks.color(self.session.objects.values())
@@ -134,17 +135,17 @@ class AnnotationController(QObject):
         if self._closed:
             return
         self._closed = True
-        self._client.close()
+        self._task_runner.close()
         self.sync.close()
-        self.reviewing.close()
+        self.review.close()
         self.tracks.close()
-        self._place.close()
+        self._transform_sync.close()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
         self.masks.layer.events.selected_label.disconnect(self._on_label_picked)
         self.masks.close()
         self.prompts.close()
-        self.kept.close()
+        self.autosave.close()
 
     @property
     def closed(self) -> bool:
@@ -154,7 +155,7 @@ class AnnotationController(QObject):
     @property
     def folder(self) -> SessionFolder | None:
         """Where the session is kept; None if it could not be."""
-        return self.kept.folder
+        return self.autosave.folder
 
     def remove_prompt_layers(self) -> None:
         """Take clicks and boxes out of the viewer, with this annotation closed and its image still there."""
@@ -201,7 +202,7 @@ class AnnotationController(QObject):
             )
             self._on_edited()
 
-        self._client.run_steps(
+        self._task_runner.run_steps(
             steps(),
             on_step=lambda labeled: self.masks.write(*labeled),
             then=answered,
@@ -286,12 +287,12 @@ class AnnotationController(QObject):
         self.masks.color(objects.values())
         if self.current not in objects:
             self.select_object(max(objects, default=0))
-        self._look_soon()
+        self._update_soon()
         self.changed.emit()
 
-    def _look_soon(self) -> None:
-        self.kept.watch()
-        self.reviewing.look_soon()
+    def _update_soon(self) -> None:
+        self.autosave.check()
+        self.review.update_soon()
         self.tracks.update_soon()
 
     # ------------------------------------------------------------------ review and identity
@@ -352,7 +353,7 @@ class AnnotationController(QObject):
         """Do long work off the window's thread; what a person asked for, after what was asked for before."""
         if priority is Priority.BACKGROUND:  # else it comes by itself, perhaps while a lasso is being drawn
             self.sync.read()
-        self._client.run_steps(
+        self._task_runner.run_steps(
             steps, on_step=on_step, then=then, failed=failed, cancel=cancel, priority=priority
         )
 
@@ -387,16 +388,16 @@ class AnnotationController(QObject):
             self.propagation.resume(self.session, self.sync.view.label_image)
             self.changed.emit()
 
-    def _on_followed_frame(self, labeled: LabeledFrame, progress: Progress) -> None:
+    def _on_frame_propagated(self, labeled: LabeledFrame, progress: Progress) -> None:
         self.masks.write(*labeled)
-        self._look_soon()
-        if self.follow_view:
+        self._update_soon()
+        if self.show_each_frame:
             self.stack.show_frame(self._viewer, labeled[0])
         self.progressed.emit(progress)
 
-    def _on_followed(self, sentence: str) -> None:
+    def _on_propagated(self, sentence: str) -> None:
         self.status_message.emit(sentence)
-        self._look_soon()
+        self._update_soon()
         self.changed.emit()
 
     def _on_failure(self, error: BaseException) -> None:

@@ -40,12 +40,14 @@ class LayerSync(QObject):
         The layers, and where they lie.
     owner
         Gives the object that prompts without a known one belong to.
+    session, task_runner
+        What is changed, and where.
 
     Attributes
     ----------
     changed
         Emitted when the session has changed and the layers show it, or are about to.
-    told, failed
+    status_message, failed
         Emitted with a sentence, or an error, for the user.
     view
         Knows which frames are out of date.
@@ -62,22 +64,20 @@ class LayerSync(QObject):
         masks: MaskLayer,
         prompts: PromptLayers,
         owner: Callable[[], int],
+        session: AnnotationSession,
+        task_runner: TaskRunner,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._stack, self._masks, self._prompts = viewer, stack, masks, prompts
         self._owner = owner
+        self._session, self._task_runner = session, task_runner
+        self._sync, self.view = PromptSync(session), StaleFrames(session)
         self._edits = 0
         self._reading = QTimer(self)  # at once, but after the events at hand
         self._reading.setSingleShot(True)
         self._reading.setInterval(0)
         self._reading.timeout.connect(self.read)
-
-    def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
-        """Work on a session from now on."""
-        self._session, self._client = session, client
-        self._sync, self.view = PromptSync(session), StaleFrames(session)
-        self._edits = 0
 
     def close(self) -> None:
         """Do nothing any more."""
@@ -127,7 +127,7 @@ class LayerSync(QObject):
             self._restore({key})
             self.failed.emit(error)
 
-        self._client.run(compute, then=show, failed=refused)
+        self._task_runner.run(compute, then=show, failed=refused)
 
     def paint(self, stroke: BrushStroke) -> None:
         """Give the session what was painted in the Labels layer."""
@@ -177,7 +177,7 @@ class LayerSync(QObject):
             self.show_all()
             self._reading.start()
 
-        self._client.run(lambda: act(session), then=done, failed=failed)
+        self._task_runner.run(lambda: act(session), then=done, failed=failed)
 
     def show_all(self) -> None:
         """Draw every frame anew of which something else is shown than the session holds."""
@@ -187,7 +187,7 @@ class LayerSync(QObject):
             for frame in view.stale(near):
                 yield frame, view.label_image(frame)
 
-        self._client.run_steps(
+        self._task_runner.run_steps(
             frames(),
             on_step=lambda labeled: self._masks.write(*labeled),
             then=lambda _: None,

@@ -1,8 +1,7 @@
-"""The shown frame is encoded before anybody clicks on it, then its neighbors while nothing else is to do."""
+"""Prefetch of encoded frames: the shown one before the first click on it, then its neighbors."""
 
 from collections.abc import Iterable
 
-from napari import Viewer
 from qtpy.QtCore import QObject
 from superqt.utils import qdebounced
 
@@ -25,45 +24,42 @@ class Prefetch(QObject):
     meets them.
     """
 
-    def __init__(self, viewer: Viewer, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._viewer = viewer
         self._annotation: AnnotationController | None = None
         self._ready: tuple[object, ...] = ()
         self._cancel = CancelToken()
         self._encode_at_rest = qdebounced(self._encode, timeout=_REST)
-        viewer.dims.events.point.connect(self.encode_soon)
 
-    def watch(self, annotation: AnnotationController | None) -> None:
+    def set_annotation(self, annotation: AnnotationController | None) -> None:
         """Encode frames of another annotation, or of the same one with nothing encoded yet."""
         self._cancel.cancel()
         self._annotation, self._ready = annotation, ()
         self.encode_soon()
 
     def encode_soon(self, event: object = None) -> None:
-        """Encode what is shown when the slider has come to rest."""
+        """Encode what is shown when the slider has come to rest; to be called at every move of it."""
         if self._annotation is not None:
             self._encode_at_rest()
 
     def close(self) -> None:
         """Do nothing any more."""
-        self.watch(None)
+        self.set_annotation(None)
         self._encode_at_rest.cancel()
-        self._viewer.dims.events.point.disconnect(self.encode_soon)
 
     def _encode(self) -> None:
         annotation = self._annotation
         if annotation is None or annotation.closed:
             return
         session, shown = annotation.session, annotation.shown_frame
-        following = annotation.propagation.running  # it needs the room in the cache for itself
-        wanted = (shown, session.model_name, session.window, following)
+        propagating = annotation.propagation.running  # it needs the room in the cache for itself
+        wanted = (shown, session.model_name, session.window, propagating)
         if wanted == self._ready:
             return
         self._cancel.cancel()
         self._ready, self._cancel = wanted, CancelToken()
         self._run([shown], Priority.VISIBLE)
-        if not following:
+        if not propagating:
             self._run([shown, *neighbors(shown, annotation.stack.plan.length)], Priority.IDLE)
 
     def _run(self, frames: Iterable[int], priority: Priority) -> None:

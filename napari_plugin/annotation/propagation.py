@@ -47,9 +47,9 @@ class Propagation(QObject):
     ended = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, client: TaskRunner, parent: QObject | None = None) -> None:
+    def __init__(self, task_runner: TaskRunner, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._client = client
+        self._task_runner = task_runner
         self._cancel: CancelToken | None = None
         self._unfinished: list[Run] = []
         self._undone = False
@@ -121,7 +121,7 @@ class Propagation(QObject):
                     return
             self._unfinished = []
 
-        self._client.run_steps(
+        self._task_runner.run_steps(
             steps(),
             on_step=self._on_step,
             then=self._on_end,

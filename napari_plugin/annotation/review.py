@@ -1,4 +1,4 @@
-"""The review queue, computed off the window's thread whenever something has changed."""
+"""The review queue of a session, up to date a moment after anything has changed."""
 
 from collections.abc import Generator
 
@@ -16,46 +16,44 @@ DOUBTFUL = 0.25
 
 
 class ReviewModel(QObject):
-    """Doubts of an annotation's masks.
+    """Doubts of a session's masks.
 
     Attributes
     ----------
-    reviewed
+    updated
         Emitted when there are new doubts.
     failed
         Emitted with an error.
     queue
-        All masks that nobody has confirmed, worst first, as they were looked at last.
+        All masks that nobody has confirmed, worst first, as of the last update.
     """
 
-    reviewed = Signal()
+    updated = Signal()
     failed = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(
+        self, session: AnnotationSession, task_runner: TaskRunner, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self.queue: list[ReviewItem] = []
         self._worst: dict[int, float] = {}
-        self._looking = ThrottledComputation(self._look, self._on_looked, self)
-        self._looking.failed.connect(self.failed)
-
-    def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
-        """Review a session from now on."""
         self._review = Review()
-        self._looking.attach(session, client)
-        self._keep([])
+        self._computation = ThrottledComputation(self._compute, session, task_runner, self)
+        self._computation.computed.connect(self._on_computed)
+        self._computation.failed.connect(self.failed)
 
-    def look_soon(self) -> None:
-        """Look at what has changed, in a moment."""
-        self._looking.compute_soon()
+    def update_soon(self) -> None:
+        """Review what has changed, in a moment."""
+        self._computation.compute_soon()
 
     @property
     def idle(self) -> bool:
-        """Whether everything has been looked at."""
-        return self._looking.idle
+        """Whether everything that has changed is reviewed."""
+        return self._computation.idle
 
     def close(self) -> None:
         """Do nothing any more."""
-        self._looking.close()
+        self._computation.close()
 
     def worst(self, object_id: int) -> float | None:
         """Return the largest doubt of an object; None if nothing of it is to be reviewed."""
@@ -64,19 +62,14 @@ class ReviewModel(QObject):
     @property
     def doubtful(self) -> set[tuple[int, int]]:
         """(object id, frame) of the doubtful masks."""
-        return {(doubt.object_id, doubt.frame) for doubt in self.queue if doubt.score >= DOUBTFUL}
+        return {(item.object_id, item.frame) for item in self.queue if item.score >= DOUBTFUL}
 
-    def _look(self, session: AnnotationSession) -> Generator[None, None, list[ReviewItem]]:
-        review = self._review
+    def _compute(self, session: AnnotationSession) -> Generator[None, None, list[ReviewItem]]:
         yield
-        return review_queue(session, review)
+        return review_queue(session, self._review)
 
-    def _on_looked(self, doubts: list[ReviewItem]) -> None:
-        self._keep(doubts)
-        self.reviewed.emit()
-
-    def _keep(self, doubts: list[ReviewItem]) -> None:
-        self._worst = {}
-        for doubt in doubts:  # worst first
-            self._worst.setdefault(doubt.object_id, doubt.score)
-        self.queue = doubts
+    def _on_computed(self, queue: list[ReviewItem]) -> None:
+        self.queue, self._worst = queue, {}
+        for item in queue:  # worst first
+            self._worst.setdefault(item.object_id, item.score)
+        self.updated.emit()

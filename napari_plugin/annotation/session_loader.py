@@ -38,12 +38,12 @@ class Opening:
 
     Parameters
     ----------
-    client
+    task_runner
         Of the session to be.
     """
 
-    def __init__(self, client: TaskRunner) -> None:
-        self.client = client
+    def __init__(self, task_runner: TaskRunner) -> None:
+        self.task_runner = task_runner
         self._lock = threading.Lock()
         self._given_up = False
         self._kept: OpenedSession | None = None
@@ -77,7 +77,7 @@ class Opening:
             opening = last_opening(open_as, layer.name, file, home)
             return Reading() if opening is None else Reading.of(opening, layer.rgb)
 
-        self.client.run(work, then=then, failed=failed)
+        self.task_runner.run(work, then=then, failed=failed)
 
     def start(
         self,
@@ -125,11 +125,11 @@ class Opening:
                 self._kept = None
             then(kept)
 
-        self.client.run(work, then=opened, failed=failed)
+        self.task_runner.run(work, then=opened, failed=failed)
 
     def give_up(self) -> None:
         """Forget about it; what was opened meanwhile is closed again."""
-        self.client.close()
+        self.task_runner.close()
         with self._lock:
             self._given_up = True
             self._let_go()

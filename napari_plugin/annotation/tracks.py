@@ -27,29 +27,32 @@ class TrackView(QObject):
 
     failed = Signal(object)
 
-    def __init__(self, viewer: Viewer, stack: ImageStack, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        stack: ImageStack,
+        session: AnnotationSession,
+        task_runner: TaskRunner,
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
         self.shown = False
-        self._viewer, self._stack = viewer, stack
+        self._viewer, self._stack, self._session = viewer, stack, session
         self._layer: TrackLayer | None = None
-        self._recomputed = ThrottledComputation(Centroids().compute, self._draw, self)
-        self._recomputed.failed.connect(self.failed)
-
-    def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
-        """Show the tracks of a session from now on."""
-        self._session = session
-        self._recomputed.attach(session, client)
+        self._computation = ThrottledComputation(Centroids().compute, session, task_runner, self)
+        self._computation.computed.connect(self._draw)
+        self._computation.failed.connect(self.failed)
 
     def close(self) -> None:
         """Do nothing any more; the layer stays as it is."""
-        self._recomputed.close()
+        self._computation.close()
 
     def show(self, shown: bool) -> None:
         """Begin or end to show them."""
         self.shown = shown
         if shown:
             self._layer = self._layer or TrackLayer(self._viewer, self._stack)
-            self._recomputed.compute_soon(at_once=True)
+            self._computation.compute_soon(at_once=True)
         elif self._layer is not None:
             layer, self._layer = self._layer, None
             layer.close()
@@ -57,7 +60,7 @@ class TrackView(QObject):
     def update_soon(self) -> None:
         """Show what has changed, in a moment."""
         if self.shown:
-            self._recomputed.compute_soon()
+            self._computation.compute_soon()
 
     def is_mine(self, layer: Any) -> bool:
         """Whether a layer is the one that shows them."""

@@ -47,7 +47,7 @@ class Sam2Application(QObject):
         self.store, self.model, self.sessions = store, model, sessions
         self._preferred_device = store.device
         self.worker = Worker(self)
-        self._client = TaskRunner(self.worker, self)
+        self._task_runner = TaskRunner(self.worker, self)
 
     def use_device(self, device: str) -> None:
         """Let all models run on another device, after what is being computed."""
@@ -58,7 +58,7 @@ class Sam2Application(QObject):
         def failed(error: BaseException) -> None:
             raise error
 
-        self._client.run(lambda: self.store.use_device(device), then=changed, failed=failed)
+        self._task_runner.run(lambda: self.store.use_device(device), then=changed, failed=failed)
 
     def apply(self, preferences: Preferences) -> None:
         """Go by what the user set from now on; sessions that are open keep their model."""

@@ -1,7 +1,6 @@
-"""What is computed from a session off the window's thread, anew a moment after anything has changed."""
+"""A computation from a session off the window's thread, repeated after changes but never too often."""
 
 from collections.abc import Callable, Generator
-from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import qthrottled
@@ -13,9 +12,9 @@ from sam2_plugins.session.readable import ResultGenerator
 
 __all__ = ["ThrottledComputation"]
 
-Compute = Callable[[AnnotationSession], Generator[object, None, Any]]
+Compute = Callable[[AnnotationSession], Generator[object, None, object]]
 _PAUSE = 1000
-"""Milliseconds between two computations, so that they cost little of the time while objects are followed."""
+"""Milliseconds between two computations, so that they cost little of the time while objects are tracked."""
 
 
 class ThrottledComputation(QObject):
@@ -25,29 +24,31 @@ class ThrottledComputation(QObject):
     ----------
     compute
         Called with the session on the worker's thread; clicks go ahead wherever it yields.
-    arrived
-        Called with what it returns in the window's thread, unless there is another session by then.
+    session, task_runner
+        Computed from, and where.
 
     Attributes
     ----------
+    computed
+        Emitted with what was returned.
     failed
         Emitted with an error of it.
     """
 
+    computed = Signal(object)
     failed = Signal(object)
 
     def __init__(
-        self, compute: Compute, arrived: Callable[[Any], None], parent: QObject | None = None
+        self,
+        compute: Compute,
+        session: AnnotationSession,
+        task_runner: TaskRunner,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._compute, self._arrived = compute, arrived
+        self._compute, self._session, self._task_runner = compute, session, task_runner
         self._busy = self._outdated = False
         self._start_soon = qthrottled(self._start, timeout=_PAUSE, leading=False)
-
-    def attach(self, session: AnnotationSession, client: TaskRunner) -> None:
-        """Compute from a session from now on."""
-        self._session, self._client = session, client
-        self._busy = False
 
     def close(self) -> None:
         """Do nothing any more."""
@@ -70,20 +71,17 @@ class ThrottledComputation(QObject):
             self._start_soon()
             return
         self._busy, self._outdated = True, False
-        session = self._session
-        work = ResultGenerator(self._compute(session))
+        results = ResultGenerator(self._compute(self._session))
 
-        def done(_: int) -> None:
-            if session is self._session:
-                self._busy = False
-                self._arrived(work.result)
+        def computed(_: int) -> None:
+            self._busy = False
+            self.computed.emit(results.result)
 
         def failed(error: BaseException) -> None:
-            if session is self._session:
-                self._busy = False
-                self.failed.emit(error)
+            self._busy = False
+            self.failed.emit(error)
 
         # Ahead of a propagation, which may take hours; between two of its frames it is this one's turn.
-        self._client.run_steps(
-            work, on_step=lambda _: None, then=done, failed=failed, priority=Priority.VISIBLE
+        self._task_runner.run_steps(
+            results, on_step=lambda _: None, then=computed, failed=failed, priority=Priority.VISIBLE
         )

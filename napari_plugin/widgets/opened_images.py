@@ -73,8 +73,9 @@ class OpenedImages(QObject):
         self._masks: dict[Image, MaskLayer] = {}
         self._opening: Opening | None = None
         self._loading = TaskRunner(application.worker, self)
-        self._ahead = Prefetch(viewer, self)
+        self._prefetch = Prefetch(self)
         self._report_progress = qthrottled(self.progressed.emit, timeout=_PAUSE, parent=self)
+        viewer.dims.events.point.connect(self._prefetch.encode_soon)
         image.chosen.connect(self._on_image_chosen)
         image.corrected.connect(self._on_axes_corrected)
         image.moved.connect(self._on_place_wanted)
@@ -91,7 +92,8 @@ class OpenedImages(QObject):
     def close(self) -> None:
         """Stop all work; masks stay in their layers."""
         self._give_up_opening()
-        self._ahead.close()
+        self._viewer.dims.events.point.disconnect(self._prefetch.encode_soon)
+        self._prefetch.close()
         self._report_progress.cancel()
         self._loading.close()
         self._model.close_download()
@@ -128,11 +130,11 @@ class OpenedImages(QObject):
 
     def _on_place_wanted(self) -> None:
         annotation = self.annotation
-        at_risk = None if annotation is None else annotation.kept.at_risk
+        unsaved = None if annotation is None else annotation.autosave.unsaved_reason
         if annotation is not None and annotation.propagation.running:
             self.status_message.emit("Objects are being followed; stop that first, then work elsewhere.")
-        elif at_risk is not None:
-            self.status_message.emit(f"{at_risk} To work elsewhere would lose it; export it first.")
+        elif unsaved is not None:
+            self.status_message.emit(f"{unsaved} To work elsewhere would lose it; export it first.")
         else:
             self._on_axes_corrected()
 
@@ -146,7 +148,7 @@ class OpenedImages(QObject):
     def _on_device_changed(self, device: str) -> None:
         for annotation in self._annotations.values():
             annotation.drop_engine()
-        self._ahead.watch(self.annotation)
+        self._prefetch.set_annotation(self.annotation)
         self.status_message.emit(f"Models run on {device} from now on.")
 
     # ------------------------------------------------------------------ opening
@@ -185,7 +187,7 @@ class OpenedImages(QObject):
 
         def opened(kept: OpenedSession) -> None:
             self._opening = None
-            self._start(stack, kept, opening.client)
+            self._start(stack, kept, opening.task_runner)
             self._load_model(kept)
 
         self.status_message.emit("Reading the image …")
@@ -227,10 +229,10 @@ class OpenedImages(QObject):
 
     # ------------------------------------------------------------------ annotations come and go
 
-    def _start(self, stack: ImageStack, kept: OpenedSession, client: TaskRunner) -> None:
+    def _start(self, stack: ImageStack, kept: OpenedSession, task_runner: TaskRunner) -> None:
         before = self._masks.get(stack.layer)
         earlier = before if before is not None and before.serves(stack) else None
-        annotation = AnnotationController(self._viewer, stack, kept, client, earlier, self)
+        annotation = AnnotationController(self._viewer, stack, kept, task_runner, earlier, self)
         self._annotations[stack.layer], self._masks[stack.layer] = annotation, annotation.masks
         masks = annotation.masks.layer
         masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own
@@ -238,7 +240,7 @@ class OpenedImages(QObject):
         annotation.status_message.connect(self.status_message)
         annotation.failed.connect(lambda error: self._on_failed(annotation, error))
         annotation.changed.connect(lambda: self._on_changed(annotation))
-        annotation.reviewing.reviewed.connect(lambda: self._on_changed(annotation))
+        annotation.review.updated.connect(lambda: self._on_changed(annotation))
         annotation.progressed.connect(lambda progress: self._on_progress(annotation, progress))
         annotation.ended.connect(lambda reason: self._on_ended(annotation, reason))
         self._show(annotation)
@@ -246,7 +248,7 @@ class OpenedImages(QObject):
     def _on_changed(self, annotation: AnnotationController) -> None:
         if annotation is self.annotation:
             self._report_progress.flush()
-            self._ahead.encode_soon()
+            self._prefetch.encode_soon()
             self.changed.emit()
 
     def _on_failed(self, annotation: AnnotationController, error: BaseException) -> None:
@@ -275,7 +277,7 @@ class OpenedImages(QObject):
     def _show(self, annotation: AnnotationController | None) -> None:
         self.annotation = annotation
         self._report_progress.cancel()
-        self._ahead.watch(annotation)
+        self._prefetch.set_annotation(annotation)
         if annotation is not None:
             self._image.show_stack(annotation.stack)
             self._model.show_model(annotation.session.model_name)

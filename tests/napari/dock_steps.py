@@ -48,7 +48,7 @@ def shown_when_idle(dock: AnnotationDock, qtbot: Any) -> NDArray[np.uint16]:
     for _ in range(2):  # what is read after an edit is queued once more
         qtbot.waitUntil(lambda: not sync._edits and not sync._reading.isActive(), timeout=WAIT)
         done: list[int] = []
-        annotation_of(dock)._client.run_steps(
+        annotation_of(dock)._task_runner.run_steps(
             iter([1]), on_step=done.append, then=done.append, failed=pytest.fail
         )
         qtbot.waitUntil(lambda done=done: len(done) == 2, timeout=WAIT)

@@ -35,17 +35,17 @@ class ExportPanel(Panel):
         )
         self.save = button("Save…", "Write everything that is known of the objects, in this format")
         self.work = TaskProgressRow(self.save)
-        self.sizes, self.kept = QLabel(), QLabel()
+        self.sizes, self.saved_in = QLabel(), QLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Export"))
         layout.addLayout(form(self.format))
         layout.addWidget(self.save)
         layout.addWidget(self.work)
-        for words in (self.sizes, self.kept):
+        for words in (self.sizes, self.saved_in):
             words.setWordWrap(True)
             layout.addWidget(words)
-        self.kept.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.saved_in.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout.addStretch()
         self.save.clicked.connect(self._on_save)
         self.show_annotation(None)
@@ -56,11 +56,13 @@ class ExportPanel(Panel):
         self.work.forget_closed()
         if annotation is None:
             self.sizes.clear()
-            self.kept.clear()
+            self.saved_in.clear()
             return
-        self.sizes.setText(f"Measured in {annotation.kept.scale}, as the image layer or the session says.")
+        self.sizes.setText(
+            f"Measured in {annotation.autosave.scale}, as the image layer or the session says."
+        )
         folder = annotation.folder
-        self.kept.setText(
+        self.saved_in.setText(
             "The session is not kept on disk." if folder is None else f"The session is kept in {folder.path}."
         )
 
@@ -73,7 +75,7 @@ class ExportPanel(Panel):
     def write(self, path: Path) -> None:
         """Write in the chosen format, frame by frame on the worker's thread; the dialog has asked already."""
         assert self.annotation is not None
-        session, scale = self.annotation.session, self.annotation.kept.scale
+        session, scale = self.annotation.session, self.annotation.autosave.scale
         left_out = _left_out(self.annotation)
 
         def written(summary: ExportSummary) -> None:

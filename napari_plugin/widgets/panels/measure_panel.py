@@ -73,7 +73,7 @@ class MeasurePanel(Panel):
     def _words(self) -> str:
         if self.annotation is None or self._table is None:
             return "One row for every object and frame, in the units of the image layer."
-        measured = f"Measured in {self.annotation.kept.scale}."
+        measured = f"Measured in {self.annotation.autosave.scale}."
         return f"{measured} Something has changed since: measure again." if self._outdated else measured
 
     def _on_action(self, action: Action) -> None:
@@ -83,7 +83,7 @@ class MeasurePanel(Panel):
         annotation = self.annotation
         if annotation is None:
             return
-        session, scale = annotation.session, annotation.kept.scale
+        session, scale = annotation.session, annotation.autosave.scale
 
         def measured(table: MeasurementTable) -> None:
             if annotation is self.annotation:

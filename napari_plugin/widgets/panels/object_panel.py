@@ -112,12 +112,12 @@ class ObjectPanel(Panel):
         """Show beside each name how many frames are known and locked, and the worst doubt."""
         if self.annotation is None:
             return
-        session, reviewing = self.annotation.session, self.annotation.reviewing
+        session, review = self.annotation.session, self.annotation.review
         with QSignalBlocker(self.list):
             for item in self._items():
                 object_id = item.data(0, _ID)
                 if object_id in session.objects:
-                    worst = reviewing.worst(object_id)
+                    worst = review.worst(object_id)
                     item.setText(1, str(len(session.frames_of(object_id))))
                     item.setText(2, str(len(session.verified(object_id)) or ""))
                     item.setText(3, "" if worst is None else f"{worst:.0%}")

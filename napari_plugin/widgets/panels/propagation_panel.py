@@ -40,8 +40,8 @@ class PropagationPanel(Panel):
             one.clicked.connect(lambda _=False, direction=direction: self._start(direction))
         self.from_shown = QCheckBox("start at the shown frame")
         self.from_shown.setToolTip("Not at the first prompts: for a correction in the middle")
-        self.follow_view = QCheckBox("show each frame")
-        self.follow_view.setToolTip("Let the viewer go along while objects are followed")
+        self.show_each_frame = QCheckBox("show each frame")
+        self.show_each_frame.setToolTip("Let the viewer go along while objects are followed")
         self.only_current = QCheckBox("only the current object")
         self.only_current.setToolTip("The others keep the masks they have")
         self.tracks = QCheckBox("show tracks")
@@ -60,7 +60,10 @@ class PropagationPanel(Panel):
         row = QHBoxLayout()
         for one in self.buttons.values():
             row.addWidget(one)
-        options, choices = QGridLayout(), (self.from_shown, self.follow_view, self.only_current, self.tracks)
+        options, choices = (
+            QGridLayout(),
+            (self.from_shown, self.show_each_frame, self.only_current, self.tracks),
+        )
         for number, choice in enumerate(choices):
             options.addWidget(choice, number // 2, number % 2)
         progress = QHBoxLayout()
@@ -77,7 +80,7 @@ class PropagationPanel(Panel):
         layout.addWidget(self.speed)
         for widget in (*self.buttons.values(), *choices):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
-        self.follow_view.toggled.connect(self._on_follow_view)
+        self.show_each_frame.toggled.connect(self._on_show_each_frame)
         self.from_shown.toggled.connect(self._estimate_soon)
         self.only_current.toggled.connect(self._estimate_soon)
         self.tracks.clicked.connect(self._on_tracks)
@@ -90,7 +93,7 @@ class PropagationPanel(Panel):
         """Offer to follow the objects of another annotation, unless it has a single frame."""
         self._show_nothing_yet()
         super().show_annotation(annotation)
-        self._on_follow_view(self.follow_view.isChecked())
+        self._on_show_each_frame(self.show_each_frame.isChecked())
         self.setVisible(annotation is None or annotation.stack.plan.length > 1)
 
     def refresh(self) -> None:
@@ -159,9 +162,9 @@ class PropagationPanel(Panel):
         if self.annotation is not None:
             self.annotation.propagation.stop()
 
-    def _on_follow_view(self, follow: bool) -> None:
+    def _on_show_each_frame(self, follow: bool) -> None:
         if self.annotation is not None:
-            self.annotation.follow_view = follow
+            self.annotation.show_each_frame = follow
 
     def _on_tracks(self, shown: bool) -> None:
         if self.annotation is not None:

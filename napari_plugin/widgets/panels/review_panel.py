@@ -82,7 +82,7 @@ class ReviewPanel(Panel):
         """Show the newest queue; what is being looked at stays chosen if it is still in it."""
         annotation = self.annotation
         chosen = self._key(self._row)
-        self._queue = [] if annotation is None else annotation.reviewing.queue[:_MAX_ROWS]
+        self._queue = [] if annotation is None else annotation.review.queue[:_MAX_ROWS]
         places = [(doubt.object_id, doubt.frame) for doubt in self._queue]
         if chosen in places:
             self._row = places.index(chosen)
@@ -131,7 +131,7 @@ class ReviewPanel(Panel):
         if self.annotation is None:
             self.summary.clear()
             return
-        session, doubts = self.annotation.session, len(self.annotation.reviewing.doubtful)
+        session, doubts = self.annotation.session, len(self.annotation.review.doubtful)
         masks = sum(len(session.frames_of(i)) for i in session.objects)
         locked = sum(len(session.verified(i)) for i in session.objects)
         self.summary.setText(f"{doubts} of {masks} masks are doubtful, worst first; {locked} are locked.")

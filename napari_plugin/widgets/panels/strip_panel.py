@@ -56,7 +56,7 @@ class StripPanel(Panel):
         if annotation is not None:
             session = annotation.session
             names = {one.id: one.name for one in session.objects.values()}
-            states = states_of(session, annotation.reviewing.doubtful)
+            states = states_of(session, annotation.review.doubtful)
             self.strip.show_states(names, states, annotation.current)
             self.strip.show_frame(annotation.shown_frame)
             self._scroll.setFixedHeight(min(self.strip.height() + 2, _MAX_HEIGHT))

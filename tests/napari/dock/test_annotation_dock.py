@@ -126,7 +126,7 @@ def test_propagation_may_begin_at_the_shown_frame(
     click(dock, 0, 20, 20)
     annotation_of(dock).stack.show_frame(dock.viewer, 4)
     dock.propagation.from_shown.click()
-    dock.propagation.follow_view.click()
+    dock.propagation.show_each_frame.click()
     start(dock)
     wait_until_followed(dock, qtbot)
     assert annotation_of(dock).session.frames_of(1) == [0, 4, 5]

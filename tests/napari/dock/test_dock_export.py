@@ -28,7 +28,7 @@ def choose(dock: Any, name: str) -> None:
 
 def test_label_images_and_measurements_in_the_layers_units(clicked: Any, qtbot: Any, tmp_path: Path) -> None:
     assert "pixels of 0.5 µm" in clicked.export.sizes.text()
-    assert "cells.sam2" in clicked.export.kept.text()
+    assert "cells.sam2" in clicked.export.saved_in.text()
     choose(clicked, "tiff")
     clicked.export.write(tmp_path / "masks.tif")
     qtbot.waitUntil(lambda: clicked.message.text() == f"Saved {tmp_path / 'masks.tif'}.", timeout=WAIT)

@@ -47,15 +47,15 @@ def show(dock: AnnotationDock, frame: int) -> None:
 
 def put_in_queue(dock: AnnotationDock, qtbot: Any, *doubts: ReviewItem) -> None:
     """Let the review say what this test is about, in place of what it thinks of masks of random weights."""
-    reviewing = annotation_of(dock).reviewing
+    review = annotation_of(dock).review
 
     def settled() -> bool:
-        return reviewing.idle and reviewing.worst(1) is not None
+        return review.idle and review.worst(1) is not None
 
     qtbot.waitUntil(settled, timeout=WAIT)
-    reviewing.queue = list(doubts)
-    reviewing.look_soon = lambda: None  # type: ignore[method-assign]
-    reviewing.reviewed.emit()
+    review.queue = list(doubts)
+    review.update_soon = lambda: None  # type: ignore[method-assign]
+    review.updated.emit()
 
 
 def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, qtbot: Any) -> None:
@@ -103,9 +103,9 @@ def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, 
 def test_doubt_is_computed_and_jumping_centers_and_zooms(followed: AnnotationDock, qtbot: Any) -> None:
     dock, annotation = followed, annotation_of(followed)
     show_tab(dock, "Review")
-    qtbot.waitUntil(lambda: annotation.reviewing.worst(1) is not None, timeout=WAIT)
+    qtbot.waitUntil(lambda: annotation.review.worst(1) is not None, timeout=WAIT)
     assert "masks are doubtful" in dock.review.summary.text()
-    worst = annotation.reviewing.worst(1)
+    worst = annotation.review.worst(1)
     assert worst is not None
     assert dock.objects.list.topLevelItem(0).text(3) == f"{worst:.0%}"
     accepted = annotation.session.accepted(1, 2)
@@ -146,7 +146,7 @@ def test_the_strip_shows_states_and_jumps(followed: AnnotationDock, qtbot: Any) 
     annotation.edit(lambda session: session.verify(2, [5]))
     annotation.edit(lambda session: session.lineage.delete_from(1, 4))
     shown_when_idle(dock, qtbot)
-    states = states_of(annotation.session, annotation.reviewing.doubtful)
+    states = states_of(annotation.session, annotation.review.doubtful)
     empty, predicted, verified, prompted, doubtful = FrameState
     assert states[0].tolist() == [prompted, predicted, doubtful, predicted, empty, empty]
     assert states[1].tolist() == [prompted, predicted, predicted, predicted, predicted, verified]

@@ -78,7 +78,7 @@ def test_removing_the_layer_ends_it_and_nothing_else(
     assert dock.annotation is not None
     assert not dock.propagation.tracks.isChecked()
     click(dock, 2, 24, 20)
-    qtbot.waitUntil(lambda: annotation_of(dock).reviewing.idle, timeout=WAIT)
+    qtbot.waitUntil(lambda: annotation_of(dock).review.idle, timeout=WAIT)
     assert not tracks_in(dock)
     dock.propagation.tracks.click()
     qtbot.waitUntil(lambda: len(tracks_in(dock)) == 1, timeout=WAIT)

@@ -223,9 +223,9 @@ def test_sizes_that_the_layer_had_once_are_there_when_it_has_none(
 ) -> None:
     dock = open_dock(volumes, name="cells", scale=(60, 2, 0.5, 0.25), units=("s", "um", "um", "um"))
     known = PhysicalScale((0.5, 0.25), "um", 60.0, "s", 2.0)
-    assert annotation_of(dock).kept.scale == known
+    assert annotation_of(dock).autosave.scale == known
     dock.viewer.window.remove_dock_widget(dock)
     dock.shut()
     again = open_dock(volumes, name="cells")
-    assert annotation_of(again).kept.scale == known
+    assert annotation_of(again).autosave.scale == known
     assert str(known) in again.export.sizes.text()

@@ -21,7 +21,7 @@ def test_layers_follow_the_image_to_another_place_and_scale(
         np.testing.assert_allclose(layer.translate, (0, 3, 4))
         assert layer.units == image.units
     np.testing.assert_allclose(annotation.masks.layer.extent.world, image.extent.world)
-    assert str(annotation.kept.scale) == "pixels of 0.65 µm"
+    assert str(annotation.autosave.scale) == "pixels of 0.65 µm"
 
 
 def test_layers_stay_where_they_are_once_the_dock_is_closed(

@@ -29,8 +29,8 @@ def owner(qapp: Any) -> QObject:
 def test_work_runs_elsewhere_and_its_outcome_arrives_here(worker: Worker, owner: QObject, qtbot: Any) -> None:
     here = threading.get_ident()
     seen: list[tuple[int, int]] = []
-    client = TaskRunner(worker, owner)
-    client.run(
+    task_runner = TaskRunner(worker, owner)
+    task_runner.run(
         threading.get_ident,
         then=lambda there: seen.append((there, threading.get_ident())),
         failed=pytest.fail,
@@ -74,7 +74,7 @@ def test_nothing_arrives_for_a_closed_client_and_its_long_work_stops(
     worker: Worker, qtbot: Any, by: str
 ) -> None:
     owner, other = QObject(), QObject()
-    client = TaskRunner(worker, owner)
+    task_runner = TaskRunner(worker, owner)
     entered, gate = threading.Event(), threading.Event()
     begun: list[int] = []
 
@@ -85,13 +85,13 @@ def test_nothing_arrives_for_a_closed_client_and_its_long_work_stops(
             gate.wait()
             yield number
 
-    client.run_steps(steps(), on_step=pytest.fail, then=pytest.fail, failed=pytest.fail)
+    task_runner.run_steps(steps(), on_step=pytest.fail, then=pytest.fail, failed=pytest.fail)
     entered.wait()
     if by == "close":
-        client.close()
+        task_runner.close()
     else:
         owner.deleteLater()
-        qtbot.waitUntil(lambda: client._closed, timeout=WAIT)
+        qtbot.waitUntil(lambda: task_runner._closed, timeout=WAIT)
     gate.set()
     after: list[str] = []
     TaskRunner(worker, other).run_steps(
