@@ -75,7 +75,7 @@ class TaskRunner:
     worker
         Where the work is done.
     owner
-        For whom; the task_runner is closed when this object is destroyed.
+        For whom; it is closed when this object is destroyed.
     """
 
     def __init__(self, worker: Worker, owner: QObject) -> None:
