@@ -1,4 +1,4 @@
-"""The state of the autosave: whether what is done is on disk, in words."""
+"""The autosave of a session: whether everything is on disk, in words."""
 
 from contextlib import suppress
 
@@ -40,7 +40,7 @@ class AutosaveStatus(QObject):
             return
         self._save_error = self.folder.save_error
         if self._save_error is None:
-            self.status_message.emit("Everything is on disk again.")
+            self.status_message.emit("Everything is saved again.")
         else:
             self.failed.emit(
                 InputError(
@@ -55,7 +55,7 @@ class AutosaveStatus(QObject):
         session = self._session
         reason = self._save_error if self.folder is None else self.folder.save_error
         if reason and any(session.frames_of(i) or session.prompts_of(i) for i in session.objects):
-            return f"What was done here is not on disk: {reason}"
+            return f"What was done here is not saved: {reason}"
         return None
 
     @property

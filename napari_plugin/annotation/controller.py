@@ -1,4 +1,4 @@
-"""One image being annotated: its session, its layers, and the work in flight between them."""
+"""The controller of one image being annotated: its session, its layers, and what runs between them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -14,7 +14,6 @@ from napari_plugin.annotation.tracks import TrackView
 from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, TransformSync
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine.preprocessing import IntensityWindow
-from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import OpenedSession, SessionFolder
@@ -154,7 +153,7 @@ class AnnotationController(QObject):
 
     @property
     def folder(self) -> SessionFolder | None:
-        """Where the session is kept; None if it could not be."""
+        """Where the session is saved; None if it could not be."""
         return self.autosave.folder
 
     def remove_prompt_layers(self) -> None:
@@ -163,7 +162,7 @@ class AnnotationController(QObject):
             self._viewer.layers.remove(layer)
 
     def _on_layer_removed(self, event: Any) -> None:
-        if self.tracks.is_mine(event.value):
+        if self.tracks.owns(event.value):
             self.tracks.show(False)
             self.changed.emit()
         elif event.value == self.stack.layer or event.value in self.layers:
@@ -178,7 +177,7 @@ class AnnotationController(QObject):
         if not self._closed:
             self.close()
             for layer in (self.prompts.boxes, self.prompts.points):
-                layer.visible = False  # nobody listens to them any more, but they are somebody's work
+                layer.visible = False  # nothing comes of them any more, but somebody made them
             self.ended.emit(reason)
 
     # ------------------------------------------------------------------ the model
@@ -189,23 +188,23 @@ class AnnotationController(QObject):
         self.edit(lambda session: session.use_model(model), lambda _: self._repredict())
 
     def _repredict(self) -> None:
-        session, view = self.session, self.sync.view
+        session, stale_frames = self.session, self.sync.stale_frames
 
         def steps() -> Iterator[LabeledFrame]:
             for result in session.repredict(session.single_frame_prompts()):
-                yield result.frame, view.label_image(result.frame)
+                yield result.frame, stale_frames.label_image(result.frame)
 
-        def answered(count: int) -> None:
-            anew = f"{counted(count, 'clicked mask')} made anew; " if count else ""
+        def repredicted(count: int) -> None:
+            anew = f"{count} clicked mask{'s'[: count != 1]} made anew; " if count else ""
             self.status_message.emit(
-                f"{session.model_name} computes from now on. {anew}follow again for the others."
+                f"{session.model_name} computes from now on. {anew}track again for the others."
             )
             self._on_edited()
 
         self._task_runner.run_steps(
             steps(),
             on_step=lambda labeled: self.masks.write(*labeled),
-            then=answered,
+            then=repredicted,
             failed=self._on_failure,
         )
 
@@ -215,12 +214,12 @@ class AnnotationController(QObject):
         self.edit(
             lambda session: session.set_window(window),
             lambda _: self.status_message.emit(
-                "The model sees the new contrast; follow again for the other masks."
+                "The model sees the new contrast; track again for the other masks."
             ),
         )
 
     def drop_engine(self) -> None:
-        """Let go of a model that is about to run elsewhere; what is known of the objects stays."""
+        """Drop a model that is about to run elsewhere; what is known of the objects stays."""
         self.edit(lambda session: session.drop_engine())
 
     # ------------------------------------------------------------------ objects
@@ -255,7 +254,7 @@ class AnnotationController(QObject):
 
     def _on_stray_paint(self) -> None:
         self.status_message.emit(
-            f"What was painted elsewhere was taken away: objects are {self.stack.following}."
+            f"What was painted elsewhere was taken away: objects are {self.stack.tracked_along}."
         )
 
     def _owner_of_new(self) -> int:
@@ -272,14 +271,14 @@ class AnnotationController(QObject):
     def undo(self) -> None:
         """Take the last action back, whatever it was."""
         self.propagation.interrupt()
-        self.edit(lambda one: (one.undo_name, one.undo()), lambda done: self._tell("Undone", done[0]))
+        self.edit(lambda one: (one.undo_name, one.undo()), lambda done: self._report("Undone", done[0]))
 
     def redo(self) -> None:
         """Do again what was undone last."""
         self.propagation.interrupt()
-        self.edit(lambda one: (one.redo_name, one.redo()), lambda done: self._tell("Redone", done[0]))
+        self.edit(lambda one: (one.redo_name, one.redo()), lambda done: self._report("Redone", done[0]))
 
-    def _tell(self, verb: str, what: str | None) -> None:
+    def _report(self, verb: str, what: str | None) -> None:
         self.status_message.emit(f"{verb}: {what}." if what else "There is nothing to undo or redo any more.")
 
     def _on_edited(self) -> None:
@@ -303,15 +302,15 @@ class AnnotationController(QObject):
         return self.stack.shown_frame(self._viewer)
 
     def verify(self, verified: bool) -> None:
-        """Lock the current object's mask on the shown frame, or unlock it."""
+        """Verify the current object's mask on the shown frame, or unverify it."""
         object_id, frame = self.current, self.shown_frame
         self.edit(lambda session: session.verify(object_id, [frame], verified))
 
-    def redo_from_here(self) -> None:
-        """Follow the current object anew, from the shown frame to the one before its next verified one."""
+    def propagate_from_shown(self) -> None:
+        """Track the current object again, from the shown frame to the one before its next verified one."""
         self.propagate(Direction.FORWARD, from_shown=True, object_ids=(self.current,))
 
-    def look_at(self, object_id: int, frame: int, canvas: tuple[int, int] | None = None) -> None:
+    def go_to(self, object_id: int, frame: int, canvas: tuple[int, int] | None = None) -> None:
         """Choose an object and show a frame; given the canvas's size in pixels, center and zoom on it."""
         if object_id in self.session.objects:
             self.select_object(object_id)
@@ -321,9 +320,11 @@ class AnnotationController(QObject):
             rows, columns = accepted.mask.box
             self.stack.zoom_to(self._viewer, (columns.start, rows.start, columns.stop, rows.stop), canvas)
 
-    def merge(self, keep: int, other: int) -> None:
-        """Make two objects one, which keeps the first one's name."""
-        self.edit(lambda session: session.lineage.merge(keep, other), lambda _: self.select_object(keep))
+    def merge(self, object_id: int, other: int) -> None:
+        """Make two objects one, which has the first one's name."""
+        self.edit(
+            lambda session: session.lineage.merge(object_id, other), lambda _: self.select_object(object_id)
+        )
 
     def split(self, object_id: int) -> None:
         """Let what is known of an object from the shown frame on belong to a new one."""
@@ -362,7 +363,7 @@ class AnnotationController(QObject):
     def propagate(
         self, direction: Direction, from_shown: bool = False, object_ids: tuple[int, ...] | None = None
     ) -> None:
-        """Follow objects; masks appear frame by frame.
+        """Track objects; masks appear frame by frame.
 
         Parameters
         ----------
@@ -378,14 +379,14 @@ class AnnotationController(QObject):
             return
         self.sync.read()  # a click of just now counts
         start = self.stack.shown_frame(self._viewer) if from_shown else None
-        self.propagation.start(self.session, self.sync.view.label_image, direction, start, object_ids)
+        self.propagation.start(self.session, self.sync.stale_frames.label_image, direction, start, object_ids)
         self.changed.emit()
 
     def resume(self) -> None:
-        """Follow on where it was stopped."""
+        """Continue where it was stopped."""
         if self.propagation.can_continue:
             self.sync.read()
-            self.propagation.resume(self.session, self.sync.view.label_image)
+            self.propagation.resume(self.session, self.sync.stale_frames.label_image)
             self.changed.emit()
 
     def _on_frame_propagated(self, labeled: LabeledFrame, progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning on what was checked in a session, while its window stays free for other work."""
+"""Fine-tuning on the verified frames of a session, beside other work in its window."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Training(QObject):
     Parameters
     ----------
     worker
-        Hands over what its thread has to say.
+        Hands over outcomes of its thread.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Training(QObject):
     failed
         Emitted with an error, before ``ended``.
     annotation, result
-        What is learned from; the training that has finished, None before.
+        What is trained on; the training that has finished, None before.
     """
 
     progressed = Signal(int, int, str)
@@ -53,53 +53,53 @@ class Training(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether it prepares or learns."""
-        given_up = self._current is None and self.annotation is not None and self.annotation.closed
-        return self._running and not given_up
+        """Whether it prepares or trains."""
+        abandoned = self._current is None and self.annotation is not None and self.annotation.closed
+        return self._running and not abandoned
 
     def unfinished(self, annotation: AnnotationController) -> FineTuning | None:
         """Return a session's training that was stopped before its end, today or another day."""
-        return None if annotation.folder is None else unfinished_training(_home(annotation))
+        return None if annotation.folder is None else unfinished_training(_folder_of(annotation))
 
     def start(self, annotation: AnnotationController, steps: int, device: str) -> None:
-        """Write what was checked in a session into a folder and learn from it."""
+        """Write the verified frames of a session into a folder and train on them."""
         if annotation.folder is None:
             self.failed.emit(
-                InputError("This session is not kept on disk, so there is no place for its training.")
+                InputError("This session is not saved to disk, so there is no place for its training.")
             )
             return
         self._begin(annotation)
-        work = ResultGenerator(
-            FineTuning.prepare(annotation.session, _home(annotation), steps=steps, device=device)
+        preparation = ResultGenerator(
+            FineTuning.prepare(annotation.session, _folder_of(annotation), steps=steps, device=device)
         )
-        self.progressed.emit(0, 0, "Writing the frames to learn from …")
+        self.progressed.emit(0, 0, "Writing the frames to train on …")
 
         def prepared(_: int) -> None:
             if self._stopping:
                 self._end()
             else:
-                self._learn(work.result)
+                self._train(preparation.result)
 
-        annotation.run_steps(work, lambda _: None, prepared, self._fail)
+        annotation.run_steps(preparation, lambda _: None, prepared, self._fail)
 
     def resume(self, annotation: AnnotationController, training: FineTuning) -> None:
-        """Learn on from where a training was stopped."""
+        """Continue a training that was stopped."""
         self._begin(annotation)
-        self._learn(training)
+        self._train(training)
 
     def stop(self) -> None:
-        """Let it stop after the step at hand; what was learned is kept."""
+        """Let it stop after the step at hand; the weights so far are saved."""
         self._stopping = True
         if self._current is not None:
             self._current.stop()
 
     def close(self) -> None:
-        """Stop, and say nothing any more."""
+        """Stop, and emit nothing any more."""
         self.stop()
         self._closed = True
 
     def unless_closed(self, outcome: Callable[[], None]) -> None:
-        """Call ``outcome()`` if anybody still listens."""
+        """Call ``outcome()`` unless this is closed."""
         if not self._closed:
             outcome()
 
@@ -107,18 +107,18 @@ class Training(QObject):
         self.annotation, self.result, self._begun = annotation, None, None
         self._running, self._stopping = True, False
 
-    def _learn(self, training: FineTuning) -> None:
+    def _train(self, training: FineTuning) -> None:
         self._current = training
 
-        def learn() -> None:
+        def train() -> None:
             for progress in training.train():
                 self._worker.call(partial(self._on_progress, progress))
 
-        def learned(_: None) -> None:
+        def trained(_: None) -> None:
             self.result = training if training.finished else None
             self._end()
 
-        run_in_thread(self._worker, "fine-tuning", learn, learned, self._fail)
+        run_in_thread(self._worker, "fine-tuning", train, trained, self._fail)
 
     def _on_progress(self, progress: TrainingProgress) -> None:
         if self._stopping and self._current is not None:
@@ -134,7 +134,7 @@ class Training(QObject):
         left = "" if done.seconds_left is None else f", about {duration_in_words(done.seconds_left)} left"
         last = progress.done == progress.total
         sentence = (
-            "Measuring what was gained …" if last else f"Step {progress.done} of {progress.total}{left}"
+            "Measuring the improvement …" if last else f"Step {progress.done} of {progress.total}{left}"
         )
         self.progressed.emit(progress.done, progress.total, sentence)
 
@@ -147,6 +147,6 @@ class Training(QObject):
         self.unless_closed(self.ended.emit)
 
 
-def _home(annotation: AnnotationController) -> Path:
+def _folder_of(annotation: AnnotationController) -> Path:
     assert annotation.folder is not None
     return annotation.folder.path / "training"

@@ -1,4 +1,4 @@
-"""What is known of every object on every frame, as one of five states."""
+"""The state of every object on every frame: one of five."""
 
 from collections.abc import Collection
 from enum import IntEnum
@@ -17,13 +17,13 @@ class FrameState(IntEnum):
     EMPTY = 0
     """Nothing is known yet."""
     PREDICTED = 1
-    """The model followed it."""
+    """The model tracked it."""
     VERIFIED = 2
-    """A person locked the mask."""
+    """A person verified the mask."""
     PROMPTED = 3
     """A person clicked, drew or painted there."""
     DOUBTFUL = 4
-    """The model followed it, and the review says to look at it."""
+    """The model tracked it, and the review finds it doubtful."""
 
 
 def states_of(session: AnnotationSession, doubtful: Collection[tuple[int, int]]) -> NDArray[np.uint8]:
@@ -34,7 +34,7 @@ def states_of(session: AnnotationSession, doubtful: Collection[tuple[int, int]])
     session
         What is known.
     doubtful
-        (object id, frame) of the masks that should be looked at.
+        (object id, frame) of the doubtful masks.
     """
     objects = list(session.objects)
     states = np.zeros((len(objects), len(session)), np.uint8)

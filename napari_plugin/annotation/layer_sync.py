@@ -1,4 +1,4 @@
-"""Layers and session, kept the same in both directions."""
+"""The synchronization of layers and session, in both directions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import TypeVar
 from napari import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_plugin.annotation.painting import give_lasso, give_stroke
+from napari_plugin.annotation.painting import apply_lasso, apply_stroke
 from napari_plugin.annotation.prompt_sync import PromptSync
 from napari_plugin.annotation.propagation import LabeledFrame
 from napari_plugin.annotation.stale_frames import StaleFrames, prompts_in
@@ -49,7 +49,7 @@ class LayerSync(QObject):
         Emitted when the session has changed and the layers show it, or are about to.
     status_message, failed
         Emitted with a sentence, or an error, for the user.
-    view
+    stale_frames
         Knows which frames are out of date.
     """
 
@@ -72,26 +72,26 @@ class LayerSync(QObject):
         self._viewer, self._stack, self._masks, self._prompts = viewer, stack, masks, prompts
         self._owner = owner
         self._session, self._task_runner = session, task_runner
-        self._sync, self.view = PromptSync(session), StaleFrames(session)
+        self._sync, self.stale_frames = PromptSync(session), StaleFrames(session)
         self._edits = 0
-        self._reading = QTimer(self)  # at once, but after the events at hand
-        self._reading.setSingleShot(True)
-        self._reading.setInterval(0)
-        self._reading.timeout.connect(self.read)
+        self._read_timer = QTimer(self)  # at once, but after the events at hand
+        self._read_timer.setSingleShot(True)
+        self._read_timer.setInterval(0)
+        self._read_timer.timeout.connect(self.read)
 
     def close(self) -> None:
         """Do nothing any more."""
-        self._reading.stop()
+        self._read_timer.stop()
 
     # ------------------------------------------------------------------ layers -> session
 
     def read_soon(self) -> None:
         """Read the prompt layers when the events at hand are dealt with."""
-        self._reading.start()
+        self._read_timer.start()
 
     def read(self) -> None:
         """Give the session what is new in the prompt layers, unless it is being edited: then afterwards."""
-        self._reading.stop()
+        self._read_timer.stop()
         if self._edits:
             return
         lassos = self._prompts.take_lassos()
@@ -103,20 +103,20 @@ class LayerSync(QObject):
             self._prompts.adopt(set(self._session.objects), owner)
             wanted = self._prompts.read()
         for key in self._sync.want(wanted):
-            self._give(key)
+            self._apply_prompts(key)
         for lasso in lassos:
-            self._give_lasso(lasso)
+            self._apply_lasso(lasso)
 
-    def _give_lasso(self, lasso: Lasso) -> None:
+    def _apply_lasso(self, lasso: Lasso) -> None:
         object_id = lasso.object_id if lasso.object_id in self._session.objects else self._owner()
-        given, excluding = replace(lasso, object_id=object_id), self._prompts.excluding
-        self.edit(lambda session: give_lasso(session, given, excluding))
+        owned, excluding = replace(lasso, object_id=object_id), self._prompts.excluding
+        self.edit(lambda session: apply_lasso(session, owned, excluding))
 
-    def _give(self, key: PromptKey) -> None:
-        sync, view, frame = self._sync, self.view, key[1]
+    def _apply_prompts(self, key: PromptKey) -> None:
+        sync, stale_frames, frame = self._sync, self.stale_frames, key[1]
 
         def compute() -> LabeledFrame | None:
-            return (frame, view.label_image(frame)) if sync.apply(key) else None
+            return (frame, stale_frames.label_image(frame)) if sync.apply(key) else None
 
         def show(labeled: LabeledFrame | None) -> None:
             if labeled is not None:
@@ -131,12 +131,12 @@ class LayerSync(QObject):
 
     def paint(self, stroke: BrushStroke) -> None:
         """Give the session what was painted in the Labels layer."""
-        view = self.view
+        stale_frames = self.stale_frames
 
         def act(session: AnnotationSession) -> None:
             for frame in set(stroke.frames.tolist()):
-                view.forget(frame)
-            give_stroke(session, stroke)
+                stale_frames.forget(frame)
+            apply_stroke(session, stroke)
 
         self.edit(act)
 
@@ -175,17 +175,17 @@ class LayerSync(QObject):
             wanted = self._sync.wanted()
             self._restore({key for key in {*held, *wanted} if held.get(key) != wanted.get(key)})
             self.show_all()
-            self._reading.start()
+            self._read_timer.start()
 
         self._task_runner.run(lambda: act(session), then=done, failed=failed)
 
     def show_all(self) -> None:
         """Draw every frame anew of which something else is shown than the session holds."""
-        view, near = self.view, self._stack.shown_frame(self._viewer)
+        stale_frames, near = self.stale_frames, self._stack.shown_frame(self._viewer)
 
         def frames() -> Iterator[LabeledFrame]:
-            for frame in view.stale(near):
-                yield frame, view.label_image(frame)
+            for frame in stale_frames.stale(near):
+                yield frame, stale_frames.label_image(frame)
 
         self._task_runner.run_steps(
             frames(),

@@ -1,4 +1,4 @@
-"""Brush strokes and lassos, given to the session as mask prompts."""
+"""Brush strokes and lassos as mask prompts of the session."""
 
 import numpy as np
 from skimage.draw import polygon2mask
@@ -8,10 +8,10 @@ from sam2_engine.errors import InputError
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import MaskOrigin
 
-__all__ = ["give_lasso", "give_stroke"]
+__all__ = ["apply_lasso", "apply_stroke"]
 
 
-def give_stroke(session: AnnotationSession, stroke: BrushStroke) -> None:
+def apply_stroke(session: AnnotationSession, stroke: BrushStroke) -> None:
     """Add what was painted to the masks of the objects painted with, and take away what was erased.
 
     Painting over another object leaves that one's mask as it is, below the new one, unless it was painted
@@ -51,7 +51,7 @@ def _take(
         session.add_mask(frame, object_id, mask, undo_group)
 
 
-def give_lasso(session: AnnotationSession, lasso: Lasso, excluding: bool) -> None:
+def apply_lasso(session: AnnotationSession, lasso: Lasso, excluding: bool) -> None:
     """Add what a lasso encloses to an object's mask, or take it away.
 
     Raises

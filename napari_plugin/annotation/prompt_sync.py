@@ -1,4 +1,4 @@
-"""Prompts as they stand in the layers, given to the session: only what differs, and never out of date."""
+"""The path of prompts from the layers to the session: only what differs, and never out of date."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ __all__ = ["PromptSync"]
 
 
 class PromptSync:
-    """What the layers ask for, and what the session has been told of it.
+    """What the layers hold, and what of it the session has.
 
     The window's thread calls :meth:`want` and :meth:`settle`, the worker :meth:`apply`. Between the two,
     prompts that were overtaken by newer ones of the same object and frame are never computed.
@@ -47,7 +47,7 @@ class PromptSync:
                         known[key] = held[key]
 
     def apply(self, key: PromptKey) -> bool:
-        """Tell the session what is wanted of an object on a frame; False if it has been told already.
+        """Give the session the prompts of an object on a frame; False if it has them already.
 
         Raises
         ------

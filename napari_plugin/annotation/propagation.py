@@ -1,4 +1,4 @@
-"""Following objects through the stack: in which order, how far it is, and stopping it."""
+"""The propagation of masks through the stack: its order, its progress, and its end."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.runtime.workers import TaskRunner
-from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 
-__all__ = ["Direction", "LabeledFrame", "Propagation", "runs_of"]
+__all__ = ["Direction", "LabeledFrame", "Propagation", "plan_propagation"]
 
 LabeledFrame = tuple[int, NDArray[Any]]
 """Frame number and its (H, W) label image."""
-Run = dict[str, Any]
+PropagateArguments = dict[str, Any]
 """Arguments of ``AnnotationSession.propagate``."""
 
 
 class Direction(Enum):
-    """Which way objects are followed."""
+    """Direction in which objects are tracked."""
 
     BACKWARD = "backward"
     BOTH = "both"
@@ -51,7 +50,7 @@ class Propagation(QObject):
         super().__init__(parent)
         self._task_runner = task_runner
         self._cancel: CancelToken | None = None
-        self._unfinished: list[Run] = []
+        self._unfinished: list[PropagateArguments] = []
         self._undone = False
 
     @property
@@ -72,50 +71,50 @@ class Propagation(QObject):
         start: int | None = None,
         object_ids: tuple[int, ...] | None = None,
     ) -> None:
-        """Follow objects from frame ``start``, or from their first prompts, to the end of the stack.
+        """Track objects from frame ``start``, or from their first prompts, to the end of the stack.
 
         Without ``start``, backwards alone begins at the last prompts; with it, the end of each object is the
-        frame before its next verified one. Prompts that still wait for the device are given first.
+        frame before its next verified one. Prompts that still wait for the device go first.
 
         Parameters
         ----------
         session, direction, start
-            Where and which way.
+            Where, and in which direction.
         labels
-            Gives the label image of a finished frame.
+            Returns the label image of a finished frame.
         object_ids
             Which objects; None for all.
         """
-        self._run(session, labels, lambda: runs_of(session, direction, start, object_ids))
+        self._run(session, labels, lambda: plan_propagation(session, direction, start, object_ids))
 
     def resume(self, session: AnnotationSession, labels: Callable[[int], NDArray[Any]]) -> None:
         """Go on where the last one was stopped, and fill what is missing before that."""
-        runs = self._unfinished
-        self._run(session, labels, lambda: runs)
+        unfinished = self._unfinished
+        self._run(session, labels, lambda: unfinished)
 
     def _run(
         self,
         session: AnnotationSession,
         labels: Callable[[int], NDArray[Any]],
-        plan: Callable[[], list[Run]],
+        plan: Callable[[], list[PropagateArguments]],
     ) -> None:
         self._cancel = cancel = CancelToken()
         self._unfinished = []
 
         def steps() -> Iterator[tuple[LabeledFrame, Progress]]:
-            runs = plan()  # on the worker's thread, after the prompts that were given before
-            self._unfinished = runs
-            visits = [session.frames_to_visit(**run) or [] for run in runs]
+            planned = plan()  # on the worker's thread, after the prompts from before
+            self._unfinished = planned
+            visits = [session.frames_to_visit(**arguments) or [] for arguments in planned]
             with _older_objects_left_alone():
-                yield from with_progress(follow(runs, visits), sum(map(len, visits)))
+                yield from with_progress(propagate(planned, visits), sum(map(len, visits)))
 
-        def follow(runs: list[Run], visits: list[list[int]]) -> Iterator[LabeledFrame]:
-            for number, (run, frames) in enumerate(zip(runs, visits)):
+        def propagate(planned: list[PropagateArguments], visits: list[list[int]]) -> Iterator[LabeledFrame]:
+            for number, (arguments, frames) in enumerate(zip(planned, visits)):
                 left = dict.fromkeys(frames)
-                for result in session.propagate(**run, cancel=cancel) if frames else ():
+                for result in session.propagate(**arguments, cancel=cancel) if frames else ():
                     left.pop(result.frame, None)
-                    rest = _rest(run, next(iter(left), None), len(session))
-                    self._unfinished = [*rest, *runs[number + 1 :]]
+                    rest = _rest(arguments, next(iter(left), None), len(session))
+                    self._unfinished = [*rest, *planned[number + 1 :]]
                     yield result.frame, labels(result.frame)
                 if cancel.cancelled:
                     return
@@ -135,7 +134,7 @@ class Propagation(QObject):
             self._cancel.cancel()
 
     def interrupt(self) -> None:
-        """Stop because of an undo, which takes the frames of this run away again."""
+        """Stop because of an undo, which takes the frames of this propagation away again."""
         self._undone = self.running
         self.stop()
 
@@ -145,12 +144,12 @@ class Propagation(QObject):
     def _on_end(self, count: int) -> None:
         stopped = self._cancel is not None and self._cancel.cancelled
         self._cancel = None
-        frames = f"{counted(count, 'frame')} followed"
+        frames = f"{count} frame{'s' if count != 1 else ''} tracked"
         if self._undone:
             self._undone = False
-            self.ended.emit("Following was stopped and undone.")
+            self.ended.emit("Tracking was stopped and undone.")
         else:
-            self.ended.emit(f"Stopped: {frames}, and kept." if stopped else f"{frames}.")
+            self.ended.emit(f"Stopped: {frames}; their masks stay." if stopped else f"{frames}.")
 
     def _on_failure(self, error: BaseException) -> None:
         self._cancel = None
@@ -159,9 +158,9 @@ class Propagation(QObject):
 
 @contextmanager
 def _older_objects_left_alone() -> Iterator[None]:
-    """Keep Python's garbage collection to what is made meanwhile.
+    """Confine Python's garbage collection to what is made meanwhile.
 
-    Looking through all of napari's half a million objects stops every thread, the window's too, for 0.3 s.
+    To go through all of napari's half a million objects stops every thread, the window's too, for 0.3 s.
     """
     gc.freeze()
     try:
@@ -170,12 +169,12 @@ def _older_objects_left_alone() -> Iterator[None]:
         gc.unfreeze()
 
 
-def runs_of(
+def plan_propagation(
     session: AnnotationSession, direction: Direction, start: int | None, object_ids: tuple[int, ...] | None
-) -> list[Run]:
+) -> list[PropagateArguments]:
     """Return the arguments of one or two propagations."""
-    forward: Run = {"object_ids": object_ids, "start": start}
-    backward: Run = {**forward, "reverse": True}
+    forward: PropagateArguments = {"object_ids": object_ids, "start": start}
+    backward: PropagateArguments = {**forward, "reverse": True}
     if direction is not Direction.BOTH:
         return [forward if direction is Direction.FORWARD else backward]
     if start is None:  # between the first and the last prompted frame, forward has been there already
@@ -185,16 +184,16 @@ def runs_of(
     return [forward, backward] if backward["start"] else [forward]
 
 
-def _rest(run: Run, following: int | None, length: int) -> list[Run]:
-    """Return what is left of a propagation once it has come to frame ``following``; nothing if that is None.
+def _rest(arguments: PropagateArguments, next_frame: int | None, length: int) -> list[PropagateArguments]:
+    """Return what is left of a propagation before frame ``next_frame``; nothing if that is None.
 
     What is before that frame is only filled, as for an object that was clicked meanwhile.
     """
-    if following is None:
+    if next_frame is None:
         return []
-    reverse = run.get("reverse", False)
-    missing = {**run, "stop": following + 1 if reverse else following - 1, "missing_only": True}
-    rest = {**run, "start": following}
-    if run["start"] is None and "stop" not in run:
+    reverse = arguments.get("reverse", False)
+    missing = {**arguments, "stop": next_frame + 1 if reverse else next_frame - 1, "missing_only": True}
+    rest = {**arguments, "start": next_frame}
+    if arguments["start"] is None and "stop" not in arguments:
         rest["stop"] = 0 if reverse else length - 1
     return [missing, rest]

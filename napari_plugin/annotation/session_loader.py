@@ -1,4 +1,4 @@
-"""Opening the session of an image off the window's thread, so that it can be given up at any moment."""
+"""A loader of sessions off the window's thread, which can be cancelled at any moment."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -13,28 +13,28 @@ from sam2_engine import FrameSource
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.storage import OpenedSession, last_opening, open_or_create_session
 
-__all__ = ["Opening", "Reading"]
+__all__ = ["SessionLoader", "StackOptions"]
 
 
-class Reading(NamedTuple):
+class StackOptions(NamedTuple):
     """What a user may say of how an image is to be read; the parameters of ``ImageStack.of``."""
 
     axes: str | None = None
     channel: int | None = None
-    follow: str | None = None
+    along: str | None = None
 
     @classmethod
-    def of(cls, opening: Mapping[str, Any], rgb: bool) -> "Reading":
-        """Return the reading behind options of ``open_frames``, as ``ImageStack.opening`` has them."""
+    def of(cls, opening: Mapping[str, Any], rgb: bool) -> "StackOptions":
+        """Return what is behind options of ``open_frames``, as ``ImageStack.opening`` has them."""
         axes, fixed = opening.get("axes"), opening.get("fixed") or {}
         if axes is None:
             return cls()
-        follow = next((letter for letter in axes if letter not in "YXCS" and letter not in fixed), None)
-        return cls(axes.removesuffix("S") if rgb else axes, opening.get("channel"), follow)
+        along = next((letter for letter in axes if letter not in "YXCS" and letter not in fixed), None)
+        return cls(axes.removesuffix("S") if rgb else axes, opening.get("channel"), along)
 
 
-class Opening:
-    """A session that is being opened.
+class SessionLoader:
+    """Opens one session.
 
     Parameters
     ----------
@@ -45,14 +45,14 @@ class Opening:
     def __init__(self, task_runner: TaskRunner) -> None:
         self.task_runner = task_runner
         self._lock = threading.Lock()
-        self._given_up = False
-        self._kept: OpenedSession | None = None
+        self._cancelled = False
+        self._opened: OpenedSession | None = None
 
-    def find_reading(
+    def find_options(
         self,
         layer: Image,
         home: Path | None,
-        then: Callable[[Reading], None],
+        then: Callable[[StackOptions], None],
         failed: Callable[[BaseException], None],
     ) -> None:
         """Find out how an image was read when it was last worked on.
@@ -64,20 +64,20 @@ class Opening:
         home
             As for ``open_or_create_session``.
         then, failed
-            Called in the window's thread, unless it was given up; ``then`` with the reading, an empty one if
+            Called in the window's thread, unless it was cancelled; ``then`` with the options, empty ones if
             the image is new.
         """
         file = file_of(layer)
 
         def open_as(opening: Mapping[str, Any]) -> FrameSource:
             fixed = opening.get("fixed")
-            return ImageStack.of(layer, *Reading.of(opening, layer.rgb), fixed=fixed).open()
+            return ImageStack.of(layer, *StackOptions.of(opening, layer.rgb), fixed=fixed).open()
 
-        def work() -> Reading:
+        def find() -> StackOptions:
             opening = last_opening(open_as, layer.name, file, home)
-            return Reading() if opening is None else Reading.of(opening, layer.rgb)
+            return StackOptions() if opening is None else StackOptions.of(opening, layer.rgb)
 
-        self.task_runner.run(work, then=then, failed=failed)
+        self.task_runner.run(find, then=then, failed=failed)
 
     def start(
         self,
@@ -99,12 +99,12 @@ class Opening:
         home
             As for ``open_or_create_session``.
         then, failed
-            Called in the window's thread, unless it was given up.
+            Called in the window's thread, unless it was cancelled.
         """
         frames, scale = stack.open(), stack.physical_scale
 
-        def work() -> OpenedSession:
-            kept = open_or_create_session(
+        def load() -> OpenedSession:
+            opened = open_or_create_session(
                 frames,
                 store,
                 model,
@@ -115,26 +115,26 @@ class Opening:
                 home=home,
             )
             with self._lock:
-                self._kept = kept
-                if self._given_up:
-                    self._let_go()
-            return kept
+                self._opened = opened
+                if self._cancelled:
+                    self._close_folder()
+            return opened
 
-        def opened(kept: OpenedSession) -> None:
+        def loaded(opened: OpenedSession) -> None:
             with self._lock:
-                self._kept = None
-            then(kept)
+                self._opened = None
+            then(opened)
 
-        self.task_runner.run(work, then=opened, failed=failed)
+        self.task_runner.run(load, then=loaded, failed=failed)
 
-    def give_up(self) -> None:
-        """Forget about it; what was opened meanwhile is closed again."""
+    def cancel(self) -> None:
+        """Open nothing after all; what was opened meanwhile is closed again."""
         self.task_runner.close()
         with self._lock:
-            self._given_up = True
-            self._let_go()
+            self._cancelled = True
+            self._close_folder()
 
-    def _let_go(self) -> None:
-        if self._kept is not None and self._kept.folder is not None:
-            self._kept.folder.close()
-        self._kept = None
+    def _close_folder(self) -> None:
+        if self._opened is not None and self._opened.folder is not None:
+            self._opened.folder.close()
+        self._opened = None

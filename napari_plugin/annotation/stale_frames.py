@@ -1,4 +1,4 @@
-"""What the layers show of a session: which frames are out of date, and prompts in the layers' terms."""
+"""The frames whose layers are out of date, and the prompts of a session as layers show them."""
 
 from typing import Any
 

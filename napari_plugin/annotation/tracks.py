@@ -1,4 +1,4 @@
-"""The tracks of an annotation, shown while somebody wants to see them."""
+"""The Tracks layer of an annotation, shown on demand."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from napari import Viewer
 from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.layers import ImageStack
-from napari_plugin.layers.track_layer import Centroids, TrackLayer, Trajectories
+from napari_plugin.layers.track_layer import Centroids, TrackData, TrackLayer
 from napari_plugin.runtime.throttled import ThrottledComputation
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -22,7 +22,7 @@ class TrackView(QObject):
     failed
         Emitted with an error.
     shown
-        Whether tracks are wanted; the user ends that also by removing the layer.
+        Whether tracks are shown; the user ends that also by removing the layer.
     """
 
     failed = Signal(object)
@@ -62,10 +62,10 @@ class TrackView(QObject):
         if self.shown:
             self._computation.compute_soon()
 
-    def is_mine(self, layer: Any) -> bool:
+    def owns(self, layer: Any) -> bool:
         """Whether a layer is the one that shows them."""
         return self._layer is not None and self._layer.layer is not None and layer == self._layer.layer
 
-    def _draw(self, tracks: Trajectories) -> None:
+    def _draw(self, tracks: TrackData) -> None:
         if self._layer is not None:
             self._layer.draw(tracks, self._session.objects)

@@ -12,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_plugin.layers.object_colormap import ObjectColormap
-from napari_plugin.layers.track_layer import Centroids, Trajectories, track_colors
+from napari_plugin.layers.track_layer import Centroids, TrackData, track_colors
 from napari_plugin.theme import rgba
 from sam2_engine import FrameSource
 from sam2_engine.datasets.annotations import LabelImage
@@ -29,6 +29,8 @@ __all__ = ["cell_tracking_reader", "read_cell_tracking_folder", "read_session_fo
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData]]
 
+_TRACK_FILES = ("res_track.txt", "man_track.txt")
+
 
 def session_reader(path: str | list[str]) -> Reader | None:
     """Return what reads a path if it is a session folder, as napari asks for it."""
@@ -39,7 +41,7 @@ def session_reader(path: str | list[str]) -> Reader | None:
 
 def cell_tracking_reader(path: str | list[str]) -> Reader | None:
     """Return what reads a path if it is a folder with tracks, or its file of tracks."""
-    if isinstance(path, str) and has_tracks(Path(path)):
+    if isinstance(path, str) and has_tracks(_folder_of(path)):
         return read_cell_tracking_folder
     return None
 
@@ -74,8 +76,8 @@ def read_cell_tracking_folder(path: str) -> list[LayerData]:
     InputError
         If the file of tracks is not as the challenge has it, or an image is missing or no label image.
     """
-    masks = cell_tracking_masks(Path(path))
-    name = Path(masks.name).name
+    folder = _folder_of(path)
+    masks = cell_tracking_masks(folder)
     labels, places = _read_all(masks)
     found = {
         object_id: AnnotatedObject(
@@ -83,9 +85,9 @@ def read_cell_tracking_folder(path: str) -> list[LayerData]:
         )
         for object_id in sorted(places)
     }
-    tracks = Trajectories.of(places, {object_id: one.parents for object_id, one in found.items()})
-    layers = [_label_layer(labels, name, found)]
-    return [*layers, _track_layer(tracks, f"tracks of {name}", found)] if tracks else layers
+    tracks = TrackData.of(places, {object_id: one.parents for object_id, one in found.items()})
+    layers = [_label_layer(labels, folder.name, found)]
+    return [*layers, _track_layer(tracks, f"tracks of {folder.name}", found)] if tracks else layers
 
 
 # ---------------------------------------------------------------------- sessions
@@ -135,6 +137,10 @@ def _labels(session: AnnotationSession) -> NDArray[Any]:
 # ---------------------------------------------------------------------- Cell Tracking Challenge
 
 
+def _folder_of(path: str) -> Path:
+    return Path(path).parent if Path(path).name in _TRACK_FILES else Path(path)
+
+
 def _parents(masks: MaskFile, object_id: int) -> tuple[int, ...]:
     return masks.objects[object_id].parents if object_id in masks.objects else ()
 
@@ -144,7 +150,7 @@ def _read_all(masks: MaskFile) -> tuple[NDArray[Any], dict[int, dict[int, tuple[
     pages = np.zeros((masks.length, *masks.shape), np.uint16)
     places: dict[int, dict[int, tuple[float, float]]] = {}
     for frame in range(masks.length):
-        annotation = masks.read_frame(frame)
+        annotation = masks.annotate(frame)
         assert isinstance(annotation, LabelImage)
         needed = label_dtype(int(annotation.labels.max()))
         if needed.itemsize > pages.dtype.itemsize:
@@ -183,7 +189,7 @@ def _label_layer(labels: NDArray[Any], name: str, objects: Mapping[int, Annotate
     return labels, options, "labels"
 
 
-def _track_layer(tracks: Trajectories, name: str, objects: Mapping[int, AnnotatedObject]) -> LayerData:
+def _track_layer(tracks: TrackData, name: str, objects: Mapping[int, AnnotatedObject]) -> LayerData:
     colors = DirectLabelColormap(color_dict=track_colors(tracks, objects))
     return (
         tracks.rows,

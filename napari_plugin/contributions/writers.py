@@ -1,4 +1,4 @@
-"""Labels layers as label images that ImageJ and others open."""
+"""Writer of Labels layers as label images that ImageJ and others open."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from sam2_plugins.session.label_image import label_dtype
 __all__ = ["write_labels"]
 
 _SUFFIXES = (".tif", ".tiff")
-_PLACE = ("name", "scale", "units", "axis_labels", "multiscale")
+_PLACEMENT = ("name", "scale", "units", "axis_labels", "multiscale")
 _OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 
 
@@ -43,7 +43,7 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     InputError
         If the layer has further axes or labels below 0, or cannot be written there.
     """
-    known = {name: meta[name] for name in _PLACE if name in meta}
+    known = {name: meta[name] for name in _PLACEMENT if name in meta}
     layer = Image(data, rgb=False, contrast_limits=(0, 1), **known)  # with limits, nothing is read yet
     axes = meta.get("metadata", {}).get(AXES, "")
     axes = axes if len(axes) == layer.ndim else guess_axes(layer)
@@ -70,7 +70,7 @@ def _planes(stack: ImageStack) -> tuple[list[FrameSource], str]:
     if not stack.fixed:
         frames = stack.open()
         return [frames], "" if len(frames) == 1 else "Z" if frames.axis == "Z" else "T"
-    if set(stack.ways) != {"T", "Z"}:
+    if set(stack.tracking_axes) != {"T", "Z"}:
         raise InputError(
             f"Layer '{stack.layer.name}' has the axes {stack.dims}, and a TIFF of labels only T, Z, Y and X; "
             "right-click it ▸ Split Stack and save the new layers."

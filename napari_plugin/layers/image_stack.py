@@ -1,4 +1,4 @@
-"""An Image layer as frames: which axis is which, and where a position in the layer lies on them."""
+"""The frames of an Image layer: which axis is which, and where a position in the layer lies on them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ AXES = "sam2_axes"
 
 _MAX_CHANNELS = 4
 _NOUNS = {"T": "time point", "Z": "plane"}
-_WAYS = {"T": "through time", "Z": "through the planes"}
+_ALONG = {"T": "through time", "Z": "through the planes"}
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
@@ -70,7 +70,7 @@ class ImageStack:
         layer: Image,
         axes: str | None = None,
         channel: int | None = None,
-        follow: str | None = None,
+        along: str | None = None,
         fixed: Mapping[str, int] | None = None,
     ) -> "ImageStack":
         """Read a layer as frames.
@@ -83,8 +83,8 @@ class ImageStack:
             One letter per axis of the layer, colors left out, for example ``"ZYX"``; None to guess.
         channel
             The only channel to use, counted from 0.
-        follow
-            Letter of the axis that objects are followed along; time, else the first, where it is none of
+        along
+            Letter of the axis that objects are tracked along; time, else the first, where it is none of
             the layer's.
         fixed
             Position on each further axis by its letter; 0 where nothing is said.
@@ -101,12 +101,12 @@ class ImageStack:
         name = f"Layer '{layer.name}'"
         sizes = dict(zip(letters, pixels.shape))
         free = _long_axes(sizes)
-        followed = follow if follow in free else "T" if "T" in free else next(iter(free), None)
+        tracked = along if along in free else "T" if "T" in free else next(iter(free), None)
         asked = fixed or {}
         places = {
             letter: min(max(asked.get(letter, 0), 0), sizes[letter] - 1)
             for letter in free
-            if letter != followed
+            if letter != tracked
         }
         plan = plan_axes(
             name, pixels.shape, np.dtype(pixels.dtype), axes=letters, channel=channel, fixed=places
@@ -114,7 +114,7 @@ class ImageStack:
         return cls(layer, plan)
 
     def at(self, fixed: Mapping[str, int]) -> "ImageStack":
-        """Return the frames of another position on the axes that objects are not followed along."""
+        """Return the frames of another position on the axes that objects are not tracked along."""
         return ImageStack.of(self.layer, self.dims, self._channel, self.plan.axis, fixed)
 
     def open(self) -> FrameSource:
@@ -137,14 +137,14 @@ class ImageStack:
         return self.plan.fixed.get(channel_axis) if channel_axis else None
 
     @property
-    def ways(self) -> dict[str, str]:
-        """How objects may be followed, in words by the letter of the axis; one or none leaves no choice."""
-        return {letter: _way(letter) for letter in _long_axes(self.plan.sizes)}
+    def tracking_axes(self) -> dict[str, str]:
+        """Axes that objects may be tracked along, in words by their letter; one or none leaves no choice."""
+        return {letter: _along(letter) for letter in _long_axes(self.plan.sizes)}
 
     @property
     def fixed(self) -> dict[str, int]:
-        """Position by letter on the axes that objects are not followed along, where there are several."""
-        return {letter: self.plan.fixed[letter] for letter in self.ways if letter != self.plan.axis}
+        """Position by letter on the axes that objects are not tracked along, where there are several."""
+        return {letter: self.plan.fixed[letter] for letter in self.tracking_axes if letter != self.plan.axis}
 
     @property
     def name(self) -> str:
@@ -171,18 +171,18 @@ class ImageStack:
         """One line for people, for example ``40 time points, 320 × 320 pixels, uint16``."""
         height, width = self.plan.frame_shape
         parts = [f"{height} × {width} pixels", str(np.dtype(_finest(self.layer).dtype))]
-        counts = [_counted(self.plan.sizes[letter], letter) for letter in self.ways]
+        counts = [_counted(self.plan.sizes[letter], letter) for letter in self.tracking_axes]
         parts[:0] = counts
         if self.layer.rgb or self.num_channels > 1:
             parts.insert(-1, "RGB" if self.layer.rgb else f"{self.num_channels} channels")
         return ", ".join(parts)
 
     @property
-    def following(self) -> str:
-        """Which way objects are followed and where, for example ``followed through time in plane 7``."""
-        if not self.ways:
+    def tracked_along(self) -> str:
+        """Along which axis objects are tracked and where, as ``tracked through time in plane 7``."""
+        if not self.tracking_axes:
             return ""
-        return f"followed {_way(self.plan.axis)}" + (f" {in_words(self.fixed)}" if self.fixed else "")
+        return f"tracked {_along(self.plan.axis)}" + (f" {in_words(self.fixed)}" if self.fixed else "")
 
     def places_of(self, position: Sequence[float]) -> dict[str, int]:
         """Return where a position in the layer's data coordinates lies on the axes of ``fixed``."""
@@ -243,7 +243,7 @@ class ImageStack:
         camera.center = (camera.center[0], *center)
         height, width = self.plan.frame_shape
         ends = [self.data_to_plane(viewer, frame, x, y) for x, y in ((0, 0), (width, height))]
-        least = float(np.abs(np.subtract(*ends)).max()) / 8  # what surrounds it is to be seen
+        least = float(np.abs(np.subtract(*ends)).max()) / 8  # its surroundings are to be seen
         camera.zoom = min(canvas) / 3 / max(float(extent.max()), least)
 
     def data_to_plane(self, viewer: Viewer, frame: int, x: float, y: float) -> NDArray[np.float64]:
@@ -291,8 +291,8 @@ def in_words(places: Mapping[str, int]) -> str:
     return ", ".join(f"{known.get(letter, f'at {letter}')} {where}" for letter, where in places.items())
 
 
-def _way(letter: str) -> str:
-    return _WAYS.get(letter, f"along {letter}")
+def _along(letter: str) -> str:
+    return _ALONG.get(letter, f"along {letter}")
 
 
 def _counted(number: int, letter: str) -> str:

@@ -197,7 +197,7 @@ class PromptLayers:
         told = []
         if self._drop_elsewhere():
             told.append(
-                f"A prompt elsewhere was left out: objects are {self._stack.following}. "
+                f"A prompt elsewhere was left out: objects are {self._stack.tracked_along}. "
                 "Move the slider there, or press the button below the image's axes to work here."
             )
         places = [self._stack.locate(row) for row in self.points.data]

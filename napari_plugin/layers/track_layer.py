@@ -18,14 +18,14 @@ from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.masks import AcceptedMask
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["Centroids", "TrackLayer", "Trajectories", "track_colors"]
+__all__ = ["Centroids", "TrackData", "TrackLayer", "track_colors"]
 
 _LARGEST_TRACK_ID = 2**20
 """napari keeps a table as long as the largest id of a track; beyond this one, tracks are counted instead."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectories:
+class TrackData:
     """What a Tracks layer is made of.
 
     Attributes
@@ -47,7 +47,7 @@ class Trajectories:
         cls,
         places: Mapping[int, Mapping[int, tuple[float, float]]],
         parents: Mapping[int, Iterable[int]],
-    ) -> "Trajectories":
+    ) -> "TrackData":
         """Join the ``(y, x)`` of objects by frame with their parents; one that is never seen is left out."""
         seen = sorted(object_id for object_id, frames in places.items() if frames)
         counted = bool(seen) and seen[-1] > _LARGEST_TRACK_ID
@@ -61,7 +61,7 @@ class Trajectories:
         objects = {track: object_id for object_id, track in tracks.items()}
         return cls(np.array(rows, np.float64).reshape(-1, 4), graph, objects)
 
-    def same_as(self, other: "Trajectories") -> bool:
+    def same_as(self, other: "TrackData") -> bool:
         """Whether both would be drawn alike."""
         same = (self.graph, self.objects) == (other.graph, other.objects)
         return same and np.array_equal(self.rows, other.rows)
@@ -76,7 +76,7 @@ class Centroids:
     def __init__(self) -> None:
         self._known: dict[int, dict[int, tuple[AcceptedMask, tuple[float, float] | None]]] = {}
 
-    def compute(self, session: ReadableSession) -> Generator[int, None, Trajectories]:
+    def compute(self, session: ReadableSession) -> Generator[int, None, TrackData]:
         """Return the trajectories of a session as it is now, yielding after each object.
 
         The first time, thousands of masks take seconds: a worker does something else between two objects.
@@ -90,7 +90,7 @@ class Centroids:
             i: {frame: place for frame, (_, place) in known.items() if place is not None}
             for i, known in self._known.items()
         }
-        return Trajectories.of(places, {i: one.parents for i, one in objects.items()})
+        return TrackData.of(places, {i: one.parents for i, one in objects.items()})
 
     def _known_of(
         self, session: ReadableSession, object_id: int
@@ -141,11 +141,11 @@ class TrackLayer:
         self._viewer = viewer
         self._stack = stack
         self._letters = stack.dims[stack.dims.index(stack.plan.axis) :]
-        self._shown = Trajectories.of({}, {})
+        self._shown = TrackData.of({}, {})
         self._colors: dict[int | None, Any] = {}
         self.layer: Tracks | None = None
 
-    def draw(self, tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> None:
+    def draw(self, tracks: TrackData, objects: Mapping[int, AnnotatedObject]) -> None:
         """Show tracks in the colors of their objects; what is shown already stays."""
         colors = track_colors(tracks, objects)
         if not tracks:
@@ -165,7 +165,7 @@ class TrackLayer:
             self._viewer.layers.remove(self.layer)
         self.layer = None
 
-    def _make(self, tracks: Trajectories, colors: dict[int | None, Any]) -> Tracks:
+    def _make(self, tracks: TrackData, colors: dict[int | None, Any]) -> Tracks:
         return Tracks(
             self._columns(tracks),
             graph=tracks.graph,
@@ -174,12 +174,12 @@ class TrackLayer:
             **self._placement(),
         )
 
-    def _redraw(self, layer: Tracks, tracks: Trajectories, colors: dict[int | None, Any]) -> None:
+    def _redraw(self, layer: Tracks, tracks: TrackData, colors: dict[int | None, Any]) -> None:
         layer.colormaps_dict = {"track_id": DirectLabelColormap(color_dict=colors)}
         layer.data = self._columns(tracks)  # forgets the graph
         layer.graph = tracks.graph
 
-    def _columns(self, tracks: Trajectories) -> NDArray[np.float64]:
+    def _columns(self, tracks: TrackData) -> NDArray[np.float64]:
         """Return (N, 1 + axes) ids and positions on the layer's axes; on channels always the first."""
         values = dict(zip((self._stack.plan.axis, "Y", "X"), tracks.rows[:, 1:].T))
         values |= {letter: np.full(len(tracks.rows), at) for letter, at in self._stack.fixed.items()}
@@ -204,7 +204,7 @@ class TrackLayer:
         }
 
 
-def track_colors(tracks: Trajectories, objects: Mapping[int, AnnotatedObject]) -> dict[int | None, Any]:
+def track_colors(tracks: TrackData, objects: Mapping[int, AnnotatedObject]) -> dict[int | None, Any]:
     """Return the colors of objects by the ids of their tracks; None is any other."""
     known = {track: objects[i] for track, i in tracks.objects.items() if i in objects}
     return {None: (1.0, 1.0, 1.0, 1.0)} | {track: rgba(one.color) for track, one in known.items()}

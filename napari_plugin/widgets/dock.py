@@ -113,12 +113,12 @@ class AnnotationDock(QWidget):
         self.training.taken.connect(self._on_new_weights)
         self.model.training_wanted.connect(self.fine_tune)
         for one in (self.model, self.training):
-            one.failed.connect(self.fail)
+            one.failed.connect(self.show_failure)
         sources: tuple[OpenedImages | Panel, ...] = (self.images, *self.panels)
         for source in sources:
-            source.status_message.connect(self.tell)
-            source.failed.connect(self.fail)
-        self.images.hinted.connect(self.hint)
+            source.status_message.connect(self.show_message)
+            source.failed.connect(self.show_failure)
+        self.images.hinted.connect(self.show_hint)
         self.images.shown.connect(self._show)
         self.images.changed.connect(self._refresh)
         self.images.progressed.connect(self._show_progress)
@@ -132,25 +132,25 @@ class AnnotationDock(QWidget):
 
     # ------------------------------------------------------------------ showing
 
-    def tell(self, sentence: str) -> None:
+    def show_message(self, sentence: str) -> None:
         """Show a sentence in the dock."""
         self._shows_error = False
         self.message.setText(sentence)
 
-    def hint(self, sentence: str) -> None:
+    def show_hint(self, sentence: str) -> None:
         """Show what to do next, unless an error stands there that has not been read yet."""
         if not self._shows_error:
-            self.tell(sentence)
+            self.show_message(sentence)
 
-    def fail(self, error: BaseException) -> None:
+    def show_failure(self, error: BaseException) -> None:
         """Show an error: one sentence if the user can mend it, else with the details."""
         if isinstance(error, InputError):
-            self.tell(str(error))
+            self.show_message(str(error))
             show_error(str(error))
             if isinstance(error, OutOfMemoryError):
                 self.model.offer_cpu(error)
         else:
-            self.tell(f"Something unexpected happened: {error}")
+            self.show_message(f"Something unexpected happened: {error}")
             notification_manager.receive_error(type(error), error, error.__traceback__)
         self._shows_error = True
 
@@ -173,14 +173,14 @@ class AnnotationDock(QWidget):
 
     def _on_doubt_wanted(self, doubt: ReviewItem) -> None:
         if self.annotation is not None:
-            self.annotation.look_at(doubt.object_id, doubt.frame, self._canvas_context.size)
+            self.annotation.go_to(doubt.object_id, doubt.frame, self._canvas_context.size)
 
     # ------------------------------------------------------------------ fine-tuning
 
     def fine_tune(self) -> None:
         """Open the dialog that trains on the session of the chosen image."""
         if self.annotation is None:
-            self.tell("Open an image first: a model is fine-tuned on what was annotated in it.")
+            self.show_message("Open an image first: a model is fine-tuned on what was annotated in it.")
         else:
             self.training.show_for(self.annotation)
 
@@ -203,11 +203,11 @@ class AnnotationDock(QWidget):
             keys.RESUME: self.propagation.resume.click,
             keys.PREVIOUS_DOUBT: self.review.previous.click,
             keys.NEXT_DOUBT: self.review.next.click,
-            keys.VERIFY: self.review.accept.click,
-            keys.UNLOCK: self.review.unlock.click,
-            keys.REDO_FROM_HERE: self.review.redo.click,
-            keys.UNDO: self.history.take_back,
-            keys.REDO: self.history.do_again,
+            keys.VERIFY: self.review.verify.click,
+            keys.UNVERIFY: self.review.unverify.click,
+            keys.PROPAGATE_FROM_SHOWN: self.review.propagate.click,
+            keys.UNDO: self.history.undo_last,
+            keys.REDO: self.history.redo_last,
         }
 
     def _bind_keys(self) -> None:
@@ -219,21 +219,21 @@ class AnnotationDock(QWidget):
         if event.type() == QEvent.Type.Show:
             self._canvas_context.find_window()
         elif event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.shut()
+            self.release()
         return bool(super().event(event))
 
-    def shut(self) -> None:
+    def release(self) -> None:
         """Stop all work and let go of the viewer; masks stay in their layers."""
         if self._closed:
             return
         self._closed = True
-        self.training.shut()
+        self.training.release()
         self.images.close()
         self._show(None)
         self.viewer.dims.events.point.disconnect(self._on_slider)
         self._canvas_context.close()
-        self.image.close_links()
-        self.automatic.close_links()
+        self.image.disconnect_viewer()
+        self.automatic.disconnect_viewer()
         for key in self._keys():
             self.viewer.bind_key(key, None)
 

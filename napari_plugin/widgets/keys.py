@@ -11,12 +11,12 @@ __all__ = [
     "PREVIOUS_DOUBT",
     "PREVIOUS_OBJECT",
     "PROPAGATE",
+    "PROPAGATE_FROM_SHOWN",
     "REDO",
-    "REDO_FROM_HERE",
     "RESUME",
     "TOOL",
     "UNDO",
-    "UNLOCK",
+    "UNVERIFY",
     "VERIFY",
     "with_key",
 ]
@@ -33,8 +33,8 @@ REDO = "Control-Shift-Z"
 PREVIOUS_DOUBT = "Shift-J"
 NEXT_DOUBT = "Shift-K"
 VERIFY = "H"
-UNLOCK = "Shift-H"
-REDO_FROM_HERE = "U"
+UNVERIFY = "Shift-H"
+PROPAGATE_FROM_SHOWN = "U"
 
 
 def with_key(tooltip: str, key: str) -> str:

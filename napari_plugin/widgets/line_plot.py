@@ -55,21 +55,21 @@ class LinePlot(QWidget):
         self._marked = index
         self.update()
 
-    def runs(self) -> list[list[QPointF]]:
+    def segments(self) -> list[list[QPointF]]:
         """Return what is drawn, in pixels of this widget: one list of places per unbroken line."""
         known = [value for value in self._values if value is not None]
         if not known:
             return []
         area, low, high = self._area(), min(known), max(known)
-        runs: list[list[QPointF]] = [[]]
+        segments: list[list[QPointF]] = [[]]
         for x, value in zip(self._x, self._values):
             if value is None:
-                runs.append([])
+                segments.append([])
                 continue
             # A value that never changes is drawn in the middle.
             up = (value - low) / (high - low) if high > low else 0.5
-            runs[-1].append(QPointF(self._across(x, area), area.bottom() - up * area.height()))
-        return [run for run in runs if run]
+            segments[-1].append(QPointF(self._across(x, area), area.bottom() - up * area.height()))
+        return [segment for segment in segments if segment]
 
     def index_at(self, position: float) -> int | None:
         """Return the index of the value that is nearest to a place along x, in pixels."""
@@ -87,17 +87,17 @@ class LinePlot(QWidget):
         muted = QColor(self.palette().windowText().color())
         muted.setAlpha(150)
         painter.setPen(muted)
-        runs = self.runs()
-        if runs:
+        segments = self.segments()
+        if segments:
             self._write_axes(painter)
             self._draw_mark(painter)
         else:
             painter.drawText(QRectF(self.rect()), Qt.AlignmentFlag.AlignCenter, "No values to draw")
         painter.setPen(QPen(self._color, 1.5))
         painter.setBrush(self._color)
-        for run in runs:
-            painter.drawPolyline(QPolygonF(run))
-            for place in run:
+        for segment in segments:
+            painter.drawPolyline(QPolygonF(segment))
+            for place in segment:
                 painter.drawEllipse(place, _DOT, _DOT)
         painter.end()
 

@@ -96,7 +96,7 @@ class OpenedImages(QObject):
         self._prefetch.close()
         self._report_progress.cancel()
         self._loading.close()
-        self._model.close_download()
+        self._model.cancel_download()
         for annotation in self._annotations.values():
             self._discard(annotation)
         self._annotations.clear()
@@ -125,7 +125,7 @@ class OpenedImages(QObject):
                 earlier.tracks.show(False)
                 self._discard(earlier)
             self._begin(
-                layer, self._image.axes.text() or None, self._image.channel_choice, self._image.way_choice
+                layer, self._image.axes.text() or None, self._image.channel_choice, self._image.along_choice
             )
 
     def _on_place_wanted(self) -> None:

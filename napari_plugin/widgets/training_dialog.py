@@ -62,7 +62,7 @@ class TrainingDialog(QDialog):
         )
         self.start = button("Start", "Learn from the frames as they are now")
         self.resume = button("Continue", "Go on with the training that was stopped, on the frames of then")
-        self.row = PromptBar()
+        self.prompt_bar = PromptBar()
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(self.resume)
@@ -72,7 +72,7 @@ class TrainingDialog(QDialog):
         layout.addWidget(self.frames)
         layout.addLayout(form(self.steps))
         layout.addLayout(buttons)
-        layout.addWidget(self.row)
+        layout.addWidget(self.prompt_bar)
         layout.addStretch()
         self.setMinimumSize(460, 300)
         self.start.clicked.connect(self._on_start)
@@ -85,12 +85,12 @@ class TrainingDialog(QDialog):
         """Open it for an annotation; while another one is learned from, that one is shown."""
         if not self.training.running and annotation is not self._annotation:
             self._annotation = annotation
-            self.row.clear()
+            self.prompt_bar.clear()
         self._refresh()
         self.show()
         self.raise_()
 
-    def shut(self) -> None:
+    def release(self) -> None:
         """Stop after the step at hand; it can be continued another time."""
         self.training.close()
         self.close()
@@ -123,17 +123,17 @@ class TrainingDialog(QDialog):
             self._refresh()
 
     def _wait(self) -> None:
-        self.row.wait("Starting …", self._stop, "Stop")
-        self.row.decline.setEnabled(True)
+        self.prompt_bar.wait("Starting …", self._stop, "Stop")
+        self.prompt_bar.decline.setEnabled(True)
 
     def _stop(self) -> None:
-        self.row.wait("Stopping after this step …", lambda: None, "Stop")
-        self.row.decline.setEnabled(False)
+        self.prompt_bar.wait("Stopping after this step …", lambda: None, "Stop")
+        self.prompt_bar.decline.setEnabled(False)
         self.training.stop()
 
     def _on_progress(self, done: int, total: int, sentence: str) -> None:
-        if self.row.decline.isEnabled():
-            self.row.show_progress(done, total or None, sentence)
+        if self.prompt_bar.decline.isEnabled():
+            self.prompt_bar.show_progress(done, total or None, sentence)
 
     def _on_failed(self, error: BaseException) -> None:
         told = str(error) if isinstance(error, InputError) else f"Something unexpected happened: {error}"
@@ -141,10 +141,10 @@ class TrainingDialog(QDialog):
         self.failed.emit(error)
 
     def _on_ended(self) -> None:
-        self.row.decline.setEnabled(True)
+        self.prompt_bar.decline.setEnabled(True)
         if self.training.result is not None:
             self._offer(self.training.result)
-        elif self.row.bar.isVisible():
+        elif self.prompt_bar.bar.isVisible():
             self._say("Stopped; Continue goes on from there.")
         self._refresh()
 
@@ -152,7 +152,7 @@ class TrainingDialog(QDialog):
 
     def _offer(self, result: FineTuning) -> None:
         annotation = self.training.annotation
-        self.row.offer(
+        self.prompt_bar.offer(
             f"{result.improvement} Use the new weights?",
             "Use them",
             lambda: self._take(annotation, result),
@@ -181,5 +181,5 @@ class TrainingDialog(QDialog):
         )
 
     def _say(self, sentence: str) -> None:
-        self.row.offer(sentence, "", lambda: None, "OK")
-        self.row.accept.setVisible(False)
+        self.prompt_bar.offer(sentence, "", lambda: None, "OK")
+        self.prompt_bar.accept.setVisible(False)

@@ -16,8 +16,8 @@ class UndoRow(Panel):
         super().__init__(parent)
         self.undo = button("↶ Undo", "")
         self.redo = button("↷ Redo", "")
-        self.undo.clicked.connect(self.take_back)
-        self.redo.clicked.connect(self.do_again)
+        self.undo.clicked.connect(self.undo_last)
+        self.redo.clicked.connect(self.redo_last)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.undo)
@@ -33,12 +33,12 @@ class UndoRow(Panel):
         self.undo.setToolTip(keys.with_key(f"Undo: {undo or 'nothing yet'}", keys.UNDO))
         self.redo.setToolTip(keys.with_key(f"Redo: {redo or 'nothing'}", keys.REDO))
 
-    def take_back(self) -> None:
+    def undo_last(self) -> None:
         """Undo the last action: also one that still waits, of which the button knows nothing yet."""
         if self.annotation is not None:
             self.annotation.undo()
 
-    def do_again(self) -> None:
+    def redo_last(self) -> None:
         """Redo what was undone last."""
         if self.annotation is not None:
             self.annotation.redo()

@@ -38,7 +38,7 @@ def start(dock: AnnotationDock, direction: Direction = Direction.FORWARD) -> Non
     dock.propagation.buttons[direction].click()
 
 
-def wait_until_followed(dock: AnnotationDock, qtbot: Any) -> None:
+def wait_until_tracked(dock: AnnotationDock, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not annotation_of(dock).propagation.running, timeout=WAIT)
 
 
@@ -46,7 +46,7 @@ def shown_when_idle(dock: AnnotationDock, qtbot: Any) -> NDArray[np.uint16]:
     """Return the labels after everything that was queued has arrived."""
     sync = annotation_of(dock).sync
     for _ in range(2):  # what is read after an edit is queued once more
-        qtbot.waitUntil(lambda: not sync._edits and not sync._reading.isActive(), timeout=WAIT)
+        qtbot.waitUntil(lambda: not sync._edits and not sync._read_timer.isActive(), timeout=WAIT)
         done: list[int] = []
         annotation_of(dock)._task_runner.run_steps(
             iter([1]), on_step=done.append, then=done.append, failed=pytest.fail

@@ -16,7 +16,6 @@ from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
-from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -64,7 +63,7 @@ class AutomaticPanel(Panel):
         self._layer: CandidateLayer | None = None
         self._cancel: CancelToken | None = None
         self.find = button("Find objects", "Segment everything on the shown frame, without clicks")
-        self.work = PromptBar()
+        self.prompt_bar = PromptBar()
         self.fine = CheckBox(
             text="many small objects",
             tooltip=f"Look {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long",
@@ -94,7 +93,9 @@ class AutomaticPanel(Panel):
         self.none = button("None", "Leave all out, to choose a few by clicks")
         self.discard = button("Discard", "Take the found objects away")
         self.add = button("Add the chosen", "Make objects of the chosen ones; one undo takes them back")
-        self.follow = button("◀ Follow the chosen ▶", "Make objects of the chosen and follow them both ways")
+        self.propagate = button(
+            "◀ Follow the chosen ▶", "Make objects of the chosen and follow them both ways"
+        )
         self._lay_out()
         self.find.clicked.connect(self._start)
         self.confidence.valueChanged.connect(self._show_choice)
@@ -102,9 +103,9 @@ class AutomaticPanel(Panel):
         self.max_objects.changed.connect(self._show_choice)
         self.all.clicked.connect(lambda: self._leave_out(set()))
         self.none.clicked.connect(lambda: self._leave_out(set(range(1, len(self.found) + 1))))
-        self.discard.clicked.connect(self._forget)
-        self.add.clicked.connect(lambda: self._take(follow=False))
-        self.follow.clicked.connect(lambda: self._take(follow=True))
+        self.discard.clicked.connect(self._discard)
+        self.add.clicked.connect(lambda: self._add_chosen(propagate=False))
+        self.propagate.clicked.connect(lambda: self._add_chosen(propagate=True))
         viewer.layers.events.removed.connect(self._on_layer_removed)
         self.show_annotation(None)
 
@@ -113,12 +114,12 @@ class AutomaticPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Segment everything on this frame"))
         layout.addWidget(self.find)
-        layout.addWidget(self.work)
+        layout.addWidget(self.prompt_bar)
         settings = form(self.fine, self.min_area, self.max_objects)
         settings.insertRow(1, "Confidence at least", self.confidence)
         layout.addLayout(settings)
         layout.addWidget(self.summary)
-        for row in ((self.all, self.none, self.discard), (self.add, self.follow)):
+        for row in ((self.all, self.none, self.discard), (self.add, self.propagate)):
             line = QHBoxLayout()
             for one in row:
                 line.addWidget(one)
@@ -130,20 +131,20 @@ class AutomaticPanel(Panel):
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Look at another image: what was found on the one before is forgotten."""
         if annotation is not self.annotation:
-            self._forget()
+            self._discard()
         super().show_annotation(annotation)
-        self.follow.setVisible(annotation is None or annotation.stack.plan.length > 1)
+        self.propagate.setVisible(annotation is None or annotation.stack.plan.length > 1)
 
     def refresh(self) -> None:
         """Forget what was found if it belongs to another place in the image."""
         annotation = self.annotation
         if self._session is not None and (annotation is None or annotation.session is not self._session):
-            self._forget()
+            self._discard()
         self._show_choice()
 
-    def close_links(self) -> None:
+    def disconnect_viewer(self) -> None:
         """Listen to the viewer no more."""
-        self._forget()
+        self._discard()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
 
     # ------------------------------------------------------------------ looking
@@ -151,7 +152,7 @@ class AutomaticPanel(Panel):
     def _start(self) -> None:
         annotation = self.annotation
         assert annotation is not None
-        self._forget()
+        self._discard()
         session, frame, cancel = annotation.session, annotation.shown_frame, CancelToken()
         settings = AutomaticSettings(
             confidence=_LEAST_CONFIDENCE,
@@ -162,12 +163,12 @@ class AutomaticPanel(Panel):
         work = ResultGenerator(self._search(session, frame, settings))
         self._session, self._frame, self._cancel = session, frame, cancel
         self.find.setEnabled(False)
-        self.work.wait("Looking …", cancel.cancel, "Stop")
+        self.prompt_bar.wait("Looking …", cancel.cancel, "Stop")
 
         def on_step(step: object) -> None:
             if self._cancel is cancel and not cancel.cancelled and isinstance(step, tuple):
                 done, total = step
-                self.work.show_progress(done, total, f"Looking: {done:,} of {total:,} places")
+                self.prompt_bar.show_progress(done, total, f"Looking: {done:,} of {total:,} places")
 
         def ended(_: int) -> None:
             if self._cancel is cancel:
@@ -196,7 +197,7 @@ class AutomaticPanel(Panel):
 
     def _end_work(self) -> None:
         self._cancel = None
-        self.work.clear()
+        self.prompt_bar.clear()
         self.find.setEnabled(True)
 
     def _show_found(self, annotation: AnnotationController, found: list[FoundObject]) -> None:
@@ -236,7 +237,7 @@ class AutomaticPanel(Panel):
             self._layer.color(set(shown), set(chosen))
         for one in (self.all, self.none, self.discard):
             one.setEnabled(bool(self.found))
-        for one in (self.add, self.follow):
+        for one in (self.add, self.propagate):
             one.setEnabled(bool(chosen))
         if self.found:
             self.summary.setText(
@@ -246,11 +247,11 @@ class AutomaticPanel(Panel):
         else:
             self.summary.setText("Found objects appear in the image, to choose from.")
 
-    def _take(self, follow: bool) -> None:
+    def _add_chosen(self, propagate: bool) -> None:
         annotation, frame = self.annotation, self._frame
         assert annotation is not None
         masks = [self.found[i - 1].mask for i in self.chosen]
-        self._forget()
+        self._discard()
 
         def act(session: AnnotationSession) -> tuple[int, ...]:
             unused = [i for i in session.objects if not session.frames_of(i) and not session.prompts_of(i)]
@@ -261,15 +262,17 @@ class AutomaticPanel(Panel):
 
         def taken(ids: tuple[int, ...]) -> None:
             annotation.select_object(ids[0])
-            self.status_message.emit(f"{counted(len(ids), 'object')} added; one undo takes them back.")
-            if follow:
+            self.status_message.emit(
+                f"{len(ids)} object{'s'[: len(ids) != 1]} added; one undo takes them back."
+            )
+            if propagate:
                 annotation.propagate(Direction.BOTH, object_ids=ids)
 
         annotation.edit(act, taken)
 
     # ------------------------------------------------------------------ the end
 
-    def _forget(self) -> None:
+    def _discard(self) -> None:
         """Stop looking, and take the candidates away."""
         if self._cancel is not None:
             self._cancel.cancel()
@@ -284,4 +287,4 @@ class AutomaticPanel(Panel):
 
     def _on_layer_removed(self, event: object) -> None:
         if self._layer is not None and getattr(event, "value", None) is self._layer.layer:
-            self._forget()
+            self._discard()

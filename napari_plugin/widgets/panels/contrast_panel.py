@@ -42,32 +42,32 @@ class ContrastPanel(Panel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._seen: tuple[object, ...] = ()
-        self.picture, self.words = QLabel(), QLabel()
-        self.picture.setToolTip("The shown frame as the model sees it")
-        self.picture.setFixedSize(_SIDE, _SIDE)
-        self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.thumbnail, self.words = QLabel(), QLabel()
+        self.thumbnail.setToolTip("The shown frame as the model sees it")
+        self.thumbnail.setFixedSize(_SIDE, _SIDE)
+        self.thumbnail.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.words.setWordWrap(True)
         self.use = button(
             "Use current contrast", "Let the model see what the contrast slider of the image shows"
         )
-        self.offer = PromptBar()
+        self.prompt_bar = PromptBar()
         beside = QVBoxLayout()
         beside.addWidget(self.words)
         beside.addWidget(self.use)
         row = QHBoxLayout()
-        row.addWidget(self.picture)
+        row.addWidget(self.thumbnail)
         row.addLayout(beside, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
-        layout.addWidget(self.offer)
+        layout.addWidget(self.prompt_bar)
         self._show_image_soon = qdebounced(self._show_image, timeout=_PAUSE)
         self.use.clicked.connect(self._on_use)
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Show what the model sees of another image."""
         self.setVisible(annotation is not None)
-        self.offer.clear()
+        self.prompt_bar.clear()
         super().show_annotation(annotation)
 
     def refresh(self) -> None:
@@ -99,10 +99,10 @@ class ContrastPanel(Panel):
 
         def show(pixels: NDArray[np.uint8]) -> None:
             if self._seen == wanted:
-                self.picture.setPixmap(_pixmap(pixels))
+                self.thumbnail.setPixmap(_pixmap(pixels))
 
         def unreadable(_: BaseException) -> None:
-            self.picture.clear()  # whoever needs the frame says why
+            self.thumbnail.clear()  # whoever needs the frame says why
 
         annotation.run_steps(
             pictures(), on_step=show, then=lambda _: None, failed=unreadable, priority=Priority.VISIBLE
@@ -117,10 +117,10 @@ class ContrastPanel(Panel):
         low, high = (float(end) for end in annotation.stack.layer.contrast_limits)
         wanted = IntensityWindow((low,), (high,))
         if wanted == (session.window or IntensityWindow((0,), (255,))):
-            self.offer.clear()
+            self.prompt_bar.clear()
             self.status_message.emit("The model sees this contrast already.")
             return
-        self.offer.offer(
+        self.prompt_bar.offer(
             f"The model would see {in_words(wanted)} instead of {in_words(session.window)}. "
             f"{_consequences(session)}",
             "Use it",

@@ -34,14 +34,14 @@ class ExportPanel(Panel):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.save = button("Save…", "Write everything that is known of the objects, in this format")
-        self.work = TaskProgressRow(self.save)
+        self.progress_row = TaskProgressRow(self.save)
         self.sizes, self.saved_in = QLabel(), QLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Export"))
         layout.addLayout(form(self.format))
         layout.addWidget(self.save)
-        layout.addWidget(self.work)
+        layout.addWidget(self.progress_row)
         for words in (self.sizes, self.saved_in):
             words.setWordWrap(True)
             layout.addWidget(words)
@@ -53,7 +53,7 @@ class ExportPanel(Panel):
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Export from an annotation, or offer nothing."""
         super().show_annotation(annotation)
-        self.work.forget_closed()
+        self.progress_row.forget_closed()
         if annotation is None:
             self.sizes.clear()
             self.saved_in.clear()
@@ -81,7 +81,7 @@ class ExportPanel(Panel):
         def written(summary: ExportSummary) -> None:
             self.status_message.emit(" ".join((f"Saved {summary.path}.", *summary.changes, *left_out)))
 
-        self.work.start(
+        self.progress_row.start(
             self.annotation,
             "Writing",
             self.format.value.write(session, path, scale, True),

@@ -47,9 +47,9 @@ class ImagePanel(QWidget):
         self.channel = QComboBox()
         self.channel.setToolTip("Which channels the model sees")
         self.channel.setVisible(False)
-        self.way = QComboBox()
-        self.way.setToolTip("Which way objects are followed; on the other axis they stay where they are")
-        self.way.setVisible(False)
+        self.along = QComboBox()
+        self.along.setToolTip("Which way objects are followed; on the other axis they stay where they are")
+        self.along.setVisible(False)
         self.here = button(
             "", "Objects are followed elsewhere; each place has objects and a session of its own"
         )
@@ -59,7 +59,7 @@ class ImagePanel(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.axes)
         row.addWidget(self.channel, 1)
-        row.addWidget(self.way, 1)
+        row.addWidget(self.along, 1)
         row.addStretch()
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
@@ -67,11 +67,11 @@ class ImagePanel(QWidget):
         form.addRow("Axes", row)
         form.addRow("", self.description)
         form.addRow("", self.here)
-        for widget in (self.combo, self.channel, self.way):
+        for widget in (self.combo, self.channel, self.along):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         self.combo.activated.connect(lambda _: self.chosen.emit())
         self.channel.activated.connect(lambda _: self.corrected.emit())
-        self.way.activated.connect(lambda _: self.corrected.emit())
+        self.along.activated.connect(lambda _: self.corrected.emit())
         self.here.clicked.connect(lambda: self.moved.emit())
         viewer.dims.events.point.connect(self._offer_place)
         self.axes.returnPressed.connect(self.corrected.emit)
@@ -91,9 +91,9 @@ class ImagePanel(QWidget):
         return self.channel.currentIndex() - 1 if self.channel.currentIndex() > 0 else None
 
     @property
-    def way_choice(self) -> str | None:
+    def along_choice(self) -> str | None:
         """Letter of the axis that objects are to be followed along, None for the usual one."""
-        return self.way.currentData() if self.way.count() else None
+        return self.along.currentData() if self.along.count() else None
 
     def choose(self, layer: Image | None) -> None:
         """Show a layer as the chosen one."""
@@ -104,18 +104,18 @@ class ImagePanel(QWidget):
         self.axes.setText(text)
         self.description.setText(description)
         self._stack = None
-        self.way.clear()
-        for widget in (self.channel, self.way, self.here):
+        self.along.clear()
+        for widget in (self.channel, self.along, self.here):
             widget.setVisible(False)
 
     def show_stack(self, stack: ImageStack) -> None:
         """Show how an image is read."""
-        self.show_axes(stack.dims, "; ".join(filter(None, (stack.description, stack.following))))
+        self.show_axes(stack.dims, "; ".join(filter(None, (stack.description, stack.tracked_along))))
         self._stack = stack
-        for letter, words in stack.ways.items():
-            self.way.addItem(words, letter)
-        self.way.setCurrentIndex(self.way.findData(stack.plan.axis))
-        self.way.setVisible(bool(stack.fixed))
+        for letter, words in stack.tracking_axes.items():
+            self.along.addItem(words, letter)
+        self.along.setCurrentIndex(self.along.findData(stack.plan.axis))
+        self.along.setVisible(bool(stack.fixed))
         self._offer_place()
         names = ["all channels", *(f"channel {i}" for i in range(stack.num_channels))]
         self.channel.setVisible(stack.num_channels > 1)
@@ -134,7 +134,7 @@ class ImagePanel(QWidget):
         self.here.setVisible(places != stack.fixed)
         self.here.setText(f"Work {in_words(places)}")
 
-    def close_links(self) -> None:
+    def disconnect_viewer(self) -> None:
         """Stop listening to the viewer."""
         self._viewer.dims.events.point.disconnect(self._offer_place)
         self._viewer.layers.events.inserted.disconnect(self._refresh)

@@ -48,7 +48,7 @@ class ImportPanel(Panel):
             text="verify them",
             tooltip="Count the masks as right: objects are tracked from them, nothing changes them",
         )
-        self.work = TaskProgressRow(self.layer, self.file, self.folder)
+        self.progress_row = TaskProgressRow(self.layer, self.file, self.folder)
         grid = QGridLayout()
         grid.addWidget(self.layer, 0, 0, 1, 2)
         grid.addWidget(self.file, 1, 0)
@@ -58,7 +58,7 @@ class ImportPanel(Panel):
         layout.addWidget(heading("Take over masks of another tool"))
         layout.addLayout(grid)
         layout.addLayout(form(self.verify))
-        layout.addWidget(self.work)
+        layout.addWidget(self.progress_row)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.layer.clicked.connect(self._on_layer)
         self.file.clicked.connect(self._on_file)
@@ -68,9 +68,9 @@ class ImportPanel(Panel):
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Take over for another annotation."""
         super().show_annotation(annotation)
-        self.work.forget_closed()
+        self.progress_row.forget_closed()
 
-    def take(self, source: Any, name: str, layer: Layer | None = None) -> None:
+    def start(self, source: Any, name: str, layer: Layer | None = None) -> None:
         """Take over what ``open_masks`` opens; a layer that it comes from is hidden then."""
         annotation, verify = self.annotation, self.verify.value
         if annotation is None:
@@ -92,7 +92,7 @@ class ImportPanel(Panel):
             self._show(annotation)
             self.status_message.emit("Stopped; what was taken over already stays, and can be undone.")
 
-        self.work.start(
+        self.progress_row.start(
             annotation, "Taking masks over", steps(), 2 * len(session), taken, stopped, self.failed.emit
         )
 
@@ -109,19 +109,19 @@ class ImportPanel(Panel):
                 raise InputError("Select a Labels layer in the list of layers first, then take it over.")
             if layer == annotation.masks.layer:
                 raise InputError("These are the objects themselves; select the labels of another tool.")
-            self.take(labels_for(layer, annotation.stack), f"layer '{layer.name}'", layer)
+            self.start(labels_for(layer, annotation.stack), f"layer '{layer.name}'", layer)
         except InputError as error:
             self.failed.emit(error)
 
     def _on_file(self) -> None:
         path = ask_for_file(self, "masks", "Masks of another tool", _ENDINGS, self._near())
         if path is not None:
-            self.take(path, str(path))
+            self.start(path, str(path))
 
     def _on_folder(self) -> None:
         path = ask_for_folder(self, "masks", "Masks of another tool", self._near())
         if path is not None:
-            self.take(path, str(path))
+            self.start(path, str(path))
 
     def _near(self) -> Path | None:
         """Return the folder of the image, if it is a file."""

@@ -31,7 +31,7 @@ class MeasurePanel(Panel):
         self.save = button("Save CSV…", "Write this table to a file")
         self.state = QLabel()
         self.state.setWordWrap(True)
-        self.work = TaskProgressRow(self.measure)
+        self.progress_row = TaskProgressRow(self.measure)
         self.view = MeasurementView()
         grid = QGridLayout()
         grid.addWidget(self.measure, 0, 0)
@@ -39,7 +39,7 @@ class MeasurePanel(Panel):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(grid)
-        layout.addWidget(self.work)
+        layout.addWidget(self.progress_row)
         layout.addWidget(self.state)
         layout.addWidget(self.view, 1)
         self.measure.clicked.connect(self._on_measure)
@@ -55,7 +55,7 @@ class MeasurePanel(Panel):
             if annotation is not None:
                 annotation.session.history.subscribe(self._on_action)
             self._show_table(None)
-        self.work.forget_closed()
+        self.progress_row.forget_closed()
         super().show_annotation(annotation)
 
     def refresh(self) -> None:
@@ -94,7 +94,7 @@ class MeasurePanel(Panel):
             self._outdated = False
             return (yield from measure(session, scale))
 
-        self.work.start(
+        self.progress_row.start(
             annotation,
             "Measuring",
             steps(),
@@ -113,7 +113,7 @@ class MeasurePanel(Panel):
         if self.annotation is not None:
             self.view.choose(object_id, frame)
             self._jumping = True  # the table is there already
-            self.annotation.look_at(object_id, frame)
+            self.annotation.go_to(object_id, frame)
             self._jumping = False
 
     def _on_save(self) -> None:

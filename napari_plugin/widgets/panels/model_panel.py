@@ -65,7 +65,7 @@ class ModelPanel(QWidget):
         self.combo.setToolTip("The model that finds objects: small ones are fast, large ones are better")
         self.size.setToolTip("Side of what the model looks at: smaller is faster and coarser")
         self.device.setToolTip("What the model runs on")
-        self.offer = PromptBar()
+        self.prompt_bar = PromptBar()
         for combo in (self.combo, self.size, self.device):
             combo.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         row = QHBoxLayout()
@@ -79,7 +79,7 @@ class ModelPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
-        layout.addWidget(self.offer)
+        layout.addWidget(self.prompt_bar)
         for name, words in available_devices().items():
             self.device.addItem(name, name)
             self.device.setItemData(self.device.count() - 1, words, Qt.ItemDataRole.ToolTipRole)
@@ -157,7 +157,7 @@ class ModelPanel(QWidget):
 
     def choose(self, name: str, size: int | None = None) -> None:
         """Choose a model, as the user does."""
-        self.offer.clear()
+        self.prompt_bar.clear()
         self.show_model(name if size is None else f"{name}@{size}")
         self.chosen.emit(self.model)
 
@@ -176,7 +176,7 @@ class ModelPanel(QWidget):
 
     def _offer_download(self, status: ModelStatus) -> None:
         if self._download is None:
-            self.offer.offer(
+            self.prompt_bar.offer(
                 f"{status.name} is not on this machine yet.",
                 f"Download {status.megabytes:.0f} MB",
                 lambda: self._fetch(status.name),
@@ -185,7 +185,7 @@ class ModelPanel(QWidget):
     def _fetch(self, name: str) -> None:
         def progressed(done: int, total: int | None) -> None:
             of = "" if total is None else f" of {total / 1e6:.0f}"
-            self.offer.show_progress(
+            self.prompt_bar.show_progress(
                 done // 1024, total and total // 1024, f"Downloading {name}: {done / 1e6:.0f}{of} MB"
             )
 
@@ -195,13 +195,13 @@ class ModelPanel(QWidget):
 
         def failed(error: BaseException) -> None:
             self._download = None
-            self.offer.clear()
+            self.prompt_bar.clear()
             self.failed.emit(error)
 
-        self.offer.wait(f"Downloading {name} …", self.close_download)
+        self.prompt_bar.wait(f"Downloading {name} …", self.cancel_download)
         self._download = Download(self._application.worker, name, progressed, arrived, failed)
 
-    def close_download(self) -> None:
+    def cancel_download(self) -> None:
         """Give up a download; what has arrived is kept for the next time."""
         if self._download is not None:
             self._download.cancel()
@@ -212,7 +212,7 @@ class ModelPanel(QWidget):
     def offer_cpu(self, error: OutOfMemoryError) -> None:
         """Offer to go on where there is more memory."""
         if error.device != "cpu":
-            self.offer.offer(
+            self.prompt_bar.offer(
                 f"The memory of {error.device} is full.",
                 "Compute on the CPU",
                 lambda: self._application.use_device("cpu"),

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import qdebounced
 
 from napari_plugin.annotation.controller import AnnotationController
-from napari_plugin.annotation.propagation import Direction, runs_of
+from napari_plugin.annotation.propagation import Direction, plan_propagation
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
@@ -139,7 +139,7 @@ class PropagationPanel(Panel):
             return ""
         start = annotation.shown_frame if self.from_shown.isChecked() else None
         try:
-            runs = runs_of(annotation.session, direction, start, self._chosen(annotation))
+            runs = plan_propagation(annotation.session, direction, start, self._chosen(annotation))
             return str(annotation.session.estimate(runs))
         except InputError:  # there is nothing to follow
             return ""

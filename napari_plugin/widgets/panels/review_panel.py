@@ -45,21 +45,21 @@ class ReviewPanel(Panel):
         self.list = _queue_list()
         self.previous = button("◀ Previous", "The doubtful mask before this one", keys.PREVIOUS_DOUBT)
         self.next = button("Next ▶", "The next doubtful mask", keys.NEXT_DOUBT)
-        self.accept = button(
+        self.verify = button(
             "Accept and lock", "Lock the current object on the shown frame, and go on", keys.VERIFY
         )
-        self.unlock = button("Unlock", "Let the current object's mask be changed here again", keys.UNLOCK)
-        self.redo = button(
+        self.unverify = button("Unlock", "Let the current object's mask be changed here again", keys.UNVERIFY)
+        self.propagate = button(
             "Redo from here ▶",
             "Follow the current object anew, from the shown frame to the next locked one",
-            keys.REDO_FROM_HERE,
+            keys.PROPAGATE_FROM_SHOWN,
         )
         grid = QGridLayout()
         grid.addWidget(self.previous, 0, 0)
         grid.addWidget(self.next, 0, 1)
-        grid.addWidget(self.accept, 1, 0)
-        grid.addWidget(self.unlock, 1, 1)
-        grid.addWidget(self.redo, 2, 0, 1, 2)
+        grid.addWidget(self.verify, 1, 0)
+        grid.addWidget(self.unverify, 1, 1)
+        grid.addWidget(self.propagate, 2, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.summary)
@@ -67,9 +67,9 @@ class ReviewPanel(Panel):
         layout.addLayout(grid)
         self.previous.clicked.connect(lambda: self.step(-1))
         self.next.clicked.connect(lambda: self.step(1))
-        self.accept.clicked.connect(self._accept)
-        self.unlock.clicked.connect(self._with(lambda one: one.verify(False)))
-        self.redo.clicked.connect(self._with(lambda one: one.redo_from_here()))
+        self.verify.clicked.connect(self._verify)
+        self.unverify.clicked.connect(self._with(lambda one: one.verify(False)))
+        self.propagate.clicked.connect(self._with(lambda one: one.propagate_from_shown()))
         self.list.itemClicked.connect(lambda item: self._go_to(self.list.indexOfTopLevelItem(item)))
         self.show_annotation(None)
 
@@ -114,7 +114,7 @@ class ReviewPanel(Panel):
         )  # too long for its column
         self.wanted.emit(self._queue[row])
 
-    def _accept(self) -> None:
+    def _verify(self) -> None:
         annotation = self.annotation
         if annotation is not None:
             here = (annotation.current, annotation.shown_frame)

@@ -63,4 +63,4 @@ class StripPanel(Panel):
 
     def _on_picked(self, object_id: int, frame: int) -> None:
         if self.annotation is not None:
-            self.annotation.look_at(object_id, frame)
+            self.annotation.go_to(object_id, frame)

@@ -15,7 +15,7 @@ from dock_steps import (
     rows_of,
     shown_when_idle,
     start,
-    wait_until_followed,
+    wait_until_tracked,
 )
 from numpy.typing import NDArray
 
@@ -101,7 +101,7 @@ def test_propagation_fills_the_labels(
     start(dock, direction)
     assert dock.propagation.stop.isEnabled()
     assert not dock.propagation.buttons[Direction.FORWARD].isEnabled()
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     session = annotation_of(dock).session
     assert (
         session.frames_of(1)
@@ -128,7 +128,7 @@ def test_propagation_may_begin_at_the_shown_frame(
     dock.propagation.from_shown.click()
     dock.propagation.show_each_frame.click()
     start(dock)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     assert annotation_of(dock).session.frames_of(1) == [0, 4, 5]
     assert annotation_of(dock).stack.shown_frame(dock.viewer) == 5
 
@@ -148,7 +148,7 @@ def test_stop_keeps_finished_frames_and_clicks_go_ahead(
     qtbot.waitUntil(lambda: (labels(dock)[119] == 2).any(), timeout=WAIT)
     assert annotation_of(dock).propagation.running
     dock.propagation.stop.click()
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     assert gc.get_freeze_count() == 0
     frames = annotation_of(dock).session.frames_of(1)
     assert frames == list(range(len(frames)))

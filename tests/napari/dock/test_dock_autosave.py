@@ -23,7 +23,7 @@ def correct_axes(dock: Any, axes: str, qtbot: Any) -> None:
 
 def close(dock: Any) -> None:
     dock.viewer.window.remove_dock_widget(dock)
-    dock.shut()
+    dock.release()
 
 
 def open_file(open_dock: Any, path: Path, qtbot: Any) -> Any:
@@ -103,12 +103,12 @@ def test_axes_that_make_other_frames_are_there_again_too(open_dock: Any, qtbot: 
     dock = open_dock(stack, name="cells")
     assert dock.image.axes.text() == "CTYX"
     correct_axes(dock, "ZTYX", qtbot)
-    dock.image.way.setCurrentIndex(dock.image.way.findData("Z"))
+    dock.image.along.setCurrentIndex(dock.image.along.findData("Z"))
     correct_axes(dock, "ZTYX", qtbot)
     close(dock)
     again = open_dock(stack, name="cells")
     assert again.image.axes.text() == "ZTYX"
-    assert again.image.way.currentData() == "Z"
+    assert again.image.along.currentData() == "Z"
     assert "followed through the planes" in again.image.description.text()
 
 

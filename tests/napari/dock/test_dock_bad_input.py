@@ -20,7 +20,7 @@ from tests.napari.dock_steps import (
     labels,
     shown_when_idle,
     start,
-    wait_until_followed,
+    wait_until_tracked,
 )
 
 pytestmark = pytest.mark.gui
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.gui
 
 def close(dock: AnnotationDock) -> None:
     dock.viewer.window.remove_dock_widget(dock)
-    dock.shut()
+    dock.release()
 
 
 def test_a_disk_that_is_full_for_a_while(
@@ -61,7 +61,7 @@ def test_layers_renamed_in_the_middle_of_work(open_dock: Open, discs: NDArray[np
     start(dock)
     for number, layer in enumerate(list(dock.viewer.layers)):
         layer.name = f"renamed {number}"
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     assert shown_when_idle(dock, qtbot)[5].any()
     assert dock.annotation is not None
     assert dock.image.combo.currentText() == "renamed 0"
@@ -104,12 +104,12 @@ def test_nothing_selected_is_told_and_breaks_nothing(
         dock.objects.remove.click,
         lambda: dock.objects.step(1),
         lambda: annotation_of(dock).verify(True),
-        lambda: annotation_of(dock).redo_from_here(),
+        lambda: annotation_of(dock).propagate_from_shown(),
         lambda: start(dock),
     ):
         act()
         shown_when_idle(dock, qtbot)
-        wait_until_followed(dock, qtbot)
+        wait_until_tracked(dock, qtbot)
         assert "unexpected" not in dock.message.text()
     click(dock, 0, 20, 20)
     assert shown_when_idle(dock, qtbot)[0].any()
@@ -149,11 +149,11 @@ def test_a_session_of_a_newer_version_is_left_alone_and_told(
 
 def test_a_tip_leaves_an_error_alone_but_news_replace_it(open_dock: Any, discs: NDArray[np.uint8]) -> None:
     dock = open_dock(discs)
-    dock.hint("Click on an object.")
+    dock.show_hint("Click on an object.")
     assert dock.message.text() == "Click on an object."
-    dock.fail(InputError("The disk is full; free some room."))
-    dock.hint("Click on an object.")
+    dock.show_failure(InputError("The disk is full; free some room."))
+    dock.show_hint("Click on an object.")
     assert dock.message.text() == "The disk is full; free some room."
-    dock.tell("Saved.")
-    dock.hint("Click on an object.")
+    dock.show_message("Saved.")
+    dock.show_hint("Click on an object.")
     assert dock.message.text() == "Click on an object."

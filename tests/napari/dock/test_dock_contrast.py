@@ -19,7 +19,7 @@ from tests.napari.dock_steps import (
     labels,
     shown_when_idle,
     start,
-    wait_until_followed,
+    wait_until_tracked,
 )
 
 pytestmark = pytest.mark.gui
@@ -31,9 +31,9 @@ def deep(discs: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return discs.astype(np.uint16) * 200
 
 
-def picture_of(dock: AnnotationDock) -> NDArray[np.uint8]:
+def thumbnail_of(dock: AnnotationDock) -> NDArray[np.uint8]:
     """Return the colors that are shown."""
-    image = dock.contrast.picture.pixmap().toImage().convertToFormat(QImage.Format.Format_RGB888)
+    image = dock.contrast.thumbnail.pixmap().toImage().convertToFormat(QImage.Format.Format_RGB888)
     bits = image.constBits()
     if hasattr(bits, "setsize"):  # PyQt
         bits.setsize(image.sizeInBytes())
@@ -41,11 +41,11 @@ def picture_of(dock: AnnotationDock) -> NDArray[np.uint8]:
     return rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()  # outlives the image
 
 
-def wait_for_picture(dock: AnnotationDock, qtbot: Any, frame: int) -> None:
+def wait_for_thumbnail(dock: AnnotationDock, qtbot: Any, frame: int) -> None:
     expected = model_view(annotation_of(dock).session, frame, 72)
 
     def is_shown() -> bool:
-        return not dock.contrast.picture.pixmap().isNull() and np.array_equal(picture_of(dock), expected)
+        return not dock.contrast.thumbnail.pixmap().isNull() and np.array_equal(thumbnail_of(dock), expected)
 
     qtbot.waitUntil(is_shown, timeout=WAIT)
 
@@ -57,7 +57,7 @@ def test_the_picture_is_what_the_model_gets(open_dock: Open, deep: NDArray[np.ui
         model_view(session, 2, 40), np.round(to_rgb(deep[2], session.window)[::2, ::2] * 255)
     )
     annotation_of(dock).stack.show_frame(dock.viewer, 4)
-    wait_for_picture(dock, qtbot, 4)
+    wait_for_thumbnail(dock, qtbot, 4)
     assert dock.contrast.words.text() == f"The model sees {in_words(session.window)}"
 
 
@@ -68,29 +68,29 @@ def test_the_slider_changes_nothing_and_the_button_says_first_what_it_will(
     annotation = annotation_of(dock)
     click(dock, 0, 20, 20)
     start(dock)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     before = shown_when_idle(dock, qtbot).copy()
     window = annotation.session.window
     annotation.stack.layer.contrast_limits = (21_000, 34_000)
     assert (shown_when_idle(dock, qtbot) == before).all()
     assert annotation.session.window == window
     dock.contrast.use.click()
-    assert dock.contrast.offer.sentence.text() == (
+    assert dock.contrast.prompt_bar.sentence.text() == (
         f"The model would see 21000 to 34000 instead of {in_words(window)}. 1 clicked mask is made anew at "
         "once; 5 other masks are kept until you correct or follow again; 6 frames are encoded again when "
         "needed. Undo takes it back."
     )
     assert annotation.session.window == window
-    dock.contrast.offer.decline.click()
+    dock.contrast.prompt_bar.decline.click()
     assert (shown_when_idle(dock, qtbot) == before).all()
     dock.contrast.use.click()
-    dock.contrast.offer.accept.click()
+    dock.contrast.prompt_bar.accept.click()
     chosen = IntensityWindow((21_000,), (34_000,))
     qtbot.waitUntil(lambda: annotation.session.window == chosen, timeout=WAIT)
     after = shown_when_idle(dock, qtbot).copy()
     assert (after[1:] == before[1:]).all()
     assert (after[0] == annotation.session.label_image(0)).all()
-    wait_for_picture(dock, qtbot, annotation.shown_frame)
+    wait_for_thumbnail(dock, qtbot, annotation.shown_frame)
     assert dock.contrast.words.text() == "The model sees 21000 to 34000"
     dock.contrast.use.click()
     assert dock.message.text() == "The model sees this contrast already."
@@ -110,10 +110,10 @@ def test_a_reopened_session_has_the_contrast_it_was_left_with(
     annotation_of(dock).use_window(IntensityWindow((100,), (30_000,)))
     shown_when_idle(dock, qtbot)
     dock.viewer.window.remove_dock_widget(dock)
-    dock.shut()
+    dock.release()
     again = open_dock(deep, name="cells")
     assert again.contrast.words.text() == "The model sees 100 to 30000"
-    wait_for_picture(again, qtbot, annotation_of(again).shown_frame)
+    wait_for_thumbnail(again, qtbot, annotation_of(again).shown_frame)
 
 
 def test_colors_have_no_contrast_to_choose(open_dock: Open, qtbot: Any) -> None:
@@ -121,5 +121,5 @@ def test_colors_have_no_contrast_to_choose(open_dock: Open, qtbot: Any) -> None:
     dock = open_dock(colors, rgb=True)
     assert not dock.contrast.use.isVisibleTo(dock)
     assert dock.contrast.words.text() == "The model sees 0 to 255, as they are"
-    wait_for_picture(dock, qtbot, annotation_of(dock).shown_frame)
+    wait_for_thumbnail(dock, qtbot, annotation_of(dock).shown_frame)
     assert labels(dock).shape == (3, 40, 50)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_plugin.annotation.propagation import Direction
-from tests.napari.dock_steps import WAIT, Open, click, labels, start, wait_until_followed
+from tests.napari.dock_steps import WAIT, Open, click, labels, start, wait_until_tracked
 
 
 def test_the_estimate_stands_beside_the_buttons(
@@ -25,7 +25,7 @@ def test_the_estimate_stands_beside_the_buttons(
     assert "2 frames" in panel.buttons[Direction.BACKWARD].toolTip()
     start(dock)
     qtbot.waitUntil(lambda: panel.estimate.text() == "", timeout=WAIT)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     qtbot.waitUntil(lambda: panel.estimate.text().startswith("Forward: 5 frames, about "), timeout=WAIT)
     dock.viewer.dims.set_point(0, 4)
     panel.from_shown.setChecked(True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dock_input import Hand
-from dock_steps import WAIT, Open, annotation_of, labels, shown_when_idle, wait_until_followed
+from dock_steps import WAIT, Open, annotation_of, labels, shown_when_idle, wait_until_tracked
 from numpy.typing import NDArray
 
 from napari_plugin.widgets.dock import AnnotationDock
@@ -121,9 +121,9 @@ def test_the_chosen_are_followed(
     annotation.stack.show_frame(dock.viewer, 3)
     panel = look(dock, qtbot)
     panel.max_objects.value = 2
-    panel.follow.click()
+    panel.propagate.click()
     qtbot.waitUntil(lambda: annotation.session.frames_of(2) == list(range(6)), timeout=WAIT)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     assert annotation.session.frames_of(1) == list(range(6))
     assert (labels(dock)[3] == 1).sum() == 400
 
@@ -134,7 +134,7 @@ def test_stop_discard_and_another_image(
     dock = open_dock(discs)
     panel = dock.automatic
     panel.find.click()
-    panel.work.decline.click()
+    panel.prompt_bar.decline.click()
     qtbot.waitUntil(panel.find.isEnabled, timeout=WAIT)
     look(dock, qtbot)
     panel.discard.click()

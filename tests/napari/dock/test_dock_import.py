@@ -13,7 +13,7 @@ from napari_plugin.layers.label_source import labels_for
 from napari_plugin.widgets.dock import AnnotationDock
 from sam2_engine import InputError
 from tests.napari.dock_steps import WAIT, Open, annotation_of, labels, shown_when_idle, start
-from tests.napari.dock_steps import wait_until_followed as followed
+from tests.napari.dock_steps import wait_until_tracked as followed
 
 LARGE = 70_001
 
@@ -87,13 +87,13 @@ def test_files_and_folders_of_every_format(
         tifffile.imwrite(challenge / f"mask{frame:03}.tif", one)
     (challenge / "res_track.txt").write_text("3 0 5 0\n9 2 5 0\n")
     for path in (tmp_path / "masks.tif", challenge):
-        dock.importing.take(str(path), str(path))
+        dock.importing.start(str(path), str(path))
         expected = f"Taken over from {path}: 2 objects on 6 frames."
         qtbot.waitUntil(lambda expected=expected: dock.message.text() == expected, timeout=WAIT)
         np.testing.assert_array_equal(shown_when_idle(dock, qtbot), cells)
         dock.history.undo.click()
         assert not shown_when_idle(dock, qtbot).any()
-    dock.importing.take(str(tmp_path / "nothing.tif"), "nothing.tif")
+    dock.importing.start(str(tmp_path / "nothing.tif"), "nothing.tif")
     qtbot.waitUntil(lambda: "cannot be opened" in dock.message.text(), timeout=WAIT)
     assert dock.importing.file.isEnabled()
 

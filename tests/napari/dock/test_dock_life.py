@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dock_steps import WAIT, Open, annotation_of, click, labels, shown_when_idle, start, wait_until_followed
+from dock_steps import WAIT, Open, annotation_of, click, labels, shown_when_idle, start, wait_until_tracked
 from numpy.typing import NDArray
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
@@ -134,7 +134,7 @@ def test_each_image_keeps_its_own_annotation(
     dock.image.choose(first)
     dock.image.chosen.emit()
     dock.propagation.stop.click()
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
 
 
 def test_hasty_choices_end_with_the_last_one(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:

@@ -88,8 +88,8 @@ def test_measuring_can_be_stopped_and_another_image_begins_empty(
 ) -> None:
     with annotation_of(measured).session.annotations.lock:  # the worker cannot go far meanwhile
         measured.measure.measure.click()
-        assert measured.measure.work.decline.text() == "Stop"
-        measured.measure.work.decline.click()
+        assert measured.measure.progress_row.decline.text() == "Stop"
+        measured.measure.progress_row.decline.click()
     qtbot.waitUntil(lambda: measured.message.text() == "Measuring was stopped.", timeout=WAIT)
     assert measured.measure.view.model.rowCount() == 5
     measured.viewer.add_image(discs[:2], name="other")

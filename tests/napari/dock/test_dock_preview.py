@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dock_steps import WAIT, Open, annotation_of, click, labels, shown_when_idle, start, wait_until_followed
+from dock_steps import WAIT, Open, annotation_of, click, labels, shown_when_idle, start, wait_until_tracked
 from numpy.typing import NDArray
 
 pytestmark = pytest.mark.gui
@@ -15,7 +15,7 @@ def test_an_older_preview_is_never_shown_over_a_newer_one(
 ) -> None:
     dock = open_dock(discs)
     annotation = annotation_of(dock)
-    view, masks = annotation.sync.view, annotation.masks
+    view, masks = annotation.sync.stale_frames, annotation.masks
     compute, write = view.label_image, masks.write
     computed: list[NDArray[Any]] = []
     shown: list[int] = []
@@ -37,9 +37,9 @@ def test_an_older_preview_is_never_shown_over_a_newer_one(
         click(dock, 0, x, 30)
         qtbot.wait(1)
     click(dock, 3, 30, 20)
-    dock.history.take_back()
+    dock.history.undo_last()
     click(dock, 0, 24, 24)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     shown_when_idle(dock, qtbot)
     assert shown == sorted(shown)
     assert len(set(shown)) == len(shown)

@@ -15,7 +15,7 @@ from dock_steps import (
     show_tab,
     shown_when_idle,
     start,
-    wait_until_followed,
+    wait_until_tracked,
 )
 from numpy.typing import NDArray
 from qtpy.QtCore import QPoint, Qt
@@ -37,7 +37,7 @@ def followed(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> Annotatio
     dock.objects.new.click()
     click(dock, 0, 60, 40)
     start(dock)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     return dock
 
 
@@ -89,13 +89,13 @@ def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, 
         hand.press("H")
         qtbot.waitUntil(lambda: annotation.session.verified(2) == {4}, timeout=WAIT)
         assert (annotation.current, annotation.shown_frame) == (1, 3)  # gone on to the next
-        annotation.look_at(2, 4)
+        annotation.go_to(2, 4)
         hand.press("H", "Shift")
         qtbot.waitUntil(lambda: not annotation.session.verified(2), timeout=WAIT)
     before = annotation.session.accepted(1, 3), annotation.session.accepted(2, 4)
-    annotation.look_at(2, 3)
+    annotation.go_to(2, 3)
     hand.press("U")
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     assert annotation.session.accepted(1, 3) is before[0]
     assert annotation.session.accepted(2, 4) is not before[1]
 
@@ -122,8 +122,8 @@ def test_doubt_is_computed_and_jumping_centers_and_zooms(followed: AnnotationDoc
 
 def test_locked_masks_refuse_clicks_and_stay(followed: AnnotationDock, qtbot: Any) -> None:
     dock, annotation = followed, annotation_of(followed)
-    annotation.look_at(1, 3)
-    dock.review.accept.click()
+    annotation.go_to(1, 3)
+    dock.review.verify.click()
     shown_when_idle(dock, qtbot)
     assert dock.objects.list.topLevelItem(0).text(2) == "1"
     locked = annotation.session.accepted(1, 3)
@@ -132,10 +132,10 @@ def test_locked_masks_refuse_clicks_and_stay(followed: AnnotationDock, qtbot: An
     shown_when_idle(dock, qtbot)
     assert (1, 3) not in annotation.prompts.read()  # the click that was refused is gone
     assert annotation.session.accepted(1, 3) is locked
-    annotation.look_at(1, 1)
+    annotation.go_to(1, 1)
     tail = annotation.session.accepted(1, 4)
-    dock.review.redo.click()
-    wait_until_followed(dock, qtbot)
+    dock.review.propagate.click()
+    wait_until_tracked(dock, qtbot)
     assert annotation.session.accepted(1, 3) is locked
     assert annotation.session.accepted(1, 4) is tail  # beyond the locked frame nothing is done anew
 
@@ -169,13 +169,13 @@ def test_stop_and_continue(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
     assert not dock.propagation.resume.isEnabled()
     qtbot.waitUntil(lambda: labels(dock)[2].any(), timeout=WAIT)
     dock.propagation.stop.click()
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     session = annotation.session
     kept = {frame: session.accepted(1, frame) for frame in session.frames_of(1)}
     assert 3 <= len(kept) < 30
     assert dock.propagation.resume.isEnabled()
     Hand(dock, qtbot).press("G", "Shift")
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     assert session.frames_of(1) == list(range(30))
     assert all(session.accepted(1, frame) is mask for frame, mask in kept.items())
     assert not dock.propagation.resume.isEnabled()

@@ -8,7 +8,7 @@ from napari.layers import Tracks
 from numpy.typing import NDArray
 
 from napari_plugin.widgets.dock import AnnotationDock
-from tests.napari.dock_steps import WAIT, Open, annotation_of, click, start, wait_until_followed
+from tests.napari.dock_steps import WAIT, Open, annotation_of, click, start, wait_until_tracked
 
 pytestmark = pytest.mark.gui
 
@@ -57,7 +57,7 @@ def test_tracks_grow_while_objects_are_followed(
     dock.propagation.tracks.click()  # before anything is there to show
     click(dock, 0, 20, 20)
     start(dock)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     session = annotation_of(dock).session
 
     def seen() -> list[list[int]]:

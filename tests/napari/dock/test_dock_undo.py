@@ -13,7 +13,7 @@ from dock_steps import (
     labels,
     shown_when_idle,
     start,
-    wait_until_followed,
+    wait_until_tracked,
 )
 from numpy.typing import NDArray
 
@@ -76,7 +76,7 @@ def test_everything_is_undone_step_by_step_and_done_again(
     outline = np.array([[0, 30, 50], [0, 30, 70], [0, 50, 70], [0, 50, 50]])
     after(lambda: annotation.prompts.boxes.add_rectangles([outline]))
     start(dock)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     states.append(state(dock, qtbot))
     after(lambda: dock.objects.remove.click())
     assert states[-1][2] == [1]
@@ -112,7 +112,7 @@ def test_undo_while_following_ends_it_and_takes_it_back(
     start(dock)
     qtbot.waitUntil(lambda: labels(dock)[2].any(), timeout=WAIT)
     dock.history.undo.click()
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     shown_when_idle(dock, qtbot)
     assert annotation_of(dock).session.frames_of(1) == [0]
     assert not labels(dock)[1:].any()

@@ -19,7 +19,7 @@ from tests.napari.dock_steps import (
     labels,
     shown_when_idle,
     start,
-    wait_until_followed,
+    wait_until_tracked,
 )
 
 pytestmark = pytest.mark.gui
@@ -46,8 +46,8 @@ def work_here(dock: AnnotationDock, qtbot: Any) -> None:
 
 def choose_way(dock: AnnotationDock, words: str, qtbot: Any) -> None:
     before = dock.annotation
-    dock.image.way.setCurrentText(words)
-    dock.image.way.activated.emit(dock.image.way.currentIndex())
+    dock.image.along.setCurrentText(words)
+    dock.image.along.activated.emit(dock.image.along.currentIndex())
     qtbot.waitUntil(lambda: dock.annotation not in (None, before), timeout=WAIT)
 
 
@@ -76,7 +76,7 @@ def test_followed_through_time_in_the_plane_that_is_shown(
     click_here(dock, qtbot)
     assert planes_with_masks(dock) == {2: [0]}
     start(dock)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     assert planes_with_masks(dock) == {2: [0, 1, 2, 3, 4, 5]}
     session = annotation_of(dock).session
     np.testing.assert_array_equal(session.frames[3], volumes[3, 2])
@@ -101,7 +101,7 @@ def test_every_plane_has_objects_of_its_own(
         work_here(dock, qtbot)
     click_here(dock, qtbot)
     start(dock)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     first = labels(dock)[:, 0].copy()
     go_to(dock, 3, 1)
     assert dock.image.here.text() == "Work in plane 1"
@@ -133,7 +133,7 @@ def test_followed_through_the_planes_at_a_time_point(
     assert dock.image.description.text().endswith("followed through the planes at time point 3")
     click_here(dock, qtbot, 26, 20)
     start(dock)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     assert planes_with_masks(dock) == {0: [3], 1: [3], 2: [3], 3: [3], 4: [3]}
     assert dock.propagation.isVisibleTo(dock)
     dock.export.format.value = FORMATS["tiff"]
@@ -154,7 +154,7 @@ def test_a_box_and_a_brush_stroke_count_only_where_objects_are_followed(
     dock.objects.next_tool()
     # While the dock fills, its height may change, and with it where on the canvas a pixel is.
     qtbot.waitUntil(lambda: dock.message.text().startswith("Click on an object"), timeout=WAIT)
-    qtbot.waitUntil(lambda: not dock.contrast.picture.pixmap().isNull(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not dock.contrast.thumbnail.pixmap().isNull(), timeout=WAIT)
     Hand(dock, qtbot).drag((22, 10), (42, 30))
     shown_when_idle(dock, qtbot)
     assert planes_with_masks(dock) == {here: [1]}
@@ -201,7 +201,7 @@ def test_it_is_there_again_when_the_image_is_opened_at_the_same_place(
             assert kept[0][0, 3, 0].any()
         qtbot.waitUntil(lambda dock=dock: np.array_equal(labels(dock), kept[0]), timeout=WAIT)
         dock.viewer.window.remove_dock_widget(dock)
-        dock.shut()
+        dock.release()
 
 
 def test_work_that_is_not_on_disk_is_not_left_by_a_button(
@@ -225,7 +225,7 @@ def test_sizes_that_the_layer_had_once_are_there_when_it_has_none(
     known = PhysicalScale((0.5, 0.25), "um", 60.0, "s", 2.0)
     assert annotation_of(dock).autosave.scale == known
     dock.viewer.window.remove_dock_widget(dock)
-    dock.shut()
+    dock.release()
     again = open_dock(volumes, name="cells")
     assert annotation_of(again).autosave.scale == known
     assert str(known) in again.export.sizes.text()

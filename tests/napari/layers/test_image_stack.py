@@ -150,9 +150,9 @@ def test_volumes_over_time_are_followed_one_way_at_one_place(
 ) -> None:
     stack = ImageStack.of(Image(VOLUMES, name="cells"), follow=follow, fixed=fixed)
     np.testing.assert_array_equal(list(stack.open()), frames)
-    assert (stack.following, stack.name) == (said, name)
+    assert (stack.tracked_along, stack.name) == (said, name)
     assert stack.description == "5 time points, 6 planes, 20 × 30 pixels, uint16"
-    assert stack.ways == {"T": "through time", "Z": "through the planes"}
+    assert stack.tracking_axes == {"T": "through time", "Z": "through the planes"}
     again = open_frames(VOLUMES, **stack.opening)
     np.testing.assert_array_equal(list(again), frames)
     for frame in range(len(frames)):

@@ -29,6 +29,6 @@ def test_layers_stay_where_they_are_once_the_dock_is_closed(
 ) -> None:
     dock = open_dock(discs)
     layer, image = annotation_of(dock).masks.layer, dock.viewer.layers[0]
-    dock.shut()
+    dock.release()
     image.scale = (1, 2, 2)
     np.testing.assert_allclose(layer.scale, (1, 1, 1))

@@ -63,7 +63,7 @@ def dock(open_dock: Any, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path) -
 
 def save(dock: AnnotationDock, qtbot: Any) -> str:
     """Press Save…, and return what the dock says when that is over."""
-    dock.tell("")
+    dock.show_message("")
     qtbot.mouseClick(dock.export.save, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: dock.export.save.isEnabled(), timeout=WAIT)
     shown_when_idle(dock, qtbot)

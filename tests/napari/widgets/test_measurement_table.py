@@ -111,7 +111,7 @@ def test_a_click_tells_object_and_frame(panel: MeasurementView, qtbot: Any) -> N
 def test_the_plot_shows_the_chosen_column_of_the_chosen_object(panel: MeasurementView, qtbot: Any) -> None:
     panel.column.setCurrentIndex(panel.column.findData("centroid_x"))
     panel.choose(1, 0)
-    before, after = panel.plot.runs()  # broken where the object is away
+    before, after = panel.plot.segments()  # broken where the object is away
     assert [len(before), len(after)] == [3, 2]
     steps = np.diff([place.x() for place in before])
     np.testing.assert_allclose(steps, steps[0])
@@ -128,7 +128,7 @@ def test_the_plot_shows_the_chosen_column_of_the_chosen_object(panel: Measuremen
     qtbot.mouseClick(panel.plot, Qt.MouseButton.LeftButton, pos=after[-1].toPoint())
     assert told == [(1, 5)]
     panel.choose(BIG, 0)
-    (line_of_other,) = panel.plot.runs()
+    (line_of_other,) = panel.plot.segments()
     assert len({place.y() for place in line_of_other}) == 1
 
 
@@ -154,7 +154,7 @@ def test_an_empty_table_is_shown_as_such(panel: MeasurementView) -> None:
     panel.show_table(run_to_end(measure(empty)), {})
     assert panel.model.rowCount() == 0
     assert panel.chosen is None
-    assert not panel.plot.runs()
+    assert not panel.plot.segments()
     panel.grab()
 
 

@@ -20,7 +20,7 @@ from sam2_engine.video.session import VideoSession
 from sam2_engine.weights import downloads
 from sam2_engine.weights import locations as model_files
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
-from tests.napari.dock_steps import WAIT, Open, annotation_of, click, labels, start, wait_until_followed
+from tests.napari.dock_steps import WAIT, Open, annotation_of, click, labels, start, wait_until_tracked
 
 TINY = "sam2.1_hiera_tiny"
 
@@ -49,7 +49,7 @@ def test_work_goes_on_with_another_model(open_dock: Open, discs: NDArray[np.uint
     click(dock, 1, 60, 40)
     qtbot.waitUntil(lambda: labels(dock)[0].any() and labels(dock)[1].any(), timeout=WAIT)
     start(dock, Direction.FORWARD)
-    wait_until_followed(dock, qtbot)
+    wait_until_tracked(dock, qtbot)
     annotation = annotation_of(dock)
     session, folder = annotation.session, annotation.folder
     session.verify(1, [3])
@@ -133,12 +133,12 @@ def test_a_model_that_is_not_here_is_offered_and_fetched(
         dock = open_dock(discs)
         pick(dock, TINY)
         assert dock.model.model == "small"  # nothing happens before it is there
-        assert dock.model.offer.sentence.text() == f"{TINY} is not on this machine yet."
+        assert dock.model.prompt_bar.sentence.text() == f"{TINY} is not on this machine yet."
         with qtbot.waitSignal(dock.model.chosen, timeout=WAIT) as chosen:
-            dock.model.offer.accept.click()
+            dock.model.prompt_bar.accept.click()
         http.shutdown()
     assert chosen.args == [TINY]
-    assert not dock.model.offer.isVisible()
+    assert not dock.model.prompt_bar.isVisible()
     assert (tmp_path / "cache" / "checkpoints" / f"{TINY}.pt").exists()
 
 
@@ -151,9 +151,9 @@ def test_offline_is_one_sentence(
     monkeypatch.setattr(downloads, "urlopen", offline)
     dock = open_dock(discs)
     pick(dock, TINY)
-    dock.model.offer.accept.click()
+    dock.model.prompt_bar.accept.click()
     qtbot.waitUntil(lambda: "No connection to" in dock.message.text(), timeout=WAIT)
-    assert not dock.model.offer.isVisible()
+    assert not dock.model.prompt_bar.isVisible()
     assert dock.model.model == "small"
 
 
@@ -173,13 +173,13 @@ def test_a_download_can_be_given_up(
     monkeypatch.setattr("napari_plugin.runtime.download.download", endless)
     dock = open_dock(discs)
     pick(dock, TINY)
-    dock.model.offer.accept.click()
-    qtbot.waitUntil(lambda: f"Downloading {TINY}" in dock.model.offer.sentence.text(), timeout=WAIT)
-    dock.model.offer.decline.click()
+    dock.model.prompt_bar.accept.click()
+    qtbot.waitUntil(lambda: f"Downloading {TINY}" in dock.model.prompt_bar.sentence.text(), timeout=WAIT)
+    dock.model.prompt_bar.decline.click()
     qtbot.waitUntil(lambda: bool(ended), timeout=WAIT)
-    assert not dock.model.offer.isVisible()
+    assert not dock.model.prompt_bar.isVisible()
     pick(dock, TINY)  # and offered again
-    assert dock.model.offer.isVisible()
+    assert dock.model.prompt_bar.isVisible()
 
 
 def test_too_little_memory_on_a_device_offers_the_cpu(
@@ -193,10 +193,10 @@ def test_too_little_memory_on_a_device_offers_the_cpu(
     with monkeypatch.context() as patched:
         patched.setattr(VideoSession, "add_prompt", too_much)
         click(dock, 0, 20, 20)
-        qtbot.waitUntil(lambda: dock.model.offer.isVisible(), timeout=WAIT)
+        qtbot.waitUntil(lambda: dock.model.prompt_bar.isVisible(), timeout=WAIT)
     assert "memory of cuda:0 is full" in dock.message.text()
     model = dock._application.store.get("small")
-    dock.model.offer.accept.click()
+    dock.model.prompt_bar.accept.click()
     qtbot.waitUntil(lambda: "run on cpu from now on" in dock.message.text(), timeout=WAIT)
     assert dock._application.store.get("small") is not model
     annotation_of(dock).prompts.points.add([0, 20, 20])

@@ -38,24 +38,24 @@ def test_it_stops_continues_and_says_the_gain_before_anything_uses_it(
     dialog.steps.value = 10
     dialog.start.click()
     assert not dialog.start.isEnabled()
-    qtbot.waitUntil(lambda: dialog.row.sentence.text().startswith("Step "), timeout=WAIT)
+    qtbot.waitUntil(lambda: dialog.prompt_bar.sentence.text().startswith("Step "), timeout=WAIT)
     annotation_of(dock).prompts.points.add([0, 60, 40])  # the window works meanwhile
-    dialog.row.decline.click()
+    dialog.prompt_bar.decline.click()
     qtbot.waitUntil(lambda: not dialog.training.running, timeout=10 * WAIT)
-    assert dialog.row.sentence.text() == "Stopped; Continue goes on from there."
+    assert dialog.prompt_bar.sentence.text() == "Stopped; Continue goes on from there."
 
     dialog.resume.click()
     qtbot.waitUntil(lambda: not dialog.training.running, timeout=10 * WAIT)
-    question = dialog.row.sentence.text()
+    question = dialog.prompt_bar.sentence.text()
     assert question.startswith("Gain on 1 held-out frame: IoU after one click")
     assert question.endswith("Use the new weights?")
     assert annotation_of(dock).session.model_name == "small"
     assert find("cells-tuned") is None
 
-    dialog.row.accept.click()
+    dialog.prompt_bar.accept.click()
     qtbot.waitUntil(lambda: annotation_of(dock).session.model_name == "cells-tuned", timeout=WAIT)
     assert dock.model.combo.currentData() == "cells-tuned"
-    assert "cells-tuned" in dialog.row.sentence.text()
+    assert "cells-tuned" in dialog.prompt_bar.sentence.text()
     assert annotation_of(dock).session.verified(1) == set(range(5))
 
 
@@ -67,9 +67,9 @@ def test_a_dock_that_is_closed_meanwhile_stops_it_and_it_can_be_continued(
     dock.fine_tune()
     dialog.steps.value = 1000
     dialog.start.click()
-    qtbot.waitUntil(lambda: dialog.row.sentence.text().startswith("Step "), timeout=2 * WAIT)
+    qtbot.waitUntil(lambda: dialog.prompt_bar.sentence.text().startswith("Step "), timeout=2 * WAIT)
     dock.viewer.window.remove_dock_widget(dock)
-    dock.shut()
+    dock.release()
     qtbot.waitUntil(lambda: dialog.training.unfinished(annotation) is not None, timeout=2 * WAIT)
     assert not dialog.isVisible()
 
@@ -78,7 +78,9 @@ def test_too_few_frames_are_told_in_a_sentence(open_dock: Open, discs: NDArray[n
     dock = open_dock(discs)
     dock.fine_tune()
     dock.training.start.click()
-    qtbot.waitUntil(lambda: "too little to train on" in dock.training.row.sentence.text(), timeout=WAIT)
+    qtbot.waitUntil(
+        lambda: "too little to learn from" in dock.training.prompt_bar.sentence.text(), timeout=WAIT
+    )
     assert "verify more" in dock.message.text()
     assert dock.training.start.isEnabled()
 
