@@ -1,4 +1,4 @@
-"""SAM 2 in napari: segment and track objects in Image layers by clicks and boxes."""
+"""The napari plugin: segment and track objects in Image layers by clicks, boxes and masks."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Colors and sizes, in one place."""
+"""The colors and sizes of everything drawn."""
 
 __all__ = ["EXCLUDE_COLOR", "INCLUDE_COLOR", "STATE_COLORS", "box_width", "point_size", "rgba"]
 
@@ -11,7 +11,7 @@ STATE_COLORS = {
     "prompted": "#e6e6e6",
     "verified": "#2ecc71",
 }
-"""Of an object on a frame; told apart also without seeing red or green, by their lightness."""
+"""Of an object on a frame; distinct also without seeing red or green, by their lightness."""
 
 
 def point_size(shape: tuple[int, int]) -> float:

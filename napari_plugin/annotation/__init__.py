@@ -1,1 +1,1 @@
-"""One image under annotation: its session joined to its layers."""
+"""The annotation of one image: its session joined to its layers."""

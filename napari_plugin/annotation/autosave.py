@@ -35,7 +35,7 @@ class AutosaveStatus(QObject):
         self._save_error = opened.save_error
 
     def check(self) -> None:
-        """Tell when the last actions could not be written, and when they could after all."""
+        """Emit whether the last actions could not be written, or could be after all."""
         if self.folder is None or self.folder.save_error == self._save_error:
             return
         self._save_error = self.folder.save_error

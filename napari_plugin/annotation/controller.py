@@ -60,7 +60,7 @@ class AnnotationController(QObject):
     autosave
         The session on disk.
     sync, review, tracks, propagation
-        Keeps layers and session the same; the review queue; the Tracks layer; tracking.
+        The synchronization of layers and session; the review queue; the Tracks layer; tracking.
     """
 
     changed = Signal()

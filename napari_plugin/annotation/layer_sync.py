@@ -39,7 +39,7 @@ class LayerSync(QObject):
     viewer, stack, masks, prompts
         The layers, and where they lie.
     owner
-        Gives the object that prompts without a known one belong to.
+        Returns the object that prompts without a known one belong to.
     session, task_runner
         What is changed, and where.
 
@@ -90,7 +90,7 @@ class LayerSync(QObject):
         self._read_timer.start()
 
     def read(self) -> None:
-        """Give the session what is new in the prompt layers, unless it is being edited: then afterwards."""
+        """Bring the session what is new in the prompt layers, unless it is being edited: then afterwards."""
         self._read_timer.stop()
         if self._edits:
             return
@@ -130,12 +130,12 @@ class LayerSync(QObject):
         self._task_runner.run(compute, then=show, failed=refused)
 
     def paint(self, stroke: BrushStroke) -> None:
-        """Give the session what was painted in the Labels layer."""
+        """Bring the session what was painted in the Labels layer."""
         stale_frames = self.stale_frames
 
         def act(session: AnnotationSession) -> None:
             for frame in set(stroke.frames.tolist()):
-                stale_frames.forget(frame)
+                stale_frames.mark(frame)
             apply_stroke(session, stroke)
 
         self.edit(act)

@@ -20,7 +20,7 @@ class Prefetch(QObject):
     """Makes the frames of one annotation ready for clicks, where the slider comes to rest.
 
     The shown frame goes ahead of a propagation's next one. The neighbors wait until nothing else does, and
-    are given up when the slider moves on. Nobody asked for this, so errors are left to the click that
+    are cancelled when the slider moves on. Nobody asked for this, so errors are left to the click that
     meets them.
     """
 

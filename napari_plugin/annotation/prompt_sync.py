@@ -47,7 +47,7 @@ class PromptSync:
                         known[key] = held[key]
 
     def apply(self, key: PromptKey) -> bool:
-        """Give the session the prompts of an object on a frame; False if it has them already.
+        """Add to the session the prompts of an object on a frame; False if it has them already.
 
         Raises
         ------

@@ -42,7 +42,7 @@ class StaleFrames:
         frames = [f for f in {*now, *self._shown} if not _same(now.get(f, {}), self._shown.get(f, {}))]
         return sorted({*frames, *self._drawn_on}, key=lambda frame: abs(frame - near))
 
-    def forget(self, frame: int) -> None:
+    def mark(self, frame: int) -> None:
         """Let a frame count as out of date, because somebody drew on it."""
         self._drawn_on.add(frame)
 

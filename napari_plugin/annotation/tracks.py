@@ -15,7 +15,7 @@ __all__ = ["TrackView"]
 
 
 class TrackView(QObject):
-    """Keeps the Tracks layer the same as the session, off the window's thread.
+    """Updates the Tracks layer from the session, off the window's thread.
 
     Attributes
     ----------

@@ -1,1 +1,1 @@
-"""What napari's manifest offers beside the dock."""
+"""The contributions of napari's manifest beside the dock."""

@@ -1,4 +1,4 @@
-"""Fine-tuning from napari's menu: it opens the dock if it is not open, and the dialog."""
+"""The commands of napari's menus: fine-tuning, which opens dock and dialog."""
 
 from napari import Viewer
 

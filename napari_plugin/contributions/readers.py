@@ -1,4 +1,4 @@
-"""Folders that napari opens: sessions, and results and ground truths of the Cell Tracking Challenge."""
+"""Readers of folders: sessions, and results and ground truths of the Cell Tracking Challenge."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,14 +33,14 @@ _TRACK_FILES = ("res_track.txt", "man_track.txt")
 
 
 def session_reader(path: str | list[str]) -> Reader | None:
-    """Return what reads a path if it is a session folder, as napari asks for it."""
+    """Return the reader of a path if it is a session folder, as napari asks for it."""
     if isinstance(path, str) and (Path(path) / "session.json").is_file():
         return read_session_folder
     return None
 
 
 def cell_tracking_reader(path: str | list[str]) -> Reader | None:
-    """Return what reads a path if it is a folder with tracks, or its file of tracks."""
+    """Return the reader of a path if it is a folder with tracks, or its file of tracks."""
     if isinstance(path, str) and has_tracks(_folder_of(path)):
         return read_cell_tracking_folder
     return None
@@ -49,7 +49,7 @@ def cell_tracking_reader(path: str | list[str]) -> Reader | None:
 def read_session_folder(path: str) -> list[LayerData]:
     """Return a session's frames, read one at a time when they are shown, its masks and its tracks.
 
-    The folder is not locked: it may be open elsewhere.
+    The folder's lock is not taken: it may be open elsewhere.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Layers <-> session: the only place where napari's coordinates are known."""
+"""Layers as frames, prompts and masks: the only place where napari's coordinates are known."""
 
 from napari_plugin.layers.brush_stroke import BrushStroke
 from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words

@@ -1,4 +1,4 @@
-"""What was painted in a Labels layer, as pixels of frames."""
+"""The pixels of frames that a stroke in a Labels layer has changed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

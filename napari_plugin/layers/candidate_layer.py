@@ -70,7 +70,7 @@ class CandidateLayer:
             self._viewer.layers.remove(self.layer)
 
     def _on_mouse(self, layer: Labels, event: Any) -> Iterator[None]:
-        """Tell of a click; a drag moves the view as ever."""
+        """Report a click; a drag moves the view as ever."""
         pressed = np.asarray(event.pos)
         yield
         while event.type == "mouse_move":

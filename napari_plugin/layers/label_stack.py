@@ -88,7 +88,7 @@ class LabelStack(NDArrayOperatorsMixin):
         box = _as_slices(key, self.shape)
         if box is None:
             return self._read_pixels(key)
-        slices, kept = box
+        slices, remaining = box
         shape = [len(range(*part.indices(size))) for part, size in zip(slices, self.shape)]
         found = np.zeros(shape, self.dtype)
         with self._lock:
@@ -96,20 +96,20 @@ class LabelStack(NDArrayOperatorsMixin):
                 plane = self._known(place)
                 if plane is not None:
                     target[...] = plane[slices[self._plane_axes[0]], slices[self._plane_axes[1]]]
-        return found[kept]
+        return found[remaining]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         box = _as_slices(key, self.shape)
         if box is None:
             self._write_pixels(key, value)
             return
-        slices, kept = box
+        slices, remaining = box
         shape = [len(range(*part.indices(size))) for part, size in zip(slices, self.shape)]
-        given = np.empty(shape, self.dtype)
-        given[kept] = value
+        values = np.empty(shape, self.dtype)
+        values[remaining] = value
         rows, columns = (slices[axis] for axis in self._plane_axes)
         with self._lock:
-            for place, source in self._targets(slices, given):
+            for place, source in self._targets(slices, values):
                 if place in self._plain or place in self._packed or source.any():
                     self._writable(place)[rows, columns] = source
 
@@ -211,7 +211,7 @@ class LabelStack(NDArrayOperatorsMixin):
         return self._size[0] * self._size[1] * self.dtype.itemsize
 
     def _pack(self, place: Place, plane: NDArray[Any]) -> None:
-        if place in self._packed:  # it was only looked at
+        if place in self._packed:  # it was only read
             return
         used_rows, used_columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
         if len(used_rows):

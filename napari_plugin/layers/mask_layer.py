@@ -29,7 +29,7 @@ class MaskLayer:
     on_stray
         Called after something was painted elsewhere in a layer of further axes, which is taken away again.
     earlier
-        Of the same image at another place, closed: its layer is gone on with.
+        Of the same image at another place, closed: its layer is used further.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class MaskLayer:
             self.layer.colormap = ObjectColormap(color_dict=colors)
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
-        """Show the (H, W) label image of a frame; it is drawn only if somebody is looking at it."""
+        """Show the (H, W) label image of a frame; it is drawn only if it is shown."""
         if labels.dtype.itemsize > self._labels.dtype.itemsize:
             self._labels.widen(labels.dtype)
             self.layer.data = self._labels
@@ -96,7 +96,7 @@ class MaskLayer:
             self.layer.refresh(thumbnail=False, extent=False)
 
     def serves(self, stack: ImageStack) -> bool:
-        """Whether the layer may be gone on with for another place in the same image."""
+        """Whether the layer may be used further for another place in the same image."""
         mine = self._stack
         same = (mine.layer, mine.dims, mine.shape) == (stack.layer, stack.dims, stack.shape)
         return bool(stack.fixed) and same and self.layer in self._viewer.layers

@@ -1,4 +1,4 @@
-"""Colors of objects in a Labels layer, however large their ids are."""
+"""A colormap of objects in a Labels layer, however large their ids are."""
 
 from functools import cached_property
 from typing import Any

@@ -194,16 +194,16 @@ class PromptLayers:
 
     def drop_unusable(self) -> list[str]:
         """Remove clicks off the image, boxes without area and replaced boxes; return sentences about them."""
-        told = []
+        sentences = []
         if self._drop_elsewhere():
-            told.append(
+            sentences.append(
                 f"A prompt elsewhere was left out: objects are {self._stack.tracked_along}. "
                 "Move the slider there, or press the button below the image's axes to work here."
             )
         places = [self._stack.locate(row) for row in self.points.data]
         off = [i for i, place in enumerate(places) if not self._stack.contains(*place)]
         if off:
-            told.append("A click off the image was left out; click on the object itself.")
+            sentences.append("A click off the image was left out; click on the object itself.")
             self._remove(self.points, off)
         unusable, replaced, seen = [], [], set()
         for i in reversed(range(len(self.boxes.data))):
@@ -218,13 +218,15 @@ class PromptLayers:
             else:
                 seen.add(key)
         if unusable:
-            told.append("A box without an area on the image was left out; drag from one corner to the other.")
+            sentences.append(
+                "A box without an area on the image was left out; drag from one corner to the other."
+            )
         if unusable or replaced:
             self._remove(self.boxes, unusable + replaced)
-        return told
+        return sentences
 
     def _drop_elsewhere(self) -> bool:
-        """Remove what lies at another place on the axes that nothing is followed along."""
+        """Remove what lies at another place on the axes that nothing is tracked along."""
         clicks = [i for i, row in enumerate(self.points.data) if not self._is_here(row)]
         outlines = [i for i, one in enumerate(self.boxes.data) if not self._is_here(one[0])]
         self._remove(self.points, clicks)
@@ -245,7 +247,7 @@ class PromptLayers:
                     layer.features = features
 
     def replace(self, prompts: Mapping[PromptKey, Prompt]) -> None:
-        """Show other prompts than before of some objects and frames; nobody is told."""
+        """Show other prompts than before of some objects and frames; ``on_change`` is not called."""
         owned = [
             [i for i, frame in enumerate(frames) if self._key(layer, i, frame) in prompts]
             for layer, frames in (

@@ -21,12 +21,12 @@ from sam2_plugins.session.readable import ReadableSession
 __all__ = ["Centroids", "TrackData", "TrackLayer", "track_colors"]
 
 _LARGEST_TRACK_ID = 2**20
-"""napari keeps a table as long as the largest id of a track; beyond this one, tracks are counted instead."""
+"""napari makes a table as long as the largest id of a track; beyond this one, tracks are counted instead."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrackData:
-    """What a Tracks layer is made of.
+    """The data of a Tracks layer.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Centroids:
         self._known: dict[int, dict[int, tuple[AcceptedMask, tuple[float, float] | None]]] = {}
 
     def compute(self, session: ReadableSession) -> Generator[int, None, TrackData]:
-        """Return the trajectories of a session as it is now, yielding after each object.
+        """Return the tracks of a session as it is now, yielding after each object.
 
         The first time, thousands of masks take seconds: a worker does something else between two objects.
         """
@@ -189,16 +189,16 @@ class TrackLayer:
         )
 
     def _placement(self) -> dict[str, Any]:
-        """Return what of the image's place concerns the axes of this layer."""
+        """Return what of the image's placement concerns the axes of this layer."""
         placement, axes = self._stack.placement(), len(self._letters)
         if axes == len(self._stack.dims):
             return placement
-        kept = list(range(len(self._stack.dims) - axes, len(self._stack.dims)))
+        own_axes = list(range(len(self._stack.dims) - axes, len(self._stack.dims)))
         moved = Affine(**{name: placement[name] for name in ("scale", "translate", "rotate", "shear")})
-        own = moved.set_slice(kept)
+        own = moved.set_slice(own_axes)
         return {
             **{name: getattr(own, name) for name in ("scale", "translate", "rotate", "shear")},
-            "affine": placement["affine"].set_slice(kept),
+            "affine": placement["affine"].set_slice(own_axes),
             "units": placement["units"][-axes:],
             "axis_labels": placement["axis_labels"][-axes:],
         }

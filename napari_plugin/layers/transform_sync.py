@@ -1,4 +1,4 @@
-"""Layers that lie on the image stay there when the image is scaled, moved, or given units."""
+"""The placement of layers exactly on the image, whatever is done to the image's scale, position or units."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _CHANGES = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
 class TransformSync:
-    """Keeps layers exactly on the image, whatever is done to the image's place.
+    """Places layers exactly on the image, at once and whenever the image is placed anew.
 
     Parameters
     ----------
@@ -26,14 +26,14 @@ class TransformSync:
     def __init__(self, stack: ImageStack, layers: Sequence[Layer]) -> None:
         self._stack, self._layers = stack, layers
         for name in _CHANGES:
-            getattr(stack.layer.events, name).connect(self._follow)
+            getattr(stack.layer.events, name).connect(self._sync)
 
     def close(self) -> None:
         """Let the layers lie where they are."""
         for name in _CHANGES:
-            getattr(self._stack.layer.events, name).disconnect(self._follow)
+            getattr(self._stack.layer.events, name).disconnect(self._sync)
 
-    def _follow(self, event: Any = None) -> None:
+    def _sync(self, event: Any = None) -> None:
         for layer in self._layers:
             for name, value in self._stack.placement().items():
                 setattr(layer, name, value)

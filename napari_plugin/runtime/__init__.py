@@ -1,1 +1,1 @@
-"""What runs below the widgets: models, threads, settings."""
+"""The runtime below the widgets: models, threads, preferences."""

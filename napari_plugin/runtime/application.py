@@ -1,4 +1,4 @@
-"""What all windows of one application share: the loaded models and the device's queue of work."""
+"""The state that all windows of one application share: loaded models and the device's job queue."""
 
 import atexit
 from pathlib import Path
@@ -24,7 +24,7 @@ class Sam2Application(QObject):
     model
         Name of the model that a new session begins with: by default the one that is fast everywhere.
     sessions
-        Folder for sessions that cannot be kept beside their image; None for the user's own.
+        Folder for sessions that cannot be saved beside their image; None for the user's own.
     parent
         What it lives as long as.
 
@@ -61,7 +61,7 @@ class Sam2Application(QObject):
         self._task_runner.run(lambda: self.store.use_device(device), then=changed, failed=failed)
 
     def apply(self, preferences: Preferences) -> None:
-        """Go by what the user set from now on; sessions that are open keep their model."""
+        """Apply what the user set; sessions that are open stay with their model."""
         self.model, self.sessions = preferences.model, preferences.sessions
         self.store.encoded_bytes = preferences.encoded_bytes
         if preferences.device != self._preferred_device:

@@ -1,4 +1,4 @@
-"""Layers can be removed without a crash: their OpenGL objects are deleted in the canvas's own context."""
+"""The canvas's OpenGL context, made current before a layer is removed: without it, napari may crash."""
 
 import weakref
 from collections.abc import Callable

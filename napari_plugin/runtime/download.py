@@ -1,4 +1,4 @@
-"""A model on its way to this machine, off the window's thread."""
+"""The download of a model off the window's thread."""
 
 import threading
 import time
@@ -12,8 +12,8 @@ __all__ = ["Download"]
 _BETWEEN_REPORTS = 0.1  # seconds
 
 
-class _GivenUpError(Exception):
-    """Nobody waits for the model any more."""
+class _CancelledError(Exception):
+    """The download was cancelled."""
 
 
 class Download:
@@ -30,7 +30,7 @@ class Download:
     progressed
         Called with the bytes that are there and the bytes in all, or None.
     then, failed
-        Called at the end, unless it was given up.
+        Called at the end, unless it was cancelled.
     """
 
     def __init__(
@@ -42,27 +42,27 @@ class Download:
         failed: Callable[[BaseException], None],
     ) -> None:
         self._worker, self._progressed = worker, progressed
-        self._given_up = threading.Event()
+        self._cancelled = threading.Event()
         self._reported = 0.0
         run_in_thread(
             worker,
             f"download {name}",
             lambda: download(name, self._report),
-            lambda _: self._unless_given_up(then),
-            lambda error: self._unless_given_up(lambda: failed(error)),
+            lambda _: self._unless_cancelled(then),
+            lambda error: self._unless_cancelled(lambda: failed(error)),
         )
 
     def cancel(self) -> None:
-        """Give it up; what has arrived is kept for the next time."""
-        self._given_up.set()
+        """Stop it; what has arrived stays for the next time."""
+        self._cancelled.set()
 
     def _report(self, done: int, total: int | None) -> None:
-        if self._given_up.is_set():
-            raise _GivenUpError
+        if self._cancelled.is_set():
+            raise _CancelledError
         if time.monotonic() - self._reported > _BETWEEN_REPORTS or done == total:
             self._reported = time.monotonic()
-            self._worker.call(lambda: self._unless_given_up(lambda: self._progressed(done, total)))
+            self._worker.call(lambda: self._unless_cancelled(lambda: self._progressed(done, total)))
 
-    def _unless_given_up(self, outcome: Callable[[], None]) -> None:
-        if not self._given_up.is_set():
+    def _unless_cancelled(self, outcome: Callable[[], None]) -> None:
+        if not self._cancelled.is_set():
             outcome()

@@ -1,4 +1,4 @@
-"""What the user set in napari's Preferences, on the page that the manifest declares."""
+"""The plugin's page in napari's Preferences, which the manifest declares."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Preferences:
     device
         What models run on; "auto" for the best that there is.
     sessions
-        Folder for sessions that cannot be kept beside their image; None for the user's own.
+        Folder for sessions that cannot be saved beside their image; None for the user's own.
     encoded_bytes
-        Cap of the encoded frames that a session keeps in memory.
+        Cap of the encoded frames that a session caches in memory.
     """
 
     model: str

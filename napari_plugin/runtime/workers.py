@@ -1,4 +1,4 @@
-"""Work off the window's thread: run it on the application's job queue, hand the outcome to the window."""
+"""Workers off the window's thread, which run tasks on the job queue and hand outcomes to the window."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ class Worker(QObject):
     """One job queue whose outcomes arrive as calls in the thread that this object lives in (the window's).
 
     They arrive in the order in which the work was finished, so what arrives last is the newest. However fast
-    they come, the window is given its turn between two of them.
+    they come, the window has its turn between two of them.
     """
 
     _arrived = Signal()

@@ -1,1 +1,1 @@
-"""The dock widget, one panel per file."""
+"""The dock widget and its parts."""

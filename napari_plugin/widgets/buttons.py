@@ -1,4 +1,4 @@
-"""Buttons that leave the keys to the canvas."""
+"""Buttons that never take the focus from the canvas."""
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton

@@ -1,4 +1,4 @@
-"""The dock: which image is annotated, and the panels that show and do it."""
+"""The dock: the panels that choose an image, show its annotation, and act on it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -110,7 +110,7 @@ class AnnotationDock(QWidget):
             layout.addWidget(widget, int(widget is self.tabs))
 
     def _connect(self) -> None:
-        self.training.taken.connect(self._on_new_weights)
+        self.training.weights_accepted.connect(self._on_new_weights)
         self.model.training_wanted.connect(self.fine_tune)
         for one in (self.model, self.training):
             one.failed.connect(self.show_failure)
@@ -122,7 +122,7 @@ class AnnotationDock(QWidget):
         self.images.shown.connect(self._show)
         self.images.changed.connect(self._refresh)
         self.images.progressed.connect(self._show_progress)
-        self.review.wanted.connect(self._on_doubt_wanted)
+        self.review.item_chosen.connect(self._on_review_item_chosen)
         self.viewer.dims.events.point.connect(self._on_slider)
 
     @property
@@ -143,7 +143,7 @@ class AnnotationDock(QWidget):
             self.show_message(sentence)
 
     def show_failure(self, error: BaseException) -> None:
-        """Show an error: one sentence if the user can mend it, else with the details."""
+        """Show an error: one sentence if the user can act on it, else with the details."""
         if isinstance(error, InputError):
             self.show_message(str(error))
             show_error(str(error))
@@ -171,9 +171,9 @@ class AnnotationDock(QWidget):
             for panel in self.panels:
                 panel.show_frame(self.annotation.shown_frame)
 
-    def _on_doubt_wanted(self, doubt: ReviewItem) -> None:
+    def _on_review_item_chosen(self, item: ReviewItem) -> None:
         if self.annotation is not None:
-            self.annotation.go_to(doubt.object_id, doubt.frame, self._canvas_context.size)
+            self.annotation.go_to(item.object_id, item.frame, self._canvas_context.size)
 
     # ------------------------------------------------------------------ fine-tuning
 
@@ -223,7 +223,7 @@ class AnnotationDock(QWidget):
         return bool(super().event(event))
 
     def release(self) -> None:
-        """Stop all work and let go of the viewer; masks stay in their layers."""
+        """Stop all work and release the viewer; masks stay in their layers."""
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,4 @@
-"""Dialogs for files and folders; each begins where one of its kind ended last in this window."""
+"""Dialogs for files and folders, which begin where one of their kind ended last in this window."""
 
 import re
 from pathlib import Path

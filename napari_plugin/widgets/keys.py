@@ -1,4 +1,4 @@
-"""Keys, in one place: neither napari nor the active layer takes any of these.
+"""The keys of the dock: neither napari nor the active layer takes any of these.
 
 napari's Labels layers undo by the same keys; on our own one, ours go first.
 """

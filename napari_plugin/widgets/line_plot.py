@@ -1,4 +1,4 @@
-"""One measurement over time, as a line."""
+"""A plot of one measurement over time."""
 
 import math
 from bisect import bisect_left
@@ -102,7 +102,7 @@ class LinePlot(QWidget):
         painter.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Tell which value is meant."""
+        """Emit which value is meant."""
         index = self.index_at(event.position().x())
         if index is not None:
             self.picked.emit(index)

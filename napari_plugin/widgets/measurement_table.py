@@ -1,4 +1,4 @@
-"""Measurements of all objects: a table to sort and to jump from, and one column over time."""
+"""The table of measurements, and a plot of one of its columns over time."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ EMPTY_TABLE = MeasurementTable((Column("frame", "", ()),))
 _DISPLAY = Qt.ItemDataRole.DisplayRole
 _NOT_PLOTTED = {"frame", "time", "z", "object_id"}
 _FIRST_PLOTTED = "area"
-_MEASURED_ROWS = 50  # are looked at for the width of a column
+_MEASURED_ROWS = 50  # are measured for the width of a column
 
 
 class MeasurementModel(QAbstractTableModel):

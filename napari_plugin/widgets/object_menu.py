@@ -1,4 +1,4 @@
-"""What can be done to one object: identity, descent, and where it ends."""
+"""The menu of one object: identity, lineage, and where it ends."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""One thin bar per object over all frames, in the colors of five states; a click jumps there."""
+"""The strip of states: one thin bar per object over all frames."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class ObjectStrip(QWidget):
         return list(self._names)[row], position.x() * frames // self.width()
 
     def pixmap(self) -> QPixmap:
-        """Return all bars as one picture, made anew only after a change."""
+        """Return all bars as one image, drawn again only after a change."""
         if self._pixmap is None:
             width = max(self.width(), 1)
             columns = np.arange(width) * self._states.shape[1] // width

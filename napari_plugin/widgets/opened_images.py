@@ -1,4 +1,4 @@
-"""The images that have been opened in this dock, each with its annotation, and which of them is chosen."""
+"""The images that have been opened in this dock, each with its annotation."""
 
 from napari import Viewer
 from napari.layers import Image
@@ -7,7 +7,7 @@ from superqt.utils import qthrottled
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.prefetch import Prefetch
-from napari_plugin.annotation.session_loader import Opening
+from napari_plugin.annotation.session_loader import SessionLoader, StackOptions
 from napari_plugin.layers import ImageStack, MaskLayer, guess_axes
 from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.runtime.workers import TaskRunner
@@ -21,11 +21,11 @@ from sam2_plugins.storage import OpenedSession
 __all__ = ["OpenedImages"]
 
 _PAUSE = 250
-"""Milliseconds between two looks at the progress, however fast frames are followed."""
+"""Milliseconds between two updates of the progress, however fast frames are tracked."""
 
 
 class OpenedImages(QObject):
-    """Opens what the user chooses in the upper panels, off the window's thread, and keeps it at hand.
+    """Opens what the user chooses in the upper panels, off the window's thread.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ class OpenedImages(QObject):
     changed
         Emitted when anything in it has changed.
     progressed
-        Emitted with the progress when more frames of it were followed, a few times a second at most.
-    told, failed
+        Emitted with the progress when more frames of it were tracked, a few times a second at most.
+    status_message, failed
         Emitted with a sentence, or an error, for the user.
     hinted
         Emitted with a sentence on what to do next, which may go unseen.
@@ -71,7 +71,7 @@ class OpenedImages(QObject):
         self._image, self._model = image, model
         self._annotations: dict[Image, AnnotationController] = {}
         self._masks: dict[Image, MaskLayer] = {}
-        self._opening: Opening | None = None
+        self._loader: SessionLoader | None = None
         self._loading = TaskRunner(application.worker, self)
         self._prefetch = Prefetch(self)
         self._report_progress = qthrottled(self.progressed.emit, timeout=_PAUSE, parent=self)
@@ -91,7 +91,7 @@ class OpenedImages(QObject):
 
     def close(self) -> None:
         """Stop all work; masks stay in their layers."""
-        self._give_up_opening()
+        self._cancel_loading()
         self._viewer.dims.events.point.disconnect(self._prefetch.encode_soon)
         self._prefetch.close()
         self._report_progress.cancel()
@@ -104,7 +104,7 @@ class OpenedImages(QObject):
     # ------------------------------------------------------------------ what the user chooses
 
     def _on_image_chosen(self) -> None:
-        self._give_up_opening()
+        self._cancel_loading()
         layer = self._image.layer
         if layer is None:
             self._show(None)
@@ -117,22 +117,22 @@ class OpenedImages(QObject):
             self._begin_as_before(layer)
 
     def _on_axes_corrected(self) -> None:
-        self._give_up_opening()
+        self._cancel_loading()
         layer = self._image.layer
         if layer is not None:
             earlier = self._annotations.pop(layer, None)
             if earlier is not None:
                 earlier.tracks.show(False)
                 self._discard(earlier)
-            self._begin(
-                layer, self._image.axes.text() or None, self._image.channel_choice, self._image.along_choice
-            )
+            image = self._image
+            axes = image.axes.text() or None
+            self._begin(layer, StackOptions(axes, image.channel_choice, image.along_choice))
 
     def _on_place_wanted(self) -> None:
         annotation = self.annotation
         unsaved = None if annotation is None else annotation.autosave.unsaved_reason
         if annotation is not None and annotation.propagation.running:
-            self.status_message.emit("Objects are being followed; stop that first, then work elsewhere.")
+            self.status_message.emit("Objects are being tracked; stop that first, then work elsewhere.")
         elif unsaved is not None:
             self.status_message.emit(f"{unsaved} To work elsewhere would lose it; export it first.")
         else:
@@ -157,24 +157,22 @@ class OpenedImages(QObject):
         """Begin to annotate an image, read as it was the last time; a new one as its axes seem to be."""
         self._show(None)
         self._image.show_axes(guess_axes(layer), "")
-        opening = self._opening = Opening(TaskRunner(self._application.worker, self))
-        opening.find_reading(
+        loader = self._loader = SessionLoader(TaskRunner(self._application.worker, self))
+        loader.find_options(
             layer,
             self._application.sessions,
-            lambda reading: self._begin(layer, *reading),
+            lambda options: self._begin(layer, options),
             self.failed.emit,
         )
 
-    def _begin(
-        self, layer: Image, axes: str | None = None, channel: int | None = None, follow: str | None = None
-    ) -> None:
+    def _begin(self, layer: Image, options: StackOptions) -> None:
         """Begin to annotate an image, of further axes where the sliders stand."""
         self._show(None)
         try:
-            stack = ImageStack.of(layer, axes, channel, follow)
+            stack = ImageStack.of(layer, *options)
             stack = stack.at(stack.shown_places(self._viewer))
         except InputError as error:
-            self._image.show_axes(axes or guess_axes(layer), "")
+            self._image.show_axes(options.axes or guess_axes(layer), "")
             self.failed.emit(error)
             return
         self._image.show_stack(stack)
@@ -182,42 +180,42 @@ class OpenedImages(QObject):
 
     def _open(self, stack: ImageStack) -> None:
         """Open the image's session, or begin one; frames are read for the intensity window."""
-        opening = self._opening = Opening(TaskRunner(self._application.worker, self))
+        loader = self._loader = SessionLoader(TaskRunner(self._application.worker, self))
         application = self._application
 
-        def opened(kept: OpenedSession) -> None:
-            self._opening = None
-            self._start(stack, kept, opening.task_runner)
-            self._load_model(kept)
+        def loaded(opened: OpenedSession) -> None:
+            self._loader = None
+            self._start(stack, opened, loader.task_runner)
+            self._load_model(opened)
 
         self.status_message.emit("Reading the image …")
-        opening.start(
+        loader.start(
             stack,
             application.store,
             self._model.model,
             application.sessions,
-            opened,
+            loaded,
             self.failed.emit,
         )
 
-    def _give_up_opening(self) -> None:
-        if self._opening is not None:
-            self._opening.give_up()
-            self._opening = None
+    def _cancel_loading(self) -> None:
+        if self._loader is not None:
+            self._loader.cancel()
+            self._loader = None
 
-    def _load_model(self, kept: OpenedSession) -> None:
-        name, store = kept.session.model_name, self._application.store
+    def _load_model(self, opened: OpenedSession) -> None:
+        name, store = opened.session.model_name, self._application.store
         self._loading.close()
         self._loading = TaskRunner(self._application.worker, self)
         self.status_message.emit(f"Loading the model {name} … you can click already.")
 
         def loaded(_: object) -> None:
-            if kept.save_error is not None:
-                self.status_message.emit(f"Your work is not kept on disk: {kept.save_error}")
-            elif kept.note is not None:
-                self.status_message.emit(kept.note)
-            elif kept.folder is not None and kept.reopened:
-                self.status_message.emit(f"Going on where you left off, as kept in {kept.folder.path}.")
+            if opened.save_error is not None:
+                self.status_message.emit(f"Your work is not saved: {opened.save_error}")
+            elif opened.note is not None:
+                self.status_message.emit(opened.note)
+            elif opened.folder is not None and opened.reopened:
+                self.status_message.emit(f"Going on where you left off, as saved in {opened.folder.path}.")
             else:
                 self.hinted.emit("Click on an object. Ctrl+click takes away what does not belong to it.")
 
@@ -229,10 +227,10 @@ class OpenedImages(QObject):
 
     # ------------------------------------------------------------------ annotations come and go
 
-    def _start(self, stack: ImageStack, kept: OpenedSession, task_runner: TaskRunner) -> None:
+    def _start(self, stack: ImageStack, opened: OpenedSession, task_runner: TaskRunner) -> None:
         before = self._masks.get(stack.layer)
         earlier = before if before is not None and before.serves(stack) else None
-        annotation = AnnotationController(self._viewer, stack, kept, task_runner, earlier, self)
+        annotation = AnnotationController(self._viewer, stack, opened, task_runner, earlier, self)
         self._annotations[stack.layer], self._masks[stack.layer] = annotation, annotation.masks
         masks = annotation.masks.layer
         masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own

@@ -1,4 +1,4 @@
-"""A sentence with one button: something is offered, done with progress, and can be given up."""
+"""A bar that asks something, or shows the progress of what can be cancelled."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ class PromptBar(QWidget):
         decline: str = "Not now",
         declined: Callable[[], None] = lambda: None,
     ) -> None:
-        """Ask something; whichever button is pressed, the row then disappears and its function is called."""
+        """Ask something; whichever button is pressed, the bar then disappears and its function is called."""
         self._show(sentence, accepted, declined)
         self.accept.setText(accept)
         self.decline.setText(decline)
@@ -49,7 +49,7 @@ class PromptBar(QWidget):
         self.bar.setVisible(False)
 
     def wait(self, sentence: str, cancelled: Callable[[], None], cancel: str = "Cancel") -> None:
-        """Show that something is being done, which a button gives up."""
+        """Show that something is being done, which a button cancels."""
         self._show(sentence, lambda: None, cancelled)
         self.decline.setText(cancel)
         self.accept.setVisible(False)

@@ -1,4 +1,4 @@
-"""Long work on an annotation, from one button: how far it is, and Stop."""
+"""The progress of a long task on an annotation, with a button to stop it."""
 
 from collections.abc import Callable, Generator
 from typing import TypeVar
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 class TaskProgressRow(PromptBar):
-    """One piece of work at a time; shown only while it lasts.
+    """One task at a time; shown only while it lasts.
 
     Parameters
     ----------
     buttons
-        What begins work, and is not enabled meanwhile.
+        What starts a task, and is not enabled meanwhile.
     """
 
     def __init__(self, *buttons: QWidget) -> None:
@@ -39,7 +39,7 @@ class TaskProgressRow(PromptBar):
         stopped: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """Do work off the window's thread.
+        """Run a task off the window's thread.
 
         Parameters
         ----------
@@ -48,11 +48,11 @@ class TaskProgressRow(PromptBar):
         sentence
             Says what is being done.
         steps, total
-            The work, and how often it yields; None if nobody knows.
+            The task, and how often it yields; None if nobody knows.
         then, stopped, failed
-            Called at the end: with what the work returned, or when the user stopped it, or with an error.
+            Called at the end: with what the task returned, or when the user stopped it, or with an error.
         """
-        cancel, work = CancelToken(), ResultGenerator(steps)
+        cancel, results = CancelToken(), ResultGenerator(steps)
         self._annotation = annotation
         self._enable(False)
         self.wait(f"{sentence} …", cancel.cancel, "Stop")
@@ -62,24 +62,24 @@ class TaskProgressRow(PromptBar):
                 self.show_progress(step[1].done, step[1].total, f"{sentence}: {step[1].percentage}")
 
         def ended(_: int) -> None:
-            self._end_work()
-            if hasattr(work, "result"):
-                then(work.result)
+            self._end_task()
+            if hasattr(results, "result"):
+                then(results.result)
             else:
                 stopped()
 
         def ended_badly(error: BaseException) -> None:
-            self._end_work()
+            self._end_task()
             failed(error)
 
-        annotation.run_steps(with_progress(work, total), on_step, ended, ended_badly, cancel)
+        annotation.run_steps(with_progress(results, total), on_step, ended, ended_badly, cancel)
 
-    def forget_closed(self) -> None:
-        """Forget work on an image that has been closed meanwhile: nothing is heard of it any more."""
+    def clear_if_closed(self) -> None:
+        """Clear the row of an image that has been closed meanwhile: no outcome of its task arrives."""
         if self._annotation is not None and self._annotation.closed:
-            self._end_work()
+            self._end_task()
 
-    def _end_work(self) -> None:
+    def _end_task(self) -> None:
         self._annotation = None
         self.clear()
         self._enable(True)

@@ -1,4 +1,4 @@
-"""Fine-tuning from the window: how long, how far it is, and what it gained before anything uses it."""
+"""The dialog for fine-tuning: its length, its progress, and the improvement before anything uses it."""
 
 from magicgui.widgets import SpinBox
 from qtpy.QtCore import Signal
@@ -18,9 +18,9 @@ from sam2_plugins.fine_tuning import FineTuning, reviewed_frames
 __all__ = ["TrainingDialog"]
 
 _EXPLAINED = (
-    "The model learns from the frames on which you answer for every mask, because you verified, clicked or "
-    "painted it. The last fifth of them is held out, to measure what it gains. It runs beside napari: go on "
-    "working, also with this window closed."
+    "The model is trained on the frames on which every mask is verified, clicked or painted. The last fifth "
+    "of them is held out, to measure the improvement. It runs beside napari: go on working, also with this "
+    "window closed."
 )
 
 
@@ -34,13 +34,13 @@ class TrainingDialog(QDialog):
 
     Attributes
     ----------
-    taken
+    weights_accepted
         Emitted with the annotation and the name of the new weights when the user wants to use them.
     failed
         Emitted with an error for the user.
     """
 
-    taken = Signal(object, str)
+    weights_accepted = Signal(object, str)
     failed = Signal(object)
 
     def __init__(self, application: Sam2Application, parent: QWidget | None = None) -> None:
@@ -58,10 +58,12 @@ class TrainingDialog(QDialog):
             min=1,
             max=1_000_000,
             label="Steps",
-            tooltip="More steps learn more, and take longer",
+            tooltip="More steps train more thoroughly, and take longer",
         )
-        self.start = button("Start", "Learn from the frames as they are now")
-        self.resume = button("Continue", "Go on with the training that was stopped, on the frames of then")
+        self.start = button("Start", "Train on the frames as they are now")
+        self.resume = button(
+            "Continue", "Go on with the training that was stopped, on the frames of that time"
+        )
         self.prompt_bar = PromptBar()
         buttons = QHBoxLayout()
         buttons.addStretch()
@@ -82,7 +84,7 @@ class TrainingDialog(QDialog):
         self.training.failed.connect(self._on_failed)
 
     def show_for(self, annotation: AnnotationController) -> None:
-        """Open it for an annotation; while another one is learned from, that one is shown."""
+        """Open it for an annotation; while another one is trained on, that one is shown."""
         if not self.training.running and annotation is not self._annotation:
             self._annotation = annotation
             self.prompt_bar.clear()
@@ -105,7 +107,7 @@ class TrainingDialog(QDialog):
             self.frames.setText(f"It trains on {count} of {len(annotation.session)} frames of {name}.")
             self.resume.setEnabled(not running and self.training.unfinished(annotation) is not None)
 
-    # ------------------------------------------------------------------ learning
+    # ------------------------------------------------------------------ training
 
     def _on_start(self) -> None:
         if self._annotation is not None and not self.training.running:
@@ -136,8 +138,7 @@ class TrainingDialog(QDialog):
             self.prompt_bar.show_progress(done, total or None, sentence)
 
     def _on_failed(self, error: BaseException) -> None:
-        told = str(error) if isinstance(error, InputError) else f"Something unexpected happened: {error}"
-        self._say(told)
+        self._say(str(error) if isinstance(error, InputError) else f"Something unexpected happened: {error}")
         self.failed.emit(error)
 
     def _on_ended(self) -> None:
@@ -155,28 +156,28 @@ class TrainingDialog(QDialog):
         self.prompt_bar.offer(
             f"{result.improvement} Use the new weights?",
             "Use them",
-            lambda: self._take(annotation, result),
-            "Keep the old ones",
+            lambda: self._use(annotation, result),
+            "Stay with the old ones",
             lambda: self._say(f"The new weights stay in {result.weights}."),
         )
         self.show()
 
-    def _take(self, annotation: AnnotationController | None, result: FineTuning) -> None:
+    def _use(self, annotation: AnnotationController | None, result: FineTuning) -> None:
         if annotation is None or annotation.folder is None:
             return
         name = f"{annotation.folder.path.stem}-tuned"
         self._say("Putting the new weights among the models …")
 
-        def taken(given: str) -> None:
-            self._say(f"They are the model {given} from now on.")
-            self.taken.emit(annotation, given)
+        def stored(model: str) -> None:
+            self._say(f"They are the model {model} from now on.")
+            self.weights_accepted.emit(annotation, model)
 
         unless_closed = self.training.unless_closed
         run_in_thread(
             self._application.worker,
             "new weights",
             lambda: result.use(name),
-            lambda given: unless_closed(lambda: taken(given)),
+            lambda model: unless_closed(lambda: stored(model)),
             lambda error: unless_closed(lambda: self._on_failed(error)),
         )
 

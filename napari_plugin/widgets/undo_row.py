@@ -1,4 +1,4 @@
-"""Undo and redo, of everything."""
+"""The buttons for undo and redo."""
 
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 

@@ -1,1 +1,1 @@
-"""The panels of the dock, one a tab or section."""
+"""The panels of the dock, one for each tab or section."""

@@ -1,4 +1,4 @@
-"""The Find tab: everything on the shown frame without a click, a choice of it, and following that."""
+"""The Find tab: everything on the shown frame without a click, to choose objects from."""
 
 from collections.abc import Generator
 
@@ -31,14 +31,14 @@ __all__ = ["AutomaticPanel"]
 
 _DEFAULTS = AutomaticSettings()
 _LEAST_CONFIDENCE = 0.15
-"""What is less sure is not even looked for; above it the slider hides and shows without new work."""
+"""What is less sure is not even searched for; above it the slider hides and shows at once."""
 _MOST = 5000
 _FINE = 2
 """So many times the clicks per side, for many small objects."""
 
 
 class AutomaticPanel(Panel):
-    """Looks for objects, shows them as a layer to choose from, and makes objects of the chosen ones.
+    """Searches for objects, shows them as a layer to choose from, and makes objects of the chosen ones.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class AutomaticPanel(Panel):
         self.prompt_bar = PromptBar()
         self.fine = CheckBox(
             text="many small objects",
-            tooltip=f"Look {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long",
+            tooltip=f"Search {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long",
         )
         self.confidence = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.confidence.setRange(_LEAST_CONFIDENCE, 0.95)
@@ -93,9 +93,7 @@ class AutomaticPanel(Panel):
         self.none = button("None", "Leave all out, to choose a few by clicks")
         self.discard = button("Discard", "Take the found objects away")
         self.add = button("Add the chosen", "Make objects of the chosen ones; one undo takes them back")
-        self.propagate = button(
-            "◀ Follow the chosen ▶", "Make objects of the chosen and follow them both ways"
-        )
+        self.propagate = button("◀ Track the chosen ▶", "Make objects of the chosen and track them both ways")
         self._lay_out()
         self.find.clicked.connect(self._start)
         self.confidence.valueChanged.connect(self._show_choice)
@@ -126,28 +124,28 @@ class AutomaticPanel(Panel):
             layout.addLayout(line)
         layout.addStretch()
 
-    # ------------------------------------------------------------------ the dock tells
+    # ------------------------------------------------------------------ called by the dock
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
-        """Look at another image: what was found on the one before is forgotten."""
+        """Search in another image: what was found on the one before is discarded."""
         if annotation is not self.annotation:
             self._discard()
         super().show_annotation(annotation)
         self.propagate.setVisible(annotation is None or annotation.stack.plan.length > 1)
 
     def refresh(self) -> None:
-        """Forget what was found if it belongs to another place in the image."""
+        """Discard what was found if it belongs to another place in the image."""
         annotation = self.annotation
         if self._session is not None and (annotation is None or annotation.session is not self._session):
             self._discard()
         self._show_choice()
 
     def disconnect_viewer(self) -> None:
-        """Listen to the viewer no more."""
+        """Disconnect from the viewer."""
         self._discard()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
 
-    # ------------------------------------------------------------------ looking
+    # ------------------------------------------------------------------ searching
 
     def _start(self) -> None:
         annotation = self.annotation
@@ -160,42 +158,42 @@ class AutomaticPanel(Panel):
             max_objects=_MOST,
             points_per_side=_DEFAULTS.points_per_side * (_FINE if self.fine.value else 1),
         )
-        work = ResultGenerator(self._search(session, frame, settings))
+        search = ResultGenerator(self._search(session, frame, settings))
         self._session, self._frame, self._cancel = session, frame, cancel
         self.find.setEnabled(False)
-        self.prompt_bar.wait("Looking …", cancel.cancel, "Stop")
+        self.prompt_bar.wait("Searching …", cancel.cancel, "Stop")
 
         def on_step(step: object) -> None:
             if self._cancel is cancel and not cancel.cancelled and isinstance(step, tuple):
                 done, total = step
-                self.prompt_bar.show_progress(done, total, f"Looking: {done:,} of {total:,} places")
+                self.prompt_bar.show_progress(done, total, f"Searching: {done:,} of {total:,} places")
 
         def ended(_: int) -> None:
             if self._cancel is cancel:
-                self._end_work()
-                if hasattr(work, "result"):
-                    self._show_found(annotation, work.result)
+                self._end_search()
+                if hasattr(search, "result"):
+                    self._show_found(annotation, search.result)
                 else:
-                    self.status_message.emit("Looking was stopped.")
+                    self.status_message.emit("Searching was stopped.")
 
         def failed(error: BaseException) -> None:
             if self._cancel is cancel:
-                self._end_work()
+                self._end_search()
                 self.failed.emit(error)
 
-        annotation.run_steps(work, on_step, ended, failed, cancel)
+        annotation.run_steps(search, on_step, ended, failed, cancel)
 
     def _search(
         self, session: AnnotationSession, frame: int, settings: AutomaticSettings
     ) -> Generator[tuple[int, int], None, list[FoundObject]]:
-        """Look on the worker's thread, where the frame is read too."""
+        """Search on the worker's thread, where the frame is read too."""
         return (
             yield from find_objects(
                 self._store, session.model_name, session.frames[frame], session.window, settings
             )
         )
 
-    def _end_work(self) -> None:
+    def _end_search(self) -> None:
         self._cancel = None
         self.prompt_bar.clear()
         self.find.setEnabled(True)
@@ -260,7 +258,7 @@ class AutomaticPanel(Panel):
             session.import_masks(frame, dict(zip(ids, masks)), as_prompts=True)
             return ids
 
-        def taken(ids: tuple[int, ...]) -> None:
+        def added(ids: tuple[int, ...]) -> None:
             annotation.select_object(ids[0])
             self.status_message.emit(
                 f"{len(ids)} object{'s'[: len(ids) != 1]} added; one undo takes them back."
@@ -268,15 +266,15 @@ class AutomaticPanel(Panel):
             if propagate:
                 annotation.propagate(Direction.BOTH, object_ids=ids)
 
-        annotation.edit(act, taken)
+        annotation.edit(act, added)
 
     # ------------------------------------------------------------------ the end
 
     def _discard(self) -> None:
-        """Stop looking, and take the candidates away."""
+        """Stop searching, and take the candidates away."""
         if self._cancel is not None:
             self._cancel.cancel()
-            self._end_work()
+            self._end_search()
         layer, self._layer = self._layer, None
         self.found, self._left_out, self._session = [], set(), None
         if layer is not None:

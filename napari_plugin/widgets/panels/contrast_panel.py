@@ -1,4 +1,4 @@
-"""What the model sees of the shown frame: one intensity window for the stack, changed only on purpose."""
+"""The contrast that the model sees: one intensity window for the stack, changed only on purpose."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,25 +23,25 @@ from sam2_plugins.session.readable import known_by_frame
 __all__ = ["ContrastPanel", "model_view"]
 
 _SIDE = 72
-"""Of the picture, in pixels of the screen."""
+"""Of the thumbnail, in pixels of the screen."""
 _PAUSE = 100
-"""Milliseconds: of many frames within a moment only the last one is looked at."""
+"""Milliseconds: of many frames within a moment only the last one is shown."""
 
 
 class ContrastPanel(Panel):
-    """A small picture as the model gets it, the window in numbers, and a button to change it.
+    """The shown frame as the model gets it, the window in numbers, and a button to change it.
 
     Attributes
     ----------
-    picture, words, use
-        The picture, the numbers, the button.
-    offer
+    thumbnail, words, use
+        The frame, the numbers, the button.
+    prompt_bar
         Says what would be made anew before anything is.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._seen: tuple[object, ...] = ()
+        self._shown: tuple[object, ...] = ()
         self.thumbnail, self.words = QLabel(), QLabel()
         self.thumbnail.setToolTip("The shown frame as the model sees it")
         self.thumbnail.setFixedSize(_SIDE, _SIDE)
@@ -61,7 +61,7 @@ class ContrastPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
         layout.addWidget(self.prompt_bar)
-        self._show_image_soon = qdebounced(self._show_image, timeout=_PAUSE)
+        self._show_thumbnail_soon = qdebounced(self._show_thumbnail, timeout=_PAUSE)
         self.use.clicked.connect(self._on_use)
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
@@ -76,36 +76,36 @@ class ContrastPanel(Panel):
             window, is_rgb = self.annotation.session.window, self.annotation.session.frames.is_rgb
             self.words.setText(f"The model sees {in_words(window)}")
             self.use.setVisible(not is_rgb)  # napari has no contrast for colors
-            self._show_image_soon()
+            self._show_thumbnail_soon()
 
     def show_frame(self, frame: int) -> None:
-        """Look at another frame in a moment."""
-        self._show_image_soon()
+        """Show another frame in a moment."""
+        self._show_thumbnail_soon()
 
-    # ------------------------------------------------------------------ the picture
+    # ------------------------------------------------------------------ the thumbnail
 
-    def _show_image(self) -> None:
+    def _show_thumbnail(self) -> None:
         annotation = self.annotation
         if annotation is None:
             return
         session, frame = annotation.session, annotation.shown_frame
         wanted = (session, frame, session.window)
-        if wanted == self._seen:
+        if wanted == self._shown:
             return
-        self._seen = wanted
+        self._shown = wanted
 
-        def pictures() -> Iterator[NDArray[np.uint8]]:
+        def views() -> Iterator[NDArray[np.uint8]]:
             yield model_view(session, frame, _SIDE)
 
         def show(pixels: NDArray[np.uint8]) -> None:
-            if self._seen == wanted:
+            if self._shown == wanted:
                 self.thumbnail.setPixmap(_pixmap(pixels))
 
         def unreadable(_: BaseException) -> None:
             self.thumbnail.clear()  # whoever needs the frame says why
 
         annotation.run_steps(
-            pictures(), on_step=show, then=lambda _: None, failed=unreadable, priority=Priority.VISIBLE
+            views(), on_step=show, then=lambda _: None, failed=unreadable, priority=Priority.VISIBLE
         )
 
     # ------------------------------------------------------------------ another window
@@ -149,7 +149,7 @@ def _consequences(session: AnnotationSession) -> str:
     at_once = len(session.single_frame_prompts())
     others = sum(map(len, frames.values())) - at_once
     clicked = f"{_counted(at_once, 'clicked mask')} made anew at once; " if at_once else ""
-    stay = f"{_counted(others, 'other mask')} kept until you correct or follow again; " if others else ""
+    stay = f"{_counted(others, 'other mask')} left until you correct or track again; " if others else ""
     encoded = f"{_counted(len(frames), 'frame')} encoded again when needed. " if frames else ""
     return f"{clicked}{stay}{encoded}Undo takes it back."
 

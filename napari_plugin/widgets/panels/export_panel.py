@@ -1,4 +1,4 @@
-"""What can be written from a session, in which format, and where the session itself is kept."""
+"""The Export section: the session in any format, and where its folder is."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class ExportPanel(Panel):
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Export from an annotation, or offer nothing."""
         super().show_annotation(annotation)
-        self.progress_row.forget_closed()
+        self.progress_row.clear_if_closed()
         if annotation is None:
             self.sizes.clear()
             self.saved_in.clear()
@@ -63,7 +63,9 @@ class ExportPanel(Panel):
         )
         folder = annotation.folder
         self.saved_in.setText(
-            "The session is not kept on disk." if folder is None else f"The session is kept in {folder.path}."
+            "The session is not saved to disk."
+            if folder is None
+            else f"The session is saved in {folder.path}."
         )
 
     def _on_save(self) -> None:

@@ -1,4 +1,4 @@
-"""Which image is annotated, and how its axes are read."""
+"""The choice of the image to annotate, and of how its axes are read."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ __all__ = ["ImagePanel"]
 
 
 class ImagePanel(QWidget):
-    """A list of the viewer's Image layers; axes, channels and the way through the chosen one.
+    """A list of the viewer's Image layers; axes and channels of the chosen one, and the axis to track along.
 
     Attributes
     ----------
     chosen
         Emitted when the user chose another image, or none.
     corrected
-        Emitted when the user changed axes, channel or way of the chosen image.
+        Emitted when the user changed axes, channel or tracking axis of the chosen image.
     moved
-        Emitted when the user wants to work where the sliders stand, not where objects are followed.
+        Emitted when the user wants to work where the sliders stand, not where objects are tracked.
     """
 
     chosen = Signal()
@@ -48,10 +48,10 @@ class ImagePanel(QWidget):
         self.channel.setToolTip("Which channels the model sees")
         self.channel.setVisible(False)
         self.along = QComboBox()
-        self.along.setToolTip("Which way objects are followed; on the other axis they stay where they are")
+        self.along.setToolTip("The axis to track along; on the other one objects stay where they are")
         self.along.setVisible(False)
         self.here = button(
-            "", "Objects are followed elsewhere; each place has objects and a session of its own"
+            "", "Objects are tracked elsewhere; each place has objects and a session of its own"
         )
         self.here.setVisible(False)
         self.description = QLabel()
@@ -92,7 +92,7 @@ class ImagePanel(QWidget):
 
     @property
     def along_choice(self) -> str | None:
-        """Letter of the axis that objects are to be followed along, None for the usual one."""
+        """Letter of the axis to track along, None for the usual one."""
         return self.along.currentData() if self.along.count() else None
 
     def choose(self, layer: Image | None) -> None:
@@ -135,7 +135,7 @@ class ImagePanel(QWidget):
         self.here.setText(f"Work {in_words(places)}")
 
     def disconnect_viewer(self) -> None:
-        """Stop listening to the viewer."""
+        """Disconnect from the viewer."""
         self._viewer.dims.events.point.disconnect(self._offer_place)
         self._viewer.layers.events.inserted.disconnect(self._refresh)
         self._viewer.layers.events.removed.disconnect(self._refresh)

@@ -1,4 +1,4 @@
-"""Masks that another tool made, taken over as objects: from a layer, a file or a folder."""
+"""The Import section: masks of another tool as objects, from a layer, a file or a folder."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -26,7 +26,7 @@ _ENDINGS = "Label images, COCO (*.tif *.tiff *.png *.json);;All files (*)"
 
 
 class ImportPanel(Panel):
-    """Takes masks over with their ids; a single label image goes to the shown frame.
+    """Imports masks with their ids; a single label image goes to the shown frame.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class ImportPanel(Panel):
         super().__init__(parent)
         self._viewer = viewer
         self.layer = button(
-            "From the selected layer", "Take the labels that are selected in the list of layers, ids kept"
+            "From the selected layer", "The labels that are selected in the list of layers, with their ids"
         )
         self.file = button("From a file…", "Label images (TIFF, OME-TIFF, PNG) or COCO run lengths")
         self.folder = button(
@@ -55,7 +55,7 @@ class ImportPanel(Panel):
         grid.addWidget(self.folder, 1, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(heading("Take over masks of another tool"))
+        layout.addWidget(heading("Import masks of another tool"))
         layout.addLayout(grid)
         layout.addLayout(form(self.verify))
         layout.addWidget(self.progress_row)
@@ -66,12 +66,12 @@ class ImportPanel(Panel):
         self.show_annotation(None)
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
-        """Take over for another annotation."""
+        """Import into another annotation."""
         super().show_annotation(annotation)
-        self.progress_row.forget_closed()
+        self.progress_row.clear_if_closed()
 
     def start(self, source: Any, name: str, layer: Layer | None = None) -> None:
-        """Take over what ``open_masks`` opens; a layer that it comes from is hidden then."""
+        """Import what ``open_masks`` opens; a layer that it comes from is hidden then."""
         annotation, verify = self.annotation, self.verify.value
         if annotation is None:
             return
@@ -79,21 +79,21 @@ class ImportPanel(Panel):
 
         def steps() -> Generator[int, None, ImportSummary]:
             with open_masks(source, session.shape, len(session), frame=shown) as masks:
-                alone = len(masks) == 1 < len(session)  # to be followed from there
+                alone = len(masks) == 1 < len(session)  # to be tracked from there
                 return (yield from import_masks(session, masks, lock=verify, as_prompts=alone))
 
-        def taken(summary: ImportSummary) -> None:
+        def imported(summary: ImportSummary) -> None:
             if layer is not None:
                 layer.visible = False
             self._show(annotation)
-            self.status_message.emit(f"Taken over from {name}: {summary}")
+            self.status_message.emit(f"Imported from {name}: {summary}")
 
         def stopped() -> None:
             self._show(annotation)
-            self.status_message.emit("Stopped; what was taken over already stays, and can be undone.")
+            self.status_message.emit("Stopped; what was imported already stays, and can be undone.")
 
         self.progress_row.start(
-            annotation, "Taking masks over", steps(), 2 * len(session), taken, stopped, self.failed.emit
+            annotation, "Importing", steps(), 2 * len(session), imported, stopped, self.failed.emit
         )
 
     def _show(self, annotation: AnnotationController) -> None:
@@ -106,7 +106,7 @@ class ImportPanel(Panel):
             return
         try:
             if not isinstance(layer, Labels):
-                raise InputError("Select a Labels layer in the list of layers first, then take it over.")
+                raise InputError("Select a Labels layer in the list of layers first, then import it.")
             if layer == annotation.masks.layer:
                 raise InputError("These are the objects themselves; select the labels of another tool.")
             self.start(labels_for(layer, annotation.stack), f"layer '{layer.name}'", layer)

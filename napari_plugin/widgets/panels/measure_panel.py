@@ -1,4 +1,4 @@
-"""Measurements of all objects: computed when they are asked for, looked through, and saved."""
+"""The Measure tab: measurements of all objects, computed on demand, shown and saved."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -55,7 +55,7 @@ class MeasurePanel(Panel):
             if annotation is not None:
                 annotation.session.history.subscribe(self._on_action)
             self._show_table(None)
-        self.progress_row.forget_closed()
+        self.progress_row.clear_if_closed()
         super().show_annotation(annotation)
 
     def refresh(self) -> None:
@@ -77,7 +77,7 @@ class MeasurePanel(Panel):
         return f"{measured} Something has changed since: measure again." if self._outdated else measured
 
     def _on_action(self, action: Action) -> None:
-        self._outdated = True  # from whichever thread; the annotation tells that it changed
+        self._outdated = True  # from whichever thread; the annotation emits that it changed
 
     def _on_measure(self) -> None:
         annotation = self.annotation

@@ -1,4 +1,4 @@
-"""Which model is used, the size of its input, and the device that it runs on."""
+"""The choice of the model, the size of its input, and the device that it runs on."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class ModelPanel(QWidget):
         Emitted when the user wants to fine-tune a model.
     failed
         Emitted with an error for the user.
-    offer
+    prompt_bar
         What is asked or waited for: a download, another device.
     model
         Name of the chosen model.
@@ -63,7 +63,7 @@ class ModelPanel(QWidget):
         self.combo, self.size, self.device = QComboBox(), QComboBox(), QComboBox()
         self.combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.combo.setToolTip("The model that finds objects: small ones are fast, large ones are better")
-        self.size.setToolTip("Side of what the model looks at: smaller is faster and coarser")
+        self.size.setToolTip("Side of the model's input: smaller is faster and coarser")
         self.device.setToolTip("What the model runs on")
         self.prompt_bar = PromptBar()
         for combo in (self.combo, self.size, self.device):
@@ -109,7 +109,7 @@ class ModelPanel(QWidget):
     # ------------------------------------------------------------------ showing
 
     def show_model(self, model: str) -> None:
-        """Let a model be the chosen one, for example a session's; nobody is told."""
+        """Let a model be the chosen one, for example a session's; ``chosen`` is not emitted."""
         self.model = model
         name, size = split_model_name(model)
         self._list(name)
@@ -202,7 +202,7 @@ class ModelPanel(QWidget):
         self._download = Download(self._application.worker, name, progressed, arrived, failed)
 
     def cancel_download(self) -> None:
-        """Give up a download; what has arrived is kept for the next time."""
+        """Cancel a download; what has arrived stays for the next time."""
         if self._download is not None:
             self._download.cancel()
             self._download = None

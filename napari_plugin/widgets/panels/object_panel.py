@@ -1,4 +1,4 @@
-"""The objects: which there are, which one is current, and what the next click does to it."""
+"""The list of objects, and the tools whose prompts belong to the current one."""
 
 from collections.abc import Callable
 
@@ -29,11 +29,11 @@ __all__ = ["ObjectPanel"]
 
 _ID, _COLOR = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
 _SWATCH = 14
-_COLUMNS = ("Object", "Frames", "Locked", "Doubt")
+_COLUMNS = ("Object", "Frames", "Verified", "Doubt")
 
 
 class ObjectPanel(Panel):
-    """List of objects with their colors, how much is known and locked of each, and its worst doubt."""
+    """List of objects with their colors, how much is known and verified of each, and its worst doubt."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -109,7 +109,7 @@ class ObjectPanel(Panel):
         self.count_frames()
 
     def count_frames(self) -> None:
-        """Show beside each name how many frames are known and locked, and the worst doubt."""
+        """Show beside each name how many frames are known and verified, and the worst doubt."""
         if self.annotation is None:
             return
         session, review = self.annotation.session, self.annotation.review

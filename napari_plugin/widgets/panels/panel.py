@@ -1,4 +1,4 @@
-"""What every part of the dock has in common."""
+"""The base class of the panels."""
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
@@ -12,12 +12,12 @@ __all__ = ["Panel"]
 class Panel(QWidget):
     """A part of the dock, which shows the annotation of the chosen image.
 
-    The dock tells each of its panels when there is another annotation, when anything in it has changed, when
-    a frame was followed, and when the slider was moved; a panel overrides what concerns it.
+    The dock calls each of its panels when there is another annotation, when anything in it has changed, when
+    a frame was tracked, and when the slider was moved; a panel overrides what concerns it.
 
     Attributes
     ----------
-    told, failed
+    status_message, failed
         Emitted with a sentence, or an error, for the user.
     annotation
         What is shown; None if there is nothing to annotate.
@@ -43,4 +43,4 @@ class Panel(QWidget):
         """Show that the viewer shows another frame; this must cost next to nothing."""
 
     def show_progress(self, progress: Progress) -> None:
-        """Show that one more frame was followed; this must cost next to nothing."""
+        """Show that one more frame was tracked; this must cost next to nothing."""

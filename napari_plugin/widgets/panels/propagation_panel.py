@@ -1,4 +1,4 @@
-"""Following objects: where to, how far it is, and Stop."""
+"""The Track section: buttons, options, progress and estimate of a propagation."""
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QEnterEvent
@@ -41,9 +41,9 @@ class PropagationPanel(Panel):
         self.from_shown = QCheckBox("start at the shown frame")
         self.from_shown.setToolTip("Not at the first prompts: for a correction in the middle")
         self.show_each_frame = QCheckBox("show each frame")
-        self.show_each_frame.setToolTip("Let the viewer go along while objects are followed")
+        self.show_each_frame.setToolTip("Let the viewer go along while objects are tracked")
         self.only_current = QCheckBox("only the current object")
-        self.only_current.setToolTip("The others keep the masks they have")
+        self.only_current.setToolTip("The masks of the others stay as they are")
         self.tracks = QCheckBox("show tracks")
         self.tracks.setToolTip("Where the objects go, and which came from which, as a layer of lines")
         self.stop = button("Stop", "Stop after this frame; finished frames stay", keys.PROPAGATE)
@@ -55,7 +55,7 @@ class PropagationPanel(Panel):
         self.speed = QLabel()
         self.estimate = QLabel()
         self.estimate.setWordWrap(True)
-        self.estimate.setToolTip("From the frames followed so far with this model on this device")
+        self.estimate.setToolTip("From the frames tracked so far with this model on this device")
         self._estimate_soon = qdebounced(self._estimate, timeout=_PAUSE)
         row = QHBoxLayout()
         for one in self.buttons.values():
@@ -72,7 +72,7 @@ class PropagationPanel(Panel):
         progress.addWidget(self.resume)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(heading("Follow through the stack"))
+        layout.addWidget(heading("Track through the stack"))
         layout.addLayout(row)
         layout.addWidget(self.estimate)
         layout.addLayout(options)
@@ -90,7 +90,7 @@ class PropagationPanel(Panel):
         (self.stop if self.stop.isEnabled() else self.buttons[Direction.FORWARD]).click()
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
-        """Offer to follow the objects of another annotation, unless it has a single frame."""
+        """Offer to track the objects of another annotation, unless it has a single frame."""
         self._show_nothing_yet()
         super().show_annotation(annotation)
         self._on_show_each_frame(self.show_each_frame.isChecked())
@@ -127,11 +127,11 @@ class PropagationPanel(Panel):
         """Say what each direction would take: all in its tooltip, forward also in a line."""
         for direction, one in self.buttons.items():
             expected = self._expected(direction)
-            told = f"Follow objects from their prompts, {direction.value}"
+            tooltip = f"Track objects from their prompts, {direction.value}"
             if direction is Direction.FORWARD:
-                told = keys.with_key(told, keys.PROPAGATE)
+                tooltip = keys.with_key(tooltip, keys.PROPAGATE)
                 self.estimate.setText(f"Forward: {expected}" if expected else "")
-            one.setToolTip(f"{told}\n{expected}" if expected else told)
+            one.setToolTip(f"{tooltip}\n{expected}" if expected else tooltip)
 
     def _expected(self, direction: Direction) -> str:
         annotation = self.annotation
@@ -139,9 +139,9 @@ class PropagationPanel(Panel):
             return ""
         start = annotation.shown_frame if self.from_shown.isChecked() else None
         try:
-            runs = plan_propagation(annotation.session, direction, start, self._chosen(annotation))
-            return str(annotation.session.estimate(runs))
-        except InputError:  # there is nothing to follow
+            planned = plan_propagation(annotation.session, direction, start, self._chosen(annotation))
+            return str(annotation.session.estimate(planned))
+        except InputError:  # there is nothing to track
             return ""
 
     def _chosen(self, annotation: AnnotationController) -> tuple[int, ...] | None:
@@ -162,9 +162,9 @@ class PropagationPanel(Panel):
         if self.annotation is not None:
             self.annotation.propagation.stop()
 
-    def _on_show_each_frame(self, follow: bool) -> None:
+    def _on_show_each_frame(self, shown: bool) -> None:
         if self.annotation is not None:
-            self.annotation.show_each_frame = follow
+            self.annotation.show_each_frame = shown
 
     def _on_tracks(self, shown: bool) -> None:
         if self.annotation is not None:

@@ -1,4 +1,4 @@
-"""Where the model is unsure, worst first; accept, unlock, or follow anew."""
+"""The Review tab: doubtful masks, worst first, to verify or to track again."""
 
 from collections.abc import Callable
 
@@ -30,11 +30,11 @@ class ReviewPanel(Panel):
 
     Attributes
     ----------
-    wanted
+    item_chosen
         Emitted with a ``ReviewItem`` that the user wants to see.
     """
 
-    wanted = Signal(object)
+    item_chosen = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -46,12 +46,14 @@ class ReviewPanel(Panel):
         self.previous = button("◀ Previous", "The doubtful mask before this one", keys.PREVIOUS_DOUBT)
         self.next = button("Next ▶", "The next doubtful mask", keys.NEXT_DOUBT)
         self.verify = button(
-            "Accept and lock", "Lock the current object on the shown frame, and go on", keys.VERIFY
+            "Verify", "The current object's mask is right on the shown frame; go on to the next", keys.VERIFY
         )
-        self.unverify = button("Unlock", "Let the current object's mask be changed here again", keys.UNVERIFY)
+        self.unverify = button(
+            "Unverify", "Let the current object's mask be changed here again", keys.UNVERIFY
+        )
         self.propagate = button(
-            "Redo from here ▶",
-            "Follow the current object anew, from the shown frame to the next locked one",
+            "Track again from here ▶",
+            "Track the current object again, from the shown frame to the next verified one",
             keys.PROPAGATE_FROM_SHOWN,
         )
         grid = QGridLayout()
@@ -79,11 +81,11 @@ class ReviewPanel(Panel):
         super().show_annotation(annotation)
 
     def refresh(self) -> None:
-        """Show the newest queue; what is being looked at stays chosen if it is still in it."""
+        """Show the newest queue; the chosen item stays chosen if it is still in it."""
         annotation = self.annotation
         chosen = self._key(self._row)
         self._queue = [] if annotation is None else annotation.review.queue[:_MAX_ROWS]
-        places = [(doubt.object_id, doubt.frame) for doubt in self._queue]
+        places = [(item.object_id, item.frame) for item in self._queue]
         if chosen in places:
             self._row = places.index(chosen)
         elif chosen is not None:
@@ -91,10 +93,10 @@ class ReviewPanel(Panel):
         objects = {} if annotation is None else annotation.session.objects
         with QSignalBlocker(self.list):
             self.list.clear()
-            for doubt in self._queue:
-                name = objects[doubt.object_id].name if doubt.object_id in objects else str(doubt.object_id)
+            for item in self._queue:
+                name = objects[item.object_id].name if item.object_id in objects else str(item.object_id)
                 self.list.addTopLevelItem(
-                    QTreeWidgetItem([str(doubt.frame), name, f"{doubt.score:.0%}", doubt.reason])
+                    QTreeWidgetItem([str(item.frame), name, f"{item.score:.0%}", item.reason])
                 )
             if chosen in places:
                 self.list.setCurrentItem(self.list.topLevelItem(self._row))
@@ -112,7 +114,7 @@ class ReviewPanel(Panel):
         self.status_message.emit(
             f"{item.text(1)}, frame {item.text(0)}: {item.text(3)}."
         )  # too long for its column
-        self.wanted.emit(self._queue[row])
+        self.item_chosen.emit(self._queue[row])
 
     def _verify(self) -> None:
         annotation = self.annotation
@@ -133,8 +135,8 @@ class ReviewPanel(Panel):
             return
         session, doubts = self.annotation.session, len(self.annotation.review.doubtful)
         masks = sum(len(session.frames_of(i)) for i in session.objects)
-        locked = sum(len(session.verified(i)) for i in session.objects)
-        self.summary.setText(f"{doubts} of {masks} masks are doubtful, worst first; {locked} are locked.")
+        verified = sum(len(session.verified(i)) for i in session.objects)
+        self.summary.setText(f"{doubts} of {masks} masks are doubtful, worst first; {verified} are verified.")
 
     def _with(self, act: Callable[[AnnotationController], None]) -> Callable[[], None]:
         def clicked() -> None:

@@ -1,4 +1,4 @@
-"""The strip of states below the tabs, which follows the slider and jumps to what is clicked on."""
+"""The strip of states below the tabs, which goes along with the slider and jumps to a click."""
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget

@@ -21,15 +21,15 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.readable import run_to_end
 from sam2_plugins.storage import SessionFolder
 
-Kept = tuple[AnnotationSession, Path]
+Saved = tuple[AnnotationSession, Path]
 
 
 @pytest.fixture
-def keep(tmp_path: Path, small_checkpoint: Path) -> Any:
-    """Return a function that annotates a stack on disk and keeps it in a folder, which stays open."""
+def save(tmp_path: Path, small_checkpoint: Path) -> Any:
+    """Return a function that annotates a stack on disk and saves it in a folder, which stays open."""
     folders = []
 
-    def keep(stack: Any, axes: str) -> Kept:
+    def save(stack: Any, axes: str) -> Saved:
         tifffile.imwrite(tmp_path / "cells.tif", stack, metadata={"axes": axes})
         session = AnnotationSession(tmp_path / "cells.tif", ModelStore("cpu"), small_checkpoint, axes=axes)
         folder = SessionFolder.create(
@@ -38,7 +38,7 @@ def keep(tmp_path: Path, small_checkpoint: Path) -> Any:
         folders.append((folder, session))
         return session, folder.path
 
-    yield keep
+    yield save
     for folder, session in folders:
         folder.close()
         session.frames.close()
@@ -58,9 +58,9 @@ def divide(session: AnnotationSession) -> None:
 
 @pytest.mark.gui
 def test_a_session_opens_with_frames_masks_and_tracks_while_it_is_worked_on(
-    make_napari_viewer_proxy: Callable[..., Any], keep: Callable[..., Kept], discs: Any
+    make_napari_viewer_proxy: Callable[..., Any], save: Callable[..., Saved], discs: Any
 ) -> None:
-    session, path = keep(discs, "TYX")
+    session, path = save(discs, "TYX")
     divide(session)
     viewer = make_napari_viewer_proxy(show=True)
     image, labels, tracks = viewer.open(path, plugin="sam2-plugins")
@@ -76,8 +76,8 @@ def test_a_session_opens_with_frames_masks_and_tracks_while_it_is_worked_on(
     viewer.window.screenshot(flash=False)
 
 
-def test_only_the_shown_frame_is_read(keep: Callable[..., Kept], discs: Any, monkeypatch: Any) -> None:
-    session, path = keep(discs, "TYX")
+def test_only_the_shown_frame_is_read(save: Callable[..., Saved], discs: Any, monkeypatch: Any) -> None:
+    session, path = save(discs, "TYX")
     reader = session_reader(str(path))
     assert reader is not None
     ((pixels, _, _),) = reader(str(path))
@@ -106,7 +106,7 @@ def test_only_the_shown_frame_is_read(keep: Callable[..., Kept], discs: Any, mon
     ],
 )
 def test_what_is_opened_is_the_same_stack_to_go_on_with(
-    keep: Callable[..., Kept],
+    save: Callable[..., Saved],
     make_napari_viewer_proxy: Any,
     shape: tuple[int, ...],
     axes: str,
@@ -115,7 +115,7 @@ def test_what_is_opened_is_the_same_stack_to_go_on_with(
 ) -> None:
     """The dock, on the layer that the reader made, sees the frames that the session was made on."""
     stack = np.random.default_rng(1).integers(0, 255, shape).astype(np.uint8 if rgb else np.uint16)
-    session, path = keep(stack, axes)
+    session, path = save(stack, axes)
     mask = np.zeros((60, 80), bool)
     mask[5:10, 20:30] = True
     session.import_masks(0, {1: mask})
@@ -133,8 +133,8 @@ def test_what_is_opened_is_the_same_stack_to_go_on_with(
     )
 
 
-def test_a_damaged_session_is_a_sentence(keep: Callable[..., Kept], discs: Any) -> None:
-    _, path = keep(discs, "TYX")
+def test_a_damaged_session_is_a_sentence(save: Callable[..., Saved], discs: Any) -> None:
+    _, path = save(discs, "TYX")
     (path / "state.json").write_text("[")
     reader = session_reader(str(path))
     assert reader is not None
@@ -147,9 +147,9 @@ def test_a_damaged_session_is_a_sentence(keep: Callable[..., Kept], discs: Any) 
 @pytest.mark.gui
 @pytest.mark.parametrize("kind", ["cells_RES", "cells_RES/res_track.txt", "cells_GT", "cells_GT/TRA"])
 def test_a_cell_tracking_folder_opens_with_its_tracks(
-    make_napari_viewer_proxy: Callable[..., Any], keep: Callable[..., Kept], discs: Any, kind: str
+    make_napari_viewer_proxy: Callable[..., Any], save: Callable[..., Saved], discs: Any, kind: str
 ) -> None:
-    session, path = keep(discs, "TYX")
+    session, path = save(discs, "TYX")
     divide(session)
     write = write_cell_tracking_result if kind.startswith("cells_RES") else write_cell_tracking_ground_truth
     run_to_end(write(session, path.parent / kind.split("/")[0]))

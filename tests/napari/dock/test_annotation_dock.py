@@ -115,7 +115,7 @@ def test_propagation_fills_the_labels(
         np.testing.assert_array_equal(labels(dock)[frame], session.label_image(frame))
     assert dock.propagation.bar.value() == dock.propagation.bar.maximum() == frames
     assert "frames/s" in dock.propagation.speed.text()
-    assert dock.message.text() == f"{frames} frames followed."
+    assert dock.message.text() == f"{frames} frames tracked."
     assert not dock.propagation.stop.isEnabled()
 
 
@@ -154,10 +154,10 @@ def test_stop_keeps_finished_frames_and_clicks_go_ahead(
     assert frames == list(range(len(frames)))
     assert 3 <= len(frames) < 119
     assert labels(dock)[frames[-1]].any()
-    assert dock.message.text() == f"Stopped: {len(frames)} frames followed, and kept."
+    assert dock.message.text() == f"Stopped: {len(frames)} frames tracked; their masks stay."
 
 
-def test_nothing_to_follow_is_said_in_a_sentence(
+def test_nothing_to_track_is_said_in_a_sentence(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(discs)
@@ -212,13 +212,13 @@ def test_every_kind_of_image_takes_a_click(open_dock: Open, qtbot: Any, image: A
 def test_axes_can_be_corrected(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
     assert dock.image.axes.text() == "TYX"
-    assert dock.image.description.text() == "6 time points, 60 × 80 pixels, uint8; followed through time"
+    assert dock.image.description.text() == "6 time points, 60 × 80 pixels, uint8; tracked through time"
     first = dock.annotation
     dock.image.axes.setText("zyx")
     dock.image.axes.returnPressed.emit()
     qtbot.waitUntil(lambda: dock.annotation not in (None, first), timeout=WAIT)
     assert annotation_of(dock).session.frames.axis == "Z"
-    assert dock.image.description.text() == "6 planes, 60 × 80 pixels, uint8; followed through the planes"
+    assert dock.image.description.text() == "6 planes, 60 × 80 pixels, uint8; tracked through the planes"
     dock.image.axes.setText("TZYX")
     dock.image.axes.returnPressed.emit()
     assert "names 4 axes, but Layer" in dock.message.text()

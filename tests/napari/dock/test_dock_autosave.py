@@ -55,14 +55,14 @@ def test_closed_and_opened_again(open_dock: Any, qtbot: Any, discs: Any, tmp_pat
     qtbot.waitUntil(lambda: "where you left off" in again.message.text(), timeout=WAIT)
 
 
-def test_a_file_is_kept_beside_itself(open_dock: Any, qtbot: Any, discs: Any, tmp_path: Path) -> None:
+def test_a_session_is_saved_beside_its_file(open_dock: Any, qtbot: Any, discs: Any, tmp_path: Path) -> None:
     path = tmp_path / "movie.tif"
     tifffile.imwrite(path, discs, metadata={"axes": "TYX"})
     dock = open_file(open_dock, path, qtbot)
     assert dock.annotation.folder.path == tmp_path / "movie.sam2"
 
 
-def test_an_image_given_up_while_it_opens_leaves_nothing_locked(
+def test_an_image_cancelled_while_it_opens_leaves_nothing_locked(
     open_dock: Any, qtbot: Any, discs: Any
 ) -> None:
     dock = open_dock(discs, name="cells", wait=False)
@@ -109,7 +109,7 @@ def test_axes_that_make_other_frames_are_there_again_too(open_dock: Any, qtbot: 
     again = open_dock(stack, name="cells")
     assert again.image.axes.text() == "ZTYX"
     assert again.image.along.currentData() == "Z"
-    assert "followed through the planes" in again.image.description.text()
+    assert "tracked through the planes" in again.image.description.text()
 
 
 def test_the_chosen_channel_is_chosen_again(open_dock: Any, qtbot: Any, discs: Any) -> None:

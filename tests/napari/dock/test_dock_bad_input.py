@@ -42,13 +42,13 @@ def test_a_disk_that_is_full_for_a_while(
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "add", full)
         click(dock, 0, 20, 20)
-        qtbot.waitUntil(lambda: "not kept on disk" in dock.message.text(), timeout=WAIT)
+        qtbot.waitUntil(lambda: "not saved" in dock.message.text(), timeout=WAIT)
         assert "No space left on device. It is written as soon as that is mended" in dock.message.text()
         assert annotation_of(dock).autosave.unsaved_reason is not None
         assert shown_when_idle(dock, qtbot)[0].any()
     dock.objects.new.click()
     click(dock, 2, 60, 38)
-    qtbot.waitUntil(lambda: dock.message.text() == "Everything is on disk again.", timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.message.text() == "Everything is saved again.", timeout=WAIT)
     before = shown_when_idle(dock, qtbot).copy()
     close(dock)
     again = open_dock(discs, name="cells")
@@ -94,7 +94,7 @@ def test_neighbors_of_other_shapes_change_nothing(
     assert not np.delete(labels(dock), 3, axis=0).any()
 
 
-def test_nothing_selected_is_told_and_breaks_nothing(
+def test_nothing_selected_is_said_and_breaks_nothing(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(discs)
@@ -132,7 +132,7 @@ def test_ids_beyond_sixteen_and_beyond_thirty_two_bits(
     assert shown_when_idle(dock, qtbot)[2].any()
 
 
-def test_a_session_of_a_newer_version_is_left_alone_and_told(
+def test_a_session_of_a_newer_version_is_left_alone_and_said(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path
 ) -> None:
     dock = open_dock(discs, name="cells")

@@ -50,7 +50,7 @@ def wait_for_thumbnail(dock: AnnotationDock, qtbot: Any, frame: int) -> None:
     qtbot.waitUntil(is_shown, timeout=WAIT)
 
 
-def test_the_picture_is_what_the_model_gets(open_dock: Open, deep: NDArray[np.uint16], qtbot: Any) -> None:
+def test_the_thumbnail_is_what_the_model_gets(open_dock: Open, deep: NDArray[np.uint16], qtbot: Any) -> None:
     dock = open_dock(deep)
     session = annotation_of(dock).session
     np.testing.assert_array_equal(
@@ -77,7 +77,7 @@ def test_the_slider_changes_nothing_and_the_button_says_first_what_it_will(
     dock.contrast.use.click()
     assert dock.contrast.prompt_bar.sentence.text() == (
         f"The model would see 21000 to 34000 instead of {in_words(window)}. 1 clicked mask is made anew at "
-        "once; 5 other masks are kept until you correct or follow again; 6 frames are encoded again when "
+        "once; 5 other masks are left until you correct or track again; 6 frames are encoded again when "
         "needed. Undo takes it back."
     )
     assert annotation.session.window == window

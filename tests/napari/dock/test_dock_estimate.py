@@ -1,4 +1,4 @@
-"""What following will take is said before it begins, once something was measured."""
+"""What tracking will take is said before it begins, once something was measured."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def test_the_estimate_stands_beside_the_buttons(
 ) -> None:
     dock = open_dock(discs)
     panel = dock.propagation
-    assert panel.estimate.text() == ""  # there is nothing to follow
+    assert panel.estimate.text() == ""  # there is nothing to track
     click(dock, 1, 22, 20)
     qtbot.waitUntil(lambda: labels(dock)[1].any(), timeout=WAIT)
     qtbot.waitUntil(

@@ -1,4 +1,4 @@
-"""The Find tab: everything on a frame, chosen by clicks in a real window, made objects and followed."""
+"""The Find tab: everything on a frame, chosen by clicks in a real window, made objects and tracked."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def look(dock: AnnotationDock, qtbot: Any) -> AutomaticPanel:
     return dock.automatic
 
 
-def test_real_looking_makes_a_choice(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
+def test_real_search_makes_a_choice(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
     dock.automatic.min_area.value = 1
     panel = look(dock, qtbot)
@@ -113,7 +113,7 @@ def test_limits_hide_without_new_work(
     assert len(looking) == 1
 
 
-def test_the_chosen_are_followed(
+def test_the_chosen_are_tracked(
     open_dock: Open, discs: NDArray[np.uint8], looking: list[tuple[Any, ...]], qtbot: Any
 ) -> None:
     dock = open_dock(discs)

@@ -13,7 +13,7 @@ from napari_plugin.layers.label_source import labels_for
 from napari_plugin.widgets.dock import AnnotationDock
 from sam2_engine import InputError
 from tests.napari.dock_steps import WAIT, Open, annotation_of, labels, shown_when_idle, start
-from tests.napari.dock_steps import wait_until_tracked as followed
+from tests.napari.dock_steps import wait_until_tracked as tracked
 
 LARGE = 70_001
 
@@ -31,7 +31,7 @@ def cells() -> NDArray[np.int32]:
 def take_layer(dock: AnnotationDock, layer: Any, qtbot: Any) -> None:
     dock.viewer.layers.selection.active = layer
     dock.importing.layer.click()
-    qtbot.waitUntil(lambda: dock.message.text().startswith("Taken over"), timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.message.text().startswith("Imported"), timeout=WAIT)
     shown_when_idle(dock, qtbot)
 
 
@@ -43,7 +43,7 @@ def test_a_labels_layer_becomes_objects_and_one_undo_takes_them_back(
     annotation = annotation_of(dock)
     layer = dock.viewer.add_labels(cells, name="cellpose")
     take_layer(dock, layer, qtbot)
-    assert dock.message.text() == "Taken over from layer 'cellpose': 2 objects on 6 frames."
+    assert dock.message.text() == "Imported from layer 'cellpose': 2 objects on 6 frames."
     np.testing.assert_array_equal(labels(dock), cells)
     assert list(annotation.session.objects) == [1, 3, LARGE]
     assert not layer.visible
@@ -59,17 +59,17 @@ def test_a_labels_layer_becomes_objects_and_one_undo_takes_them_back(
 
 
 @pytest.mark.gui
-def test_one_label_image_goes_to_the_shown_frame_and_is_followed_from_there(
+def test_one_label_image_goes_to_the_shown_frame_and_is_tracked_from_there(
     open_dock: Open, discs: NDArray[np.uint8], cells: NDArray[np.int32], qtbot: Any
 ) -> None:
     dock = open_dock(discs)
     annotation = annotation_of(dock)
     annotation.stack.show_frame(dock.viewer, 2)
     take_layer(dock, dock.viewer.add_labels(cells[2], name="stardist"), qtbot)
-    assert dock.message.text() == "Taken over from layer 'stardist': 2 objects on 1 frame."
+    assert dock.message.text() == "Imported from layer 'stardist': 2 objects on 1 frame."
     assert {i: annotation.session.frames_of(i) for i in (3, LARGE)} == {3: [2], LARGE: [2]}
     start(dock)
-    followed(dock, qtbot)
+    tracked(dock, qtbot)
     assert annotation.session.frames_of(LARGE) == [2, 3, 4, 5]
     np.testing.assert_array_equal(shown_when_idle(dock, qtbot)[2], cells[2])
 
@@ -88,7 +88,7 @@ def test_files_and_folders_of_every_format(
     (challenge / "res_track.txt").write_text("3 0 5 0\n9 2 5 0\n")
     for path in (tmp_path / "masks.tif", challenge):
         dock.importing.start(str(path), str(path))
-        expected = f"Taken over from {path}: 2 objects on 6 frames."
+        expected = f"Imported from {path}: 2 objects on 6 frames."
         qtbot.waitUntil(lambda expected=expected: dock.message.text() == expected, timeout=WAIT)
         np.testing.assert_array_equal(shown_when_idle(dock, qtbot), cells)
         dock.history.undo.click()
@@ -99,7 +99,7 @@ def test_files_and_folders_of_every_format(
 
 
 @pytest.mark.gui
-def test_what_cannot_be_taken_over_is_told_in_a_sentence(
+def test_what_cannot_be_imported_is_said_in_a_sentence(
     open_dock: Open, discs: NDArray[np.uint8], cells: NDArray[np.int32], qtbot: Any
 ) -> None:
     dock = open_dock(discs)

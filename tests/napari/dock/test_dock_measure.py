@@ -62,7 +62,7 @@ def test_rows_and_the_viewer_go_together(measured: AnnotationDock, qtbot: Any) -
     assert view.chosen == (1, 1)
 
 
-def test_a_change_is_told_until_it_is_measured_again(measured: AnnotationDock, qtbot: Any) -> None:
+def test_a_change_is_shown_until_it_is_measured_again(measured: AnnotationDock, qtbot: Any) -> None:
     annotation_of(measured).select_object(1)
     assert "measure again" not in measured.measure.state.text()  # nothing has changed by that
     annotation_of(measured).edit(lambda session: session.remove_object(5))

@@ -71,7 +71,7 @@ def test_a_lasso_is_a_mask_prompt(open_dock: Open, discs: NDArray[np.uint8], qtb
     np.testing.assert_array_equal(shown_when_idle(dock, qtbot)[0] == 1, mask)
 
 
-def test_erasing_new_labels_and_locked_masks(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
+def test_erasing_new_labels_and_verified_masks(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
     annotation = annotation_of(dock)
     session, layer = annotation.session, annotation.masks.layer
@@ -96,10 +96,10 @@ def test_erasing_new_labels_and_locked_masks(open_dock: Open, discs: NDArray[np.
     dock.history.redo.click()
     assert (shown_when_idle(dock, qtbot)[0] == 7).sum() == 80
     annotation.edit(lambda one: one.verify(1, [0]))
-    locked = shown_when_idle(dock, qtbot).copy()
+    verified = shown_when_idle(dock, qtbot).copy()
     layer.data_setitem(tuple(one[160:240] for one in everything), 0)
     qtbot.waitUntil(lambda: "unverify it there" in dock.message.text(), timeout=WAIT)
-    np.testing.assert_array_equal(shown_when_idle(dock, qtbot), locked)
+    np.testing.assert_array_equal(shown_when_idle(dock, qtbot), verified)
 
 
 def _rows_from(row: int) -> NDArray[np.bool_]:
@@ -114,7 +114,7 @@ def _upper_half() -> list[NDArray[np.intp]]:
     return [np.zeros_like(rows), rows, columns]
 
 
-def test_both_ways_in_which_napari_tells_of_a_stroke(
+def test_both_forms_in_which_napari_reports_a_stroke(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(discs)

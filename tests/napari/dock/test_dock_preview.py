@@ -33,7 +33,7 @@ def test_an_older_preview_is_never_shown_over_a_newer_one(
     click(dock, 0, 20, 20)
     qtbot.waitUntil(lambda: bool(shown), timeout=WAIT)
     start(dock)
-    for x in (22, 40, 60):  # faster than they are computed, and while frames are followed
+    for x in (22, 40, 60):  # faster than they are computed, and while frames are tracked
         click(dock, 0, x, 30)
         qtbot.wait(1)
     click(dock, 3, 30, 20)

@@ -1,4 +1,4 @@
-"""Review in the dock: the strip, the queue, locking, following anew, and corrections of identity."""
+"""Review in the dock: the strip, the queue, verifying, tracking again, and corrections of identity."""
 
 from typing import Any
 
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def followed(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> AnnotationDock:
-    """Two objects, both followed over six frames."""
+def tracked(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> AnnotationDock:
+    """Two objects, both tracked over six frames."""
     dock = open_dock(discs)
     click(dock, 0, 20, 20)
     dock.objects.new.click()
@@ -58,8 +58,8 @@ def put_in_queue(dock: AnnotationDock, qtbot: Any, *doubts: ReviewItem) -> None:
     review.updated.emit()
 
 
-def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, qtbot: Any) -> None:
-    dock, annotation = followed, annotation_of(followed)
+def test_keys_of_the_review_whichever_layer_is_active(tracked: AnnotationDock, qtbot: Any) -> None:
+    dock, annotation = tracked, annotation_of(tracked)
     put_in_queue(
         dock,
         qtbot,
@@ -100,8 +100,8 @@ def test_keys_of_the_review_whichever_layer_is_active(followed: AnnotationDock, 
     assert annotation.session.accepted(2, 4) is not before[1]
 
 
-def test_doubt_is_computed_and_jumping_centers_and_zooms(followed: AnnotationDock, qtbot: Any) -> None:
-    dock, annotation = followed, annotation_of(followed)
+def test_doubt_is_computed_and_jumping_centers_and_zooms(tracked: AnnotationDock, qtbot: Any) -> None:
+    dock, annotation = tracked, annotation_of(tracked)
     show_tab(dock, "Review")
     qtbot.waitUntil(lambda: annotation.review.worst(1) is not None, timeout=WAIT)
     assert "masks are doubtful" in dock.review.summary.text()
@@ -120,28 +120,28 @@ def test_doubt_is_computed_and_jumping_centers_and_zooms(followed: AnnotationDoc
     assert dock.viewer.scene.camera.zoom != zoom
 
 
-def test_locked_masks_refuse_clicks_and_stay(followed: AnnotationDock, qtbot: Any) -> None:
-    dock, annotation = followed, annotation_of(followed)
+def test_verified_masks_refuse_clicks_and_stay(tracked: AnnotationDock, qtbot: Any) -> None:
+    dock, annotation = tracked, annotation_of(tracked)
     annotation.go_to(1, 3)
     dock.review.verify.click()
     shown_when_idle(dock, qtbot)
     assert dock.objects.list.topLevelItem(0).text(2) == "1"
-    locked = annotation.session.accepted(1, 3)
+    verified = annotation.session.accepted(1, 3)
     click(dock, 3, 30, 30)
     qtbot.waitUntil(lambda: "unverify it there" in dock.message.text(), timeout=WAIT)
     shown_when_idle(dock, qtbot)
     assert (1, 3) not in annotation.prompts.read()  # the click that was refused is gone
-    assert annotation.session.accepted(1, 3) is locked
+    assert annotation.session.accepted(1, 3) is verified
     annotation.go_to(1, 1)
     tail = annotation.session.accepted(1, 4)
     dock.review.propagate.click()
     wait_until_tracked(dock, qtbot)
-    assert annotation.session.accepted(1, 3) is locked
-    assert annotation.session.accepted(1, 4) is tail  # beyond the locked frame nothing is done anew
+    assert annotation.session.accepted(1, 3) is verified
+    assert annotation.session.accepted(1, 4) is tail  # beyond the verified frame nothing is done anew
 
 
-def test_the_strip_shows_states_and_jumps(followed: AnnotationDock, qtbot: Any) -> None:
-    dock, annotation = followed, annotation_of(followed)
+def test_the_strip_shows_states_and_jumps(tracked: AnnotationDock, qtbot: Any) -> None:
+    dock, annotation = tracked, annotation_of(tracked)
     put_in_queue(dock, qtbot, ReviewItem(1, 2, 0.9, "area"))
     annotation.edit(lambda session: session.verify(2, [5]))
     annotation.edit(lambda session: session.lineage.delete_from(1, 4))
@@ -171,13 +171,13 @@ def test_stop_and_continue(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
     dock.propagation.stop.click()
     wait_until_tracked(dock, qtbot)
     session = annotation.session
-    kept = {frame: session.accepted(1, frame) for frame in session.frames_of(1)}
-    assert 3 <= len(kept) < 30
+    before = {frame: session.accepted(1, frame) for frame in session.frames_of(1)}
+    assert 3 <= len(before) < 30
     assert dock.propagation.resume.isEnabled()
     Hand(dock, qtbot).press("G", "Shift")
     wait_until_tracked(dock, qtbot)
     assert session.frames_of(1) == list(range(30))
-    assert all(session.accepted(1, frame) is mask for frame, mask in kept.items())
+    assert all(session.accepted(1, frame) is mask for frame, mask in before.items())
     assert not dock.propagation.resume.isEnabled()
 
 
@@ -185,8 +185,8 @@ def action(menu: QMenu, text: str) -> Any:
     return next(one for one in menu.actions() if one.text().startswith(text))
 
 
-def test_the_menu_of_an_object(followed: AnnotationDock, qtbot: Any) -> None:
-    dock, annotation = followed, annotation_of(followed)
+def test_the_menu_of_an_object(tracked: AnnotationDock, qtbot: Any) -> None:
+    dock, annotation = tracked, annotation_of(tracked)
     session = annotation.session
     show(dock, 3)
 
@@ -220,8 +220,8 @@ def test_the_menu_of_an_object(followed: AnnotationDock, qtbot: Any) -> None:
     assert session.frames_of(1) == [0, 1, 2, 3, 4, 5]
 
 
-def test_an_object_is_renamed_in_the_list(followed: AnnotationDock, qtbot: Any) -> None:
-    dock, session = followed, annotation_of(followed).session
+def test_an_object_is_renamed_in_the_list(tracked: AnnotationDock, qtbot: Any) -> None:
+    dock, session = tracked, annotation_of(tracked).session
     dock.objects.list.topLevelItem(0).setText(0, "mother")
     shown_when_idle(dock, qtbot)
     assert session.objects[1].name == "mother"

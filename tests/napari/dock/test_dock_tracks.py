@@ -50,9 +50,7 @@ def test_tracks_are_shown_while_they_are_wanted(
     assert not tracks_in(dock)
 
 
-def test_tracks_grow_while_objects_are_followed(
-    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
-) -> None:
+def test_tracks_grow_while_objects_are_tracked(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
     dock.propagation.tracks.click()  # before anything is there to show
     click(dock, 0, 20, 20)

@@ -104,7 +104,7 @@ def test_a_click_of_just_now_outlives_the_undo_of_another(
     assert len(annotation_of(dock).prompts.points.data) == 1
 
 
-def test_undo_while_following_ends_it_and_takes_it_back(
+def test_undo_while_tracking_ends_it_and_takes_it_back(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(np.concatenate([discs] * 10))

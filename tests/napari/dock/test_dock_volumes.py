@@ -1,4 +1,4 @@
-"""Volumes over time in the dock: followed one way, at one place, and every place has its own objects."""
+"""Volumes over time in the dock: tracked along one axis, at one place, and every place has its own objects."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def work_here(dock: AnnotationDock, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: dock.annotation not in (None, before), timeout=WAIT)
 
 
-def choose_way(dock: AnnotationDock, words: str, qtbot: Any) -> None:
+def choose_axis(dock: AnnotationDock, words: str, qtbot: Any) -> None:
     before = dock.annotation
     dock.image.along.setCurrentText(words)
     dock.image.along.activated.emit(dock.image.along.currentIndex())
@@ -62,7 +62,7 @@ def click_here(dock: AnnotationDock, qtbot: Any, x: float = 20, y: float = 20) -
     shown_when_idle(dock, qtbot)
 
 
-def test_followed_through_time_in_the_plane_that_is_shown(
+def test_tracked_through_time_in_the_plane_that_is_shown(
     open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(volumes, name="cells", wait=False)
@@ -71,7 +71,7 @@ def test_followed_through_time_in_the_plane_that_is_shown(
     qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
     assert dock.image.axes.text() == "TZYX"
     assert dock.image.description.text() == (
-        "6 time points, 5 planes, 60 × 80 pixels, uint8; followed through time in plane 2"
+        "6 time points, 5 planes, 60 × 80 pixels, uint8; tracked through time in plane 2"
     )
     click_here(dock, qtbot)
     assert planes_with_masks(dock) == {2: [0]}
@@ -124,13 +124,13 @@ def test_every_plane_has_objects_of_its_own(
     assert folders[:2] == ["cells Z0.sam2", "cells Z1.sam2"]
 
 
-def test_followed_through_the_planes_at_a_time_point(
+def test_tracked_through_the_planes_at_a_time_point(
     open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any, tmp_path: Path
 ) -> None:
     dock = open_dock(volumes, name="cells")
     go_to(dock, 3, 0)
-    choose_way(dock, "through the planes", qtbot)
-    assert dock.image.description.text().endswith("followed through the planes at time point 3")
+    choose_axis(dock, "through the planes", qtbot)
+    assert dock.image.description.text().endswith("tracked through the planes at time point 3")
     click_here(dock, qtbot, 26, 20)
     start(dock)
     wait_until_tracked(dock, qtbot)
@@ -144,7 +144,7 @@ def test_followed_through_the_planes_at_a_time_point(
     assert "the objects at time point 3; for the masks of all places, select" in dock.message.text()
 
 
-def test_a_box_and_a_brush_stroke_count_only_where_objects_are_followed(
+def test_a_box_and_a_brush_stroke_count_only_where_objects_are_tracked(
     open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(volumes, name="cells")
@@ -185,7 +185,7 @@ def test_it_is_there_again_when_the_image_is_opened_at_the_same_place(
     path = tmp_path / "cells.tif"
     channels = np.stack([volumes, 255 - volumes], axis=2)
     tifffile.imwrite(path, channels, imagej=True, metadata={"axes": "TZCYX"})
-    kept: list[Any] = []
+    before: list[Any] = []
     for _ in range(2):
         dock = open_dock(wait=False)
         dock.viewer.open(path, plugin="napari")
@@ -195,11 +195,11 @@ def test_it_is_there_again_when_the_image_is_opened_at_the_same_place(
         qtbot.waitUntil(lambda dock=dock: dock.annotation is not None, timeout=WAIT)
         assert dock.image.axes.text() == "TZCYX"
         assert annotation_of(dock).folder.path == tmp_path / "cells Z3.sam2"  # type: ignore[union-attr]
-        if not kept:
+        if not before:
             click_here(dock, qtbot)
-            kept.append(labels(dock).copy())
-            assert kept[0][0, 3, 0].any()
-        qtbot.waitUntil(lambda dock=dock: np.array_equal(labels(dock), kept[0]), timeout=WAIT)
+            before.append(labels(dock).copy())
+            assert before[0][0, 3, 0].any()
+        qtbot.waitUntil(lambda dock=dock: np.array_equal(labels(dock), before[0]), timeout=WAIT)
         dock.viewer.window.remove_dock_widget(dock)
         dock.release()
 

@@ -93,7 +93,7 @@ def test_a_pyramid_is_read_at_its_finest_level(tmp_path: Any) -> None:
 PLACED = {"scale": (60.0, 0.5, 0.25), "translate": (100.0, -3.0, 8.0), "units": ("s", "um", "um")}
 
 
-def test_positions_follow_scale_and_translation() -> None:
+def test_positions_go_by_scale_and_translation() -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(np.zeros((7, 20, 30), np.uint8), **PLACED)
     viewer.add_image(np.zeros((50, 50)))  # an unscaled neighbor changes the sliders' steps
@@ -136,19 +136,19 @@ VOLUMES = np.random.default_rng(1).integers(0, 999, (5, 6, 20, 30)).astype(np.ui
 
 
 @pytest.mark.parametrize(
-    ("follow", "fixed", "frames", "said", "name"),
+    ("along", "fixed", "frames", "said", "name"),
     [
-        (None, {"Z": 4}, VOLUMES[:, 4], "followed through time in plane 4", "cells Z4"),
-        ("T", {"T": 3, "Z": 9}, VOLUMES[:, 5], "followed through time in plane 5", "cells Z5"),
-        ("Z", {"T": 3}, VOLUMES[3], "followed through the planes at time point 3", "cells T3"),
-        ("Z", None, VOLUMES[0], "followed through the planes at time point 0", "cells T0"),
-        ("Q", {"Z": -2}, VOLUMES[:, 0], "followed through time in plane 0", "cells Z0"),
+        (None, {"Z": 4}, VOLUMES[:, 4], "tracked through time in plane 4", "cells Z4"),
+        ("T", {"T": 3, "Z": 9}, VOLUMES[:, 5], "tracked through time in plane 5", "cells Z5"),
+        ("Z", {"T": 3}, VOLUMES[3], "tracked through the planes at time point 3", "cells T3"),
+        ("Z", None, VOLUMES[0], "tracked through the planes at time point 0", "cells T0"),
+        ("Q", {"Z": -2}, VOLUMES[:, 0], "tracked through time in plane 0", "cells Z0"),
     ],
 )
 def test_volumes_over_time_are_followed_one_way_at_one_place(
-    follow: str | None, fixed: dict[str, int] | None, frames: Any, said: str, name: str
+    along: str | None, fixed: dict[str, int] | None, frames: Any, said: str, name: str
 ) -> None:
-    stack = ImageStack.of(Image(VOLUMES, name="cells"), follow=follow, fixed=fixed)
+    stack = ImageStack.of(Image(VOLUMES, name="cells"), along=along, fixed=fixed)
     np.testing.assert_array_equal(list(stack.open()), frames)
     assert (stack.tracked_along, stack.name) == (said, name)
     assert stack.description == "5 time points, 6 planes, 20 × 30 pixels, uint16"
@@ -167,7 +167,7 @@ def test_volumes_over_time_with_channels(axes: str) -> None:
     one_plane = np.moveaxis(data.take(2, axes.index("Z")), axes.replace("Z", "").index("C"), -1)
     stack = ImageStack.of(Image(data), axes, fixed={"Z": 2})
     np.testing.assert_array_equal(list(stack.open()), one_plane)
-    second = ImageStack.of(Image(data), axes, channel=1, follow="Z", fixed={"T": 3})
+    second = ImageStack.of(Image(data), axes, channel=1, along="Z", fixed={"T": 3})
     np.testing.assert_array_equal(
         list(second.open()), data.take(3, axes.index("T")).take(1, axes.replace("T", "").index("C"))
     )
@@ -181,7 +181,7 @@ def test_volumes_over_time_with_channels(axes: str) -> None:
         assert set(shown[:, axes.index(letter)]) == there
 
 
-def test_places_in_a_stack_of_volumes_follow_the_sliders() -> None:
+def test_places_in_a_stack_of_volumes_go_with_the_sliders() -> None:
     viewer = ViewerModel()
     placed = {"scale": (60.0, 3.0, 0.5, 0.25), "translate": (0.0, 9.0, -3.0, 8.0)}
     layer = viewer.add_image(VOLUMES, **placed)

@@ -40,12 +40,12 @@ def test_large_ids_are_drawn_in_their_colors(make_napari_viewer_proxy: Any) -> N
     layer.colormap = ObjectColormap(
         color_dict={None: NOTHING, 0: NOTHING, 70_000: (1.0, 0, 0, 1), LARGEST: (0, 0, 1.0, 1)}
     )
-    picture = viewer.screenshot(flash=False, canvas_only=True)
-    middle = picture[picture.shape[0] // 2]
-    left, right = middle[picture.shape[1] // 2 - 20], middle[picture.shape[1] // 2 + 20]
+    screenshot = viewer.screenshot(flash=False, canvas_only=True)
+    middle = screenshot[screenshot.shape[0] // 2]
+    left, right = middle[screenshot.shape[1] // 2 - 20], middle[screenshot.shape[1] // 2 + 20]
     assert left[:3].tolist() == [255, 0, 0]
     assert right[:3].tolist() == [0, 0, 255]
     layer.selected_label = LARGEST
     layer.show_selected_label = True
-    picture = viewer.screenshot(flash=False, canvas_only=True)
-    assert picture[picture.shape[0] // 2, picture.shape[1] // 2 - 20, :3].tolist() != [255, 0, 0]
+    screenshot = viewer.screenshot(flash=False, canvas_only=True)
+    assert screenshot[screenshot.shape[0] // 2, screenshot.shape[1] // 2 - 20, :3].tolist() != [255, 0, 0]

@@ -86,7 +86,7 @@ def test_ctrl_asks_for_the_opposite_once(placed: Placed) -> None:
     assert layers.read()[1, 0].points.labels.tolist() == [1, 0, 1, 1]
 
 
-def test_plus_and_minus_are_told_apart_by_color(placed: Placed) -> None:
+def test_plus_and_minus_are_distinct_by_color(placed: Placed) -> None:
     layers = placed.layers
     for excluding in (True, False):
         layers.set_next(1, excluding)
@@ -131,8 +131,8 @@ def test_what_cannot_be_used_is_left_out_and_said(placed: Placed) -> None:
     layers.boxes.add_rectangles(
         [outline(0, 3, 3, 3.2, 3.4), outline(0, 2, 2, 9, 9), outline(1, 30, 40, 50, 50)]
     )
-    told = layers.drop_unusable()
-    assert [sentence.split(" ")[1] for sentence in told] == ["click", "box"]
+    sentences = layers.drop_unusable()
+    assert [sentence.split(" ")[1] for sentence in sentences] == ["click", "box"]
     assert layers.read() == {(1, 0): prompt(((7, 4),), (1,), (2.5, 2.5, 8.5, 8.5))}
     assert layers.drop_unusable() == []
 
@@ -172,12 +172,12 @@ def test_restored_prompts_take_the_place_of_their_object_and_frame_only(placed: 
         layers.set_next(object_id, excluding=False)
         layers.points.add([0, 4, 7])
         layers.boxes.add_rectangles([outline(object_id, 2, 2, 9, 9)])
-    told = placed.changes
+    changes = placed.changes
     before = layers.read()
     restored = {(1, 0): prompt(), (2, 2): prompt(((7.5, 4), (1, 2)), (0, 1), (3, 4, 11, 12))}
     layers.replace(restored)
     assert layers.read() == {(1, 1): before[1, 1], (2, 0): before[2, 0], (2, 2): restored[2, 2]}
-    assert placed.changes == told  # nobody is told
+    assert placed.changes == changes  # on_change is not called
     layers.points.add([0, 8, 8])
     assert layers.read()[2, 0].points.labels.tolist() == [
         1,

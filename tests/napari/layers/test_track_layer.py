@@ -89,7 +89,7 @@ def test_a_division_is_shown_with_its_lineage_where_it_happens(
 
 
 @pytest.mark.gui
-def test_the_layer_follows_every_change_and_undo(
+def test_the_layer_shows_every_change_and_undo(
     make_napari_viewer_proxy: Any, session: AnnotationSession, discs: Any
 ) -> None:
     viewer = make_napari_viewer_proxy(show=True)

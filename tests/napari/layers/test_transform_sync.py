@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 pytestmark = pytest.mark.gui
 
 
-def test_layers_follow_the_image_to_another_place_and_scale(
+def test_layers_go_with_the_image_to_another_place_and_scale(
     open_dock: Open, discs: NDArray[np.uint8]
 ) -> None:
     dock = open_dock(discs)

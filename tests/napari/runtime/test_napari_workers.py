@@ -70,7 +70,7 @@ def test_steps_arrive_in_order_and_stop_when_cancelled(worker: Worker, owner: QO
 
 
 @pytest.mark.parametrize("by", ["close", "destroy"])
-def test_nothing_arrives_for_a_closed_client_and_its_long_work_stops(
+def test_nothing_arrives_for_a_closed_task_runner_and_its_long_work_stops(
     worker: Worker, qtbot: Any, by: str
 ) -> None:
     owner, other = QObject(), QObject()
@@ -104,20 +104,20 @@ def test_nothing_arrives_for_a_closed_client_and_its_long_work_stops(
 def test_the_window_gets_its_turn_however_fast_outcomes_arrive(
     worker: Worker, owner: QObject, qtbot: Any
 ) -> None:
-    told: list[str] = []
+    seen: list[str] = []
     turns = QTimer()
-    turns.timeout.connect(lambda: told.append("turn"))
+    turns.timeout.connect(lambda: seen.append("turn"))
 
     def slow(_: int) -> None:
         time.sleep(0.003)
-        told.append("outcome")
+        seen.append("outcome")
 
     TaskRunner(worker, owner).run_steps(
         iter(range(60)), on_step=slow, then=lambda _: None, failed=pytest.fail
     )
     turns.start(0)
-    qtbot.waitUntil(lambda: told.count("outcome") == 60, timeout=WAIT)
-    between = "".join(mark[0] for mark in told).strip("t")
+    qtbot.waitUntil(lambda: seen.count("outcome") == 60, timeout=WAIT)
+    between = "".join(mark[0] for mark in seen).strip("t")
     assert max(map(len, between.split("t"))) <= 6  # what fits into two slices
 
 

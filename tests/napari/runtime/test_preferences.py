@@ -15,7 +15,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The plugin's page, kept in a file of this test's own."""
+    """The plugin's page, stored in a file of this test's own."""
     monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
     return get_plugin_settings(path_dir=tmp_path)["sam2-plugins"].annotation
 

@@ -100,12 +100,12 @@ def test_a_click_on_a_header_sorts_and_what_is_unknown_stays_last(panel: Measure
 
 def test_a_click_tells_object_and_frame(panel: MeasurementView, qtbot: Any) -> None:
     panel.view.sortByColumn(column_of(panel, "frame"), Qt.SortOrder.DescendingOrder)
-    told: list[tuple[int, int]] = []
-    panel.picked.connect(lambda object_id, frame: told.append((object_id, frame)))
+    picked: list[tuple[int, int]] = []
+    panel.picked.connect(lambda object_id, frame: picked.append((object_id, frame)))
     for row in (0, 1):
         place = panel.view.visualRect(panel.model.index(row, 0)).center()
         qtbot.mouseClick(panel.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
-    assert told == [(1, 5), (BIG, 5)]
+    assert picked == [(1, 5), (BIG, 5)]
 
 
 def test_the_plot_shows_the_chosen_column_of_the_chosen_object(panel: MeasurementView, qtbot: Any) -> None:
@@ -123,10 +123,10 @@ def test_the_plot_shows_the_chosen_column_of_the_chosen_object(panel: Measuremen
     dot, ratio = before[1], pixels.devicePixelRatio()
     color = pixels.pixelColor(int(dot.x() * ratio), int(dot.y() * ratio))
     assert color.getRgb()[:3] == (255, 128, 0)
-    told: list[tuple[int, int]] = []
-    panel.picked.connect(lambda object_id, frame: told.append((object_id, frame)))
+    picked: list[tuple[int, int]] = []
+    panel.picked.connect(lambda object_id, frame: picked.append((object_id, frame)))
     qtbot.mouseClick(panel.plot, Qt.MouseButton.LeftButton, pos=after[-1].toPoint())
-    assert told == [(1, 5)]
+    assert picked == [(1, 5)]
     panel.choose(BIG, 0)
     (line_of_other,) = panel.plot.segments()
     assert len({place.y() for place in line_of_other}) == 1

@@ -53,15 +53,15 @@ def test_work_goes_on_with_another_model(open_dock: Open, discs: NDArray[np.uint
     annotation = annotation_of(dock)
     session, folder = annotation.session, annotation.folder
     session.verify(1, [3])
-    locked, followed = session.accepted(1, 3), session.accepted(2, 4)
+    verified, tracked = session.accepted(1, 3), session.accepted(2, 4)
     clicked = session.accepted(2, 1)
     pick(dock, "nano")
     qtbot.waitUntil(lambda: session.accepted(2, 1) is not clicked, timeout=WAIT)
     qtbot.waitUntil(lambda: "nano computes from now on" in dock.message.text(), timeout=WAIT)
     assert (annotation.session, annotation.folder) == (session, folder)
     assert session.model_name == dock.model.model == "nano"
-    assert session.accepted(1, 3) is locked
-    assert session.accepted(2, 4) is followed
+    assert session.accepted(1, 3) is verified
+    assert session.accepted(2, 4) is tracked
     assert session.undo_name == "masks by nano"
     dock.history.undo.click()
     qtbot.waitUntil(lambda: session.accepted(2, 1) is clicked, timeout=WAIT)
@@ -99,7 +99,7 @@ def test_weights_of_ones_own(
     assert dock.model.combo.currentText() == "run/model.safetensors"
 
 
-def test_weights_that_cannot_be_read_are_told_and_the_earlier_model_goes_on(
+def test_weights_that_cannot_be_read_are_said_and_the_earlier_model_goes_on(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "broken.safetensors"

@@ -74,7 +74,7 @@ def test_a_dock_that_is_closed_meanwhile_stops_it_and_it_can_be_continued(
     assert not dialog.isVisible()
 
 
-def test_too_few_frames_are_told_in_a_sentence(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
+def test_too_few_frames_are_said_in_a_sentence(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
     dock.fine_tune()
     dock.training.start.click()
