@@ -1,10 +1,10 @@
-"""What the napari window costs in memory while many objects are followed through a long stack: one curve.
+"""What the napari window costs in memory while many objects are tracked through a long stack: one curve.
 
     xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/napari_memory.py [--short]
 
-nano follows discs through frames that are drawn when they are looked at, in a real window; afterwards every
-frame is looked at once, and all of it is undone. Half an hour on two idle cores; lines are printed as they
-come. Beside the process's resident memory stands what is known to be kept: the Labels layer, encoded frames,
+nano tracks discs through frames that are drawn when they are read, in a real window; afterwards every
+frame is shown once, and all of it is undone. Half an hour on two idle cores; lines are printed as they
+come. Beside the process's resident memory stands what is known to be held: the Labels layer, encoded frames,
 the engine's checkpoints, masks, undo. napari's own cache of dask arrays, a quarter of the memory by default,
 is off for this. ``--short`` takes a minute and only prints. Writes ``benchmarks/results/napari.md``.
 """
@@ -30,7 +30,7 @@ COLUMNS = ("resident", "Labels layer", "encoded frames", "engine", "masks", "und
 MIB = 2**20
 
 
-def look(annotation: AnnotationController) -> list[float]:
+def held(annotation: AnnotationController) -> list[float]:
     """MiB, in the order of ``COLUMNS``."""
     session = annotation.session
     masks = [session.accepted(i, frame) for i in session.objects for frame in session.frames_of(i)]
@@ -49,38 +49,38 @@ def line(when: str, values: list[float]) -> str:
     return f"| {when} | {' | '.join(f'{value:.0f}' for value in values)} |"
 
 
-def follow(dock: AnnotationDock, annotation: AnnotationController, frames: int) -> dict[int, list[float]]:
-    """Follow all objects to the end and return what was held, by frame."""
-    curve = {0: look(annotation)}
+def track(dock: AnnotationDock, annotation: AnnotationController, frames: int) -> dict[int, list[float]]:
+    """Track all objects to the end and return what was held, by frame."""
+    curve = {0: held(annotation)}
     step = max(frames // ROWS, 1)
     dock.propagation.buttons[Direction.FORWARD].click()
 
-    def look_now() -> bool:
+    def record() -> bool:
         done = len(annotation.session.frames_of(1)) - 1
         if done >= max(curve) + step:
-            curve[done] = look(annotation)
+            curve[done] = held(annotation)
             print(line(str(done), curve[done]), flush=True)
         return not annotation.propagation.running
 
-    napari_window.wait_until(look_now)
+    napari_window.wait_until(record)
     napari_window.wait_until(lambda: annotation.review.idle)
-    curve[frames - 1] = look(annotation)
+    curve[frames - 1] = held(annotation)
     return curve
 
 
-def look_around(viewer: napari.Viewer, annotation: AnnotationController, frames: int) -> list[float]:
+def show_all(viewer: napari.Viewer, annotation: AnnotationController, frames: int) -> list[float]:
     """Show every frame once and return what is held after that."""
     for frame in range(frames):
         annotation.stack.show_frame(viewer, frame)
         napari_window.QTest.qWait(1)
-    return look(annotation)
+    return held(annotation)
 
 
 def undo(annotation: AnnotationController) -> list[float]:
     """Undo the whole propagation and return what is held after that."""
     annotation.undo()
     napari_window.wait_until(lambda: len(annotation.session.frames_of(1)) == 1)
-    return look(annotation)
+    return held(annotation)
 
 
 def table(
@@ -91,7 +91,7 @@ def table(
     warm = next(frame for frame in curve if frame >= WARM * end)
     grown, masks = (curve[end][column] - curve[warm][column] for column in (0, COLUMNS.index("masks")))
     return [
-        f"{size}, 16 bits, drawn when looked at; {objects} objects followed by nano in {seconds:.0f} s. MiB:",
+        f"{size}, 16 bits, drawn when read; {objects} objects tracked by nano in {seconds:.0f} s. MiB:",
         "",
         f"| frame | {' | '.join(COLUMNS)} |",
         "|---" * (len(COLUMNS) + 1) + "|",
@@ -114,16 +114,16 @@ def main() -> None:
     pixels = napari_window.stack(frames, side, objects)
     viewer, dock, annotation = napari_window.open_dock(pixels, objects, cache=False)
     begun = time.monotonic()
-    curve = follow(dock, annotation, frames)
+    curve = track(dock, annotation, frames)
     seconds = time.monotonic() - begun
     last = {
-        "every frame looked at": look_around(viewer, annotation, frames),
+        "every frame shown": show_all(viewer, annotation, frames),
         "all of it undone": undo(annotation),
     }
     lines = table(curve, last, f"{frames} frames of {side} × {side}", objects, seconds)
     plain = frames * side * side * 2 / MIB
     lines += [
-        f"As plain pixels, the Labels layer alone would take {plain:.0f} MiB. napari itself keeps what it",
+        f"As plain pixels, the Labels layer alone would take {plain:.0f} MiB. napari itself caches what it",
         "has shown of a dask array, up to a quarter of the machine's memory; that is off here.",
     ]
     if arguments.short or arguments.frames:

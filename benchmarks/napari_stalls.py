@@ -1,11 +1,11 @@
-"""How long the napari window does not answer while objects are followed: one table.
+"""How long the napari window does not respond while objects are tracked: one table.
 
     xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/napari_stalls.py [--frames N] [--blame]
 
-nano follows two discs through a stack of 16 bits in a real window. A timer of 5 ms measures the time from
+nano tracks two discs through a stack of 16 bits in a real window. A timer of 5 ms measures the time from
 one turn of the window's event loop to the next; every other few seconds the slider is moved ten times a
 second. Afterwards the slider is moved as much with nothing to compute, which is napari's own share. With
-``--blame``, a thread looks at what the window's thread is doing whenever it has not answered for 50 ms.
+``--blame``, a thread records what the window's thread is doing whenever it has not responded for 50 ms.
 Writes ``benchmarks/results/napari.md``.
 """
 
@@ -33,7 +33,7 @@ SCRUB = 100
 PHASE = 4.0
 OBJECTS = 2
 BLAMED = 0.05
-ALONE, SCRUBBED, NOTHING = "following", "following, the slider moved", "nothing to do, the slider moved"
+ALONE, SCRUBBED, NOTHING = "tracking", "tracking, the slider moved", "nothing to do, the slider moved"
 ALLOWED_99, ALLOWED_WORST = 100, 250
 
 
@@ -59,7 +59,7 @@ class Stalls(QObject):
 
 @contextmanager
 def blaming(stalls: Stalls, wanted: bool) -> Iterator[collections.Counter]:
-    """Count where the window's thread is whenever it has not answered for a while."""
+    """Count where the window's thread is whenever it has not responded for a while."""
     places: collections.Counter = collections.Counter()
     main, ended = threading.get_ident(), threading.Event()
 
@@ -67,8 +67,8 @@ def blaming(stalls: Stalls, wanted: bool) -> Iterator[collections.Counter]:
         while not ended.wait(0.01):
             if stalls.phase and time.monotonic() - stalls.last > BLAMED:
                 frames = traceback.extract_stack(sys._current_frames()[main])
-                told = [f"{f.filename.split('site-packages/')[-1]}:{f.lineno} {f.name}" for f in frames]
-                places[" < ".join(reversed(told[-6:]))] += 1
+                calls = [f"{f.filename.split('site-packages/')[-1]}:{f.lineno} {f.name}" for f in frames]
+                places[" < ".join(reversed(calls[-6:]))] += 1
 
     thread = threading.Thread(target=watch, daemon=True)
     if wanted:
@@ -88,14 +88,14 @@ def table(
 ) -> list[str]:
     """Everything that was measured, in lines."""
     size = f"{arguments.frames} frames of {arguments.side} × {arguments.side}, 16 bits"
-    followed = gaps[ALONE] + gaps[SCRUBBED]
+    tracking = gaps[ALONE] + gaps[SCRUBBED]
     return [
-        f"{size}, {OBJECTS} objects followed by nano in {seconds:.0f} s; no graphics card (Xvfb).",
+        f"{size}, {OBJECTS} objects tracked by nano in {seconds:.0f} s; no graphics card (Xvfb).",
         "",
         "| ms from one turn to the next | turns | 50 % | 99 % | worst | computing: 50 % | 99 % | worst |",
         "|---" * 8 + "|",
         *(row(name, values) for name, values in gaps.items()),
-        row(f"all of the following (wanted: 99 % ≤ {ALLOWED_99}, worst ≤ {ALLOWED_WORST})", followed),
+        row(f"all of the tracking (wanted: 99 % ≤ {ALLOWED_99}, worst ≤ {ALLOWED_WORST})", tracking),
         "",
         "Turns of the event loop. *Computing* is the processor time of the window's thread in them; else it",
         "waited: for its timer, for other threads or, on a machine with other work, for a processor.",
@@ -121,8 +121,8 @@ class Hand(QObject):
             self._timer.start(SCRUB) if wanted else self._timer.stop()
 
 
-def follow(dock: AnnotationDock, annotation: AnnotationController, stalls: Stalls, hand: Hand) -> float:
-    """Follow all objects, with the slider at rest and moved by turns; return the seconds it took."""
+def track(dock: AnnotationDock, annotation: AnnotationController, stalls: Stalls, hand: Hand) -> float:
+    """Track all objects, with the slider at rest and moved by turns; return the seconds it took."""
     begun = time.monotonic()
 
     def take_turns() -> None:
@@ -153,7 +153,7 @@ def main() -> None:
     viewer, dock, annotation = napari_window.open_dock(pixels, OBJECTS)
     stalls, hand = Stalls(), Hand(viewer, annotation, arguments.frames)
     with blaming(stalls, arguments.blame) as places:
-        seconds = follow(dock, annotation, stalls, hand)
+        seconds = track(dock, annotation, stalls, hand)
     napari_window.wait_until(lambda: annotation.review.idle)
     stalls.phase, end = NOTHING, time.monotonic() + 2 * PHASE
     hand.scrub(True)

@@ -1,4 +1,4 @@
-"""A real napari window with the dock in it, moving discs for it to follow, and one page for the results."""
+"""A real napari window with the dock in it, moving discs to track, and one page for the results."""
 
 import os
 import tempfile
@@ -32,15 +32,15 @@ def center(frame: int, number: int, side: int, objects: int) -> tuple[float, flo
 def draw(frame: int, side: int, objects: int) -> np.ndarray:
     """Draw one frame, (side, side) uint16: discs over noise, which is the same on every 16th frame."""
     y, x = np.mgrid[:side, :side]
-    picture = np.random.default_rng(frame % 16).integers(200, 900, (side, side)).astype(np.uint16)
+    image = np.random.default_rng(frame % 16).integers(200, 900, (side, side)).astype(np.uint16)
     for number in range(objects):
         cx, cy = center(frame, number, side, objects)
-        picture[(x - cx) ** 2 + (y - cy) ** 2 < (0.05 * side) ** 2] += 3000 + 100 * number
-    return picture
+        image[(x - cx) ** 2 + (y - cy) ** 2 < (0.05 * side) ** 2] += 3000 + 100 * number
+    return image
 
 
 def stack(frames: int, side: int, objects: int) -> da.Array:
-    """Return (frames, side, side) uint16 that are drawn when they are looked at."""
+    """Return (frames, side, side) uint16 that are drawn when they are read."""
 
     def block(block_id: tuple[int, ...]) -> np.ndarray:
         return draw(block_id[0], side, objects)[None]
@@ -63,7 +63,7 @@ def open_dock(
 ) -> tuple[napari.Viewer, AnnotationDock, AnnotationController]:
     """Open a window on a stack, and click on every disc of its first frame, each a new object.
 
-    ``cache``: whether napari keeps what it has shown of a dask array, up to a quarter of the memory.
+    ``cache``: whether napari caches what it has shown of a dask array, up to a quarter of the memory.
     """
     os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()
     viewer = napari.Viewer(show=True)

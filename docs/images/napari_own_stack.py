@@ -1,10 +1,10 @@
-"""Follows objects in a stack of one's own as docs/napari.md says, and prints the time of each step.
+"""The steps of docs/napari.md in a stack of one's own, and the time of each.
 
     xvfb-run -a -s "-screen 0 1400x900x24" python docs/images/napari_own_stack.py cells.tif 100,200 310,45
 
 The stack is opened by napari's file dialog. Each object is clicked at the given ``x,y`` of the first frame;
-all are followed. There is no truth, so the most doubtful masks are taken for right and locked. Everything is
-measured, and saved beside the stack as CSV.
+all are tracked. There is no ground truth, so the most doubtful masks are taken for right and verified.
+Everything is measured, and saved beside the stack as CSV.
 """
 
 import sys
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 
 class OwnStack(Tutorial):
-    """The tutorial with another stack, without pictures."""
+    """The tutorial with another stack, without screenshots."""
 
     def open_stack(self, path: Path) -> None:
         """Open a file and the dock, by the menus."""
@@ -28,7 +28,7 @@ class OwnStack(Tutorial):
         self.open_dock()
         print(self.dock.image.description.text())
 
-    def _truth_of(self, object_id: int, frame: int) -> NDArray[np.bool_]:
+    def _ground_truth_of(self, object_id: int, frame: int) -> NDArray[np.bool_]:
         return self._mask(object_id, frame)
 
 
@@ -37,7 +37,7 @@ def main(stack: Path, *places: str) -> None:
     walk = OwnStack([tuple(map(int, place.split(","))) for place in places], None)
     walk.open_stack(stack)
     walk.click_cells()
-    walk.follow()
+    walk.track()
     walk.review()
     walk.measure()
     walk.save(stack.with_suffix(".csv"))

@@ -1,4 +1,4 @@
-"""A person in a napari window, for the scripts that make the pictures: mouse, keys, menus, a watch."""
+"""A person in a napari window, for the scripts that make the screenshots: mouse, keys, menus, a watch."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ class Person:
     ----------
     times
         For every step so far its name, the seconds it took, and the seconds of processor time in them. Not
-        counted is what a person needs to read and aim, and what pictures take.
+        counted is what a person needs to read and aim, and what screenshots take.
     """
 
     def __init__(self, viewer: Viewer) -> None:
@@ -132,7 +132,7 @@ class Person:
         QTimer.singleShot(50, answer)
 
     def take(self, path: Path) -> None:
-        """Take a picture of the window, when it is drawn."""
+        """Take a screenshot of the window, when it is drawn."""
         before = _clocks()
         QTest.qWait(700)
         self.viewer.window.screenshot(str(path), flash=False, canvas_only=False)

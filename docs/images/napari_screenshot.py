@@ -1,10 +1,10 @@
-"""Goes through the tutorial of docs/napari.md in a real window: its pictures, and the time of each step.
+"""The tutorial of docs/napari.md in a real window: its images, and the time of each step.
 
     xvfb-run -a -s "-screen 0 1400x900x24" python docs/images/napari_screenshot.py [FOLDER]
 
 Menus, buttons, keys and the image are used as a person does, by mouse and keyboard. Every mask in the
-pictures is what nano answered. Only one thing the script knows better than a person: the sample is synthetic,
-so it takes from the truth whether a doubtful mask is right, and where to click if it is not.
+images is nano's. Only one thing the script knows better than a person: the sample is synthetic, so it takes
+from the ground truth whether a doubtful mask is right, and where to click if it is not.
 """
 
 import os
@@ -28,33 +28,33 @@ from sam2_engine.synthetic import moving_cells
 CELLS = ((234, 86), (161, 174), (194, 267), (35, 164))
 """(x, y) in pixels of the first frame, one click per cell."""
 
-PICTURED = 14
-"""The cells are pictured when they were followed to this frame."""
+SHOT_FRAME = 14
+"""The screenshot is taken when the cells were tracked to this frame."""
 
 RIGHT = 0.8
-"""The person takes a doubtful mask for right if its IoU with the truth is at least this."""
+"""The person takes a doubtful mask for right if its IoU with the ground truth is at least this."""
 
 MOST_CLICKS = 3
 """So many clicks correct one mask at most."""
 
 MOST_DOUBTS = 3
-"""So many doubtful masks are looked at."""
+"""So many doubtful masks are reviewed."""
 
 CROWDED = 19
-"""Everything is looked for on this frame, where some cells touch."""
+"""Everything is searched for on this frame, where some cells touch."""
 
 SIZE, DOCK_WIDTH = (1340, 880), 326
 
 
 class Tutorial:
-    """The steps, in their order, each of them timed; pictures are taken between them.
+    """The steps, in their order, each of them timed; screenshots are taken between them.
 
     Parameters
     ----------
     cells
         ``(x, y)`` on the first frame, one click per object.
     folder
-        Where pictures go; None for none.
+        Where screenshots go; None for none.
     """
 
     def __init__(self, cells: Sequence[tuple[int, int]], folder: Path | None) -> None:
@@ -67,7 +67,7 @@ class Tutorial:
         """Open the sample and the dock, by the menus."""
         with self.person.step("open the sample"):
             self.person.choose("File", "Open Sample", "SAM 2", "Moving cells")
-        self._truth = moving_cells(num_frames=40, size=320, seed=7)[1]
+        self._ground_truth = moving_cells(num_frames=40, size=320, seed=7)[1]
         self.open_dock()
 
     def open_dock(self) -> None:
@@ -102,20 +102,20 @@ class Tutorial:
                 wait_until(lambda: 0 in session.frames_of(self._annotation.current))
         self._take("napari-click.png")
 
-    def follow(self) -> None:
-        """Follow the cells to the end, and look at them on the way."""
+    def track(self) -> None:
+        """Track the cells to the end, with a screenshot meanwhile."""
         annotation, panel = self._annotation, self.dock.propagation
         self.person.press(panel.tracks)
         self.person.press(panel.show_each_frame)
         frames = len(annotation.session) - 1
-        with self.person.step(f"follow {len(self.cells)} cells through {frames} frames"):
+        with self.person.step(f"track {len(self.cells)} cells through {frames} frames"):
             self.person.press(panel.buttons[Direction.FORWARD])
-            wait_until(lambda: len(annotation.session.frames_of(1)) > min(PICTURED, frames // 2))
+            wait_until(lambda: len(annotation.session.frames_of(1)) > min(SHOT_FRAME, frames // 2))
             self._take("napari.png")
             wait_until(lambda: not annotation.propagation.running)
 
     def review(self) -> None:
-        """Look at the most doubtful masks; lock what is right, correct what is not."""
+        """Review the most doubtful masks; verify what is right, correct what is not."""
         self.person.open_tab(self.dock.tabs, "Review")
         with self.person.step("the doubtful masks are listed"):
             wait_until(lambda: bool(self._annotation.review.queue))
@@ -132,7 +132,7 @@ class Tutorial:
                 break
 
     def _judge(self) -> None:
-        """Lock the shown mask if it is right; else go to where it went wrong, correct it and follow anew."""
+        """Verify the shown mask if it is right; else go to where it went wrong, correct it, track again."""
         annotation = self._annotation
         object_id, frame = annotation.current, annotation.shown_frame
         if self._iou(object_id, frame) >= RIGHT:
@@ -151,7 +151,7 @@ class Tutorial:
 
     def _correct(self, object_id: int, frame: int) -> None:
         """Click once where the mask is most wrong, and wait for the new one."""
-        click = error_click(self._mask(object_id, frame), self._truth_of(object_id, frame))
+        click = error_click(self._mask(object_id, frame), self._ground_truth_of(object_id, frame))
         assert click is not None
         (x, y), included = click
         before = self._annotation.session.accepted(object_id, frame)
@@ -161,19 +161,19 @@ class Tutorial:
         print(f"{'+' if included else '-'} click on object {object_id}, frame {frame}: IoU {iou:.2f}")
 
     def _iou(self, object_id: int, frame: int) -> float:
-        mask, truth = self._mask(object_id, frame), self._truth_of(object_id, frame)
-        return float((mask & truth).sum() / max((mask | truth).sum(), 1))
+        mask, expected = self._mask(object_id, frame), self._ground_truth_of(object_id, frame)
+        return float((mask & expected).sum() / max((mask | expected).sum(), 1))
 
     def _mask(self, object_id: int, frame: int) -> NDArray[np.bool_]:
         return np.asarray(self._annotation.session.accepted(object_id, frame).mask.to_array())
 
-    def _truth_of(self, object_id: int, frame: int) -> NDArray[np.bool_]:
+    def _ground_truth_of(self, object_id: int, frame: int) -> NDArray[np.bool_]:
         """Return the mask that a person has in mind."""
         x, y = self.cells[object_id - 1]
-        return np.asarray(self._truth[frame] == self._truth[0, y, x])
+        return np.asarray(self._ground_truth[frame] == self._ground_truth[0, y, x])
 
     def measure(self) -> None:
-        """Measure everything, and look at one row."""
+        """Measure everything, and show one row."""
         self.person.open_tab(self.dock.tabs, "Measure")
         with self.person.step("measure"):
             self.person.press(self.dock.measure.measure)
@@ -194,7 +194,7 @@ class Tutorial:
         self._take("napari-files.png")
 
     def find(self) -> None:
-        """Look for everything on a frame without clicks, with no other masks shown."""
+        """Find everything on a frame without clicks, with no other masks shown."""
         annotation, panel = self._annotation, self.dock.automatic
         annotation.masks.layer.visible = False
         self.person.open_tab(self.dock.tabs, "Annotate")
@@ -216,7 +216,7 @@ def main(folder: Path) -> None:
     tutorial = Tutorial(CELLS, folder)
     tutorial.open_sample()
     tutorial.click_cells()
-    tutorial.follow()
+    tutorial.track()
     tutorial.review()
     tutorial.measure()
     with tempfile.TemporaryDirectory() as home:
@@ -227,5 +227,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()  # the pictures begin with nothing
+    os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()  # the screenshots begin with nothing
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

@@ -1,4 +1,4 @@
-"""Volumes over time in the dock: tracked along one axis, at one place, and every place has its own objects."""
+"""Volumes over time in the dock: tracked along one axis at one place, every place with its own objects."""
 
 from pathlib import Path
 from typing import Any
