@@ -14,6 +14,7 @@ from napari_plugin.annotation.tracks import TrackView
 from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, TransformSync
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import OpenedSession, SessionFolder
@@ -195,7 +196,7 @@ class AnnotationController(QObject):
                 yield result.frame, stale_frames.label_image(result.frame)
 
         def repredicted(count: int) -> None:
-            anew = f"{count} clicked mask{'s'[: count != 1]} made anew; " if count else ""
+            anew = f"{counted(count, 'clicked mask')} made anew; " if count else ""
             self.status_message.emit(
                 f"{session.model_name} computes from now on. {anew}track again for the others."
             )

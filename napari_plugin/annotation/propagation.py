@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.runtime.workers import TaskRunner
+from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -144,7 +145,7 @@ class Propagation(QObject):
     def _on_end(self, count: int) -> None:
         stopped = self._cancel is not None and self._cancel.cancelled
         self._cancel = None
-        frames = f"{count} frame{'s' if count != 1 else ''} tracked"
+        frames = f"{counted(count, 'frame')} tracked"
         if self._undone:
             self._undone = False
             self.ended.emit("Tracking was stopped and undone.")

@@ -29,19 +29,17 @@ __all__ = ["cell_tracking_reader", "read_cell_tracking_folder", "read_session_fo
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData]]
 
-_TRACK_FILES = ("res_track.txt", "man_track.txt")
-
 
 def session_reader(path: str | list[str]) -> Reader | None:
-    """Return the reader of a path if it is a session folder, as napari asks for it."""
+    """Return what reads a path if it is a session folder, as napari asks for it."""
     if isinstance(path, str) and (Path(path) / "session.json").is_file():
         return read_session_folder
     return None
 
 
 def cell_tracking_reader(path: str | list[str]) -> Reader | None:
-    """Return the reader of a path if it is a folder with tracks, or its file of tracks."""
-    if isinstance(path, str) and has_tracks(_folder_of(path)):
+    """Return what reads a path if it is a folder with tracks, or its file of tracks."""
+    if isinstance(path, str) and has_tracks(Path(path)):
         return read_cell_tracking_folder
     return None
 
@@ -49,7 +47,7 @@ def cell_tracking_reader(path: str | list[str]) -> Reader | None:
 def read_session_folder(path: str) -> list[LayerData]:
     """Return a session's frames, read one at a time when they are shown, its masks and its tracks.
 
-    The folder's lock is not taken: it may be open elsewhere.
+    The folder is not locked: it may be open elsewhere.
 
     Raises
     ------
@@ -76,8 +74,8 @@ def read_cell_tracking_folder(path: str) -> list[LayerData]:
     InputError
         If the file of tracks is not as the challenge has it, or an image is missing or no label image.
     """
-    folder = _folder_of(path)
-    masks = cell_tracking_masks(folder)
+    masks = cell_tracking_masks(Path(path))
+    name = Path(masks.name).name
     labels, places = _read_all(masks)
     found = {
         object_id: AnnotatedObject(
@@ -86,8 +84,8 @@ def read_cell_tracking_folder(path: str) -> list[LayerData]:
         for object_id in sorted(places)
     }
     tracks = TrackData.of(places, {object_id: one.parents for object_id, one in found.items()})
-    layers = [_label_layer(labels, folder.name, found)]
-    return [*layers, _track_layer(tracks, f"tracks of {folder.name}", found)] if tracks else layers
+    layers = [_label_layer(labels, name, found)]
+    return [*layers, _track_layer(tracks, f"tracks of {name}", found)] if tracks else layers
 
 
 # ---------------------------------------------------------------------- sessions
@@ -137,10 +135,6 @@ def _labels(session: AnnotationSession) -> NDArray[Any]:
 # ---------------------------------------------------------------------- Cell Tracking Challenge
 
 
-def _folder_of(path: str) -> Path:
-    return Path(path).parent if Path(path).name in _TRACK_FILES else Path(path)
-
-
 def _parents(masks: MaskFile, object_id: int) -> tuple[int, ...]:
     return masks.objects[object_id].parents if object_id in masks.objects else ()
 
@@ -150,7 +144,7 @@ def _read_all(masks: MaskFile) -> tuple[NDArray[Any], dict[int, dict[int, tuple[
     pages = np.zeros((masks.length, *masks.shape), np.uint16)
     places: dict[int, dict[int, tuple[float, float]]] = {}
     for frame in range(masks.length):
-        annotation = masks.annotate(frame)
+        annotation = masks.read_frame(frame)
         assert isinstance(annotation, LabelImage)
         needed = label_dtype(int(annotation.labels.max()))
         if needed.itemsize > pages.dtype.itemsize:

@@ -10,6 +10,7 @@ from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in
+from sam2_engine.wording import plural
 
 __all__ = ["find_cell_tracking"]
 
@@ -22,7 +23,7 @@ def find_cell_tracking(folder: Path) -> tuple[list[VideoRecord], str] | None:
         return None
     records = [_sequence(path) for path in sequences]
     names = ", ".join(path.name for path in sequences)
-    return records, f"Cell Tracking Challenge, sequence{'s'[: len(sequences) != 1]} {names}"
+    return records, f"Cell Tracking Challenge, {plural(len(sequences), 'sequence')} {names}"
 
 
 def _has_masks(sequence: Path, kind: str) -> bool:

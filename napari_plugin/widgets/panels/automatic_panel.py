@@ -16,6 +16,7 @@ from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
+from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -260,9 +261,7 @@ class AutomaticPanel(Panel):
 
         def added(ids: tuple[int, ...]) -> None:
             annotation.select_object(ids[0])
-            self.status_message.emit(
-                f"{len(ids)} object{'s'[: len(ids) != 1]} added; one undo takes them back."
-            )
+            self.status_message.emit(f"{counted(len(ids), 'object')} added; one undo takes them back.")
             if propagate:
                 annotation.propagate(Direction.BOTH, object_ids=ids)
 
