@@ -98,7 +98,7 @@ def test_erasing_new_labels_and_verified_masks(open_dock: Open, discs: NDArray[n
     annotation.edit(lambda one: one.verify(1, [0]))
     verified = shown_when_idle(dock, qtbot).copy()
     layer.data_setitem(tuple(one[160:240] for one in everything), 0)
-    qtbot.waitUntil(lambda: "unverify it there" in dock.message.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "is verified on frame" in dock.message.text(), timeout=WAIT)
     np.testing.assert_array_equal(shown_when_idle(dock, qtbot), verified)
 
 

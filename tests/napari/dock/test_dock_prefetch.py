@@ -51,9 +51,9 @@ def test_frames_that_the_slider_passes_are_left_out_and_clicks_go_ahead(
     encoded.clear()
     for frame in (1, 2, 4):
         annotation.stack.show_frame(dock.viewer, frame)
-    qtbot.waitUntil(lambda: dock.images._ahead._ready[:1] == (4,), timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.images._prefetch._ready[:1] == (4,), timeout=WAIT)
     annotation.stack.show_frame(dock.viewer, 5)  # elsewhere, before anything of it was done
-    qtbot.waitUntil(lambda: dock.images._ahead._ready[:1] == (5,), timeout=WAIT)
+    qtbot.waitUntil(lambda: dock.images._prefetch._ready[:1] == (5,), timeout=WAIT)
     queue.submit(lambda: order.append(list(encoded)))  # a click
     gate.set()
     qtbot.waitUntil(lambda: encoded == [5, 5, *neighbors(5, len(discs))], timeout=WAIT)
