@@ -29,8 +29,8 @@ def found() -> list[FoundObject]:
 
 
 @pytest.fixture
-def looking(monkeypatch: pytest.MonkeyPatch, found: list[FoundObject]) -> list[tuple[Any, ...]]:
-    """Let looking find the three squares; gives what was asked for."""
+def searches(monkeypatch: pytest.MonkeyPatch, found: list[FoundObject]) -> list[tuple[Any, ...]]:
+    """Let the search find the three squares; returns what was asked for."""
     asked: list[tuple[Any, ...]] = []
 
     def find_objects(store: Any, model: str, image: Any, window: Any, settings: Any) -> Any:
@@ -43,7 +43,7 @@ def looking(monkeypatch: pytest.MonkeyPatch, found: list[FoundObject]) -> list[t
     return asked
 
 
-def look(dock: AnnotationDock, qtbot: Any) -> AutomaticPanel:
+def search(dock: AnnotationDock, qtbot: Any) -> AutomaticPanel:
     dock.automatic.find.click()
     assert not dock.automatic.find.isEnabled()
     qtbot.waitUntil(dock.automatic.find.isEnabled, timeout=WAIT)
@@ -53,19 +53,19 @@ def look(dock: AnnotationDock, qtbot: Any) -> AutomaticPanel:
 def test_real_search_makes_a_choice(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
     dock = open_dock(discs)
     dock.automatic.min_area.value = 1
-    panel = look(dock, qtbot)
+    panel = search(dock, qtbot)
     assert panel.found or "Nothing was found" in dock.message.text()
     assert all(one.score >= 0.15 for one in panel.found)
 
 
 def test_clicks_choose_and_one_undo_takes_all_back(
-    open_dock: Open, discs: NDArray[np.uint8], looking: list[tuple[Any, ...]], qtbot: Any
+    open_dock: Open, discs: NDArray[np.uint8], searches: list[tuple[Any, ...]], qtbot: Any
 ) -> None:
     dock = open_dock(discs)
     annotation = annotation_of(dock)
     annotation.stack.show_frame(dock.viewer, 2)
-    panel = look(dock, qtbot)
-    np.testing.assert_array_equal(looking[0][0], discs[2])
+    panel = search(dock, qtbot)
+    np.testing.assert_array_equal(searches[0][0], discs[2])
     layer = dock.viewer.layers[PREVIEW]
     assert dock.viewer.layers.selection.active == layer
     assert (layer.data[2] > 0).sum() == 400 + 196 + 36
@@ -92,10 +92,10 @@ def test_clicks_choose_and_one_undo_takes_all_back(
 
 
 def test_limits_hide_without_new_work(
-    open_dock: Open, discs: NDArray[np.uint8], looking: list[tuple[Any, ...]], qtbot: Any
+    open_dock: Open, discs: NDArray[np.uint8], searches: list[tuple[Any, ...]], qtbot: Any
 ) -> None:
     dock = open_dock(discs)
-    panel = look(dock, qtbot)
+    panel = search(dock, qtbot)
     assert panel.shown == [1, 2, 3]
     panel.confidence.setValue(0.6)
     assert panel.shown == [1, 2]
@@ -110,16 +110,16 @@ def test_limits_hide_without_new_work(
     assert not panel.add.isEnabled()
     panel.all.click()
     assert panel.chosen == [1, 2]
-    assert len(looking) == 1
+    assert len(searches) == 1
 
 
 def test_the_chosen_are_tracked(
-    open_dock: Open, discs: NDArray[np.uint8], looking: list[tuple[Any, ...]], qtbot: Any
+    open_dock: Open, discs: NDArray[np.uint8], searches: list[tuple[Any, ...]], qtbot: Any
 ) -> None:
     dock = open_dock(discs)
     annotation = annotation_of(dock)
     annotation.stack.show_frame(dock.viewer, 3)
-    panel = look(dock, qtbot)
+    panel = search(dock, qtbot)
     panel.max_objects.value = 2
     panel.propagate.click()
     qtbot.waitUntil(lambda: annotation.session.frames_of(2) == list(range(6)), timeout=WAIT)
@@ -129,21 +129,21 @@ def test_the_chosen_are_tracked(
 
 
 def test_stop_discard_and_another_image(
-    open_dock: Open, discs: NDArray[np.uint8], looking: list[tuple[Any, ...]], qtbot: Any
+    open_dock: Open, discs: NDArray[np.uint8], searches: list[tuple[Any, ...]], qtbot: Any
 ) -> None:
     dock = open_dock(discs)
     panel = dock.automatic
     panel.find.click()
     panel.prompt_bar.decline.click()
     qtbot.waitUntil(panel.find.isEnabled, timeout=WAIT)
-    look(dock, qtbot)
+    search(dock, qtbot)
     panel.discard.click()
     assert PREVIEW not in dock.viewer.layers
     assert panel.found == []
-    look(dock, qtbot)
+    search(dock, qtbot)
     dock.viewer.layers.remove(PREVIEW)  # by hand
     assert panel.found == []
-    look(dock, qtbot)
+    search(dock, qtbot)
     other = dock.viewer.add_image(discs[:3], name="other")
     dock.image.choose(other)
     dock.image.chosen.emit()

@@ -145,7 +145,7 @@ VOLUMES = np.random.default_rng(1).integers(0, 999, (5, 6, 20, 30)).astype(np.ui
         ("Q", {"Z": -2}, VOLUMES[:, 0], "tracked through time in plane 0", "cells Z0"),
     ],
 )
-def test_volumes_over_time_are_followed_one_way_at_one_place(
+def test_volumes_over_time_are_tracked_along_one_axis_at_one_place(
     along: str | None, fixed: dict[str, int] | None, frames: Any, said: str, name: str
 ) -> None:
     stack = ImageStack.of(Image(VOLUMES, name="cells"), along=along, fixed=fixed)
@@ -191,7 +191,7 @@ def test_places_in_a_stack_of_volumes_go_with_the_sliders() -> None:
     assert (stack.shown_frame(viewer), stack.shown_places(viewer)) == (3, {"Z": 4})
     viewer.dims.set_point(1, layer.data_to_world((0, 1, 0, 0))[1])
     assert stack.shown_places(viewer) == {"Z": 1}
-    assert stack.position(viewer, 2, 7.0, 8.0) == [2, 4, 8, 7]  # of the stack, wherever one looks
+    assert stack.position(viewer, 2, 7.0, 8.0) == [2, 4, 8, 7]  # of the stack, whatever is shown
     assert stack.places_of([2, 4, 8, 7]) == stack.fixed
     stack.show_frame(viewer, 0)
     assert stack.shown_places(viewer) == {"Z": 4}
