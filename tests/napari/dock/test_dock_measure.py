@@ -56,7 +56,7 @@ def test_rows_and_the_viewer_go_together(measured: AnnotationDock, qtbot: Any) -
     annotation.stack.show_frame(measured.viewer, 3)
     assert view.chosen == (1, 3)
     assert [len(segment) for segment in view.plot.segments()] == [4]
-    qtbot.mouseClick(view.plot, Qt.MouseButton.LeftButton, pos=view.plot.runs()[0][1].toPoint())
+    qtbot.mouseClick(view.plot, Qt.MouseButton.LeftButton, pos=view.plot.segments()[0][1].toPoint())
     assert annotation.shown_frame == 1
     annotation.stack.show_frame(measured.viewer, 5)  # where nothing was measured
     assert view.chosen == (1, 1)

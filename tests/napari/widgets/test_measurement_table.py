@@ -166,6 +166,6 @@ def test_a_plot_of_one_value_or_none(qtbot: Any) -> None:
         plot.show_values([0.0], values)
         plot.grab()
     plot.show_values([0.0], [3.0])
-    ((place,),) = plot.runs()
+    ((place,),) = plot.segments()
     assert plot.rect().contains(place.toPoint())
     assert plot.index_at(-5) == plot.index_at(500) == 0
