@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_plugin.annotation.propagation import Direction
-from tests.napari.dock_steps import WAIT, Open, click, labels, start, wait_until_tracked
+from tests.napari.dock_steps import WAIT, Open, annotation_of, click, labels, start, wait_until_tracked
 
 
 def test_the_estimate_stands_beside_the_buttons(
@@ -23,8 +23,9 @@ def test_the_estimate_stands_beside_the_buttons(
     )
     assert panel.estimate.isVisible()
     assert "2 frames" in panel.buttons[Direction.BACKWARD].toolTip()
-    start(dock)
-    qtbot.waitUntil(lambda: panel.estimate.text() == "", timeout=WAIT)
+    with annotation_of(dock).session.annotations.lock:  # tracking does not end meanwhile
+        start(dock)
+        qtbot.waitUntil(lambda: panel.estimate.text() == "", timeout=WAIT)
     wait_until_tracked(dock, qtbot)
     qtbot.waitUntil(lambda: panel.estimate.text().startswith("Forward: 5 frames, about "), timeout=WAIT)
     dock.viewer.dims.set_point(0, 4)
