@@ -1,23 +1,28 @@
 # Every target sets up what it needs: `make demo` or `make test` on a fresh machine is enough.
 # Settings:  make test TORCH="torch==2.13.0 --index-url ..."   another build of PyTorch (see README.md)
 #            make test PYTHON=python3.12 VENV=.venv-3.12       another Python (3.11 or newer)
+#            make test PYTEST_WORKERS=1                        fewer processes than cores (0: in pytest's own)
+#            make test PYTEST_ARGS="-k review --durations=10"  whatever else pytest takes
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
+PYTEST_WORKERS ?= logical
 PYTEST_ARGS ?=
 export TORCH
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
-# A real X server with OpenGL: Qt's offscreen platform cannot draw napari's canvas.
-X = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x900x24")
+# A worker needs up to 3 GB. Each brings an X server of its own (tests/napari/x_server.py).
+PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help demo test test-pyside6 e2e bench lint format constraints clean
+.PHONY: help demo test test-all test-pyside6 e2e bench lint format constraints clean
 help:
 	@echo "make demo   objects followed through pictures, from one click each; prints where the results are"
-	@echo "make test   all tests but the end-to-end ones        make e2e    those, in real hosts"
+	@echo "make test   the tests to run before every change: every promise, in minutes"
+	@echo "make test-all       those and the slow ones: every model size, every long case"
 	@echo "make test-pyside6   napari's tests with PySide6 in place of PyQt6"
+	@echo "make e2e    end-to-end tests, in real hosts"
 	@echo "make lint   ruff, mypy, import-linter                make bench  the benchmarks' tables"
 
 $(VENV)/.python:
@@ -48,12 +53,15 @@ demo: $(VENV)/.base
 	$(BIN)/sam2 demo
 
 test: $(VENV)/.dev $(VENV)/.system
-	$(X) $(BIN)/python -m pytest -m "not e2e and not large" $(PYTEST_ARGS)
+	$(BIN)/$(PYTEST) -m "not e2e and not slow" $(PYTEST_ARGS)
+
+test-all: $(VENV)/.dev $(VENV)/.system
+	$(BIN)/$(PYTEST) -m "not e2e" $(PYTEST_ARGS)
 
 # In an environment of its own: with PyQt6 beside it, nobody would notice what needs one of the two.
 test-pyside6:
 	@$(MAKE) --no-print-directory VENV=.venv-pyside6 .venv-pyside6/.pyside6 .venv-pyside6/.system
-	QT_API=pyside6 $(X) .venv-pyside6/bin/python -m pytest tests/napari $(PYTEST_ARGS)
+	QT_API=pyside6 .venv-pyside6/bin/$(PYTEST) tests/napari $(PYTEST_ARGS)
 
 # PySide6 6.12.0 loses a reference to True at every emitted signal, which ends Python 3.11 after some minutes.
 $(VENV)/.pyside6: $(VENV)/.dev Makefile
@@ -62,7 +70,7 @@ $(VENV)/.pyside6: $(VENV)/.dev Makefile
 	@touch $@
 
 e2e: $(VENV)/.dev $(VENV)/.system
-	$(X) $(BIN)/python -m pytest -m e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m e2e $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/memory.py

@@ -1,5 +1,6 @@
 """What tests of several packages share: a small model in a file, so that no test needs a download."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,12 @@ from small_model import write_small_checkpoint
 
 # Small models gain nothing from threads, and lose much where several processes share the cores.
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Spare what is imported from garbage collection: napari's fixtures collect twice per window."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,7 @@
 """A real window with the dock in it, and a small model with random weights that it finds under `small`."""
 
-import os
+import gc
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 import pytest
 from napari._vispy.canvas import VispyCanvas
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QApplication
+from x_server import provide_display
 
 from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.widgets.dock import AnnotationDock
@@ -19,13 +20,11 @@ from sam2_plugins.runtime.model_store import ModelStore
 WAIT = 60_000  # ms: until something happens, however slow the machine
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if sys.platform != "linux" or os.environ.get("DISPLAY"):
-        return
-    skip = pytest.mark.skip(reason="needs an X server; run `make test`, which brings one")
-    for item in items:
-        if item.get_closest_marker("gui"):
-            item.add_marker(skip)
+@pytest.fixture(scope="session")
+def qapp_cls() -> Any:
+    """Return the class of the application, which pytest-qt makes at once."""
+    provide_display()
+    return QApplication
 
 
 @pytest.fixture
@@ -54,6 +53,22 @@ def application(qapp: Any, small_model: str, tmp_path: Path) -> Iterator[Sam2App
     application = Sam2Application(ModelStore("cpu"), small_model, tmp_path / "sessions")
     yield application
     application.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def older_objects_left_alone() -> Iterator[None]:
+    """Keep garbage collection, which napari asks for whenever a layer goes, to what these tests make.
+
+    Half a million objects of imported modules would take a third of a window's time. Tracking does the same for
+    itself, and would end it here too.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "freeze", lambda: None)
+        patch.setattr(gc, "unfreeze", lambda: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -134,22 +134,25 @@ def test_propagation_may_begin_at_the_shown_frame(
 
 
 def test_stop_keeps_finished_frames_and_clicks_go_ahead(
-    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
+    open_dock: Open, discs: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, qtbot: Any
 ) -> None:
+    collecting: list[str] = []
+    monkeypatch.setattr(gc, "freeze", lambda: collecting.append("freeze"))
+    monkeypatch.setattr(gc, "unfreeze", lambda: collecting.append("unfreeze"))
     dock = open_dock(np.concatenate([discs] * 20))
     click(dock, 0, 20, 20)
     start(dock)
     qtbot.waitUntil(lambda: labels(dock)[2].any(), timeout=WAIT)
     qtbot.waitUntil(lambda: int(rows_of(dock.objects.list)[0][1]) > 1, timeout=WAIT)
     assert annotation_of(dock).propagation.running  # counted while they arrive
-    assert gc.get_freeze_count() > 0  # no collection of everything, which would stop the window
+    assert collecting == ["freeze"]  # no collection of everything, which would stop the window
     dock.objects.new.click()
     click(dock, 119, 60, 40)
     qtbot.waitUntil(lambda: (labels(dock)[119] == 2).any(), timeout=WAIT)
     assert annotation_of(dock).propagation.running
     dock.propagation.stop.click()
     wait_until_tracked(dock, qtbot)
-    assert gc.get_freeze_count() == 0
+    assert collecting == ["freeze", "unfreeze"]
     frames = annotation_of(dock).session.frames_of(1)
     assert frames == list(range(len(frames)))
     assert 3 <= len(frames) < 119
