@@ -59,8 +59,8 @@ def application(qapp: Any, small_model: str, tmp_path: Path) -> Iterator[Sam2App
 def older_objects_left_alone() -> Iterator[None]:
     """Keep garbage collection, which napari asks for whenever a layer goes, to what these tests make.
 
-    Half a million objects of imported modules would take a third of a window's time. Tracking does the same for
-    itself, and would end it here too.
+    Half a million objects of imported modules would take a third of a window's time. Tracking does the same
+    for itself, and would end it here too.
     """
     gc.unfreeze()
     gc.collect()

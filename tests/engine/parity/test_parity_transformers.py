@@ -115,7 +115,7 @@ def corners(box: object) -> np.ndarray:
 
 def their_images(theirs: Sam2Model, model: Sam2, cases: Iterable[ImageCase]) -> Iterator[tuple[str, Answer]]:
     scale = torch.tensor([model.image_size / WIDTH, model.image_size / HEIGHT])
-    pixels = to_model_input(draw_frames(length=1)[0], None, model.image_size)
+    encoded = theirs.get_image_embeddings(to_model_input(draw_frames(length=1)[0], None, model.image_size))
     low_res: dict[str | None, torch.Tensor] = {}
     for case in cases:
         many = np.ndim(case.points) == 3 or np.ndim(case.box) == 2
@@ -128,7 +128,7 @@ def their_images(theirs: Sam2Model, model: Sam2, cases: Iterable[ImageCase]) -> 
             points.append(clicks.reshape(-1, *clicks.shape[-2:]))
             labels.append(np.asarray(case.labels).reshape(len(points[-1]), -1))
         output = theirs(
-            pixel_values=pixels,
+            image_embeddings=encoded,
             input_points=torch.from_numpy(np.concatenate(points, axis=1))[None] * scale,
             input_labels=torch.from_numpy(np.concatenate(labels, axis=1))[None],
             input_masks=low_res.get(case.mask_from),
@@ -205,24 +205,29 @@ def assert_small(differences: dict[str, Difference]) -> None:
     assert {name: apart for name, apart in differences.items() if not apart.small} == {}
 
 
-@pytest.mark.parametrize("variant", ["sam2.1_hiera_tiny", "sam2.1_hiera_base_plus"])
+@pytest.mark.parametrize(
+    "variant", ["sam2.1_hiera_tiny", pytest.param("sam2.1_hiera_base_plus", marks=pytest.mark.slow)]
+)
 def test_images(variant: str) -> None:
     assert_small(image_differences(variant, 256))
 
 
 @pytest.mark.parametrize("case", VIDEOS, ids=lambda case: case.name)
-def test_video(case: VideoCase) -> None:
-    assert_small(video_differences("sam2.1_hiera_tiny", 256, case))
+@pytest.mark.parametrize("image_size", [128, pytest.param(256, marks=pytest.mark.slow)])
+def test_video(image_size: int, case: VideoCase) -> None:
+    assert_small(video_differences("sam2.1_hiera_tiny", image_size, case))
 
 
-def test_video_of_sam_2_0() -> None:
+@pytest.mark.parametrize("image_size", [128, pytest.param(256, marks=pytest.mark.slow)])
+def test_video_of_sam_2_0(image_size: int) -> None:
     case = next(case for case in VIDEOS if case.name == "gone and back")
-    assert_small(video_differences("sam2_hiera_tiny", 256, case))
+    assert_small(video_differences("sam2_hiera_tiny", image_size, case))
 
 
+@pytest.mark.parametrize("image_size", [256, pytest.param(512, marks=pytest.mark.slow)])
 @torch.inference_mode()
-def test_the_weights_of_nano_run_there_too() -> None:
-    nano = load_model("nano", device="cpu", dtype=torch.float32)
+def test_the_weights_of_nano_run_there_too(image_size: int) -> None:
+    nano = load_model("nano", device="cpu", dtype=torch.float32, image_size=image_size)
     theirs = dict(their_images(their_image_model(nano), nano, IMAGES))
     assert_small({name: difference(ours, theirs[name]) for name, ours in our_images(nano, IMAGES)})
     case = next(case for case in VIDEOS if case.name == "two prompted frames")
