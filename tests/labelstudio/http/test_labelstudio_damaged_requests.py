@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ VALUES = st.sampled_from(
 
 @pytest.fixture(scope="module")
 def application(recorded_server: MediaServer, small_checkpoint: Path) -> Iterator[Application]:
-    """One that tracks only for a moment."""
+    """One that tracks only for a moment, and looks for little on an image."""
     predictor = Predictor(
         Settings(str(small_checkpoint), "cpu", label_studio_url=recorded_server.url, predict_seconds=0.05)
     )
+    parameters = predictor.parameters.of(None)
+    predictor.parameters.of = lambda project: replace(parameters, points_per_side=1)  # type: ignore[method-assign]
     yield Application(predictor)
     predictor.close()
 

@@ -1,7 +1,9 @@
 """Files made to harm whoever decodes them: they meet a process of their own."""
 
 import io
+import struct
 import sys
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -52,11 +54,18 @@ def test_the_decoder_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "hidden-key" not in str(error.value)
 
 
-def test_pixels_are_counted_before_they_are_decoded(tmp_path: Path, media_server: MediaServer) -> None:
+def png_that_claims(width: int, height: int) -> bytes:
+    """Return a PNG of one pixel whose header speaks of many."""
     buffer = io.BytesIO()
-    Image.new("1", (60000, 60000)).save(buffer, "png")
-    assert len(buffer.getvalue()) < 1 << 20
-    media_server.pages["/bomb.png"] = (200, {}, buffer.getvalue())
+    Image.new("1", (1, 1)).save(buffer, "png")
+    image = bytearray(buffer.getvalue())
+    struct.pack_into(">II", image, 16, width, height)
+    struct.pack_into(">I", image, 29, zlib.crc32(image[12:29]))
+    return bytes(image)
+
+
+def test_pixels_are_counted_before_they_are_decoded(tmp_path: Path, media_server: MediaServer) -> None:
+    media_server.pages["/bomb.png"] = (200, {}, png_that_claims(60000, 60000))
     with pytest.raises(InputError, match="too many pixels"):
         MediaLibrary(Settings(label_studio_url=media_server.url)).image("/bomb.png")
     small = MediaLibrary(Settings(label_studio_url=media_server.url, max_pixels=1000))
