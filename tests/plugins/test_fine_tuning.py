@@ -57,19 +57,19 @@ def test_too_few_frames(session, tmp_path):
 
 def test_it_stops_goes_on_and_becomes_a_model(reviewed, tmp_path, cache, small_checkpoint):
     home = tmp_path / "trainings"
-    training = run_to_end(FineTuning.prepare(reviewed, home, steps=8, device="cpu"))
+    training = run_to_end(FineTuning.prepare(reviewed, home, steps=5, device="cpu"))
     steps = training.train()
     for progress in steps:
         if progress.done:
             training.stop()
-    assert progress.total == 8
-    assert 0 < progress.done < 8
+    assert progress.total == 5
+    assert 0 < progress.done < 5
     assert not training.finished
 
     again = unfinished_training(home)
     assert again.folder == training.folder
     last = list(again.train())[-1]
-    assert last.done == 8
+    assert last.done == 5
     assert again.improvement.startswith("Gain on 2 held-out frames: IoU after one click")
     assert again.finished
     assert unfinished_training(home) is None

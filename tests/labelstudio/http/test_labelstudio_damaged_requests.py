@@ -39,8 +39,8 @@ def application(recorded_server: MediaServer, small_checkpoint: Path) -> Iterato
     predictor = Predictor(
         Settings(str(small_checkpoint), "cpu", label_studio_url=recorded_server.url, predict_seconds=0.05)
     )
-    parameters = predictor.parameters.of(None)
-    predictor.parameters.of = lambda project: replace(parameters, points_per_side=1)  # type: ignore[method-assign]
+    parameters = predictor.parameters.get(None)
+    predictor.parameters.get = lambda project: replace(parameters, points_per_side=1)  # type: ignore[method-assign]
     yield Application(predictor)
     predictor.close()
 

@@ -35,7 +35,7 @@ def test_it_stops_continues_and_says_the_gain_before_anything_uses_it(
     assert dialog.isVisible()
     assert dialog.frames.text() == "It trains on 5 of 6 frames of cells."
     assert not dialog.resume.isEnabled()
-    dialog.steps.value = 10
+    dialog.steps.value = 6
     dialog.start.click()
     assert not dialog.start.isEnabled()
     qtbot.waitUntil(lambda: dialog.prompt_bar.sentence.text().startswith("Step "), timeout=WAIT)
@@ -65,7 +65,7 @@ def test_a_dock_that_is_closed_meanwhile_stops_it_and_it_can_be_continued(
     dock = checked
     annotation, dialog = annotation_of(dock), dock.training
     dock.fine_tune()
-    dialog.steps.value = 1000
+    dialog.steps.value = 600
     dialog.start.click()
     qtbot.waitUntil(lambda: dialog.prompt_bar.sentence.text().startswith("Step "), timeout=2 * WAIT)
     dock.viewer.window.remove_dock_widget(dock)
