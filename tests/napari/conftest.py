@@ -56,19 +56,21 @@ def application(qapp: Any, small_model: str, tmp_path: Path) -> Iterator[Sam2App
 
 
 @pytest.fixture(scope="module", autouse=True)
-def older_objects_left_alone() -> Iterator[None]:
-    """Keep garbage collection, which napari asks for whenever a layer goes, to what these tests make.
+def _garbage_of_other_modules() -> None:
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def older_objects_left_alone(_garbage_of_other_modules: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep garbage collection, which napari asks for whenever a layer goes, to what the test makes.
 
     Half a million objects of imported modules would take a third of a window's time. Tracking does the same
     for itself, and would end it here too.
     """
-    gc.unfreeze()
     gc.collect()
     gc.freeze()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gc, "freeze", lambda: None)
-        patch.setattr(gc, "unfreeze", lambda: None)
-        yield
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "unfreeze", lambda: None)
 
 
 @pytest.fixture(autouse=True)
