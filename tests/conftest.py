@@ -1,12 +1,15 @@
 """What tests of several packages share: a small model in a file, so that no test needs a download."""
 
 import gc
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from small_model import write_small_checkpoint
 
+# Napari's settings are neither those of the person who runs the tests, nor shared by several processes.
+os.environ["NAPARI_CONFIG"] = ""
 # Small models gain nothing from threads, and lose much where several processes share the cores.
 torch.set_num_threads(1)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari._vispy.canvas import VispyCanvas
+from npe2 import PluginManager
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 from x_server import provide_display
@@ -87,6 +88,13 @@ def own_context(monkeypatch: pytest.MonkeyPatch) -> None:
         update(canvas)
 
     monkeypatch.setattr(VispyCanvas, "_clean_and_update_scenegraph", update_in_own_context)
+
+
+@pytest.fixture(autouse=True)
+def plugins_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the search for installed plugins, which napari's fixture wants for every window."""
+    if "sam2-plugins" in PluginManager.instance():
+        monkeypatch.setattr(PluginManager, "discover", lambda *_, **__: 0)
 
 
 @pytest.fixture

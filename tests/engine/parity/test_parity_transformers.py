@@ -43,6 +43,10 @@ VIDEOS = [
 ]
 
 
+def video_case(name: str) -> VideoCase:
+    return next(case for case in VIDEOS if case.name == name)
+
+
 def their_settings(model: Sam2) -> dict[str, object]:
     """Return transformers' configuration of the parts for our model's configuration."""
     config, grid, side = model.config, model.grid, model.image_size
@@ -212,16 +216,20 @@ def test_images(variant: str) -> None:
     assert_small(image_differences(variant, 256))
 
 
+@pytest.mark.parametrize("name", ["both directions", "gone and back"])
+def test_video(name: str) -> None:
+    assert_small(video_differences("sam2.1_hiera_tiny", 128, video_case(name)))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("case", VIDEOS, ids=lambda case: case.name)
-@pytest.mark.parametrize("image_size", [128, pytest.param(256, marks=pytest.mark.slow)])
-def test_video(image_size: int, case: VideoCase) -> None:
-    assert_small(video_differences("sam2.1_hiera_tiny", image_size, case))
+def test_larger_video(case: VideoCase) -> None:
+    assert_small(video_differences("sam2.1_hiera_tiny", 256, case))
 
 
 @pytest.mark.parametrize("image_size", [128, pytest.param(256, marks=pytest.mark.slow)])
 def test_video_of_sam_2_0(image_size: int) -> None:
-    case = next(case for case in VIDEOS if case.name == "gone and back")
-    assert_small(video_differences("sam2_hiera_tiny", image_size, case))
+    assert_small(video_differences("sam2_hiera_tiny", image_size, video_case("gone and back")))
 
 
 @pytest.mark.parametrize("image_size", [256, pytest.param(512, marks=pytest.mark.slow)])
@@ -230,7 +238,7 @@ def test_the_weights_of_nano_run_there_too(image_size: int) -> None:
     nano = load_model("nano", device="cpu", dtype=torch.float32, image_size=image_size)
     theirs = dict(their_images(their_image_model(nano), nano, IMAGES))
     assert_small({name: difference(ours, theirs[name]) for name, ours in our_images(nano, IMAGES)})
-    case = next(case for case in VIDEOS if case.name == "two prompted frames")
+    case = video_case("two prompted frames")
     tracked = dict(their_video(their_video_model(nano), nano, case))
     assert_small({key: difference(ours, tracked[key]) for key, _, ours in our_video(nano, case)})
 

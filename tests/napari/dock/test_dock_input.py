@@ -53,35 +53,30 @@ def test_a_drag_draws_a_box(dock: AnnotationDock, qtbot: Any) -> None:
     assert dock.viewer.layers.selection.active == annotation_of(dock).prompts.points
 
 
-@pytest.mark.parametrize("active", ["points", "boxes", "image", "masks"])
-def test_keys_work_whichever_layer_is_active(dock: AnnotationDock, qtbot: Any, active: str) -> None:
+def test_keys_work_whichever_layer_is_active(dock: AnnotationDock, qtbot: Any) -> None:
     annotation = annotation_of(dock)
-    layers = {
-        "points": annotation.prompts.points,
-        "boxes": annotation.prompts.boxes,
-        "image": annotation.stack.layer,
-        "masks": annotation.masks.layer,
-    }
-    dock.viewer.layers.selection.active = layers[active]
-    hand = Hand(dock, qtbot)
-    hand.press("N")
-    assert list(annotation.session.objects) == [1, 2]
-    assert annotation.current == 2
-    hand.press("J")
-    assert annotation.current == 1
-    hand.press("K")
-    assert annotation.current == 2
-    hand.press("Q")
-    assert annotation.excluding
-    assert dock.objects.exclude.isChecked()
-    hand.press("Q")
-    assert not annotation.excluding
-    annotation.prompts.points.add([0, 20, 20])
-    hand.press("G")
-    assert annotation.propagation.running
-    hand.press("G")
-    qtbot.waitUntil(lambda: not annotation.propagation.running, timeout=WAIT)
-    assert dock.message.text().startswith("Stopped")
+    prompts, hand = annotation.prompts, Hand(dock, qtbot)
+    layers = (prompts.points, prompts.boxes, annotation.stack.layer, annotation.masks.layer)
+    for last, active in enumerate(layers, start=1):
+        dock.viewer.layers.selection.active = active
+        hand.press("N")
+        assert list(annotation.session.objects) == [*range(1, last + 1), last + 1], active.name
+        assert annotation.current == last + 1
+        hand.press("J")
+        assert annotation.current == last
+        hand.press("K")
+        assert annotation.current == last + 1
+        hand.press("Q")
+        assert annotation.excluding
+        assert dock.objects.exclude.isChecked()
+        hand.press("Q")
+        assert not annotation.excluding
+        prompts.points.add([0, 20, 20])
+        hand.press("G")
+        assert annotation.propagation.running
+        hand.press("G")
+        qtbot.waitUntil(lambda: not annotation.propagation.running, timeout=WAIT)
+        assert dock.message.text().startswith("Stopped")
 
 
 def test_keys_are_given_back_when_the_dock_closes(dock: AnnotationDock, qtbot: Any) -> None:

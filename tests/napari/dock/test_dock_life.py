@@ -25,7 +25,15 @@ def long_stack(discs: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate([discs] * 30)
 
 
-@pytest.mark.parametrize("which", ["image", "prompts", "boxes", "objects"])
+@pytest.mark.parametrize(
+    "which",
+    [
+        "image",
+        pytest.param("prompts", marks=pytest.mark.slow),
+        pytest.param("boxes", marks=pytest.mark.slow),
+        "objects",
+    ],
+)
 def test_a_layer_removed_while_working_ends_the_annotation_in_words(
     open_dock: Open, long_stack: NDArray[np.uint8], qtbot: Any, which: str
 ) -> None:
