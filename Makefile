@@ -18,7 +18,7 @@ PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist workstea
 
 .PHONY: help demo test test-all test-pyside6 e2e bench lint format constraints clean
 help:
-	@echo "make demo   objects followed through pictures, from one click each; prints where the results are"
+	@echo "make demo   objects tracked through frames, from one click each; prints where the results are"
 	@echo "make test   the tests to run before every change: every promise, in minutes"
 	@echo "make test-all       those and the slow ones: every model size, every long case"
 	@echo "make test-pyside6   napari's tests with PySide6 in place of PyQt6"
