@@ -31,14 +31,14 @@ Reader = Callable[[str], list[LayerData]]
 
 
 def session_reader(path: str | list[str]) -> Reader | None:
-    """Return what reads a path if it is a session folder, as napari asks for it."""
+    """Return the reader of a path if it is a session folder, as napari asks for it."""
     if isinstance(path, str) and (Path(path) / "session.json").is_file():
         return read_session_folder
     return None
 
 
 def cell_tracking_reader(path: str | list[str]) -> Reader | None:
-    """Return what reads a path if it is a folder with tracks, or its file of tracks."""
+    """Return the reader of a path if it is a folder with tracks, or its file of tracks."""
     if isinstance(path, str) and has_tracks(Path(path)):
         return read_cell_tracking_folder
     return None
@@ -47,7 +47,7 @@ def cell_tracking_reader(path: str | list[str]) -> Reader | None:
 def read_session_folder(path: str) -> list[LayerData]:
     """Return a session's frames, read one at a time when they are shown, its masks and its tracks.
 
-    The folder is not locked: it may be open elsewhere.
+    The folder's lock is not taken: it may be open elsewhere.
 
     Raises
     ------

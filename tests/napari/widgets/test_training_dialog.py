@@ -79,7 +79,7 @@ def test_too_few_frames_are_said_in_a_sentence(open_dock: Open, discs: NDArray[n
     dock.fine_tune()
     dock.training.start.click()
     qtbot.waitUntil(
-        lambda: "too little to learn from" in dock.training.prompt_bar.sentence.text(), timeout=WAIT
+        lambda: "too little to train on" in dock.training.prompt_bar.sentence.text(), timeout=WAIT
     )
     assert "verify more" in dock.message.text()
     assert dock.training.start.isEnabled()
