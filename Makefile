@@ -53,10 +53,10 @@ demo: $(VENV)/.base
 	$(BIN)/sam2 demo
 
 test: $(VENV)/.dev $(VENV)/.system
-	$(BIN)/$(PYTEST) -m "not e2e and not slow" $(PYTEST_ARGS)
+	$(BIN)/$(PYTEST) --ignore tests/e2e -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.dev $(VENV)/.system
-	$(BIN)/$(PYTEST) -m "not e2e" $(PYTEST_ARGS)
+	$(BIN)/$(PYTEST) --ignore tests/e2e $(PYTEST_ARGS)
 
 # In an environment of its own: with PyQt6 beside it, nobody would notice what needs one of the two.
 test-pyside6:
@@ -70,7 +70,7 @@ $(VENV)/.pyside6: $(VENV)/.dev Makefile
 	@touch $@
 
 e2e: $(VENV)/.dev $(VENV)/.system
-	$(BIN)/python -m pytest -m e2e $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/memory.py

@@ -5,9 +5,12 @@ prompts in videos (another pointer, another memory), corrections of tracked fram
 image's mask without any point (an extra padding point).
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -24,13 +27,15 @@ from parity_cases import (
     draw_frames,
 )
 from parity_compare import Answer, Difference, difference, our_images, our_video, peak_of, seeded_model
-from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel
-from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 from sam2_engine import load_model
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import logits_to_size, to_model_input
 from sam2_engine.weights.huggingface import to_huggingface
+
+if TYPE_CHECKING:  # it is slow to import, and most processes of tests do without
+    from transformers import Sam2Model, Sam2VideoModel
+    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
 IMAGES = [case for case in IMAGE_CASES if case.points is not None or case.box is not None]
 VIDEOS = [
@@ -79,6 +84,8 @@ def their_settings(model: Sam2) -> dict[str, object]:
 
 
 def their_image_model(model: Sam2) -> Sam2Model:
+    from transformers import Sam2Config, Sam2Model
+
     theirs = Sam2Model(Sam2Config(**their_settings(model))).eval()
     weights = to_huggingface(model.state_dict())
     theirs.load_state_dict({name: weights[name] for name in theirs.state_dict()})
@@ -87,6 +94,8 @@ def their_image_model(model: Sam2) -> Sam2Model:
 
 @lru_cache(maxsize=1)
 def build_their_video_model(model: Sam2) -> Sam2VideoModel:
+    from transformers import Sam2VideoConfig, Sam2VideoModel
+
     config = Sam2VideoConfig(
         **their_settings(model),
         image_size=model.image_size,
@@ -146,6 +155,8 @@ def their_images(theirs: Sam2Model, model: Sam2, cases: Iterable[ImageCase]) -> 
 
 
 def their_video(theirs: Sam2VideoModel, model: Sam2, case: VideoCase) -> Iterator[tuple[str, Answer]]:
+    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+
     frames = torch.cat([to_model_input(frame, None, model.image_size) for frame in draw_frames(case.glare)])
     session = Sam2VideoInferenceSession(
         frames, HEIGHT, WIDTH, dtype=torch.float32, max_vision_features_cache_size=len(frames)
