@@ -20,7 +20,7 @@ PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist workstea
 help:
 	@echo "make demo   objects tracked through frames, from one click each; prints where the results are"
 	@echo "make test   the tests to run before every change: every promise, in minutes"
-	@echo "make test-all       those and the slow ones: every model size, every long case"
+	@echo "make test-all       those and the slow ones: every model size, longer cases"
 	@echo "make test-pyside6   napari's tests with PySide6 in place of PyQt6"
 	@echo "make e2e    end-to-end tests, in real hosts"
 	@echo "make lint   ruff, mypy, import-linter                make bench  the benchmarks' tables"

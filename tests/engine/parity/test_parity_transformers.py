@@ -254,14 +254,14 @@ def test_the_weights_of_nano_run_there_too(image_size: int) -> None:
     assert_small({key: difference(ours, tracked[key]) for key, _, ours in our_video(nano, case)})
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("variant", ["sam2.1_hiera_tiny", "sam2.1_hiera_large"])
 def test_images_at_full_size(variant: str) -> None:
     assert_small(image_differences(variant, 1024))
 
 
-@pytest.mark.slow
+@pytest.mark.large
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("case", VIDEOS, ids=lambda case: case.name)
 def test_video_at_full_size(case: VideoCase) -> None:
