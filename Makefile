@@ -53,10 +53,10 @@ demo: $(VENV)/.base
 	$(BIN)/sam2 demo
 
 test: $(VENV)/.dev $(VENV)/.system
-	$(BIN)/$(PYTEST) --ignore tests/e2e -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/$(PYTEST) --ignore tests/e2e -m "not slow and not large" $(PYTEST_ARGS)
 
 test-all: $(VENV)/.dev $(VENV)/.system
-	$(BIN)/$(PYTEST) --ignore tests/e2e $(PYTEST_ARGS)
+	$(BIN)/$(PYTEST) --ignore tests/e2e -m "not large" $(PYTEST_ARGS)
 
 # In an environment of its own: with PyQt6 beside it, nobody would notice what needs one of the two.
 test-pyside6:

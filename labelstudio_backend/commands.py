@@ -63,10 +63,12 @@ def export_label_studio(
     """
     from labelstudio_backend.export.project_export import export_project
     from labelstudio_backend.settings import Settings
+    from sam2_engine.wording import counted
     from sam2_plugins.cli.commands.terminal import print_stderr
 
     settings = Settings.from_environment(model=model, device=device)
     summary = export_project(project, output, format_name, settings, key, overwrite)
     for sentence in summary.changes:
         print_stderr(f"Note: {sentence}")
-    typer.echo(f"{summary.path}: {summary.frames} frames, {summary.objects} objects")
+    counts = f"{counted(summary.frames, 'frame')}, {counted(summary.objects, 'object')}"
+    typer.echo(f"{summary.path}: {counts}")

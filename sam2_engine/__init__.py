@@ -26,7 +26,7 @@ from sam2_engine.image.predictor import ImagePredictor
 from sam2_engine.modeling.config import VARIANTS, ModelConfig
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 from sam2_engine.weights.loading import load_model, save_model
 
 __all__ = [

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.masks import CompressedMask
+from sam2_engine.wording import counted
 
 __all__ = ["Box", "Points", "Prompt"]
 
@@ -95,7 +96,8 @@ class Points:
         )
         if len(values) != len(coordinates):
             raise InputError(
-                f"There are {len(coordinates)} points but {len(values)} labels; give one label per point."
+                f"There are {counted(len(coordinates), 'point')} but {counted(len(values), 'label')}; "
+                "give one label per point."
             )
         if not np.isin(values, (0, 1)).all():
             raise InputError(

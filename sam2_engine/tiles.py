@@ -6,10 +6,13 @@ from math import ceil
 
 from sam2_engine.preprocessing import Region
 
-__all__ = ["Extent", "TileGrid", "is_large", "reaches_inner_edge"]
+__all__ = ["CUT_MARGIN", "Extent", "TileGrid", "is_large", "reaches_inner_edge"]
 
 LARGE = 2
 """A plane is large if its longer side is at least this many times the model's input."""
+
+CUT_MARGIN = 1
+"""A mask that ends within so many pixels of its tile's edge goes on beyond it."""
 
 Extent = tuple[float, float, float, float]
 """``x0, y0, x1, y1`` in pixels, all inclusive."""

@@ -15,10 +15,10 @@ from typing import Any, Self
 from labelstudio_backend.schema.regions import Region, number
 from sam2_engine.errors import InputError
 
-__all__ = ["Keyframe", "Track", "model_item"]
+__all__ = ["SIDES", "Keyframe", "Track", "model_item"]
 
 MARK = "sam2"
-_SIDES = ("x", "y", "width", "height")
+SIDES = ("x", "y", "width", "height")
 _MAX_FRAME = 10**7
 _TOLERANCE = 1e-3
 """In percent of the image: above what rounding changes, below what a hand can."""
@@ -61,7 +61,7 @@ class Keyframe:
                 f"A keyframe has the frame number {frame!r}, but frames are counted from 1; draw it again."
             )
         enabled, mark = item.get("enabled") is not False, item.get(MARK)
-        untouched = _same(mark, [frame, *(number(item, side) for side in _SIDES), int(enabled)])
+        untouched = _same(mark, [frame, *(number(item, side) for side in SIDES), int(enabled)])
         return cls(frame, enabled or _same(mark, [frame]), untouched and not item.get("rotation"), item)
 
     def as_drawn(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def model_item(
     frame: int, seconds: float, rectangle: Mapping[str, float], *, enabled: bool
 ) -> dict[str, Any]:
     """Return a keyframe of the model, marked as such, from a rectangle in percent."""
-    mark = [frame, *(rectangle[side] for side in _SIDES), int(enabled)]
+    mark = [frame, *(rectangle[side] for side in SIDES), int(enabled)]
     return {"frame": frame, "time": seconds, "enabled": enabled, "rotation": 0, **rectangle, MARK: mark}
 
 

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelstudio_backend.schema.frame_clock import FrameClock
-from labelstudio_backend.schema.keyframes import Track, model_item
+from labelstudio_backend.schema.keyframes import SIDES, Track, model_item
 from labelstudio_backend.schema.regions import PixelBox, number, rectangle_from_box
 
 __all__ = ["rectangle_at", "sequence_of"]
 
-_SIDES = ("x", "y", "width", "height")
 Rectangle = Mapping[str, float]
 
 
@@ -73,7 +72,7 @@ def rectangle_at(sequence: Sequence[Mapping[str, Any]], frame: int) -> dict[str,
     start = before[-1]
     fraction = (frame - start["frame"]) / (after[0]["frame"] - start["frame"]) if after else 0.0
     end = after[0] if after else start
-    sides = {side: number(start, side) for side in _SIDES}
+    sides = {side: number(start, side) for side in SIDES}
     return {side: value + fraction * (number(end, side) - value) for side, value in sides.items()}
 
 
@@ -147,7 +146,7 @@ def _needed_keyframes(
 
 def _edges(rectangle: Rectangle) -> tuple[float, ...]:
     """Left, top, right and bottom in percent, and the rotation in degrees, which must not be off by more."""
-    x, y, width, height = (number(rectangle, side) for side in _SIDES)
+    x, y, width, height = (number(rectangle, side) for side in SIDES)
     return x, y, x + width, y + height, number(rectangle, "rotation") if rectangle.get("rotation") else 0.0
 
 

@@ -196,9 +196,9 @@ class AnnotationController(QObject):
                 yield result.frame, stale_frames.label_image(result.frame)
 
         def repredicted(count: int) -> None:
-            anew = f"{counted(count, 'clicked mask')} made anew; " if count else ""
+            others = f"{counted(count, 'clicked mask')} made anew; track" if count else "Track"
             self.status_message.emit(
-                f"{session.model_name} computes from now on. {anew}track again for the others."
+                f"{session.model_name} computes from now on. {others} again for the others."
             )
             self._on_edited()
 

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from napari_plugin.layers.image_stack import AXES, ImageStack, guess_axes
 from sam2_engine import FrameSource, InputError
-from sam2_plugins.export.label_tiff import LabelStackWriter
+from sam2_plugins.export.label_tiff import OME_SUFFIXES, TIFF_SUFFIXES, LabelStackWriter
 from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.label_image import label_dtype
 
 __all__ = ["write_labels"]
 
-_SUFFIXES = (".tif", ".tiff")
 _PLACEMENT = ("name", "scale", "units", "axis_labels", "multiscale")
-_OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 
 
 def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
@@ -50,14 +48,14 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     stack = ImageStack.of(layer, axes, channel=0 if "C" in axes else None)
     planes, along = _planes(stack)
     with (
-        new_file(Path(path), suffixes=_SUFFIXES, overwrite=True) as aside,
+        new_file(Path(path), suffixes=TIFF_SUFFIXES, overwrite=True) as aside,
         LabelStackWriter.into(
             aside,
             (len(planes[0]), *(len(planes) for _ in along[1:]), *planes[0].shape),
             _dtype(planes, layer.name),
             f"{along}YX",
             scale=stack.physical_scale,
-            ome=path.lower().endswith(_OME_SUFFIXES),
+            ome=path.lower().endswith(OME_SUFFIXES),
         ) as tiff,
     ):
         for number, labels in _pages(planes):

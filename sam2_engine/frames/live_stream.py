@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import sequence_axis
 from sam2_engine.frames.source import FrameIndexError, FrameSource
+from sam2_engine.wording import counted
 
 __all__ = ["LiveFrames"]
 
@@ -81,7 +82,8 @@ class LiveFrames(FrameSource):
                     pixels = np.asarray(next(self._stream))
                 except StopIteration:
                     self.length = self._count
-                    raise FrameIndexError(f"The live stream ended after {self._count} frames.") from None
+                    ended = f"The live stream ended after {counted(self._count, 'frame')}."
+                    raise FrameIndexError(ended) from None
                 self._add(pixels)
             pixels = self._read(number)
         return self._finish(number, pixels)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.image.mask_candidates import Candidate, Crop, suppress
 from sam2_engine.masks import PackedMask
-from sam2_engine.tiles import reaches_inner_edge
+from sam2_engine.tiles import CUT_MARGIN, reaches_inner_edge
 
 __all__ = ["merge_tile_masks"]
 
@@ -15,8 +15,6 @@ Window = tuple[slice, slice]
 
 SAME_OBJECT_IOU = 0.5
 """Masks of two tiles are one object if they agree by at least this IoU where their tiles overlap."""
-CUT_MARGIN = 1
-"""A mask that ends within so many pixels of its tile's edge goes on beyond it."""
 
 
 def merge_tile_masks(candidates: Sequence[Candidate], box_threshold: float) -> list[Candidate]:

@@ -16,7 +16,7 @@ from sam2_engine.official_api.coordinates import in_pixels
 from sam2_engine.preprocessing import logits_to_size
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 
 __all__ = [
     "InferenceState",

@@ -6,9 +6,9 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.tiles import is_large
 from sam2_engine.video.image_session import ImageSession
-from sam2_engine.video.session import VideoSession
 from sam2_engine.video.tiled_session import TiledVideoSession
 from sam2_engine.video.tracking_session import TrackingSession
+from sam2_engine.video.video_session import VideoSession
 
 __all__ = ["open_video_session"]
 

@@ -16,9 +16,8 @@ from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, estimate_window
 from sam2_engine.prompts import Prompt
-from sam2_engine.tiles import Extent, TileGrid, reaches_inner_edge
+from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, reaches_inner_edge
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.session import VideoSession
 from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
 from sam2_engine.video.tracking_session import (
     TrackingSession,
@@ -28,12 +27,11 @@ from sam2_engine.video.tracking_session import (
     frames_to_clear,
     require_object,
 )
+from sam2_engine.video.video_session import VideoSession
 
 __all__ = ["TiledVideoSession", "mask_box"]
 
 _TILE_FRAMES = 64 * 2**20
-CUT_MARGIN = 1
-"""A mask that ends within so many pixels of its tile's edge goes on beyond it."""
 HANDOVER_MARGIN, ARRIVAL_MARGIN = 1 / 4, 1 / 8
 """In parts of a tile's side: an object is handed over when it is as near to its tile's edge as the first, to
 a tile whose edge is farther than the second. So what moves less between two frames is never cut, and nothing

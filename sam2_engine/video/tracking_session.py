@@ -289,7 +289,7 @@ def first_frame(
             check_frame(frames, frame)
     if stop is not None and (stop > first if reverse else stop < first):
         raise InputError(
-            f"Propagation {'backwards ' if reverse else ''}from frame {first} never reaches "
+            f"Tracking {'backwards ' if reverse else ''}from frame {first} never reaches "
             f"frame {stop}; {'drop' if reverse else 'set'} reverse, or exchange start and stop."
         )
     return first

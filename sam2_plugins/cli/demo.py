@@ -17,6 +17,7 @@ from sam2_engine.frames import FrameSource
 from sam2_engine.masks import mask_center
 from sam2_engine.synthetic import moving_cells
 from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.wording import counted
 from sam2_plugins.export import (
     LabelStackWriter,
     overlay,
@@ -147,7 +148,9 @@ def track_own(
         )
     files = _track(session, folder, Path(frames.name).stem, show_progress)
     chosen = "one click each" if points else "chosen automatically"
-    return Example(f"{frames.name} ({frames.description}): {len(session.objects)} objects, {chosen}", files)
+    return Example(
+        f"{frames.name} ({frames.description}): {counted(len(session.objects), 'object')}, {chosen}", files
+    )
 
 
 def _automatic_masks(session: AnnotationSession, store: ModelStore, model: str) -> list[NDArray[np.bool_]]:

@@ -14,10 +14,10 @@ from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import new_file, replacing
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["LabelStackWriter", "write_label_image", "write_label_tiff"]
+__all__ = ["OME_SUFFIXES", "TIFF_SUFFIXES", "LabelStackWriter", "write_label_image", "write_label_tiff"]
 
-_SUFFIXES = (".tif", ".tiff")
-_OME_SUFFIXES = (".ome.tif", ".ome.tiff")
+TIFF_SUFFIXES = (".tif", ".tiff")
+OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 
 _CLASSIC_TIFF_BYTES = 2**32 - 2**25
 """Above this a TIFF needs 64-bit offsets, which ImageJ's own format does not have."""
@@ -77,14 +77,14 @@ def write_label_tiff(
     shape = (labels.length, *labels.shape)
     num_bytes = int(np.prod(shape, dtype=np.int64)) * labels.dtype.itemsize
     with (
-        new_file(path, suffixes=_SUFFIXES, overwrite=overwrite, num_bytes=num_bytes) as aside,
+        new_file(path, suffixes=TIFF_SUFFIXES, overwrite=overwrite, num_bytes=num_bytes) as aside,
         LabelStackWriter.into(
             aside,
             shape,
             labels.dtype,
             f"{labels.axis}YX",
             scale=scale,
-            ome=path.name.lower().endswith(_OME_SUFFIXES),
+            ome=path.name.lower().endswith(OME_SUFFIXES),
         ) as stack,
     ):
         for frame in range(labels.length):

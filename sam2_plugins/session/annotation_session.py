@@ -110,7 +110,7 @@ class AnnotationSession:
     >>> [result.frame for result in session.propagate()]
     [2]
     >>> session.undo_name
-    'propagation'
+    'tracking'
     >>> changes = session.undo()
     """
 

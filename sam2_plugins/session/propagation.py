@@ -72,7 +72,7 @@ def _store_propagated(
 ) -> None:
     call = {"do": "follow", "object_ids": list(result.object_ids), "frame": result.frame}
     accepted = _accepted(plan.annotations, result)  # before the action, which others would have to wait for
-    with history.action("propagation", {**call, "reverse": plan.reverse}, undo_group):
+    with history.action("tracking", {**call, "reverse": plan.reverse}, undo_group):
         _store(plan.annotations, result.frame, accepted)
 
 

@@ -39,7 +39,7 @@ class PropagationPanel(Panel):
         for direction, one in self.buttons.items():
             one.clicked.connect(lambda _=False, direction=direction: self._start(direction))
         self.from_shown = QCheckBox("start at the shown frame")
-        self.from_shown.setToolTip("Not at the first prompts: for a correction in the middle")
+        self.from_shown.setToolTip("Not at the first clicks, boxes or masks: for a correction in the middle")
         self.show_each_frame = QCheckBox("show each frame")
         self.show_each_frame.setToolTip("Let the viewer go along while objects are tracked")
         self.only_current = QCheckBox("only the current object")
@@ -127,7 +127,7 @@ class PropagationPanel(Panel):
         """Say what each direction would take: all in its tooltip, forward also in a line."""
         for direction, one in self.buttons.items():
             expected = self._expected(direction)
-            tooltip = f"Track objects from their prompts, {direction.value}"
+            tooltip = f"Track objects from their clicks, boxes and masks, {direction.value}"
             if direction is Direction.FORWARD:
                 tooltip = keys.with_key(tooltip, keys.PROPAGATE)
                 self.estimate.setText(f"Forward: {expected}" if expected else "")

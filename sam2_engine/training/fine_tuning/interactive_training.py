@@ -49,7 +49,8 @@ class PromptConfig:
     on_object
         Probability that such a click lies anywhere on the object, not on an error.
     prompted_frames, corrected_frames
-        Most frames that are prompted from the start, and that are corrected; drawn from 1 up.
+        Most frames that are prompted from the start, drawn from 1 up; and that are corrected, these
+        included, drawn from their number up.
     """
 
     mask: float = 0.5

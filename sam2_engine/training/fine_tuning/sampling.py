@@ -22,7 +22,7 @@ _MAX_SHARE = 0.9
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames of a video, in the order in which they are propagated by_frame.
+    """Frames of a video, in the order in which they are propagated.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.image.predictor import ImagePredictor
 from sam2_engine.masks import mask_center
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 from sam2_engine.wording import counted
 
 __all__ = ["Score", "improvement", "one_click_masks", "track_validation_frames", "validate"]

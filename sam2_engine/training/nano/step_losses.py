@@ -202,7 +202,7 @@ def _prompt_first_frame(
     weights: LossWeights,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Prompt with the mask itself half of the time, else by click or box: memory, pointer, loss."""
+    """Prompt with the mask itself in 6 of 10 clips, else by click or box: memory, pointer, loss."""
     if torch.rand((), generator=generator) < 0.6:
         mask = objects.masks[:, 0, None].float()
         prediction, pointer = model.mask_as_output(first, mask)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import (
     TIFF_SUFFIXES,
     AxesOption,
@@ -76,7 +77,7 @@ def auto(
     write_label_image(output, labels)
     if not found:
         print_stderr("Nothing was found; lower --confidence, or use more --points-per-side.")
-    typer.echo(f"{len(found)} objects")
+    typer.echo(counted(len(found), "object"))
     typer.echo(f"{output}")
 
 

@@ -23,6 +23,7 @@ from sam2_engine.evaluation import (
     labeled_sequences,
     read_sequences,
 )
+from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import (
     AxesOption,
     ChannelOption,
@@ -171,7 +172,7 @@ def _explanation(protocol: str, rounds: int, sequences: Sequence[LabeledSequence
     objects = sum(len(sequence.ground_truth) for sequence in sequences)
     frames = sum(len(sequence.frames) for sequence in sequences)
     annotated = sum(len(sequence.annotated) for sequence in sequences)
-    counts = f"{objects} objects, {frames} frames"
+    counts = f"{counted(objects, 'object')}, {counted(frames, 'frame')}"
     counts += f" ({annotated} with masks)" if annotated < frames else ""
     return {
         "image": f"Mean over masks; {frames} images.",

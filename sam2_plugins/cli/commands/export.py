@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import parse_quantity
 from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar
 from sam2_plugins.export.formats import FORMATS
@@ -94,4 +95,4 @@ def _format(name: str, output: Path) -> str:
 def _report(summary: ExportSummary) -> None:
     for sentence in summary.changes:
         print_stderr(f"Note: {sentence}")
-    typer.echo(f"{summary.path}: {summary.frames} frames, {summary.objects} objects")
+    typer.echo(f"{summary.path}: {counted(summary.frames, 'frame')}, {counted(summary.objects, 'object')}")

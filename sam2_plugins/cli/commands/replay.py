@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import TIFF_SUFFIXES, DeviceOption
 from sam2_plugins.cli.commands.terminal import print_stderr
 from sam2_plugins.export import LabelStackWriter
@@ -48,7 +49,7 @@ def replay_session(
             recorded.frames, store, manifest["model"], contrast=window_from_json(manifest["window"])
         )
         done = list(replay(again, folder.calls()))
-        typer.echo(f"{len(done)} actions, {sum(done)} frames tracked")
+        typer.echo(f"{counted(len(done), 'action')}, {counted(sum(done), 'frame')} tracked")
         if output is not None:
             _write_labels(output, again)
         different = differences(recorded, again)

@@ -9,6 +9,7 @@ import typer
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import (
     TIFF_SUFFIXES,
     AxesOption,
@@ -115,5 +116,5 @@ def _write_tracked(
             for result in with_progress_bar(steps, total, "tracking"):
                 stack.write(result.frame, session.label_image(result.frame))
                 finished += 1
-    typer.echo(f"{finished} of {total} frames, {len(session.objects)} objects")
+    typer.echo(f"{finished} of {total} frames, {counted(len(session.objects), 'object')}")
     return finished != total and cancel.cancelled

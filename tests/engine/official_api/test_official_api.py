@@ -20,7 +20,7 @@ from sam2_engine.official_api import (
     build_sam2,
     build_sam2_video_predictor,
 )
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 from sam2_engine.weights.loading import save_model
 
 OFFICIAL = Path(__file__).with_name("official_outline.json")

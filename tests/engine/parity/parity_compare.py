@@ -14,7 +14,7 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.image.predictor import ImagePredictor
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 
 RELATIVE = 2e-4
 """Largest allowed difference of low-resolution logits, as a share of the largest logit of the same mask."""

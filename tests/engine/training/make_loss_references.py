@@ -33,7 +33,7 @@ def tensors(seed: int, masks: int) -> dict[str, torch.Tensor]:
 
 
 def error_regions() -> tuple[torch.Tensor, torch.Tensor]:
-    """Ground ground_truth and prediction, (4, 1, 16, 16) bool, that differ in one pixel at most.
+    """Ground truth and prediction, (4, 1, 16, 16) bool, that differ in one pixel at most.
 
     A missed pixel, a pixel too many, an extra pixel beside a hit, and nothing wrong but one pixel of
     background left.

@@ -14,7 +14,7 @@ from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.open_session import open_video_session
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 
 SHAPE = (200, 256)  # the small model's input is 128, so the image is large; half of it is not
 

@@ -14,8 +14,8 @@ from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.open_session import open_video_session
-from sam2_engine.video.session import VideoSession
 from sam2_engine.video.tiled_session import TiledVideoSession
+from sam2_engine.video.video_session import VideoSession
 
 SHAPE = (300, 420)  # the small model's input is 128
 

@@ -11,7 +11,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.image.predictor import ImagePredictor
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 
 Frames = NDArray[np.uint8]
 RED = (30, 35)

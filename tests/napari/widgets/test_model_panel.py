@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
 from sam2_engine.modeling.config import VARIANTS
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 from sam2_engine.weights import downloads
 from sam2_engine.weights import locations as model_files
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError

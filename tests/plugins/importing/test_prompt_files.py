@@ -68,7 +68,7 @@ def test_a_valid_file_is_placed_in_its_order(write, session):
             "labels are given without points",
         ),
         ([{"frame": 0, "object_id": 1, "points": [[1, 1]], "labels": [2]}], r"label is 1 .* or 0"),
-        ([{"frame": 0, "object_id": 1, "points": [[1, 1]], "labels": [1, 0]}], "1 points but 2 labels"),
+        ([{"frame": 0, "object_id": 1, "points": [[1, 1]], "labels": [1, 0]}], "1 point but 2 labels"),
         ([{"frame": 0, "object_id": 1, "points": [[90, 1]]}], "outside the frame"),
         ([{"frame": 0, "object_id": 1, "points": [[1, "a"]]}], "must be numbers"),
         ([{"frame": 0, "object_id": 1, "points": [1, 2, 3]}], "pairs"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sam2_engine.errors import InputError
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 from sam2_plugins.runtime import model_store
 from sam2_plugins.runtime.model_store import ModelStore, available_devices, split_model_name
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError

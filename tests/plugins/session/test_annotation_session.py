@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource, open_frames
-from sam2_engine.video.session import VideoSession
+from sam2_engine.video.video_session import VideoSession
 from sam2_plugins.runtime.jobs import CancelToken, JobQueue
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession

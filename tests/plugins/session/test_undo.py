@@ -96,10 +96,10 @@ def test_a_propagation_is_undone_as_a_whole(session):
     session.add_points(0, session.add_object(), (20, 20))
     list(session.propagate())
     assert session.frames_of(1) == list(range(8))
-    assert session.undo_name == "propagation"
+    assert session.undo_name == "tracking"
     session.undo()
     assert session.frames_of(1) == [0]
-    assert (session.undo_name, session.redo_name) == ("click on object 1", "propagation")
+    assert (session.undo_name, session.redo_name) == ("click on object 1", "tracking")
     session.redo()
     assert session.frames_of(1) == list(range(8))
 
