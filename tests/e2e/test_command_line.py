@@ -69,7 +69,7 @@ def names(folder: Path) -> set[str]:
 def test_track_and_nothing_but_its_output(folder, small_checkpoint):
     done = sam2(folder, *track(small_checkpoint, "--stop", "5"))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "6 of 6 frames, 1 objects" in done.stdout
+    assert "6 of 6 frames, 1 object" in done.stdout
     assert names(folder) == {"frames.tif", "masks.tif", "labels.tif"}
     labels = tifffile.imread(folder / "labels.tif")
     assert labels.shape == SHAPE
