@@ -107,7 +107,7 @@ def test_annotating_and_training_make_a_loop_as_the_guide_says(
 
     exported = label_studio.api("GET", f"/api/projects/{project.id}/export?exportType=JSON")
     (workspace.folder / "project.json").write_text(json.dumps(exported))
-    assert workspace.run(*export).endswith(f"{FRAMES} frames, 1 objects\n")
+    assert workspace.run(*export).endswith(f"{FRAMES} frames, 1 object\n")
     for frame in range(FRAMES):
         labels = tifffile.imread(
             workspace.folder / "data" / "labels" / f"task-{project.task['id']}" / f"{frame:03}.tif"
