@@ -51,7 +51,10 @@ async function open(browser) {
   await toggle.waitFor({ state: 'attached' });
   await page.locator('.konvajs-content canvas').first().waitFor();
   if (!(await toggle.isChecked())) await toggle.evaluate(element => element.click());
-  await until(page, () => window.Htx.autoAnnotation);
+  while (!(await page.evaluate(() => window.Htx.autoAnnotation))) {  // a busy page may have missed it
+    await page.waitForFunction(() => window.Htx.autoAnnotation, null, { timeout: LOST })
+      .catch(() => toggle.evaluate(element => element.click()));
+  }
   return page;
 }
 
