@@ -16,12 +16,13 @@ SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
 # A worker needs up to 3 GB. Each brings an X server of its own (tests/napari/x_server.py).
 PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help demo test test-all test-pyside6 e2e bench lint format constraints clean
+.PHONY: help demo test test-all test-pyside6 e2e bench corpora lint format constraints clean
 help:
 	@echo "make demo   objects tracked through frames, from one click each; prints where the results are"
 	@echo "make test   the tests to run before every change: every promise, in minutes"
 	@echo "make test-all       those and the slow ones: every model size, longer cases"
 	@echo "make test-pyside6   napari's tests with PySide6 in place of PyQt6"
+	@echo "make corpora        fetches the test files of other libraries, which test-all reads"
 	@echo "make e2e    end-to-end tests, in real hosts"
 	@echo "make lint   ruff, mypy, import-linter                make bench  the benchmarks' tables"
 
@@ -49,13 +50,25 @@ $(VENV)/.system: $(VENV)/.python $(SYSTEM_PACKAGES)
 	if command -v dpkg-query >/dev/null; then bash $(SYSTEM_PACKAGES); fi
 	@touch $@
 
+# Test files of the libraries that others read their images with, from their source distributions.
+CORPORA := pillow==13.0.0 nibabel==5.4.2
+.corpora/.fetched: Makefile | $(VENV)/.python
+	@echo "Fetching $(CORPORA) into .corpora (once)"
+	$(BIN)/python -m pip download -qq --disable-pip-version-check --no-deps --no-binary pillow,nibabel --dest .corpora $(CORPORA)
+	cd .corpora && for archive in *.tar.gz; do tar -xzf "$$archive" && rm "$$archive"; done
+	@touch $@
+
+corpora: .corpora/.fetched
+
 demo: $(VENV)/.base
 	$(BIN)/sam2 demo
 
 test: $(VENV)/.dev $(VENV)/.system
 	$(BIN)/$(PYTEST) --ignore tests/e2e -m "not slow and not large" $(PYTEST_ARGS)
 
+# Without a network the files of other libraries are not read, and the tests say so.
 test-all: $(VENV)/.dev $(VENV)/.system
+	-@$(MAKE) --no-print-directory corpora
 	$(BIN)/$(PYTEST) --ignore tests/e2e -m "not large" $(PYTEST_ARGS)
 
 # In an environment of its own: with PyQt6 beside it, nobody would notice what needs one of the two.
@@ -93,4 +106,4 @@ constraints: $(VENV)/.dev
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) .venv-* build dist
+	rm -rf $(VENV) .venv-* .corpora build dist

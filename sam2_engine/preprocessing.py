@@ -5,7 +5,8 @@ its levels. It is chosen once per stack, never per frame.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.nn.functional import interpolate
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
+from sam2_engine.frames.source import FillRange, is_fill
 
 __all__ = [
     "HOUNSFIELD_WINDOWS",
@@ -30,10 +32,11 @@ __all__ = [
     "normalize",
     "to_model_input",
     "to_rgb",
+    "window_of",
 ]
 
-_MEAN = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
-_STD = torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)
+_MEAN = torch.tensor((0.485, 0.456, 0.406), dtype=torch.float32).view(3, 1, 1)
+_STD = torch.tensor((0.229, 0.224, 0.225), dtype=torch.float32).view(3, 1, 1)
 _PERCENTILES = (0.1, 99.9)
 _MAX_FRAMES = 16
 _MAX_SAMPLE_BYTES = 64 << 20
@@ -46,6 +49,13 @@ Region = tuple[int, int, int, int]
 class IntensityWindow:
     """Gray levels of black and white, one pair per channel, or one pair for all channels.
 
+    Attributes
+    ----------
+    low, high
+        Gray levels of black and of white.
+    fill
+        Values that stand for no data, as ranges; they are read as black, wherever they lie.
+
     Raises
     ------
     InputError
@@ -54,7 +64,7 @@ class IntensityWindow:
     Examples
     --------
     >>> IntensityWindow.of((100, 4000))
-    IntensityWindow(low=(100.0,), high=(4000.0,))
+    IntensityWindow(low=(100.0,), high=(4000.0,), fill=())
     >>> window = IntensityWindow.of("soft tissue")
     >>> to_rgb(np.array([[-160.0, 40.0, 240.0]]), window)[0, :, 0].tolist()
     [0.0, 0.5, 1.0]
@@ -62,6 +72,7 @@ class IntensityWindow:
 
     low: tuple[float, ...]
     high: tuple[float, ...]
+    fill: tuple[FillRange, ...] = ()
 
     def __post_init__(self) -> None:
         pairs = list(zip(self.low, self.high))
@@ -117,42 +128,78 @@ HOUNSFIELD_WINDOWS: dict[str, IntensityWindow] = {
 """Common windows for computed tomography, in Hounsfield units."""
 
 
-def estimate_window(frames: FrameSource) -> IntensityWindow | None:
-    """Choose the intensity window of a stack.
+def window_of(frames: FrameSource, contrast: "Contrast | str" = None) -> IntensityWindow | None:
+    """Return the intensity window that a stack is seen with: the given one, else an estimated one.
 
-    Per channel the percentiles 0.1 and 99.9 over at most 16 evenly spaced frames; a live stream gives
-    its first frame. Non-finite pixels are left out. Where the percentiles coincide (a few bright
-    spots on a flat ground) the extremes are taken.
-
-    Returns
-    -------
-    IntensityWindow or None
-        ``None`` for 8-bit and binary pixels, which pass through as they are.
+    Either way the source's fill values are read as black.
 
     Raises
     ------
     InputError
-        If no pixel is finite.
+        If it is no window, or no pixel has a value to estimate one from.
     """
+    if contrast is None:
+        return estimate_window(frames)
+    window = IntensityWindow.of(contrast)
+    return window if window.fill else replace(window, fill=frames.fill_values)
+
+
+def estimate_window(frames: FrameSource) -> IntensityWindow | None:
+    """Choose the intensity window of a stack.
+
+    Per channel the percentiles 0.1 and 99.9 over at most 16 evenly spaced frames; a live stream gives
+    its first frame. Frames that cannot be read, non-finite pixels and the source's fill values are left
+    out. Where the percentiles coincide (a few bright spots on a flat ground) the extremes are taken.
+
+    Returns
+    -------
+    IntensityWindow or None
+        ``None`` for 8-bit and binary pixels, which pass through as they are; 0 to 255 with fill values.
+
+    Raises
+    ------
+    InputError
+        If no frame can be read, or no pixel is finite and none of the fill values.
+    """
+    fill = frames.fill_values
     if frames.dtype in (np.uint8, np.bool_):
-        return None
+        bright = frames.dtype == np.uint8 and any(high > 0 for _, high in fill)
+        return IntensityWindow((0.0,), (255.0,), fill) if bright else None
     count = 1 if frames.length is None else frames.length
     numbers = np.unique(np.linspace(0, count - 1, min(count, _MAX_FRAMES)).round().astype(int))
     height, width = frames.shape
     step = math.ceil(math.sqrt(len(numbers) * height * width * frames.dtype.itemsize / _MAX_SAMPLE_BYTES))
     samples: list[list[NDArray[Any]]] = [[] for _ in range(frames.channels)]
-    for number in numbers:
-        pixels = frames[int(number)][::step, ::step].reshape(-1, frames.channels)
-        for channel, values in enumerate(pixels.T):
-            samples[channel].append(values[np.isfinite(values)])
+    for frame in _readable(frames, numbers.tolist()):
+        pixels = frame[::step, ::step].reshape(-1, frames.channels)
+        valid = np.isfinite(pixels) & ~is_fill(pixels, fill)
+        for channel in range(frames.channels):
+            samples[channel].append(pixels[valid[:, channel], channel])
     ends = [_ends(np.concatenate(values)) for values in samples]
     finite = [pair for pair in ends if pair is not None]
     if not finite:
         raise InputError(
-            f"{frames.name} has no finite pixel (all are NaN or infinite); there is nothing to see in it."
+            f"{frames.name} has no finite pixel (all are NaN or infinite"
+            f"{' or declared as no data' if fill else ''}); there is nothing to see in it."
         )
     pairs = [pair or finite[0] for pair in ends]
-    return IntensityWindow(tuple(low for low, _ in pairs), tuple(high for _, high in pairs))
+    return IntensityWindow(tuple(low for low, _ in pairs), tuple(high for _, high in pairs), fill)
+
+
+def _readable(frames: FrameSource, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Give those frames that can be read: a stack with holes still has a window."""
+    unreadable = None
+    read = 0
+    for number in numbers:
+        try:
+            frame = frames[number]
+        except InputError as error:
+            unreadable = error
+            continue
+        read += 1
+        yield frame
+    if unreadable is not None and not read:
+        raise unreadable
 
 
 def _ends(values: NDArray[Any]) -> tuple[float, float] | None:
@@ -174,7 +221,7 @@ def to_rgb(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.fl
     image
         ``(H, W)`` or ``(H, W, C)``. One channel becomes gray; two become red and green with their mean
         as blue, so that equal channels stay gray; of more than three the first three are red, green
-        and blue. Non-finite pixels are read as the window's low end.
+        and blue. Non-finite pixels and the window's fill values are read as its low end.
     window
         From ``estimate_window``; ``None`` for 8-bit and binary images.
 
@@ -210,6 +257,8 @@ def _scale(image: NDArray[Any], window: IntensityWindow | None) -> NDArray[np.fl
         levels = channels.astype(precision)
         if image.dtype.kind == "f":
             levels = np.where(np.isfinite(levels), levels, low)
+        if window.fill:
+            levels = np.where(is_fill(channels, window.fill), low, levels)
         scaled = np.clip((levels - low) / (high - low), 0, 1).astype(np.float32)
     if scaled.shape[2] == 2:
         scaled = np.concatenate([scaled, scaled.mean(axis=2, keepdims=True)], axis=2)
@@ -228,7 +277,7 @@ def _per_channel(
 def to_model_input(
     image: NDArray[Any],
     window: IntensityWindow | None,
-    image_size: int,
+    image_size: int | tuple[int, int],
     region: Region | None = None,
     device: torch.device | str | None = None,
 ) -> Tensor:
@@ -242,7 +291,7 @@ def to_model_input(
     image, window
         As in ``to_rgb``.
     image_size
-        Side of the model's input in pixels.
+        Side of the model's input in pixels; or height and width of a part of it.
     region
         The part of the image to use; ``None`` for all of it.
     device
@@ -251,7 +300,7 @@ def to_model_input(
     Returns
     -------
     Tensor
-        ``(1, 3, image_size, image_size)`` float32.
+        ``(1, 3, image_size, image_size)`` float32, or ``(1, 3, height, width)``.
 
     Raises
     ------
@@ -264,7 +313,7 @@ def to_model_input(
     scaled = np.ascontiguousarray(_scale(image, window).transpose(2, 0, 1))
     resized = interpolate(
         torch.from_numpy(scaled)[None],
-        size=(image_size, image_size),
+        size=(image_size, image_size) if isinstance(image_size, int) else image_size,
         mode="bilinear",
         antialias=True,
         align_corners=False,

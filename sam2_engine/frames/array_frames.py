@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import AxisPlan
-from sam2_engine.frames.source import FrameSource, check_pixels
+from sam2_engine.frames.pixels import colors_of, image_array, object_note
+from sam2_engine.frames.source import FillRange, FrameSource, check_pixels, explain
 
 __all__ = ["ArrayFrames", "ListFrames", "NumpyFile", "PlannedFrames"]
 
@@ -17,7 +19,14 @@ __all__ = ["ArrayFrames", "ListFrames", "NumpyFile", "PlannedFrames"]
 class PlannedFrames(FrameSource):
     """Frames that an ``AxisPlan`` cuts out of something with axes."""
 
-    def __init__(self, name: str, dtype: "np.dtype[Any]", plan: AxisPlan, note: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        dtype: "np.dtype[Any]",
+        plan: AxisPlan,
+        note: str = "",
+        fill_values: Sequence[FillRange] = (),
+    ) -> None:
         super().__init__(
             name,
             shape=plan.frame_shape,
@@ -28,6 +37,7 @@ class PlannedFrames(FrameSource):
             axis=plan.axis,
             is_rgb=plan.is_rgb,
             note="; ".join(part for part in (_fixed_positions(plan), plan.note, note) if part),
+            fill_values=fill_values,
         )
         self.plan = plan
 
@@ -60,9 +70,16 @@ class NumpyFile:
 class ArrayFrames(PlannedFrames):
     """Frames of anything that has ``shape`` and ``dtype`` and gives an array when it is indexed."""
 
-    def __init__(self, array: Any, plan: AxisPlan, name: str, note: str = "") -> None:
+    def __init__(
+        self,
+        array: Any,
+        plan: AxisPlan,
+        name: str,
+        note: str = "",
+        fill_values: Sequence[FillRange] = (),
+    ) -> None:
         check_pixels(name, tuple(array.shape), np.dtype(array.dtype))
-        super().__init__(name, np.dtype(array.dtype), plan, note)
+        super().__init__(name, np.dtype(array.dtype), plan, note, fill_values)
         self._array = array
 
     def _read(self, frame: int) -> NDArray[Any]:
@@ -70,21 +87,35 @@ class ArrayFrames(PlannedFrames):
 
 
 class ListFrames(FrameSource):
-    """Frames of a list of images of one size and type."""
+    """Frames of a list of images of one size and type: arrays, tensors, images of Pillow.
 
-    def __init__(self, images: Sequence[NDArray[Any]], axis: str = "T", channel: int | None = None) -> None:
-        first = images[0]
-        for number, image in enumerate(images):
-            if image.shape != first.shape or image.dtype != first.dtype:
+    Parameters
+    ----------
+    images
+        ``(H, W)`` or ``(H, W, C)`` each, or with the channels first where nothing else is plausible.
+    axis
+        Letter of the propagation axis.
+    channel
+        The only channel to read.
+    labels
+        Whether a palette gives its indices.
+    """
+
+    def __init__(
+        self, images: Sequence[Any], axis: str = "T", channel: int | None = None, *, labels: bool = False
+    ) -> None:
+        self._images, self._labels = images, labels
+        first = self._pixels(0)
+        for number in range(len(images)):
+            shape, dtype = self._layout(number)
+            if (shape, dtype) != (first.shape, first.dtype):
                 raise InputError(
-                    f"Image {number} of the list is {image.shape} {image.dtype}, but the first is "
+                    f"Image {number} of the list is {shape} {dtype}, but the first is "
                     f"{first.shape} {first.dtype}; frames must all be alike."
                 )
-        if first.ndim not in (2, 3):
-            raise InputError(f"The images of a list are (H, W) or (H, W, C), not {first.shape}.")
         channels = 1 if first.ndim == 2 else first.shape[2]
         super().__init__(
-            "The list of images",
+            "The image" if len(images) == 1 else "The list of images",
             shape=first.shape[:2],
             channels=channels,
             dtype=first.dtype,
@@ -93,8 +124,23 @@ class ListFrames(FrameSource):
             axis=axis,
             is_rgb=channels in (3, 4),
             channel=channel,
+            note=object_note(images[0]),
         )
-        self._images = images
+
+    def _pixels(self, number: int) -> NDArray[Any]:
+        try:
+            return image_array(self._images[number], labels=self._labels)
+        except Exception as error:
+            raise InputError(f"Image {number} of the list cannot be used: {explain(error)}.") from error
+
+    def _layout(self, number: int) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
+        """Return shape and type of an image; one of Pillow that is not loaded yet stays so."""
+        image = self._images[number]
+        if not isinstance(image, Image.Image):
+            pixels = self._pixels(number)
+            return pixels.shape, pixels.dtype
+        pixel = colors_of(Image.new(image.mode, (1, 1)), labels=self._labels)
+        return (image.height, image.width, *pixel.shape[2:]), pixel.dtype
 
     def _read(self, frame: int) -> NDArray[Any]:
-        return self._images[frame]
+        return self._pixels(frame)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, OptionError
+from sam2_engine.frames.pixels import is_channels_first
 from sam2_engine.wording import counted
 
-__all__ = ["AxisPlan", "no_channel", "plan_axes", "sequence_axis", "unnamed_axes"]
+__all__ = ["AxisPlan", "channels_first_axes", "no_channel", "plan_axes", "sequence_axis", "unnamed_axes"]
 
 _NAMELESS = "QI"
 _MAX_COLORS = 4
@@ -93,6 +94,21 @@ def unnamed_axes(shape: tuple[int, ...]) -> str:
     if not channels:
         return "Q" * (len(shape) - 2) + "YX"
     return "Q" * (len(shape) - 3) + "YX" + ("S" if shape[-1] > 2 else "C")
+
+
+def channels_first_axes(
+    shape: tuple[int, ...], dtype: "np.dtype[Any]", *, is_tensor: bool, single: bool
+) -> str | None:
+    """Name the axes of an array of colors whose channels come before Y and X; ``None`` if it is none.
+
+    Tensors have them there by convention. Another array of 8 bits is such an image if one image is wanted;
+    else ``(3, H, W)`` are frames, and in ``(T, 3, H, W)`` nobody knows colors from depth.
+    """
+    if len(shape) not in (3, 4) or shape[-3] not in (3, 4) or not is_channels_first(shape):
+        return None
+    if is_tensor or (dtype == np.uint8 and single and len(shape) == 3):
+        return "TSYX"[4 - len(shape) :]
+    return None
 
 
 def plan_axes(
@@ -194,9 +210,10 @@ def _plausible(
     names = [letters[i] for i in stack]
     doubtful = [i for i in stack if letters[i] not in "TZ"] if len(stack) == 1 else _nameless(letters, stack)
     if len(doubtful) > 1 or (doubtful and "T" in names) or len(set(names)) < len(names):
-        raise InputError(
-            f"{name} has {len(shape)} axes of lengths {shape} and nobody named them; "
-            "name them with axes (--axes), for example TZYX or TCYX."
+        raise OptionError(
+            f"{name} has {len(shape)} axes of lengths {shape} and nobody named them; name them, "
+            "for example with {axes} (T: time, Z: depth, C: channels).",
+            axes=_suggested(letters, shape, stack),
         )
     note = ""
     if doubtful and not (single and _is_color(letters, shape, dtype, doubtful[0])):
@@ -206,7 +223,17 @@ def _plausible(
         )
         note = f"an axis of length {shape[position]} {reason} and is read as T"
         letters = letters[:position] + "T" + letters[position + 1 :]
+        if dtype == np.uint8 and position == len(letters) - 3 and shape[position] in (3, 4):
+            note += f" (if it is color, name it: {letters[:position]}CYX)"
     return _distinct(letters, shape), note
+
+
+def _suggested(letters: str, shape: tuple[int, ...], stack: list[int]) -> str:
+    """Return letters as a user may name them: channels last of the stack if they are few, then T and Z."""
+    last_is_channels = shape[stack[-1]] <= _MAX_COLORS and not set("CS") & set(letters[stack[-1] + 1 :])
+    wanted = [*"TZPRH"[: len(stack) - last_is_channels], *"C" * last_is_channels]
+    named = dict(zip(stack, wanted))
+    return "".join(named.get(position, letter) for position, letter in enumerate(letters))
 
 
 def _nameless(letters: str, stack: list[int]) -> list[int]:
@@ -254,9 +281,10 @@ def _propagation_axis(
         propagated = "T" if "T" in free else free[0]
         example = {letter: 0 for letter in free if letter != propagated}
         lengths = " and ".join(f"{letter}={sizes[letter]}" for letter in free)
-        raise InputError(
+        raise OptionError(
             f"{name} has {lengths}, but frames lie along one axis; "
-            f"fix a position on each other axis, for example fixed={example}."
+            "fix a position on each other axis, for example {fixed}.",
+            fixed=example,
         )
     axis = next(iter(free), next((letter for letter in "TZ" if letter in stack), "T"))
     positions.update({letter: 0 for letter in stack if letter != axis})

@@ -24,6 +24,7 @@ class DerivedFrames(FrameSource):
             is_rgb=source.is_rgb,
             fps=source.fps,
             timestamps=source.timestamps,
+            fill_values=source.fill_values,
         )
         self._source = source
 

@@ -1,40 +1,26 @@
 """Frames of image files (PNG, JPEG, BMP, TIFF, ...), and folders of them in natural order."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
-import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import sequence_axis
-from sam2_engine.frames.source import FrameSource, explain
+from sam2_engine.frames.file_kinds import IMAGES, TIFF, kind_of
+from sam2_engine.frames.images.decoding import ImageDecoder
+from sam2_engine.frames.source import FillRange, FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
+from sam2_engine.wording import plural
 
-__all__ = ["IMAGE_SUFFIXES", "ImageFileFrames", "images_in", "natural_key", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "ImageFileFrames", "images_in", "natural_key", "read_image", "survey"]
 
-TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
-IMAGE_SUFFIXES = TIFF_SUFFIXES | {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
-_MODES = {
-    "P": "RGB",
-    "PA": "RGB",
-    "RGBA": "RGB",
-    "RGBX": "RGB",
-    "CMYK": "RGB",
-    "YCbCr": "RGB",
-    "LAB": "RGB",
-    "LA": "L",
-}
-_ORIENTATION = 0x0112  # EXIF 2.3, section 4.6.4; from 5 on, width and height are swapped
-_FIRST_SWAPPED = 5
-
-
-# Whatever the file is called; Pillow would run another program for PostScript.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "WEBP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+_MAX_LISTED = 5
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+"""Suffixes of files that are listed as images without a look at what they hold."""
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:
@@ -43,75 +29,98 @@ def natural_key(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
-def _open(path: Path) -> Image.Image:
-    Image.init()
-    return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
-
-
 def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder, hidden ones left out, in natural order."""
-    files = (file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(
-        (file for file in files if not file.name.startswith(".") and file.is_file()), key=natural_key
-    )
+    """Return the image files of a folder, hidden ones left out, in natural order.
+
+    Files with the usual suffixes are taken for images; what others are, their first bytes tell.
+    """
+    return survey(folder)[0]
+
+
+def survey(folder: Path) -> tuple[list[Path], str]:
+    """Return the image files of a folder in natural order, and a note on files that might be expected too."""
+    images, others = [], []
+    for file in folder.iterdir():
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        kind = None if file.suffix.lower() in IMAGE_SUFFIXES else _kind(file)
+        if kind in IMAGES or file.suffix.lower() in IMAGE_SUFFIXES:
+            images.append(file)
+        elif kind is not None:
+            others.append(file)
+    left_out = [file.name for file in sorted(others, key=natural_key)]
+    more = f" and {len(left_out) - _MAX_LISTED} more" if len(left_out) > _MAX_LISTED else ""
+    note = f"left out, as no plain images: {', '.join(left_out[:_MAX_LISTED])}{more}" if left_out else ""
+    images.sort(key=natural_key)
+    return images, "; ".join(part for part in (note, _missing_numbers(images)) if part)
+
+
+def _missing_numbers(files: Sequence[Path]) -> str:
+    """Say which files of a numbered sequence are missing: of img_001, img_002, img_004 it is number 3."""
+    numbered = [re.fullmatch(r"(.*?)(\d+)(\D*)", file.name) for file in files]
+    if len(files) < 3 or len({(match[1], match[3]) if match else None for match in numbered}) != 1:
+        return ""
+    numbers = sorted({int(match[2]) for match in numbered if match})
+    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
+    step = min(steps, default=0)
+    if not step or 2 * steps.count(step) < len(steps) or any(other % step for other in steps):
+        return ""
+    gaps = [(numbers[i] + step, numbers[i + 1]) for i, other in enumerate(steps) if other > step]
+    missing = [
+        str(number) for start, stop in gaps[:_MAX_LISTED] for number in range(start, stop, step)[:_MAX_LISTED]
+    ]
+    count = sum(other // step - 1 for other in steps)
+    if not count:
+        return ""
+    more = f" and {count - _MAX_LISTED} more" if count > _MAX_LISTED else ""
+    return f"missing: {plural(count, 'number')} {', '.join(missing[:_MAX_LISTED])}{more}"
 
 
 def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
-    """Read one image file: ``(H, W)``, or ``(H, W, 3)`` RGB, upright by its EXIF orientation, without alpha.
+    """Read one image file: ``(H, W)``, or ``(H, W, 3)`` RGB, upright, without alpha (see ``pixels``).
 
-    With ``labels`` an image with a palette gives its indices, ``(H, W)``, instead of its colors.
+    What it is, its content tells. With ``labels`` an image with a palette gives its indices, ``(H, W)``,
+    instead of its colors.
 
     Raises
     ------
     InputError
-        If it is not a readable image, or a TIFF with more than one image.
+        If it is not a readable image, or a file with more than one image.
     """
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        with open_tiff(path, single=True) as frames:
-            if len(frames) != 1:
-                raise InputError(
-                    f"{path.name} holds {len(frames)} images; open it by itself, not as one of a folder."
-                )
+    if _kind(path) == TIFF:
+        with open_tiff(path, single=True, labels=labels) as frames:
+            _check_single(path, len(frames))
             return frames[0]
+    with ImageDecoder(path, labels=labels) as decoder:
+        if not decoder.is_photograph:
+            _check_single(path, decoder.num_images)
+        return decoder.read()
+
+
+def _kind(path: Path) -> str | None:
     try:
-        with _open(path) as image:
-            if image.format == "PNG" and image.mode in ("RGB", "RGBA") and _bit_depth(path) == 16:
-                pixels: NDArray[Any] = imagecodecs.png_decode(path.read_bytes())[..., :3]
-                return pixels
-            upright = ImageOps.exif_transpose(image) if _may_be_rotated(image) else image
-            if labels and upright.mode == "P":
-                return np.asarray(upright)
-            return np.asarray(upright.convert(_MODES.get(upright.mode, upright.mode)))
-    except Exception as error:
-        raise InputError(
-            f"{path.name} is not a readable image ({explain(error)}); export it again."
-        ) from error
+        return kind_of(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened ({explain(error)}); check the path.") from error
 
 
-def _may_be_rotated(image: Image.Image) -> bool:
-    """Whether to look for an EXIF orientation; in a PNG that means decoding all of it, and none has one."""
-    return image.format != "PNG"
+def _check_single(path: Path, count: int) -> None:
+    if count != 1:
+        raise InputError(f"{path.name} holds {count} images; open it by itself, not as one of a folder.")
 
 
-def _bit_depth(path: Path) -> int:
-    """Return the bits per sample of a PNG, which the Pillow library does not report for color."""
-    with path.open("rb") as file:
-        return file.read(25)[24]
-
-
-def _header(path: Path) -> tuple[int, int]:
-    """Return ``(H, W)`` of an upright image without decoding its pixels."""
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        with open_tiff(path, single=True) as frames:
-            return frames.shape
-    try:
-        with _open(path) as image:
-            rotated = _may_be_rotated(image) and image.getexif().get(_ORIENTATION, 1) >= _FIRST_SWAPPED
-            return image.size if rotated else image.size[::-1]
-    except Exception as error:
-        raise InputError(
-            f"{path.name} is not a readable image ({explain(error)}); export it again."
-        ) from error
+def _header(path: Path, *, labels: bool = False) -> tuple[tuple[int, int] | None, str, tuple[FillRange, ...]]:
+    """Return what can be told without decoding pixels: ``(H, W)`` upright, a note, and fill values."""
+    if _kind(path) == TIFF:
+        with open_tiff(path, single=True, labels=labels) as frames:
+            _check_single(path, len(frames))
+            return frames.shape, frames.note, frames.fill_values
+    with ImageDecoder(path) as decoder:
+        if not decoder.is_photograph:
+            _check_single(path, decoder.num_images)
+        more = decoder.is_photograph and decoder.num_images > 1
+        count = f"of {decoder.num_images} images in a file the first" if more else ""
+        return decoder.shape, "; ".join(part for part in (decoder.note, count) if part), ()
 
 
 class ImageFileFrames(FrameSource):
@@ -126,11 +135,17 @@ class ImageFileFrames(FrameSource):
         channel: int | None = None,
         fixed: Mapping[str, int] | None = None,
         labels: bool = False,
+        note: str = "",
     ) -> None:
         axis = sequence_axis(name, axes, fixed)
         first = read_image(files[0], labels=labels)
-        for file in files[1:]:
-            if (shape := _header(file)) != first.shape[:2]:
+        notes = {note: None}
+        fill_values: dict[FillRange, None] = {}
+        for file in files:
+            shape, said, fill = _header(file, labels=labels)
+            notes[said] = None
+            fill_values |= dict.fromkeys(fill)
+            if shape is not None and shape != first.shape[:2]:
                 actual, expected = (f"{height} x {width}" for height, width in (shape, first.shape[:2]))
                 raise self._unlike(file, actual, files[0], expected)
         channels = 1 if first.ndim == 2 else first.shape[2]
@@ -144,6 +159,8 @@ class ImageFileFrames(FrameSource):
             axis=axis,
             is_rgb=channels == 3,
             channel=channel,
+            note="; ".join(filter(None, notes)),
+            fill_values=tuple(fill_values),
         )
         self._files = list(files)
         self._layout = first.shape, first.dtype

@@ -5,11 +5,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import sequence_axis
+from sam2_engine.frames.pixels import image_array, object_note
 from sam2_engine.frames.source import FrameIndexError, FrameSource
 from sam2_engine.wording import counted
 
@@ -42,11 +42,9 @@ class LiveFrames(FrameSource):
         self._count = 0
         self._lock = threading.Lock()
         try:
-            first = np.asarray(next(self._stream))
+            first = self._take()
         except StopIteration:
             raise InputError("The live stream ended before its first frame.") from None
-        if first.ndim not in (2, 3):
-            raise InputError(f"A live stream gives images (H, W) or (H, W, C), not {first.shape}.")
         channels = first.shape[2] if first.ndim == 3 else 1
         super().__init__(
             name,
@@ -58,9 +56,20 @@ class LiveFrames(FrameSource):
             axis=sequence_axis(name, axes),
             is_rgb=channels in (3, 4),
             channel=channel,
+            note=self._first_note,
         )
         self._layout = first.shape, first.dtype
         self._add(first)
+
+    def _take(self) -> NDArray[Any]:
+        item = next(self._stream)
+        try:
+            pixels = image_array(item)
+        except ValueError as error:
+            raise InputError(f"Frame {self._count} of the live stream cannot be used: {error}.") from error
+        if not self._count:
+            self._first_note = object_note(item)
+        return pixels
 
     def _add(self, pixels: NDArray[Any]) -> None:
         if (pixels.shape, pixels.dtype) != self._layout:
@@ -79,7 +88,7 @@ class LiveFrames(FrameSource):
         with self._lock:
             while number >= self._count:
                 try:
-                    pixels = np.asarray(next(self._stream))
+                    pixels = self._take()
                 except StopIteration:
                     self.length = self._count
                     ended = f"The live stream ended after {counted(self._count, 'frame')}."

@@ -6,24 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import zarr
+from PIL import Image
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames, ListFrames, NumpyFile
-from sam2_engine.frames.axes import plan_axes, sequence_axis
-from sam2_engine.frames.dicom_frames import DicomFrames, is_dicom
-from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, images_in, natural_key
+from sam2_engine.frames.axes import channels_first_axes, plan_axes, sequence_axis
+from sam2_engine.frames.dicom import holds_dicom, is_dicom, open_dicom
+from sam2_engine.frames.file_kinds import DICOM, HDF5, IMAGES, NUMPY, REFUSED, TIFF, VIDEO, kind_of
+from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, survey
+from sam2_engine.frames.images.animated import AnimatedImageFrames
+from sam2_engine.frames.images.decoding import ImageDecoder
 from sam2_engine.frames.live_stream import LiveFrames
-from sam2_engine.frames.nifti_frames import is_nifti, open_nifti
+from sam2_engine.frames.pixels import as_array
+from sam2_engine.frames.series import Series, no_series
 from sam2_engine.frames.source import FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
 from sam2_engine.frames.video_frames import VideoFrames
+from sam2_engine.frames.volume_frames import is_volume, open_volume
 from sam2_engine.frames.zarr_frames import is_zarr, open_zarr
 
 __all__ = ["open_frames"]
-
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_frames(
@@ -33,6 +36,7 @@ def open_frames(
     channel: int | None = None,
     fixed: Mapping[str, int] | None = None,
     level: int = 0,
+    series: Series = None,
     single: bool = False,
     labels: bool = False,
 ) -> FrameSource:
@@ -42,8 +46,8 @@ def open_frames(
     ----------
     source
         A path (image, TIFF, OME-Zarr, NumPy file, video, DICOM, NIfTI, or a folder of images), a numpy,
-        dask or zarr array, a list of images or of image files, an iterator of images (a live stream
-        of unknown length), or a ``FrameSource``, which is returned as it is.
+        dask or zarr array, a tensor, an image of Pillow, a list of images or of image files, an iterator
+        of images (a live stream of unknown length), or a ``FrameSource``, which is returned as it is.
     axes
         One letter per axis, as ``"TYX"`` or ``"TCYX"`` (S: color, C: channels). By default the file's
         names where plausible; a single doubtful axis is read as T, and ``description`` says so.
@@ -53,6 +57,9 @@ def open_frames(
         Position on each further axis, for example ``{"Z": 3}``: frames lie along one axis.
     level
         Resolution level of a pyramid; 0 is the finest.
+    series
+        Which of several series (positions, scenes, scans) of a file or a folder, by its number or its name;
+        by default the largest one (several of DICOM are refused). ``description`` names what is left out.
     single
         Whether one image is wanted, not a stack: a leading S of an 8-bit TIFF is then color, not time.
     labels
@@ -76,17 +83,16 @@ def open_frames(
         return source
     options: dict[str, Any] = {"axes": axes, "channel": channel, "fixed": fixed}
     if isinstance(source, str | PathLike):
-        return _open_path(Path(source), options, level=level, single=single, labels=labels)
+        return _open_path(Path(source), options, level=level, series=series, single=single, labels=labels)
     if isinstance(source, zarr.Group):
-        return open_zarr(source, level=level, single=single, **options)
+        return open_zarr(source, level=level, series=series, single=single, **options)
+    no_series("What is neither a path nor a zarr group", series)
     if isinstance(source, list | tuple):
         return _open_list(source, options, labels=labels)
-    if hasattr(source, "detach"):  # a torch tensor
-        source = source.detach().cpu().numpy()
+    if isinstance(source, Image.Image):
+        return _open_list([source], options, labels=labels)
     if hasattr(source, "shape") and hasattr(source, "dtype"):
-        return _open_array(
-            source, f"The {type(source).__module__.split('.')[0]} array", options, single=single
-        )
+        return _open_array(source, "The array", options, single=single)
     if isinstance(source, Iterable) and not isinstance(source, bytes | dict):
         return LiveFrames(source, axes=axes, channel=channel)
     raise InputError(
@@ -95,21 +101,27 @@ def open_frames(
 
 
 def _open_array(array: Any, name: str, options: dict[str, Any], *, single: bool = False) -> FrameSource:
-    if isinstance(array, torch.Tensor):
-        array = array.detach().cpu().numpy()
-    shape, dtype = tuple(array.shape), np.dtype(array.dtype)
-    return ArrayFrames(array, plan_axes(name, shape, dtype, single=single, **options), name)
+    is_tensor = hasattr(array, "detach")
+    array = as_array(array)
+    shape, dtype, note = tuple(array.shape), np.dtype(array.dtype), ""
+    if options["axes"] is None and (
+        letters := channels_first_axes(shape, dtype, is_tensor=is_tensor, single=single)
+    ):
+        options = {**options, "axes": letters}
+        note = f"the axis of length {shape[-3]} before height and width is read as color"
+    return ArrayFrames(array, plan_axes(name, shape, dtype, single=single, **options), name, note)
 
 
 def _open_list(items: list[Any] | tuple[Any, ...], options: dict[str, Any], *, labels: bool) -> FrameSource:
     if not items:
         raise InputError("The list of images is empty.")
     if all(isinstance(item, str | PathLike) for item in items):
-        return ImageFileFrames(
-            "The list of files", [_existing(Path(item)) for item in items], labels=labels, **options
-        )
+        files = [_existing(Path(item)) for item in items]
+        if all(file.is_file() and is_dicom(file) for file in files):
+            return open_dicom(files, **options)
+        return ImageFileFrames("The list of files", files, labels=labels, **options)
     axis = sequence_axis("The list of images", options["axes"], options["fixed"])
-    return ListFrames([np.asarray(item) for item in items], axis, options["channel"])
+    return ListFrames(items, axis, options["channel"], labels=labels)
 
 
 def _existing(path: Path) -> Path:
@@ -122,28 +134,39 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _open_path(path: Path, options: dict[str, Any], *, level: int, single: bool, labels: bool) -> FrameSource:
+def _open_path(
+    path: Path, options: dict[str, Any], *, level: int, series: Series, single: bool, labels: bool
+) -> FrameSource:
     path = _existing(path)
     if is_zarr(path):
-        return open_zarr(path, level=level, single=single, **options)
+        return open_zarr(path, level=level, series=series, single=single, **options)
     if path.is_dir():
-        return _open_folder(path, options, labels=labels)
+        return _open_folder(path, options, series=series, labels=labels)
     try:
-        with path.open("rb") as file:
-            start = file.read(4)
+        kind = kind_of(path)
     except OSError as error:
         raise InputError(f"{path} cannot be opened ({explain(error)}); check the path.") from error
-    if start in _TIFF_STARTS:
-        return open_tiff(path, level=level, single=single, **options)
-    if path.suffix.lower() == ".npy":
+    if kind == TIFF:
+        return open_tiff(path, level=level, series=series, single=single, labels=labels, **options)
+    if kind in (None, HDF5) and is_volume(path):
+        no_series(path.name, series)
+        return open_volume(path, **options)
+    if kind == DICOM or (kind is None and is_dicom(path)):
+        return open_dicom(path, series=series, **options)
+    no_series(path.name, series)
+    if kind == NUMPY or path.suffix.lower() == ".npy":
         return _open_npy(path, options, single=single)
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return ImageFileFrames(path.name, [path], labels=labels, **options)
-    if is_nifti(path):
-        return open_nifti(path, **options)
-    if is_dicom(path):
-        return DicomFrames(path.name, [path], **options)
+    if kind in IMAGES or kind in REFUSED or (kind != VIDEO and path.suffix.lower() in IMAGE_SUFFIXES):
+        return _open_image(path, options, single=single, labels=labels)
     return VideoFrames(path, **options)
+
+
+def _open_image(path: Path, options: dict[str, Any], *, single: bool, labels: bool) -> FrameSource:
+    decoder = ImageDecoder(path, labels=labels)
+    if decoder.num_images > 1 and not (single and decoder.is_photograph):
+        return AnimatedImageFrames(decoder, **options)
+    decoder.close()
+    return ImageFileFrames(path.name, [path], labels=labels, **options)
 
 
 def _open_npy(path: Path, options: dict[str, Any], *, single: bool) -> FrameSource:
@@ -156,10 +179,11 @@ def _open_npy(path: Path, options: dict[str, Any], *, single: bool) -> FrameSour
     return _open_array(array, path.name, options, single=single)
 
 
-def _open_folder(path: Path, options: dict[str, Any], *, labels: bool) -> FrameSource:
-    if files := images_in(path):
-        return ImageFileFrames(path.name, files, labels=labels, **options)
-    others = (file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    if files := sorted((file for file in others if is_dicom(file)), key=natural_key):
-        return DicomFrames(path.name, files, **options)
+def _open_folder(path: Path, options: dict[str, Any], *, series: Series, labels: bool) -> FrameSource:
+    files, note = survey(path)
+    if holds_dicom(path, more_than=len(files)):
+        return open_dicom(path, series=series, **options)
+    no_series(path.name, series)
+    if files:
+        return ImageFileFrames(path.name, files, labels=labels, note=note, **options)
     raise InputError(f"{path} holds no images; give a folder of PNG, JPEG, TIFF, BMP or DICOM files.")

@@ -14,7 +14,10 @@ from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames.axes import no_channel
 from sam2_engine.wording import counted
 
-__all__ = ["FrameIndexError", "FrameSource", "check_pixels", "explain"]
+__all__ = ["FillRange", "FrameIndexError", "FrameSource", "check_pixels", "explain", "is_fill"]
+
+FillRange = tuple[float, float]
+"""Lowest and highest value, both inclusive, that a file declares to stand for pixels without data."""
 
 
 class FrameIndexError(InputError, IndexError):
@@ -44,6 +47,30 @@ def check_pixels(name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> N
         )
 
 
+def is_fill(pixels: NDArray[Any], fill_values: Sequence[FillRange]) -> NDArray[np.bool_]:
+    """Return where pixels, ``(H, W)`` or ``(H, W, C)``, hold a declared fill value, in the pixels' shape.
+
+    Of 8-bit color a pixel is filled where all its channels are: a bright red is no missing pixel because
+    255 is the fill value.
+
+    Examples
+    --------
+    >>> is_fill(np.array([[-2000, 40]], np.int16), [(-2000, -2000)]).tolist()
+    [[True, False]]
+    """
+    filled = np.zeros(pixels.shape, bool)
+    for ends in fill_values:
+        if pixels.dtype.kind == "f":  # as the pixels round it: -3.4028235e+38 is float32's lowest value
+            with np.errstate(over="ignore"):
+                low, high = np.array(ends, pixels.dtype)
+        else:
+            low, high = ends
+        filled |= (pixels >= low) & (pixels <= high)
+    if pixels.ndim == 3 and pixels.dtype == np.uint8:
+        filled &= filled.all(axis=2, keepdims=True)
+    return filled
+
+
 class FrameSource(ABC):
     """Frames of one size, read one at a time; no source ever holds its whole stack.
 
@@ -68,6 +95,11 @@ class FrameSource(ABC):
         frames are counted along.
     is_rgb
         Whether the channels are colors (red, green, blue and perhaps alpha).
+    note
+        What ``description`` says beside sizes and types: what was guessed, merged or left out.
+    fill_values
+        Values that the source declares as no data (padding of DICOM, no-data of GDAL), as ranges; such
+        pixels stay in the frames, and intensity windows read them as the darkest level.
     """
 
     def __init__(
@@ -85,6 +117,7 @@ class FrameSource(ABC):
         fps: float | None = None,
         timestamps: Sequence[float] | None = None,
         note: str = "",
+        fill_values: Sequence[FillRange] = (),
     ) -> None:
         check_pixels(name, shape, dtype)
         if channel is not None and not 0 <= channel < channels:
@@ -100,8 +133,11 @@ class FrameSource(ABC):
         self.axis = axis
         self.is_rgb = is_rgb and channel is None
         self._channel = channel or 0
-        self._note = note
-        self._warned = False
+        self.note = note
+        self.fill_values = tuple(
+            ends for ends in fill_values if ends[0] <= ends[1]
+        )  # NaN is not, and need not be
+        self._warned: set[str] = set()
 
     @property
     def description(self) -> str:
@@ -109,7 +145,12 @@ class FrameSource(ABC):
         count = "?" if self.length is None else self.length
         color = "RGB" if self.is_rgb else counted(self.channels, "channel")
         line = f"{self.axis}={count} Y={self.shape[0]} X={self.shape[1]}, {color}, {self.dtype}"
-        return f"{line}; {self._note}" if self._note else line
+        return f"{line}; {self.note}" if self.note else line
+
+    @property
+    def _in_sentence(self) -> str:
+        """The name as it stands within a sentence: "the array"."""
+        return self.name.replace("The ", "the ", 1) if self.name.startswith("The ") else self.name
 
     @abstractmethod
     def _read(self, frame: int) -> NDArray[Any]:
@@ -134,12 +175,13 @@ class FrameSource(ABC):
         Raises
         ------
         InputError
-            If there is no such frame, it cannot be read, or not one of its pixels is finite.
+            If there is no such frame, it cannot be read, or it is the only one and no pixel is finite.
 
         Warns
         -----
         InputWarning
-            Once per source, for the first frame with some non-finite pixels.
+            Once per source, for the first frame with some non-finite pixels, and once for the first
+            frame without a finite one, which is read as an empty frame.
         """
         number = self._check_index(frame)
         try:
@@ -164,21 +206,31 @@ class FrameSource(ABC):
     def _check_finite(self, frame: int, pixels: NDArray[Any]) -> None:
         missing = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
         if missing == pixels.size:
-            raise InputError(
-                f"Frame {frame} of {self.name} has no finite pixel (all are NaN or infinite); leave it out."
+            if self.length == 1:
+                raise InputError(
+                    f"{self.name} has no finite pixel (all are NaN or infinite); "
+                    "there is nothing to see in it."
+                )
+            self._warn_once(
+                "empty",
+                f"Frame {frame} of {self._in_sentence} has no finite pixel (all are NaN or infinite); "
+                "it is read as an empty, dark frame, and so are any later ones.",
             )
-        if missing and not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{missing} of {pixels.size} pixels in frame {frame} of {self.name} are NaN or infinite; "
-                "they are read as the darkest level, and so are any in later frames.",
-                InputWarning,
-                stacklevel=4,
+        elif missing:
+            self._warn_once(
+                "some",
+                f"{missing} of {pixels.size} pixels in frame {frame} of {self._in_sentence} are NaN or "
+                "infinite; they are read as the darkest level, and so are any in later frames.",
             )
+
+    def _warn_once(self, kind: str, message: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(message, InputWarning, stacklevel=5)
 
     def _unreadable(self, frame: int, reason: str) -> InputError:
         return InputError(
-            f"Frame {frame} of {self.name} cannot be read ({reason}); "
+            f"Frame {frame} of {self._in_sentence} cannot be read ({reason}); "
             "copy or export it again, or leave out that frame."
         )
 

@@ -2,11 +2,10 @@
 
 import logging
 import math
-import struct
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,16 @@ import numpy as np
 import tifffile
 import zarr
 from numpy.typing import NDArray
+from PIL import Image
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import PlannedFrames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
-from sam2_engine.frames.source import FrameSource, check_pixels, explain
+from sam2_engine.frames.series import Series
+from sam2_engine.frames.source import FrameSource, explain
+from sam2_engine.frames.tiff_pixels import is_subsampled_raw, needs_pillow, subsampled_colors
+from sam2_engine.frames.tiff_planes import TiffPlanes, is_sparse
+from sam2_engine.frames.tiff_series import choose_stack, missing_companions
 
 __all__ = ["open_tiff"]
 
@@ -33,9 +37,11 @@ def open_tiff(
     channel: int | None = None,
     fixed: Mapping[str, int] | None = None,
     single: bool = False,
+    labels: bool = False,
     level: int = 0,
+    series: Series = None,
 ) -> FrameSource:
-    """Open the first series of a TIFF file; ``level`` chooses one of its resolutions.
+    """Open one series of a TIFF file, by default the largest; ``level`` chooses one of its resolutions.
 
     Raises
     ------
@@ -49,21 +55,18 @@ def open_tiff(
             f"{path.name} is not a readable TIFF file ({explain(error)}); export it again."
         ) from error
     try:
-        _check_complete(file)
-        stack = _Stack.of(file, level)
-        dtype = np.dtype(stack.pages[0].dtype)
-        check_pixels(path.name, stack.shape, dtype)
+        planes = TiffPlanes.of(file, choose_stack(file, series, level), axes, single=single, labels=labels)
         plan = plan_axes(
             path.name,
-            stack.shape,
-            dtype,
-            declared=stack.axes,
-            axes=axes,
+            planes.shape,
+            planes.colors.dtype,
+            declared=planes.axes,
+            axes=planes.letters(axes),
             channel=channel,
             fixed=fixed,
             single=single,
         )
-        return TiffFrames(path.name, file, stack, plan)
+        return TiffFrames(path.name, file, planes, *planes.planned(file, plan))
     except InputError:
         file.close()
         raise
@@ -74,70 +77,21 @@ def open_tiff(
         ) from error
 
 
-def _check_complete(file: tifffile.TiffFile) -> None:
-    """Refuse a file that ends before the last of its chained pages."""
-    layout, handle = file.tiff, file.filehandle
-    handle.seek(file.pages[-1].offset)
-    (tags,) = struct.unpack(layout.tagnoformat, handle.read(layout.tagnosize))
-    handle.seek(tags * layout.tagsize, 1)
-    (next_offset,) = struct.unpack(layout.offsetformat, handle.read(layout.offsetsize))
-    if next_offset >= handle.size or _is_cut_off(file.pages[-1]):
-        raise InputError(
-            f"{file.filename} is cut off: it ends before its last page does; copy or export it again."
-        )
-
-
-def _is_cut_off(page: Any) -> bool:
-    """Whether the file ends before a page's compressed data do; some decoders would fill up with zeros."""
-    ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts)]
-    return page.compression != tifffile.COMPRESSION.NONE and max(ends, default=0) > int(
-        page.parent.filehandle.size
-    )
-
-
-@dataclass(frozen=True)
-class _Stack:
-    """The pages of one series; the first of its axes count pages, the last are within one."""
-
-    series: Any
-    pages: Sequence[Any]
-    axes: str
-    shape: tuple[int, ...]
-    note: str = ""
-
-    @classmethod
-    def of(cls, file: tifffile.TiffFile, level: int) -> "_Stack":
-        series = file.series
-        if not series:
-            raise InputError(f"{file.filename} holds no image; export it again.")
-        first = series[0]
-        if len(series) > 1 and all(
-            len(s.pages) == 1 and s.shape == first.shape and s.dtype == first.dtype for s in series
-        ):
-            return cls(first, [s.pages[0] for s in series], "I" + first.axes, (len(series), *first.shape))
-        if not 0 <= level < len(first.levels):
-            raise InputError(f"{file.filename} has the levels 0 to {len(first.levels) - 1}, not {level}.")
-        chosen = first.levels[level]
-        note = f"the first of {len(series)} series in the file" if len(series) > 1 else ""
-        return cls(chosen, chosen.pages, chosen.axes, tuple(chosen.shape), note)
-
-
 class TiffFrames(PlannedFrames):
     """Frames of an open TIFF file, each decoded from its own pages on demand."""
 
-    def __init__(self, name: str, file: tifffile.TiffFile, stack: _Stack, plan: AxisPlan) -> None:
-        super().__init__(name, np.dtype(stack.pages[0].dtype), plan, stack.note)
+    def __init__(
+        self, name: str, file: tifffile.TiffFile, planes: TiffPlanes, plan: AxisPlan, note: str
+    ) -> None:
+        notes = "; ".join(filter(None, (planes.note, note)))
+        super().__init__(name, planes.colors.dtype, plan, notes, planes.fill_values)
         self._file = file
-        self._stack = stack
+        self._planes = planes
         self._lock = threading.Lock()
-        within = 3 if stack.axes.endswith("YXS") else 2
-        self._plane_shape = stack.shape[-within:]
-        self._planes = np.arange(math.prod(stack.shape[:-within])).reshape(stack.shape[:-within])
-        in_pages = len(stack.pages) == self._planes.size and stack.pages[0].shape == self._plane_shape
-        self._plane = self._from_page if in_pages else self._from_offset
+        self._numbers = np.arange(planes.present.size).reshape(planes.present.shape)
         self._whole: Any = None
-        if not in_pages and stack.series.dataoffset is None:
-            self._whole = zarr.open(stack.series.aszarr(), mode="r")
+        if not planes.are_pages and planes.stack.offset is None:
+            self._whole = zarr.open(planes.stack.source.aszarr(), mode="r")
         if len(self) == 1:
             file.close()
 
@@ -155,37 +109,86 @@ class TiffFrames(PlannedFrames):
 
     def _read(self, frame: int) -> NDArray[Any]:
         index = self.plan.index(frame)
+        lead = self._numbers.ndim
         with self._lock, self._opened():
-            if self._whole is not None:
-                return self.plan.arrange(np.asarray(self._whole[index]))
-            numbers = self._planes[index[: self._planes.ndim]]
-            planes = np.stack([self._plane(int(number), frame) for number in numbers.flat])
-        block = planes.reshape(*numbers.shape, *self._plane_shape)
-        return self.plan.arrange(block[(..., *index[self._planes.ndim :])])
+            numbers = self._numbers[index[:lead]]
+            try:
+                planes = np.stack([self._plane(int(number), frame) for number in numbers.flat])
+            except MemoryError as error:
+                raise self._unreadable(frame, f"it needs more memory than there is: {error}") from error
+        block = planes.reshape(*numbers.shape, *self._planes.colors.shape)
+        return self.plan.arrange(block[(..., *index[lead:])])
 
-    def _from_page(self, number: int, frame: int) -> NDArray[Any]:
-        page = self._stack.pages[number]
-        if page is None:
-            raise self._unreadable(frame, "it is not in the file")
+    def _plane(self, number: int, frame: int) -> NDArray[Any]:
+        """Return the pixels of one plane, upright and in their colors."""
+        planes = self._planes
+        if not planes.present.flat[number]:
+            raise self._unreadable(frame, self._reason(number))
+        if planes.are_pages:
+            return self._from_page(planes.stack.pages[number])
+        if self._whole is None:
+            samples = self._from_offset(number)
+        else:
+            where = np.unravel_index(number, planes.present.shape)
+            samples = np.asarray(self._whole[tuple(int(i) for i in where)])
+        return planes.converted(samples.reshape(planes.unit))
+
+    def _reason(self, number: int) -> str:
+        page = self._planes.stack.pages[number] if self._planes.are_pages else self._planes.stack.keyframe
+        if page is not None:
+            name = page.parent.filename
+            return "the file ends before it" if name == self.name else f"{name} ends before it"
+        return "; ".join(missing_companions(self._file)[:1]) or "it is not in the file"
+
+    def _from_page(self, page: Any) -> NDArray[Any]:
         handle = page.parent.filehandle
         if handle.closed:  # another file of a multi-file OME series
             handle.open()
-        if _is_cut_off(page):
-            raise self._unreadable(frame, "the file ends before it")
-        pixels: NDArray[Any] = page.asarray()
-        return pixels
+        if is_sparse(page):
+            return self._planes.converted(np.full(page.shape, page.keyframe.nodata, page.dtype), page)
+        if is_subsampled_raw(page.keyframe):
+            return self._planes.converted(subsampled_colors(page), page)
+        readers = [lambda: self._planes.converted(page.asarray(), page)]
+        readers.insert(0 if needs_pillow(page.keyframe) else 1, lambda: self._planes.alike(_by_pillow(page)))
+        try:
+            return readers[0]()
+        except Exception as error:
+            damaged = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
+            if damaged or isinstance(error, MemoryError):
+                raise
+            try:
+                return readers[1]()
+            except Exception:
+                raise error from None
 
-    def _from_offset(self, number: int, frame: int) -> NDArray[Any]:
+    def _from_offset(self, number: int) -> NDArray[Any]:
         """Read from a stack whose pixels are contiguous, though not every plane has a page of its own."""
-        dtype = np.dtype(self._stack.pages[0].dtype)
-        count = math.prod(self._plane_shape)
-        start = self._stack.series.dataoffset + number * count * dtype.itemsize
+        stack = self._planes.stack
+        dtype = np.dtype(stack.keyframe.dtype)
+        count = math.prod(self._planes.unit)
         handle = self._file.filehandle
-        if start + count * dtype.itemsize > handle.size:
-            raise self._unreadable(frame, "the file ends before it")
-        handle.seek(start)
+        handle.seek((stack.offset or 0) + number * count * dtype.itemsize)
         pixels: NDArray[Any] = handle.read_array(dtype.newbyteorder(self._file.byteorder), count)
-        return pixels.reshape(self._plane_shape)
+        return pixels
 
     def close(self) -> None:
         self._file.close()
+
+
+def _by_pillow(page: Any) -> NDArray[Any]:
+    """Return the pixels of a page as libtiff reads them, through Pillow: upright, and in their colors.
+
+    Raises
+    ------
+    ValueError
+        If it is no page that Pillow finds.
+    """
+    if page.is_subifd:
+        raise ValueError("subsampled colors below another page")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large images, and of tags
+        with Image.open(page.parent.filehandle.path, formats=["TIFF"]) as image:
+            image.seek(page.index)
+            image.load()
+            plain = image.mode in ("1", "L", "F") or image.mode.startswith("I")
+            return np.array(image if plain else image.convert("RGB"))

@@ -4,8 +4,9 @@ import struct
 import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any
@@ -75,14 +76,25 @@ class _Decoder:
         self._index = frame_index
         self._container: Any = None
         self._stream: Any = None
+        self._converter: Any = None
         self._recent: OrderedDict[int, Any] = OrderedDict()
         self._decoded: Iterator[tuple[int, Any]] = iter(())
         self._next = 0
         self._from_first = True
         self.seeks = 0
 
-    def read(self, frame: int) -> Any:
-        """Return one decoded frame.
+    def read(self, frame: int) -> NDArray[Any]:
+        """Return one frame upright, ``(H, W)`` gray or ``(H, W, 3)`` RGB, in 16 bits if it has them.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be decoded.
+        """
+        return self._to_array(self.decode(frame))
+
+    def decode(self, frame: int) -> Any:
+        """Return one frame as PyAV has it, for who converts it otherwise.
 
         Raises
         ------
@@ -102,6 +114,16 @@ class _Decoder:
             self._next = self._index.length
             raise ValueError("its data cannot be decoded")
         return self._recent[frame]
+
+    def _to_array(self, image: Any) -> NDArray[Any]:
+        deep = max(component.bits for component in image.format.components) > 8
+        if image.format.name.startswith("gray"):
+            layout = "gray16le" if deep else "gray"
+        else:
+            layout = "rgb48le" if deep and image.format.is_rgb else "rgb24"
+        # By one converter: each has threads and tables, and a frame's own would live as long as the frame.
+        pixels = self._converter.reformat(image, format=layout, threads=1).to_ndarray()
+        return np.ascontiguousarray(np.rot90(pixels, k=round(image.rotation / 90)))
 
     def _advance_to(self, frame: int) -> bool:
         """Decode up to ``frame``; the last few frames are cached, so that reading backwards is cheap."""
@@ -127,7 +149,7 @@ class _Decoder:
                 break
             self._container.seek(self._index.times[start], stream=self._stream)
             # Frames shown before the first key frame may lack what they refer to.
-            decoded = dropwhile(lambda numbered: numbered[0] not in self._index.starts, self._numbered())
+            decoded = dropwhile(partial(_is_elsewhere, self._index.starts), self._numbered())
             first = next(decoded, None)
             if first is not None and first[0] <= frame:
                 self._start(first[0], chain([first], decoded), from_first=False)
@@ -138,6 +160,7 @@ class _Decoder:
     def _rewind(self) -> None:
         self.close()
         self._container = _open(self._path)
+        self._converter = _converter()
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = _THREADS
@@ -148,23 +171,40 @@ class _Decoder:
         self._recent.clear()
 
     def _numbered(self) -> Iterator[tuple[int, Any]]:
-        times = self._index.times
-        for count, image in enumerate(self._container.decode(self._stream)):
-            if times is None:
-                yield count, image
-            elif image.pts is not None:
-                number = bisect_left(times, image.pts)
-                if number < len(times) and times[number] == image.pts:
-                    yield number, image
+        return _numbered(self._container.decode(self._stream), self._index.times)
 
     def close(self) -> None:
         """Close the file and free all frames; reading opens it again."""
-        self._decoded = iter(())  # its generator holds this decoder, so that neither would be freed at once
+        self._decoded = iter(())
         self._recent.clear()
-        self._stream = None
+        self._stream = self._converter = None
         if self._container is not None:
             self._container.close()
             self._container = None
+
+
+class _OfThread:
+    """A decoder that is closed with the thread it belongs to: its file and threads refer to each other."""
+
+    def __init__(self, decoder: _Decoder) -> None:
+        self.decoder = decoder
+
+    def __del__(self) -> None:
+        self.decoder.close()
+
+
+def _numbered(images: Iterable[Any], times: Sequence[int] | None) -> Iterator[tuple[int, Any]]:
+    for count, image in enumerate(images):
+        if times is None:
+            yield count, image
+        elif image.pts is not None:
+            number = bisect_left(times, image.pts)
+            if number < len(times) and times[number] == image.pts:
+                yield number, image
+
+
+def _is_elsewhere(starts: Collection[int], numbered: tuple[int, Any]) -> bool:
+    return numbered[0] not in starts
 
 
 def _open(path: Path) -> Any:
@@ -174,7 +214,14 @@ def _open(path: Path) -> Any:
         raise InputError(
             f'{path.name} may be a video, which needs an extra package: pip install "sam2-plugins[video]".'
         ) from None
-    return av.open(str(path.absolute()), options=SAFE_OPTIONS)
+    # Titles and comments in another encoding than UTF-8 are no reason to refuse pixels.
+    return av.open(str(path.absolute()), options=SAFE_OPTIONS, metadata_errors="replace")
+
+
+def _converter() -> Any:
+    from av.video.reformatter import VideoReformatter
+
+    return VideoReformatter()
 
 
 def _is_cut_off(path: Path) -> bool:
@@ -189,17 +236,6 @@ def _is_cut_off(path: Path) -> bool:
                 return False
             position += length
     return position > size
-
-
-def _to_array(image: Any) -> NDArray[Any]:
-    """Return a decoded frame upright, ``(H, W)`` gray or ``(H, W, 3)`` RGB, in 16 bits if it has them."""
-    deep = max(component.bits for component in image.format.components) > 8
-    if image.format.name.startswith("gray"):
-        layout = "gray16le" if deep else "gray"
-    else:
-        layout = "rgb48le" if deep and image.format.is_rgb else "rgb24"
-    pixels = image.to_ndarray(format=layout)
-    return np.ascontiguousarray(np.rot90(pixels, k=round(image.rotation / 90)))
 
 
 class VideoFrames(FrameSource):
@@ -227,7 +263,7 @@ class VideoFrames(FrameSource):
                     f"{path.name} is a video without a frame; it seems to be cut off, so copy it again."
                 )
             decoder = _Decoder(path, self._index)
-            first = _to_array(decoder.read(0))
+            first = decoder.read(0)
         except InputError:
             raise
         except Exception as error:
@@ -237,7 +273,7 @@ class VideoFrames(FrameSource):
             ) from error
         self.path = path
         self._local = threading.local()
-        self._local.decoder = decoder
+        self._local.own = _OfThread(decoder)
         self._decoders = WeakSet([decoder])
         super().__init__(
             path.name,
@@ -256,14 +292,14 @@ class VideoFrames(FrameSource):
     @property
     def decoder(self) -> _Decoder:
         """The decoder of this thread, opened when it is first needed."""
-        if not hasattr(self._local, "decoder"):
-            self._local.decoder = _Decoder(self.path, self._index)
-            self._decoders.add(self._local.decoder)
-        decoder: _Decoder = self._local.decoder
+        if not hasattr(self._local, "own"):
+            self._local.own = _OfThread(_Decoder(self.path, self._index))
+            self._decoders.add(self._local.own.decoder)
+        decoder: _Decoder = self._local.own.decoder
         return decoder
 
     def _read(self, frame: int) -> NDArray[Any]:
-        return _to_array(self.decoder.read(frame))
+        return self.decoder.read(frame)
 
     def close(self) -> None:
         """Close the decoders of all threads."""

@@ -1,6 +1,9 @@
 """Frames of Zarr stores: plain arrays, and images in the OME-Zarr layout (NGFF 0.1 to 0.5)."""
 
+import base64
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -11,13 +14,16 @@ import zarr
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames
 from sam2_engine.frames.axes import plan_axes
-from sam2_engine.frames.source import FrameSource, explain
+from sam2_engine.frames.series import Series, choose_series, left_out, no_series
+from sam2_engine.frames.source import FillRange, FrameSource, explain
 
 __all__ = ["is_zarr", "open_zarr"]
 
 _MARKERS = ("zarr.json", ".zgroup", ".zarray")
 _LETTER_OF_TYPE = {"time": "T", "channel": "C"}
 _FIRST_VERSIONS = "TCZYX"
+_MAX_MEASURED = 64
+"""So many images at most are compared in size; a plate has thousands, of one size."""
 
 
 def is_zarr(path: Path) -> bool:
@@ -33,8 +39,12 @@ def open_zarr(
     fixed: Mapping[str, int] | None = None,
     single: bool = False,
     level: int = 0,
+    series: Series = None,
 ) -> FrameSource:
     """Open a zarr array on disk, or one resolution level of an OME-Zarr image.
+
+    Of several images (series of a file that was converted, fields of a plate) ``series`` chooses one, by its
+    number or its path; by default the largest.
 
     Raises
     ------
@@ -44,7 +54,11 @@ def open_zarr(
     name = source.name if isinstance(source, Path) else source.name.strip("/") or "The zarr group"
     try:
         node = source if isinstance(source, zarr.Group) else zarr.open(source, mode="r")
-        array, declared = (node, None) if isinstance(node, zarr.Array) else _image(name, node, level)
+        if isinstance(node, zarr.Array):
+            no_series(name, series)
+            array, declared, note = node, None, ""
+        else:
+            array, declared, note = _image(name, node, level, series)
     except InputError:
         raise
     except Exception as error:
@@ -59,28 +73,95 @@ def open_zarr(
         fixed=fixed,
         single=single,
     )
-    return ArrayFrames(array, plan, name)
+    return ArrayFrames(array, plan, name, note, fill_values=_fill_values(array))
 
 
-def _image(name: str, group: zarr.Group, level: int) -> tuple[Any, str | None]:
-    """Return the array of a group's image, and the letters of its axes if the group names them."""
-    attributes = dict(group.attrs)
-    multiscales = attributes.get("ome", attributes).get("multiscales")
-    if not multiscales:
+def _fill_values(array: Any) -> list[FillRange]:
+    """Return what the climate conventions (CF) declare as no data; xarray keeps it as zarr's fill value."""
+    attributes = dict(array.attrs)
+    declared = [attributes.get(key) for key in ("_FillValue", "missing_value")]
+    if "_ARRAY_DIMENSIONS" in attributes:
+        declared.append(array.fill_value)
+    return [(value, value) for one in declared for value in _numbers(one, np.dtype(array.dtype))]
+
+
+def _numbers(declared: Any, dtype: "np.dtype[Any]") -> list[float]:
+    if isinstance(declared, str) and dtype.kind == "f":  # how xarray writes it into zarr 3
+        try:
+            declared = np.frombuffer(base64.b64decode(declared, validate=True), "<f8")
+        except ValueError:
+            return []
+    try:
+        return [float(value) for value in np.atleast_1d(np.asarray(declared, np.float64)) if value == value]
+    except (TypeError, ValueError):
+        return []
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image of a store: its name there, its group, and what NGFF says of its levels."""
+
+    title: str
+    group: zarr.Group
+    multiscale: Mapping[str, Any]
+
+    def level(self, number: int) -> Any:
+        return self.group[self.multiscale["datasets"][number]["path"]]
+
+    @property
+    def area(self) -> int:
+        return math.prod(self.level(0).shape[-2:])
+
+
+def _image(name: str, group: zarr.Group, level: int, series: Series) -> tuple[Any, str | None, str]:
+    """Return the array of a group's image, the letters of its axes if the group names them, and a note."""
+    images = _images(group)
+    if not images:
         members = dict(group.members())
-        if "0" in members and isinstance(members["0"], zarr.Group):  # the layout of bioformats2raw
-            return _image(f"{name}/0", members["0"], level)
         if len(members) == 1 and isinstance(array := next(iter(members.values())), zarr.Array):
-            return array, None
+            return array, None, ""
         inside = ", ".join(sorted(members)[:8]) or "nothing"
         raise InputError(
             f"{name} is a zarr group without one image in it (it holds {inside}); give the path of an image."
         )
-    datasets = multiscales[0]["datasets"]
-    if not 0 <= level < len(datasets):
-        raise InputError(f"{name} has the levels 0 to {len(datasets) - 1}, not {level}.")
-    array = group[datasets[level]["path"]]
-    return array, _letters(multiscales[0].get("axes") or list(_FIRST_VERSIONS[-array.ndim :]))
+    titles = [image.title for image in images]
+    areas = [image.area for image in images] if 1 < len(images) <= _MAX_MEASURED else [0]
+    number = choose_series(name, titles, series, areas.index(max(areas)))
+    image = images[number]
+    count = len(image.multiscale["datasets"])
+    if not 0 <= level < count:
+        raise InputError(f"{name} has the levels 0 to {count - 1}, not {level}.")
+    array = image.level(level)
+    axes = image.multiscale.get("axes") or list(_FIRST_VERSIONS[-array.ndim :])
+    resolution = f"level {level} of {count}" + (", the finest" if not level else "") if count > 1 else ""
+    return array, _letters(axes), "; ".join(filter(None, (left_out(titles, number), resolution)))
+
+
+def _images(group: zarr.Group) -> list[_Image]:
+    """List the images of a group: its own, those of a plate's wells, or (bioformats2raw) of its series."""
+    attributes = _ngff(group)
+    if found := attributes.get("multiscales"):
+        return [_Image(str(one.get("name", "")) if len(found) > 1 else "", group, one) for one in found]
+    paths = [str(well["path"]) for well in attributes.get("plate", {}).get("wells", ())]
+    fields = [
+        f"{path}/{field['path']}"
+        for path in paths
+        for field in _ngff(group[path]).get("well", {}).get("images", ())
+    ]
+    if not fields:
+        fields = sorted((key for key, _ in group.groups()), key=lambda key: (len(key), key))
+    inside = [(field, group[field]) for field in fields]
+    return [
+        _Image(field, node, scales[0])
+        for field, node in inside
+        if isinstance(node, zarr.Group) and (scales := _ngff(node).get("multiscales"))
+    ]
+
+
+def _ngff(group: Any) -> Mapping[str, Any]:
+    attributes = dict(group.attrs)
+    metadata: Mapping[str, Any] = attributes.get("ome", attributes)
+    return metadata
 
 
 def _letters(axes: Sequence[Any]) -> str:

@@ -9,7 +9,11 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError, InputWarning
-from sam2_engine.frames import open_frames
+from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.frames.array_frames import ArrayFrames
+from sam2_engine.frames.axes import plan_axes
+from sam2_engine.frames.derived_frames import CroppedFrames
+from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import (
     HOUNSFIELD_WINDOWS,
     IntensityWindow,
@@ -18,7 +22,9 @@ from sam2_engine.preprocessing import (
     logits_to_size,
     to_model_input,
     to_rgb,
+    window_of,
 )
+from sam2_engine.video.open_session import open_video_session
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (37, 53, 3)).astype(np.uint8)
@@ -120,6 +126,88 @@ def test_a_channel_without_a_finite_pixel_is_black() -> None:
 def test_a_wholly_non_finite_image_is_refused() -> None:
     with pytest.raises(InputError, match="no finite pixel"):
         estimate_window(open_frames(np.full((20, 30), np.nan)))
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_a_stack_with_an_empty_frame_has_the_window_of_the_others(position: int) -> None:
+    stack = RNG.normal(size=(3, 20, 30)).astype(np.float32)
+    expected = estimate_window(open_frames(np.delete(stack, position, 0)))
+    stack[position] = np.nan
+    with pytest.warns(InputWarning, match="no finite pixel"):
+        assert estimate_window(open_frames(stack)) == expected
+    with pytest.warns(InputWarning), pytest.raises(InputError, match="no finite pixel"):
+        estimate_window(open_frames(np.full_like(stack, np.nan)))
+
+
+# ------------------------------------------------------------------ fill values
+
+
+def filled(pixels: NDArray[np.generic], *values: float) -> FrameSource:
+    """Return a stack whose file declares values as no data."""
+    plan = plan_axes("ct", pixels.shape, pixels.dtype, axes="TYXS"[: pixels.ndim])
+    return ArrayFrames(pixels, plan, "ct", fill_values=[(value, value) for value in values])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill"),
+    [
+        ("int16", -2000),
+        ("int16", -32768),
+        ("int16", 32767),
+        ("uint16", 65535),
+        ("uint16", 0),
+        ("int32", -(2**31)),
+        ("float32", -9999),
+        ("float32", -3.4028235e38),  # as GDAL writes float32's lowest value, which is another one in 64 bits
+        ("float64", -1.7976931348623157e308),
+        ("float32", 1e20),
+    ],
+)
+def test_fill_values_decide_no_window_and_are_black(dtype: str, fill: float) -> None:
+    pixels = RNG.normal(300, 4, (2, 40, 50)).astype(dtype)
+    expected = estimate_window(open_frames(pixels[:, 5:]))
+    with np.errstate(over="ignore"):
+        pixels[:, :5] = np.array(fill, dtype)
+    for contrast in (None, (200, 420), IntensityWindow((200,), (420,))):
+        window = window_of(filled(pixels, fill), contrast)
+        assert window is not None
+        assert expected is not None
+        assert contrast or (window.low, window.high) == (expected.low, expected.high)
+        rgb = to_rgb(pixels[0], window)
+        assert (rgb[:5] == 0).all()
+        assert (rgb[5:] == to_rgb(pixels[0], IntensityWindow(window.low, window.high))[5:]).all()
+
+
+def test_a_range_of_fill_values() -> None:
+    pixels = np.array([[-2000, -1500, -1000, 0, 1000]], np.int16)
+    window = IntensityWindow((-1600,), (1000,), ((-2000, -1500),))
+    assert (to_rgb(pixels, window)[0, :, 0] > 0).tolist() == [False, False, True, True, True]
+
+
+def test_fill_values_of_eight_bits_and_of_color() -> None:
+    gray = np.array([[[0, 7, 255]]], np.uint8)
+    assert estimate_window(filled(gray, 0)) is None
+    window = estimate_window(filled(gray, 255))
+    assert window == IntensityWindow((0,), (255,), ((255, 255),))
+    assert (to_rgb(gray[0], window)[0, :, 0] * 255).round().tolist() == [0, 7, 0]
+    red_and_white = np.array([[[255, 0, 0], [255, 255, 255]]], np.uint8)
+    assert to_rgb(red_and_white, window).tolist() == [[[1, 0, 0], [0, 0, 0]]]
+
+
+def test_a_stack_of_fill_values_alone_is_refused() -> None:
+    with pytest.raises(InputError, match="declared as no data"):
+        estimate_window(filled(np.full((2, 4, 5), -2000, np.int16), -2000))
+
+
+def test_a_crop_and_a_session_know_of_fill_values(small_model: Sam2) -> None:
+    pixels = RNG.normal(300, 4, (2, 40, 50)).astype(np.int16)
+    pixels[:, :5] = -2000
+    frames = filled(pixels, -2000, float("nan"))
+    assert CroppedFrames(frames, slice(0, 9), slice(0, 9)).fill_values == ((-2000, -2000),)
+    for contrast in (None, (200, 420)):
+        window = open_video_session(small_model, frames, contrast).window
+        assert window is not None
+        assert window.fill == ((-2000, -2000),)
 
 
 def test_a_window_from_what_users_write() -> None:

@@ -200,9 +200,17 @@ def test_non_finite_pixels_warn_once() -> None:
         read = [frame.shape for frame in frames]
     assert read == [(20, 30)] * 4
     assert len(caught) == 1
-    stack[3] = np.inf
-    with pytest.raises(InputError, match=r"Frame 3 .* no finite pixel"):
-        frames[3]
+
+
+def test_a_frame_without_a_finite_pixel_is_an_empty_frame() -> None:
+    stack = np.ones((4, 20, 30), np.float32)
+    stack[2:] = np.nan
+    frames = open_frames(stack)
+    with pytest.warns(InputWarning, match=r"Frame 2 of .* no finite pixel .* read as an empty") as caught:
+        assert np.isnan(np.stack([*frames])[2:]).all()
+    assert len(caught) == 1
+    with pytest.raises(InputError, match="no finite pixel"):
+        open_frames(stack[2])[0]
 
 
 def test_sources_close_themselves() -> None:

@@ -9,6 +9,7 @@ import tifffile
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.preprocessing import estimate_window
 
 STACK = np.random.default_rng(0).integers(0, 60_000, (6, 33, 47)).astype(np.uint16)
 
@@ -73,6 +74,25 @@ def test_a_stack_of_three_or_four_frames_is_no_color(tmp_path: Path, count: int,
     with open_frames(tmp_path / "few.tif", single=True) as frames:
         assert frames.is_rgb == (dtype == "uint8")
         assert len(frames) == (1 if dtype == "uint8" else count)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_separate_planes_of_color_are_no_frames(tmp_path: Path, count: int, dtype: str) -> None:
+    stack = STACK[:count].astype(dtype)
+    tifffile.imwrite(tmp_path / "few.tif", stack, photometric="rgb", planarconfig="separate", metadata=None)
+    for single in (False, True):
+        with open_frames(tmp_path / "few.tif", single=single) as frames:
+            assert (len(frames), frames.channels, frames.is_rgb, frames.axes) == (1, 3, True, "YXS")
+            assert f"its {count} separate samples are read as colors" in frames.description
+            np.testing.assert_array_equal(frames[0], stack[:3].transpose(1, 2, 0))
+    with open_frames(tmp_path / "few.tif", axes="TYX") as frames:  # whoever wrote it so knows better
+        assert (len(frames), frames.channels) == (count, 1)
+        np.testing.assert_array_equal(frames[count - 1], stack[-1])
+    for axes in ("YXS", "SYX", "CYX"):
+        with open_frames(tmp_path / "few.tif", axes=axes) as frames:
+            assert (len(frames), frames.channels) == (1, 3)
+            np.testing.assert_array_equal(frames[0], stack[:3].transpose(1, 2, 0))
 
 
 def test_color(tmp_path: Path) -> None:
@@ -171,27 +191,45 @@ def cut(path: Path, share: float) -> Path:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"compression": "lzw"}, {"imagej": True}, {"ome": True}, {"bigtiff": True}], ids=str
+    ("options", "there"),
+    [
+        ({}, 3),
+        ({"truncate": True}, 3),
+        ({"imagej": True}, 3),
+        ({"bigtiff": True}, 3),
+        ({"compression": "zlib"}, 3),
+        ({"compression": "zlib", "metadata": None}, 3),
+        ({"ome": True}, 0),
+    ],
+    ids=str,
 )
-@pytest.mark.parametrize("share", [0.01, 0.6, 0.95])
 def test_a_stack_that_is_cut_off(
-    tmp_path: Path, options: dict[str, Any], share: float, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, options: dict[str, Any], there: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "cut.tif"
     tifffile.imwrite(path, STACK, **options)
+    cut(path, 0.6)
+    if there:
+        with open_frames(path) as frames:
+            assert len(frames) == there
+            for i in range(there):
+                np.testing.assert_array_equal(frames[i], STACK[i])
+            assert "cut off" in frames.description or "are not in the file" in frames.description
+            assert estimate_window(frames) is not None
+    cut(path, 0.02)
     with pytest.raises(InputError, match=r"^cut.tif is (cut off|a damaged|not a readable)"):
-        open_frames(cut(path, share))
+        open_frames(path)
     assert capfd.readouterr().err == ""
 
 
-def test_a_cut_that_shows_only_when_frames_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "cut.tif"
-    tifffile.imwrite(path, STACK, truncate=True)  # one page describes all the frames behind it
-    frames = open_frames(cut(path, 0.6))
-    np.testing.assert_array_equal(frames[2], STACK[2])
-    with pytest.raises(InputError, match=r"Frame 4 of cut.tif cannot be read \(the file ends before it\)"):
-        frames[4]
-    frames.close()
+def test_a_single_image_that_is_cut_off(tmp_path: Path) -> None:
+    for number, options in enumerate(
+        [{}, {"compression": "zlib"}, {"photometric": "minisblack", "tile": (16, 16)}]
+    ):
+        path = tmp_path / f"cut{number}.tif"
+        tifffile.imwrite(path, STACK[0], **options)
+        with pytest.raises(InputError, match=r"^cut\d.tif is cut off: it ends before its first frame does"):
+            open_frames(cut(path, 0.8))
 
 
 def test_a_damaged_page_is_named(tmp_path: Path) -> None:
@@ -215,3 +253,19 @@ def test_names_that_lie(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "stack.dat", STACK)
     with open_frames(tmp_path / "stack.dat") as frames:
         assert len(frames) == 6
+
+
+def test_a_series_is_chosen_by_number_or_name(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "fields.ome.tif") as writer:
+        writer.write(STACK[0, :20, :20], metadata={"axes": "YX", "Name": "overview"})
+        writer.write(STACK, metadata={"axes": "TYX", "Name": "field"})
+    with open_frames(tmp_path / "fields.ome.tif") as frames:
+        assert len(frames) == 6
+        assert "series 1 (field) of 2, left out: 0 (overview)" in frames.description
+    for series in (0, "overview", "0"):
+        with open_frames(tmp_path / "fields.ome.tif", series=series) as frames:
+            assert (len(frames), frames.shape) == (1, (20, 20))
+    with pytest.raises(InputError, match=r"no series 'macro'; choose one of 0 \(overview\), 1 \(field\)"):
+        open_frames(tmp_path / "fields.ome.tif", series="macro")
+    with pytest.raises(InputError, match=r"leave out series\."):
+        open_frames(STACK, axes="TYX", series=0)

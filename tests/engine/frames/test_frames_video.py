@@ -243,3 +243,19 @@ def _silence() -> av.AudioFrame:
     frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
     frame.sample_rate = 8000
     return frame
+
+
+@pytest.mark.parametrize(("name", "key"), [("a.avi", "title"), ("a.mkv", "title"), ("a.mp4", "comment")])
+def test_text_that_is_no_utf8(tmp_path: Path, name: str, key: str) -> None:
+    with av.open(str(tmp_path / name), "w") as output:
+        output.metadata[key] = "ABCDEFGH"
+        stream = output.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(3):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(number_plate(number), format="rgb24")))
+        output.mux(stream.encode())
+    content = (tmp_path / name).read_bytes()
+    assert b"ABCDEFGH" in content
+    (tmp_path / name).write_bytes(content.replace(b"ABCDEFGH", b"\xe9t\xe9 \xff\xfe\x80!"))
+    with open_frames(tmp_path / name) as frames:
+        assert [number_of(frame) for frame in frames] == [0, 1, 2]

@@ -1,5 +1,6 @@
 """Zarr stores: OME-Zarr of versions 0.4 and 0.5, plain arrays, levels, bad stores."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,36 @@ def test_stores_that_hold_no_image(tmp_path: Path) -> None:
         open_frames(tmp_path / "broken.zarr")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "attributes", "fill_value"),
+    [
+        ("int16", {"_FillValue": -9999}, 0),
+        ("float32", {"missing_value": [-9999.0]}, 0),
+        ("int16", {"_ARRAY_DIMENSIONS": ["time", "y", "x"]}, -9999),
+        ("float64", {"_FillValue": base64.b64encode(np.array(-9999, "<f8").tobytes()).decode()}, 0),
+    ],
+)
+def test_fill_values_of_the_climate_conventions(
+    tmp_path: Path, dtype: str, attributes: dict[str, Any], fill_value: float
+) -> None:
+    stack = np.ones((2, 20, 30), dtype)
+    zarr.create_array(
+        tmp_path / "a.zarr", data=stack, attributes=attributes, fill_value=fill_value, zarr_format=2
+    )
+    with open_frames(tmp_path / "a.zarr") as frames:
+        assert frames.fill_values == ((-9999, -9999),)
+
+
+def test_zarr_fills_missing_chunks_without_declaring_them_no_data(tmp_path: Path) -> None:
+    array = zarr.create_array(
+        tmp_path / "a.zarr", shape=(3, 20, 30), chunks=(1, 20, 30), dtype="uint16", fill_value=7
+    )
+    array[0] = 100
+    with open_frames(tmp_path / "a.zarr") as frames:
+        assert frames.fill_values == ()
+        assert [int(frame[0, 0]) for frame in frames] == [100, 7, 7]
+
+
 def test_a_damaged_chunk_names_the_frame(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "damaged.zarr", data=STACK[:, 0, 0], chunks=(1, 24, 36))
     (tmp_path / "damaged.zarr" / "c" / "2" / "0" / "0").write_bytes(b"rubbish")
@@ -105,3 +136,35 @@ def test_a_damaged_chunk_names_the_frame(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frames[3], STACK[3, 0, 0])
         with pytest.raises(InputError, match=r"^Frame 2 of damaged.zarr cannot be read"):
             frames[2]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_series_of_a_converted_file(tmp_path: Path, version: str) -> None:
+    """As bioformats2raw lays them out: an image with its label and its overview."""
+    path = tmp_path / "slide.zarr"
+    zarr.open_group(path, mode="w", zarr_format=2 if version < "0.5" else 3)
+    for number, size in enumerate((12, 24, 12)):
+        write(path / str(number), STACK[0, 0, :1, :size, :size], AXES[2:], version)
+    with open_frames(path) as frames:
+        assert "series 1 of 3, left out: 0, 2; level 0 of 2, the finest" in frames.description
+        np.testing.assert_array_equal(frames[0], STACK[0, 0, 0, :24, :24])
+    for series in (2, "2"):
+        with open_frames(path, series=series) as frames:
+            assert frames.shape == (12, 12)
+    with pytest.raises(InputError, match="no series 5"):
+        open_frames(path, series=5)
+
+
+def test_fields_of_a_plate(tmp_path: Path) -> None:
+    path = tmp_path / "plate.zarr"
+    plate = zarr.open_group(path, mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "B/2"}]}
+    for number, well in enumerate(("A/1", "B/2")):
+        group = plate.create_group(well)
+        group.attrs["well"] = {"images": [{"path": "0"}, {"path": "1"}]}
+        for field in range(2):
+            write(path / well / str(field), STACK[number, field, :1], AXES[2:], "0.4")
+    with open_frames(path) as frames:
+        assert "series 0 (A/1/0) of 4, left out: 1 (A/1/1), 2 (B/2/0), 3 (B/2/1)" in frames.description
+    with open_frames(path, series="b/2/1") as frames:
+        np.testing.assert_array_equal(frames[0], STACK[1, 1, 0])

@@ -1,0 +1,1 @@
+"""Image files (PNG, JPEG, GIF, WebP, AVIF, ...): their decoder, and their frames where they are animated."""

@@ -1,0 +1,63 @@
+"""Libraries of medical files: imported when a file needs them, and without their warnings."""
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sam2_engine.errors import InputError
+
+__all__ = ["nibabel_for", "pydicom_for", "quiet"]
+
+_QUIET = threading.Lock()
+
+
+def pydicom_for(name: str) -> Any:
+    """Return the module pydicom, with its pixels.
+
+    Raises
+    ------
+    InputError
+        If it is not installed; ``name`` is the file that needs it.
+    """
+    try:
+        import pydicom
+        import pydicom.pixels
+    except ImportError:
+        raise _not_installed(name) from None
+    return pydicom
+
+
+def nibabel_for(name: str) -> Any:
+    """Return the module nibabel.
+
+    Raises
+    ------
+    InputError
+        If it is not installed; ``name`` is the file that needs it.
+    """
+    try:
+        import nibabel
+    except ImportError:
+        raise _not_installed(name) from None
+    return nibabel
+
+
+def _not_installed(name: str) -> InputError:
+    return InputError(f'{name} needs an extra package: pip install "sam2-plugins[medical]".')
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out the libraries' warnings, about values that nobody reads here; one thread at a time."""
+    logger = logging.getLogger("nibabel.global")
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,197 @@
+"""Meaning of pixel values: color mode, palette, alpha, orientation, order of channels; one for all readers.
+
+Functions without state. Nothing but NumPy and Pillow is imported, so that a process that decodes one
+untrusted image can use them too.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = [
+    "as_array",
+    "colors_of",
+    "has_alpha",
+    "image_array",
+    "is_channels_first",
+    "object_note",
+    "orientation_of",
+    "swaps_axes",
+    "upright",
+]
+
+_ORIENTATION = 0x0112  # EXIF 2.3, section 4.6.4; TIFF 6.0, page 36
+_FIRST_SWAPPED = 5
+_PALETTES = ("P", "PA")
+_GRAY_WITH_ALPHA = ("LA", "La")
+_MAX_COLORS = 4
+_MAX_CHANNELS = 16  # a longer first axis is the height of an image
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn and mirror an image as its orientation (1 to 8, of EXIF and TIFF) says.
+
+    Parameters
+    ----------
+    pixels
+        ``(H, W)`` or ``(H, W, C)``, as stored.
+    orientation
+        1 is upright already, and so is anything that the standards do not define.
+
+    Examples
+    --------
+    >>> upright(np.array([[1, 2, 3]]), 6).tolist()
+    [[1], [2], [3]]
+    """
+    turned = pixels.swapaxes(0, 1) if swaps_axes(orientation) else pixels
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    return np.ascontiguousarray(turned)
+
+
+def swaps_axes(orientation: int) -> bool:
+    """Whether width and height of an upright image are those of the stored one, swapped."""
+    return _FIRST_SWAPPED <= orientation <= 8
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Return the orientation that EXIF or, without it, XMP says; AVIF's rotation and mirror count as EXIF.
+
+    A PNG may have it behind its pixels: it is known once those are loaded.
+    """
+    try:
+        # A library's subclass may load the pixels for it; what their header says has to do.
+        value = Image.Image.getexif(image).get(_ORIENTATION, 1)
+        return int(value) if 1 <= int(value) <= 8 else 1
+    except Exception:  # damaged metadata: the pixels are as good as without any
+        return 1
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an image says of some pixels that they are transparent."""
+    return image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info
+
+
+def colors_of(image: Image.Image, *, labels: bool = False, background: str | None = None) -> NDArray[Any]:
+    """Return the pixels of a Pillow image as they are meant, in the order in which they are stored.
+
+    ========================  ==================================================================
+    mode                      result
+    ========================  ==================================================================
+    1                         ``(H, W)`` bool, True is white
+    L, I;16, I, F             ``(H, W)`` uint8, uint16, int32, float32, as they are
+    LA, La                    ``(H, W)`` uint8, alpha left out
+    P, PA                     ``(H, W, 3)`` RGB, the palette's colors; with ``labels`` the indices
+    RGB, RGBX                 ``(H, W, 3)`` RGB
+    RGBA, RGBa                ``(H, W, 3)`` RGB, alpha left out (premultiplied colors divided by it)
+    CMYK, YCbCr, LAB, HSV     ``(H, W, 3)`` RGB
+    ========================  ==================================================================
+
+    Parameters
+    ----------
+    image
+        The image; it is not turned upright, see ``upright``.
+    labels
+        Whether the pixels are labels, so that a palette is only there to show them.
+    background
+        Color on which transparent pixels are laid, for what is seen in a browser; by default alpha is
+        left out, and colors are what is stored.
+
+    Examples
+    --------
+    >>> colors_of(Image.new("CMYK", (1, 1), (255, 0, 0, 0))).tolist()
+    [[[0, 255, 255]]]
+    """
+    if labels and image.mode in _PALETTES:
+        return np.asarray(image if image.mode == "P" else image.getchannel(0))
+    is_deep = image.mode in ("1", "F") or image.mode.startswith("I")
+    if background is not None and has_alpha(image) and not is_deep:
+        return _on(background, image)
+    if is_deep or image.mode == "L":
+        return _native(np.asarray(image))
+    if image.mode in _GRAY_WITH_ALPHA:
+        return np.asarray((image if image.mode == "LA" else image.convert("LA")).getchannel(0))
+    if has_alpha(image) and image.mode not in ("RGB", "RGBA"):
+        image = image.convert("RGBA")  # divides premultiplied colors, resolves a palette with alpha
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _on(background: str, image: Image.Image) -> NDArray[Any]:
+    """Lay an image with alpha on a color, as browsers do."""
+    ground = Image.new("RGBA", image.size, background)
+    ground.alpha_composite(image.convert("RGBA"))
+    return np.asarray(ground.convert("L" if image.mode in ("L", *_GRAY_WITH_ALPHA) else "RGB"))
+
+
+def _native(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def as_array(item: Any, *, labels: bool = False) -> Any:
+    """Return what libraries call an image as an array: of Pillow (colors), PyTorch (any device and type).
+
+    What has a shape and a type already, lazy arrays among them, is returned as it is. A Pillow image
+    is not turned: its own coordinates, ``image.size``, are those that its pixels have in memory.
+
+    Examples
+    --------
+    >>> as_array(Image.new("P", (4, 2))).shape
+    (2, 4, 3)
+    """
+    if isinstance(item, Image.Image):
+        return colors_of(item, labels=labels)
+    if hasattr(item, "detach") and hasattr(item, "cpu"):  # a tensor of PyTorch
+        tensor = item.detach().cpu()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    return item if hasattr(item, "shape") and hasattr(item, "dtype") else np.asarray(item)
+
+
+def image_array(item: Any, *, labels: bool = False) -> NDArray[Any]:
+    """Return a single image as ``(H, W)`` or ``(H, W, C)``; channels that come first are put last.
+
+    Raises
+    ------
+    ValueError
+        If it is no image, or nobody can tell where its channels are.
+
+    Examples
+    --------
+    >>> image_array(np.zeros((3, 40, 60), np.uint8)).shape
+    (40, 60, 3)
+    """
+    pixels = np.asarray(as_array(item, labels=labels))
+    if pixels.ndim not in (2, 3):
+        raise ValueError(f"an image is (H, W) or (H, W, C), not an array of shape {pixels.shape}")
+    if pixels.ndim == 2 or not is_channels_first(pixels.shape):
+        return pixels
+    if pixels.shape[0] > _MAX_COLORS:
+        raise ValueError(
+            f"an image of shape {pixels.shape} is {pixels.shape[0]} pixels high or has "
+            f"{pixels.shape[0]} channels; put the channels last, with image.transpose(1, 2, 0)"
+        )
+    return pixels.transpose(1, 2, 0)
+
+
+def object_note(item: Any) -> str:
+    """Return what users should know about how an image in memory is read."""
+    if not isinstance(item, Image.Image):
+        shape = tuple(getattr(item, "shape", ()))
+        first = len(shape) == 3 and is_channels_first(shape)
+        return f"the first axis, of length {shape[0]}, is read as channels" if first else ""
+    notes = ["alpha is left out"] if has_alpha(item) else []
+    if getattr(item, "n_frames", 1) > 1:
+        notes.append(f"only its current image, number {item.tell()} of {getattr(item, 'n_frames', 1)}")
+    if orientation_of(item) != 1:
+        notes.append("not turned upright, as its own size is not (PIL.ImageOps.exif_transpose does)")
+    return "; ".join(notes)
+
+
+def is_channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether the axis before the last two is one of channels rather than the height of an image."""
+    channels, height, width = shape[-3:]
+    few = _MAX_COLORS if channels <= _MAX_COLORS else _MAX_CHANNELS
+    return channels <= few < min(height, width)

@@ -1,0 +1,174 @@
+"""What pixel values mean: orientation, color modes, channel order, each decided in one place."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps, ImageSequence
+
+from sam2_engine.errors import InputError, OptionError
+from sam2_engine.frames import open_frames
+from sam2_engine.frames.pixels import as_array, colors_of, image_array, orientation_of, swaps_axes, upright
+
+COLOR = np.random.default_rng(0).integers(0, 255, (24, 36, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("pixels", [COLOR, COLOR[..., 0]])
+def test_upright_as_pillow_turns(pixels: np.ndarray, orientation: int) -> None:
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(image))
+    assert orientation_of(image) == orientation
+    np.testing.assert_array_equal(upright(pixels, orientation), expected)
+    assert swaps_axes(orientation) == (expected.shape[0] == 36)
+
+
+def test_what_no_standard_defines_is_upright() -> None:
+    for orientation in (0, 9, 77):
+        np.testing.assert_array_equal(upright(COLOR, orientation), COLOR)
+
+
+@pytest.mark.parametrize("mode", ["P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGBA", "RGBX", "RGBa"])
+def test_images_in_memory_are_colors(mode: str) -> None:
+    image = Image.fromarray(COLOR)
+    if mode == "P":
+        image = image.convert("P", palette=Image.Palette.ADAPTIVE)
+    elif mode == "PA":
+        image = image.convert("P", palette=Image.Palette.ADAPTIVE).convert("PA")
+    elif mode == "RGBa":
+        image = image.convert("RGBA").convert("RGBa")
+    else:
+        image = image.convert(mode)
+    expected = np.asarray((image.convert("RGBA") if mode == "RGBa" else image).convert("RGB"))
+    np.testing.assert_array_equal(colors_of(image), expected)
+    for source in (image, [image], [image, image]):
+        with open_frames(source) as frames:
+            assert frames.is_rgb
+            np.testing.assert_array_equal(frames[len(frames) - 1], expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "dtype"), [("1", bool), ("L", "uint8"), ("LA", "uint8"), ("I", "int32"), ("F", "float32")]
+)
+def test_gray_images_in_memory(mode: str, dtype: Any) -> None:
+    image = Image.fromarray(COLOR[..., 0]).convert(mode)
+    with open_frames(image) as frames:
+        assert (frames.dtype, frames.channels, frames.shape) == (np.dtype(dtype), 1, (24, 36))
+
+
+def test_a_palette_of_labels_gives_its_indices() -> None:
+    image = Image.fromarray(COLOR).convert("P")
+    with open_frames([image], labels=True) as frames:
+        np.testing.assert_array_equal(frames[0], np.asarray(image))
+
+
+def test_bfloat16_and_channels_first() -> None:
+    tensor = torch.arange(3 * 24 * 36, dtype=torch.bfloat16).reshape(3, 24, 36)
+    assert as_array(tensor).dtype == np.float32
+    assert image_array(tensor).shape == (24, 36, 3)
+    first = np.ascontiguousarray(COLOR.transpose(2, 0, 1))
+    np.testing.assert_array_equal(image_array(first), COLOR)
+    with open_frames([first, first]) as frames:
+        np.testing.assert_array_equal(frames[1], COLOR)
+        assert "is read as channels" in frames.description
+    with pytest.raises(ValueError, match=r"put the channels last"):
+        image_array(np.zeros((7, 40, 60)))
+
+
+def test_an_image_in_memory_is_not_turned_and_says_so(tmp_path: Path) -> None:
+    image = Image.fromarray(COLOR)
+    image.getexif()[0x0112] = 6
+    with open_frames(image) as frames:
+        np.testing.assert_array_equal(frames[0], COLOR)
+        assert "not turned upright" in frames.description
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("a.jfif", "JPEG"), ("a.jpe", "JPEG"), ("a", "PNG"), ("a.dat", "PNG"), ("a.ppm", "PPM")),
+        *(("a.jp2", "JPEG2000"), ("a.jpg", "PNG"), ("a.png", "TIFF"), ("a.tif", "PNG"), ("a.png", "WEBP")),
+        *(("a.qoi", "QOI"), ("a.avif", "AVIF"), ("a.gif", "GIF"), ("a.tga", "TGA"), ("a.nii.gz", "BMP")),
+    ],
+)
+def test_what_a_file_is_its_content_tells(tmp_path: Path, name: str, kind: str) -> None:
+    Image.fromarray(COLOR).save(tmp_path / name, format=kind)
+    with open_frames(tmp_path / name) as frames, Image.open(tmp_path / name) as image:
+        assert (len(frames), frames.shape) == (1, (24, 36))
+        np.testing.assert_array_equal(frames[0], np.asarray(image.convert("RGB")))
+
+
+def test_a_folder_loses_no_image(tmp_path: Path) -> None:
+    for number, name in enumerate(("0.jpg", "1.jfif", "2", "10.ppm", "3.JPE")):
+        with (tmp_path / name).open("wb") as file:
+            kind = {"10.ppm": "PPM", "2": "PNG"}.get(name, "JPEG")
+            Image.fromarray(np.full((24, 36), number * 40, np.uint8)).save(file, format=kind)
+    for name in ("notes.txt", "Thumbs.db", "meta.json", "Makefile"):
+        (tmp_path / name).write_text("P1 is the first of {these}")
+    with open_frames(tmp_path) as frames:
+        assert [int(frame[5, 5]) for frame in frames] == [0, 40, 80, 160, 120]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.png", b"these are words", "a.png is not a readable image"),
+        ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n", "is PostScript, which is drawn by running a program"),
+        ("a.jpg", b"%PDF-1.7\n", "is a PDF"),
+        ("a.svg", b"<?xml version='1.0'?><svg/>", "is a drawing"),
+    ],
+)
+def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        open_frames(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_animated_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    stack = [Image.fromarray(np.roll(COLOR // 2, 5 * t, axis=1)) for t in range(6)]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    stack[0].save(
+        tmp_path / "a", format=kind, save_all=True, append_images=stack[1:], duration=100, **options
+    )
+    with Image.open(tmp_path / "a") as image:
+        expected = [np.asarray(one.convert("RGB")) for one in ImageSequence.Iterator(image)]
+    monkeypatch.setattr("sam2_engine.frames.images.animated._RECENT_BYTES", 2 * COLOR.nbytes)
+    with open_frames(tmp_path / "a") as frames:
+        assert (len(frames), frames.is_rgb, frames.axis) == (6, True, "T")
+        for number in (0, 5, 2, 3, 3, 1, 0, 4):
+            np.testing.assert_array_equal(frames[number], expected[number])
+        frames.close()
+        np.testing.assert_array_equal(frames[1], expected[1])
+
+
+def test_arrays_whose_channels_are_first() -> None:
+    first = np.ascontiguousarray(COLOR.transpose(2, 0, 1))
+    for tensor, length in ((torch.from_numpy(first), 1), (torch.from_numpy(np.stack([first] * 4)), 4)):
+        with open_frames(tensor) as frames:
+            assert (len(frames), frames.is_rgb) == (length, True)
+            assert "before height and width is read as color" in frames.description
+            np.testing.assert_array_equal(frames[length - 1], COLOR)
+    with open_frames(first, single=True) as frames:
+        np.testing.assert_array_equal(frames[0], COLOR)
+    with open_frames(first) as frames:
+        assert frames.description.endswith("is read as T (if it is color, name it: CYX)")
+    with pytest.raises(InputError, match=r"The array has 4 axes .* for example with axes='TCYX'") as caught:
+        open_frames(np.stack([first] * 4))
+    assert isinstance(caught.value, OptionError)
+    assert "--axes TCYX" in caught.value.for_command_line()
+
+
+def test_advice_in_the_words_of_python_and_of_the_command_line() -> None:
+    with pytest.raises(OptionError, match=r"for example fixed=\{'Z': 0\}") as caught:
+        open_frames(np.zeros((4, 5, 24, 36), np.uint16), axes="TZYX")
+    assert "for example --fixed Z=0." in caught.value.for_command_line()
+
+
+@pytest.mark.parametrize(("item", "words"), [(7, "an image is"), (np.zeros((1, 4, 4, 3)), r"\(1, 4, 4, 3\)")])
+def test_what_is_no_image_in_a_list_is_named(item: Any, words: str) -> None:
+    with pytest.raises(InputError, match=rf"Image 1 of the list cannot be used: .*{words}"):
+        open_frames([COLOR, item])
