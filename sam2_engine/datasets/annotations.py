@@ -4,20 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from sam2_engine.errors import InputError
-from sam2_engine.frames.image_files import read_image
+from sam2_engine.labels import Labels
 from sam2_engine.masks import PackedMask, decode_rle, rle_area
 
-__all__ = ["Annotation", "LabelImage", "RunLengths", "check_labels", "ids_persist", "read_label_file"]
+__all__ = ["Annotation", "LabelImage", "RunLengths", "ids_persist"]
 
-_LOSSY = (".jpg", ".jpeg", ".webp")
 _SAME_OBJECT = 0.15
 
 
@@ -28,9 +25,12 @@ class Annotation(ABC):
     ----------
     unknown
         Ids of objects that are on the frame, but whose mask is not known.
+    void
+        (H, W) bool: pixels of which nobody knows what they are; None if there are none.
     """
 
     unknown: frozenset[int] = frozenset()
+    void: NDArray[np.bool_] | None = None
 
     @property
     @abstractmethod
@@ -57,9 +57,20 @@ class Annotation(ABC):
 class LabelImage(Annotation):
     """(H, W) whole numbers: one value per object, 0 is background."""
 
-    def __init__(self, labels: NDArray[Any], unknown: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        labels: NDArray[Any],
+        unknown: frozenset[int] = frozenset(),
+        void: NDArray[np.bool_] | None = None,
+    ) -> None:
         self.labels = labels
         self.unknown = unknown
+        self.void = void
+
+    @classmethod
+    def of(cls, labels: Labels) -> Self:
+        """Return the annotation of a label image."""
+        return cls(labels.ids, void=labels.void)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -104,43 +115,6 @@ class RunLengths(Annotation):
     def mask(self, object_id: int) -> NDArray[np.bool_]:
         """Decode one mask."""
         return decode_rle(self._runs[object_id])
-
-
-def check_labels(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return labels as (H, W) whole numbers, whatever type they were stored in.
-
-    Raises
-    ------
-    InputError
-        If they are colors, fractions, or below 0.
-    """
-    if labels.ndim == 3 and (labels == labels[..., :1]).all():
-        labels = labels[..., 0]  # a gray image that was stored as color
-    if labels.ndim != 2:
-        raise InputError(
-            f"The labels {name} are a color image; save object ids as whole numbers, 0 for background."
-        )
-    if labels.dtype.kind == "f":
-        whole = np.nan_to_num(labels, nan=-1.0).astype(np.int64)
-        if not (whole == labels).all():
-            raise InputError(f"The labels {name} are not whole numbers; save the objects' ids, not scores.")
-        labels = whole
-    if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
-        raise InputError(f"The labels {name} go below 0; ids are 1 and up, and 0 is background.")
-    return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
-
-
-def read_label_file(path: Path) -> NDArray[Any]:
-    """Read one label image.
-
-    Raises
-    ------
-    InputError
-        As ``check_labels``; if the file cannot be read, or is of a kind that changes pixels.
-    """
-    if path.suffix.lower() in _LOSSY:
-        raise InputError(f"The labels {path} are a JPEG, which changes ids; save them as PNG or TIFF.")
-    return check_labels(read_image(path, labels=True), str(path))
 
 
 def ids_persist(labels: Sequence[NDArray[Any]]) -> bool:

@@ -1,15 +1,18 @@
 """Reader of the Cell Tracking Challenge: ``01/`` with ``01_GT/{SEG,TRA}`` and ``01_ST/SEG`` (2D sets)."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sam2_engine.datasets.annotations import LabelImage, read_label_file
+from sam2_engine.datasets.annotations import LabelImage
 from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in
+from sam2_engine.labels import LabelSet
 from sam2_engine.wording import plural
 
 __all__ = ["find_cell_tracking"]
@@ -51,10 +54,11 @@ def _sequence(path: Path) -> VideoRecord:
             f"{path.name}_GT/SEG has no ids that persist from frame to frame; add {path.name}_GT/TRA."
         )
     numbers = sorted(files)
+    readers = [_reader(one) for one in (gold, silver, tracks)]
 
     def annotate(frame: int) -> LabelImage:
         number = numbers[frame]
-        return _merge(gold.get(number), silver.get(number), tracks.get(number))
+        return _merge(f"{path.name}, frame {number}", *(read(number) for read in readers))
 
     annotated = [i for i, number in enumerate(numbers) if number in gold or number in silver]
     if not annotated:
@@ -67,24 +71,41 @@ def _sequence(path: Path) -> VideoRecord:
     )
 
 
-def _merge(gold: Path | None, silver: Path | None, tracks: Path | None) -> LabelImage:
+def _reader(files: dict[int, Path]) -> Callable[[int], NDArray[np.int64] | None]:
+    """Return what reads the ids of a label image by the number in its name; None where there is none."""
+    paths = list(files.values())
+    labels = LabelSet.of_files(str(paths[0].parent) if paths else "", paths)
+    positions = {number: position for position, number in enumerate(files)}
+
+    def read(number: int) -> NDArray[np.int64] | None:
+        return labels[positions[number]].ids.astype(np.int64) if number in positions else None
+
+    return read
+
+
+def _merge(
+    name: str,
+    exact: NDArray[np.int64] | None,
+    silver: NDArray[np.int64] | None,
+    markers: NDArray[np.int64] | None,
+) -> LabelImage:
     """Merge gold truth, silver truth and track markers of one frame.
 
     Silver masks carry the ids of the tracks; a gold mask replaces the silver one of the track whose
     marker it covers most. Gold masks need not be of all cells: a track without a mask is unknown there,
     not absent.
     """
-    markers = None if tracks is None else read_label_file(tracks).astype(np.int64)
-    exact = None if gold is None else read_label_file(gold).astype(np.int64)
     if silver is not None:
-        labels = read_label_file(silver).astype(np.int64)
+        labels = silver
     else:
         assert exact is not None
         labels = np.zeros_like(exact) if markers is not None else exact
     if exact is not None and (markers is not None or silver is not None):
         reference = labels if markers is None else markers
         if reference.shape != exact.shape:
-            raise InputError(f"{gold} and its track markers differ in size; save both at the same size.")
+            raise InputError(
+                f"The masks of {name} and its track markers differ in size; save both at the same size."
+            )
         for value in np.unique(exact[exact > 0]).tolist():
             mask = exact == value
             under = reference[mask]

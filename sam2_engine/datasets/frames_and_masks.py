@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from sam2_engine.datasets.annotations import LabelImage, check_labels
+from sam2_engine.datasets.annotations import LabelImage
 from sam2_engine.datasets.label_folders import pair_by_name
 from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
-from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in
+from sam2_engine.labels import LabelFrames, open_labels
 
 __all__ = ["pair_video", "pair_videos"]
 
@@ -63,7 +64,7 @@ def pair_video(frames: Path, masks: Path, **reading: Any) -> VideoRecord:
         length, shape = len(source), source.shape
     if masks.is_dir() and not images_in(masks):
         raise InputError(f"There are no masks in {masks}; it should hold one label image per frame.")
-    labels = open_frames(masks, labels=True, single=length == 1)
+    labels = open_labels(masks, single=length == 1)
     try:
         _check(masks, labels, shape)
         mask_of_frame = _match(frames, masks, length, len(labels))
@@ -72,20 +73,14 @@ def pair_video(frames: Path, masks: Path, **reading: Any) -> VideoRecord:
         raise
 
     def annotate(frame: int) -> LabelImage:
-        return LabelImage(
-            check_labels(labels[mask_of_frame[frame]], f"{masks}, frame {mask_of_frame[frame]}")
-        )
+        return LabelImage.of(labels[mask_of_frame[frame]])
 
     return VideoRecord(
         frames.stem, lambda: open_frames(frames, **reading), annotate, sorted(mask_of_frame), labels.close
     )
 
 
-def _check(masks: Path, labels: FrameSource, shape: tuple[int, int]) -> None:
-    if labels.channels != 1:
-        raise InputError(
-            f"{masks} holds {labels.description}; masks are label images, with one whole number per pixel."
-        )
+def _check(masks: Path, labels: LabelFrames, shape: tuple[int, int]) -> None:
     if labels.shape != shape:
         raise InputError(
             f"The masks {masks} are {labels.shape[1]} wide and {labels.shape[0]} high, but the frames are "

@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sam2_engine.datasets.annotations import LabelImage, ids_persist, read_label_file
+from sam2_engine.datasets.annotations import LabelImage, ids_persist
 from sam2_engine.datasets.video import VideoRecord, warn_left_out
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in, natural_key
+from sam2_engine.labels import LabelSet
 from sam2_engine.wording import counted
 
 __all__ = ["find_label_folders", "pair_by_name"]
@@ -99,38 +100,49 @@ def _pair(frames: Path, labels: Path) -> tuple[list[Path], dict[int, Path]]:
 
 def _video(frames: Path, labels: Path) -> VideoRecord:
     files, labels_by_frame = _pair(frames, labels)
-    return _record(frames.name, files, labels_by_frame)
+    return _record(frames.name, files, *_labels(labels, labels_by_frame))
 
 
-def _record(name: str, files: list[Path], labels_by_frame: dict[int, Path]) -> VideoRecord:
+def _labels(folder: Path, labels_by_frame: dict[int, Path]) -> tuple[LabelSet, list[int]]:
+    """Return the label images of a folder in the order of their frames, and these."""
+    frames = sorted(labels_by_frame)
+    return LabelSet.of_files(str(folder), [labels_by_frame[frame] for frame in frames]), frames
+
+
+def _record(name: str, files: list[Path], labels: LabelSet, annotated: list[int]) -> VideoRecord:
+    numbers = {frame: number for number, frame in enumerate(annotated)}
     return VideoRecord(
         name,
         lambda: open_frames(files[0] if len(files) == 1 else files),
-        lambda frame: LabelImage(read_label_file(labels_by_frame[frame])),
-        sorted(labels_by_frame),
+        lambda frame: LabelImage.of(labels[numbers[frame]]),
+        annotated,
     )
 
 
-def _files(frames: Path, labels: Path, as_video: bool | None) -> tuple[list[VideoRecord], str]:
-    files, labels_by_frame = _pair(frames, labels)
+def _files(frames: Path, folder: Path, as_video: bool | None) -> tuple[list[VideoRecord], str]:
+    files, labels_by_frame = _pair(frames, folder)
+    labels, annotated = _labels(folder, labels_by_frame)
     if as_video is None:
-        as_video = _is_video(files, labels_by_frame)
+        as_video = _is_video(files, labels, annotated)
     if as_video:
         return [
-            _record(frames.parent.name, files, labels_by_frame)
+            _record(frames.parent.name, files, labels, annotated)
         ], f"a video of {counted(len(files), 'frame')}"
-    images = [_record(str(files[i]), [files[i]], {0: path}) for i, path in sorted(labels_by_frame.items())]
+    images = [_image(files[frame], labels, number) for number, frame in enumerate(annotated)]
     return images, f"{counted(len(images), 'image')} with label images"
 
 
-def _is_video(files: Sequence[Path], labels_by_frame: dict[int, Path]) -> bool:
+def _image(file: Path, labels: LabelSet, number: int) -> VideoRecord:
+    return VideoRecord(str(file), lambda: open_frames(file), lambda _: LabelImage.of(labels[number]), [0])
+
+
+def _is_video(files: Sequence[Path], label_set: LabelSet, annotated: Sequence[int]) -> bool:
     """Whether frames are a video: alike in size, and ids that stay with their objects."""
-    if len(labels_by_frame) < 2:
+    if len(annotated) < 2:
         return False
-    numbers = sorted(labels_by_frame)[:_FRAMES_COMPARED]
     try:
-        with open_frames([files[i] for i in numbers]):
-            labels = [read_label_file(labels_by_frame[i]) for i in numbers]
+        with open_frames([files[frame] for frame in annotated[:_FRAMES_COMPARED]]):
+            labels = [label_set[number].ids for number in range(min(len(annotated), _FRAMES_COMPARED))]
     except InputError:
         return False
     return len({one.shape for one in labels}) == 1 and ids_persist(labels)

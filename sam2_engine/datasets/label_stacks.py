@@ -5,17 +5,22 @@ from pathlib import Path
 
 import numpy as np
 
-from sam2_engine.datasets.annotations import LabelImage, check_labels
+from sam2_engine.datasets.annotations import LabelImage
 from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
-from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.frames import open_frames
+from sam2_engine.frames.file_kinds import TIFF, kind_of
 from sam2_engine.frames.image_files import natural_key
+from sam2_engine.labels import LabelFrames, open_labels
 from sam2_engine.wording import counted
 
 __all__ = ["find_label_stacks"]
 
-_SUFFIXES = (".tif", ".tiff")
 _LABEL_NAMES = ("labels", "label", "masks", "mask", "gt")
+
+
+def _is_tiff(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and kind_of(path) == TIFF
 
 
 def find_label_stacks(folder: Path) -> tuple[list[VideoRecord], str] | None:
@@ -23,7 +28,7 @@ def find_label_stacks(folder: Path) -> tuple[list[VideoRecord], str] | None:
 
     In a stack a frame without any label counts as not annotated: such stacks are seldom finished.
     """
-    files = sorted((path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES), key=natural_key)
+    files = sorted((path for path in folder.iterdir() if _is_tiff(path)), key=natural_key)
     labels = {path: stem for path in files if (stem := _stem_of(path)) is not None}
     images = [path for path in files if path not in labels]
     if len(images) == len(labels) == 1:
@@ -54,28 +59,28 @@ class _LabelStack:
         self._path = path
 
     @cached_property
-    def frames(self) -> FrameSource:
-        return open_frames(self._path, labels=True)
+    def images(self) -> LabelFrames:
+        return open_labels(self._path)
 
     def annotate(self, frame: int) -> LabelImage:
-        return LabelImage(check_labels(self.frames[frame], f"{self._path}, frame {frame}"))
+        return LabelImage.of(self.images[frame])
 
     def any(self, frame: int) -> bool:
         try:
-            return bool(np.any(self.frames[frame]))
+            return bool(np.any(self.images[frame].ids))
         except InputError:
             return True  # reported when it is read
 
     def close(self) -> None:
-        if (frames := self.__dict__.pop("frames", None)) is not None:
-            frames.close()
+        if (images := self.__dict__.pop("images", None)) is not None:
+            images.close()
 
 
 def _stack(image: Path, path: Path) -> VideoRecord:
     labels = _LabelStack(path)
     try:
         with open_frames(image) as frames:
-            length, count = len(frames), len(labels.frames)
+            length, count = len(frames), len(labels.images)
         if length != count:
             raise InputError(
                 f"{image} has {length} frames, but {path} has {count}; give one label image each."

@@ -10,7 +10,7 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import open_frames
 from sam2_engine.masks import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.preprocessing import Contrast, estimate_window
+from sam2_engine.preprocessing import Contrast, window_of
 from sam2_engine.video.open_session import open_video_session
 
 __all__ = ["objects_by_frame", "segment_images"]
@@ -65,7 +65,7 @@ def segment_images(
     clicks = num_clicks(prompt)
     if prompt == "mask":
         raise InputError("On single images the mask is what is predicted; prompt by a box or clicks instead.")
-    window = contrast if contrast is not None else estimate_window(sequence.frames)
+    window = window_of(sequence.frames, contrast)
     masks, chosen = MasksByObject(), objects_by_frame(sequence, min_area)
     for frame, ids in with_progress(chosen.items(), len(chosen), sequence.name):
         image = open_frames(sequence.frames[frame][None], axes="TYX" + "C" * (sequence.frames.channels > 1))
@@ -73,9 +73,8 @@ def segment_images(
         for object_id in ids:
             ground_truth = sequence.mask(object_id, frame)
             if clicks:
-                mask, _ = place_clicks(
-                    session, object_id, 0, np.zeros_like(ground_truth), ground_truth, clicks
-                )
+                nothing, void = np.zeros_like(ground_truth), sequence.void_on(frame)
+                mask, _ = place_clicks(session, object_id, 0, nothing, ground_truth, clicks, void)
             else:
                 mask = session.add_box(0, object_id, tight_box(ground_truth)).masks[0]
             masks.setdefault(object_id, {})[frame] = PackedMask.from_array(mask, image.shape)

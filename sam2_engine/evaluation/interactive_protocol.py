@@ -97,9 +97,8 @@ def offline_rounds(
     frame, clicks, seconds, prompted = first, 0, 0.0, set()
     for _ in range(max_frames):
         before = _unpacked(masks, frame, sequence)
-        _, placed = place_clicks(
-            session, object_id, frame, before, sequence.mask(object_id, frame), CLICKS_PER_FRAME
-        )
+        ground_truth, void = sequence.mask(object_id, frame), sequence.void_on(frame)
+        _, placed = place_clicks(session, object_id, frame, before, ground_truth, CLICKS_PER_FRAME, void)
         prompted.add(frame)
         clicks += placed
         seconds += examine + _LOCATE_SECONDS + placed * _CLICK_SECONDS
@@ -146,16 +145,18 @@ def _online_pass(
     """Return the pass with up to ``allowance`` prompted frames, and the number of frames prompted."""
     first = sequence.first_frame(object_id)
     ground_truth = sequence.mask(object_id, first)
-    _, clicks = place_clicks(
-        session, object_id, first, np.zeros_like(ground_truth), ground_truth, CLICKS_PER_FRAME
-    )
+    nothing, void = np.zeros_like(ground_truth), sequence.void_on(first)
+    _, clicks = place_clicks(session, object_id, first, nothing, ground_truth, CLICKS_PER_FRAME, void)
     prompted, masks, known = 1, {}, set(sequence.known_frames(object_id))
     for result in session.propagate(start=first):
         mask, frame = result.masks[0], result.frame
         if prompted < allowance and frame in known and frame != first:
             ground_truth = sequence.mask(object_id, frame)
-            if mask_iou(mask, ground_truth) < PAUSE_BELOW:
-                mask, placed = place_clicks(session, object_id, frame, mask, ground_truth, CLICKS_PER_FRAME)
+            if mask_iou(sequence.without_void(mask, frame), ground_truth) < PAUSE_BELOW:
+                void = sequence.void_on(frame)
+                mask, placed = place_clicks(
+                    session, object_id, frame, mask, ground_truth, CLICKS_PER_FRAME, void
+                )
                 prompted, clicks = prompted + 1, clicks + placed
         masks[frame] = PackedMask.from_array(mask, result.shape)
     seconds = (len(sequence.frames) - first) * _EXAMINE_SECONDS
@@ -168,4 +169,5 @@ def _unpacked(masks: dict[int, PackedMask], frame: int, sequence: LabeledSequenc
 
 
 def _iou(masks: dict[int, PackedMask], frame: int, object_id: int, sequence: LabeledSequence) -> float:
-    return mask_iou(_unpacked(masks, frame, sequence), sequence.mask(object_id, frame))
+    mask = sequence.without_void(_unpacked(masks, frame, sequence), frame)
+    return mask_iou(mask, sequence.mask(object_id, frame))

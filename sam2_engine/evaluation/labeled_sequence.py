@@ -43,6 +43,8 @@ class LabeledSequence:
         unknown is absent.
     unknown
         By frame: the objects that are there, but whose mask is not known; they are not scored on it.
+    void
+        By frame: pixels of which nobody knows what they are; they are not scored.
     """
 
     name: str
@@ -50,6 +52,7 @@ class LabeledSequence:
     ground_truth: MasksByObject
     annotated: tuple[int, ...]
     unknown: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    void: Mapping[int, PackedMask] = field(default_factory=dict)
 
     def first_frame(self, object_id: int) -> int:
         """Return the first frame on which an object is visible."""
@@ -62,6 +65,15 @@ class LabeledSequence:
     def mask(self, object_id: int, frame: int) -> NDArray[np.bool_]:
         """Return the ground truth (H, W) mask."""
         return unpacked(self.ground_truth, object_id, frame, self.frames.shape)
+
+    def without_void(self, mask: NDArray[np.bool_], frame: int) -> NDArray[np.bool_]:
+        """Return a predicted (H, W) mask without the pixels that are not scored, as DAVIS does."""
+        void = self.void_on(frame)
+        return mask if void is None else mask & ~void
+
+    def void_on(self, frame: int) -> NDArray[np.bool_] | None:
+        """Return the (H, W) pixels that are not scored, None if all are."""
+        return self.void[frame].to_array() if frame in self.void else None
 
 
 def unpacked(masks: MasksByObject, object_id: int, frame: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -117,6 +129,7 @@ def _read(record: VideoRecord, annotated: Iterable[int]) -> LabeledSequence:
     """Read the masks, and open the frames."""
     ground_truth: MasksByObject = {}
     unknown: dict[int, frozenset[int]] = {}
+    void: dict[int, PackedMask] = {}
     for frame in annotated:
         annotation = record.annotate(frame)
         for object_id in annotation.ids:
@@ -124,6 +137,8 @@ def _read(record: VideoRecord, annotated: Iterable[int]) -> LabeledSequence:
             ground_truth.setdefault(object_id, {})[frame] = PackedMask.from_array(mask)
         if annotation.unknown:
             unknown[frame] = annotation.unknown
+        if annotation.void is not None:
+            void[frame] = PackedMask.from_array(annotation.void)
     return LabeledSequence(
-        record.name, record.open(), dict(sorted(ground_truth.items())), tuple(annotated), unknown
+        record.name, record.open(), dict(sorted(ground_truth.items())), tuple(annotated), unknown, void
     )

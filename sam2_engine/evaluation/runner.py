@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, OptionError
 from sam2_engine.evaluation.cell_tracking import cell_tracking_scores
 from sam2_engine.evaluation.click_baselines import CLICK_BASELINES, segment_by_baseline
 from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_images
@@ -123,9 +123,10 @@ def evaluate(
         raise InputError(f"The user prompts {rounds} frames of an object; give 1 or more rounds.")
     frames_of = _FRAMES_OF[protocol]
     if not any(frames_of(sequence) for sequence in sequences):
-        raise InputError(
+        raise OptionError(
             "There is nothing to score: no object has a mask on any frame after the one it is prompted on; "
-            "give masks of at least two frames, or take --protocol image."
+            "give masks of at least two frames, or take {protocol}.",
+            protocol="image",
         )
     single = protocol == "image"
     if protocol in ("offline", "online"):
@@ -151,11 +152,14 @@ def _checked_prompt(protocol: str, prompt: str | None) -> str:
     prompt = default if prompt is None else prompt
     num_clicks(prompt)
     if protocol in ("offline", "online") and prompt != default:
-        raise InputError(
-            f"The {protocol} protocol makes {default}s on every frame it prompts; leave --prompt out."
+        raise OptionError(
+            f"The {protocol} protocol makes {default}s on every frame it prompts; leave {{prompt}} out.",
+            prompt=None,
         )
     if protocol == "image" and prompt == "mask":
-        raise InputError("On single images the mask is what is predicted; take --prompt box or clicks.")
+        raise OptionError(
+            "On single images the mask is what is predicted; take {prompt} or clicks.", prompt="box"
+        )
     return prompt
 
 

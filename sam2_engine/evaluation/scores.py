@@ -149,7 +149,8 @@ def score_masks(
     scores = []
     for object_id, chosen in frames.items():
         for frame in chosen:
-            predicted = unpacked(masks, object_id, frame, sequence.frames.shape)
+            whole = unpacked(masks, object_id, frame, sequence.frames.shape)
+            predicted = sequence.without_void(whole, frame)
             ground_truth = sequence.mask(object_id, frame)
             scores.append(
                 MaskScore(

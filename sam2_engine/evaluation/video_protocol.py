@@ -133,7 +133,8 @@ def track_objects(
         elif prompt == "box":
             session.add_box(frame, object_id, tight_box(ground_truth))
         else:
-            place_clicks(session, object_id, frame, np.zeros_like(ground_truth), ground_truth, clicks)
+            nothing, void = np.zeros_like(ground_truth), sequence.void_on(frame)
+            place_clicks(session, object_id, frame, nothing, ground_truth, clicks, void)
     masks: MasksByObject = {}
     for reverse in (False, True) if bidirectional else (False,):
         first = max(starts.values()) if reverse else min(starts.values())
@@ -150,8 +151,11 @@ def place_clicks(
     mask: NDArray[np.bool_],
     ground_truth: NDArray[np.bool_],
     count: int,
+    void: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], int]:
     """Correct an object's mask on a frame by up to ``count`` clicks, each at the center of the error.
+
+    Where ``void`` is true nothing is wrong.
 
     Returns
     -------
@@ -161,7 +165,7 @@ def place_clicks(
         Number of clicks; fewer than ``count`` if no error was left.
     """
     for placed in range(count):
-        click = error_click(mask, ground_truth)
+        click = error_click(mask if void is None else mask & ~void, ground_truth)
         if click is None:
             return mask, placed
         result = session.add_points(frame, object_id, [click[0]], [click[1]])

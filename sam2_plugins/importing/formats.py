@@ -7,23 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import zarr
-from numpy.typing import NDArray
 
-from sam2_engine.datasets.annotations import Annotation, LabelImage, RunLengths, check_labels, read_label_file
+from sam2_engine.datasets.annotations import Annotation, LabelImage, RunLengths
 from sam2_engine.errors import InputError
-from sam2_engine.frames import open_frames
 from sam2_engine.frames.image_files import images_in, natural_key
 from sam2_engine.frames.source import explain
 from sam2_engine.frames.zarr_frames import is_zarr
+from sam2_engine.labels import LabelSet, open_labels
 from sam2_engine.masks import decode_rle, encode_rle
 from sam2_plugins.export.coco import NO_CLASS
 
 __all__ = ["ImportedObject", "MaskFile", "cell_tracking_masks", "coco_masks", "has_tracks", "label_masks"]
 
 _TRACK_FILES = ("res_track.txt", "man_track.txt")
-_MAX_EXACT_INT = 2**53
 
 
 @dataclass(frozen=True)
@@ -82,34 +79,18 @@ def label_masks(source: Any) -> MaskFile:
         If it cannot be read, or is no (Y, X) or (T, Y, X).
     """
     objects: dict[int, ImportedObject] = {}
-    axes = None
-    if isinstance(source, Path):
-        if source.is_dir() and is_zarr(source):
-            source = _find_label_image(source)
-            objects = _zarr_objects(source)
-    else:
-        axes = {2: "YX", 3: "TYX"}.get(len(getattr(source, "shape", ())))
-        if axes is None:
-            raise InputError("Labels are an array of the axes (Y, X) or (T, Y, X), or a path.")
-    frames = open_frames(source, labels=True, axes=axes)
+    if isinstance(source, Path) and source.is_dir() and is_zarr(source):
+        source = _find_label_image(source)
+        objects = _zarr_objects(source)
+    labels = open_labels(source)
     return MaskFile(
-        frames.name,
-        frames.shape,
-        len(frames),
-        lambda frame: LabelImage(_checked_ids(frames[frame], f"{frames.name}, frame {frame},")),
+        labels.frames.name,
+        labels.shape,
+        len(labels),
+        lambda frame: LabelImage.of(labels[frame]),
         objects,
-        frames.close,
+        labels.close,
     )
-
-
-def _checked_ids(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return labels as whole numbers from 0; what is none is an error."""
-    if labels.dtype.kind == "f" and not (np.abs(labels) <= _MAX_EXACT_INT).all():
-        raise InputError(
-            f"The labels {name} hold values that are no ids (NaN, infinite or beyond {_MAX_EXACT_INT}); save "
-            "the objects' ids as whole numbers."
-        )
-    return check_labels(labels, name)
 
 
 def _find_label_image(path: Path) -> Path:
@@ -182,11 +163,12 @@ def cell_tracking_masks(path: Path) -> MaskFile:
         raise InputError(
             f"The label images in {track_file.parent} are not numbered one after the other; one is missing."
         )
+    labels = LabelSet.of_files(str(folder), files)
     return MaskFile(
         str(folder),
-        read_label_file(files[0]).shape[:2],
+        labels[0].ids.shape,
         len(files),
-        lambda frame: LabelImage(read_label_file(files[frame])),
+        lambda frame: LabelImage.of(labels[frame]),
         _read_tracks(track_file),
     )
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_engine.frames import open_frames
-from sam2_engine.prompts import Prompt
+from sam2_engine.labels import open_labels
+from sam2_engine.prompts import Prompt, check_says_where
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["PlacedPrompt", "place_labels", "place_prompts", "read_label_image", "read_prompts"]
@@ -47,7 +47,8 @@ def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list
     Raises
     ------
     InputError
-        If the file cannot be read, is not JSON, or an entry is not valid; the entry is named.
+        If the file cannot be read, is not JSON, or an entry is not valid, or of no use after those before it;
+        the entry is named.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -64,10 +65,32 @@ def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list
             f"{path} must be a list with at least one entry like "
             '{"frame": 0, "object_id": 1, "points": [[x, y]]}.'
         )
-    return [
+    placed = [
         _placed_prompt(f"{path}, entry {number}", entry, shape, length)
         for number, entry in enumerate(content, start=1)
     ]
+    _check_together(path, placed)
+    return placed
+
+
+def _check_together(path: Path, placed: list[PlacedPrompt]) -> None:
+    """Refuse a second box of an object on a frame, and clicks outside before anything says where it is."""
+    boxed: set[tuple[int, int]] = set()
+    located: set[tuple[int, int]] = set()
+    for number, entry in enumerate(placed, start=1):
+        where, place = f"{path}, entry {number}", (entry.object_id, entry.frame)
+        if entry.prompt.box is not None and place in boxed:
+            raise InputError(
+                f"{where}: object {entry.object_id} has another box on frame {entry.frame} before; "
+                "an object has one box on a frame."
+            )
+        try:
+            check_says_where(entry.prompt.says_where, annotated=place in located)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+        located.add(place)
+        if entry.prompt.box is not None:
+            boxed.add(place)
 
 
 def read_label_image(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
@@ -76,22 +99,18 @@ def read_label_image(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
     Raises
     ------
     InputError
-        If the file is no image of whole numbers, has another size, more than one frame, or no object.
+        If the file is no label image, has another size, more than one frame, or no object.
     """
-    with open_frames(path, single=True, labels=True) as source:
-        if len(source) != 1 or source.channels != 1:
-            raise InputError(f"{path} must be one label image with one channel, but is {source.description}.")
-        if source.dtype.kind not in "bui":
-            raise InputError(
-                f"{path} holds {source.dtype} values; labels are whole numbers, 0 is background."
-            )
+    with open_labels(path, single=True) as source:
+        if len(source) != 1:
+            raise InputError(f"{path} must be one label image, but is {source.frames.description}.")
         if source.shape != shape:
             raise InputError(
                 f"{path} is {source.shape[1]} wide and {source.shape[0]} high, "
                 f"but the frames are {shape[1]} wide and {shape[0]} high."
             )
-        labels = source[0]
-    if labels.min() < 0 or not labels.any():
+        labels = source[0].ids
+    if not labels.any():
         raise InputError(f"{path} has no object in it: labels are numbers above 0.")
     return labels
 

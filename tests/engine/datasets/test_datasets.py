@@ -148,7 +148,7 @@ def test_ids_may_change_their_type(tmp_path: Path, find_dataset: Find) -> None:
     ("labels", "message"),
     [
         (np.full(SHAPE, 0.5, np.float32), "not whole numbers"),
-        (np.full(SHAPE, -1, np.int16), "below 0"),
+        (np.arange(-1, np.prod(SHAPE) - 1, dtype=np.int16).reshape(SHAPE) % 3 - 1, "below 0"),
         (np.random.default_rng(0).integers(0, 255, (*SHAPE, 3)).astype(np.uint8), "color image"),
     ],
 )

@@ -93,7 +93,7 @@ def another_type(masks):
 
 
 def colors(masks):
-    save(masks, np.ones((7, 64, 80, 3), np.uint8))
+    save(masks, np.full((7, 64, 80, 3), (1, 2, 3), np.uint8))
 
 
 def a_corrupt_file(masks):
@@ -109,7 +109,7 @@ def a_corrupt_file(masks):
         (another_size, "80 wide and 32 high, but the frames are 80 wide and 64 high"),
         (a_strange_name, r"last\.png has no frame"),
         (another_type, r"00003\.png .* uint16"),
-        (colors, "one whole number per pixel"),
+        (colors, "are a color image"),
         (a_corrupt_file, r"00003\.png is not a readable image"),
     ],
 )

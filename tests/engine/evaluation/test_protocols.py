@@ -181,8 +181,8 @@ def test_evaluate_puts_the_model_first_and_baselines_beside(model, sequence, pro
     [
         ("movies", None, "no protocol 'movies'"),
         ("vos", "2-click", "no prompt '2-click'"),
-        ("image", "mask", "box or clicks"),
-        ("offline", "box", "leave --prompt out"),
+        ("image", "mask", "take prompt='box' or clicks"),
+        ("offline", "box", "leave prompt out"),
     ],
 )
 def test_what_does_not_go_together_is_an_input_error(model, sequence, protocol, prompt, sentence):

@@ -108,7 +108,7 @@ def test_a_label_image_becomes_one_object_per_value(session, tmp_path, disc_mask
     [
         (np.zeros((60, 80), np.uint8), "no object in it"),
         (np.ones((60, 81), np.uint8), "81 wide and 60 high, but the frames are 80 wide and 60 high"),
-        (np.ones((60, 80), np.float32), "labels are whole numbers"),
+        (np.full((60, 80), 0.5, np.float32), "not whole numbers"),
         (np.ones((3, 60, 80), np.uint16), "must be one label image"),
         (np.full((60, 80), -1, np.int16), "no object in it"),
     ],
