@@ -1,7 +1,7 @@
 """Run our engine on a parity case, and measure how far its answer is from another package's."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -127,7 +127,8 @@ def _track(session: VideoSession, step: Track) -> tuple[tuple[int, ...], Answer]
     frames = range(step.start, step.stop + (-1 if step.reverse else 1), -1 if step.reverse else 1)
     assert [result.frame for result in results] == list(frames)
     logits = np.stack([result.low_res_logits for result in results])
-    masks = np.stack([result.masks for result in results])
+    # The official package answers with what the model sees of a given mask, and not with the mask.
+    masks = np.stack([replace(result, given_masks=()).masks for result in results])
     presence = np.stack([result.presence for result in results])
     return results[0].object_ids, Answer(logits, peak_of(logits), masks, presence)
 
@@ -138,12 +139,15 @@ def our_images(model: Sam2, cases: Iterable[ImageCase] = IMAGE_CASES) -> Iterato
     predictor.set_image(draw_frames(length=1)[0])
     low_res: dict[str | None, NDArray[np.float32]] = {}
     for case in cases:
-        masks, iou, logits = predictor.predict(
+        # What is asked of it here may be of no use, as clicks outside alone, which predict() refuses.
+        masks, iou, logits = predictor._predict(
+            0,
             point_coords=case.points,
             point_labels=case.labels,
             box=case.box,
             mask_input=low_res.get(case.mask_from),
             multimask_output=case.multimask,
+            return_logits=False,
         )
         low_res[case.name] = logits
         yield case.name, Answer(logits, peak_of(logits), masks, iou)

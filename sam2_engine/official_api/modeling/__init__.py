@@ -1,0 +1,1 @@
+"""The model under its official name."""
