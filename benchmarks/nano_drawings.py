@@ -17,13 +17,13 @@ from scipy.ndimage import binary_fill_holes, label
 from skimage import data as skimage_data
 from skimage.draw import polygon
 from skimage.filters import threshold_otsu
-from skimage.io import imread
 from skimage.morphology import closing, footprint_rectangle
 
 from sam2_engine import VideoSession
 from sam2_engine.evaluation import mask_iou
 from sam2_engine.evaluation.image_protocol import segment_images
 from sam2_engine.evaluation.simulated_user import tight_box
+from sam2_engine.frames.image_files import read_image
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_plugins.runtime.model_store import ModelStore
 
@@ -87,7 +87,7 @@ def table(model: Sam2, drawings: Path | None) -> Iterator[str]:
     if drawings is None:
         return
     names, shapes = zip(*drawn_shapes())
-    by_prompt = scores(model, imread(drawings / "shapes.png")[..., :3], list(shapes))
+    by_prompt = scores(model, read_image(drawings / "shapes.png"), list(shapes))
     for name, clicked, boxed in zip(names, *by_prompt):
         yield f"| shapes.png: {name} | 1 | {clicked:.3f} | {boxed:.3f} |"
     yield f"| moving.mp4, IoU of the boxes | 2 | | {track_drawing(model, drawings / 'moving.mp4'):.3f} |"

@@ -1,6 +1,9 @@
 """Error and warning whose messages are written for users."""
 
-__all__ = ["InputError", "InputWarning"]
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["InputError", "InputWarning", "OptionError"]
 
 
 class InputError(ValueError):
@@ -9,6 +12,46 @@ class InputError(ValueError):
     The message is one sentence for the user: what was wrong, where, and how to mend it. Hosts show
     it as it is (the command line prints it and exits with status 2).
     """
+
+
+class OptionError(InputError):
+    """Input that another value of an option would make usable; hosts name options as their users give them.
+
+    Parameters
+    ----------
+    sentence
+        As of ``InputError``, with ``{name}`` where an option stands.
+    options
+        The value to give for each option; ``None`` to name it alone.
+
+    Examples
+    --------
+    >>> error = OptionError("There are two axes; fix one, for example {fixed}.", fixed={"Z": 0})
+    >>> print(error)
+    There are two axes; fix one, for example fixed={'Z': 0}.
+    >>> print(error.for_command_line())
+    There are two axes; fix one, for example --fixed Z=0.
+    """
+
+    def __init__(self, sentence: str, **options: Any) -> None:
+        self._sentence, self._options = sentence, options
+        super().__init__(self._spelled(lambda name, value: name if value is None else f"{name}={value!r}"))
+
+    def for_command_line(self) -> str:
+        """Return the message with the options as they are typed in a terminal."""
+        return self._spelled(_typed)
+
+    def _spelled(self, spell: Callable[[str, Any], str]) -> str:
+        sentence = self._sentence
+        for name, value in self._options.items():
+            sentence = sentence.replace(f"{{{name}}}", spell(name, value))
+        return sentence
+
+
+def _typed(name: str, value: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    values = [f"{key}={item}" for key, item in value.items()] if isinstance(value, Mapping) else [value]
+    return " ".join(option if item is None else f"{option} {item}" for item in values)
 
 
 class InputWarning(UserWarning):

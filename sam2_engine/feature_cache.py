@@ -3,34 +3,77 @@
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 
-__all__ = ["FeatureCache", "feature_key", "weights_fingerprint"]
+__all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "weights_fingerprint"]
 
 DEFAULT_BYTES = 64 * 2**20
-_FINGERPRINTS = "_sam2_weights_fingerprint"
+_PROBES = 16
+"""Numbers of each tensor that are compared to see that it was changed where PyTorch counts no version."""
+_KNOWN = "_sam2_encoder_fingerprint"
 
 
 def weights_fingerprint(model: Sam2) -> str:
-    """Digest of a model's configuration and weights, computed once per model."""
-    known: str | None = getattr(model, _FINGERPRINTS, None)
-    if known is None:
-        digest = hashlib.blake2b(repr(model.config).encode(), digest_size=16)
-        for name, tensor in sorted(model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
-        known = digest.hexdigest()
-        setattr(model, _FINGERPRINTS, known)
-    return known
+    """Digest of a model's configuration and all of its weights as they are now."""
+    return _digest(model, model.state_dict())
+
+
+def encoder_fingerprint(model: Sam2) -> str:
+    """Digest of what decides an image's features: the configuration, and the weights that encode it.
+
+    It is computed again only once one of these weights has changed: by a step of an optimizer, by
+    ``load_state_dict``, in place, or to another type or device.
+    """
+    weights = _encoder_weights(model)
+    state = (repr(model.config), tuple(map(_version, weights.values())), _probe(weights))
+    known: tuple[object, str] | None = getattr(model, _KNOWN, None)
+    if known is None or known[0] != state:
+        known = state, _digest(model, weights)
+        setattr(model, _KNOWN, known)
+    return known[1]
+
+
+def _encoder_weights(model: Sam2) -> dict[str, Tensor]:
+    decoder = model.sam_mask_decoder
+    modules = {"encoder": model.image_encoder, "stride4": decoder.conv_s0, "stride8": decoder.conv_s1}
+    return {
+        f"{name}.{key}": tensor
+        for name, module in modules.items()
+        for key, tensor in chain(module.named_parameters(), module.named_buffers())
+    }
+
+
+def _version(tensor: Tensor) -> tuple[object, ...]:
+    """Return what PyTorch changes when a tensor is replaced or written to."""
+    count = None if tensor.is_inference() else tensor._version
+    return tensor.data_ptr(), count, tensor.dtype, tensor.device
+
+
+def _probe(weights: Mapping[str, Tensor]) -> bytes:
+    """Return a few numbers of each tensor: ``tensor.data`` is written to without a new version."""
+    with torch.no_grad():
+        flat = [tensor.detach().reshape(-1) for tensor in weights.values()]
+        return torch.cat([t[:: max(1, len(t) // _PROBES)] for t in flat]).float().cpu().numpy().tobytes()
+
+
+def _digest(model: Sam2, weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(repr(model.config).encode(), digest_size=16)
+    for name, tensor in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 def feature_key(model: Sam2, pixels: NDArray[Any], *context: object) -> str:
@@ -43,14 +86,17 @@ def feature_key(model: Sam2, pixels: NDArray[Any], *context: object) -> str:
     pixels
         The frame, in its native type.
     *context
-        The intensity window and the region; anything with a stable ``repr``.
+        The intensity window, the region, the view, another resizing than usual; anything with a stable
+        ``repr``.
     """
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16)
     described = (
         pixels.shape,
         str(pixels.dtype),
         str(model.compute_dtype),
-        weights_fingerprint(model),
+        str(model.dtype),
+        model.training,
+        encoder_fingerprint(model),
         *context,
     )
     digest.update(json.dumps([repr(part) for part in described]).encode())
@@ -85,7 +131,8 @@ class FeatureCache:
         features = self._entries.get(key)
         if features is not None:
             self._entries.move_to_end(key)
-            return features
+            moved = features.embedding.device != model.device
+            return features.to(model.device) if moved else features
         features = self._read(key)
         if features is None:
             features = encode()

@@ -4,6 +4,7 @@ Coordinates are ``(x, y)`` with pixel centers at integers. A box is the inclusiv
 its first and last column and row.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.masks import CompressedMask
 from sam2_engine.wording import counted
 
-__all__ = ["Box", "Points", "Prompt"]
+__all__ = ["Box", "Points", "Prompt", "check_says_where"]
+
+_FEW_PIXELS = 16
+"""On a frame of no more pixels a side, what lies within the first pixel is not taken for fractions."""
 
 
 def _finite(values: ArrayLike, what: str) -> NDArray[np.float32]:
@@ -26,6 +30,10 @@ def _finite(values: ArrayLike, what: str) -> NDArray[np.float32]:
     if not np.isfinite(array).all():
         raise InputError(f"{what} must be finite numbers, not {array.tolist()}.")
     return array
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, InputWarning, stacklevel=4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +90,13 @@ class Points:
         Raises
         ------
         InputError
-            If the numbers do not form N points, a label is neither 0 nor 1, or a point lies outside.
+            If the numbers do not form N points, a label is neither 0 nor 1, a point lies outside, or is given
+            with both labels.
+
+        Warns
+        -----
+        InputWarning
+            If the points seem to be in fractions of the frame, or one is given twice.
         """
         coordinates = _finite(points, "Point coordinates")
         if coordinates.ndim == 1 and coordinates.size == 2:
@@ -112,7 +126,19 @@ class Points:
                 f"The point ({first[0]:g}, {first[1]:g}) lies outside the frame, "
                 f"which is {width} wide and {height} high."
             )
-        return cls(coordinates, values.astype(np.int32))
+        checked = cls(coordinates, values.astype(np.int32))
+        checked._check_sense(shape)
+        return checked
+
+    def _check_sense(self, shape: tuple[int, int]) -> None:
+        """Warn of what is valid, and hardly meant."""
+        x, y = self.coordinates[0].tolist()
+        fractions = (self.coordinates >= 0) & (self.coordinates <= 1)
+        if fractions.all() and (self.coordinates % 1 != 0).any() and min(shape) > _FEW_PIXELS:
+            _warn(
+                f"The point ({x:g}, {y:g}) lies in the first pixels of the frame: points are in pixels, "
+                "not in fractions of the frame."
+            )
 
 
 @dataclass(frozen=True)
@@ -144,18 +170,25 @@ class Box:
         Raises
         ------
         InputError
-            If there are not four numbers, the box has no area, or lies wholly outside.
+            If there are not four numbers, the box has no area, lies wholly outside, or seems to be in
+            fractions of the frame.
         """
         values = _finite(box, "Box coordinates").reshape(-1)
         if values.size != 4:
             raise InputError(f"A box is (x0, y0, x1, y1), not {values.size} numbers.")
         x0, y0, x1, y1 = (float(v) for v in values)
+        height, width = shape
+        if min(values) >= 0 and max(values) <= 1 and min(shape) > _FEW_PIXELS:
+            pixels = ", ".join(f"{v * side:g}" for v, side in zip(values, (width, height) * 2))
+            raise InputError(
+                f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) seems to be in fractions of the frame, which is "
+                f"{width} wide and {height} high; give it in pixels: ({pixels})."
+            )
         if x1 <= x0 or y1 <= y0:
             raise InputError(
                 f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) has no area: x1 must exceed x0, and y1 exceed y0."
             )
-        height, width = shape
-        if x0 > width - 0.5 or y0 > height - 0.5 or x1 < -0.5 or y1 < -0.5:
+        if x0 >= width - 0.5 or y0 >= height - 0.5 or x1 <= -0.5 or y1 <= -0.5:
             raise InputError(
                 f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies outside the frame, "
                 f"which is {width} wide and {height} high."
@@ -268,6 +301,12 @@ class Prompt:
         """Whether nothing is said."""
         return self.points is None and self.box is None and self.mask is None
 
+    @property
+    def says_where(self) -> bool:
+        """Whether it says where the object is: by a mask, a box, or a click inside."""
+        inside = self.points is not None and bool((self.points.labels == 1).any())
+        return self.mask is not None or self.box is not None or inside
+
     def since(self, earlier: "Prompt") -> "Prompt | None":
         """Return the clicks that were added to ``earlier`` ones; None if anything else differs."""
         points = Points.unchecked([], []) if self.points is None else self.points
@@ -321,3 +360,18 @@ class Prompt:
         places = np.concatenate(corners)
         (x0, y0), (x1, y1) = places.min(0).tolist(), places.max(0).tolist()
         return x0, y0, x1, y1
+
+
+def check_says_where(says_where: bool, *, annotated: bool) -> None:
+    """Refuse clicks outside alone, unless the object is ``annotated`` on the frame: they correct a mask then.
+
+    Raises
+    ------
+    InputError
+        If nothing says where the object is.
+    """
+    if not (annotated or says_where):
+        raise InputError(
+            "All clicks are outside of the object, and it has no mask here that they could correct; "
+            "click inside it too, or give a box."
+        )

@@ -19,10 +19,11 @@ from sam2_engine.image.mask_candidates import (
     tiles_and_whole,
     touches_edge,
 )
-from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, open_image
+from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, as_image, open_image
 from sam2_engine.image.tile_merging import merge_tile_masks
 from sam2_engine.masks import (
     PackedMask,
+    compress_rle,
     encode_rle,
     mask_boxes,
     mask_center,
@@ -30,7 +31,7 @@ from sam2_engine.masks import (
     remove_small_regions,
 )
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, MaskPrediction, Sam2
-from sam2_engine.preprocessing import Contrast, logits_to_size
+from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_to_size
 from sam2_engine.tiles import TileGrid, is_large
 
 __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
@@ -73,7 +74,7 @@ class AutomaticMaskGenerator:
         Clicks decoded together: more is faster and takes more memory.
     pred_iou_thresh, stability_score_thresh
         Masks of a lower predicted IoU, or of a lower stability (IoU of the mask at logits above and
-        below the threshold by ``stability_score_offset``), are dropped; both 0..1.
+        below the threshold by ``stability_score_offset``), are dropped; both 0..1. None: the model's own.
     box_nms_thresh, crop_nms_thresh
         Of masks whose boxes overlap by more than this IoU one stays: within a crop the one of the
         higher predicted IoU, between crops the one of the smaller crop.
@@ -94,11 +95,13 @@ class AutomaticMaskGenerator:
         Not in the official package.
     output_mode
         ``"binary_mask"``: ``segmentation`` is (H, W) bool; ``"uncompressed_rle"``: COCO's run lengths,
-        which need little memory for the many masks of a large image.
+        which need little memory for the many masks of a large image; ``"coco_rle"``: these as a string.
     tiled
         Segment an image whose longer side is at least twice the model's input in overlapping tiles of
         the input's size, at full resolution, each with the whole grid of clicks, and merge what the tile
         boundaries cut; and as a whole, for objects larger than a tile. Instead of crops.
+    mask_threshold
+        Logit above which a pixel is inside.
 
     Examples
     --------
@@ -117,8 +120,8 @@ class AutomaticMaskGenerator:
     model: Sam2
     points_per_side: int = 32
     points_per_batch: int = 64
-    pred_iou_thresh: float = 0.8
-    stability_score_thresh: float = 0.95
+    pred_iou_thresh: float | None = None
+    stability_score_thresh: float | None = None
     stability_score_offset: float = 1.0
     box_nms_thresh: float = 0.7
     crop_n_layers: int = 0
@@ -129,8 +132,9 @@ class AutomaticMaskGenerator:
     multimask_output: bool | None = None
     use_m2m: bool = False
     click_middle: bool = False
-    output_mode: Literal["binary_mask", "uncompressed_rle"] = "binary_mask"
+    output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = "binary_mask"
     tiled: bool = False
+    mask_threshold: float = MASK_THRESHOLD
     predictor: ImagePredictor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -138,8 +142,17 @@ class AutomaticMaskGenerator:
             raise InputError("points_per_side and points_per_batch must be 1 or more.")
         if self.crop_n_layers < 0 or self.crop_n_points_downscale_factor < 1:
             raise InputError("crop_n_layers must be 0 or more, crop_n_points_downscale_factor 1 or more.")
-        if self.output_mode not in ("binary_mask", "uncompressed_rle"):
-            raise InputError(f"output_mode is 'binary_mask' or 'uncompressed_rle', not {self.output_mode!r}.")
+        if self.output_mode not in ("binary_mask", "uncompressed_rle", "coco_rle"):
+            raise InputError(
+                f"output_mode is 'binary_mask', 'uncompressed_rle' or 'coco_rle', not {self.output_mode!r}."
+            )
+        config = self.model.config
+        self._least_iou = config.pred_iou_thresh if self.pred_iou_thresh is None else self.pred_iou_thresh
+        self._least_stability = (
+            config.stability_score_thresh
+            if self.stability_score_thresh is None
+            else self.stability_score_thresh
+        )
         self.predictor = ImagePredictor(self.model)
 
     def generate(
@@ -189,7 +202,7 @@ class AutomaticMaskGenerator:
         ndarray
             ``(H, W)`` uint16, or uint32 if there are more masks than that can number.
         """
-        image = np.asarray(image)
+        image = as_image(image)
         candidates = self._find(image, contrast, on_progress)
         labels = np.zeros(image.shape[:2], dtype=np.uint16 if len(candidates) < 2**16 else np.uint32)
         for number, candidate in sorted(enumerate(candidates, start=1), key=lambda item: -item[1].area):
@@ -219,7 +232,7 @@ class AutomaticMaskGenerator:
         InputError
             If the image cannot be used.
         """
-        pixels, window = open_image(image, contrast)
+        pixels, window = self._open(image, contrast)
         height, width = pixels.shape[:2]
         tiled = self.tiled and is_large((height, width), self.model.image_size)
         crops = self._tiles(height, width) if tiled else self._crops(height, width)
@@ -227,7 +240,7 @@ class AutomaticMaskGenerator:
         done, total = 0, sum(len(grid) for grid in grids)
         candidates: list[Candidate] = []
         for crop, grid in zip(crops, grids):
-            self.predictor.set_image(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], contrast=window)
+            self._set_crop(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], window)
             within: list[Candidate] = []
             for points in torch.split(grid, self.points_per_batch):
                 within += self._decode(points, crop, (height, width))
@@ -243,6 +256,12 @@ class AutomaticMaskGenerator:
         elif len(crops) > 1:
             candidates = suppress(candidates, [1 / c.crop.area for c in candidates], self.crop_nms_thresh)
         return self._remove_small_regions(candidates) if self.min_mask_region_area > 0 else candidates
+
+    def _open(self, image: ArrayLike, contrast: Contrast) -> tuple[NDArray[Any], IntensityWindow | None]:
+        return open_image(image, contrast)
+
+    def _set_crop(self, pixels: NDArray[Any], window: IntensityWindow | None) -> None:
+        self.predictor.set_image(pixels, contrast=window)
 
     def _find(
         self,
@@ -283,7 +302,7 @@ class AutomaticMaskGenerator:
             multimask = self.model.config.multimask_output_in_sam
         prediction = self._predict(clicks, labels, None, multimask)
         if self.click_middle:
-            points = _mask_centers(prediction.best().low_res_logits[:, 0] > MASK_THRESHOLD, points)
+            points = _mask_centers(prediction.best().low_res_logits[:, 0] > self.mask_threshold, points)
             clicks = (points * self.model.image_size).float().to(device)[:, None]
             labels = labels[: len(points)]
             prediction = self._predict(clicks, labels, None, multimask)
@@ -294,7 +313,7 @@ class AutomaticMaskGenerator:
         logits, iou = logits.float(), iou.float()
         positions = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
         positions = (positions + torch.tensor([crop.x0, crop.y0])).repeat_interleave(per_click, dim=0)
-        good = iou > (self.pred_iou_thresh if self.pred_iou_thresh > 0 else -1)
+        good = iou > (self._least_iou if self._least_iou > 0 else -1)
         if crop.larger_than:  # before the masks are resized to a large plane
             good &= _longer_side(logits, crop) > crop.larger_than
         logits, iou, positions = logits[good], iou[good], positions[good.cpu()]
@@ -332,11 +351,10 @@ class AutomaticMaskGenerator:
         self, logits: Tensor, iou: Tensor, positions: Tensor, crop: Crop, shape: tuple[int, int]
     ) -> Iterator[Candidate]:
         """Yield the masks that are stable and, unless the crop keeps cut ones, not cut off by its edge."""
-        full = logits_to_size(logits[:, None], (crop.y1 - crop.y0, crop.x1 - crop.x0))[:, 0]
-        stability = mask_stability(full, self.stability_score_offset)
-        masks = full > MASK_THRESHOLD
+        full = self._full_size(logits, (crop.y1 - crop.y0, crop.x1 - crop.x0))
+        masks = full > self.mask_threshold
         boxes = (mask_boxes(masks) + torch.tensor([crop.x0, crop.y0] * 2, device=full.device)).cpu()
-        stable = masks.flatten(1).any(1) & (stability >= self.stability_score_thresh)
+        stability, stable = self._judge(full - self.mask_threshold)
         cut = touches_edge(boxes, crop, shape)
         good = stable.cpu() if crop.keep_cut else stable.cpu() & ~cut
         for i in good.nonzero()[:, 0].tolist():
@@ -352,6 +370,15 @@ class AutomaticMaskGenerator:
                 area=int(mask.sum()),
                 is_cut=bool(cut[i]),
             )
+
+    def _full_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resize the logits (N, h, w) of masks to the crop's size."""
+        return logits_to_size(logits[:, None], size)[:, 0]
+
+    def _judge(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stability of masks by their (N, H, W) logits, and which of them stay."""
+        stability = mask_stability(logits, self.stability_score_offset)
+        return stability, (logits > 0).flatten(1).any(1) & (stability >= self._least_stability)
 
     def _remove_small_regions(self, candidates: list[Candidate]) -> list[Candidate]:
         """Remove small holes and components; of masks made equal by it, unchanged ones stay."""
@@ -377,8 +404,10 @@ class AutomaticMaskGenerator:
         mask = candidate.mask.to_array()
         x0, y0, x1, y1 = candidate.box
         crop = candidate.crop
+        runs = None if self.output_mode == "binary_mask" else encode_rle(mask)
+        compressed = runs is not None and self.output_mode == "coco_rle"
         return MaskRecord(
-            segmentation=mask if self.output_mode == "binary_mask" else encode_rle(mask),
+            segmentation=mask if runs is None else compress_rle(runs) if compressed else runs,
             area=candidate.area,
             bbox=[x0, y0, x1 - x0, y1 - y0],
             predicted_iou=candidate.predicted_iou,
@@ -398,7 +427,7 @@ def _mask_centers(masks: Tensor, points: Tensor) -> Tensor:
     for number, mask in enumerate(masks.cpu().numpy()):
         center, depth = mask_center(mask)
         if depth:
-            centers[number] = (torch.tensor(center) + 0.5) / size
+            centers[number] = (torch.tensor(center, dtype=torch.float32) + 0.5) / size
     distinct: Tensor = torch.unique(centers, dim=0)
     return distinct
 

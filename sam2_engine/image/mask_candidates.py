@@ -120,7 +120,7 @@ def touches_edge(boxes: Tensor, crop: Crop, shape: tuple[int, int]) -> Tensor:
 def suppress(candidates: Sequence[Candidate], scores: Sequence[float], threshold: float) -> list[Candidate]:
     """Return what remains, highest score first, of masks whose boxes overlap by more than ``threshold``."""
     boxes = torch.tensor([candidate.box for candidate in candidates]).reshape(-1, 4)
-    remaining = non_maximum_suppression(boxes, torch.tensor(scores), threshold)
+    remaining = non_maximum_suppression(boxes, torch.tensor(scores, dtype=torch.float32), threshold)
     return [candidates[i] for i in remaining.tolist()]
 
 

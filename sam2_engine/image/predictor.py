@@ -1,6 +1,7 @@
 """Predictor of masks on single images from clicks, boxes and masks, with SAM's method names."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,25 +12,53 @@ from torch import Tensor
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import open_frames
+from sam2_engine.frames.pixels import image_array
+from sam2_engine.frames.source import explain
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, Sam2
 from sam2_engine.preprocessing import (
     Contrast,
     IntensityWindow,
-    estimate_window,
     logits_to_size,
     to_model_input,
+    window_of,
 )
-from sam2_engine.prompts import Box, Points
+from sam2_engine.prompts import Box, Points, check_says_where
+from sam2_engine.wide_view import EncodedPrompt, WideView, encode_wide, predict_in_views
 
-__all__ = ["ImagePredictor", "Prediction", "open_image"]
+__all__ = ["ImagePredictor", "Prediction", "as_image", "open_image"]
 
 MASK_THRESHOLD = 0.0
 
 Prediction = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 
 
-def open_image(image: ArrayLike, contrast: Contrast = None) -> tuple[NDArray[Any], IntensityWindow | None]:
-    """Check a single image, (H, W) or (H, W, C), and return it with its intensity window.
+@dataclass(frozen=True, eq=False)
+class _EncodedImage:
+    """An image that is set: its features, (H, W), and what its wider view is made of, if there may be one."""
+
+    features: ImageFeatures
+    shape: tuple[int, int]
+    pixels: NDArray[Any] | None
+    window: IntensityWindow | None
+
+
+def as_image(image: Any) -> NDArray[Any]:
+    """Return an array, a tensor or an image of Pillow as ``(H, W)`` or ``(H, W, C)``.
+
+    Raises
+    ------
+    InputError
+        If it is not an image.
+    """
+    try:
+        return image_array(image)
+    except Exception as error:
+        reason = explain(error)
+        raise InputError(f"{reason[0].upper()}{reason[1:]}.") from error
+
+
+def open_image(image: Any, contrast: Contrast = None) -> tuple[NDArray[Any], IntensityWindow | None]:
+    """Check a single image and return it, (H, W) or (H, W, C), with its intensity window.
 
     ``contrast`` overrides the estimated window. A few non-finite pixels raise an ``InputWarning``.
 
@@ -38,12 +67,10 @@ def open_image(image: ArrayLike, contrast: Contrast = None) -> tuple[NDArray[Any
     InputError
         If the array is not an image, or no pixel of it is finite.
     """
-    array = np.asarray(image)
-    if array.ndim not in (2, 3):
-        raise InputError(f"An image is (H, W) or (H, W, C), not an array of shape {array.shape}.")
+    array = as_image(image)
     frames = open_frames(array[None], axes="TYXC"[: array.ndim + 1])
     pixels = frames[0]
-    return pixels, IntensityWindow.of(contrast) if contrast is not None else estimate_window(frames)
+    return pixels, window_of(frames, contrast)
 
 
 class ImagePredictor:
@@ -72,8 +99,7 @@ class ImagePredictor:
     def __init__(self, model: Sam2, cache: FeatureCache | None = None) -> None:
         self.model = model
         self.cache = FeatureCache() if cache is None else cache
-        self._features: list[ImageFeatures] = []
-        self._shapes: list[tuple[int, int]] = []
+        self._images: list[_EncodedImage] = []
 
     def set_image(self, image: ArrayLike, *, contrast: Contrast = None) -> None:
         """Encode an image.
@@ -95,13 +121,9 @@ class ImagePredictor:
     def set_image_batch(self, images: Sequence[ArrayLike], *, contrast: Contrast = None) -> None:
         """Encode several images, of any sizes; prompt them with ``predict_batch``."""
         self.reset_predictor()
-        encoded = [self._encode(*open_image(image, contrast)) for image in images]
-        self._features = [features for features, _ in encoded]
-        self._shapes = [shape for _, shape in encoded]
+        self._images = [self._encode(*open_image(image, contrast)) for image in images]
 
-    def _encode(
-        self, image: NDArray[Any], window: IntensityWindow | None
-    ) -> tuple[ImageFeatures, tuple[int, int]]:
+    def _encode(self, image: NDArray[Any], window: IntensityWindow | None) -> "_EncodedImage":
         def encode() -> ImageFeatures:
             pixels = to_model_input(image, window, self.model.image_size, device=self.model.device)
             with self.model.autocast():
@@ -109,26 +131,29 @@ class ImagePredictor:
 
         with torch.inference_mode():
             key = feature_key(self.model, image, window)
-            return self.cache.get_or_encode(key, self.model, encode), (image.shape[0], image.shape[1])
+            features = self.cache.get_or_encode(key, self.model, encode)
+        # What may still be seen in the wider view is what was there when the image was set.
+        pixels = None if WideView.of(self.model.config) is None else image.copy()
+        return _EncodedImage(features, (image.shape[0], image.shape[1]), pixels, window)
 
     def reset_predictor(self) -> None:
         """Remove the images."""
-        self._features, self._shapes = [], []
+        self._images = []
 
     @property
     def image_size(self) -> tuple[int, int]:
         """(H, W) of the image that is set."""
         self._require(1)
-        return self._shapes[0]
+        return self._images[0].shape
 
     @property
     def features(self) -> ImageFeatures:
         """The encoded image that is set."""
         self._require(1)
-        return self._features[0]
+        return self._images[0].features
 
     def _require(self, count: int) -> None:
-        if len(self._features) < count:
+        if len(self._images) < count:
             raise InputError("No image is set yet; call set_image(image) before predict().")
 
     def predict(
@@ -171,6 +196,7 @@ class ImagePredictor:
             If no image is set or a prompt is not valid on it.
         """
         self._require(1)
+        _check_labels(point_labels, box, mask_input)
         return self._predict(0, point_coords, point_labels, box, mask_input, multimask_output, return_logits)
 
     def predict_batch(
@@ -184,7 +210,7 @@ class ImagePredictor:
     ) -> tuple[list[NDArray[Any]], list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         """Predict on each image of ``set_image_batch``; one entry per image in each argument."""
         self._require(1)
-        count = len(self._features)
+        count = len(self._images)
         columns = [point_coords_batch, point_labels_batch, box_batch, mask_input_batch]
         for column in columns:
             if column is not None and len(column) != count:
@@ -192,6 +218,8 @@ class ImagePredictor:
                     f"There are {count} images but {len(column)} entries of prompts; give one per image."
                 )
         points, labels, boxes, mask_inputs = ([None] * count if c is None else c for c in columns)
+        for given in zip(labels, boxes, mask_inputs):
+            _check_labels(*given)
         results = [
             self._predict(i, points[i], labels[i], boxes[i], mask_inputs[i], multimask_output, return_logits)
             for i in range(count)
@@ -209,23 +237,18 @@ class ImagePredictor:
         multimask_output: bool,
         return_logits: bool,
     ) -> Prediction:
-        shape, features = self._shapes[index], self._features[index]
-        points, labels, many = self._encode_points(point_coords, point_labels, box, shape)
+        image = self._images[index]
+        points, labels, many = self._encode_points(point_coords, point_labels, box, image.shape)
         mask_logits = self._encode_mask(mask_input)
         if points is None and mask_logits is None:
             raise InputError("Nothing to go by: give points, a box or a mask.")
-        model = self.model
-        with torch.inference_mode(), model.autocast():
-            prediction = model.predict_masks(
-                model.without_memory(features.embedding),
-                features.high_res,
-                points=points,
-                labels=labels,
-                mask_logits=mask_logits,
-                multimask=multimask_output,
+        prompt = EncodedPrompt(points, labels, mask_logits, multimask_output)
+        with torch.inference_mode(), self.model.autocast():
+            prediction = predict_in_views(
+                self.model, image.features, lambda: self._encode_wide(image), prompt
             )
         low_res = prediction.low_res_logits.float()
-        masks = logits_to_size(low_res, shape)
+        masks = logits_to_size(low_res, image.shape)
         result = (
             (masks if return_logits else masks > MASK_THRESHOLD).cpu().numpy(),
             prediction.iou.float().cpu().numpy(),
@@ -233,6 +256,10 @@ class ImagePredictor:
         )
         many = many or (mask_logits is not None and len(mask_logits) > 1)
         return result if many else (result[0][0], result[1][0], result[2][0])
+
+    def _encode_wide(self, image: "_EncodedImage") -> ImageFeatures:
+        assert image.pixels is not None, "the model had no wider view when the image was set"
+        return encode_wide(self.model, self.cache, image.pixels, image.window)
 
     def _encode_points(
         self,
@@ -288,3 +315,10 @@ class ImagePredictor:
                 f"not an array of shape {mask.shape}."
             )
         return torch.from_numpy(mask.reshape(-1, 1, side, side)).to(self.model.device)
+
+
+def _check_labels(labels: ArrayLike | None, box: ArrayLike | None, mask_input: ArrayLike | None) -> None:
+    """Refuse clicks outside alone, of any of the objects."""
+    if labels is not None and box is None:
+        inside = np.atleast_1d(np.asarray(labels)) != 0
+        check_says_where(bool(inside.any(-1).all()), annotated=mask_input is not None)

@@ -40,6 +40,19 @@ class ModelConfig:
         as for every other prompt.
     dynamic_multimask_via_stability
         Where the single mask is unstable, the best of the three replaces it.
+    removes_small_components
+        What clicks or a box give is without components far smaller than what was clicked, also in a
+        session that is not told to remove them; the official models show all.
+    wide_view
+        How many times as wide and as high as the image the view is in which large objects are predicted too;
+        1: they are not, as in the official models; ``model.config = replace(model.config, wide_view=3.0)``
+        switches it on.
+    large_object
+        Part of the image, 0..1: a box or a mask that covers more is large.
+    doubtful_iou
+        Clicks that give a predicted IoU below this are predicted in the wider view too.
+    pred_iou_thresh, stability_score_thresh
+        Of ``AutomaticMaskGenerator``, where it is given none; the official values are beyond what nano gives.
     """
 
     name: str
@@ -60,6 +73,12 @@ class ModelConfig:
     multimask_output_in_sam: bool = True
     dynamic_multimask_via_stability: bool = True
     drop_path: float = 0.1
+    removes_small_components: bool = False
+    wide_view: float = 1.0
+    large_object: float = 0.12
+    doubtful_iou: float = 0.5
+    pred_iou_thresh: float = 0.8
+    stability_score_thresh: float = 0.95
 
     @property
     def stage_dims(self) -> tuple[int, ...]:
@@ -126,6 +145,10 @@ VARIANTS: dict[str, ModelConfig] = {
             drop_path=0.0,
             multimask_output_in_sam=False,
             dynamic_multimask_via_stability=False,
+            removes_small_components=True,
+            wide_view=3.0,
+            pred_iou_thresh=0.8,
+            stability_score_thresh=0.7,
         ),
     )
 }
@@ -139,6 +162,8 @@ def config_to_dict(config: ModelConfig) -> dict[str, Any]:
 def config_from_dict(values: dict[str, Any]) -> ModelConfig:
     """Rebuild a configuration from ``config_to_dict``'s output.
 
+    What it does not say, as of a version that did not know it yet, is as in the variant of its name.
+
     Raises
     ------
     TypeError
@@ -147,4 +172,5 @@ def config_from_dict(values: dict[str, Any]) -> ModelConfig:
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
-    return ModelConfig(**fields)
+    known = VARIANTS.get(fields.get("name", ""))
+    return ModelConfig(**fields) if known is None else replace(known, **fields)

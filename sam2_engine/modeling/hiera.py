@@ -161,18 +161,18 @@ class Hiera(nn.Module):
                 dim = dim_out
             self.stage_ends.append(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
-        self._cached_embedding: tuple[tuple[object, ...], Tensor] | None = None
+        self._cached_embedding: tuple[tuple[object, ...], list[Tensor], Tensor] | None = None
 
     def _position_embedding(self, height: int, width: int) -> Tensor:
         """Return (1, H, W, dim); without gradients the last one is cached, as it takes long to compute."""
-        weights = (self.pos_embed, self.pos_embed_window)
-        if torch.is_grad_enabled() or any(weight.is_inference() for weight in weights):
+        weights = [self.pos_embed.detach(), self.pos_embed_window.detach()]
+        if torch.is_grad_enabled():
             return self._new_position_embedding(height, width)
-        key = (height, width, *((w.data_ptr(), w._version, w.dtype, w.device) for w in weights))
-        cached = self._cached_embedding
-        if cached is None or cached[0] != key:
-            cached = self._cached_embedding = key, self._new_position_embedding(height, width).contiguous()
-        return cached[1]
+        key, cached = (height, width, weights[0].dtype, weights[0].device), self._cached_embedding
+        if cached is None or cached[0] != key or not all(map(torch.equal, weights, cached[1])):
+            made = self._new_position_embedding(height, width).contiguous()
+            cached = self._cached_embedding = key, [weight.clone() for weight in weights], made
+        return cached[2]
 
     def _new_position_embedding(self, height: int, width: int) -> Tensor:
         background = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")

@@ -20,7 +20,8 @@ def sine_grid(channels: int, height: int, width: int, device: torch.device) -> T
     Positions run from 1 and are normalized to 2 pi; sine on even, cosine on odd channels.
     """
     half = channels // 2
-    frequencies = _TEMPERATURE ** (2 * (torch.arange(half, device=device) // 2) / half)
+    exponents = 2 * (torch.arange(half, dtype=torch.float32, device=device) // 2) / half
+    frequencies = _TEMPERATURE**exponents
 
     def encode(length: int) -> Tensor:
         positions = torch.arange(1, length + 1, dtype=torch.float32, device=device)
@@ -74,7 +75,7 @@ def rope_frequencies(head_dim: int, height: int, width: int, device: torch.devic
 
     The first half of the pairs rotates with x, the second with y (Heo et al. 2024; paper section D.1).
     """
-    exponents = torch.arange(0, head_dim, 4, device=device)[: head_dim // 4].float() / head_dim
+    exponents = torch.arange(0, head_dim, 4, dtype=torch.float32, device=device)[: head_dim // 4] / head_dim
     frequencies = 1.0 / _TEMPERATURE**exponents
     index = torch.arange(height * width, dtype=torch.float32, device=device)
     x, y = index % width, torch.div(index, width, rounding_mode="floor")

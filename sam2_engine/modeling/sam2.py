@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam2_engine.errors import InputError
 from sam2_engine.masks import mask_stability
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.image_encoder import ImageEncoder
@@ -66,9 +67,10 @@ class ImageFeatures:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:
         """Return the features on another device or in another floating-point type."""
         fine, middle = self.high_res
-        return type(self)(
-            self.embedding.to(device, dtype), (fine.to(device, dtype), middle.to(device, dtype))
-        )
+        embedding = self.embedding.to(device, dtype)
+        if embedding is self.embedding:  # PyTorch copies nothing that is there already
+            return self
+        return type(self)(embedding, (fine.to(device, dtype), middle.to(device, dtype)))
 
     def contiguous(self) -> Self:
         """Return the features laid out row by row."""
@@ -180,7 +182,19 @@ class Sam2(nn.Module):
         return self.no_mem_embed.dtype
 
     def autocast(self) -> torch.autocast:
-        """Context in which to compute: mixed precision if ``compute_dtype`` says so."""
+        """Context in which to compute: mixed precision if ``compute_dtype`` says so.
+
+        Raises
+        ------
+        InputError
+            If the weights are no longer float32, as after ``model.half()``.
+        """
+        if self.dtype != torch.float32:
+            name = str(self.dtype).removeprefix("torch.")
+            raise InputError(
+                f"The model's weights were converted to {name}, but they stay float32 here: undo it by "
+                "model.float(), and choose the type to compute in by load_model(..., dtype=...)."
+            )
         mixed = self.compute_dtype != torch.float32
         return torch.autocast(self.device.type, dtype=self.compute_dtype if mixed else None, enabled=mixed)
 

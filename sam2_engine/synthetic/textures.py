@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2_engine.frames.image_files import read_image
+
 __all__ = ["noise", "photo_crop", "surface"]
 
 Texture = NDArray[np.float32]
@@ -21,7 +23,6 @@ _PHOTOGRAPHS = (
 def _photographs() -> list[NDArray[np.uint8]]:
     """Read the bundled photographs as RGB, without coins, on which nano is evaluated."""
     import skimage
-    from skimage.io import imread
     from skimage.transform import rescale
 
     photographs = []
@@ -29,7 +30,7 @@ def _photographs() -> list[NDArray[np.uint8]]:
         path = Path(skimage.__file__).parent / "data" / name
         if not path.exists():
             continue
-        image = imread(path)
+        image = read_image(path)
         image = np.stack([image] * 3, -1) if image.ndim == 2 else image[..., :3]
         if min(image.shape[:2]) < 160:
             continue

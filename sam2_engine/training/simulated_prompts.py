@@ -15,7 +15,7 @@ def _place_points(score: Tensor, stride: int, generator: torch.Generator) -> Ten
     count, _, width = score.shape
     index = score.flatten(1).argmax(1)
     cells = torch.stack((index % width, index // width), -1).float()
-    offset = torch.rand(count, 2, generator=generator).to(score.device) * stride
+    offset = torch.rand(count, 2, dtype=torch.float32, generator=generator).to(score.device) * stride
     return cells * stride + offset - 0.5
 
 
@@ -46,9 +46,11 @@ def first_clicks(coverage: Tensor, stride: int, generator: torch.Generator) -> T
     Tensor
         (N, 2) ``(x, y)`` in input pixels.
     """
-    chance = torch.rand(coverage.shape, generator=generator).to(coverage.device)
+    chance = torch.rand(coverage.shape, dtype=torch.float32, generator=generator).to(coverage.device)
     anywhere = chance * (coverage > 0.5) + 1e-3 * coverage
-    center = torch.rand(len(coverage), 1, 1, generator=generator).to(coverage.device) < 0.5
+    center = (
+        torch.rand(len(coverage), 1, 1, dtype=torch.float32, generator=generator).to(coverage.device) < 0.5
+    )
     return _place_points(torch.where(center, _depth(coverage), anywhere), stride, generator)
 
 
@@ -75,7 +77,7 @@ def correction_clicks(
     actual = coverage > 0.5
     wrong = (logits > 0) != actual
     region = torch.where(wrong.flatten(1).any(1)[:, None, None], wrong, ~actual)
-    chance = torch.rand(region.shape, generator=generator).to(region.device)
+    chance = torch.rand(region.shape, dtype=torch.float32, generator=generator).to(region.device)
     points = _place_points(chance * region, stride, generator)
     cells = ((points + 0.5) / stride).long().clamp(min=0)
     x, y = cells[:, 0].clamp(max=actual.shape[2] - 1), cells[:, 1].clamp(max=actual.shape[1] - 1)
@@ -99,8 +101,10 @@ def noisy_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
     )
     high = torch.stack((torch.where(columns, x, -1.0).amax(1), torch.where(rows, y, -1.0).amax(1)), -1)
     empty = (high < low).any(1)
-    limit = torch.tensor([width - 1.0, height - 1.0], device=masks.device)
+    limit = torch.tensor([width - 1.0, height - 1.0], dtype=torch.float32, device=masks.device)
     low[empty], high[empty] = 0.0, limit
     reach = ((high - low) * _BOX_NOISE).clamp(max=_BOX_NOISE_LIMIT)[:, None]
-    noise = (torch.rand(len(masks), 2, 2, generator=generator).to(masks.device) * 2 - 1) * reach
+    noise = (
+        torch.rand(len(masks), 2, 2, dtype=torch.float32, generator=generator).to(masks.device) * 2 - 1
+    ) * reach
     return (torch.stack((low, high), 1) + noise).clamp(min=0).minimum(limit)

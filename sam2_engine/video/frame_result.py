@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sam2_engine.masks import mask_stability
+from sam2_engine.masks import CompressedMask, mask_stability
 from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT
 from sam2_engine.preprocessing import Region, logits_to_size
 
-__all__ = ["FrameResult"]
+__all__ = ["GIVEN_LOGIT", "FrameResult"]
 
 STABILITY_OFFSET = 1.0
+GIVEN_LOGIT = 10.0
+"""Of a pixel in a given mask, as the model takes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,9 @@ class FrameResult:
     regions
         Of each object the part of the frame that the model saw, ``x0, y0, x1, y1`` (the last two exclusive),
         or None for all of it; empty if it saw all of it for every object.
+    given_masks
+        Of each object the mask that was given on the frame, which is its mask to the pixel, whatever the
+        low-resolution logits show of it; or None. Empty if none was given.
 
     Examples
     --------
@@ -61,6 +66,7 @@ class FrameResult:
     predicted_iou: NDArray[np.float32]
     shape: tuple[int, int]
     regions: tuple[Region | None, ...] = ()
+    given_masks: tuple[CompressedMask | None, ...] = ()
 
     @cached_property
     def stability(self) -> NDArray[np.float32]:
@@ -92,7 +98,15 @@ class FrameResult:
         return logits
 
     def crop_of(self, index: int) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        """Return (h, w) float32 logits of what the model saw for an object, and its first row and column."""
+        """Return (h, w) float32 logits of what the model saw for an object, and its first row and column.
+
+        Those of a given mask are of the mask's box, +-10.
+        """
+        given = self.given_masks[index] if self.given_masks else None
+        if given is not None:
+            rows, columns = given.box
+            logits = np.where(given.crop(), np.float32(GIVEN_LOGIT), np.float32(-GIVEN_LOGIT))
+            return logits, (rows.start, columns.start)
         region = self.regions[index] if self.regions else None
         x0, y0, x1, y1 = region or (0, 0, self.shape[1], self.shape[0])
         low_res = torch.from_numpy(self.low_res_logits[index])[None, None]

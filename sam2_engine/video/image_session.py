@@ -1,16 +1,13 @@
-"""The session on a single image: small objects are predicted again, magnified, without small components."""
+"""The session on a single image: small objects are predicted again, magnified."""
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import Extent, TileGrid, is_large
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.small_components import remove_small_components
-from sam2_engine.video.tile_assignment import Tile, TiledObject, extent_of
+from sam2_engine.video.tile_assignment import Tile, extent_of
 from sam2_engine.video.tiled_session import TiledVideoSession, mask_box
 
 __all__ = ["ImageSession"]
@@ -26,35 +23,13 @@ class ImageSession(TiledVideoSession):
 
     A small object that was prompted by clicks or a box is predicted again in a tile of half the side,
     magnified twice as much, until it is no longer small or a tile would cut it. In a video that would cost an
-    encoding per tile and frame, so there it is not done. Components far smaller than what was clicked are
-    removed.
+    encoding per tile and frame, so there it is not done.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         if not is_large(self.frames.shape, self.model.image_size):
             self.grid = TileGrid(self.frames.shape, max(self.frames.shape), 0)
-
-    @override
-    def _predict(
-        self,
-        frame: int,
-        object_id: int,
-        tiled: TiledObject,
-        tile: Tile,
-        prompts: list[Prompt],
-        replace: bool = False,
-    ) -> FrameResult:
-        """Return the mask without small components, so that none of them decides on the tile."""
-        result = super()._predict(frame, object_id, tiled, tile, prompts, replace)
-        return _without_small_components(result, 0, prompts)
-
-    @override
-    def _track_frame(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
-        result = super()._track_frame(frame, ids, reverse)
-        for index, object_id in enumerate(result.object_ids):
-            result = _without_small_components(result, index, self._objects[object_id].prompts[frame])
-        return result
 
     @override
     def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
@@ -87,17 +62,3 @@ class ImageSession(TiledVideoSession):
         smaller = grid.nearest((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         is_cut = self._reaches_edge(smaller, box) or self._reaches_edge(smaller, prompted)
         return None if is_cut else smaller
-
-
-def _without_small_components(result: FrameResult, index: int, prompts: list[Prompt]) -> FrameResult:
-    """Remove small components from the mask of an object that was clicked or boxed, never painted."""
-    if any(prompt.mask is not None for prompt in prompts):
-        return result
-    return remove_small_components(result, index, _positive_clicks(prompts))
-
-
-def _positive_clicks(prompts: list[Prompt]) -> NDArray[np.float32]:
-    """Return the (P, 2) clicks inside the object."""
-    clicks = [prompt.points for prompt in prompts if prompt.points is not None]
-    inside = [points.coordinates[points.labels == 1] for points in clicks]
-    return np.concatenate([np.zeros((0, 2), np.float32), *inside])

@@ -208,7 +208,8 @@ def assemble(
     per_pointer = model.config.hidden_dim // model.config.memory_dim
     stacked = [torch.cat(p) for p in positions]
     if num_pointers:
-        differences = torch.tensor([[float(d) for d, _ in r.pointers] for r in readings], device=model.device)
+        steps = [[float(d) for d, _ in r.pointers] for r in readings]
+        differences = torch.tensor(steps, dtype=torch.float32, device=model.device)
         encoded = model.pointer_position(differences.flatten() / (max_pointers - 1))
         encoded = encoded.view(len(readings), num_pointers, -1).repeat_interleave(per_pointer, dim=1)
         stacked = [torch.cat((p, e)) for p, e in zip(stacked, encoded, strict=True)]

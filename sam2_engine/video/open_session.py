@@ -37,10 +37,14 @@ def open_video_session(
         An ``ImageSession``, a ``TiledVideoSession`` or a ``VideoSession``.
     """
     if frames.length == 1:
-        return ImageSession(model, frames, contrast, cache)
+        return ImageSession(model, frames, contrast, cache, remove_small_components=True)
     if is_large(frames.shape, model.image_size):
         return TiledVideoSession(
-            model, frames, contrast, cache, max_conditioning_frames=max_conditioning_frames
+            model,
+            frames,
+            contrast,
+            cache,
+            max_conditioning_frames=max_conditioning_frames,
         )
     return VideoSession(
         model,

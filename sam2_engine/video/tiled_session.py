@@ -14,7 +14,7 @@ from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.frames.latest_frame import LatestFrame
 from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
-from sam2_engine.preprocessing import IntensityWindow, estimate_window
+from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, reaches_inner_edge
 from sam2_engine.video.frame_result import FrameResult
@@ -55,13 +55,15 @@ class TiledVideoSession(TrackingSession):
         cache: FeatureCache | None = None,
         max_object_pointers: int = 16,
         max_conditioning_frames: int | None = None,
+        remove_small_components: bool | None = None,
     ) -> None:
         self.model = model
         self.frames: FrameSource = LatestFrame.of(open_frames(frames))
-        self.window = IntensityWindow.of(contrast) if contrast is not None else estimate_window(self.frames)
+        self.window = window_of(self.frames, contrast)
         self.cache = FeatureCache(_TILE_FRAMES) if cache is None else cache
         self.max_object_pointers = max_object_pointers
         self.max_conditioning_frames = max_conditioning_frames
+        self.remove_small_components = remove_small_components
         side = model.image_size
         self.grid = TileGrid(self.frames.shape, side, side // 2)
         self._tiles: dict[Tile, VideoSession] = {}
@@ -75,6 +77,10 @@ class TiledVideoSession(TrackingSession):
     @override
     def prompted_frames(self, object_id: int) -> tuple[int, ...]:
         return tuple(require_object(self._objects, object_id).prompts)
+
+    @override
+    def has_mask(self, frame: int, object_id: int) -> bool:
+        return any(tile.has_mask(frame, object_id) for tile in self._tiles.values())
 
     @property
     @override
@@ -195,6 +201,7 @@ class TiledVideoSession(TrackingSession):
                 cache=self.cache,
                 max_object_pointers=self.max_object_pointers,
                 max_conditioning_frames=self.max_conditioning_frames,
+                remove_small_components=self.remove_small_components,
             )
         return self._tiles[tile]
 
@@ -329,6 +336,7 @@ def _merge_results(results: list[FrameResult], ids: list[int]) -> FrameResult:
     found = [object_id for result in results for object_id in result.object_ids]
     order = sorted(range(len(found)), key=lambda index: ids.index(found[index]))
     regions = [region for result in results for region in result.regions or (None,) * len(result.object_ids)]
+    given = [mask for result in results for mask in result.given_masks or (None,) * len(result.object_ids)]
     return FrameResult(
         frame=results[0].frame,
         object_ids=tuple(found[i] for i in order),
@@ -337,4 +345,5 @@ def _merge_results(results: list[FrameResult], ids: list[int]) -> FrameResult:
         predicted_iou=np.concatenate([result.predicted_iou for result in results])[order],
         shape=results[0].shape,
         regions=tuple(regions[i] for i in order),
+        given_masks=tuple(given[i] for i in order),
     )

@@ -46,6 +46,8 @@ class FramePrompts:
         What they say together; empty before the first.
     mask
         Its mask at the model's input size, (1, 1, S, S), 0 or 1; None where it is clicks or a box.
+    mask_given
+        Whether a mask was given on the frame, before any clicks that correct it now.
     output
         What the model made of the prompts; its logits are fed back with the next click.
     memory_encoded
@@ -56,8 +58,15 @@ class FramePrompts:
     reverse: bool
     prompt: Prompt = field(default_factory=Prompt)
     mask: Tensor | None = None
+    mask_given: bool = False
     output: ObjectOutput | None = None
     memory_encoded: bool = False
+
+    @property
+    def positive_clicks(self) -> NDArray[np.float32]:
+        """(P, 2) clicks inside the object, in the frame's pixels."""
+        points = self.prompt.points
+        return np.zeros((0, 2), np.float32) if points is None else points.coordinates[points.labels == 1]
 
     def encoded_points(self) -> tuple[NDArray[np.float32], NDArray[np.int32]] | None:
         """(P, 2) frame coordinates and (P,) labels, the box first as two corners; None without either."""

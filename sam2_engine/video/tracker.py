@@ -12,6 +12,7 @@ from torch import Tensor
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.video.memory_bank import FrameMemory, assemble
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
+from sam2_engine.wide_view import EncodedPrompt, predict_in_views
 
 __all__ = ["Tracker"]
 
@@ -42,8 +43,10 @@ class Tracker:
     model
         A loaded model.
     features
-        The session's method that returns the encoded frame of a number. Neither method keeps the session
+        The session's method that returns the encoded frame of a number. No method keeps the session
         alive: without a cycle, its memories are freed as soon as nobody uses it.
+    wide_features
+        Its method that returns the wider view of a frame, encoded.
     to_input
         Its method that maps (P, 2) frame coordinates to input pixels.
     max_object_pointers
@@ -54,11 +57,13 @@ class Tracker:
         self,
         model: Sam2,
         features: Callable[[int], ImageFeatures],
+        wide_features: Callable[[int], ImageFeatures],
         to_input: Callable[[NDArray[np.float32]], NDArray[np.float32]],
         max_object_pointers: int,
     ) -> None:
         self.model = model
         self.features = _weak(features)
+        self.wide_features = _weak(wide_features)
         self.to_input = _weak(to_input)
         self.max_object_pointers = max_object_pointers
 
@@ -82,26 +87,32 @@ class Tracker:
         assert encoded is not None
         coordinates, labels = encoded
         previous = self._previous_logits(frame, tracked, prompts)
-        prediction = model.predict_masks(
-            self._conditioned(frame, tracked, prompts, features),
-            features.high_res,
+        prompt = EncodedPrompt(
             points=torch.from_numpy(self.to_input(coordinates))[None].to(model.device),
             labels=torch.from_numpy(labels)[None].to(model.device),
             mask_logits=None if previous is None else previous.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)[None, None],
             multimask=model.config.multimask_output_in_sam and len(labels) <= 1,
         )
+        conditioned = self._conditioned(frame, tracked, prompts, features)
+        if conditioned is not None:
+            prediction = prompt.predict(model, conditioned, features.high_res)
+        else:
+            # The memory shows the mask in the usual view, as all memories do, whichever view it is from.
+            prediction = predict_in_views(model, features, lambda: self.wide_features(frame), prompt)
         return _empty_absent(prediction.best())
 
     def _conditioned(
         self, frame: int, tracked: TrackedObject, prompts: FramePrompts, features: ImageFeatures
-    ) -> Tensor:
-        if prompts.with_memory:
-            # What was prompted since the last propagation is not read yet, as in the official predictor.
-            reading = tracked.bank.read(frame, prompts.reverse)
-            if reading.memories:
-                inputs = assemble(self.model, [reading], self.max_object_pointers)
-                return self.model.attend_to_memory(features.embedding, *inputs)
-        return self.model.without_memory(features.embedding)
+    ) -> Tensor | None:
+        """Return the embedding of a tracked frame that attends to memory; None of any other."""
+        if not prompts.with_memory:
+            return None
+        # What was prompted since the last propagation is not read yet, as in the official predictor.
+        reading = tracked.bank.read(frame, prompts.reverse)
+        if not reading.memories:
+            return None
+        inputs = assemble(self.model, [reading], self.max_object_pointers)
+        return self.model.attend_to_memory(features.embedding, *inputs)
 
     @staticmethod
     def _previous_logits(frame: int, tracked: TrackedObject, prompts: FramePrompts) -> Tensor | None:

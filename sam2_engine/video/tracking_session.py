@@ -73,6 +73,10 @@ class TrackingSession(Protocol):
     def prompted_frames(self, object_id: int) -> tuple[int, ...]:
         """Frames on which an object has a prompt, in the order in which they were given."""
 
+    @abstractmethod
+    def has_mask(self, frame: int, object_id: int) -> bool:
+        """Whether an object was prompted or tracked on a frame, so that clicks can correct its mask there."""
+
     @property
     @abstractmethod
     def num_bytes(self) -> int:

@@ -4,7 +4,9 @@ The session owns only what can be computed again from frames, weights and prompt
 one thread, owns none itself, and keeps no more memories than propagation can still read.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import replace as replaced
 
 import numpy as np
 import torch
@@ -13,16 +15,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.malloc_trim import MASKS_BETWEEN_RELEASES, release_freed_memory
 from sam2_engine.masks import CompressedMask
-from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
-from sam2_engine.preprocessing import IntensityWindow, Region, check_region, estimate_window, to_model_input
-from sam2_engine.prompts import Prompt
-from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2
+from sam2_engine.preprocessing import IntensityWindow, Region, check_region, to_model_input, window_of
+from sam2_engine.prompts import Prompt, check_says_where
+from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
 from sam2_engine.video.memory_bank import MemoryBank
+from sam2_engine.video.small_components import remove_small_components
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject
 from sam2_engine.video.tracker import Tracker
 from sam2_engine.video.tracking_session import (
@@ -33,6 +36,8 @@ from sam2_engine.video.tracking_session import (
     frames_to_clear,
     require_object,
 )
+from sam2_engine.wide_view import encode_wide
+from sam2_engine.wording import counted
 
 __all__ = ["VideoSession"]
 
@@ -51,7 +56,7 @@ class VideoSession(TrackingSession):
     frames
         A path, an array, a ``FrameSource`` or a live stream: whatever ``open_frames`` takes.
     contrast
-        Intensity window as ``(low, high)``; None estimates it once for all frames (``estimate_window``).
+        Intensity window as ``(low, high)``; None estimates it once for all frames (``window_of``).
     region
         ``(x0, y0, x1, y1)`` in pixels, the last two exclusive: work on this part of the plane only.
         Prompts and masks stay in the coordinates of the whole frame.
@@ -66,6 +71,9 @@ class VideoSession(TrackingSession):
         Object pointers that a frame reads, and the normalizer of their time (16).
     max_conditioning_frames
         How many prompted frames a frame attends to, the nearest first; None for all.
+    remove_small_components
+        Remove, from what clicks or a box give, components far smaller than what was clicked; None: as the
+        model's configuration says (nano does, the official models do not).
 
     Raises
     ------
@@ -110,6 +118,7 @@ class VideoSession(TrackingSession):
         history: int | None = None,
         max_object_pointers: int = 16,
         max_conditioning_frames: int | None = None,
+        remove_small_components: bool | None = None,
     ) -> None:
         if max_object_pointers < 2:
             raise InputError("max_object_pointers must be at least 2.")
@@ -117,15 +126,20 @@ class VideoSession(TrackingSession):
             raise InputError("max_conditioning_frames must be at least 1, or None for all.")
         self.model = model
         self.frames: FrameSource = open_frames(frames)
-        self.window = IntensityWindow.of(contrast) if contrast is not None else estimate_window(self.frames)
+        self.window = window_of(self.frames, contrast)
         self.region = None if region is None else check_region(region, self.frames.shape)
         self.cache = FeatureCache(_FEW_FRAMES) if cache is None else cache
         self.max_object_pointers = max_object_pointers
         self.max_conditioning_frames = max_conditioning_frames
+        self.remove_small_components = (
+            model.config.removes_small_components
+            if remove_small_components is None
+            else remove_small_components
+        )
         self._history = history
         self._stride = None if history is None else FIRST_STRIDE
         self._objects: dict[int, TrackedObject] = {}
-        self._tracker = Tracker(model, self.encode, self._to_input, max_object_pointers)
+        self._tracker = Tracker(model, self.encode, self._encode_wide, self._to_input, max_object_pointers)
 
     @property
     @override
@@ -146,10 +160,22 @@ class VideoSession(TrackingSession):
     @override
     def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
         prompt = prompt.on(self.frames.shape)
+        check_says_where(
+            prompt.says_where, annotated=object_id in self.object_ids or self.has_mask(frame, object_id)
+        )
         prompts = self._prompts(frame, object_id)
         prompts.prompt = prompt if replace else Prompt.combined((prompts.prompt, prompt))
         prompts.mask = None if prompt.mask is None else self._mask_input(prompt.mask)
-        return self._predict_prompted(frame, object_id)
+        prompts.mask_given = prompt.mask is not None or (prompts.mask_given and not replace)
+        result = self._predict_prompted(frame, object_id)
+        if prompt.mask is not None and not prompt.mask.is_empty:
+            _warn_if_unseen(result, prompt.mask)
+        return result
+
+    @override
+    def has_mask(self, frame: int, object_id: int) -> bool:
+        tracked = self._objects.get(object_id)
+        return tracked is not None and (frame in tracked.prompts or tracked.range_of(frame) is not None)
 
     def _mask_input(self, mask: CompressedMask) -> Tensor:
         """Return a mask at the model's input size, (1, 1, S, S), 0 or 1."""
@@ -208,10 +234,12 @@ class VideoSession(TrackingSession):
     @torch.inference_mode()
     def _predict_prompted(self, frame: int, object_id: int) -> FrameResult:
         tracked = self._objects[object_id]
-        output = self._tracker.predict(frame, tracked)
-        tracked.prompts[frame].output = output
+        output, prompts = self._tracker.predict(frame, tracked), tracked.prompts[frame]
+        if self.remove_small_components and not prompts.mask_given:
+            clicks = self._to_input(prompts.positive_clicks) / MASK_STRIDE
+            output = replaced(output, low_res_logits=remove_small_components(output.low_res_logits, clicks))
+        prompts.output = output
         # The memory is encoded when it is needed: after most prompts comes another one.
-        prompts = tracked.prompts[frame]
         prompts.memory_encoded = False
         if prompts.with_memory:
             # What was tracked again for this correction goes, but for what the next click reads.
@@ -315,6 +343,10 @@ class VideoSession(TrackingSession):
 
         return self.cache.get_or_encode(feature_key(model, pixels, self.window, self.region), model, encode)
 
+    def _encode_wide(self, frame: int) -> ImageFeatures:
+        """Return the wider view of a frame, encoded."""
+        return encode_wide(self.model, self.cache, self.frames[frame], self.window, self.region)
+
     def _to_input(self, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
         x0, y0, x1, y1 = self.region or (0, 0, self.frames.shape[1], self.frames.shape[0])
         scale = np.array([self.model.image_size / (x1 - x0), self.model.image_size / (y1 - y0)], np.float32)
@@ -325,7 +357,12 @@ class VideoSession(TrackingSession):
         logits = np.zeros((len(outputs), side, side), np.float32)
         for row, output in zip(logits, outputs.values(), strict=True):
             row[:] = output.low_res_logits.float().cpu().numpy()
+        prompts = [self._objects[object_id].prompts.get(frame) for object_id in outputs]
+        given = tuple(None if one is None else one.prompt.mask for one in prompts)
         presence_logits = np.array([output.presence_logit for output in outputs.values()], np.float32)
+        for index, mask in enumerate(given):
+            if mask is not None:  # a person says so, even of a mask that the model's input is too coarse for
+                presence_logits[index] = -GIVEN_LOGIT if mask.is_empty else GIVEN_LOGIT
         return FrameResult(
             frame=frame,
             object_ids=tuple(outputs),
@@ -334,4 +371,19 @@ class VideoSession(TrackingSession):
             predicted_iou=np.array([output.iou for output in outputs.values()], np.float32),
             shape=self.frames.shape,
             regions=() if self.region is None else (self.region,) * len(outputs),
+            given_masks=given if any(given) else (),
         )
+
+
+def _warn_if_unseen(result: FrameResult, mask: CompressedMask) -> None:
+    """Say that a given mask is too small for the model to see, if it is."""
+    if (result.low_res_logits[0] > 0).any():
+        return
+    size, object_id = counted(int(mask.crop().sum()), "pixel"), result.object_ids[0]
+    warnings.warn(
+        f"The mask of object {object_id} on frame {result.frame} ({size}) is too small or too thin for the "
+        "model to see: it stays as it was given, but the object cannot be tracked from it; draw it larger, "
+        "or crop the frames around it.",
+        InputWarning,
+        stacklevel=3,
+    )

@@ -22,7 +22,7 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
 
-__all__ = ["load_model", "read_weights", "recognize", "save_model"]
+__all__ = ["find_device", "load_model", "read_weights", "recognize", "save_model"]
 
 _CONFIG_KEY = "sam2_config"
 _SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
@@ -67,7 +67,7 @@ def load_model(
     >>> model.config.name, model.image_size, model.device.type
     ('nano', 256, 'cpu')
     """
-    target = _device(device)
+    target = find_device(device)
     precision = _dtype(dtype, target)
     path = _locate(name_or_path)
     config, weights = read_weights(path)
@@ -275,7 +275,14 @@ def _check_strictly(
         )
 
 
-def _device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
+    """Return a device by its name; ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name here.
+    """
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -125,7 +125,7 @@ class View:
 
 
 def _gray(rgb: Tensor) -> Tensor:
-    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float32).view(3, 1, 1)
     return (rgb * weights).sum(-3, keepdim=True)
 
 

@@ -41,7 +41,8 @@ class PromptConfig:
     Attributes
     ----------
     mask
-        Probability that a clip starts from masks; they are not corrected. Images never do.
+        Probability that a clip starts from masks; they are not corrected. Images never do, nor do clips
+        that have no other frame with a known mask.
     box
         Probability, else, that a frame starts from a box, not from a click.
     corrections
@@ -84,6 +85,11 @@ class ObjectsOfClip:
         """T."""
         return self.masks.shape[1]
 
+    def known_beside(self, frames: Sequence[int]) -> bool:
+        """Whether any mask is known on other frames than these."""
+        rest = [t for t in range(self.num_frames) if t not in frames]
+        return bool(self.known[:, rest].any())
+
     def coverage(self, frame: int) -> Tensor:
         """Return the part of each cell that the objects cover, (N, S / 4, S / 4) in 0..1."""
         return F.avg_pool2d(self.masks[:, frame].float(), MASK_STRIDE)
@@ -112,10 +118,14 @@ class PromptPlan:
 
 
 def draw_plan(objects: ObjectsOfClip, config: PromptConfig, generator: torch.Generator) -> PromptPlan:
-    """Draw a plan; frames on which an object is unknown are not prompted."""
+    """Draw a plan under which at least one frame has a loss.
+
+    Frames on which an object is unknown are not prompted, and a clip starts from masks only where a frame
+    with a known mask is left to predict.
+    """
 
     def chance() -> float:
-        return float(torch.rand((), generator=generator))
+        return float(torch.rand((), dtype=torch.float32, generator=generator))
 
     def between(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=generator)) if high > low else low
@@ -126,6 +136,11 @@ def draw_plan(objects: ObjectsOfClip, config: PromptConfig, generator: torch.Gen
     num_prompted = min(between(1, config.prompted_frames), 1 + len(usable))
     num_corrected = min(between(num_prompted, config.corrected_frames), 1 + len(usable))
     prompted = (0, *usable[: num_prompted - 1])
+    if from_mask:
+        # A given mask is no prediction: only a frame without one, of which something is known, has a loss.
+        while len(prompted) > 1 and not objects.known_beside(prompted):
+            prompted = prompted[:-1]
+        from_mask = objects.known_beside(prompted)
     corrected = () if from_mask else (0, *usable[: num_corrected - 1])
     boxes = frozenset(t for t in prompted if chance() < config.box)
     return PromptPlan(prompted, boxes, from_mask, frozenset(corrected))
@@ -271,7 +286,7 @@ class InteractiveTrainingStep:
         return points[:, None], visible.long()[:, None]
 
     def _correction(self, logits: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
-        if torch.rand((), generator=self.generator) < self.config.on_object:
+        if torch.rand((), dtype=torch.float32, generator=self.generator) < self.config.on_object:
             logits = torch.full_like(logits, -1.0)
         point, label = correction_clicks(logits, coverage, MASK_STRIDE, self.generator)
         return point[:, None], label[:, None]

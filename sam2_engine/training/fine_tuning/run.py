@@ -22,6 +22,7 @@ from sam2_engine.training.fine_tuning.distributed import ProcessGroup
 from sam2_engine.training.fine_tuning.run_folder import RunFolder
 from sam2_engine.training.fine_tuning.run_log import RunLog, save_comparison
 from sam2_engine.training.fine_tuning.sampling import ClipSampler, train_validation_split
+from sam2_engine.training.fine_tuning.thresholds import with_measured_thresholds
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.training.fine_tuning.validation import Score, improvement, one_click_masks, validate
 from sam2_engine.weights.loading import load_model, save_model
@@ -130,6 +131,7 @@ def fine_tune(
     if not finished or not group.is_main_process:
         return Outcome(tuner.step, finished, before)
     after = loop.score("after")
+    model.config = with_measured_thresholds(model, split.videos, split.validation)
     target = output or run / "model.safetensors"
     save_model(model, target)
     return Outcome(tuner.step, True, before, after, target)
@@ -242,7 +244,7 @@ class _TrainingLoop:
         group = self.tuner.group
         if group.size == 1:
             return stop
-        return bool(group.all_reduce(torch.tensor(float(stop), device=self.model.device)) > 0)
+        return bool(group.all_reduce(torch.tensor(int(stop), device=self.model.device)) > 0)
 
     def _save_checkpoint(self) -> None:
         if self.tuner.group.is_main_process:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, OptionError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.training.fine_tuning.config import TrainingConfig
@@ -184,9 +184,10 @@ class FineTuner:
         """
         self._set_train_mode()
         device = self.model.device
-        objects = torch.tensor(float(sum(len(sample.objects) for sample in samples)), device=device)
+        count = sum(len(sample.objects) for sample in samples)
+        objects = torch.tensor(count, dtype=torch.float32, device=device)
         total = self._checked_count(float(self.group.all_reduce(objects)))
-        sums = torch.zeros(3, device=device)
+        sums = torch.zeros(3, dtype=torch.float32, device=device)
         for sample in samples:
             with self.model.autocast():
                 losses = self._losses(sample)
@@ -201,9 +202,10 @@ class FineTuner:
         """Return what to divide the losses by; many steps without objects are an error."""
         self._empty_steps = 0 if objects else self._empty_steps + 1
         if self._empty_steps == _EMPTY_STEPS:
-            raise InputError(
+            raise OptionError(
                 f"In {_EMPTY_STEPS} steps no object was large enough to be visible at "
-                f"{self.model.image_size} pixels; enlarge the images, or give a larger --image-size."
+                f"{self.model.image_size} pixels; enlarge the images, or give a larger {{image_size}}.",
+                image_size=None,
             )
         return max(objects, 1.0)
 

@@ -16,7 +16,16 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.video_session import VideoSession
 from sam2_engine.wording import counted
 
-__all__ = ["Score", "improvement", "one_click_masks", "track_validation_frames", "validate"]
+__all__ = [
+    "ClickedObjects",
+    "Score",
+    "click_objects",
+    "improvement",
+    "one_click_masks",
+    "track_validation_frames",
+    "validate",
+    "validation_frames",
+]
 
 _MAX_FRAMES = 40
 _MAX_OBJECTS = 24
@@ -74,8 +83,7 @@ def validate(
         As from ``train_validation_split``.
     """
     model.eval()
-    chosen = [(v, f) for v, frames in enumerate(validation) for f in frames if videos[v].visible[f]]
-    chosen = _evenly(chosen, _MAX_FRAMES)
+    chosen = validation_frames(videos, validation)
     one_click: list[float] = []
     for v, frame in chosen:
         _, ground_truth, predicted = one_click_masks(model, videos[v], frame)
@@ -92,6 +100,14 @@ def validate(
     wholes = [id(video.whole or video) for video in videos]
     frames = {(wholes[v], frame) for v, frame in chosen}
     return Score(_mean(one_click), _mean(tracked), len(frames), len({wholes[v] for v in usable}))
+
+
+def validation_frames(
+    videos: Sequence[AnnotatedVideo], validation: Sequence[Sequence[int]]
+) -> list[tuple[int, int]]:
+    """Return at most 40 held-out frames with an object, evenly chosen, as (video, frame)."""
+    frames = [(v, f) for v, chosen in enumerate(validation) for f in chosen if videos[v].visible[f]]
+    return _evenly(frames, _MAX_FRAMES)
 
 
 def _evenly(items: list[T], count: int) -> list[T]:
@@ -115,22 +131,53 @@ def one_click_masks(
     ground_truth, predicted
         (N, H, W) masks.
     """
+    clicked = click_objects(model, video, frame, max_objects)
+    return clicked.ids, clicked.ground_truth, clicked.logits > 0
+
+
+@dataclass(frozen=True, eq=False)
+class ClickedObjects:
+    """What a model gives after one click at the center of each of N objects.
+
+    Attributes
+    ----------
+    ids
+        The objects.
+    ground_truth, logits, predicted_iou
+        (N, H, W) masks, (N, H, W) logits of the mask that the model prefers, and its (N,) predicted IoU.
+    """
+
+    ids: tuple[int, ...]
+    ground_truth: Mask
+    logits: NDArray[np.float32]
+    predicted_iou: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def click_objects(
+    model: Sam2, video: AnnotatedVideo, frame: int, max_objects: int = _MAX_OBJECTS
+) -> ClickedObjects:
+    """Click at the center of each object of a frame; of at most ``max_objects``, evenly chosen."""
     annotation = video.annotation(frame)
     ids = tuple(_evenly(sorted(annotation.ids), max_objects))
     ground_truth = np.stack([annotation.mask(object_id) for object_id in ids])
     predictor = ImagePredictor(model)
     predictor.set_image(video.frames[frame], contrast=video.window)
     points = np.array([[mask_center(mask)[0]] for mask in ground_truth], dtype=np.float32)
-    predicted = []
+    logits, ious = [], []
     for start in range(0, len(ids), _PROMPTS_PER_BATCH):
         part = points[start : start + _PROMPTS_PER_BATCH]
         masks, scores, _ = predictor.predict(
-            part, np.ones(part.shape[:2], np.int32), multimask_output=model.config.multimask_output_in_sam
+            part,
+            np.ones(part.shape[:2], np.int32),
+            multimask_output=model.config.multimask_output_in_sam,
+            return_logits=True,
         )
         scores = scores.reshape(len(part), -1)
         masks = masks.reshape(*scores.shape, *ground_truth.shape[1:])
-        predicted.append(masks[np.arange(len(part)), scores.argmax(1)].astype(bool))
-    return ids, ground_truth, np.concatenate(predicted)
+        logits.append(masks[np.arange(len(part)), scores.argmax(1)])
+        ious.append(scores.max(1))
+    return ClickedObjects(ids, ground_truth, np.concatenate(logits), np.concatenate(ious))
 
 
 @torch.inference_mode()

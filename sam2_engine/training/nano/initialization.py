@@ -38,9 +38,11 @@ def initialize_nano(seed: int = 0) -> Sam2:
     torch.manual_seed(seed)
     model = Sam2(VARIANTS["nano"])
     matrix = model.sam_prompt_encoder.pe_layer.get_buffer("positional_encoding_gaussian_matrix")
-    scales = torch.exp(torch.linspace(math.log(_COARSEST), math.log(_FINEST), matrix.shape[1]))
+    scales = torch.exp(
+        torch.linspace(math.log(_COARSEST), math.log(_FINEST), matrix.shape[1], dtype=torch.float32)
+    )
     with torch.no_grad():
-        matrix.copy_(torch.randn(matrix.shape) * scales)
+        matrix.copy_(torch.randn(matrix.shape, dtype=torch.float32) * scales)
         for name, module in model.named_modules():
             if isinstance(module, nn.Embedding):
                 module.weight.mul_(_TOKEN_SCALE)
@@ -70,7 +72,7 @@ def _share_projection(attention: nn.Module) -> None:
 
 def _share_bias(attention: nn.Module) -> None:
     _, _, query_bias, key_bias = _projections(attention)
-    query_bias.copy_(torch.randn(query_bias.shape).sign() * _SHARED_BIAS)
+    query_bias.copy_(torch.randn(query_bias.shape, dtype=torch.float32).sign() * _SHARED_BIAS)
     key_bias.copy_(query_bias)
 
 

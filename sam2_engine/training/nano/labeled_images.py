@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames.image_files import read_image
 from sam2_engine.synthetic.compositor import Clip
 from sam2_engine.training.nano.object_motion import elastic_deformation, object_motion
 
@@ -45,8 +46,6 @@ def read_folder(folder: Path) -> list[LabeledImage]:
     InputError
         If there are no images, or one has no labels or labels of another size.
     """
-    from skimage.io import imread
-
     paths = sorted((folder / "images").glob("*.png"))
     if not paths:
         raise InputError(
@@ -57,7 +56,7 @@ def read_folder(folder: Path) -> list[LabeledImage]:
         label_path = folder / "labels" / path.name
         if not label_path.exists():
             raise InputError(f"The image {path} has no labels; expected them in {label_path}.")
-        pixels, labels = imread(path), imread(label_path).astype(np.int32)
+        pixels, labels = np.array(read_image(path)), read_image(label_path, labels=True).astype(np.int32)
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels[..., :3]
         if pixels.shape[:2] != labels.shape:
             raise InputError(
@@ -126,7 +125,7 @@ def _view_grid(
     num_frames = len(shift)
     matrices = torch.tensor(linear, dtype=torch.float32).transpose(1, 2)[:, None]
     shifts = torch.tensor(shift, dtype=torch.float32)[:, None, None]
-    ticks = (torch.arange(size) + 0.5) * (2 / size) - 1
+    ticks = (torch.arange(size, dtype=torch.float32) + 0.5) * (2 / size) - 1
     positions = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1)
     displacement = elastic_deformation(rng, num_frames, size, scale)
     if num_frames > 1:

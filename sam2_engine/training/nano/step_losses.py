@@ -79,7 +79,7 @@ def _decode_with_corrections(
     generator: torch.Generator,
 ) -> tuple[Tensor, MaskPrediction]:
     """Prompt with a click or a box, correct ``rounds`` times; the summed loss and the last prediction."""
-    if torch.rand((), generator=generator) < _BOX_SHARE:
+    if torch.rand((), dtype=torch.float32, generator=generator) < _BOX_SHARE:
         points = noisy_boxes(masks, generator)
         labels = torch.tensor([[2, 3]], device=masks.device).expand(len(masks), -1)
     else:
@@ -203,7 +203,7 @@ def _prompt_first_frame(
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Prompt with the mask itself in 6 of 10 clips, else by click or box: memory, pointer, loss."""
-    if torch.rand((), generator=generator) < 0.6:
+    if torch.rand((), dtype=torch.float32, generator=generator) < 0.6:
         mask = objects.masks[:, 0, None].float()
         prediction, pointer = model.mask_as_output(first, mask)
         return (

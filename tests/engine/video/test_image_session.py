@@ -91,16 +91,6 @@ def test_a_tiny_object_is_magnified_until_it_is_large_enough(
     assert again.regions[0] == predictions.regions[-1]
 
 
-def test_a_small_component_far_away_does_not_keep_a_small_object_from_being_magnified(
-    session: ImageSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    predictions = DiscPredictions(monkeypatch, 40, 44, 8)
-    predictions.disc[108:112, 108:112] = True
-    result = session.add_points(0, 1, (40, 44))
-    assert result.regions[0] is not None
-    assert not result.masks[0][100:, 100:].any()
-
-
 def test_a_large_object_is_predicted_once(session: ImageSession, monkeypatch: pytest.MonkeyPatch) -> None:
     predictions = DiscPredictions(monkeypatch, 60, 60, 30)
     result = session.add_points(0, 1, (60, 60))

@@ -1,15 +1,17 @@
 """Small components go, parts of an object stay."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from sam2_engine import open_frames
+from sam2_engine import VideoSession, open_frames
 from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
-from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.small_components import remove_small_components
@@ -17,12 +19,8 @@ from sam2_engine.video.small_components import remove_small_components
 NONE = np.zeros((0, 2), np.float32)
 
 
-def result_of(mask: NDArray[np.bool_], region: tuple[int, int, int, int] | None = None) -> FrameResult:
-    """A result whose low-resolution mask is ``mask``; a frame of four times its side, or a region of one."""
-    logits = np.where(mask, 3.0, -5.0).astype(np.float32)[None]
-    one = np.ones(1, np.float32)
-    shape = (4 * mask.shape[0], 4 * mask.shape[1])
-    return FrameResult(0, (1,), logits, one, one, shape, () if region is None else (region,))
+def logits_of(mask: NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(np.where(mask, 3.0, -5.0).astype(np.float32))
 
 
 @pytest.fixture
@@ -33,47 +31,43 @@ def mask() -> NDArray[np.bool_]:
     return mask
 
 
-@pytest.mark.parametrize("clicks", [NONE, np.array([[28.0, 28.0]])], ids=["box", "click"])
+@pytest.mark.parametrize("clicks", [NONE, np.array([[7.0, 7.0]])], ids=["box", "click"])
 def test_a_small_component_is_removed_and_a_part_stays(
     mask: NDArray[np.bool_], clicks: NDArray[np.float64]
 ) -> None:
-    result = result_of(mask)
-    cleaned = remove_small_components(result, 0, clicks)
+    logits = logits_of(mask)
+    cleaned = remove_small_components(logits, clicks)
     mask[25:27, 25:27] = False
-    np.testing.assert_array_equal(cleaned.low_res_logits[0] > 0, mask)
-    assert cleaned.masks.sum() > 0
-    assert result.low_res_logits[0, 25, 25] > 0, "the session's own logits stay as they are"
+    np.testing.assert_array_equal(cleaned > 0, mask)
+    assert logits[25, 25] > 0, "what was given stays as it is"
 
 
 def test_what_was_clicked_stays_however_small(mask: NDArray[np.bool_]) -> None:
-    result = result_of(mask)
-    assert remove_small_components(result, 0, np.array([[28.0, 28.0], [102.0, 102.0]])) is result
+    logits = logits_of(mask)
+    assert remove_small_components(logits, np.array([[7.0, 7.0], [25.5, 25.5]])) is logits
 
 
 def test_beside_a_clicked_small_component_a_larger_one_stays(mask: NDArray[np.bool_]) -> None:
-    result = result_of(mask)
-    assert remove_small_components(result, 0, np.array([[102.0, 102.0]])) is result
+    logits = logits_of(mask)
+    assert remove_small_components(logits, np.array([[25.5, 25.5]])) is logits
 
 
-def test_clicks_are_counted_from_the_corner_of_the_region(mask: NDArray[np.bool_]) -> None:
-    result = result_of(mask, (64, 64, 128, 128))  # two pixels of the frame for one of the mask
-    small, elsewhere = np.array([[64 + 51.0, 64 + 51.0]]), np.array([[10.0, 10.0]])
-    assert remove_small_components(result, 0, np.concatenate([small, elsewhere])) is result
-    assert remove_small_components(result, 0, elsewhere) is not result
+def test_a_click_outside_of_what_the_model_saw_holds_nothing(mask: NDArray[np.bool_]) -> None:
+    cleaned = remove_small_components(logits_of(mask), np.array([[-1.0, 40.0]]))
+    assert cleaned[25, 25] < 0
 
 
 @pytest.mark.parametrize("components", [0, 1])
 def test_one_component_or_none_is_left_alone(components: int) -> None:
     mask = np.zeros((8, 8), bool)
     mask[2:4, 2:4] = components
-    result = result_of(mask)
-    assert remove_small_components(result, 0, NONE) is result
+    logits = logits_of(mask)
+    assert remove_small_components(logits, NONE) is logits
 
 
 def test_components_that_touch_at_a_corner_are_one(mask: NDArray[np.bool_]) -> None:
     mask[12, 12] = True
-    cleaned = remove_small_components(result_of(mask), 0, NONE)
-    assert cleaned.low_res_logits[0, 12, 12] > 0
+    assert remove_small_components(logits_of(mask), NONE)[12, 12] > 0
 
 
 def with_a_small_component(decode: Callable[..., MaskPrediction]) -> Callable[..., MaskPrediction]:
@@ -123,3 +117,38 @@ def test_what_was_painted_and_clicked_then_keeps_its_components(
     session.add_mask(0, 1, np.ones((96, 96), bool))
     monkeypatch.setattr(Sam2, "decode", with_a_small_component(Sam2.decode))
     assert session.add_points(0, 1, (30, 30)).masks[0][87, 87]
+
+
+@pytest.mark.parametrize("size", [96, 400], ids=["video", "tiles"])
+def test_a_clicked_video_is_without_small_components_and_so_is_its_memory(
+    size: int, small_model: Sam2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(small_model, "config", replace(small_model.config, removes_small_components=True))
+    frames = np.random.default_rng(3).integers(0, 255, (3, size, size)).astype(np.uint8)
+    session = open_video_session(small_model, open_frames(frames, axes="TYX"))
+    monkeypatch.setattr(Sam2, "decode", with_a_small_component(Sam2.decode))
+    clicked = session.add_points(0, 1, (30, 30))
+    assert clicked.low_res_logits[0, 10, 10] > 0
+    assert (clicked.low_res_logits[0, 24:, 24:] < 0).all()
+    seen: list[Tensor] = []
+    encode = Sam2.encode_memory
+
+    def encode_memory(model: Sam2, embedding: Tensor, logits: Tensor, *args: Any, **options: Any) -> Tensor:
+        seen.append(logits)
+        return encode(model, embedding, logits, *args, **options)
+
+    monkeypatch.setattr(Sam2, "encode_memory", encode_memory)
+    next(iter(session.propagate()))
+    assert seen
+    assert not (seen[0][..., 28:30, 28:30] > 0).any(), "the memory shows what the mask shows"
+
+
+def test_a_session_by_itself_does_what_the_model_was_published_with(
+    small_model: Sam2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.zeros((1, 96, 96), np.uint8)
+    monkeypatch.setattr(Sam2, "decode", with_a_small_component(Sam2.decode))
+    as_official = VideoSession(small_model, frames).add_points(0, 1, (30, 30))
+    assert as_official.low_res_logits[0, 28, 28] > 0
+    told = VideoSession(small_model, frames, remove_small_components=True).add_points(0, 1, (30, 30))
+    assert told.low_res_logits[0, 28, 28] < 0

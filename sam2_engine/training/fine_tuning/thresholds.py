@@ -1,0 +1,78 @@
+"""Thresholds of automatic masks that fit a fine-tuned model, measured on held-out frames."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from sam2_engine.datasets import AnnotatedVideo
+from sam2_engine.evaluation.metrics import mask_iou
+from sam2_engine.masks import mask_stability
+from sam2_engine.modeling.config import ModelConfig
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.training.fine_tuning.validation import click_objects, validation_frames
+
+__all__ = ["fitting_thresholds", "with_measured_thresholds"]
+
+_RIGHT = 0.5
+"""A mask counts that overlaps its object by this IoU or more."""
+_LEAST_MASKS = 10
+_DROPPED = 10
+"""Percent of these masks that a threshold drops."""
+_STABILITY_OFFSET = 1.0
+
+
+def fitting_thresholds(
+    predicted_iou: Sequence[float], stability: Sequence[float], config: ModelConfig
+) -> ModelConfig:
+    """Return a configuration whose thresholds let nine of ten right masks pass, each by itself.
+
+    They are never stricter than the official ones; with fewer than ten masks they stay as they are.
+
+    Examples
+    --------
+    >>> from sam2_engine.modeling.config import VARIANTS
+    >>> values = [0.5 + 0.01 * i for i in range(21)]
+    >>> fitted = fitting_thresholds(values, [0.99] * 21, VARIANTS["nano"])
+    >>> fitted.pred_iou_thresh, fitted.stability_score_thresh
+    (0.52, 0.95)
+    """
+    if len(predicted_iou) < _LEAST_MASKS:
+        return config
+    return replace(
+        config,
+        pred_iou_thresh=min(_passed_by_most(predicted_iou), ModelConfig.pred_iou_thresh),
+        stability_score_thresh=min(_passed_by_most(stability), ModelConfig.stability_score_thresh),
+    )
+
+
+def _passed_by_most(values: Sequence[float]) -> float:
+    """Return the hundredth below which one in ten of the values lies."""
+    return float(np.floor(100 * np.percentile(values, _DROPPED) + 1e-4) / 100)
+
+
+@torch.inference_mode()
+def with_measured_thresholds(
+    model: Sam2, videos: Sequence[AnnotatedVideo], validation: Sequence[Sequence[int]]
+) -> ModelConfig:
+    """Return the model's configuration with thresholds by its masks after one click on held-out objects.
+
+    Parameters
+    ----------
+    model
+        The model; it is put into evaluation mode.
+    videos, validation
+        As for ``validate``.
+    """
+    model.eval()
+    predicted_iou: list[float] = []
+    stability: list[float] = []
+    for v, frame in validation_frames(videos, validation):
+        clicked = click_objects(model, videos[v], frame)
+        stable = mask_stability(torch.from_numpy(clicked.logits), _STABILITY_OFFSET)
+        for i, truth in enumerate(clicked.ground_truth):
+            if mask_iou(clicked.logits[i] > 0, truth) >= _RIGHT:
+                predicted_iou.append(float(clicked.predicted_iou[i]))
+                stability.append(float(stable[i]))
+    return fitting_thresholds(predicted_iou, stability, model.config)
