@@ -1,5 +1,6 @@
 """The tracks of one task's video, how far each is tracked, and the next frame of them."""
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from labelstudio_backend.schema.regions import PixelBox, box_from_rectangle, obj
 from sam2_engine.prompts import Box
 from sam2_engine.video.frame_result import FrameResult
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.life import Life
 
 __all__ = ["VideoTrack", "VideoTracking", "box_prompts"]
 
@@ -35,6 +37,14 @@ def box_prompts(track: Track, clock: FrameClock, shape: tuple[int, int]) -> dict
     return boxes
 
 
+def life_of(track: Track, clock: FrameClock) -> Life:
+    """Return where an object can be: not between a keyframe after which a person hid it and the next one."""
+    frames = [clock.index(frame) for frame in track.keyframes]
+    ends = [*(frame - 1.0 for frame in frames[1:]), math.inf]
+    keyframes = zip(frames, ends, track.keyframes.values())
+    return Life.of_gaps((frame + 1.0, end) for frame, end, keyframe in keyframes if not keyframe.enabled)
+
+
 @dataclass(eq=False)
 class VideoTrack:
     """One object of a video, as far as it is tracked.
@@ -45,6 +55,8 @@ class VideoTrack:
         Label Studio's.
     prompts
         A person's boxes by the file's frame.
+    life
+        The frames on which a person left it visible.
     direction
         ``"forward"``, ``"backward"`` or ``"both"``.
     active
@@ -66,6 +78,7 @@ class VideoTrack:
     region_id: str
     label: str
     prompts: Mapping[int, Box]
+    life: Life = field(default_factory=Life)
     direction: str = "forward"
     active: bool = False
     waiting_requests: int = 0
@@ -80,11 +93,18 @@ class VideoTrack:
         """Mean confidence of the model where it found the object, 0 to 1."""
         return sum(self.scores.values()) / len(self.scores) if self.scores else 0.0
 
-    def frames_to_track(self, length: int) -> range:
+    def frames_to_track(self, length: int) -> list[int]:
         """Return the file's frames on which it is tracked in the end."""
         first = min(self.prompts) if self.direction == "forward" else 0
         last = max(self.prompts) if self.direction == "backward" else length - 1
-        return range(first, last + 1)
+        return [frame for frame in range(first, last + 1) if frame in self.life]
+
+    def live(self, life: Life) -> None:
+        """Take over where a person left it visible; what is known elsewhere no longer holds."""
+        if life != self.life:
+            self.life = life
+            self.boxes = {frame: box for frame, box in self.boxes.items() if frame in life}
+            self.scores = {frame: score for frame, score in self.scores.items() if frame in life}
 
     def has_prompts(self, prompts: Mapping[int, Box]) -> bool:
         """Whether a person's boxes are still these."""
@@ -148,11 +168,14 @@ class VideoTracking:
             If a keyframe cannot be used.
         """
         prompts = {track.id: box_prompts(track, clock, self.session.shape) for track in tracks}
+        lives = {track.id: life_of(track, clock) for track in tracks}
         labels = {track.label for track in tracks}
         with self._lock:
             for other in self._tracks.values():
                 other.active = other.active and (other.waiting_requests > 0 or other.label not in labels)
             requested = [self._request_track(track, prompts[track.id], direction) for track in tracks]
+            for video_track in requested:
+                video_track.live(lives[video_track.region_id])
             self._steps = self.error = None
         try:
             yield requested
@@ -237,10 +260,14 @@ class VideoTracking:
             track.object_id = session.add_object(track.region_id, track.label)
         elif session.objects[track.object_id].label != track.label:
             session.edit_object(track.object_id, label=track.label)
+        if session.objects[track.object_id].life != track.life:
+            session.lineage.set_life(track.object_id, track.life)
         for frame, box in sorted(track.prompts.items()):
             if frame not in session.prompts_of(track.object_id):
                 self._record(session.add_box(frame, track.object_id, (box.x0, box.y0, box.x1, box.y1)))
                 yield
+        for frame in set(session.frames_of(track.object_id)) - track.boxes.keys():  # hidden, and shown again
+            self._record_mask(track, track.object_id, frame)
         self._verify_ends(track, True)
 
     def _verify_ends(self, track: VideoTrack, verified: bool) -> None:
@@ -250,7 +277,7 @@ class VideoTracking:
         """
         if track.object_id is not None and track.restored:
             ends = {min(track.restored), max(track.restored)} - track.prompts.keys()
-            visible = [frame for frame in sorted(ends) if track.boxes[frame] is not None]
+            visible = [frame for frame in sorted(ends) if track.boxes.get(frame) is not None]
             self.session.verify(track.object_id, visible, verified)
 
     def _record(self, result: FrameResult) -> None:
@@ -279,7 +306,7 @@ class VideoTracking:
             prompts = self.session.prompts_of(known.id)
             boxes = {frame: given[-1].box for frame, given in prompts.items() if given[-1].box is not None}
             if boxes:
-                track = VideoTrack(known.name, known.label or "", boxes, object_id=known.id)
+                track = VideoTrack(known.name, known.label or "", boxes, known.life, object_id=known.id)
                 self._tracks[known.name] = track
                 for frame in self.session.frames_of(known.id):
                     self._record_mask(track, known.id, frame)

@@ -36,6 +36,9 @@ class AutosaveStatus(QObject):
 
     def check(self) -> None:
         """Emit whether the last actions could not be written, or could be after all."""
+        if self.folder is not None and self.folder.notice is not None:
+            notice, self.folder.notice = self.folder.notice, None
+            self.failed.emit(InputError(notice))
         if self.folder is None or self.folder.save_error == self._save_error:
             return
         self._save_error = self.folder.save_error

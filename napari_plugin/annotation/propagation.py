@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.runtime.workers import TaskRunner
+from sam2_engine.errors import InputError
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -52,6 +53,7 @@ class Propagation(QObject):
         self._task_runner = task_runner
         self._cancel: CancelToken | None = None
         self._unfinished: list[PropagateArguments] = []
+        self._left_out = ""
         self._undone = False
 
     @property
@@ -105,6 +107,7 @@ class Propagation(QObject):
         def steps() -> Iterator[tuple[LabeledFrame, Progress]]:
             planned = plan()  # on the worker's thread, after the prompts from before
             self._unfinished = planned
+            self._left_out = session.left_out(planned)
             visits = [session.frames_to_visit(**arguments) or [] for arguments in planned]
             with _older_objects_left_alone():
                 yield from with_progress(propagate(planned, visits), sum(map(len, visits)))
@@ -150,7 +153,8 @@ class Propagation(QObject):
             self._undone = False
             self.ended.emit("Tracking was stopped and undone.")
         else:
-            self.ended.emit(f"Stopped: {frames}; their masks stay." if stopped else f"{frames}.")
+            said = f"Stopped: {frames}; their masks stay." if stopped else f"{frames}."
+            self.ended.emit(f"{said} {self._left_out}".strip())
 
     def _on_failure(self, error: BaseException) -> None:
         self._cancel = None
@@ -182,7 +186,16 @@ def plan_propagation(
         chosen = session.objects if object_ids is None else object_ids
         anchors = [f for i in chosen for f in (*session.prompts_of(i), *session.verified(i))]
         backward["start"], backward["stop"] = min(anchors, default=0), 0
-    return [forward, backward] if backward["start"] else [forward]
+    both = [forward, backward] if backward["start"] else [forward]
+    return [arguments for arguments in both if _has_frames(session, arguments)] or both
+
+
+def _has_frames(session: AnnotationSession, arguments: PropagateArguments) -> bool:
+    """Whether there is anything to track; an object may have ended or not have begun in that direction."""
+    try:
+        return session.frames_to_visit(**arguments) != []
+    except InputError:
+        return False
 
 
 def _rest(arguments: PropagateArguments, next_frame: int | None, length: int) -> list[PropagateArguments]:

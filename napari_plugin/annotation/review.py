@@ -1,12 +1,13 @@
 """The review queue of a session, up to date a moment after anything has changed."""
 
 from collections.abc import Generator
+from itertools import takewhile
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.runtime.throttled import ThrottledComputation
 from napari_plugin.runtime.workers import TaskRunner
-from sam2_plugins.review import Review, ReviewItem, review_queue
+from sam2_plugins.review import LiveReview, ReviewItem
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["DOUBTFUL", "ReviewModel"]
@@ -37,7 +38,7 @@ class ReviewModel(QObject):
         super().__init__(parent)
         self.queue: list[ReviewItem] = []
         self._worst: dict[int, float] = {}
-        self._review = Review()
+        self._review = LiveReview(session)
         self._computation = ThrottledComputation(self._compute, session, task_runner, self)
         self._computation.computed.connect(self._on_computed)
         self._computation.failed.connect(self.failed)
@@ -54,6 +55,7 @@ class ReviewModel(QObject):
     def close(self) -> None:
         """Do nothing any more."""
         self._computation.close()
+        self._review.close()
 
     def worst(self, object_id: int) -> float | None:
         """Return the largest doubt of an object; None if nothing of it is to be reviewed."""
@@ -62,11 +64,12 @@ class ReviewModel(QObject):
     @property
     def doubtful(self) -> set[tuple[int, int]]:
         """(object id, frame) of the doubtful masks."""
-        return {(item.object_id, item.frame) for item in self.queue if item.score >= DOUBTFUL}
+        worst = takewhile(lambda item: item.score >= DOUBTFUL, self.queue)
+        return {(item.object_id, item.frame) for item in worst}
 
     def _compute(self, session: AnnotationSession) -> Generator[None, None, list[ReviewItem]]:
         yield
-        return review_queue(session, self._review)
+        return self._review.queue()
 
     def _on_computed(self, queue: list[ReviewItem]) -> None:
         self.queue, self._worst = queue, {}

@@ -104,6 +104,7 @@ class SessionLoader:
         frames, scale = stack.open(), stack.physical_scale
 
         def load() -> OpenedSession:
+            frames.fill_values = frames.fill_values or stack.fill_values()
             opened = open_or_create_session(
                 frames,
                 store,

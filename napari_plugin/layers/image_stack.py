@@ -10,8 +10,9 @@ from napari import Viewer
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from sam2_engine import FrameSource, open_frames
+from sam2_engine import FrameSource, InputError, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
+from sam2_engine.frames.source import FillRange
 from sam2_plugins.measure.physical_scale import PhysicalScale
 
 __all__ = ["AXES", "ImageStack", "file_of", "guess_axes", "in_words"]
@@ -120,6 +121,17 @@ class ImageStack:
     def open(self) -> FrameSource:
         """Return the frames; nothing is read yet."""
         return open_frames(_finest(self.layer), **self.opening)
+
+    def fill_values(self) -> tuple[FillRange, ...]:
+        """Return what the layer's file declares as no data; it is opened, so not in the window's thread."""
+        pixels = _finest(self.layer)
+        if self.file is None or np.dtype(pixels.dtype).itemsize < 2:
+            return ()
+        try:
+            with open_frames(self.file, **self.opening) as frames:
+                return frames.fill_values if frames.shape == self.plan.frame_shape else ()
+        except InputError:  # another reader may read what ours does not
+            return ()
 
     @property
     def file(self) -> Path | None:

@@ -39,6 +39,10 @@ def object_menu(
     menu.addAction(f"Split at frame {frame}", lambda: annotation.split(object_id))
     menu.addAction(f"Divides at frame {frame}", lambda: annotation.divide(object_id))
     menu.addAction(
+        f"Absent on frame {frame}",
+        lambda: annotation.edit(lambda _: lineage.mark_absent(object_id, frame)),
+    )
+    menu.addAction(
         f"Delete from frame {frame} on",
         lambda: annotation.edit(lambda _: lineage.delete_from(object_id, frame)),
     )

@@ -18,8 +18,8 @@ from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.masks import CompressedMask
-from sam2_engine.preprocessing import IntensityWindow, estimate_window
-from sam2_engine.prompts import Prompt
+from sam2_engine.preprocessing import IntensityWindow, window_of
+from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.tracking_session import TrackingSession, check_frame, frames_to_clear
@@ -130,7 +130,7 @@ class AnnotationSession:
     ) -> None:
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:
-            window = estimate_window(self.frames) if contrast is None else IntensityWindow.of(contrast)
+            window = window_of(self.frames, contrast)
         except BaseException:
             if self.frames is not frames:
                 self.frames.close()
@@ -319,7 +319,8 @@ class AnnotationSession:
         Raises
         ------
         InputError
-            If the object or the frame is unknown, its mask is verified, or the prompt is not valid there.
+            If the object or the frame is unknown, its mask is verified, or the prompt is not valid there;
+            or if the object has divided before that frame or begins after it.
         """
         prompt = prompt.on(self.shape)
         call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
@@ -330,25 +331,35 @@ class AnnotationSession:
                 raise InputError(
                     f"Object {object_id} is verified on frame {frame}; unverify it there to change its mask."
                 )
+            present = prompt.mask is None or not prompt.mask.is_empty
+            if present:
+                self.lineage.check_place(object_id, frame)
             earlier = () if replace else self.annotations.prompts_of(object_id).get(frame, ())
             accepted = self.annotations.mask(object_id, frame)
+            known = self.annotations.prompts_of(object_id) or self.annotations.frames_of(object_id)
+            check_says_where(prompt.says_where, annotated=bool(known))
             with self.engine.acquire() as engine:
                 self.engine.remove_temporary_prompt(object_id, frame)
-                if accepted and not earlier and not replace:
+                if replace:  # as in an engine session that is rebuilt and never had the earlier prompts
+                    clear_prompts(engine, object_id, frame)
+                # A new engine session does not know the mask that clicks outside take away from.
+                unknown = not (prompt.says_where or engine.has_mask(frame, object_id))
+                if accepted and not earlier and (unknown or not replace):
                     before = Prompt(mask=accepted.mask)
                     if accepted.origin is MaskOrigin.PAINTED:
                         earlier = (before,)  # another tool's mask is what is being corrected
                     # Tiles have no memories of frames far behind, so there a mask stands for them.
-                    if earlier or not (engine.remembers_tracked_frames or accepted.mask.is_empty):
+                    remembers = engine.remembers_tracked_frames or accepted.mask.is_empty
+                    if earlier or unknown or not remembers:
                         engine.add_prompt(frame, object_id, before)
-                if replace:  # as in an engine session that is rebuilt and never had the earlier prompts
-                    clear_prompts(engine, object_id, frame)
                 result = engine.add_prompt(frame, object_id, prompt)
             kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
             with self.history.action(
                 f"{kind} on object {object_id}", {**call, "replace": replace}, undo_group
             ):
                 if object_id in self.annotations.objects():  # its creation may have been undone meanwhile
+                    if present:
+                        self.lineage.admit(object_id, frame)
                     self.annotations.set_prompts(object_id, frame, prompt.after(earlier))
                     store_result(self.annotations, result, prompted=True)
             return result
@@ -467,6 +478,8 @@ class AnnotationSession:
                     self.annotations.new_object(None, None, object_id, again=True)
                 prompted = frame in self.annotations.prompts_of(object_id)
                 if not prompted and not self.annotations.is_verified(object_id, frame):
+                    if not mask.is_empty:
+                        self.lineage.admit(object_id, frame)
                     if as_prompts:
                         self.annotations.set_prompts(object_id, frame, (Prompt(mask=mask),))
                     self.annotations.set_mask(object_id, frame, AcceptedMask.painted(mask))
@@ -548,6 +561,24 @@ class AnnotationSession:
             If an object or a frame is unknown, or there is nothing to track from ``start`` to ``stop``.
         """
         return self._plan(object_ids, start, stop, reverse, missing_only).frames()
+
+    def left_out(self, runs: Iterable[Mapping[str, Any]]) -> str:
+        """Say where objects are not tracked by some runs, each the arguments of :meth:`propagate`.
+
+        That is after an object divided or was deleted, before it was born, and where it is absent.
+
+        Returns
+        -------
+        str
+            A sentence; empty if nothing is left out.
+
+        Raises
+        ------
+        InputError
+            If an object or a frame is unknown.
+        """
+        sentences = dict.fromkeys(self._plan(**run).left_out() for run in runs)
+        return " ".join(filter(None, sentences))
 
     def propagate(
         self,
@@ -672,7 +703,7 @@ class AnnotationSession:
         InputError
             If it is no window.
         """
-        given = None if window is None else IntensityWindow.of(window)
+        given = None if window is None else window_of(self.frames, window)
         with self._device_lock:
             places = [] if given == self.window else self.single_frame_prompts()
             results = self.engine.predict_prompts_with(places, lambda: self._make_engine(given))
@@ -723,6 +754,7 @@ class AnnotationSession:
     def restore(self, changes: Iterable[Change], highest_used_id: int) -> None:
         """Bring an empty session to a stored state; it cannot be undone."""
         self.history.make(changes)
+        self.history.make(self.lineage.births())
         self.annotations.use_ids_up_to(highest_used_id)
 
     @contextmanager

@@ -10,12 +10,13 @@ import colorsys
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from sam2_engine.errors import InputError
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
+from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "ChangeKind", "object_color"]
@@ -49,6 +50,8 @@ class AnnotatedObject:
         RGB, 0..255.
     parents
         Ids of the objects that it came from: one after a division, several after a fusion.
+    life
+        On which frames it can be, but for where those begin that came from it; see ``Annotations.lives``.
     """
 
     id: int
@@ -56,6 +59,7 @@ class AnnotatedObject:
     label: str | None
     color: tuple[int, int, int]
     parents: tuple[int, ...] = ()
+    life: Life = field(default_factory=Life)
 
 
 class ChangeKind(Enum):
@@ -271,6 +275,16 @@ class Annotations:
         return object_id in self._used_ids or object_id <= self._used_up_to < LARGEST_ID
 
     # ------------------------------------------------------------------ reading
+
+    def lives(self) -> dict[int, Life]:
+        """Return by object on which frames it can be: its own life, up to where its children begin."""
+        objects = self.objects()
+        lives = {object_id: one.life for object_id, one in objects.items()}
+        for one in objects.values():
+            for parent in one.parents:
+                if parent in lives and one.life.first is not None:
+                    lives[parent] = lives[parent].without(first=one.life.first)
+        return lives
 
     def objects(self) -> dict[int, AnnotatedObject]:
         """Return all objects by id, sorted by it."""

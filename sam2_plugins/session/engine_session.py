@@ -144,9 +144,13 @@ class EngineSession:
     def _add_prompts(self, engine: TrackingSession, object_id: int, frame: int) -> None:
         """Add all prompts of an object on a frame, so that its accepted mask comes from them."""
         prompts = self.annotations.prompts_of(object_id).get(frame, ())
+        accepted = self.annotations.mask(object_id, frame)
+        if prompts and accepted is not None and not prompts[0].says_where:
+            # They corrected what was tracked here, which this session does not know.
+            engine.add_prompt(frame, object_id, Prompt(mask=accepted.mask))
+            return
         for prompt in prompts:
             result = engine.add_prompt(frame, object_id, prompt)
-        accepted = self.annotations.mask(object_id, frame)
         if not prompts or accepted is None or prompts[-1].mask is not None:
             return
         # A correction was predicted with the memories of then, so clicks alone do not give it again.

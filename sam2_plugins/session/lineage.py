@@ -2,6 +2,7 @@
 
 The rules are those of the Cell Tracking Challenge: a mother ends before her daughters begin, and no object
 descends from itself. A fusion (several parents) is allowed here; formats without it say so on export.
+Where an object begins, ends or is absent is decided here: its life, which all later tracking obeys.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +14,8 @@ import numpy as np
 from sam2_engine.errors import InputError
 from sam2_engine.masks import CompressedMask
 from sam2_engine.prompts import Prompt
-from sam2_plugins.session.annotations import Annotations
+from sam2_plugins.session.annotations import Annotations, Change, ChangeKind
+from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["Lineage"]
@@ -60,6 +62,8 @@ class Lineage:
     def set_parents(self, object_id: int, parents: Iterable[int], undo_group: object = None) -> None:
         """Say which objects one came from: none, one (a division) or several (a fusion).
 
+        It begins on the first frame on which it is visible, and parents end before that.
+
         Calls one after the other with the same ``undo_group`` are undone as one.
 
         Raises
@@ -96,7 +100,8 @@ class Lineage:
                 for number in range(1, daughters + 1)
             ]
             for daughter in made:
-                self.annotations.set_object(daughter.id, replace(daughter, parents=(mother,)))
+                born = replace(daughter, parents=(mother,), life=Life(first=frame))
+                self.annotations.set_object(daughter.id, born)
             return tuple(daughter.id for daughter in made)
 
     def merge(self, keep: int, other: int) -> None:
@@ -118,7 +123,9 @@ class Lineage:
                     self._change_parents(child, tuple(sorted(parents)))
             merged = self.annotations.objects()[keep]
             self._change_parents(keep, tuple(i for i in merged.parents if i != other))
+            self._change_life(keep, merged.life.united(self.annotations.objects()[other].life))
             self.annotations.set_object(other, None)
+            self._release_children(keep)
 
     def split(self, object_id: int, frame: int) -> int:
         """Let what is known of an object from ``frame`` on belong to a new one; return its id.
@@ -142,6 +149,8 @@ class Lineage:
             for later in frames:
                 if later >= frame:
                     self._move(object_id, made.id, later)
+            self._change_life(object_id, whole.life.without(first=frame))
+            self._change_life(made.id, whole.life.without(last=frame - 1))
             for child in self.children_of(object_id):
                 parents = self.annotations.objects()[child].parents
                 self._change_parents(child, tuple(sorted(made.id if i == object_id else i for i in parents)))
@@ -161,14 +170,17 @@ class Lineage:
             for later in sorted({*self._annotated_frames(one), *self._annotated_frames(other)}):
                 if later >= frame:
                     self._exchange(one, other, later)
+            lives = {i: self.annotations.objects()[i].life for i in (one, other)}
+            self._change_life(one, lives[one].until(frame, lives[other]))
+            self._change_life(other, lives[other].until(frame, lives[one]))
             swapped = {one: other, other: one}
             for child in {*self.children_of(one), *self.children_of(other)} - {one, other}:
-                if min(self._annotated_frames(child), default=frame) >= frame:
+                if (self._begin(child) or frame) >= frame:
                     parents = {swapped.get(i, i) for i in self.annotations.objects()[child].parents}
                     self._change_parents(child, tuple(sorted(parents)))
 
     def delete_from(self, object_id: int, frame: int) -> None:
-        """Remove what is known of an object from ``frame`` on.
+        """Remove what is known of an object from ``frame`` on: it ends there, unless it is marked later.
 
         Raises
         ------
@@ -178,7 +190,85 @@ class Lineage:
         call = {"do": "lineage.delete_from", "object_id": object_id, "frame": frame}
         with self._edit(f"delete object {object_id} from frame {frame} on", call):
             self.annotations.require(object_id)
-            self._clear_from(object_id, frame)
+            self._live(object_id, self.annotations.objects()[object_id].life.without(first=frame))
+
+    def mark_absent(self, object_id: int, frame: int, last: int | None = None) -> None:
+        """Say that an object is not there on a frame, or up to ``last``, inclusive; what was known goes.
+
+        Raises
+        ------
+        InputError
+            If the object is unknown, or ``last`` comes before ``frame``.
+        """
+        last = frame if last is None else last
+        call = {"do": "lineage.mark_absent", "object_id": object_id, "frame": frame, "last": last}
+        with self._edit(f"object {object_id} absent", call):
+            self.annotations.require(object_id)
+            if last < frame:
+                raise InputError(f"An absence from frame {frame} to frame {last} ends before it begins.")
+            self._live(object_id, self.annotations.objects()[object_id].life.without(frame, last))
+
+    def set_life(self, object_id: int, life: Life) -> None:
+        """Say where an object begins, ends and is absent; what was known outside of that goes.
+
+        Raises
+        ------
+        InputError
+            If the object is unknown, or a parent has not ended before it begins.
+        """
+        call = {"do": "lineage.set_life", "object_id": object_id, "life": life.to_json()}
+        with self._edit(f"life of object {object_id}", call):
+            self.annotations.require(object_id)
+            self._live(object_id, life)
+
+    def check_place(self, object_id: int, frame: int) -> None:
+        """Refuse a frame where an object cannot be by its descent: after it divided, before it was born.
+
+        Raises
+        ------
+        InputError
+            If it cannot be there.
+        """
+        known = self.annotations.objects()[object_id]
+        children = {i: first for i in self.children_of(object_id) if (first := self._begin(i)) is not None}
+        if children and frame >= (begin := min(children.values())):
+            raise InputError(
+                f"Object {object_id} ended before frame {begin}, where {_named(children)} began, so it "
+                f"cannot be marked on frame {frame}; mark one of those, or change their parents first."
+            )
+        if known.parents and known.life.first is not None and frame < known.life.first:
+            raise InputError(
+                f"Object {object_id} came from {_named(known.parents)} on frame {known.life.first}, so it "
+                f"cannot be marked on frame {frame}; change its parents first."
+            )
+        if self._is_unborn(object_id):
+            self._check_ended(known.parents, object_id, frame)
+
+    def admit(self, object_id: int, frame: int) -> None:
+        """Let an object be there on a frame on which somebody marks it; within an action.
+
+        Raises
+        ------
+        InputError
+            As :meth:`check_place`.
+        """
+        self.check_place(object_id, frame)
+        known = self.annotations.objects()[object_id]
+        if self._is_unborn(object_id):
+            self._change_life(object_id, replace(known.life, first=frame))
+        elif frame not in known.life:
+            self._change_life(object_id, known.life.seen_on(frame))
+
+    def births(self) -> list[Change]:
+        """Return the changes that let daughters begin where they do, where that was not stored yet."""
+        changes = []
+        for object_id, known in self.annotations.objects().items():
+            begins = self._visible_frames(object_id)
+            ends = [f for parent in known.parents for f in self._visible_frames(parent)]
+            if known.parents and known.life.first is None and begins and max(ends, default=-1) < begins[0]:
+                born = replace(known, life=replace(known.life, first=begins[0]))
+                changes.append(Change(ChangeKind.OBJECT, object_id, None, known, born))
+        return changes
 
     # ------------------------------------------------------------------ how
 
@@ -203,13 +293,43 @@ class Lineage:
             self.annotations.require(parent)
             if object_id in self._ancestors(parent):
                 raise InputError(f"Object {object_id} cannot come from {parent}, which itself comes from it.")
-            ends, begins = self._visible_frames(parent), self._visible_frames(object_id)
-            if ends and begins and ends[-1] >= begins[0]:
+        begins = self._visible_frames(object_id)
+        if begins:
+            self._check_ended(parents, object_id, begins[0])
+        before = self.annotations.objects()[object_id]
+        self._change_parents(object_id, parents)
+        if parents and begins:
+            self._change_life(object_id, before.life.without(last=begins[0] - 1))
+        elif before.parents and not parents:
+            self._change_life(object_id, replace(before.life, first=None))
+
+    def _check_ended(self, parents: Iterable[int], object_id: int, begin: int) -> None:
+        """Refuse parents that are still there where an object begins."""
+        for parent in parents:
+            ends = self._visible_frames(parent)
+            if ends and ends[-1] >= begin:
                 raise InputError(
                     f"Object {parent} is still there on frame {ends[-1]}, so object {object_id}, which "
-                    f"begins on {begins[0]}, cannot have come from it; delete or split one of them first."
+                    f"begins on {begin}, cannot have come from it; delete or split one of them first."
                 )
-        self._change_parents(object_id, parents)
+
+    def _is_unborn(self, object_id: int) -> bool:
+        """Whether the first frame on which an object will be marked is where it comes from its parents."""
+        known = self.annotations.objects()[object_id]
+        return bool(known.parents) and known.life.first is None and not self._annotated_frames(object_id)
+
+    def _begin(self, object_id: int) -> int | None:
+        """The frame on which an object begins, None where that is not known yet."""
+        first = self.annotations.objects()[object_id].life.first
+        return min(self._annotated_frames(object_id), default=None) if first is None else first
+
+    def _release_children(self, object_id: int) -> None:
+        """Take an object's children from it that begin before it ends: it did not divide after all."""
+        last = max(self._visible_frames(object_id), default=-1)
+        for child in self.children_of(object_id):
+            if (begin := self._begin(child)) is not None and begin <= last:
+                parents = self.annotations.objects()[child].parents
+                self._set_parents(child, tuple(i for i in parents if i != object_id))
 
     def _ancestors(self, object_id: int) -> set[int]:
         found: set[int] = set()
@@ -225,6 +345,16 @@ class Lineage:
         self.annotations.set_object(
             object_id, replace(self.annotations.objects()[object_id], parents=parents)
         )
+
+    def _change_life(self, object_id: int, life: Life) -> None:
+        self.annotations.set_object(object_id, replace(self.annotations.objects()[object_id], life=life))
+
+    def _live(self, object_id: int, life: Life) -> None:
+        """Give an object a life, and clear what is known of it outside."""
+        self._change_life(object_id, life)
+        for frame in self._annotated_frames(object_id):
+            if frame not in life:
+                self._set(object_id, frame, (), None, False)
 
     def _clear_from(self, object_id: int, frame: int) -> None:
         for later in self._annotated_frames(object_id):
@@ -267,3 +397,9 @@ class Lineage:
             union = CompressedMask.from_array(np.asarray(first.mask.to_array() | second.mask.to_array()))
             both = self.annotations.is_verified(keep, frame) and self.annotations.is_verified(other, frame)
             self._set(keep, frame, (Prompt(mask=union),), AcceptedMask.painted(union), both)
+
+
+def _named(ids: Iterable[int]) -> str:
+    """Name some objects within a sentence."""
+    found = sorted(ids)
+    return f"object{'s' if len(found) > 1 else ''} {' and '.join(map(str, found))}"

@@ -139,8 +139,8 @@ class AcceptedMask:
         # One mask at a time: hundreds of objects on a large plane would not fit together.
         crop, corner = result.crop_of(index)
         mask = CompressedMask.from_array(crop > 0, result.shape, corner)
-        if mask.is_empty:
-            return cls(mask, origin, scores)
+        if mask.is_empty or (result.given_masks and result.given_masks[index] is not None):
+            return cls(mask, origin, scores)  # the logits are not those of a mask that was handed over
         shape = (crop.shape[0], crop.shape[1])
         logits = PackedLogits.of(result.low_res_logits[index], mask.box, shape, corner)
         return cls(mask, origin, scores, logits)

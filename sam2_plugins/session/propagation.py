@@ -100,11 +100,13 @@ def _accepted(
     annotations: Annotations, result: FrameResult, prompted: bool = False
 ) -> dict[int, AcceptedMask]:
     """Return what is to be stored of a frame's result, by object id."""
-    existing, masks = annotations.objects(), {}
+    lives, masks = annotations.lives(), {}
     for index, object_id in enumerate(result.object_ids):
-        if object_id not in existing or annotations.is_verified(object_id, result.frame):
+        if object_id not in lives or annotations.is_verified(object_id, result.frame):
             continue
         prompts = annotations.prompts_of(object_id).get(result.frame, ())
+        if not prompts and result.frame not in lives[object_id]:
+            continue
         if not prompts:
             masks[object_id] = AcceptedMask.predicted(result, index, MaskOrigin.TRACKED)
         elif not prompted:

@@ -1,12 +1,13 @@
 """The plan of a propagation: which objects over which frames, so that verified masks stay."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sam2_engine.errors import InputError
 from sam2_plugins.runtime.run_estimate import RunSize
 from sam2_plugins.session.annotations import Annotations
+from sam2_plugins.session.life import Life
 
 __all__ = ["PropagationPlan"]
 
@@ -17,7 +18,8 @@ class PropagationPlan:
 
     Each object is tracked from its first prompted or verified frame (reverse: from the last), or from
     ``start`` if that comes later, to ``stop``; given a start and no stop, to its next verified frame.
-    Verified masks are left out.
+    Verified masks are left out, and frames outside of the object's life: after it divided or was deleted,
+    before it was born, where it is absent. :meth:`left_out` says so in words.
 
     Attributes
     ----------
@@ -48,10 +50,14 @@ class PropagationPlan:
 
     def active_on(self, frame: int) -> tuple[int, ...]:
         """Return the objects that are to be tracked on a frame."""
+        return self._active_on(frame, self._ranges())
+
+    def _active_on(self, frame: int, ranges: Mapping[int, tuple[int, float, Life]]) -> tuple[int, ...]:
         return tuple(
             object_id
-            for object_id, (first, last) in self._ranges().items()
+            for object_id, (first, last, life) in ranges.items()
             if first * self.step <= frame * self.step <= last * self.step
+            and frame in life
             and not self.annotations.is_verified(object_id, frame)
             and not (self.missing_only and self.annotations.mask(object_id, frame) is not None)
         )
@@ -66,10 +72,15 @@ class PropagationPlan:
         """
         ranges = self._ranges().values()
         if not ranges:
-            raise InputError("There is nothing to track yet; give an object a click, a box or a mask first.")
+            left_out = self.left_out()
+            raise InputError(
+                f"There is nothing to track. {left_out}"
+                if left_out
+                else "There is nothing to track yet; give an object a click, a box or a mask first."
+            )
         first, last = (
-            min((first for first, _ in ranges), key=lambda f: f * self.step),
-            max((last for _, last in ranges), key=lambda f: f * self.step),
+            min((first for first, _, _ in ranges), key=lambda f: f * self.step),
+            max((last for _, last, _ in ranges), key=lambda f: f * self.step),
         )
         if first * self.step > last * self.step:
             raise InputError(
@@ -89,7 +100,8 @@ class PropagationPlan:
         first, last = self.bounds()
         if last == math.inf:
             return None
-        return [f for f in range(first, int(last) + self.step, self.step) if self.active_on(f)]
+        ranges = self._ranges()
+        return [f for f in range(first, int(last) + self.step, self.step) if self._active_on(f, ranges)]
 
     def size(self) -> RunSize:
         """Return how much there is to track; of an endless live stream, one frame.
@@ -102,17 +114,41 @@ class PropagationPlan:
         self.bounds()
         frames: set[int] = set()
         masks = 0
-        for object_id, (first, last) in self._ranges().items():
+        for object_id, (first, last, life) in self._ranges().items():
             end = first if last == math.inf else int(last)
-            tracked = set(range(first, end + self.step, self.step)) - self.annotations.verified(object_id)
+            tracked = {frame for frame in range(first, end + self.step, self.step) if frame in life}
+            tracked -= self.annotations.verified(object_id)
             if self.missing_only:
                 tracked -= set(self.annotations.frames_of(object_id))
             frames |= tracked
             masks += len(tracked)
         return RunSize(len(frames), masks)
 
-    def _ranges(self) -> dict[int, tuple[int, float]]:
-        """First and last frame by object, for all that were ever prompted or verified."""
+    def left_out(self) -> str:
+        """Say in a sentence where objects are not tracked because of their lives; empty if everywhere."""
+        objects, lives, parts = self.annotations.objects(), self.annotations.lives(), []
+        for object_id, (first, last) in self._asked().items():
+            low, high = sorted((first, last))
+            if gaps := lives[object_id].describe_gaps(int(low), high):
+                divides = " (it divides)" if lives[object_id].last != objects[object_id].life.last else ""
+                parts.append(f"{objects[object_id].name} {gaps}{divides}")
+        return f"Not tracked: {'; '.join(parts)}." if parts else ""
+
+    def _ranges(self) -> dict[int, tuple[int, float, Life]]:
+        """First and last frame by object within its life, and that life."""
+        lives, ranges = self.annotations.lives(), {}
+        for object_id, (first, last) in self._asked().items():
+            life = lives[object_id]
+            if first * self.step > last * self.step:
+                ranges[object_id] = first, last, life
+            elif self.reverse and (living := life.within(int(last), first)):
+                ranges[object_id] = int(living[1]), living[0], life
+            elif not self.reverse and (living := life.within(first, last)):
+                ranges[object_id] = *living, life
+        return ranges
+
+    def _asked(self) -> dict[int, tuple[int, float]]:
+        """First and last frame by object, wherever it lives, for all that were ever prompted or verified."""
         ids: Iterable[int] = self.annotations.objects() if self.object_ids is None else self.object_ids
         end: float = 0 if self.reverse else math.inf if self.length is None else self.length - 1
         earliest = max if self.reverse else min  # on the way

@@ -14,7 +14,7 @@ from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
-from sam2_engine.preprocessing import IntensityWindow, to_rgb
+from sam2_engine.preprocessing import IntensityWindow, to_rgb, window_of
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -115,7 +115,8 @@ class ContrastPanel(Panel):
         assert annotation is not None
         session = annotation.session
         low, high = (float(end) for end in annotation.stack.layer.contrast_limits)
-        wanted = IntensityWindow((low,), (high,))
+        wanted = window_of(session.frames, (low, high))
+        assert wanted is not None
         if wanted == (session.window or IntensityWindow((0,), (255,))):
             self.prompt_bar.clear()
             self.status_message.emit("The model sees this contrast already.")

@@ -140,7 +140,8 @@ class PropagationPanel(Panel):
         start = annotation.shown_frame if self.from_shown.isChecked() else None
         try:
             planned = plan_propagation(annotation.session, direction, start, self._chosen(annotation))
-            return str(annotation.session.estimate(planned))
+            expected, left_out = annotation.session.estimate(planned), annotation.session.left_out(planned)
+            return f"{expected}. {left_out}" if left_out else str(expected)
         except InputError:  # there is nothing to track
             return ""
 

@@ -174,7 +174,7 @@ def test_a_corrected_keyframe_stays_the_persons(page: Page) -> None:
     assert page.assign_label() == [after]
 
 
-def test_a_person_hides_the_object(page: Page) -> None:
+def test_a_person_hides_the_object(page: Page, tracked_frames: list[int]) -> None:
     page.items.append({**page.items[0], "frame": 3, "enabled": False})
     page.items.append({**page.items[0], "frame": 8})
     (region,) = page.assign_label()
@@ -183,6 +183,29 @@ def test_a_person_hides_the_object(page: Page) -> None:
     assert items[3]["enabled"] is False
     assert items[8]["enabled"] is True
     assert Keyframe.of(items[3]).enabled is False
+    assert sorted(tracked_frames) == [1, *range(8, FRAMES)]  # not where it is hidden (frames of the file)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_a_person_hides_after_tracking_goes_and_comes_back(
+    page: Page, tracked_frames: list[int], tmp_path: Path, restarts: bool
+) -> None:
+    page.restart(state_folder=tmp_path)
+    page.items.append({**page.items[0], "frame": 6})
+    page.assign_label()
+    index = next(i for i, item in enumerate(page.items) if item["frame"] == 6)
+    page.items[index] = {**page.items[index], "enabled": False}
+    tracked_frames.clear()
+    for _ in range(2):
+        (region,) = page.assign_label()
+        assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, 7))
+        if restarts:
+            page.restart()
+    index = next(i for i, item in enumerate(page.items) if item["frame"] == 6)
+    page.items[index] = {**page.items[index], "enabled": True}
+    (region,) = page.assign_label()
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
+    assert tracked_frames == []
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QMenu
 
 from napari_plugin.annotation.frame_states import FrameState, states_of
+from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
 from napari_plugin.widgets.object_menu import object_menu
 from sam2_plugins.review import ReviewItem
@@ -208,6 +209,13 @@ def test_the_menu_of_an_object(tracked: AnnotationDock, qtbot: Any) -> None:
     assert rows_of(dock.objects.list) == [["object 1", "6"], ["object 2", "6"]]
     choose(2, "Delete from frame 3 on")
     assert session.frames_of(2) == [0, 1, 2]
+    choose(2, "Absent on frame 3")
+    show(dock, 1)
+    choose(2, "Absent on frame 1")
+    assert session.frames_of(2) == [0, 2]
+    dock.history.undo.click()
+    shown_when_idle(dock, qtbot)
+    show(dock, 3)
     choose(1, "Divides at frame 3")
     assert [one.parents for one in session.objects.values()] == [(), (), (1,), (1,)]
     assert annotation.current == 4
@@ -218,6 +226,30 @@ def test_the_menu_of_an_object(tracked: AnnotationDock, qtbot: Any) -> None:
     shown_when_idle(dock, qtbot)
     assert list(session.objects) == [1, 2]
     assert session.frames_of(1) == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_was_decided_in_the_menu_stays_when_everything_is_tracked_again(
+    tracked: AnnotationDock, qtbot: Any
+) -> None:
+    dock, annotation = tracked, annotation_of(tracked)
+    session = annotation.session
+    show(dock, 3)
+    for object_id, text in ((1, "Divides at frame 3"), (2, "Delete from frame 3 on")):
+        action(object_menu(annotation, object_id, lambda: None, dock), text).trigger()
+        shown_when_idle(dock, qtbot)
+    for daughter in (3, 4):
+        annotation.edit(lambda session, i=daughter: session.add_box(3, i, (10, 10, 30, 30)))
+        shown_when_idle(dock, qtbot)
+    for direction in Direction:
+        dock.propagation.buttons[direction].click()
+        wait_until_tracked(dock, qtbot)
+        assert "Not tracked: object" in dock.message.text()
+        assert {i: session.frames_of(i) for i in session.objects} == {
+            1: [0, 1, 2],
+            2: [0, 1, 2],
+            3: [3, 4, 5] if direction is not Direction.BACKWARD else [3],
+            4: [3, 4, 5] if direction is not Direction.BACKWARD else [3],
+        }
 
 
 def test_an_object_is_renamed_in_the_list(tracked: AnnotationDock, qtbot: Any) -> None:

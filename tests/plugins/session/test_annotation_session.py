@@ -168,7 +168,9 @@ def test_propagation_is_the_engines_own(session, discs, store, small_checkpoint)
     session.add_box(2, two, (50, 28, 70, 48))
     frames = [result.frame for result in session.propagate()]
     engine = VideoSession(
-        store.get(small_checkpoint), open_frames(discs, axes="TYX"), max_conditioning_frames=8
+        store.get(small_checkpoint),
+        open_frames(discs, axes="TYX"),
+        max_conditioning_frames=8,
     )
     engine.add_points(0, one, (20, 20))
     engine.add_box(2, two, (50, 28, 70, 48))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from sam2_engine.errors import InputError
 from sam2_engine.preprocessing import IntensityWindow
@@ -103,3 +104,30 @@ def test_it_is_stored_and_replayed(
     reopened.close()
     assert main(["replay", str(folder.path), "--device", "cpu"]) == 0
     assert "masks are the same" in capsys.readouterr().out
+
+
+def test_fill_values_of_the_frames_are_part_of_every_window_stored_and_replayed(
+    tmp_path: Path, discs: Any, store: Any, small_checkpoint: Path
+) -> None:
+    pixels = discs.astype(np.uint16) * 200
+    pixels[:, :4] = 65535
+    path = tmp_path / "discs.zarr"
+    zarr.create_array(path, data=pixels, attributes={"_FillValue": 65535})
+    session = AnnotationSession(path, store, small_checkpoint, axes="TYX")
+    assert session.window is not None
+    assert session.window.high[0] < 65535
+    folder = SessionFolder.create(tmp_path / "work.sam2", session, source=path, opening={"axes": "TYX"})
+    session.set_window((0, 60000))
+    expected = IntensityWindow((0,), (60000,), ((65535, 65535),))
+    assert session.window == expected
+    read = read_session(folder.path, store)  # from the journal
+    assert read.window == expected
+    read.frames.close()
+    folder.close()
+    again, reopened = open_session(folder.path, store)  # from the snapshot
+    assert again.window == expected
+    again.undo()
+    assert again.window is not None
+    assert again.window.fill == expected.fill
+    reopened.close()
+    session.frames.close()
