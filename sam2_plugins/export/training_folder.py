@@ -143,14 +143,15 @@ def _is_training_folder(folder: Path) -> bool:
 def usable_frames(session: ReadableSession) -> tuple[list[int], list[int]]:
     """Return the annotated frames without a gap, and those with one.
 
-    An object has a gap where it is not annotated, but is so before and after.
+    An object has a gap where it is not annotated, but is so before and after, unless it is absent there.
     """
     annotated = set(known_by_frame(session))
     gaps: set[int] = set()
     for object_id in session.objects:
         frames = session.frames_of(object_id)
         if frames:
-            gaps |= set(range(frames[0], frames[-1])) - set(frames)
+            life = session.objects[object_id].life
+            gaps |= {frame for frame in range(frames[0], frames[-1]) if frame in life} - set(frames)
     return sorted(annotated - gaps), sorted(annotated & gaps)
 
 

@@ -85,10 +85,8 @@ class Overlap:
 NO_OVERLAP = Overlap(0.0, 0)
 
 
-def frame_overlaps(
-    masks: Mapping[int, AcceptedMask], frame: int, features: Mapping[int, Mapping[int, MaskFeatures]]
-) -> dict[int, Overlap]:
-    """Return by object its largest overlap on a frame; those without any are left out."""
+def frame_overlaps(masks: Mapping[int, AcceptedMask], areas: Mapping[int, int]) -> dict[int, Overlap]:
+    """Return by object its largest overlap with another one of a frame; those without any are left out."""
     found: dict[int, Overlap] = {}
     crops: dict[int, NDArray[np.bool_]] = {}
 
@@ -102,7 +100,7 @@ def frame_overlaps(
     for one, other, window in _overlapping_boxes(masks):
         shared = np.count_nonzero(part(one, window) & part(other, window))
         for mine, other_id in ((one, other), (other, one)) if shared else ():
-            fraction = shared / features[mine][frame].area
+            fraction = shared / areas[mine]
             if fraction > found.get(mine, NO_OVERLAP).fraction:
                 found[mine] = Overlap(fraction, other_id)
     return found

@@ -1,15 +1,20 @@
 """Review items of a session, the most doubtful first, updated as it changes."""
 
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
-from typing import Generic, Protocol, TypeVar
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
+from typing import Protocol
 
 from sam2_plugins.review.cues import PROMPTED_FACTOR, CueInputs, Neighbor, ReviewItem, review_mask
 from sam2_plugins.review.mask_features import NO_OVERLAP, MaskFeatures, Overlap, frame_overlaps
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.annotations import ChangeKind
+from sam2_plugins.session.history import Action
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
-__all__ = ["MasksByObject", "Review", "ReviewableSession", "review_queue"]
+__all__ = ["LiveReview", "MasksByObject", "Review", "ReviewableSession", "review_queue"]
 
 MasksByObject = Mapping[int, Mapping[int, AcceptedMask]]
 """Masks by object id and frame."""
@@ -32,31 +37,88 @@ class ReviewableSession(Protocol):
         """Frames on which a person confirmed an object's mask."""
 
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
+Entry = tuple[float, int, int, ReviewItem]
+"""Minus the score, object id, frame, and the item: sorted, the most doubtful come first."""
+
+_FEW = 200
+"""Entries that are put into their places one by one."""
 
 
-class _Memo(Generic[Key, Value]):
-    """Values computed in the last round, reused while their inputs are the same."""
+@dataclass
+class _Object:
+    """What is known of one object: its masks and their features by frame, and what people said of them."""
 
-    def __init__(self) -> None:
-        self._last: dict[Key, tuple[tuple[object, ...], Value]] = {}
-        self._now: dict[Key, tuple[tuple[object, ...], Value]] = {}
+    masks: dict[int, AcceptedMask] = field(default_factory=dict)
+    features: dict[int, MaskFeatures] = field(default_factory=dict)
+    frames: list[int] = field(default_factory=list)
+    reviewed: list[int] = field(default_factory=list)
+    confirmed: set[int] = field(default_factory=set)
+    items: dict[int, ReviewItem] = field(default_factory=dict)
 
-    def get(self, key: Key, inputs: tuple[object, ...], compute: Callable[[], Value]) -> Value:
-        entry = self._last.get(key)
-        if entry is None or entry[0] != inputs:  # tuples: identical items are not compared further
-            entry = (inputs, compute())
-        self._now[key] = entry
-        return entry[1]
+    def change(self, frame: int, mask: AcceptedMask | None, verified: bool) -> set[int]:
+        """Take over a mask of a frame, or that there is none; return the frames whose items depend on it."""
+        before = self.masks.get(frame)
+        confirmed = mask is not None and (verified or mask.origin == MaskOrigin.PAINTED)
+        if mask is before and confirmed == (frame in self.confirmed):
+            return set()
+        touched = self._around(frame)
+        if mask is None:
+            for known in (self.masks, self.features, self.items):
+                known.pop(frame, None)
+        else:
+            self.masks[frame] = mask
+            if mask is not before:
+                self.features[frame] = MaskFeatures.of(mask)
+        (self.confirmed.add if confirmed else self.confirmed.discard)(frame)
+        prompted = mask is not None and mask.origin == MaskOrigin.PROMPTED
+        _keep(self.frames, frame, mask is not None)
+        _keep(self.reviewed, frame, confirmed or prompted)
+        return (touched | self._around(frame) | {frame}) & self.masks.keys()
 
-    def end_round(self) -> None:
-        """Drop what was not asked for in this round."""
-        self._last, self._now = self._now, {}
+    def _around(self, frame: int) -> set[int]:
+        """Return the frames beside one, and if it is reviewed those nearest to it of all reviewed ones."""
+        number = bisect_left(self.frames, frame)
+        touched = {*self.frames[max(number - 1, 0) : number + 2]}
+        index = bisect_left(self.reviewed, frame)
+        if self.reviewed[index : index + 1] == [frame]:
+            before, after = self.reviewed[max(index - 1, 0) : index], self.reviewed[index + 1 : index + 2]
+            first = bisect_left(self.frames, (before[0] + frame) / 2) if before else 0
+            last = bisect_right(self.frames, (frame + after[0]) / 2) if after else None
+            touched.update(before, self.frames[first:last], after)
+        return touched
+
+    def inputs(self, frame: int, overlap: Overlap) -> CueInputs:
+        """Return the inputs of the cues of a mask."""
+        number, index = bisect_left(self.frames, frame), bisect_left(self.reviewed, frame)
+        is_reviewed = self.reviewed[index : index + 1] == [frame]
+        around = (*self.reviewed[max(index - 1, 0) : index], *self.reviewed[index : index + 2])
+        nearest = min((c for c in around if c != frame), key=lambda c: abs(c - frame), default=None)
+        beside = self.frames[max(number - 1, 0) : number] + self.frames[number + 1 : number + 2]
+        return CueInputs(
+            frame,
+            self.features[frame],
+            0.0 if frame in self.confirmed else PROMPTED_FACTOR if is_reviewed else 1.0,
+            tuple(self._neighbor(other, frame) for other in beside),
+            None if nearest is None else self._neighbor(nearest, frame),
+            overlap,
+        )
+
+    def _neighbor(self, other: int, frame: int) -> Neighbor:
+        return Neighbor(other, abs(other - frame), self.features[other])
+
+
+def _keep(frames: list[int], frame: int, wanted: bool) -> None:
+    """Put a frame into a sorted list, or take it out."""
+    index = bisect_left(frames, frame)
+    is_there = frames[index : index + 1] == [frame]
+    if wanted and not is_there:
+        frames.insert(index, frame)
+    elif is_there and not wanted:
+        del frames[index]
 
 
 class Review:
-    """Review items, of which only those of changed masks and their neighbors are computed anew.
+    """Review items, of which only those are computed anew that depend on what has changed.
 
     Not for several threads at once.
 
@@ -69,15 +131,42 @@ class Review:
     >>> def tracked(predicted_iou):
     ...     return AcceptedMask(mask, MaskOrigin.TRACKED, MaskScores(1.0, predicted_iou, 0.95))
     >>> masks = {1: {0: AcceptedMask.painted(mask), 1: tracked(0.93), 2: tracked(0.41), 3: tracked(0.94)}}
-    >>> items = Review().review_items(masks)
+    >>> review = Review()
+    >>> items = review.review_items(masks)
     >>> [(item.frame, item.reason) for item in items]
     [(0, 'confirmed by a person'), (1, 'nothing unusual'), (2, 'predicted IoU 0.41'), (3, 'nothing unusual')]
+    >>> review.change(1, 2, tracked(0.97), verified=False)
+    >>> [item.frame for item in review.queue()]  # the most doubtful first
+    [3, 1, 2]
     """
 
     def __init__(self) -> None:
-        self._features: _Memo[tuple[int, int], MaskFeatures] = _Memo()
-        self._overlaps: _Memo[int, dict[int, Overlap]] = _Memo()
-        self._items: _Memo[tuple[int, int], ReviewItem] = _Memo()
+        self._objects: dict[int, _Object] = {}
+        self._by_frame: dict[int, dict[int, AcceptedMask]] = {}
+        self._overlaps: dict[int, dict[int, Overlap]] = {}
+        self._outdated: set[tuple[int, int]] = set()
+        self._moved: set[int] = set()
+        self._queue: list[Entry] = []
+        self._entries: dict[tuple[int, int], Entry] = {}
+
+    def change(self, object_id: int, frame: int, mask: AcceptedMask | None, *, verified: bool) -> None:
+        """Take over that an object has this mask on a frame now (None: nothing is known there)."""
+        known = self._objects.setdefault(object_id, _Object())
+        moved = known.masks.get(frame) is not mask
+        if mask is None:
+            self._outdated.add((object_id, frame))
+        self._outdated.update((object_id, other) for other in known.change(frame, mask, verified))
+        if moved:
+            self._moved.add(frame)
+            there = self._by_frame.setdefault(frame, {})
+            if mask is None:
+                there.pop(object_id, None)
+            else:
+                there[object_id] = mask
+
+    def frames_of(self, object_id: int) -> list[int]:
+        """Return the frames of which a mask of an object was taken over."""
+        return list(self._objects[object_id].frames) if object_id in self._objects else []
 
     def review_items(
         self, masks: MasksByObject, verified: Mapping[int, Collection[int]] | None = None
@@ -87,52 +176,76 @@ class Review:
         Parameters
         ----------
         masks
-            By object id and frame; the frames of each object ascending.
+            By object id and frame; these are all that there are.
         verified
             By object id: frames whose mask a person confirmed.
         """
-        verified = verified or {}
-        items = [
-            self._items.get((i, inputs.frame), inputs, partial(review_mask, i, inputs))
-            for i, inputs in self.cue_inputs(masks, verified)
-        ]
-        self._items.end_round()
-        return items
+        self._take_over(masks, verified or {})
+        self._update()
+        return [self._objects[i].items[frame] for i in masks for frame in self._objects[i].frames]
 
     def cue_inputs(
         self, masks: MasksByObject, verified: Mapping[int, Collection[int]]
     ) -> Iterator[tuple[int, CueInputs]]:
         """Yield object id and inputs of the cues of every mask."""
-        features = {
-            i: {
-                f: self._features.get((i, f), (mask,), partial(MaskFeatures.of, mask))
-                for f, mask in frames.items()
-            }
-            for i, frames in masks.items()
-        }
-        self._features.end_round()
-        overlaps = self._all_overlaps(masks, features)
-        for object_id, frames in masks.items():
-            confirmed = set(verified.get(object_id, ()))
-            confirmed.update(frame for frame, mask in frames.items() if mask.origin == MaskOrigin.PAINTED)
-            prompted = {frame for frame, mask in frames.items() if mask.origin == MaskOrigin.PROMPTED}
-            yield from _cue_inputs_of_object(object_id, features[object_id], confirmed, prompted, overlaps)
+        self._take_over(masks, verified)
+        self._update()
+        for object_id in masks:
+            for frame in self._objects[object_id].frames:
+                yield object_id, self._inputs(object_id, frame)
 
-    def _all_overlaps(
-        self, masks: MasksByObject, features: Mapping[int, Mapping[int, MaskFeatures]]
-    ) -> dict[int, dict[int, Overlap]]:
-        by_frame: dict[int, dict[int, AcceptedMask]] = {}
-        for object_id, frames in masks.items():
-            for frame, mask in frames.items():
-                by_frame.setdefault(frame, {})[object_id] = mask
-        found = {
-            frame: self._overlaps.get(
-                frame, tuple(there.items()), partial(frame_overlaps, there, frame, features)
-            )
-            for frame, there in by_frame.items()
-        }
-        self._overlaps.end_round()
-        return found
+    def queue(self, min_score: float = 0.0) -> list[ReviewItem]:
+        """Return the items with more than a score, the most doubtful first."""
+        self._update()
+        last = bisect_left(self._queue, (-min_score,))
+        return list(map(itemgetter(3), islice(self._queue, last)))
+
+    def _take_over(self, masks: MasksByObject, verified: Mapping[int, Collection[int]]) -> None:
+        for object_id in self._objects.keys() | masks.keys():
+            now, confirmed = masks.get(object_id, {}), set(verified.get(object_id, ()))
+            self._objects.setdefault(object_id, _Object())
+            for frame in set(self.frames_of(object_id)) - now.keys():
+                self.change(object_id, frame, None, verified=False)
+            for frame, mask in now.items():
+                self.change(object_id, frame, mask, verified=frame in confirmed)
+
+    def _inputs(self, object_id: int, frame: int) -> CueInputs:
+        overlap = self._overlaps.get(frame, {}).get(object_id, NO_OVERLAP)
+        return self._objects[object_id].inputs(frame, overlap)
+
+    def _update(self) -> None:
+        """Compute what is outdated, and put it into its place in the queue."""
+        for frame in self._moved:
+            before, there = self._overlaps.get(frame, {}), dict(sorted(self._by_frame[frame].items()))
+            now = frame_overlaps(there, {i: self._objects[i].features[frame].area for i in there})
+            self._overlaps[frame] = now
+            self._outdated.update((i, frame) for i in there if before.get(i) != now.get(i))
+        old, new = [], []
+        for object_id, frame in self._outdated:
+            known = self._objects[object_id]
+            if (entry := self._entries.pop((object_id, frame), None)) is not None:
+                old.append(entry)
+            if frame in known.masks:
+                item = known.items[frame] = review_mask(object_id, self._inputs(object_id, frame))
+                entry = self._entries[object_id, frame] = (-item.score, object_id, frame, item)
+                new.append(entry)
+        self._moved.clear()
+        self._outdated.clear()
+        _exchange(self._queue, old, new)
+
+
+def _exchange(queue: list[Entry], old: list[Entry], new: list[Entry]) -> None:
+    """Take entries out of a sorted list and put others in."""
+    if len(old) + len(new) < _FEW:
+        for entry in old:
+            del queue[bisect_left(queue, entry[:3])]
+        for entry in new:
+            insort(queue, entry)
+        return
+    gone = set(map(id, old))
+    queue[:] = [entry for entry in queue if id(entry) not in gone]
+    queue += new
+    queue.sort()
 
 
 def review_queue(
@@ -168,47 +281,65 @@ def review_queue(
     >>> [(item.object_id, item.frame) for item in review_queue(session)]
     [(1, 1), (1, 2)]
     """
-    ids = list(session.objects)
-    masks: dict[int, dict[int, AcceptedMask]] = {object_id: {} for object_id in ids}
+    review = review or Review()
+    masks: dict[int, dict[int, AcceptedMask]] = {object_id: {} for object_id in session.objects}
     for object_id, frames in masks.items():
         for frame in session.frames_of(object_id):
             accepted = session.accepted(object_id, frame)
             if accepted is not None:  # removed meanwhile
                 frames[frame] = accepted
-    items = (review or Review()).review_items(masks, {i: session.verified(i) for i in ids})
-    return sorted((i for i in items if i.score > min_score), key=lambda i: (-i.score, i.object_id, i.frame))
+    review.review_items(masks, {object_id: session.verified(object_id) for object_id in masks})
+    return review.queue(min_score)
 
 
-def _cue_inputs_of_object(
-    object_id: int,
-    features: Mapping[int, MaskFeatures],
-    confirmed: Collection[int],
-    prompted: Collection[int],
-    overlaps: Mapping[int, Mapping[int, Overlap]],
-) -> Iterator[tuple[int, CueInputs]]:
-    """Yield the inputs of one object's masks.
+class LiveReview:
+    """The review queue of a session that changes: what was done since the last time decides what is computed.
 
-    ``confirmed`` frames are painted or verified by a person, ``prompted`` ones clicked or boxed.
+    Attributes
+    ----------
+    session
+        Whose masks are reviewed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sam2_plugins import AnnotationSession, ModelStore
+    >>> session = AnnotationSession(np.zeros((3, 64, 80), np.uint8), ModelStore())
+    >>> live = LiveReview(session)
+    >>> clicked = session.add_points(1, session.add_object(), (40, 32))
+    >>> [(item.object_id, item.frame) for item in live.queue()]
+    [(1, 1)]
     """
-    frames = sorted(features)
-    reviewed = [frame for frame in frames if frame in confirmed or frame in prompted]
-    for number, frame in enumerate(frames):
-        index = bisect_left(reviewed, frame)
-        around = (*reviewed[max(index - 1, 0) : index], *reviewed[index : index + 2])
-        nearest = min((c for c in around if c != frame), key=lambda c: abs(c - frame), default=None)
-        beside = frames[max(number - 1, 0) : number] + frames[number + 1 : number + 2]
 
-        def neighbor(other: int, frame: int = frame) -> Neighbor:
-            return Neighbor(other, abs(other - frame), features[other])
+    def __init__(self, session: AnnotationSession) -> None:
+        self.session = session
+        self._review = Review()
+        with session.annotations.lock:
+            self._objects = set(session.objects)
+            self._places: set[tuple[int, int]] = set()
+            session.history.subscribe(self._on_action)
 
-        yield (
-            object_id,
-            CueInputs(
-                frame,
-                features[frame],
-                0.0 if frame in confirmed else PROMPTED_FACTOR if frame in prompted else 1.0,
-                tuple(map(neighbor, beside)),
-                None if nearest is None else neighbor(nearest),
-                overlaps[frame].get(object_id, NO_OVERLAP),
-            ),
-        )
+    def close(self) -> None:
+        """Listen to the session no more."""
+        self.session.history.unsubscribe(self._on_action)
+
+    def queue(self) -> list[ReviewItem]:
+        """Return what a person should look at now, as :func:`review_queue`."""
+        annotations = self.session.annotations
+        with annotations.lock:
+            objects, self._objects = self._objects, set()
+            places, self._places = self._places, set()
+        for object_id in objects:
+            frames = {*self._review.frames_of(object_id), *annotations.frames_of(object_id)}
+            places |= {(object_id, frame) for frame in frames}
+        for object_id, frame in sorted(places):
+            mask, verified = annotations.mask(object_id, frame), annotations.is_verified(object_id, frame)
+            self._review.change(object_id, frame, mask, verified=verified)
+        return self._review.queue()
+
+    def _on_action(self, action: Action) -> None:
+        for change in action.changes:
+            if change.kind is ChangeKind.OBJECT:
+                self._objects.add(change.object_id)
+            elif change.frame is not None:
+                self._places.add((change.object_id, change.frame))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sam2_engine.errors import InputError
 
-__all__ = ["check_output", "new_file", "os_error_sentence", "replacing"]
+__all__ = ["check_output", "new_file", "os_error_sentence", "replacing", "umask"]
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
     aside = Path(name)
     try:
         yield aside
-        aside.chmod(0o666 & ~_umask())
+        aside.chmod(0o666 & ~umask())
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
@@ -114,7 +114,8 @@ def os_error_sentence(error: OSError, path: Path | None = None) -> str:
     return f"{where}: {reason}." if where else f"{reason}."
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the permissions that new files of this process do not get."""
     current = os.umask(0o022)
     os.umask(current)
     return current

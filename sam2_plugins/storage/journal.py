@@ -1,11 +1,12 @@
-"""A journal of JSON lines, in which a line that a crash or a full disk cut short does not count."""
+"""A journal of JSON lines, in which a line that a crash or a full disk cut short does not count.
+
+What follows a damaged line does not count either, and is not written over by itself.
+"""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from sam2_engine.errors import InputError
 
 __all__ = ["Journal"]
 
@@ -17,6 +18,11 @@ class Journal:
     ----------
     path
         The file; made when the first entry is added.
+
+    Attributes
+    ----------
+    damaged_line
+        Number of the first damaged line, as of the last time that the file was read; None if there is none.
 
     Examples
     --------
@@ -30,6 +36,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._end: int | None = None
+        self.damaged_line: int | None = None
 
     @property
     def num_bytes(self) -> int:
@@ -37,31 +44,25 @@ class Journal:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Yield the entries; a last line without its end is left out, and overwritten by the next one.
+        """Yield the entries up to the first that is damaged.
 
-        Raises
-        ------
-        InputError
-            If a line before the last one is damaged.
+        A last line without its end is left out, and overwritten by the next one.
         """
-        self._end = 0
+        self._end, self.damaged_line = 0, None
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     return
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    raise InputError(
-                        f"{self.path}, line {number}, is damaged; a copy of the folder without that line and "
-                        "all after it opens."
-                    ) from None
+                entry = _entry(line)
+                if entry is None:
+                    self.damaged_line = number
+                    return
                 self._end += len(line)
                 yield entry
 
-    def add(self, entries: list[Mapping[str, Any]]) -> None:
+    def add(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Add entries, all or none.
 
         Raises
@@ -88,4 +89,13 @@ class Journal:
     def clear(self) -> None:
         """Remove all entries."""
         self.path.unlink(missing_ok=True)
-        self._end = 0
+        self._end, self.damaged_line = 0, None
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """Return the entry that a line holds, None if it holds none."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("number"), int) else None

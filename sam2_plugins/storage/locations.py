@@ -16,6 +16,7 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage.creation import clear_leftovers, is_half_made
 from sam2_plugins.storage.manifest import check_frames, read_manifest
 from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder, open_session, read_session
 
@@ -161,7 +162,8 @@ def _sessions_of(
     rest = "a new session begins, and that folder stays as it is."
     for stem in stems:
         for path in _numbered(stem):
-            if not path.exists():
+            clear_leftovers(path)
+            if not path.exists() or is_half_made(path):
                 continue
             try:
                 described = read_manifest(path)["frames"]

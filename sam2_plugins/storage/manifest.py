@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from sam2_plugins.storage.serialization import window_to_json
 from sam2_plugins.storage.snapshot import read_json
 
 __all__ = ["FORMAT_VERSION", "check_frames", "read_manifest", "scale_in"]
-__all__ += ["write_manifest", "write_reading", "write_scale", "write_version"]
+__all__ += ["write_manifest", "write_manifest_again", "write_reading", "write_scale", "write_version"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _NAME = "session.json"
 _FORMAT = "sam2-session"
 _FINGERPRINT_FRAMES = 3
@@ -69,6 +70,11 @@ def write_reading(path: Path, axes: str, opening: Mapping[str, Any]) -> None:
 def write_version(path: Path) -> None:
     """Write into a folder's manifest that it has today's format, if it has another."""
     _write_if_changed(path, {**read_manifest(path), "version": FORMAT_VERSION})
+
+
+def write_manifest_again(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a manifest that was read before."""
+    _write(path, manifest)
 
 
 def _write_if_changed(path: Path, manifest: Mapping[str, Any]) -> None:
@@ -138,5 +144,6 @@ def check_frames(frames: FrameSource, described: Mapping[str, Any], path: Path) 
 def _fingerprint(frames: FrameSource) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for frame in sorted({int(f) for f in np.linspace(0, (frames.length or 1) - 1, _FINGERPRINT_FRAMES)}):
-        digest.update(np.ascontiguousarray(frames[frame]).tobytes())
+        with suppress(InputError):  # a stack with holes has none of their pixels now, nor later
+            digest.update(np.ascontiguousarray(frames[frame]).tobytes())
     return digest.hexdigest()

@@ -5,6 +5,7 @@ One row per frame, sorted. ``bits`` and ``logits`` hold the rows' bytes one afte
 """
 
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from sam2_engine.frames.source import explain
 from sam2_engine.masks import CompressedMask
+from sam2_engine.wording import plural
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
 
 __all__ = ["read_masks", "write_masks"]
@@ -49,27 +52,51 @@ def write_masks(folder: Path, shape: tuple[int, int], masks: Mapping[int, Accept
             array[...] = column
 
 
-def read_masks(folder: Path) -> dict[int, AcceptedMask]:
-    """Read an object's masks by frame."""
-    group = zarr.open_group(store=str(folder), mode="r")
-    height, width = (int(side) for side in _attribute(group, "shape"))
-    columns = {name: _column(group, name) for name in _COLUMNS}
-    bits, logits = _split(columns, "bits"), _split(columns, "logits")
-    masks = {}
-    for i, frame in enumerate(columns["frame"].tolist()):
-        top, bottom, left, right = columns["box"][i].tolist()
-        mask = CompressedMask((height, width), (slice(top, bottom), slice(left, right)), bits[i])
-        packed = None
-        if logits[i]:
-            row, column, rows, width_ = columns["logits_window"][i].tolist()
-            scale = columns["logits_scale"][i].tolist()
-            size = (int(rows), int(width_))
-            packed = PackedLogits((scale[0], scale[1]), (row, column), size, logits[i])
-        scores = MaskScores(*columns["scores"][i].tolist())
-        masks[frame] = AcceptedMask(mask, MaskOrigin(int(columns["origin"][i])), scores, packed)
-    return masks
+def read_masks(folder: Path) -> tuple[dict[int, AcceptedMask], str]:
+    """Read an object's masks by frame; return also, in words, which are damaged and left out."""
+    try:
+        group = zarr.open_group(store=str(folder), mode="r")
+        height, width = (int(side) for side in _attribute(group, "shape"))
+        columns = {name: _column(group, name) for name in _COLUMNS}
+        bits, logits = _split(columns, "bits"), _split(columns, "logits")
+        frames = columns["frame"].tolist()
+    except _DAMAGE as error:
+        return {}, f"all ({explain(error)})"
+    masks, damaged = {}, []
+    for i, frame in enumerate(frames):
+        try:
+            masks[frame] = _row((height, width), columns, i, bits[i], logits[i])
+        except _DAMAGE:
+            damaged.append(frame)
+    shown = ", ".join(map(str, damaged[:5])) + (" and others" if len(damaged) > 5 else "")
+    return masks, f"{plural(len(damaged), 'frame')} {shown}" if damaged else ""
 
 
+def _row(
+    shape: tuple[int, int], columns: Mapping[str, NDArray[Any]], i: int, bits: bytes, logits: bytes
+) -> AcceptedMask:
+    """Return the mask of one row.
+
+    Raises
+    ------
+    ValueError, OverflowError, zlib.error
+        If it is damaged.
+    """
+    top, bottom, left, right = columns["box"][i].tolist()
+    mask = CompressedMask(shape, (slice(top, bottom), slice(left, right)), bits)
+    if not (0 <= top <= bottom <= shape[0] and 0 <= left <= right <= shape[1]):
+        raise ValueError("the box lies outside")
+    mask.decompress()  # raises if the bits are damaged
+    packed = None
+    if logits:
+        row, column, rows, width = columns["logits_window"][i].tolist()
+        scale = columns["logits_scale"][i].tolist()
+        packed = PackedLogits((scale[0], scale[1]), (row, column), (int(rows), int(width)), logits)
+    scores = MaskScores(*columns["scores"][i].tolist())
+    return AcceptedMask(mask, MaskOrigin(int(columns["origin"][i])), scores, packed)
+
+
+_DAMAGE = (KeyError, TypeError, ValueError, IndexError, OverflowError, RuntimeError, OSError, zlib.error)
 _COLUMNS = (
     *("frame", "origin", "scores", "box", "bits", "bits_end"),
     *("logits_scale", "logits_window", "logits", "logits_end"),

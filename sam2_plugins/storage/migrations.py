@@ -12,11 +12,11 @@ __all__ = ["migrate"]
 
 
 def migrate(path: Path) -> None:
-    """Write into a folder of format 1 what is undone as one, and that it has today's format from now on.
+    """Write into an earlier format's folder that it has today's from now on, and what that needs.
 
-    Format 1 did not record it: there, neighboring frames tracked in one direction, of the same objects, are
-    one propagation. Earlier programs refuse the folder afterwards; they would not understand what is
-    added. A crash in the middle does no harm, all of it is done again then.
+    Format 1 did not record what is undone as one: there, neighboring frames tracked in one direction, of the
+    same objects, are one propagation. Earlier programs refuse the folder afterwards; they would not know
+    what is added. A crash in the middle does no harm, all of it is done again then.
 
     Raises
     ------
@@ -25,8 +25,15 @@ def migrate(path: Path) -> None:
     OSError
         If it cannot be written.
     """
-    if read_manifest(path)["version"] == FORMAT_VERSION:
-        return
+    version = read_manifest(path)["version"]
+    if version == 1:
+        _mark_propagations(path)
+    if version < FORMAT_VERSION:
+        write_version(path)
+
+
+def _mark_propagations(path: Path) -> None:
+    """Write into the journals which frames were tracked as one."""
     before: Mapping[str, Any] | None = None
     for name in ("actions.jsonl", "journal.jsonl"):
         if not (path / name).exists():
@@ -38,7 +45,6 @@ def migrate(path: Path) -> None:
                 grouped = before is not None and _continues_propagation(before, call)
                 journal.add([{**entry, "call": {**call, "joined": True} if grouped else call}])
                 before = call
-    write_version(path)
 
 
 def _continues_propagation(before: Mapping[str, Any], call: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sam2_engine.errors import InputError
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.life import Life
 from sam2_plugins.storage.serialization import call_from_json
 
 __all__ = ["RECORDED_CALLS", "differences", "merge_propagation_calls", "replay"]
@@ -84,7 +85,9 @@ def _make_call(session: AnnotationSession, name: str, call: dict[str, Any]) -> i
 def _propagate(
     session: AnnotationSession, object_ids: list[int], frames: list[int], reverse: bool, frame: int
 ) -> Iterator[object]:
-    return session.propagate(object_ids, frames[0], frames[-1], reverse)
+    lives = session.annotations.lives()  # programs before format 3 tracked objects beyond their lives
+    living = [i for i in object_ids if lives[i].within(min(frames), max(frames))]
+    return session.propagate(living, frames[0], frames[-1], reverse) if living else iter(())
 
 
 # By the names that stand in session folders, with the arguments of these names: a part of their format.
@@ -116,6 +119,12 @@ RECORDED_CALLS: Mapping[str, Callable[..., object]] = {
     "lineage.split": lambda session, object_id, frame: session.lineage.split(object_id, frame),
     "lineage.swap": lambda session, one, other, frame: session.lineage.swap(one, other, frame),
     "lineage.delete_from": lambda session, object_id, frame: session.lineage.delete_from(object_id, frame),
+    "lineage.mark_absent": lambda session, object_id, frame, last: session.lineage.mark_absent(
+        object_id, frame, last
+    ),
+    "lineage.set_life": lambda session, object_id, life: session.lineage.set_life(
+        object_id, Life.from_json(life)
+    ),
     "set_window": lambda session, window: session.set_window(window),
     "use_model": lambda session, model: session.use_model(model),
     "drop_engine": lambda session: session.drop_engine(),

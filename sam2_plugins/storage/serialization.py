@@ -10,6 +10,7 @@ from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Box, Points, Prompt
 from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind
+from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
 
 __all__ = [
@@ -31,14 +32,16 @@ def object_to_json(annotated: AnnotatedObject) -> dict[str, Any]:
         "label": annotated.label,
         "color": list(annotated.color),
         "parents": list(annotated.parents),
+        "life": annotated.life.to_json(),
     }
 
 
 def object_from_json(value: Mapping[str, Any]) -> AnnotatedObject:
     """Return the object that a value stands for."""
     red, green, blue = value["color"]
+    life = Life.from_json(value.get("life"))  # format 2 has none
     return AnnotatedObject(
-        value["id"], value["name"], value["label"], (red, green, blue), tuple(value["parents"])
+        value["id"], value["name"], value["label"], (red, green, blue), tuple(value["parents"]), life
     )
 
 
@@ -66,12 +69,18 @@ def prompt_from_json(value: Mapping[str, Any]) -> Prompt:
 
 def window_to_json(window: IntensityWindow | None) -> dict[str, Any] | None:
     """Return an intensity window as a value."""
-    return None if window is None else {"low": list(window.low), "high": list(window.high)}
+    if window is None:
+        return None
+    value: dict[str, Any] = {"low": list(window.low), "high": list(window.high)}
+    return {**value, "fill": [list(ends) for ends in window.fill]} if window.fill else value
 
 
 def window_from_json(value: Mapping[str, Any] | None) -> IntensityWindow | None:
     """Return the intensity window that a value stands for."""
-    return None if value is None else IntensityWindow(tuple(value["low"]), tuple(value["high"]))
+    if value is None:
+        return None
+    fill = tuple((low, high) for low, high in value.get("fill", ()))
+    return IntensityWindow(tuple(value["low"]), tuple(value["high"]), fill)
 
 
 def change_to_json(change: Change) -> dict[str, Any]:

@@ -10,19 +10,23 @@
     actions.jsonl    what was asked, up to the snapshot; with the journal's, all that ``sam2 replay`` needs
 
 An action is one line, so it is on disk whole or not at all. A snapshot counts from the moment at which
-``state.json`` is renamed into place. ``docs/session-format.md`` describes everything.
+``state.json`` is renamed into place. What another program put into the place of these files is moved to
+``found-1/`` and so on when that is noticed. ``docs/session-format.md`` describes everything.
 """
 
 import json
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
@@ -30,12 +34,15 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.history import Action
+from sam2_plugins.storage.creation import LOCK, clear_leftovers, making
 from sam2_plugins.storage.journal import Journal
+from sam2_plugins.storage.known_files import KnownFiles
 from sam2_plugins.storage.manifest import (
     check_frames,
     read_manifest,
     scale_in,
     write_manifest,
+    write_manifest_again,
     write_reading,
     write_scale,
 )
@@ -49,11 +56,13 @@ from sam2_plugins.storage.serialization import (
     window_from_json,
     window_to_json,
 )
-from sam2_plugins.storage.snapshot import Snapshot, read_state
+from sam2_plugins.storage.snapshot import Snapshot, read_calls, read_state
 
-__all__ = ["NotWritableError", "SessionFolder", "open_session", "read_session"]
+__all__ = ["NotWritableError", "SessionFolder", "open_session", "read_recording", "read_session"]
 
 _LONG_JOURNAL = 64 * 2**20
+_FILES = ("session.json", "state.json", "journal.jsonl", "actions.jsonl")
+_FOUND = re.compile(r"found-\d+")
 
 
 class NotWritableError(InputError):
@@ -72,6 +81,8 @@ class SessionFolder:
     save_error
         In one sentence, why the last actions are not on disk (a full disk, say); None if all are. They are
         written with the next action that can be.
+    notice
+        In one sentence, what was found in place of the folder's files and where it is now; None if nothing.
 
     See Also
     --------
@@ -101,6 +112,7 @@ class SessionFolder:
     def __init__(self, path: Path, session: AnnotationSession, lock: FileLock) -> None:
         self.path = path
         self.save_error: str | None = None
+        self.notice: str | None = None
         self._session = session
         self._lock = lock
         self._own_frames: FrameSource | None = None
@@ -110,6 +122,8 @@ class SessionFolder:
         self._pending: list[Mapping[str, Any]] = []
         self._groups: dict[int, str] = {}
         self._dirty: set[int] = set()
+        self._known = KnownFiles(path, _FILES)
+        self._manifest: Mapping[str, Any] = {}
 
     @classmethod
     def create(
@@ -142,40 +156,51 @@ class SessionFolder:
         """
         if session.frames.length is None:
             raise InputError("A live stream without an end cannot be saved in a session folder.")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path} exists and is not empty; choose another name for the session.")
+        path = Path(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock = _acquire_lock(path)
-            folder = cls(path, session, lock)
-            write_manifest(path, session, source, opening or {}, scale)
-            folder._dirty = set(session.objects)
-            folder.snapshot()
+            clear_leftovers(path)
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise InputError(f"{path} exists and is not empty; choose another name for the session.")
+            with making(path) as aside:
+                write_manifest(aside, session, source, opening or {}, scale)
+                first = cls(aside, session, FileLock(aside / LOCK))
+                first._dirty = set(session.objects)
+                first.snapshot()
+            folder = cls(path, session, _acquire_lock(path))
         except OSError as error:
             raise InputError(os_error_sentence(error, path)) from None
+        folder._groups = first._groups
+        folder._manifest = read_manifest(path)
         session.history.subscribe(folder._on_action)
         return folder
 
     def restore(self) -> None:
         """Bring an empty session to the state of the folder, and save it from now on."""
+        for leftover in (file for name in _FILES for file in self.path.glob(f".{Path(name).stem}-*")):
+            leftover.unlink(missing_ok=True)  # of a snapshot that was killed; nobody else writes here
         with suppress(OSError):  # a full disk; it is tried again the next time
             migrate(self.path)
+        self._manifest = read_manifest(self.path)
         state = read_state(self.path)
-        _apply_snapshot(self._session, state)
+        _apply_snapshot(self._session, state, self.path)
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
         self._session.history.subscribe(self._on_action)
+        if state.lost:
+            self._write_anew()
+        self._known.remember()
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
         if state.has_tail:
             self.snapshot()
 
     def calls(self) -> Iterator[dict[str, Any]]:
-        """Yield all that was asked of the session, from its beginning."""
-        last = 0
-        for journal in (self._actions, self._journal):
-            for entry in journal.read():
-                if entry["number"] > last:
-                    last = entry["number"]
-                    yield entry["call"]
+        """Yield all that was asked of the session, from its beginning.
+
+        Raises
+        ------
+        InputError
+            If some of it is missing.
+        """
+        yield from read_calls(self.path)
 
     def snapshot(self) -> None:
         """Write the whole state of the session, and begin a new journal.
@@ -185,6 +210,12 @@ class SessionFolder:
         OSError
             If it cannot be written; what was on disk is still valid then.
         """
+        if self._known.changed:
+            self._write_anew()
+        else:
+            self._snapshot()
+
+    def _snapshot(self) -> None:
         with self._session.annotations.lock:
             self._write_pending()
             shape, number = self._session.shape, self._number
@@ -209,6 +240,7 @@ class SessionFolder:
             self._actions.add([{"number": e["number"], "call": e["call"]} for e in self._journal.read()])
             self._journal.clear()
             self._dirty.clear()
+            self._known.remember()
         for group in self._masks.glob("*-*"):
             if group.name not in self._groups.values():
                 shutil.rmtree(group, ignore_errors=True)
@@ -232,7 +264,7 @@ class SessionFolder:
         OSError
             If they cannot be written.
         """
-        write_scale(self.path, scale)
+        self._save_manifest(lambda: write_scale(self.path, scale))
 
     def set_reading(self, opening: Mapping[str, Any]) -> None:
         """Write by which axes and options the frames are read now, perhaps others than before.
@@ -247,7 +279,7 @@ class SessionFolder:
         OSError
             If they cannot be written.
         """
-        write_reading(self.path, self._session.frames.axes, opening)
+        self._save_manifest(lambda: write_reading(self.path, self._session.frames.axes, opening))
 
     def close(self) -> None:
         """Write a snapshot, let others open the folder, and close frames that :func:`open_session` opened.
@@ -256,12 +288,11 @@ class SessionFolder:
         """
         self._session.history.unsubscribe(self._on_action)
         try:
-            self.snapshot()
-        except OSError as error:
-            self.save_error = os_error_sentence(error, self.path)
-        self._lock.release()
-        if self._own_frames is not None:
-            self._own_frames.close()
+            self._save(self.snapshot)
+        finally:
+            self._lock.release()
+            if self._own_frames is not None:
+                self._own_frames.close()
 
     # ------------------------------------------------------------------ how
 
@@ -280,17 +311,68 @@ class SessionFolder:
                 "changes": [change_to_json(change) for change in action.changes],
             }
         )
+        self._save(self._write_pending)
+        if self.save_error is None and self._journal.num_bytes > _LONG_JOURNAL:
+            self._save(self.snapshot)
+
+    def _save(self, write: Callable[[], None]) -> None:
+        """Write something, or everything if another program has changed the files; say it if that fails."""
         try:
-            self._write_pending()
-            if self._journal.num_bytes > _LONG_JOURNAL:
-                self.snapshot()
+            with self._session.annotations.lock:
+                if self._known.changed:
+                    self._write_anew()
+                write()
             self.save_error = None
         except OSError as error:
             self.save_error = os_error_sentence(error, self.path)
+            self._known.remember()  # some of it may have been written
+        except InputError as error:  # the folder in its place is open elsewhere
+            self.save_error = str(error)
 
     def _write_pending(self) -> None:
         self._journal.add(self._pending)
         self._pending = []
+        self._known.remember()
+
+    def _save_manifest(self, write: Callable[[], None]) -> None:
+        if not self._known.changed:  # else the next action writes everything
+            write()
+            self._manifest = read_manifest(self.path)
+            self._known.remember()
+
+    def _write_anew(self) -> None:
+        """Move aside what is in the place of the session's files, and write all of the session."""
+        if not self._known.is_same_folder:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = _acquire_lock(self.path)
+            self._lock.release()
+            self._lock = lock
+        found = self._set_aside()
+        write_manifest_again(self.path, self._manifest)
+        if found is not None:
+            self._actions.add(_calls_in(found))
+        self._groups, self._dirty = {}, set(self._session.objects)
+        self._known.remember()
+        self._snapshot()
+
+    def _set_aside(self) -> Path | None:
+        """Move what is in the folder into a folder within, and return that; None if nothing is there."""
+        files = [
+            file for file in self.path.iterdir() if file.name != LOCK and not _FOUND.fullmatch(file.name)
+        ]
+        self._journal, self._actions = Journal(self._journal.path), Journal(self._actions.path)
+        if not files:
+            self.notice = f"{self.path} was gone or empty; the session was written there anew."
+            return None
+        found = next(path for number in count(1) if not (path := self.path / f"found-{number}").exists())
+        found.mkdir()
+        for file in files:
+            file.rename(found / file.name)
+        self.notice = (
+            f"Files of {self.path} were damaged, or changed by another program; they are in {found.name} "
+            "now, and the session was written anew."
+        )
+        return found
 
     def _object_record(self, annotated: AnnotatedObject) -> dict[str, Any]:
         prompts = self._session.prompts_of(annotated.id)
@@ -334,6 +416,7 @@ def open_session(
     SessionFolder : with an example.
     sam2_plugins.storage.open_or_create_session : finds the folder of a stack by itself.
     """
+    path = Path(path)
     with _empty_session(path, store, frames, **options) as (session, own_frames):
         lock = _acquire_lock(path)
         try:
@@ -375,13 +458,40 @@ def read_session(path: Path, store: ModelStore, frames: object = None) -> Annota
     'cell'
     >>> folder.close()
     """
+    return read_recording(path, store, frames, with_calls=False)[0]
+
+
+def read_recording(
+    path: Path, store: ModelStore, frames: object = None, *, with_calls: bool = True
+) -> tuple[AnnotationSession, list[dict[str, Any]]]:
+    """Read a session as :func:`read_session` does, and all that was asked of it until then.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_session`; or if some of what was asked is missing.
+    """
+    path = Path(path)
     with _empty_session(path, store, frames) as (session, _):
-        _apply_snapshot(session, read_state(path))
-    return session
+        state = read_state(path)
+        _apply_snapshot(session, state, path)
+        calls = read_calls(path, state.number) if with_calls else []
+    return session, calls
 
 
-def _apply_snapshot(session: AnnotationSession, state: Snapshot) -> None:
-    """Bring an empty session to the state of a folder."""
+def _calls_in(found: Path) -> list[dict[str, Any]]:
+    """Return the calls that a folder still holds, from the first on, as far as none is missing."""
+    calls: dict[int, dict[str, Any]] = {}
+    for name in ("actions.jsonl", "journal.jsonl"):
+        for entry in Journal(found / name).read():
+            calls[entry["number"]] = {"number": entry["number"], "call": entry.get("call", {"do": ""})}
+    return [calls[number] for number in takewhile(calls.__contains__, count(1))]
+
+
+def _apply_snapshot(session: AnnotationSession, state: Snapshot, path: Path) -> None:
+    """Bring an empty session to the state of a folder; warn of what is damaged in it."""
+    for sentence in state.lost:
+        warnings.warn(f"{path}: {sentence}", InputWarning, stacklevel=4)
     session.restore(state.changes, state.highest_used_id)
     session.model_name = state.model or session.model_name
 
@@ -411,14 +521,14 @@ def _empty_session(
     except BaseException as error:
         if own_frames is not None:
             own_frames.close()
-        damaged = isinstance(error, (KeyError, TypeError, ValueError, OSError))
+        damaged = isinstance(error, (KeyError, TypeError, ValueError, AttributeError, OSError))
         if damaged and not isinstance(error, InputError):
             raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
         raise
 
 
 def _acquire_lock(path: Path) -> FileLock:
-    lock = FileLock(path / ".lock", thread_local=False)  # opened on one thread, closed on another
+    lock = FileLock(path / LOCK, thread_local=False)  # opened on one thread, closed on another
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -1,7 +1,7 @@
 """The state that a session folder holds, read without changing or locking it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sam2_plugins.storage.serialization import (
     window_from_json,
 )
 
-__all__ = ["Snapshot", "read_json", "read_state"]
+__all__ = ["Snapshot", "read_calls", "read_json", "read_state"]
 
 _ATTEMPTS = 5
 
@@ -43,6 +43,8 @@ class Snapshot:
         Objects that actions since the snapshot have changed.
     has_tail
         Whether there are such actions.
+    lost
+        Sentences: what of the folder is damaged, and so not in this state.
     """
 
     changes: tuple[Change, ...]
@@ -52,6 +54,7 @@ class Snapshot:
     groups: Mapping[int, str]
     unsaved: frozenset[int]
     has_tail: bool
+    lost: tuple[str, ...] = ()
 
 
 def read_state(path: Path) -> Snapshot:
@@ -60,9 +63,9 @@ def read_state(path: Path) -> Snapshot:
     Raises
     ------
     InputError
-        If it is damaged, or is written to faster than it can be read.
-    KeyError, TypeError, ValueError, OSError
-        If it is damaged in some other way.
+        If its snapshot is damaged, or it is written to faster than it can be read.
+    KeyError, TypeError, ValueError, AttributeError, OSError
+        If its snapshot is damaged in some other way.
     """
     for _ in range(_ATTEMPTS):
         snapshot = read_json(path / "state.json")
@@ -82,36 +85,92 @@ def _read_after(path: Path, snapshot: Mapping[str, Any]) -> Snapshot:
     changes: list[Change] = []
     if "window" in snapshot:
         changes.append(Change(ChangeKind.WINDOW, 0, None, None, window_from_json(snapshot["window"])))
+    lost: list[str] = []
     for value in snapshot["objects"]:
-        changes += _object_changes(path, value)
-    journal = Journal(path / "journal.jsonl")
-    tail = [entry for entry in journal.read() if entry["number"] > snapshot["applied"]]
-    model = snapshot.get("model")
-    for entry in tail:
-        changes += [change_from_json(value) for value in entry["changes"]]
+        changes += _object_changes(path, value, lost)
+    model, number, unsaved = snapshot.get("model"), snapshot["applied"], set[int]()
+    for entry in _tail(path, number, lost):
+        changes += entry["changes"]
+        number, unsaved = entry["number"], unsaved | {change.object_id for change in entry["changes"]}
         if entry["call"]["do"] == "use_model":
             model = entry["call"]["model"]
     return Snapshot(
         tuple(changes),
         snapshot["highest_used_id"],
         model,
-        tail[-1]["number"] if tail else snapshot["applied"],
+        number,
         {value["id"]: value["masks"] for value in snapshot["objects"]},
-        frozenset(value["object_id"] for entry in tail for value in entry["changes"]),
-        bool(tail),
+        frozenset(unsaved),
+        number > snapshot["applied"],
+        tuple(lost),
     )
 
 
-def _object_changes(path: Path, value: Mapping[str, Any]) -> list[Change]:
+def _tail(path: Path, applied: int, lost: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the actions since the snapshot with their changes, up to the first that is damaged or missing."""
+    journal = Journal(path / "journal.jsonl")
+    last = applied
+    for entry in journal.read():
+        if entry["number"] <= applied:
+            continue
+        try:
+            changes = [change_from_json(value) for value in entry["changes"]]
+            name = entry["call"]["do"]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            changes, name = [], None
+        if name is None or entry["number"] != last + 1:
+            lost.append(
+                f"{journal.path.name} does not fit the rest; what was done after action {last} is lost."
+            )
+            return
+        last = entry["number"]
+        yield {**entry, "changes": changes}
+    if journal.damaged_line is not None:
+        lost.append(
+            f"{journal.path.name} is damaged from line {journal.damaged_line} on; what was done after action "
+            f"{last} is lost."
+        )
+
+
+def read_calls(path: Path, up_to: int | None = None) -> list[dict[str, Any]]:
+    """Return all that was asked of a session from its beginning, perhaps up to an action.
+
+    The folder is neither changed nor locked.
+
+    Raises
+    ------
+    InputError
+        If some of it is missing.
+    """
+    calls: dict[int, dict[str, Any]] = {}
+    for _ in range(_ATTEMPTS):
+        for name in ("actions.jsonl", "journal.jsonl"):
+            for entry in Journal(path / name).read():
+                calls[entry["number"]] = entry["call"]
+        known = [number for number in sorted(calls) if up_to is None or number <= up_to]
+        last = max(known, default=0) if up_to is None else up_to
+        if len(known) == last:
+            return [calls[number] for number in known]
+    missing = next(number for number in range(1, last + 1) if number not in calls)
+    raise InputError(
+        f"{path} no longer has everything that was done in it: action {missing} of {last} is missing. Its "
+        "masks open, but it cannot be replayed."
+    )
+
+
+def _object_changes(path: Path, value: Mapping[str, Any], lost: list[str]) -> list[Change]:
     annotated = object_from_json(value)
     object_id = annotated.id
     changes = [Change(ChangeKind.OBJECT, object_id, None, None, annotated)]
     for frame, given in value["prompts"].items():
         prompts = tuple(prompt_from_json(prompt) for prompt in given)
         changes.append(Change(ChangeKind.PROMPTS, object_id, int(frame), None, prompts))
-    for masked, mask in read_masks(path / "masks.zarr" / value["masks"]).items():
-        changes.append(Change(ChangeKind.MASK, object_id, masked, None, mask))
-    return changes + [Change(ChangeKind.VERIFIED, object_id, f, False, True) for f in value["verified"]]
+    masks, damaged = read_masks(path / "masks.zarr" / value["masks"])
+    if damaged:
+        lost.append(f"Masks of {annotated.name} are damaged and left out: {damaged}.")
+    changes += [Change(ChangeKind.MASK, object_id, frame, None, mask) for frame, mask in masks.items()]
+    verified = [frame for frame in value["verified"] if frame in masks]
+    return changes + [Change(ChangeKind.VERIFIED, object_id, f, False, True) for f in verified]
 
 
 def read_json(path: Path) -> dict[str, Any]:

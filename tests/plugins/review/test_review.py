@@ -1,11 +1,12 @@
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from sam2_engine.masks import CompressedMask
-from sam2_plugins.review import Review, ReviewItem, queue, review_queue
+from sam2_plugins.review import LiveReview, Review, ReviewItem, queue, review_queue
 from sam2_plugins.review.mask_features import MaskFeatures
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
@@ -175,6 +176,51 @@ def test_only_what_changed_and_its_neighbors_is_computed_again(monkeypatch: pyte
     assert changed != first
     del masks[1][12]
     assert review.review_items(masks) == Review().review_items(masks)
+
+
+def test_after_any_changes_it_is_as_computed_anew() -> None:
+    rng = np.random.default_rng(0)
+    shapes = [accepted(disc(30 + 3 * i, 30, 6 + i)) for i in range(6)] + [accepted(disc(0, 0, 0))]
+    shapes += [replace(shapes[0], origin=origin) for origin in (MaskOrigin.PAINTED, MaskOrigin.PROMPTED)]
+    masks: dict[int, dict[int, AcceptedMask]] = {1: {}, 2: {}, 3: {}}
+    verified: dict[int, set[int]] = {1: set(), 2: set(), 3: set()}
+    review = Review()
+    for step in range(400):
+        object_id, frame = int(rng.integers(1, 4)), int(rng.integers(12))
+        if rng.random() < 0.3:
+            masks[object_id].pop(frame, None)
+        else:
+            masks[object_id][frame] = shapes[rng.integers(len(shapes))]
+        (verified[object_id].add if rng.random() < 0.2 else verified[object_id].discard)(frame)
+        mask = masks[object_id].get(frame)
+        review.change(object_id, frame, mask, verified=frame in verified[object_id])
+        if step % 7 == 0:
+            ordered = {i: dict(sorted(frames.items())) for i, frames in masks.items()}
+            items = Review().review_items(ordered, verified)
+            queue = sorted(
+                (item for item in items if item.score > 0), key=lambda i: (-i.score, i.object_id, i.frame)
+            )
+            assert review.queue() == queue
+            assert review.review_items(ordered, verified) == items
+
+
+def test_a_live_review_follows_its_session(session: AnnotationSession, disc_mask: NDArray[np.bool_]) -> None:
+    live = LiveReview(session)
+    for object_id in (session.add_object(), session.add_object()):
+        session.add_mask(0, object_id, np.roll(disc_mask, 9 * object_id, 1))
+    list(session.propagate(stop=4))
+    assert live.queue() == review_queue(session)
+    session.verify(1, [2])
+    session.lineage.divide(2, 3)
+    assert live.queue() == review_queue(session)
+    session.remove_object(1)
+    assert live.queue() == review_queue(session)
+    while session.undo_name:
+        session.undo()
+        assert live.queue() == review_queue(session)
+    live.close()
+    session.add_object()
+    assert not live._objects
 
 
 class Session:

@@ -1,9 +1,9 @@
 """Record session folders that later versions must open and replay.
 
-Run with ``PYTHONPATH=tests python tests/plugins/storage/make_recorded_sessions.py FOLDER``.
+Run with ``PYTHONPATH=tests python tests/plugins/storage/make_recorded_sessions.py FOLDER NAME...``.
 
-Those in ``tests/data/sessions`` were recorded at commit 2268ca4 and are never recorded anew: they are what
-users have on disk. Another format gets folders of its own beside them.
+Those in ``tests/data/sessions`` were recorded at commit 2268ca4 (``lives``: when format 3 came) and are never
+recorded anew: they are what users have on disk. Another format gets folders of its own beside them.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from small_model import write_small_checkpoint
 
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.life import Life
 from sam2_plugins.storage import SessionFolder
 
 
@@ -92,15 +93,31 @@ def single_image(session: AnnotationSession) -> None:
     session.undo()  # other weights of nano may come
 
 
+def lives(session: AnnotationSession) -> None:
+    """A division, a deletion and absences, tracked over again in both directions."""
+    cell, other = session.add_object("cell"), session.add_object()
+    session.add_points(0, cell, (20, 20))
+    session.add_mask(0, other, disc(60, 40, 9))
+    list(session.propagate())
+    for daughter, x in zip(session.lineage.divide(cell, 4), (26, 34)):
+        session.add_mask(4, daughter, disc(x, 20, 6))
+    session.lineage.mark_absent(other, 2, 3)
+    session.lineage.delete_from(other, 6)
+    session.lineage.set_life(3, Life(first=4, last=6))
+    list(session.propagate())
+    list(session.propagate(reverse=True))
+
+
 SESSIONS = {
     "time_lapse": (discs(), time_lapse),
     "large_planes": (discs(4, 4), large_planes),
     "single_image": (discs()[:1], single_image),
+    "lives": (discs(), lives),
 }
 
 
-def record(folder: Path, checkpoint: Path) -> None:
-    for name, (frames, work) in SESSIONS.items():
+def record(folder: Path, names: list[str], checkpoint: Path) -> None:
+    for name, (frames, work) in ((name, SESSIONS[name]) for name in names):
         session = AnnotationSession(frames, ModelStore("cpu"), checkpoint, axes="TYX")
         recorded = SessionFolder.create(folder / f"{name}.sam2", session)
         work(session)
@@ -122,8 +139,10 @@ def record(folder: Path, checkpoint: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("name", choices=SESSIONS, nargs="+")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         checkpoint = Path(temporary) / "small.safetensors"
         write_small_checkpoint(checkpoint)
-        record(parser.parse_args().folder, checkpoint)
+        record(options.folder, options.name, checkpoint)

@@ -3,6 +3,7 @@
 import inspect
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from make_recorded_sessions import SESSIONS
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.life import Life
 from sam2_plugins.storage import open_session
 from sam2_plugins.storage.replay import RECORDED_CALLS, replay
 
@@ -47,6 +49,31 @@ def test_it_opens_where_it_was(tmp_path: Path, store: ModelStore) -> None:
     assert session.mask(22, 7).sum() == 45  # as it was painted
 
 
+def test_lives_of_objects_are_as_they_were(tmp_path: Path, store: ModelStore) -> None:
+    session, _ = reopened("lives", tmp_path, store)
+    assert {i: session.frames_of(i) for i in session.objects} == {
+        1: [0, 1, 2, 3],
+        2: [0, 1, 4, 5],
+        3: [4, 5, 6],
+        4: [4, 5, 6, 7],
+    }
+    assert session.objects[2].life == Life(last=5, absences=((2, 3),))
+    assert session.objects[3].life == Life(first=4, last=6)
+
+
+def test_a_daughter_of_a_session_before_lives_begins_where_she_was_seen(
+    tmp_path: Path, store: ModelStore
+) -> None:
+    session, _ = reopened("time_lapse", tmp_path, store)
+    assert session.annotations.lives()[1] == Life(last=4)
+    assert [session.objects[i].life for i in (3, 4, 22)] == [Life(first=5), Life(first=5), Life(first=7)]
+
+
+_GIVEN_BACK = {("large_planes", 2, 1)}
+"""Where an object was handed over to another tile and then tracked again: the mask handed over comes back to
+the pixel now, as it was tracked first; when this was recorded, what the model made of it did."""
+
+
 @pytest.mark.parametrize("name", SESSIONS)
 def test_it_replays_to_the_same_masks(
     name: str, tmp_path: Path, store: ModelStore, small_checkpoint: Path
@@ -55,12 +82,17 @@ def test_it_replays_to_the_same_masks(
     again = AnnotationSession(SESSIONS[name][0], store, small_checkpoint, axes="TYX")
     frames = sum(replay(again, calls))
     assert frames >= sum(call["do"] in ("follow", "answer_again") for call in calls) - 3
-    assert again.objects == session.objects
+    without_life = {"life": Life()} if name == "time_lapse" else {}  # it knows of no deletion in its state
+    for object_id, one in session.objects.items():
+        assert replace(again.objects[object_id], **without_life) == replace(one, **without_life)
+    assert again.objects.keys() == session.objects.keys()
     for object_id in session.objects:
         assert again.frames_of(object_id) == session.frames_of(object_id)
         assert again.verified(object_id) == session.verified(object_id)
         assert again.prompts_of(object_id).keys() == session.prompts_of(object_id).keys()
         for frame in session.frames_of(object_id):
+            if (name, object_id, frame) in _GIVEN_BACK:
+                continue
             one, other = session.mask(object_id, frame), again.mask(object_id, frame)
             # Other processors round otherwise, and seeded weights leave many pixels near the threshold.
             assert np.mean(one != other) < 0.02, (object_id, frame)

@@ -1,0 +1,63 @@
+"""Files as they were left, by which one notices that another program has changed them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["KnownFiles"]
+
+Signature = tuple[int, int, int] | None
+
+
+class KnownFiles:
+    """Some files of a folder as they were after the last time that this program wrote them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> known = KnownFiles(folder, ["state.json"])
+    >>> _ = (folder / "state.json").write_text("{}")
+    >>> known.changed
+    ['state.json']
+    >>> known.remember()
+    >>> known.changed
+    []
+    """
+
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        self.folder = folder
+        self._names = tuple(names)
+        self.remember()
+
+    def remember(self) -> None:
+        """Take the files as they are now."""
+        self._folder = _identity(self.folder)
+        self._seen = {name: _signature(self.folder / name) for name in self._names}
+
+    @property
+    def changed(self) -> list[str]:
+        """Names of the files that are other ones; all of them if the folder is another one, or gone."""
+        if not self.is_same_folder:
+            return list(self._names)
+        return [name for name, seen in self._seen.items() if _signature(self.folder / name) != seen]
+
+    @property
+    def is_same_folder(self) -> bool:
+        """Whether the folder is still there, and is no other one."""
+        return self._folder is not None and _identity(self.folder) == self._folder
+
+
+def _signature(path: Path) -> Signature:
+    """Return identity, size and time of a file; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _identity(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
