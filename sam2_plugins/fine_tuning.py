@@ -26,7 +26,7 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 __all__ = ["FineTuning", "TrainingProgress", "reviewed_frames", "unfinished_training"]
 
 _MIN_FRAMES = 2
-_INTERRUPTED = 130
+_STOPPED = (130, 143, 129)
 _UNUSABLE_INPUT = 2
 
 
@@ -148,7 +148,7 @@ class FineTuning:
             self.stop()
             status = process.wait()
             process.stdout.close()
-        if status not in (0, _INTERRUPTED):
+        if status not in (0, *_STOPPED):
             raise InputError(self._error_message(status))
 
     def stop(self) -> None:

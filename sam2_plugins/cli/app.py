@@ -1,6 +1,7 @@
 """The command line ``sam2``: its commands, and how each of them ends.
 
-Exit status: 0 done; 2 unusable input, with one sentence on standard error; 130 stopped by the user.
+Exit status: 0 done; 2 unusable input, with one sentence on standard error; 130 stopped by the user, 143 by a
+scheduler, 129 by a closed terminal.
 """
 
 import sys
@@ -11,9 +12,10 @@ from typing import TextIO
 
 import typer
 
-from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.errors import InputError, InputWarning, OptionError
 from sam2_plugins.cli.commands import auto, demo, evaluate, export, models, replay, segment, track, train
-from sam2_plugins.cli.commands.terminal import INTERRUPTED, print_stderr
+from sam2_plugins.cli.commands.stopping import exit_status, stoppable
+from sam2_plugins.cli.commands.terminal import print_stderr
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 
 __all__ = ["app", "main"]
@@ -79,15 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         Without the program's name; None for those of this process.
     """
-    with warnings.catch_warnings():
+    with stoppable(), warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _WarningPrinter()
         try:
             status = app(
                 args=list(sys.argv[1:] if arguments is None else arguments),
                 prog_name="sam2",
                 standalone_mode=False,
             )
+        except OptionError as error:
+            return _refuse(error.for_command_line())
         except InputError as error:
             return _refuse(str(error))
         except _UsageError as error:
@@ -99,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _refuse(f"There is not enough memory ({error}); use a smaller model or fewer objects.")
         except (KeyboardInterrupt, typer.Abort):
             print_stderr("Stopped.")
-            return INTERRUPTED
+            return exit_status()
     return status if isinstance(status, int) else 0
 
 
@@ -108,15 +112,23 @@ def _refuse(sentence: str) -> int:
     return UNUSABLE
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    if issubclass(category, InputWarning):
-        print_stderr(f"Note: {message}")
-    else:
-        print_stderr(warnings.formatwarning(message, category, filename, lineno).rstrip())
+class _WarningPrinter:
+    """Prints a command's warnings; notes for users once each, however many steps they come from."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, InputWarning):
+            print_stderr(warnings.formatwarning(message, category, filename, lineno).rstrip())
+        elif str(message) not in self._said:
+            self._said.add(str(message))
+            print_stderr(f"Note: {message}")

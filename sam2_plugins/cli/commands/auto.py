@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import (
     TIFF_SUFFIXES,
@@ -17,12 +17,14 @@ from sam2_plugins.cli.commands.options import (
     ContrastOption,
     DeviceOption,
     FixedOption,
+    LevelOption,
     ModelOption,
     OutputOption,
+    SeriesOption,
     parse_contrast,
     parse_fixed,
 )
-from sam2_plugins.cli.commands.terminal import count_bar, print_stderr
+from sam2_plugins.cli.commands.terminal import count_bar, print_stderr, say_note
 from sam2_plugins.export import write_label_image
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
@@ -62,6 +64,8 @@ def auto(
     axes: AxesOption = None,
     channel: ChannelOption = None,
     fixed: FixedOption = None,
+    series: SeriesOption = None,
+    level: LevelOption = 0,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -69,10 +73,13 @@ def auto(
     window = parse_contrast(contrast)
     settings = AutomaticSettings(confidence, min_area, max_objects, points_per_side)
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=(image,))
-    with open_frames(image, axes=axes, channel=channel, fixed=parse_fixed(fixed), single=True) as frames:
+    with open_frames(
+        image, axes=axes, channel=channel, fixed=parse_fixed(fixed), series=series, level=level, single=True
+    ) as frames:
         if len(frames) != 1:
             raise InputError(f"{image} is a stack ({frames.description}); `sam2 auto` takes a single image.")
-        found = _find(frames[0], ModelStore(device), model, window, settings)
+        say_note(image.name, frames)
+        found = _find(frames[0], ModelStore(device), model, window_of(frames, window), settings)
         labels = number_objects(frames.shape, found)
     write_label_image(output, labels)
     if not found:
@@ -85,11 +92,10 @@ def _find(
     image: NDArray[Any],
     store: ModelStore,
     model: str,
-    window: tuple[float, float] | None,
+    window: IntensityWindow | None,
     settings: AutomaticSettings,
 ) -> list[FoundObject]:
-    contrast = None if window is None else IntensityWindow.of(window)
-    search = find_objects(store, model, image, contrast, settings)
+    search = find_objects(store, model, image, window, settings)
     with count_bar("clicks") as on_progress:
         while True:
             try:

@@ -14,7 +14,9 @@ from sam2_plugins.cli.commands.options import (
     ContrastOption,
     DeviceOption,
     FixedOption,
+    LevelOption,
     ModelOption,
+    SeriesOption,
     parse_contrast,
     parse_fixed,
     parse_points,
@@ -50,6 +52,8 @@ def demo(
     axes: AxesOption = None,
     channel: ChannelOption = None,
     fixed: FixedOption = None,
+    series: SeriesOption = None,
+    level: LevelOption = 0,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -57,9 +61,10 @@ def demo(
     points, labels = parse_points(point or [])
     if 0 in labels or (points and frames is None):
         raise InputError("--point X,Y marks an object on the first frame of --frames PATH.")
-    if frames is None and (axes, channel, fixed, contrast) != (None, None, None, None):
+    if frames is None and (axes, channel, fixed, series, contrast, level) != (*[None] * 5, 0):
         raise InputError(
-            "--axes, --channel, --fixed and --contrast say how to read --frames PATH, which is not given."
+            "--axes, --channel, --fixed, --series, --level and --contrast say how to read --frames PATH, "
+            "which is not given."
         )
     window = parse_contrast(contrast)
     try:
@@ -73,7 +78,9 @@ def demo(
         _show(segment_coins(store, model, output))
         _show(track_cells(store, model, output, _show_progress))
         return
-    with open_frames(frames, axes=axes, channel=channel, fixed=parse_fixed(fixed)) as source:
+    with open_frames(
+        frames, axes=axes, channel=channel, fixed=parse_fixed(fixed), series=series, level=level
+    ) as source:
         _show(track_own(store, model, output, _show_progress, source, points, window))
 
 

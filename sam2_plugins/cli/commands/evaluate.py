@@ -30,7 +30,9 @@ from sam2_plugins.cli.commands.options import (
     ContrastOption,
     DeviceOption,
     FixedOption,
+    LevelOption,
     ModelOption,
+    SeriesOption,
     parse_contrast,
     parse_fixed,
 )
@@ -105,19 +107,23 @@ def evaluate_command(
     axes: AxesOption = None,
     channel: ChannelOption = None,
     fixed: FixedOption = None,
+    series: SeriesOption = None,
+    level: LevelOption = 0,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Compare a model's masks with the ground truth, beside simple methods; prints a table."""
     window = parse_contrast(contrast)
-    described = any(option is not None for option in (axes, channel, fixed or None))
+    described = any(option is not None for option in (axes, channel, fixed or None, series, level or None))
     inputs = _inputs(frames, masks, data, described)
     if json is not None and json != _STANDARD_OUTPUT:
         check_output(json, suffixes=(".json",), inputs=inputs)
     if len(inputs) == 1:
         sequences = _read_data(*inputs)
     else:
-        sequences = read_sequences(*inputs, axes=axes, channel=channel, fixed=parse_fixed(fixed))
+        sequences = read_sequences(
+            *inputs, axes=axes, channel=channel, fixed=parse_fixed(fixed), series=series, level=level
+        )
     with ExitStack() as opened:
         for sequence in sequences:
             opened.enter_context(sequence.frames)
@@ -155,7 +161,9 @@ def _inputs(
     if data is None or frames is not None or masks is not None:
         raise InputError("Say what to evaluate on, with --frames and --masks, or else with --data FOLDER.")
     if described:
-        raise InputError("--axes, --channel and --fixed go with --frames; leave them out with --data.")
+        raise InputError(
+            "--axes, --channel, --fixed, --series and --level go with --frames; leave them out with --data."
+        )
     return (data,)
 
 

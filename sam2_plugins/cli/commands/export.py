@@ -14,7 +14,8 @@ from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
-from sam2_plugins.storage import open_session
+from sam2_plugins.storage import read_manifest, read_session
+from sam2_plugins.storage.manifest import scale_in
 
 __all__ = ["register"]
 
@@ -59,13 +60,11 @@ def export(
 ) -> None:
     """Write the objects of a session to a file or folder of some format."""
     chosen = _format(format_name, output)
-    annotated, folder = open_session(session, ModelStore("cpu"), frames)
-    try:
-        scale = _scale(folder.scale, pixel_size, interval)
+    annotated = read_session(session, ModelStore("cpu"), frames)
+    with annotated.frames:
+        scale = _scale(scale_in(read_manifest(session)), pixel_size, interval)
         steps = FORMATS[chosen].write(annotated, output, scale, overwrite)
         summary = run_with_progress_bar(steps, len(annotated), "exporting")
-    finally:
-        folder.close()
     _report(summary)
 
 

@@ -14,8 +14,10 @@ __all__ = [
     "ContrastOption",
     "DeviceOption",
     "FixedOption",
+    "LevelOption",
     "ModelOption",
     "OutputOption",
+    "SeriesOption",
     "TableOption",
     "parse_box",
     "parse_contrast",
@@ -44,6 +46,17 @@ FixedOption = Annotated[
         metavar="AXIS=N",
         help="Position on an axis other than the frames', for example Z=3. Repeatable.",
     ),
+]
+SeriesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--series",
+        metavar="N|NAME",
+        help="Which of several series (positions, scenes) of a file or folder; by default the largest.",
+    ),
+]
+LevelOption = Annotated[
+    int, typer.Option("--level", min=0, metavar="N", help="Resolution level of a pyramid; 0 is the finest.")
 ]
 ContrastOption = Annotated[
     str | None,
@@ -149,7 +162,7 @@ def parse_points(texts: list[str]) -> tuple[list[tuple[float, float]], list[int]
     return points, labels
 
 
-def parse_box(text: str | None) -> tuple[float, ...] | None:
+def parse_box(text: str) -> tuple[float, ...]:
     """Read ``X0,Y0,X1,Y1``.
 
     Raises
@@ -157,7 +170,7 @@ def parse_box(text: str | None) -> tuple[float, ...] | None:
     InputError
         If these are not four numbers.
     """
-    return None if text is None else _numbers(text, 4, "--box X0,Y0,X1,Y1")
+    return _numbers(text, 4, "--box X0,Y0,X1,Y1")
 
 
 def _numbers(text: str, count: int, form: str) -> tuple[float, ...]:

@@ -13,9 +13,10 @@ from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
-from sam2_plugins.storage import open_session, read_manifest
+from sam2_plugins.storage import read_manifest
 from sam2_plugins.storage.replay import differences, replay
 from sam2_plugins.storage.serialization import window_from_json
+from sam2_plugins.storage.session_folder import read_recording
 
 __all__ = ["register"]
 
@@ -42,19 +43,17 @@ def replay_session(
     if output is not None:
         check_output(output, suffixes=TIFF_SUFFIXES)
     store = ModelStore(device)
-    recorded, folder = open_session(session, store, frames)
-    try:
+    recorded, calls = read_recording(session, store, frames)
+    with recorded.frames:
         manifest = read_manifest(session)  # as it began; what came later is among the calls
         again = AnnotationSession(
             recorded.frames, store, manifest["model"], contrast=window_from_json(manifest["window"])
         )
-        done = list(replay(again, folder.calls()))
+        done = list(replay(again, calls))
         typer.echo(f"{counted(len(done), 'action')}, {counted(sum(done), 'frame')} tracked")
         if output is not None:
             _write_labels(output, again)
         different = differences(recorded, again)
-    finally:
-        folder.close()
     masks = sum(len(recorded.frames_of(object_id)) for object_id in recorded.objects)
     if different:
         object_id, frame = different[0]

@@ -1,12 +1,13 @@
-"""``sam2 segment``: one object, or one per click, on one image."""
+"""``sam2 segment``: one object, or one per click and box, on one image."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.prompts import Prompt
 from sam2_plugins.cli.commands.options import (
     TIFF_SUFFIXES,
     AxesOption,
@@ -14,15 +15,17 @@ from sam2_plugins.cli.commands.options import (
     ContrastOption,
     DeviceOption,
     FixedOption,
+    LevelOption,
     ModelOption,
     OutputOption,
+    SeriesOption,
     TableOption,
     parse_box,
     parse_contrast,
     parse_fixed,
     parse_points,
 )
-from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar
+from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar, say_note
 from sam2_plugins.export import write_label_image
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
@@ -47,52 +50,64 @@ def segment(
         ),
     ] = None,
     box: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--box", metavar="X0,Y0,X1,Y1", help="First and last column and row of the object, in pixels."
         ),
     ] = None,
-    each: Annotated[bool, typer.Option("--each", help="Every click is an object of its own.")] = False,
+    each: Annotated[
+        bool, typer.Option("--each", help="Every click and every box is an object of its own.")
+    ] = False,
     csv: TableOption = None,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
     fixed: FixedOption = None,
+    series: SeriesOption = None,
+    level: LevelOption = 0,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Segment one object on an image by clicks and a box; with --each, one object per click."""
-    points, labels = parse_points(point or [])
-    corners = parse_box(box)
-    if not points and corners is None:
-        raise InputError("Say where the object is, with --point X,Y or --box X0,Y0,X1,Y1.")
-    if each and (corners is not None or 0 in labels):
-        raise InputError(
-            "With --each every --point is an object of its own, so neither --box nor X,Y,- has a meaning."
-        )
+    """Segment one object on an image by clicks and a box; with --each, one object per click and box."""
+    prompts = _prompts_of(point or [], box or [], each)
     window = parse_contrast(contrast)
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=(image,))
     if csv is not None:
         check_output(csv, suffixes=(".csv",), inputs=(image,))
-    with open_frames(image, axes=axes, channel=channel, fixed=parse_fixed(fixed), single=True) as frames:
+    with open_frames(
+        image, axes=axes, channel=channel, fixed=parse_fixed(fixed), series=series, level=level, single=True
+    ) as frames:
         if len(frames) != 1:
             raise InputError(
                 f"{image} is a stack ({frames.description}); `sam2 track` tracks objects through one."
             )
+        say_note(image.name, frames)
         session = AnnotationSession(frames, ModelStore(device), model, contrast=window)
-        if each:
-            for click in points:
-                session.add_points(0, session.add_object(), click)
-        else:
-            object_id = session.add_object()
-            if points:
-                session.add_points(0, object_id, points, labels, box=corners)
-            elif corners is not None:
-                session.add_box(0, object_id, corners)
+        for prompt in prompts:
+            session.add_prompt(0, session.add_object(), Prompt.of(session.shape, **prompt))
         write_label_image(output, session.label_image(0))
         if csv is not None:
             run_with_progress_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
         _report(session, output)
+
+
+def _prompts_of(points: list[str], boxes: list[str], each: bool) -> list[dict[str, Any]]:
+    """Read the clicks and boxes of each object, as arguments of ``Prompt.of``."""
+    clicks, labels = parse_points(points)
+    corners = [parse_box(text) for text in boxes]
+    if not clicks and not corners:
+        raise InputError("Say where the object is, with --point X,Y or --box X0,Y0,X1,Y1.")
+    if each:
+        if 0 in labels:
+            raise InputError("With --each every --point is an object of its own, so X,Y,- has no meaning.")
+        return [*({"points": click} for click in clicks), *({"box": box} for box in corners)]
+    if len(corners) > 1:
+        raise InputError(
+            f"--box is given {len(corners)} times, but one object has one box; with --each every box is an "
+            "object of its own."
+        )
+    said = {"points": clicks, "labels": labels} if clicks else {}
+    return [said | ({"box": corners[0]} if corners else {})]
 
 
 def _report(session: AnnotationSession, output: Path) -> None:

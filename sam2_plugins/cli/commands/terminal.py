@@ -1,31 +1,32 @@
-"""Progress bars, messages on standard error, and Ctrl-C."""
+"""Progress bars, and messages on standard error."""
 
-import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from sam2_plugins.runtime.jobs import CancelToken, with_progress
+from sam2_engine.frames import FrameSource
+from sam2_plugins.runtime.jobs import with_progress
 from sam2_plugins.session.readable import ResultGenerator
 
 __all__ = [
-    "INTERRUPTED",
     "byte_bar",
     "count_bar",
-    "interruptible",
     "print_stderr",
     "run_with_progress_bar",
+    "say_note",
     "with_progress_bar",
 ]
 
-INTERRUPTED = 130
-"""Exit status of a command that the user stopped."""
-
 T = TypeVar("T")
+
+
+def say_note(name: str, frames: FrameSource) -> None:
+    """Say on standard error what was guessed, merged or left out when an image was opened."""
+    if frames.note:
+        print_stderr(f"Note: {name}: {frames.note}.")
 
 
 def print_stderr(text: str) -> None:
@@ -62,27 +63,6 @@ def byte_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Give a function of (bytes, bytes in all) that updates a bar with sizes and the time left."""
     with _bar(DownloadColumn(), TimeRemainingColumn()) as bar:
         yield _updater(bar, bar.add_task(title, total=None))
-
-
-@contextmanager
-def interruptible(unit: str = "frame") -> Iterator[CancelToken]:
-    """Turn the first Ctrl-C into a request to stop after the current frame (or other unit of work).
-
-    The second one stops at once.
-    """
-    token = CancelToken()
-
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        if token.cancelled:
-            raise KeyboardInterrupt
-        token.cancel()
-        print_stderr(f"Stopping after this {unit}; what is finished is saved.")
-
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield token
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _bar(*columns: TextColumn | DownloadColumn | TimeRemainingColumn) -> Progress:

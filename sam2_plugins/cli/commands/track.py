@@ -17,18 +17,16 @@ from sam2_plugins.cli.commands.options import (
     ContrastOption,
     DeviceOption,
     FixedOption,
+    LevelOption,
     ModelOption,
     OutputOption,
+    SeriesOption,
     TableOption,
     parse_contrast,
     parse_fixed,
 )
-from sam2_plugins.cli.commands.terminal import (
-    INTERRUPTED,
-    interruptible,
-    run_with_progress_bar,
-    with_progress_bar,
-)
+from sam2_plugins.cli.commands.stopping import exit_status, interruptible
+from sam2_plugins.cli.commands.terminal import run_with_progress_bar, with_progress_bar
 from sam2_plugins.export import LabelStackWriter
 from sam2_plugins.importing.prompts import place_labels, place_prompts, read_label_image, read_prompts
 from sam2_plugins.measure import measure
@@ -73,6 +71,8 @@ def track(
     axes: AxesOption = None,
     channel: ChannelOption = None,
     fixed: FixedOption = None,
+    series: SeriesOption = None,
+    level: LevelOption = 0,
     contrast: ContrastOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -84,7 +84,9 @@ def track(
     check_output(output, suffixes=TIFF_SUFFIXES, inputs=inputs)
     if csv is not None:
         check_output(csv, suffixes=(".csv",), inputs=inputs)
-    with open_frames(frames, axes=axes, channel=channel, fixed=parse_fixed(fixed)) as source:
+    with open_frames(
+        frames, axes=axes, channel=channel, fixed=parse_fixed(fixed), series=series, level=level
+    ) as source:
         session = AnnotationSession(source, ModelStore(device), model, contrast=window, history=None)
         typer.echo(f"{frames}: {source.description}")
         if masks is not None:
@@ -96,7 +98,7 @@ def track(
             run_with_progress_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
     typer.echo(f"{output}")
     if stopped:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(exit_status())
 
 
 def _write_tracked(

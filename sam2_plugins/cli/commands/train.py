@@ -11,7 +11,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.distributed import join_process_group
 from sam2_engine.training.fine_tuning.run import fine_tune
-from sam2_plugins.cli.commands.terminal import INTERRUPTED
+from sam2_plugins.cli.commands.stopping import exit_status
 from sam2_plugins.cli.commands.training_output import JsonLinesOutput, TerminalOutput
 from sam2_plugins.runtime.atomic_files import check_output
 
@@ -135,7 +135,7 @@ def _train(settings: dict[str, Any], others: dict[str, Any], terminal: TerminalO
     group.leave()
     if group.is_main_process:
         terminal.end(outcome)
-    return 0 if outcome.finished else INTERRUPTED
+    return 0 if outcome.finished else exit_status()
 
 
 def _read(config: Path | None) -> dict[str, Any]:

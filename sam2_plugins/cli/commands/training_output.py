@@ -10,7 +10,8 @@ from typing import Any
 import typer
 
 from sam2_engine.training.fine_tuning.run import Outcome
-from sam2_plugins.cli.commands.terminal import count_bar, interruptible, print_stderr
+from sam2_plugins.cli.commands.stopping import interruptible
+from sam2_plugins.cli.commands.terminal import count_bar, print_stderr
 from sam2_plugins.runtime.jobs import CancelToken
 
 __all__ = ["JsonLinesOutput", "TerminalOutput"]

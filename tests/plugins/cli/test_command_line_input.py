@@ -28,7 +28,7 @@ def data(tmp_path, discs, disc_mask):
     np.save(folder / "zero.npy", np.zeros((0, 60, 80), np.uint8))
     (folder / "empty.tif").touch()
     whole = (folder / "frames.tif").read_bytes()
-    (folder / "truncated.tif").write_bytes(whole[: len(whole) // 2])
+    (folder / "truncated.tif").write_bytes(whole[: len(whole) // 20])  # before its first frame ends
     (folder / "text.tif").write_text("not an image")
     (folder / "text.png").write_text("not an image")
     (folder / "text.mp4").write_text("not a video")
@@ -104,7 +104,9 @@ def test_frames_that_cannot_be_used(refused, command, image, sentence):
         (("--box", "5,5,9"), "is not 4 numbers"),
         (("--box", "100,100,120,120"), "lies outside the frame"),
         ((), "Say where the object is"),
-        (("--each", "--box", "1,1,9,9"), "With --each"),
+        (("--box", "0.15,0.3,0.42,0.7"), "seems to be in fractions of the frame"),
+        (("--box", "1,1,9,9", "--box", "20,20,29,29"), "--box is given 2 times"),
+        (("--point", "9,9,-"), "All clicks are outside of the object"),
         (("--each", "--point", "1,1,-"), "With --each"),
         (("--point", "9,9", "--contrast", "9"), "is not 2 numbers"),
         (("--point", "9,9", "--contrast", "9,3"), "LO must be below HI"),

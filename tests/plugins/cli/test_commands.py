@@ -252,3 +252,30 @@ def test_segment_on_a_large_image_is_that_of_a_tiled_session(run, tmp_path, stor
     session.add_box(0, session.add_object(), (275, 75, 325, 115))
     assert session.label_image(0).any()
     np.testing.assert_array_equal(tifffile.imread("labels.tif"), session.label_image(0))
+
+
+@pytest.mark.usefixtures("run")  # for its folder
+def test_what_a_tiff_holds_beside_the_image_is_said_and_chosen(tmp_path, capsys, small_checkpoint):
+    image = np.zeros((60, 80), np.uint8)
+    image[15:26, 15:26] = 200
+    with tifffile.TiffWriter(tmp_path / "two.tif") as writer:
+        writer.write(image[::5, ::5], metadata=None, photometric="minisblack")
+        writer.write(image, metadata=None, photometric="minisblack")
+    model = ("--model", str(small_checkpoint))
+    assert cli.main(["segment", "two.tif", "--point", "20,20", "-o", "labels.tif", *model]) == 0
+    assert "series 1 (60 x 80) of 2, left out: 0 (12 x 16)" in capsys.readouterr().err
+    assert tifffile.imread("labels.tif").shape == (60, 80)
+    chosen = ("--series", "0", "--point", "4,4")
+    assert cli.main(["segment", "two.tif", *chosen, "-o", "small.tif", *model]) == 0
+    assert tifffile.imread("small.tif").shape == (12, 16)
+
+
+def test_what_is_left_of_a_truncated_stack_is_tracked(run, tmp_path, discs):
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, np.concatenate([discs] * 6)[:6])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    prompts = [{"frame": 0, "object_id": 1, "points": [[20, 20]]}]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    output = run("track", path, "--prompts", tmp_path / "prompts.json", "-o", "labels.tif")
+    assert "of the 6 frames that its metadata promise are not in the file" in output
+    assert len(tifffile.imread("labels.tif")) in (3, 4)

@@ -1,0 +1,87 @@
+"""Stops of a command by Ctrl-C, a scheduler (SIGTERM) or a closed terminal (SIGHUP)."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from sam2_plugins.cli.commands.terminal import print_stderr
+from sam2_plugins.runtime.jobs import CancelToken
+
+__all__ = ["STOPPED", "exit_status", "interruptible", "stoppable"]
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+STOPPED = frozenset(128 + number for number in _SIGNALS)
+"""Exit statuses of a command that was stopped."""
+
+
+class _Stops:
+    """The signals of one run of a command."""
+
+    def __init__(self) -> None:
+        self.last = signal.SIGINT
+        self.token: CancelToken | None = None
+        self.unit = ""
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.last = signal.Signals(number)
+        if number != signal.SIGINT:
+            _leave_terminal()
+        if self.token is None or self.token.cancelled:
+            raise KeyboardInterrupt
+        self.token.cancel()
+        print_stderr(f"Stopping after this {self.unit}; what is finished is saved.")
+
+
+_stops = _Stops()
+
+
+def exit_status() -> int:
+    """Return the exit status of a stopped command, as shells have it: 128 and the signal's number."""
+    return 128 + _stops.last
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let signals end a command like Ctrl-C, so that nothing half-written stays; what is ignored stays so."""
+    global _stops
+    _stops = _Stops()
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _stops.on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interruptible(unit: str = "frame") -> Iterator[CancelToken]:
+    """Turn the first signal into a request to stop after the current frame (or other unit of work).
+
+    The second one stops at once.
+    """
+    token = CancelToken()
+    _stops.token, _stops.unit = token, unit
+    try:
+        yield token
+    finally:
+        _stops.token = None
+
+
+def _leave_terminal() -> None:
+    """Write nothing more to a terminal, which may be closed: each write would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            if stream.isatty():
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
