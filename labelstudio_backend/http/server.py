@@ -1,4 +1,4 @@
-"""Server of the application: one process and several threads, under gunicorn or waitress."""
+"""Server of the application: one process and several threads, watched over by gunicorn where it runs."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
-    """Serve until the process is told to stop: with gunicorn, or with waitress where that cannot run.
+    """Serve until the process is told to stop: by waitress, in a worker of gunicorn where that can run.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
     Raises
     ------
     InputError
-        If neither of the two is installed, the address is taken, or the model cannot be loaded.
+        If they are not installed, the address is taken, or the model cannot be loaded.
     """
     _configure_log()
     _check_address(host, port)
@@ -50,20 +50,20 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
 def _server() -> Callable[[Settings, str, int, int], None]:
     """Return the function of the server that can run here."""
     try:
+        import waitress  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "Serving needs waitress, and gunicorn but on Windows; "
+            "install them: pip install 'sam2-plugins[label-studio]'"
+        ) from None
+    try:
         import gunicorn.app.base  # noqa: F401 - it cannot be imported on Windows
     except ImportError:
-        try:
-            import waitress  # noqa: F401
-        except ImportError:
-            raise InputError(
-                "Serving needs gunicorn or, on Windows, waitress; "
-                "install them: pip install 'sam2-plugins[label-studio]'"
-            ) from None
-        return _serve_with_waitress
-    return _serve_with_gunicorn
+        return _serve_in_this_process
+    return _serve_under_gunicorn
 
 
-def _serve_with_gunicorn(settings: Settings, host: str, port: int, threads: int) -> None:
+def _serve_under_gunicorn(settings: Settings, host: str, port: int, threads: int) -> None:
     """Fork one worker, which is alive at once, and ready once it has loaded the weights.
 
     It loads them after the fork, so that no device is shared over it. A worker that dies is replaced.
@@ -101,23 +101,22 @@ def _serve_with_gunicorn(settings: Settings, host: str, port: int, threads: int)
         raise
 
 
-def _serve_with_waitress(settings: Settings, host: str, port: int, threads: int) -> None:
+def _serve_in_this_process(settings: Settings, host: str, port: int, threads: int) -> None:
     """Load the weights, then serve in this process."""
-    import waitress
+    from labelstudio_backend.http.listener import Listener
 
     predictor = Predictor(settings)
     try:
         predictor.load()
-        server = waitress.create_server(
-            Application(predictor, max_predictions=threads),
-            host=host,
-            port=port,
-            threads=threads + _SPARE_THREADS,
-            ident=None,
-        )
+        application = Application(predictor, max_predictions=threads)
+        listener = Listener(application, threads + _SPARE_THREADS, host=host, port=port)
         _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-        server.run()
+        try:
+            while True:
+                listener.step()
+        except (KeyboardInterrupt, SystemExit):
+            listener.close()
     finally:
         predictor.close()
 
@@ -130,10 +129,12 @@ def _sentence(error: Exception) -> str:
 
 
 def _options(host: str, port: int, threads: int) -> dict[str, Any]:
+    from labelstudio_backend.http.worker import ListeningWorker
+
     return {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": ListeningWorker,
         "threads": threads + _SPARE_THREADS,
         "timeout": 600,  # without a sign of life from the worker, whose threads may be as busy as they like
         "graceful_timeout": 10,

@@ -1,20 +1,17 @@
 """Decoder of one untrusted file, run as a process of its own by ``decoding``.
 
 ``python -I decoder_script.py (image | video) FILE MAX_PIXELS`` writes one line of JSON, and after it the
-pixels of an image. It imports nothing of ours, so that it starts quickly.
+pixels of an image. Of ours it imports the readers of images alone, so that it starts quickly.
 """
 
 import contextlib
 import json
 import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from typing import Any
 
-_GRAY = ("L", "LA", "La")
-_HIGH_BIT_DEPTH = ("F", "I", "I;16", "I;16B", "I;16L", "I;16N")
-"""Modes of Pillow with more than 8 bits, always gray."""
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "JPEG2000", "ICO", "PPM")
-"""What browsers show, and a few beside; none that runs a program, as Pillow does for PostScript."""
 _BYTES_PER_PIXEL = 32
 """Of the largest image that is allowed: its colors, turned, on a background, as an array."""
 _BASE_BYTES = 1 << 30
@@ -43,37 +40,66 @@ def limit_this_process(max_pixels: int) -> None:
             resource.setrlimit(kind, (cap, cap))
 
 
-def decode_image(path: Path, max_pixels: int) -> Any:
-    """Return an image as a browser shows it: turned as its EXIF orientation says, and on white."""
-    import numpy as np
-    from PIL import Image, ImageOps
+class NoImageError(Exception):
+    """The file begins as no known image does."""
 
-    Image.init()
-    Image.MAX_IMAGE_PIXELS = None  # the limit is our own, before any pixel is read
-    with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as opened:
-        if opened.width * opened.height > max_pixels:
+
+def import_without_pytorch(*packages: str) -> None:
+    """Make modules of packages importable without what their ``__init__`` loads, which takes seconds."""
+    for name in packages:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [
+            str(Path(__file__).resolve().parents[2].joinpath(*name.split(".")))
+        ]
+        sys.modules[name] = module_from_spec(spec)
+
+
+def decode_image(path: Path, max_pixels: int) -> Any:
+    """Return an image as a browser shows it: upright, and on white."""
+    import_without_pytorch("sam2_engine", "sam2_engine.frames")
+    import numpy as np
+
+    from sam2_engine.frames.file_kinds import IMAGES, TIFF, kind_of
+
+    kind = kind_of(path)
+    if kind not in IMAGES:
+        raise NoImageError
+    pixels = (_decode_tiff if kind == TIFF else _decode)(path, max_pixels)
+    if pixels.shape[0] * pixels.shape[1] > max_pixels:
+        raise TooManyPixelsError
+    return np.ascontiguousarray(pixels)
+
+
+def _decode(path: Path, max_pixels: int) -> Any:
+    from sam2_engine.frames.images.decoding import ImageDecoder, ImageTooLargeError
+
+    try:
+        with ImageDecoder(path, background="white", max_pixels=max_pixels) as decoder:
+            return decoder.read()
+    except ImageTooLargeError as error:
+        raise TooManyPixelsError from error
+
+
+def _decode_tiff(path: Path, max_pixels: int) -> Any:
+    from sam2_engine.frames.tiff_frames import open_tiff
+
+    with open_tiff(path, single=True) as frames:
+        if frames.shape[0] * frames.shape[1] > max_pixels:
             raise TooManyPixelsError
-        image = ImageOps.exif_transpose(opened)
-        if image.mode not in _HIGH_BIT_DEPTH and image.has_transparency_data:
-            background = Image.new("RGBA", image.size, "white")
-            background.alpha_composite(image.convert("RGBA"))
-            image = background.convert("L" if image.mode in _GRAY else "RGB")
-        elif image.mode not in (*_HIGH_BIT_DEPTH, *_GRAY):
-            image = image.convert("RGB")
-        return np.ascontiguousarray(image)
+        return frames[0]
 
 
 def try_video(path: Path, max_pixels: int, options: dict[str, str]) -> None:
     """Read a video's index and decode its first frames, to find out whether that is safe."""
     import av
 
-    with av.open(str(path.absolute()), options=options) as container:
+    with av.open(str(path.absolute()), options=options, metadata_errors="replace") as container:
         stream = container.streams.video[0]
         if stream.codec_context.width * stream.codec_context.height > max_pixels:
             raise TooManyPixelsError
         for _ in container.demux(stream):
             pass
-    with av.open(str(path.absolute()), options=options) as container:
+    with av.open(str(path.absolute()), options=options, metadata_errors="replace") as container:
         stream = container.streams.video[0]
         for number, frame in enumerate(container.decode(stream)):
             if frame.width * frame.height > max_pixels:
@@ -88,19 +114,21 @@ def main() -> None:
     kind, file, max_pixels, *more = sys.argv[1:]
     limit_this_process(int(max_pixels))
     reply: dict[str, Any]
-    pixels = None
+    pixels, path = None, Path(file)
     try:
         if kind == "image":
-            pixels = decode_image(Path(file), int(max_pixels))
+            pixels = decode_image(path, int(max_pixels))
             reply = {"shape": pixels.shape, "dtype": pixels.dtype.str}
         else:
-            try_video(Path(file), int(max_pixels), json.loads(more[0]))
+            try_video(path, int(max_pixels), json.loads(more[0]))
             reply = {}
     except (TooManyPixelsError, MemoryError):
         reply = {"error": "size"}
+    except NoImageError:
+        reply = {"error": "unknown"}
     except Exception as error:
-        unknown = type(error).__name__ == "UnidentifiedImageError"
-        reply = {"error": "unknown" if unknown else "damaged", "reason": str(error).split("\n")[0][:200]}
+        reason = str(error.__cause__ or error).split("\n")[0]
+        reply = {"error": "damaged", "reason": reason[:200].replace(path.name, "it")}
     sys.stdout.buffer.write(json.dumps(reply).encode() + b"\n")
     if pixels is not None:
         sys.stdout.buffer.write(pixels.data)

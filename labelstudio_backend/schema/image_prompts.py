@@ -60,7 +60,8 @@ class _Drawn:
 def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[LabeledPrompt]:
     """Sort by object what a person has just drawn: keypoints of one label belong together, boxes stand alone.
 
-    One box and keypoints of its label are one object, which the keypoints refine.
+    One box and keypoints of its label are one object, which the keypoints refine; of several boxes, each is
+    refined by the keypoints on the background that lie in it.
 
     Parameters
     ----------
@@ -79,10 +80,15 @@ def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[Lab
         if len(drawn.boxes) == 1:
             prompts.append(LabeledPrompt.of(label, drawn.boxes[0], drawn.inside, drawn.outside))
             continue
-        prompts += [LabeledPrompt.of(label, box) for box in drawn.boxes]
+        prompts += [LabeledPrompt.of(label, box, (), _within(box, drawn.outside)) for box in drawn.boxes]
         if drawn.inside:
             prompts.append(LabeledPrompt.of(label, None, drawn.inside, drawn.outside))
     return prompts
+
+
+def _within(box: PixelBox, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    x0, y0, x1, y1 = box
+    return [(x, y) for x, y in points if x0 <= x <= x1 and y0 <= y <= y1]
 
 
 def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[LabeledPrompt]:

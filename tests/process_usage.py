@@ -1,0 +1,69 @@
+"""Use of a process's resources: threads, descriptors, temporary files, memory; and whether they grow."""
+
+import gc
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam2_engine.malloc_trim import release_freed_memory
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_WARM_UP, _ROUNDS, _BATCHES = 4, 20, 4
+_MEMORY_PER_ROUND = 50_000
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process holds; memory in bytes."""
+
+    threads: int
+    descriptors: int
+    files: int
+    memory: int
+
+    @classmethod
+    def of(cls, folder: Path, process: int | str = "self") -> "Usage":
+        """Return what a process holds now, and how many files are in its folder for temporary ones."""
+        proc = Path("/proc") / str(process)
+        return cls(
+            threads=len(list((proc / "task").iterdir())),
+            descriptors=len(list((proc / "fd").iterdir())),
+            files=sum(1 for _ in folder.rglob("*")),
+            memory=int((proc / "statm").read_text().split()[1]) * _PAGE,
+        )
+
+
+def growth(do: Callable[[], object], measure: Callable[[], Usage]) -> list[str]:
+    """Return what grows when something is done again and again, in words; nothing where all is constant.
+
+    What is cached once is done with after the warm-up. Memory counts as growing if it grows in every batch
+    of rounds, as a leak does.
+    """
+    for _ in range(_WARM_UP):
+        do()
+    before = measure()
+    per_round = []
+    for _ in range(_BATCHES):
+        start = measure().memory
+        for _ in range(_ROUNDS):
+            do()
+        per_round.append((measure().memory - start) / _ROUNDS)
+        if per_round[-1] < _MEMORY_PER_ROUND:
+            break
+    after = measure()
+    grown = [
+        f"{name}: {getattr(before, name)} -> {getattr(after, name)}"
+        for name in ("threads", "descriptors", "files")
+        if getattr(after, name) > getattr(before, name)
+    ]
+    if min(per_round) >= _MEMORY_PER_ROUND:
+        grown.append(f"memory: {min(per_round) / 1000:.0f} kB a round")
+    return grown
+
+
+def tidy_usage(folder: Path) -> Usage:
+    """Return what this process holds once everything that is free has been given back."""
+    gc.collect()
+    release_freed_memory()
+    return Usage.of(folder)
