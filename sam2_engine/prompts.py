@@ -131,10 +131,19 @@ class Points:
         return checked
 
     def _check_sense(self, shape: tuple[int, int]) -> None:
-        """Warn of what is valid, and hardly meant."""
-        x, y = self.coordinates[0].tolist()
+        """Refuse what contradicts itself; warn of what is valid, and hardly meant."""
+        labels: dict[tuple[float, float], int] = {}
+        for (x, y), label in zip(self.coordinates.tolist(), self.labels.tolist()):
+            if labels.setdefault((x, y), label) != label:
+                raise InputError(
+                    f"The point ({x:g}, {y:g}) is given both as inside and as outside the object; give one."
+                )
+        if len(labels) < len(self):
+            twice = next(point for point in labels if (self.coordinates == point).all(1).sum() > 1)
+            _warn(f"The point ({twice[0]:g}, {twice[1]:g}) is given more than once.")
         fractions = (self.coordinates >= 0) & (self.coordinates <= 1)
         if fractions.all() and (self.coordinates % 1 != 0).any() and min(shape) > _FEW_PIXELS:
+            x, y = self.coordinates[0].tolist()
             _warn(
                 f"The point ({x:g}, {y:g}) lies in the first pixels of the frame: points are in pixels, "
                 "not in fractions of the frame."

@@ -42,7 +42,11 @@ class LabeledPrompt:
         inside: Sequence[tuple[float, float]] = (),
         outside: Sequence[tuple[float, float]] = (),
     ) -> "LabeledPrompt":
-        """Join a box, and keypoints inside and outside of the object; they are checked when they are used."""
+        """Join a box, and keypoints inside and outside of the object; they are checked when they are used.
+
+        Where one of each lies on the same place, the one inside stands.
+        """
+        outside = [point for point in outside if point not in inside]
         flags = [1] * len(inside) + [0] * len(outside)
         points = Points.unchecked([*inside, *outside], flags) if flags else None
         return cls(label, Prompt(points, None if box is None else Box(*box)))

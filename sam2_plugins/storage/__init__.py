@@ -2,7 +2,8 @@
 
 from sam2_plugins.storage.locations import OpenedSession, last_opening, open_or_create_session, user_sessions
 from sam2_plugins.storage.manifest import read_manifest
-from sam2_plugins.storage.session_folder import SessionFolder, open_session, read_session
+from sam2_plugins.storage.opening import open_session, read_session
+from sam2_plugins.storage.session_folder import SessionFolder
 
 __all__ = [
     "OpenedSession",

@@ -18,7 +18,8 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.creation import clear_leftovers, is_half_made
 from sam2_plugins.storage.manifest import check_frames, read_manifest
-from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder, open_session, read_session
+from sam2_plugins.storage.opening import open_session, read_session
+from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder
 
 __all__ = ["OpenedSession", "last_opening", "open_or_create_session", "user_sessions"]
 

@@ -17,20 +17,18 @@ An action is one line, so it is on disk whole or not at all. A snapshot counts f
 import json
 import re
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from sam2_engine.errors import InputError, InputWarning
-from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
-from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.history import Action
@@ -38,7 +36,6 @@ from sam2_plugins.storage.creation import LOCK, clear_leftovers, making
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.known_files import KnownFiles
 from sam2_plugins.storage.manifest import (
-    check_frames,
     read_manifest,
     scale_in,
     write_manifest,
@@ -53,12 +50,11 @@ from sam2_plugins.storage.serialization import (
     change_to_json,
     object_to_json,
     prompt_to_json,
-    window_from_json,
     window_to_json,
 )
-from sam2_plugins.storage.snapshot import Snapshot, read_calls, read_state
+from sam2_plugins.storage.snapshot import read_calls, read_state
 
-__all__ = ["NotWritableError", "SessionFolder", "open_session", "read_recording", "read_session"]
+__all__ = ["NotWritableError", "SessionFolder"]
 
 _LONG_JOURNAL = 64 * 2**20
 _FILES = ("session.json", "state.json", "journal.jsonl", "actions.jsonl")
@@ -174,23 +170,31 @@ class SessionFolder:
         session.history.subscribe(folder._on_action)
         return folder
 
-    def restore(self) -> None:
-        """Bring an empty session to the state of the folder, and save it from now on."""
-        for leftover in (file for name in _FILES for file in self.path.glob(f".{Path(name).stem}-*")):
-            leftover.unlink(missing_ok=True)  # of a snapshot that was killed; nobody else writes here
-        with suppress(OSError):  # a full disk; it is tried again the next time
-            migrate(self.path)
-        self._manifest = read_manifest(self.path)
-        state = read_state(self.path)
-        _apply_snapshot(self._session, state, self.path)
-        self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
-        self._session.history.subscribe(self._on_action)
-        if state.lost:
-            self._write_anew()
-        self._known.remember()
-        self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
-        if state.has_tail:
-            self.snapshot()
+    @classmethod
+    def reopen(cls, path: Path, session: AnnotationSession, own_frames: FrameSource | None = None) -> Self:
+        """Bring an empty session to the state of the folder, and save it from now on.
+
+        Parameters
+        ----------
+        path, session
+            The folder, and a session of its frames.
+        own_frames
+            Frames that are closed with the folder.
+
+        Raises
+        ------
+        InputError
+            If the folder is damaged or open elsewhere; ``NotWritableError`` if nothing can be written in it.
+        """
+        lock = _acquire_lock(path)
+        try:
+            folder = cls(path, session, lock)
+            folder._own_frames = own_frames
+            folder._restore()
+        except BaseException:
+            lock.release()
+            raise
+        return folder
 
     def calls(self) -> Iterator[dict[str, Any]]:
         """Yield all that was asked of the session, from its beginning.
@@ -300,6 +304,23 @@ class SessionFolder:
     def _masks(self) -> Path:
         return self.path / "masks.zarr"
 
+    def _restore(self) -> None:
+        for leftover in (file for name in _FILES for file in self.path.glob(f".{Path(name).stem}-*")):
+            leftover.unlink(missing_ok=True)  # of a snapshot that was killed; nobody else writes here
+        with suppress(OSError):  # a full disk; it is tried again the next time
+            migrate(self.path)
+        self._manifest = read_manifest(self.path)
+        state = read_state(self.path)
+        state.apply_to(self._session, self.path)
+        self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
+        self._session.history.subscribe(self._on_action)
+        if state.lost:
+            self._write_anew()
+        self._known.remember()
+        self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
+        if state.has_tail:
+            self.snapshot()
+
     def _on_action(self, action: Action) -> None:
         self._number += 1
         self._dirty |= {change.object_id for change in action.changes}
@@ -384,101 +405,6 @@ class SessionFolder:
         }
 
 
-def open_session(
-    path: Path, store: ModelStore, frames: object = None, **options: Any
-) -> tuple[AnnotationSession, SessionFolder]:
-    """Open a session where it was, also after a crash.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    store
-        The host's models.
-    frames
-        Its frames, or where their file is now; None to read the file that it was made from.
-    options
-        Of ``AnnotationSession``, what the folder does not tell: ``history``, ``cache``, ``undo_bytes``.
-
-    Returns
-    -------
-    session, folder
-        The folder saves the session until it is closed.
-
-    Raises
-    ------
-    InputError
-        If the folder is damaged or open elsewhere, or the frames are not there or not the same;
-        ``NotWritableError`` if it can only be read, as :func:`read_session` does.
-
-    See Also
-    --------
-    SessionFolder : with an example.
-    sam2_plugins.storage.open_or_create_session : finds the folder of a stack by itself.
-    """
-    path = Path(path)
-    with _empty_session(path, store, frames, **options) as (session, own_frames):
-        lock = _acquire_lock(path)
-        try:
-            folder = SessionFolder(path, session, lock)
-            folder._own_frames = own_frames
-            folder.restore()
-        except BaseException:
-            lock.release()
-            raise
-    return session, folder
-
-
-def read_session(path: Path, store: ModelStore, frames: object = None) -> AnnotationSession:
-    """Read a session as it is now; the folder is neither changed nor locked.
-
-    Parameters
-    ----------
-    path
-        The folder; another window may be working in it.
-    store, frames
-        As for :func:`open_session`; whoever reads closes the session's frames.
-
-    Raises
-    ------
-    InputError
-        If the folder is damaged, or the frames are not there or not the same.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from sam2_plugins import AnnotationSession, ModelStore, SessionFolder
-    >>> frames, store = np.zeros((3, 64, 80), np.uint8), ModelStore()
-    >>> path = Path(tempfile.mkdtemp()) / "work.sam2"
-    >>> session = AnnotationSession(frames, store)
-    >>> folder = SessionFolder.create(path, session)
-    >>> cell = session.add_object("cell")
-    >>> read_session(path, store, frames).objects[cell].name  # while it is open
-    'cell'
-    >>> folder.close()
-    """
-    return read_recording(path, store, frames, with_calls=False)[0]
-
-
-def read_recording(
-    path: Path, store: ModelStore, frames: object = None, *, with_calls: bool = True
-) -> tuple[AnnotationSession, list[dict[str, Any]]]:
-    """Read a session as :func:`read_session` does, and all that was asked of it until then.
-
-    Raises
-    ------
-    InputError
-        As :func:`read_session`; or if some of what was asked is missing.
-    """
-    path = Path(path)
-    with _empty_session(path, store, frames) as (session, _):
-        state = read_state(path)
-        _apply_snapshot(session, state, path)
-        calls = read_calls(path, state.number) if with_calls else []
-    return session, calls
-
-
 def _calls_in(found: Path) -> list[dict[str, Any]]:
     """Return the calls that a folder still holds, from the first on, as far as none is missing."""
     calls: dict[int, dict[str, Any]] = {}
@@ -486,45 +412,6 @@ def _calls_in(found: Path) -> list[dict[str, Any]]:
         for entry in Journal(found / name).read():
             calls[entry["number"]] = {"number": entry["number"], "call": entry.get("call", {"do": ""})}
     return [calls[number] for number in takewhile(calls.__contains__, count(1))]
-
-
-def _apply_snapshot(session: AnnotationSession, state: Snapshot, path: Path) -> None:
-    """Bring an empty session to the state of a folder; warn of what is damaged in it."""
-    for sentence in state.lost:
-        warnings.warn(f"{path}: {sentence}", InputWarning, stacklevel=4)
-    session.restore(state.changes, state.highest_used_id)
-    session.model_name = state.model or session.model_name
-
-
-@contextmanager
-def _empty_session(
-    path: Path, store: ModelStore, frames: object, **options: Any
-) -> Iterator[tuple[AnnotationSession, FrameSource | None]]:
-    """Give an empty session for a folder, and its frames if they were opened here.
-
-    If the block fails these are closed, and whatever shows that the folder is damaged becomes a sentence.
-    """
-    manifest = read_manifest(path)
-    described, contrast = manifest["frames"], window_from_json(manifest["window"])
-    if frames is None and described["source"] is None:
-        raise InputError(
-            f"{path} does not say where its frames are; open it together with {described['name']}."
-        )
-    own_frames = None
-    try:
-        if frames is None or isinstance(frames, str | Path):
-            file = described["source"] if frames is None else frames
-            frames = own_frames = open_frames(file, **described["opening"])
-        session = AnnotationSession(frames, store, manifest["model"], contrast=contrast, **options)
-        check_frames(session.frames, described, path)
-        yield session, own_frames
-    except BaseException as error:
-        if own_frames is not None:
-            own_frames.close()
-        damaged = isinstance(error, (KeyError, TypeError, ValueError, AttributeError, OSError))
-        if damaged and not isinstance(error, InputError):
-            raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
-        raise
 
 
 def _acquire_lock(path: Path) -> FileLock:

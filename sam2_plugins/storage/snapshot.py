@@ -1,13 +1,15 @@
 """The state that a session folder holds, read without changing or locking it."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import Change, ChangeKind
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.mask_store import read_masks
@@ -55,6 +57,13 @@ class Snapshot:
     unsaved: frozenset[int]
     has_tail: bool
     lost: tuple[str, ...] = ()
+
+    def apply_to(self, session: AnnotationSession, path: Path) -> None:
+        """Bring an empty session to this state; warn of what is damaged in the folder at ``path``."""
+        for sentence in self.lost:
+            warnings.warn(f"{path}: {sentence}", InputWarning, stacklevel=4)
+        session.restore(self.changes, self.highest_used_id)
+        session.model_name = self.model or session.model_name
 
 
 def read_state(path: Path) -> Snapshot:

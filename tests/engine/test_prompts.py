@@ -41,6 +41,16 @@ def test_points_in_fractions_are_said() -> None:
         Points.of([(0.5, 0.25)], None, SHAPE)
 
 
+def test_a_point_inside_and_outside_is_refused() -> None:
+    with pytest.raises(InputError, match=r"The point \(30, 20\) is given both as inside and as outside"):
+        Points.of([(30, 20), (9, 9), (30, 20)], [1, 1, 0], SHAPE)
+
+
+def test_a_point_given_twice_is_said() -> None:
+    with pytest.warns(InputWarning, match=r"The point \(30, 20\) is given more than once"):
+        Points.of([(9, 9), (30, 20), (30, 20)], [0, 1, 1], SHAPE)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("point", [(0, 0), (1, 1), (0.5, 30)])
 def test_a_click_in_the_corner_is_taken(point: ArrayLike) -> None:

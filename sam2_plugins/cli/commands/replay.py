@@ -14,9 +14,9 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.storage import read_manifest
+from sam2_plugins.storage.opening import read_recording
 from sam2_plugins.storage.replay import differences, replay
 from sam2_plugins.storage.serialization import window_from_json
-from sam2_plugins.storage.session_folder import read_recording
 
 __all__ = ["register"]
 

@@ -107,6 +107,7 @@ def test_frames_that_cannot_be_used(refused, command, image, sentence):
         (("--box", "0.15,0.3,0.42,0.7"), "seems to be in fractions of the frame"),
         (("--box", "1,1,9,9", "--box", "20,20,29,29"), "--box is given 2 times"),
         (("--point", "9,9,-"), "All clicks are outside of the object"),
+        (("--point", "9,9", "--point", "9,9,-"), "both as inside and as outside"),
         (("--each", "--point", "1,1,-"), "With --each"),
         (("--point", "9,9", "--contrast", "9"), "is not 2 numbers"),
         (("--point", "9,9", "--contrast", "9,3"), "LO must be below HI"),

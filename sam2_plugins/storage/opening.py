@@ -1,0 +1,136 @@
+"""Opening the folder of a session: to go on in it, or only to read it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource, open_frames
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage.manifest import check_frames, read_manifest
+from sam2_plugins.storage.serialization import window_from_json
+from sam2_plugins.storage.session_folder import SessionFolder
+from sam2_plugins.storage.snapshot import read_calls, read_state
+
+__all__ = ["open_session", "read_recording", "read_session"]
+
+
+def open_session(
+    path: Path, store: ModelStore, frames: object = None, **options: Any
+) -> tuple[AnnotationSession, SessionFolder]:
+    """Open a session where it was, also after a crash.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    store
+        The host's models.
+    frames
+        Its frames, or where their file is now; None to read the file that it was made from.
+    options
+        Of ``AnnotationSession``, what the folder does not tell: ``history``, ``cache``, ``undo_bytes``.
+
+    Returns
+    -------
+    session, folder
+        The folder saves the session until it is closed.
+
+    Raises
+    ------
+    InputError
+        If the folder is damaged or open elsewhere, or the frames are not there or not the same;
+        ``NotWritableError`` if it can only be read, as :func:`read_session` does.
+
+    See Also
+    --------
+    SessionFolder : with an example.
+    sam2_plugins.storage.open_or_create_session : finds the folder of a stack by itself.
+    """
+    path = Path(path)
+    with _empty_session(path, store, frames, **options) as (session, own_frames):
+        folder = SessionFolder.reopen(path, session, own_frames)
+    return session, folder
+
+
+def read_session(path: Path, store: ModelStore, frames: object = None) -> AnnotationSession:
+    """Read a session as it is now; the folder is neither changed nor locked.
+
+    Parameters
+    ----------
+    path
+        The folder; another window may be working in it.
+    store, frames
+        As for :func:`open_session`; whoever reads closes the session's frames.
+
+    Raises
+    ------
+    InputError
+        If the folder is damaged, or the frames are not there or not the same.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from sam2_plugins import AnnotationSession, ModelStore, SessionFolder
+    >>> frames, store = np.zeros((3, 64, 80), np.uint8), ModelStore()
+    >>> path = Path(tempfile.mkdtemp()) / "work.sam2"
+    >>> session = AnnotationSession(frames, store)
+    >>> folder = SessionFolder.create(path, session)
+    >>> cell = session.add_object("cell")
+    >>> read_session(path, store, frames).objects[cell].name  # while it is open
+    'cell'
+    >>> folder.close()
+    """
+    return read_recording(path, store, frames, with_calls=False)[0]
+
+
+def read_recording(
+    path: Path, store: ModelStore, frames: object = None, *, with_calls: bool = True
+) -> tuple[AnnotationSession, list[dict[str, Any]]]:
+    """Read a session as :func:`read_session` does, and all that was asked of it until then.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_session`; or if some of what was asked is missing.
+    """
+    path = Path(path)
+    with _empty_session(path, store, frames) as (session, _):
+        state = read_state(path)
+        state.apply_to(session, path)
+        calls = read_calls(path, state.number) if with_calls else []
+    return session, calls
+
+
+@contextmanager
+def _empty_session(
+    path: Path, store: ModelStore, frames: object, **options: Any
+) -> Iterator[tuple[AnnotationSession, FrameSource | None]]:
+    """Give an empty session for a folder, and its frames if they were opened here.
+
+    If the block fails these are closed, and whatever shows that the folder is damaged becomes a sentence.
+    """
+    manifest = read_manifest(path)
+    described, contrast = manifest["frames"], window_from_json(manifest["window"])
+    if frames is None and described["source"] is None:
+        raise InputError(
+            f"{path} does not say where its frames are; open it together with {described['name']}."
+        )
+    own_frames = None
+    try:
+        if frames is None or isinstance(frames, str | Path):
+            file = described["source"] if frames is None else frames
+            frames = own_frames = open_frames(file, **described["opening"])
+        session = AnnotationSession(frames, store, manifest["model"], contrast=contrast, **options)
+        check_frames(session.frames, described, path)
+        yield session, own_frames
+    except BaseException as error:
+        if own_frames is not None:
+            own_frames.close()
+        damaged = isinstance(error, (KeyError, TypeError, ValueError, AttributeError, OSError))
+        if damaged and not isinstance(error, InputError):
+            raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
+        raise
