@@ -3,11 +3,14 @@
 #            make test PYTHON=python3.12 VENV=.venv-3.12       another Python (3.11 or newer)
 #            make test PYTEST_WORKERS=1                        fewer processes than cores (0: in pytest's own)
 #            make test PYTEST_ARGS="-k review --durations=10"  whatever else pytest takes
+#            make fuzz FUZZ_SECONDS=60 FUZZ_TARGETS="tiff"     seconds for each target; which ones
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 PYTEST_WORKERS ?= logical
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 300
+FUZZ_TARGETS ?=
 export TORCH
 
 BIN := $(VENV)/bin
@@ -16,7 +19,7 @@ SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
 # A worker needs up to 3 GB. Each brings an X server of its own (tests/napari/x_server.py).
 PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help demo test test-all test-pyside6 e2e bench corpora lint format constraints clean
+.PHONY: help demo test test-all test-pyside6 e2e fuzz bench corpora lint format constraints clean
 help:
 	@echo "make demo   objects tracked through frames, from one click each; prints where the results are"
 	@echo "make test   the tests to run before every change: every promise, in minutes"
@@ -24,6 +27,7 @@ help:
 	@echo "make test-pyside6   napari's tests with PySide6 in place of PyQt6"
 	@echo "make corpora        fetches the test files of other libraries, which test-all reads"
 	@echo "make e2e    end-to-end tests, in real hosts"
+	@echo "make fuzz   hostile files for every reader, an hour"
 	@echo "make lint   ruff, mypy, import-linter                make bench  the benchmarks' tables"
 
 $(VENV)/.python:
@@ -84,6 +88,9 @@ $(VENV)/.pyside6: $(VENV)/.dev Makefile
 
 e2e: $(VENV)/.dev $(VENV)/.system
 	$(BIN)/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python tests/fuzz/fuzzing.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/memory.py
