@@ -48,7 +48,10 @@ _SMALLEST_GAP_OF_WIDER = 128
 _MAY_HAVE_VOID = (np.uint8, np.int16, np.int32, np.int64)
 _MOST_EDGE = 0.5
 _MOST_BETWEEN = 0.55
-_NEAR = 0.25
+_NEAR = 0.04
+_REACH = 16
+"""So many pixels from an object its lossy coding or smoothing reaches."""
+_RIM, _LEAST_RIM = 0.9, 12
 _ALMOST_GRAY = 8
 
 
@@ -222,9 +225,10 @@ class LabelSet:
         lossy = self._lossy(number)
         if not has_edges and lossy is None:
             self._edges_decided = bool(plateaus.size)
+            self._say_rims(values, plateaus)
             return
-        top = float(values.max())
-        if plateaus.size and all(min(level, top - level) <= _NEAR * top for level in plateaus.tolist()):
+        if plateaus.size and _is_one_object(values, plateaus):
+            top = float(values.max())
             self._edges_decided, self._threshold = True, top / 2
             reason = f"stored as {lossy}" if lossy else "smoothed"
             _say(
@@ -242,10 +246,43 @@ class LabelSet:
             "photograph has; save one whole number per object, without smoothing."
         )
 
+    def _say_rims(self, values: NDArray[Any], plateaus: NDArray[Any]) -> None:
+        """Say which ids lie only along higher ones, as membranes do, and smoothed edges."""
+        low, high = minimum_filter(values, 3), maximum_filter(values, 3)
+        rims = []
+        for one in np.setdiff1d(np.unique(values[values > 0]), plateaus).tolist():
+            here = values == one
+            rim = here & (low == 0) & (high > one)
+            if 4 * one <= 3 * int(values.max()) and rim.sum() >= _RIM * here.sum() >= _LEAST_RIM:
+                rims.append(one)
+        if rims:
+            ids = ", ".join(map(str, rims))
+            _say(
+                f"In the labels {self.name}, {ids} lies only along the border of higher ids, as "
+                "smoothing leaves it; it is read as an object. If it is none, save the labels unsmoothed."
+            )
+
 
 def _is_spread_evenly(ids: NDArray[Any]) -> bool:
     """Whether ids are gray levels chosen to be seen, such as 85, 170 and 255."""
     return bool(np.abs(ids - ids[-1] * np.arange(1, len(ids) + 1) / len(ids)).max() <= 1)
+
+
+def _is_one_object(values: NDArray[Any], plateaus: NDArray[Any]) -> bool:
+    """Whether all that is even is one object or background, but for what lossy coding and soft edges leave.
+
+    That is close to one of the two in level, and where it is close to the background also in place.
+    """
+    low, high = minimum_filter(values, 3), maximum_filter(values, 3)
+    even, counts = np.unique(values[(low == high) & (values > values.max() / 2)], return_counts=True)
+    if not even.size:
+        return False
+    top = float(even[counts.argmax()])
+    if any(min(level, abs(top - level)) > _NEAR * top for level in plateaus.tolist()):
+        return False
+    faint = (low == high) & (values > 0) & (values < top / 2)
+    around = maximum_filter((values > top / 2).view(np.uint8), 2 * _REACH + 1)
+    return not (faint & (around == 0)).any()
 
 
 def _plateaus(values: NDArray[Any]) -> tuple[NDArray[Any], bool]:

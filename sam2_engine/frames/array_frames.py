@@ -10,7 +10,7 @@ from PIL import Image
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import AxisPlan
-from sam2_engine.frames.pixels import colors_of, image_array, object_note
+from sam2_engine.frames.pixels import colors_of, image_array, object_note, unmasked
 from sam2_engine.frames.source import FillRange, FrameSource, check_pixels, explain
 
 __all__ = ["ArrayFrames", "ListFrames", "NumpyFile", "PlannedFrames"]
@@ -83,7 +83,7 @@ class ArrayFrames(PlannedFrames):
         self._array = array
 
     def _read(self, frame: int) -> NDArray[Any]:
-        return self.plan.arrange(np.asarray(self._array[self.plan.index(frame)]))
+        return self.plan.arrange(unmasked(self._array[self.plan.index(frame)]))
 
 
 class ListFrames(FrameSource):
@@ -124,7 +124,7 @@ class ListFrames(FrameSource):
             axis=axis,
             is_rgb=channels in (3, 4),
             channel=channel,
-            note=object_note(images[0]),
+            note=object_note(images[0], labels=labels),
         )
 
     def _pixels(self, number: int) -> NDArray[Any]:

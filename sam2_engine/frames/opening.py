@@ -18,7 +18,7 @@ from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, surv
 from sam2_engine.frames.images.animated import AnimatedImageFrames
 from sam2_engine.frames.images.decoding import ImageDecoder
 from sam2_engine.frames.live_stream import LiveFrames
-from sam2_engine.frames.pixels import as_array
+from sam2_engine.frames.pixels import as_array, object_note
 from sam2_engine.frames.series import Series, no_series
 from sam2_engine.frames.source import FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
@@ -92,7 +92,7 @@ def open_frames(
     if isinstance(source, Image.Image):
         return _open_list([source], options, labels=labels)
     if hasattr(source, "shape") and hasattr(source, "dtype"):
-        return _open_array(source, "The array", options, single=single)
+        return _open_array(source, "The array", options, single=single, labels=labels)
     if isinstance(source, Iterable) and not isinstance(source, bytes | dict):
         return LiveFrames(source, axes=axes, channel=channel)
     raise InputError(
@@ -100,16 +100,20 @@ def open_frames(
     )
 
 
-def _open_array(array: Any, name: str, options: dict[str, Any], *, single: bool = False) -> FrameSource:
-    is_tensor = hasattr(array, "detach")
-    array = as_array(array)
-    shape, dtype, note = tuple(array.shape), np.dtype(array.dtype), ""
+def _open_array(
+    array: Any, name: str, options: dict[str, Any], *, single: bool = False, labels: bool = False
+) -> FrameSource:
+    is_tensor, notes = hasattr(array, "detach"), []
+    if isinstance(array, np.ma.MaskedArray):
+        notes.append(object_note(array, labels=labels))
+    array = as_array(array, labels=labels)
+    shape, dtype = tuple(array.shape), np.dtype(array.dtype)
     if options["axes"] is None and (
         letters := channels_first_axes(shape, dtype, is_tensor=is_tensor, single=single)
     ):
         options = {**options, "axes": letters}
-        note = f"the axis of length {shape[-3]} before height and width is read as color"
-    return ArrayFrames(array, plan_axes(name, shape, dtype, single=single, **options), name, note)
+        notes.append(f"the axis of length {shape[-3]} before height and width is read as color")
+    return ArrayFrames(array, plan_axes(name, shape, dtype, single=single, **options), name, "; ".join(notes))
 
 
 def _open_list(items: list[Any] | tuple[Any, ...], options: dict[str, Any], *, labels: bool) -> FrameSource:

@@ -19,6 +19,7 @@ __all__ = [
     "object_note",
     "orientation_of",
     "swaps_axes",
+    "unmasked",
     "upright",
 ]
 
@@ -144,10 +145,31 @@ def as_array(item: Any, *, labels: bool = False) -> Any:
     """
     if isinstance(item, Image.Image):
         return colors_of(item, labels=labels)
+    if isinstance(item, np.ma.MaskedArray):
+        return unmasked(item, labels=labels)
     if hasattr(item, "detach") and hasattr(item, "cpu"):  # a tensor of PyTorch
         tensor = item.detach().cpu()
         return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
     return item if hasattr(item, "shape") and hasattr(item, "dtype") else np.asarray(item)
+
+
+def unmasked(pixels: NDArray[Any], *, labels: bool = False) -> NDArray[Any]:
+    """Return an array without the values that a mask of numpy hides: nobody knows them.
+
+    They become the darkest level that is known, NaN in floats, and background in labels.
+
+    Examples
+    --------
+    >>> unmasked(np.ma.masked_equal(np.array([[9, 200, 255]], np.uint8), 255)).tolist()
+    [[9, 200, 9]]
+    """
+    if not isinstance(pixels, np.ma.MaskedArray):
+        return np.asarray(pixels)
+    if labels or pixels.mask.all():
+        hidden: Any = 0
+    else:
+        hidden = np.nan if pixels.dtype.kind == "f" else pixels.min()
+    return np.asarray(pixels.filled(hidden))
 
 
 def image_array(item: Any, *, labels: bool = False) -> NDArray[Any]:
@@ -176,8 +198,10 @@ def image_array(item: Any, *, labels: bool = False) -> NDArray[Any]:
     return pixels.transpose(1, 2, 0)
 
 
-def object_note(item: Any) -> str:
+def object_note(item: Any, *, labels: bool = False) -> str:
     """Return what users should know about how an image in memory is read."""
+    if isinstance(item, np.ma.MaskedArray):
+        return f"masked pixels are {'background' if labels else 'read as the darkest level'}"
     if not isinstance(item, Image.Image):
         shape = tuple(getattr(item, "shape", ()))
         first = len(shape) == 3 and is_channels_first(shape)

@@ -172,3 +172,19 @@ def test_advice_in_the_words_of_python_and_of_the_command_line() -> None:
 def test_what_is_no_image_in_a_list_is_named(item: Any, words: str) -> None:
     with pytest.raises(InputError, match=rf"Image 1 of the list cannot be used: .*{words}"):
         open_frames([COLOR, item])
+
+
+@pytest.mark.filterwarnings("ignore:.* are NaN")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_what_a_mask_of_numpy_hides_is_no_data(dtype: Any) -> None:
+    """Libraries for geodata and climate give such arrays; their fill value is far beyond the data."""
+    known = COLOR[..., 0].astype(dtype)
+    hidden = np.zeros(known.shape, bool)
+    hidden[:6] = True
+    masked = np.ma.masked_array(np.where(hidden, dtype(255), known), hidden)
+    for source, axes in ((masked, "YX"), ([masked], None), (masked[np.newaxis], "TYX")):
+        with open_frames(source, axes=axes) as frames:
+            np.testing.assert_array_equal(frames[0][6:], known[6:])
+            dark = frames[0][:6]
+            assert np.isnan(dark).all() if dtype == np.float32 else (dark == known[6:].min()).all()
+            assert "masked pixels are read as the darkest level" in frames.description

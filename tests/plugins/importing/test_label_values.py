@@ -16,6 +16,8 @@ from scipy.ndimage import gaussian_filter
 
 from sam2_engine.datasets import find_dataset, pair_video
 from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.frames.pixels import unmasked
+from sam2_engine.labels import open_labels
 from sam2_plugins.importing.masks import open_masks
 from sam2_plugins.importing.prompts import read_label_image
 from sam2_plugins.session.readable import run_to_end
@@ -35,6 +37,13 @@ def with_border(level: int, *levels: int, dtype: Any = np.uint8) -> NDArray[Any]
     """Squares, and a border of another value around the first one."""
     image = squares(*levels, dtype=dtype)
     image[8:32, 3:5] = image[8:32, 17:19] = level
+    return image
+
+
+def rimmed(level: int, rim: int) -> NDArray[Any]:
+    """A square with a thin line of another value all around."""
+    image = squares(level)
+    image[9:31, 4:18] = np.where(image[9:31, 4:18] == 0, rim, image[9:31, 4:18])
     return image
 
 
@@ -78,13 +87,17 @@ VALUES: dict[str, tuple[NDArray[Any], set[int] | str]] = {
     "ids up to 255": (squares(1, 253, 254, 255), {1, 253, 254, 255}),
     "gray stored as color": (np.repeat(squares(1, 7)[..., None], 3, axis=2), {1, 7}),
     "color": (np.stack([squares(1), squares(9), squares(0, 4)], axis=2), "color image"),
+    "membranes, or a smoothed object of a low id": (rimmed(2, 1), {1, 2}),
+    "masked pixels": (np.ma.masked_equal(squares(1, 9), 9), ONE),
     "one smoothed object": (smooth(squares(255)), ONE),
+    "one large and two small ids, smoothed": (smooth(squares(1, 2, 20)), "gray levels between"),
     "several smoothed objects": (smooth(squares(100, 200)), "gray levels between"),
     "a photograph": (smooth(np.random.default_rng(0).integers(0, 255, (H, W))), "gray levels between"),
 }
 
 
 def label_file(path: Path, labels: NDArray[Any]) -> Path:
+    labels = unmasked(labels, labels=True)
     photometric = "rgb" if labels.ndim == 3 else "minisblack"
     tifffile.imwrite(path, labels, photometric=photometric)
     return path
@@ -114,14 +127,15 @@ def imported_file(labels: NDArray[Any], folder: Path) -> set[int]:
 def imported_array(labels: NDArray[Any], folder: Path) -> set[int]:
     if labels.ndim == 3:
         pytest.skip("an array of labels has no color axis")
-    with open_masks(np.stack([labels] * LENGTH), (H, W), LENGTH) as masks:
+    stack = np.ma.stack if isinstance(labels, np.ma.MaskedArray) else np.stack
+    with open_masks(stack([labels] * LENGTH), (H, W), LENGTH) as masks:
         return {one.id for one in run_to_end(masks.scan())}
 
 
 def imported_numpy_file(labels: NDArray[Any], folder: Path) -> set[int]:
     if labels.ndim == 3:
         pytest.skip("an array of labels has no color axis")
-    np.save(folder / "labels.npy", np.stack([labels] * LENGTH))
+    np.save(folder / "labels.npy", np.stack([unmasked(labels, labels=True)] * LENGTH))
     with open_masks(folder / "labels.npy", (H, W), LENGTH) as masks:
         return {one.id for one in run_to_end(masks.scan())}
 
@@ -138,7 +152,9 @@ def data_set_of_stacks(labels: NDArray[Any], folder: Path) -> set[int]:
     if labels.ndim == 3:
         pytest.skip("a stack of labels has no color axis")
     tifffile.imwrite(folder / "a.tif", np.full((LENGTH, H, W), 90, np.uint8), photometric="minisblack")
-    tifffile.imwrite(folder / "a_labels.tif", np.stack([labels] * LENGTH), photometric="minisblack")
+    tifffile.imwrite(
+        folder / "a_labels.tif", np.stack([unmasked(labels, labels=True)] * LENGTH), photometric="minisblack"
+    )
     return visible(folder)
 
 
@@ -200,6 +216,20 @@ def test_formats_that_change_pixels_hold_one_object_at_most(save: Any, suffix: s
         labels = read_label_image(path, (H, W))
     assert np.unique(labels).tolist() == [0, 1]
     assert np.count_nonzero(labels != (squares(255) > 0)) < 30
+
+
+@pytest.mark.parametrize("save", [as_jpeg, as_webp])
+@pytest.mark.parametrize("levels", [(60, 250), (1, 255), (30, 60, 250)])
+def test_a_faint_object_beside_a_bright_one_is_not_lost(save: Any, levels: Any, tmp_path: Path) -> None:
+    path = tmp_path / "labels"
+    path.write_bytes(save(np.kron(squares(*levels), np.ones((4, 4), np.uint8))))
+    with pytest.raises(InputError, match="changes ids"):
+        read_label_image(path, (4 * H, 4 * W))
+
+
+def test_what_lies_only_along_a_border_is_said() -> None:
+    with pytest.warns(InputWarning, match="1 lies only along the border of higher ids"):
+        assert np.unique(open_labels(rimmed(2, 1))[0].ids).tolist() == [0, 1, 2]
 
 
 def test_void_is_said_once_and_holds_for_frames_that_have_nothing_else(tmp_path: Path) -> None:
