@@ -189,7 +189,7 @@ def _region_mask(region: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[n
         mask = np.zeros(shape, np.bool_)
         mask[polygon([y for _, y in corners], [x for x, _ in corners], shape)] = True
     elif isinstance(value.get("imageDataURL"), str):
-        mask = _bitmask(value["imageDataURL"])
+        mask = _bitmask(value["imageDataURL"], shape)
     else:
         return None
     if mask.shape != shape:
@@ -197,14 +197,18 @@ def _region_mask(region: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[n
     return mask
 
 
-def _bitmask(data_url: str) -> NDArray[np.bool_]:
+def _bitmask(data_url: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return where an image in a data URL is opaque."""
-    from PIL import Image
+    from PIL.PngImagePlugin import PngImageFile
 
     try:
-        with Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2]))) as image:
+        with PngImageFile(io.BytesIO(base64.b64decode(data_url.partition(",")[2]))) as image:
+            if (image.height, image.width) != shape:  # before any of it is decoded
+                raise InputError(f"A bitmask is {image.size}, but its image {shape[::-1]} (width, height).")
             return np.asarray(image.convert("RGBA"))[..., 3] > 0
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"A bitmask of the export is not an image ({error}).") from None
 
 

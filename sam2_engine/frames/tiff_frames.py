@@ -18,6 +18,7 @@ from PIL import Image
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import PlannedFrames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
+from sam2_engine.frames.images.pixel_limit import most_pixels, up_to
 from sam2_engine.frames.series import Series
 from sam2_engine.frames.source import FrameSource, explain
 from sam2_engine.frames.tiff_pixels import is_subsampled_raw, needs_pillow, subsampled_colors
@@ -185,8 +186,8 @@ def _by_pillow(page: Any) -> NDArray[Any]:
     """
     if page.is_subifd:
         raise ValueError("subsampled colors below another page")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large images, and of tags
+    with warnings.catch_warnings(), up_to(most_pixels()):
+        warnings.simplefilter("ignore")  # of tags
         with Image.open(page.parent.filehandle.path, formats=["TIFF"]) as image:
             image.seek(page.index)
             image.load()

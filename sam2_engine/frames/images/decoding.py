@@ -1,6 +1,5 @@
 """Decoder of image files by Pillow, and by imagecodecs what Pillow does not read or reads with fewer bits."""
 
-import os
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 from sam2_engine.errors import InputError
 from sam2_engine.frames.file_kinds import REFUSED, kind_of
 from sam2_engine.frames.images.codecs import CODECS, decode_deep_color, decode_jpeg2000, is_rare_jpeg
+from sam2_engine.frames.images.pixel_limit import most_pixels, up_to
 from sam2_engine.frames.images.timing import Timing
 from sam2_engine.frames.pixels import colors_of, has_alpha, orientation_of, swaps_axes, upright
 from sam2_engine.frames.source import explain
@@ -23,7 +23,6 @@ __all__ = ["ImageDecoder", "ImageTooLargeError"]
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
 _OF_ANY_SIZE = ("MPO", "DCX", "IM", "SPIDER")
 """Formats whose images are frames if they are alike; those of Photoshop files, for example, are layers."""
-_BYTES_PER_PIXEL = 8
 
 
 class ImageTooLargeError(InputError):
@@ -71,6 +70,7 @@ class ImageDecoder:
     ) -> None:
         self.path = path
         self.labels, self._background = labels, background
+        self._max_pixels = max_pixels or most_pixels()
         self._image: Any = None
         self._file: BinaryIO | None = None
         self.num_images, self.note = 1, ""
@@ -81,7 +81,8 @@ class ImageDecoder:
             if self.kind == "JPEG" and is_rare_jpeg(path):
                 self.kind = "rare JPEG"
             if self.kind not in CODECS:
-                self._open(max_pixels or _memory() // _BYTES_PER_PIXEL)
+                with up_to(self._max_pixels):
+                    self._open(self._max_pixels)
 
     def _open(self, max_pixels: int) -> None:
         Image.init()
@@ -160,7 +161,7 @@ class ImageDecoder:
         InputError
             If it cannot be decoded.
         """
-        with _Explained(self.path):
+        with _Explained(self.path), up_to(self._max_pixels):
             if self._image is None:
                 return _without_alpha(np.asarray(CODECS[self.kind](self.path.read_bytes())))
             if number or self.num_images > 1:
@@ -236,11 +237,3 @@ def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.ndim == 3 and pixels.shape[2] <= 2:
         return pixels[..., 0]
     return pixels[..., :3] if pixels.ndim == 3 else pixels
-
-
-def _memory() -> int:
-    """Return the bytes of memory that this machine has, or a common amount where it does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 16 << 30
