@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sam2_engine.disk import replacing
+from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 
 __all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "weights_fingerprint"]
@@ -177,6 +179,8 @@ class FeatureCache:
         assert self.folder is not None
         stride4, stride8 = features.high_res
         tensors = {"embedding": features.embedding, "stride4": stride4, "stride8": stride8}
-        aside = self.folder / f"{key}.part"
-        save_file({name: tensor.detach().cpu() for name, tensor in tensors.items()}, aside)
-        aside.replace(self._path(key))
+        try:
+            with replacing(self._path(key)) as aside:
+                save_file({name: tensor.detach().cpu() for name, tensor in tensors.items()}, aside)
+        except SafetensorError as error:  # a full disk, in its own words
+            raise InputError(f"{self._path(key)} cannot be written ({error}); make space there.") from None

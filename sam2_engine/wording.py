@@ -1,6 +1,6 @@
-"""Nouns that agree with their number, for sentences that people read."""
+"""Numbers and sizes in sentences that people read."""
 
-__all__ = ["counted", "plural"]
+__all__ = ["counted", "plural", "size_in_words"]
 
 
 def plural(count: int, noun: str) -> str:
@@ -23,3 +23,20 @@ def counted(count: int, noun: str) -> str:
     ('1 frame', '0 frames')
     """
     return f"{count} {plural(count, noun)}"
+
+
+def size_in_words(num_bytes: float) -> str:
+    """Return a size in the unit in which it is at least 1.
+
+    Examples
+    --------
+    >>> [size_in_words(size) for size in (0, 800, 9_740, 512e6, 2_349e6, 999_990, 45e12)]
+    ['0 bytes', '800 bytes', '9.7 kB', '512 MB', '2.3 GB', '1 MB', '45 TB']
+    """
+    if num_bytes < 1000:
+        return counted(int(num_bytes), "byte")
+    size, units = float(num_bytes), iter(("kB", "MB", "GB", "TB", "PB", "EB"))
+    unit = ""
+    while float(f"{size:.3g}") >= 1000 or not unit:
+        size, unit = size / 1000, next(units)
+    return f"{size:.1f}".removesuffix(".0") + f" {unit}" if size < 99.95 else f"{size:.0f} {unit}"

@@ -13,13 +13,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.weights.downloads import add
 from sam2_engine.weights.locations import find
 from sam2_engine.wording import counted
 from sam2_plugins.export.training_folder import usable_frames, write_training_folder
-from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
+from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.runtime.model_store import split_model_name
 from sam2_plugins.session.annotation_session import AnnotationSession
 

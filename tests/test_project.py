@@ -68,3 +68,12 @@ def test_everything_that_is_asked_for_is_pinned() -> None:
 
 def test_the_citation_names_this_version() -> None:
     assert f"version: {PROJECT['version']}" in (ROOT / "CITATION.cff").read_text().splitlines()
+
+
+def test_sizes_are_put_into_words_in_one_place():
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            if path.name != "wording.py":
+                pattern = r"\{[^{}]*(/ ?1e[369]|>> ?[123]0)[^{}]*\} ?[kKMGT]i?B"
+                found = re.search(pattern, path.read_text(encoding="utf-8"))
+                assert found is None, f"{path}: {found[0] if found else ''} is written by size_in_words"

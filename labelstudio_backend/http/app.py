@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from labelstudio_backend.http.metrics import Metrics
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_engine.errors import InputError
+from sam2_engine.wording import size_in_words
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -229,7 +230,9 @@ def _json(environ: "WSGIEnvironment") -> dict[str, Any]:
     except OSError:
         raise InputError("The request ended before it was whole.") from None
     if length > MAX_BODY_BYTES and len(body) > MAX_BODY_BYTES:
-        raise _RequestError(_Response.error(413, f"The request is larger than {MAX_BODY_BYTES >> 20} MiB."))
+        raise _RequestError(
+            _Response.error(413, f"The request is larger than {size_in_words(MAX_BODY_BYTES)}.")
+        )
     try:
         content = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError):

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
+from pathlib import Path
 from typing import IO
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 from labelstudio_backend.media.connections import connect
 from labelstudio_backend.settings import Settings, origin_of
+from sam2_engine.disk import check_space, when_full
 from sam2_engine.errors import InputError
 
 __all__ = ["Downloader", "redacted"]
@@ -63,7 +65,7 @@ class Downloader:
         return origin
 
     def download(self, url: str, target: IO[bytes]) -> None:
-        """Write the file at ``url`` into ``target``.
+        """Write the file at ``url`` into ``target``, an open file with a name.
 
         Raises
         ------
@@ -137,12 +139,14 @@ class Downloader:
         announced = response.headers.get("Content-Length") or ""
         if announced.isdecimal() and int(announced) > limit:
             raise InputError(too_large)
+        check_space(Path(target.name), int(announced) if announced.isdecimal() else 0)
         done = 0
         while chunk := response.read1(_CHUNK_BYTES):
             done += len(chunk)
             if done > limit:
                 raise InputError(too_large)
-            target.write(chunk)
+            with when_full(Path(target.name)):
+                target.write(chunk)
         if announced.isdecimal() and done < int(announced):
             raise InputError(f"{redacted(url)} was cut off while it was fetched; try again.")
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from labelstudio_backend.media.decoding import check_video, read_image
 from labelstudio_backend.media.downloads import Downloader, redacted
 from labelstudio_backend.settings import Settings, origin_of
+from sam2_engine.disk import when_full
 from sam2_engine.errors import InputError
 
 __all__ = ["MediaFile", "MediaLibrary"]
@@ -160,7 +161,8 @@ class MediaLibrary:
         handle, name = tempfile.mkstemp(dir=self._folder, suffix=_suffix(url))
         path = Path(name)
         try:
-            with os.fdopen(handle, "wb") as target:
+            os.close(handle)
+            with when_full(path), path.open("wb") as target:
                 self._downloader.download(url, target)
         except BaseException:
             path.unlink(missing_ok=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from labelstudio_backend.schema.labeling_config import FORMS
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
-from sam2_plugins.runtime.atomic_files import replacing
 
 __all__ = ["BATCHES", "DIRECTIONS", "ProjectParameterStore", "ProjectParameters"]
 

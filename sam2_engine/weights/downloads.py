@@ -12,9 +12,11 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from sam2_engine.disk import is_full, replacing
 from sam2_engine.errors import InputError
 from sam2_engine.weights.loading import read_weights
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
+from sam2_engine.wording import size_in_words
 
 __all__ = ["ProgressCallback", "add", "download", "fetch"]
 
@@ -24,7 +26,6 @@ ProgressCallback = Callable[[int, int | None], None]
 _OFFICIAL_SERVER = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def download(name: str, progress: ProgressCallback | None = None) -> Path:
@@ -136,15 +137,12 @@ def _copy(source: Path, target: Path) -> Path:
     InputError
         If it cannot be read or written.
     """
-    aside = target.with_name(f"{target.name}.adding")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, aside)
-        aside.replace(target)
+        with replacing(target) as aside:
+            shutil.copyfile(source, aside)
     except OSError as error:
         raise InputError(_disk_sentence(target, error)) from None
-    finally:
-        aside.unlink(missing_ok=True)
     return target
 
 
@@ -170,7 +168,7 @@ def _receive(url: str, part: Path, progress: ProgressCallback | None) -> None:
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
         if total is not None and total - done > shutil.disk_usage(part.parent).free:
-            raise OSError(errno.ENOSPC, f"{(total - done) / 1e6:.0f} MB are needed")
+            raise OSError(errno.ENOSPC, f"it needs {size_in_words(total - done)}")
         with part.open("ab" if resumed else "wb") as file:
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
@@ -203,13 +201,13 @@ def _network_sentence(url: str, reason: object) -> str:
 def _cut_sentence(url: str, part: Path) -> str:
     done = part.stat().st_size if part.exists() else 0
     return (
-        f"The connection to {urlsplit(url).hostname} was cut after {done / 1e6:.1f} MB: run the same command "
-        "again, it goes on from there."
+        f"The connection to {urlsplit(url).hostname} was cut after {size_in_words(done)}: run the same "
+        "command again, it goes on from there."
     )
 
 
 def _disk_sentence(target: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
-    if error.errno in _NO_SPACE:
+    if is_full(error):
         return f"There is no space for {target} ({reason}): free some, or set SAM2_CACHE to another folder."
     return f"{target} could not be written ({reason}): check the folder, or set SAM2_CACHE to another one."

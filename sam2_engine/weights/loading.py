@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
 from sam2_engine.modeling.sam2 import Sam2
@@ -114,19 +115,16 @@ def save_model(model: Sam2, path: str | os.PathLike[str], dtype: torch.dtype = t
     True
     """
     target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     weights = {
         name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()
     }
     try:
-        save_file(weights, aside, metadata={_CONFIG_KEY: json.dumps(config_to_dict(model.config))})
-        aside.replace(target)
+        with replacing(target) as aside:
+            save_file(weights, aside, metadata={_CONFIG_KEY: json.dumps(config_to_dict(model.config))})
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"The model could not be written to {target} ({error}): check the folder and its free space."
         ) from None
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:

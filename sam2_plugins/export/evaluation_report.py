@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation import LabeledSequence, MaskScore, MethodResult
 from sam2_engine.evaluation.labeled_sequence import unpacked
 from sam2_engine.preprocessing import estimate_window
 from sam2_plugins.export.overlays import overlay, write_png
-from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
+from sam2_plugins.runtime.atomic_files import os_error_sentence
 
 __all__ = ["columns", "prepare_report_folder", "worst_cases", "write_report"]
 

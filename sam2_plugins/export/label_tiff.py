@@ -1,17 +1,19 @@
 """TIFF label images, (Y, X) to (T, Z, Y, X) unsigned integers: 0 is background, one value per object."""
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from sam2_engine.disk import replacing, reserve
 from sam2_plugins.export.targets import ExportSummary, LabelImages
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.runtime.atomic_files import new_file, replacing
+from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["OME_SUFFIXES", "TIFF_SUFFIXES", "LabelStackWriter", "write_label_image", "write_label_tiff"]
@@ -110,7 +112,7 @@ class LabelStackWriter:
     [0, 7, 0]
     """
 
-    def __init__(self, file: BinaryIO, offset: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
+    def __init__(self, file: FileIO, offset: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
         self._file = file
         self._offset = offset
         self.shape = shape
@@ -174,16 +176,33 @@ class LabelStackWriter:
         )
         with tifffile.TiffFile(path) as tiff:
             offset, stored = tiff.series[0].dataoffset, tiff.byteorder
-        with path.open("r+b") as file:
+        reserve(path, int(offset) + num_bytes)
+        with path.open("r+b", buffering=0) as file:  # a failed write is told at once, and of that frame
             yield cls(file, int(offset), shape, dtype.newbyteorder(stored))
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
-        """Write the (H, W) labels of one frame, 0 <= ``frame`` < T; of (T, Z, H, W), ``t * Z + z``."""
+        """Write the (H, W) labels of one frame, 0 <= ``frame`` < T; of (T, Z, H, W), ``t * Z + z``.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written; that frame then stays 0, and the others as they are.
+        """
         if not 0 <= frame < np.prod(self.shape[:-2]) or labels.shape != self.shape[-2:]:
             raise ValueError(f"frame {frame} of shape {labels.shape} does not fit a stack of {self.shape}")
         page = np.ascontiguousarray(labels, dtype=self.dtype)
-        self._file.seek(self._offset + frame * page.nbytes)
-        self._file.write(page.data)
+        start, rest = self._offset + frame * page.nbytes, page.data.cast("B")
+        try:
+            self._put(start, rest)
+        except OSError:
+            with suppress(OSError):
+                self._put(start, memoryview(bytes(page.nbytes)))
+            raise
+
+    def _put(self, start: int, rest: memoryview) -> None:
+        self._file.seek(start)
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
 
 def _imagej_sizes(scale: PhysicalScale, axes: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.segmentation import find_boundaries
 
+from sam2_engine.disk import replacing
 from sam2_engine.preprocessing import IntensityWindow, to_rgb
-from sam2_plugins.runtime.atomic_files import replacing
 from sam2_plugins.session.annotations import object_color
 
 __all__ = ["overlay", "write_animation", "write_png"]

@@ -1,6 +1,5 @@
 """Files and folders to export to: written aside, renamed when complete, and nothing replaced unasked."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2_engine.disk import remove_folder, when_full
 from sam2_engine.errors import InputError
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.label_image import label_dtype
@@ -121,14 +121,15 @@ def new_folder(
         raise InputError(os_error_sentence(error, path.parent)) from None
     inside = aside / path.name  # made the usual way, it has the usual permissions
     try:
-        inside.mkdir()
-        yield inside
-        if path.exists():
-            path.rename(aside / "before")
-        inside.rename(path)
+        with when_full(path, aside):
+            inside.mkdir()
+            yield inside
+            if path.exists():
+                path.rename(aside / "before")
+            inside.rename(path)
     except BaseException:
         if not path.exists() and (aside / "before").exists():
             (aside / "before").rename(path)
         raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        remove_folder(aside)

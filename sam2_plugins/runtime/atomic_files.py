@@ -1,44 +1,14 @@
-"""Files written atomically: complete or not at all."""
+"""Outputs that a user names: checked before any work is done, then written aside."""
 
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sam2_engine.disk import NoSpaceError, check_space, is_full, replacing
 from sam2_engine.errors import InputError
 
-__all__ = ["check_output", "new_file", "os_error_sentence", "replacing", "umask"]
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write a file aside and rename it when it is complete.
-
-    Yields the path of an empty file in the same folder. Leaving the block renames it to ``path``; an
-    exception deletes it and leaves what was at ``path`` as it was.
-
-    Examples
-    --------
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "notes.txt"
-    ...     with replacing(path) as aside:
-    ...         _ = aside.write_text("complete")
-    ...         before = path.exists()
-    ...     before, path.read_text()
-    (False, 'complete')
-    """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    aside = Path(name)
-    try:
-        yield aside
-        aside.chmod(0o666 & ~umask())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+__all__ = ["check_output", "new_file", "os_error_sentence"]
 
 
 def check_output(
@@ -81,12 +51,7 @@ def check_output(
             pass
     except OSError as error:
         raise InputError(os_error_sentence(error, path.parent)) from None
-    free = shutil.disk_usage(path.parent).free
-    if num_bytes > free:
-        raise InputError(
-            f"{path} will take {num_bytes / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free there; "
-            "make space or write it elsewhere."
-        )
+    check_space(path, num_bytes)
 
 
 @contextmanager
@@ -111,11 +76,6 @@ def os_error_sentence(error: OSError, path: Path | None = None) -> str:
     """Return one sentence for people about what the operating system refused."""
     where = str(path or error.filename or "").strip()
     reason = error.strerror or str(error) or type(error).__name__
+    if where and is_full(error):
+        return str(NoSpaceError(Path(where), reason))
     return f"{where}: {reason}." if where else f"{reason}."
-
-
-def umask() -> int:
-    """Return the permissions that new files of this process do not get."""
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from sam2_engine.disk import replacing
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.wording import counted
-from sam2_plugins.runtime.atomic_files import replacing
+from sam2_engine.wording import counted, size_in_words
 
 __all__ = ["RunEstimate", "RunMeasurements", "RunSize", "duration_in_words"]
 
@@ -63,12 +63,12 @@ class RunEstimate:
     num_bytes: float | None
 
     def __str__(self) -> str:
-        """Return one line for people: ``39 frames, about 3 min, 0.4 GB``."""
+        """Return one line for people: ``39 frames, about 3 min, 400 MB``."""
         parts = [counted(self.size.frames, "frame")]
         if self.seconds is not None:
             parts.append(f"{self.bound} {duration_in_words(self.seconds)}")
         if self.num_bytes is not None:
-            parts.append(_size_in_words(self.num_bytes))
+            parts.append(size_in_words(self.num_bytes))
         if self.seconds is None:
             parts.append("time not known before the first ones")
         return ", ".join(parts)
@@ -216,7 +216,3 @@ def duration_in_words(seconds: float) -> str:
     if seconds < 3600:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def _size_in_words(num_bytes: float) -> str:
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{max(1, round(num_bytes / 1e6))} MB"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sam2_plugins.runtime.atomic_files import umask
+from sam2_engine.disk import remove_folder, umask
 
 __all__ = ["LOCK", "clear_leftovers", "is_half_made", "making"]
 
@@ -50,7 +50,7 @@ def making(path: Path) -> Iterator[Path]:
         aside.rename(path)
     except BaseException:
         lock.release()
-        shutil.rmtree(aside, ignore_errors=True)
+        remove_folder(aside)
         raise
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.runtime.atomic_files import replacing
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.serialization import window_to_json
 from sam2_plugins.storage.snapshot import read_json

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sam2_plugins.runtime.atomic_files import replacing
+from sam2_engine.disk import replacing
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.manifest import FORMAT_VERSION, read_manifest, write_version
 

@@ -16,7 +16,6 @@ An action is one line, so it is on disk whole or not at all. A snapshot counts f
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count, takewhile
@@ -25,10 +24,11 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from sam2_engine.disk import remove_folder, replacing
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.runtime.atomic_files import os_error_sentence, replacing
+from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.history import Action
@@ -216,38 +216,52 @@ class SessionFolder:
         """
         if self._known.changed:
             self._write_anew()
-        else:
+            return
+        try:
             self._snapshot()
+        finally:  # also of a full disk: what was written until then is this program's
+            self._known.remember()
 
     def _snapshot(self) -> None:
         with self._session.annotations.lock:
             self._write_pending()
-            shape, number = self._session.shape, self._number
-            for object_id in self._dirty:
-                self._groups.pop(object_id, None)
-                if object_id in self._session.objects:
-                    self._groups[object_id] = f"{object_id}-{number}"
-                    masks = {
-                        f: self._session.accepted(object_id, f) for f in self._session.frames_of(object_id)
-                    }
-                    existing = {frame: mask for frame, mask in masks.items() if mask is not None}
-                    write_masks(self._masks / self._groups[object_id], shape, existing)
+            number, groups = self._number, self._written_groups()
             state = {
                 "applied": number,
                 "highest_used_id": self._session.annotations.highest_used_id,
                 "model": self._session.model_name,
                 "window": window_to_json(self._session.window),
-                "objects": [self._object_record(one) for one in self._session.objects.values()],
+                "objects": [self._object_record(one, groups) for one in self._session.objects.values()],
             }
             with replacing(self.path / "state.json") as aside:
                 aside.write_text(json.dumps(state, indent=1), encoding="utf-8")
+            self._groups = groups
+            self._dirty.clear()  # what counts now is never written over, whatever fails from here on
             self._actions.add([{"number": e["number"], "call": e["call"]} for e in self._journal.read()])
             self._journal.clear()
-            self._dirty.clear()
             self._known.remember()
+        self._remove_groups_but(self._groups)
+
+    def _written_groups(self) -> dict[int, str]:
+        """Write the masks of the objects that have changed; return by object the group that counts now."""
+        session, groups = self._session, dict(self._groups)
+        for object_id in self._dirty:
+            groups.pop(object_id, None)
+            if object_id in session.objects:
+                groups[object_id] = f"{object_id}-{self._number}"
+                masks = {f: session.accepted(object_id, f) for f in session.frames_of(object_id)}
+                existing = {frame: mask for frame, mask in masks.items() if mask is not None}
+                try:
+                    write_masks(self._masks / groups[object_id], session.shape, existing)
+                except OSError:  # a full disk is not kept full by what does not count
+                    self._remove_groups_but(self._groups)
+                    raise
+        return groups
+
+    def _remove_groups_but(self, groups: Mapping[int, str]) -> None:
         for group in self._masks.glob("*-*"):
-            if group.name not in self._groups.values():
-                shutil.rmtree(group, ignore_errors=True)
+            if group.name not in groups.values():
+                remove_folder(group)
 
     @property
     def scale(self) -> PhysicalScale:
@@ -319,7 +333,7 @@ class SessionFolder:
         self._known.remember()
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
         if state.has_tail:
-            self.snapshot()
+            self._save(self.snapshot)
 
     def _on_action(self, action: Action) -> None:
         self._number += 1
@@ -395,13 +409,13 @@ class SessionFolder:
         )
         return found
 
-    def _object_record(self, annotated: AnnotatedObject) -> dict[str, Any]:
+    def _object_record(self, annotated: AnnotatedObject, groups: Mapping[int, str]) -> dict[str, Any]:
         prompts = self._session.prompts_of(annotated.id)
         return {
             **object_to_json(annotated),
             "prompts": {str(frame): [prompt_to_json(p) for p in given] for frame, given in prompts.items()},
             "verified": sorted(self._session.verified(annotated.id)),
-            "masks": self._groups[annotated.id],
+            "masks": groups[annotated.id],
         }
 
 

@@ -20,6 +20,7 @@ from napari_plugin.widgets.file_dialogs import ask_for_file
 from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, ModelStatus, list_models
+from sam2_engine.wording import size_in_words
 from sam2_plugins.runtime.model_store import available_devices, split_model_name
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 
@@ -135,7 +136,7 @@ class ModelPanel(QWidget):
         self.combo.clear()
         for status in sorted(models, key=lambda one: not one.available):
             here = "" if status.available else ", not here yet"
-            self.combo.addItem(f"{status.name}  ({status.megabytes:.0f} MB{here})", status.name)
+            self.combo.addItem(f"{status.name}  ({size_in_words(status.megabytes * 1e6)}{here})", status.name)
         for file in self._own_files:
             self.combo.addItem(_called(Path(file)), file)
             self.combo.setItemData(self.combo.count() - 1, file, Qt.ItemDataRole.ToolTipRole)
@@ -178,15 +179,15 @@ class ModelPanel(QWidget):
         if self._download is None:
             self.prompt_bar.offer(
                 f"{status.name} is not on this machine yet.",
-                f"Download {status.megabytes:.0f} MB",
+                f"Download {size_in_words(status.megabytes * 1e6)}",
                 lambda: self._fetch(status.name),
             )
 
     def _fetch(self, name: str) -> None:
         def progressed(done: int, total: int | None) -> None:
-            of = "" if total is None else f" of {total / 1e6:.0f}"
+            of = "" if total is None else f" of {size_in_words(total)}"
             self.prompt_bar.show_progress(
-                done // 1024, total and total // 1024, f"Downloading {name}: {done / 1e6:.0f}{of} MB"
+                done // 1024, total and total // 1024, f"Downloading {name}: {size_in_words(done)}{of}"
             )
 
         def arrived() -> None:

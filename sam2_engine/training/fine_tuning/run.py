@@ -26,7 +26,7 @@ from sam2_engine.training.fine_tuning.thresholds import with_measured_thresholds
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.training.fine_tuning.validation import Score, improvement, one_click_masks, validate
 from sam2_engine.weights.loading import load_model, save_model
-from sam2_engine.wording import counted
+from sam2_engine.wording import counted, size_in_words
 
 __all__ = ["Outcome", "fine_tune"]
 
@@ -171,8 +171,9 @@ def _describe(tuner: FineTuner, whole: _Split, split: _Split, say: Callable[[str
     need = one * sum(len(frames) for frames in split.training) * config.views
     if need > config.feature_bytes:
         say(
-            f"Encoded, all frames take {need / 1e9:.1f} GB, more than the {config.feature_bytes / 1e9:.1f} "
-            "GB cached in memory: some are encoded more than once (features_on_disk caches them all)."
+            f"Encoded, all frames take {size_in_words(need)}, more than the "
+            f"{size_in_words(config.feature_bytes)} cached in memory: some are encoded more than once "
+            "(features_on_disk caches them all)."
         )
 
 

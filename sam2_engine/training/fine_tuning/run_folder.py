@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.training.fine_tuning.config import with_current_names
 
@@ -73,12 +74,10 @@ class RunFolder:
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file."""
         path = self.path / name
-        aside = path.with_suffix(".part")
         try:
-            aside.write_text(json.dumps(content, indent=2) + "\n")
-            aside.replace(path)
+            with replacing(path) as aside:
+                aside.write_text(json.dumps(content, indent=2) + "\n")
         except OSError as error:
-            aside.unlink(missing_ok=True)
             raise InputError(f"{path} cannot be written ({error.strerror}); make space there.") from None
 
     def save(self, state: Mapping[str, Any]) -> None:
@@ -89,15 +88,15 @@ class RunFolder:
         InputError
             If it cannot be written; the last checkpoint is still there.
         """
-        aside = self.checkpoint.with_suffix(".part")
         try:
-            torch.save(dict(state), aside)
-            aside.replace(self.checkpoint)
+            # Into an open file: given a name, torch says of a full disk "unexpected pos 704 vs 598".
+            with replacing(self.checkpoint) as aside, aside.open("wb") as file:
+                torch.save(dict(state), file)
         except (OSError, RuntimeError) as error:
-            aside.unlink(missing_ok=True)
+            reason = error.strerror if isinstance(error, OSError) else error
             raise InputError(
-                f"The checkpoint {self.checkpoint} cannot be written ({error}); make space and give the same "
-                "command again: the run continues from the last one."
+                f"The checkpoint {self.checkpoint} cannot be written ({reason}); make space and give the "
+                "same command again: the run continues from the last one."
             ) from None
 
     def load(self) -> dict[str, Any] | None:

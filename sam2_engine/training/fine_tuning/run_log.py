@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sam2_engine.disk import replacing, when_full
 from sam2_engine.errors import InputError
 
 __all__ = ["RunLog", "save_comparison"]
@@ -36,10 +37,8 @@ class RunLog:
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / "log.csv"
         rows = self._earlier_rows(step)
-        aside = self.path.with_suffix(".part")
-        with aside.open("w", newline="") as file:
+        with replacing(self.path) as aside, aside.open("w", newline="") as file:
             csv.writer(file).writerows([_COLUMNS, *rows])
-        aside.replace(self.path)
         self._file = self.path.open("a", newline="")
         self._board = _tensorboard_writer(folder / "tensorboard", step)
 
@@ -62,8 +61,9 @@ class RunLog:
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Log a step, counted from 1."""
         numbers = [repr(float(values[name])) for name in _COLUMNS[1:-1]]
-        csv.writer(self._file).writerow([step, *numbers, f"{values['seconds']:.3f}"])
-        self._file.flush()
+        with when_full(self.path):
+            csv.writer(self._file).writerow([step, *numbers, f"{values['seconds']:.3f}"])
+            self._file.flush()
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(f"train/{name}", value, step)
@@ -117,11 +117,10 @@ def save_comparison(
     panels = [image, _with_masks(image, ground_truth), _with_masks(image, predicted)]
     gap = np.full((image.shape[0], 4, 3), 255, np.uint8)
     wide = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
-    aside = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(wide).save(aside, format="PNG")
-        aside.replace(path)
+        with replacing(path) as aside:
+            Image.fromarray(wide).save(aside, format="PNG")
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); make space there.") from None
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.attention import RotaryAttention
 from sam2_engine.modeling.sam2 import Sam2
@@ -204,9 +205,8 @@ class Trainer:
             "averaged": self.averaged.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
-        aside = self.checkpoint.with_suffix(".part")
-        torch.save(state, aside)
-        aside.replace(self.checkpoint)
+        with replacing(self.checkpoint) as aside, aside.open("wb") as file:
+            torch.save(state, file)
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)

@@ -1,11 +1,13 @@
 """``sam2 auto``: every object of one image, without a prompt."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from numpy.typing import NDArray
 
+from sam2_engine.disk import check_space
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.preprocessing import IntensityWindow, window_of
@@ -34,6 +36,7 @@ from sam2_plugins.session.automatic_segmentation import (
     find_objects,
     number_objects,
 )
+from sam2_plugins.session.label_image import label_dtype
 
 __all__ = ["register"]
 
@@ -79,6 +82,7 @@ def auto(
         if len(frames) != 1:
             raise InputError(f"{image} is a stack ({frames.description}); `sam2 auto` takes a single image.")
         say_note(image.name, frames)
+        check_space(output, math.prod(frames.shape) * label_dtype(0).itemsize)
         found = _find(frames[0], ModelStore(device), model, window_of(frames, window), settings)
         labels = number_objects(frames.shape, found)
     write_label_image(output, labels)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sam2_engine.datasets import find_dataset
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation import (
     MAX_PROMPTED_FRAMES,
@@ -38,7 +39,7 @@ from sam2_plugins.cli.commands.options import (
 )
 from sam2_plugins.cli.commands.terminal import count_bar, print_stderr, with_progress_bar
 from sam2_plugins.export.evaluation_report import columns, prepare_report_folder, write_report
-from sam2_plugins.runtime.atomic_files import check_output, replacing
+from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
 
 __all__ = ["register"]

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sam2_engine.weights.downloads import add, download
 from sam2_engine.weights.locations import cache_folder, list_models
+from sam2_engine.wording import size_in_words
 from sam2_plugins.cli.commands.terminal import byte_bar
 
 __all__ = ["register"]
@@ -29,11 +30,11 @@ def show_models(context: typer.Context) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style=None)
     table.add_column("name")
-    table.add_column("MB", justify="right")
+    table.add_column("size", justify="right")
     table.add_column("file", overflow="fold")
     for status in list_models():
         location = str(status.path) if status.path else f"not here; `sam2 download {status.name}`"
-        table.add_row(status.name, f"{status.megabytes:.0f}", location)
+        table.add_row(status.name, size_in_words(status.megabytes * 1e6), location)
     Console(soft_wrap=True).print(table)
     typer.echo(f"Downloaded and added models are stored in {cache_folder()}.")
 

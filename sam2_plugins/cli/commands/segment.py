@@ -1,10 +1,12 @@
 """``sam2 segment``: one object, or one per click and box, on one image."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sam2_engine.disk import check_space
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.prompts import Prompt
@@ -31,6 +33,7 @@ from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.label_image import label_dtype
 
 __all__ = ["register"]
 
@@ -82,13 +85,14 @@ def segment(
                 f"{image} is a stack ({frames.description}); `sam2 track` tracks objects through one."
             )
         say_note(image.name, frames)
+        check_space(output, math.prod(frames.shape) * label_dtype(0).itemsize)
         session = AnnotationSession(frames, ModelStore(device), model, contrast=window)
         for prompt in prompts:
             session.add_prompt(0, session.add_object(), Prompt.of(session.shape, **prompt))
         write_label_image(output, session.label_image(0))
+        _report(session, output)
         if csv is not None:
             run_with_progress_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
-        _report(session, output)
 
 
 def _prompts_of(points: list[str], boxes: list[str], each: bool) -> list[dict[str, Any]]:

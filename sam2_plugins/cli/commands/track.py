@@ -30,7 +30,7 @@ from sam2_plugins.cli.commands.terminal import run_with_progress_bar, with_progr
 from sam2_plugins.export import LabelStackWriter
 from sam2_plugins.importing.prompts import place_labels, place_prompts, read_label_image, read_prompts
 from sam2_plugins.measure import measure
-from sam2_plugins.runtime.atomic_files import check_output
+from sam2_plugins.runtime.atomic_files import check_output, os_error_sentence
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
@@ -94,9 +94,9 @@ def track(
         elif prompts is not None:
             place_prompts(session, read_prompts(prompts, session.shape, source.length))
         stopped = _write_tracked(session, output, start, stop, reverse)
+        typer.echo(f"{output}")
         if csv is not None:
             run_with_progress_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
-    typer.echo(f"{output}")
     if stopped:
         raise typer.Exit(exit_status())
 
@@ -104,19 +104,37 @@ def track(
 def _write_tracked(
     session: AnnotationSession, output: Path, start: int | None, stop: int | None, reverse: bool
 ) -> bool:
-    """Propagate into ``output`` frame by frame; return whether the user stopped it."""
+    """Propagate into ``output`` frame by frame; return whether the user stopped it.
+
+    Raises
+    ------
+    NoSpaceError
+        If the disk is full; the frames before are kept.
+    """
     visits = session.frames_to_visit(None, start, stop, reverse)
     dtype = label_dtype(max(session.objects))
     shape = (len(session), *session.shape)
     check_output(output, suffixes=TIFF_SUFFIXES, num_bytes=math.prod(shape) * dtype.itemsize)
     axes = "ZYX" if session.frames.axis == "Z" else "TYX"
+    full: OSError | None = None
     finished, total = 0, None if visits is None else len(visits)
     with LabelStackWriter.open(output, shape, dtype, axes) as stack, interruptible() as cancel:
         steps = session.propagate(None, start, stop, reverse, cancel)
         # A second Ctrl-C breaks off the current frame; those before it are on disk already.
         with suppress(KeyboardInterrupt):
             for result in with_progress_bar(steps, total, "tracking"):
-                stack.write(result.frame, session.label_image(result.frame))
+                try:
+                    stack.write(result.frame, session.label_image(result.frame))
+                except OSError as error:
+                    full = error
+                    break
                 finished += 1
+        if not finished and full is not None:
+            raise full
     typer.echo(f"{finished} of {total} frames, {counted(len(session.objects), 'object')}")
+    if full is not None:
+        typer.echo(f"{output}")
+        raise InputError(
+            f"{os_error_sentence(full, output).rstrip('.')}. The frames that were finished before are saved."
+        )
     return finished != total and cancel.cancelled

@@ -43,7 +43,9 @@ def test_a_disk_that_is_full_for_a_while(
         patch.setattr(Journal, "add", full)
         click(dock, 0, 20, 20)
         qtbot.waitUntil(lambda: "not saved" in dock.message.text(), timeout=WAIT)
-        assert "No space left on device. It is written as soon as that is mended" in dock.message.text()
+        assert (
+            "No space left on device; make space there. It is written as soon as that" in dock.message.text()
+        )
         assert annotation_of(dock).autosave.unsaved_reason is not None
         assert shown_when_idle(dock, qtbot)[0].any()
     dock.objects.new.click()

@@ -9,6 +9,7 @@ import tifffile
 import torch
 
 from sam2_plugins.cli.app import main
+from sam2_plugins.export.label_tiff import LabelStackWriter
 
 
 @pytest.fixture
@@ -208,3 +209,31 @@ def test_some_pixels_that_are_not_finite_are_a_note_with_their_count(
     assert main([*arguments, "--model", str(small_checkpoint)]) == 0
     assert capsys.readouterr().err.startswith("Note: 10 of 4800 pixels")
     assert output.exists()
+
+
+def test_a_disk_that_fills_during_tracking_keeps_the_frames_before(
+    data, tmp_path, small_checkpoint, monkeypatch, capsys
+):
+    write = LabelStackWriter.write
+
+    def full_at_three(self, frame, labels):
+        if frame == 3:
+            raise OSError(28, "No space left on device")
+        write(self, frame, labels)
+
+    monkeypatch.setattr(LabelStackWriter, "write", full_at_three)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    output, masks, model = folder / "labels.tif", str(data / "masks.tif"), str(small_checkpoint)
+    arguments = [str(data / "frames.tif"), "--masks", masks, "-o", str(output), "--model", model]
+    assert main(["track", *arguments]) == 2
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-2:] == ["3 of 8 frames, 1 object", str(output)]
+    assert shown.err == (
+        f"sam2: {output}: No space left on device; make space there. "
+        "The frames that were finished before are saved.\n"
+    )
+    assert [path.name for path in folder.iterdir()] == ["labels.tif"]
+    labels = tifffile.imread(output)
+    assert labels[0].any()
+    assert not labels[3:].any()

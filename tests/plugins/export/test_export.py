@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_plugins.export import (
     LabelStackWriter,
@@ -16,7 +17,7 @@ from sam2_plugins.export import (
     write_label_image,
     write_png,
 )
-from sam2_plugins.runtime.atomic_files import check_output, replacing
+from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.session.label_image import label_dtype
 
 

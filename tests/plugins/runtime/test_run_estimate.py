@@ -46,8 +46,8 @@ def test_two_numbers_of_objects_tell_of_all():
 @pytest.mark.parametrize(
     ("seconds", "num_bytes", "words"),
     [
-        (0.2, 1e3, "1 s, 1 MB"),
-        (170, 4.1e8, "3 min, 0.4 GB"),
+        (0.2, 1e3, "1 s, 1 kB"),
+        (170, 4.1e8, "3 min, 410 MB"),
         (9000, 2.5e7, "2.5 h, 25 MB"),
     ],
 )

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -110,18 +110,18 @@ def test_a_full_disk_leaves_the_last_checkpoint(
 ) -> None:
     save, calls = torch.save, []
 
-    def full(state: Any, path: Path) -> None:
-        calls.append(path)
+    def full(state: Any, file: IO[bytes]) -> None:
+        calls.append(file)
         if len(calls) == 2:
-            path.write_bytes(b"half")
+            file.write(b"half")
             raise OSError(28, "No space left on device")
-        save(state, path)
+        save(state, file)
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(InputError, match=r"No space left.*continues from the last one"):
         fine_tune(config, video, tmp_path)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".checkpoint-*"))
     assert fine_tune(config, video, tmp_path).finished
 
 

@@ -1,0 +1,172 @@
+"""Files written aside and renamed when they are complete, on disks that may be full."""
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sam2_engine.errors import InputError
+from sam2_engine.wording import size_in_words
+
+__all__ = [
+    "NoSpaceError",
+    "check_space",
+    "is_full",
+    "remove_folder",
+    "replacing",
+    "reserve",
+    "umask",
+    "when_full",
+]
+
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+class NoSpaceError(InputError, OSError):
+    """A disk, or somebody's share of it, is full.
+
+    Parameters
+    ----------
+    path
+        The file that could not be written.
+    reason
+        In the words of the operating system.
+    num_bytes
+        Space that the file takes, where it is known.
+
+    Examples
+    --------
+    >>> print(NoSpaceError(Path("labels.tif"), num_bytes=2_500_000_000))
+    labels.tif: No space left on device; it takes 2.5 GB: make space there.
+    """
+
+    def __init__(self, path: Path, reason: str = "No space left on device", num_bytes: int = 0) -> None:
+        takes = f"it takes {size_in_words(num_bytes)}: " if num_bytes else ""
+        super().__init__(f"{path}: {reason}; {takes}make space there.")
+        self.errno, self.strerror, self.filename = errno.ENOSPC, reason, str(path)
+        self.num_bytes = num_bytes
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that a disk, or somebody's share of it, is full, or a file too large for it."""
+    return error.errno in _FULL
+
+
+@contextmanager
+def when_full(path: Path, aside: Path | None = None) -> Iterator[None]:
+    """Name the file in errors of full disks, which do not; or the final one in place of what lies aside.
+
+    Raises
+    ------
+    NoSpaceError
+        If the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        ours = named is None or (aside is not None and Path(os.fsdecode(named)).is_relative_to(aside))
+        if is_full(error) and ours:
+            reason, num_bytes = error.strerror or "No space left on device", getattr(error, "num_bytes", 0)
+            raise NoSpaceError(path, reason, num_bytes) from None
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file aside and rename it when it is complete.
+
+    Yields the path of an empty file in the same folder. Leaving the block renames it to ``path``; an
+    exception deletes it and leaves what was at ``path`` as it was.
+
+    Raises
+    ------
+    NoSpaceError
+        If the disk is full.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "notes.txt"
+    ...     with replacing(path) as aside:
+    ...         _ = aside.write_text("complete")
+    ...         before = path.exists()
+    ...     before, path.read_text()
+    (False, 'complete')
+    """
+    with when_full(path):
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(descriptor)
+    aside = Path(name)
+    try:
+        with when_full(path, aside):
+            yield aside
+            aside.chmod(0o666 & ~umask())
+            aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def check_space(path: Path, num_bytes: int) -> None:
+    """Raise for a file that will not fit, before hours of work for it.
+
+    Raises
+    ------
+    InputError
+        If less is free where it will be.
+    """
+    free = shutil.disk_usage(path.parent).free
+    if num_bytes > free:
+        raise InputError(
+            f"{path} will take {size_in_words(num_bytes)}, but only {size_in_words(free)} are free there; "
+            "make space or write it elsewhere."
+        )
+
+
+def reserve(path: Path, num_bytes: int) -> None:
+    """Take the space that a file will need, so that nothing else can fill the disk meanwhile.
+
+    Where the system cannot (macOS, Windows), :func:`check_space` is all that is foreseen.
+
+    Raises
+    ------
+    NoSpaceError
+        If there is less.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+        except OSError as error:
+            if is_full(error):
+                raise NoSpaceError(path, error.strerror or "", num_bytes) from None
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some file systems know no such thing
+                raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder as far as it can be, though threads of a write that failed may still be at work in it.
+
+    Zarr's are: it raises what the first of them met, and the others go on.
+    """
+    for _ in range(20):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.05)
+
+
+def umask() -> int:
+    """Return the permissions that new files of this process do not get."""
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
