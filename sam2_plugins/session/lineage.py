@@ -94,7 +94,7 @@ class Lineage:
                 raise InputError(
                     f"Nothing is known of object {mother} before frame {frame}, where it divides."
                 )
-            self._clear_from(mother, frame)
+            self._live(mother, divided.life.without(first=frame))
             made = [
                 self.annotations.new_object(f"{divided.name}.{number}", divided.label, None)
                 for number in range(1, daughters + 1)
@@ -324,12 +324,15 @@ class Lineage:
         return min(self._annotated_frames(object_id), default=None) if first is None else first
 
     def _release_children(self, object_id: int) -> None:
-        """Take an object's children from it that begin before it ends: it did not divide after all."""
+        """Take an object's children from it that begin before it ends: it did not divide after all.
+
+        They begin where they did.
+        """
         last = max(self._visible_frames(object_id), default=-1)
         for child in self.children_of(object_id):
             if (begin := self._begin(child)) is not None and begin <= last:
                 parents = self.annotations.objects()[child].parents
-                self._set_parents(child, tuple(i for i in parents if i != object_id))
+                self._change_parents(child, tuple(i for i in parents if i != object_id))
 
     def _ancestors(self, object_id: int) -> set[int]:
         found: set[int] = set()
@@ -355,11 +358,6 @@ class Lineage:
         for frame in self._annotated_frames(object_id):
             if frame not in life:
                 self._set(object_id, frame, (), None, False)
-
-    def _clear_from(self, object_id: int, frame: int) -> None:
-        for later in self._annotated_frames(object_id):
-            if later >= frame:
-                self._set(object_id, later, (), None, False)
 
     def _get(self, object_id: int, frame: int) -> tuple[tuple[Prompt, ...], AcceptedMask | None, bool]:
         return (

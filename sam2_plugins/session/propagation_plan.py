@@ -130,8 +130,8 @@ class PropagationPlan:
         for object_id, (first, last) in self._asked().items():
             low, high = sorted((first, last))
             if gaps := lives[object_id].describe_gaps(int(low), high):
-                divides = " (it divides)" if lives[object_id].last != objects[object_id].life.last else ""
-                parts.append(f"{objects[object_id].name} {gaps}{divides}")
+                divides = any(object_id in one.parents for one in objects.values())
+                parts.append(f"{objects[object_id].name} {gaps}{' (it divides)' if divides else ''}")
         return f"Not tracked: {'; '.join(parts)}." if parts else ""
 
     def _ranges(self) -> dict[int, tuple[int, float, Life]]:

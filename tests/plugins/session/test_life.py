@@ -78,6 +78,22 @@ def divided(session):
     return {1: [0, 1, 2, 3], 2: [4, 5, 6, 7], 3: [4, 5, 6, 7]}
 
 
+def a_daughter_taken_back(session):
+    divided(session)
+    session.lineage.merge(1, 2)
+    track_everywhere(session)
+    assert session.objects[3].parents == ()
+    return {1: list(range(8)), 3: [4, 5, 6, 7]}
+
+
+def daughters_removed(session):
+    divided(session)
+    session.remove_object(2)
+    session.remove_object(3)
+    track_everywhere(session)
+    return {1: [0, 1, 2, 3]}
+
+
 def deleted(session):
     session.lineage.delete_from(1, 5)
     track_everywhere(session)
@@ -122,6 +138,8 @@ def clicked_after_it_was_a_daughter(session):
 
 DECISIONS = [
     divided,
+    a_daughter_taken_back,
+    daughters_removed,
     deleted,
     absent,
     given_a_life,
