@@ -15,6 +15,7 @@ from sam2_engine.masks import CompressedMask, compress_rle, encode_rle
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, frame_number
 from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.annotations import AnnotatedObject
+from sam2_plugins.session.life import Life
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["NO_CLASS", "coco_mask", "write_coco", "write_coco_videos"]
@@ -166,6 +167,7 @@ def _describe(
             "name": one.name,
             "category_id": categories[_category(one)],
             "parents": [parent + first_track for parent in one.parents],
+            **({"life": one.life.to_json()} if one.life != Life() else {}),
         }
         for one in session.objects.values()
     ]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_plugins.export.targets import ExportSummary, LabelImages, new_folder
 from sam2_plugins.measure.physical_scale import PhysicalScale, udunits_name
+from sam2_plugins.session.life import Life
 from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["write_ome_zarr_labels"]
@@ -147,7 +148,7 @@ def _axis(name: str, kind: str, unit: str) -> dict[str, str]:
 
 
 def _objects(session: ReadableSession, version: str) -> dict[str, Any]:
-    """Return colors, names, classes and parents of the objects."""
+    """Return colors, names, classes, parents and lives of the objects."""
     objects = session.objects.values()
     return {
         "version": version,
@@ -158,6 +159,7 @@ def _objects(session: ReadableSession, version: str) -> dict[str, Any]:
                 "name": one.name,
                 **({"class": one.label} if one.label else {}),
                 **({"parents": list(one.parents)} if one.parents else {}),
+                **({"life": one.life.to_json()} if one.life != Life() else {}),
             }
             for one in objects
         ],

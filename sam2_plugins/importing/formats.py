@@ -17,6 +17,7 @@ from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_engine.labels import LabelSet, open_labels
 from sam2_engine.masks import decode_rle, encode_rle
 from sam2_plugins.export.coco import NO_CLASS
+from sam2_plugins.session.life import Life
 
 __all__ = ["ImportedObject", "MaskFile", "cell_tracking_masks", "coco_masks", "has_tracks", "label_masks"]
 
@@ -33,12 +34,15 @@ class ImportedObject:
         Id, name and class.
     parents
         Ids of the objects that it came from.
+    life
+        On which frames it can be, as people decided; a tracker's results say nothing of that.
     """
 
     id: int
     name: str | None = None
     label: str | None = None
     parents: tuple[int, ...] = ()
+    life: Life | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,11 +127,16 @@ def _zarr_objects(path: Path) -> dict[int, ImportedObject]:
             one.get("name"),
             one.get("class"),
             tuple(map(int, one.get("parents", ()))),
+            _life(one),
         )
         for one in properties
         if "label-value" in one
     ]
     return {one.id: one for one in objects}
+
+
+def _life(described: Mapping[str, Any]) -> Life | None:
+    return Life.from_json(described["life"]) if "life" in described else None
 
 
 # ---------------------------------------------------------------------- Cell Tracking Challenge
@@ -169,7 +178,7 @@ def cell_tracking_masks(path: Path) -> MaskFile:
         labels[0].ids.shape,
         len(files),
         lambda frame: LabelImage.of(labels[frame]),
-        _read_tracks(track_file),
+        _read_tracks(track_file, numbers[0], len(files)),
     )
 
 
@@ -182,9 +191,10 @@ def _track_file(folder: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _read_tracks(path: Path) -> dict[int, ImportedObject]:
-    """Read the lines ``label begin end parent``."""
+def _read_tracks(path: Path, first: int, length: int) -> dict[int, ImportedObject]:
+    """Read the lines ``label begin end parent``; of a reference they are decisions, of a result not."""
     tracks: dict[int, int] = {}
+    lives: dict[int, Life] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         if not line.strip():
             continue
@@ -193,13 +203,17 @@ def _read_tracks(path: Path) -> dict[int, ImportedObject]:
                 f"{path}, line {number}: a track is four whole numbers, label begin end parent, "
                 f"not {line!r:.40}."
             )
-        label, _, _, parent = map(int, line.split())
+        label, begin, end, parent = (int(part) for part in line.split())
         tracks[label] = parent
+        if path.name == "man_track.txt":
+            begins, ends = begin - first, end - first
+            lives[label] = Life(begins if begins > 0 else None, ends if ends < length - 1 else None)
     for label, parent in tracks.items():
         if parent and parent not in tracks:
             raise InputError(f"{path}: the parent {parent} of track {label} is not in the file.")
     return {
-        label: ImportedObject(label, parents=(parent,) if parent else ()) for label, parent in tracks.items()
+        label: ImportedObject(label, parents=(parent,) if parent else (), life=lives.get(label))
+        for label, parent in tracks.items()
     }
 
 
@@ -289,6 +303,7 @@ def _coco_objects(content: Mapping[str, Any]) -> dict[int, ImportedObject]:
             tracks.get(object_id, {}).get("name"),
             None if label == NO_CLASS else label,
             tuple(map(int, tracks.get(object_id, {}).get("parents", ()))),
+            _life(tracks.get(object_id, {})),
         )
         for object_id, label in labels.items()
     }

@@ -227,7 +227,7 @@ def _listed(ids: tuple[int, ...]) -> str:
 def import_masks(
     session: AnnotationSession, masks: ImportedMasks, *, verify: bool = False, as_prompts: bool = False
 ) -> Generator[int, None, ImportSummary]:
-    """Import masks into a session, with ids, names, classes and parents; undo takes all of it back as one.
+    """Import masks into a session, with all that describes their objects; undo takes all of it back as one.
 
     Everything is read once before, so that a damaged source leaves the session as it is. What a person
     prompted or verified stays. What a person does meanwhile is undone before it.
@@ -298,7 +298,7 @@ def _mask_exists(session: AnnotationSession, object_id: int, frame: int) -> bool
 def _describe(
     session: AnnotationSession, described: Iterable[ImportedObject], undo_group: object
 ) -> tuple[int, ...]:
-    """Set names, classes and parents of objects; return the ids of those whose parents do not fit."""
+    """Set names, classes, parents and lives of objects; return the ids of those whose parents do not fit."""
     orphans = []
     for one in described:
         if one.name or one.label:
@@ -308,4 +308,6 @@ def _describe(
                 session.lineage.set_parents(one.id, one.parents, undo_group)
         except InputError:
             orphans.append(one.id)
+        if one.life is not None:
+            session.lineage.set_life(one.id, one.life, undo_group)
     return tuple(orphans)

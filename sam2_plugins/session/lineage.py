@@ -208,8 +208,10 @@ class Lineage:
                 raise InputError(f"An absence from frame {frame} to frame {last} ends before it begins.")
             self._live(object_id, self.annotations.objects()[object_id].life.without(frame, last))
 
-    def set_life(self, object_id: int, life: Life) -> None:
+    def set_life(self, object_id: int, life: Life, undo_group: object = None) -> None:
         """Say where an object begins, ends and is absent; what was known outside of that goes.
+
+        Calls one after the other with the same ``undo_group`` are undone as one.
 
         Raises
         ------
@@ -217,7 +219,7 @@ class Lineage:
             If the object is unknown, or a parent has not ended before it begins.
         """
         call = {"do": "lineage.set_life", "object_id": object_id, "life": life.to_json()}
-        with self._edit(f"life of object {object_id}", call):
+        with self._edit(f"life of object {object_id}", call, undo_group):
             self.annotations.require(object_id)
             self._live(object_id, life)
 

@@ -5,11 +5,14 @@ import pytest
 from painted import PaintedSession
 
 from sam2_engine.errors import InputError
+from sam2_plugins.export.cell_tracking import write_cell_tracking_ground_truth, write_cell_tracking_result
 from sam2_plugins.export.coco import write_coco
+from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
 from sam2_plugins.importing.masks import import_masks, open_masks
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import LARGEST_ID
+from sam2_plugins.session.life import Life
 from sam2_plugins.session.readable import ResultGenerator, run_to_end
 
 SHAPE, LENGTH = (16, 20), 4
@@ -184,3 +187,37 @@ def test_the_largest_id_leaves_room_for_others():
     assert reopened.add_object() == 2
     with pytest.raises(InputError, match="at most 4294967295"):
         session.import_masks(0, {LARGEST_ID + 1: np.ones(SHAPE, bool)})
+
+
+@pytest.mark.parametrize("name", ["masks.json", "labels.zarr"])
+def test_what_was_decided_about_an_object_travels(tmp_path, name):
+    source = empty_session()
+    for frame in range(LENGTH):
+        source.import_masks(frame, {1: np.ones(SHAPE, bool), 2: np.ones(SHAPE, bool)})
+    source.lineage.mark_absent(1, 1)
+    source.lineage.delete_from(2, 2)
+    write = write_coco if name == "masks.json" else write_ome_zarr_labels
+    run_to_end(write(source, tmp_path / name))
+    session = empty_session()
+    with open_masks(tmp_path / name, SHAPE, LENGTH) as masks:
+        run_to_end(import_masks(session, masks))
+    assert {i: one.life for i, one in session.objects.items()} == {
+        1: Life(absences=((1, 1),)),
+        2: Life(last=1),
+    }
+    session.undo()
+    assert session.objects == {}
+
+
+@pytest.mark.parametrize("kind", ["reference", "result"])
+def test_a_reference_of_tracks_decides_where_they_end(tmp_path, kind):
+    """A tracker that lost an object says nothing about where it ends: it may be tracked on."""
+    source = PaintedSession.of(np.where(family() == 70_000, 7, family()), parents={3: (7,)})
+    write = write_cell_tracking_ground_truth if kind == "reference" else write_cell_tracking_result
+    run_to_end(write(source, tmp_path / "01"))
+    session = empty_session()
+    with open_masks(tmp_path / "01", SHAPE, LENGTH) as masks:
+        run_to_end(import_masks(session, masks))
+    ends = {i: one.life.last for i, one in session.objects.items()}
+    assert ends == {3: None, 7: 1 if kind == "reference" else None, 9: None}
+    assert session.objects[9].life.first == (3 if kind == "reference" else None)
