@@ -19,7 +19,7 @@ SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
 # A worker needs up to 3 GB. Each brings an X server of its own (tests/napari/x_server.py).
 PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help demo test test-all test-pyside6 e2e fuzz bench corpora lint format constraints clean
+.PHONY: help demo test test-all test-pyside6 e2e fuzz bench soak corpora lint format constraints clean
 help:
 	@echo "make demo   objects tracked through frames, from one click each; prints where the results are"
 	@echo "make test   the tests to run before every change: every promise, in minutes"
@@ -29,6 +29,7 @@ help:
 	@echo "make e2e    end-to-end tests, in real hosts"
 	@echo "make fuzz   hostile files for every reader, an hour"
 	@echo "make lint   ruff, mypy, import-linter                make bench  the benchmarks' tables"
+	@echo "make soak   everything in turns for SOAK_MINUTES (60): does memory, or anything, grow?"
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -91,6 +92,11 @@ e2e: $(VENV)/.dev $(VENV)/.system
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python tests/fuzz/fuzzing.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# Does anything grow in so many minutes? The report is benchmarks/results/soak.md.
+SOAK_MINUTES ?= 60
+soak: $(VENV)/.dev
+	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python benchmarks/soak.py --minutes $(SOAK_MINUTES)
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/memory.py

@@ -2,9 +2,12 @@
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from scipy import stats
 
 from sam2_engine.malloc_trim import release_freed_memory
 
@@ -15,12 +18,13 @@ _MEMORY_PER_ROUND = 50_000
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process holds; memory in bytes."""
+    """What a process holds; memory in bytes, ``private`` what it shares with no other process."""
 
     threads: int
     descriptors: int
     files: int
     memory: int
+    private: int
 
     @classmethod
     def of(cls, folder: Path, process: int | str = "self") -> "Usage":
@@ -31,7 +35,51 @@ class Usage:
             descriptors=len(list((proc / "fd").iterdir())),
             files=sum(1 for _ in folder.rglob("*")),
             memory=int((proc / "statm").read_text().split()[1]) * _PAGE,
+            private=sum(
+                int(line.split()[1]) * 1024
+                for line in (proc / "smaps_rollup").read_text().splitlines()
+                if line.startswith("Private_")
+            ),
         )
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A line through a quantity over rounds: its slope per round, and how far that may be off.
+
+    Attributes
+    ----------
+    mean
+        Of the values.
+    slope, bound
+        The slope lies within ``slope - bound`` and ``slope + bound`` at 95 %.
+    """
+
+    mean: float
+    slope: float
+    bound: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], batches: int = 16) -> "Trend":
+        """Fit a line to what was measured after the warm-up, the first quarter of the rounds.
+
+        It is fitted to means of batches: neighboring rounds are not independent (caches, the memory that
+        the C library holds on to), and single ones would promise more than they know.
+        """
+        kept = np.asarray(values, float)[len(values) // 4 :]
+        parts = np.array_split(np.arange(len(kept)), min(batches, len(kept)))
+        x, y = (np.array([of[part].mean() for part in parts]) for of in (np.arange(len(kept)), kept))
+        if np.ptp(y) == 0:
+            return cls(float(kept.mean()), 0.0, 0.0)
+        fit = stats.linregress(x, y)
+        bound = fit.stderr * stats.t.ppf(0.975, len(parts) - 2)
+        return cls(float(kept.mean()), float(fit.slope), float(bound))
+
+    def verdict(self, allowed: float) -> str:
+        """Say whether a slope above what is allowed is certain, possible or ruled out."""
+        if self.slope - self.bound > allowed:
+            return "GROWS"
+        return "flat" if self.slope + self.bound <= allowed else "too few rounds to tell"
 
 
 def growth(do: Callable[[], object], measure: Callable[[], Usage]) -> list[str]:
