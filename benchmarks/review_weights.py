@@ -31,7 +31,7 @@ def cues_and_wrong(track: Track) -> tuple[NDArray[np.float64], NDArray[np.bool_]
     """Return the (N, cues) values and which of the N tracked masks are wrong."""
     by_mask = {(i, inputs.frame): inputs for i, inputs in Review().cue_inputs(track.masks, {})}
     found = [cue_values(by_mask[row]) for row in track.iou]
-    values = np.array([[each[name].value for name in CUES] for each in found])
+    values = np.array([[each[name] for name in CUES] for each in found])
     return values, np.array(list(track.iou.values())) < WRONG
 
 

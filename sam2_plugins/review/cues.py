@@ -1,11 +1,11 @@
 """Cues that say what is unusual about a mask, and the review item that their weighted sum makes."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sam2_engine.wording import counted
+from sam2_engine.wording import plural
 from sam2_plugins.review.mask_features import MaskFeatures, Overlap
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "PROMPTED_FACTOR",
     "Cue",
     "CueInputs",
-    "CueValue",
     "Neighbor",
     "ReviewItem",
+    "against_neighbors",
     "cue_values",
     "review_mask",
 ]
@@ -63,33 +63,19 @@ CUES: dict[str, Cue] = {
 """The cues of :func:`cue_values`; found by ``benchmarks/review_weights.py`` on synthetic scenes."""
 
 
-@dataclass(frozen=True)
-class ReviewItem:
-    """How doubtful one mask is.
-
-    Attributes
-    ----------
-    object_id, frame
-        Which mask.
-    score
-        From 0, no doubt, to 1.
-    reason
-        The main reason, in words.
-    """
-
-    object_id: int
-    frame: int
-    score: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class Neighbor:
+class Neighbor(NamedTuple):
     """A mask of the same object on another frame, that many frames away."""
 
     frame: int
     distance: int
     features: MaskFeatures
+
+
+Words = tuple[str | float, ...]
+"""A form, and the numbers in it: put into words when they are read, as few of many thousands ever are."""
+
+Beside = tuple[float, Words, float, Words]
+"""Jump and arrival at the border against neighbors, 0..1, each with its words."""
 
 
 class CueInputs(NamedTuple):
@@ -101,8 +87,8 @@ class CueInputs(NamedTuple):
         Of the mask.
     factor
         Of the score: 0 where a person confirmed the mask, ``PROMPTED_FACTOR`` where one prompted it, else 1.
-    neighbors
-        The object's masks before and after.
+    beside
+        How it compares with the object's masks before and after, see :func:`against_neighbors`.
     reviewed
         Its nearest mask on another frame that a person confirmed or prompted.
     """
@@ -110,61 +96,73 @@ class CueInputs(NamedTuple):
     frame: int
     features: MaskFeatures
     factor: float
-    neighbors: tuple[Neighbor, ...]
+    beside: Beside
     reviewed: Neighbor | None
     overlap: Overlap
 
 
-class CueValue(NamedTuple):
-    """A cue's value, 0..1, and the reason for it in words."""
+@dataclass(frozen=True, slots=True)
+class ReviewItem:
+    """How doubtful one mask is.
 
-    value: float
-    reason: str
+    Attributes
+    ----------
+    object_id, frame
+        Which mask.
+    score
+        From 0, no doubt, to 1.
+    words
+        The main reason, see :attr:`reason`.
+    """
+
+    object_id: int
+    frame: int
+    score: float
+    words: Words
+
+    @property
+    def reason(self) -> str:
+        """The main reason, in words."""
+        form, *numbers = self.words
+        return str(form).format(*numbers)
 
 
-def cue_values(inputs: CueInputs) -> dict[str, CueValue]:
-    """Return the value of every cue of ``CUES`` for a mask."""
+_NOTHING_UNUSUAL: Words = ("nothing unusual",)
+
+
+def cue_values(inputs: CueInputs) -> dict[str, float]:
+    """Return the value of every cue of ``CUES`` for a mask, 0..1."""
     features, scores = inputs.features, inputs.features.scores
     visible = features.area > 0
-    overlap = f"overlaps object {inputs.overlap.other_id} by {inputs.overlap.fraction:.0%}".replace("%", " %")
     return {
         # The model's odds for what the mask shows, on a logarithmic scale: it is nearly always certain.
-        "presence": CueValue(
-            _uncertainty(scores.presence if visible else 1 - scores.presence),
-            f"presence {scores.presence:.2f}",
-        ),
-        "predicted IoU": CueValue(
-            1 - scores.predicted_iou if visible else 0.0, f"predicted IoU {scores.predicted_iou:.2f}"
-        ),
-        "stability": CueValue(1 - scores.stability if visible else 0.0, f"stability {scores.stability:.2f}"),
-        "jump": max(
-            _against_neighbors(_area_change, inputs),
-            _against_reviewed(_area_change, inputs),
-            _against_neighbors(_shift, inputs),
-        ),
-        "overlap": CueValue(inputs.overlap.fraction, overlap),
-        "pieces": CueValue(features.outside_largest, f"in {features.pieces} pieces"),
-        "border": max(
-            _against_neighbors(_newly_at_border, inputs), _against_reviewed(_newly_at_border, inputs)
-        ),
+        "presence": _uncertainty(scores.presence if visible else 1 - scores.presence),
+        "predicted IoU": 1 - scores.predicted_iou if visible else 0.0,
+        "stability": 1 - scores.stability if visible else 0.0,
+        "jump": max(inputs.beside[0], _against_reviewed(_area_change, inputs)),
+        "overlap": inputs.overlap.fraction,
+        "pieces": features.outside_largest,
+        "border": max(inputs.beside[2], _against_reviewed(_newly_at_border, inputs)),
         "distance": _distance_to_reviewed(inputs.reviewed),
     }
 
 
-_NOTHING_UNUSUAL = CueValue(0.0, "nothing unusual")
+def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
+    """Return the review item of one mask."""
+    if inputs.factor == 0:
+        return ReviewItem(object_id, inputs.frame, 0.0, ("confirmed by a person",))
+    total, most, main = BIAS, 0.0, None
+    for name, value in cue_values(inputs).items():
+        cue = CUES[name]
+        total += cue.weight * value
+        above = cue.weight * (value - cue.usual)
+        if above > most:
+            most, main = above, name
+    words = _NOTHING_UNUSUAL if main is None else _WORDS[main](inputs)
+    return ReviewItem(object_id, inputs.frame, inputs.factor / (1 + math.exp(-total)), words)
 
 
-def _against_neighbors(compare: Callable[[MaskFeatures, Neighbor], CueValue], inputs: CueInputs) -> CueValue:
-    """Compare with the frames before and after: the mean, lest one bad mask raise its neighbors' score."""
-    values = [compare(inputs.features, neighbor) for neighbor in inputs.neighbors]
-    if not values:
-        return _NOTHING_UNUSUAL
-    return CueValue(sum(each.value for each in values) / len(values), max(values).reason)
-
-
-def _against_reviewed(compare: Callable[[MaskFeatures, Neighbor], CueValue], inputs: CueInputs) -> CueValue:
-    """Compare with the nearest reviewed frame."""
-    return _NOTHING_UNUSUAL if inputs.reviewed is None else compare(inputs.features, inputs.reviewed)
+# ---------------------------------------------------------------------- cues
 
 
 def _uncertainty(probability: float) -> float:
@@ -173,50 +171,117 @@ def _uncertainty(probability: float) -> float:
     return min(max(1 - math.log(max(odds, 1.0)) / math.log(MAX_ODDS), 0.0), 1.0)
 
 
-def _area_change(features: MaskFeatures, other: Neighbor) -> CueValue:
-    if features.area == other.features.area:
-        return _NOTHING_UNUSUAL
-    if not features.area:
-        return CueValue(1.0, f"absent, unlike on frame {other.frame}")
-    if not other.features.area:
-        return CueValue(1.0, f"appears, unlike on frame {other.frame}")
-    ratio = features.area / other.features.area
-    percent = f"{100 * (ratio - 1):+.0f} %".replace("-", "−")
-    change = min(abs(math.log2(ratio)) / MAX_AREA_CHANGE, 1.0)
-    return CueValue(change, f"area {percent} against frame {other.frame}")
-
-
-def _newly_at_border(features: MaskFeatures, other: Neighbor) -> CueValue:
-    if not features.at_border or other.features.at_border or not other.features.area:
-        return _NOTHING_UNUSUAL
-    return CueValue(1.0, f"touches the border of the image, unlike on frame {other.frame}")
-
-
-def _distance_to_reviewed(reviewed: Neighbor | None) -> CueValue:
+def _distance_to_reviewed(reviewed: Neighbor | None) -> float:
     if reviewed is None:
-        return CueValue(1.0, "no frame of it was reviewed")
-    value = math.log1p(reviewed.distance) / math.log1p(MAX_DISTANCE)
-    return CueValue(
-        min(value, 1.0),
-        f"{counted(reviewed.distance, 'frame')} from frame {reviewed.frame}, the nearest reviewed one",
+        return 1.0
+    return min(math.log1p(reviewed.distance) / math.log1p(MAX_DISTANCE), 1.0)
+
+
+def against_neighbors(features: MaskFeatures, neighbors: Sequence[Neighbor]) -> Beside:
+    """Compare with the frames before and after: the mean, lest one bad mask raise its neighbors' score.
+
+    The words are about the frame against which it is the largest.
+    """
+    if not neighbors:
+        return 0.0, _NOTHING_UNUSUAL, 0.0, _NOTHING_UNUSUAL
+    area, shift, border = (
+        [compare(features, neighbor) for neighbor in neighbors]
+        for compare in (_area_change, _shift, _newly_at_border)
+    )
+    jump, words, values = (
+        (sum(area), _area_in_words, area) if sum(area) >= sum(shift) else (sum(shift), _shift_in_words, shift)
+    )
+    return (
+        jump / len(neighbors),
+        words(features, neighbors[values.index(max(values))]),
+        sum(border) / len(neighbors),
+        _border_in_words(features, neighbors[border.index(max(border))]),
     )
 
 
-def _shift(features: MaskFeatures, other: Neighbor) -> CueValue:
+def _against_reviewed(compare: Callable[[MaskFeatures, Neighbor], float], inputs: CueInputs) -> float:
+    """Compare with the nearest reviewed frame."""
+    return 0.0 if inputs.reviewed is None else compare(inputs.features, inputs.reviewed)
+
+
+def _area_change(features: MaskFeatures, other: Neighbor) -> float:
+    area, before = features.area, other.features.area
+    if area == before:
+        return 0.0
+    if not area or not before:
+        return 1.0
+    return min(abs(math.log2(area / before)) / MAX_AREA_CHANGE, 1.0)
+
+
+def _newly_at_border(features: MaskFeatures, other: Neighbor) -> float:
+    return float(features.at_border and not other.features.at_border and other.features.area > 0)
+
+
+def _shift(features: MaskFeatures, other: Neighbor) -> float:
     if not features.area or not other.features.area:
-        return _NOTHING_UNUSUAL
-    distance = math.hypot(features.x - other.features.x, features.y - other.features.y)
+        return 0.0
     diameter = 2 * math.sqrt(max(features.area, other.features.area) / math.pi)
-    shift = distance / diameter / other.distance / MAX_SHIFT
-    return CueValue(min(shift, 1.0), f"moved by {distance:.0f} pixels against frame {other.frame}")
+    return min(_pixels_moved(features, other) / diameter / other.distance / MAX_SHIFT, 1.0)
 
 
-def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
-    """Return the review item of one mask."""
-    if inputs.factor == 0:
-        return ReviewItem(object_id, inputs.frame, 0.0, "confirmed by a person")
-    values = cue_values(inputs)
-    total = BIAS + sum(cue.weight * values[name].value for name, cue in CUES.items())
-    main = max(CUES, key=lambda name: CUES[name].weight * (values[name].value - CUES[name].usual))
-    shown = values[main] if values[main].value > CUES[main].usual else _NOTHING_UNUSUAL
-    return ReviewItem(object_id, inputs.frame, inputs.factor / (1 + math.exp(-total)), shown.reason)
+def _pixels_moved(features: MaskFeatures, other: Neighbor) -> float:
+    return math.hypot(features.x - other.features.x, features.y - other.features.y)
+
+
+# ---------------------------------------------------------------------- in words
+
+
+def _area_in_words(features: MaskFeatures, other: Neighbor) -> Words:
+    if not features.area:
+        return "absent, unlike on frame {}", other.frame
+    if not other.features.area:
+        return "appears, unlike on frame {}", other.frame
+    more = features.area / other.features.area - 1
+    form = "area +{:.0f} % against frame {}" if more > 0 else "area −{:.0f} % against frame {}"
+    return form, 100 * abs(more), other.frame
+
+
+def _shift_in_words(features: MaskFeatures, other: Neighbor) -> Words:
+    return "moved by {:.0f} pixels against frame {}", _pixels_moved(features, other), other.frame
+
+
+def _border_in_words(features: MaskFeatures, other: Neighbor) -> Words:
+    return "touches the border of the image, unlike on frame {}", other.frame
+
+
+def _distance_in_words(inputs: CueInputs) -> Words:
+    reviewed = inputs.reviewed
+    if reviewed is None:
+        return ("no frame of it was reviewed",)
+    form = f"{{}} {plural(reviewed.distance, 'frame')} from frame {{}}, the nearest reviewed one"
+    return form, reviewed.distance, reviewed.frame
+
+
+def _jump_in_words(inputs: CueInputs) -> Words:
+    reviewed = inputs.reviewed
+    if reviewed is None or inputs.beside[0] >= _area_change(inputs.features, reviewed):
+        return inputs.beside[1]
+    return _area_in_words(inputs.features, reviewed)
+
+
+def _arrival_in_words(inputs: CueInputs) -> Words:
+    reviewed = inputs.reviewed
+    if reviewed is None or inputs.beside[2] >= _newly_at_border(inputs.features, reviewed):
+        return inputs.beside[3]
+    return _border_in_words(inputs.features, reviewed)
+
+
+_WORDS: dict[str, Callable[[CueInputs], Words]] = {
+    "presence": lambda inputs: ("presence {:.2f}", inputs.features.scores.presence),
+    "predicted IoU": lambda inputs: ("predicted IoU {:.2f}", inputs.features.scores.predicted_iou),
+    "stability": lambda inputs: ("stability {:.2f}", inputs.features.scores.stability),
+    "jump": _jump_in_words,
+    "overlap": lambda inputs: (
+        "overlaps object {} by {:.0f} %",
+        inputs.overlap.other_id,
+        100 * inputs.overlap.fraction,
+    ),
+    "pieces": lambda inputs: ("in {} pieces", inputs.features.pieces),
+    "border": _arrival_in_words,
+    "distance": _distance_in_words,
+}

@@ -1,14 +1,21 @@
 """Review items of a session, the most doubtful first, updated as it changes."""
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from operator import itemgetter
 from typing import Protocol
 
-from sam2_plugins.review.cues import PROMPTED_FACTOR, CueInputs, Neighbor, ReviewItem, review_mask
+from sam2_plugins.review.cues import (
+    PROMPTED_FACTOR,
+    Beside,
+    CueInputs,
+    Neighbor,
+    ReviewItem,
+    against_neighbors,
+    review_mask,
+)
 from sam2_plugins.review.mask_features import NO_OVERLAP, MaskFeatures, Overlap, frame_overlaps
+from sam2_plugins.review.ranking import Ranking
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import ChangeKind
 from sam2_plugins.session.history import Action
@@ -37,13 +44,6 @@ class ReviewableSession(Protocol):
         """Frames on which a person confirmed an object's mask."""
 
 
-Entry = tuple[float, int, int, ReviewItem]
-"""Minus the score, object id, frame, and the item: sorted, the most doubtful come first."""
-
-_FEW = 200
-"""Entries that are put into their places one by one."""
-
-
 @dataclass
 class _Object:
     """What is known of one object: its masks and their features by frame, and what people said of them."""
@@ -54,6 +54,7 @@ class _Object:
     reviewed: list[int] = field(default_factory=list)
     confirmed: set[int] = field(default_factory=set)
     items: dict[int, ReviewItem] = field(default_factory=dict)
+    beside: dict[int, Beside] = field(default_factory=dict)
 
     def change(self, frame: int, mask: AcceptedMask | None, verified: bool) -> set[int]:
         """Take over a mask of a frame, or that there is none; return the frames whose items depend on it."""
@@ -62,6 +63,9 @@ class _Object:
         if mask is before and confirmed == (frame in self.confirmed):
             return set()
         touched = self._around(frame)
+        if mask is not before:
+            for other in self._beside(frame):
+                self.beside.pop(other, None)
         if mask is None:
             for known in (self.masks, self.features, self.items):
                 known.pop(frame, None)
@@ -77,8 +81,7 @@ class _Object:
 
     def _around(self, frame: int) -> set[int]:
         """Return the frames beside one, and if it is reviewed those nearest to it of all reviewed ones."""
-        number = bisect_left(self.frames, frame)
-        touched = {*self.frames[max(number - 1, 0) : number + 2]}
+        touched = {frame, *self._beside(frame)}
         index = bisect_left(self.reviewed, frame)
         if self.reviewed[index : index + 1] == [frame]:
             before, after = self.reviewed[max(index - 1, 0) : index], self.reviewed[index + 1 : index + 2]
@@ -87,18 +90,26 @@ class _Object:
             touched.update(before, self.frames[first:last], after)
         return touched
 
+    def _beside(self, frame: int) -> list[int]:
+        """Return a frame, if it is known, and those before and after it."""
+        number = bisect_left(self.frames, frame)
+        is_known = self.frames[number : number + 1] == [frame]
+        return self.frames[max(number - 1, 0) : number + 1 + is_known]
+
     def inputs(self, frame: int, overlap: Overlap) -> CueInputs:
         """Return the inputs of the cues of a mask."""
-        number, index = bisect_left(self.frames, frame), bisect_left(self.reviewed, frame)
+        index = bisect_left(self.reviewed, frame)
         is_reviewed = self.reviewed[index : index + 1] == [frame]
         around = (*self.reviewed[max(index - 1, 0) : index], *self.reviewed[index : index + 2])
         nearest = min((c for c in around if c != frame), key=lambda c: abs(c - frame), default=None)
-        beside = self.frames[max(number - 1, 0) : number] + self.frames[number + 1 : number + 2]
+        if frame not in self.beside:
+            neighbors = [self._neighbor(other, frame) for other in self._beside(frame) if other != frame]
+            self.beside[frame] = against_neighbors(self.features[frame], neighbors)
         return CueInputs(
             frame,
             self.features[frame],
             0.0 if frame in self.confirmed else PROMPTED_FACTOR if is_reviewed else 1.0,
-            tuple(self._neighbor(other, frame) for other in beside),
+            self.beside[frame],
             None if nearest is None else self._neighbor(nearest, frame),
             overlap,
         )
@@ -146,8 +157,8 @@ class Review:
         self._overlaps: dict[int, dict[int, Overlap]] = {}
         self._outdated: set[tuple[int, int]] = set()
         self._moved: set[int] = set()
-        self._queue: list[Entry] = []
-        self._entries: dict[tuple[int, int], Entry] = {}
+        self._ranking = Ranking()
+        self._ranked: dict[tuple[int, int], ReviewItem] = {}
 
     def change(self, object_id: int, frame: int, mask: AcceptedMask | None, *, verified: bool) -> None:
         """Take over that an object has this mask on a frame now (None: nothing is known there)."""
@@ -197,8 +208,7 @@ class Review:
     def queue(self, min_score: float = 0.0) -> list[ReviewItem]:
         """Return the items with more than a score, the most doubtful first."""
         self._update()
-        last = bisect_left(self._queue, (-min_score,))
-        return list(map(itemgetter(3), islice(self._queue, last)))
+        return self._ranking.above(min_score)
 
     def _take_over(self, masks: MasksByObject, verified: Mapping[int, Collection[int]]) -> None:
         for object_id in self._objects.keys() | masks.keys():
@@ -223,29 +233,15 @@ class Review:
         old, new = [], []
         for object_id, frame in self._outdated:
             known = self._objects[object_id]
-            if (entry := self._entries.pop((object_id, frame), None)) is not None:
-                old.append(entry)
+            if (item := self._ranked.pop((object_id, frame), None)) is not None:
+                old.append(item)
             if frame in known.masks:
                 item = known.items[frame] = review_mask(object_id, self._inputs(object_id, frame))
-                entry = self._entries[object_id, frame] = (-item.score, object_id, frame, item)
-                new.append(entry)
+                self._ranked[object_id, frame] = item
+                new.append(item)
         self._moved.clear()
         self._outdated.clear()
-        _exchange(self._queue, old, new)
-
-
-def _exchange(queue: list[Entry], old: list[Entry], new: list[Entry]) -> None:
-    """Take entries out of a sorted list and put others in."""
-    if len(old) + len(new) < _FEW:
-        for entry in old:
-            del queue[bisect_left(queue, entry[:3])]
-        for entry in new:
-            insort(queue, entry)
-        return
-    gone = set(map(id, old))
-    queue[:] = [entry for entry in queue if id(entry) not in gone]
-    queue += new
-    queue.sort()
+        self._ranking.exchange(old, new)
 
 
 def review_queue(

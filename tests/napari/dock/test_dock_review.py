@@ -64,9 +64,9 @@ def test_keys_of_the_review_whichever_layer_is_active(tracked: AnnotationDock, q
     put_in_queue(
         dock,
         qtbot,
-        ReviewItem(2, 4, 0.9, "moved"),
-        ReviewItem(1, 3, 0.8, "area"),
-        ReviewItem(1, 5, 0.7, "area"),
+        ReviewItem(2, 4, 0.9, ("moved",)),
+        ReviewItem(1, 3, 0.8, ("area",)),
+        ReviewItem(1, 5, 0.7, ("area",)),
     )
     assert dock.review.list.topLevelItem(0).text(3) == "moved"
     dock.review.next.click()
@@ -111,7 +111,7 @@ def test_doubt_is_computed_and_jumping_centers_and_zooms(tracked: AnnotationDock
     assert dock.objects.list.topLevelItem(0).text(3) == f"{worst:.0%}"
     accepted = annotation.session.accepted(1, 2)
     assert accepted is not None
-    put_in_queue(dock, qtbot, ReviewItem(1, 2, 0.9, "area"))
+    put_in_queue(dock, qtbot, ReviewItem(1, 2, 0.9, ("area",)))
     zoom = dock.viewer.scene.camera.zoom
     dock.review.list.itemClicked.emit(dock.review.list.topLevelItem(0), 0)
     assert annotation.shown_frame == 2
@@ -143,7 +143,7 @@ def test_verified_masks_refuse_clicks_and_stay(tracked: AnnotationDock, qtbot: A
 
 def test_the_strip_shows_states_and_jumps(tracked: AnnotationDock, qtbot: Any) -> None:
     dock, annotation = tracked, annotation_of(tracked)
-    put_in_queue(dock, qtbot, ReviewItem(1, 2, 0.9, "area"))
+    put_in_queue(dock, qtbot, ReviewItem(1, 2, 0.9, ("area",)))
     annotation.edit(lambda session: session.verify(2, [5]))
     annotation.edit(lambda session: session.lineage.delete_from(1, 4))
     shown_when_idle(dock, qtbot)
