@@ -22,8 +22,6 @@ from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 __all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "weights_fingerprint"]
 
 DEFAULT_BYTES = 64 * 2**20
-_PROBES = 16
-"""Numbers of each tensor that are compared to see that it was changed where PyTorch counts no version."""
 _KNOWN = "_sam2_encoder_fingerprint"
 
 
@@ -39,7 +37,7 @@ def encoder_fingerprint(model: Sam2) -> str:
     ``load_state_dict``, in place, or to another type or device.
     """
     weights = _encoder_weights(model)
-    state = (repr(model.config), tuple(map(_version, weights.values())), _probe(weights))
+    state = (repr(model.config), tuple(map(_version, weights.values())), _sums(weights))
     known: tuple[object, str] | None = getattr(model, _KNOWN, None)
     if known is None or known[0] != state:
         known = state, _digest(model, weights)
@@ -63,11 +61,18 @@ def _version(tensor: Tensor) -> tuple[object, ...]:
     return tensor.data_ptr(), count, tensor.dtype, tensor.device
 
 
-def _probe(weights: Mapping[str, Tensor]) -> bytes:
-    """Return a few numbers of each tensor: ``tensor.data`` is written to without a new version."""
+def _sums(weights: Mapping[str, Tensor]) -> bytes:
+    """Return the sum of each row: ``tensor.data`` and NumPy views are written to without a new version."""
     with torch.no_grad():
-        flat = [tensor.detach().reshape(-1) for tensor in weights.values()]
-        return torch.cat([t[:: max(1, len(t) // _PROBES)] for t in flat]).float().cpu().numpy().tobytes()
+        flat = (tensor.detach().reshape(len(tensor) if tensor.ndim else 1, -1) for tensor in weights.values())
+        return torch.cat([rows.sum(1).float() for rows in flat]).cpu().numpy().tobytes()
+
+
+def _has_hooks(model: Sam2) -> bool:
+    """Whether something of the user's takes part in the encoding, or wants to see it."""
+    decoder = model.sam_mask_decoder
+    modules = chain(model.image_encoder.modules(), decoder.conv_s0.modules(), decoder.conv_s1.modules())
+    return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
 
 
 def _digest(model: Sam2, weights: Mapping[str, Tensor]) -> str:
@@ -129,7 +134,12 @@ class FeatureCache:
         return len(self._entries)
 
     def get_or_encode(self, key: str, model: Sam2, encode: Callable[[], ImageFeatures]) -> ImageFeatures:
-        """Return the features of ``key`` on the model's device, encoding them only if they are not cached."""
+        """Return the features of ``key`` on the model's device, encoding them only if they are not cached.
+
+        With hooks on the encoder nothing is cached, as they may change what it answers.
+        """
+        if _has_hooks(model):
+            return encode()
         features = self._entries.get(key)
         if features is not None:
             self._entries.move_to_end(key)

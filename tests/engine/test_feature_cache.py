@@ -92,6 +92,25 @@ def change_without_a_version(model: Sam2) -> None:
         parameter.data.mul_(1.1)
 
 
+def change_rows_without_a_version(model: Sam2) -> None:
+    """Rows of one matrix, as pruning does."""
+    weight = model.image_encoder.trunk.blocks[1].attn.qkv.weight
+    weight.data[1 : 1 + len(weight) // 20] = 0
+
+
+def change_through_numpy(model: Sam2) -> None:
+    model.image_encoder.trunk.blocks[0].attn.proj.weight.detach().numpy()[3, 5] += 1
+
+
+def exchange_rows_without_a_version(model: Sam2) -> None:
+    weight = model.image_encoder.trunk.blocks[0].attn.qkv.weight
+    weight.data[[1, 2]] = weight.data[[2, 1]]
+
+
+def hook_a_layer(model: Sam2) -> None:
+    model.image_encoder.trunk.blocks[0].register_forward_hook(lambda module, given, answer: answer * 0.5)
+
+
 def change_position_without_a_version(model: Sam2) -> None:
     model.image_encoder.trunk.pos_embed.data.add_(0.1)
 
@@ -107,6 +126,10 @@ CHANGES = [
     assign_others,
     change_in_place,
     change_without_a_version,
+    change_rows_without_a_version,
+    change_through_numpy,
+    exchange_rows_without_a_version,
+    hook_a_layer,
     change_position_without_a_version,
     change_what_the_decoder_sees,
 ]
