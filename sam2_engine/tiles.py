@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.preprocessing import Region
 
-__all__ = ["CUT_MARGIN", "Extent", "TileGrid", "is_large", "reaches_inner_edge"]
+__all__ = ["CUT_MARGIN", "Extent", "TileGrid", "is_large", "is_narrow", "reaches_inner_edge", "tile_side"]
 
 LARGE = 2
 """A plane is large if its longer side is at least this many times the model's input."""
+
+MIN_SIDE = 64
+"""Of a tile of a narrow plane, in pixels."""
 
 CUT_MARGIN = 1
 """A mask that ends within so many pixels of its tile's edge goes on beyond it."""
@@ -21,6 +25,27 @@ Extent = tuple[float, float, float, float]
 def is_large(shape: tuple[int, int], image_size: int) -> bool:
     """Whether a plane of ``shape`` (H, W) is split into tiles for a model of this input side."""
     return max(shape) >= LARGE * image_size
+
+
+def is_narrow(shape: tuple[int, ...], config: ModelConfig) -> bool:
+    """Whether a plane of ``shape`` (H, W) is squeezed beyond what a model was taught."""
+    return config.max_aspect_ratio is not None and max(shape) > config.max_aspect_ratio * min(shape)
+
+
+def tile_side(shape: tuple[int, int], config: ModelConfig) -> int:
+    """Return the side of the tiles in which a model sees a plane; the longer side where it needs none.
+
+    A long and narrow plane is squeezed into the model's square, and what is round there is not round any
+    more: beyond ``config.max_aspect_ratio`` tiles are at most twice as long as wide.
+
+    Examples
+    --------
+    >>> from sam2_engine.modeling.config import VARIANTS
+    >>> [tile_side(shape, VARIANTS["nano"]) for shape in ((400, 600), (3000, 4000), (90, 600), (90, 4000))]
+    [600, 512, 180, 180]
+    """
+    side = config.image_size if is_large(shape, config.image_size) else max(shape)
+    return min(side, max(2 * min(shape), MIN_SIDE)) if is_narrow(shape, config) else side
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from sam2_engine.preprocessing import IntensityWindow, Region, to_model_input
 __all__ = ["EncodedPrompt", "WideView", "encode_wide", "predict_in_views"]
 
 _SURE, _MUCH_SURER = 0.9, 0.3
-"""A large object's mask stays that of the usual view if the predicted IoU is as high as the first, or higher
-than in the wider view by the second: it is often too high for what is too large, but not so high."""
+"""The mask of a clicked large object stays that of the usual view if its predicted IoU is as high as the
+first, or, also with a box, higher than in the wider view by the second: it is often too high.
+"""
 _CELLS = 2 * MASK_STRIDE
 """The image's side in the view is a multiple of this, so that its mask is whole cells around the center."""
 
@@ -165,9 +166,9 @@ def predict_in_views(
 ) -> MaskPrediction:
     """Predict masks on an image, those of large objects in a wider view.
 
-    What is large, a box says, or the mask that the prompts give. Clicks on a large object often give pieces
-    of it, with a low predicted IoU: such are predicted in the wider view too, and the surer mask counts
-    unless the object is small there.
+    What is large, a box says, or the mask that clicks give, unless it is sure. Clicks on a large object often
+    give pieces of it, with a low predicted IoU: such are predicted in the wider view too, and the surer mask
+    counts unless the object is small there.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def _in_doubt(near: MaskPrediction, boxes: Tensor | None, config: ModelConfig) -
     iou, large = near.iou.amax(1), _shares(near) > config.large_object
     if boxes is None:
         return (large & (iou < _SURE)) | (iou < config.doubtful_iou)
-    return (large | (boxes > config.large_object)) & (iou < _SURE)
+    return (large & (iou < _SURE)) | (boxes > config.large_object)
 
 
 def _shares(prediction: MaskPrediction) -> Tensor:

@@ -32,7 +32,7 @@ from sam2_engine.masks import (
 )
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, MaskPrediction, Sam2
 from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_to_size
-from sam2_engine.tiles import TileGrid, is_large
+from sam2_engine.tiles import TileGrid, tile_side
 
 __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
 
@@ -234,8 +234,9 @@ class AutomaticMaskGenerator:
         """
         pixels, window = self._open(image, contrast)
         height, width = pixels.shape[:2]
-        tiled = self.tiled and is_large((height, width), self.model.image_size)
-        crops = self._tiles(height, width) if tiled else self._crops(height, width)
+        side = tile_side((height, width), self.model.config)
+        tiled = self.tiled and side < max(height, width)
+        crops = self._tiles(height, width, side) if tiled else self._crops(height, width)
         grids = [self._grid(crop.layer) for crop in crops]
         done, total = 0, sum(len(grid) for grid in grids)
         candidates: list[Candidate] = []
@@ -261,7 +262,7 @@ class AutomaticMaskGenerator:
         return open_image(image, contrast)
 
     def _set_crop(self, pixels: NDArray[Any], window: IntensityWindow | None) -> None:
-        self.predictor.set_image(pixels, contrast=window)
+        self.predictor.set_crop(pixels, contrast=window)
 
     def _find(
         self,
@@ -282,8 +283,7 @@ class AutomaticMaskGenerator:
     def _crops(self, height: int, width: int) -> list[Crop]:
         return list(nested_crops(width, height, self.crop_n_layers, self.crop_overlap_ratio))
 
-    def _tiles(self, height: int, width: int) -> list[Crop]:
-        side = self.model.image_size
+    def _tiles(self, height: int, width: int, side: int) -> list[Crop]:
         return list(tiles_and_whole(TileGrid((height, width), side, side // _OVERLAP)))
 
     def _grid(self, layer: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Predictor of masks on single images from clicks, boxes and masks, with SAM's method names."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.pixels import image_array
 from sam2_engine.frames.source import explain
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, Sam2
 from sam2_engine.preprocessing import (
     Contrast,
@@ -23,6 +25,7 @@ from sam2_engine.preprocessing import (
     window_of,
 )
 from sam2_engine.prompts import Box, Points, check_says_where
+from sam2_engine.tiles import is_narrow
 from sam2_engine.wide_view import EncodedPrompt, WideView, encode_wide, predict_in_views
 
 __all__ = ["ImagePredictor", "Prediction", "as_image", "open_image"]
@@ -120,6 +123,15 @@ class ImagePredictor:
 
     def set_image_batch(self, images: Sequence[ArrayLike], *, contrast: Contrast = None) -> None:
         """Encode several images, of any sizes; prompt them with ``predict_batch``."""
+        self._set(images, contrast)
+        for image in self._images:
+            _say_narrow(image.shape, self.model.config)
+
+    def set_crop(self, image: ArrayLike, *, contrast: Contrast = None) -> None:
+        """Encode a part of an image, as ``set_image`` does; how long and narrow it is, is known."""
+        self._set([image], contrast)
+
+    def _set(self, images: Sequence[ArrayLike], contrast: Contrast) -> None:
         self.reset_predictor()
         self._images = [self._encode(*open_image(image, contrast)) for image in images]
 
@@ -315,6 +327,17 @@ class ImagePredictor:
                 f"not an array of shape {mask.shape}."
             )
         return torch.from_numpy(mask.reshape(-1, 1, side, side)).to(self.model.device)
+
+
+def _say_narrow(shape: tuple[int, ...], config: ModelConfig) -> None:
+    """Warn of an image that is squeezed beyond what the model was taught; sessions look at it in tiles."""
+    if is_narrow(shape, config):
+        warnings.warn(
+            f"The image is {max(shape) / min(shape):.0f} times as long as wide, and {config.name} sees it "
+            "squeezed into a square: crop it around the object, as the sam2 command and the plugins do.",
+            InputWarning,
+            stacklevel=4,
+        )
 
 
 def _check_labels(labels: ArrayLike | None, box: ArrayLike | None, mask_input: ArrayLike | None) -> None:

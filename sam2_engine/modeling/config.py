@@ -51,6 +51,9 @@ class ModelConfig:
         Part of the image, 0..1: a box or a mask that covers more is large.
     doubtful_iou
         Clicks that give a predicted IoU below this are predicted in the wider view too.
+    max_aspect_ratio
+        Images that are longer than so many times their width are worked on in tiles; None: however long they
+        are, as the official models do.
     pred_iou_thresh, stability_score_thresh
         Of ``AutomaticMaskGenerator``, where it is given none; the official values are beyond what nano gives.
     """
@@ -77,6 +80,7 @@ class ModelConfig:
     wide_view: float = 1.0
     large_object: float = 0.12
     doubtful_iou: float = 0.5
+    max_aspect_ratio: float | None = None
     pred_iou_thresh: float = 0.8
     stability_score_thresh: float = 0.95
 
@@ -147,6 +151,7 @@ VARIANTS: dict[str, ModelConfig] = {
             dynamic_multimask_via_stability=False,
             removes_small_components=True,
             wide_view=3.0,
+            max_aspect_ratio=2.5,
             pred_iou_thresh=0.8,
             stability_score_thresh=0.7,
         ),

@@ -5,7 +5,7 @@ from typing import Any
 from typing_extensions import override
 
 from sam2_engine.prompts import Prompt
-from sam2_engine.tiles import Extent, TileGrid, is_large
+from sam2_engine.tiles import Extent, TileGrid, tile_side
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tile_assignment import Tile, extent_of
 from sam2_engine.video.tiled_session import TiledVideoSession, mask_box
@@ -28,8 +28,9 @@ class ImageSession(TiledVideoSession):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        if not is_large(self.frames.shape, self.model.image_size):
-            self.grid = TileGrid(self.frames.shape, max(self.frames.shape), 0)
+        side = tile_side(self.frames.shape, self.model.config)
+        if side == max(self.frames.shape):
+            self.grid = TileGrid(self.frames.shape, side, 0)
 
     @override
     def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:

@@ -4,7 +4,7 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow
-from sam2_engine.tiles import is_large
+from sam2_engine.tiles import tile_side
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.tiled_session import TiledVideoSession
 from sam2_engine.video.tracking_session import TrackingSession
@@ -24,7 +24,7 @@ def open_video_session(
     """Return a session on frames of any size.
 
     Small objects on a single image are predicted once more, magnified, and planes that are large against the
-    model's input are worked on in tiles; neither of them stores a ``history``.
+    model's input, or too narrow for it, are worked on in tiles; neither of them stores a ``history``.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def open_video_session(
     """
     if frames.length == 1:
         return ImageSession(model, frames, contrast, cache, remove_small_components=True)
-    if is_large(frames.shape, model.image_size):
+    if tile_side(frames.shape, model.config) < max(frames.shape):
         return TiledVideoSession(
             model,
             frames,

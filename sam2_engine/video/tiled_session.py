@@ -16,7 +16,7 @@ from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt
-from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, reaches_inner_edge
+from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, is_narrow, reaches_inner_edge, tile_side
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
 from sam2_engine.video.tracking_session import (
@@ -39,7 +39,7 @@ goes to and fro."""
 
 
 class TiledVideoSession(TrackingSession):
-    """What ``VideoSession`` is, for planes of twice the model's input or more.
+    """What ``VideoSession`` is, for planes of twice the model's input or more, and for narrow ones.
 
     Parameters are those of ``VideoSession``, where they are described; there is neither a region
     nor a history. An object has memories in the tile where it is now, and of its prompts.
@@ -64,7 +64,7 @@ class TiledVideoSession(TrackingSession):
         self.max_object_pointers = max_object_pointers
         self.max_conditioning_frames = max_conditioning_frames
         self.remove_small_components = remove_small_components
-        side = model.image_size
+        side = tile_side(self.frames.shape, model.config)
         self.grid = TileGrid(self.frames.shape, side, side // 2)
         self._tiles: dict[Tile, VideoSession] = {}
         self._objects: dict[int, TiledObject] = {}
@@ -98,7 +98,8 @@ class TiledVideoSession(TrackingSession):
     def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
         """Prompt in the tile around the prompt; if that cuts the object, in another or on the whole plane.
 
-        First clicks do not tell an object's size: of tile and plane, the higher predicted IoU decides.
+        First clicks do not tell an object's size: of tile and plane, the higher predicted IoU decides, unless
+        the plane is squeezed.
         """
         prompt = prompt.on(self.frames.shape)
         check_object_id(object_id)
@@ -107,8 +108,8 @@ class TiledVideoSession(TrackingSession):
         earlier = [] if replace or prompt.mask is not None else tiled.prompts.get(frame, [])
         prompts = [*earlier, prompt]
         tile = self._tile_for(tiled, frame, prompts)
-        whole = None
-        if tile is not None and not tiled.tile_by_frame and prompt.box is None and prompt.mask is None:
+        whole, first_clicks = None, prompt.box is None and prompt.mask is None and not tiled.tile_by_frame
+        if tile is not None and first_clicks and not is_narrow(self.frames.shape, self.model.config):
             whole = self._predict(frame, object_id, tiled, None, prompts, replace)
         result = self._predict(frame, object_id, tiled, tile, prompts, replace)
         box = mask_box(result)
