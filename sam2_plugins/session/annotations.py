@@ -312,6 +312,10 @@ class Annotations:
         """Return an object's mask on a frame, or None where nothing is known yet."""
         return self._masks.get(object_id, {}).get(frame)
 
+    def masks_of(self, object_id: int) -> dict[int, AcceptedMask]:
+        """Return an object's masks by frame."""
+        return self._masks.get(object_id, {}).copy()
+
     def masks_on(self, frame: int) -> dict[int, AcceptedMask]:
         """Return the masks of a frame by object."""
         masks = {i: frames.get(frame) for i, frames in self._masks.copy().items()}

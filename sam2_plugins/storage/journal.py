@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sam2_engine.disk import replacing
+
 __all__ = ["Journal"]
 
 
@@ -86,10 +88,25 @@ class Journal:
                 raise
         self._end = end + len(text)
 
-    def clear(self) -> None:
-        """Remove all entries."""
-        self.path.unlink(missing_ok=True)
-        self._end, self.damaged_line = 0, None
+    def drop(self, end: int) -> None:
+        """Remove what stands before a position, where a line ends; later entries stay.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written; the file then is as before.
+        """
+        rest = b""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(end)
+                rest = file.read()
+        if rest:
+            with replacing(self.path) as aside:
+                aside.write_bytes(rest)
+        else:
+            self.path.unlink(missing_ok=True)
+        self._end, self.damaged_line = len(rest), None
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -14,23 +14,21 @@ An action is one line, so it is on disk whole or not at all. A snapshot counts f
 ``found-1/`` and so on when that is noticed. ``docs/session-format.md`` describes everything.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
+from threading import Thread
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from sam2_engine.disk import remove_folder, replacing
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.history import Action
 from sam2_plugins.storage.creation import LOCK, clear_leftovers, making
 from sam2_plugins.storage.journal import Journal
@@ -43,16 +41,13 @@ from sam2_plugins.storage.manifest import (
     write_reading,
     write_scale,
 )
-from sam2_plugins.storage.mask_store import write_masks
 from sam2_plugins.storage.migrations import migrate
 from sam2_plugins.storage.serialization import (
     call_to_json,
     change_to_json,
-    object_to_json,
-    prompt_to_json,
-    window_to_json,
 )
 from sam2_plugins.storage.snapshot import read_calls, read_state
+from sam2_plugins.storage.snapshot_writer import SnapshotWriter
 
 __all__ = ["NotWritableError", "SessionFolder"]
 
@@ -116,10 +111,12 @@ class SessionFolder:
         self._actions = Journal(path / "actions.jsonl")
         self._number = 0
         self._pending: list[Mapping[str, Any]] = []
-        self._groups: dict[int, str] = {}
+        self._groups: Mapping[int, str] = {}
         self._dirty: set[int] = set()
         self._known = KnownFiles(path, _FILES)
         self._manifest: Mapping[str, Any] = {}
+        self._beside: Thread | None = None
+        self._written_anew = 0
 
     @classmethod
     def create(
@@ -214,54 +211,78 @@ class SessionFolder:
         OSError
             If it cannot be written; what was on disk is still valid then.
         """
+        self._wait_for_snapshot()
+        self._write_snapshot()
+
+    def _wait_for_snapshot(self) -> None:
+        """Wait for one that is being written; not while the lock is held, which it needs."""
+        if self._beside is not None:
+            self._beside.join()
+
+    def _write_snapshot(self) -> None:
         if self._known.changed:
             self._write_anew()
-            return
-        try:
+        else:
             self._snapshot()
-        finally:  # also of a full disk: what was written until then is this program's
-            self._known.remember()
 
     def _snapshot(self) -> None:
         with self._session.annotations.lock:
-            self._write_pending()
-            number, groups = self._number, self._written_groups()
-            state = {
-                "applied": number,
-                "highest_used_id": self._session.annotations.highest_used_id,
-                "model": self._session.model_name,
-                "window": window_to_json(self._session.window),
-                "objects": [self._object_record(one, groups) for one in self._session.objects.values()],
-            }
-            with replacing(self.path / "state.json") as aside:
-                aside.write_text(json.dumps(state, indent=1), encoding="utf-8")
-            self._groups = groups
-            self._dirty.clear()  # what counts now is never written over, whatever fails from here on
-            self._actions.add([{"number": e["number"], "call": e["call"]} for e in self._journal.read()])
-            self._journal.clear()
+            writer = self._writer()
+            with self._unless_it_counts(writer):
+                writer.write_masks(self._groups)
+                self._finish(writer, writer.calls())
+            writer.remove_groups_but(self._groups)
+
+    def _snapshot_beside(self) -> None:
+        """Begin a snapshot on a thread of its own, so that the action that made it due does not wait."""
+        if self._beside is None or not self._beside.is_alive():
+            self._beside = Thread(target=self._write_beside, args=(self._writer(),), name="snapshot")
+            self._beside.start()
+
+    def _write_beside(self, writer: SnapshotWriter) -> None:
+        lock, before, written_anew = self._session.annotations.lock, self._groups, self._written_anew
+        try:
+            with self._unless_it_counts(writer):
+                writer.write_masks(before)
+                calls = writer.calls()
+                with lock:
+                    if written_anew == self._written_anew and not self._known.changed:
+                        self._finish(writer, calls)
+        except OSError as error:
+            with lock:
+                if written_anew == self._written_anew:
+                    self.save_error = os_error_sentence(error, self.path)
+        if self._groups is writer.groups:
+            writer.remove_groups(set(before.values()) - set(writer.groups.values()))
+
+    def _writer(self) -> SnapshotWriter:
+        """Take the state as it is now; what changes from here on is the next snapshot's."""
+        self._write_pending()
+        writer = SnapshotWriter.of(
+            self.path, self._session, self._number, self._dirty, self._groups, self._journal.num_bytes
+        )
+        self._dirty = set()
+        return writer
+
+    @contextmanager
+    def _unless_it_counts(self, writer: SnapshotWriter) -> Iterator[None]:
+        """Leave to the next snapshot what this one should have written, unless it counts in the end."""
+        try:
+            yield
+        finally:
+            with self._session.annotations.lock:
+                if self._groups is not writer.groups:
+                    self._dirty |= writer.changed
+
+    def _finish(self, writer: SnapshotWriter, calls: list[dict[str, Any]]) -> None:
+        """Let a snapshot count whose masks are written."""
+        try:
+            writer.write_state()
+            self._groups = writer.groups
+            self._actions.add(calls)
+            self._journal.drop(writer.journal_end)
+        finally:  # also of a full disk: what was written until then is this program's
             self._known.remember()
-        self._remove_groups_but(self._groups)
-
-    def _written_groups(self) -> dict[int, str]:
-        """Write the masks of the objects that have changed; return by object the group that counts now."""
-        session, groups = self._session, dict(self._groups)
-        for object_id in self._dirty:
-            groups.pop(object_id, None)
-            if object_id in session.objects:
-                groups[object_id] = f"{object_id}-{self._number}"
-                masks = {f: session.accepted(object_id, f) for f in session.frames_of(object_id)}
-                existing = {frame: mask for frame, mask in masks.items() if mask is not None}
-                try:
-                    write_masks(self._masks / groups[object_id], session.shape, existing)
-                except OSError:  # a full disk is not kept full by what does not count
-                    self._remove_groups_but(self._groups)
-                    raise
-        return groups
-
-    def _remove_groups_but(self, groups: Mapping[int, str]) -> None:
-        for group in self._masks.glob("*-*"):
-            if group.name not in groups.values():
-                remove_folder(group)
 
     @property
     def scale(self) -> PhysicalScale:
@@ -305,8 +326,9 @@ class SessionFolder:
         If the snapshot cannot be written, the journal holds everything anyway.
         """
         self._session.history.unsubscribe(self._on_action)
+        self._wait_for_snapshot()
         try:
-            self._save(self.snapshot)
+            self._save(self._write_snapshot)
         finally:
             self._lock.release()
             if self._own_frames is not None:
@@ -333,7 +355,7 @@ class SessionFolder:
         self._known.remember()
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
         if state.has_tail:
-            self._save(self.snapshot)
+            self._save(self._write_snapshot)
 
     def _on_action(self, action: Action) -> None:
         self._number += 1
@@ -348,7 +370,7 @@ class SessionFolder:
         )
         self._save(self._write_pending)
         if self.save_error is None and self._journal.num_bytes > _LONG_JOURNAL:
-            self._save(self.snapshot)
+            self._save(self._snapshot_beside)
 
     def _save(self, write: Callable[[], None]) -> None:
         """Write something, or everything if another program has changed the files; say it if that fails."""
@@ -386,6 +408,7 @@ class SessionFolder:
         write_manifest_again(self.path, self._manifest)
         if found is not None:
             self._actions.add(_calls_in(found))
+        self._written_anew += 1
         self._groups, self._dirty = {}, set(self._session.objects)
         self._known.remember()
         self._snapshot()
@@ -408,15 +431,6 @@ class SessionFolder:
             "now, and the session was written anew."
         )
         return found
-
-    def _object_record(self, annotated: AnnotatedObject, groups: Mapping[int, str]) -> dict[str, Any]:
-        prompts = self._session.prompts_of(annotated.id)
-        return {
-            **object_to_json(annotated),
-            "prompts": {str(frame): [prompt_to_json(p) for p in given] for frame, given in prompts.items()},
-            "verified": sorted(self._session.verified(annotated.id)),
-            "masks": groups[annotated.id],
-        }
 
 
 def _calls_in(found: Path) -> list[dict[str, Any]]:

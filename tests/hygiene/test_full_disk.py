@@ -27,7 +27,7 @@ from sam2_plugins.export.label_tiff import LabelStackWriter, write_label_image
 from sam2_plugins.export.overlays import write_animation, write_png
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.session.readable import run_to_end
-from sam2_plugins.storage import session_folder
+from sam2_plugins.storage import snapshot_writer
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")
 
@@ -177,7 +177,7 @@ def test_half_of_a_snapshot_does_not_take_the_space(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(session_folder, "write_masks", full)
+        patch.setattr(snapshot_writer, "write_masks", full)
         with pytest.raises(OSError, match="No space"):
             folder.snapshot()
     assert not list((path / "masks.zarr").glob("*"))

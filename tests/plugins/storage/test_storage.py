@@ -152,14 +152,14 @@ def test_a_crash_during_a_snapshot_loses_nothing(saved, store, tmp_path, monkeyp
     session, folder = saved
     annotate(session)
     expected = described(session)
-    from sam2_plugins.storage import session_folder
+    from sam2_plugins.storage import snapshot_writer
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     for number, step in enumerate(("replacing", "write_masks")):
         with monkeypatch.context() as patch:
-            patch.setattr(session_folder, step, killed)
+            patch.setattr(snapshot_writer, step, killed)
             with pytest.raises(KeyboardInterrupt):
                 folder.snapshot()
         again, reopened = open_session(crashed_copy(folder.path, tmp_path / f"copy{number}"), store)
