@@ -18,8 +18,10 @@ __all__ = [
     "is_channels_first",
     "object_note",
     "orientation_of",
+    "stretched",
     "swaps_axes",
     "unmasked",
+    "unstretched",
     "upright",
 ]
 
@@ -57,6 +59,29 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 def swaps_axes(orientation: int) -> bool:
     """Whether width and height of an upright image are those of the stored one, swapped."""
     return _FIRST_SWAPPED <= orientation <= 8
+
+
+def stretched(levels: NDArray[Any], highest: int) -> NDArray[np.uint8]:
+    """Stretch levels up to ``highest`` to 8 bits, as viewers show them: 15 of 4 bits is white, not black.
+
+    Examples
+    --------
+    >>> stretched(np.array([[0, 1, 3]]), 3).tolist()
+    [[0, 85, 255]]
+    """
+    table = np.minimum((np.arange(256) * 255 + highest // 2) // highest, 255).astype(np.uint8)
+    return np.asarray(table[levels])
+
+
+def unstretched(pixels: NDArray[np.uint8], highest: int) -> NDArray[np.uint8]:
+    """Return the levels up to ``highest`` that were stretched to 8 bits: labels are numbers, not grays.
+
+    Examples
+    --------
+    >>> unstretched(np.array([[0, 85, 255]], np.uint8), 3).tolist()
+    [[0, 1, 3]]
+    """
+    return ((pixels.astype(np.uint16) * highest + 127) // 255).astype(np.uint8)
 
 
 def orientation_of(image: Image.Image) -> int:

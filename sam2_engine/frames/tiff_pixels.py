@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from sam2_engine.errors import InputError
-from sam2_engine.frames.pixels import swaps_axes, upright
+from sam2_engine.frames.pixels import stretched, swaps_axes, upright
 from sam2_engine.wording import counted
 
 __all__ = [
@@ -243,7 +243,7 @@ def _steps(page: Any, samples: int, reading: Reading) -> tuple[list[_Step], list
     if photometric == PHOTOMETRIC.RGB and page.dtype == np.int8:
         return [lambda pixels: pixels.view(np.uint8), *steps], notes
     if photometric == PHOTOMETRIC.RGB and page.dtype == np.uint8:
-        return [*steps, *_to_8_bits(page)], notes
+        return [*steps, *_to_8_bits(page, reading)], notes
     if photometric == PHOTOMETRIC.SEPARATED:
         steps.append(_cmyk_to_rgb(page))
     elif photometric == PHOTOMETRIC.YCBCR and page.compression not in _CONVERTED_BY_CODEC:
@@ -282,7 +282,7 @@ def _gray_steps(page: Any, samples: int, photometric: int, reading: Reading) -> 
     if photometric == PHOTOMETRIC.MINISWHITE and not raw:
         steps.append(lambda pixels: _inverted(pixels, page.bitspersample))
         notes.append("inverted, as its lowest value is white")
-    return ([*steps, *_to_8_bits(page)] if not reading.labels else steps), notes
+    return [*steps, *_to_8_bits(page, reading)], notes
 
 
 def _keeps_sign(page: Any, reading: Reading) -> bool:
@@ -290,13 +290,12 @@ def _keeps_sign(page: Any, reading: Reading) -> bool:
     return bool(reading.kind == "shaped" or page.is_gdal or page.is_geotiff)
 
 
-def _to_8_bits(page: Any) -> list[_Step]:
-    """Stretch values of 2 to 7 bits to the 8 of their type: 15 of 4 bits is white, not nearly black."""
+def _to_8_bits(page: Any, reading: Reading) -> list[_Step]:
+    """Stretch values of 2 to 7 bits to the 8 of their type, but not those of labels."""
     bits = page.bitspersample
-    if page.dtype != np.uint8 or not isinstance(bits, int) or not 1 < bits < 8:
+    if reading.labels or page.dtype != np.uint8 or not isinstance(bits, int) or not 1 < bits < 8:
         return []
-    table = np.minimum((np.arange(256) * 255 + (1 << bits) // 2) // ((1 << bits) - 1), 255).astype(np.uint8)
-    return [lambda pixels: table[pixels]]
+    return [lambda pixels: stretched(pixels, (1 << bits) - 1)]
 
 
 def _inverted(pixels: NDArray[Any], bits: int) -> NDArray[Any]:

@@ -5,6 +5,8 @@
 
 import io
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,8 @@ IMAGE = Image.fromarray(COLOR)
 GRAY = np.asarray(IMAGE.convert("L"))
 DEEP = COLOR.astype(np.uint16) * 257
 DEEP_GRAY = GRAY.astype(np.uint16) * 257
+FEW = GRAY >> 4
+STRETCHED = FEW * np.uint8(17)
 BILEVEL = GRAY > 110
 PALETTE = IMAGE.quantize(16, dither=Image.Dither.NONE)
 INDICES = np.asarray(PALETTE)
@@ -116,7 +120,27 @@ def _thumbnail_first(path: Path) -> None:
 
 
 def _few_bits(path: Path) -> None:
-    tifffile.imwrite(path, GRAY >> 4, photometric="minisblack", bitspersample=4, metadata=None)
+    tifffile.imwrite(path, FEW, photometric="minisblack", bitspersample=4, metadata=None)
+
+
+def _png_of_4_bits(path: Path) -> None:
+    """Write what libpng writes of gray images with few levels, and Pillow cannot."""
+    rows = b"".join(b"\0" + (row[::2] << 4 | row[1::2]).tobytes() for row in FEW)
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 64, 48, 4, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows)))
+    content = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in (*chunks, (b"IEND", b""))
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def _bmp_of_4_bits(path: Path) -> None:
+    palette = b"".join(bytes((17 * level, 17 * level, 17 * level, 0)) for level in range(16))
+    pixels = (FEW[::-1, ::2] << 4 | FEW[::-1, 1::2]).tobytes()
+    start = 54 + len(palette)
+    header = struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+    shape = struct.pack("<IiiHHIIiiII", 40, 64, 48, 1, 4, 0, len(pixels), 0, 0, 16, 0)
+    path.write_bytes(b"BM" + header + shape + palette + pixels)
 
 
 def _hyperstack(path: Path) -> None:
@@ -172,14 +196,15 @@ _LEFT_OUT = "alpha is left out"
 _UPRIGHT = "turned upright"
 _TIMES = "frames with their times"
 
+_STRETCHED = "stretched to 8 bits"
 _INVERTED = "inverted: its lowest value is white"
 _LARGEST = "by default the largest; `--series`, `--level` choose"
 
 TIFF_CASES = [
     Case("TIFF", "1 bit, fax", "a.tif", saved(Image.fromarray(BILEVEL), compression="group4"), BILEVEL),
     Case(
-        *("TIFF", "gray, 4 bits", "a.tif", _few_bits, (GRAY >> 4) * np.uint8(17), GRAY >> 4),
-        remark="stretched to 8 bits",
+        *("TIFF", "gray, 4 bits", "a.tif", _few_bits, STRETCHED, FEW),
+        remark=_STRETCHED,
     ),
     Case(
         *("TIFF", "MinIsWhite", "a.tif", tiff(255 - GRAY, photometric="miniswhite"), GRAY),
@@ -231,6 +256,7 @@ TIFF_CASES = [
 CASES = [
     Case("PNG", "1 bit", "a.png", saved(Image.fromarray(BILEVEL)), BILEVEL, remark="True is white"),
     Case("PNG", "gray", "a.png", saved(Image.fromarray(GRAY)), GRAY),
+    Case(*("PNG", "gray, 4 bits", "a.png", _png_of_4_bits, STRETCHED, FEW), remark=_STRETCHED),
     Case("PNG", "gray, 16 bits", "a.png", saved(Image.fromarray(DEEP_GRAY)), DEEP_GRAY),
     Case("PNG", "gray and alpha", "a.png", saved(LA), GRAY, remark=_LEFT_OUT, on_white=True),
     Case("PNG", "RGB", "a.png", saved(IMAGE), COLOR),
@@ -320,9 +346,24 @@ CASES = [
     ),
     Case("BMP", "1 bit", "a.bmp", saved(Image.fromarray(BILEVEL)), BILEVEL),
     Case("BMP", "gray", "a.bmp", saved(Image.fromarray(GRAY)), GRAY),
+    Case("BMP", "gray, 4 bits", "a.bmp", _bmp_of_4_bits, np.dstack([STRETCHED] * 3), FEW),
     Case("BMP", "palette", "a.bmp", saved(PALETTE), PALETTE_COLORS, INDICES),
     Case("BMP", "RGB", "a.bmp", saved(IMAGE), COLOR),
     Case("JPEG 2000", "gray", "a.jp2", saved(Image.fromarray(GRAY)), GRAY),
+    Case(
+        *("JPEG 2000", "gray, 4 bits", "a.jp2"),
+        encoded(imagecodecs.jpeg2k_encode, FEW, bitspersample=4, reversible=True),
+        STRETCHED,
+        FEW,
+        remark=_STRETCHED,
+        in_memory=False,
+    ),
+    Case(
+        *("JPEG 2000", "gray, 12 bits", "a.jp2"),
+        encoded(imagecodecs.jpeg2k_encode, DEEP_GRAY >> 4, bitspersample=12, reversible=True),
+        DEEP_GRAY >> 4,
+        in_memory=False,
+    ),
     Case("JPEG 2000", "RGB", "a.jp2", saved(IMAGE, irreversible=False), COLOR),
     Case(
         *("JPEG 2000", "RGB, 16 bits", "a.j2k", encoded(imagecodecs.jpeg2k_encode, DEEP, reversible=True)),
@@ -344,9 +385,25 @@ CASES = [
     Case("JPEG-LS", "gray", "a.jls", encoded(imagecodecs.jpegls_encode, GRAY), GRAY, in_memory=False),
     Case("Netpbm", "PBM", "a.pbm", saved(Image.fromarray(BILEVEL)), BILEVEL),
     Case("Netpbm", "PGM", "a.pgm", saved(Image.fromarray(GRAY)), GRAY),
+    Case(
+        *("Netpbm", "PGM, 4 bits", "a.pgm", netpbm("P5 64 48 15\n", FEW), STRETCHED, FEW), remark=_STRETCHED
+    ),
+    Case(
+        *("Netpbm", "PGM, 12 bits", "a.pgm", netpbm("P5 64 48 4095\n", (DEEP_GRAY >> 4).astype(">u2"))),
+        DEEP_GRAY >> 4,
+        in_memory=False,
+    ),
     Case("Netpbm", "PPM", "a.ppm", saved(IMAGE), COLOR),
     Case(
         *("Netpbm", "PPM, 16 bits", "a.ppm", netpbm("P6 64 48 65535\n", DEEP.astype(">u2")), DEEP),
+        in_memory=False,
+    ),
+    Case(
+        *("Netpbm", "PAM, 4 bits", "a.pam"),
+        netpbm("P7\nWIDTH 64\nHEIGHT 48\nDEPTH 1\nMAXVAL 15\nENDHDR\n", FEW),
+        STRETCHED,
+        FEW,
+        remark=_STRETCHED,
         in_memory=False,
     ),
     Case(

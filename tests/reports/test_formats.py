@@ -116,7 +116,7 @@ def test_arrays_are_what_they_are(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.labels is not None], ids=str)
-def test_palettes_of_labels(case: Case, files: dict[str, Path]) -> None:
+def test_labels_are_indices(case: Case, files: dict[str, Path]) -> None:
     path = files[str(case)]
     assert case.labels is not None
     for pixels in (

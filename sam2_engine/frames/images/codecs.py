@@ -1,7 +1,6 @@
-"""Decoders of imagecodecs for formats that Pillow does not read, or reads with fewer bits than are stored."""
+"""Decoders for formats that Pillow does not read, or reads with other levels than are stored."""
 
 import io
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,9 +9,10 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.frames.images.netpbm import decode_netpbm
+from sam2_engine.frames.images.netpbm import decode_netpbm, has_own_levels
+from sam2_engine.frames.pixels import stretched
 
-__all__ = ["CODECS", "decode_deep_color", "decode_jpeg2000", "is_rare_jpeg"]
+__all__ = ["CODECS", "decode_file", "decode_jpeg2000", "decode_levels", "is_rare_jpeg"]
 
 _SOF = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
@@ -37,24 +37,40 @@ CODECS: dict[str, Callable[[bytes], NDArray[Any]]] = {
 """Decoders of whole formats."""
 
 
-def decode_jpeg2000(content: bytes) -> NDArray[Any]:
-    """Decode JPEG 2000; what is cut off is an error."""
-    return np.asarray(imagecodecs.jpeg2k_decode(content))
+def decode_file(kind: str, content: bytes, *, labels: bool = False) -> NDArray[Any]:
+    """Decode a file of one of these formats; of ``labels`` levels are as they are stored."""
+    return decode_netpbm(content, labels=labels) if kind == "PAM" else np.asarray(CODECS[kind](content))
 
 
-_DEEP_COLOR: dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], NDArray[Any]]]] = {
-    "PNG": (lambda content: content[24] > 8, imagecodecs.png_decode),
-    "PPM": (lambda content: re.match(rb"P6\s+\d+\s+\d+\s+\d{4,5}\s", content) is not None, decode_netpbm),
-    "JPEG2000": (lambda content: _bits_of_jpeg2000(content) > 8, decode_jpeg2000),
+def decode_jpeg2000(content: bytes, *, labels: bool = False) -> NDArray[Any]:
+    """Decode JPEG 2000; what is cut off is an error. Less than 8 bits are stretched, except of labels."""
+    pixels, bits = np.asarray(imagecodecs.jpeg2k_decode(content)), _bits_of_jpeg2000(content)
+    return stretched(pixels, (1 << bits) - 1) if bits < 8 and not labels else pixels
+
+
+def _decode_deep_png(content: bytes, *, labels: bool) -> NDArray[Any]:
+    return np.asarray(imagecodecs.png_decode(content))
+
+
+_PNG_COLORS = (2, 4, 6)
+"""Color types of PNG that are not gray alone: of their 16 bits Pillow keeps 8 (third edition, 11.2.1)."""
+_LEVELS: dict[str, tuple[Callable[[bytes], bool], Callable[..., NDArray[Any]]]] = {
+    "PNG": (lambda content: content[24] > 8 and content[25] in _PNG_COLORS, _decode_deep_png),
+    "PPM": (has_own_levels, decode_netpbm),
+    "JPEG2000": (lambda content: _bits_of_jpeg2000(content) != 8, decode_jpeg2000),
 }
 
 
-def decode_deep_color(kind: str, content: bytes) -> NDArray[Any] | None:
-    """Return color of more than 8 bits, of which Pillow would keep 8; ``None`` if the file has none."""
-    if kind not in _DEEP_COLOR:
+def decode_levels(kind: str, content: bytes, *, labels: bool = False) -> NDArray[Any] | None:
+    """Return the levels of an image as they are stored, if Pillow would give others; ``None`` if it does not.
+
+    It keeps 8 bits of most colors, and stretches gray levels to those of its own types. Where a file's do
+    not fill 8 bits they are stretched, as viewers show them, but not those of ``labels``.
+    """
+    if kind not in _LEVELS:
         return None
-    is_deep, decode = _DEEP_COLOR[kind]
-    return np.asarray(decode(content)) if is_deep(content) else None
+    differ, decode = _LEVELS[kind]
+    return decode(content, labels=labels) if differ(content) else None
 
 
 def is_rare_jpeg(path: Path) -> bool:

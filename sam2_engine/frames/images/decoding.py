@@ -5,22 +5,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.file_kinds import REFUSED, kind_of
-from sam2_engine.frames.images.codecs import CODECS, decode_deep_color, decode_jpeg2000, is_rare_jpeg
+from sam2_engine.frames.images.codecs import (
+    CODECS,
+    decode_file,
+    decode_jpeg2000,
+    decode_levels,
+    is_rare_jpeg,
+)
 from sam2_engine.frames.images.pixel_limit import most_pixels, up_to
 from sam2_engine.frames.images.timing import Timing
-from sam2_engine.frames.pixels import colors_of, has_alpha, orientation_of, swaps_axes, upright
+from sam2_engine.frames.pixels import colors_of, has_alpha, orientation_of, swaps_axes, unstretched, upright
 from sam2_engine.frames.source import explain
 
 __all__ = ["ImageDecoder", "ImageTooLargeError"]
 
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
+_FEW_BITS = {"L;2": 3, "L;4": 15}
+"""Pillow's names of gray pixels of few bits, which it stretches to 8, and the highest level of each."""
+_NO_LEVELS = ("1", "P", "PA", "F")
 _OF_ANY_SIZE = ("MPO", "DCX", "IM", "SPIDER")
 """Formats whose images are frames if they are alike; those of Photoshop files, for example, are layers."""
 
@@ -37,7 +45,7 @@ class ImageDecoder:
     path
         The file.
     labels
-        Whether a palette gives its indices.
+        Whether a palette gives its indices, and levels of few bits are not stretched.
     background
         Color on which transparent pixels are laid; by default alpha is left out.
     max_pixels
@@ -73,6 +81,7 @@ class ImageDecoder:
         self._max_pixels = max_pixels or most_pixels()
         self._image: Any = None
         self._file: BinaryIO | None = None
+        self._highest: int | None = None
         self.num_images, self.note = 1, ""
         with _Explained(path):
             self.kind = kind_of(path) or _by_name(path)
@@ -98,6 +107,7 @@ class ImageDecoder:
             self.close()
             raise
         self._image = image
+        self._highest = next((_FEW_BITS.get(str(tile[3])) for tile in image.tile[:1]), None)
         width, height = image.size
         if width * height > max_pixels:
             self.close()
@@ -163,7 +173,7 @@ class ImageDecoder:
         """
         with _Explained(self.path), up_to(self._max_pixels):
             if self._image is None:
-                return _without_alpha(np.asarray(CODECS[self.kind](self.path.read_bytes())))
+                return _without_alpha(decode_file(self.kind, self.path.read_bytes(), labels=self.labels))
             if number or self.num_images > 1:
                 self._image.seek(number)
             return upright(self._pixels(), orientation_of(self._image))
@@ -175,13 +185,14 @@ class ImageDecoder:
         except OSError:
             if self.kind != "JPEG2000":
                 raise
-            return _without_alpha(decode_jpeg2000(self.path.read_bytes()))
-        deep = None
-        if self.num_images == 1 and self._image.mode in ("RGB", "RGBA", "LA"):
-            deep = decode_deep_color(self.kind, self.path.read_bytes())
-        if deep is not None:
-            return _without_alpha(deep)
-        return colors_of(self._image, labels=self.labels, background=self._background)
+            return _without_alpha(decode_jpeg2000(self.path.read_bytes(), labels=self.labels))
+        stored = None
+        if self.num_images == 1 and self._image.mode not in _NO_LEVELS:
+            stored = decode_levels(self.kind, self.path.read_bytes(), labels=self.labels)
+        if stored is not None:
+            return _without_alpha(stored)
+        pixels = colors_of(self._image, labels=self.labels, background=self._background)
+        return unstretched(pixels, self._highest) if self.labels and self._highest else pixels
 
     def close(self) -> None:
         """Close the file."""

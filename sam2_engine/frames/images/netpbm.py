@@ -1,20 +1,33 @@
-"""Netpbm images that Pillow does not read or reads with 8 bits: PAM, color PFM, PPM of 16 bits."""
+"""Netpbm images that Pillow does not read, or with other levels than are stored: PAM, color PFM, PGM, PPM."""
 
+import math
 import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["decode_netpbm"]
+from sam2_engine.frames.pixels import stretched
+
+__all__ = ["decode_netpbm", "has_own_levels"]
 
 _TOKENS = rb"(?:\s|#[^\n]*\n)+"
+_HEADER = re.compile(rb"(PF|P[2356])" + (_TOKENS + rb"([-+.\deE]+)") * 3 + rb"\s")
+_SAMPLES = {b"P2": 1, b"P3": 3, b"P5": 1, b"P6": 3}
+_PLAIN = (b"P2", b"P3")
 
 
-def decode_netpbm(content: bytes) -> NDArray[Any]:
-    """Return the pixels of a PAM (P7), PFM (PF) or PPM (P6) file, ``(H, W, C)`` with alpha last.
+def has_own_levels(content: bytes) -> bool:
+    """Whether a PGM or PPM file says that its highest level is not 255: Pillow stretches or halves those."""
+    match = _HEADER.match(content)
+    return match is not None and match[1] in _SAMPLES and match[4] != b"255"
 
-    Levels are those of the file; only those that do not fill 8 bits are stretched to them.
+
+def decode_netpbm(content: bytes, *, labels: bool = False) -> NDArray[Any]:
+    """Return the pixels of a PAM (P7), PFM (PF), PGM (P2, P5) or PPM (P3, P6) file: ``(H, W, C)``.
+
+    Alpha is last. Levels are those of the file; only those that do not fill 8 bits are stretched to them,
+    except of ``labels``.
 
     Raises
     ------
@@ -30,24 +43,36 @@ def decode_netpbm(content: bytes) -> NDArray[Any]:
         header, _, body = content.partition(b"ENDHDR\n")
         fields = dict(line.split(None, 1) for line in header.splitlines()[1:] if len(line.split()) > 1)
         width, height, depth, highest = (int(fields[k]) for k in (b"WIDTH", b"HEIGHT", b"DEPTH", b"MAXVAL"))
-        return _levels(body, (height, width, depth), highest)
-    match = re.match(rb"(PF|P6)" + (_TOKENS + rb"([-+.\deE]+)") * 3 + rb"\s", content)
+        return _levels(_stored(body, (height, width, depth), highest), highest, labels)
+    match = _HEADER.match(content)
     if match is None:
         raise ValueError("its header is damaged")
     height, width, body = int(match[3]), int(match[2]), content[match.end() :]
-    if match[1] == b"P6":
-        return _levels(body, (height, width, 3), int(match[4]))
-    order = "<f4" if float(match[4]) < 0 else ">f4"
-    return _shaped(body, np.dtype(order), (height, width, 3))[::-1].astype(np.float32)
+    if match[1] == b"PF":
+        order = "<f4" if float(match[4]) < 0 else ">f4"
+        return _shaped(body, np.dtype(order), (height, width, 3))[::-1].astype(np.float32)
+    shape, highest = (height, width, _SAMPLES[match[1]]), int(match[4])
+    read = _written if match[1] in _PLAIN else _stored
+    return _levels(read(body, shape, highest), highest, labels)
 
 
-def _levels(body: bytes, shape: tuple[int, int, int], highest: int) -> NDArray[Any]:
+def _stored(body: bytes, shape: tuple[int, int, int], highest: int) -> NDArray[Any]:
+    pixels = _shaped(body, np.dtype(">u2" if highest > 255 else "u1"), shape)
+    return pixels.astype(pixels.dtype.newbyteorder("="))
+
+
+def _written(body: bytes, shape: tuple[int, int, int], highest: int) -> NDArray[Any]:
+    """Return levels that are written in digits."""
+    words = re.sub(rb"#[^\n]*", b"", body).split(None, math.prod(shape))[: math.prod(shape)]
+    if len(words) < math.prod(shape):
+        raise ValueError("the file is cut off")
+    return np.array([int(word) for word in words], np.uint16 if highest > 255 else np.uint8).reshape(shape)
+
+
+def _levels(pixels: NDArray[Any], highest: int, labels: bool) -> NDArray[Any]:
     if not 0 < highest < 1 << 16:
         raise ValueError(f"its highest level is {highest}")
-    pixels = _shaped(body, np.dtype(">u2" if highest > 255 else "u1"), shape)
-    if highest < 255:
-        return (pixels.astype(np.uint16) * 255 // highest).astype(np.uint8)
-    return pixels.astype(pixels.dtype.newbyteorder("="))
+    return stretched(pixels, highest) if highest < 255 and not labels else pixels
 
 
 def _shaped(body: bytes, dtype: "np.dtype[Any]", shape: tuple[int, int, int]) -> NDArray[Any]:

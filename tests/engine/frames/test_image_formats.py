@@ -14,6 +14,7 @@ from PIL import Image
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.frames.image_files import read_image
 from sam2_engine.frames.images.timing import timing_of
 
 COLOR = np.random.default_rng(0).integers(0, 255, (24, 36, 3)).astype(np.uint8)
@@ -23,6 +24,10 @@ GRAY = np.ascontiguousarray(DEEP[..., 0])
 
 def netpbm(header: str, pixels: NDArray[np.generic]) -> bytes:
     return header.encode() + pixels.tobytes()
+
+
+def plain(header: str, pixels: NDArray[np.generic]) -> bytes:
+    return f"{header}{' '.join(map(str, pixels.ravel().tolist()))}\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -39,6 +44,9 @@ def netpbm(header: str, pixels: NDArray[np.generic]) -> bytes:
         ("deep.ppm", lambda: netpbm("P6 36 24 65535\n", DEEP.astype(">u2")), DEEP),
         ("a.ppm", lambda: netpbm("P6\n# by hand\n36 24\n255\n", COLOR), COLOR),
         ("a.pam", lambda: netpbm("P7\nWIDTH 36\nHEIGHT 24\nDEPTH 3\nMAXVAL 255\nENDHDR\n", COLOR), COLOR),
+        ("deep.pgm", lambda: netpbm("P5 36 24 65535\n", GRAY.astype(">u2")), GRAY),
+        ("plain.pgm", lambda: plain("P2\n36 24 # by hand\n4095\n", GRAY >> 4), GRAY >> 4),
+        ("plain.ppm", lambda: plain("P3 36 24 65535\n", DEEP), DEEP),
         ("color.pfm", lambda: netpbm("PF\n36 24\n-1.0\n", DEEP[::-1].astype("<f4")), DEEP.astype(np.float32)),
         ("gray.pfm", lambda: netpbm("Pf\n36 24\n1.0\n", GRAY[::-1].astype(">f4")), GRAY.astype(np.float32)),
     ],
@@ -51,6 +59,23 @@ def test_levels_are_kept(
         with open_frames(path) as frames:
             assert frames.dtype == expected.dtype
             np.testing.assert_array_equal(frames[0], expected)
+
+
+@pytest.mark.parametrize("highest", [2, 100, 200])
+@pytest.mark.parametrize(("magic", "write"), [("P2", plain), ("P5", netpbm)])
+def test_labels_of_any_highest_level_are_not_stretched(
+    tmp_path: Path, magic: str, write: Callable[[str, NDArray[np.generic]], bytes], highest: int
+) -> None:
+    ids = (np.arange(24 * 36) % (highest + 1)).astype(np.uint8).reshape(24, 36)
+    (tmp_path / "a.pgm").write_bytes(write(f"{magic} 36 24 {highest}\n", ids))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.pgm", labels=True), ids)
+    assert read_image(tmp_path / "a.pgm").max() == 255
+
+
+def test_plain_levels_that_are_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "a.pgm").write_bytes(b"P2 4 4 15\n1 2 3\n")
+    with pytest.raises(InputError, match=r"^a.pgm is not a readable image"):
+        read_image(tmp_path / "a.pgm")
 
 
 @pytest.mark.parametrize(
