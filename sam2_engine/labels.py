@@ -35,7 +35,8 @@ from scipy.ndimage import maximum_filter, minimum_filter
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.file_kinds import TIFF, VIDEO, kind_of
-from sam2_engine.frames.image_files import images_in, read_image
+from sam2_engine.frames.image_files import read_image
+from sam2_engine.frames.images.folders import images_in
 
 __all__ = ["LabelFrames", "LabelSet", "Labels", "open_labels"]
 

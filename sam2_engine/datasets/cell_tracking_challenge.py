@@ -11,7 +11,7 @@ from sam2_engine.datasets.annotations import LabelImage
 from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-from sam2_engine.frames.image_files import images_in
+from sam2_engine.frames.images.folders import images_in
 from sam2_engine.labels import LabelSet
 from sam2_engine.wording import plural
 

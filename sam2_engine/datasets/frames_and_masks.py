@@ -8,7 +8,7 @@ from sam2_engine.datasets.label_folders import pair_by_name
 from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-from sam2_engine.frames.image_files import images_in
+from sam2_engine.frames.images.folders import images_in
 from sam2_engine.labels import LabelFrames, open_labels
 
 __all__ = ["pair_video", "pair_videos"]

@@ -8,7 +8,7 @@ from sam2_engine.datasets.annotations import LabelImage, ids_persist
 from sam2_engine.datasets.video import VideoRecord, warn_left_out
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-from sam2_engine.frames.image_files import images_in, natural_key
+from sam2_engine.frames.images.folders import images_in, natural_key
 from sam2_engine.labels import LabelSet
 from sam2_engine.wording import counted
 

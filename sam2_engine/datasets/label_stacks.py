@@ -10,7 +10,7 @@ from sam2_engine.datasets.video import VideoRecord
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.file_kinds import TIFF, kind_of
-from sam2_engine.frames.image_files import natural_key
+from sam2_engine.frames.images.folders import natural_key
 from sam2_engine.labels import LabelFrames, open_labels
 from sam2_engine.wording import counted
 

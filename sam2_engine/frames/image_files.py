@@ -1,7 +1,5 @@
-"""Frames of image files (PNG, JPEG, BMP, TIFF, ...), and folders of them in natural order."""
+"""Frames of image files (PNG, JPEG, BMP, TIFF, ...), one each."""
 
-import itertools
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,70 +8,15 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import sequence_axis
-from sam2_engine.frames.file_kinds import IMAGES, TIFF, kind_of
+from sam2_engine.frames.file_kinds import TIFF, kind_of
 from sam2_engine.frames.images.decoding import ImageDecoder
 from sam2_engine.frames.source import FillRange, FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
-from sam2_engine.wording import plural
 
-__all__ = ["IMAGE_SUFFIXES", "ImageFileFrames", "images_in", "natural_key", "read_image", "survey"]
+__all__ = ["IMAGE_SUFFIXES", "ImageFileFrames", "kind_of_file", "read_image"]
 
-_MAX_LISTED = 5
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 """Suffixes of files that are listed as images without a look at what they hold."""
-
-
-def natural_key(path: Path) -> list[tuple[int, int | str]]:
-    """Sort key by which ``img2`` comes before ``img10``."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder, hidden ones left out, in natural order.
-
-    Files with the usual suffixes are taken for images; what others are, their first bytes tell.
-    """
-    return survey(folder)[0]
-
-
-def survey(folder: Path) -> tuple[list[Path], str]:
-    """Return the image files of a folder in natural order, and a note on files that might be expected too."""
-    images, others = [], []
-    for file in folder.iterdir():
-        if file.name.startswith(".") or not file.is_file():
-            continue
-        kind = None if file.suffix.lower() in IMAGE_SUFFIXES else _kind(file)
-        if kind in IMAGES or file.suffix.lower() in IMAGE_SUFFIXES:
-            images.append(file)
-        elif kind is not None:
-            others.append(file)
-    left_out = [file.name for file in sorted(others, key=natural_key)]
-    more = f" and {len(left_out) - _MAX_LISTED} more" if len(left_out) > _MAX_LISTED else ""
-    note = f"left out, as no plain images: {', '.join(left_out[:_MAX_LISTED])}{more}" if left_out else ""
-    images.sort(key=natural_key)
-    return images, "; ".join(part for part in (note, _missing_numbers(images)) if part)
-
-
-def _missing_numbers(files: Sequence[Path]) -> str:
-    """Say which files of a numbered sequence are missing: of img_001, img_002, img_004 it is number 3."""
-    numbered = [re.fullmatch(r"(.*?)(\d+)(\D*)", file.name) for file in files]
-    if len(files) < 3 or len({(match[1], match[3]) if match else None for match in numbered}) != 1:
-        return ""
-    numbers = sorted({int(match[2]) for match in numbered if match})
-    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
-    step = min(steps, default=0)
-    if not step or 2 * steps.count(step) < len(steps) or any(other % step for other in steps):
-        return ""
-    gaps = [(numbers[i] + step, numbers[i + 1]) for i, other in enumerate(steps) if other > step]
-    missing = [
-        str(number) for start, stop in gaps[:_MAX_LISTED] for number in range(start, stop, step)[:_MAX_LISTED]
-    ]
-    count = sum(other // step - 1 for other in steps)
-    if not count:
-        return ""
-    more = f" and {count - _MAX_LISTED} more" if count > _MAX_LISTED else ""
-    return f"missing: {plural(count, 'number')} {', '.join(missing[:_MAX_LISTED])}{more}"
 
 
 def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
@@ -87,7 +30,7 @@ def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
     InputError
         If it is not a readable image, or a file with more than one image.
     """
-    if _kind(path) == TIFF:
+    if kind_of_file(path) == TIFF:
         with open_tiff(path, single=True, labels=labels) as frames:
             _check_single(path, len(frames))
             return frames[0]
@@ -97,7 +40,14 @@ def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
         return decoder.read()
 
 
-def _kind(path: Path) -> str | None:
+def kind_of_file(path: Path) -> str | None:
+    """Return what a file is, judged by its first bytes.
+
+    Raises
+    ------
+    InputError
+        If it cannot be opened.
+    """
     try:
         return kind_of(path)
     except OSError as error:
@@ -111,7 +61,7 @@ def _check_single(path: Path, count: int) -> None:
 
 def _header(path: Path, *, labels: bool = False) -> tuple[tuple[int, int] | None, str, tuple[FillRange, ...]]:
     """Return what can be told without decoding pixels: ``(H, W)`` upright, a note, and fill values."""
-    if _kind(path) == TIFF:
+    if kind_of_file(path) == TIFF:
         with open_tiff(path, single=True, labels=labels) as frames:
             _check_single(path, len(frames))
             return frames.shape, frames.note, frames.fill_values

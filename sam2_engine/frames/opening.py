@@ -13,10 +13,11 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames, ListFrames, NumpyFile
 from sam2_engine.frames.axes import channels_first_axes, plan_axes, sequence_axis
 from sam2_engine.frames.dicom import holds_dicom, is_dicom, open_dicom
-from sam2_engine.frames.file_kinds import DICOM, HDF5, IMAGES, NUMPY, REFUSED, TIFF, VIDEO, kind_of
-from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, survey
+from sam2_engine.frames.file_kinds import DICOM, HDF5, IMAGES, NUMPY, REFUSED, TIFF, VIDEO
+from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, kind_of_file
 from sam2_engine.frames.images.animated import AnimatedImageFrames
 from sam2_engine.frames.images.decoding import ImageDecoder
+from sam2_engine.frames.images.folders import survey
 from sam2_engine.frames.live_stream import LiveFrames
 from sam2_engine.frames.pixels import as_array, object_note
 from sam2_engine.frames.series import Series, no_series
@@ -146,10 +147,7 @@ def _open_path(
         return open_zarr(path, level=level, series=series, single=single, **options)
     if path.is_dir():
         return _open_folder(path, options, series=series, labels=labels)
-    try:
-        kind = kind_of(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be opened ({explain(error)}); check the path.") from error
+    kind = kind_of_file(path)
     if kind == TIFF:
         return open_tiff(path, level=level, series=series, single=single, labels=labels, **options)
     if kind in (None, HDF5) and is_volume(path):
@@ -190,4 +188,5 @@ def _open_folder(path: Path, options: dict[str, Any], *, series: Series, labels:
     no_series(path.name, series)
     if files:
         return ImageFileFrames(path.name, files, labels=labels, note=note, **options)
-    raise InputError(f"{path} holds no images; give a folder of PNG, JPEG, TIFF, BMP or DICOM files.")
+    but = f" ({note})" if note else ""
+    raise InputError(f"{path} holds no images{but}; give a folder of PNG, JPEG, TIFF, BMP or DICOM files.")

@@ -11,7 +11,7 @@ import zarr
 
 from sam2_engine.datasets.annotations import Annotation, LabelImage, RunLengths
 from sam2_engine.errors import InputError
-from sam2_engine.frames.image_files import images_in, natural_key
+from sam2_engine.frames.images.folders import images_in, natural_key
 from sam2_engine.frames.source import explain
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_engine.labels import LabelSet, open_labels
@@ -164,7 +164,7 @@ def cell_tracking_masks(path: Path) -> MaskFile:
     track_file = _track_file(folder)
     if track_file is None:
         raise InputError(f"There is no track file in {folder}; expected {' or '.join(_TRACK_FILES)}.")
-    files = sorted(images_in(track_file.parent), key=natural_key)
+    files = images_in(track_file.parent)
     if not files:
         raise InputError(f"There are no label images beside {track_file}; expected mask000.tif and so on.")
     numbers = [int(found[-1]) for path in files if (found := re.findall(r"\d+", path.stem))]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.dicom.headers import element, is_dicom, numbers, read_header, text
-from sam2_engine.frames.image_files import natural_key
+from sam2_engine.frames.images.folders import natural_key
 from sam2_engine.frames.source import explain
 from sam2_engine.wording import counted
 

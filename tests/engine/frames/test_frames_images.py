@@ -102,40 +102,6 @@ def test_photographs_are_upright(tmp_path: Path, orientation: int) -> None:
         assert np.abs(frames[1].astype(int) - upright).max() < 16
 
 
-def test_a_folder_in_natural_order(tmp_path: Path) -> None:
-    for number in (1, 2, 10, 9, 100):
-        Image.fromarray(np.full((24, 36), number, np.uint8)).save(tmp_path / f"Frame_{number}.png")
-    (tmp_path / "notes.txt").write_text("not an image")
-    (tmp_path / "._Frame_1.png").write_bytes(b"what macOS leaves behind")
-    (tmp_path / "inside.png").mkdir()
-    with open_frames(tmp_path) as frames:
-        assert [int(frame[0, 0]) for frame in frames] == [1, 2, 9, 10, 100]
-        assert (frames.axes, frames.fps) == ("TYX", None)
-    with open_frames(tmp_path, axes="ZYX") as frames:
-        assert (frames.axis, frames.axes) == ("Z", "ZYX")
-
-
-@pytest.mark.parametrize(
-    ("numbers", "said"),
-    [
-        ((1, 2, 4), "missing: number 3"),
-        ((0, 1, 2, 5, 6, 8), "missing: numbers 3, 4, 7"),
-        ((0, 10, 20, 40), "missing: number 30"),
-        ((1, 2, 3), ""),
-        ((0, 5, 10, 15), ""),
-        ((3, 17, 20, 41), ""),
-    ],
-)
-def test_a_missing_file_of_a_numbered_folder_is_said(
-    tmp_path: Path, numbers: tuple[int, ...], said: str
-) -> None:
-    for number in numbers:
-        Image.new("L", (8, 8), number).save(tmp_path / f"img_{number:03}.png")
-    with open_frames(tmp_path) as frames:
-        assert [int(frame[0, 0]) for frame in frames] == list(numbers)
-        assert frames.description.partition("; ")[2] == said
-
-
 def test_a_folder_of_tiffs_and_a_list_of_files(tmp_path: Path) -> None:
     planes = np.random.default_rng(2).integers(0, 60_000, (3, 24, 36)).astype(np.uint16)
     for number, plane in enumerate(planes):
