@@ -2,17 +2,16 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from process_usage import full_disk
 
 from sam2_engine.disk import NoSpaceError, check_space, replacing, reserve
 from sam2_engine.errors import InputError
@@ -34,17 +33,6 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="li
 NOISE = np.random.default_rng(0).integers(0, 2**16, (8, 60, 80), np.uint16)
 COLORS = NOISE.view(np.uint8)[:3].reshape(60, -1, 3)
 LIMIT = 700
-
-
-@contextmanager
-def full_disk(num_bytes: int = LIMIT) -> Iterator[None]:
-    """Let no file grow beyond a size: as a full disk, the system refuses it in the middle of a write."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +83,7 @@ def test_a_disk_that_fills_halfway(session: AnnotationSession, tmp_path: Path, n
     if name == "export geff":
         pytest.importorskip("geff")
     session._store.get("nano")
-    with full_disk(), pytest.raises(InputError, match=r"too large|No space|I/O error|failed") as refused:
+    with full_disk(LIMIT), pytest.raises(InputError, match=r"too large|No space|I/O error|failed") as refused:
         WRITERS[name](session, tmp_path)
     sentence = str(refused.value)
     assert str(tmp_path) in sentence
@@ -127,7 +115,10 @@ def test_what_will_not_fit_is_refused_with_both_sizes(tmp_path: Path) -> None:
         check_space(tmp_path / "labels.tif", 8 * 10**18)
     path = tmp_path / "labels.tif"
     path.touch()
-    with full_disk(), pytest.raises(NoSpaceError, match=r"labels\.tif: .*; it takes 9 kB: make space there"):
+    with (
+        full_disk(LIMIT),
+        pytest.raises(NoSpaceError, match=r"labels\.tif: .*; it takes 9 kB"),
+    ):
         reserve(path, 9000)
 
 
@@ -153,7 +144,7 @@ def test_a_session_on_a_full_disk_opens_and_keeps_what_counts(
     copy.import_masks(0, {1: NOISE[0] % 2 == 0})
     folder._lock.release()  # as a killed process
     copy.history.unsubscribe(folder._on_action)
-    with full_disk():
+    with full_disk(LIMIT):
         again, folder = open_session(path, store, NOISE)
         assert f"{path}: File too large; make space there." == folder.save_error
         again.add_object("cell")
@@ -202,7 +193,7 @@ def test_a_snapshot_that_counts_is_never_written_over(
         with pytest.raises(OSError, match="No space"):
             folder.snapshot()
         state = json.loads((path / "state.json").read_text())
-    with full_disk():
+    with full_disk(LIMIT):
         folder.close()  # nothing has changed since
     assert json.loads((path / "state.json").read_text()) == state
     again, folder = open_session(path, store, NOISE)

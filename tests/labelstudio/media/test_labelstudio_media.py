@@ -1,14 +1,19 @@
 import gc
 import io
 import json
+import re
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 from labelstudio_harness import DATA, MediaServer
 from PIL import Image
+from process_usage import full_disk
 
 from labelstudio_backend.media.decoding import read_image
 from labelstudio_backend.media.downloads import redacted
@@ -184,6 +189,20 @@ def test_nobody_there() -> None:
 def test_too_large_a_file_leaves_nothing_behind(media_server: MediaServer) -> None:
     library = MediaLibrary(Settings(label_studio_url=media_server.url, max_media_bytes=1000))
     with pytest.raises(InputError, match="MAX_MEDIA_BYTES"):
+        library.file(LOCAL)
+    assert list(library._folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")
+def test_a_full_disk_is_named_and_leaves_nothing_behind(
+    library: MediaLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = re.escape(str(library._folder))
+    with full_disk(1000), pytest.raises(InputError, match=rf"{folder}/.*: File too large; make space there"):
+        library.file(LOCAL)
+    assert list(library._folder.iterdir()) == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(InputError, match=rf"{folder}/.* will take .* kB, but only 100 bytes are free there"):
         library.file(LOCAL)
     assert list(library._folder.iterdir()) == []
 
