@@ -1,10 +1,11 @@
 """Decoder of one untrusted file, run as a process of its own by ``decoding``.
 
 ``python -I decoder_script.py (image | video) FILE MAX_PIXELS`` writes one line of JSON, and after it the
-pixels of an image. Of ours it imports the readers of images alone, so that it starts quickly.
+pixels of an image. Of ours it imports the readers alone, so that it starts quickly.
 """
 
 import contextlib
+import itertools
 import json
 import sys
 from importlib.machinery import ModuleSpec
@@ -89,29 +90,37 @@ def _decode_tiff(path: Path, max_pixels: int) -> Any:
         return frames[0]
 
 
-def try_video(path: Path, max_pixels: int, options: dict[str, str]) -> None:
-    """Read a video's index and decode its first frames, to find out whether that is safe."""
-    import av
+def try_video(path: Path, max_pixels: int) -> None:
+    """Read a video's packets and decode its first frames, to find out whether that is safe."""
+    import_without_pytorch("sam2_engine", "sam2_engine.frames")
+    from sam2_engine.frames.videos.container import (
+        choose_stream,
+        open_container,
+        prepare,
+        read_images,
+        read_packets,
+    )
 
-    with av.open(str(path.absolute()), options=options, metadata_errors="replace") as container:
-        stream = container.streams.video[0]
-        if stream.codec_context.width * stream.codec_context.height > max_pixels:
+    with open_container(path) as container:
+        number, _ = choose_stream(container, path.name)
+        size = container.streams.video[number].codec_context
+        if size.width * size.height > max_pixels:
             raise TooManyPixelsError
-        for _ in container.demux(stream):
+        for _ in read_packets(container):
             pass
-    with av.open(str(path.absolute()), options=options, metadata_errors="replace") as container:
-        stream = container.streams.video[0]
-        for number, frame in enumerate(container.decode(stream)):
-            if frame.width * frame.height > max_pixels:
+    with open_container(path) as container:
+        images = read_images(container, prepare(container.streams.video[number]), {})
+        for image in itertools.islice(images, _MAX_FRAMES):
+            if image is None:  # a damaged frame, which is refused when it is asked for
+                continue
+            if image.width * image.height > max_pixels:
                 raise TooManyPixelsError
-            frame.to_ndarray(format="rgb24")
-            if number + 1 == _MAX_FRAMES:
-                break
+            image.to_ndarray(format="rgb24")
 
 
 def main() -> None:
     """Decode what the command line names, and write the result or the error."""
-    kind, file, max_pixels, *more = sys.argv[1:]
+    kind, file, max_pixels = sys.argv[1:]
     limit_this_process(int(max_pixels))
     reply: dict[str, Any]
     pixels, path = None, Path(file)
@@ -120,7 +129,7 @@ def main() -> None:
             pixels = decode_image(path, int(max_pixels))
             reply = {"shape": pixels.shape, "dtype": pixels.dtype.str}
         else:
-            try_video(path, int(max_pixels), json.loads(more[0]))
+            try_video(path, int(max_pixels))
             reply = {}
     except (TooManyPixelsError, MemoryError):
         reply = {"error": "size"}

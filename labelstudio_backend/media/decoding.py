@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
-from sam2_engine.frames.video_frames import SAFE_OPTIONS
 
 __all__ = ["check_video", "read_image"]
 
@@ -69,13 +68,11 @@ def check_video(path: Path, name: str, max_pixels: int = Settings.max_pixels) ->
     InputError
         If its frames are too large, or it crashes or outlasts its decoder.
     """
-    _run_decoder("video", path, name, max_pixels, json.dumps(SAFE_OPTIONS))
+    _run_decoder("video", path, name, max_pixels)
 
 
-def _run_decoder(
-    kind: str, path: Path, name: str, max_pixels: int, *more: str
-) -> tuple[dict[str, Any], bytes]:
-    command = [sys.executable, "-I", str(_SCRIPT), kind, str(path), str(max_pixels), *more]
+def _run_decoder(kind: str, path: Path, name: str, max_pixels: int) -> tuple[dict[str, Any], bytes]:
+    command = [sys.executable, "-I", str(_SCRIPT), kind, str(path), str(max_pixels)]
     environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
     try:
         done = subprocess.run(

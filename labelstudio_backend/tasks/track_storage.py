@@ -72,6 +72,8 @@ class TrackStore:
             If the file is no video that can be read.
         """
         frames = VideoFrames(media.path)
+        if frames.note:
+            _log.warning("task=%s video: %s", key.task, frames.note)
         try:
             session, folder = self._session(key, frames)
         except BaseException:

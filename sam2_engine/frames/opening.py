@@ -155,12 +155,14 @@ def _open_path(
         return open_volume(path, **options)
     if kind == DICOM or (kind is None and is_dicom(path)):
         return open_dicom(path, series=series, **options)
+    is_npy = kind == NUMPY or path.suffix.lower() == ".npy"
+    is_image = kind in IMAGES or kind in REFUSED or (kind != VIDEO and path.suffix.lower() in IMAGE_SUFFIXES)
+    if not is_npy and not is_image:
+        return VideoFrames(path, series=series, **options)
     no_series(path.name, series)
-    if kind == NUMPY or path.suffix.lower() == ".npy":
+    if is_npy:
         return _open_npy(path, options, single=single)
-    if kind in IMAGES or kind in REFUSED or (kind != VIDEO and path.suffix.lower() in IMAGE_SUFFIXES):
-        return _open_image(path, options, single=single, labels=labels)
-    return VideoFrames(path, **options)
+    return _open_image(path, options, single=single, labels=labels)
 
 
 def _open_image(path: Path, options: dict[str, Any], *, single: bool, labels: bool) -> FrameSource:

@@ -142,7 +142,11 @@ def _of_files(paths: list[Path], image_size: int, device: torch.device) -> tuple
 def _reader(frames: FrameSource, image_size: int) -> Callable[[int], Tensor]:
     """Return a function that reads a frame; other types than 8-bit pass through the intensity window."""
     window = estimate_window(frames)
-    if isinstance(frames, files.VideoFrames) and window is None and not frames.decoder.decode(0).rotation:
+    if (
+        isinstance(frames, files.VideoFrames)
+        and window is None
+        and not frames.decode(frames.first_readable).rotation
+    ):
         return _video_reader(frames, image_size)
 
     def read(number: int) -> Tensor:
@@ -158,7 +162,7 @@ def _video_reader(frames: files.VideoFrames, image_size: int) -> Callable[[int],
     """Return a function that resizes a decoded frame as the official loader's decoder does."""
     import av
 
-    first = frames.decoder.decode(0)
+    first = frames.decode(frames.first_readable)
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=first.width, height=first.height, format=first.format, time_base=first.time_base
@@ -170,7 +174,7 @@ def _video_reader(frames: files.VideoFrames, image_size: int) -> Callable[[int],
     graph.configure()
 
     def read(number: int) -> Tensor:
-        graph.push(frames.decoder.decode(number))
+        graph.push(frames.decode(number))
         return _as_input(graph.pull().to_ndarray())
 
     return read

@@ -7,6 +7,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from labelstudio_harness import DATA, MediaServer
@@ -40,6 +41,23 @@ def test_a_file_that_brings_its_decoder_down(
         read_image(MOVING, "a.png")
     with pytest.raises(InputError, match=words):
         check_video(MOVING, "a.mp4")
+
+
+def test_the_stream_that_is_read_is_the_one_that_is_tried(tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as output:
+        for width in (32, 256):  # the small one first
+            stream = output.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = width, 32, "yuv420p"
+        for number in range(3):
+            for stream in output.streams.video:
+                image = np.full((32, stream.width, 3), 80 * number, np.uint8)
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        for stream in output.streams.video:
+            output.mux(stream.encode())
+    check_video(path, "two.mkv", max_pixels=32 * 256)
+    with pytest.raises(InputError, match="too many pixels"):
+        check_video(path, "two.mkv", max_pixels=32 * 256 - 1)
 
 
 def test_the_decoder_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
