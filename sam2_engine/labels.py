@@ -156,6 +156,8 @@ class LabelSet:
     def _whole_numbers(self, number: int) -> NDArray[Any]:
         """Return (H, W) whole numbers from 0."""
         values, where = self._read(number), self._names[number]
+        if values.dtype == np.bool_:
+            values = values.astype(np.uint8)
         if values.ndim == 3 and np.ptp(values, axis=2).max() <= (_ALMOST_GRAY if self._lossy(number) else 0):
             values = values[..., 0]  # a gray image that was stored as color
         if values.ndim != 2:
@@ -166,7 +168,7 @@ class LabelSet:
             values = self._from_floats(values, where)
         if values.dtype.kind == "i" and values.size and values.min() < 0:
             values = self._without_negative(values, where)
-        return values.astype(np.uint8) if values.dtype == np.bool_ else values
+        return values
 
     def _from_floats(self, values: NDArray[Any], where: str) -> NDArray[np.int64]:
         missing = np.isnan(values)
@@ -309,8 +311,8 @@ def _lossy_format(path: Path) -> str | None:
     kind = kind_of(path)
     if kind == TIFF:
         with tifffile.TiffFile(path) as file:
-            compression = file.pages.first.compression
-        return "TIFF with JPEG compression" if "JPEG" in compression.name[:5] else None
+            compression = getattr(file.pages.first.compression, "name", "")  # a mere number if it has none
+        return "TIFF with JPEG compression" if "JPEG" in compression[:5] else None
     if kind == "WEBP":
         return None if b"VP8L" in path.read_bytes()[:64] else "lossy WebP"
     return {"JPEG": "JPEG", "AVIF": "AVIF", "HEIF": "HEIF", VIDEO: "video"}.get(kind or "")

@@ -140,7 +140,7 @@ def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
     ValueError
         If the runs do not fill ``size``.
     """
-    counts = _counts(rle)
+    counts = _counts(rle)  # before as many pixels are allocated as they ask for
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(rle["size"], order="F")
 
@@ -153,15 +153,18 @@ def rle_area(rle: dict[str, Any]) -> int:
     ValueError
         If the runs do not fill ``size``.
     """
-    counts, (height, width) = _counts(rle), rle["size"]
-    if sum(counts) != height * width or min(counts, default=0) < 0:
-        raise ValueError(f"run lengths of {sum(counts)} pixels do not fill {height} x {width}")
-    return sum(counts[1::2])
+    return sum(_counts(rle)[1::2])
 
 
 def _counts(rle: dict[str, Any]) -> list[int]:
-    counts = rle["counts"]
-    return _decompressed(counts) if isinstance(counts, str | bytes) else counts
+    """Return run lengths that fill their size."""
+    counts, (height, width) = rle["counts"], rle["size"]
+    counts = _decompressed(counts) if isinstance(counts, str | bytes) else list(counts)
+    if not all(isinstance(number, int) for number in (height, width, *counts)):
+        raise ValueError("run lengths are whole numbers")
+    if sum(counts) != height * width or min(counts, default=0) < 0:
+        raise ValueError(f"run lengths of {sum(counts)} pixels do not fill {height} x {width}")
+    return counts
 
 
 def _decompressed(text: str | bytes) -> list[int]:

@@ -24,8 +24,9 @@ _FEW_PIXELS = 16
 
 def _finite(values: ArrayLike, what: str) -> NDArray[np.float32]:
     try:
-        array = np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError):
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            array = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{what} must be numbers, not {values!r}.") from None
     if not np.isfinite(array).all():
         raise InputError(f"{what} must be finite numbers, not {array.tolist()}.")

@@ -96,9 +96,17 @@ class LabelImage(Annotation):
 
 
 class RunLengths(Annotation):
-    """COCO run lengths per object, which may overlap; decoded on demand."""
+    """COCO run lengths per object, which may overlap; decoded on demand.
+
+    Raises
+    ------
+    ValueError
+        If they do not fill their size, or differ in it.
+    """
 
     def __init__(self, runs: Mapping[int, dict[str, Any]]) -> None:
+        if len({tuple(run["size"]) for run in runs.values()}) > 1:
+            raise ValueError("run lengths of one frame differ in size")
         self._runs = {object_id: run for object_id, run in runs.items() if rle_area(run)}
 
     @property

@@ -13,6 +13,8 @@ from sam2_engine.wording import counted
 __all__ = ["find_sa_1b", "find_sa_v"]
 
 _KINDS = ("manual", "auto")
+_ODD = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What values of another type than expected lead to."""
 
 
 def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
@@ -51,7 +53,7 @@ def _masklets(video: Path, files: list[Path]) -> VideoRecord:
                 runs = {offset + i + 1: _run(run) for i, run in enumerate(masks)}
                 rows.setdefault(number * every, {}).update(runs)
             offset += max((len(masks) for masks in masklets), default=0)
-        except (KeyError, TypeError, ValueError):
+        except _ODD:
             raise _unlike(path, "masklet and video_frame_count, as SA-V has them") from None
     return VideoRecord(
         video.stem, lambda: open_frames(video), lambda frame: _runs(rows[frame], video), sorted(rows)
@@ -78,7 +80,7 @@ def _image(path: Path, image: Path) -> VideoRecord:
         try:
             masks = _read(path)["annotations"]
             runs = {i + 1: _run(mask["segmentation"]) for i, mask in enumerate(masks)}
-        except (KeyError, TypeError, ValueError):
+        except _ODD:
             raise _unlike(path, "annotations with a segmentation, as SA-1B has them") from None
         return _runs(runs, path)
 
@@ -88,7 +90,7 @@ def _image(path: Path, image: Path) -> VideoRecord:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise InputError(f"{path} is not readable JSON; get it again.") from None
 
 
@@ -100,7 +102,7 @@ def _run(run: Any) -> dict[str, Any]:
 def _runs(runs: dict[int, dict[str, Any]], source: Path) -> RunLengths:
     try:
         return RunLengths(runs)
-    except (ValueError, TypeError, IndexError):
+    except _ODD:
         raise _unlike(source, "masks as COCO run lengths that fill their size") from None
 
 

@@ -1,4 +1,4 @@
-"""Libraries of medical files: imported when a file needs them, and without their warnings."""
+"""Libraries that read files: imported when a file needs them, and without their warnings."""
 
 import logging
 import threading

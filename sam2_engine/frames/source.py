@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames.axes import no_channel
+from sam2_engine.limits import FrameTooLargeError, check_memory
 from sam2_engine.wording import counted
 
 __all__ = ["FillRange", "FrameIndexError", "FrameSource", "check_pixels", "explain", "is_fill"]
@@ -26,6 +27,8 @@ class FrameIndexError(InputError, IndexError):
 
 def explain(error: BaseException) -> str:
     """Return a library's message as one short clause, without its full stop."""
+    if isinstance(error, MemoryError):
+        return "it needs more memory than is available"
     message = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     first = message.strip().split("\n")[0].split(". ")[0].rstrip(".: ")
     return first[:160] or type(error).__name__
@@ -120,6 +123,7 @@ class FrameSource(ABC):
         fill_values: Sequence[FillRange] = (),
     ) -> None:
         check_pixels(name, shape, dtype)
+        check_memory(name, shape, shape[0] * shape[1] * channels * dtype.itemsize)
         if channel is not None and not 0 <= channel < channels:
             raise no_channel(name, channel, channels)
         self.name = name
@@ -186,8 +190,13 @@ class FrameSource(ABC):
         number = self._check_index(frame)
         try:
             pixels = self._read(number)
-        except (InputError, MemoryError):
+        except InputError:
             raise
+        except MemoryError as error:
+            raise FrameTooLargeError(
+                f"Frame {number} of {self._in_sentence} needs more memory than is available; "
+                "close other programs, or cut out the part that matters."
+            ) from error
         except Exception as error:
             raise self._unreadable(number, explain(error)) from error
         return self._finish(number, pixels)
@@ -196,7 +205,8 @@ class FrameSource(ABC):
         """Check and convert a frame as every frame should be."""
         if pixels.shape[:2] != self.shape:
             raise self._unreadable(frame, f"it is {pixels.shape[:2]} in size, but the first is {self.shape}")
-        pixels = pixels.astype(self.dtype, copy=False)
+        with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and is said
+            pixels = pixels.astype(self.dtype, copy=False)
         if pixels.ndim == 3 and self.channels == 1:
             pixels = pixels[..., self._channel]
         if self.dtype.kind == "f":

@@ -113,10 +113,7 @@ class TiffFrames(PlannedFrames):
         lead = self._numbers.ndim
         with self._lock, self._opened():
             numbers = self._numbers[index[:lead]]
-            try:
-                planes = np.stack([self._plane(int(number), frame) for number in numbers.flat])
-            except MemoryError as error:
-                raise self._unreadable(frame, f"it needs more memory than there is: {error}") from error
+            planes = np.stack([self._plane(int(number), frame) for number in numbers.flat])
         block = planes.reshape(*numbers.shape, *self._planes.colors.shape)
         return self.plan.arrange(block[(..., *index[lead:])])
 

@@ -1,7 +1,6 @@
 """Planes of a TIFF stack: what each holds as stored and as it is meant, and which of them are in the file."""
 
 import math
-import os
 import struct
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +15,16 @@ from sam2_engine.frames.axes import AxisPlan
 from sam2_engine.frames.source import FillRange, check_pixels
 from sam2_engine.frames.tiff_pixels import PageColors, Reading, page_colors, photometric_of
 from sam2_engine.frames.tiff_series import PageStack, missing_companions
+from sam2_engine.limits import MOST_COMPRESSED, MOST_DEFLATED, check_bytes, check_memory
 from sam2_engine.wording import counted
 
 __all__ = ["TiffPlanes", "is_sparse"]
 
-_MOST_COMPRESSED = 100_000
-"""No codec makes an image so many times smaller; a header that asks for more is damaged."""
+_RATIOS = {1: 1, 5: 2000, 8: MOST_DEFLATED, 32773: 64, 32946: MOST_DEFLATED}
+"""How many times smaller an image becomes at most: as it is, LZW, Deflate, PackBits."""
+
+_FEW = 100
+"""So many strips or tiles may be missing in the list of a page; decoders leave those out."""
 
 _LISTED = 3
 _HEADER = 8
@@ -340,21 +343,16 @@ def _check_size(name: str, page: Any, unit: tuple[int, ...]) -> None:
     Raises
     ------
     InputError
-        If a plane needs more memory than the machine has, or the file cannot hold so much.
+        If a plane needs more memory than there is, or the file cannot hold so much.
     """
     size = math.prod(unit) * np.dtype(page.dtype).itemsize
-    held = sum(page.databytecounts)
-    if size > _MOST_COMPRESSED * max(held, 1) and size > 1 << 28:
+    ratio = _RATIOS.get(int(page.compression), MOST_COMPRESSED)
+    stored = math.prod(unit) * page.bitspersample // 8
+    check_bytes(name, unit, stored, sum(page.databytecounts), ratio)
+    check_memory(name, unit, size)
+    pieces, there = math.prod(page.chunked), len(page.dataoffsets)
+    if pieces > 2 * there + _FEW:
         raise InputError(
-            f"{name} is damaged: its header asks for an image of {' x '.join(map(str, unit))}, "
-            f"but it holds {counted(held, 'byte')} of pixels; export it again."
-        )
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError):  # Windows
-        return
-    if size > memory:
-        raise InputError(
-            f"{name} needs {size / 2**30:.0f} GiB of memory for one image of {' x '.join(map(str, unit))}, "
-            f"but there are {memory / 2**30:.0f} GiB; cut out the part that matters, or take a coarser level."
+            f"{name} is damaged: its header asks for an image of {' x '.join(map(str, unit))} in {pieces} "
+            f"strips or tiles, but lists {there} of them; export it again."
         )

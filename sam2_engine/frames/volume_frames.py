@@ -86,7 +86,7 @@ def open_volume(
             if min(shape, default=0) < 0:
                 raise ValueError(f"its shape is {shape}")
             dtype = _value_type(volume)
-        except (InputError, MemoryError):
+        except InputError:
             raise
         except Exception as error:
             raise _unreadable(path, error) from error
@@ -96,10 +96,10 @@ def open_volume(
     try:
         check_pixels(path.name, shape, dtype)
         plan = plan_axes(path.name, shape, dtype, axes=axes or letters, channel=channel, fixed=fixed)
+        return VolumeFrames(path.name, voxels, dtype, plan, note)
     except InputError:
         _close(voxels)
         raise
-    return VolumeFrames(path.name, voxels, dtype, plan, note)
 
 
 def _refuse_others(path: Path) -> None:

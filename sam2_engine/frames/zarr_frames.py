@@ -14,8 +14,10 @@ import zarr
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames
 from sam2_engine.frames.axes import plan_axes
+from sam2_engine.frames.libraries import quiet
 from sam2_engine.frames.series import Series, choose_series, left_out, no_series
 from sam2_engine.frames.source import FillRange, FrameSource, explain
+from sam2_engine.limits import check_chunks
 
 __all__ = ["is_zarr", "open_zarr"]
 
@@ -53,12 +55,14 @@ def open_zarr(
     """
     name = source.name if isinstance(source, Path) else source.name.strip("/") or "The zarr group"
     try:
-        node = source if isinstance(source, zarr.Group) else zarr.open(source, mode="r")
-        if isinstance(node, zarr.Array):
-            no_series(name, series)
-            array, declared, note = node, None, ""
-        else:
-            array, declared, note = _image(name, node, level, series)
+        with quiet():  # about files in the folder that are none of the store's
+            node = source if isinstance(source, zarr.Group) else zarr.open(source, mode="r")
+            if isinstance(node, zarr.Array):
+                no_series(name, series)
+                array, declared, note = node, None, ""
+            else:
+                array, declared, note = _image(name, node, level, series)
+            fill_values = _fill_values(array)
     except InputError:
         raise
     except Exception as error:
@@ -73,7 +77,11 @@ def open_zarr(
         fixed=fixed,
         single=single,
     )
-    return ArrayFrames(array, plan, name, note, fill_values=_fill_values(array))
+    whole = [
+        (n, size) for n, size, at in zip(array.shape, array.chunks, plan.index(0)) if isinstance(at, slice)
+    ]
+    check_chunks(name, math.prod(-(-n // size) for n, size in whole))
+    return ArrayFrames(array, plan, name, note, fill_values=fill_values)
 
 
 def _fill_values(array: Any) -> list[FillRange]:

@@ -127,6 +127,9 @@ _SIZES: dict[str, dict[str, Any]] = {
         "drop_path": 0.3,
     },
 }
+_LARGEST = 1 << 16
+"""Beyond all counts, widths and sides of models."""
+
 _SAM_2_0: dict[str, Any] = {"signed_pointer_time": False, "absent_memory_embedding": False}
 
 VARIANTS: dict[str, ModelConfig] = {
@@ -173,9 +176,25 @@ def config_from_dict(values: dict[str, Any]) -> ModelConfig:
     ------
     TypeError
         If a key is unknown or a required one is missing.
+    ValueError
+        If a value is of another type, or beyond any model.
     """
     fields: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
+    for key, value in fields.items():
+        if not _is_plausible(value, getattr(VARIANTS["nano"], key, None)):
+            raise ValueError(f"{key} cannot be {value!r:.40}")
     known = VARIANTS.get(fields.get("name", ""))
     return ModelConfig(**fields) if known is None else replace(known, **fields)
+
+
+def _is_plausible(value: Any, usual: Any) -> bool:
+    """Whether a value is of the type of a usual one, and of a size that models have."""
+    if isinstance(usual, tuple):
+        return isinstance(value, tuple) and len(value) <= _LARGEST and all(_is_plausible(n, 0) for n in value)
+    if isinstance(usual, float):
+        return isinstance(value, int | float) and abs(value) <= _LARGEST
+    if type(usual) is int:
+        return type(value) is int and 0 <= value <= _LARGEST
+    return usual is None or type(value) is type(usual)

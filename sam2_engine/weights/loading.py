@@ -148,8 +148,7 @@ def read_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     else:
         weights, metadata = _read_torch(path), {}
     config = _own_config(metadata, path) or recognize({name: t.shape for name, t in weights.items()}, path)
-    with torch.device("meta"):
-        expected = Sam2(config).state_dict()
+    expected = _expected(config, len(weights), path)
     if is_huggingface(weights):
         weights = from_huggingface(weights, expected)
     _check_strictly(weights, expected, config, path)
@@ -220,7 +219,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         ) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
-    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError):
+    except Exception:  # whatever the unpickler meets
         raise InputError(f"{path} is damaged or incomplete: get it again.") from None
     weights = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(
@@ -244,11 +243,26 @@ def _own_config(metadata: Mapping[str, str], path: Path) -> ModelConfig | None:
         return None
     try:
         return config_from_dict(json.loads(metadata[_CONFIG_KEY]))
-    except (TypeError, ValueError, AttributeError):
-        raise InputError(
-            f"The configuration in {path} cannot be read (written by another version of this software, or "
-            "damaged): save the model again, or update sam2-plugins."
-        ) from None
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        raise _unknown_config(path) from None
+
+
+def _expected(config: ModelConfig, num_weights: int, path: Path) -> dict[str, Tensor]:
+    """Return the weights of a model, without memory for them; every layer has some of those in the file."""
+    if sum(config.stages) + config.memory_attention_layers > num_weights:
+        raise _unknown_config(path)
+    try:
+        with torch.device("meta"):
+            return Sam2(config).state_dict()
+    except Exception as error:  # whatever values that do not go together lead to
+        raise _unknown_config(path) from error
+
+
+def _unknown_config(path: Path) -> InputError:
+    return InputError(
+        f"The configuration in {path} cannot be read (written by another version of this software, or "
+        "damaged): save the model again, or update sam2-plugins."
+    )
 
 
 def _check_strictly(

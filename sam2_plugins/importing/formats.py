@@ -7,21 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 
 from sam2_engine.datasets.annotations import Annotation, LabelImage, RunLengths
 from sam2_engine.errors import InputError
 from sam2_engine.frames.images.folders import images_in, natural_key
+from sam2_engine.frames.libraries import quiet
 from sam2_engine.frames.source import explain
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_engine.labels import LabelSet, open_labels
-from sam2_engine.masks import decode_rle, encode_rle
+from sam2_engine.masks import decode_rle, encode_rle, rle_area
 from sam2_plugins.export.coco import NO_CLASS
 from sam2_plugins.session.life import Life
 
 __all__ = ["ImportedObject", "MaskFile", "cell_tracking_masks", "coco_masks", "has_tracks", "label_masks"]
 
 _TRACK_FILES = ("res_track.txt", "man_track.txt")
+_ODD = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What values of another type than expected lead to."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,15 @@ def label_masks(source: Any) -> MaskFile:
     """
     objects: dict[int, ImportedObject] = {}
     if isinstance(source, Path) and source.is_dir() and is_zarr(source):
-        source = _find_label_image(source)
-        objects = _zarr_objects(source)
+        try:
+            source = _find_label_image(source)
+            objects = _zarr_objects(source)
+        except InputError:
+            raise
+        except _ODD:
+            raise InputError(
+                f"The attributes of {source} are not those of labels as OME-Zarr has them; export it again."
+            ) from None
     labels = open_labels(source)
     return MaskFile(
         labels.frames.name,
@@ -104,16 +115,18 @@ def _find_label_image(path: Path) -> Path:
     names = attributes.get("labels") if holder == path else _ome_attributes(holder).get("labels")
     if "image-label" in attributes or not names:
         return path
+    names = [str(name) for name in names]
     if len(names) > 1:
         raise InputError(
             f"{path} holds several label images ({', '.join(names)}); give one, as {holder / names[0]}."
         )
-    return holder / str(names[0])
+    return Path(holder, names[0])
 
 
 def _ome_attributes(path: Path) -> dict[str, Any]:
     try:
-        attributes = dict(zarr.open(path, mode="r").attrs)
+        with quiet():
+            attributes = dict(zarr.open(path, mode="r").attrs)
     except Exception as error:
         raise InputError(f"{path} is not a readable zarr store ({explain(error)}); copy it again.") from error
     return dict(attributes.get("ome", attributes))
@@ -243,11 +256,11 @@ def coco_masks(path: Path) -> MaskFile:
         raise InputError(f"{path} cannot be read ({explain(error)}); check the path.") from None
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (*_ODD, RecursionError):
         raise InputError(
             f"{path} is not COCO JSON with images, and annotations with run lengths; export it again."
         ) from None
-    return MaskFile(path.name, shape, length, lambda frame: RunLengths(runs.get(frame, {})), objects)
+    return MaskFile(path.name, shape, length, lambda frame: RunLengths(_merged(runs.get(frame, {}))), objects)
 
 
 def _frame_numbers(images: list[dict[str, Any]]) -> dict[int, int]:
@@ -267,9 +280,9 @@ def _image_size(path: Path, images: list[dict[str, Any]]) -> tuple[int, int]:
 
 def _runs_by_frame(
     path: Path, annotations: list[dict[str, Any]], frames: Mapping[int, int], shape: tuple[int, int]
-) -> dict[int, dict[int, dict[str, Any]]]:
-    """Return run lengths by frame and object; parts of one object on one frame are merged."""
-    by_frame: dict[int, dict[int, dict[str, Any]]] = {}
+) -> dict[int, dict[int, list[dict[str, Any]]]]:
+    """Return run lengths by frame and object, of which the parts on one frame may be several."""
+    by_frame: dict[int, dict[int, list[dict[str, Any]]]] = {}
     for annotation in annotations:
         run = annotation["segmentation"]
         if not isinstance(run, dict):
@@ -279,13 +292,18 @@ def _runs_by_frame(
         object_id = _object_id(annotation)
         if object_id < 1:
             raise InputError(f"{path} has the id {object_id}; ids are whole numbers from 1 on.")
-        runs = by_frame.setdefault(frames[annotation["image_id"]], {})
-        if object_id in runs:
-            run = encode_rle(decode_rle(runs[object_id]) | decode_rle(run))
-        runs[object_id] = {"size": list(shape), "counts": run["counts"]}
-    for runs in by_frame.values():
-        RunLengths(runs)  # raises for runs that do not fill their size
+        rle_area(run)  # raises if they do not fill their size
+        parts = by_frame.setdefault(frames[annotation["image_id"]], {}).setdefault(object_id, [])
+        parts.append({"size": list(shape), "counts": run["counts"]})
     return by_frame
+
+
+def _merged(runs: Mapping[int, list[dict[str, Any]]]) -> dict[int, dict[str, Any]]:
+    """Return one run per object; only now, as sizes are compared with those of the stack before."""
+    return {
+        object_id: parts[0] if len(parts) == 1 else encode_rle(np.any([decode_rle(p) for p in parts], axis=0))
+        for object_id, parts in runs.items()
+    }
 
 
 def _object_id(annotation: Mapping[str, Any]) -> int:

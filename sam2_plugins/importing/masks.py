@@ -123,6 +123,11 @@ class ImportedMasks:
         """
         for number in range(self.file.length):
             annotation = self.file.read_frame(number)
+            if annotation.shape not in (None, self.file.shape):
+                raise InputError(
+                    f"The masks of {self.file.name} differ in size: those of frame {number} are "
+                    f"{annotation.shape}, others {self.file.shape} (rows, columns); give masks of one size."
+                )
             if too_large := [object_id for object_id in annotation.ids if object_id > LARGEST_ID]:
                 raise InputError(
                     f"{self.file.name} has the id {max(too_large)} on frame {number}, but ids go up to "

@@ -54,8 +54,8 @@ def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a JSON file (it is not text).") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise InputError(f"{path} is not a JSON file (it is not text, or nested too deeply).") from None
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."

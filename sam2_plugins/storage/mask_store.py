@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from sam2_engine.frames.source import explain
+from sam2_engine.limits import check_bytes
 from sam2_engine.masks import CompressedMask
 from sam2_engine.wording import plural
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
@@ -57,7 +58,7 @@ def read_masks(folder: Path) -> tuple[dict[int, AcceptedMask], str]:
     try:
         group = zarr.open_group(store=str(folder), mode="r")
         height, width = (int(side) for side in _attribute(group, "shape"))
-        columns = {name: _column(group, name) for name in _COLUMNS}
+        columns = {name: _column(group, name, folder / name) for name in _COLUMNS}
         bits, logits = _split(columns, "bits"), _split(columns, "logits")
         frames = columns["frame"].tolist()
     except _DAMAGE as error:
@@ -96,7 +97,18 @@ def _row(
     return AcceptedMask(mask, MaskOrigin(int(columns["origin"][i])), scores, packed)
 
 
-_DAMAGE = (KeyError, TypeError, ValueError, IndexError, OverflowError, RuntimeError, OSError, zlib.error)
+_MAX_CHUNKS = 4096
+_DAMAGE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    RuntimeError,
+    OSError,
+    MemoryError,
+    zlib.error,
+)
 _COLUMNS = (
     *("frame", "origin", "scores", "box", "bits", "bits_end"),
     *("logits_scale", "logits_window", "logits", "logits_end"),
@@ -107,9 +119,12 @@ def _attribute(group: zarr.Group, name: str) -> Any:
     return group.attrs[name]
 
 
-def _column(group: zarr.Group, name: str) -> NDArray[Any]:
+def _column(group: zarr.Group, name: str, folder: Path) -> NDArray[Any]:
     array = group[name]
-    assert isinstance(array, zarr.Array)
+    if not isinstance(array, zarr.Array) or array.nchunks > _MAX_CHUNKS:
+        raise ValueError(f"{name} is not what was written")
+    held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    check_bytes(name, array.shape, array.nbytes, held, ratio=1000)
     return np.asarray(array[...])
 
 

@@ -194,7 +194,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(os_error_sentence(error, path)) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{path} is damaged: it is not JSON.") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged: it holds no description.")

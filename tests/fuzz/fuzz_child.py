@@ -9,6 +9,7 @@ import contextlib
 import faulthandler
 import hashlib
 import io
+import os
 import resource
 import shutil
 import signal
@@ -128,6 +129,7 @@ def executor(target: Any, folder: Path) -> Callable[[bytes], None]:
                 message = f"{one.category.__name__} of {one.filename}, line {one.lineno}: {one.message}"
                 findings.add(data, _SaidError(message).at(one.filename, one.lineno))
         shutil.rmtree(place, ignore_errors=True)
+        current.unlink()
 
     return execute
 
@@ -227,7 +229,7 @@ def main() -> None:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     if sys.argv[1] == "replay":
         replay(Path(sys.argv[2]))
-        return
+        os._exit(0)  # jobs of the backend may still run
     engine, name, seconds, folder = sys.argv[1:]
     run = {"atheris": run_with_atheris, "hypothesis": run_with_hypothesis}[engine]
     run(name, int(seconds), Path(folder))

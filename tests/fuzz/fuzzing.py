@@ -94,7 +94,8 @@ def _run(folder: Path, timeout: float, *arguments: str) -> str:
         except subprocess.TimeoutExpired:
             child.kill()
             code = child.wait()
-    said = log.read_text(encoding="utf-8", errors="replace")
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = "\n".join(line for line in lines if not line.startswith("Extension modules"))
     for path in folder.glob("tmp*"):
         shutil.rmtree(path, ignore_errors=True)
     current = folder / "current.zip"

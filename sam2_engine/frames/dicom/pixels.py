@@ -44,8 +44,6 @@ class PixelReader:
         with quiet():
             try:
                 return self._in_units(record, self._decode(record))
-            except MemoryError:
-                raise
             except Exception as error:
                 raise InputError(_sentence(record, error)) from error
 

@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from sam2_engine.errors import InputError
 from sam2_engine.frames.dicom.files import DicomFile
 from sam2_engine.frames.dicom.headers import numbers, text
+from sam2_engine.limits import MOST_DEFLATED
 
 __all__ = ["Attribute", "FrameRecord", "records_of"]
 
 Attribute = float | str
 
+_LEAST_BYTES = 8
+"""Of a compressed frame, the header of its item alone; one that is not has hardly fewer."""
+
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _VECTORS = {
     "time_slot": ("TimeSlotVector", "TimeSliceVector", "PhaseVector"),
     "energy": ("EnergyWindowVector",),
@@ -53,15 +59,37 @@ class FrameRecord:
 
 
 def records_of(file: DicomFile) -> list[FrameRecord]:
-    """Return the frames of a file, in their stored order."""
+    """Return the frames of a file, in their stored order.
+
+    Raises
+    ------
+    InputError
+        If its header says that there are more than the file can hold.
+    """
     header = file.header
-    count = max(int(next(iter(numbers(header, "NumberOfFrames")), 1)), 1)
+    count = _count(file)
     shared = _items(header, "SharedFunctionalGroupsSequence")
     each = _items(header, "PerFrameFunctionalGroupsSequence")
     return [
         _record(file, index, count, [*(each[index : index + 1] if len(each) == count else ()), *shared])
         for index in range(count)
     ]
+
+
+def _count(file: DicomFile) -> int:
+    said = next(iter(numbers(file.header, "NumberOfFrames")), 1.0)
+    most = file.path.stat().st_size // _LEAST_BYTES * (MOST_DEFLATED if _is_deflated(file.header) else 1)
+    if not said <= max(most, 1):
+        raise InputError(
+            f"{file.path.name} is a damaged DICOM file (its header says that it has {said:.0f} frames, for "
+            "which it is too small); copy or export it again, or leave it out."
+        )
+    return max(int(said), 1)
+
+
+def _is_deflated(header: Any) -> bool:
+    meta = getattr(header, "file_meta", None) or {}
+    return text(meta, "TransferSyntaxUID").endswith(_DEFLATED)
 
 
 def _items(holder: Any, keyword: str) -> list[Any]:

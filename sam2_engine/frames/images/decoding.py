@@ -21,6 +21,7 @@ from sam2_engine.frames.images.pixel_limit import most_pixels, up_to
 from sam2_engine.frames.images.timing import Timing
 from sam2_engine.frames.pixels import colors_of, has_alpha, orientation_of, swaps_axes, unstretched, upright
 from sam2_engine.frames.source import explain
+from sam2_engine.limits import MOST_COMPRESSED, MOST_DEFLATED, check_bytes
 
 __all__ = ["ImageDecoder", "ImageTooLargeError"]
 
@@ -115,6 +116,11 @@ class ImageDecoder:
                 f"{self.path.name} says that it is {width} x {height} pixels, too many to be read here; "
                 "if that is right, save it as a tiled TIFF or OME-Zarr."
             )
+        ratio = MOST_COMPRESSED
+        if self.kind == "PNG":  # a byte of gray or of a palette may hold 8 pixels
+            ratio = MOST_DEFLATED * (8 if image.mode in ("1", "L", "P") else 1)
+        size = width * height * len(image.getbands())
+        check_bytes(self.path.name, (height, width), size, self.path.stat().st_size, ratio)
         count = int(getattr(image, "n_frames", 1))
         if image.format in _ANIMATED or (image.format in _OF_ANY_SIZE and not self._sizes_differ(count)):
             self.num_images = count

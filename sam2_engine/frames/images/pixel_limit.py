@@ -3,12 +3,13 @@
 By itself Pillow calls every image above 179 million pixels an attack, such as a scan of 13,500 x 13,500.
 """
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image
+
+from sam2_engine.limits import available_memory
 
 __all__ = ["most_pixels", "up_to"]
 
@@ -46,9 +47,5 @@ def up_to(max_pixels: int) -> Iterator[None]:
 
 
 def most_pixels() -> int:
-    """Return the pixels that this machine holds, or a common number where it does not tell."""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        memory = 16 << 30
-    return memory // _BYTES_PER_PIXEL
+    """Return the pixels for which there is memory now."""
+    return available_memory() // _BYTES_PER_PIXEL

@@ -247,3 +247,29 @@ def test_failed_save_leaves_the_old_file(nano: Sam2, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="could not be written"):
         save_model(nano, occupied)
     assert [path.name for path in tmp_path.iterdir()] == ["nano.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"memory_attention_layers": 2**40},
+        {"stages": [1, 1, 60_000, 1]},
+        {"embed_dim": 2**40},
+        {"embed_dim": 7},
+        {"stages": [1, 2]},
+        {"stages": "many"},
+        {"image_size": None},
+        {"num_heads": True},
+        {"drop_path": float("nan")},
+    ],
+)
+def test_a_configuration_beyond_any_model_is_refused(
+    odd: dict[str, object], small_checkpoint: Path, tmp_path: Path
+) -> None:
+    with safe_open(small_checkpoint, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    config = {**json.loads(metadata["sam2_config"]), **odd}
+    save_file(weights, tmp_path / "odd.safetensors", {"sam2_config": json.dumps(config)})
+    with pytest.raises(InputError, match=r"odd\.safetensors"):
+        load_model(tmp_path / "odd.safetensors", device="cpu")
