@@ -25,8 +25,8 @@ from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE = 3
-"""How many times longer than it may take an execution is waited for, before the process is ended."""
+_PATIENCE = 8
+"""How many times as long as it may compute an execution is waited for, before the process is ended."""
 _MEMORY, _ADDRESSES = 1 << 30, 3 << 30
 """Bytes that may be used beyond those of the process at rest, and that may be asked for at all."""
 _PACKAGES = ("sam2_engine", "sam2_plugins", "labelstudio_backend", "napari_plugin")
@@ -70,7 +70,7 @@ class Limits:
         resting = _status("VmSize")
         resource.setrlimit(resource.RLIMIT_AS, (resting + _ADDRESSES, resource.RLIM_INFINITY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.signal(signal.SIGALRM, self._ring)
+        signal.signal(signal.SIGPROF, self._ring)
 
     @staticmethod
     def _ring(_: int, __: FrameType | None) -> None:
@@ -82,11 +82,11 @@ class Limits:
         Path("/proc/self/clear_refs").write_text("5")  # the highest use is counted anew
         before = _status("VmRSS")
         faulthandler.dump_traceback_later(_PATIENCE * seconds, exit=True)
-        signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+        signal.setitimer(signal.ITIMER_PROF, seconds, 1)
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             faulthandler.cancel_dump_traceback_later()
         used = _status("VmHWM") - before
         if used > _MEMORY:

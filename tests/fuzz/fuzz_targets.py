@@ -37,7 +37,7 @@ class Target:
     prepare
         Imports and makes what all executions share.
     seconds
-        A reader that works so long on files of kilobytes is a finding.
+        A reader that computes so long on files of kilobytes is a finding.
     """
 
     name: str
