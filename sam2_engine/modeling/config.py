@@ -183,7 +183,7 @@ def config_from_dict(values: dict[str, Any]) -> ModelConfig:
         key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
     }
     for key, value in fields.items():
-        if not _is_plausible(value, getattr(VARIANTS["nano"], key, None)):
+        if not any(_is_plausible(value, getattr(usual, key, value)) for usual in VARIANTS.values()):
             raise ValueError(f"{key} cannot be {value!r:.40}")
     known = VARIANTS.get(fields.get("name", ""))
     return ModelConfig(**fields) if known is None else replace(known, **fields)
@@ -197,4 +197,4 @@ def _is_plausible(value: Any, usual: Any) -> bool:
         return isinstance(value, int | float) and abs(value) <= _LARGEST
     if type(usual) is int:
         return type(value) is int and 0 <= value <= _LARGEST
-    return usual is None or type(value) is type(usual)
+    return type(value) is type(usual)
