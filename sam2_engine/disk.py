@@ -60,7 +60,7 @@ def is_full(error: OSError) -> bool:
 
 
 @contextmanager
-def when_full(path: Path, aside: Path | None = None) -> Iterator[None]:
+def when_full(path: Path, aside: Path | None = None, num_bytes: int = 0) -> Iterator[None]:
     """Name the file in errors of full disks, which do not; or the final one in place of what lies aside.
 
     Raises
@@ -74,8 +74,8 @@ def when_full(path: Path, aside: Path | None = None) -> Iterator[None]:
         named = error.filename
         ours = named is None or (aside is not None and Path(os.fsdecode(named)).is_relative_to(aside))
         if is_full(error) and ours:
-            reason, num_bytes = error.strerror or "No space left on device", getattr(error, "num_bytes", 0)
-            raise NoSpaceError(path, reason, num_bytes) from None
+            reason = error.strerror or "No space left on device"
+            raise NoSpaceError(path, reason, getattr(error, "num_bytes", num_bytes)) from None
         raise
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from sam2_engine.disk import replacing, reserve
+from sam2_engine.disk import replacing, reserve, when_full
 from sam2_plugins.export.targets import ExportSummary, LabelImages
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import new_file
@@ -162,18 +162,19 @@ class LabelStackWriter:
         metadata = {"axes": axes}
         if scale is not None:
             metadata |= _ome_sizes(scale, axes) if ome else _imagej_sizes(scale, axes)
-        tifffile.imwrite(
-            path,
-            shape=shape[1:] if axes == "YX" else shape,
-            dtype=dtype.newbyteorder(">" if imagej else "="),
-            byteorder=">" if imagej else None,
-            imagej=imagej,
-            ome=ome,
-            bigtiff=num_bytes >= _CLASSIC_TIFF_BYTES,
-            photometric="minisblack",
-            resolution=None if scale is None else (1 / scale.pixel_size[1], 1 / scale.pixel_size[0]),
-            metadata=metadata,
-        )
+        with when_full(path, num_bytes=num_bytes):
+            tifffile.imwrite(
+                path,
+                shape=shape[1:] if axes == "YX" else shape,
+                dtype=dtype.newbyteorder(">" if imagej else "="),
+                byteorder=">" if imagej else None,
+                imagej=imagej,
+                ome=ome,
+                bigtiff=num_bytes >= _CLASSIC_TIFF_BYTES,
+                photometric="minisblack",
+                resolution=None if scale is None else (1 / scale.pixel_size[1], 1 / scale.pixel_size[0]),
+                metadata=metadata,
+            )
         with tifffile.TiffFile(path) as tiff:
             offset, stored = tiff.series[0].dataoffset, tiff.byteorder
         reserve(path, int(offset) + num_bytes)
