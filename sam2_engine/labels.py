@@ -23,6 +23,7 @@ Whatever is guessed is said once, as an ``InputWarning``.
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +38,7 @@ from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.file_kinds import TIFF, VIDEO, kind_of
 from sam2_engine.frames.image_files import read_image
 from sam2_engine.frames.images.folders import images_in
+from sam2_engine.frames.pixels import is_array
 
 __all__ = ["LabelFrames", "LabelSet", "Labels", "open_labels"]
 
@@ -359,6 +361,13 @@ class LabelFrames(LabelSet):
         self.close()
 
 
+def _num_axes(array: Any) -> int:
+    try:
+        return len(array.shape) if hasattr(array, "shape") else np.ndim(array)
+    except Exception:  # ``open_frames`` says what it is
+        return 2
+
+
 def open_labels(source: Any, *, single: bool = False, **reading: Any) -> LabelFrames:
     """Open label images of one size: a file, a stack, a folder, or an array (Y, X) or (T, Y, X).
 
@@ -382,14 +391,13 @@ def open_labels(source: Any, *, single: bool = False, **reading: Any) -> LabelFr
     ...     len(labels), labels.shape, labels[1].ids.tolist()
     (2, (2, 2), [[0, 0], [7, 0]])
     """
-    shape = () if isinstance(source, str | Path | list | tuple) else getattr(source, "shape", ())
-    if shape and "axes" not in reading and not isinstance(source, FrameSource):
-        axes = {2: "YX", 3: "TYX"}.get(len(shape))
+    if "axes" not in reading and not isinstance(source, FrameSource) and is_array(source):
+        axes = {2: "YX", 3: "TYX"}.get(_num_axes(source))
         if axes is None:
             raise InputError("Labels are an array of the axes (Y, X) or (T, Y, X), or a path.")
         reading["axes"] = axes
     files: Iterable[Path] = ()
-    if isinstance(source, str | Path):
+    if isinstance(source, str | PathLike):
         path = Path(source)
         files = images_in(path) if path.is_dir() else [path]
     frames = open_frames(source, single=single, labels=True, **reading)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import sequence_axis
 from sam2_engine.frames.pixels import image_array, object_note
-from sam2_engine.frames.source import FrameIndexError, FrameSource
+from sam2_engine.frames.source import FrameIndexError, FrameSource, explain
 from sam2_engine.wording import counted
 
 __all__ = ["LiveFrames"]
@@ -65,8 +65,9 @@ class LiveFrames(FrameSource):
         item = next(self._stream)
         try:
             pixels = image_array(item)
-        except ValueError as error:
-            raise InputError(f"Frame {self._count} of the live stream cannot be used: {error}.") from error
+        except Exception as error:  # of any library
+            reason = explain(error)
+            raise InputError(f"Frame {self._count} of the live stream cannot be used: {reason}.") from error
         if not self._count:
             self._first_note = object_note(item)
         return pixels

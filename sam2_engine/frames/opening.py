@@ -19,7 +19,7 @@ from sam2_engine.frames.images.animated import AnimatedImageFrames
 from sam2_engine.frames.images.decoding import ImageDecoder
 from sam2_engine.frames.images.folders import survey
 from sam2_engine.frames.live_stream import LiveFrames
-from sam2_engine.frames.pixels import as_array, object_note
+from sam2_engine.frames.pixels import as_array, is_array, object_note
 from sam2_engine.frames.series import Series, no_series
 from sam2_engine.frames.source import FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
@@ -28,6 +28,9 @@ from sam2_engine.frames.volume_frames import is_volume, open_volume
 from sam2_engine.frames.zarr_frames import is_zarr, open_zarr
 
 __all__ = ["open_frames"]
+
+_NO_FRAMES = (bytes, bytearray, dict, set, frozenset, type)
+"""What can be iterated too, but has no frames one after the other."""
 
 
 def open_frames(
@@ -92,9 +95,9 @@ def open_frames(
         return _open_list(source, options, labels=labels)
     if isinstance(source, Image.Image):
         return _open_list([source], options, labels=labels)
-    if hasattr(source, "shape") and hasattr(source, "dtype"):
+    if is_array(source):
         return _open_array(source, "The array", options, single=single, labels=labels)
-    if isinstance(source, Iterable) and not isinstance(source, bytes | dict):
+    if isinstance(source, Iterable) and not isinstance(source, _NO_FRAMES):
         return LiveFrames(source, axes=axes, channel=channel)
     raise InputError(
         f"Frames are a path, an array, a list of images or an iterator, not a {type(source).__name__}."
@@ -107,8 +110,11 @@ def _open_array(
     is_tensor, notes = hasattr(array, "detach"), []
     if isinstance(array, np.ma.MaskedArray):
         notes.append(object_note(array, labels=labels))
-    array = as_array(array, labels=labels)
-    shape, dtype = tuple(array.shape), np.dtype(array.dtype)
+    try:
+        array = as_array(array, labels=labels)
+        shape, dtype = tuple(array.shape), np.dtype(array.dtype)
+    except Exception as error:  # of any library
+        raise InputError(f"{name} cannot be used: {explain(error)}.") from error
     if options["axes"] is None and (
         letters := channels_first_axes(shape, dtype, is_tensor=is_tensor, single=single)
     ):

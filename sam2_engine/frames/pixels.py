@@ -15,6 +15,7 @@ __all__ = [
     "colors_of",
     "has_alpha",
     "image_array",
+    "is_array",
     "is_channels_first",
     "object_note",
     "orientation_of",
@@ -157,11 +158,26 @@ def _native(pixels: NDArray[Any]) -> NDArray[Any]:
     return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
 
 
+def is_array(item: Any) -> bool:
+    """Whether something is an array, lazy ones and tensors among them, or can be made one."""
+    if isinstance(item, type):
+        return False
+    if _is_tensor(item) or isinstance(item, memoryview) or hasattr(item, "__array__"):
+        return True
+    return hasattr(item, "shape") and hasattr(item, "dtype")
+
+
 def as_array(item: Any, *, labels: bool = False) -> Any:
     """Return what libraries call an image as an array: of Pillow (colors), PyTorch (any device and type).
 
-    What has a shape and a type already, lazy arrays among them, is returned as it is. A Pillow image
-    is not turned: its own coordinates, ``image.size``, are those that its pixels have in memory.
+    What has a shape and a type already, lazy arrays among them, is returned as it is; what is sparse is
+    filled. A Pillow image is not turned: its own coordinates, ``image.size``, are those that its pixels
+    have in memory.
+
+    Raises
+    ------
+    ValueError
+        If a tensor has no values, or not one shape; libraries raise other errors too.
 
     Examples
     --------
@@ -172,10 +188,32 @@ def as_array(item: Any, *, labels: bool = False) -> Any:
         return colors_of(item, labels=labels)
     if isinstance(item, np.ma.MaskedArray):
         return unmasked(item, labels=labels)
-    if hasattr(item, "detach") and hasattr(item, "cpu"):  # a tensor of PyTorch
-        tensor = item.detach().cpu()
-        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    if _is_tensor(item):
+        return _values_of(item)
+    if hasattr(item, "nnz") and hasattr(item, "toarray"):  # a sparse matrix of SciPy
+        return item.toarray()
     return item if hasattr(item, "shape") and hasattr(item, "dtype") else np.asarray(item)
+
+
+def _is_tensor(item: Any) -> bool:
+    return hasattr(item, "detach") and hasattr(item, "cpu")
+
+
+def _values_of(tensor: Any) -> NDArray[Any]:
+    """Return the values of a tensor of PyTorch, in float32 if NumPy does not know their type."""
+    if tensor.is_nested:
+        raise ValueError("a nested tensor has no one shape; give its tensors as a list")
+    if tensor.is_meta:
+        raise ValueError("a tensor on the device meta has no values; make it on another one")
+    tensor = tensor.detach().cpu()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if str(tensor.layout) != "torch.strided":
+        tensor = tensor.to_dense()
+    is_short = tensor.dtype.is_floating_point and tensor.dtype.itemsize <= 2
+    if is_short and str(tensor.dtype) != "torch.float16":  # bfloat16, and the kinds of float8
+        tensor = tensor.float()
+    return np.asarray(tensor.numpy(force=True))
 
 
 def unmasked(pixels: NDArray[Any], *, labels: bool = False) -> NDArray[Any]:

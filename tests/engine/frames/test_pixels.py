@@ -1,16 +1,20 @@
 """What pixel values mean: orientation, color modes, channel order, each decided in one place."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from PIL import Image, ImageOps, ImageSequence
 
 from sam2_engine.errors import InputError, OptionError
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.pixels import as_array, colors_of, image_array, orientation_of, swaps_axes, upright
+from sam2_engine.image.predictor import as_image, open_image
+from sam2_engine.labels import open_labels
 
 COLOR = np.random.default_rng(0).integers(0, 255, (24, 36, 3)).astype(np.uint8)
 
@@ -76,6 +80,68 @@ def test_bfloat16_and_channels_first() -> None:
         assert "is read as channels" in frames.description
     with pytest.raises(ValueError, match=r"put the channels last"):
         image_array(np.zeros((7, 40, 60)))
+
+
+class ArrayInterface:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return COLOR[..., 0]
+
+
+class NoArray:
+    shape, dtype = 5, "nonsense"
+
+
+GRAYS = torch.tensor(COLOR[..., 0])
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        memoryview(np.ascontiguousarray(COLOR[..., 0])),
+        GRAYS.to_sparse(),
+        scipy.sparse.coo_array(COLOR[..., 0]),
+        scipy.sparse.csr_matrix(COLOR[..., 0]),
+        torch.nn.Parameter(GRAYS.float()),
+        ArrayInterface(),
+    ],
+    ids=lambda item: type(item).__name__,
+)
+def test_whatever_holds_an_image_is_one(item: Any) -> None:
+    with open_frames(item) as frames, open_frames([item]) as listed, open_frames(iter([item])) as live:
+        for pixels in (frames[0], listed[0], live[0], as_image(item)):
+            np.testing.assert_array_equal(pixels, COLOR[..., 0])
+    np.testing.assert_array_equal(open_labels(item)._read(0), COLOR[..., 0])
+
+
+def test_a_tensor_of_8_bit_floats() -> None:
+    tensor = torch.tensor([[0.5, 2.0], [1.0, -4.0]]).to(torch.float8_e4m3fn)
+    np.testing.assert_array_equal(open_frames(tensor)[0], np.array([[0.5, 2.0], [1.0, -4.0]], np.float32))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: torch.empty(24, 36, device="meta"), "meta has no values; make it on another one"),
+        (
+            lambda: torch.nested.nested_tensor([torch.rand(3, 4), torch.rand(2, 4)]),
+            "a nested tensor has no one shape; give its tensors as a list",
+        ),
+        (lambda: torch.rand(4, 5, dtype=torch.complex64).conj(), "complex64|real"),
+        (NoArray, "."),
+        (lambda: memoryview(b"abc"), r"\(3,\)|the axes \(Y, X\)"),
+        (lambda: np.ndarray, "an array"),
+        (lambda: {1, 2}, "an array"),
+        (lambda: bytearray(b"111"), "an array"),
+    ],
+)
+def test_odd_objects_are_refused_in_a_sentence(make: Callable[[], Any], words: str) -> None:
+    for read in (open_frames, lambda item: open_frames([item]), lambda item: open_frames(iter([item]))):
+        with pytest.raises(InputError):
+            read(make())[0].sum()
+    for read in (open_frames, open_image, open_labels):
+        with pytest.raises(InputError, match=words):
+            read(make())
 
 
 def test_an_image_in_memory_is_not_turned_and_says_so(tmp_path: Path) -> None:
