@@ -116,7 +116,9 @@ def sa_1b(root: Path, count: int = 3) -> Path:
     for i in range(count):
         save(root / f"sa_{i}.jpg", frame(i))
         masks = [{"id": 7 + j, "segmentation": compressed(label_frame(i) == j)} for j in (1, 2)]
-        (root / f"sa_{i}.json").write_text(json.dumps({"image": {"image_id": i}, "annotations": masks}))
+        (root / f"sa_{i}.json").write_text(
+            json.dumps({"image": {"image_id": i}, "annotations": masks}), encoding="utf-8-sig"
+        )
     return root
 
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from labelstudio_backend.schema.labeling_config import DEFAULT_FRAME_RATE
 from sam2_engine.errors import InputError
+from sam2_engine.text_files import read_text
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 
 __all__ = ["ExportedTask", "read_project_file"]
@@ -84,7 +85,7 @@ def read_project_file(path: Path) -> list[ExportedTask]:
         If it is another format, or nothing in it is annotated.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except OSError as error:
         raise InputError(os_error_sentence(error, path)) from None
     except ValueError:

@@ -8,6 +8,7 @@ from sam2_engine.datasets.annotations import RunLengths
 from sam2_engine.datasets.video import VideoRecord, warn_left_out
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.text_files import read_text
 from sam2_engine.wording import counted
 
 __all__ = ["find_sa_1b", "find_sa_v"]
@@ -89,7 +90,7 @@ def _image(path: Path, image: Path) -> VideoRecord:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         raise InputError(f"{path} is not readable JSON; get it again.") from None
 

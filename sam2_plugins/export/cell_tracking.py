@@ -23,7 +23,7 @@ _MAX_LABEL = int(np.iinfo(np.uint16).max)
 
 
 def write_cell_tracking_result(
-    session: ReadableSession, path: Path, *, overwrite: bool = False
+    session: ReadableSession, path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write a result folder, such as ``01_RES``: ``mask000.tif`` and so on, and ``res_track.txt``.
 
@@ -56,6 +56,7 @@ def write_cell_tracking_result(
     ...     sorted(file.name for file in path.iterdir()), (path / "res_track.txt").read_text().split()
     (['mask000.tif', 'mask001.tif', 'res_track.txt'], ['1', '0', '1', '0'])
     """
+    path = Path(path)
     labels = _labels_in_time(session)
     with new_folder(path, is_earlier_export=is_result, overwrite=overwrite) as folder:
         tracks = _Tracks(session)
@@ -69,7 +70,7 @@ def write_cell_tracking_result(
 
 
 def write_cell_tracking_ground_truth(
-    session: ReadableSession, path: Path, *, overwrite: bool = False
+    session: ReadableSession, path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write a ground truth folder, such as ``01_GT``, as :func:`write_cell_tracking_result` does.
 
@@ -91,6 +92,7 @@ def write_cell_tracking_ground_truth(
     ...     sorted(file.name for file in (path / "SEG").iterdir())
     ['man_seg000.tif', 'man_seg001.tif']
     """
+    path = Path(path)
     labels = _labels_in_time(session)
     annotated = known_by_frame(session)
     with new_folder(path, is_earlier_export=is_ground_truth, overwrite=overwrite) as folder:

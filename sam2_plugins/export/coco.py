@@ -25,7 +25,7 @@ NO_CLASS = "object"
 
 
 def write_coco(
-    session: ReadableSession, path: Path, *, overwrite: bool = False
+    session: ReadableSession, path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write every mask of a session, whole even where others overlap it.
 
@@ -60,11 +60,12 @@ def write_coco(
     >>> content["annotations"][0]["bbox"], content["annotations"][0]["track_id"]
     ([0, 0, 60, 40], 1)
     """
+    path = Path(path)
     return (yield from _write([(session.frames.name, session)], path, "{frame}", overwrite))
 
 
 def write_coco_videos(
-    videos: Iterable[tuple[str, ReadableSession]], path: Path, *, overwrite: bool = False
+    videos: Iterable[tuple[str, ReadableSession]], path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write the masks of several sessions, by name, into one file, as :func:`write_coco` those of one.
 
@@ -87,6 +88,7 @@ def write_coco_videos(
     >>> [track["id"] for track in content["tracks"]], content["images"][2]["file_name"]
     ([1, 2], 'right/000.tif')
     """
+    path = Path(path)
     return (yield from _write(videos, path, "{name}/{frame}", overwrite))
 
 

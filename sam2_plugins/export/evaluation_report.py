@@ -57,7 +57,7 @@ def worst_cases(result: MethodResult, count: int = MAX_CASES) -> list[MaskScore]
     return list(worst.values())[:count]
 
 
-def prepare_report_folder(folder: Path) -> None:
+def prepare_report_folder(folder: str | Path) -> None:
     """Make the folder of a report, before any work is done.
 
     Raises
@@ -65,6 +65,7 @@ def prepare_report_folder(folder: Path) -> None:
     InputError
         If it cannot be made, or holds something other than an earlier report.
     """
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         foreign = [path for path in folder.iterdir() if path.name not in ("index.html", "pictures")]
@@ -77,7 +78,7 @@ def prepare_report_folder(folder: Path) -> None:
 
 
 def write_report(
-    folder: Path,
+    folder: str | Path,
     title: str,
     explanation: str,
     results: Sequence[MethodResult],
@@ -106,6 +107,7 @@ def write_report(
     OSError
         If a file cannot be written.
     """
+    folder = Path(folder)
     (folder / "pictures").mkdir(exist_ok=True)
     figures = []
     for number, score in enumerate(worst_cases(results[0]), start=1):

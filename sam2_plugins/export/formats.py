@@ -61,13 +61,13 @@ class ExportFormat:
     title: str
     suffix: str
     is_folder: bool
-    write: Callable[[ReadableSession, Path, PhysicalScale, bool], ExportSteps]
+    write: Callable[[ReadableSession, str | Path, PhysicalScale, bool], ExportSteps]
 
 
-def _table(session: ReadableSession, path: Path, scale: PhysicalScale, overwrite: bool) -> ExportSteps:
+def _table(session: ReadableSession, path: str | Path, scale: PhysicalScale, overwrite: bool) -> ExportSteps:
     table = yield from measure(session, scale)
     table.write_csv(path, overwrite=overwrite)
-    return ExportSummary(path, len(set(table["frame"])), len(session.objects))
+    return ExportSummary(Path(path), len(set(table["frame"])), len(session.objects))
 
 
 _ALL = (

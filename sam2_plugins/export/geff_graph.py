@@ -26,7 +26,7 @@ _PROPERTIES = ("object_id", "area", "centroid_y", "centroid_x")
 
 
 def write_geff(
-    session: ReadableSession, path: Path, scale: PhysicalScale | None = None, *, overwrite: bool = False
+    session: ReadableSession, path: str | Path, scale: PhysicalScale | None = None, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write the tracks of a session, with divisions and fusions, without their masks.
 
@@ -55,6 +55,7 @@ def write_geff(
     >>> with TemporaryDirectory() as folder:  # doctest: +SKIP
     ...     summary = run_to_end(write_geff(session, Path(folder) / "tracks.geff"))
     """
+    path = Path(path)
     geff = _package()
     scale = scale or PhysicalScale()
     with new_folder(path, is_earlier_export=_is_geff, overwrite=overwrite) as folder:

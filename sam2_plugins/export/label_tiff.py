@@ -25,7 +25,7 @@ _CLASSIC_TIFF_BYTES = 2**32 - 2**25
 """Above this a TIFF needs 64-bit offsets, which ImageJ's own format does not have."""
 
 
-def write_label_image(path: Path, labels: NDArray[Any]) -> None:
+def write_label_image(path: str | Path, labels: NDArray[Any]) -> None:
     """Write one (H, W) label image that ImageJ opens (16 bit, or 32 bit where ids need it).
 
     Examples
@@ -38,12 +38,13 @@ def write_label_image(path: Path, labels: NDArray[Any]) -> None:
     ...     int(tifffile.imread(Path(folder) / "labels.tif").max())
     7
     """
+    path = Path(path)
     with LabelStackWriter.open(path, (1, *labels.shape), labels.dtype, axes="YX") as stack:
         stack.write(0, labels)
 
 
 def write_label_tiff(
-    session: ReadableSession, path: Path, scale: PhysicalScale | None = None, *, overwrite: bool = False
+    session: ReadableSession, path: str | Path, scale: PhysicalScale | None = None, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write the label images of a session as one TIFF stack.
 
@@ -75,6 +76,7 @@ def write_label_tiff(
     ...     tifffile.imread(path).shape
     (2, 40, 60)
     """
+    path = Path(path)
     labels = LabelImages(session)
     shape = (labels.length, *labels.shape)
     num_bytes = int(np.prod(shape, dtype=np.int64)) * labels.dtype.itemsize
@@ -121,7 +123,7 @@ class LabelStackWriter:
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", axes: str = "TYX"
+        cls, path: str | Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", axes: str = "TYX"
     ) -> Iterator["LabelStackWriter"]:
         """Create the stack.
 
@@ -141,6 +143,7 @@ class LabelStackWriter:
         OSError
             If it cannot be written; nothing is left behind then.
         """
+        path = Path(path)
         with replacing(path) as aside, cls.into(aside, shape, dtype, axes) as stack:
             yield stack
 
@@ -148,7 +151,7 @@ class LabelStackWriter:
     @contextmanager
     def into(
         cls,
-        path: Path,
+        path: str | Path,
         shape: tuple[int, ...],
         dtype: "np.dtype[Any]",
         axes: str = "TYX",
@@ -157,6 +160,7 @@ class LabelStackWriter:
         ome: bool = False,
     ) -> Iterator["LabelStackWriter"]:
         """Create the stack under its final name at once, for callers who rename it; see :meth:`open`."""
+        path = Path(path)
         num_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         imagej = not ome and dtype == np.uint16 and num_bytes < _CLASSIC_TIFF_BYTES
         metadata = {"axes": axes}

@@ -23,7 +23,7 @@ _CHUNK = 1024
 
 def write_ome_zarr_labels(
     session: ReadableSession,
-    path: Path,
+    path: str | Path,
     scale: PhysicalScale | None = None,
     *,
     version: Literal["0.4", "0.5"] = "0.5",
@@ -67,6 +67,7 @@ def write_ome_zarr_labels(
     ...     group["0"].shape, [axis["name"] for axis in group.attrs["ome"]["multiscales"][0]["axes"]]
     ((2, 40, 60), ['t', 'y', 'x'])
     """
+    path = Path(path)
     labels = LabelImages(session)
     with new_folder(path, is_earlier_export=_is_label_image, overwrite=overwrite) as folder:
         levels = _create(folder, labels, 2 if version == "0.4" else 3)

@@ -53,7 +53,7 @@ def overlay(image: NDArray[Any], labels: NDArray[Any], window: IntensityWindow |
     return np.where(outline, colors, pixels).round().clip(0, 255).astype(np.uint8)
 
 
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+def write_png(path: str | Path, image: NDArray[np.uint8]) -> None:
     """Write an (H, W, 3) image as PNG.
 
     Raises
@@ -70,12 +70,16 @@ def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     ...         image.size
     (60, 40)
     """
+    path = Path(path)
     with replacing(path) as aside:
         Image.fromarray(image).save(aside, format="PNG")
 
 
 def write_animation(
-    path: Path, images: Iterable[NDArray[np.uint8]], frames_per_second: float = 8.0, longest_side: int = 512
+    path: str | Path,
+    images: Iterable[NDArray[np.uint8]],
+    frames_per_second: float = 8.0,
+    longest_side: int = 512,
 ) -> None:
     """Write (H, W, 3) images as a GIF that repeats forever, made smaller if they are large.
 
@@ -96,6 +100,7 @@ def write_animation(
     ...         animation.n_frames
     2
     """
+    path = Path(path)
     frames = _thumbnails(images, longest_side)
     first = next(frames, None)
     if first is None:

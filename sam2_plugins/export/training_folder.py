@@ -24,7 +24,7 @@ _FRAMES, _LABELS = "images", "labels"
 
 def write_training_folder(
     session: ReadableSession,
-    path: Path,
+    path: str | Path,
     name: str = "session",
     *,
     frames: Iterable[int] | None = None,
@@ -72,13 +72,14 @@ def write_training_folder(
     ...     sorted(str(file.relative_to(path)) for file in path.rglob("*.tif"))
     ['images/cells/000.tif', 'images/cells/001.tif', 'labels/cells/000.tif', 'labels/cells/001.tif']
     """
+    path = Path(path)
     with new_folder(path, is_earlier_export=_is_training_folder, overwrite=overwrite) as folder:
         written, changes = yield from _write_video(folder, session, name, frames)
     return ExportSummary(path, written, len(session.objects), changes)
 
 
 def write_training_videos(
-    videos: Iterable[tuple[str, ReadableSession]], path: Path, *, overwrite: bool = False
+    videos: Iterable[tuple[str, ReadableSession]], path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write several sessions, given by name, into one folder, as :func:`write_training_folder` writes one.
 
@@ -100,6 +101,7 @@ def write_training_videos(
     ...     sorted(video.name for video in (path / "labels").iterdir())
     ['left', 'right']
     """
+    path = Path(path)
     written, num_objects, changes = 0, 0, list[str]()
     with new_folder(path, is_earlier_export=_is_training_folder, overwrite=overwrite) as folder:
         for name, session in videos:

@@ -17,7 +17,7 @@ __all__ = ["write_youtube_vis"]
 
 
 def write_youtube_vis(
-    videos: Iterable[tuple[str, ReadableSession]], path: Path, *, overwrite: bool = False
+    videos: Iterable[tuple[str, ReadableSession]], path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
     """Write all objects of some sessions, given by name; each session is read when its turn comes.
 
@@ -51,6 +51,7 @@ def write_youtube_vis(
     >>> content["annotations"][0]["areas"], content["videos"][0]["file_names"]
     ([2400, 2400], ['cells/000.tif', 'cells/001.tif'])
     """
+    path = Path(path)
     described: list[dict[str, Any]] = []
     categories: dict[str, int] = {}
     number = frames = 0

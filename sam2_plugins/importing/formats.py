@@ -18,6 +18,7 @@ from sam2_engine.frames.source import explain
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_engine.labels import LabelSet, open_labels
 from sam2_engine.masks import decode_rle, encode_rle, rle_area
+from sam2_engine.text_files import read_text
 from sam2_plugins.export.coco import NO_CLASS
 from sam2_plugins.session.life import Life
 
@@ -155,12 +156,13 @@ def _life(described: Mapping[str, Any]) -> Life | None:
 # ---------------------------------------------------------------------- Cell Tracking Challenge
 
 
-def has_tracks(path: Path) -> bool:
+def has_tracks(path: str | Path) -> bool:
     """Whether a path is a Cell Tracking Challenge folder, a result or a ground truth, or its track file."""
+    path = Path(path)
     return _track_file(_track_folder(path)) is not None
 
 
-def cell_tracking_masks(path: Path) -> MaskFile:
+def cell_tracking_masks(path: str | Path) -> MaskFile:
     """Open a result folder, or the tracking part of a ground truth folder.
 
     Parameters
@@ -173,6 +175,7 @@ def cell_tracking_masks(path: Path) -> MaskFile:
     InputError
         If the track file is missing or not as the challenge has it, or an image is missing.
     """
+    path = Path(path)
     folder = _track_folder(path)
     track_file = _track_file(folder)
     if track_file is None:
@@ -208,7 +211,7 @@ def _read_tracks(path: Path, first: int, length: int) -> dict[int, ImportedObjec
     """Read the lines ``label begin end parent``; of a reference they are decisions, of a result not."""
     tracks: dict[int, int] = {}
     lives: dict[int, Life] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, errors="replace").splitlines(), start=1):
         if not line.strip():
             continue
         if not re.fullmatch(r"\s*\d+\s+\d+\s+\d+\s+\d+\s*", line):
@@ -233,7 +236,7 @@ def _read_tracks(path: Path, first: int, length: int) -> dict[int, ImportedObjec
 # ---------------------------------------------------------------------- COCO
 
 
-def coco_masks(path: Path) -> MaskFile:
+def coco_masks(path: str | Path) -> MaskFile:
     """Open COCO JSON with run lengths; annotations with the same ``track_id`` are one object.
 
     Images are frames, in the order of their ``frame_index``, or else of their names. Without tracks every
@@ -244,8 +247,9 @@ def coco_masks(path: Path) -> MaskFile:
     InputError
         If the file is no COCO JSON, holds several videos, or masks that are no run lengths.
     """
+    path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         if len({image.get("video_id") for image in content["images"]}) > 1:
             raise InputError(f"{path} holds several videos; save one to a file.")
         frames = _frame_numbers(content["images"])

@@ -6,6 +6,7 @@ StarDist and others), Cell Tracking Challenge folders with their tracks, and COC
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,7 +72,7 @@ def open_masks(
 
 
 def _open(source: Any) -> MaskFile:
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | PathLike):
         return label_masks(source)
     path = Path(source)
     if has_tracks(path):

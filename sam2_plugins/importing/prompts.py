@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.labels import open_labels
 from sam2_engine.prompts import Prompt, check_says_where
+from sam2_engine.text_files import read_text
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["PlacedPrompt", "place_labels", "place_prompts", "read_label_image", "read_prompts"]
@@ -38,7 +39,7 @@ class PlacedPrompt:
     prompt: Prompt
 
 
-def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list[PlacedPrompt]:
+def read_prompts(path: str | Path, shape: tuple[int, int], length: int | None) -> list[PlacedPrompt]:
     """Read a file of prompts for frames of ``shape`` (H, W), of which there are ``length``.
 
     The file is a JSON list of ``{"frame": 0, "object_id": 1, "points": [[x, y], ...], "labels": [1, 0, ...],
@@ -50,8 +51,9 @@ def read_prompts(path: Path, shape: tuple[int, int], length: int | None) -> list
         If the file cannot be read, is not JSON, or an entry is not valid, or of no use after those before it;
         the entry is named.
     """
+    path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (UnicodeDecodeError, RecursionError):
@@ -93,7 +95,7 @@ def _check_together(path: Path, placed: list[PlacedPrompt]) -> None:
             boxed.add(place)
 
 
-def read_label_image(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
+def read_label_image(path: str | Path, shape: tuple[int, int]) -> NDArray[Any]:
     """Read the label image of one frame of ``shape`` (H, W): one value per object, 0 is background.
 
     Raises
@@ -101,6 +103,7 @@ def read_label_image(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
     InputError
         If the file is no label image, has another size, more than one frame, or no object.
     """
+    path = Path(path)
     with open_labels(path, single=True) as source:
         if len(source) != 1:
             raise InputError(f"{path} must be one label image, but is {source.frames.description}.")

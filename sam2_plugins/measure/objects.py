@@ -90,7 +90,7 @@ class MeasurementTable:
         """Return the values of a column by its name."""
         return self._by_name[name].values
 
-    def write_csv(self, path: Path, *, overwrite: bool = False) -> None:
+    def write_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the table as CSV: UTF-8, commas, one line of names with units first.
 
         Raises
@@ -98,6 +98,7 @@ class MeasurementTable:
         InputError
             If the file exists, unless it may be overwritten, or cannot be written there.
         """
+        path = Path(path)
         with (
             new_file(path, suffixes=(".csv",), overwrite=overwrite) as aside,
             # The mark at the start tells Excel that µ is UTF-8; others skip it.

@@ -62,10 +62,10 @@ def open_or_create_session(
     store: ModelStore,
     model: str,
     *,
-    source: Path | None = None,
+    source: str | Path | None = None,
     opening: Mapping[str, Any] | None = None,
     name: str | None = None,
-    home: Path | None = None,
+    home: str | Path | None = None,
     scale: PhysicalScale | None = None,
 ) -> OpenedSession:
     """Reopen the session of a stack, or begin one.
@@ -95,6 +95,8 @@ def open_or_create_session(
     InputError
         If the stack's session is open elsewhere or damaged, or the frames or the model cannot be used.
     """
+    source = None if source is None else Path(source)
+    home = None if home is None else Path(home)
     opening = opening or {}
     name = Path(frames.name).stem if name is None else name
     stems = _stems(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
@@ -118,8 +120,8 @@ def open_or_create_session(
 def last_opening(
     open_as: Callable[[Mapping[str, Any]], FrameSource],
     name: str,
-    source: Path | None = None,
-    home: Path | None = None,
+    source: str | Path | None = None,
+    home: str | Path | None = None,
 ) -> Mapping[str, Any] | None:
     """Return the options with which a stack was read in the session of it that was used last, if any.
 
@@ -132,6 +134,8 @@ def last_opening(
     name, source, home
         As for :func:`open_or_create_session`.
     """
+    source = None if source is None else Path(source)
+    home = None if home is None else Path(home)
     paths: list[Path] = []
     for stem in _stems(name, source, {}, user_sessions() if home is None else home):
         same = re.compile(re.escape(stem.name) + r"( [A-Z]\d+)*(-\d+)?" + re.escape(SUFFIX))

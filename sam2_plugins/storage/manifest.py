@@ -87,7 +87,7 @@ def _write(path: Path, manifest: Mapping[str, Any]) -> None:
         aside.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: str | Path) -> dict[str, Any]:
     """Return the manifest of a session folder: its frames, and how it began.
 
     Raises
@@ -95,6 +95,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     InputError
         If it is no session folder, damaged, or of a newer version.
     """
+    path = Path(path)
     if not (path / _NAME).is_file():
         raise InputError(f"{path} is not a session folder: it has no {_NAME}.")
     manifest = read_json(path / _NAME)

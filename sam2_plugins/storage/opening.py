@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ __all__ = ["open_session", "read_recording", "read_session"]
 
 
 def open_session(
-    path: Path, store: ModelStore, frames: object = None, **options: Any
+    path: str | Path, store: ModelStore, frames: object = None, **options: Any
 ) -> tuple[AnnotationSession, SessionFolder]:
     """Open a session where it was, also after a crash.
 
@@ -55,7 +56,7 @@ def open_session(
     return session, folder
 
 
-def read_session(path: Path, store: ModelStore, frames: object = None) -> AnnotationSession:
+def read_session(path: str | Path, store: ModelStore, frames: object = None) -> AnnotationSession:
     """Read a session as it is now; the folder is neither changed nor locked.
 
     Parameters
@@ -84,11 +85,12 @@ def read_session(path: Path, store: ModelStore, frames: object = None) -> Annota
     'cell'
     >>> folder.close()
     """
+    path = Path(path)
     return read_recording(path, store, frames, with_calls=False)[0]
 
 
 def read_recording(
-    path: Path, store: ModelStore, frames: object = None, *, with_calls: bool = True
+    path: str | Path, store: ModelStore, frames: object = None, *, with_calls: bool = True
 ) -> tuple[AnnotationSession, list[dict[str, Any]]]:
     """Read a session as :func:`read_session` does, and all that was asked of it until then.
 
@@ -121,7 +123,7 @@ def _empty_session(
         )
     own_frames = None
     try:
-        if frames is None or isinstance(frames, str | Path):
+        if frames is None or isinstance(frames, str | PathLike):
             file = described["source"] if frames is None else frames
             frames = own_frames = open_frames(file, **described["opening"])
         session = AnnotationSession(frames, store, manifest["model"], contrast=contrast, **options)

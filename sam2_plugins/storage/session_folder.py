@@ -121,10 +121,10 @@ class SessionFolder:
     @classmethod
     def create(
         cls,
-        path: Path,
+        path: str | Path,
         session: AnnotationSession,
         *,
-        source: Path | None = None,
+        source: str | Path | None = None,
         opening: Mapping[str, Any] | None = None,
         scale: PhysicalScale | None = None,
     ) -> Self:
@@ -147,6 +147,7 @@ class SessionFolder:
         InputError
             If the folder cannot be used or the frames have no end.
         """
+        source = None if source is None else Path(source)
         if session.frames.length is None:
             raise InputError("A live stream without an end cannot be saved in a session folder.")
         path = Path(path)
@@ -168,7 +169,9 @@ class SessionFolder:
         return folder
 
     @classmethod
-    def reopen(cls, path: Path, session: AnnotationSession, own_frames: FrameSource | None = None) -> Self:
+    def reopen(
+        cls, path: str | Path, session: AnnotationSession, own_frames: FrameSource | None = None
+    ) -> Self:
         """Bring an empty session to the state of the folder, and save it from now on.
 
         Parameters
@@ -183,6 +186,7 @@ class SessionFolder:
         InputError
             If the folder is damaged or open elsewhere; ``NotWritableError`` if nothing can be written in it.
         """
+        path = Path(path)
         lock = _acquire_lock(path)
         try:
             folder = cls(path, session, lock)

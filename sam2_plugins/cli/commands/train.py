@@ -8,6 +8,7 @@ import typer
 
 from sam2_engine.datasets import find_dataset
 from sam2_engine.errors import InputError
+from sam2_engine.text_files import read_text
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.distributed import join_process_group
 from sam2_engine.training.fine_tuning.run import fine_tune
@@ -143,7 +144,7 @@ def _read(config: Path | None) -> dict[str, Any]:
     if config is None:
         return {}
     try:
-        settings = tomllib.loads(config.read_text())
+        settings = tomllib.loads(read_text(config))
     except OSError as error:
         raise InputError(f"{config} cannot be read ({error.strerror}); check the path.") from None
     except ValueError as error:

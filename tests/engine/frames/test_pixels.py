@@ -125,7 +125,7 @@ def test_a_tensor_of_8_bit_floats() -> None:
         (lambda: torch.empty(24, 36, device="meta"), "meta has no values; make it on another one"),
         (
             lambda: torch.nested.nested_tensor([torch.rand(3, 4), torch.rand(2, 4)]),
-            "a nested tensor has no one shape; give its tensors as a list",
+            "nested tensor has no one shape; give its tensors as a list",
         ),
         (lambda: torch.rand(4, 5, dtype=torch.complex64).conj(), "complex64|real"),
         (NoArray, "."),

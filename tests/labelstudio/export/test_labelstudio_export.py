@@ -174,7 +174,7 @@ def test_which_of_the_data_is_the_media(tracked: list[dict[str, Any]], tmp_path:
         "title": "a. b",
     }
     tracked[0]["data"] = data
-    (tmp_path / "project.json").write_text(json.dumps(tracked))
+    (tmp_path / "project.json").write_text(json.dumps(tracked), encoding="utf-8-sig")
     (task,) = read_project_file(tmp_path / "project.json")
     assert task.address("video") == data["video"]
     assert task.frame_rate == pytest.approx(10)

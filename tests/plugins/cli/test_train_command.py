@@ -44,7 +44,8 @@ def test_settings_come_from_a_file_and_options_overrule_them(
 ) -> None:
     Path("run.toml").write_text(
         f'from = "{small_checkpoint}"\ndata = "cells"\nsteps = 50\nbatch_size = 1\n'
-        "[prompts]\ncorrections = 0\n"
+        "[prompts]\ncorrections = 0\n",
+        encoding="utf-8-sig",
     )
     assert cli.main(["train", "run.toml", "--steps", "1"]) == 0
     assert (Path("runs") / "cells-small" / "model.safetensors").is_file()

@@ -195,7 +195,7 @@ def test_damaged_track_files(tmp_path, lines, sentence):
 def test_a_missing_label_image(tmp_path):
     for frame in (0, 1, 3, 4):
         tifffile.imwrite(tmp_path / f"mask{frame:03}.tif", np.ones(SHAPE, np.uint16))
-    (tmp_path / "res_track.txt").write_text("1 0 4 0\n")
+    (tmp_path / "res_track.txt").write_text("1 0 4 0\n", encoding="utf-8-sig")
     with pytest.raises(InputError, match="one is missing"):
         read(tmp_path)
 
@@ -215,7 +215,7 @@ def test_plain_coco_of_another_tool(tmp_path):
     content = coco()
     more = {"size": list(SHAPE), "counts": [8, 4, 308]}
     content["annotations"] += [{"id": 5, "image_id": 2, "segmentation": more, "category_id": 1}]
-    (tmp_path / "masks.json").write_text(json.dumps(content))
+    (tmp_path / "masks.json").write_text(json.dumps(content), encoding="utf-8-sig")
     found, objects = read(tmp_path / "masks.json")
     assert objects == {5: ImportedObject(5, None, "cell")}
     assert np.argwhere(found).tolist() == [[1, row, 0] for row in (0, 1, 2, 3, 8, 9, 10, 11)]

@@ -85,10 +85,18 @@ def test_each_fault_is_one_sentence_that_names_the_entry(write, content, sentenc
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_files_of_any_editor(tmp_path, encoding):
+    (tmp_path / "p.json").write_bytes(
+        '[{"frame": 0, "object_id": 1, "points": [[9, 9]]}]\r\n'.encode(encoding)
+    )
+    assert len(read_prompts(tmp_path / "p.json", SHAPE, LENGTH)) == 1
+
+
 def test_a_missing_or_binary_file_of_prompts(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_prompts(tmp_path / "none.json", SHAPE, LENGTH)
-    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "binary.json").write_bytes(b"\xff\x00\x80")
     with pytest.raises(InputError, match="not text"):
         read_prompts(tmp_path / "binary.json", SHAPE, LENGTH)
 
