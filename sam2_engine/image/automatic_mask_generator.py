@@ -32,6 +32,7 @@ from sam2_engine.masks import (
 )
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, MaskPrediction, Sam2
 from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_to_size
+from sam2_engine.small_components import remove_small_components
 from sam2_engine.tiles import TileGrid, tile_side
 
 __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
@@ -316,6 +317,11 @@ class AutomaticMaskGenerator:
         good = iou > (self._least_iou if self._least_iou > 0 else -1)
         if crop.larger_than:  # before the masks are resized to a large plane
             good &= _longer_side(logits, crop) > crop.larger_than
+        if self.model.config.removes_small_components:  # specks widen the boxes by which doubles are found
+            logits = logits.clone()
+            cells = (points * logits.shape[-1]).repeat_interleave(per_click, dim=0).numpy()
+            for i in good.nonzero()[:, 0].tolist():
+                logits[i] = remove_small_components(logits[i], cells[i : i + 1])
         logits, iou, positions = logits[good], iou[good], positions[good.cpu()]
         candidates: list[Candidate] = []
         for part in torch.split(torch.arange(len(iou)), max(1, _CHUNK_BYTES // (4 * crop.area))):

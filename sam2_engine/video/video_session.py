@@ -23,9 +23,9 @@ from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, Region, check_region, to_model_input, window_of
 from sam2_engine.prompts import Prompt, check_says_where
+from sam2_engine.small_components import remove_small_components
 from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
 from sam2_engine.video.memory_bank import MemoryBank
-from sam2_engine.video.small_components import remove_small_components
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject
 from sam2_engine.video.tracker import Tracker
 from sam2_engine.video.tracking_session import (

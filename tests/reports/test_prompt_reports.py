@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter, label
 
-from sam2_engine import ImagePredictor, InputWarning, VideoSession, load_model, open_frames
+from sam2_engine import (
+    AutomaticMaskGenerator,
+    ImagePredictor,
+    InputWarning,
+    VideoSession,
+    load_model,
+    open_frames,
+)
 from sam2_engine.evaluation.metrics import mask_iou
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.open_session import open_video_session
@@ -133,3 +140,20 @@ def test_a_disc_on_a_long_and_narrow_image_is_whole(nano: Sam2, shape: tuple[int
     predictor = ImagePredictor(nano)
     with pytest.warns(InputWarning, match="sees it squeezed into a square"):
         predictor.set_image(frames[0])
+
+
+@pytest.mark.parametrize("count", [4, 20])
+def test_everything_is_found_and_hardly_anything_twice(nano: Sam2, count: int) -> None:
+    """Was: two to four masks of each disc, as specks far away widened the boxes that are compared."""
+    y, x = np.mgrid[:256, :256]
+    across = int(np.ceil(count**0.5))
+    truth = np.zeros((256, 256), np.uint8)
+    for number in range(count):
+        column, row = ((k + 0.5) * 256 / across for k in (number % across, number // across))
+        truth[(x - column) ** 2 + (y - row) ** 2 < (256 / across / 3) ** 2] = number + 1
+    noise = np.random.default_rng(0).normal(0, 8, truth.shape)
+    image = (np.where(truth > 0, 170, 60) + noise).clip(0, 255).astype(np.uint8)
+    masks = [record["segmentation"] for record in AutomaticMaskGenerator(nano).generate(image)]
+    found = [sum(mask_iou(mask, truth == one) > 0.6 for mask in masks) for one in range(1, count + 1)]
+    assert min(found) == 1
+    assert sum(found) <= 1.1 * count

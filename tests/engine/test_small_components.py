@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sam2_engine import VideoSession, open_frames
 from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
+from sam2_engine.small_components import remove_small_components
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.open_session import open_video_session
-from sam2_engine.video.small_components import remove_small_components
 
 NONE = np.zeros((0, 2), np.float32)
 
