@@ -156,4 +156,4 @@ def test_everything_is_found_and_hardly_anything_twice(nano: Sam2, count: int) -
     masks = [record["segmentation"] for record in AutomaticMaskGenerator(nano).generate(image)]
     found = [sum(mask_iou(mask, truth == one) > 0.6 for mask in masks) for one in range(1, count + 1)]
     assert min(found) == 1
-    assert sum(found) <= 1.1 * count
+    assert sum(found) <= 1.3 * count
