@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 __all__ = ["main"]
@@ -16,9 +17,20 @@ def main() -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop_at_once)
+    if not _is_there():
+        os.write(2, b"sam2: The working directory was deleted; change to one that is there.\n")
+        return 2
     from sam2_plugins.cli.app import main as run
 
     return run()
+
+
+def _is_there() -> bool:
+    """Whether the working directory exists: without it, PyTorch says that its own libraries are missing."""
+    try:
+        return bool(Path.cwd())
+    except OSError:
+        return False
 
 
 def _stop_at_once(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,6 @@ from scipy.ndimage import label
 from skimage.draw import disk
 from skimage.filters import gaussian, sobel
 from skimage.segmentation import random_walker, watershed
-from skimage.transform import resize
 
 from sam2_engine.evaluation.image_protocol import objects_by_frame
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
@@ -58,6 +57,8 @@ def watershed_regions(gray: Gray, clicks: Clicks) -> Masks:
 
 def random_walker_regions(gray: Gray, clicks: Clicks) -> Masks:
     """Give each pixel to the seed that a random walker reaches first (Grady, PAMI 2006; beta 130)."""
+    from skimage.transform import resize  # needs docstrings, which PYTHONOPTIMIZE=2 takes away
+
     height, width = gray.shape
     scale = min(1.0, WALKER_SIDE / max(height, width))
     small = resize(gray, (round(height * scale), round(width * scale)), anti_aliasing=scale < 1)

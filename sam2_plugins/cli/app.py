@@ -15,7 +15,7 @@ import typer
 from sam2_engine.errors import InputError, InputWarning, OptionError
 from sam2_plugins.cli.commands import auto, demo, evaluate, export, models, replay, segment, track, train
 from sam2_plugins.cli.commands.stopping import exit_status, stoppable
-from sam2_plugins.cli.commands.terminal import print_stderr
+from sam2_plugins.cli.commands.terminal import lasting_output, print_stderr
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 
 __all__ = ["app", "main"]
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         Without the program's name; None for those of this process.
     """
-    with stoppable(), warnings.catch_warnings():
+    with lasting_output(), stoppable(), warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         warnings.showwarning = _WarningPrinter()
         try:

@@ -1,8 +1,10 @@
 """Progress bars, and messages on standard error."""
 
+import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -14,6 +16,7 @@ from sam2_plugins.session.readable import ResultGenerator
 __all__ = [
     "byte_bar",
     "count_bar",
+    "lasting_output",
     "print_stderr",
     "run_with_progress_bar",
     "say_note",
@@ -21,6 +24,46 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+@contextmanager
+def lasting_output() -> Iterator[None]:
+    """Let a command go on, in silence, whose output nobody reads any more: ``sam2 track ... | head -1``.
+
+    What it makes is in files; to lose them for a line that is not shown would be absurd.
+    """
+    with ExitStack() as stack:
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is not None:
+                lasting = _LastingStream(stream)
+                stack.enter_context(redirect(cast(TextIO, lasting)))
+                stack.callback(lasting.flush)
+        yield
+
+
+class _LastingStream:
+    """A stream of text that writes to nowhere once its reader has left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._leave_if_broken(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._leave_if_broken(self._stream.flush)
+
+    def _leave_if_broken(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # what is still in buffers goes there, too
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def say_note(name: str, frames: FrameSource) -> None:
