@@ -16,10 +16,13 @@ from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.masks import CompressedMask
 from sam2_engine.wording import counted
 
-__all__ = ["Box", "Points", "Prompt", "check_says_where"]
+__all__ = ["Box", "Points", "Prompt", "check_says_where", "covers_pixels"]
 
 _FEW_PIXELS = 16
 """On a frame of no more pixels a side, what lies within the first pixel is not taken for fractions."""
+
+_SLACK = 1e-3
+"""Pixels by which a box of one column may seem narrower once hosts have converted its edges."""
 
 
 def _finite(values: ArrayLike, what: str) -> NDArray[np.float32]:
@@ -151,9 +154,22 @@ class Points:
             )
 
 
+def covers_pixels(x0: float, y0: float, x1: float, y1: float) -> bool:
+    """Whether a box, inclusive, is at least one pixel wide and high, as nearly as percents tell.
+
+    Examples
+    --------
+    >>> covers_pixels(20, 40, 40, 40), covers_pixels(20, 40, 40, 39)
+    (True, False)
+    """
+    return x1 >= x0 - _SLACK and y1 >= y0 - _SLACK
+
+
 @dataclass(frozen=True)
 class Box:
     """A box on one frame: inclusive pixel indices of the first and last column and row.
+
+    A box of one column, one row or one pixel has ``x0 == x1`` or ``y0 == y1``.
 
     See Also
     --------
@@ -180,24 +196,27 @@ class Box:
         Raises
         ------
         InputError
-            If there are not four numbers, the box has no area, lies wholly outside, or seems to be in
-            fractions of the frame.
+            If there are not four numbers, the box ends before it begins, lies wholly outside, or seems to be
+            in fractions of the frame.
         """
         values = _finite(box, "Box coordinates").reshape(-1)
         if values.size != 4:
             raise InputError(f"A box is (x0, y0, x1, y1), not {values.size} numbers.")
         x0, y0, x1, y1 = (float(v) for v in values)
         height, width = shape
-        if min(values) >= 0 and max(values) <= 1 and min(shape) > _FEW_PIXELS:
+        has_area = x1 > x0 and y1 > y0  # a line or a point in the first pixels is no box in fractions
+        if has_area and min(values) >= 0 and max(values) <= 1 and min(shape) > _FEW_PIXELS:
             pixels = ", ".join(f"{v * side:g}" for v, side in zip(values, (width, height) * 2))
             raise InputError(
                 f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) seems to be in fractions of the frame, which is "
                 f"{width} wide and {height} high; give it in pixels: ({pixels})."
             )
-        if x1 <= x0 or y1 <= y0:
+        if not covers_pixels(x0, y0, x1, y1):
             raise InputError(
-                f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) has no area: x1 must exceed x0, and y1 exceed y0."
+                f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is less than one pixel wide or high: x1 must "
+                "not be below x0, nor y1 below y0."
             )
+        x1, y1 = max(x0, x1), max(y0, y1)
         if x0 >= width - 0.5 or y0 >= height - 0.5 or x1 <= -0.5 or y1 <= -0.5:
             raise InputError(
                 f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies outside the frame, "

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_plugin.layers.image_stack import ImageStack
 from napari_plugin.theme import EXCLUDE_COLOR, INCLUDE_COLOR, box_width, point_size
-from sam2_engine.prompts import Box, Points, Prompt
+from sam2_engine.prompts import Box, Points, Prompt, covers_pixels
 
 __all__ = ["Lasso", "PromptKey", "PromptLayers", "rounded"]
 
@@ -211,7 +211,7 @@ class PromptLayers:
             key = int(self.boxes.features["object"].iloc[i]), frame
             height, width = self._stack.plan.frame_shape
             inside = self._stack.contains(frame, 0, 0) and x1 >= 0 and y1 >= 0 and x0 < width and y0 < height
-            if not inside or x1 <= x0 or y1 <= y0:
+            if not inside or not covers_pixels(x0, y0, x1, y1):
                 unusable.append(i)
             elif key in seen:
                 replaced.append(i)

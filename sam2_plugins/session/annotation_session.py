@@ -284,7 +284,7 @@ class AnnotationSession:
         Raises
         ------
         InputError
-            If the object or the frame is unknown, or the box has no area or lies outside.
+            If the object or the frame is unknown, or the box ends before it begins or lies outside.
         """
         return self.add_prompt(frame, object_id, Prompt.of(self.shape, box=box), replace)
 

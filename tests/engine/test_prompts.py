@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sam2_engine import ImagePredictor, InputError, InputWarning, VideoSession, open_frames
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.prompts import Points, Prompt
+from sam2_engine.prompts import Box, Points, Prompt
 from sam2_engine.video.open_session import open_video_session
 
 SHAPE = (96, 120)
@@ -23,8 +23,8 @@ SHAPE = (96, 120)
             r"96 high; give it in pixels: \(18, 24, 60, 72\)\.",
         ),
         ((0, 0, 1, 1), "in fractions"),
-        ((30, 20, 30, 40), "has no area"),
-        ((30, 20, 20, 40), "has no area"),
+        ((30, 20, 29, 40), "is less than one pixel wide or high: x1 must not be below x0"),
+        ((30, 20, 40, 19.5), "less than one pixel"),
         ((-9, 5, -0.5, 40), "outside the frame"),
         ((119.5, 5, 130, 40), "outside the frame"),
         ((10, 10, np.nan, 20), "finite"),
@@ -34,6 +34,19 @@ SHAPE = (96, 120)
 def test_a_box_that_says_nothing_is_refused(box: ArrayLike, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Prompt.of(SHAPE, box=box)
+
+
+@pytest.mark.parametrize(
+    "box", [(20, 40, 40, 40), (30, 20, 30, 40), (7, 9, 7, 9), (0, 0, 0, 0), (0, 0, 1, 0), (119, 95, 119, 95)]
+)
+def test_a_box_of_one_row_column_or_pixel(box: tuple[int, ...]) -> None:
+    prompt = Prompt.of(SHAPE, box=box)
+    assert prompt.extent == box
+    assert prompt.on(SHAPE) == prompt
+
+
+def test_a_box_whose_edges_were_converted_is_one_pixel_wide() -> None:
+    assert Box.of((20, 40, 19.9999, 60), SHAPE) == Box(20, 40, 20, 60)
 
 
 def test_points_in_fractions_are_said() -> None:

@@ -83,13 +83,20 @@ def test_setting_a_known_image_again_is_free(small_model: Sam2, moving_discs: Fr
         ({}, "Nothing to go by"),
         ({"point_coords": [[500, 5]], "point_labels": [1]}, "outside the frame"),
         ({"point_coords": [[5, 5]], "point_labels": [3]}, "label is 1"),
-        ({"box": [5, 5, 2, 9]}, "no area"),
+        ({"box": [5, 5, 2, 9]}, "less than one pixel"),
         ({"mask_input": np.zeros((1, 7, 7))}, "low-resolution logits"),
     ],
 )
 def test_bad_prompts_are_explained(predictor: ImagePredictor, prompts: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         predictor.predict(**prompts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("box", [(20, 40, 40, 40), (30, 20, 30, 40), (7, 9, 7, 9), (0, 0, 0, 0)])
+def test_a_box_of_one_row_column_or_pixel(predictor: ImagePredictor, box: tuple[int, ...]) -> None:
+    masks, scores, _ = predictor.predict(box=box, multimask_output=False)
+    assert masks.shape == (1, 96, 120)
+    assert np.isfinite(scores).all()
 
 
 def test_prompts_before_an_image_are_explained(small_model: Sam2) -> None:

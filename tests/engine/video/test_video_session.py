@@ -247,6 +247,13 @@ def test_a_limit_of_conditioning_frames_bounds_what_a_frame_reads(
     assert sum(slot == 0 for slot, _ in reading.memories) == 2
 
 
+def test_boxes_of_one_row_column_and_pixel_are_tracked(small_model: Sam2, moving_discs: Frames) -> None:
+    session = VideoSession(small_model, moving_discs[:3])
+    for object_id, box in enumerate([(20, 40, 40, 40), (30, 20, 30, 40), (7, 9, 7, 9)], start=1):
+        session.add_box(0, object_id, box)
+    assert [result.frame for result in session.propagate()] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -256,7 +263,7 @@ def test_a_limit_of_conditioning_frames_bounds_what_a_frame_reads(
         (lambda s: s.add_points(20, 1, RED), "no frame 20"),
         (lambda s: s.add_points(-1, 1, RED), "no frame -1"),
         (lambda s: s.add_points(0, 0, RED), "positive whole number"),
-        (lambda s: s.add_box(0, 1, [5, 5, 5, 9]), "no area"),
+        (lambda s: s.add_box(0, 1, [5, 5, 4, 9]), "less than one pixel"),
         (lambda s: s.add_mask(0, 1, np.zeros((5, 5))), "has shape"),
         (lambda s: s.add_points(0, 1, [float("nan"), 5]), "finite"),
         (lambda s: s.remove_object(9), "no object 9"),

@@ -99,7 +99,7 @@ def test_several_tasks_with_one_drawing(application: Application, click: dict[st
                 "type": "rectanglelabels",
                 "value": {"x": 1, "y": 1, "width": 0, "height": 9, "labels": ["Ball"]},
             },
-            "no area",
+            "less than one pixel",
         ),
     ],
 )

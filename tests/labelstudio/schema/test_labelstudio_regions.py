@@ -13,6 +13,7 @@ from labelstudio_backend.schema.regions import (
     value_of,
 )
 from sam2_engine.errors import InputError
+from sam2_engine.prompts import Box
 
 
 @st.composite
@@ -30,7 +31,9 @@ def test_mask_to_rectangle_to_box_is_the_identity(mask: np.ndarray) -> None:
     box = mask_bounds(mask)
     assert box is not None
     rectangle = {**rectangle_from_box(box, mask.shape), "rotation": 0}
-    assert box_from_rectangle(rectangle, mask.shape) == pytest.approx(box, abs=1e-9)
+    converted = box_from_rectangle(rectangle, mask.shape)
+    assert converted == pytest.approx(box, abs=1e-9)
+    Box.of(converted, mask.shape)  # also of one row or column
 
 
 def test_a_rectangle_over_the_whole_image_holds_its_first_and_last_pixel() -> None:

@@ -400,7 +400,7 @@ def test_a_batch_tracks_the_boxes_that_tasks_hold(page: Page, kind: str) -> None
         ({"frame": 0}, "counted from 1"),
         ({"frame": 500}, "ends with frame 12"),
         ({"x": 120.0}, "outside"),
-        ({"width": 0.0}, "no area"),
+        ({"width": 0.0}, "less than one pixel"),
     ],
 )
 def test_keyframes_that_cannot_be_tracked(page: Page, item: dict[str, Any], sentence: str) -> None:

@@ -101,7 +101,7 @@ def test_plus_and_minus_are_distinct_by_color(placed: Placed) -> None:
 @settings(max_examples=40, deadline=None)
 @given(
     st.tuples(st.integers(0, 28), st.integers(0, 18)),
-    st.tuples(st.integers(1, 29), st.integers(1, 19)),
+    st.tuples(st.integers(0, 29), st.integers(0, 19)),
     st.integers(0, 4),
 )
 def test_an_outline_around_pixels_is_the_box_of_these_pixels(

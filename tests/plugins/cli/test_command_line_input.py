@@ -101,7 +101,7 @@ def test_frames_that_cannot_be_used(refused, command, image, sentence):
         (("--point", "20,20,x"), "a click is X,Y"),
         (("--point", "a,b"), "'a,b' is not 2 numbers"),
         (("--point", "nan,3"), "finite"),
-        (("--box", "5,5,5,9"), "has no area"),
+        (("--box", "5,5,4,9"), "less than one pixel"),
         (("--box", "5,5,9"), "is not 4 numbers"),
         (("--box", "100,100,120,120"), "lies outside the frame"),
         ((), "Say where the object is"),

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import re
+import sys
+from contextlib import ExitStack
 from importlib.metadata import EntryPoint
 
 import numpy as np
@@ -57,6 +60,11 @@ def image_session(discs, store, small_checkpoint):
 def read_csv(path):
     with open(path, newline="", encoding="utf-8-sig") as file:  # noqa: PTH123
         return list(csv.DictReader(file))
+
+
+def test_segment_takes_the_box_of_one_row(run, image_file):
+    run("segment", image_file, "--box", "20,40,40,40", "-o", "row.tif")
+    assert tifffile.imread("row.tif").shape == (60, 80)
 
 
 def test_segment_joins_clicks_and_box_into_one_object(run, image_file, image_session):
@@ -124,6 +132,19 @@ def test_track_from_masks(run, frames_file, session, disc_mask):
     assert [(int(row["frame"]), int(row["object_id"])) for row in rows] == [
         (frame, value) for frame in range(8) for value in (4, 9)
     ]
+
+
+@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_output_that_nobody_reads_loses_no_frame(run, tmp_path, frames_file, monkeypatch, streams):
+    (tmp_path / "prompts.json").write_text('[{"frame": 0, "object_id": 1, "points": [[20, 20]]}]')
+    with ExitStack() as files:
+        for stream in streams:
+            reader, writer = os.pipe()
+            os.close(reader)
+            monkeypatch.setattr(sys, stream, files.enter_context(os.fdopen(writer, "w")))
+        run("track", frames_file, "--prompts", "prompts.json", "-o", "labels.tif", "--csv", "table.csv")
+    assert len(tifffile.imread("labels.tif")) == 8
+    assert (tmp_path / "table.csv").is_file()
 
 
 def test_track_from_prompts_on_several_frames_in_a_range(run, tmp_path, frames_file, session):

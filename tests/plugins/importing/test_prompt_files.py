@@ -72,7 +72,7 @@ def test_a_valid_file_is_placed_in_its_order(write, session):
         ([{"frame": 0, "object_id": 1, "points": [[90, 1]]}], "outside the frame"),
         ([{"frame": 0, "object_id": 1, "points": [[1, "a"]]}], "must be numbers"),
         ([{"frame": 0, "object_id": 1, "points": [1, 2, 3]}], "pairs"),
-        ([{"frame": 0, "object_id": 1, "box": [5, 5, 5, 9]}], "no area"),
+        ([{"frame": 0, "object_id": 1, "box": [5, 5, 4, 9]}], "less than one pixel"),
         ([{"frame": 0, "object_id": 1, "box": [5, 5, 9]}], "not 3 numbers"),
         ([{"frame": 0, "object_id": 1, "points": [[float("nan"), 1]]}], "finite"),
     ],
