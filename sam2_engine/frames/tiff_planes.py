@@ -347,8 +347,8 @@ def _check_size(name: str, page: Any, unit: tuple[int, ...]) -> None:
     """
     size = math.prod(unit) * np.dtype(page.dtype).itemsize
     ratio = _RATIOS.get(int(page.compression), MOST_COMPRESSED)
-    stored = math.prod(unit) * page.bitspersample // 8
-    check_bytes(name, unit, stored, sum(page.databytecounts), ratio)
+    unpacked = 8 * np.dtype(page.dtype).itemsize / page.bitspersample
+    check_bytes(name, unit, size, sum(page.databytecounts), ratio * unpacked)
     check_memory(name, unit, size)
     pieces, there = math.prod(page.chunked), len(page.dataoffsets)
     if pieces > 2 * there + _FEW:

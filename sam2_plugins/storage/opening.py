@@ -107,6 +107,9 @@ def read_recording(
     return session, calls
 
 
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError)
+
+
 @contextmanager
 def _empty_session(
     path: Path, store: ModelStore, frames: object, **options: Any
@@ -116,13 +119,14 @@ def _empty_session(
     If the block fails these are closed, and whatever shows that the folder is damaged becomes a sentence.
     """
     manifest = read_manifest(path)
-    described, contrast = manifest["frames"], window_from_json(manifest["window"])
-    if frames is None and described["source"] is None:
-        raise InputError(
-            f"{path} does not say where its frames are; open it together with {described['name']}."
-        )
+    described = manifest["frames"]
     own_frames = None
     try:
+        contrast = window_from_json(manifest["window"])
+        if frames is None and described["source"] is None:
+            raise InputError(
+                f"{path} does not say where its frames are; open it together with {described['name']}."
+            )
         if frames is None or isinstance(frames, str | PathLike):
             file = described["source"] if frames is None else frames
             frames = own_frames = open_frames(file, **described["opening"])
@@ -132,7 +136,7 @@ def _empty_session(
     except BaseException as error:
         if own_frames is not None:
             own_frames.close()
-        damaged = isinstance(error, (KeyError, TypeError, ValueError, AttributeError, OSError))
+        damaged = isinstance(error, _DAMAGE)
         if damaged and not isinstance(error, InputError):
             raise InputError(f"{path} cannot be opened, its files are damaged: {error!r}.") from error
         raise

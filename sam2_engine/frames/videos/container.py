@@ -134,7 +134,7 @@ def is_cut_off(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(8)
         if start[:4] == _EBML:
-            return _end_of_segment(file) > size
+            return _end_of_segment(file, size) > size
         if start[:4] == b"RIFF":
             return 8 + int.from_bytes(start[4:], "little") > size
         if start[:1] == _TS_SYNC:
@@ -156,10 +156,12 @@ def _end_of_boxes(file: BinaryIO, size: int) -> int:
     return position
 
 
-def _end_of_segment(file: BinaryIO) -> int:
+def _end_of_segment(file: BinaryIO, size: int) -> int:
     """Return where a Matroska file's segment ends (RFC 9559); 0 if it does not say."""
     position = 0
     for name in (_EBML, _SEGMENT):
+        if position > size:
+            break
         file.seek(position)
         start = file.read(12)
         if len(start) < 12 or start[:4] != name:
