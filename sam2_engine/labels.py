@@ -395,7 +395,7 @@ def open_labels(source: Any, *, single: bool = False, **reading: Any) -> LabelFr
         axes = {2: "YX", 3: "TYX"}.get(_num_axes(source))
         if axes is None:
             raise InputError("Labels are an array of the axes (Y, X) or (T, Y, X), or a path.")
-        reading["axes"] = axes
+        reading["axes"] = "YXC" if axes == "TYX" and 1 == source.shape[2] < source.shape[1] else axes
     files: Iterable[Path] = ()
     if isinstance(source, str | PathLike):
         path = Path(source)

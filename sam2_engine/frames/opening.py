@@ -161,7 +161,7 @@ def _open_path(
         return open_volume(path, **options)
     if kind == DICOM or (kind is None and is_dicom(path)):
         return open_dicom(path, series=series, **options)
-    is_npy = kind == NUMPY or path.suffix.lower() == ".npy"
+    is_npy = kind == NUMPY or (kind is None and path.suffix.lower() == ".npy")
     is_image = kind in IMAGES or kind in REFUSED or (kind != VIDEO and path.suffix.lower() in IMAGE_SUFFIXES)
     if not is_npy and not is_image:
         return VideoFrames(path, series=series, **options)

@@ -140,6 +140,7 @@ PICTURE = np.where((X > 40) & (X < 80) & (Y > 30) & (Y < 60), 200, 50).astype(np
         ("a.ppm", "PPM"),
         ("a.jp2", "JPEG2000"),
         ("a.dcm", "TIFF"),
+        ("a.npy", "PNG"),
     ],
 )
 def test_19_a_file_is_what_its_content_says(tmp_path: Path, name: str, kind: str) -> None:

@@ -232,6 +232,12 @@ def test_what_lies_only_along_a_border_is_said() -> None:
         assert np.unique(open_labels(rimmed(2, 1))[0].ids).tolist() == [0, 1, 2]
 
 
+def test_a_channel_axis_of_one_is_none() -> None:
+    labels = open_labels(squares(1, 7)[..., np.newaxis])
+    assert (len(labels), labels.shape) == (1, (H, W))
+    assert np.unique(labels[0].ids).tolist() == [0, 1, 7]
+
+
 def test_void_is_said_once_and_holds_for_frames_that_have_nothing_else(tmp_path: Path) -> None:
     stack = np.stack([with_border(255, 1, 2), with_border(255), squares()])
     with open_masks(stack, (H, W), LENGTH) as masks, warnings.catch_warnings(record=True) as said:
