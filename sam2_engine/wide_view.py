@@ -20,6 +20,8 @@ _SURE, _MUCH_SURER = 0.9, 0.3
 """The mask of a clicked large object stays that of the usual view if its predicted IoU is as high as the
 first, or, also with a box, higher than in the wider view by the second: it is often too high.
 """
+_SURELY_LARGE = 1.4
+"""A box this many times as large as a large object is seen in the wider view, however sure the usual one is."""
 _CELLS = 2 * MASK_STRIDE
 """The image's side in the view is a multiple of this, so that its mask is whole cells around the center."""
 
@@ -208,7 +210,8 @@ def _in_doubt(near: MaskPrediction, boxes: Tensor | None, config: ModelConfig) -
     iou, large = near.iou.amax(1), _shares(near) > config.large_object
     if boxes is None:
         return (large & (iou < _SURE)) | (iou < config.doubtful_iou)
-    return (large & (iou < _SURE)) | (boxes > config.large_object)
+    large |= boxes > config.large_object
+    return (large & (iou < _SURE)) | (boxes > _SURELY_LARGE * config.large_object)
 
 
 def _shares(prediction: MaskPrediction) -> Tensor:
