@@ -21,7 +21,7 @@ _SURE, _MUCH_SURER = 0.9, 0.3
 first, or, also with a box, higher than in the wider view by the second: it is often too high.
 """
 _SURELY_LARGE = 1.4
-"""A box this many times as large as a large object is seen in the wider view, however sure the usual one is."""
+"""A box this many times as large as a large object is seen in the wider view, however sure the usual one."""
 _CELLS = 2 * MASK_STRIDE
 """The image's side in the view is a multiple of this, so that its mask is whole cells around the center."""
 
