@@ -44,7 +44,7 @@ def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_planted_fault_is_found(name: str, told: str, tmp_path: Path) -> None:
-    outcome = fuzz(PLANTED[name], 8, tmp_path)
+    outcome = fuzz(PLANTED[name], 6, tmp_path)
     assert told in _told(outcome.findings)
     (bad, *_) = outcome.findings
     assert unpack(bad.read_bytes()) != unpack(pack(PLANTED[name].inputs["good"]))
