@@ -11,7 +11,7 @@ from sam2_engine.errors import InputError
 
 __all__ = ["nibabel_for", "pydicom_for", "quiet"]
 
-_QUIET = threading.Lock()
+_QUIET = threading.RLock()
 
 
 def pydicom_for(name: str) -> Any:

@@ -1,6 +1,6 @@
 """One target, fuzzed in a process of its own, which may hang, die, or run out of memory.
 
-``python fuzz_child.py ENGINE TARGET SECONDS FOLDER`` runs it with atheris, guided by the coverage of the
+``python fuzz_child.py ENGINE TARGET SECONDS FOLDER RUNS`` runs it with atheris, guided by the coverage of the
 readers, or with hypothesis; ``python fuzz_child.py replay FOLDER`` runs every target on its seeds, once.
 What is found is in ``FOLDER/findings`` then.
 """
@@ -148,7 +148,7 @@ class _SaidError(Exception):
         raise AssertionError
 
 
-def run_with_atheris(name: str, seconds: int, folder: Path) -> None:
+def run_with_atheris(name: str, seconds: int, folder: Path, runs: int) -> None:
     import atheris
 
     # Planted faults need no coverage, which takes seconds to prepare.
@@ -179,13 +179,14 @@ def run_with_atheris(name: str, seconds: int, folder: Path) -> None:
         "-timeout=0",
         f"-artifact_prefix={folder}/",
     ]
+    options += [f"-runs={runs}", "-seed=1"] if runs else []
     options += ["-print_final_stats=1", "-detect_leaks=0", "-use_value_profile=0", *handlers]
     atheris.Setup([sys.argv[0], *options, str(folder / "corpus")], execute, custom_mutator=mutator)
     faulthandler.enable()
     atheris.Fuzz()
 
 
-def run_with_hypothesis(name: str, seconds: int, folder: Path) -> None:
+def run_with_hypothesis(name: str, seconds: int, folder: Path, runs: int) -> None:
     from hypothesis import HealthCheck, Phase, given, seed, settings
     from hypothesis import strategies as st
     from mutation import mutate
@@ -206,17 +207,17 @@ def run_with_hypothesis(name: str, seconds: int, folder: Path) -> None:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.sampled_from(corpus), st.randoms(use_true_random=True))
+    @given(st.sampled_from(corpus), st.randoms(use_true_random=False))
     def fuzz(data: bytes, random: Random) -> None:
         nonlocal count
-        if time.monotonic() < end:
+        if time.monotonic() < end and (count < runs or not runs):
             execute(mutate(data, random))
             count += 1
 
     for data in corpus:
         execute(data)
     number = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end and (count < runs or not runs):
         number += 1
         seed(number)(fuzz)()
     print(f"stat::number_of_executed_units: {count + len(corpus)}", file=sys.stderr)
@@ -240,9 +241,9 @@ def main() -> None:
     if sys.argv[1] == "replay":
         replay(Path(sys.argv[2]))
         os._exit(0)  # jobs of the backend may still run
-    engine, name, seconds, folder = sys.argv[1:]
+    engine, name, seconds, folder, runs = sys.argv[1:]
     run = {"atheris": run_with_atheris, "hypothesis": run_with_hypothesis}[engine]
-    run(name, int(seconds), Path(folder))
+    run(name, int(seconds), Path(folder), int(runs))
 
 
 if __name__ == "__main__":

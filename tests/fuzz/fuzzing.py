@@ -48,8 +48,11 @@ class Outcome:
     findings: dict[Path, str] = field(default_factory=dict)
 
 
-def fuzz(target: Target, seconds: float, folder: Path, engine: str = ENGINE) -> Outcome:
-    """Fuzz a target for some seconds; its corpus in the folder grows from one time to the next."""
+def fuzz(target: Target, seconds: float, folder: Path, engine: str = ENGINE, runs: int = 0) -> Outcome:
+    """Fuzz a target for some seconds; its corpus in the folder grows from one time to the next.
+
+    With a number of ``runs`` it ends after these, which are always the same: a test that fails does so again.
+    """
     findings = folder / "findings"
     for each in (findings, folder / "corpus"):
         each.mkdir(parents=True, exist_ok=True)
@@ -58,11 +61,14 @@ def fuzz(target: Target, seconds: float, folder: Path, engine: str = ENGINE) -> 
     outcome = Outcome(target.name)
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > min(10, seconds / 2):
-        said = _run(folder, left + _GRACE, engine, target.name, str(max(1, round(left))), str(folder))
+        given = (engine, target.name, str(max(1, round(left))), str(folder), str(runs))
+        said = _run(folder, left + _GRACE, *given)
         counts = re.findall(r"(?:^#|number_of_executed_units: )(\d+)", said, re.MULTILINE)
         outcome.executions += max(map(int, counts), default=0)
         edges = [int(number) for number in re.findall(r"cov: (\d+)", said)]
         outcome.covered = max([*edges, outcome.covered or 0]) or None
+        if runs:
+            break
     outcome.findings = _findings(folder)
     return outcome
 
@@ -87,7 +93,7 @@ def _run(folder: Path, timeout: float, *arguments: str) -> str:
             [sys.executable, str(_CHILD), *arguments],
             stdout=subprocess.DEVNULL,
             stderr=file,
-            env={**os.environ, "MALLOC_ARENA_MAX": "2"},
+            env={**os.environ, "MALLOC_ARENA_MAX": "2", "PYTHONHASHSEED": "0"},
         )
         try:
             code = child.wait(timeout=timeout)

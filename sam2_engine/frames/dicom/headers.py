@@ -4,6 +4,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from sam2_engine.frames.libraries import quiet
+
 __all__ = ["element", "is_dicom", "numbers", "read_header", "text"]
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
@@ -119,7 +121,8 @@ def read_header(path: Path, pydicom: Any) -> Any:
 def element(header: Any, keyword: str) -> Any:
     """Return an element, None where it is missing or not readable."""
     try:
-        return header.get(keyword)
+        with quiet():  # a value is judged when it is asked for
+            return header.get(keyword)
     except Exception:
         return None
 

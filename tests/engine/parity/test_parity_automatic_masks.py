@@ -24,8 +24,8 @@ class ColorModel(Sam2):
 
     def __init__(self) -> None:
         config = VARIANTS["nano"].with_image_size(SIDE)
-        # The official generator asks for three masks of a click.
-        super().__init__(replace(config, multimask_output_in_sam=True))
+        # The official generator asks for three masks of a click, and shows them as they are.
+        super().__init__(replace(config, multimask_output_in_sam=True, removes_small_components=False))
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         return ImageFeatures(pixels, (pixels, pixels))

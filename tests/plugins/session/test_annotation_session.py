@@ -132,7 +132,7 @@ def test_wrong_prompts_change_nothing(session):
     for wrong in (
         lambda: session.add_points(0, one, (200, 20)),
         lambda: session.add_points(0, one, (20, 20), [3]),
-        lambda: session.add_box(0, one, (5, 5, 5, 9)),
+        lambda: session.add_box(0, one, (5, 5, 4, 9)),
         lambda: session.add_mask(0, one, np.ones((5, 5))),
     ):
         with pytest.raises(InputError):
