@@ -46,6 +46,8 @@ def test_frames_that_the_slider_passes_are_left_out_and_clicks_go_ahead(
 ) -> None:
     dock = open_dock(discs)
     annotation = annotation_of(dock)
+    shown = annotation.shown_frame
+    qtbot.waitUntil(lambda: encoded == [shown, shown, *neighbors(shown, len(discs))], timeout=WAIT)
     queue, gate, order = dock._application.worker.queue, threading.Event(), []
     queue.submit(gate.wait)
     encoded.clear()
