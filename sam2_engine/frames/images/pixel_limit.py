@@ -14,6 +14,15 @@ from sam2_engine.limits import available_memory
 __all__ = ["most_pixels", "up_to"]
 
 _BYTES_PER_PIXEL = 8
+
+
+class _Limit(int):
+    """A limit at which Pillow refuses at once; up to twice of any other it reads, and warns."""
+
+    def __rmul__(self, _: int) -> int:
+        return int(self)
+
+
 _lock = threading.Lock()
 _limits: list[int] = []
 _of_pillow: int | None = None
@@ -37,13 +46,13 @@ def up_to(max_pixels: int) -> Iterator[None]:
         if not _limits:
             _of_pillow = Image.MAX_IMAGE_PIXELS
         _limits.append(max_pixels)
-        Image.MAX_IMAGE_PIXELS = max(_limits)
+        Image.MAX_IMAGE_PIXELS = _Limit(max(_limits))
     try:
         yield
     finally:
         with _lock:
             _limits.remove(max_pixels)
-            Image.MAX_IMAGE_PIXELS = max(_limits) if _limits else _of_pillow
+            Image.MAX_IMAGE_PIXELS = _Limit(max(_limits)) if _limits else _of_pillow
 
 
 def most_pixels() -> int:

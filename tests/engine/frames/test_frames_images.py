@@ -12,6 +12,7 @@ from PIL import Image
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
+from sam2_engine.frames.images.pixel_limit import up_to
 
 COLOR = np.random.default_rng(0).integers(0, 255, (24, 36, 3)).astype(np.uint8)
 
@@ -181,3 +182,13 @@ def test_a_missing_package_is_named(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf'^{name} .*pip install "sam2-plugins\[{extra}\]"'):
         open_frames(tmp_path / name)
+
+
+def test_pillow_refuses_beyond_the_limit_and_never_warns(tmp_path):
+    """By itself it reads up to twice its limit, with a warning that nobody here could explain."""
+    path = tmp_path / "a.png"
+    Image.new("L", (200, 100)).save(path)
+    with up_to(20_000), Image.open(path):
+        pass
+    with up_to(19_999), pytest.raises(Image.DecompressionBombError):
+        Image.open(path)
