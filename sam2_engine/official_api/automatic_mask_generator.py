@@ -1,6 +1,6 @@
 """Automatic mask generator, under its official name."""
 
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -11,10 +11,13 @@ from typing_extensions import override
 from sam2_engine.errors import InputError
 from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator, MaskRecord
 from sam2_engine.image.mask_candidates import Candidate
+from sam2_engine.masks import non_maximum_suppression
 from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
 from sam2_engine.official_api.build_sam import build_sam2_hf, split_arguments
 from sam2_engine.official_api.errors import UnsupportedError, refuse_unknown
 from sam2_engine.official_api.image_predictor import SAM2ImagePredictor
+from sam2_engine.official_api.utils import amg
+from sam2_engine.official_api.utils.amg import MaskData
 from sam2_engine.official_api.utils.small_regions import warn_without_effect
 from sam2_engine.preprocessing import Contrast, IntensityWindow
 
@@ -154,13 +157,27 @@ class SAM2AutomaticMaskGenerator(AutomaticMaskGenerator):
         return torch.cat(masks), torch.cat(ious)
 
     @staticmethod
-    def postprocess_small_regions(mask_data: object, min_area: int, nms_thresh: float) -> NoReturn:
-        """Refuse: it works on a structure that is internal to the official package."""
-        raise UnsupportedError(
-            "postprocess_small_regions works on the official package's own MaskData: clean the masks of "
-            "generate() with sam2_engine.masks.remove_small_regions, or use "
-            "sam2_engine.AutomaticMaskGenerator."
-        )
+    def postprocess_small_regions(mask_data: MaskData, min_area: int, nms_thresh: float) -> MaskData:
+        """Clean the masks of ``"rles"`` and ``"boxes"``; of those made equal by it, unchanged ones stay.
+
+        ``generate`` does not call it, as in the official package.
+        """
+        if not mask_data["rles"]:
+            return mask_data
+        masks, unchanged = [], []
+        for rle in mask_data["rles"]:
+            mask, filled = amg.remove_small_regions(amg.rle_to_mask(rle), min_area, "holes")
+            mask, dropped = amg.remove_small_regions(mask, min_area, "islands")
+            masks.append(torch.from_numpy(mask))
+            unchanged.append(float(not (filled or dropped)))
+        boxes = amg.batched_mask_to_box(torch.stack(masks))
+        keep = non_maximum_suppression(boxes, torch.tensor(unchanged), nms_thresh)
+        for i in keep.tolist():
+            if not unchanged[i]:
+                mask_data["rles"][i] = amg.mask_to_rle_pytorch(masks[i][None])[0]
+                mask_data["boxes"][i] = boxes[i]
+        mask_data.filter(keep)
+        return mask_data
 
     @override
     def _open(self, image: ArrayLike, contrast: Contrast) -> tuple[NDArray[Any], IntensityWindow | None]:

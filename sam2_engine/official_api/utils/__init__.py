@@ -1,1 +1,1 @@
-"""The official predictors' helpers: transforms of images, frames of videos, small regions of masks."""
+"""The official predictors' helpers: transforms, frames of videos, masks of everything."""

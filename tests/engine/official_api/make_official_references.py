@@ -18,10 +18,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
 
 import numpy as np
+import sam2.utils.amg
+import sam2.utils.misc
 import torch
 from make_automatic_references import declared, suppress
 from official_cases import VIDEOS, automatic, images, orders, video, video_predictor, write_frames
-from official_names import attributes_of, names_of, objects_of, states
+from official_helpers import helpers
+from official_names import attributes_of, defined_in, names_of, objects_of, states
 
 REFERENCES = Path(__file__).parent / "references"
 
@@ -74,7 +77,9 @@ def main() -> None:
         write("orders.json", orders(video_predictor(names), str(folder)))
         attributes = {name: attributes_of(one) for name, one in objects_of(names).items()}
         entries = states(video_predictor(names), str(folder))
-        write("names.json", {"names": names_of("sam2"), "attributes": attributes, "state": entries})
+        recorded = {"names": names_of("sam2"), "attributes": attributes, "state": entries}
+        write("names.json", recorded | {"defined": defined_in(Path(sam2.__file__).parent)})
+        write("helpers.json", helpers(sam2.utils.amg, sam2.utils.misc))
 
 
 def record_clip() -> None:

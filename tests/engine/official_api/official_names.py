@@ -1,8 +1,10 @@
 """Names, arguments, defaults and attributes of the official API, read from either package."""
 
+import ast
 import importlib
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +22,26 @@ MODULES = {
     "automatic_mask_generator": ("SAM2AutomaticMaskGenerator",),
     "modeling.sam2_base": ("SAM2Base",),
     "utils.transforms": ("SAM2Transforms",),
+    "utils.amg": (
+        "MaskData",
+        "is_box_near_crop_edge",
+        "box_xyxy_to_xywh",
+        "batch_iterator",
+        "mask_to_rle_pytorch",
+        "rle_to_mask",
+        "area_from_rle",
+        "calculate_stability_score",
+        "build_point_grid",
+        "build_all_layer_point_grids",
+        "generate_crop_boxes",
+        "uncrop_boxes_xyxy",
+        "uncrop_points",
+        "uncrop_masks",
+        "remove_small_regions",
+        "coco_encode_rle",
+        "batched_mask_to_box",
+    ),
+    "utils.misc": ("mask_to_box", "load_video_frames", "fill_holes_in_mask_scores", "concat_points"),
 }
 Argument = tuple[str, str, str]
 
@@ -66,6 +88,18 @@ def names_of(package: str) -> dict[str, dict[str, Any]]:
             is_class = inspect.isclass(member)
             names[module_name][name] = members_of(member) if is_class else signature_of(member)
     return names
+
+
+def defined_in(package: Path) -> dict[str, list[str]]:
+    """Return the public functions and classes of every module of ``modeling`` and ``utils``."""
+    defined = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        if parts[0] in ("modeling", "utils") and parts[-1] != "__init__":
+            kinds = (ast.FunctionDef, ast.ClassDef)
+            names = [one.name for one in ast.parse(path.read_text()).body if isinstance(one, kinds)]
+            defined[".".join(parts)] = [name for name in names if not name.startswith("_")]
+    return defined
 
 
 def objects_of(names: Any) -> dict[str, Any]:

@@ -60,10 +60,6 @@ SAID: dict[str, str] = {
     "SAM2AutomaticMaskGenerator.__init__(output_mode)": "same; `coco_rle` needs no further package",
     "SAM2AutomaticMaskGenerator.__init__(kwargs)": _UNKNOWN,
     "SAM2AutomaticMaskGenerator.from_pretrained(kwargs)": "same; unknown arguments are refused",
-    "SAM2AutomaticMaskGenerator.postprocess_small_regions": (
-        "refused: it works on a structure internal to the official package, which never calls it; use "
-        "`sam2_engine.masks.remove_small_regions`"
-    ),
     # the video predictor
     "SAM2VideoPredictor.__init__": (
         "a loaded model comes first, in place of the model's parts; the arguments after it are the same"
@@ -97,6 +93,15 @@ SAID: dict[str, str] = {
     # the model
     "SAM2Base.__init__": _PARTS,
     "SAM2Base.track_step": INTERNAL,
+    # helpers
+    "batch_iterator(args)": "same; sequences of several lengths are refused, as there",
+    "rle_to_mask(rle)": "same; runs that do not fill the image are refused",
+    "area_from_rle(rle)": "same; runs that do not fill the image are refused",
+    "coco_encode_rle": "same; needs no further package",
+    "load_video_frames(img_mean)": "same; values that are no model's are refused",
+    "load_video_frames(img_std)": "same; values that are no model's are refused",
+    "load_video_frames(async_loading_frames)": "same frames; they are always read when needed",
+    "fill_holes_in_mask_scores(max_area)": _ON_CUDA,
 }
 """What is said of names that are not simply the same; ``Class.method(argument)`` of one argument."""
 
@@ -111,6 +116,8 @@ TITLES = {
     "automatic_mask_generator": "sam2.automatic_mask_generator",
     "modeling.sam2_base": "sam2.modeling.sam2_base",
     "utils.transforms": "sam2.utils.transforms",
+    "utils.amg": "sam2.utils.amg",
+    "utils.misc": "sam2.utils.misc",
 }
 START = """# The official API, name by name
 
@@ -152,10 +159,14 @@ ELSEWHERE = {
         "refused: the former is superseded in 1.1.0 itself, the latter a script for measurements; "
         "`benchmarks/` has ours"
     ),
-    "`sam2.modeling` beside `SAM2Base`, `sam2.utils` beside `SAM2Transforms`, `training/`": (
-        "refused: internal; `sam2_engine.modeling`, `sam2_engine.masks` and `sam2 train` are ours"
-    ),
+    "`training/`": "refused: `sam2 train` and `sam2_engine.training` are ours",
 }
+PARTS = """
+## Parts of the model, and what else is internal
+
+These modules exist, and importing one of these names from them is refused with the sentence of the table (an
+`InputError` that is an `ImportError`, too): parts of a model take other arguments here. Their weights have
+the official names, and `model.sam_mask_decoder` and the like are where they are officially."""
 
 
 def rows(title: str, arguments: list[list[str]] | None) -> Iterator[str]:
@@ -233,6 +244,7 @@ def listed(names: list[str]) -> str:
 
 def render() -> str:
     """Return the page."""
+    from sam2_engine.official_api.missing import MISSING
     from sam2_engine.official_api.modeling.sam2_base import FIXED, SETTINGS
 
     recorded = json.loads((REFERENCES / "names.json").read_text())
@@ -245,6 +257,10 @@ def render() -> str:
     parts.append(MIDDLE.format(settings=listed(list(SETTINGS)), fixed=listed(list(FIXED))))
     parts += ["## Scripts and modules"]
     parts += table((f"| {name} | {said} |" for name, said in ELSEWHERE.items()), "| official | here |")
+    parts.append(PARTS)
+    for module, own in MISSING.items():
+        missing = (f"| `{name}` | refused: {said} |" for name, said in own.items())
+        parts += table(missing, f"| `sam2.{module}` | here |")
     return "\n".join(parts) + "\n"
 
 

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import official_cases as cases
 import pytest
+import torch
 from numpy.typing import NDArray
+from official_helpers import MASKS, helpers
 
 import sam2_engine.official_api as ours
 from sam2_engine.errors import InputError
 from sam2_engine.masks import decode_rle
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.official_api import SAM2VideoPredictor
+from sam2_engine.official_api import SAM2AutomaticMaskGenerator, SAM2VideoPredictor
+from sam2_engine.official_api.utils import amg, misc
 
 REFERENCES = Path(__file__).parent / "references"
 PIXELS = 4
@@ -88,6 +91,44 @@ def test_automatic_masks() -> None:
             np.testing.assert_allclose(record["point_coords"], other["point_coords"], rtol=1e-6)
             np.testing.assert_allclose(record["bbox"], other["bbox"], atol=1)
             assert record["crop_box"] == other["crop_box"]
+
+
+def test_helpers() -> None:
+    expected = json.loads((REFERENCES / "helpers.json").read_text())
+    answers = json.loads(json.dumps(helpers(amg, misc)))
+    assert answers.keys() == expected.keys()
+    for key, answer in answers.items():
+        assert answer == expected[key], key
+
+
+def test_helpers_refuse_what_nobody_means() -> None:
+    with pytest.raises(InputError, match="not a int"):
+        amg.MaskData(scores=3)
+    with pytest.raises(InputError, match="one length"):
+        list(amg.batch_iterator(2, [1, 2], [3]))
+    with pytest.raises(InputError, match="'specks'"):
+        amg.remove_small_regions(MASKS[0], 3, "specks")
+    with pytest.raises(InputError, match="img_mean"):
+        misc.load_video_frames("clip", 128, True, img_mean=(0.5, 0.5, 0.5))
+    with pytest.raises(InputError, match="above 0"):
+        misc.fill_holes_in_mask_scores(torch.zeros(1, 1, 4, 4), 0)
+
+
+def test_frames_are_loaded_as_for_a_state(small_model: Sam2, folder: str) -> None:
+    images, height, width = misc.load_video_frames(folder, small_model.image_size, offload_video_to_cpu=True)
+    state = SAM2VideoPredictor(small_model).init_state(folder)
+    assert (height, width) == (state["video_height"], state["video_width"])
+    assert torch.equal(images[:], state["images"][:])
+
+
+def test_small_regions_are_cleaned_and_what_becomes_a_double_goes() -> None:
+    clean = MASKS[0].copy()
+    clean[11, 14], clean[4, 5], clean[6:8, 6:9] = False, True, True
+    masks = torch.from_numpy(np.stack([MASKS[0], clean, MASKS[2]]))
+    data = amg.MaskData(rles=amg.mask_to_rle_pytorch(masks), boxes=amg.batched_mask_to_box(masks))
+    cleaned = SAM2AutomaticMaskGenerator.postprocess_small_regions(data, 8, 0.99)
+    assert [amg.rle_to_mask(one).tolist() for one in cleaned["rles"]] == [clean.tolist(), MASKS[2].tolist()]
+    assert cleaned["boxes"].tolist() == [[3, 2, 10, 8], [2, 3, 12, 8]]
 
 
 def test_orders_of_frames(small_model: Sam2, folder: str) -> None:

@@ -1,6 +1,8 @@
 """Every name of the official package is the same here, or the page says what it is instead."""
 
+import importlib
 import json
+import re
 from typing import Any
 
 import official_cases as cases
@@ -10,6 +12,7 @@ import pytest
 
 import sam2_engine.official_api as ours
 from sam2_engine.errors import InputError
+from sam2_engine.official_api.missing import MISSING
 
 RECORDED = json.loads((official_page.REFERENCES / "names.json").read_text())
 PACKAGE = "sam2_engine.official_api"
@@ -77,6 +80,29 @@ def test_what_is_missing_says_what_to_use() -> None:
         model()
     with pytest.raises(InputError, match=r"cannot be 2\.0 here"):
         model.sigmoid_scale_for_mem_enc = 2.0
+
+
+@pytest.mark.parametrize(("module", "names"), RECORDED["defined"].items(), ids=lambda one: str(one)[:40])
+def test_a_name_that_is_defined_is_here_or_says_what_to_use(module: str, names: list[str]) -> None:
+    ours = importlib.import_module(f"{PACKAGE}.{module}")
+    missing = MISSING.get(module, {})
+    assert set(missing) <= set(names)
+    for name in names:
+        if name in missing:
+            with pytest.raises(ImportError, match="internal to the official package"):
+                exec(f"from {PACKAGE}.{module} import {name}")
+        else:
+            assert name in RECORDED["names"][module]
+            assert hasattr(ours, name)
+    with pytest.raises(ImportError, match="cannot import name"):
+        exec(f"from {PACKAGE}.{module} import of_no_package")
+
+
+def test_what_is_to_be_used_instead_exists() -> None:
+    for said in (said for names in MISSING.values() for said in names.values()):
+        for path in re.findall(r"sam2_engine\.[\w.]+\.\w+", said):
+            module, _, name = path.rpartition(".")
+            assert hasattr(importlib.import_module(module), name), path
 
 
 def test_the_page_is_what_is_recorded_and_said() -> None:

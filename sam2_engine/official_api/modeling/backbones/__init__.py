@@ -1,0 +1,1 @@
+"""Image encoder, under its official module names: its parts are refused."""
