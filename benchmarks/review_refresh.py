@@ -88,8 +88,14 @@ def measure(frames: int, objects: int, clicks: int) -> dict[str, list[float]]:
         session_folder._LONG_JOURNAL = 1 << 30
         made[0].close()
         review.close()
-        found["opening"] = [timed(lambda: made.append(open_session(path, store, planes)[1]))]
-        made[1].close()
+        opened: list[tuple[AnnotationSession, SessionFolder]] = []
+        for name in ("closing, nothing changed", "closing, one object changed"):
+            opening = timed(lambda: opened.append(open_session(path, store, planes)))
+            found.setdefault("opening", []).append(opening)
+            again, folder = opened.pop()
+            if "one object" in name:
+                again.verify(1, [1])
+            found[name] = [timed(folder.close)]
     return found
 
 

@@ -1,8 +1,6 @@
 """The propagation of masks through the stack: its order, its progress, and its end."""
 
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
@@ -12,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine.errors import InputError
 from sam2_engine.wording import counted
+from sam2_plugins.runtime.garbage import older_objects_left_alone
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -109,7 +108,7 @@ class Propagation(QObject):
             self._unfinished = planned
             self._left_out = session.left_out(planned)
             visits = [session.frames_to_visit(**arguments) or [] for arguments in planned]
-            with _older_objects_left_alone():
+            with older_objects_left_alone():
                 yield from with_progress(propagate(planned, visits), sum(map(len, visits)))
 
         def propagate(planned: list[PropagateArguments], visits: list[list[int]]) -> Iterator[LabeledFrame]:
@@ -159,19 +158,6 @@ class Propagation(QObject):
     def _on_failure(self, error: BaseException) -> None:
         self._cancel = None
         self.failed.emit(error)
-
-
-@contextmanager
-def _older_objects_left_alone() -> Iterator[None]:
-    """Confine Python's garbage collection to what is made meanwhile.
-
-    To go through all of napari's half a million objects stops every thread, the window's too, for 0.3 s.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def plan_propagation(

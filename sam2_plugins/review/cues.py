@@ -132,19 +132,25 @@ _NOTHING_UNUSUAL: Words = ("nothing unusual",)
 
 def cue_values(inputs: CueInputs) -> dict[str, float]:
     """Return the value of every cue of ``CUES`` for a mask, 0..1."""
-    features, scores = inputs.features, inputs.features.scores
+    return dict(zip(CUES, _values(inputs), strict=True))
+
+
+def _values(inputs: CueInputs) -> tuple[float, ...]:
+    """Return the values of the cues in the order of ``CUES``."""
+    features, reviewed = inputs.features, inputs.reviewed
+    scores, (jump, _, arrival, _) = features.scores, inputs.beside
     visible = features.area > 0
-    return {
+    return (
         # The model's odds for what the mask shows, on a logarithmic scale: it is nearly always certain.
-        "presence": _uncertainty(scores.presence if visible else 1 - scores.presence),
-        "predicted IoU": 1 - scores.predicted_iou if visible else 0.0,
-        "stability": 1 - scores.stability if visible else 0.0,
-        "jump": max(inputs.beside[0], _against_reviewed(_area_change, inputs)),
-        "overlap": inputs.overlap.fraction,
-        "pieces": features.outside_largest,
-        "border": max(inputs.beside[2], _against_reviewed(_newly_at_border, inputs)),
-        "distance": _distance_to_reviewed(inputs.reviewed),
-    }
+        _uncertainty(scores.presence if visible else 1 - scores.presence),
+        1 - scores.predicted_iou if visible else 0.0,
+        1 - scores.stability if visible else 0.0,
+        jump if reviewed is None else max(jump, _area_change(features, reviewed)),
+        inputs.overlap.fraction,
+        features.outside_largest,
+        arrival if reviewed is None else max(arrival, _newly_at_border(features, reviewed)),
+        _distance_to_reviewed(reviewed),
+    )
 
 
 def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
@@ -152,10 +158,9 @@ def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
     if inputs.factor == 0:
         return ReviewItem(object_id, inputs.frame, 0.0, ("confirmed by a person",))
     total, most, main = BIAS, 0.0, None
-    for name, value in cue_values(inputs).items():
-        cue = CUES[name]
-        total += cue.weight * value
-        above = cue.weight * (value - cue.usual)
+    for value, (name, (weight, usual)) in zip(_values(inputs), CUES.items()):
+        total += weight * value
+        above = weight * (value - usual)
         if above > most:
             most, main = above, name
     words = _NOTHING_UNUSUAL if main is None else _WORDS[main](inputs)
@@ -168,13 +173,15 @@ def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
 def _uncertainty(probability: float) -> float:
     """Return 1 for a probability up to 1/2, 0 for odds of ``MAX_ODDS`` and more."""
     odds = probability / max(1 - probability, 1e-12)
-    return min(max(1 - math.log(max(odds, 1.0)) / math.log(MAX_ODDS), 0.0), 1.0)
+    if odds >= MAX_ODDS:
+        return 0.0
+    return 1.0 if odds <= 1 else 1 - math.log(odds) / math.log(MAX_ODDS)
 
 
 def _distance_to_reviewed(reviewed: Neighbor | None) -> float:
-    if reviewed is None:
+    if reviewed is None or reviewed.distance >= MAX_DISTANCE:
         return 1.0
-    return min(math.log1p(reviewed.distance) / math.log1p(MAX_DISTANCE), 1.0)
+    return math.log1p(reviewed.distance) / math.log1p(MAX_DISTANCE)
 
 
 def against_neighbors(features: MaskFeatures, neighbors: Sequence[Neighbor]) -> Beside:
@@ -197,11 +204,6 @@ def against_neighbors(features: MaskFeatures, neighbors: Sequence[Neighbor]) -> 
         sum(border) / len(neighbors),
         _border_in_words(features, neighbors[border.index(max(border))]),
     )
-
-
-def _against_reviewed(compare: Callable[[MaskFeatures, Neighbor], float], inputs: CueInputs) -> float:
-    """Compare with the nearest reviewed frame."""
-    return 0.0 if inputs.reviewed is None else compare(inputs.features, inputs.reviewed)
 
 
 def _area_change(features: MaskFeatures, other: Neighbor) -> float:

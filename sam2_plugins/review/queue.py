@@ -98,10 +98,13 @@ class _Object:
 
     def inputs(self, frame: int, overlap: Overlap) -> CueInputs:
         """Return the inputs of the cues of a mask."""
-        index = bisect_left(self.reviewed, frame)
-        is_reviewed = self.reviewed[index : index + 1] == [frame]
-        around = (*self.reviewed[max(index - 1, 0) : index], *self.reviewed[index : index + 2])
-        nearest = min((c for c in around if c != frame), key=lambda c: abs(c - frame), default=None)
+        reviewed = self.reviewed
+        index = bisect_left(reviewed, frame)
+        is_reviewed = index < len(reviewed) and reviewed[index] == frame
+        nearest = reviewed[index - 1] if index else None
+        after = index + is_reviewed
+        if after < len(reviewed) and (nearest is None or reviewed[after] - frame < frame - nearest):
+            nearest = reviewed[after]
         if frame not in self.beside:
             neighbors = [self._neighbor(other, frame) for other in self._beside(frame) if other != frame]
             self.beside[frame] = against_neighbors(self.features[frame], neighbors)

@@ -5,12 +5,15 @@ What follows a damaged line does not count either, and is not written over by it
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
 from sam2_engine.disk import replacing
 
 __all__ = ["Journal"]
+
+_BLOCK = 1 << 16
 
 
 class Journal:
@@ -73,11 +76,10 @@ class Journal:
             If they cannot be written; the file then ends where it ended before.
         """
         if self._end is None:
-            for _ in self.read():
-                pass
+            self._end = _end_of_lines(self.path) if self.path.exists() else 0
         text = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries).encode()
         with self.path.open("r+b" if self.path.exists() else "wb") as file:
-            end = self._end or 0
+            end = self._end
             file.truncate(end)
             file.seek(end)
             try:
@@ -107,6 +109,20 @@ class Journal:
         else:
             self.path.unlink(missing_ok=True)
         self._end, self.damaged_line = len(rest), None
+
+
+def _end_of_lines(path: Path) -> int:
+    """Return where the last whole line of a file ends, without reading the others."""
+    with path.open("rb") as file:
+        end = file.seek(0, SEEK_END)
+        while end:
+            start = max(end - _BLOCK, 0)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+    return 0
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
+from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.manifest import check_frames, read_manifest
@@ -101,8 +102,9 @@ def read_recording(
     """
     path = Path(path)
     with _empty_session(path, store, frames) as (session, _):
-        state = read_state(path)
-        state.apply_to(session, path)
+        with making_what_stays():
+            state = read_state(path)
+            state.apply_to(session, path)
         calls = read_calls(path, state.number) if with_calls else []
     return session, calls
 

@@ -28,6 +28,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.history import Action
 from sam2_plugins.storage.creation import LOCK, clear_leftovers, making
@@ -350,8 +351,9 @@ class SessionFolder:
         with suppress(OSError):  # a full disk; it is tried again the next time
             migrate(self.path)
         self._manifest = read_manifest(self.path)
-        state = read_state(self.path)
-        state.apply_to(self._session, self.path)
+        with making_what_stays():
+            state = read_state(self.path)
+            state.apply_to(self._session, self.path)
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
         self._session.history.subscribe(self._on_action)
         if state.lost:
