@@ -20,6 +20,7 @@ import torch
 from sam2_engine.masks import CompressedMask
 from sam2_plugins import AnnotationSession, ModelStore, SessionFolder, open_session
 from sam2_plugins.review import LiveReview
+from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 from sam2_plugins.storage import session_folder
@@ -62,7 +63,8 @@ def measure(frames: int, objects: int, clicks: int) -> dict[str, list[float]]:
     store, rng = ModelStore("cpu"), np.random.default_rng(1)
     planes = np.broadcast_to(np.zeros((SIDE, SIDE), np.uint8), (frames, SIDE, SIDE))
     session = AnnotationSession(planes, store, axes="TYX")
-    session.restore(tracked(frames, objects), objects)
+    with making_what_stays():  # as when it is opened
+        session.restore(tracked(frames, objects), objects)
     review = LiveReview(session)
     found: dict[str, list[float]] = {"review, all of it": [timed(review.queue)]}
     with tempfile.TemporaryDirectory() as name:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from sam2_plugins.review.cues import (
 )
 from sam2_plugins.review.mask_features import NO_OVERLAP, MaskFeatures, Overlap, frame_overlaps
 from sam2_plugins.review.ranking import Ranking
+from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import ChangeKind
 from sam2_plugins.session.history import Action
@@ -23,6 +25,8 @@ from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
 __all__ = ["LiveReview", "MasksByObject", "Review", "ReviewableSession", "review_queue"]
 
+_MANY = 10_000
+"""Masks to measure at once, which a click never brings about but opening a long session does."""
 MasksByObject = Mapping[int, Mapping[int, AcceptedMask]]
 """Masks by object id and frame."""
 
@@ -331,10 +335,11 @@ class LiveReview:
         for object_id in objects:
             frames = {*self._review.frames_of(object_id), *annotations.frames_of(object_id)}
             places |= {(object_id, frame) for frame in frames}
-        for object_id, frame in sorted(places):
-            mask, verified = annotations.mask(object_id, frame), annotations.is_verified(object_id, frame)
-            self._review.change(object_id, frame, mask, verified=verified)
-        return self._review.queue()
+        with making_what_stays() if len(places) > _MANY else nullcontext():
+            for object_id, frame in sorted(places):
+                mask, verified = annotations.mask(object_id, frame), annotations.is_verified(object_id, frame)
+                self._review.change(object_id, frame, mask, verified=verified)
+            return self._review.queue()
 
     def _on_action(self, action: Action) -> None:
         for change in action.changes:

@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.review import LiveReview, Review, ReviewItem, queue, review_queue
 from sam2_plugins.review.mask_features import MaskFeatures
+from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 
@@ -260,3 +262,20 @@ def test_a_session_is_reviewed(session: AnnotationSession, disc_mask: NDArray[np
     found = review_queue(session, review)
     assert sorted(doubt.frame for doubt in found) == [1, 2, 3, 4]
     assert review_queue(session, review) == found
+
+
+def test_no_garbage_is_collected_while_a_whole_session_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "_MANY", 3)
+    session = AnnotationSession(np.zeros((5, 64, 80), np.uint8), ModelStore("cpu"))
+    session.import_masks(0, {1: np.ones((64, 80), bool)})
+    collecting = []
+    of = MaskFeatures.of
+    monkeypatch.setattr(MaskFeatures, "of", lambda mask: collecting.append(gc.isenabled()) or of(mask))
+    live = LiveReview(session)
+    live.queue()
+    for frame in range(1, 5):
+        session.import_masks(frame, {1: np.ones((64, 80), bool)})
+    live.queue()
+    live.close()
+    assert collecting == [True, False, False, False, False]
+    assert gc.isenabled()
