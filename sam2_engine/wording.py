@@ -1,6 +1,8 @@
 """Numbers and sizes in sentences that people read."""
 
-__all__ = ["counted", "plural", "size_in_words"]
+from collections.abc import Iterable
+
+__all__ = ["counted", "in_ranges", "plural", "size_in_words"]
 
 
 def plural(count: int, noun: str) -> str:
@@ -23,6 +25,23 @@ def counted(count: int, noun: str) -> str:
     ('1 frame', '0 frames')
     """
     return f"{count} {plural(count, noun)}"
+
+
+def in_ranges(numbers: Iterable[int]) -> str:
+    """Return whole numbers in order, those in a row as their first and last.
+
+    Examples
+    --------
+    >>> in_ranges([9, 7, 8, 3, 12, 13])
+    '3, 7 to 9, 12 to 13'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{first} to {last}" if last > first else f"{first}" for first, last in runs)
 
 
 def size_in_words(num_bytes: float) -> str:

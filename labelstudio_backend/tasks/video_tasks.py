@@ -18,6 +18,7 @@ from labelstudio_backend.tasks.track_storage import TrackStore
 from labelstudio_backend.tasks.video_tracking import VideoTrack, VideoTracking
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.wording import in_ranges
 from sam2_plugins.runtime.model_store import ModelStore
 
 __all__ = ["VideoTasks", "labeled_tracks", "stored_tracks"]
@@ -198,7 +199,10 @@ def _scored_regions(
     for track, video_track in video_tracks:
         boxes, score, is_complete = video.progress_of(video_track)
         items = sequence_of(track, boxes, clock, video.session.shape, options.parameters.tolerance)
-        message = None if is_complete else _progress_message(video_track, boxes, clock, error)
+        if is_complete:
+            message = _passed_over(video.unreadable, clock)
+        else:
+            message = _progress_message(video_track, boxes, clock, error)
         regions.append(_with_sequence(track.region, items, score, message))
         scores.append(score)
     return regions, sum(scores) / len(scores)
@@ -215,6 +219,14 @@ def _progress_message(
         return f"{_MESSAGE_PREFIX}stopped at {reached} of {clock.page_frames}: {error}"
     more = "choose another label and then its own to see more"
     return f"{_MESSAGE_PREFIX}reached {reached} of {clock.page_frames} and goes on; {more}."
+
+
+def _passed_over(problems: Mapping[int, str], clock: FrameClock) -> str | None:
+    """Return a sentence on frames that could not be read; None if all could."""
+    if not problems:
+        return None
+    frames = in_ranges({clock.page_frame(frame) for frame in problems})
+    return f"{_MESSAGE_PREFIX}passed over what cannot be read (frame {frames}): {problems[min(problems)]}"
 
 
 def _with_sequence(region: Region, items: list[dict[str, Any]], score: float, message: str | None) -> Region:

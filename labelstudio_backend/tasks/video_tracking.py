@@ -138,6 +138,7 @@ class VideoTracking:
         self._lock = threading.Lock()
         self._tracks: dict[str, VideoTrack] = {}
         self._steps: Iterator[None] | None = None
+        self._unreadable: dict[int, str] = {}
         self._restore()
 
     @property
@@ -177,6 +178,7 @@ class VideoTracking:
             for video_track in requested:
                 video_track.live(lives[video_track.region_id])
             self._steps = self.error = None
+            self._unreadable.clear()  # it may be mended
         try:
             yield requested
         finally:
@@ -208,6 +210,12 @@ class VideoTracking:
                 for track in tracks
             )
 
+    @property
+    def unreadable(self) -> dict[int, str]:
+        """The file's frames that could not be read since the last request, and why."""
+        with self._lock:
+            return dict(self._unreadable)
+
     def progress_of(self, track: VideoTrack) -> tuple[dict[int, PixelBox | None], float, bool]:
         """Return a track's boxes by the file's frame, its score, and whether that is all."""
         with self._lock:
@@ -215,7 +223,10 @@ class VideoTracking:
 
     def _frames_left(self, track: VideoTrack) -> bool:
         frames = track.frames_to_track(len(self.session))
-        return len(track.boxes) < len(frames) or any(frame not in track.boxes for frame in frames)
+        done = len(track.boxes) + len(self._unreadable)
+        return done < len(frames) or any(
+            frame not in track.boxes and frame not in self._unreadable for frame in frames
+        )
 
     # ------------------------------------------------------------------ tracking
 
@@ -282,6 +293,8 @@ class VideoTracking:
 
     def _record(self, result: FrameResult) -> None:
         with self._lock:
+            if result.problem:
+                self._unreadable[result.frame] = result.problem
             tracks = {track.object_id: track for track in self._tracks.values()}
         for object_id in result.object_ids:
             if object_id in tracks:

@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine.errors import InputError
+from sam2_engine.video.frame_steps import describe_passed_over
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.garbage import older_objects_left_alone
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
@@ -53,6 +54,7 @@ class Propagation(QObject):
         self._cancel: CancelToken | None = None
         self._unfinished: list[PropagateArguments] = []
         self._left_out = ""
+        self._passed_over: dict[int, str] = {}
         self._undone = False
 
     @property
@@ -102,6 +104,7 @@ class Propagation(QObject):
     ) -> None:
         self._cancel = cancel = CancelToken()
         self._unfinished = []
+        self._passed_over = {}
 
         def steps() -> Iterator[tuple[LabeledFrame, Progress]]:
             planned = plan()  # on the worker's thread, after the prompts from before
@@ -116,6 +119,8 @@ class Propagation(QObject):
                 left = dict.fromkeys(frames)
                 for result in session.propagate(**arguments, cancel=cancel) if frames else ():
                     left.pop(result.frame, None)
+                    if result.problem:
+                        self._passed_over[result.frame] = result.problem
                     rest = _rest(arguments, next(iter(left), None), len(session))
                     self._unfinished = [*rest, *planned[number + 1 :]]
                     yield result.frame, labels(result.frame)
@@ -147,13 +152,14 @@ class Propagation(QObject):
     def _on_end(self, count: int) -> None:
         stopped = self._cancel is not None and self._cancel.cancelled
         self._cancel = None
-        frames = f"{counted(count, 'frame')} tracked"
+        frames = f"{counted(count - len(self._passed_over), 'frame')} tracked"
         if self._undone:
             self._undone = False
             self.ended.emit("Tracking was stopped and undone.")
         else:
             said = f"Stopped: {frames}; their masks stay." if stopped else f"{frames}."
-            self.ended.emit(f"{said} {self._left_out}".strip())
+            passed_over = describe_passed_over(self._passed_over)
+            self.ended.emit(" ".join(filter(None, (said, self._left_out, passed_over))))
 
     def _on_failure(self, error: BaseException) -> None:
         self._cancel = None

@@ -105,6 +105,7 @@ def offline_rounds(
         masks = {
             result.frame: PackedMask.from_array(result.masks[0], result.shape)
             for result in session.propagate(start=first)
+            if not result.problem
         }
         yield InteractiveRound(masks, clicks, seconds)
         remaining = {
@@ -149,6 +150,8 @@ def _online_pass(
     _, clicks = place_clicks(session, object_id, first, nothing, ground_truth, CLICKS_PER_FRAME, void)
     prompted, masks, known = 1, {}, set(sequence.known_frames(object_id))
     for result in session.propagate(start=first):
+        if result.problem:
+            continue
         mask, frame = result.masks[0], result.frame
         if prompted < allowance and frame in known and frame != first:
             ground_truth = sequence.mask(object_id, frame)

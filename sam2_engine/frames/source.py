@@ -15,7 +15,15 @@ from sam2_engine.frames.axes import no_channel
 from sam2_engine.limits import FrameTooLargeError, check_memory
 from sam2_engine.wording import counted
 
-__all__ = ["FillRange", "FrameIndexError", "FrameSource", "check_pixels", "explain", "is_fill"]
+__all__ = [
+    "FillRange",
+    "FrameIndexError",
+    "FrameSource",
+    "UnreadableFrameError",
+    "check_pixels",
+    "explain",
+    "is_fill",
+]
 
 FillRange = tuple[float, float]
 """Lowest and highest value, both inclusive, that a file declares to stand for pixels without data."""
@@ -23,6 +31,20 @@ FillRange = tuple[float, float]
 
 class FrameIndexError(InputError, IndexError):
     """A frame that the source does not have."""
+
+
+class UnreadableFrameError(InputError):
+    """A frame that the source has, but that is missing or damaged; others may be read.
+
+    Attributes
+    ----------
+    frame
+        Its number.
+    """
+
+    def __init__(self, message: str, frame: int) -> None:
+        super().__init__(message)
+        self.frame = frame
 
 
 def explain(error: BaseException) -> str:
@@ -178,8 +200,10 @@ class FrameSource(ABC):
 
         Raises
         ------
-        InputError
-            If there is no such frame, it cannot be read, or it is the only one and no pixel is finite.
+        FrameIndexError
+            If there is no such frame.
+        UnreadableFrameError
+            If it cannot be read.
 
         Warns
         -----
@@ -190,8 +214,10 @@ class FrameSource(ABC):
         number = self._check_index(frame)
         try:
             pixels = self._read(number)
-        except InputError:
+        except (FrameIndexError, FrameTooLargeError, UnreadableFrameError):
             raise
+        except InputError as error:
+            raise UnreadableFrameError(str(error), number) from error
         except MemoryError as error:
             raise FrameTooLargeError(
                 f"Frame {number} of {self._in_sentence} needs more memory than is available; "
@@ -238,10 +264,11 @@ class FrameSource(ABC):
             self._warned.add(kind)
             warnings.warn(message, InputWarning, stacklevel=5)
 
-    def _unreadable(self, frame: int, reason: str) -> InputError:
-        return InputError(
+    def _unreadable(self, frame: int, reason: str) -> UnreadableFrameError:
+        return UnreadableFrameError(
             f"Frame {frame} of {self._in_sentence} cannot be read ({reason}); "
-            "copy or export it again, or leave out that frame."
+            "copy or export it again, or leave out that frame.",
+            frame,
         )
 
     def __iter__(self) -> Iterator[NDArray[Any]]:

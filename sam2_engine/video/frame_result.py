@@ -42,6 +42,8 @@ class FrameResult:
     given_masks
         Of each object the mask that was given on the frame, which is its mask to the pixel, whatever the
         low-resolution logits show of it; or None. Empty if none was given.
+    problem
+        Why the frame could not be read and has no objects, in a sentence; empty where it was read.
 
     Examples
     --------
@@ -67,6 +69,13 @@ class FrameResult:
     shape: tuple[int, int]
     regions: tuple[Region | None, ...] = ()
     given_masks: tuple[CompressedMask | None, ...] = ()
+    problem: str = ""
+
+    @classmethod
+    def without_objects(cls, frame: int, shape: tuple[int, int], problem: str = "") -> "FrameResult":
+        """Return the result of a frame on which no object is looked for."""
+        empty = np.zeros((0, 1, 1), np.float32)
+        return cls(frame, (), empty, empty[:, 0, 0], empty[:, 0, 0], shape, problem=problem)
 
     @cached_property
     def stability(self) -> NDArray[np.float32]:

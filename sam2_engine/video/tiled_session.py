@@ -18,6 +18,7 @@ from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, is_narrow, reaches_inner_edge, tile_side
 from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
 from sam2_engine.video.tracking_session import (
     TrackingSession,
@@ -251,21 +252,11 @@ class TiledVideoSession(TrackingSession):
     def _propagate_frames(
         self, chosen: list[int] | None, first: int, stop: int | None, reverse: bool
     ) -> Iterator[FrameResult]:
-        step = -1 if reverse else 1
         for object_id in self._objects if chosen is None else chosen:
-            self._forget_handovers(object_id, first, stop, step)
-        frame = first
-        while frame >= 0 and (self.frames.length is None or frame < self.frames.length):
-            ids = [i for i in self._objects if chosen is None or i in chosen]
-            ids = [i for i in ids if self._objects[i].started(frame, reverse)]
-            if ids:
-                try:
-                    yield self._track_frame(frame, ids, reverse)
-                except FrameIndexError:  # a live stream has ended
-                    return
-            if frame == stop:
-                return
-            frame += step
+            self._forget_handovers(object_id, first, stop, -1 if reverse else 1)
+        yield from track_frames(
+            self.frames, lambda frame: self._track_frame(frame, chosen, reverse), first, stop, reverse
+        )
 
     def _forget_handovers(self, object_id: int, first: int, stop: int | None, step: int) -> None:
         """Forget the handovers of an earlier propagation on the frames that are tracked anew."""
@@ -274,7 +265,11 @@ class TiledVideoSession(TrackingSession):
             if f * step > first * step and (stop is None or f * step <= stop * step):
                 self._clear_tile_prompts(object_id, f, handovers.pop(f).tile)
 
-    def _track_frame(self, frame: int, ids: list[int], reverse: bool) -> FrameResult:
+    def _track_frame(self, frame: int, chosen: list[int] | None, reverse: bool) -> FrameResult:
+        if self.frames.length is not None and frame >= self.frames.length:
+            raise FrameIndexError(f"{self.frames.name} has no frame {frame}.")
+        ids = [i for i in self._objects if chosen is None or i in chosen]
+        ids = [i for i in ids if self._objects[i].started(frame, reverse)]
         members: dict[Tile, list[int]] = {}
         for object_id in ids:
             anchor, tile = self._objects[object_id].anchor(frame, reverse)
@@ -282,13 +277,11 @@ class TiledVideoSession(TrackingSession):
             members.setdefault(tile, []).append(object_id)
         results = []
         for tile, inside in members.items():
-            result = next(self._tile_session(tile).propagate(inside, frame, frame, reverse), None)
-            if result is None:
-                raise FrameIndexError(f"{self.frames.name} has no frame {frame}.")
+            result = self._tile_session(tile).track_frame(frame, inside, reverse)
             results.append(result)
             for index, object_id in enumerate(result.object_ids):
                 self._hand_over(frame, object_id, tile, result, index)
-        return _merge_results(results, ids)
+        return _merge_results(results, ids) if ids else FrameResult.without_objects(frame, self.frames.shape)
 
     def _ensure_handover_prompt(self, object_id: int, frame: int, tile: Tile) -> None:
         """Prompt a tile, unless it still has that prompt, with the mask that was handed over to it."""

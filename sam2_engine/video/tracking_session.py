@@ -194,7 +194,8 @@ class TrackingSession(Protocol):
         Yields
         ------
         FrameResult
-            One per frame. An object appears from its first prompted frame on.
+            One per frame. An object appears from its first prompted frame on. A frame that cannot be read has
+            no objects, and says why in ``problem``; tracking goes on after it.
 
         Raises
         ------

@@ -25,6 +25,7 @@ from sam2_engine.preprocessing import IntensityWindow, Region, check_region, to_
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.small_components import remove_small_components
 from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
+from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.memory_bank import MemoryBank
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject
 from sam2_engine.video.tracker import Tracker
@@ -258,33 +259,32 @@ class VideoSession(TrackingSession):
     ) -> Iterator[FrameResult]:
         chosen = None if object_ids is None else [int(i) for i in object_ids]
         first = first_frame(self.frames, self._objects, chosen, start, stop, reverse)
-        return self._propagate_frames(chosen, first, stop, reverse)
-
-    def _propagate_frames(
-        self, chosen: list[int] | None, first: int, stop: int | None, reverse: bool
-    ) -> Iterator[FrameResult]:
-        frame, step = first, -1 if reverse else 1
         masks_since_release = 0
-        while frame >= 0:
-            try:
-                result = self._track_frame(frame, chosen, reverse)
-            except FrameIndexError:
-                return
+
+        def track(frame: int) -> FrameResult:
+            nonlocal masks_since_release
+            result = self.track_frame(frame, chosen, reverse)
             masks_since_release += len(result.object_ids)
             if self.model.device.type == "cpu" and masks_since_release >= MASKS_BETWEEN_RELEASES:
                 release_freed_memory()
                 masks_since_release = 0
-            if result.object_ids:
-                yield result
-            if frame == stop:
-                return
-            frame += step
+            return result
+
+        return track_frames(self.frames, track, first, stop, reverse)
 
     @torch.inference_mode()
-    def _track_frame(self, frame: int, chosen: list[int] | None, reverse: bool) -> FrameResult:
-        """Track the chosen objects on one frame, where they have no prompt."""
+    def track_frame(self, frame: int, object_ids: list[int] | None, reverse: bool) -> FrameResult:
+        """Track some objects, or all, on one frame, where they have no prompt.
+
+        Raises
+        ------
+        FrameIndexError
+            If there is no such frame.
+        UnreadableFrameError
+            If it, or a prompted one, cannot be read.
+        """
         self._check_end(frame)
-        ids = [i for i in self._objects if chosen is None or i in chosen]
+        ids = [i for i in self._objects if object_ids is None or i in object_ids]
         ids = [i for i in ids if self._objects[i].started(frame, reverse)]
         outputs: dict[int, ObjectOutput] = {}
         to_track: list[int] = []

@@ -40,7 +40,7 @@ class SquareTracking:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, place: Callable[[int, int], tuple[int, int]]) -> None:
         self.tracked: list[tuple[int, tuple[int, ...], object]] = []
-        original = VideoSession._track_frame
+        original = VideoSession.track_frame
 
         def track_frame(
             session: VideoSession, frame: int, chosen: list[int] | None, reverse: bool
@@ -56,7 +56,7 @@ class SquareTracking:
                 result.low_res_logits[index] = np.where(seen[np.ix_(rows, columns)], 8.0, -8.0)
             return result
 
-        monkeypatch.setattr(VideoSession, "_track_frame", track_frame)
+        monkeypatch.setattr(VideoSession, "track_frame", track_frame)
 
 
 @pytest.fixture

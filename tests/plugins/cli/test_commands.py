@@ -300,3 +300,22 @@ def test_what_is_left_of_a_truncated_stack_is_tracked(run, tmp_path, discs):
     output = run("track", path, "--prompts", tmp_path / "prompts.json", "-o", "labels.tif")
     assert "of the 6 frames that its metadata promise are not in the file" in output
     assert len(tifffile.imread("labels.tif")) in (3, 4)
+
+
+def test_a_damaged_frame_is_passed_over(run, tmp_path, discs, session, disc_mask, small_checkpoint, capsys):
+    path = tmp_path / "damaged.tif"
+    tifffile.imwrite(path, discs, compression="zlib", photometric="minisblack")
+    with tifffile.TiffFile(path) as tiff:
+        start = tiff.pages[3].dataoffsets[0]
+    content = bytearray(path.read_bytes())
+    content[start : start + 40] = bytes(40)
+    path.write_bytes(content)
+    tifffile.imwrite("masks.tif", disc_mask.astype(np.uint8))
+    arguments = ("track", str(path), "--masks", "masks.tif", "-o", "labels.tif")
+    assert cli.main([*arguments, "--model", str(small_checkpoint)]) == 0
+    captured = capsys.readouterr()
+    assert "Tracking passed over frame 3, which has no masks now: Frame 3 of damaged.tif" in captured.err
+    assert "8 of 8 frames" in captured.out
+    tracked = tifffile.imread("labels.tif").any(axis=(1, 2))
+    assert not tracked[3]
+    assert tracked[[0, 1, 2]].all()

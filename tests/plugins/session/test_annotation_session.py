@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.video.video_session import VideoSession
@@ -17,6 +17,7 @@ from sam2_plugins.runtime.jobs import CancelToken, JobQueue
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import MaskOrigin
+from tests.damaged_frames import DamagedFrames
 
 WAIT = 60
 
@@ -336,11 +337,12 @@ def test_a_frame_that_cannot_be_read_leaves_the_annotations_as_they_were(discs, 
         session.add_points(1, one, (22, 20))
     assert list(session.prompts_of(one)) == [0]
     frames.broken = {5}
-    with pytest.raises(InputError, match="Frame 5"):
+    with pytest.warns(InputWarning, match="passed over frame 5, which has no masks now"):
         list(session.propagate())
-    assert session.frames_of(one) == [0, 1, 2, 3, 4]
+    assert session.frames_of(one) == [0, 1, 2, 3, 4, 6, 7]
     frames.broken = set()
-    assert [result.frame for result in session.propagate(start=5)] == [5, 6, 7]
+    assert [result.frame for result in session.propagate(missing_only=True)] == [5]
+    assert session.frames_of(one) == list(range(8))
 
 
 # ---------------------------------------------------------------------- threads
@@ -497,3 +499,25 @@ def test_a_session_that_nobody_uses_is_freed_at_once(
         assert [one() for one in left] == [None] * len(left)
     finally:
         gc.enable()
+
+
+# ---------------------------------------------------------------------- damaged frames
+
+
+def test_tracking_goes_on_after_a_damaged_frame(discs, store, small_checkpoint):
+    session = AnnotationSession(DamagedFrames(discs, {3}), store, small_checkpoint)
+    cell, other = session.add_object(), session.add_object()
+    session.add_points(0, cell, (20, 20))
+    session.add_points(5, other, (60, 35))
+    with pytest.warns(InputWarning, match="passed over frame 3, which has no masks now"):
+        results = list(session.propagate())
+    assert [result.frame for result in results if result.problem] == [3]
+    assert session.frames_of(cell) == [0, 1, 2, 4, 5, 6, 7]
+    assert session.frames_of(other) == [5, 6, 7]
+    assert not session.label_image(3).any()
+    session.add_points(4, cell, (28, 20))
+    assert [result.frame for result in session.propagate(start=4)] == [4, 5, 6, 7]
+    with pytest.raises(InputError, match="Frame 3 of damaged"):
+        session.add_points(3, cell, (26, 20))
+    session.history.undo()
+    assert session.frames_of(cell) == [0, 1, 2, 4, 5, 6, 7]
