@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from sam2_engine.wording import size_in_words
 __all__ = [
     "NoSpaceError",
     "check_space",
+    "check_space_for",
     "is_full",
     "remove_folder",
     "replacing",
@@ -123,12 +124,36 @@ def check_space(path: Path, num_bytes: int) -> None:
     InputError
         If less is free where it will be.
     """
-    free = shutil.disk_usage(path.parent).free
-    if num_bytes > free:
-        raise InputError(
-            f"{path} will take {size_in_words(num_bytes)}, but only {size_in_words(free)} are free there; "
-            "make space or write it elsewhere."
-        )
+    check_space_for({path: num_bytes})
+
+
+def check_space_for(files: Mapping[Path, int]) -> None:
+    """Raise for files that will not fit together, on whichever disks they will be.
+
+    Parameters
+    ----------
+    files
+        Bytes by path.
+
+    Raises
+    ------
+    InputError
+        If less is free where they will be, or there is no such folder.
+    """
+    by_disk: dict[int, list[Path]] = {}
+    for path in files:
+        try:
+            by_disk.setdefault(path.parent.stat().st_dev, []).append(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {path.parent}: {error.strerror}.") from None
+    for paths in by_disk.values():
+        free = shutil.disk_usage(paths[0].parent).free
+        num_bytes = sum(files[path] for path in paths)
+        if num_bytes > free:
+            raise InputError(
+                f"{' and '.join(map(str, paths))} will take {size_in_words(num_bytes)}, but only "
+                f"{size_in_words(free)} are free there; make space or write it elsewhere."
+            )
 
 
 def reserve(path: Path, num_bytes: int) -> None:

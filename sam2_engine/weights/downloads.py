@@ -111,6 +111,8 @@ def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _receive(url, part, progress)
+        if right := _sha256(part) == sha256:
+            part.replace(target)
     except HTTPError as error:
         raise InputError(_http_sentence(url, error)) from None
     except URLError as error:
@@ -119,13 +121,12 @@ def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None
         raise InputError(_cut_sentence(url, part)) from None
     except OSError as error:
         raise InputError(_disk_sentence(target, error)) from None
-    if _sha256(part) != sha256:
+    if not right:
         part.unlink()
         raise InputError(
             f"What came from {url} is not the expected file (its SHA-256 differs), so it was deleted: "
             "try again, or on another network."
         )
-    part.replace(target)
     return target
 
 

@@ -11,6 +11,7 @@ import torch
 
 from sam2_engine.datasets import AnnotatedData, AnnotatedVideo
 from sam2_engine.datasets.tiled_video import split_into_tiles
+from sam2_engine.disk import check_space_for
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import weights_fingerprint
 from sam2_engine.malloc_trim import release_freed_memory
@@ -122,6 +123,9 @@ def fine_tune(
     if (state := folder.load()) is not None:
         tuner.resume(state)
         say(f"Continuing {run} after step {tuner.step}.")
+    target = output or run / "model.safetensors"
+    if group.is_main_process:
+        _check_space(tuner, folder, split, target)
     _describe(tuner, whole, split, say)
     loop = _TrainingLoop(tuner, folder, split)
     before = loop.score("before") if group.is_main_process else Score(None, None, 0, 0)
@@ -132,9 +136,32 @@ def fine_tune(
         return Outcome(tuner.step, finished, before)
     after = loop.score("after")
     model.config = with_measured_thresholds(model, split.videos, split.validation)
-    target = output or run / "model.safetensors"
     save_model(model, target)
     return Outcome(tuner.step, True, before, after, target)
+
+
+def _check_space(tuner: FineTuner, folder: RunFolder, split: "_Split", target: Path) -> None:
+    """Raise before the first step if what the run writes will not fit beside what is there.
+
+    A checkpoint stays until the next one is complete.
+    """
+    steps, save_every = tuner.config.steps, tuner.config.save_every
+    checkpoints = 1 if folder.checkpoint.exists() or steps <= save_every else 2
+    weights = sum(parameter.numel() for parameter in tuner.model.parameters()) * torch.float32.itemsize
+    files = {folder.checkpoint: checkpoints * tuner.state_bytes if tuner.step < steps else 0, target: weights}
+    if tuner.config.features_on_disk and not tuner.config.train_image_encoder:
+        features = folder.path / "features"
+        there = sum(file.stat().st_size for file in features.glob("*"))
+        files[features] = max(_feature_bytes(tuner, split) - there, 0)
+    check_space_for(files)
+
+
+def _feature_bytes(tuner: FineTuner, split: "_Split") -> int:
+    """Return how much all training frames take when they are encoded."""
+    model = tuner.model
+    width = 2 if model.compute_dtype != torch.float32 else 4
+    one = model.config.hidden_dim * model.grid**2 * (1 + 16 / 8 + 4 / 4) * width
+    return int(one) * sum(len(frames) for frames in split.training) * tuner.config.views
 
 
 @dataclass(frozen=True)
@@ -166,9 +193,7 @@ def _describe(tuner: FineTuner, whole: _Split, split: _Split, say: Callable[[str
         _describe_tiles(large, split, model.image_size, say)
     if config.train_image_encoder or config.features_on_disk:
         return
-    width = 2 if model.compute_dtype != torch.float32 else 4
-    one = model.config.hidden_dim * model.grid**2 * (1 + 16 / 8 + 4 / 4) * width
-    need = one * sum(len(frames) for frames in split.training) * config.views
+    need = _feature_bytes(tuner, split)
     if need > config.feature_bytes:
         say(
             f"Encoded, all frames take {size_in_words(need)}, more than the "

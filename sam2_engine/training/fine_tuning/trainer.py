@@ -252,6 +252,11 @@ class FineTuner:
             "optimizer": self.optimizer.state_dict(),
         }
 
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of a checkpoint: the trainable weights, and two means of the gradient of each."""
+        return 3 * sum(parameter.nbytes for parameter in self.trainable_parameters.values())
+
     @torch.no_grad()
     def resume(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""

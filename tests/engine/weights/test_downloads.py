@@ -1,6 +1,7 @@
 """Downloads from a real server on this machine: resumed, checked, and a sentence where they fail."""
 
 import hashlib
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from process_usage import full_disk
 from safetensors.torch import save_file
 
 from sam2_engine.errors import InputError
@@ -145,6 +147,23 @@ def test_no_network_is_told(server: FileServer, tmp_path: Path) -> None:
     server.server_close()
     with pytest.raises(InputError, match=r"No connection to 127\.0\.0\.1 .*: check the network"):
         fetch(f"{url}/plain", tmp_path / "f.pt", CHECKSUM)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")
+def test_a_disk_that_fills_is_told_and_the_download_resumed(server: FileServer, tmp_path: Path) -> None:
+    target = tmp_path / "a.bin"
+    for _ in range(2):  # the second time there is no space for another byte
+        with full_disk(1_500_000), pytest.raises(InputError, match=rf"There is no space for {target} \("):
+            fetch(f"{server.url}/a.bin", target, CHECKSUM)
+        assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a.bin.part"]
+    assert fetch(f"{server.url}/a.bin", target, CHECKSUM).read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=1500000-", "bytes=1500000-"]
+
+
+def test_a_folder_in_the_place_of_the_file_is_told(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").mkdir()
+    with pytest.raises(InputError, match=r"a\.bin could not be written \(Is a directory\)"):
+        fetch(f"{server.url}/a.bin", tmp_path / "a.bin", CHECKSUM)
 
 
 def test_unwritable_folder_is_told(server: FileServer, tmp_path: Path) -> None:

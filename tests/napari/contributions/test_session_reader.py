@@ -1,5 +1,6 @@
 """Session folders and Cell Tracking Challenge folders open in napari, and Labels layers are saved."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 from napari.layers import Labels
 from npe2 import PluginManifest
+from process_usage import full_disk
 
 from napari_plugin.contributions.readers import cell_tracking_reader, session_reader
 from napari_plugin.contributions.writers import write_labels
@@ -210,6 +212,19 @@ def test_labels_of_every_shape_are_saved(tmp_path: Path, shape: Any, axes: str, 
         assert (tiff.asarray()[..., 3, 4] == 2**32 - 1).all()
         lengths = {"T": 4, "Z": 4 if saved == "ZYX" else 3, "Y": 20, "X": 30}
         assert tiff.asarray().shape == tuple(lengths[letter] for letter in saved)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")
+def test_a_disk_that_fills_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    path.write_bytes(b"earlier")
+    data, meta, _ = Labels(np.ones((4, 60, 80), np.uint16)).as_layer_data_tuple()
+    with full_disk(5000), pytest.raises(InputError, match=rf"{path}: File too large; .*make space there"):
+        write_labels(str(path), data, meta)
+    assert [file.name for file in tmp_path.iterdir()] == ["labels.tif"]
+    assert path.read_bytes() == b"earlier"
+    write_labels(str(path), data, meta)
+    np.testing.assert_array_equal(tifffile.imread(path), data)
 
 
 @pytest.mark.parametrize("axes", ["tzyx", "ztyx"])

@@ -1,9 +1,12 @@
 """Fine-tuning on tiny videos: exact resume, several processes, what is trained, and the messages."""
 
 import os
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
@@ -123,6 +126,48 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
     assert not list(tmp_path.glob(".checkpoint-*"))
     assert fine_tune(config, video, tmp_path).finished
+
+
+def test_what_a_run_writes_is_foreseen_before_its_first_step(
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, output = tmp_path / "run", tmp_path / "mine.safetensors"
+    sentence = r"run/checkpoint\.pt and .*/mine\.safetensors will take .* MB, but only .* MB are free there"
+
+    def tried(free: int) -> tuple[int, str]:
+        """Return how many steps were taken, and what was said."""
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+        steps: list[int] = []
+        try:
+            fine_tune(
+                config,
+                video,
+                run,
+                output,
+                progress=lambda done, total: steps.append(done),
+                should_stop=lambda: len(steps) == 2,
+            )
+        except InputError as error:
+            return len(steps), str(error)
+        return len(steps), ""
+
+    tuner = _tuner(config, video)
+    weights = sum(4 * parameter.numel() for parameter in tuner.model.parameters())
+    taken, said = tried(2 * tuner.state_bytes + weights - 1)
+    assert taken == 0
+    assert re.search(sentence, said)
+    assert tried(2 * tuner.state_bytes + weights) == (2, "")
+    assert (run / "checkpoint.pt").stat().st_size == pytest.approx(tuner.state_bytes, rel=0.1)
+    assert tried(tuner.state_bytes + weights - 1)[0] == 0
+    assert tried(tuner.state_bytes + weights) == (2, "")  # beside the checkpoint that is there
+
+
+def test_a_folder_of_the_weights_that_is_missing_is_told_before_the_first_step(
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"mine\.safetensors cannot be written: .*/none: No such file"):
+        fine_tune(config, video, tmp_path, tmp_path / "none" / "mine.safetensors")
+    assert not (tmp_path / "log.csv").exists()
 
 
 def test_a_run_is_not_continued_with_other_settings(
