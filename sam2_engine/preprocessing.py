@@ -5,6 +5,7 @@ its levels. It is chosen once per stack, never per frame.
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import index
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource
 from sam2_engine.frames.source import FillRange, is_fill
 
@@ -136,7 +137,7 @@ def window_of(frames: FrameSource, contrast: "Contrast | str" = None) -> Intensi
     Raises
     ------
     InputError
-        If it is no window, or no pixel has a value to estimate one from.
+        If it is no window, or no frame can be read to estimate one from.
     """
     if contrast is None:
         return estimate_window(frames)
@@ -149,7 +150,8 @@ def estimate_window(frames: FrameSource) -> IntensityWindow | None:
 
     Per channel the percentiles 0.1 and 99.9 over at most 16 evenly spaced frames; a live stream gives
     its first frame. Frames that cannot be read, non-finite pixels and the source's fill values are left
-    out. Where the percentiles coincide (a few bright spots on a flat ground) the extremes are taken.
+    out. Where the percentiles coincide (a few bright spots on a flat ground) the extremes are taken, and
+    where no pixel is left, 0 to 1: everything is dark.
 
     Returns
     -------
@@ -159,7 +161,7 @@ def estimate_window(frames: FrameSource) -> IntensityWindow | None:
     Raises
     ------
     InputError
-        If no frame can be read, or no pixel is finite and none of the fill values.
+        If no frame can be read.
     """
     fill = frames.fill_values
     if frames.dtype in (np.uint8, np.bool_):
@@ -176,13 +178,11 @@ def estimate_window(frames: FrameSource) -> IntensityWindow | None:
         for channel in range(frames.channels):
             samples[channel].append(pixels[valid[:, channel], channel])
     ends = [_ends(np.concatenate(values)) for values in samples]
-    finite = [pair for pair in ends if pair is not None]
-    if not finite:
-        raise InputError(
-            f"{frames.name} has no finite pixel (all are NaN or infinite"
-            f"{' or declared as no data' if fill else ''}); there is nothing to see in it."
-        )
-    pairs = [pair or finite[0] for pair in ends]
+    known = next((pair for pair in ends if pair is not None), None)
+    if known is None and fill:
+        message = f"{frames.name} has no pixel that is not declared as no data; it is read as empty and dark."
+        warnings.warn(message, InputWarning, stacklevel=2)
+    pairs = [pair or known or (0.0, 1.0) for pair in ends]
     return IntensityWindow(tuple(low for low, _ in pairs), tuple(high for _, high in pairs), fill)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import AxisPlan
-from sam2_engine.frames.pixels import colors_of, image_array, object_note, unmasked
+from sam2_engine.frames.pixels import as_array, colors_of, highest_level, image_array, object_note, unmasked
 from sam2_engine.frames.source import FillRange, FrameSource, check_pixels, explain
 
 __all__ = ["ArrayFrames", "ListFrames", "NumpyFile", "PlannedFrames"]
@@ -104,6 +104,8 @@ class ListFrames(FrameSource):
     def __init__(
         self, images: Sequence[Any], axis: str = "T", channel: int | None = None, *, labels: bool = False
     ) -> None:
+        if labels:  # what Pillow knows of levels of few bits it forgets once the pixels are loaded
+            images = [as_array(one, labels=True) if _has_few_bits(one) else one for one in images]
         self._images, self._labels = images, labels
         first = self._pixels(0)
         for number in range(len(images)):
@@ -144,3 +146,7 @@ class ListFrames(FrameSource):
 
     def _read(self, frame: int) -> NDArray[Any]:
         return self._pixels(frame)
+
+
+def _has_few_bits(item: Any) -> bool:
+    return isinstance(item, Image.Image) and highest_level(item) is not None

@@ -14,6 +14,7 @@ __all__ = [
     "as_array",
     "colors_of",
     "has_alpha",
+    "highest_level",
     "image_array",
     "is_array",
     "is_channels_first",
@@ -28,6 +29,8 @@ __all__ = [
 
 _ORIENTATION = 0x0112  # EXIF 2.3, section 4.6.4; TIFF 6.0, page 36
 _FIRST_SWAPPED = 5
+_FEW_BITS = {"L;2": 3, "L;4": 15}
+"""Pillow's names of gray pixels of few bits, which it stretches to 8, and the highest level of each."""
 _PALETTES = ("P", "PA")
 _GRAY_WITH_ALPHA = ("LA", "La")
 _MAX_COLORS = 4
@@ -96,6 +99,23 @@ def orientation_of(image: Image.Image) -> int:
         return int(value) if 1 <= int(value) <= 8 else 1
     except Exception:  # damaged metadata: the pixels are as good as without any
         return 1
+
+
+def highest_level(image: Image.Image) -> int | None:
+    """Return the highest level of gray pixels of 2 or 4 bits, which Pillow stretches to 8; None of others.
+
+    Once the pixels are loaded, only their file knows.
+    """
+    if image.mode != "L":
+        return None
+    tiles, name = getattr(image, "tile", None), getattr(image, "filename", None)
+    if not tiles and name:
+        try:
+            with Image.open(name) as again:
+                tiles = again.tile if again.size == image.size else None
+        except Exception:  # moved or changed since
+            return None
+    return next((_FEW_BITS.get(str(tile[3])) for tile in tiles or ()), None)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -185,7 +205,9 @@ def as_array(item: Any, *, labels: bool = False) -> Any:
     (2, 4, 3)
     """
     if isinstance(item, Image.Image):
-        return colors_of(item, labels=labels)
+        highest = highest_level(item) if labels else None
+        pixels = colors_of(item, labels=labels)
+        return unstretched(pixels, highest) if highest else pixels
     if isinstance(item, np.ma.MaskedArray):
         return unmasked(item, labels=labels)
     if _is_tensor(item):

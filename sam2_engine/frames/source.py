@@ -242,15 +242,13 @@ class FrameSource(ABC):
     def _check_finite(self, frame: int, pixels: NDArray[Any]) -> None:
         missing = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
         if missing == pixels.size:
-            if self.length == 1:
-                raise InputError(
-                    f"{self.name} has no finite pixel (all are NaN or infinite); "
-                    "there is nothing to see in it."
-                )
+            single = self.length == 1
+            which = self.name if single else f"Frame {frame} of {self._in_sentence}"
+            read_as = "image" if single else "frame, and so are any later ones"
             self._warn_once(
                 "empty",
-                f"Frame {frame} of {self._in_sentence} has no finite pixel (all are NaN or infinite); "
-                "it is read as an empty, dark frame, and so are any later ones.",
+                f"{which} has no finite pixel (all are NaN or infinite); "
+                f"it is read as an empty, dark {read_as}.",
             )
         elif missing:
             self._warn_once(

@@ -63,12 +63,12 @@ def as_image(image: Any) -> NDArray[Any]:
 def open_image(image: Any, contrast: Contrast = None) -> tuple[NDArray[Any], IntensityWindow | None]:
     """Check a single image and return it, (H, W) or (H, W, C), with its intensity window.
 
-    ``contrast`` overrides the estimated window. A few non-finite pixels raise an ``InputWarning``.
+    ``contrast`` overrides the estimated window. Non-finite pixels raise an ``InputWarning``.
 
     Raises
     ------
     InputError
-        If the array is not an image, or no pixel of it is finite.
+        If the array is not an image.
     """
     array = as_image(image)
     frames = open_frames(array[None], axes="TYXC"[: array.ndim + 1])

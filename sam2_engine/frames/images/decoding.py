@@ -19,7 +19,15 @@ from sam2_engine.frames.images.codecs import (
 )
 from sam2_engine.frames.images.pixel_limit import most_pixels, up_to
 from sam2_engine.frames.images.timing import Timing
-from sam2_engine.frames.pixels import colors_of, has_alpha, orientation_of, swaps_axes, unstretched, upright
+from sam2_engine.frames.pixels import (
+    colors_of,
+    has_alpha,
+    highest_level,
+    orientation_of,
+    swaps_axes,
+    unstretched,
+    upright,
+)
 from sam2_engine.frames.source import explain
 from sam2_engine.limits import MOST_COMPRESSED, MOST_DEFLATED, check_bytes
 
@@ -27,8 +35,6 @@ __all__ = ["ImageDecoder", "ImageTooLargeError"]
 
 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
-_FEW_BITS = {"L;2": 3, "L;4": 15}
-"""Pillow's names of gray pixels of few bits, which it stretches to 8, and the highest level of each."""
 _NO_LEVELS = ("1", "P", "PA", "F")
 _OF_ANY_SIZE = ("MPO", "DCX", "IM", "SPIDER")
 """Formats whose images are frames if they are alike; those of Photoshop files, for example, are layers."""
@@ -108,7 +114,7 @@ class ImageDecoder:
             self.close()
             raise
         self._image = image
-        self._highest = next((_FEW_BITS.get(str(tile[3])) for tile in image.tile[:1]), None)
+        self._highest = highest_level(image)
         width, height = image.size
         if width * height > max_pixels:
             self.close()

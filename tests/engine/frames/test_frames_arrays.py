@@ -209,8 +209,12 @@ def test_a_frame_without_a_finite_pixel_is_an_empty_frame() -> None:
     with pytest.warns(InputWarning, match=r"Frame 2 of .* no finite pixel .* read as an empty") as caught:
         assert np.isnan(np.stack([*frames])[2:]).all()
     assert len(caught) == 1
-    with pytest.raises(InputError, match="no finite pixel"):
-        open_frames(stack[2])[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_image_without_a_finite_pixel_is_an_empty_image(value: float) -> None:
+    with pytest.warns(InputWarning, match=r"^The array has no finite pixel .* an empty, dark image\.$"):
+        assert not np.isfinite(open_frames(np.full((20, 30), value, np.float32))[0]).any()
 
 
 def test_sources_close_themselves() -> None:

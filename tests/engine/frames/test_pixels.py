@@ -1,5 +1,8 @@
 """What pixel values mean: orientation, color modes, channel order, each decided in one place."""
 
+import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,31 @@ def test_gray_images_in_memory(mode: str, dtype: Any) -> None:
     image = Image.fromarray(COLOR[..., 0]).convert(mode)
     with open_frames(image) as frames:
         assert (frames.dtype, frames.channels, frames.shape) == (np.dtype(dtype), 1, (24, 36))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_levels_of_few_bits_are_those_of_the_file(tmp_path: Path, bits: int, in_memory: bool) -> None:
+    """A PNG whose first row is 0, 1, 2, 3, ..."""
+    levels = np.arange(8, dtype=np.uint8) % (1 << bits)
+    rows = np.packbits(np.unpackbits(levels[:, None], axis=1)[:, 8 - bits :].ravel())
+    header = struct.pack(">IIBBBBB", 8, 1, bits, 0, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" + rows.tobytes())), (b"IEND", b""))
+    content = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+    path = tmp_path / "few.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    for labels in (False, True):
+        image = Image.open(io.BytesIO(path.read_bytes()) if in_memory else path)
+        expected = open_frames(path, labels=labels)[0]
+        np.testing.assert_array_equal(expected[0], levels if labels else levels * (255 // ((1 << bits) - 1)))
+        frames = open_frames(image, labels=labels)
+        np.testing.assert_array_equal(frames[0], expected)
+        np.testing.assert_array_equal(frames[0], expected)
+        if not in_memory:  # loaded by now
+            np.testing.assert_array_equal(as_array(image, labels=labels), expected)
 
 
 def test_a_palette_of_labels_gives_its_indices() -> None:

@@ -82,7 +82,6 @@ FOLLOW = ("--prompts", "good.json", "--model", "{model}", "-o", "{out}/labels.ti
         ("text.mp4", "text.mp4"),
         ("no_images", "holds no images"),
         ("four_axes.tif", "nobody named them"),
-        ("nan.tif", "no finite pixel"),
         ("complex.tif", "complex64"),
         ("zero.npy", "no pixels"),
     ],
@@ -202,13 +201,14 @@ def test_some_pixels_that_are_not_finite_are_a_note_with_their_count(
     tmp_path, capsys, discs, small_checkpoint
 ):
     image = discs[0].astype(np.float32)
-    image[:2, :5] = np.nan
-    tifffile.imwrite(tmp_path / "part.tif", image)
-    output = tmp_path / "labels.tif"
-    arguments = ["segment", str(tmp_path / "part.tif"), "--point", "20,20", "-o", str(output)]
-    assert main([*arguments, "--model", str(small_checkpoint)]) == 0
-    assert capsys.readouterr().err.startswith("Note: 10 of 4800 pixels")
-    assert output.exists()
+    for columns, note in ((5, "10 of 4800 pixels"), (80, "frames.tif has no finite pixel")):
+        image[: 2 if columns == 5 else 60, :columns] = np.nan
+        tifffile.imwrite(tmp_path / "frames.tif", image)
+        output = tmp_path / f"{columns}.tif"
+        arguments = ["segment", str(tmp_path / "frames.tif"), "--point", "20,20", "-o", str(output)]
+        assert main([*arguments, "--model", str(small_checkpoint)]) == 0
+        assert capsys.readouterr().err.startswith(f"Note: {note}")
+        assert output.exists()
 
 
 def test_a_disk_that_fills_during_tracking_keeps_the_frames_before(
