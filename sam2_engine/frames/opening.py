@@ -25,7 +25,7 @@ from sam2_engine.frames.source import FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
 from sam2_engine.frames.video_frames import VideoFrames
 from sam2_engine.frames.volume_frames import is_volume, open_volume
-from sam2_engine.frames.zarr_frames import is_zarr, open_zarr
+from sam2_engine.frames.zarr_frames import is_zarr, open_zarr, with_whole_chunks
 
 __all__ = ["open_frames"]
 
@@ -111,7 +111,7 @@ def _open_array(
     if isinstance(array, np.ma.MaskedArray):
         notes.append(object_note(array, labels=labels))
     try:
-        array = as_array(array, labels=labels)
+        array = with_whole_chunks(array) if isinstance(array, zarr.Array) else as_array(array, labels=labels)
         shape, dtype = tuple(array.shape), np.dtype(array.dtype)
     except Exception as error:  # of any library
         raise InputError(f"{name} cannot be used: {explain(error)}.") from error

@@ -2,8 +2,9 @@
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -136,6 +137,31 @@ def test_a_damaged_chunk_names_the_frame(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frames[3], STACK[3, 0, 0])
         with pytest.raises(InputError, match=r"^Frame 2 of damaged.zarr cannot be read"):
             frames[2]
+
+
+@pytest.mark.parametrize("length", [4, 16, 500, -1])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_chunk_that_is_cut_off_is_refused_by_name(
+    tmp_path: Path, zarr_format: Literal[2, 3], length: int, opened: bool
+) -> None:
+    """Noise, which Blosc copies: it would go on in the memory behind the chunk."""
+    noise = np.random.default_rng(0).integers(0, 256, (4, 24, 36)).astype(np.uint8)
+    blosc = numcodecs.Blosc() if zarr_format == 2 else zarr.codecs.BloscCodec()
+    path = tmp_path / "cut.zarr"
+    array = zarr.create_array(
+        path, data=noise, chunks=(1, 24, 36), zarr_format=zarr_format, compressors=blosc
+    )
+    key = "2.0.0" if zarr_format == 2 else "c/2/0/0"
+    whole = (path / key).read_bytes()
+    (path / key).write_bytes(whole[:length])
+    with open_frames(array if opened else path) as frames:
+        np.testing.assert_array_equal(frames[3], noise[3])
+        there = length if length > 0 else len(whole) - 1
+        with pytest.raises(InputError, match=rf"chunk {key} is cut off, {there} of \d+ bytes are there"):
+            frames[2]
+        (path / key).write_bytes(whole)
+        np.testing.assert_array_equal(frames[2], noise[2])
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
