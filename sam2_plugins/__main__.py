@@ -3,10 +3,8 @@
 import os
 import signal
 import sys
-from pathlib import Path
-from types import FrameType
 
-__all__ = ["main"]
+__all__ = ["main"]  # whatever else is imported, is imported once Ctrl-C is taken care of
 
 
 def main() -> int:
@@ -27,13 +25,15 @@ def main() -> int:
 
 def _is_there() -> bool:
     """Whether the working directory exists: without it, PyTorch says that its own libraries are missing."""
+    from pathlib import Path
+
     try:
         return bool(Path.cwd())
     except OSError:
         return False
 
 
-def _stop_at_once(number: int, frame: FrameType | None) -> None:
+def _stop_at_once(number: int, frame: object) -> None:
     """End this process while it loads: nothing is written yet, and some libraries swallow exceptions."""
     os.write(2, b"Stopped.\n")
     os._exit(128 + number)

@@ -14,7 +14,7 @@ import typer
 
 from sam2_engine.errors import InputError, InputWarning, OptionError
 from sam2_plugins.cli.commands import auto, demo, evaluate, export, models, replay, segment, track, train
-from sam2_plugins.cli.commands.stopping import exit_status, stoppable
+from sam2_plugins.cli.commands.stopping import STOPPED, exit_status, stoppable, stopped_at_once
 from sam2_plugins.cli.commands.terminal import lasting_output, print_stderr
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 
@@ -102,9 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MemoryError as error:
             return _refuse(f"There is not enough memory ({error}); use a smaller model or fewer objects.")
         except (KeyboardInterrupt, typer.Abort):
-            print_stderr("Stopped.")
-            return exit_status()
+            return _say_stopped()
+        if status in STOPPED and stopped_at_once():  # typer makes 130 of every interrupt, and says nothing
+            return _say_stopped()
     return status if isinstance(status, int) else 0
+
+
+def _say_stopped() -> int:
+    print_stderr("Stopped.")
+    return exit_status()
 
 
 def _refuse(sentence: str) -> int:

@@ -12,7 +12,7 @@ from types import FrameType
 from sam2_plugins.cli.commands.terminal import print_stderr
 from sam2_plugins.runtime.jobs import CancelToken
 
-__all__ = ["STOPPED", "exit_status", "interruptible", "stoppable"]
+__all__ = ["STOPPED", "exit_status", "interruptible", "stoppable", "stopped_at_once"]
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -27,12 +27,14 @@ class _Stops:
         self.last = signal.SIGINT
         self.token: CancelToken | None = None
         self.unit = ""
+        self.at_once = False
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         self.last = signal.Signals(number)
         if number != signal.SIGINT:
             _leave_terminal()
         if self.token is None or self.token.cancelled:
+            self.at_once = True
             raise KeyboardInterrupt
         self.token.cancel()
         print_stderr(f"Stopping after this {self.unit}; what is finished is saved.")
@@ -44,6 +46,11 @@ _stops = _Stops()
 def exit_status() -> int:
     """Return the exit status of a stopped command, as shells have it: 128 and the signal's number."""
     return 128 + _stops.last
+
+
+def stopped_at_once() -> bool:
+    """Whether a signal ended the command in the middle of something."""
+    return _stops.at_once
 
 
 @contextmanager

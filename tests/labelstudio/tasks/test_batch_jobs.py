@@ -94,13 +94,25 @@ def test_results_beyond_the_cap_are_discarded(work: BatchJobs, monkeypatch: pyte
     assert made == ["a", "b", "c", "a"]
 
 
-def test_closing_gives_up_what_waits() -> None:
+def test_closing_gives_up_what_waits_and_lets_end_what_runs() -> None:
     work = BatchJobs()
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
     started: list[str] = []
-    calls = {"slow": lambda: (go_on.wait(60), answer("slow"))[1], "later": lambda: started.append("later")}
+
+    def slow() -> ScoredRegions:
+        begun.set()
+        go_on.wait(60)
+        return answer("slow")
+
+    calls = {"slow": slow, "later": lambda: started.append("later")}
     assert work.results("1", calls, AT_ONCE) == {}
-    work.close()
+    assert begun.wait(60)
+    closing = threading.Thread(target=work.close)
+    closing.start()
+    assert work.results("1", calls, patiently()) == {}  # it is told of the closing, and waits no longer
+    assert closing.is_alive()
     go_on.set()
-    assert work.results("1", calls, patiently()).keys() <= {"slow"}
+    closing.join(60)
+    assert not closing.is_alive()
+    assert work.results("1", calls, patiently()) == {"slow": answer("slow")}
     assert started == []

@@ -8,24 +8,42 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-import builtins, os, signal, sys
-from sam2_plugins.__main__ import main
+import builtins, os, runpy, signal, sys
 load = builtins.__import__
 def interrupted(name, *arguments, **named):
     if name == {name!r}:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.{signal})
     return load(name, *arguments, **named)
 builtins.__import__ = interrupted
-sys.exit(main())
+sys.argv[0] = "sam2"
+runpy.run_module("sam2_plugins", run_name="__main__")
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-@pytest.mark.parametrize("name", ["typer", "torch"])
-def test_ctrl_c_while_libraries_load(name: str) -> None:
-    command = [sys.executable, "-c", SCRIPT.format(name=name), "models"]
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("pathlib", ["models"]),
+        ("typer", ["models"]),
+        ("torch", ["models"]),
+        ("waitress", ["serve"]),
+    ],
+)
+def test_ctrl_c_while_libraries_load(name: str, command: list[str]) -> None:
+    if name == "waitress":
+        pytest.importorskip(name)
+    command = [sys.executable, "-c", SCRIPT.format(name=name, signal="SIGINT"), *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGTERM")
+def test_a_scheduler_stops_a_command_that_loads() -> None:
+    pytest.importorskip("waitress")
+    command = [sys.executable, "-c", SCRIPT.format(name="waitress", signal="SIGTERM"), "serve"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "Stopped.\n")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="deletes the working directory")
