@@ -59,7 +59,7 @@ class ProjectParameters:
     batch: str = "automatic"
     label: str | None = None
     answer: str | None = None
-    confidence: float = 0.3
+    confidence: float | None = None
     min_area: int = 20
     max_objects: int = 50
     points_per_side: int = 16

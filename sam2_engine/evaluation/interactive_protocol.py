@@ -90,7 +90,9 @@ def offline_rounds(
     contrast, cache
         As for ``VideoSession``; a cache may be shared by the objects of a sequence.
     """
-    session = open_video_session(model, sequence.frames, contrast, cache=cache, history=_HISTORY)
+    session = open_video_session(
+        model, sequence.frames, contrast, cache=cache, history=_HISTORY, remove_small_components=None
+    )
     first = sequence.first_frame(object_id)
     examine = (len(sequence.frames) - first) * _EXAMINE_SECONDS
     masks: dict[int, PackedMask] = {}
@@ -133,7 +135,9 @@ def online_rounds(
     ``offline_rounds``.
     """
     for allowance in range(1, max_frames + 1):
-        session = open_video_session(model, sequence.frames, contrast, cache=cache, history=_HISTORY)
+        session = open_video_session(
+            model, sequence.frames, contrast, cache=cache, history=_HISTORY, remove_small_components=None
+        )
         passed, prompted = _online_pass(session, sequence, object_id, allowance)
         yield passed
         if prompted < allowance:

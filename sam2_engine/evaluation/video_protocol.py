@@ -124,7 +124,7 @@ def track_objects(
         If the prompt is unknown.
     """
     clicks = num_clicks(prompt)
-    session = open_video_session(model, sequence.frames, contrast)
+    session = open_video_session(model, sequence.frames, contrast, remove_small_components=None)
     starts = first_frames(sequence) if starts is None else starts
     for object_id, frame in starts.items():
         ground_truth = sequence.mask(object_id, frame)

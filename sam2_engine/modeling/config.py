@@ -56,6 +56,9 @@ class ModelConfig:
         are, as the official models do.
     pred_iou_thresh, stability_score_thresh
         Of ``AutomaticMaskGenerator``, where it is given none; the official values are beyond what nano gives.
+    confidence
+        Least predicted IoU times stability of an object that is found without a prompt, where hosts are
+        given none; by default the product of the official thresholds.
     """
 
     name: str
@@ -83,6 +86,7 @@ class ModelConfig:
     max_aspect_ratio: float | None = None
     pred_iou_thresh: float = 0.8
     stability_score_thresh: float = 0.95
+    confidence: float = 0.76
 
     @property
     def stage_dims(self) -> tuple[int, ...]:
@@ -157,6 +161,7 @@ VARIANTS: dict[str, ModelConfig] = {
             max_aspect_ratio=2.5,
             pred_iou_thresh=0.8,
             stability_score_thresh=0.7,
+            confidence=0.3,  # F1 on nuclei and cells, benchmarks/results/automatic.md
         ),
     )
 }

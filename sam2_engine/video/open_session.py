@@ -20,6 +20,7 @@ def open_video_session(
     cache: FeatureCache | None = None,
     history: int | None = None,
     max_conditioning_frames: int | None = None,
+    remove_small_components: bool | None = True,
 ) -> TrackingSession:
     """Return a session on frames of any size.
 
@@ -30,6 +31,9 @@ def open_video_session(
     ----------
     model, frames, contrast, cache, history, max_conditioning_frames
         As for ``VideoSession``.
+    remove_small_components
+        Remove, from what clicks or a box give on an image or a frame, components far smaller than what was
+        clicked, whichever model it is; None: as it was published.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def open_video_session(
         An ``ImageSession``, a ``TiledVideoSession`` or a ``VideoSession``.
     """
     if frames.length == 1:
-        return ImageSession(model, frames, contrast, cache, remove_small_components=True)
+        return ImageSession(model, frames, contrast, cache, remove_small_components=remove_small_components)
     if tile_side(frames.shape, model.config) < max(frames.shape):
         return TiledVideoSession(
             model,
@@ -45,6 +49,7 @@ def open_video_session(
             contrast,
             cache,
             max_conditioning_frames=max_conditioning_frames,
+            remove_small_components=remove_small_components,
         )
     return VideoSession(
         model,
@@ -53,4 +58,5 @@ def open_video_session(
         cache=cache,
         history=history,
         max_conditioning_frames=max_conditioning_frames,
+        remove_small_components=remove_small_components,
     )

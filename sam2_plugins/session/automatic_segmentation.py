@@ -33,7 +33,8 @@ class AutomaticSettings:
     Attributes
     ----------
     confidence
-        Least score of an object, 0..1: the model's predicted IoU times the mask's stability.
+        Least score of an object, 0..1: the model's predicted IoU times the mask's stability; None: as the
+        model's configuration says.
     min_area
         Least size in pixels; smaller holes and components of a mask go as well.
     max_objects
@@ -47,13 +48,13 @@ class AutomaticSettings:
         If one of them is out of range.
     """
 
-    confidence: float = 0.3
+    confidence: float | None = None
     min_area: int = 20
     max_objects: int = 200
     points_per_side: int = 16
 
     def __post_init__(self) -> None:
-        if not 0 <= self.confidence <= 1:
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
             raise InputError(f"Confidence is a number from 0 to 1, not {self.confidence:g}.")
         if self.min_area < 0 or self.max_objects < 1 or self.points_per_side < 1:
             raise InputError("A smallest area is 0 or more; objects and clicks per side are 1 or more.")
@@ -114,21 +115,21 @@ def find_objects(
     InputError
         If the image cannot be used.
     """
-    wanted = settings or AutomaticSettings()
-    loaded = store.get(model)
+    wanted, loaded = settings or AutomaticSettings(), store.get(model)
+    confidence = loaded.config.confidence if wanted.confidence is None else wanted.confidence
     generator = AutomaticMaskGenerator(
         loaded,
         points_per_side=wanted.points_per_side,
         points_per_batch=_BATCH if loaded.device.type == "cpu" else 8 * _BATCH,
-        pred_iou_thresh=wanted.confidence,
-        stability_score_thresh=wanted.confidence,
+        pred_iou_thresh=confidence,
+        stability_score_thresh=confidence,
         min_mask_region_area=wanted.min_area,
         click_middle=True,
         tiled=True,
     )
     search = generator.search(image, contrast=window)
     candidates = yield from _search_with_device(store.lock, search, str(loaded.device))
-    return _distinct_objects(candidates, wanted)
+    return _distinct_objects(candidates, wanted, confidence)
 
 
 def number_objects(shape: tuple[int, int], found: list[FoundObject]) -> NDArray[Any]:
@@ -153,7 +154,9 @@ def _search_with_device(
         yield step
 
 
-def _distinct_objects(candidates: list[Candidate], wanted: AutomaticSettings) -> list[FoundObject]:
+def _distinct_objects(
+    candidates: list[Candidate], wanted: AutomaticSettings, confidence: float
+) -> list[FoundObject]:
     """Return the surest candidates, without those that share most of their pixels with a surer one."""
     if not candidates:
         return []
@@ -163,7 +166,7 @@ def _distinct_objects(candidates: list[Candidate], wanted: AutomaticSettings) ->
     owners = np.zeros(shape, np.uint32)  # which object each pixel belongs to, from 1
     found: list[FoundObject] = []
     for candidate in ranked:
-        if len(found) == wanted.max_objects or _score(candidate) < wanted.confidence:
+        if len(found) == wanted.max_objects or _score(candidate) < confidence:
             break
         if not max(wanted.min_area, 1) <= candidate.area <= largest:
             continue

@@ -1,7 +1,6 @@
 """Small components go, parts of an object stay."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,10 +122,12 @@ def test_what_was_painted_and_clicked_then_keeps_its_components(
 def test_a_clicked_video_is_without_small_components_and_so_is_its_memory(
     size: int, small_model: Sam2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(small_model, "config", replace(small_model.config, removes_small_components=True))
+    assert not small_model.config.removes_small_components, "as of the official models"
     frames = np.random.default_rng(3).integers(0, 255, (3, size, size)).astype(np.uint8)
     session = open_video_session(small_model, open_frames(frames, axes="TYX"))
     monkeypatch.setattr(Sam2, "decode", with_a_small_component(Sam2.decode))
+    published = open_video_session(small_model, open_frames(frames, axes="TYX"), remove_small_components=None)
+    assert published.add_points(0, 1, (30, 30)).low_res_logits[0, 28, 28] > 0
     clicked = session.add_points(0, 1, (30, 30))
     assert clicked.low_res_logits[0, 10, 10] > 0
     assert (clicked.low_res_logits[0, 24:, 24:] < 0).all()

@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 from magicgui.widgets import CheckBox, SpinBox
 from napari import Viewer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
@@ -16,6 +16,7 @@ from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
+from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
@@ -63,6 +64,8 @@ class AutomaticPanel(Panel):
         self._session: AnnotationSession | None = None
         self._layer: CandidateLayer | None = None
         self._cancel: CancelToken | None = None
+        self._confidence: float | None = None  # of the model, until a person chooses another one
+        self._confidence_is_chosen = False
         self.find = button("Find objects", "Segment everything on the shown frame, without clicks")
         self.prompt_bar = PromptBar()
         self.fine = CheckBox(
@@ -71,7 +74,7 @@ class AutomaticPanel(Panel):
         )
         self.confidence = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.confidence.setRange(_LEAST_CONFIDENCE, 0.95)
-        self.confidence.setValue(_DEFAULTS.confidence)
+        self.confidence.setValue(VARIANTS["nano"].confidence)
         self.confidence.setToolTip("Show only objects of at least this score")
         self.confidence.findChild(QSlider).setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.min_area = SpinBox(
@@ -97,7 +100,7 @@ class AutomaticPanel(Panel):
         self.propagate = button("◀ Track the chosen ▶", "Make objects of the chosen and track them both ways")
         self._lay_out()
         self.find.clicked.connect(self._start)
-        self.confidence.valueChanged.connect(self._show_choice)
+        self.confidence.valueChanged.connect(self._on_confidence)
         self.min_area.changed.connect(self._show_choice)
         self.max_objects.changed.connect(self._show_choice)
         self.all.clicked.connect(lambda: self._leave_out(set()))
@@ -188,6 +191,7 @@ class AutomaticPanel(Panel):
         self, session: AnnotationSession, frame: int, settings: AutomaticSettings
     ) -> Generator[tuple[int, int], None, list[FoundObject]]:
         """Search on the worker's thread, where the frame is read too."""
+        self._confidence = self._store.get(session.model_name).config.confidence
         return (
             yield from find_objects(
                 self._store, session.model_name, session.frames[frame], session.window, settings
@@ -204,6 +208,9 @@ class AutomaticPanel(Panel):
             self.status_message.emit("Nothing was found; click on the objects, or try a larger model.")
             return
         self.found = found
+        if not self._confidence_is_chosen and self._confidence is not None:
+            with QSignalBlocker(self.confidence):
+                self.confidence.setValue(self._confidence)
         labels = number_objects(annotation.session.shape, found)
         self._layer = CandidateLayer(self._viewer, annotation.stack, self._frame, labels, self._toggle)
         self._leave_out(set())
@@ -221,6 +228,10 @@ class AutomaticPanel(Panel):
     def chosen(self) -> list[int]:
         """Those among them that were not left out."""
         return [i for i in self.shown if i not in self._left_out]
+
+    def _on_confidence(self) -> None:
+        self._confidence_is_chosen = True
+        self._show_choice()
 
     def _toggle(self, number: int) -> None:
         if number in self.shown:

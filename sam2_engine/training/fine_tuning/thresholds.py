@@ -40,10 +40,12 @@ def fitting_thresholds(
     """
     if len(predicted_iou) < _LEAST_MASKS:
         return config
+    products = [iou * stable for iou, stable in zip(predicted_iou, stability, strict=True)]
     return replace(
         config,
         pred_iou_thresh=min(_passed_by_most(predicted_iou), ModelConfig.pred_iou_thresh),
         stability_score_thresh=min(_passed_by_most(stability), ModelConfig.stability_score_thresh),
+        confidence=min(_passed_by_most(products), ModelConfig.confidence),
     )
 
 

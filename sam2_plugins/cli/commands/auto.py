@@ -52,7 +52,11 @@ def auto(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
     output: OutputOption,
     confidence: Annotated[
-        float, typer.Option(metavar="0..1", help="Least score of an object: predicted IoU times stability.")
+        float | None,
+        typer.Option(
+            metavar="0..1",
+            help="Least score of an object: predicted IoU times stability. By default the model's own.",
+        ),
     ] = DEFAULTS.confidence,
     min_area: Annotated[
         int,

@@ -1,5 +1,6 @@
 """The Find tab: everything on a frame, chosen by clicks in a real window, made objects and tracked."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def searches(monkeypatch: pytest.MonkeyPatch, found: list[FoundObject]) -> list[
 
 
 def search(dock: AnnotationDock, qtbot: Any) -> AutomaticPanel:
+    dock.automatic.confidence.setValue(0.25)
     dock.automatic.find.click()
     assert not dock.automatic.find.isEnabled()
     qtbot.waitUntil(dock.automatic.find.isEnabled, timeout=WAIT)
@@ -89,6 +91,25 @@ def test_clicks_choose_and_one_undo_takes_all_back(
     annotation.undo()
     assert not shown_when_idle(dock, qtbot).any()
     assert sorted(annotation.session.objects) == [1]
+
+
+def test_the_models_confidence_counts_until_a_person_chooses_one(
+    open_dock: Open, discs: NDArray[np.uint8], searches: list[tuple[Any, ...]], qtbot: Any
+) -> None:
+    dock = open_dock(discs)
+    panel = dock.automatic
+    model = panel._store.get(annotation_of(dock).session.model_name)
+    for own, shown in ((0.76, [1]), (0.5, [1, 2])):
+        model.config = replace(model.config, confidence=own)
+        panel.find.click()
+        qtbot.waitUntil(panel.find.isEnabled, timeout=WAIT)
+        assert panel.confidence.value() == pytest.approx(own)
+        assert panel.shown == shown
+    panel.confidence.setValue(0.6)
+    model.config = replace(model.config, confidence=0.2)
+    panel.find.click()
+    qtbot.waitUntil(panel.find.isEnabled, timeout=WAIT)
+    assert panel.confidence.value() == pytest.approx(0.6)
 
 
 def test_limits_hide_without_new_work(

@@ -1,5 +1,6 @@
 """Everything on a frame, as a choice of distinct objects; on a large plane in tiles."""
 
+from dataclasses import replace
 from math import hypot
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from sam2_engine.errors import InputError
+from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.tiles import TileGrid
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.runtime.model_store import ModelStore
@@ -52,6 +54,19 @@ def test_objects_are_ranked_distinct_and_never_the_background(
     assert [one.score for one in fewer] == scores[:1]
     labels = number_objects((60, 80), found)
     np.testing.assert_array_equal(labels == 1, masks[0])  # the surest lies on top
+
+
+def test_without_a_confidence_the_models_own_counts(small_checkpoint: Path, discs: NDArray[np.uint8]) -> None:
+    store = ModelStore("cpu")
+    name, model = str(small_checkpoint), store.get(str(small_checkpoint))
+    scores = [one.score for one in all_of(store, name, discs[0], LENIENT)]
+    for confidence in (0.0, (scores[0] + scores[-1]) / 2, 1.0):
+        model.config = replace(model.config, confidence=confidence)
+        own = all_of(store, name, discs[0], replace(LENIENT, confidence=None))
+        given = all_of(store, name, discs[0], replace(LENIENT, confidence=confidence))
+        assert [one.score for one in own] == [one.score for one in given]
+        assert all(one.score >= confidence for one in own)
+    assert VARIANTS["nano"].confidence < VARIANTS["sam2.1_hiera_tiny"].confidence
 
 
 def test_the_device_is_free_between_two_steps(

@@ -26,12 +26,13 @@ def test_nine_of_ten_right_masks_pass() -> None:
     fitted = fitting_thresholds(predicted_iou.tolist(), stability.tolist(), NANO)
     assert (predicted_iou >= fitted.pred_iou_thresh).mean() == pytest.approx(0.9, abs=0.02)
     assert (stability >= fitted.stability_score_thresh).mean() == pytest.approx(0.9, abs=0.05)
+    assert (predicted_iou * stability >= fitted.confidence).mean() == pytest.approx(0.9, abs=0.05)
     assert replace(fitted, pred_iou_thresh=0.0) != replace(NANO, pred_iou_thresh=0.0)
 
 
 def test_they_are_never_stricter_than_the_official_ones() -> None:
     fitted = fitting_thresholds([0.99] * 20, [1.0] * 20, NANO)
-    assert (fitted.pred_iou_thresh, fitted.stability_score_thresh) == (0.8, 0.95)
+    assert (fitted.pred_iou_thresh, fitted.stability_score_thresh, fitted.confidence) == (0.8, 0.95, 0.76)
 
 
 def test_few_masks_change_nothing() -> None:
@@ -60,7 +61,10 @@ def test_a_run_writes_them_and_loading_reads_them(
     assert model.config.stability_score_thresh == pytest.approx(0.93)
     assert AutomaticMaskGenerator(model).pred_iou_thresh is None
     assert model.config == replace(
-        load_model(small_checkpoint, "cpu").config, pred_iou_thresh=0.42, stability_score_thresh=0.93
+        load_model(small_checkpoint, "cpu").config,
+        pred_iou_thresh=0.42,
+        stability_score_thresh=0.93,
+        confidence=0.39,
     )
 
 
