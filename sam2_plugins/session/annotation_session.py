@@ -68,6 +68,9 @@ class AnnotationSession:
         Of encoded frames, shared with other sessions of the same store; None for one of its own.
     undo_bytes
         Cap of what undo stores.
+    cleans_clicked_frames
+        Whether clicks and boxes on frames of videos give masks without small components, whichever model it
+        is, as they do on images; False: as the model was published.
 
     Attributes
     ----------
@@ -127,6 +130,7 @@ class AnnotationSession:
         history: int | None = DEFAULT_HISTORY,
         cache: FeatureCache | None = None,
         undo_bytes: int = DEFAULT_UNDO_BYTES,
+        cleans_clicked_frames: bool = True,
     ) -> None:
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:
@@ -139,6 +143,7 @@ class AnnotationSession:
         self._store = store
         self._max_conditioning_frames = max_conditioning_frames
         self._checkpoint_bytes = history
+        self.cleans_clicked_frames = cleans_clicked_frames
         self._cache = FeatureCache(store.encoded_bytes) if cache is None else cache
         self._device_lock = store.lock
         self.annotations = Annotations(window)
@@ -746,8 +751,16 @@ class AnnotationSession:
             self.history.notify(Action("drop engine", {"do": "drop_engine"}, ()))
 
     def _make_engine(self, window: IntensityWindow | None) -> TrackingSession:
-        model, nearest = self._store.get(self.model_name), self._max_conditioning_frames
-        return open_video_session(model, self.frames, window, self._cache, self._checkpoint_bytes, nearest)
+        cleans = self.cleans_clicked_frames or self.frames.length == 1
+        return open_video_session(
+            self._store.get(self.model_name),
+            self.frames,
+            window,
+            self._cache,
+            self._checkpoint_bytes,
+            self._max_conditioning_frames,
+            remove_small_components=True if cleans else None,
+        )
 
     # ------------------------------------------------------------------ how
 

@@ -51,6 +51,7 @@ def write_manifest(
         "scale": None if scale is None else asdict(scale),
         "window": window_to_json(session.window),
         "model": session.model_name,
+        "cleans_clicked_frames": session.cleans_clicked_frames,
     }
     _write(path, manifest)
 

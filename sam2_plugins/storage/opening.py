@@ -132,7 +132,11 @@ def _empty_session(
         if frames is None or isinstance(frames, str | PathLike):
             file = described["source"] if frames is None else frames
             frames = own_frames = open_frames(file, **described["opening"])
-        session = AnnotationSession(frames, store, manifest["model"], contrast=contrast, **options)
+        cleans = (
+            manifest.get("cleans_clicked_frames") is True
+        )  # sessions before it are gone on with as they began
+        options = {"contrast": contrast, "cleans_clicked_frames": cleans, **options}
+        session = AnnotationSession(frames, store, manifest["model"], **options)
         check_frames(session.frames, described, path)
         yield session, own_frames
     except BaseException as error:

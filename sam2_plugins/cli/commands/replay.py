@@ -47,7 +47,11 @@ def replay_session(
     with recorded.frames:
         manifest = read_manifest(session)  # as it began; what came later is among the calls
         again = AnnotationSession(
-            recorded.frames, store, manifest["model"], contrast=window_from_json(manifest["window"])
+            recorded.frames,
+            store,
+            manifest["model"],
+            contrast=window_from_json(manifest["window"]),
+            cleans_clicked_frames=recorded.cleans_clicked_frames,
         )
         done = list(replay(again, calls))
         typer.echo(f"{counted(len(done), 'action')}, {counted(sum(done), 'frame')} tracked")

@@ -172,6 +172,7 @@ def test_propagation_is_the_engines_own(session, discs, store, small_checkpoint)
         store.get(small_checkpoint),
         open_frames(discs, axes="TYX"),
         max_conditioning_frames=8,
+        remove_small_components=True,
     )
     engine.add_points(0, one, (20, 20))
     engine.add_box(2, two, (50, 28, 70, 48))

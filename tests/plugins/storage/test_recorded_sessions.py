@@ -14,7 +14,7 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.life import Life
-from sam2_plugins.storage import open_session
+from sam2_plugins.storage import SessionFolder, open_session
 from sam2_plugins.storage.replay import RECORDED_CALLS, replay
 
 RECORDED = Path(__file__).parents[2] / "data/sessions"
@@ -49,6 +49,18 @@ def test_it_opens_where_it_was(tmp_path: Path, store: ModelStore) -> None:
     assert session.mask(22, 7).sum() == 45  # as it was painted
 
 
+def test_clicked_frames_stay_as_the_session_began(
+    tmp_path: Path, store: ModelStore, small_checkpoint: Path
+) -> None:
+    session, _ = reopened("time_lapse", tmp_path, store)
+    assert not session.cleans_clicked_frames
+    new = AnnotationSession(SESSIONS["time_lapse"][0], store, small_checkpoint, axes="TYX")
+    SessionFolder.create(tmp_path / "new.sam2", new).close()
+    again, folder = open_session(tmp_path / "new.sam2", store, SESSIONS["time_lapse"][0])
+    folder.close()
+    assert again.cleans_clicked_frames
+
+
 def test_lives_of_objects_are_as_they_were(tmp_path: Path, store: ModelStore) -> None:
     session, _ = reopened("lives", tmp_path, store)
     assert {i: session.frames_of(i) for i in session.objects} == {
@@ -79,7 +91,13 @@ def test_it_replays_to_the_same_masks(
     name: str, tmp_path: Path, store: ModelStore, small_checkpoint: Path
 ) -> None:
     session, calls = reopened(name, tmp_path, store)
-    again = AnnotationSession(SESSIONS[name][0], store, small_checkpoint, axes="TYX")
+    again = AnnotationSession(
+        SESSIONS[name][0],
+        store,
+        small_checkpoint,
+        axes="TYX",
+        cleans_clicked_frames=session.cleans_clicked_frames,
+    )
     frames = sum(replay(again, calls))
     assert frames >= sum(call["do"] in ("follow", "answer_again") for call in calls) - 3
     without_life = {"life": Life()} if name == "time_lapse" else {}  # it knows of no deletion in its state
