@@ -4,8 +4,8 @@ What follows a damaged line does not count either, and is not written over by it
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +48,20 @@ class Journal:
         """Size of the file."""
         return self.path.stat().st_size if self.path.exists() else 0
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether something else is in the file's place: a folder, a broken link, a pipe that never ends."""
+        return os.path.lexists(self.path) and not self.path.is_file()
+
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield the entries up to the first that is damaged.
 
         A last line without its end is left out, and overwritten by the next one.
         """
         self._end, self.damaged_line = 0, None
-        if not self.path.exists():
+        if self.is_blocked:
+            self.damaged_line = 1
+        if not self.path.is_file():
             return
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -114,7 +121,7 @@ class Journal:
 def _end_of_lines(path: Path) -> int:
     """Return where the last whole line of a file ends, without reading the others."""
     with path.open("rb") as file:
-        end = file.seek(0, SEEK_END)
+        end = file.seek(0, os.SEEK_END)
         while end:
             start = max(end - _BLOCK, 0)
             file.seek(start)

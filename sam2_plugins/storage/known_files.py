@@ -1,15 +1,19 @@
 """Files as they were left, by which one notices that another program has changed them."""
 
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = ["KnownFiles"]
 
 Signature = tuple[int, int, int] | None
+_UNLIKE_ANY = (-1, -1, -1)
 
 
 class KnownFiles:
     """Some files of a folder as they were after the last time that this program wrote them.
+
+    Of a folder within, only which one it is: what lies in it changes.
 
     Examples
     --------
@@ -34,6 +38,10 @@ class KnownFiles:
         self._folder = _identity(self.folder)
         self._seen = {name: _signature(self.folder / name) for name in self._names}
 
+    def forget(self) -> None:
+        """Take the files as changed, whatever they are."""
+        self._seen = dict.fromkeys(self._names, _UNLIKE_ANY)
+
     @property
     def changed(self) -> list[str]:
         """Names of the files that are other ones; all of them if the folder is another one, or gone."""
@@ -53,6 +61,8 @@ def _signature(path: Path) -> Signature:
         found = path.stat()
     except OSError:
         return None
+    if stat.S_ISDIR(found.st_mode):
+        return found.st_ino, 0, 0
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 

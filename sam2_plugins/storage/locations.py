@@ -207,7 +207,11 @@ def _reopen(
 
 
 def _last_used(path: Path) -> float:
-    return max((file.stat().st_mtime for file in path.glob("*.json*")), default=0.0)
+    times = [0.0]
+    for file in path.glob("*.json*"):
+        with suppress(OSError):
+            times.append(file.stat().st_mtime)
+    return max(times)
 
 
 def _numbered(stem: Path) -> Iterator[Path]:

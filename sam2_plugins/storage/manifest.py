@@ -14,6 +14,7 @@ from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.serialization import window_to_json
 from sam2_plugins.storage.snapshot import read_json
@@ -97,8 +98,11 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         If it is no session folder, damaged, or of a newer version.
     """
     path = Path(path)
-    if not (path / _NAME).is_file():
-        raise InputError(f"{path} is not a session folder: it has no {_NAME}.")
+    try:
+        if not (path / _NAME).is_file():
+            raise InputError(f"{path} is not a session folder: it has no {_NAME}.")
+    except OSError as error:  # one may not look into it
+        raise InputError(os_error_sentence(error, path)) from None
     manifest = read_json(path / _NAME)
     if manifest.get("format") != _FORMAT:
         raise InputError(f"{path / _NAME} does not describe a session.")

@@ -14,10 +14,12 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from sam2_engine.errors import InputError
 from sam2_engine.frames.source import explain
 from sam2_engine.limits import check_bytes
 from sam2_engine.masks import CompressedMask
 from sam2_engine.wording import plural
+from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
 
 __all__ = ["read_masks", "write_masks"]
@@ -54,13 +56,21 @@ def write_masks(folder: Path, shape: tuple[int, int], masks: Mapping[int, Accept
 
 
 def read_masks(folder: Path) -> tuple[dict[int, AcceptedMask], str]:
-    """Read an object's masks by frame; return also, in words, which are damaged and left out."""
+    """Read an object's masks by frame; return also, in words, which are damaged and left out.
+
+    Raises
+    ------
+    InputError
+        If one may not read them: they are not damaged.
+    """
     try:
         group = zarr.open_group(store=str(folder), mode="r")
         height, width = (int(side) for side in _attribute(group, "shape"))
         columns = {name: _column(group, name, folder / name) for name in _COLUMNS}
         rows = _rows(columns)
         frames = columns["frame"].tolist()
+    except PermissionError as error:
+        raise InputError(os_error_sentence(error, folder)) from None
     except _DAMAGE as error:
         return {}, f"all ({explain(error)})"
     masks, damaged = {}, []

@@ -14,10 +14,8 @@ An action is one line, so it is on disk whole or not at all. A snapshot counts f
 ``found-1/`` and so on when that is noticed. ``docs/session-format.md`` describes everything.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import count, takewhile
 from pathlib import Path
 from threading import Thread
 from typing import Any, Self
@@ -43,10 +41,8 @@ from sam2_plugins.storage.manifest import (
     write_scale,
 )
 from sam2_plugins.storage.migrations import migrate
-from sam2_plugins.storage.serialization import (
-    call_to_json,
-    change_to_json,
-)
+from sam2_plugins.storage.serialization import call_to_json, change_to_json
+from sam2_plugins.storage.set_aside import SetAside
 from sam2_plugins.storage.snapshot import read_calls, read_state
 from sam2_plugins.storage.snapshot_writer import SnapshotWriter
 
@@ -54,7 +50,7 @@ __all__ = ["NotWritableError", "SessionFolder"]
 
 _LONG_JOURNAL = 64 * 2**20
 _FILES = ("session.json", "state.json", "journal.jsonl", "actions.jsonl")
-_FOUND = re.compile(r"found-\d+")
+_MASKS = "masks.zarr"
 
 
 class NotWritableError(InputError):
@@ -114,7 +110,7 @@ class SessionFolder:
         self._pending: list[Mapping[str, Any]] = []
         self._groups: Mapping[int, str] = {}
         self._dirty: set[int] = set()
-        self._known = KnownFiles(path, _FILES)
+        self._known = KnownFiles(path, (*_FILES, _MASKS))
         self._manifest: Mapping[str, Any] = {}
         self._beside: Thread | None = None
         self._written_anew = 0
@@ -157,6 +153,7 @@ class SessionFolder:
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise InputError(f"{path} exists and is not empty; choose another name for the session.")
             with making(path) as aside:
+                (aside / _MASKS).mkdir()
                 write_manifest(aside, session, source, opening or {}, scale)
                 first = cls(aside, session, FileLock(aside / LOCK))
                 first._dirty = set(session.objects)
@@ -263,6 +260,7 @@ class SessionFolder:
     def _writer(self) -> SnapshotWriter:
         """Take the state as it is now; what changes from here on is the next snapshot's."""
         self._write_pending()
+        self._dirty |= {i for i, group in self._groups.items() if not (self._masks / group).is_dir()}
         writer = SnapshotWriter.of(
             self.path, self._session, self._number, self._dirty, self._groups, self._journal.num_bytes
         )
@@ -343,22 +341,24 @@ class SessionFolder:
 
     @property
     def _masks(self) -> Path:
-        return self.path / "masks.zarr"
+        return self.path / _MASKS
 
     def _restore(self) -> None:
         for leftover in (file for name in _FILES for file in self.path.glob(f".{Path(name).stem}-*")):
             leftover.unlink(missing_ok=True)  # of a snapshot that was killed; nobody else writes here
         with suppress(OSError):  # a full disk; it is tried again the next time
             migrate(self.path)
+        with suppress(OSError):  # what is in its place is damage
+            self._masks.mkdir(exist_ok=True)
         self._manifest = read_manifest(self.path)
         with making_what_stays():
             state = read_state(self.path)
             state.apply_to(self._session, self.path)
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
         self._session.history.subscribe(self._on_action)
-        if state.lost:
-            self._write_anew()
         self._known.remember()
+        if state.lost or self._actions.is_blocked:
+            self._known.forget()  # what is there is moved aside, and all of the session written
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
         if state.has_tail:
             self._save(self._write_snapshot)
@@ -388,14 +388,15 @@ class SessionFolder:
             self.save_error = None
         except OSError as error:
             self.save_error = os_error_sentence(error, self.path)
-            self._known.remember()  # some of it may have been written
         except InputError as error:  # the folder in its place is open elsewhere
             self.save_error = str(error)
 
     def _write_pending(self) -> None:
-        self._journal.add(self._pending)
-        self._pending = []
-        self._known.remember()
+        try:
+            self._journal.add(self._pending)
+            self._pending = []
+        finally:  # of a full disk, too: some of it may have been written
+            self._known.remember()
 
     def _save_manifest(self, write: Callable[[], None]) -> None:
         if not self._known.changed:  # else the next action writes everything
@@ -404,48 +405,41 @@ class SessionFolder:
             self._known.remember()
 
     def _write_anew(self) -> None:
-        """Move aside what is in the place of the session's files, and write all of the session."""
+        """Move aside what is in the place of the session's files, and write all of the session.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what was there is in its place again.
+        """
         if not self._known.is_same_folder:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = _acquire_lock(self.path)
             self._lock.release()
             self._lock = lock
-        found = self._set_aside()
-        write_manifest_again(self.path, self._manifest)
-        if found is not None:
-            self._actions.add(_calls_in(found))
-        self._written_anew += 1
-        self._groups, self._dirty = {}, set(self._session.objects)
-        self._known.remember()
-        self._snapshot()
-
-    def _set_aside(self) -> Path | None:
-        """Move what is in the folder into a folder within, and return that; None if nothing is there."""
-        files = [
-            file for file in self.path.iterdir() if file.name != LOCK and not _FOUND.fullmatch(file.name)
-        ]
+        aside, pending = SetAside(self.path), self._pending
         self._journal, self._actions = Journal(self._journal.path), Journal(self._actions.path)
-        if not files:
-            self.notice = f"{self.path} was gone or empty; the session was written there anew."
-            return None
-        found = next(path for number in count(1) if not (path := self.path / f"found-{number}").exists())
-        found.mkdir()
-        for file in files:
-            file.rename(found / file.name)
+        try:
+            self._masks.mkdir()
+            write_manifest_again(self.path, self._manifest)
+            if calls := aside.calls():
+                self._actions.add(calls)
+            self._written_anew += 1
+            self._groups, self._dirty = {}, set(self._session.objects)
+            self._known.remember()
+            self._snapshot()
+        except OSError:
+            aside.put_back((*_FILES, _MASKS))
+            self._journal, self._actions = Journal(self._journal.path), Journal(self._actions.path)
+            self._pending = pending
+            self._known.forget()  # the next action tries again
+            raise
         self.notice = (
-            f"Files of {self.path} were damaged, or changed by another program; they are in {found.name} "
-            "now, and the session was written anew."
+            f"{self.path} was gone or empty; the session was written there anew."
+            if aside.found is None
+            else f"Files of {self.path} were damaged, or changed by another program; they are in "
+            f"{aside.found.name} now, and the session was written anew."
         )
-        return found
-
-
-def _calls_in(found: Path) -> list[dict[str, Any]]:
-    """Return the calls that a folder still holds, from the first on, as far as none is missing."""
-    calls: dict[int, dict[str, Any]] = {}
-    for name in ("actions.jsonl", "journal.jsonl"):
-        for entry in Journal(found / name).read():
-            calls[entry["number"]] = {"number": entry["number"], "call": entry.get("call", {"do": ""})}
-    return [calls[number] for number in takewhile(calls.__contains__, count(1))]
 
 
 def _acquire_lock(path: Path) -> FileLock:
@@ -455,5 +449,6 @@ def _acquire_lock(path: Path) -> FileLock:
     except Timeout:
         raise InputError(f"{path} is open in another window or process; close it there first.") from None
     except OSError as error:
-        raise NotWritableError(os_error_sentence(error, path)) from None
+        hindered_by = path / LOCK if (path / LOCK).exists() else path
+        raise NotWritableError(os_error_sentence(error, hindered_by)) from None
     return lock

@@ -191,7 +191,11 @@ def read_json(path: Path) -> dict[str, Any]:
         If it cannot be read, or holds anything else.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise InputError(f"{path} is damaged: it is no file.")
         value = json.loads(path.read_text(encoding="utf-8"))
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(os_error_sentence(error, path)) from None
     except (ValueError, RecursionError):

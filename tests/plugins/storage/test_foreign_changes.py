@@ -12,13 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from filelock import FileLock
 
 from sam2_engine import open_frames
 from sam2_engine.errors import InputError, InputWarning
 from sam2_plugins.cli.app import main
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import SessionFolder, open_or_create_session, open_session, read_session
+from sam2_plugins.storage import (
+    SessionFolder,
+    open_or_create_session,
+    open_session,
+    read_session,
+    snapshot_writer,
+)
 from sam2_plugins.storage.creation import making
 
 SHAPE = (60, 80)
@@ -90,6 +97,31 @@ def moved_away_and_a_copy_in_its_place(path: Path) -> None:
     shutil.copytree(path.with_name("moved"), path)
 
 
+def without_masks(path: Path) -> None:
+    shutil.rmtree(path / "masks.zarr")
+
+
+def masks_that_are_a_file(path: Path) -> None:
+    without_masks(path)
+    (path / "masks.zarr").write_bytes(b"x")
+
+
+def journal_that_is_a_folder(path: Path) -> None:
+    deleted(path)
+    (path / "journal.jsonl").mkdir()
+
+
+def state_that_is_a_pipe(path: Path) -> None:
+    without_state(path)
+    os.mkfifo(path / "state.json")
+
+
+def links_that_lead_to_themselves(path: Path) -> None:
+    for name in ("journal.jsonl", "state.json"):
+        (path / name).unlink()
+        (path / name).symlink_to(name)
+
+
 CHANGES = [
     emptied,
     deleted,
@@ -99,6 +131,10 @@ CHANGES = [
     moved_away,
     moved_away_and_an_empty_one_in_its_place,
     moved_away_and_a_copy_in_its_place,
+    without_masks,
+    masks_that_are_a_file,
+    journal_that_is_a_folder,
+    *([state_that_is_a_pipe, links_that_lead_to_themselves] if sys.platform != "win32" else []),
 ]
 
 
@@ -194,6 +230,100 @@ def test_a_damaged_journal_does_not_hide_the_state(
     last, reopened = open_session(copy, store)  # without a warning
     assert known(last) == {1: [0, 1], 2: [0, 5]}
     reopened.close()
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_what_cannot_be_written_anew_leaves_all_in_its_place(
+    open_folder: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, folder = open_folder
+    replaced_state(folder.path)
+    before = contents(folder.path)
+    with monkeypatch.context() as patch:
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr(snapshot_writer, "write_masks", full)
+        for frame in (2, 3):
+            session.import_masks(frame, {1: square(7)})
+            assert "No space left" in folder.save_error
+            assert folder.notice is None
+            assert contents(folder.path) == before
+    session.import_masks(4, {1: square(7)})
+    assert folder.save_error is None
+    assert "found-1" in folder.notice
+    assert known(read_session(folder.path, store, session.frames)) == known(session)
+    assert [call["do"] for call in folder.calls()][-3:] == ["take_masks"] * 3
+
+
+def test_masks_that_are_gone_are_written_again(open_folder: Any, store: Any) -> None:
+    session, folder = open_folder
+    folder.snapshot()
+    (group,) = (folder.path / "masks.zarr").glob("2-*")
+    shutil.rmtree(group)
+    folder.close()
+    again, reopened = open_session(folder.path, store, session.frames)
+    assert known(again) == known(session)
+    reopened.close()
+
+
+def test_masks_that_may_not_be_read_are_no_damage(
+    open_folder: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, folder = open_folder
+    folder.close()
+    before = contents(folder.path)
+    with monkeypatch.context() as patch:
+
+        def forbidden(**_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        patch.setattr(zarr, "open_group", forbidden)
+        for read in (open_session, read_session):
+            with pytest.raises(InputError, match=r"masks\.zarr/1-\d+: Permission denied"):
+                read(folder.path, store, session.frames)
+    assert contents(folder.path) == before
+    again, reopened = open_session(folder.path, store, session.frames)
+    assert known(again) == known(session)
+    reopened.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes pipes and links")
+@pytest.mark.filterwarnings("ignore:.*journal.jsonl is damaged")
+@pytest.mark.parametrize("name", ["state.json", "journal.jsonl", "actions.jsonl", "session.json"])
+@pytest.mark.parametrize("special", [os.mkfifo, lambda path: path.symlink_to(path.name)])
+def test_pipes_and_links_in_place_of_files_are_refused_or_passed_over(
+    open_folder: Any, stack: Path, store: Any, name: str, special: Any
+) -> None:
+    session, folder = open_folder
+    folder.close()
+    (folder.path / name).unlink(missing_ok=True)
+    special(folder.path / name)
+    if name == "state.json":
+        with pytest.raises(InputError, match=r"work\.sam2/state\.json"):
+            open_or_create_session(session.frames, store, session.model_name, source=stack)
+        return
+    opened = open_or_create_session(session.frames, store, session.model_name, source=stack)
+    assert opened.reopened == (name != "session.json")
+    opened.folder.close()
+    assert opened.folder.save_error is None
+    if opened.reopened:
+        assert known(opened.session) == known(session)
+        assert (folder.path / "found-1" / name).is_symlink() or (folder.path / "found-1" / name).is_fifo()
+
+
+def test_a_lock_that_is_none_is_named(open_folder: Any, store: Any) -> None:
+    session, folder = open_folder
+    folder.close()
+    (folder.path / ".lock").unlink(missing_ok=True)
+    (folder.path / ".lock").mkdir()
+    with pytest.raises(InputError, match=r"work\.sam2/\.lock: Is a directory"):
+        open_session(folder.path, store, session.frames)
+    assert known(read_session(folder.path, store, session.frames)) == known(session)
 
 
 def test_damaged_masks_are_named_and_the_others_open(open_folder: Any, store: Any, tmp_path: Path) -> None:
