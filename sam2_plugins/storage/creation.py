@@ -1,21 +1,28 @@
 """Creation of a folder in one step, and what a killed creation left."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from sam2_engine.disk import remove_folder, umask
+from sam2_engine.errors import InputError
 
-__all__ = ["LOCK", "clear_leftovers", "is_half_made", "making"]
+__all__ = ["LOCK", "TakenError", "clear_leftovers", "is_half_made", "making"]
 
 LOCK = ".lock"
 _STATE = "state.json"
 _MADE_FIRST = {LOCK, "session.json", "masks.zarr", "actions.jsonl", "journal.jsonl"}
 _JOURNALS = ("actions.jsonl", "journal.jsonl")
+
+
+class TakenError(InputError):
+    """A folder that is there already."""
 
 
 @contextmanager
@@ -26,6 +33,11 @@ def making(path: Path) -> Iterator[Path]:
     ----------
     path
         Must not exist, or be empty.
+
+    Raises
+    ------
+    TakenError
+        If another process has made it meanwhile.
 
     Examples
     --------
@@ -38,19 +50,41 @@ def making(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path)
-    aside = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
-    lock = FileLock(aside / LOCK, thread_local=False)  # while it is held, it is no leftover
+    aside, lock = _begin(path)
     try:
         aside.chmod(0o777 & ~umask())
-        lock.acquire(timeout=0)
         yield aside
         lock.release()
-        with suppress(FileNotFoundError):
-            path.rmdir()
-        aside.rename(path)
+        _put_into_place(aside, path)
     except BaseException:
         lock.release()
         remove_folder(aside)
+        raise
+
+
+def _begin(path: Path) -> tuple[Path, FileLock]:
+    """Make a folder and lock it: while it is locked, it is no leftover.
+
+    Another process may take it for one before it is.
+    """
+    while True:
+        aside = Path(tempfile.mkdtemp(prefix=_prefix(path), dir=path.parent))
+        lock = FileLock(aside / LOCK, thread_local=False)
+        with suppress(Timeout, FileNotFoundError):
+            lock.acquire(timeout=0)
+            if (aside / LOCK).exists():
+                return aside, lock
+            lock.release()
+
+
+def _put_into_place(aside: Path, path: Path) -> None:
+    try:
+        with suppress(FileNotFoundError):
+            path.rmdir()
+        aside.rename(path)
+    except OSError:
+        if path.is_dir() and any(path.iterdir()):
+            raise TakenError(f"{path} was made by another window or process; open it instead.") from None
         raise
 
 
@@ -75,7 +109,11 @@ def clear_leftovers(path: Path) -> None:
         lock = FileLock(leftover / LOCK, thread_local=False)
         with suppress(OSError, Timeout):
             lock.acquire(timeout=0)
-            lock.release()
+            try:
+                if os.name == "posix":  # who has made it this very moment, and not locked it yet, notices
+                    leftover = leftover.rename(path.with_name(f"{_prefix(path)}{uuid4().hex}"))
+            finally:
+                lock.release()
             shutil.rmtree(leftover)
 
 

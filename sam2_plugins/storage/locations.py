@@ -16,7 +16,7 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage.creation import clear_leftovers, is_half_made
+from sam2_plugins.storage.creation import TakenError, clear_leftovers, is_half_made
 from sam2_plugins.storage.manifest import check_frames, read_manifest
 from sam2_plugins.storage.opening import open_session, read_session
 from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder
@@ -24,6 +24,7 @@ from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder
 __all__ = ["OpenedSession", "last_opening", "open_or_create_session", "user_sessions"]
 
 SUFFIX = ".sam2"
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,21 @@ def open_or_create_session(
     opening = opening or {}
     name = Path(frames.name).stem if name is None else name
     stems = _stems(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
+    for _ in range(_ATTEMPTS):
+        with suppress(TakenError):  # another process has made it meanwhile: it is there to be opened now
+            return _open_or_create(frames, store, model, stems, source, opening, scale)
+    raise InputError(f"Other processes make the session of {frames.name} all the time; try again later.")
+
+
+def _open_or_create(
+    frames: FrameSource,
+    store: ModelStore,
+    model: str,
+    stems: list[Path],
+    source: Path | None,
+    opening: Mapping[str, Any],
+    scale: PhysicalScale | None,
+) -> OpenedSession:
     notes: list[str] = []
     existing = list(_sessions_of(frames, stems, opening.get("fixed", {}), source is not None, notes))
     if existing:
@@ -110,6 +126,8 @@ def open_or_create_session(
         path = next(path for path in _numbered(stem) if not path.exists())
         try:
             folder = SessionFolder.create(path, session, source=source, opening=opening, scale=scale)
+        except TakenError:
+            raise
         except InputError as error:
             save_error = save_error or str(error)
         else:

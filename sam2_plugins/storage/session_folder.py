@@ -29,7 +29,7 @@ from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.history import Action
-from sam2_plugins.storage.creation import LOCK, clear_leftovers, making
+from sam2_plugins.storage.creation import LOCK, TakenError, clear_leftovers, making
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.known_files import KnownFiles
 from sam2_plugins.storage.manifest import (
@@ -142,7 +142,7 @@ class SessionFolder:
         Raises
         ------
         InputError
-            If the folder cannot be used or the frames have no end.
+            If the folder cannot be used or the frames have no end; ``TakenError`` if something is in it.
         """
         source = None if source is None else Path(source)
         if session.frames.length is None:
@@ -151,7 +151,7 @@ class SessionFolder:
         try:
             clear_leftovers(path)
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                raise InputError(f"{path} exists and is not empty; choose another name for the session.")
+                raise TakenError(f"{path} exists and is not empty; choose another name for the session.")
             with making(path) as aside:
                 (aside / _MASKS).mkdir()
                 write_manifest(aside, session, source, opening or {}, scale)

@@ -1,4 +1,4 @@
-"""What another program put into the place of a session's files, moved into a folder within."""
+"""Files that another program put into the place of a session's, moved into a folder within."""
 
 import re
 from collections.abc import Iterable
