@@ -5,6 +5,7 @@ import binascii
 import hmac
 import json
 import logging
+import math
 import threading
 import time
 import uuid
@@ -234,7 +235,7 @@ def _json(environ: "WSGIEnvironment") -> dict[str, Any]:
             _Response.error(413, f"The request is larger than {size_in_words(MAX_BODY_BYTES)}.")
         )
     try:
-        content = json.loads(body, parse_constant=_no_constant)
+        content = json.loads(body, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError):
         raise InputError("The request is not JSON; send an object as Label Studio does.") from None
     if not isinstance(content, dict):
@@ -242,5 +243,9 @@ def _json(environ: "WSGIEnvironment") -> dict[str, Any]:
     return content
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+def _finite(text: str) -> float:
+    """Return a number; neither NaN nor what no number of the machine holds, such as 1e999."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not JSON")
+    return value

@@ -38,7 +38,11 @@ def refused(
     return sentence
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"[1]", b"null", b'{"tasks": NaN}', b"[" * 100_000])
+NO_JSON = [b"", b"{", b"\xff\xfe", b"[1]", b"null", b"[" * 100_000]
+NO_JSON += [b'{"tasks": %s}' % number for number in (b"NaN", b"-Infinity", b"1e999", b"-1.5e400")]
+
+
+@pytest.mark.parametrize("raw", NO_JSON)
 @pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook"])
 def test_what_is_not_json(raw: bytes, path: str, application: Application) -> None:
     assert "JSON" in refused(application, raw=raw, path=path)
