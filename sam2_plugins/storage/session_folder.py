@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
@@ -447,8 +447,17 @@ def _acquire_lock(path: Path) -> FileLock:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{path} is open in another window or process; close it there first.") from None
+        raise InputError(_where_it_is_open(path, lock)) from None
     except OSError as error:
         hindered_by = path / LOCK if (path / LOCK).exists() else path
         raise NotWritableError(os_error_sentence(error, hindered_by)) from None
     return lock
+
+
+def _where_it_is_open(path: Path, lock: BaseFileLock) -> str:
+    """Return a sentence; where the file system knows no locks, a file stands for one, also of who died."""
+    if not isinstance(lock, SoftFileLock):
+        return f"{path} is open in another window or process; close it there first."
+    holder = (path / LOCK).read_text(errors="replace").splitlines()
+    who = f"process {holder[0]} on {holder[1]}" if len(holder) > 1 else "another window or process"
+    return f"{path} is open in {who}; close it there first, or delete {path / LOCK} if it no longer runs."

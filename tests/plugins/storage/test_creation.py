@@ -1,5 +1,7 @@
 """Creation of one session folder by several processes at once."""
 
+import errno
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import SessionFolder, open_or_create_session
+from sam2_plugins.storage import SessionFolder, open_or_create_session, open_session
 from sam2_plugins.storage.creation import TakenError, clear_leftovers, making
 
 FRAMES = np.zeros((3, 40, 60), np.uint8)
@@ -76,3 +78,26 @@ def test_the_session_that_another_process_made_is_opened(
         with pytest.raises(InputError, match=r"work\.sam2 is open in another window or process"):
             open_or_create_session(frames, store, "nano", home=tmp_path, name="work")
         theirs[0].close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no flock")
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize(
+    ("left", "who"), [("4242\nfar\n1\n", "process 4242 on far"), ("", "another window or process")]
+)
+def test_a_lock_of_who_died_elsewhere_where_the_file_system_knows_none(
+    tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch, left: str, who: str
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    path = tmp_path / "work.sam2"
+    SessionFolder.create(path, AnnotationSession(open_frames(FRAMES, axes="TYX"), store)).close()
+    (path / ".lock").write_text(left)
+    with pytest.raises(
+        InputError, match=rf"is open in {who}; .* or delete .*/work\.sam2/\.lock if it no longer"
+    ):
+        open_session(path, store, FRAMES)
+    (path / ".lock").unlink()
+    open_session(path, store, FRAMES)[1].close()
