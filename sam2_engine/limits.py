@@ -26,6 +26,9 @@ MOST_DEFLATED = 1100
 _HARMLESS = 1 << 28
 """So many bytes may be asked for by any file; some codecs need hardly any bytes for a blank image."""
 
+_SMALL = 1 << 24
+"""The same of a codec whose bound is known: what is cut off has a sentence of its own then."""
+
 _MOST_CHUNKS = 1 << 16
 _COMMON = 16 << 30
 _UNBOUNDED = 1 << 60
@@ -48,7 +51,7 @@ def check_memory(name: str, shape: tuple[int, ...], num_bytes: int) -> None:
     FrameTooLargeError
         If it needs more memory than is available.
     """
-    if num_bytes <= _HARMLESS // 16 or num_bytes <= (available := available_memory()):
+    if num_bytes <= _SMALL or num_bytes <= (available := available_memory()):
         return
     raise FrameTooLargeError(
         f"{name} needs {_amount(num_bytes)} of memory for one image of {_size(shape)}, but "
@@ -70,14 +73,15 @@ def check_bytes(
     held
         Bytes that the file has for it.
     ratio
-        How many times smaller its codec can make an image.
+        How many times smaller its codec can make an image; by default that of codecs without a bound.
 
     Raises
     ------
     InputError
         If no compression is so good.
     """
-    if num_bytes > _HARMLESS and num_bytes > ratio * max(held, 1):
+    harmless = _HARMLESS if ratio >= MOST_COMPRESSED else _SMALL
+    if num_bytes > harmless and num_bytes > ratio * max(held, 1):
         raise InputError(
             f"{name} is damaged: its header asks for an image of {_size(shape)}, "
             f"but it holds {counted(held, 'byte')} of pixels; export it again."

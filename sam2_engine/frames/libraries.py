@@ -50,14 +50,14 @@ def _not_installed(name: str) -> InputError:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Leave out the libraries' warnings, about values that nobody reads here; one thread at a time."""
+def quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """Hold back the libraries' warnings, of which few are about what is read here; one thread at a time."""
     logger = logging.getLogger("nibabel.global")
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _QUIET, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         level = logger.level
         logger.setLevel(logging.CRITICAL)
         try:
-            yield
+            yield said
         finally:
             logger.setLevel(level)

@@ -33,6 +33,7 @@ _FEW_BITS = {"L;2": 3, "L;4": 15}
 """Pillow's names of gray pixels of few bits, which it stretches to 8, and the highest level of each."""
 _PALETTES = ("P", "PA")
 _GRAY_WITH_ALPHA = ("LA", "La")
+_STRIP = 1 << 22  # pixels that are converted at once
 _MAX_COLORS = 4
 _MAX_CHANNELS = 16  # a longer first axis is the height of an image
 
@@ -153,6 +154,21 @@ def colors_of(image: Image.Image, *, labels: bool = False, background: str | Non
     >>> colors_of(Image.new("CMYK", (1, 1), (255, 0, 0, 0))).tolist()
     [[[0, 255, 255]]]
     """
+    rows = max(1, _STRIP // max(1, image.width))
+    if image.height <= rows:
+        return _colors_of(image, labels, background)
+    # Pillow has 4 bytes for a pixel of color; at once, it would be there three more times.
+    pixels = np.empty(0)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        part = _colors_of(strip, labels, background)
+        if not top:
+            pixels = np.empty((image.height, *part.shape[1:]), part.dtype)
+        pixels[top : top + rows] = part
+    return pixels
+
+
+def _colors_of(image: Image.Image, labels: bool, background: str | None) -> NDArray[Any]:
     if labels and image.mode in _PALETTES:
         return np.asarray(image if image.mode == "P" else image.getchannel(0))
     is_deep = image.mode in ("1", "F") or image.mode.startswith("I")

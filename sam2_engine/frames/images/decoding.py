@@ -1,5 +1,6 @@
 """Decoder of image files by Pillow, and by imagecodecs what Pillow does not read or reads with fewer bits."""
 
+import warnings
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from sam2_engine.frames.images.codecs import (
 )
 from sam2_engine.frames.images.pixel_limit import most_pixels, up_to
 from sam2_engine.frames.images.timing import Timing
+from sam2_engine.frames.libraries import quiet
 from sam2_engine.frames.pixels import (
     colors_of,
     has_alpha,
@@ -38,6 +40,16 @@ _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF", "FLI")
 _NO_LEVELS = ("1", "P", "PA", "F")
 _OF_ANY_SIZE = ("MPO", "DCX", "IM", "SPIDER")
 """Formats whose images are frames if they are alike; those of Photoshop files, for example, are layers."""
+
+
+_RATIOS = {"PNG": MOST_DEFLATED, "PCX": 63, "TGA": 256, "DDS": 64, "PPM": 1}
+"""How many times smaller an image of a byte per sample becomes at most: by Deflate, by runs, as it is."""
+
+_SAID = {
+    "not the expected size": "not of the size that the file lists",
+    "Invalid APNG": "its animation is damaged: only the default image is read",
+}
+"""What users should know of Pillow's warnings; the others are about values that nobody reads here."""
 
 
 class ImageTooLargeError(InputError):
@@ -97,8 +109,9 @@ class ImageDecoder:
             if self.kind == "JPEG" and is_rare_jpeg(path):
                 self.kind = "rare JPEG"
             if self.kind not in CODECS:
-                with up_to(self._max_pixels):
+                with up_to(self._max_pixels), quiet() as said:
                     self._open(self._max_pixels)
+                    self.note = "; ".join(part for part in (self.note, *_in_words(said)) if part)
 
     def _open(self, max_pixels: int) -> None:
         Image.init()
@@ -122,10 +135,8 @@ class ImageDecoder:
                 f"{self.path.name} says that it is {width} x {height} pixels, too many to be read here; "
                 "if that is right, save it as a tiled TIFF or OME-Zarr."
             )
-        ratio = MOST_COMPRESSED
-        if self.kind == "PNG":  # a byte of gray or of a palette may hold 8 pixels
-            ratio = MOST_DEFLATED * (8 if image.mode in ("1", "L", "P") else 1)
         size = width * height * len(image.getbands())
+        ratio = _RATIOS.get(self.kind, MOST_COMPRESSED) * _pixels_per_byte(image)
         check_bytes(self.path.name, (height, width), size, self.path.stat().st_size, ratio)
         count = int(getattr(image, "n_frames", 1))
         if image.format in _ANIMATED or (image.format in _OF_ANY_SIZE and not self._sizes_differ(count)):
@@ -244,6 +255,22 @@ def _register_heif(name: str) -> None:
             f"{name} is HEIF (HEIC), which needs an extra package: pip install pillow-heif."
         ) from None
     pillow_heif.register_heif_opener()
+
+
+def _pixels_per_byte(image: Image.Image) -> int:
+    """Return how many pixels of a file may share a byte: Pillow has a byte for each."""
+    if image.mode not in ("1", "L", "P"):
+        return 1
+    if image.format != "PNG":
+        return 8
+    _, _, bits = str(image.tile[0][3]).partition(";")  # "P;4"
+    return 8 if image.mode == "1" else 8 // int(bits or 8)
+
+
+def _in_words(said: list[warnings.WarningMessage]) -> list[str]:
+    """Return what users should know of a library's warnings."""
+    messages = [str(one.message) for one in said]
+    return [words for part, words in _SAID.items() if any(part in message for message in messages)]
 
 
 def _by_name(path: Path) -> str:

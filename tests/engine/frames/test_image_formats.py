@@ -241,3 +241,30 @@ def test_large_images_are_not_taken_for_bombs(tmp_path: Path) -> None:
     Image.new("1", (15_000, 13_000)).save(tmp_path / "large.png")  # more than Pillow would open
     with open_frames(tmp_path / "large.png") as frames:
         assert frames.shape == (13_000, 15_000)
+
+
+def test_an_icon_of_another_size_than_its_file_lists_says_so(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    Image.new("L", (24, 18), 7).save(tmp_path / "a.ico", sizes=[(24, 18)])
+    content = bytearray((tmp_path / "a.ico").read_bytes())
+    content[6:8] = 38, 32  # width and height of the first entry
+    (tmp_path / "a.ico").write_bytes(content)
+    with open_frames(tmp_path / "a.ico") as frames:
+        assert frames[0].shape[:2] == (18, 24)
+        assert "not of the size that the file lists" in frames.description
+    assert not recwarn
+
+
+def test_a_png_whose_animation_is_damaged_says_so(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    first, *rest = (Image.new("L", (8, 8), level) for level in (1, 2, 3))
+    first.save(tmp_path / "a.png", save_all=True, append_images=rest)
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    at = content.index(b"acTL")
+    content[at + 4 : at + 8] = bytes(4)  # the number of frames
+    content[at + 12 : at + 16] = zlib.crc32(content[at : at + 12]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(content)
+    with open_frames(tmp_path / "a.png") as frames:
+        assert len(frames) == 1
+        assert "its animation is damaged" in frames.description
+    assert not recwarn

@@ -36,12 +36,17 @@ def test_a_tiff_with_more_rows_than_it_can_hold(codec: str | None, tmp_path: Pat
         open_frames(with_tag(tmp_path / "a.tif", 257, 16_700_000))
 
 
-def png(path: Path, width: int, height: int) -> Path:
+def png(path: Path, width: int, height: int, bits: int = 8, color: int = 2) -> Path:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
+    body = (
+        chunk(b"IHDR", header)
+        + chunk(b"PLTE", bytes(6))
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     return path
 
@@ -51,12 +56,25 @@ def test_a_png_of_more_pixels_than_it_can_hold(tmp_path: Path) -> None:
         open_frames(png(tmp_path / "a.png", 20_000, 20_000))
 
 
+@pytest.mark.parametrize(("bits", "color"), [(1, 0), (2, 3), (8, 3), (8, 2)])
+def test_so_are_fewer_pixels_that_deflate_cannot_hold_either(bits: int, color: int, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.png is damaged: .* 4587544 x 32"):
+        open_frames(png(tmp_path / "a.png", 32, 4_587_544, bits, color))
+
+
+def test_so_are_those_of_a_file_that_is_not_compressed(tmp_path: Path) -> None:
+    (tmp_path / "a.ppm").write_bytes(b"P6 6000 6000 255 " + bytes(1000))
+    with pytest.raises(InputError, match=r"a\.ppm is damaged: .* 6000 x 6000"):
+        open_frames(tmp_path / "a.ppm")
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_a_blank_scan_is_read_however_small_it_is(
     mode: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_HARMLESS", 0)
+    monkeypatch.setattr(limits, "_SMALL", 0)
     options = {"compression": "tiff_deflate"} if suffix == "tif" else {}
     Image.new(mode, (3000, 3000), 1 if mode != "RGB" else "white").save(tmp_path / f"a.{suffix}", **options)
     with open_frames(tmp_path / f"a.{suffix}") as frames:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image, ImageOps, ImageSequence
 
 from sam2_engine.errors import InputError, OptionError
 from sam2_engine.frames import open_frames
+from sam2_engine.frames import pixels as pixels_module
 from sam2_engine.frames.pixels import as_array, colors_of, image_array, orientation_of, swaps_axes, upright
 from sam2_engine.image.predictor import as_image, open_image
 from sam2_engine.labels import open_labels
@@ -89,6 +91,39 @@ def test_levels_of_few_bits_are_those_of_the_file(tmp_path: Path, bits: int, in_
         np.testing.assert_array_equal(frames[0], expected)
         if not in_memory:  # loaded by now
             np.testing.assert_array_equal(as_array(image, labels=labels), expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "I;16", "F", "RGB", "RGBA", "RGBa", "CMYK"])
+@pytest.mark.parametrize("background", [None, "white"])
+def test_a_large_image_is_converted_in_strips(
+    mode: str, background: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(Image.new(mode, (50, 70)).tobytes())
+    image = Image.frombytes(
+        mode, (50, 70), np.random.default_rng(0).integers(0, 255, size, np.uint8).tobytes()
+    )
+    if mode in ("P", "PA"):
+        image.putpalette(bytes(range(256)) * 3)
+    if mode == "P":
+        image.info["transparency"] = bytes(range(256))
+    whole = colors_of(image, background=background)
+    monkeypatch.setattr(pixels_module, "_STRIP", 160)
+    in_strips = colors_of(image, background=background)
+    assert in_strips.dtype == whole.dtype
+    np.testing.assert_array_equal(in_strips, whole)
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "RGBA"])
+def test_a_large_image_takes_no_more_than_its_colors(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels_module, "_STRIP", 1 << 16)
+    image = Image.new(mode, (2000, 2000))
+    tracemalloc.start()
+    try:
+        pixels = colors_of(image)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.2 * pixels.nbytes
 
 
 def test_a_palette_of_labels_gives_its_indices() -> None:
