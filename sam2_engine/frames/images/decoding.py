@@ -257,7 +257,7 @@ def _register_heif(name: str) -> None:
     pillow_heif.register_heif_opener()
 
 
-def _pixels_per_byte(image: Image.Image) -> int:
+def _pixels_per_byte(image: Any) -> int:
     """Return how many pixels of a file may share a byte: Pillow has a byte for each."""
     if image.mode not in ("1", "L", "P"):
         return 1
