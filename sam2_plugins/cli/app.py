@@ -81,7 +81,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         Without the program's name; None for those of this process.
     """
-    with lasting_output(), stoppable(), warnings.catch_warnings():
+    with lasting_output() as output:
+        status = _run(arguments)
+        if (error := output.error()) and not status:
+            return _refuse(f"What is printed here could not be written: {os_error_sentence(error)}")
+        return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    with stoppable(), warnings.catch_warnings():
         warnings.simplefilter("always", InputWarning)
         warnings.showwarning = _WarningPrinter()
         try:

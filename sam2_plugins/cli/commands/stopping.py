@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +21,11 @@ STOPPED = frozenset(128 + number for number in _SIGNALS)
 """Exit statuses of a command that was stopped."""
 
 
+_ECHO = 1.0
+"""Seconds in which one stop may be told of several times, by nobody impatient: ``timeout`` tells a command
+and its group, a desktop that shuts down sends SIGTERM and SIGHUP, and some programs pass Ctrl-C on."""
+
+
 class _Stops:
     """The signals of one run of a command."""
 
@@ -28,8 +34,13 @@ class _Stops:
         self.token: CancelToken | None = None
         self.unit = ""
         self.at_once = False
+        self._ignored_until = 0.0
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now < self._ignored_until:
+            return
+        self._ignored_until = now + _ECHO
         self.last = signal.Signals(number)
         if number != signal.SIGINT:
             _leave_terminal()
@@ -76,7 +87,7 @@ def stoppable() -> Iterator[None]:
 def interruptible(unit: str = "frame") -> Iterator[CancelToken]:
     """Turn the first signal into a request to stop after the current frame (or other unit of work).
 
-    The second one stops at once.
+    The second one stops at once; what comes with the first is none.
     """
     token = CancelToken()
     _stops.token, _stops.unit = token, unit

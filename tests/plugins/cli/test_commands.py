@@ -7,6 +7,7 @@ import re
 import sys
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from sam2_engine.weights.loading import load_model
 from sam2_plugins.cli import app as cli
 from sam2_plugins.cli.demo import COIN_CLICKS, segment_coins, track_cells
 from sam2_plugins.session.annotation_session import AnnotationSession
+
+FULL = Path("/dev/full")
 
 
 @pytest.fixture
@@ -145,6 +148,23 @@ def test_output_that_nobody_reads_loses_no_frame(run, tmp_path, frames_file, mon
         run("track", frames_file, "--prompts", "prompts.json", "-o", "labels.tif", "--csv", "table.csv")
     assert len(tifffile.imread("labels.tif")) == 8
     assert (tmp_path / "table.csv").is_file()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no full device")
+@pytest.mark.parametrize("streams", [("stdout",), ("stdout", "stderr")])
+def test_output_into_a_full_log_loses_no_frame_and_is_an_error(
+    tmp_path, frames_file, small_checkpoint, monkeypatch, capfd, streams
+):
+    (tmp_path / "prompts.json").write_text('[{"frame": 0, "object_id": 1, "points": [[20, 20]]}]')
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--prompts", "prompts.json", "-o", "labels.tif", "--model", str(small_checkpoint)]
+    with ExitStack() as files:
+        for stream in streams:
+            monkeypatch.setattr(sys, stream, files.enter_context(os.fdopen(os.open(FULL, os.O_WRONLY), "w")))
+        assert cli.main(["track", str(frames_file), *arguments]) == 2
+    assert len(tifffile.imread("labels.tif")) == 8
+    said = "What is printed here could not be written: No space left on device."
+    assert (said in capfd.readouterr().err) == (streams == ("stdout",))
 
 
 def test_track_from_prompts_on_several_frames_in_a_range(run, tmp_path, frames_file, session):
