@@ -1,5 +1,6 @@
 """Kinds of files by their content; a suffix only decides between formats that have no signature."""
 
+import errno
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -100,8 +101,10 @@ def kind_of(path: Path) -> str | None:
     Raises
     ------
     OSError
-        If it cannot be opened.
+        If it cannot be opened, or is no file: of a pipe nobody knows when it begins to tell.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, no file", str(path))
     with path.open("rb") as file:
         start = file.read(_START)
     return next((kind for kind in (judge(start) for judge in _JUDGES) if kind), None) or _by_suffix(

@@ -26,6 +26,9 @@ _RATIOS = {1: 1, 5: 2000, 8: MOST_DEFLATED, 32773: 64, 32946: MOST_DEFLATED}
 _FEW = 100
 """So many strips or tiles may be missing in the list of a page; decoders leave those out."""
 
+_MOST_CUT_OFF = 1000
+"""How many times as many planes as are there a file that is cut off may have had."""
+
 _LISTED = 3
 _HEADER = 8
 _GDAL_NODATA = 42113
@@ -329,8 +332,10 @@ def _present(file: tifffile.TiffFile, stack: PageStack, unit: tuple[int, ...]) -
         there = [page is not None and not _is_cut_off(page) for page in stack.pages[:count]]
     elif stack.offset is not None:
         size = math.prod(unit) * np.dtype(stack.keyframe.dtype).itemsize
-        held = (file.filehandle.size - stack.offset) // size
-        there = [number < held for number in range(count)]
+        held = max(0, file.filehandle.size - stack.offset)
+        check_bytes(file.filename, (count, *unit), count * size, held, _MOST_CUT_OFF)
+        there = [True] * min(count, held // size)
+        there += [False] * (count - len(there))
     else:
         whole = all(page is not None and not _is_cut_off(page) for page in stack.pages)
         there = [whole] * count

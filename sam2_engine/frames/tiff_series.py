@@ -23,6 +23,9 @@ _OLD_SUBFILE_TYPE, _OLD_REDUCED = 255, 2
 _MUCH_LARGER = 16
 """So many times the area makes of an unmarked first page a thumbnail of what follows."""
 
+_MOST_PLANES = 1 << 24
+"""No set of files has so many planes; tifffile makes a list of as many as OME metadata tell of."""
+
 _COARSER = 3.9
 """The same for a single page of the same proportions: half its height and width, rounded."""
 
@@ -165,6 +168,7 @@ def _default(entries: Sequence[_Entry]) -> int:
 
 
 def _entries(file: tifffile.TiffFile) -> tuple[list[_Entry], list[str]]:
+    _check_ome(file)
     series = _series(file)
     if not series or series[0].kind not in PLAIN:
         return [_Entry(one.name, [_stack(file, level) for level in one.levels]) for one in series], []
@@ -172,6 +176,47 @@ def _entries(file: tifffile.TiffFile) -> tuple[list[_Entry], list[str]]:
         return [_Entry("", [stack])], []
     entries, notes = _plain_entries(file, series)
     return entries, [*notes, *_described_elsewhere(file)]
+
+
+def _check_ome(file: tifffile.TiffFile) -> None:
+    """Refuse what tifffile would list or open, whatever it is, because OME metadata say so.
+
+    Raises
+    ------
+    InputError
+        If they tell of more planes than there can be, or of a file elsewhere or that is a pipe.
+    """
+    root = _ome(file)
+    for element in () if root is None else root.iter():
+        name = element.get("FileName") if element.tag.endswith("UUID") else None
+        if name is not None:
+            path = Path(file.filehandle.dirname, name)
+            if ".." in path.parts or Path(name).is_absolute() or (path.exists() and not path.is_file()):
+                raise InputError(
+                    f"{file.filename} is one of a set with {name}, which is no file in its folder; put all "
+                    "of them into one folder, or export it again."
+                )
+        if _planes_told_by(element) > _MOST_PLANES:
+            raise InputError(
+                f"{file.filename} is damaged: its OME metadata tell of more than {_MOST_PLANES:,} planes; "
+                "export it again."
+            )
+
+
+def _planes_told_by(element: ElementTree.Element) -> float:
+    """Return how many planes an element of OME metadata stands for; 0 if it cannot be read."""
+    tell = element.attrib
+    try:
+        if element.tag.endswith("Pixels"):
+            return math.prod(int(tell[f"Size{axis}"]) for axis in "TCZ")
+        if element.tag.endswith("TiffData"):
+            first = [int(tell.get(f"First{axis}", 0)) for axis in "TCZ"]
+            return max(*first, *(int(tell.get(key, 0)) for key in ("IFD", "PlaneCount", "NumPlanes")))
+        if element.tag[:-1].endswith("ModuloAlong"):
+            return abs(float(tell["End"]) - float(tell["Start"])) / abs(float(tell.get("Step", 1)))
+    except (KeyError, ValueError, ZeroDivisionError):
+        pass  # tifffile says what is wrong with it
+    return 0
 
 
 def _series(file: tifffile.TiffFile) -> list[Any]:

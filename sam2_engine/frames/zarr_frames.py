@@ -34,7 +34,7 @@ _MAX_MEASURED = 64
 
 def is_zarr(path: Path) -> bool:
     """Whether a folder or a file is a zarr store."""
-    return path.name.endswith(".zarr.zip") or any((path / marker).exists() for marker in _MARKERS)
+    return path.name.endswith(".zarr.zip") or any((path / marker).is_file() for marker in _MARKERS)
 
 
 def open_zarr(

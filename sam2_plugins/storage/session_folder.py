@@ -147,7 +147,7 @@ class SessionFolder:
         source = None if source is None else Path(source)
         if session.frames.length is None:
             raise InputError("A live stream without an end cannot be saved in a session folder.")
-        path = Path(path)
+        path = Path(path).absolute()  # the process may go into another folder
         try:
             clear_leftovers(path)
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -184,7 +184,7 @@ class SessionFolder:
         InputError
             If the folder is damaged or open elsewhere; ``NotWritableError`` if nothing can be written in it.
         """
-        path = Path(path)
+        path = Path(path).absolute()  # the process may go into another folder
         lock = _acquire_lock(path)
         try:
             folder = cls(path, session, lock)
@@ -326,8 +326,10 @@ class SessionFolder:
     def close(self) -> None:
         """Write a snapshot, let others open the folder, and close frames that :func:`open_session` opened.
 
-        If the snapshot cannot be written, the journal holds everything anyway.
+        If the snapshot cannot be written, the journal holds everything anyway. What is closed stays so.
         """
+        if not self._lock.is_locked:
+            return
         self._session.history.unsubscribe(self._on_action)
         self._wait_for_snapshot()
         try:

@@ -1,7 +1,10 @@
 """Files that were made to run code when they are read: they are refused, and nothing is run."""
 
+import contextlib
 import json
+import os
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +75,20 @@ def test_postscript_by_the_name_of_an_image(tmp_path: Path, monkeypatch: pytest.
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
     with pytest.raises(InputError, match=r"cells\.png"):
         open_frames(path)[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+@pytest.mark.parametrize(
+    "name", ["a.tif", "a.png", "a.dcm", "a.npy", "a.mp4", "a.nii.gz", "a", "a.zarr/zarr.json"]
+)
+def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / name)
+    threading.Timer(5, _open_and_close, [tmp_path / name]).start()  # else a failing test would wait
+    with pytest.raises(InputError, match=r"no file|image"):
+        open_frames(tmp_path / name.partition("/")[0])
+
+
+def _open_and_close(pipe: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))

@@ -290,3 +290,10 @@ def test_damaged_bytes_end_in_a_sentence(tmp_path: Path, seed: int) -> None:
                     assert frames[number].shape[:2] == frames.shape
         except InputError:
             continue
+
+
+def test_more_frames_than_a_cut_off_hyperstack_of_imagej_can_have_had(tmp_path: Path) -> None:
+    text = "ImageJ=1.53\nimages=2000000000\nframes=2000000000\n"
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), description=text, metadata=None)
+    with pytest.raises(InputError, match=r"a\.tif is damaged: .* 2000000000 x 8 x 8"):
+        open_frames(tmp_path / "a.tif")

@@ -209,3 +209,36 @@ def test_a_folder_says_what_it_leaves_out_and_what_is_no_data(tmp_path: Path) ->
         assert len(frames) == 3
         assert "level 0 of 2, the finest" in frames.description
         assert frames.fill_values == ((-9999.0, -9999.0),)
+
+
+def _ome(path: Path, sizes: str, data: str) -> Path:
+    text = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="8" SizeY="8" '
+        f"{sizes}>{data}</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(
+        path, np.zeros((4, 8, 8), np.uint8), description=text, metadata=None, photometric="minisblack"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("sizes", "data"),
+    [
+        ('SizeZ="1" SizeC="1" SizeT="2000000000"', '<TiffData IFD="0" PlaneCount="4"/>'),
+        ('SizeZ="1" SizeC="1" SizeT="4"', '<TiffData IFD="0" PlaneCount="2000000000"/>'),
+        ('SizeZ="9999" SizeC="9999" SizeT="9999"', "<TiffData/>"),
+    ],
+)
+def test_ome_metadata_of_more_planes_than_there_can_be(sizes: str, data: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.ome\.tif is damaged: its OME metadata tell of more than"):
+        open_frames(_ome(tmp_path / "a.ome.tif", sizes, data))
+
+
+@pytest.mark.parametrize("name", ["../b.ome.tif", "/b.ome.tif", "folder"])
+def test_ome_metadata_that_name_files_elsewhere(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    data = f'<TiffData IFD="0" PlaneCount="4"><UUID FileName="{name}">urn:uuid:1</UUID></TiffData>'
+    with pytest.raises(InputError, match=f"one of a set with {name}, which is no file in its folder"):
+        open_frames(_ome(tmp_path / "a.ome.tif", 'SizeZ="1" SizeC="1" SizeT="4"', data))

@@ -451,3 +451,26 @@ def test_a_replay_of_what_is_missing_is_refused(open_folder: Any, store: Any) ->
     (folder.path / "actions.jsonl").write_bytes(b"".join(lines[1:]))
     with pytest.raises(InputError, match=r"action 1 of \d+ is missing"):
         list(folder.calls())
+
+
+def test_a_closed_folder_is_closed_again(store: Any, tmp_path: Path) -> None:
+    session = AnnotationSession(np.zeros((2, *SHAPE), np.uint8), store, axes="TYX")
+    folder = SessionFolder.create(tmp_path / "a.sam2", session)
+    folder.close()
+    folder.close()
+
+
+def test_a_process_may_go_into_another_folder(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    frames = np.zeros((2, *SHAPE), np.uint8)
+    session = AnnotationSession(frames, store, axes="TYX")
+    folder = SessionFolder.create("a.sam2", session)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    session.add_object("cell")
+    folder.close()
+    assert folder.notice is None
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert read_session(tmp_path / "a.sam2", store, frames).objects[1].name == "cell"
