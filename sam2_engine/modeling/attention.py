@@ -5,34 +5,42 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from sam2_engine.modeling.position_encoding import apply_rotary, rope_frequencies
+from sam2_engine.modeling.attention_kernels import KERNELS, fastest_kernel
+from sam2_engine.modeling.position_encoding import rotation
 
 __all__ = ["Attention", "RotaryAttention", "attend"]
 
 _MAX_WEIGHTS = 2**24
-"""Attention weights computed at once on a CPU, per object in training; a 512 pixel input has fewer."""
+"""Attention weights computed at once in training on a CPU, per object; a 512 pixel input has fewer."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention of (..., Lq, C) to (..., Lk, C): (..., Lq, C).
 
-    In bfloat16 on a CPU the formula is written out, as torch's fused kernel takes 1 to 5 times as long; for
-    inference in blocks of queries. With dropout a CPU stores all weights for the backward pass, half a
-    gigabyte per layer and object at full size: large ones are computed in such blocks, and again there.
+    Without gradients a CPU computes it by the kernel that is fastest there.
     """
+    if not torch.is_grad_enabled() and not dropout:
+        return KERNELS[fastest_kernel(q, k, v.shape[-1])](q, k, v)
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-    with_grad, written_out = torch.is_grad_enabled(), q.dtype == torch.bfloat16
-    at_once = 1 if with_grad else q.shape[:-2].numel()
-    block = max(1, _MAX_WEIGHTS // (at_once * k.shape[-2]))
-    if q.shape[-2] > block and (dropout if with_grad else written_out):
+    return _attend_with_gradients(q, k, v, dropout)
+
+
+def _attend_with_gradients(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+    """Attention on a CPU, of which the gradient is wanted.
+
+    In bfloat16 the formula is written out, as torch's fused kernel takes 1 to 5 times as long. With dropout
+    all weights are stored for the backward pass, half a gigabyte per layer and object at full size: large
+    ones are computed in blocks of queries, and again there.
+    """
+    block = max(1, _MAX_WEIGHTS // k.shape[-2])
+    if dropout and q.shape[-2] > block:
         parts = torch.split(q, block, dim=-2)
-        if with_grad:
-            blocks = [checkpoint(attend, part, k, v, dropout, use_reentrant=False) for part in parts]
-        else:
-            blocks = [attend(part, k, v, dropout) for part in parts]
-        return torch.cat(blocks, dim=-2)
-    if written_out:
+        return torch.cat(
+            [checkpoint(_attend_with_gradients, part, k, v, dropout, use_reentrant=False) for part in parts],
+            dim=-2,
+        )
+    if q.dtype == torch.bfloat16:
         weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(-1)
         return F.dropout(weights, dropout).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
@@ -97,15 +105,46 @@ class RotaryAttention(Attention):
         """
         if grid is None:
             raise ValueError("rotary attention needs the grid of its queries")
-        q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
-        frequencies = rope_frequencies(q.shape[-1], *grid, q.device)
-        q = apply_rotary(q, frequencies)
-        num_rotated = k.shape[-2] - num_plain_keys
-        if num_rotated:
-            frames = k[..., :num_rotated, :].reshape(*k.shape[:-2], -1, len(frequencies), k.shape[-1])
-            rotated = apply_rotary(frames, frequencies).flatten(-3, -2)
-            k = torch.cat((rotated, k[..., num_rotated:, :]), dim=-2) if num_plain_keys else rotated
         dropout = self.dropout if self.training else 0.0
-        attended = attend(q, k, v, dropout)
-        result: Tensor = self.out_proj(attended.transpose(1, 2).flatten(-2))
+        q = self._rotated(q, self.q_proj, grid, q.shape[1])
+        k = self._rotated(k, self.k_proj, grid, k.shape[1] - num_plain_keys)
+        result: Tensor = self.out_proj(self._attend(q, k, v, dropout))
         return result
+
+    @staticmethod
+    def _rotated(x: Tensor, projection: nn.Linear, grid: tuple[int, int], num_rotated: int) -> Tensor:
+        """Project (B, L, dim) and rotate the first tokens, frame by frame of the grid.
+
+        A rotation is ``x cos + y sin``, where y is x with the two channels of each pair exchanged: a
+        projection, too, by the same weights in another order.
+        """
+        projected: Tensor = projection(x)
+        if not num_rotated:
+            return projected
+        cosine, sine = rotation(projected.shape[-1], *grid, x.device, projected.dtype)
+        pairs = (-1, 2, x.shape[-1])
+        weight = projection.weight.view(pairs).flip(1).view(projection.weight.shape)
+        bias = projection.bias.view(-1, 2).flip(1).view(-1)
+        frames = (len(x), -1, *cosine.shape)
+        straight, exchanged = (
+            projected[:, :num_rotated].view(frames),
+            F.linear(x[:, :num_rotated], weight, bias),
+        )
+        if torch.is_grad_enabled():
+            rotated = straight * cosine + exchanged.view(frames) * sine
+            return torch.cat((rotated.flatten(1, 2), projected[:, num_rotated:]), dim=1)
+        straight.mul_(cosine).addcmul_(exchanged.view(frames), sine)
+        return projected
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
+        """Attend from (B, Lq, dim) to keys (B, Lk, dim) and values that are not projected yet.
+
+        There is one head, so the weighted sum of projected values is the projected sum of the values; where
+        these are narrower, as memories are, that is less work for every kernel that takes them.
+        """
+        if not dropout and not torch.is_grad_enabled():
+            kernel = fastest_kernel(q, k, v.shape[-1])
+            if kernel != "fused":
+                attended: Tensor = self.v_proj(KERNELS[kernel](q, k, v.to(q.dtype)))
+                return attended
+        return attend(q[:, None], k[:, None], self.v_proj(v)[:, None], dropout)[:, 0]

@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RandomFourierEncoding", "apply_rotary", "rope_frequencies", "sine_grid", "sine_time"]
+__all__ = ["RandomFourierEncoding", "rotation", "sine_grid", "sine_time"]
 
 _TEMPERATURE = 10000.0
 
@@ -70,20 +70,19 @@ class RandomFourierEncoding(nn.Module):
 # Cached tensors are normal ones even if first made in inference mode: training reads them too.
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
-def rope_frequencies(head_dim: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Unit complex numbers of the axial rotary angles, (height * width, head_dim / 2) complex64.
+def rotation(
+    channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Axial rotary encoding of a grid (Heo et al. 2024; paper section D.1): two (height * width, channels).
 
-    The first half of the pairs rotates with x, the second with y (Heo et al. 2024; paper section D.1).
+    Adjacent channels are a pair; the first half of the pairs rotates with x, the second with y. A vector is
+    rotated by multiplying it with the first, the cosines, and adding to it, with the two channels of each
+    pair exchanged, the product with the second, the sines with their signs.
     """
-    exponents = torch.arange(0, head_dim, 4, dtype=torch.float32, device=device)[: head_dim // 4] / head_dim
+    exponents = torch.arange(0, channels, 4, dtype=torch.float32, device=device)[: channels // 4] / channels
     frequencies = 1.0 / _TEMPERATURE**exponents
     index = torch.arange(height * width, dtype=torch.float32, device=device)
     x, y = index % width, torch.div(index, width, rounding_mode="floor")
     angles = torch.cat((torch.outer(x, frequencies), torch.outer(y, frequencies)), dim=-1)
-    return torch.complex(angles.cos(), angles.sin())
-
-
-def apply_rotary(x: Tensor, frequencies: Tensor) -> Tensor:
-    """Rotate adjacent channel pairs of ``x`` (..., L, D) by ``frequencies`` (L, D / 2), in float32."""
-    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * frequencies).flatten(-2).to(x.dtype)
+    sines = torch.stack((-angles.sin(), angles.sin()), dim=-1).flatten(-2)
+    return angles.cos().repeat_interleave(2, dim=-1).to(dtype), sines.to(dtype)

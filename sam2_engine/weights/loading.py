@@ -19,6 +19,7 @@ from torch import Tensor
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
+from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
@@ -27,7 +28,6 @@ __all__ = ["find_device", "load_model", "read_weights", "recognize", "save_model
 
 _CONFIG_KEY = "sam2_config"
 _SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load_model(
@@ -46,8 +46,8 @@ def load_model(
     device
         ``auto`` takes CUDA, then Apple's MPS, then the CPU.
     dtype
-        Type to compute in; weights stay float32. ``auto`` takes bfloat16 on a CUDA device that
-        supports it, else float32.
+        Type to compute in; weights stay float32. ``auto`` takes bfloat16 where the device is faster in
+        it, which on a CPU is measured, else float32; the environment's ``SAM2_DTYPE`` goes before that.
     image_size
         Side of the square model input in pixels, a multiple of 32; by default the variant's own.
 
@@ -69,7 +69,7 @@ def load_model(
     ('nano', 256, 'cpu')
     """
     target = find_device(device)
-    precision = _dtype(dtype, target)
+    precision = choose_dtype(dtype, target)
     path = _locate(name_or_path)
     config, weights = read_weights(path)
     if str(name_or_path) in SOURCES and config.name != str(name_or_path):
@@ -305,15 +305,3 @@ def find_device(device: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise InputError(f"There is no device {str(device)!r} here: give auto, cpu, cuda or mps.") from None
     return target
-
-
-def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    if isinstance(dtype, torch.dtype):
-        if dtype in _DTYPES.values():
-            return dtype
-    elif dtype == "auto":
-        bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if bfloat16 else torch.float32
-    elif dtype in _DTYPES:
-        return _DTYPES[dtype]
-    raise InputError(f"Models do not run in {dtype}: give auto, {', '.join(_DTYPES)}.")

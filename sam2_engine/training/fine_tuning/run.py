@@ -106,7 +106,9 @@ def fine_tune(
     """
     group = group or ProcessGroup()
     say = say if group.is_main_process else lambda line: None
-    model = load_model(config.model, group.device, config.dtype, config.image_size)
+    # What "auto" takes on a CPU was measured without gradients.
+    on_cpu = config.dtype == "auto" and torch.device(group.device).type == "cpu"
+    model = load_model(config.model, group.device, "float32" if on_cpu else config.dtype, config.image_size)
     whole = _Split(data.videos, *train_validation_split(data.videos))
     split = whole.in_tiles(model.image_size)
     sampler = ClipSampler(split.videos, split.training, config)

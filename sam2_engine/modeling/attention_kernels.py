@@ -1,0 +1,178 @@
+"""Ways to compute attention without gradients, and the choice that this machine's clock makes.
+
+Which is fastest differs from one CPU to the next by a factor of four, in either direction: one with AMX
+has a fused kernel for bfloat16 that one without it only emulates. So the candidates are timed once per
+process and kind of problem, on a small one of that kind.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam2_engine.errors import InputError
+
+__all__ = ["KERNELS", "Problem", "fastest_kernel", "forced_kernel", "timed_kernels"]
+
+_ENVIRONMENT = "SAM2_ATTENTION"
+_WEIGHTS_AT_ONCE = 2**20
+"""Attention weights computed at once: 2 to 4 MB stay in the cache of a core."""
+_SIDE = 2**10
+"""Queries and keys of one block."""
+_LARGEST_EXPONENT = 80.0
+"""exp() of it is a tenth of a thousandth of what float32 and bfloat16 hold."""
+_SMALLEST_SUM = 1e-30
+"""Of weights that have not vanished."""
+_ONES = 16
+"""Channels of ones beside the values, whose product with the weights is their sum; 16 keep rows aligned."""
+_SMALL, _LARGE = 2**15, 2**18
+"""Up to so many weights nothing is gained by any choice; above so many for each head, by blocks."""
+_MARGIN = 1.15
+"""The fused kernel is kept unless another is so much faster, so that noise does not change results."""
+
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def _softmax(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The formula as it stands, for as many queries at a time as there is room for."""
+    q, k = q * q.shape[-1] ** -0.5, k.transpose(-2, -1)
+    rows = max(1, 16 * _WEIGHTS_AT_ONCE // (q.shape[:-2].numel() * k.shape[-1]))
+    parts = [(part @ k).softmax(-1) @ v for part in torch.split(q, rows, dim=-2)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+
+
+def _blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Head by head in blocks of queries and keys, each of which stays in the cache of a core."""
+    result = torch.empty(*q.shape[:-1], v.shape[-1], dtype=v.dtype)
+    for head in product(*map(range, q.shape[:-2])):
+        _head_in_blocks(q[head], k[head], v[head], result[head])
+    return result
+
+
+def _head_in_blocks(q: Tensor, k: Tensor, v: Tensor, result: Tensor) -> None:
+    """Attend from (Lq, C) to (Lk, C), each weight computed once: no maximum is searched for.
+
+    A softmax subtracts the largest score of a query, so that no exponential overflows. Here as much is
+    subtracted as the lengths of query and keys ask for, which for all but huge ones is nothing. Where the
+    weights of a query then vanish, all is computed by the formula. One product gives the weighted sum of
+    the values and, by columns of ones, the weights' own.
+    """
+    scaled = q * q.shape[-1] ** -0.5
+    longest = torch.linalg.vector_norm(k, dim=-1).amax()
+    excess = (
+        torch.linalg.vector_norm(scaled, dim=-1, keepdim=True) * longest - _LARGEST_EXPONENT
+    ).clamp_min_(0)
+    shifted = bool(excess.any())
+    values = torch.cat((v, v.new_ones(len(v), _ONES)), dim=1)
+    for row in range(0, len(q), _SIDE):
+        rows = slice(row, row + _SIDE)
+        total = torch.zeros(())
+        for column in range(0, len(k), _SIDE):
+            weights = scaled[rows] @ k[column : column + _SIDE].T
+            if shifted:
+                weights -= excess[rows]
+            # Parts of bfloat16 are added up in float32.
+            total = total + (weights.exp_() @ values[column : column + _SIDE]).float()
+        sums = total[:, -1:]
+        if sums.min() > _SMALLEST_SUM:
+            torch.div(total[:, : v.shape[1]], sums, out=result[rows])
+        else:
+            result[rows] = _softmax(q[rows], k, v)
+
+
+KERNELS: dict[str, Kernel] = {"fused": _fused, "softmax": _softmax, "blocks": _blocks}
+
+
+class Problem(NamedTuple):
+    """A kind of attention. Heads, queries and keys are given by their bits: one stands for similar ones."""
+
+    dtype: torch.dtype
+    threads: int
+    width: int
+    value_width: int
+    heads: int
+    queries: int
+    keys: int
+
+
+_timed: dict[Problem, dict[str, float]] = {}
+_forced: list[str | None] = [None]
+
+
+@contextmanager
+def forced_kernel(name: str | None) -> Iterator[None]:
+    """Compute every attention by one kernel; None chooses again."""
+    if name is not None and name not in KERNELS:
+        raise InputError(f"There is no attention kernel {name!r}: give {', '.join(KERNELS)}.")
+    before, _forced[0] = _forced[0], name
+    try:
+        yield
+    finally:
+        _forced[0] = before
+
+
+def fastest_kernel(q: Tensor, k: Tensor, value_width: int) -> str:
+    """Name the kernel for attention of (..., Lq, C) to (..., Lk, C) on this machine.
+
+    Parameters
+    ----------
+    q, k
+        Queries and keys.
+    value_width
+        Channels of the values. Fewer than C are what projecting them afterwards takes; the fused kernel
+        knows only C, so they are projected before it.
+    """
+    if q.device.type != "cpu" or torch.compiler.is_compiling():
+        return "fused"
+    forced = _forced[0] or os.environ.get(_ENVIRONMENT)
+    if forced:
+        if forced not in KERNELS:
+            raise InputError(f"{_ENVIRONMENT}={forced} is no attention kernel: set {', '.join(KERNELS)}.")
+        return forced
+    heads, (num_queries, width), num_keys = q.shape[:-2].numel(), q.shape[-2:], k.shape[-2]
+    usual = q.dtype == torch.float32 and value_width == width
+    if usual or heads * num_queries * num_keys <= _SMALL:
+        return "fused"
+    bits = [size.bit_length() for size in (heads, num_queries, num_keys)]
+    problem = Problem(q.dtype, torch.get_num_threads(), width, value_width, *bits)
+    if problem not in _timed:
+        _timed[problem] = _times(heads, num_queries, num_keys, width, value_width, q.dtype)
+    times = _timed[problem]
+    best = min(times, key=times.__getitem__)
+    return best if times[best] * _MARGIN < times["fused"] else "fused"
+
+
+def _times(
+    heads: int, num_queries: int, num_keys: int, width: int, value_width: int, dtype: torch.dtype
+) -> dict[str, float]:
+    """Seconds of each kernel on a problem of the same kind with a million weights or two."""
+    num_queries, num_keys = min(num_queries, 1024), min(num_keys, 2048)
+    heads = max(1, min(heads, _WEIGHTS_AT_ONCE // (num_queries * num_keys)))
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(heads, num_queries, width, generator=generator).to(dtype)
+    k = torch.randn(heads, num_keys, width, generator=generator).to(dtype)
+    v = k[..., :value_width].contiguous()
+    names = "fused", "blocks" if num_queries * num_keys > _LARGE else "softmax"
+    times = dict.fromkeys(names, float("inf"))
+    for turn in range(4):
+        for name in names:
+            start = time.perf_counter()
+            KERNELS[name](q[None], k[None], k[None] if name == "fused" else v[None])
+            if turn:  # the first touches memory and makes the libraries ready
+                times[name] = min(times[name], time.perf_counter() - start)
+    return times
+
+
+def timed_kernels() -> dict[Problem, dict[str, float]]:
+    """What was timed so far in this process: seconds by kernel."""
+    return {problem: dict(times) for problem, times in _timed.items()}

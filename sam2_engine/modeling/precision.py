@@ -1,0 +1,78 @@
+"""The floating-point type to compute in: what the device has, or on a CPU what its clock says."""
+
+import os
+import time
+from functools import lru_cache
+
+import torch
+from torch.nn import functional as F
+
+from sam2_engine.errors import InputError
+
+__all__ = ["DTYPES", "choose_dtype", "has_bfloat16"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Types that models run in, by name."""
+
+_ENVIRONMENT = "SAM2_DTYPE"
+_MARGIN = 1.5
+"""bfloat16 is taken on a CPU where its linear layers are so many times as fast; elsewhere it is no gain."""
+
+
+def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """Return the type to compute in.
+
+    Parameters
+    ----------
+    dtype
+        A type or its name, or ``auto``: what ``SAM2_DTYPE`` says, else bfloat16 where the device computes
+        faster in it. On a CPU that is measured once per process, in a few hundredths of a second.
+    device
+        Where the model runs.
+
+    Raises
+    ------
+    InputError
+        If models do not run in this type.
+
+    Examples
+    --------
+    >>> choose_dtype("float32", torch.device("cpu"))
+    torch.float32
+    """
+    if dtype == "auto":
+        dtype = os.environ.get(_ENVIRONMENT) or "auto"
+    if dtype == "auto":
+        return torch.bfloat16 if _is_faster(device.type, torch.get_num_threads()) else torch.float32
+    chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if chosen is None or chosen not in DTYPES.values():
+        raise InputError(f"Models do not run in {dtype}: give auto, {', '.join(DTYPES)}.")
+    return chosen
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16; a CPU without it only emulates it, and is slow."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    on_cpu = device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return on_cpu and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@lru_cache
+def _is_faster(device: str, threads: int) -> bool:
+    """Whether bfloat16 is faster on a kind of device, on a CPU with so many threads."""
+    if device != "cpu" or not has_bfloat16(torch.device(device)):
+        return has_bfloat16(torch.device(device))
+    seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    with torch.inference_mode():
+        layers = {
+            dtype: (torch.ones(1024, 256, dtype=dtype), torch.ones(1024, 256, dtype=dtype))
+            for dtype in seconds
+        }
+        for turn in range(6):
+            for dtype, (x, weight) in layers.items():
+                start = time.perf_counter()
+                F.linear(x, weight)
+                if turn:  # the first makes the libraries ready
+                    seconds[dtype] = min(seconds[dtype], time.perf_counter() - start)
+    return seconds[torch.bfloat16] * _MARGIN < seconds[torch.float32]

@@ -1,0 +1,131 @@
+"""Every kernel gives the attention of the formula, whatever the scores; which is taken can be forced."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from sam2_engine.errors import InputError
+from sam2_engine.modeling import attention_kernels
+from sam2_engine.modeling.attention import RotaryAttention
+from sam2_engine.modeling.attention_kernels import KERNELS, fastest_kernel, forced_kernel, timed_kernels
+from sam2_engine.modeling.position_encoding import rotation
+
+OTHERS = sorted({*KERNELS} - {"fused"})
+
+
+def formula(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    q, k, v = q.double(), k.double(), v.double()
+    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
+
+
+def draw(*shape: int, scale: float = 1.0) -> Tensor:
+    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (5, 2000), (1500, 3), (1025, 2049)])
+@torch.inference_mode()
+def test_kernels_compute_the_formula(name: str, queries: int, keys: int) -> None:
+    q, k, v = draw(2, 3, queries, 32), draw(2, 3, keys, 32), draw(2, 3, keys, 8)
+    torch.testing.assert_close(KERNELS[name](q, k, v).double(), formula(q, k, v), atol=2e-6, rtol=2e-5)
+    coarse = KERNELS[name](q.bfloat16(), k.bfloat16(), v.bfloat16())
+    assert coarse.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        coarse.double(), formula(q.bfloat16(), k.bfloat16(), v.bfloat16()), atol=0.03, rtol=0.03
+    )
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("scale", [3.0, 10.0, 100.0, 1e4])
+@torch.inference_mode()
+def test_large_scores_neither_overflow_nor_vanish(name: str, scale: float) -> None:
+    """Scores of up to 1e9, of which exp() has no value in float32."""
+    q, k, v = draw(1, 1, 1100, 64, scale=scale), draw(1, 1, 1300, 64, scale=scale), draw(1, 1, 1300, 16)
+    attended = KERNELS[name](q, k, v)
+    torch.testing.assert_close(attended.double(), formula(q, k, v), atol=1e-3, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_queries_that_no_key_resembles() -> None:
+    """Every score lies far below what the lengths allow: the weights vanish, and the formula is taken."""
+    k = draw(1, 1, 1200, 64).abs() * 20
+    q, v = -draw(1, 1, 600, 64).abs() * 20, draw(1, 1, 1200, 16)
+    torch.testing.assert_close(KERNELS["blocks"](q, k, v).double(), formula(q, k, v), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("pointers", [0, 5])
+@torch.inference_mode()
+def test_values_may_be_projected_afterwards(name: str, pointers: int) -> None:
+    attention = RotaryAttention(32, key_value_dim=8).eval()
+    q, memory = draw(2, 64, 32), draw(2, 3 * 64 + pointers, 8)
+    with forced_kernel("fused"):
+        expected = attention(q, memory, memory, (8, 8), pointers)
+    with forced_kernel(name):
+        torch.testing.assert_close(attention(q, memory, memory, (8, 8), pointers), expected)
+
+
+def test_with_gradients_it_is_the_same() -> None:
+    attention = RotaryAttention(32, key_value_dim=8).eval()
+    q, memory = draw(2, 64, 32), draw(2, 3 * 64 + 5, 8)
+    with torch.inference_mode():
+        expected = attention(q, memory, memory, (8, 8), 5).clone()
+    torch.testing.assert_close(attention(q, memory, memory, (8, 8), 5), expected)
+
+
+def test_a_rotation_is_a_complex_product() -> None:
+    """Pair i of a token at (x, y) turns by x or y times its frequency; scores know only differences."""
+    cosine, sine = rotation(16, 3, 5, torch.device("cpu"), torch.float32)
+    token = draw(16)
+    turned = token * cosine + token.view(-1, 2).flip(1).flatten() * sine
+    pairs = torch.view_as_complex(token.view(-1, 2))
+    frequencies = 10000.0 ** (-torch.arange(0, 16, 4) / 16)
+    for position in range(15):
+        y, x = divmod(position, 5)
+        angles = torch.cat((x * frequencies, y * frequencies))
+        expected = torch.view_as_real(pairs * torch.polar(torch.ones(8), angles)).flatten()
+        torch.testing.assert_close(turned[position], expected)
+
+
+def test_a_kernel_is_chosen_by_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k = torch.empty(1, 600, 16, dtype=torch.bfloat16), torch.empty(1, 900, 16, dtype=torch.bfloat16)
+    for seconds, expected in ((1.2, "blocks"), (1.1, "fused"), (0.5, "fused")):
+        monkeypatch.setattr(attention_kernels, "_timed", {})
+        times = {"fused": seconds, "blocks": 1.0}
+        monkeypatch.setattr(attention_kernels, "_times", lambda *sizes, times=times: times)
+        assert fastest_kernel(q, k, 16) == expected
+        (problem,) = timed_kernels()
+        assert timed_kernels()[problem] == times
+        assert (problem.dtype, problem.width, problem.queries, problem.keys) == (torch.bfloat16, 16, 10, 10)
+        monkeypatch.undo()
+
+
+def test_kernels_are_timed_once_for_each_kind_of_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_kernels, "_timed", {})
+    for keys in (1000, 600, 1023):
+        fastest_kernel(torch.empty(1, 600, 16), torch.empty(1, keys, 16), 4)
+    (times,) = timed_kernels().values()
+    assert times.keys() == {"fused", "blocks"}
+    assert all(0 < seconds < float("inf") for seconds in times.values())
+
+
+def test_small_and_usual_problems_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_kernels, "_timed", {})
+    usual, small = torch.empty(1, 600, 16), torch.empty(1, 100, 16, dtype=torch.bfloat16)
+    assert fastest_kernel(usual, usual, 16) == fastest_kernel(small, small, 16) == "fused"
+    assert not timed_kernels()
+
+
+def test_a_kernel_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    q = torch.empty(1, 4, 16)
+    monkeypatch.setenv("SAM2_ATTENTION", "softmax")
+    assert fastest_kernel(q, q, 16) == "softmax"
+    with forced_kernel("blocks"):
+        assert fastest_kernel(q, q, 16) == "blocks"
+    monkeypatch.setenv("SAM2_ATTENTION", "flash")
+    with pytest.raises(
+        InputError, match="SAM2_ATTENTION=flash is no attention kernel: set fused, softmax, blocks"
+    ):
+        fastest_kernel(q, q, 16)
+    with pytest.raises(InputError, match="no attention kernel 'flash'"), forced_kernel("flash"):
+        pass

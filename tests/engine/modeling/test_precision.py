@@ -1,0 +1,45 @@
+"""``auto`` is what the environment says, or what is faster; anything else is refused in a sentence."""
+
+import pytest
+import torch
+
+from sam2_engine import load_model
+from sam2_engine.errors import InputError
+from sam2_engine.modeling import precision
+from sam2_engine.modeling.precision import choose_dtype, has_bfloat16
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAM2_DTYPE")
+    for faster, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(precision, "_is_faster", lambda device, threads, faster=faster: faster)
+        assert choose_dtype("auto", CPU) == dtype
+        assert choose_dtype("float32", CPU) == torch.float32
+    monkeypatch.undo()
+    assert choose_dtype("auto", torch.device("mps")) == torch.float32
+
+
+def test_the_environment_goes_before_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAM2_DTYPE", "bfloat16")
+    assert load_model("nano", device="cpu").compute_dtype == torch.bfloat16
+    assert load_model("nano", device="cpu", dtype="float32").compute_dtype == torch.float32
+    monkeypatch.setenv("SAM2_DTYPE", "int8")
+    with pytest.raises(InputError, match="Models do not run in int8: give auto, float32, bfloat16, float16"):
+        load_model("nano", device="cpu")
+
+
+def test_without_bfloat16_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert not has_bfloat16(CPU)
+    precision._is_faster.cache_clear()
+    try:
+        assert not precision._is_faster("cpu", 1)
+    finally:
+        precision._is_faster.cache_clear()
+
+
+def test_the_clock_decides_on_this_machine() -> None:
+    precision._is_faster.cache_clear()
+    assert precision._is_faster("cpu", 1) in (has_bfloat16(CPU), False)
