@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import index
 from typing import Any
 
@@ -29,6 +30,7 @@ __all__ = [
     "check_region",
     "denormalize",
     "estimate_window",
+    "logits_around",
     "logits_to_size",
     "normalize",
     "to_model_input",
@@ -355,3 +357,49 @@ def check_region(region: Region, shape: tuple[int, int]) -> Region:
 def logits_to_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize mask logits ``(N, M, h, w)`` to ``size`` (H, W), bilinearly as the official predictors do."""
     return interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def logits_around(
+    logits: NDArray[np.float32], size: tuple[int, int], box: tuple[slice, slice]
+) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """Resize (h, w) mask logits as ``logits_to_size`` does, but only where the cells of a box take part.
+
+    Parameters
+    ----------
+    logits
+        Low-resolution logits of one mask.
+    size
+        (H, W) of the whole.
+    box
+        Rows and columns of cells, at least one of each.
+
+    Returns
+    -------
+    ndarray
+        Some rows and columns of the whole.
+    tuple of int
+        The first row and the first column of them.
+    """
+    rows, columns = (
+        _pixels_of(cells, _bilinear(source, target)) for cells, source, target in zip(box, logits.shape, size)
+    )
+    resized = rows[0] @ logits[rows[2], columns[2]] @ columns[0].T
+    return resized.astype(np.float32, copy=False), (rows[1], columns[1])
+
+
+def _pixels_of(cells: slice, weights: NDArray[np.float32]) -> tuple[NDArray[np.float32], int, slice]:
+    """Return the weights of the pixels of an axis that some cells take part in, the first, and its cells."""
+    pixels = np.flatnonzero(weights[:, cells].any(1))
+    # Where the whole has fewer pixels than cells, some take part in none: any pixel will do.
+    first, last = (int(pixels[0]), int(pixels[-1])) if len(pixels) else (0, 0)
+    part = weights[first : last + 1]
+    inner = np.flatnonzero(part.any(0))
+    sources = slice(int(inner[0]), int(inner[-1]) + 1)
+    return part[:, sources], first, sources
+
+
+@lru_cache(maxsize=8)
+def _bilinear(source: int, target: int) -> NDArray[np.float32]:
+    """Weights of ``source`` cells in each of ``target`` pixels along an axis, (target, source)."""
+    cells = torch.eye(source, dtype=torch.float32)[None, None]
+    return logits_to_size(cells, (target, source))[0, 0].numpy()

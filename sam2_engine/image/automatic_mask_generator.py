@@ -1,6 +1,6 @@
 """Automatic mask generation: a grid of clicks, filtered, without duplicates (SAM, section 5, appendix B)."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict
 
@@ -31,7 +31,7 @@ from sam2_engine.masks import (
     remove_small_regions,
 )
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, MaskPrediction, Sam2
-from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_to_size
+from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_around, logits_to_size
 from sam2_engine.small_components import remove_small_components
 from sam2_engine.tiles import TileGrid, tile_side
 
@@ -40,7 +40,6 @@ __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
 Search = Generator[tuple[int, int], None, list[Candidate]]
 """Clicks done and clicks in all, after each batch; at the end the masks."""
 
-_CHUNK_BYTES = 256 * 2**20
 _OVERLAP = 4
 """Neighboring tiles share a quarter of their side: more takes longer, with less more objects are cut."""
 
@@ -311,7 +310,7 @@ class AutomaticMaskGenerator:
         logits, iou = prediction.low_res_logits.flatten(0, 1), prediction.iou.flatten()
         if self.use_m2m:
             logits, iou = self._refine(clicks, labels, prediction)
-        logits, iou = logits.float(), iou.float()
+        logits, iou = self._fetch(logits.float()), iou.float().cpu()
         positions = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
         positions = (positions + torch.tensor([crop.x0, crop.y0])).repeat_interleave(per_click, dim=0)
         good = iou > (self._least_iou if self._least_iou > 0 else -1)
@@ -322,11 +321,10 @@ class AutomaticMaskGenerator:
             cells = (points * logits.shape[-1]).repeat_interleave(per_click, dim=0).numpy()
             for i in good.nonzero()[:, 0].tolist():
                 logits[i] = remove_small_components(logits[i], cells[i : i + 1])
-        logits, iou, positions = logits[good], iou[good], positions[good.cpu()]
-        candidates: list[Candidate] = []
-        for part in torch.split(torch.arange(len(iou)), max(1, _CHUNK_BYTES // (4 * crop.area))):
-            candidates += self._filter(logits[part], iou[part], positions[part], crop, shape)
-        return candidates
+        logits, iou, positions = logits[good], iou[good], positions[good]
+        scored = zip(logits.unbind(), iou.tolist(), positions.tolist())
+        found = (self._candidate(one, score, (x, y), crop, shape) for one, score, (x, y) in scored)
+        return [candidate for candidate in found if candidate is not None]
 
     def _predict(
         self, clicks: Tensor, labels: Tensor, mask_logits: Tensor | None, multimask: bool
@@ -353,33 +351,50 @@ class AutomaticMaskGenerator:
         logits = torch.cat([one.low_res_logits[:, 0] for one in refined])
         return logits, torch.cat([one.iou[:, 0] for one in refined])
 
-    def _filter(
-        self, logits: Tensor, iou: Tensor, positions: Tensor, crop: Crop, shape: tuple[int, int]
-    ) -> Iterator[Candidate]:
-        """Yield the masks that are stable and, unless the crop keeps cut ones, not cut off by its edge."""
-        full = self._full_size(logits, (crop.y1 - crop.y0, crop.x1 - crop.x0))
-        masks = full > self.mask_threshold
-        boxes = (mask_boxes(masks) + torch.tensor([crop.x0, crop.y0] * 2, device=full.device)).cpu()
-        stability, stable = self._judge(full - self.mask_threshold)
-        cut = touches_edge(boxes, crop, shape)
-        good = stable.cpu() if crop.keep_cut else stable.cpu() & ~cut
-        for i in good.nonzero()[:, 0].tolist():
-            mask = masks[i].cpu().numpy()
-            x0, y0, x1, y1 = boxes[i].tolist()
-            yield Candidate(
-                mask=PackedMask.from_array(mask, shape, (crop.y0, crop.x0)),
-                box=(x0, y0, x1, y1),
-                predicted_iou=float(iou[i]),
-                stability=float(stability[i]),
-                point=(float(positions[i, 0]), float(positions[i, 1])),
-                crop=crop,
-                area=int(mask.sum()),
-                is_cut=bool(cut[i]),
-            )
+    def _candidate(
+        self,
+        logits: Tensor,
+        predicted_iou: float,
+        point: tuple[float, float],
+        crop: Crop,
+        shape: tuple[int, int],
+    ) -> Candidate | None:
+        """Return a mask if it is stable and, unless the crop keeps cut ones, not cut off by its edge."""
+        resized, (row, column) = self._resize(logits, (crop.y1 - crop.y0, crop.x1 - crop.x0))
+        origin = (crop.y0 + row, crop.x0 + column)
+        masks = (resized > self.mask_threshold)[None]
+        stability, is_good = self._judge(resized[None] - self.mask_threshold)
+        box = (mask_boxes(masks) + torch.tensor(origin[::-1] * 2, device=masks.device)).cpu()
+        is_cut = bool(touches_edge(box, crop, shape))
+        if not is_good or (is_cut and not crop.keep_cut):
+            return None
+        mask = masks[0].cpu().numpy()
+        x0, y0, x1, y1 = box[0].tolist()
+        return Candidate(
+            mask=PackedMask.from_array(mask, shape, origin),
+            box=(x0, y0, x1, y1),
+            predicted_iou=predicted_iou,
+            stability=float(stability),
+            point=point,
+            crop=crop,
+            area=int(np.count_nonzero(mask)),
+            is_cut=is_cut,
+        )
 
-    def _full_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resize the logits (N, h, w) of masks to the crop's size."""
-        return logits_to_size(logits[:, None], size)[:, 0]
+    def _fetch(self, logits: Tensor) -> Tensor:
+        """Bring low-resolution logits to where masks are judged: of most, that is a small part of a crop."""
+        return logits.cpu()
+
+    def _resize(self, logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+        """Resize the (h, w) logits of a mask to the crop's size, around it only; with first row and column.
+
+        All beyond lies below every threshold that is looked at.
+        """
+        box = PackedMask.from_array(logits.numpy() > self.mask_threshold - self.stability_score_offset).box
+        if box[0].start == box[0].stop:
+            return logits_to_size(logits[None, None], size)[0, 0], (0, 0)
+        resized, origin = logits_around(logits.numpy(), size, box)
+        return torch.from_numpy(resized), origin
 
     def _judge(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stability of masks by their (N, H, W) logits, and which of them stay."""

@@ -76,10 +76,17 @@ class Attention(nn.Module):
         return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend from (B, Lq, dim) to keys and values (B, Lk, key_value_dim): (B, Lq, dim)."""
-        q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
-        attended = attend(q, k, v)
-        result: Tensor = self.out_proj(attended.transpose(1, 2).flatten(-2))
+        """Attend from (B, Lq, dim) to keys and values (B, Lk, key_value_dim): (B, Lq, dim).
+
+        Queries, or keys and values, may have a batch of 1, which all of the others share.
+        """
+        q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
+        count, length, inner = max(len(q), len(k)), q.shape[1], q.shape[2]
+        if len(k) < count:  # all queries attend to the same keys: they are queries of one
+            q = q.reshape(1, -1, inner)
+        q, k, v = self._split(q.expand(len(k), -1, -1)), self._split(k), self._split(v)
+        attended = attend(q, k, v).transpose(1, 2).reshape(count, length, inner)
+        result: Tensor = self.out_proj(attended)
         return result
 
 

@@ -40,7 +40,7 @@ class TwoWayLayer(nn.Module):
     def forward(
         self, tokens: Tensor, image: Tensor, token_pos: Tensor, image_pos: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Map tokens (N, T, C) and image (N, G * G, C) to the same shapes."""
+        """Map tokens (N, T, C) and image (1 or N, G * G, C) to (N, T, C) and (N, G * G, C)."""
         if self.first:
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
@@ -64,7 +64,7 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(dim)
 
     def forward(self, image: Tensor, image_pos: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Map tokens (N, T, C) and image (N, G * G, C) to the same shapes; tokens are their own position."""
+        """Map tokens (N, T, C), their own position, and image (1 or N, G * G, C) to such of N."""
         token_pos = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_pos, image_pos)
@@ -105,7 +105,7 @@ class MaskDecoder(nn.Module):
         Parameters
         ----------
         embedding
-            (N, C, G, G), the dense prompt already added.
+            (1 or N, C, G, G), the dense prompt already added; what N prompts share is computed once.
         dense_pos
             (1, C, G, G).
         prompt_tokens
@@ -119,7 +119,7 @@ class MaskDecoder(nn.Module):
             Mask logits (N, 4, 4 G, 4 G), predicted IoU (N, 4) in 0..1, mask tokens (N, 4, C), presence
             logit (N, 1).
         """
-        count, _, height, width = embedding.shape
+        count, (height, width) = len(prompt_tokens), embedding.shape[2:]
         output_tokens = torch.cat(
             (self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight)
         )
@@ -128,16 +128,31 @@ class MaskDecoder(nn.Module):
             embedding.flatten(2).transpose(1, 2), dense_pos.flatten(2).transpose(1, 2), tokens
         )
         mask_tokens = tokens[:, 2 : 2 + NUM_MASK_TOKENS]
-        upscaled = self._upscale(image.transpose(1, 2).reshape(count, -1, height, width), high_res)
+        upscaled = self._upscale(image.view(count, height, width, -1), high_res)
         weights = torch.stack(
             [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
-        masks = (weights @ upscaled.flatten(2)).view(count, NUM_MASK_TOKENS, *upscaled.shape[2:])
+        masks = weights @ upscaled.flatten(1, 2).transpose(1, 2)
+        masks = masks.view(count, NUM_MASK_TOKENS, *upscaled.shape[1:3])
         iou = self.iou_prediction_head(tokens[:, 1]).sigmoid()
         return masks, iou, mask_tokens, self.pred_obj_score_head(tokens[:, 0])
 
     def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor]) -> Tensor:
-        stride4, stride8 = high_res
+        """Upscale (N, G, G, C) fourfold, channels last as the tokens are: (N, 4 G, 4 G, C / 8)."""
+        stride4, stride8 = (features.permute(0, 2, 3, 1).contiguous() for features in high_res)
         deconv1, norm, _, deconv2, _ = self.output_upscaling
-        image = F.gelu(norm(deconv1(image) + stride8))
-        return F.gelu(deconv2(image) + stride4)
+        assert isinstance(norm, LayerNorm2d)
+        image = _deconvolved(image, deconv1) + stride8
+        image = F.layer_norm(image, image.shape[-1:], norm.weight, norm.bias, norm.eps)
+        return F.gelu(_deconvolved(F.gelu(image), deconv2) + stride4)
+
+
+def _deconvolved(x: Tensor, layer: nn.Module) -> Tensor:
+    """Apply a 2 x 2 deconvolution of stride 2 to (N, H, W, C): a linear layer that makes 4 cells of each."""
+    assert isinstance(layer, nn.ConvTranspose2d)
+    assert layer.bias is not None
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    cells = F.linear(x, weight, layer.bias.repeat(4))
+    count, height, width, _ = x.shape
+    cells = cells.view(count, height, width, 2, 2, -1).transpose(2, 3)
+    return cells.reshape(count, 2 * height, 2 * width, -1)

@@ -259,9 +259,11 @@ class Sam2(nn.Module):
         else:
             prompt_tokens = encoder.encode_points(points, labels)
         dense = encoder.no_mask if mask_logits is None else encoder.encode_mask(mask_logits)
-        source = (embedding + dense).expand(count, -1, -1, -1)
         masks, iou, tokens, presence = self.sam_mask_decoder(
-            source, encoder.dense_position(self.grid), prompt_tokens, high_res
+            embedding + dense,
+            encoder.dense_position(self.grid),
+            prompt_tokens.expand(count, -1, -1),
+            high_res,
         )
         return MaskPrediction(masks, iou, presence, tokens)
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from sam2_engine.errors import InputError
 from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator, MaskRecord
 from sam2_engine.image.mask_candidates import Candidate
-from sam2_engine.masks import non_maximum_suppression
+from sam2_engine.masks import count_pixels, non_maximum_suppression
 from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
 from sam2_engine.official_api.build_sam import build_sam2_hf, split_arguments
 from sam2_engine.official_api.errors import UnsupportedError, refuse_unknown
@@ -211,14 +211,18 @@ class SAM2AutomaticMaskGenerator(AutomaticMaskGenerator):
         )
 
     @override
-    def _full_size(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        return self._official._transforms.postprocess_masks(logits[:, None], size)[:, 0]
+    def _fetch(self, logits: Tensor) -> Tensor:
+        return logits
+
+    @override
+    def _resize(self, logits: Tensor, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+        return self._official._transforms.postprocess_masks(logits[None, None], size)[0, 0], (0, 0)
 
     @override
     def _judge(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stability, not a number for an empty mask, which stays where all do."""
         inner, outer = (
-            (logits > offset).flatten(1).sum(1)
+            count_pixels(logits > offset)
             for offset in (self.stability_score_offset, -self.stability_score_offset)
         )
         stability = inner / outer

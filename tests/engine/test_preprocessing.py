@@ -19,6 +19,7 @@ from sam2_engine.preprocessing import (
     IntensityWindow,
     check_region,
     estimate_window,
+    logits_around,
     logits_to_size,
     to_model_input,
     to_rgb,
@@ -334,3 +335,22 @@ def test_logits_go_back_to_the_image() -> None:
     large = logits_to_size(ramp, (37, 53))
     assert large.shape == (1, 1, 37, 53)
     assert torch.equal((large > 0)[0, 0, 0], torch.arange(53) > 26)
+
+
+@pytest.mark.parametrize("size", [(31, 45), (8, 10), (5, 3), (200, 64)])
+@pytest.mark.parametrize("box", [(0, 1, 0, 1), (3, 6, 2, 9), (7, 8, 9, 10), (0, 8, 0, 10)])
+def test_logits_around_some_cells_are_those_of_the_whole(
+    size: tuple[int, int], box: tuple[int, int, int, int]
+) -> None:
+    """All pixels that the cells take part in are there; the others are what the rest alone gives."""
+    logits = np.random.default_rng(0).normal(size=(8, 10)).astype(np.float32)
+    whole = logits_to_size(torch.from_numpy(logits)[None, None], size)[0, 0].numpy()
+    cells = (slice(box[0], box[1]), slice(box[2], box[3]))
+    part, (row, column) = logits_around(logits, size, cells)
+    window = (slice(row, row + part.shape[0]), slice(column, column + part.shape[1]))
+    np.testing.assert_allclose(part, whole[window], atol=1e-5)
+    without = logits.copy()
+    without[cells] = 100
+    other = logits_to_size(torch.from_numpy(without)[None, None], size)[0, 0].numpy()
+    other[window] = whole[window]
+    np.testing.assert_array_equal(other, whole)
