@@ -25,10 +25,10 @@ MISSING: Mapping[str, Mapping[str, str]] = {
     "modeling.position_encoding": {
         "PositionEmbeddingSine": _NEURAL.format("position_encoding.sine_grid"),
         "PositionEmbeddingRandom": _NEURAL.format("position_encoding.RandomFourierEncoding"),
-        "init_t_xy": _NEURAL.format("position_encoding.rope_frequencies"),
-        "compute_axial_cis": _NEURAL.format("position_encoding.rope_frequencies"),
-        "reshape_for_broadcast": _NEURAL.format("position_encoding.apply_rotary"),
-        "apply_rotary_enc": _NEURAL.format("position_encoding.apply_rotary"),
+        "init_t_xy": _NEURAL.format("position_encoding.rotation"),
+        "compute_axial_cis": _NEURAL.format("position_encoding.rotation"),
+        "reshape_for_broadcast": _NEURAL.format("position_encoding.rotation"),
+        "apply_rotary_enc": _NEURAL.format("position_encoding.rotation"),
     },
     "modeling.sam2_utils": {
         "select_closest_cond_frames": "use sam2_engine.video.memory_bank.select_conditioning",
