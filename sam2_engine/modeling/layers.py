@@ -38,7 +38,7 @@ def apply_in_chunks(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int)
 
 
 class LayerNorm2d(nn.Module):
-    """Layer normalization over the channels of ``(B, C, H, W)``."""
+    """Layer normalization over the channels of ``(B, C, H, W)``, which lie last in memory afterwards."""
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -48,10 +48,11 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``x`` (B, C, H, W) at every position."""
-        centered = x - x.mean(1, keepdim=True)
-        variance = centered.square().mean(1, keepdim=True)
-        normalized = centered / torch.sqrt(variance + self.eps)
-        return self.weight[:, None, None] * normalized + self.bias[:, None, None]
+        return self.last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def last(self, x: Tensor) -> Tensor:
+        """Normalize ``x`` (..., C) at every position."""
+        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
 
 
 class MLP(nn.Module):

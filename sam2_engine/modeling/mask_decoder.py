@@ -142,9 +142,8 @@ class MaskDecoder(nn.Module):
         stride4, stride8 = (features.permute(0, 2, 3, 1).contiguous() for features in high_res)
         deconv1, norm, _, deconv2, _ = self.output_upscaling
         assert isinstance(norm, LayerNorm2d)
-        image = _deconvolved(image, deconv1) + stride8
-        image = F.layer_norm(image, image.shape[-1:], norm.weight, norm.bias, norm.eps)
-        return F.gelu(_deconvolved(F.gelu(image), deconv2) + stride4)
+        image = F.gelu(norm.last(_deconvolved(image, deconv1) + stride8))
+        return F.gelu(_deconvolved(image, deconv2) + stride4)
 
 
 def _deconvolved(x: Tensor, layer: nn.Module) -> Tensor:
