@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from sam2_engine.errors import InputError
 
-__all__ = ["KERNELS", "Problem", "fastest_kernel", "forced_kernel", "timed_kernels"]
+__all__ = ["KERNELS", "Problem", "clock", "fastest_kernel", "forced_kernel", "timed_kernels"]
 
 _ENVIRONMENT = "SAM2_ATTENTION"
 _WEIGHTS_AT_ONCE = 2**20
@@ -37,7 +37,7 @@ _SMALL, _LARGE = 2**15, 2**18
 _MARGIN = 1.15
 """The fused kernel is kept unless another is so much faster, so that noise does not change results."""
 
-_clock = time.perf_counter if sys.platform == "win32" else time.thread_time
+clock = time.perf_counter if sys.platform == "win32" else time.thread_time
 """What this thread computes for, whatever else runs; Windows counts that too coarsely."""
 
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -170,10 +170,10 @@ def _times(
     times = dict.fromkeys(names, float("inf"))
     for turn in range(4):
         for name in names:
-            start = _clock()
+            start = clock()
             KERNELS[name](q[None], k[None], k[None] if name == "fused" else v[None])
             if turn:  # the first touches memory and makes the libraries ready
-                times[name] = min(times[name], _clock() - start)
+                times[name] = min(times[name], clock() - start)
     return times
 
 

@@ -1,15 +1,15 @@
 """The floating-point type to compute in: what the device has, or on a CPU what its clock says."""
 
 import os
-import time
 from functools import lru_cache
 
 import torch
 from torch.nn import functional as F
 
 from sam2_engine.errors import InputError
+from sam2_engine.modeling.attention_kernels import clock
 
-__all__ = ["DTYPES", "choose_dtype", "has_bfloat16"]
+__all__ = ["DTYPES", "bfloat16_gain", "choose_dtype", "has_bfloat16"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types that models run in, by name."""
@@ -43,7 +43,9 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         dtype = os.environ.get(_ENVIRONMENT) or "auto"
     if dtype == "auto":
-        return torch.bfloat16 if _is_faster(device.type, torch.get_num_threads()) else torch.float32
+        if device.type == "cpu":
+            return torch.bfloat16 if bfloat16_gain(torch.get_num_threads()) > _MARGIN else torch.float32
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if chosen is None or chosen not in DTYPES.values():
         raise InputError(f"Models do not run in {dtype}: give auto, {', '.join(DTYPES)}.")
@@ -59,10 +61,13 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 @lru_cache
-def _is_faster(device: str, threads: int) -> bool:
-    """Whether bfloat16 is faster on a kind of device, on a CPU with so many threads."""
-    if device != "cpu" or not has_bfloat16(torch.device(device)):
-        return has_bfloat16(torch.device(device))
+def bfloat16_gain(threads: int) -> float:
+    """Measure how many times as fast linear layers are in bfloat16 on this CPU; 0 if it does not have it.
+
+    ``threads`` is how many PyTorch uses.
+    """
+    if not has_bfloat16(torch.device("cpu")):
+        return 0.0
     seconds = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     with torch.inference_mode():
         layers = {
@@ -71,8 +76,8 @@ def _is_faster(device: str, threads: int) -> bool:
         }
         for turn in range(6):
             for dtype, (x, weight) in layers.items():
-                start = time.perf_counter()
+                start = clock()
                 F.linear(x, weight)
                 if turn:  # the first makes the libraries ready
-                    seconds[dtype] = min(seconds[dtype], time.perf_counter() - start)
-    return seconds[torch.bfloat16] * _MARGIN < seconds[torch.float32]
+                    seconds[dtype] = min(seconds[dtype], clock() - start)
+    return seconds[torch.float32] / seconds[torch.bfloat16]

@@ -24,9 +24,17 @@ def register(app: typer.Typer) -> None:
     app.command("download")(download_model)
 
 
-def show_models(context: typer.Context) -> None:
+def show_models(
+    context: typer.Context,
+    device: Annotated[
+        bool, typer.Option("--device", help="Show what this machine computes on, and by which kernels.")
+    ] = False,
+) -> None:
     """List the models, or add one from a file."""
     if context.invoked_subcommand is not None:
+        return
+    if device:
+        _show_device()
         return
     table = Table(box=None, pad_edge=False, header_style=None)
     table.add_column("name")
@@ -37,6 +45,24 @@ def show_models(context: typer.Context) -> None:
         table.add_row(status.name, size_in_words(status.megabytes * 1e6), location)
     Console(soft_wrap=True).print(table)
     typer.echo(f"Downloaded and added models are stored in {cache_folder()}.")
+
+
+def _show_device() -> None:
+    from sam2_plugins.runtime.computing import (
+        describe_computing,  # imports PyTorch, which the list does without
+    )
+
+    lines, kernels = describe_computing()
+    typer.echo("\n".join(lines))
+    if not kernels:
+        return
+    table = Table(box=None, pad_edge=False, header_style=None)
+    for heading in ("attention (1,024-pixel model)", "chosen", "measured on a part of it"):
+        table.add_column(heading, overflow="fold")
+    for work, chosen, times in kernels:
+        measured = ", ".join(f"{name} {seconds * 1000:.1f} ms" for name, seconds in times.items())
+        table.add_row(work, chosen, measured or "not measured: nothing is to choose")
+    Console(soft_wrap=True).print(table)
 
 
 def add_model(

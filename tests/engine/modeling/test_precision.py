@@ -6,15 +6,15 @@ import torch
 from sam2_engine import load_model
 from sam2_engine.errors import InputError
 from sam2_engine.modeling import precision
-from sam2_engine.modeling.precision import choose_dtype, has_bfloat16
+from sam2_engine.modeling.precision import bfloat16_gain, choose_dtype, has_bfloat16
 
 CPU = torch.device("cpu")
 
 
 def test_auto_is_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAM2_DTYPE")
-    for faster, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(precision, "_is_faster", lambda device, threads, faster=faster: faster)
+    for gain, dtype in ((2.0, torch.bfloat16), (1.2, torch.float32), (0.0, torch.float32)):
+        monkeypatch.setattr(precision, "bfloat16_gain", lambda threads, gain=gain: gain)
         assert choose_dtype("auto", CPU) == dtype
         assert choose_dtype("float32", CPU) == torch.float32
     monkeypatch.undo()
@@ -33,13 +33,11 @@ def test_the_environment_goes_before_the_clock(monkeypatch: pytest.MonkeyPatch) 
 def test_without_bfloat16_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     assert not has_bfloat16(CPU)
-    precision._is_faster.cache_clear()
-    try:
-        assert not precision._is_faster("cpu", 1)
-    finally:
-        precision._is_faster.cache_clear()
+    bfloat16_gain.cache_clear()
+    assert bfloat16_gain(1) == 0
+    bfloat16_gain.cache_clear()
 
 
-def test_the_clock_decides_on_this_machine() -> None:
-    precision._is_faster.cache_clear()
-    assert precision._is_faster("cpu", 1) in (has_bfloat16(CPU), False)
+def test_what_is_faster_is_measured() -> None:
+    bfloat16_gain.cache_clear()
+    assert (bfloat16_gain(1) > 0) == has_bfloat16(CPU)

@@ -226,6 +226,13 @@ def test_models_are_listed_added_and_used(run, tmp_path, small_checkpoint, image
     assert load_model("my_cells", device="cpu").config.name == "small"
 
 
+def test_what_the_machine_computes_on_is_shown(run):
+    shown = run("models", "--device", model=False)
+    assert re.search(r"^Device: \w+", shown)
+    assert "Type: float32" in shown
+    assert "a frame to the memories of an object" in shown or "Device: cpu" not in shown
+
+
 def test_the_demo_writes_everything_it_names(tmp_path, store, small_checkpoint):
     coins = segment_coins(store, str(small_checkpoint), tmp_path)
     watched = []
