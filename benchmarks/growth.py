@@ -63,8 +63,8 @@ def panel(left: int, title: str, unit: str, lines: dict[str, list[tuple[float, f
         places = [place(*point) for point in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>'
-        x, y = places[-1]
-        yield f'<text x="{x:.0f}" y="{y - 6:.0f}" font-size="11" fill="{color}" text-anchor="end">{name}</text>'
+        place_of_name = 'x="{:.0f}" y="{:.0f}" text-anchor="end"'.format(*places[-1])
+        yield f'<text {place_of_name} font-size="11" fill="{color}">{name}</text>'
 
 
 def main() -> None:
@@ -97,7 +97,8 @@ def main() -> None:
     by_size = table("side of the input, 5 objects", {side: (5, side, frames) for side in SIZES})
     table("frames, 2 objects at 256 pixels", {length: (2, 256, length) for length in LENGTHS})
     RESULTS.write_text("\n".join(lines) + "\n")
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * WIDTH} {HEIGHT}" font-family="sans-serif">'
+    view = f'viewBox="0 0 {2 * WIDTH} {HEIGHT}" font-family="sans-serif"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {view}>'
     parts = [
         *panel(0, "seconds a frame, by objects (512 pixels)", "objects", by_objects),
         *panel(WIDTH, "seconds a frame, by input side (5 objects)", "pixels", by_size),
