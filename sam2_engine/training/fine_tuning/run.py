@@ -26,7 +26,7 @@ from sam2_engine.training.fine_tuning.sampling import ClipSampler, train_validat
 from sam2_engine.training.fine_tuning.thresholds import with_measured_thresholds
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.training.fine_tuning.validation import Score, improvement, one_click_masks, validate
-from sam2_engine.weights.loading import load_model, save_model
+from sam2_engine.weights.loading import find_device, load_model, save_model
 from sam2_engine.wording import counted, size_in_words
 
 __all__ = ["Outcome", "fine_tune"]
@@ -107,7 +107,7 @@ def fine_tune(
     group = group or ProcessGroup()
     say = say if group.is_main_process else lambda line: None
     # What "auto" takes on a CPU was measured without gradients.
-    on_cpu = config.dtype == "auto" and torch.device(group.device).type == "cpu"
+    on_cpu = config.dtype == "auto" and find_device(group.device).type == "cpu"
     model = load_model(config.model, group.device, "float32" if on_cpu else config.dtype, config.image_size)
     whole = _Split(data.videos, *train_validation_split(data.videos))
     split = whole.in_tiles(model.image_size)
