@@ -55,8 +55,12 @@ def panel(left: int, title: str, unit: str, lines: dict[str, list[tuple[float, f
         x, y = place(0, tick)
         yield f'<line x1="{x:.0f}" x2="{left + WIDTH - 20}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>'
         yield f'<text x="{x - 6:.0f}" y="{y + 4:.0f}" font-size="11" text-anchor="end">{tick:.2g}</text>'
+    labeled = float("-inf")
     for x in sorted({x for points in lines.values() for x, _ in points}):
         across, y = place(x, 0)
+        if across - labeled < 12:
+            continue
+        labeled = across
         yield f'<text x="{across:.0f}" y="{y + 15:.0f}" font-size="10" text-anchor="middle">{x:g}</text>'
     yield f'<text x="{left + WIDTH - 20}" y="{HEIGHT - 4}" font-size="11" text-anchor="end">{unit}</text>'
     for color, (name, points) in zip(("#4878a8", "#d98032"), lines.items(), strict=False):
