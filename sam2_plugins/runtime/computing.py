@@ -1,4 +1,4 @@
-"""What this machine computes on: the device, the floating-point type, and the kernels of attention."""
+"""Device, floating-point type and attention kernels that this machine computes with."""
 
 import os
 

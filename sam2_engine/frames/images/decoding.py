@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.file_kinds import REFUSED, kind_of
@@ -261,7 +261,7 @@ def _pixels_per_byte(image: Any) -> int:
     """Return how many pixels of a file may share a byte: Pillow has a byte for each."""
     if image.mode not in ("1", "L", "P"):
         return 1
-    if image.format != "PNG":
+    if image.format != "PNG" or not isinstance(image, ImageFile.ImageFile):
         return 8
     _, _, bits = str(image.tile[0][3]).partition(";")  # "P;4"
     return 8 if image.mode == "1" else 8 // int(bits or 8)
