@@ -60,7 +60,7 @@ CUES: dict[str, Cue] = {
     "border": Cue(1.00, 0.07),
     "distance": Cue(1.64, 0.55),
 }
-"""The cues of :func:`cue_values`; found by ``benchmarks/review_weights.py`` on synthetic scenes."""
+"""The cues of :func:`cue_values`; found by ``benchmarks/review/weights.py`` on synthetic scenes."""
 
 
 class Neighbor(NamedTuple):

@@ -1,6 +1,6 @@
 """Clips that a model tracked from true first masks, with the IoU of each mask, to judge doubt scores by.
 
-Used by ``review_quality.py`` and ``review_weights.py``. Tracking takes minutes and scoring none, so the
+Used by ``quality.py`` and ``weights.py``. Tracking takes minutes and scoring none, so the
 masks are saved in a folder, one ``.npz`` per clip, and read again from there.
 """
 

@@ -1,6 +1,6 @@
 """Does the review find the wrong masks? Doubt scores against the ground truth, beside area change and chance.
 
-    OMP_NUM_THREADS=1 python benchmarks/review_quality.py --data FOLDER --tracks FOLDER [--model nano]
+    OMP_NUM_THREADS=1 python benchmarks/review/quality.py --data FOLDER --tracks FOLDER [--model nano]
 
 The data folder is that of ``nano_evaluation.py``. Tracks objects from their true first masks, saves the
 masks in the tracks folder (give each model its own), scores them and writes
@@ -9,6 +9,7 @@ masks in the tracks folder (give each model its own), scores them and writes
 
 import argparse
 import math
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from review_tracks import CELL_STYLES, TEST_SEED, THING_STYLES, WRONG, Track, real_sets, scenes, tracks
-from scenes import provenance
+from tracks import CELL_STYLES, TEST_SEED, THING_STYLES, WRONG, Track, real_sets, scenes, tracks
 
 from sam2_engine import load_model
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.review import Review
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
+
+BENCHMARKS = Path(__file__).parents[1]
+sys.path.append(str(BENCHMARKS))
+
+from scenes import provenance  # noqa: E402
 
 REVIEWED = 0.1
 """The part of the masks that a person looks at."""
@@ -36,7 +41,7 @@ SHORTER = {
 """Sets that are cut shorter as well, where fewer masks are wrong: from, to, and what."""
 HEADING = """# Review: does it find the wrong masks?
 
-By `benchmarks/review_quality.py`. Objects are tracked from their true masks on one frame; a tracked mask is
+By `benchmarks/review/quality.py`. Objects are tracked from their true masks on one frame; a tracked mask is
 *wrong* if its IoU with the ground truth is below 0.7. A person looks at the worst 10 % of the masks by the
 doubt score of `sam2_plugins.review`.
 
@@ -49,7 +54,7 @@ doubt score of `sam2_plugins.review`.
 - *Area change* alone ranks by the larger change of area, up or down, against the frames before and after.
 
 Masks that score alike count as if in random order; prompted frames do not count. The weights of the score are
-from other synthetic scenes (`benchmarks/review_weights.py`), as is the choice of cues, though a first
+from other synthetic scenes (`benchmarks/review/weights.py`), as is the choice of cues, though a first
 version was measured on the test scenes before the cues were settled. The lengths of the shorter clips were
 chosen with the share of wrong masks in view, so that it is nearer to that of real work.
 
@@ -250,7 +255,7 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    path = Path(__file__).parent / "results" / "review_quality.md"
+    path = BENCHMARKS / "results" / "review_quality.md"
     lines = [HEADING, "", f"{provenance()}; model `{Path(options.model).name}`.", ""]
     for line in table(options.data, options.tracks, options.model):
         print(line, flush=True)

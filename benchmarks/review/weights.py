@@ -1,6 +1,6 @@
 """Find the weights of the cues of ``sam2_plugins.review``, on synthetic scenes that no test uses.
 
-    OMP_NUM_THREADS=1 python benchmarks/review_weights.py --tracks FOLDER [--model nano]
+    OMP_NUM_THREADS=1 python benchmarks/review/weights.py --tracks FOLDER [--model nano]
 
 Tracks the objects of 12 scenes (saved in FOLDER, and read again from there) and fits a logistic regression of
 "IoU with the ground truth below 0.7" on the cues. No weight is below ``MIN_WEIGHT``: each cue can only
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from review_tracks import CELL_STYLES, FIT_SEED, THING_STYLES, WRONG, Track, scenes, tracks
 from scipy.optimize import minimize
 from scipy.special import expit
+from tracks import CELL_STYLES, FIT_SEED, THING_STYLES, WRONG, Track, scenes, tracks
 
 from sam2_engine import load_model
 from sam2_plugins.review.cues import CUES, cue_values

@@ -1,12 +1,13 @@
 """How long a click waits for the review, for saving and for opening, in a large session.
 
-    python benchmarks/review_refresh.py [--frames N ...] [--objects N] [--clicks N]
+    python benchmarks/review/refresh.py [--frames N ...] [--objects N] [--clicks N]
 
 A session of tracked discs, made directly; clicks by nano. Times in milliseconds of this process's work, the
 median and the longest of the clicks. Writes ``benchmarks/results/review_refresh.md``.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import scenes
 import torch
 
 from sam2_engine.masks import CompressedMask
@@ -25,7 +25,12 @@ from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 from sam2_plugins.storage import session_folder
 
-RESULTS = Path(__file__).parent / "results" / "review_refresh.md"
+BENCHMARKS = Path(__file__).parents[1]
+sys.path.append(str(BENCHMARKS))
+
+import scenes  # noqa: E402
+
+RESULTS = BENCHMARKS / "results" / "review_refresh.md"
 SIDE = 256
 
 
