@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 
 __all__ = ["nibabel_for", "pydicom_for", "quiet"]
 
@@ -61,3 +61,6 @@ def quiet() -> Iterator[list[warnings.WarningMessage]]:
             yield said
         finally:
             logger.setLevel(level)
+    for one in said:
+        if issubclass(one.category, InputWarning):  # of another thread: filters are those of all of them
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
