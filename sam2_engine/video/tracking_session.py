@@ -236,8 +236,10 @@ def check_frame(frames: FrameSource, frame: int) -> None:
     Raises
     ------
     InputError
-        If it does not; the message says which frames there are.
+        If it does not, the message says which frames there are; or if it is no whole number.
     """
+    if not isinstance(frame, (int, np.integer)):
+        raise InputError(f"A frame is a whole number, counted from 0, not {frame!r}.")
     length = frames.length
     if frame < 0 or (length is not None and frame >= length):
         existing = "" if length is None else f"; its frames are 0 to {length - 1}"

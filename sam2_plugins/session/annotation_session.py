@@ -163,7 +163,7 @@ class AnnotationSession:
     def lineage(self) -> Lineage:
         """Divisions and fusions, and changes of identity."""
         # Made anew: a stored one would refer back, and sessions that nobody uses are to be freed at once.
-        return Lineage(self.annotations, self._edit)
+        return Lineage(self.annotations, self._edit, self.frames)
 
     # ------------------------------------------------------------------ objects
 

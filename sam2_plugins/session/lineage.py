@@ -12,8 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource
 from sam2_engine.masks import CompressedMask
 from sam2_engine.prompts import Prompt
+from sam2_engine.video.tracking_session import check_frame
 from sam2_plugins.session.annotations import Annotations, Change, ChangeKind
 from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask
@@ -32,6 +34,8 @@ class Lineage:
         What is known.
     edit
         Opens an action of the session, by its name, its call and perhaps a token.
+    frames
+        Those of the session: what is said of a frame that does not exist is refused.
 
     Examples
     --------
@@ -51,9 +55,10 @@ class Lineage:
     (2, 3)
     """
 
-    def __init__(self, annotations: Annotations, edit: Edit) -> None:
+    def __init__(self, annotations: Annotations, edit: Edit, frames: FrameSource) -> None:
         self.annotations = annotations
         self._edit = edit
+        self._frames = frames
 
     def children_of(self, object_id: int) -> tuple[int, ...]:
         """Return the ids of the objects that came from one, sorted."""
@@ -85,8 +90,12 @@ class Lineage:
         Raises
         ------
         InputError
-            If the object is unknown or nothing is known of it before ``frame``.
+            If the object or the frame is unknown, nothing is known of the object before ``frame``, or it would
+            have no daughters.
         """
+        frame = self._existing(frame)
+        if daughters < 1:
+            raise InputError(f"An object divides into at least one daughter, not {daughters}.")
         call = {"do": "lineage.divide", "mother": mother, "frame": frame, "daughters": daughters}
         with self._edit(f"divide object {mother}", call):
             divided = self.annotations.objects()[self.annotations.require(mother)]
@@ -145,6 +154,7 @@ class Lineage:
                 raise InputError(
                     f"Object {object_id} cannot be split at frame {frame}: one side would be empty."
                 )
+            self._existing(frame)
             made = self.annotations.new_object(None, whole.label, None)
             for later in frames:
                 if later >= frame:
@@ -162,8 +172,9 @@ class Lineage:
         Raises
         ------
         InputError
-            If an object is unknown or both are the same.
+            If an object or the frame is unknown or both objects are the same.
         """
+        frame = self._existing(frame)
         call = {"do": "lineage.swap", "one": one, "other": other, "frame": frame}
         with self._edit(f"swap objects {one} and {other}", call):
             self._require_two(one, other)
@@ -185,8 +196,9 @@ class Lineage:
         Raises
         ------
         InputError
-            If the object is unknown.
+            If the object or the frame is unknown.
         """
+        frame = self._existing(frame)
         call = {"do": "lineage.delete_from", "object_id": object_id, "frame": frame}
         with self._edit(f"delete object {object_id} from frame {frame} on", call):
             self.annotations.require(object_id)
@@ -198,9 +210,10 @@ class Lineage:
         Raises
         ------
         InputError
-            If the object is unknown, or ``last`` comes before ``frame``.
+            If the object or a frame is unknown, or ``last`` comes before ``frame``.
         """
-        last = frame if last is None else last
+        frame = self._existing(frame)
+        last = frame if last is None else self._existing(last)
         call = {"do": "lineage.mark_absent", "object_id": object_id, "frame": frame, "last": last}
         with self._edit(f"object {object_id} absent", call):
             self.annotations.require(object_id)
@@ -273,6 +286,11 @@ class Lineage:
         return changes
 
     # ------------------------------------------------------------------ how
+
+    def _existing(self, frame: int) -> int:
+        """Refuse a frame that does not exist: as the end of a life, -3 would delete all of an object."""
+        check_frame(self._frames, frame)
+        return int(frame)
 
     def _require_two(self, one: int, other: int) -> None:
         self.annotations.require(one)

@@ -60,6 +60,29 @@ def test_swap_exchanges_from_here_on_with_what_is_verified(painted):
     assert columns(painted, 1) == {f: 20 + f for f in range(6)}
 
 
+@pytest.mark.parametrize("frame", [-3, 8, 4.0, 4.5])
+def test_frames_that_do_not_exist_are_refused(painted, frame):
+    """Was: ``delete_from(1, -3)`` deleted all of an object, a division on 4.5 was stored as such."""
+    lineage = painted.lineage
+    before = dict(painted.objects)
+    for change in (
+        lambda: lineage.divide(1, frame),
+        lambda: lineage.swap(1, 2, frame),
+        lambda: lineage.delete_from(1, frame),
+        lambda: lineage.mark_absent(1, frame),
+        lambda: lineage.mark_absent(1, 2, frame if frame > 2 else 8),
+        lambda: painted.add_mask(frame, 1, square(5)),
+    ):
+        with pytest.raises(InputError, match="no frame|whole number"):
+            change()
+    with pytest.raises(InputError, match="cannot be split|whole number"):
+        lineage.split(1, frame)
+    with pytest.raises(InputError, match="at least one daughter"):
+        lineage.divide(1, 4, daughters=0)
+    assert painted.objects == before
+    assert painted.frames_of(1) == [0, 1, 2, 3, 4, 5]
+
+
 def test_merge_unites_masks_and_takes_over_the_children(painted):
     painted.add_mask(7, painted.add_object(), square(60))
     painted.lineage.delete_from(2, 6)
