@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_engine.disk import replacing
+from sam2_plugins.storage.serialization import to_text
 
 __all__ = ["Journal"]
 
@@ -84,7 +85,7 @@ class Journal:
         """
         if self._end is None:
             self._end = _end_of_lines(self.path) if self.path.exists() else 0
-        text = "".join(json.dumps(entry, separators=(",", ":")) + "\n" for entry in entries).encode()
+        text = "".join(to_text(entry, separators=(",", ":")) + "\n" for entry in entries).encode()
         with self.path.open("r+b" if self.path.exists() else "wb") as file:
             end = self._end
             file.truncate(end)

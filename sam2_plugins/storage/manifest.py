@@ -16,7 +16,7 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage.serialization import window_to_json
+from sam2_plugins.storage.serialization import to_text, window_to_json
 from sam2_plugins.storage.snapshot import read_json
 
 __all__ = ["FORMAT_VERSION", "check_frames", "read_manifest", "scale_in"]
@@ -80,13 +80,13 @@ def write_manifest_again(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _write_if_changed(path: Path, manifest: Mapping[str, Any]) -> None:
-    if json.loads(json.dumps(manifest)) != read_manifest(path):
+    if json.loads(to_text(manifest)) != read_manifest(path):
         _write(path, manifest)
 
 
 def _write(path: Path, manifest: Mapping[str, Any]) -> None:
     with replacing(path / _NAME) as aside:
-        aside.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        aside.write_text(to_text(manifest, indent=1), encoding="utf-8")
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:

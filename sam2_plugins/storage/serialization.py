@@ -1,5 +1,6 @@
 """The conversion of a session's values to JSON, and back."""
 
+import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +21,23 @@ __all__ = [
     "change_to_json",
     "object_from_json",
     "object_to_json",
+    "to_text",
 ]
 __all__ += ["prompt_from_json", "prompt_to_json", "window_from_json", "window_to_json"]
+
+
+def to_text(value: Any, **layout: Any) -> str:
+    """Return a value as JSON; numbers of NumPy, of which loops over frames are made, are numbers.
+
+    One that could not be written would stay before everything that is done after it.
+    """
+    return json.dumps(value, default=_number, **layout)
+
+
+def _number(value: object) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
 
 
 def object_to_json(annotated: AnnotatedObject) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Writing of a snapshot in three steps, of which only the longest needs no lock."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.masks import AcceptedMask
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.mask_store import write_masks
-from sam2_plugins.storage.serialization import object_to_json, prompt_to_json, window_to_json
+from sam2_plugins.storage.serialization import object_to_json, prompt_to_json, to_text, window_to_json
 
 __all__ = ["SnapshotWriter"]
 
@@ -119,7 +118,7 @@ class SnapshotWriter:
             If it cannot be written; the snapshot before still counts.
         """
         with replacing(self.path / "state.json") as aside:
-            aside.write_text(json.dumps(self.state, indent=1), encoding="utf-8")
+            aside.write_text(to_text(self.state, indent=1), encoding="utf-8")
 
     def remove_groups_but(self, groups: Mapping[int, str]) -> None:
         """Remove the masks of other snapshots than that of these groups."""

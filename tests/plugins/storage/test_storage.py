@@ -85,6 +85,29 @@ def crashed_copy(folder: Path, to: Path) -> Path:
     return to
 
 
+def test_numbers_of_numpy_are_stored_as_any_other(saved, store, small_checkpoint):
+    """Was: a TypeError at the first frame from ``np.arange``, and nothing after it was saved."""
+    session, folder = saved
+    object_id = session.add_object()
+    for frame in np.arange(2):
+        session.add_points(frame, np.int64(object_id), np.array([20, 20]))
+    list(session.propagate(start=np.int64(0), stop=np.uint8(5)))
+    session.verify(object_id, np.array([1]), np.True_)
+    daughters = session.lineage.divide(np.int32(object_id), np.int64(4))
+    session.lineage.mark_absent(daughters[0], np.int64(5), np.int64(6))
+    session.clear_prompts(np.int64(object_id), np.int64(0))
+    folder.snapshot()
+    session.edit_object(np.int64(object_id), name="mother")
+    folder.close()
+    again, opened = open_session(folder.path, store)
+    opened.close()
+    assert described(again) == described(session)
+    assert folder.save_error is None
+    once_more = AnnotationSession(session.frames, store, small_checkpoint)
+    list(replay(once_more, folder.calls()))
+    assert described(once_more) == described(session)
+
+
 def test_a_killed_process_opens_where_it_was(saved, store, tmp_path):
     session, folder = saved
     annotate(session)
