@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from sam2_engine.errors import InputError
+
 __all__ = [
     "CompressedMask",
     "PackedMask",
+    "as_mask",
     "compress_rle",
     "count_pixels",
     "decode_rle",
@@ -33,6 +36,45 @@ def count_pixels(masks: Tensor) -> Tensor:
     if masks.device.type != "cpu":
         return masks.flatten(1).sum(1)
     return torch.tensor([np.count_nonzero(mask) for mask in masks.numpy()], dtype=torch.int64)
+
+
+def as_mask(values: Any, name: str = "The mask") -> NDArray[np.bool_]:
+    """Return a given mask as bool: bool itself, or 0 and one other value above it.
+
+    Everything else is no mask yet. By "any number but 0" logits would be all of the frame, and so would the
+    labels of all objects be one. Pixels that a masked array hides are outside.
+
+    Raises
+    ------
+    InputError
+        If it holds other values, or no numbers.
+
+    Examples
+    --------
+    >>> as_mask(np.array([[0, 255]], np.uint8))
+    array([[False,  True]])
+    >>> as_mask(np.array([[-4.5, 2.25]]))
+    Traceback (most recent call last):
+        ...
+    sam2_engine.errors.InputError: The mask holds values of -4.5 to 2.25; a mask is bool, or 0 and one other \
+value. Give logits as logits > 0, one object of a label image as labels == 7.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.filled(0)
+    pixels = np.asarray(values)
+    if pixels.dtype == np.bool_:
+        return pixels
+    if pixels.dtype.kind not in "iuf":
+        raise InputError(f"{name} holds {pixels.dtype} values; give bool, or 0 and one other number.")
+    inside: NDArray[np.bool_] = pixels != 0
+    found = pixels[inside]
+    if found.size and not (found[0] > 0 and (found == found[0]).all()):
+        low, high = pixels.min(), pixels.max()
+        raise InputError(
+            f"{name} holds values of {low:g} to {high:g}; a mask is bool, or 0 and one other value. "
+            "Give logits as logits > 0, one object of a label image as labels == 7."
+        )
+    return inside
 
 
 def mask_stability(logits: Tensor, offset: float) -> Tensor:

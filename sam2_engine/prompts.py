@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sam2_engine.errors import InputError, InputWarning
-from sam2_engine.masks import CompressedMask
+from sam2_engine.masks import CompressedMask, as_mask
 from sam2_engine.wording import counted
 
 __all__ = ["Box", "Points", "Prompt", "check_says_where", "covers_pixels"]
@@ -280,7 +280,7 @@ class Prompt:
         box
             ``(x0, y0, x1, y1)``, inclusive; parts outside of the frame are cut off.
         mask
-            (H, W), any non-zero value is inside; goes with nothing else.
+            (H, W) bool, or 0 and one other value; goes with nothing else.
 
         Raises
         ------
@@ -295,7 +295,7 @@ class Prompt:
                 raise InputError(
                     f"The mask has shape {pixels.shape}, but the frame has {shape} (height, width)."
                 )
-            return cls(mask=CompressedMask.from_array(pixels != 0))
+            return cls(mask=CompressedMask.from_array(as_mask(mask)))
         if points is None and box is None:
             raise InputError("There is nothing to go by; give points, a box or a mask.")
         return cls(

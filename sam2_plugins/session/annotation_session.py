@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource, open_frames
-from sam2_engine.masks import CompressedMask
+from sam2_engine.masks import CompressedMask, as_mask
 from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.video.frame_result import FrameResult
@@ -462,12 +462,13 @@ class AnnotationSession:
         Raises
         ------
         InputError
-            If a mask has another size, or an id is no positive whole number of 32 bits.
+            If a mask has another size or holds more than one value beside 0, or an id is no positive whole
+            number of 32 bits.
         """
         packed = {
             int(object_id): mask
             if isinstance(mask, CompressedMask)
-            else CompressedMask.from_array(np.asarray(mask, bool))
+            else CompressedMask.from_array(as_mask(mask, f"The mask of object {object_id}"))
             for object_id, mask in masks.items()
         }
         for object_id, mask in packed.items():

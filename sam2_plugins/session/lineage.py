@@ -90,8 +90,8 @@ class Lineage:
         Raises
         ------
         InputError
-            If the object or the frame is unknown, nothing is known of the object before ``frame``, or it would
-            have no daughters.
+            If the object or the frame is unknown, nothing is known of the object before ``frame``, or it
+            would have no daughters.
         """
         frame = self._existing(frame)
         if daughters < 1:

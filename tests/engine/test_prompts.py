@@ -49,6 +49,38 @@ def test_a_box_whose_edges_were_converted_is_one_pixel_wide() -> None:
     assert Box.of((20, 40, 19.9999, 60), SHAPE) == Box(20, 40, 20, 60)
 
 
+DISC = (np.mgrid[:96, :120] - np.array([[[40]], [[50]]])).__pow__(2).sum(0) < 100
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [DISC, DISC * np.uint8(255), DISC * 1, DISC * 0.5, np.ma.MaskedArray(np.ones(SHAPE), ~DISC)],
+    ids=["bool", "255", "1", "0.5", "masked"],
+)
+def test_a_mask_is_zero_and_one_other_value(mask: ArrayLike) -> None:
+    given = Prompt.of(SHAPE, mask=mask).mask
+    assert given is not None
+    np.testing.assert_array_equal(given.to_array(), DISC)
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.where(DISC, 5.0, -5.0),
+        np.where(DISC, 0.9, 0.1),
+        DISC + np.eye(96, 120, dtype=int) * 2,
+        np.where(DISC, 1, np.nan),
+        np.where(DISC, 0, -1),
+        np.where(DISC, "in", ""),
+    ],
+    ids=["logits", "probabilities", "labels", "NaN", "-1", "text"],
+)
+def test_numbers_that_are_no_mask_are_refused(mask: ArrayLike) -> None:
+    """Was: logits selected all of the frame, a label image became one object."""
+    with pytest.raises(InputError, match="The mask holds"):
+        Prompt.of(SHAPE, mask=mask)
+
+
 def test_points_in_fractions_are_said() -> None:
     with pytest.warns(InputWarning, match="not in fractions of the frame"):
         Points.of([(0.5, 0.25)], None, SHAPE)

@@ -73,9 +73,9 @@ def test_frames_that_do_not_exist_are_refused(painted, frame):
         lambda: lineage.mark_absent(1, 2, frame if frame > 2 else 8),
         lambda: painted.add_mask(frame, 1, square(5)),
     ):
-        with pytest.raises(InputError, match="no frame|whole number"):
+        with pytest.raises(InputError, match=r"no frame|whole number"):
             change()
-    with pytest.raises(InputError, match="cannot be split|whole number"):
+    with pytest.raises(InputError, match=r"cannot be split|whole number"):
         lineage.split(1, frame)
     with pytest.raises(InputError, match="at least one daughter"):
         lineage.divide(1, 4, daughters=0)

@@ -2,9 +2,11 @@
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sam2_engine.errors import InputError
 from sam2_engine.masks import CompressedMask
 from sam2_engine.video.frame_result import FrameResult
 from sam2_plugins.session.label_image import compose_labels
@@ -101,3 +103,12 @@ def test_an_absent_object_is_empty_and_claims_nothing():
     accepted = AcceptedMask.predicted(result, 0, MaskOrigin.TRACKED)
     assert accepted.mask.is_empty
     assert not compose_labels(SHAPE, {1: accepted}, 1).any()
+
+
+def test_imported_numbers_that_are_no_mask_are_refused(session, disc_mask):
+    """Was: logits covered the frame, ids of several objects became one."""
+    for values in (np.where(disc_mask, 4.0, -4.0), disc_mask * 2 + np.arange(80) // 40):
+        with pytest.raises(InputError, match="The mask of object 3 holds values"):
+            session.import_masks(0, {3: values})
+    session.import_masks(0, {3: disc_mask * np.uint8(255)})
+    np.testing.assert_array_equal(session.mask(3, 0), disc_mask)
