@@ -25,7 +25,7 @@ from sam2_engine.frames.source import FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
 from sam2_engine.frames.video_frames import VideoFrames
 from sam2_engine.frames.volume_frames import is_volume, open_volume
-from sam2_engine.frames.zarr_frames import is_zarr, open_zarr, with_whole_chunks
+from sam2_engine.frames.zarr_frames import is_zarr, named_axes, open_zarr, with_whole_chunks
 
 __all__ = ["open_frames"]
 
@@ -111,16 +111,20 @@ def _open_array(
     if isinstance(array, np.ma.MaskedArray):
         notes.append(object_note(array, labels=labels))
     try:
+        declared = named_axes(array) if isinstance(array, zarr.Array) else None
         array = with_whole_chunks(array) if isinstance(array, zarr.Array) else as_array(array, labels=labels)
         shape, dtype = tuple(array.shape), np.dtype(array.dtype)
     except Exception as error:  # of any library
         raise InputError(f"{name} cannot be used: {explain(error)}.") from error
-    if options["axes"] is None and (
-        letters := channels_first_axes(shape, dtype, is_tensor=is_tensor, single=single)
+    if (
+        options["axes"] is None
+        and declared is None
+        and (letters := channels_first_axes(shape, dtype, is_tensor=is_tensor, single=single))
     ):
         options = {**options, "axes": letters}
         notes.append(f"the axis of length {shape[-3]} before height and width is read as color")
-    return ArrayFrames(array, plan_axes(name, shape, dtype, single=single, **options), name, "; ".join(notes))
+    plan = plan_axes(name, shape, dtype, declared=declared, single=single, **options)
+    return ArrayFrames(array, plan, name, "; ".join(notes))
 
 
 def _open_list(items: list[Any] | tuple[Any, ...], options: dict[str, Any], *, labels: bool) -> FrameSource:

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
@@ -21,10 +21,14 @@ from sam2_engine.frames.series import Series, choose_series, left_out, no_series
 from sam2_engine.frames.source import FillRange, FrameSource, explain
 from sam2_engine.limits import check_chunks
 
-__all__ = ["is_zarr", "open_zarr", "with_whole_chunks"]
+__all__ = ["is_zarr", "named_axes", "open_zarr", "with_whole_chunks"]
 
 _MARKERS = ("zarr.json", ".zgroup", ".zarray")
 _LETTER_OF_TYPE = {"time": "T", "channel": "C"}
+_LETTER_OF_DIMENSION = {
+    **{"time": "T", "channel": "C", "channels": "C", "depth": "Z"},
+    **{"lat": "Y", "latitude": "Y", "height": "Y", "lon": "X", "longitude": "X", "width": "X"},
+}
 _FIRST_VERSIONS = "TCZYX"
 _BLOSC_HEADER, _BLOSC_LENGTH = 16, slice(12, 16)
 """Bytes of a chunk of Blosc (format 2) before its content, and of those its length, lowest first."""
@@ -63,7 +67,7 @@ def open_zarr(
             node = source if isinstance(source, zarr.Group) else zarr.open(source, mode="r")
             if isinstance(node, zarr.Array):
                 no_series(name, series)
-                array, declared, note = node, None, ""
+                array, declared, note = node, _within_image(source) or named_axes(node), ""
             else:
                 array, declared, note = _image(name, node, level, series)
             fill_values = _fill_values(array)
@@ -71,7 +75,6 @@ def open_zarr(
         raise
     except Exception as error:
         raise InputError(f"{name} is not a readable zarr store ({explain(error)}); copy it again.") from error
-    # NGFF says what each axis is; a plain zarr array does not.
     plan = plan_axes(
         name,
         array.shape,
@@ -86,6 +89,28 @@ def open_zarr(
     ]
     check_chunks(name, math.prod(-(-n // size) for n, size in whole))
     return ArrayFrames(with_whole_chunks(array), plan, name, note, fill_values=fill_values)
+
+
+def named_axes(array: Any) -> str | None:
+    """Return the letters of a plain array's axes, if it names them (format 3, or xarray); else None."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    if not isinstance(names, Sequence) or len(names) != array.ndim:
+        return None
+    letters = _distinct_letters(
+        _LETTER_OF_DIMENSION.get(name, name) for name in (str(n).lower() for n in names)
+    )
+    return letters if {"Y", "X"} <= set(letters) else None
+
+
+def _within_image(path: Path | zarr.Group) -> str | None:
+    """Return the letters of the axes of an array on disk that is a level of an image, by its group."""
+    if not isinstance(path, Path) or not is_zarr(path.resolve().parent):
+        return None
+    group = zarr.open(path.resolve().parent, mode="r")
+    for scales in _ngff(group).get("multiscales", ()):
+        if path.resolve().name in (level["path"] for level in scales["datasets"]) and "axes" in scales:
+            return _letters(scales["axes"])
+    return None
 
 
 def _fill_values(array: Any) -> list[FillRange]:
@@ -131,7 +156,7 @@ def _image(name: str, group: zarr.Group, level: int, series: Series) -> tuple[An
     if not images:
         members = dict(group.members())
         if len(members) == 1 and isinstance(array := next(iter(members.values())), zarr.Array):
-            return array, None, ""
+            return array, named_axes(array), ""
         inside = ", ".join(sorted(members)[:8]) or "nothing"
         raise InputError(
             f"{name} is a zarr group without one image in it (it holds {inside}); give the path of an image."
@@ -178,11 +203,18 @@ def _ngff(group: Any) -> Mapping[str, Any]:
 
 def _letters(axes: Sequence[Any]) -> str:
     """Return one letter per axis; NGFF 0.3 gives names, later versions names and types."""
+    kinds = [
+        ("", axis) if isinstance(axis, str) else (str(axis.get("type", "")), axis["name"]) for axis in axes
+    ]
+    return _distinct_letters(_LETTER_OF_TYPE.get(kind, str(name)[:1]) for kind, name in kinds)
+
+
+def _distinct_letters(names: Iterable[str]) -> str:
+    """Return names of one letter as they are, and a free letter for what has another name or the same."""
     letters = ""
-    for axis in axes:
-        name, kind = (axis, "") if isinstance(axis, str) else (str(axis["name"]), str(axis.get("type", "")))
-        letter = _LETTER_OF_TYPE.get(kind, name[:1].upper())
-        if letter in letters or not letter.isalpha():
+    for name in names:
+        letter = name.upper()
+        if len(letter) != 1 or letter in letters or not letter.isalpha():
             letter = next(free for free in ascii_uppercase if free not in letters + "TCZYX")
         letters += letter
     return letters

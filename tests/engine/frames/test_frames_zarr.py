@@ -80,6 +80,32 @@ def test_stores_without_metadata(tmp_path: Path) -> None:
         open_frames(tmp_path / "four.zarr")
 
 
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [("xyt", (2, 1, 0)), ("tyx", (0, 1, 2)), ("xty", (2, 0, 1)), (("time", "lat", "lon"), (0, 1, 2))],
+)
+def test_an_array_names_its_axes(tmp_path: Path, names: Any, order: tuple[int, ...]) -> None:
+    """Was: 36 frames of x, as if nobody had named them."""
+    stack = STACK[:, 0, 0]
+    zarr.create_array(tmp_path / "3.zarr", data=stack.transpose(order), dimension_names=list(names))
+    xarray = {"_ARRAY_DIMENSIONS": list(names)}
+    zarr.create_array(tmp_path / "2.zarr", data=stack.transpose(order), attributes=xarray, zarr_format=2)
+    for source in (tmp_path / "3.zarr", tmp_path / "2.zarr", zarr.open_array(tmp_path / "3.zarr")):
+        with open_frames(source) as frames:
+            assert "not named" not in frames.description
+            np.testing.assert_array_equal(np.stack(list(frames)), stack)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_level_of_an_image_has_its_axes(tmp_path: Path, version: str) -> None:
+    """Was: channels and slices read as time, where the path of a level was given."""
+    write(tmp_path / "image.zarr", STACK[0], AXES[1:], version)
+    level = next(path.parent for path in (tmp_path / "image.zarr").glob("*/[.z]*[yn]*"))
+    with open_frames(tmp_path / "image.zarr") as image, open_frames(level) as frames:
+        assert (frames.axis, frames.channels, len(frames)) == (image.axis, image.channels, len(image))
+        np.testing.assert_array_equal(frames[1], image[1])
+
+
 def test_an_image_within_a_group(tmp_path: Path) -> None:
     zarr.open_group(tmp_path / "converted.zarr", mode="w")
     group = write(tmp_path / "converted.zarr" / "0", STACK[:, :, :1], AXES, "0.5")
