@@ -175,10 +175,12 @@ def sequence_axis(name: str, axes: str | None, fixed: Mapping[str, int] | None =
     Raises
     ------
     InputError
-        If ``axes`` names more than one axis besides Y, X and the channels, or a position is fixed.
+        If ``axes`` names more than one axis besides Y, X and the channels, or not these in their order, or a
+        position is fixed.
     """
-    stack = [letter for letter in (axes or "TYX").upper() if letter not in "YXCS"]
-    if len(stack) > 1:
+    letters = (axes or "TYX").upper()
+    stack = [letter for letter in letters if letter not in "YXCS"]
+    if not letters.isalpha() or len(set(letters)) < len(letters) or "YX" not in letters or len(stack) > 1:
         raise InputError(f"{name} is a plain sequence of images; its axes are TYX or ZYX, not {axes}.")
     if fixed:
         raise InputError(

@@ -130,8 +130,9 @@ def test_frame_rate_and_description(mp4: VideoFrames) -> None:
         np.testing.assert_array_equal(green[3], mp4[3][..., 1])
     with pytest.raises(InputError, match="there is no 3"):
         open_frames(mp4.path, channel=3)
-    with pytest.raises(InputError, match="plain sequence"):
-        open_frames(mp4.path, axes="TZYX")
+    for axes in ("TZYX", "TXY", "T", "TYXX"):  # all but the first were ignored
+        with pytest.raises(InputError, match="plain sequence"):
+            open_frames(mp4.path, axes=axes)
 
 
 def test_gray_video_of_16_bits_keeps_its_levels(tmp_path: Path) -> None:
