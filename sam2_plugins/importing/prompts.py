@@ -53,7 +53,7 @@ def read_prompts(path: str | Path, shape: tuple[int, int], length: int | None) -
     """
     path = Path(path)
     try:
-        content = json.loads(read_text(path))
+        content = json.loads(read_text(path), object_pairs_hook=_once)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (UnicodeDecodeError, RecursionError):
@@ -62,6 +62,8 @@ def read_prompts(path: str | Path, shape: tuple[int, int], length: int | None) -
         raise InputError(
             f"{path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."
         ) from None
+    except _TwiceError as error:
+        raise InputError(f"{path}: the key {error} is given twice in one entry; give it once.") from None
     if not isinstance(content, list) or not content:
         raise InputError(
             f"{path} must be a list with at least one entry like "
@@ -73,6 +75,19 @@ def read_prompts(path: str | Path, shape: tuple[int, int], length: int | None) -
     ]
     _check_together(path, placed)
     return placed
+
+
+class _TwiceError(ValueError):
+    """A key that an entry has twice; JSON alone keeps the last one, and the others are lost."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entry: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in entry:
+            raise _TwiceError(repr(key))
+        entry[key] = value
+    return entry
 
 
 def _check_together(path: Path, placed: list[PlacedPrompt]) -> None:

@@ -111,14 +111,15 @@ def parse_fixed(texts: list[str] | None) -> dict[str, int]:
     Raises
     ------
     InputError
-        If one is not a letter, an equals sign and a whole number.
+        If one is not a letter, an equals sign and a whole number, or an axis is given twice.
     """
-    positions = {}
+    positions: dict[str, int] = {}
     for text in texts or []:
         letter, _, number = text.partition("=")
         if len(letter) != 1 or not letter.isalpha() or not number.isdigit():
             raise InputError(f"--fixed {text}: a position is AXIS=N, for example Z=3.")
-        positions[letter.upper()] = int(number)
+        if positions.setdefault(letter.upper(), int(number)) != int(number):
+            raise InputError(f"--fixed {text}: axis {letter.upper()} has one position; give it once.")
     return positions
 
 

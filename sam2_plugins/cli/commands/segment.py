@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
 from sam2_engine.disk import check_space
 from sam2_engine.errors import InputError
@@ -89,8 +90,9 @@ def segment(
         session = AnnotationSession(frames, ModelStore(device), model, contrast=window)
         for prompt in prompts:
             session.add_prompt(0, session.add_object(), Prompt.of(session.shape, **prompt))
-        write_label_image(output, session.label_image(0))
-        _report(session, output)
+        labels = session.label_image(0)
+        write_label_image(output, labels)
+        _report(session, labels, output)
         if csv is not None:
             run_with_progress_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
 
@@ -114,11 +116,17 @@ def _prompts_of(points: list[str], boxes: list[str], each: bool) -> list[dict[st
     return [said | ({"box": corners[0]} if corners else {})]
 
 
-def _report(session: AnnotationSession, output: Path) -> None:
+def _report(session: AnnotationSession, labels: NDArray[Any], output: Path) -> None:
     for object_id in session.objects:
         mask, score = session.mask(object_id, 0), session.score(object_id, 0)
         if mask is None or score is None or not mask.any():
             print_stderr(f"Object {object_id} is empty: the model sees nothing there.")
         else:
-            typer.echo(f"object {object_id}: {mask.sum()} pixels, predicted IoU {score.predicted_iou:.2f}")
+            size, seen = int(mask.sum()), int((labels == object_id).sum())
+            typer.echo(f"object {object_id}: {size} pixels, predicted IoU {score.predicted_iou:.2f}")
+            if seen < size:  # a label image has one number for each pixel
+                print_stderr(
+                    f"Note: {seen} of the {size} pixels of object {object_id} have its number in "
+                    f"{output.name}; other objects lie over the rest."
+                )
     typer.echo(f"{output}")

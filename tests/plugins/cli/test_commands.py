@@ -92,6 +92,21 @@ def test_segment_each_gives_every_click_its_own_object(run, image_file, image_se
     np.testing.assert_array_equal(tifffile.imread("labels.tif"), image_session.label_image(0))
 
 
+def test_segment_says_where_a_label_image_cannot_hold_an_object(image_file, small_checkpoint, capsys):
+    """Was: two clicks on one object gave two parts of it, each reported with all of its pixels."""
+    output = image_file.with_name("labels.tif")
+    clicks = ("--each", "--point", "20,20", "--point", "20,20")
+    arguments = ("segment", image_file, *clicks, "-o", output, "--model", small_checkpoint)
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    said = capsys.readouterr()
+    labels, size = tifffile.imread(output), int(said.out.partition("object 1: ")[2].split()[0])
+    hidden = [i for i in (1, 2) if (labels == i).sum() < size]
+    assert hidden
+    for object_id in hidden:
+        seen = (labels == object_id).sum()
+        assert f"Note: {seen} of the {size} pixels of object {object_id}" in said.err
+
+
 def test_segment_takes_one_channel_and_a_window_of_a_16_bit_image(
     run, tmp_path, discs, store, small_checkpoint
 ):

@@ -50,6 +50,7 @@ def test_a_valid_file_is_placed_in_its_order(write, session):
     [
         ("{not json", "is not JSON: line 1, column 2"),
         ("", "is not JSON"),
+        ('[{"frame": 0, "object_id": 1, "points": [[1, 1]], "points": [[9, 9]]}]', "'points' is given twice"),
         ({"frame": 0}, "must be a list"),
         ([], "at least one entry"),
         ([3], "entry 1: an entry is"),
