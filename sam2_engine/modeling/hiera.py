@@ -39,11 +39,6 @@ def pool(x: Tensor) -> Tensor:
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
 
-def _add(residual: Tensor, branch: Tensor) -> Tensor:
-    """Sum of both, without gradients in the place of the first: at full size no new 25 MB are touched."""
-    return residual + branch if torch.is_grad_enabled() else residual.add_(branch)
-
-
 class DropPath(nn.Module):
     """Skip a residual branch for whole samples while training (stochastic depth)."""
 
@@ -117,9 +112,11 @@ class MultiScaleBlock(nn.Module):
             x = merge_windows(x, size, rows, columns, shape)
         else:
             x = self.attn(x)
-        x = _add(shortcut, self.drop_path(x))
+        x = shortcut + self.drop_path(x)
         fed = apply_in_chunks(lambda part: self.mlp(self.norm2(part)), x.flatten(0, 2), 4 * self.dim_out)
-        return _add(x, self.drop_path(fed.view(x.shape)))
+        branch = self.drop_path(fed.view(x.shape))
+        # Without gradients in its place, as nobody has seen it: at full size no new 25 MB are touched.
+        return x + branch if torch.is_grad_enabled() else x.add_(branch)
 
 
 class PatchEmbed(nn.Module):
@@ -188,7 +185,7 @@ class Hiera(nn.Module):
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Map (B, 3, S, S) to four feature maps (B, C_i, S / stride, S / stride), finest first."""
         x = self.patch_embed(pixels)
-        x = x + self._position_embedding(x.shape[1], x.shape[2])  # new: the blocks add to it in its place
+        x = x + self._position_embedding(x.shape[1], x.shape[2])
         outputs = []
         for index, block in enumerate(self.blocks):
             x = block(x)

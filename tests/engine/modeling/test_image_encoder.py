@@ -50,3 +50,19 @@ def test_chunks_are_concatenated_in_order(rows: int, monkeypatch: pytest.MonkeyP
     lengths.clear()
     apply_in_chunks(compute, x, widest=10)
     assert lengths == [rows]
+
+
+@torch.inference_mode()
+def test_what_a_hook_sees_of_a_block_stays_as_it_was(small_model: Sam2) -> None:
+    """Blocks add in place, but never to what another block gave."""
+    trunk, seen = small_model.image_encoder.trunk, []
+    handles = [
+        block.register_forward_hook(lambda _, inputs, output: seen.append((output, output.clone())))
+        for block in trunk.blocks
+    ]
+    trunk(torch.rand(1, 3, 64, 64))
+    for handle in handles:
+        handle.remove()
+    assert len(seen) == len(trunk.blocks)
+    for output, copied in seen:
+        torch.testing.assert_close(output, copied, atol=0, rtol=0)
