@@ -1,25 +1,29 @@
-"""Ways to compute attention without gradients, and the choice that this machine's clock makes.
+"""Kernels of attention without gradients.
 
 Which is fastest differs from one CPU to the next by a factor of four, in either direction: one with AMX
 has a fused kernel for bfloat16 that one without it only emulates. So the candidates are timed once per
-process and kind of problem, on a small one of that kind.
+machine and kind of problem, on a small one of that kind. What came out is kept in the user's cache, so that
+no later run computes otherwise because the machine was busy.
 """
 
+import json
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
+from sam2_engine.modeling.processor import clock, processor_name
+from sam2_engine.user_cache import user_cache
 
-__all__ = ["KERNELS", "Problem", "clock", "fastest_kernel", "forced_kernel", "timed_kernels"]
+__all__ = ["KERNELS", "Problem", "fastest_kernel", "forced_kernel", "timed_kernels"]
 
 _ENVIRONMENT = "SAM2_ATTENTION"
 _WEIGHTS_AT_ONCE = 2**20
@@ -36,9 +40,6 @@ _SMALL, _LARGE = 2**15, 2**18
 """Up to so many weights nothing is gained by any choice; above so many for each head, by blocks."""
 _MARGIN = 1.15
 """The fused kernel is kept unless another is so much faster, so that noise does not change results."""
-
-clock = time.perf_counter if sys.platform == "win32" else time.thread_time
-"""What this thread computes for, whatever else runs; Windows counts that too coarsely."""
 
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -150,7 +151,9 @@ def fastest_kernel(q: Tensor, k: Tensor, value_width: int) -> str:
     bits = [size.bit_length() for size in (heads, num_queries, num_keys)]
     problem = Problem(q.dtype, torch.get_num_threads(), width, value_width, *bits)
     if problem not in _timed:
-        _timed[problem] = _times(heads, num_queries, num_keys, width, value_width, q.dtype)
+        _timed[problem] = _kept(problem) or _keep(
+            problem, _times(heads, num_queries, num_keys, width, value_width, q.dtype)
+        )
     times = _timed[problem]
     best = min(times, key=times.__getitem__)
     return best if times[best] * _MARGIN < times["fused"] else "fused"
@@ -177,6 +180,45 @@ def _times(
     return times
 
 
+def _kept(problem: Problem) -> dict[str, float] | None:
+    """Return what this machine, with this PyTorch, took for a kind of problem when it was first met."""
+    try:
+        times = json.loads(_file().read_text(encoding="utf-8")).get(_name(problem))
+    except (OSError, ValueError, AttributeError):
+        return None  # none yet, or none that can be read: they are measured again
+    is_whole = (
+        isinstance(times, dict)
+        and "fused" in times
+        and all(name in KERNELS and isinstance(seconds, float) for name, seconds in times.items())
+    )
+    return times if is_whole else None
+
+
+def _keep(problem: Problem, times: dict[str, float]) -> dict[str, float]:
+    """Keep what was measured, unless another process was first; where nothing can be kept it counts here."""
+    if (earlier := _kept(problem)) is not None:
+        return earlier
+    file = _file()
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        read = None
+    known = read if isinstance(read, dict) else {}
+    with suppress(OSError, InputError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as aside:
+            aside.write_text(json.dumps({**known, _name(problem): times}, indent=1), encoding="utf-8")
+    return times
+
+
+def _file() -> Path:
+    return user_cache() / "attention.json"
+
+
+def _name(problem: Problem) -> str:
+    return " ".join(map(str, (processor_name(), torch.__version__, *problem)))
+
+
 def timed_kernels() -> dict[Problem, dict[str, float]]:
-    """What was timed so far in this process: seconds by kernel."""
+    """What was timed for problems that this process met: seconds by kernel."""
     return {problem: dict(times) for problem, times in _timed.items()}

@@ -1,4 +1,4 @@
-"""The floating-point type to compute in: what the device has, or on a CPU what its clock says."""
+"""Floating-point type to compute in."""
 
 import os
 from functools import lru_cache
@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from sam2_engine.errors import InputError
-from sam2_engine.modeling.attention_kernels import clock
+from sam2_engine.modeling.processor import clock, multiplies_bfloat16
 
 __all__ = ["DTYPES", "bfloat16_gain", "choose_dtype", "has_bfloat16"]
 
@@ -15,8 +15,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 """Types that models run in, by name."""
 
 _ENVIRONMENT = "SAM2_DTYPE"
-_MARGIN = 1.5
-"""bfloat16 is taken on a CPU where its linear layers are so many times as fast; elsewhere it is no gain."""
 
 
 def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
@@ -25,8 +23,8 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     Parameters
     ----------
     dtype
-        A type or its name, or ``auto``: what ``SAM2_DTYPE`` says, else bfloat16 where the device computes
-        faster in it. On a CPU that is measured once per process, in a few hundredths of a second.
+        A type or its name, or ``auto``: what ``SAM2_DTYPE`` says, else bfloat16 where the device has
+        instructions for it. What a clock says would change with whatever else a CPU does, and masks with it.
     device
         Where the model runs.
 
@@ -43,9 +41,8 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         dtype = os.environ.get(_ENVIRONMENT) or "auto"
     if dtype == "auto":
-        if device.type == "cpu":
-            return torch.bfloat16 if bfloat16_gain(torch.get_num_threads()) > _MARGIN else torch.float32
-        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+        gains = has_bfloat16(device) and (device.type != "cpu" or multiplies_bfloat16())
+        return torch.bfloat16 if gains else torch.float32
     chosen = DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if chosen is None or chosen not in DTYPES.values():
         raise InputError(f"Models do not run in {dtype}: give auto, {', '.join(DTYPES)}.")

@@ -46,8 +46,8 @@ def load_model(
     device
         ``auto`` takes CUDA, then Apple's MPS, then the CPU.
     dtype
-        Type to compute in; weights stay float32. ``auto`` takes bfloat16 where the device is faster in
-        it, which on a CPU is measured, else float32; the environment's ``SAM2_DTYPE`` goes before that.
+        Type to compute in; weights stay float32. ``auto`` takes bfloat16 where the device has instructions
+        for it, else float32; the environment's ``SAM2_DTYPE`` goes before that.
     image_size
         Side of the square model input in pixels, a multiple of 32; by default the variant's own.
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from platformdirs import user_cache_dir
-
 from sam2_engine.modeling.config import VARIANTS
+from sam2_engine.user_cache import user_cache
 
 __all__ = ["SOURCES", "WEIGHT_SUFFIXES", "ModelStatus", "Source", "cache_folder", "find", "list_models"]
 
@@ -93,8 +92,7 @@ class ModelStatus:
 
 def cache_folder() -> Path:
     """Return the folder of downloaded and added checkpoints; ``SAM2_CACHE`` overrides the user's cache."""
-    override = os.environ.get("SAM2_CACHE")
-    return (Path(override) if override else Path(user_cache_dir("sam2-plugins"))) / "checkpoints"
+    return user_cache() / "checkpoints"
 
 
 def find(name: str) -> Path | None:

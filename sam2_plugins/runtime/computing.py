@@ -45,12 +45,12 @@ def describe_computing() -> tuple[list[str], Kernels]:
     threads = torch.get_num_threads()
     capability = torch.backends.cpu.get_cpu_capability()
     gain = bfloat16_gain(threads)
-    measured = f"measured {gain:.1f} times as fast as float32" if gain else "not supported by this CPU"
+    measured = f"just measured {gain:.1f} times as fast as float32" if gain else "not supported by this CPU"
     forced = "forced by SAM2_DTYPE" if os.environ.get("SAM2_DTYPE") else "SAM2_DTYPE forces another"
     lines = [
         f"Device: cpu, {counted(threads, 'thread')}, {capability}.",
         f"Type: {name} (bfloat16: {measured}; {forced}).",
-        "Attention: SAM2_ATTENTION (fused, softmax, blocks) forces a kernel.",
+        "Attention: as first measured on this machine; SAM2_ATTENTION (fused, softmax, blocks) forces one.",
     ]
     kernels: Kernels = []
     with torch.inference_mode():

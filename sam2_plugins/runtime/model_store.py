@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from sam2_engine.feature_cache import DEFAULT_BYTES
+from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.weights.loading import load_model
+from sam2_engine.weights.loading import find_device, load_model
 from sam2_plugins.runtime.jobs import DeviceLock
 from sam2_plugins.runtime.out_of_memory import translate_oom
 from sam2_plugins.runtime.run_estimate import RunMeasurements
@@ -95,6 +96,17 @@ class ModelStore:
         if self.device == "auto":
             return devices[min(1, len(devices) - 1)]
         return next((one for one in devices if self.device in (one, one.partition(":")[0])), self.device)
+
+    @property
+    def compute_dtype(self) -> str:
+        """The type in which the models compute.
+
+        Raises
+        ------
+        InputError
+            If the device or the type does not exist here.
+        """
+        return str(choose_dtype(self.dtype, find_device(self.device))).removeprefix("torch.")
 
     def use_device(self, device: str) -> None:
         """Compute on another device from now on.

@@ -646,6 +646,11 @@ class AnnotationSession:
         return self._store.measurements.estimate(self._measured_with, size, masks, self._checkpoint_bytes)
 
     @property
+    def compute_dtype(self) -> str:
+        """Type in which masks are computed, ``bfloat16`` for one: in another they differ by some pixels."""
+        return self._store.compute_dtype
+
+    @property
     def _measured_with(self) -> tuple[str, str]:
         return self.model_name, self._store.device_name
 

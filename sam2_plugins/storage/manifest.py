@@ -52,6 +52,7 @@ def write_manifest(
         "scale": None if scale is None else asdict(scale),
         "window": window_to_json(session.window),
         "model": session.model_name,
+        "computed_in": session.compute_dtype,
         "cleans_clicked_frames": session.cleans_clicked_frames,
     }
     _write(path, manifest)

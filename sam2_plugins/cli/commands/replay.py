@@ -42,10 +42,10 @@ def replay_session(
     """Do again everything that was done in a session; exit status 1 if other masks come out."""
     if output is not None:
         check_output(output, suffixes=TIFF_SUFFIXES)
-    store = ModelStore(device)
+    manifest = read_manifest(session)  # as it began; what came later is among the calls
+    store = ModelStore(device, manifest.get("computed_in", "auto"))
     recorded, calls = read_recording(session, store, frames)
     with recorded.frames:
-        manifest = read_manifest(session)  # as it began; what came later is among the calls
         again = AnnotationSession(
             recorded.frames,
             store,

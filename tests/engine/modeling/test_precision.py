@@ -1,23 +1,33 @@
-"""``auto`` is what the environment says, or what is faster; anything else is refused in a sentence."""
+"""``auto`` is what the environment says, or what the device has; anything else is refused in a sentence."""
 
 import pytest
 import torch
 
 from sam2_engine import load_model
 from sam2_engine.errors import InputError
-from sam2_engine.modeling import precision
+from sam2_engine.modeling import precision, processor
 from sam2_engine.modeling.precision import bfloat16_gain, choose_dtype, has_bfloat16
 
 CPU = torch.device("cpu")
 
 
-def test_auto_is_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_what_the_cpu_has_instructions_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAM2_DTYPE")
-    for gain, dtype in ((2.0, torch.bfloat16), (1.2, torch.float32), (0.0, torch.float32)):
-        monkeypatch.setattr(precision, "bfloat16_gain", lambda threads, gain=gain: gain)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: device.type == "cpu")
+    for has, dtype in (
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True, "avx512_bf16": False}, torch.bfloat16),
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False}, torch.float32),
+    ):
+        monkeypatch.setattr(processor, "capabilities", lambda has=has: has)
         assert choose_dtype("auto", CPU) == dtype
         assert choose_dtype("float32", CPU) == torch.float32
-    monkeypatch.undo()
+    # An older PyTorch is asked otherwise.
+    monkeypatch.setattr(processor, "capabilities", dict)
+    for has in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+        assert choose_dtype("auto", CPU) == (torch.bfloat16 if has else torch.float32)
     assert choose_dtype("auto", torch.device("mps")) == torch.float32
 
 

@@ -11,6 +11,7 @@ import tifffile
 from sam2_engine.errors import InputError
 from sam2_plugins.cli.app import main
 from sam2_plugins.importing.masks import import_masks, open_masks
+from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, open_session, read_manifest, read_session, snapshot
 from sam2_plugins.storage.journal import Journal
@@ -253,6 +254,19 @@ def test_replay_of_a_reopened_session_from_the_command_line(saved, store, tmp_pa
     assert main(["replay", str(folder.path), "-o", str(output), "--device", "cpu"]) == 0
     assert "masks are the same" in capsys.readouterr().out
     np.testing.assert_array_equal(tifffile.imread(output), labels)
+
+
+def test_replay_computes_in_the_type_of_the_session(stack, small_checkpoint, tmp_path, capsys):
+    """Was: a session replayed on a machine that chose another type said that masks differ."""
+    session = AnnotationSession(stack, ModelStore("cpu", "bfloat16"), small_checkpoint)
+    folder = SessionFolder.create(tmp_path / "coarse.sam2", session, source=stack)
+    annotate(session)
+    folder.close()
+    session.frames.close()
+    assert read_manifest(folder.path)["computed_in"] == "bfloat16"
+    assert ModelStore("cpu").compute_dtype == "float32"
+    assert main(["replay", str(folder.path), "--device", "cpu"]) == 0
+    assert "masks are the same" in capsys.readouterr().out
 
 
 def test_replay_says_when_masks_differ(saved, store, capsys):
