@@ -71,6 +71,7 @@ _BY_SUFFIX = {
     ".xbm": "XBM",
     ".ppm": "PPM",
     **dict.fromkeys((".tif", ".tiff"), TIFF),
+    ".npz": "NPZ",
 }
 """Formats without a signature, or with one of so few bytes that other files have it too."""
 
@@ -80,6 +81,8 @@ REFUSED = {
     "SVG": "is a drawing (SVG), which has no pixels yet; export it as PNG",
     "WMF": "is a drawing for Windows (WMF or EMF), which has no pixels yet; export it as PNG",
     "HDF5": "is HDF5, where an image may have any name; read it with h5py and give the array",
+    "NPZ": "is an archive of NumPy arrays, of which no part can be read by itself; load it with np.load "
+    "and save the one array that is meant as .npy",
     "GRIB": "is GRIB, weather data; read it with cfgrib and give the array",
     "BUFR": "is BUFR, weather data; read it with eccodes and give the array",
     "HTML": "is a web page, not an image; download the image itself",
@@ -88,10 +91,10 @@ REFUSED = {
 """Kinds that are recognized and not read: why, and how to mend it."""
 
 IMAGES = (
-    frozenset(_SIGNATURES).difference(REFUSED, (NUMPY, VIDEO))
+    frozenset(_SIGNATURES)
     | frozenset(_BY_SUFFIX.values())
     | {"BMP", "WEBP", "AVIF", "HEIF", "PPM", "PAM", "XVTHUMB"}
-)
+).difference(REFUSED, (NUMPY, VIDEO))
 """Kinds that are images, TIFF stacks among them."""
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames, ListFrames, NumpyFile
 from sam2_engine.frames.axes import channels_first_axes, plan_axes, sequence_axis
+from sam2_engine.frames.chunks import unwritten_frames, with_checked_chunks
 from sam2_engine.frames.dicom import holds_dicom, is_dicom, open_dicom
 from sam2_engine.frames.file_kinds import DICOM, HDF5, IMAGES, NUMPY, REFUSED, TIFF, VIDEO
 from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, kind_of_file
@@ -25,7 +26,7 @@ from sam2_engine.frames.source import FrameSource, explain
 from sam2_engine.frames.tiff_frames import open_tiff
 from sam2_engine.frames.video_frames import VideoFrames
 from sam2_engine.frames.volume_frames import is_volume, open_volume
-from sam2_engine.frames.zarr_frames import is_zarr, named_axes, open_zarr, with_whole_chunks
+from sam2_engine.frames.zarr_frames import is_zarr, named_axes, open_zarr
 
 __all__ = ["open_frames"]
 
@@ -112,7 +113,9 @@ def _open_array(
         notes.append(object_note(array, labels=labels))
     try:
         declared = named_axes(array) if isinstance(array, zarr.Array) else None
-        array = with_whole_chunks(array) if isinstance(array, zarr.Array) else as_array(array, labels=labels)
+        array = (
+            with_checked_chunks(array) if isinstance(array, zarr.Array) else as_array(array, labels=labels)
+        )
         shape, dtype = tuple(array.shape), np.dtype(array.dtype)
     except Exception as error:  # of any library
         raise InputError(f"{name} cannot be used: {explain(error)}.") from error
@@ -124,7 +127,9 @@ def _open_array(
         options = {**options, "axes": letters}
         notes.append(f"the axis of length {shape[-3]} before height and width is read as color")
     plan = plan_axes(name, shape, dtype, declared=declared, single=single, **options)
-    return ArrayFrames(array, plan, name, "; ".join(notes))
+    if isinstance(array, zarr.Array):
+        notes.append(unwritten_frames(array, plan))
+    return ArrayFrames(array, plan, name, "; ".join(filter(None, notes)))
 
 
 def _open_list(items: list[Any] | tuple[Any, ...], options: dict[str, Any], *, labels: bool) -> FrameSource:

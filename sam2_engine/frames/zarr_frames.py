@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec
-from zarr.storage import StorePath, WrapperStore
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames
 from sam2_engine.frames.axes import plan_axes
+from sam2_engine.frames.chunks import open_node, unwritten_frames, with_checked_chunks
 from sam2_engine.frames.libraries import quiet
 from sam2_engine.frames.series import Series, choose_series, left_out, no_series
 from sam2_engine.frames.source import FillRange, FrameSource, explain
 from sam2_engine.limits import check_chunks
 
-__all__ = ["is_zarr", "named_axes", "open_zarr", "with_whole_chunks"]
+__all__ = ["is_zarr", "named_axes", "open_zarr"]
 
 _MARKERS = ("zarr.json", ".zgroup", ".zarray")
 _LETTER_OF_TYPE = {"time": "T", "channel": "C"}
@@ -30,8 +29,6 @@ _LETTER_OF_DIMENSION = {
     **{"lat": "Y", "latitude": "Y", "height": "Y", "lon": "X", "longitude": "X", "width": "X"},
 }
 _FIRST_VERSIONS = "TCZYX"
-_BLOSC_HEADER, _BLOSC_LENGTH = 16, slice(12, 16)
-"""Bytes of a chunk of Blosc (format 2) before its content, and of those its length, lowest first."""
 _MAX_MEASURED = 64
 """So many images at most are compared in size; a plate has thousands, of one size."""
 
@@ -64,7 +61,7 @@ def open_zarr(
     name = source.name if isinstance(source, Path) else source.name.strip("/") or "The zarr group"
     try:
         with quiet():  # about files in the folder that are none of the store's
-            node = source if isinstance(source, zarr.Group) else zarr.open(source, mode="r")
+            node = source if isinstance(source, zarr.Group) else open_node(source)
             if isinstance(node, zarr.Array):
                 no_series(name, series)
                 array, declared, note = node, _within_image(source) or named_axes(node), ""
@@ -88,7 +85,8 @@ def open_zarr(
         (n, size) for n, size, at in zip(array.shape, array.chunks, plan.index(0)) if isinstance(at, slice)
     ]
     check_chunks(name, math.prod(-(-n // size) for n, size in whole))
-    return ArrayFrames(with_whole_chunks(array), plan, name, note, fill_values=fill_values)
+    note = "; ".join(filter(None, (note, unwritten_frames(array, plan))))
+    return ArrayFrames(with_checked_chunks(array), plan, name, note, fill_values=fill_values)
 
 
 def named_axes(array: Any) -> str | None:
@@ -106,7 +104,7 @@ def _within_image(path: Path | zarr.Group) -> str | None:
     """Return the letters of the axes of an array on disk that is a level of an image, by its group."""
     if not isinstance(path, Path) or not is_zarr(path.resolve().parent):
         return None
-    group = zarr.open(path.resolve().parent, mode="r")
+    group = open_node(path.resolve().parent)
     for scales in _ngff(group).get("multiscales", ()):
         if path.resolve().name in (level["path"] for level in scales["datasets"]) and "axes" in scales:
             return _letters(scales["axes"])
@@ -218,45 +216,3 @@ def _distinct_letters(names: Iterable[str]) -> str:
             letter = next(free for free in ascii_uppercase if free not in letters + "TCZYX")
         letters += letter
     return letters
-
-
-def with_whole_chunks(array: Any) -> Any:
-    """Return a zarr array whose chunks are refused if they are cut off.
-
-    Blosc copies what it could not compress, and goes on in the memory behind a chunk that is too short. All
-    other codecs notice.
-    """
-    if not _is_of_blosc(array.metadata):
-        return array
-    where = StorePath(_WholeChunks(array.store), array.path)
-    return zarr.Array(zarr.AsyncArray(metadata=array.metadata, store_path=where))
-
-
-def _is_of_blosc(metadata: Any) -> bool:
-    """Whether what lies in the store was written by Blosc, after all other codecs."""
-    if metadata.zarr_format == 2:
-        return getattr(metadata.compressor, "codec_id", "") == "blosc"
-    return isinstance(metadata.codecs[-1], BloscCodec)
-
-
-class _WholeChunks(WrapperStore[Any]):  # type: ignore[misc]
-    """A store that knows how long a chunk of Blosc has to be."""
-
-    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        """Return what is stored under a key.
-
-        Raises
-        ------
-        ValueError
-            If it is a chunk that is cut off.
-        """
-        content = await super().get(key, prototype, byte_range)
-        name = key.rpartition("/")[2]
-        if content is None or byte_range is not None or name.startswith(".") or name == "zarr.json":
-            return content
-        there, length = len(content), _BLOSC_HEADER
-        if there >= length:
-            length = int.from_bytes(content[:length].to_bytes()[_BLOSC_LENGTH], "little")
-        if there < length:
-            raise ValueError(f"its chunk {key} is cut off, {there} of {length} bytes are there")
-        return content

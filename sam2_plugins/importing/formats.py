@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from sam2_engine.datasets.annotations import Annotation, LabelImage, RunLengths
 from sam2_engine.errors import InputError
+from sam2_engine.frames.chunks import open_node
 from sam2_engine.frames.images.folders import images_in, natural_key
 from sam2_engine.frames.libraries import quiet
 from sam2_engine.frames.source import explain
@@ -127,7 +127,7 @@ def _find_label_image(path: Path) -> Path:
 def _ome_attributes(path: Path) -> dict[str, Any]:
     try:
         with quiet():
-            attributes = dict(zarr.open(path, mode="r").attrs)
+            attributes = dict(open_node(path).attrs)
     except Exception as error:
         raise InputError(f"{path} is not a readable zarr store ({explain(error)}); copy it again.") from error
     return dict(attributes.get("ome", attributes))

@@ -248,6 +248,7 @@ def test_a_folder_loses_no_image(tmp_path: Path) -> None:
         ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n", "is PostScript, which is drawn by running a program"),
         ("a.jpg", b"%PDF-1.7\n", "is a PDF"),
         ("a.svg", b"<?xml version='1.0'?><svg/>", "is a drawing"),
+        ("a.npz", b"PK\3\4", "is an archive of NumPy arrays.* as .npy"),
     ],
 )
 def test_what_is_no_image_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
