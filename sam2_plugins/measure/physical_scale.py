@@ -1,25 +1,18 @@
 """Physical sizes of pixels, planes and frame intervals."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sam2_engine.errors import InputError
 
-__all__ = ["PhysicalScale", "udunits_name"]
+__all__ = ["LENGTH_UNITS", "TIME_UNITS", "PhysicalScale", "known_unit", "udunits_name"]
 
 _MICROMETER_NAMES = {"um", "micron", "microns", "micrometer", "micrometre", "\u03bcm"}
-_UDUNITS = {
-    "nm": "nanometer",
-    "µm": "micrometer",
-    "mm": "millimeter",
-    "cm": "centimeter",
-    "m": "meter",
-    "ms": "millisecond",
-    "s": "second",
-    "min": "minute",
-    "h": "hour",
-    "d": "day",
-}
+LENGTH_UNITS = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
+TIME_UNITS = {"ms": "millisecond", "s": "second", "min": "minute", "h": "hour", "d": "day"}
+"""Units of lengths and of times, and their names in UDUNITS-2."""
+_UDUNITS = {**LENGTH_UNITS, **TIME_UNITS}
 
 
 @dataclass(frozen=True)
@@ -102,3 +95,18 @@ class PhysicalScale:
 def udunits_name(unit: str) -> str | None:
     """Return a unit's name in UDUNITS-2, which OME-Zarr and GEFF require; None for pixels and frames."""
     return unit if unit in _UDUNITS.values() else _UDUNITS.get(unit)
+
+
+def known_unit(unit: str, units: Mapping[str, str]) -> str | None:
+    """Return how one of ``LENGTH_UNITS`` or ``TIME_UNITS`` is written that somebody typed; None if unknown.
+
+    Examples
+    --------
+    >>> known_unit("um", LENGTH_UNITS), known_unit("seconds", TIME_UNITS), known_unit("s", LENGTH_UNITS)
+    ('µm', 's', None)
+    """
+    typed = unit.strip()
+    if typed.lower() in _MICROMETER_NAMES:
+        typed = "µm"
+    name = typed.lower().removesuffix("s").replace("metre", "meter")
+    return next((one for one, official in units.items() if typed == one or name == official), None)

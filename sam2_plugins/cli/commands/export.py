@@ -12,7 +12,7 @@ from sam2_plugins.cli.commands.options import parse_quantity
 from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.targets import ExportSummary
-from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.measure.physical_scale import LENGTH_UNITS, TIME_UNITS, PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.storage import read_manifest, read_session
 from sam2_plugins.storage.manifest import scale_in
@@ -70,7 +70,8 @@ def export(
 
 def _scale(known: PhysicalScale, pixel_size: str | None, interval: str | None) -> PhysicalScale:
     """Return the sizes that the session knows, but what the user says instead."""
-    lengths, time = parse_quantity(pixel_size, "--pixel-size"), parse_quantity(interval, "--interval")
+    lengths = parse_quantity(pixel_size, "--pixel-size", LENGTH_UNITS)
+    time = parse_quantity(interval, "--interval", TIME_UNITS)
     if lengths is not None:
         size, unit = lengths
         known = replace(known, pixel_size=(size, size), unit=unit, plane_spacing=1.0)

@@ -1,11 +1,13 @@
 """Options that several commands share, and the parsing of their values."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_plugins.measure.physical_scale import known_unit
 
 __all__ = [
     "TIFF_SUFFIXES",
@@ -123,13 +125,13 @@ def parse_fixed(texts: list[str] | None) -> dict[str, int]:
     return positions
 
 
-def parse_quantity(text: str | None, option: str) -> tuple[float, str] | None:
+def parse_quantity(text: str | None, option: str, units: Mapping[str, str]) -> tuple[float, str] | None:
     """Read ``SIZE,UNIT``, such as ``0.65,µm``.
 
     Raises
     ------
     InputError
-        If it is not a number above 0 and a unit.
+        If it is not a number above 0 and one of the units.
     """
     if text is None:
         return None
@@ -139,8 +141,12 @@ def parse_quantity(text: str | None, option: str) -> tuple[float, str] | None:
     except ValueError:
         size = 0.0
     if not 0 < size < float("inf") or not unit.strip():
-        raise InputError(f"{option} {text}: give a number above 0 and a unit, for example 0.65,µm.")
-    return size, unit.strip()
+        example = "0.65,µm" if "µm" in units else "5,min"
+        raise InputError(f"{option} {text}: give a number above 0 and a unit, for example {example}.")
+    known = known_unit(unit, units)
+    if known is None:
+        raise InputError(f"{option} {text}: {unit.strip()} is none of the known units {', '.join(units)}.")
+    return size, known
 
 
 def parse_points(texts: list[str]) -> tuple[list[tuple[float, float]], list[int]]:

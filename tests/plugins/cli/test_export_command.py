@@ -64,6 +64,12 @@ def test_the_ending_tells_the_format_and_sizes_have_units(recorded, tmp_path):
         (["-o", "x.tif", "--format", "png"], "no format 'png'"),
         (["-o", "x.csv", "--pixel-size", "0.5"], "a number above 0 and a unit"),
         (["-o", "x.csv", "--interval", "0,s"], "a number above 0 and a unit"),
+        (
+            ["-o", "x.csv", "--pixel-size", "0.5,parsec"],
+            "parsec is none of the known units nm, µm, mm, cm, m.",
+        ),
+        (["-o", "x.csv", "--pixel-size", "0.5,s"], "s is none of the known units nm"),
+        (["-o", "x.csv", "--interval", "5,µm"], "µm is none of the known units ms, s, min, h, d."),
     ],
 )
 def test_refusals(recorded, extra, sentence, capsys):
