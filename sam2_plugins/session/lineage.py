@@ -90,8 +90,8 @@ class Lineage:
         Raises
         ------
         InputError
-            If the object or the frame is unknown, nothing is known of the object before ``frame``, or it
-            would have no daughters.
+            If the object or the frame is unknown, nothing is known of the object before ``frame``, it
+            would have no daughters, or it has divided already.
         """
         frame = self._existing(frame)
         if daughters < 1:
@@ -99,6 +99,11 @@ class Lineage:
         call = {"do": "lineage.divide", "mother": mother, "frame": frame, "daughters": daughters}
         with self._edit(f"divide object {mother}", call):
             divided = self.annotations.objects()[self.annotations.require(mother)]
+            if former := self.children_of(mother):
+                raise InputError(
+                    f"Object {mother} has divided already, into {_named(former)}; undo that, or remove or "
+                    f"unlink {'it' if len(former) == 1 else 'them'} (parents) before it divides again."
+                )
             if not any(f < frame for f in self.annotations.frames_of(mother)):
                 raise InputError(
                     f"Nothing is known of object {mother} before frame {frame}, where it divides."

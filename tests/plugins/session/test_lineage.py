@@ -40,6 +40,21 @@ def test_a_division_ends_the_mother_and_makes_daughters(painted):
     assert list(painted.objects) == [1, 2]
 
 
+@pytest.mark.parametrize("frame", [2, 4, 5])
+def test_a_mother_divides_once(painted, frame):
+    """Was: daughters of two divisions, of different frames, under one mother."""
+    daughters = painted.lineage.divide(1, 4)
+    named = " and ".join(map(str, daughters))
+    with pytest.raises(InputError, match=f"1 has divided already, into objects {named}; undo that"):
+        painted.lineage.divide(1, frame)
+    assert painted.lineage.children_of(1) == daughters
+    for daughter in daughters:
+        painted.lineage.set_parents(daughter, [])
+    assert len(painted.lineage.divide(1, 2)) == 2
+    painted.undo()
+    assert painted.lineage.children_of(1) == ()
+
+
 def test_split_gives_the_rest_to_a_new_object_with_the_children(painted):
     painted.lineage.split(2, 4)
     assert columns(painted, 2) == {2: 42, 3: 43}
