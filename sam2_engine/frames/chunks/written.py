@@ -1,4 +1,4 @@
-"""Which frames of a zarr array on disk have no chunk: an acquisition that stopped early leaves them."""
+"""Frames of a zarr array on disk that have no chunk, as an acquisition that stopped early leaves them."""
 
 import os
 from collections.abc import Iterator
