@@ -1,5 +1,6 @@
 """SAM 2: the boxes of the paper's figure 3 on one frame, for N objects at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,6 +38,15 @@ MASK_STRIDE = 4
 
 _STABILITY_OFFSET = 0.05
 _STABILITY_THRESHOLD = 0.98
+
+
+_CELLS_AT_ONCE = 2**13
+"""Cells of the stride-16 grid, of all prompts, that the mask decoder works on at once on a CPU."""
+
+
+def _rows(shared: Tensor, part: slice) -> Tensor:
+    """Return some of N rows, or the one that all share."""
+    return shared if len(shared) == 1 else shared[part]
 
 
 def mask_to_logits(mask: Tensor) -> Tensor:
@@ -109,6 +119,12 @@ class MaskPrediction:
         return MaskPrediction(
             self.low_res_logits[:, masks], self.iou[:, masks], self.presence_logit, self.tokens[:, masks]
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence["MaskPrediction"]) -> "MaskPrediction":
+        """Join the predictions of some prompts with those of the others."""
+        fields = ("low_res_logits", "iou", "presence_logit", "tokens")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
 
     def single(self) -> "MaskPrediction":
         """Return the single mask of the four that ``decode`` gives."""
@@ -250,6 +266,21 @@ class Sam2(nn.Module):
             Without points, send one padding point, as tracked frames do in a video.
         """
         count = next((len(t) for t in (points, mask_logits) if t is not None), len(embedding))
+        # A few prompts at a time stay in a CPU's caches, and in memory that is there already.
+        at_once = max(1, _CELLS_AT_ONCE // embedding.shape[2:].numel())
+        if count > at_once and self.device.type == "cpu" and not torch.is_grad_enabled():
+            parts = [
+                self.decode(
+                    _rows(embedding, part),
+                    (_rows(high_res[0], part), _rows(high_res[1], part)),
+                    points=None if points is None else points[part],
+                    labels=None if labels is None else labels[part],
+                    mask_logits=None if mask_logits is None else _rows(mask_logits, part),
+                    pad_empty=pad_empty,
+                )
+                for part in (slice(first, first + at_once) for first in range(0, count, at_once))
+            ]
+            return MaskPrediction.joined(parts)
         if points is None and pad_empty:
             points = embedding.new_zeros(count, 1, 2)
             labels = torch.full((count, 1), NOT_A_POINT, device=embedding.device)
