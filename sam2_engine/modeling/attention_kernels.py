@@ -28,8 +28,8 @@ __all__ = ["KERNELS", "Problem", "fastest_kernel", "forced_kernel", "timed_kerne
 _ENVIRONMENT = "SAM2_ATTENTION"
 _WEIGHTS_AT_ONCE = 2**20
 """Attention weights computed at once: 2 to 4 MB stay in the cache of a core."""
-_SIDE = 2**10
-"""Queries and keys of one block."""
+_ROWS, _COLUMNS = 2**12, 2**10
+"""Queries and keys of one block: few blocks, as threads wait for each other at each, but within caches."""
 _LARGEST_EXPONENT = 80.0
 """exp() of it is a tenth of a thousandth of what float32 and bfloat16 hold."""
 _SMALLEST_SUM = 1e-30
@@ -79,15 +79,15 @@ def _head_in_blocks(q: Tensor, k: Tensor, v: Tensor, result: Tensor) -> None:
     ).clamp_min_(0)
     shifted = bool(excess.any())
     values = torch.cat((v, v.new_ones(len(v), _ONES)), dim=1)
-    for row in range(0, len(q), _SIDE):
-        rows = slice(row, row + _SIDE)
+    for row in range(0, len(q), _ROWS):
+        rows = slice(row, row + _ROWS)
         total = torch.zeros(())
-        for column in range(0, len(k), _SIDE):
-            weights = scaled[rows] @ k[column : column + _SIDE].T
+        for column in range(0, len(k), _COLUMNS):
+            weights = scaled[rows] @ k[column : column + _COLUMNS].T
             if shifted:
                 weights -= excess[rows]
             # Parts of bfloat16 are added up in float32.
-            total = total + (weights.exp_() @ values[column : column + _SIDE]).float()
+            total = total + (weights.exp_() @ values[column : column + _COLUMNS]).float()
         sums = total[:, -1:]
         if sums.min() > _SMALLEST_SUM:
             torch.div(total[:, : v.shape[1]], sums, out=result[rows])
