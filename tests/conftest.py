@@ -10,8 +10,8 @@ from small_model import write_small_checkpoint
 
 # Napari's settings are neither those of the person who runs the tests, nor shared by several processes.
 os.environ["NAPARI_CONFIG"] = ""
-# What tests expect does not depend on the machine's CPU.
-os.environ["SAM2_DTYPE"] = "float32"
+# What tests expect does not depend on the machine's CPU, unless one wants to see what does.
+os.environ.setdefault("SAM2_DTYPE", "float32")
 # Small models gain nothing from threads, and lose much where several processes share the cores.
 torch.set_num_threads(1)
 

@@ -256,7 +256,7 @@ def test_replay_of_a_reopened_session_from_the_command_line(saved, store, tmp_pa
     np.testing.assert_array_equal(tifffile.imread(output), labels)
 
 
-def test_replay_computes_in_the_type_of_the_session(stack, small_checkpoint, tmp_path, capsys):
+def test_replay_computes_in_the_type_of_the_session(stack, small_checkpoint, tmp_path, capsys, monkeypatch):
     """Was: a session replayed on a machine that chose another type said that masks differ."""
     session = AnnotationSession(stack, ModelStore("cpu", "bfloat16"), small_checkpoint)
     folder = SessionFolder.create(tmp_path / "coarse.sam2", session, source=stack)
@@ -264,6 +264,7 @@ def test_replay_computes_in_the_type_of_the_session(stack, small_checkpoint, tmp
     folder.close()
     session.frames.close()
     assert read_manifest(folder.path)["computed_in"] == "bfloat16"
+    monkeypatch.setenv("SAM2_DTYPE", "float32")
     assert ModelStore("cpu").compute_dtype == "float32"
     assert main(["replay", str(folder.path), "--device", "cpu"]) == 0
     assert "masks are the same" in capsys.readouterr().out
