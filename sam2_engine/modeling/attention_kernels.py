@@ -30,10 +30,10 @@ _WEIGHTS_AT_ONCE = 2**20
 """Attention weights computed at once: 2 to 4 MB stay in the cache of a core."""
 _ROWS, _COLUMNS = 2**12, 2**10
 """Queries and keys of one block: few blocks, as threads wait for each other at each, but within caches."""
-_LARGEST_EXPONENT = 80.0
-"""exp() of it is a tenth of a thousandth of what float32 and bfloat16 hold."""
-_SMALLEST_SUM = 1e-30
-"""Of weights that have not vanished."""
+_LARGEST_EXPONENT = 60.0
+"""The sum of a billion of its exponentials is within what float32 and bfloat16 hold."""
+_SUMS = 1e-30, 1e38
+"""Between these, the weights of a query have neither vanished nor overflowed."""
 _ONES = 16
 """Channels of ones beside the values, whose product with the weights is their sum; 16 keep rows aligned."""
 _SMALL, _LARGE = 2**15, 2**18
@@ -69,14 +69,13 @@ def _head_in_blocks(q: Tensor, k: Tensor, v: Tensor, result: Tensor) -> None:
 
     A softmax subtracts the largest score of a query, so that no exponential overflows. Here as much is
     subtracted as the lengths of query and keys ask for, which for all but huge ones is nothing. Where the
-    weights of a query then vanish, all is computed by the formula. One product gives the weighted sum of
-    the values and, by columns of ones, the weights' own.
+    weights of a query then vanish, or overflow by rounding, all is computed by the formula. One product
+    gives the weighted sum of the values and, by columns of ones, the weights' own.
     """
     scaled = q * q.shape[-1] ** -0.5
-    longest = torch.linalg.vector_norm(k, dim=-1).amax()
-    excess = (
-        torch.linalg.vector_norm(scaled, dim=-1, keepdim=True) * longest - _LARGEST_EXPONENT
-    ).clamp_min_(0)
+    longest = torch.linalg.vector_norm(k, dim=-1, dtype=torch.float32).amax()
+    lengths = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True, dtype=torch.float32)
+    excess = (lengths * longest - _LARGEST_EXPONENT).clamp_min_(0)
     shifted = bool(excess.any())
     values = torch.cat((v, v.new_ones(len(v), _ONES)), dim=1)
     for row in range(0, len(q), _ROWS):
@@ -89,7 +88,7 @@ def _head_in_blocks(q: Tensor, k: Tensor, v: Tensor, result: Tensor) -> None:
             # Parts of bfloat16 are added up in float32.
             total = total + (weights.exp_() @ values[column : column + _COLUMNS]).float()
         sums = total[:, -1:]
-        if sums.min() > _SMALLEST_SUM:
+        if sums.min() > _SUMS[0] and sums.max() < _SUMS[1]:
             torch.div(total[:, : v.shape[1]], sums, out=result[rows])
         else:
             result[rows] = _softmax(q[rows], k, v)
@@ -137,7 +136,9 @@ def fastest_kernel(q: Tensor, k: Tensor, value_width: int) -> str:
         Channels of the values. Fewer than C are what projecting them afterwards takes; the fused kernel
         knows only C, so they are projected before it.
     """
-    if q.device.type != "cpu" or torch.compiler.is_compiling():
+    # Exponentials that are not lessened by the largest need the range of float32, which float16 has not.
+    has_range = q.dtype in (torch.float32, torch.bfloat16)
+    if q.device.type != "cpu" or not has_range or torch.compiler.is_compiling():
         return "fused"
     forced = _forced[0] or os.environ.get(_ENVIRONMENT)
     if forced:

@@ -56,6 +56,18 @@ def test_large_scores_neither_overflow_nor_vanish(name: str, scale: float) -> No
     torch.testing.assert_close(attended.double(), formula(q, k, v), atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("scale", [1.0, 2.0, 3.0, 5.0, 20.0, 100.0, 1000.0])
+@torch.inference_mode()
+def test_keys_that_are_all_like_the_query(dtype: torch.dtype, scale: float) -> None:
+    """Every score is as large as the lengths allow. Was: the sum of 28,000 weights overflowed, all was 0."""
+    token = (scale * torch.nn.functional.normalize(draw(64), dim=0) * 8).to(dtype)
+    q, k = token.expand(1, 1, 600, 64), token.expand(1, 1, 28000, 64)
+    v = draw(1, 1, 28000, 16).to(dtype)
+    atol = 1e-5 if dtype == torch.float32 else 2e-3
+    torch.testing.assert_close(KERNELS["blocks"](q, k, v).double(), formula(q, k, v), atol=atol, rtol=0.01)
+
+
 @torch.inference_mode()
 def test_queries_that_no_key_resembles() -> None:
     """Every score lies far below what the lengths allow: the weights vanish, and the formula is taken."""
@@ -160,6 +172,12 @@ def test_small_and_usual_problems_are_not_timed(empty_cache: Path) -> None:
     usual, small = torch.empty(1, 600, 16), torch.empty(1, 100, 16, dtype=torch.bfloat16)
     assert fastest_kernel(usual, usual, 16) == fastest_kernel(small, small, 16) == "fused"
     assert not timed_kernels()
+
+
+def test_half_precision_has_no_range_for_our_kernels() -> None:
+    q = torch.empty(1, 600, 16, dtype=torch.float16)
+    with forced_kernel("blocks"):
+        assert fastest_kernel(q, q, 16) == fastest_kernel(q, q, 4) == "fused"
 
 
 def test_a_kernel_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
