@@ -50,9 +50,9 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16; a CPU without it only emulates it, and is slow."""
+    """Whether a device computes in bfloat16; one without it (CUDA before Ampere, too) emulates it, slowly."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     on_cpu = device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return on_cpu and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

@@ -19,8 +19,14 @@ __all__ = ["Tracker"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-CPU_TOKENS, GPU_TOKENS = 2**13, 2**19
+_CPU_TOKENS = 2**13
 """Memory tokens attended to in one batch of objects; more would cost memory and gain no time."""
+_GPU_BYTES = 2**31
+"""For what a batch computes of its memory tokens on a GPU: launches are saved by few batches, up to here."""
+_TOKEN_BYTES = 5 * 2
+"""Per channel and token: projected, exchanged and rotated keys, values, and one more in passing."""
+_LARGEST_MPS_TENSOR = 2**32 - 1
+"""In bytes. Attention weights are written out there, and wrong beyond this (pytorch issue 149261)."""
 
 
 def _weak(method: Callable[[T], R]) -> Callable[[T], R]:
@@ -131,7 +137,7 @@ class Tracker:
                 memory = self.model.encode_memory(
                     self.features(frame).embedding,
                     output.low_res_logits[None, None],
-                    output.low_res_logits.new_tensor([[output.presence_logit]]),
+                    output.low_res_logits.new_full((1, 1), output.presence_logit),
                     binarize=True,
                 )
             tracked.bank.conditioning[frame] = FrameMemory(
@@ -174,8 +180,15 @@ class Tracker:
 
     def _batch_size(self, layout: tuple[int, int]) -> int:
         """Return how many objects with so many memories and pointers are computed together."""
-        tokens = CPU_TOKENS if self.model.device.type == "cpu" else GPU_TOKENS
-        return max(1, tokens // (max(layout[0], 1) * self.model.grid**2))
+        config, queries = self.model.config, self.model.grid**2
+        tokens = max(layout[0], 1) * queries
+        if self.model.device.type == "cpu":
+            return max(1, _CPU_TOKENS // tokens)
+        tokens += layout[1] * (config.hidden_dim // config.memory_dim)
+        size = _GPU_BYTES // (tokens * config.hidden_dim * _TOKEN_BYTES)
+        if self.model.device.type == "mps":
+            size = min(size, _LARGEST_MPS_TENSOR // (4 * queries * tokens))
+        return max(1, size)
 
     def _track_batch(
         self, features: ImageFeatures, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int

@@ -143,6 +143,9 @@ class FineTuner:
             model, config.train_image_encoder, clips
         )
         self.optimizer = make_optimizer(model, self.trainable_parameters, config)
+        # Gradients of losses that are not scaled up would vanish in float16; elsewhere it does nothing.
+        in_float16 = model.compute_dtype == torch.float16
+        self.scaler = torch.amp.GradScaler(model.device.type, enabled=in_float16)
         self.cache = FeatureCache(config.feature_bytes, feature_folder)
         self.loader = SampleLoader(sampler, self.group, model.image_size, self.cache)
         self.save_memory = config.checkpointing
@@ -157,27 +160,34 @@ class FineTuner:
     def train_step(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Take one step; return its rate and its losses per object, of all processes.
 
+        In float16 a step whose gradient overflows is left out, and losses are scaled up less from then on.
+
         Raises
         ------
         InputError
             If the gradient is not finite.
         """
         losses = self.accumulate(samples)
+        self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.trainable_parameters.values(), self.config.clip)
-        if not torch.isfinite(norm):
+        overflows = self.scaler.is_enabled() and self.scaler.get_scale() > 1
+        if not (overflows or torch.isfinite(norm)):
             raise InputError(
                 f"The gradient of step {self.step + 1} is not finite; give a lower learning_rate, or float32."
             )
         rate = schedule(self.config, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
         self.step += 1
         return {"rate": rate, **losses}
 
     def accumulate(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Accumulate the gradient of the whole batch, of all processes, in every trainable parameter.
+
+        In float16 it is that of the losses as they are scaled up.
 
         Losses are summed over frames and predictions, and divided by the objects of the batch, so that
         it does not matter which process has which sample.
@@ -192,7 +202,7 @@ class FineTuner:
             with self.model.autocast():
                 losses = self._losses(sample)
             terms = torch.stack([losses[name].float() for name in ("mask", "iou", "presence")])
-            torch.autograd.backward(terms.sum() / total)
+            torch.autograd.backward(self.scaler.scale(terms.sum() / total))
             sums += terms.detach()
         self.group.all_reduce_flat(gradients(self.trainable_parameters.values()))
         mask, iou, presence = (self.group.all_reduce(sums) / total).tolist()
@@ -250,6 +260,7 @@ class FineTuner:
             "step": self.step,
             "weights": {name: parameter.detach() for name, parameter in self.trainable_parameters.items()},
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
 
     @property
@@ -263,4 +274,6 @@ class FineTuner:
         for name, parameter in self.trainable_parameters.items():
             parameter.copy_(state["weights"][name])
         self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("scaler"):  # empty but in float16
+            self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]

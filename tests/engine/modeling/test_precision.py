@@ -6,6 +6,7 @@ import torch
 from sam2_engine import load_model
 from sam2_engine.errors import InputError
 from sam2_engine.modeling import precision, processor
+from sam2_engine.modeling.position_encoding import RandomFourierEncoding
 from sam2_engine.modeling.precision import bfloat16_gain, choose_dtype, has_bfloat16
 
 CPU = torch.device("cpu")
@@ -51,3 +52,23 @@ def test_without_bfloat16_nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_is_faster_is_measured() -> None:
     bfloat16_gain.cache_clear()
     assert (bfloat16_gain(1) > 0) == has_bfloat16(CPU)
+
+
+def test_a_device_that_only_emulates_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAM2_DTYPE")
+    for has, dtype in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr(
+            torch.cuda,
+            "is_bf16_supported",
+            lambda including_emulation=True, has=has: including_emulation or has,
+        )
+        assert choose_dtype("auto", torch.device("cuda")) == dtype
+
+
+def test_coordinates_are_encoded_in_float32_whatever_is_computed_in() -> None:
+    encoding = RandomFourierEncoding(256)
+    points = torch.rand(1, 9, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed, mixed_grid = encoding(points), encoding.grid(4, 4)
+    assert torch.equal(mixed, encoding(points))
+    assert torch.equal(mixed_grid, encoding.grid(4, 4))

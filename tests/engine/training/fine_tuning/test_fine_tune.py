@@ -290,3 +290,45 @@ def test_a_single_frame_is_trained_on_without_validation(config: TrainingConfig,
     with find_dataset(plain(tmp_path / "set", frames=1)) as data:
         outcome = fine_tune(replace(config, steps=1), data, tmp_path / "run")
     assert outcome.improvement == "Gain: not measured, because there is no frame to hold out."
+
+
+def _gradient(tuner: FineTuner) -> torch.Tensor:
+    return torch.cat([p.grad.flatten() for p in tuner.trainable_parameters.values() if p.grad is not None])
+
+
+def _float16(config: TrainingConfig, data: AnnotatedData) -> FineTuner:
+    training, _ = train_validation_split(data.videos)
+    model = load_model(config.model, "cpu", dtype="float16")
+    return FineTuner(model, ClipSampler(data.videos, training, config), config)
+
+
+def test_in_float16_losses_are_scaled_up_so_that_no_gradient_vanishes(
+    config: TrainingConfig, video: AnnotatedData
+) -> None:
+    tuner, usual = _float16(config, video), _tuner(config, video)
+    for one in (tuner, usual):
+        one.accumulate(next(one.samples()))
+    ratio = (_gradient(tuner).norm() / _gradient(usual).norm()).item()
+    assert ratio == pytest.approx(tuner.scaler.get_scale(), rel=0.01)
+    tuner.scaler.unscale_(tuner.optimizer)
+    torch.testing.assert_close(_gradient(tuner), _gradient(usual), atol=0.02, rtol=0.05)
+
+
+def test_in_float16_a_step_that_overflows_is_left_out_and_the_next_one_is_scaled_less(
+    config: TrainingConfig, video: AnnotatedData
+) -> None:
+    tuner = _float16(config, video)
+    samples = next(tuner.samples())
+    tuner.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before = [parameter.clone() for parameter in tuner.trainable_parameters.values()]
+    tuner.train_step(samples)
+    assert all(map(torch.equal, before, tuner.trainable_parameters.values()))
+    assert tuner.scaler.get_scale() == 2.0**39
+    again = _float16(config, video)
+    again.resume(tuner.state())
+    assert again.scaler.get_scale() == 2.0**39
+    with torch.no_grad():  # what no scale can help
+        tuner.model.sam_mask_decoder.iou_token.weight.fill_(float("nan"))
+    tuner.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+    with pytest.raises(InputError, match="gradient of step 2 is not finite"):
+        tuner.train_step(samples)
