@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -17,6 +18,7 @@ __all__ = [
     "check_space",
     "check_space_for",
     "is_full",
+    "remove_abandoned",
     "remove_folder",
     "replacing",
     "reserve",
@@ -114,6 +116,23 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def remove_abandoned(path: Path) -> None:
+    """Delete what lies aside of a file because a process was killed that wrote it; nobody may write it now.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _, left = tempfile.mkstemp(prefix=".notes-", suffix=".txt", dir=folder)
+    ...     remove_abandoned(Path(folder) / "notes.txt")
+    ...     Path(left).exists()
+    False
+    """
+    aside = re.compile(re.escape(f".{path.stem}-") + r"[a-z0-9_]{8}" + re.escape(path.suffix))
+    for other in path.parent.glob(".*"):
+        if aside.fullmatch(other.name) and other.is_file():
+            other.unlink(missing_ok=True)
 
 
 def check_space(path: Path, num_bytes: int) -> None:

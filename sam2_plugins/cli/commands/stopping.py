@@ -32,7 +32,7 @@ class _Stops:
     def __init__(self) -> None:
         self.last = signal.SIGINT
         self.token: CancelToken | None = None
-        self.unit = ""
+        self.saying = ""
         self.at_once = False
         self._ignored_until = 0.0
 
@@ -48,7 +48,7 @@ class _Stops:
             self.at_once = True
             raise KeyboardInterrupt
         self.token.cancel()
-        print_stderr(f"Stopping after this {self.unit}; what is finished is saved.")
+        print_stderr(self.saying)
 
 
 _stops = _Stops()
@@ -84,13 +84,15 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(unit: str = "frame") -> Iterator[CancelToken]:
+def interruptible(unit: str = "frame", saying: str = "") -> Iterator[CancelToken]:
     """Turn the first signal into a request to stop after the current frame (or other unit of work).
 
-    The second one stops at once; what comes with the first is none.
+    The second one stops at once; what comes with the first is none. ``saying`` is printed, if it is another
+    sentence than the usual one.
     """
     token = CancelToken()
-    _stops.token, _stops.unit = token, unit
+    _stops.token = token
+    _stops.saying = saying or f"Stopping after this {unit}; what is finished is saved."
     try:
         yield token
     finally:

@@ -16,6 +16,7 @@ from sam2_plugins.session.readable import ResultGenerator
 __all__ = [
     "byte_bar",
     "count_bar",
+    "file_bar",
     "lasting_output",
     "print_stderr",
     "run_with_progress_bar",
@@ -125,6 +126,14 @@ def byte_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
     """Give a function of (bytes, bytes in all) that updates a bar with sizes and the time left."""
     with _bar(DownloadColumn(), TimeRemainingColumn()) as bar:
         yield _updater(bar, bar.add_task(title, total=None))
+
+
+@contextmanager
+def file_bar(total: int) -> Iterator[Callable[[float], None]]:
+    """Give a function of how many of ``total`` files are done, in parts of one, that updates a bar."""
+    with _bar(TextColumn("{task.completed:.1f} of {task.total:.0f} files"), TimeRemainingColumn()) as bar:
+        task = bar.add_task("files", total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def _bar(*columns: TextColumn | DownloadColumn | TimeRemainingColumn) -> Progress:

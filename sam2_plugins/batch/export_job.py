@@ -1,0 +1,65 @@
+"""The job of exporting one session folder."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from typing_extensions import override
+
+from sam2_engine.wording import counted
+from sam2_plugins.batch.job import FileJob, JobHost, run_under_bar
+from sam2_plugins.export.formats import FORMATS
+from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.storage import read_manifest, read_session
+from sam2_plugins.storage.manifest import scale_in
+
+__all__ = ["ExportJob"]
+
+
+@dataclass(frozen=True)
+class ExportJob(FileJob):
+    """One session, as a file or a folder of some format.
+
+    Attributes
+    ----------
+    format_name
+        One of ``FORMATS``.
+    frames
+        The session's frames, if they are no longer where they were.
+    pixel_size, interval
+        Size and unit, instead of the session's.
+    overwrite
+        Whether an earlier export may be replaced.
+    """
+
+    format_name: str = "tiff"
+    frames: Path | None = None
+    pixel_size: tuple[float, str] | None = None
+    interval: tuple[float, str] | None = None
+    overwrite: bool = False
+
+    @property
+    @override
+    def inputs(self) -> tuple[Path, ...]:
+        return (self.source,) if self.frames is None else (self.source, self.frames)
+
+    @override
+    def run(self, host: JobHost) -> bool:
+        annotated = read_session(self.source, host.store, self.frames)
+        with annotated.frames:
+            scale = self._scale(scale_in(read_manifest(self.source)))
+            steps = FORMATS[self.format_name].write(annotated, self.output, scale, self.overwrite)
+            summary = run_under_bar(host, steps, len(annotated), "exporting")
+        for sentence in summary.changes:
+            host.note(f"Note: {sentence}")
+        frames, objects = counted(summary.frames, "frame"), counted(summary.objects, "object")
+        host.say(f"{summary.path}: {frames}, {objects}")
+        return False
+
+    def _scale(self, known: PhysicalScale) -> PhysicalScale:
+        """Return the sizes that the session knows, but what the user says instead."""
+        if self.pixel_size is not None:
+            size, unit = self.pixel_size
+            known = replace(known, pixel_size=(size, size), unit=unit, plane_spacing=1.0)
+        if self.interval is not None:
+            known = replace(known, frame_interval=self.interval[0], time_unit=self.interval[1])
+        return known

@@ -1,0 +1,87 @@
+"""A scheduler and workers of dask as processes of their own, on the loopback interface."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+
+class Cluster:
+    """A scheduler, and workers that can be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.address = f"tcp://127.0.0.1:{self._port}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._start("scheduler", "dask_scheduler", "--host", "127.0.0.1", "--port", str(self._port))
+        self.client = Client(self.address, timeout=60, set_as_default=False)
+
+    def start_worker(self, name: str) -> None:
+        scratch = ("--local-directory", str(self._folder), "--nthreads", "1", "--no-nanny")
+        self._start(name, "dask_worker", self.address, "--name", name, "--host", "127.0.0.1", *scratch)
+        wait_until(lambda: name in self.workers)
+
+    def _start(self, name: str, command: str, *arguments: str) -> None:
+        with (self._folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.{command}", "--no-dashboard", *arguments],
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "60s"},
+            )
+
+    @property
+    def workers(self) -> dict[str, str]:
+        """Addresses by name."""
+        info = self.client.scheduler_info(n_workers=-1)["workers"]
+        return {worker["name"]: address for address, worker in info.items()}
+
+    @property
+    def busy(self) -> list[str]:
+        """Names of the workers that have a task."""
+        processing = self.client.processing()
+        return [name for name, address in self.workers.items() if processing.get(address)]
+
+    def kill(self, name: str) -> None:
+        """End a process at once, as a machine that goes down."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def close(self) -> None:
+        self.client.close(timeout=5)
+        for name in list(self.processes):
+            self.kill(name)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def cluster_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def cluster(cluster_of_session: Cluster) -> Cluster:
+    """Two workers, started anew if a test has killed one."""
+    for name in ("one", "two"):
+        if name not in cluster_of_session.processes:
+            cluster_of_session.start_worker(name)
+    return cluster_of_session
