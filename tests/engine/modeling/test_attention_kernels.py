@@ -174,6 +174,14 @@ def test_small_and_usual_problems_are_not_timed(empty_cache: Path) -> None:
     assert not timed_kernels()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_many_queries_of_few_keys_have_a_kernel_of_their_own(empty_cache: Path, dtype: torch.dtype) -> None:
+    image, tokens = torch.empty(8, 8, 1024, 16, dtype=dtype), torch.empty(8, 8, 9, 16, dtype=dtype)
+    assert fastest_kernel(image, tokens, 16) == "few_keys"
+    assert fastest_kernel(tokens, image, 16) != "few_keys"
+    assert fastest_kernel(image.half(), tokens.half(), 16) == "fused"
+
+
 def test_half_precision_has_no_range_for_our_kernels() -> None:
     q = torch.empty(1, 600, 16, dtype=torch.float16)
     with forced_kernel("blocks"):
