@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import ceil
 
 from sam2_engine.modeling.config import ModelConfig
@@ -73,6 +74,18 @@ class TileGrid:
         tile_height, tile_width = min(self.side, height), min(self.side, width)
         rows, columns = (self._starts(length) for length in self.shape)
         return [(x, y, x + tile_width, y + tile_height) for y in rows for x in columns]
+
+    @cached_property
+    def cores(self) -> list[Region]:
+        """Of each tile the part that lies deepest in it: together they are the plane, without any overlap."""
+        rows, columns = (self._inner(length) for length in self.shape)
+        return [(x0, y0, x1, y1) for y0, y1 in rows for x0, x1 in columns]
+
+    def _inner(self, length: int) -> list[tuple[int, int]]:
+        """Return where tiles begin and end on an axis if each meets its neighbors halfway."""
+        starts = self._starts(length)
+        halfway = [(one + other + self.side) // 2 for one, other in pairwise(starts)]
+        return list(zip([0, *halfway], [*halfway, length]))
 
     def _starts(self, length: int) -> list[int]:
         if length <= self.side:

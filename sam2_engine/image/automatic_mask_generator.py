@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sam2_engine.errors import InputError
+from sam2_engine.image.click_grid import mask_centers, rounds_of_clicks, square_grid
 from sam2_engine.image.mask_candidates import (
     Candidate,
     Crop,
@@ -26,7 +27,6 @@ from sam2_engine.masks import (
     compress_rle,
     encode_rle,
     mask_boxes,
-    mask_center,
     mask_stability,
     remove_small_regions,
 )
@@ -40,6 +40,9 @@ __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
 Search = Generator[tuple[int, int], None, list[Candidate]]
 """Clicks done and clicks in all, after each batch; at the end the masks."""
 
+_EMPTY, _WEAK = 1 / 2, 1 / 10
+"""Parts of the least predicted IoU: a tile in which no click of the coarse grid scores more than the first is
+empty; a click that scores less than the second is not followed by one in the middle of its mask."""
 _OVERLAP = 4
 """Neighboring tiles share a quarter of their side: more takes longer, with less more objects are cut."""
 
@@ -98,8 +101,9 @@ class AutomaticMaskGenerator:
         which need little memory for the many masks of a large image; ``"coco_rle"``: these as a string.
     tiled
         Segment an image whose longer side is at least twice the model's input in overlapping tiles of
-        the input's size, at full resolution, each with the whole grid of clicks, and merge what the tile
-        boundaries cut; and as a whole, for objects larger than a tile. Instead of crops.
+        the input's size, at full resolution, each with the grid of clicks, and merge what the tile
+        boundaries cut; and as a whole, for objects larger than a tile. Instead of crops. Each place is
+        clicked in the tile it lies deepest in, and a tile in which a coarse grid finds nothing no further.
     mask_threshold
         Logit above which a pixel is inside.
 
@@ -237,15 +241,23 @@ class AutomaticMaskGenerator:
         side = tile_side((height, width), self.model.config)
         tiled = self.tiled and side < max(height, width)
         crops = self._tiles(height, width, side) if tiled else self._crops(height, width)
-        grids = [self._grid(crop.layer) for crop in crops]
-        done, total = 0, sum(len(grid) for grid in grids)
+        plans = [rounds_of_clicks(self._grid(crop.layer), crop) for crop in crops]
+        done, total = 0, sum(len(clicks) for rounds in plans for clicks in rounds)
         candidates: list[Candidate] = []
-        for crop, grid in zip(crops, grids):
+        for crop, rounds in zip(crops, plans):
             self._set_crop(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], window)
             within: list[Candidate] = []
-            for points in torch.split(grid, self.points_per_batch):
-                within += self._decode(points, crop, (height, width))
-                done += len(points)
+            after = done + sum(len(clicks) for clicks in rounds)
+            for clicks in rounds:
+                best = 0.0
+                for points in torch.split(clicks, self.points_per_batch):
+                    found, score = self._decode(points, crop, (height, width))
+                    within, best, done = within + found, max(best, score), done + len(points)
+                    yield done, total
+                if best < self._least_iou * _EMPTY:
+                    break
+            if done < after:
+                done = after
                 yield done, total
             if self.click_middle:
                 candidates += suppress_masks(within, self.box_nms_thresh)
@@ -287,13 +299,14 @@ class AutomaticMaskGenerator:
         return list(tiles_and_whole(TileGrid((height, width), side, side // _OVERLAP)))
 
     def _grid(self, layer: int) -> Tensor:
-        """Return clicks (N, 2) at the centers of a square grid over the unit square, row by row."""
-        side = max(1, int(self.points_per_side / self.crop_n_points_downscale_factor**layer))
-        centers = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-        return torch.cartesian_prod(centers, centers).flip(1)
+        """Return the clicks (N, 2) in the unit square of a crop."""
+        return square_grid(max(1, int(self.points_per_side / self.crop_n_points_downscale_factor**layer)))
 
-    def _decode(self, points: Tensor, crop: Crop, shape: tuple[int, int]) -> list[Candidate]:
-        """Return the masks of a batch of clicks, (N, 2) in the unit square, in the crop that is set."""
+    def _decode(self, points: Tensor, crop: Crop, shape: tuple[int, int]) -> tuple[list[Candidate], float]:
+        """Return the masks of a batch of clicks, (N, 2) in the unit square, in the crop that is set.
+
+        And the best score, predicted IoU times stability, of any of the clicks.
+        """
         device = self.model.device
         clicks = (points * self.model.image_size).float().to(device)[:, None]
         labels = torch.ones(len(clicks), 1, dtype=torch.int32, device=device)
@@ -301,8 +314,15 @@ class AutomaticMaskGenerator:
         if multimask is None:
             multimask = self.model.config.multimask_output_in_sam
         prediction = self._predict(clicks, labels, None, multimask)
+        scores = self._scores(prediction)
+        best = float(scores.amax())
         if self.click_middle:
-            points = _mask_centers(prediction.best().low_res_logits[:, 0] > self.mask_threshold, points)
+            # On a large plane, what is next to nothing by the first click is never an object by the second.
+            strong = scores >= (0.0 if crop.core is None else self._least_iou * _WEAK)
+            if not strong.any():
+                return [], best
+            masks = prediction.best().low_res_logits[:, 0] > self.mask_threshold
+            points = mask_centers(masks[strong], points[strong.cpu()])
             clicks = (points * self.model.image_size).float().to(device)[:, None]
             labels = labels[: len(points)]
             prediction = self._predict(clicks, labels, None, multimask)
@@ -324,7 +344,15 @@ class AutomaticMaskGenerator:
         logits, iou, positions = logits[good], iou[good], positions[good]
         scored = zip(logits.unbind(), iou.tolist(), positions.tolist())
         found = (self._candidate(one, score, (x, y), crop, shape) for one, score, (x, y) in scored)
-        return [candidate for candidate in found if candidate is not None]
+        return [candidate for candidate in found if candidate is not None], best
+
+    def _scores(self, prediction: MaskPrediction) -> Tensor:
+        """Return predicted IoU times stability of the best mask of each click, (N,)."""
+        best = prediction.best()
+        stability = mask_stability(
+            best.low_res_logits[:, 0] - self.mask_threshold, self.stability_score_offset
+        )
+        return best.iou[:, 0].float() * stability
 
     def _predict(
         self, clicks: Tensor, labels: Tensor, mask_logits: Tensor | None, multimask: bool
@@ -436,21 +464,6 @@ class AutomaticMaskGenerator:
             stability_score=candidate.stability,
             crop_box=[crop.x0, crop.y0, crop.x1 - crop.x0, crop.y1 - crop.y0],
         )
-
-
-def _mask_centers(masks: Tensor, points: Tensor) -> Tensor:
-    """Return the centers of (N, h, w) masks, each once, (M, 2) in the unit square.
-
-    For an empty mask it is the click, of (N, 2).
-    """
-    size = torch.tensor([masks.shape[2], masks.shape[1]])
-    centers = points.clone()
-    for number, mask in enumerate(masks.cpu().numpy()):
-        center, depth = mask_center(mask)
-        if depth:
-            centers[number] = (torch.tensor(center, dtype=torch.float32) + 0.5) / size
-    distinct: Tensor = torch.unique(centers, dim=0)
-    return distinct
 
 
 def _longer_side(logits: Tensor, crop: Crop) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sam2_engine.masks import PackedMask, non_maximum_suppression
+from sam2_engine.preprocessing import Region
 from sam2_engine.tiles import TileGrid
 
 __all__ = [
@@ -40,6 +41,8 @@ class Crop(NamedTuple):
         Whether masks that its edge may have cut off stay, to be merged with those of its neighbors.
     larger_than
         Only masks count whose longer side is more than so many pixels.
+    core
+        Only clicks in this part of the image, ``x0, y0, x1, y1``, are made; None: everywhere in the crop.
     """
 
     x0: int
@@ -49,6 +52,7 @@ class Crop(NamedTuple):
     layer: int
     keep_cut: bool = False
     larger_than: int = 0
+    core: Region | None = None
 
     @property
     def area(self) -> int:
@@ -100,11 +104,15 @@ def nested_crops(width: int, height: int, layers: int, overlap_ratio: float) -> 
 
 
 def tiles_and_whole(grid: TileGrid) -> Iterator[Crop]:
-    """Yield the whole plane, for what is larger than a tile, then all tiles."""
+    """Yield the whole plane, for what is larger than a tile, then all tiles.
+
+    Each place is clicked in the tile that it lies deepest in: an object is smaller than the overlap, and
+    then whole in that one, or large enough to be clicked in each.
+    """
     height, width = grid.shape
     yield Crop(0, 0, width, height, 0, larger_than=grid.side)
-    for tile in grid.tiles:
-        yield Crop(*tile, layer=0, keep_cut=True)
+    for tile, core in zip(grid.tiles, grid.cores):
+        yield Crop(*tile, layer=0, keep_cut=True, core=core)
 
 
 def touches_edge(boxes: Tensor, crop: Crop, shape: tuple[int, int]) -> Tensor:

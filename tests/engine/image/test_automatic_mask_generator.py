@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator, _mask_centers
+from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
+from sam2_engine.image.click_grid import mask_centers
 from sam2_engine.image.mask_candidates import Candidate, Crop, suppress, suppress_masks
 from sam2_engine.image.predictor import ImagePredictor
 from sam2_engine.masks import PackedMask, decode_rle, encode_rle, remove_small_regions
@@ -67,7 +68,7 @@ def test_the_second_click_is_at_the_center_of_the_first_mask() -> None:
     masks[1, 0:5, 9:14] = True
     masks[2] = masks[0]
     points = torch.full((4, 2), 0.25, dtype=torch.float64)
-    assert _mask_centers(masks, points).tolist() == [[3.5 / 16, 2.5 / 8], [0.25, 0.25], [11.5 / 16, 2.5 / 8]]
+    assert mask_centers(masks, points).tolist() == [[3.5 / 16, 2.5 / 8], [0.25, 0.25], [11.5 / 16, 2.5 / 8]]
 
 
 def test_run_lengths_hold_the_same_masks(small_model: Sam2, moving_discs: NDArray[np.uint8]) -> None:

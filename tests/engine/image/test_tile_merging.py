@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from sam2_engine.image.click_grid import rounds_of_clicks, square_grid
 from sam2_engine.image.mask_candidates import Candidate, Crop, tiles_and_whole, touches_edge
 from sam2_engine.image.tile_merging import merge_tile_masks
 from sam2_engine.masks import PackedMask, mask_boxes
@@ -71,6 +72,37 @@ def test_tiles_cover_the_plane_and_small_objects_lie_whole_in_one() -> None:
     for x in range(0, 448 - 32):
         assert any(tile[0] <= x and x + 32 <= tile[2] for tile in GRID.tiles)
     assert GRID.nearest(447, 0) == (320, 0, 448, 128)
+
+
+def test_each_place_is_clicked_in_the_tile_that_it_lies_deepest_in() -> None:
+    for shape in (PLANE, (1000, 130), (129, 128), (100, 300)):
+        grid = TileGrid(shape, 128, 32)
+        owners = np.zeros(shape, int)
+        for (x0, y0, x1, y1), tile in zip(grid.cores, grid.tiles, strict=True):
+            owners[y0:y1, x0:x1] += 1
+            assert tile[0] <= x0 < x1 <= tile[2]
+            assert tile[1] <= y0 < y1 <= tile[3]
+            margins = np.subtract((x0, y0), tile[:2]).tolist() + np.subtract(tile[2:], (x1, y1)).tolist()
+            inner = [*(edge > 0 for edge in tile[:2]), tile[2] < shape[1], tile[3] < shape[0]]
+            assert all(margin >= 16 for margin, is_inner in zip(margins, inner, strict=True) if is_inner)
+        assert (owners == 1).all()
+
+
+def test_a_tile_is_clicked_in_its_core_on_a_coarse_grid_first() -> None:
+    crops = list(tiles_and_whole(GRID))
+    grid = square_grid(16)
+    assert rounds_of_clicks(grid, crops[0])[0] is grid
+    clicked = []
+    for crop in crops[1:]:
+        coarse, rest = (
+            points * 128 + torch.tensor([crop.x0, crop.y0]) for points in rounds_of_clicks(grid, crop)
+        )
+        assert len(coarse) < len(rest) / 2
+        clicked.append(torch.cat((coarse, rest)))
+    places = torch.cat(clicked)
+    assert len(places) < 0.7 * len(crops[1:]) * len(grid)
+    assert torch.cdist(places, places).fill_diagonal_(99).min() > 3  # nowhere twice
+    assert len(rounds_of_clicks(square_grid(8), crops[1])) == 1  # by fewer no tile is called empty
 
 
 def test_large_means_more_than_twice_the_input() -> None:

@@ -3,14 +3,18 @@
 from dataclasses import replace
 from math import hypot
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from sam2_engine.errors import InputError
+from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.modeling.config import VARIANTS
+from sam2_engine.modeling.sam2 import MaskPrediction
 from sam2_engine.tiles import TileGrid
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.runtime.model_store import ModelStore
@@ -98,6 +102,27 @@ def test_nano_counts_a_mosaic_and_cuts_nothing_at_tile_boundaries(store: ModelSt
     assert len(found) == len(expected)
     assert best.min() > 0.6
     assert best[at_boundary].mean() > best[~at_boundary].mean() - 0.05
+
+
+def test_of_an_empty_tile_only_the_coarse_grid_is_clicked(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clicks: list[int] = []
+    predict = AutomaticMaskGenerator._predict
+
+    def counted(self: AutomaticMaskGenerator, points: Tensor, *others: Any) -> MaskPrediction:
+        clicks.append(len(points))
+        return predict(self, points, *others)
+
+    monkeypatch.setattr(AutomaticMaskGenerator, "_predict", counted)
+    image = np.random.default_rng(1).normal(60, 8, STRIP)
+    image[:, 700:] = 60
+    rows, columns = np.ogrid[: STRIP[0], : STRIP[1]]
+    image[(rows - 200) ** 2 + (columns - 80) ** 2 < 20**2] = 170
+    found = all_of(store, "nano", image.clip(0, 255).astype(np.uint8), AutomaticSettings())
+    assert len(found) == 1
+    in_tiles = sum(clicks) - 2 * 256  # of the whole plane each click may have a second one
+    assert 0 < in_tiles < 2 * 256 + 2 * 64, "one tile holds an object, the others are seen to be empty"
 
 
 def _discs(seed: int, count: int) -> list[tuple[int, int, int]]:
