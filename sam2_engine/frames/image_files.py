@@ -18,6 +18,9 @@ __all__ = ["IMAGE_SUFFIXES", "ImageFileFrames", "kind_of_file", "read_image"]
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 """Suffixes of files that are listed as images without a look at what they hold."""
 
+MOST_HEADERS = 500
+"""Files of a sequence that are looked into when it is opened: a disk in the network takes 1 ms for each."""
+
 
 def read_image(path: Path, *, labels: bool = False) -> NDArray[Any]:
     """Read one image file: ``(H, W)``, or ``(H, W, 3)`` RGB, upright, without alpha (see ``pixels``).
@@ -73,8 +76,20 @@ def _header(path: Path, *, labels: bool = False) -> tuple[tuple[int, int] | None
         return decoder.shape, "; ".join(part for part in (decoder.note, count) if part), ()
 
 
+def _some_of(files: Sequence[Path]) -> list[Path]:
+    """Return all files of a short sequence, and evenly spaced ones of a long one, with its first and last."""
+    count = len(files)
+    if count <= MOST_HEADERS:
+        return list(files)
+    return [files[i * (count - 1) // (MOST_HEADERS - 1)] for i in range(MOST_HEADERS)]
+
+
 class ImageFileFrames(FrameSource):
-    """Image files of one size as frames, each read on demand."""
+    """Image files of one size as frames, each read on demand.
+
+    That all are alike is checked at once for up to ``MOST_HEADERS`` of them, and for the others when they are
+    read.
+    """
 
     def __init__(
         self,
@@ -91,7 +106,7 @@ class ImageFileFrames(FrameSource):
         first = read_image(files[0], labels=labels)
         notes = {note: None}
         fill_values: dict[FillRange, None] = {}
-        for file in files:
+        for file in _some_of(files):
             shape, said, fill = _header(file, labels=labels)
             notes[said] = None
             fill_values |= dict.fromkeys(fill)

@@ -200,7 +200,7 @@ def _open_npy(path: Path, options: dict[str, Any], *, single: bool) -> FrameSour
 
 def _open_folder(path: Path, options: dict[str, Any], *, series: Series, labels: bool) -> FrameSource:
     files, note = survey(path)
-    if holds_dicom(path, more_than=len(files)):
+    if holds_dicom(path, files):
         return open_dicom(path, series=series, **options)
     no_series(path.name, series)
     if files:

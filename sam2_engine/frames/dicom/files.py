@@ -1,7 +1,7 @@
 """Files of a DICOM series, a study or a CD: which of them are images, and what is left out."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,19 +43,22 @@ class DicomFiles:
     notes: list[str] = field(default_factory=list)
 
 
-def holds_dicom(folder: Path, more_than: int = 0) -> bool:
-    """Whether a folder is one of DICOM files: the index of a CD, or more files than there are other images.
+def holds_dicom(folder: Path, images: Collection[Path] = ()) -> bool:
+    """Whether a folder is one of DICOM files: the index of a CD, or more files than the other images in it.
 
     Without other images, its folders are looked into as well.
     """
     inside = [file for file in folder.iterdir() if _is_visible(file) and file.is_file()]
     if any(file.name.upper() == "DICOMDIR" for file in inside):
         return True
-    files = iter(inside) if more_than else _below(folder)
-    count = 0
+    known = set(images)
+    files = iter(sorted(inside, key=known.__contains__)) if known else _below(folder)
+    count, left = 0, len(inside)
     for file in files:
-        count += file.stat().st_size > 0 and is_dicom(file)
-        if count > more_than:
+        if known and count + left <= len(known):
+            return False  # whatever those are that are left
+        count, left = count + (file.stat().st_size > 0 and is_dicom(file)), left - 1
+        if count > len(known):
             return True
     return False
 

@@ -1,6 +1,7 @@
 """Folders of image files: which of them are frames, in which order, and what their names count."""
 
 import itertools
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -77,9 +78,9 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     images: list[Path] = []
     others: list[Path] = []
     backups: list[Path] = []
-    for file in sorted(folder.iterdir(), key=natural_key):
-        if file.name.startswith(".") or not _is_there(file):
-            continue
+    with os.scandir(folder) as entries:  # which knows files from folders without a look at each
+        files = [Path(one.path) for one in entries if not one.name.startswith(".") and _is_there(one)]
+    for file in sorted(files, key=natural_key):
         is_backup = _UNFINISHED.fullmatch(file.name) is not None
         named_image = file.suffix.lower() in IMAGE_SUFFIXES
         kind = None if named_image else kind_of_file(file)
@@ -90,10 +91,10 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     return images, others, backups
 
 
-def _is_there(file: Path) -> bool:
-    if file.is_symlink() and not file.exists():
+def _is_there(file: "os.DirEntry[str]") -> bool:
+    if file.is_symlink() and not (path := Path(file.path)).exists():
         raise InputError(
-            f"{file} is a link to {file.readlink()}, which is not there; mount its disk or remove the link."
+            f"{path} is a link to {path.readlink()}, which is not there; mount its disk or remove the link."
         )
     return file.is_file()
 

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam2_engine.errors import InputError
-from sam2_engine.frames import open_frames
+from sam2_engine.frames import image_files, open_frames
 from sam2_engine.frames.images.pixel_limit import up_to
+from sam2_engine.frames.source import UnreadableFrameError
 
 COLOR = np.random.default_rng(0).integers(0, 255, (24, 36, 3)).astype(np.uint8)
 
@@ -192,3 +194,33 @@ def test_pillow_refuses_beyond_the_limit_and_never_warns(tmp_path):
         pass
     with up_to(19_999), pytest.raises(Image.DecompressionBombError):
         Image.open(path)
+
+
+@pytest.mark.parametrize("others", [0, 5])
+def test_of_a_long_sequence_few_files_are_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    for number in range(80):
+        Image.fromarray(COLOR).save(tmp_path / f"{number:03d}.png")
+    for number in range(others):
+        (tmp_path / f"{number}.txt").write_text("a note")
+    Image.fromarray(COLOR[:5]).save(tmp_path / "041.png")
+    opened: list[str] = []
+    open_file = Path.open
+
+    def counted(self: Path, *arguments: Any, **options: Any) -> Any:
+        opened.append(self.name)
+        return open_file(self, *arguments, **options)
+
+    monkeypatch.setattr(image_files, "MOST_HEADERS", 10)
+    monkeypatch.setattr(Path, "open", counted)
+    with open_frames(tmp_path) as frames:
+        looked_into = {name for name in opened if name.endswith(".png")}
+        assert looked_into == {f"{i * 79 // 9:03d}.png" for i in range(10)}
+        assert len(frames) == 80
+        np.testing.assert_array_equal(frames[79], COLOR)
+        with pytest.raises(UnreadableFrameError, match=r"041\.png is \(5, 36, 3\) uint8, but 000\.png is"):
+            frames[41]
+    monkeypatch.setattr(image_files, "MOST_HEADERS", 80)
+    with pytest.raises(InputError, match=r"041\.png is 5 x 36, but 000\.png is 24 x 36"):
+        open_frames(tmp_path)
