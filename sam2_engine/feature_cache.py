@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
+from sam2_engine.modeling.derived_weights import weight_version
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 
 __all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "weights_fingerprint"]
@@ -34,15 +36,22 @@ def encoder_fingerprint(model: Sam2) -> str:
     """Digest of what decides an image's features: the configuration, and the weights that encode it.
 
     It is computed again only once one of these weights has changed: by a step of an optimizer, by
-    ``load_state_dict``, in place, or to another type or device.
+    ``load_state_dict``, in place, or to another type or device. On a CPU changes that PyTorch does not count
+    (through ``weight.data`` or NumPy) are seen as well; to ask a GPU, its work would have to be waited for.
     """
     weights = _encoder_weights(model)
-    state = (repr(model.config), tuple(map(_version, weights.values())), _sums(weights))
-    known: tuple[object, str] | None = getattr(model, _KNOWN, None)
-    if known is None or known[0] != state:
-        known = state, _digest(model, weights)
-        setattr(model, _KNOWN, known)
-    return known[1]
+    versions = repr(model.config), tuple(map(weight_version, weights.values()))
+    state = versions, _sums(weights) if model.device.type == "cpu" else b""
+    known: tuple[tuple[object, bytes], str] | None = getattr(model, _KNOWN, None)
+    if known is not None and known[0] == state:
+        return known[1]
+    if known is not None and known[0][0] == versions:
+        # Counted from now on, so that nothing that was derived from these weights is used, either.
+        increment_version([weight for weight in weights.values() if not weight.is_inference()])
+        versions = repr(model.config), tuple(map(weight_version, weights.values()))
+    digest = _digest(model, weights)
+    setattr(model, _KNOWN, ((versions, state[1]), digest))
+    return digest
 
 
 def _encoder_weights(model: Sam2) -> dict[str, Tensor]:
@@ -53,12 +62,6 @@ def _encoder_weights(model: Sam2) -> dict[str, Tensor]:
         for name, module in modules.items()
         for key, tensor in chain(module.named_parameters(), module.named_buffers())
     }
-
-
-def _version(tensor: Tensor) -> tuple[object, ...]:
-    """Return what PyTorch changes when a tensor is replaced or written to."""
-    count = None if tensor.is_inference() else tensor._version
-    return tensor.data_ptr(), count, tensor.dtype, tensor.device
 
 
 def _sums(weights: Mapping[str, Tensor]) -> bytes:

@@ -6,6 +6,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sam2_engine.modeling.attention_kernels import KERNELS, fastest_kernel
+from sam2_engine.modeling.derived_weights import computed_in, derived, saves_launches
+from sam2_engine.modeling.layers import Linear
 from sam2_engine.modeling.position_encoding import rotation
 
 __all__ = ["Attention", "RotaryAttention", "attend"]
@@ -46,6 +48,12 @@ def _attend_with_gradients(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> T
     return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
 
 
+def _exchanged(projection: nn.Linear) -> tuple[Tensor, Tensor]:
+    """Return weight and bias with the two output channels of each pair exchanged."""
+    weight = projection.weight.view(-1, 2, projection.in_features).flip(1).view(projection.weight.shape)
+    return weight, projection.bias.view(-1, 2).flip(1).view(-1)
+
+
 class Attention(nn.Module):
     """Multi-head attention; the inner width may be smaller than the outer one.
 
@@ -67,10 +75,10 @@ class Attention(nn.Module):
         super().__init__()
         inner = dim // downsample
         self.num_heads = num_heads
-        self.q_proj = nn.Linear(dim, inner)
-        self.k_proj = nn.Linear(key_value_dim or dim, inner)
-        self.v_proj = nn.Linear(key_value_dim or dim, inner)
-        self.out_proj = nn.Linear(inner, dim)
+        self.q_proj = Linear(dim, inner)
+        self.k_proj = Linear(key_value_dim or dim, inner)
+        self.v_proj = Linear(key_value_dim or dim, inner)
+        self.out_proj = Linear(inner, dim)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
@@ -112,11 +120,58 @@ class RotaryAttention(Attention):
         """
         if grid is None:
             raise ValueError("rotary attention needs the grid of its queries")
+        if saves_launches(q):
+            return self._attend_in_few_launches(q, k, v, grid, num_plain_keys)
         dropout = self.dropout if self.training else 0.0
         q = self._rotated(q, self.q_proj, grid, q.shape[1])
         k = self._rotated(k, self.k_proj, grid, k.shape[1] - num_plain_keys)
         result: Tensor = self.out_proj(self._attend(q, k, v, dropout))
         return result
+
+    def _attend_in_few_launches(
+        self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], num_plain_keys: int
+    ) -> Tensor:
+        """Attend as ``forward`` does; what is projected from the same tokens, in one product."""
+        if q is k and k is v:
+            queries, keys, values = self._projected(q, (self.q_proj, self.k_proj), self.v_proj, grid, 0)
+        else:
+            (queries,) = self._projected(q, (self.q_proj,), None, grid, 0)
+            (keys,) = self._projected(k, (self.k_proj,), None, grid, num_plain_keys)
+            values = self.v_proj(v)
+        attended = attend(queries[:, None], keys[:, None], values[:, None])[:, 0]
+        result: Tensor = self.out_proj(attended)
+        return result
+
+    def _projected(
+        self,
+        x: Tensor,
+        rotated: tuple[nn.Linear, ...],
+        plain: nn.Linear | None,
+        grid: tuple[int, int],
+        num_plain_tokens: int,
+    ) -> list[Tensor]:
+        """Project (B, L, dim) by some layers, rotated but for the last tokens, and by one that is not."""
+        layers = rotated if plain is None else (*rotated, plain)
+        weights = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
+        dtype = computed_in(weights[0])
+
+        def make() -> tuple[Tensor, Tensor]:
+            straight = [(layer.weight, layer.bias) for layer in rotated]
+            exchanged = [_exchanged(layer) for layer in rotated]
+            last = [] if plain is None else [(plain.weight, plain.bias)]
+            matrices, biases = zip(*straight, *exchanged, *last)
+            return torch.cat(matrices).to(dtype), torch.cat(biases).to(dtype)
+
+        product = F.linear(x, *derived(self, (len(layers), id(layers[0]), dtype), weights, make))
+        count, width = len(rotated), rotated[0].out_features
+        parts = product.view(*product.shape[:-1], -1, width)
+        if parts.shape[1] > num_plain_tokens:
+            cosine, sine = rotation(width, *grid, x.device, product.dtype)
+            turned = parts[:, : parts.shape[1] - num_plain_tokens]
+            turned = turned.view(len(turned), -1, *cosine.shape[:1], *parts.shape[2:])
+            straight, exchanged = turned[..., :count, :], turned[..., count : 2 * count, :]
+            straight.mul_(cosine[:, None]).addcmul_(exchanged, sine[:, None])
+        return [parts[..., index, :] for index in (*range(count), *range(2 * count, parts.shape[-2]))]
 
     @staticmethod
     def _rotated(x: Tensor, projection: nn.Linear, grid: tuple[int, int], num_rotated: int) -> Tensor:
@@ -129,18 +184,20 @@ class RotaryAttention(Attention):
         if not num_rotated:
             return projected
         cosine, sine = rotation(projected.shape[-1], *grid, x.device, projected.dtype)
-        pairs = (-1, 2, x.shape[-1])
-        weight = projection.weight.view(pairs).flip(1).view(projection.weight.shape)
-        bias = projection.bias.view(-1, 2).flip(1).view(-1)
-        frames = (len(x), -1, *cosine.shape)
-        straight, exchanged = (
-            projected[:, :num_rotated].view(frames),
-            F.linear(x[:, :num_rotated], weight, bias),
+        dtype = computed_in(projection.weight)
+        weights = derived(
+            projection,
+            ("exchanged", dtype),
+            (projection.weight, projection.bias),
+            lambda: tuple(tensor.to(dtype) for tensor in _exchanged(projection)),
         )
+        frames = (len(x), -1, *cosine.shape)
+        straight = projected[:, :num_rotated].view(frames)
+        exchanged = F.linear(x[:, :num_rotated], *weights).view(frames)
         if torch.is_grad_enabled():
-            rotated = straight * cosine + exchanged.view(frames) * sine
+            rotated = straight * cosine + exchanged * sine
             return torch.cat((rotated.flatten(1, 2), projected[:, num_rotated:]), dim=1)
-        straight.mul_(cosine).addcmul_(exchanged.view(frames), sine)
+        straight.mul_(cosine).addcmul_(exchanged, sine)
         return projected
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from sam2_engine.modeling.attention import attend
 from sam2_engine.modeling.config import ModelConfig
-from sam2_engine.modeling.layers import MLP, apply_in_chunks
+from sam2_engine.modeling.derived_weights import derived, stream_dtype
+from sam2_engine.modeling.layers import MLP, Conv2d, LayerNorm, Linear, apply_in_chunks
 
 __all__ = ["Hiera"]
 
@@ -62,8 +63,8 @@ class MultiScaleAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.pool_queries = pool_queries
-        self.qkv = nn.Linear(dim, 3 * dim_out)
-        self.proj = nn.Linear(dim_out, dim_out)
+        self.qkv = Linear(dim, 3 * dim_out)
+        self.proj = Linear(dim_out, dim_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H', W', C'), halved sides if the queries are pooled."""
@@ -88,11 +89,11 @@ class MultiScaleBlock(nn.Module):
         self.dim_out = dim_out
         self.window_size = window_size
         self.pool_queries = pool_queries
-        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.norm1 = LayerNorm(dim, eps=1e-6)
         self.attn = MultiScaleAttention(dim, dim_out, num_heads, pool_queries)
-        self.norm2 = nn.LayerNorm(dim_out, eps=1e-6)
+        self.norm2 = LayerNorm(dim_out, eps=1e-6)
         self.mlp = MLP(dim_out, 4 * dim_out, dim_out, activation="gelu")
-        self.proj = nn.Linear(dim, dim_out) if dim != dim_out else None
+        self.proj = Linear(dim, dim_out) if dim != dim_out else None
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, dim, kernel_size=7, stride=4, padding=3)
+        self.proj = Conv2d(3, dim, kernel_size=7, stride=4, padding=3)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map (B, 3, H, W) to (B, H / 4, W / 4, dim)."""
@@ -162,30 +163,27 @@ class Hiera(nn.Module):
                 dim = dim_out
             self.stage_ends.append(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
-        self._cached_embedding: tuple[tuple[object, ...], list[Tensor], Tensor] | None = None
 
-    def _position_embedding(self, height: int, width: int) -> Tensor:
-        """Return (1, H, W, dim); without gradients the last one is cached, as it takes long to compute."""
-        weights = [self.pos_embed.detach(), self.pos_embed_window.detach()]
-        if torch.is_grad_enabled():
-            return self._new_position_embedding(height, width)
-        key, cached = (height, width, weights[0].dtype, weights[0].device), self._cached_embedding
-        if cached is None or cached[0] != key or not all(map(torch.equal, weights, cached[1])):
-            made = self._new_position_embedding(height, width).contiguous()
-            cached = self._cached_embedding = key, [weight.clone() for weight in weights], made
-        return cached[2]
+    def _position_embedding(self, height: int, width: int, dtype: torch.dtype) -> Tensor:
+        """Return (1, H, W, dim), which takes long to compute."""
+        return derived(
+            self,
+            ("position", height, width, dtype),
+            (self.pos_embed, self.pos_embed_window),
+            lambda: self._new_position_embedding(height, width).to(dtype),
+        )
 
     def _new_position_embedding(self, height: int, width: int) -> Tensor:
         background = F.interpolate(self.pos_embed, size=(height, width), mode="bicubic")
         window = self.pos_embed_window
         repeats = (1, 1, -(-height // window.shape[2]), -(-width // window.shape[3]))
         tiled = window.tile(repeats)[..., :height, :width]
-        return (background + tiled).permute(0, 2, 3, 1)
+        return (background + tiled).permute(0, 2, 3, 1).contiguous()
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Map (B, 3, S, S) to four feature maps (B, C_i, S / stride, S / stride), finest first."""
         x = self.patch_embed(pixels)
-        x = x + self._position_embedding(x.shape[1], x.shape[2])
+        x = x + self._position_embedding(x.shape[1], x.shape[2], stream_dtype(x))
         outputs = []
         for index, block in enumerate(self.blocks):
             x = block(x)

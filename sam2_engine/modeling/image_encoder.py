@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_engine.modeling.config import ModelConfig
+from sam2_engine.modeling.derived_weights import computed_in, derived
 from sam2_engine.modeling.hiera import Hiera
+from sam2_engine.modeling.layers import Conv2d
 
 __all__ = ["FeaturePyramid", "ImageEncoder"]
 
@@ -17,7 +19,7 @@ class LateralConv(nn.Module):
 
     def __init__(self, channels: int, hidden_dim: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, hidden_dim, kernel_size=1)
+        self.conv = Conv2d(channels, hidden_dim, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, H, W) to (B, hidden_dim, H, W)."""
@@ -47,8 +49,7 @@ class FeaturePyramid(nn.Module):
         stride4 = _compose(lateral4.conv, conv_s0, finest)
         stride8 = _compose(lateral8.conv, conv_s1, finer)
         stride32, stride16 = lateral32(coarsest), lateral16(fine)
-        # In float32, as the official code does, whatever the autocast type.
-        coarse = F.interpolate(stride32.float(), scale_factor=2.0, mode="nearest")
+        coarse = F.interpolate(stride32, scale_factor=2.0, mode="nearest")
         return stride4, stride8, stride16 + coarse.to(stride16.dtype)
 
 
@@ -59,11 +60,20 @@ def _compose(first: nn.Conv2d, second: nn.Conv2d, x: Tensor) -> Tensor:
         return result
     assert first.bias is not None
     assert second.bias is not None
-    with torch.autocast(x.device.type, enabled=False):
+    dtype = computed_in(first.weight)
+    sources = first.weight, first.bias, second.weight, second.bias
+    return F.conv2d(x, *derived(first, dtype, sources, lambda: _product(first, second, dtype)))
+
+
+def _product(first: nn.Conv2d, second: nn.Conv2d, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of the convolution that two 1 x 1 convolutions compose to."""
+    assert first.bias is not None
+    assert second.bias is not None
+    with torch.autocast(first.weight.device.type, enabled=False):
         projection = second.weight.flatten(1)
         weight = projection @ first.weight.flatten(1)
         bias = projection @ first.bias + second.bias
-    return F.conv2d(x, weight[:, :, None, None], bias)
+    return weight[:, :, None, None].to(dtype), bias.to(dtype)
 
 
 class ImageEncoder(nn.Module):

@@ -1,13 +1,24 @@
 """Layers that several boxes of the model share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MLP", "LayerNorm2d", "apply_in_chunks"]
+from sam2_engine.modeling.derived_weights import cast_weight, computed_in, derived, saves_launches
+
+__all__ = [
+    "MLP",
+    "Conv2d",
+    "LayerNorm",
+    "LayerNorm2d",
+    "Linear",
+    "apply_in_chunks",
+    "stacked_weights",
+    "weights_of",
+]
 
 _CHUNK = 2**21
 """Numbers per chunk: few enough that freed memory is reused, and no new pages have to be touched."""
@@ -37,6 +48,67 @@ def apply_in_chunks(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int)
     return result
 
 
+def weights_of(layer: nn.Linear | nn.Conv2d) -> tuple[Tensor, Tensor | None]:
+    """Return weight and bias in the type that is computed in, cast once; autocast does so at every call."""
+    dtype = computed_in(layer.weight)
+    bias = None if layer.bias is None else cast_weight(layer, "bias", dtype)
+    return cast_weight(layer, "weight", dtype), bias
+
+
+class Linear(nn.Linear):
+    """A linear layer whose weights are cast once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., inputs) to (..., outputs)."""
+        return F.linear(x, *weights_of(self))
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution whose weights are cast once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B, C, H, W)."""
+        return F.conv2d(x, *weights_of(self), self.stride, self.padding, self.dilation, self.groups)
+
+
+def stacked_weights(owner: nn.Module, name: object, layers: Sequence[nn.Module]) -> tuple[Tensor, Tensor]:
+    """Return the weights of L linear layers of equal widths for ``torch.baddbmm``.
+
+    Returns
+    -------
+    bias
+        (L, 1, outputs).
+    weight
+        (L, inputs, outputs).
+    """
+    weights = [layer.get_parameter("weight") for layer in layers]
+    biases = [layer.get_parameter("bias") for layer in layers]
+    dtype = computed_in(weights[0])
+
+    def make() -> tuple[Tensor, Tensor]:
+        return torch.stack([*biases])[:, None].to(dtype), torch.stack([*weights]).transpose(1, 2).to(dtype)
+
+    return derived(owner, (name, dtype), [*weights, *biases], make)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalization over the last dimension."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize (..., C)."""
+        return _layer_norm(self, x)
+
+
+def _layer_norm(layer: "LayerNorm | LayerNorm2d", x: Tensor) -> Tensor:
+    """Normalize (..., C) in its own type: a GPU's kernel sums up in float32, and autocast casts as well."""
+    shape = x.shape[-1:]
+    if x.dtype == layer.weight.dtype or not saves_launches(x):
+        return F.layer_norm(x, shape, layer.weight, layer.bias, layer.eps)
+    weight, bias = cast_weight(layer, "weight", x.dtype), cast_weight(layer, "bias", x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return F.layer_norm(x, shape, weight, bias, layer.eps)
+
+
 class LayerNorm2d(nn.Module):
     """Layer normalization over the channels of ``(B, C, H, W)``, which lie last in memory afterwards."""
 
@@ -52,7 +124,7 @@ class LayerNorm2d(nn.Module):
 
     def last(self, x: Tensor) -> Tensor:
         """Normalize ``x`` (..., C) at every position."""
-        return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+        return _layer_norm(self, x)
 
 
 class MLP(nn.Module):
@@ -68,7 +140,7 @@ class MLP(nn.Module):
 
     def __init__(self, *dims: int, activation: str = "relu") -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(dims))
+        self.layers = nn.ModuleList(Linear(i, o) for i, o in pairwise(dims))
         self.activation = F.gelu if activation == "gelu" else F.relu
 
     def forward(self, x: Tensor) -> Tensor:

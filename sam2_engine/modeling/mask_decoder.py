@@ -4,13 +4,17 @@ Paper section 4 and figure 9: SAM's two-way transformer, with high-resolution fe
 upsampling, a presence token, and the tokens of which object pointers are made.
 """
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_engine.modeling.attention import Attention
 from sam2_engine.modeling.config import ModelConfig
-from sam2_engine.modeling.layers import MLP, LayerNorm2d
+from sam2_engine.modeling.derived_weights import computed_in, derived, saves_launches, stream_dtype
+from sam2_engine.modeling.layers import MLP, Conv2d, LayerNorm, LayerNorm2d, stacked_weights
 
 __all__ = ["NUM_MASK_TOKENS", "MaskDecoder", "TwoWayTransformer"]
 
@@ -29,12 +33,12 @@ class TwoWayLayer(nn.Module):
         super().__init__()
         self.first = first
         self.self_attn = Attention(dim, _HEADS)
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.cross_attn_token_to_image = Attention(dim, _HEADS, downsample=2)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.mlp = MLP(dim, _FFN, dim)
-        self.norm3 = nn.LayerNorm(dim)
-        self.norm4 = nn.LayerNorm(dim)
+        self.norm3 = LayerNorm(dim)
+        self.norm4 = LayerNorm(dim)
         self.cross_attn_image_to_token = Attention(dim, _HEADS, downsample=2)
 
     def forward(
@@ -61,7 +65,7 @@ class TwoWayTransformer(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(TwoWayLayer(dim, first=i == 0) for i in range(2))
         self.final_attn_token_to_image = Attention(dim, _HEADS, downsample=2)
-        self.norm_final_attn = nn.LayerNorm(dim)
+        self.norm_final_attn = LayerNorm(dim)
 
     def forward(self, image: Tensor, image_pos: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Map tokens (N, T, C), their own position, and image (1 or N, G * G, C) to such of N."""
@@ -89,8 +93,8 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
             nn.GELU(),
         )
-        self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
-        self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
+        self.conv_s0 = Conv2d(dim, dim // 8, kernel_size=1)
+        self.conv_s1 = Conv2d(dim, dim // 4, kernel_size=1)
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(dim, dim, dim, dim // 8) for _ in range(NUM_MASK_TOKENS)
         )
@@ -120,22 +124,37 @@ class MaskDecoder(nn.Module):
             logit (N, 1).
         """
         count, (height, width) = len(prompt_tokens), embedding.shape[2:]
-        output_tokens = torch.cat(
-            (self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight)
+        output_tokens = self._output_tokens(stream_dtype(embedding))
+        tokens = torch.cat(
+            (output_tokens.expand(count, -1, -1), prompt_tokens.to(output_tokens.dtype)), dim=1
         )
-        tokens = torch.cat((output_tokens.expand(count, -1, -1), prompt_tokens), dim=1)
         tokens, image = self.transformer(
             embedding.flatten(2).transpose(1, 2), dense_pos.flatten(2).transpose(1, 2), tokens
         )
         mask_tokens = tokens[:, 2 : 2 + NUM_MASK_TOKENS]
         upscaled = self._upscale(image.view(count, height, width, -1), high_res)
-        weights = torch.stack(
-            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )
+        weights = self._mask_weights(mask_tokens)
         masks = weights @ upscaled.flatten(1, 2).transpose(1, 2)
         masks = masks.view(count, NUM_MASK_TOKENS, *upscaled.shape[1:3])
         iou = self.iou_prediction_head(tokens[:, 1]).sigmoid()
         return masks, iou, mask_tokens, self.pred_obj_score_head(tokens[:, 0])
+
+    def _output_tokens(self, dtype: torch.dtype) -> Tensor:
+        """Return the tokens of presence, IoU and masks, (6, C)."""
+        weights = self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight
+        return derived(self, ("output tokens", dtype), weights, lambda: torch.cat(weights).to(dtype))
+
+    def _mask_weights(self, mask_tokens: Tensor) -> Tensor:
+        """Return the weights (N, 4, C / 8) that make masks of the upscaled image, from tokens (N, 4, C)."""
+        mlps = cast(Sequence[MLP], self.output_hypernetworks_mlps)
+        if not saves_launches(mask_tokens):
+            return torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(mlps)], dim=1)
+        x = mask_tokens.transpose(0, 1)
+        for index, layers in enumerate(zip(*(mlp.layers for mlp in mlps), strict=True)):
+            x = F.relu(x) if index else x
+            bias, weight = stacked_weights(self, ("mask weights", index), layers)
+            x = torch.baddbmm(bias, x, weight)
+        return x.transpose(0, 1)
 
     def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor]) -> Tensor:
         """Upscale (N, G, G, C) fourfold, channels last as the tokens are: (N, 4 G, 4 G, C / 8)."""
@@ -149,9 +168,13 @@ class MaskDecoder(nn.Module):
 def _deconvolved(x: Tensor, layer: nn.Module) -> Tensor:
     """Apply a 2 x 2 deconvolution of stride 2 to (N, H, W, C): a linear layer that makes 4 cells of each."""
     assert isinstance(layer, nn.ConvTranspose2d)
-    assert layer.bias is not None
-    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)
-    cells = F.linear(x, weight, layer.bias.repeat(4))
+    weight, bias, dtype = layer.weight, layer.bias, computed_in(layer.weight)
+    assert bias is not None
+
+    def make() -> tuple[Tensor, Tensor]:
+        return weight.permute(2, 3, 1, 0).flatten(0, 2).to(dtype), bias.repeat(4).to(dtype)
+
+    cells = F.linear(x, *derived(layer, dtype, (weight, bias), make))
     count, height, width, _ = x.shape
     cells = cells.view(count, height, width, 2, 2, -1).transpose(2, 3)
     return cells.reshape(count, 2 * height, 2 * width, -1)

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sam2_engine.modeling.attention import RotaryAttention
 from sam2_engine.modeling.config import ModelConfig
+from sam2_engine.modeling.layers import LayerNorm, Linear
 
 __all__ = ["MemoryAttention"]
 
@@ -23,11 +24,11 @@ class MemoryAttentionLayer(nn.Module):
         dim, ffn = config.hidden_dim, config.memory_attention_ffn
         self.self_attn = RotaryAttention(dim, dropout=_DROPOUT)
         self.cross_attn_image = RotaryAttention(dim, key_value_dim=config.memory_dim, dropout=_DROPOUT)
-        self.linear1 = nn.Linear(dim, ffn)
-        self.linear2 = nn.Linear(ffn, dim)
-        self.norm1 = nn.LayerNorm(dim)
-        self.norm2 = nn.LayerNorm(dim)
-        self.norm3 = nn.LayerNorm(dim)
+        self.linear1 = Linear(dim, ffn)
+        self.linear2 = Linear(ffn, dim)
+        self.norm1 = LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
+        self.norm3 = LayerNorm(dim)
         self.dropout = nn.Dropout(_DROPOUT)
 
     def attend_to_self(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -63,7 +64,7 @@ class MemoryAttention(nn.Module):
         super().__init__()
         layers = [MemoryAttentionLayer(config) for _ in range(config.memory_attention_layers)]
         self.layers = cast(list[MemoryAttentionLayer], nn.ModuleList(layers))
-        self.norm = nn.LayerNorm(config.hidden_dim)
+        self.norm = LayerNorm(config.hidden_dim)
 
     def forward(
         self, embedding: Tensor, position: Tensor, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int

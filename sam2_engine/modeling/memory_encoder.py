@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam2_engine.modeling.config import ModelConfig
-from sam2_engine.modeling.layers import LayerNorm2d
+from sam2_engine.modeling.derived_weights import cast_weight, stream_dtype
+from sam2_engine.modeling.layers import Conv2d, LayerNorm2d, Linear
 
 __all__ = ["MemoryEncoder"]
 
@@ -19,12 +20,12 @@ class MaskDownsampler(nn.Module):
         channels = 1
         for _ in range(4):
             layers += [
-                nn.Conv2d(channels, 4 * channels, kernel_size=3, stride=2, padding=1),
+                Conv2d(channels, 4 * channels, kernel_size=3, stride=2, padding=1),
                 LayerNorm2d(4 * channels),
                 nn.GELU(),
             ]
             channels *= 4
-        layers.append(nn.Conv2d(channels, dim, kernel_size=1))
+        layers.append(Conv2d(channels, dim, kernel_size=1))
         self.encoder = nn.Sequential(*layers)
 
     def forward(self, mask: Tensor) -> Tensor:
@@ -38,16 +39,17 @@ class ConvNeXtBlock(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.dwconv = nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
+        self.dwconv = Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim)
         self.norm = LayerNorm2d(dim)
-        self.pwconv1 = nn.Linear(dim, 4 * dim)
-        self.pwconv2 = nn.Linear(4 * dim, dim)
+        self.pwconv1 = Linear(dim, 4 * dim)
+        self.pwconv2 = Linear(4 * dim, dim)
         self.gamma = nn.Parameter(1e-6 * torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         y = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
-        y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
+        y = self.pwconv2(F.gelu(self.pwconv1(y)))
+        y = cast_weight(self, "gamma", stream_dtype(y)) * y
         result: Tensor = x + y.permute(0, 3, 1, 2)
         return result
 
@@ -73,9 +75,9 @@ class MemoryEncoder(nn.Module):
         super().__init__()
         dim = config.hidden_dim
         self.mask_downsampler = MaskDownsampler(dim)
-        self.pix_feat_proj = nn.Conv2d(dim, dim, kernel_size=1)
+        self.pix_feat_proj = Conv2d(dim, dim, kernel_size=1)
         self.fuser = Fuser(dim)
-        self.out_proj = nn.Conv2d(dim, config.memory_dim, kernel_size=1)
+        self.out_proj = Conv2d(dim, config.memory_dim, kernel_size=1)
 
     def forward(self, embedding: Tensor, mask: Tensor) -> Tensor:
         """Fuse (1 or N, C, G, G) with (N, 1, 16 G, 16 G) into (N, Cm, G, G)."""

@@ -14,8 +14,10 @@ _TEMPERATURE = 10000.0
 # Cached tensors are normal ones even if first made in inference mode: training reads them too.
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
-def sine_grid(channels: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Sine encoding of a grid, (channels, height, width) float32: the first half for y, the second for x.
+def sine_grid(
+    channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Sine encoding of a grid, (channels, height, width): the first half for y, the second for x.
 
     Positions run from 1 and are normalized to 2 pi; sine on even, cosine on odd channels.
     """
@@ -31,7 +33,7 @@ def sine_grid(channels: int, height: int, width: int, device: torch.device) -> T
 
     y = encode(height)[:, :, None].expand(half, height, width)
     x = encode(width)[:, None, :].expand(half, height, width)
-    return torch.cat((y, x))
+    return torch.cat((y, x)).to(dtype)
 
 
 def sine_time(values: Tensor, channels: int) -> Tensor:
@@ -57,7 +59,7 @@ class RandomFourierEncoding(nn.Module):
         A coordinate rounded to bfloat16 lies up to two pixels of 1,024 beside its place.
         """
         with torch.autocast(points.device.type, enabled=False):
-            projected = (2 * points - 1) @ self.positional_encoding_gaussian_matrix
+            projected = (2 * points.float() - 1) @ self.positional_encoding_gaussian_matrix
         projected = 2 * math.pi * projected
         return torch.cat((projected.sin(), projected.cos()), dim=-1)
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from sam2_engine.modeling.config import ModelConfig
-from sam2_engine.modeling.layers import LayerNorm2d
+from sam2_engine.modeling.derived_weights import cast_weight, derived
+from sam2_engine.modeling.layers import Conv2d, LayerNorm2d
 from sam2_engine.modeling.position_encoding import RandomFourierEncoding
 
 __all__ = ["NOT_A_POINT", "PromptEncoder"]
@@ -24,13 +25,13 @@ class PromptEncoder(nn.Module):
         self.point_embeddings = nn.ModuleList([nn.Embedding(1, dim) for _ in range(4)])
         self.not_a_point_embed = nn.Embedding(1, dim)
         self.mask_downscaling = nn.Sequential(
-            nn.Conv2d(1, 4, kernel_size=2, stride=2),
+            Conv2d(1, 4, kernel_size=2, stride=2),
             LayerNorm2d(4),
             nn.GELU(),
-            nn.Conv2d(4, 16, kernel_size=2, stride=2),
+            Conv2d(4, 16, kernel_size=2, stride=2),
             LayerNorm2d(16),
             nn.GELU(),
-            nn.Conv2d(16, dim, kernel_size=1),
+            Conv2d(16, dim, kernel_size=1),
         )
         self.no_mask_embed = nn.Embedding(1, dim)
 
@@ -53,11 +54,15 @@ class PromptEncoder(nn.Module):
         result: Tensor = self.mask_downscaling(mask_logits)
         return result
 
-    @property
-    def no_mask(self) -> Tensor:
-        """(1, C, 1, 1): the dense map where no mask is given."""
-        return self.no_mask_embed.weight[:, :, None, None]
+    def no_points(self) -> Tensor:
+        """Return the (1, 2, C) tokens of nothing but padding, as tracked frames have them."""
+        return self.not_a_point_embed.weight.expand(1, 2, -1)
 
-    def dense_position(self, grid: int) -> Tensor:
-        """(1, C, grid, grid): the encoding of the image embedding's positions."""
-        return self.pe_layer.grid(grid, grid)
+    def no_mask(self, dtype: torch.dtype) -> Tensor:
+        """Return the dense map where no mask is given, (1, C, 1, 1)."""
+        return cast_weight(self.no_mask_embed, "weight", dtype)[:, :, None, None]
+
+    def dense_position(self, grid: int, dtype: torch.dtype) -> Tensor:
+        """Return the encoding of the image embedding's positions, (1, C, grid, grid)."""
+        matrix = self.pe_layer.positional_encoding_gaussian_matrix
+        return derived(self, (grid, dtype), [matrix], lambda: self.pe_layer.grid(grid, grid).to(dtype))

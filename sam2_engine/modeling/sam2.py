@@ -11,13 +11,14 @@ from torch.nn import functional as F
 from sam2_engine.errors import InputError
 from sam2_engine.masks import mask_stability
 from sam2_engine.modeling.config import ModelConfig
+from sam2_engine.modeling.derived_weights import cast_weight, derived, stream_dtype
 from sam2_engine.modeling.image_encoder import ImageEncoder
-from sam2_engine.modeling.layers import MLP
+from sam2_engine.modeling.layers import MLP, Conv2d, Linear
 from sam2_engine.modeling.mask_decoder import MaskDecoder
 from sam2_engine.modeling.memory_attention import MemoryAttention
 from sam2_engine.modeling.memory_encoder import MemoryEncoder
 from sam2_engine.modeling.position_encoding import sine_grid, sine_time
-from sam2_engine.modeling.prompt_encoder import NOT_A_POINT, PromptEncoder
+from sam2_engine.modeling.prompt_encoder import PromptEncoder
 
 __all__ = [
     "LOGIT_CLAMP",
@@ -172,7 +173,7 @@ class Sam2(nn.Module):
         self.memory_encoder = MemoryEncoder(config)
         self.sam_prompt_encoder = PromptEncoder(config)
         self.sam_mask_decoder = MaskDecoder(config)
-        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.mask_downsample = Conv2d(1, 1, kernel_size=4, stride=4)
         self.obj_ptr_proj = MLP(dim, dim, dim, dim)
         self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.num_recent_memories + 1, 1, 1, memory_dim))
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, dim))
@@ -182,7 +183,7 @@ class Sam2(nn.Module):
         for parameter in (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr):
             nn.init.trunc_normal_(parameter, std=0.02)
         if config.signed_pointer_time:
-            self.obj_ptr_tpos_proj = nn.Linear(dim, memory_dim)
+            self.obj_ptr_tpos_proj = Linear(dim, memory_dim)
         if config.absent_memory_embedding:
             self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, memory_dim))
             nn.init.trunc_normal_(self.no_obj_embed_spatial, std=0.02)
@@ -237,7 +238,7 @@ class Sam2(nn.Module):
 
     def without_memory(self, embedding: Tensor) -> Tensor:
         """Mark (B, C, G, G) as a frame without memories."""
-        return embedding + self.no_mem_embed.view(1, -1, 1, 1)
+        return embedding + cast_weight(self, "no_mem_embed", stream_dtype(embedding)).view(1, -1, 1, 1)
 
     def decode(
         self,
@@ -281,18 +282,17 @@ class Sam2(nn.Module):
                 for part in (slice(first, first + at_once) for first in range(0, count, at_once))
             ]
             return MaskPrediction.joined(parts)
-        if points is None and pad_empty:
-            points = embedding.new_zeros(count, 1, 2)
-            labels = torch.full((count, 1), NOT_A_POINT, device=embedding.device)
-        encoder = self.sam_prompt_encoder
-        if points is None or labels is None:
-            prompt_tokens = embedding.new_zeros(count, 0, self.config.hidden_dim)
-        else:
+        encoder, dtype = self.sam_prompt_encoder, stream_dtype(embedding)
+        if points is not None and labels is not None:
             prompt_tokens = encoder.encode_points(points, labels)
-        dense = encoder.no_mask if mask_logits is None else encoder.encode_mask(mask_logits)
+        elif pad_empty:
+            prompt_tokens = encoder.no_points()
+        else:
+            prompt_tokens = embedding.new_zeros(1, 0, self.config.hidden_dim)
+        dense = encoder.no_mask(dtype) if mask_logits is None else encoder.encode_mask(mask_logits)
         masks, iou, tokens, presence = self.sam_mask_decoder(
             embedding + dense,
-            encoder.dense_position(self.grid),
+            encoder.dense_position(self.grid, dtype),
             prompt_tokens.expand(count, -1, -1),
             high_res,
         )
@@ -336,8 +336,8 @@ class Sam2(nn.Module):
     def object_pointer(self, tokens: Tensor, presence_logit: Tensor) -> Tensor:
         """Turn mask tokens (N, C) into object pointers (N, C); an absent object gets ``no_obj_ptr``."""
         pointer: Tensor = self.obj_ptr_proj(tokens)
-        present = (presence_logit > 0).to(pointer.dtype)
-        return present * pointer + (1 - present) * self.no_obj_ptr
+        absent = cast_weight(self, "no_obj_ptr", stream_dtype(pointer))
+        return torch.where(presence_logit > 0, pointer, absent)
 
     def encode_memory(
         self, embedding: Tensor, mask_logits: Tensor, presence_logit: Tensor, *, binarize: bool
@@ -367,23 +367,26 @@ class Sam2(nn.Module):
         memory: Tensor = self.memory_encoder(embedding, mask_to_logits(mask).to(embedding.dtype))
         if self.config.absent_memory_embedding:
             absent = (presence_logit <= 0).to(memory.dtype)[:, :, None, None]
-            memory = memory + absent * self.no_obj_embed_spatial[:, :, None, None]
+            embedding = cast_weight(self, "no_obj_embed_spatial", stream_dtype(memory))
+            memory = memory + absent * embedding[:, :, None, None]
         return memory
 
     def attend_to_memory(
         self, embedding: Tensor, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int
     ) -> Tensor:
         """Condition (1 or N, C, G, G) on memory tokens (N, K, Cm), pointers last: (N, C, G, G)."""
-        position = sine_grid(self.config.hidden_dim, *embedding.shape[2:], embedding.device)
-        result: Tensor = self.memory_attention(
-            embedding, position.to(embedding.dtype), memory, memory_pos, num_pointer_tokens
-        )
+        position = sine_grid(self.config.hidden_dim, *embedding.shape[2:], embedding.device, embedding.dtype)
+        result: Tensor = self.memory_attention(embedding, position, memory, memory_pos, num_pointer_tokens)
         return result
 
-    def memory_position(self, slot: int) -> Tensor:
+    def memory_position(self, slot: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Position of one memory's tokens, (G * G, Cm); slot 0 is a conditioning frame, t the t-th last."""
-        space = sine_grid(self.config.memory_dim, self.grid, self.grid, self.device).flatten(1).T
-        return space.to(self.dtype) + self.maskmem_tpos_enc[slot - 1].view(1, -1)
+
+        def make() -> Tensor:
+            space = sine_grid(self.config.memory_dim, self.grid, self.grid, self.device).flatten(1).T
+            return (space + self.maskmem_tpos_enc[slot - 1].view(1, -1)).to(dtype)
+
+        return derived(self, ("memory position", slot, dtype), [self.maskmem_tpos_enc], make)
 
     def pointer_position(self, time_differences: Tensor) -> Tensor:
         """Position of object pointers, (P, Cm), from (P,) differences in time, normalized to 0..1."""
@@ -424,6 +427,6 @@ class Sam2(nn.Module):
         )
         presence_logit = mask_to_logits(mask.flatten(1).any(1, keepdim=True).to(mask.dtype))
         pointer = self.object_pointer(decoded.tokens[:, 0], decoded.presence_logit)
-        pointer = torch.where(presence_logit > 0, pointer, self.no_obj_ptr)
+        pointer = torch.where(presence_logit > 0, pointer, cast_weight(self, "no_obj_ptr", pointer.dtype))
         one = torch.ones_like(presence_logit)
         return MaskPrediction(low_res, one, presence_logit, decoded.tokens), pointer

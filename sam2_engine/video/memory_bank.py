@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sam2_engine.modeling.derived_weights import derived, saves_launches, stream_dtype
 from sam2_engine.modeling.sam2 import Sam2
 
 __all__ = ["FrameMemory", "MemoryBank", "MemoryReading", "assemble"]
+
+_STEPS_AT_ONCE = 256
+"""Differences in time of pointers whose positions are made at once on a GPU: 64 KB."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class FrameMemory:
     Attributes
     ----------
     features
-        (Cm, G, G) bfloat16, as the official predictor stores memories; None once only the pointer
-        can still be read.
+        (Cm, G, G) bfloat16, as the official predictor stores memories, channels last in memory; None once
+        only the pointer can still be read.
     pointer
         (C,) object pointer.
     low_res_logits
@@ -196,21 +200,52 @@ def assemble(
     num_pointer_tokens
         How many of the K tokens belong to pointers.
     """
-    positions: list[list[Tensor]] = []
-    tokens: list[Tensor] = []
-    space = {slot: model.memory_position(slot) for slot in {s for r in readings for s, _ in r.memories}}
-    for reading in readings:
-        features = [f.flatten(1).T.to(model.dtype) for _, f in reading.memories]
-        pointers = [p.view(-1, model.config.memory_dim) for _, p in reading.pointers]
-        tokens.append(torch.cat(features + pointers))
-        positions.append([space[slot] for slot, _ in reading.memories])
-    num_pointers = len(readings[0].pointers)
+    tokens = [
+        part
+        for reading in readings
+        for part in (
+            *(features.flatten(1).T for _, features in reading.memories),
+            *(pointer.view(-1, model.config.memory_dim) for _, pointer in reading.pointers),
+        )
+    ]
+    memory = torch.cat(tokens)
+    memory = memory.to(stream_dtype(memory)).view(len(readings), -1, model.config.memory_dim)
+    # Objects that were prompted on the same frames have the same positions, which are made once.
+    layouts = [
+        (tuple(slot for slot, _ in r.memories), tuple(step for step, _ in r.pointers)) for r in readings
+    ]
+    positions = {layout: _positions(model, *layout, max_pointers, memory) for layout in layouts}
+    if len(positions) == 1:
+        memory_pos = positions[layouts[0]].expand(len(readings), -1, -1)
+    else:
+        memory_pos = torch.stack([positions[layout] for layout in layouts])
     per_pointer = model.config.hidden_dim // model.config.memory_dim
-    stacked = [torch.cat(p) for p in positions]
-    if num_pointers:
-        steps = [[float(d) for d, _ in r.pointers] for r in readings]
-        differences = torch.tensor(steps, dtype=torch.float32, device=model.device)
-        encoded = model.pointer_position(differences.flatten() / (max_pointers - 1))
-        encoded = encoded.view(len(readings), num_pointers, -1).repeat_interleave(per_pointer, dim=1)
-        stacked = [torch.cat((p, e)) for p, e in zip(stacked, encoded, strict=True)]
-    return torch.stack(tokens), torch.stack(stacked), num_pointers * per_pointer
+    return memory, memory_pos, len(readings[0].pointers) * per_pointer
+
+
+def _positions(
+    model: Sam2, slots: tuple[int, ...], steps: tuple[int, ...], max_pointers: int, memory: Tensor
+) -> Tensor:
+    """Return the positions of one object's memory tokens, (K, Cm), in the type of the ``memory``."""
+    parts = [model.memory_position(slot, memory.dtype) for slot in slots]
+    per_pointer = model.config.hidden_dim // model.config.memory_dim
+    if saves_launches(memory):
+        pointers = (_pointer_position(model, step, max_pointers, memory.dtype) for step in steps)
+        return torch.cat([*parts, *(one.expand(per_pointer, -1) for one in pointers)])
+    if steps:
+        differences = torch.tensor(steps, dtype=torch.float32, device=model.device) / (max_pointers - 1)
+        parts.append(model.pointer_position(differences).repeat_interleave(per_pointer, dim=0))
+    return torch.cat(parts)
+
+
+def _pointer_position(model: Sam2, step: int, max_pointers: int, dtype: torch.dtype) -> Tensor:
+    """Return the position of a pointer, (1, Cm), of a block that is made once for many frames to come."""
+    first = step // _STEPS_AT_ONCE * _STEPS_AT_ONCE
+    projection = [*model.obj_ptr_tpos_proj.parameters()] if model.config.signed_pointer_time else []
+
+    def make() -> Tensor:
+        steps = torch.arange(first, first + _STEPS_AT_ONCE, dtype=torch.float32, device=model.device)
+        return model.pointer_position(steps / (max_pointers - 1)).to(dtype)
+
+    made = derived(model, ("pointer positions", first, max_pointers, dtype), projection, make)
+    return made[step - first, None]

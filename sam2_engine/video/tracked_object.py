@@ -1,8 +1,10 @@
 """One object of a video session: its prompts, their outputs, and the ranges in which it was tracked."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,18 +20,39 @@ class ObjectOutput:
 
     Attributes
     ----------
-    low_res_logits
-        (4 G, 4 G) float32.
-    iou, presence_logit
-        Numbers.
+    values
+        (4 G * 4 G + 2,) float32: all that is fetched of it, in one piece.
     pointer
         (C,) object pointer.
     """
 
-    low_res_logits: Tensor
-    iou: float
-    presence_logit: float
+    values: Tensor
     pointer: Tensor
+
+    @classmethod
+    def of(
+        cls, low_res_logits: Tensor, iou: Tensor, presence_logit: Tensor, pointers: Tensor
+    ) -> "list[ObjectOutput]":
+        """Return the outputs of N objects: (N, 4 G, 4 G), (N,), (N,) and (N, C)."""
+        parts = low_res_logits.flatten(1), iou[:, None], presence_logit[:, None]
+        values = torch.cat([part.float() for part in parts], dim=1)
+        return [cls(*one) for one in zip(values, pointers, strict=True)]
+
+    @property
+    def low_res_logits(self) -> Tensor:
+        """(4 G, 4 G) float32."""
+        side = math.isqrt(len(self.values))
+        return self.values[:-2].view(side, side)
+
+    @property
+    def iou(self) -> Tensor:
+        """() float32."""
+        return self.values[-2]
+
+    @property
+    def presence_logit(self) -> Tensor:
+        """() float32."""
+        return self.values[-1]
 
 
 @dataclass

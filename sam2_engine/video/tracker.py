@@ -1,7 +1,7 @@
 """The model's work on one frame of a session: prediction from prompts, tracking, and tracking again."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -127,21 +127,35 @@ class Tracker:
         memory = tracked.bank.tracked.get(frame)
         return None if memory is None else memory.low_res_logits
 
-    def encode_prompted(self, tracked: TrackedObject) -> None:
+    def encode_prompted(self, objects: Iterable[TrackedObject]) -> None:
         """Make conditioning memories of the frames that were prompted since the last time."""
-        for frame, prompts in tracked.prompts.items():
-            if prompts.memory_encoded or prompts.output is None:
-                continue
-            output = prompts.output
-            with self.model.autocast():
-                memory = self.model.encode_memory(
-                    self.features(frame).embedding,
-                    output.low_res_logits[None, None],
-                    output.low_res_logits.new_full((1, 1), output.presence_logit),
-                    binarize=True,
-                )
+        prompted: dict[int, list[TrackedObject]] = {}
+        for tracked in objects:
+            for frame, prompts in tracked.prompts.items():
+                if prompts.output is not None and not prompts.memory_encoded:
+                    prompted.setdefault(frame, []).append(tracked)
+        size = self._batch_size((1, 0))
+        for frame, members in prompted.items():
+            for part in (members[i : i + size] for i in range(0, len(members), size)):
+                self._encode_batch(frame, part)
+
+    def _encode_batch(self, frame: int, objects: list[TrackedObject]) -> None:
+        """Make conditioning memories of the objects that were prompted on a frame."""
+        outputs = [tracked.prompts[frame].output for tracked in objects]
+        values = torch.stack([output.values for output in outputs if output is not None])
+        side = self.model.low_res_size
+        with self.model.autocast():
+            memories = self.model.encode_memory(
+                self.features(frame).embedding,
+                values[:, :-2].view(-1, 1, side, side),
+                values[:, -1:],
+                binarize=True,
+            )
+        for tracked, memory in zip(objects, _channels_last(memories), strict=True):
+            prompts = tracked.prompts[frame]
+            assert prompts.output is not None
             tracked.bank.conditioning[frame] = FrameMemory(
-                memory[0].bfloat16(), output.pointer, None, prompts.reverse
+                memory.bfloat16(), prompts.output.pointer, None, prompts.reverse
             )
             tracked.bank.tracked.pop(frame, None)
             prompts.memory_encoded = True
@@ -202,7 +216,7 @@ class Tracker:
         memories = model.encode_memory(
             features.embedding, prediction.low_res_logits, prediction.presence_logit, binarize=False
         )
-        return _outputs(prediction, pointer), memories
+        return _outputs(prediction, pointer), _channels_last(memories)
 
     def restore(self, tracked: TrackedObject, frame: int) -> None:
         """Compute a tracked frame's memory again, by tracking on from a checkpoint."""
@@ -242,10 +256,12 @@ def _empty_absent(prediction: MaskPrediction) -> MaskPrediction:
     return MaskPrediction(logits, prediction.iou, prediction.presence_logit, prediction.tokens)
 
 
-def _outputs(prediction: MaskPrediction, pointer: Tensor) -> list[ObjectOutput]:
-    ious = prediction.iou[:, 0].float().tolist()
-    presences = prediction.presence_logit[:, 0].float().tolist()
-    return [
-        ObjectOutput(prediction.low_res_logits[i, 0].float(), ious[i], presences[i], pointer[i])
-        for i in range(len(ious))
-    ]
+def _outputs(prediction: MaskPrediction, pointers: Tensor) -> list[ObjectOutput]:
+    return ObjectOutput.of(
+        prediction.low_res_logits[:, 0], prediction.iou[:, 0], prediction.presence_logit[:, 0], pointers
+    )
+
+
+def _channels_last(memories: Tensor) -> Tensor:
+    """Return (N, Cm, G, G) laid out token by token, as they are read."""
+    return memories.contiguous(memory_format=torch.channels_last)

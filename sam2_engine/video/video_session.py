@@ -6,7 +6,6 @@ one thread, owns none itself, and keeps no more memories than propagation can st
 
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import replace as replaced
 
 import numpy as np
 import torch
@@ -238,7 +237,10 @@ class VideoSession(TrackingSession):
         output, prompts = self._tracker.predict(frame, tracked), tracked.prompts[frame]
         if self.remove_small_components and not prompts.mask_given:
             clicks = self._to_input(prompts.positive_clicks) / MASK_STRIDE
-            output = replaced(output, low_res_logits=remove_small_components(output.low_res_logits, clicks))
+            cleaned = remove_small_components(output.low_res_logits, clicks)
+            (output,) = ObjectOutput.of(
+                cleaned[None], output.iou[None], output.presence_logit[None], output.pointer[None]
+            )
         prompts.output = output
         # The memory is encoded when it is needed: after most prompts comes another one.
         prompts.memory_encoded = False
@@ -288,9 +290,9 @@ class VideoSession(TrackingSession):
         ids = [i for i in ids if self._objects[i].started(frame, reverse)]
         outputs: dict[int, ObjectOutput] = {}
         to_track: list[int] = []
+        self._tracker.encode_prompted(self._objects[i] for i in ids)
         for object_id in ids:
             tracked = self._objects[object_id]
-            self._tracker.encode_prompted(tracked)
             prompts = tracked.prompts.get(frame)
             if prompts is not None and prompts.output is not None:
                 outputs[object_id] = prompts.output
@@ -353,22 +355,23 @@ class VideoSession(TrackingSession):
         return (coordinates - np.array([x0, y0], np.float32)) * scale
 
     def _result(self, frame: int, outputs: dict[int, ObjectOutput]) -> FrameResult:
+        if not outputs:
+            return FrameResult.without_objects(frame, self.frames.shape)
+        # All objects are fetched at once, as a GPU's work has to be waited for each time.
+        values = torch.stack([output.values for output in outputs.values()]).cpu().numpy()
         side = self.model.low_res_size
-        logits = np.zeros((len(outputs), side, side), np.float32)
-        for row, output in zip(logits, outputs.values(), strict=True):
-            row[:] = output.low_res_logits.float().cpu().numpy()
         prompts = [self._objects[object_id].prompts.get(frame) for object_id in outputs]
         given = tuple(None if one is None else one.prompt.mask for one in prompts)
-        presence_logits = np.array([output.presence_logit for output in outputs.values()], np.float32)
+        presence_logits = values[:, -1].copy()
         for index, mask in enumerate(given):
             if mask is not None:  # a person says so, even of a mask that the model's input is too coarse for
                 presence_logits[index] = -GIVEN_LOGIT if mask.is_empty else GIVEN_LOGIT
         return FrameResult(
             frame=frame,
             object_ids=tuple(outputs),
-            low_res_logits=logits,
+            low_res_logits=values[:, :-2].reshape(-1, side, side),
             presence=(1 / (1 + np.exp(-presence_logits))).astype(np.float32),
-            predicted_iou=np.array([output.iou for output in outputs.values()], np.float32),
+            predicted_iou=values[:, -2].copy(),
             shape=self.frames.shape,
             regions=() if self.region is None else (self.region,) * len(outputs),
             given_masks=given if any(given) else (),

@@ -37,8 +37,8 @@ def random_input_crop(model: Sam2, size: int, full_size: int, generator: torch.G
     grid, full_grid = size // _STRIDE, full_size // _STRIDE
     x, y = torch.randint(0, full_grid - grid + 1, (2,), generator=generator).tolist()
 
-    def dense_position(_: int) -> Tensor:
-        full = PromptEncoder.dense_position(encoder, full_grid)
+    def dense_position(_: int, dtype: torch.dtype) -> Tensor:
+        full = PromptEncoder.dense_position(encoder, full_grid, dtype)
         return full[:, :, y : y + grid, x : x + grid]
 
     encoder = model.sam_prompt_encoder

@@ -24,14 +24,17 @@ def test_an_image_is_encoded_as_in_training(small_model: Sam2, monkeypatch: pyte
 def test_the_cached_position_embedding_depends_on_size_and_weights(small_model: Sam2) -> None:
     trunk, changed = copy.deepcopy(small_model.image_encoder.trunk), torch.full((), 0.5)
     with torch.inference_mode():
-        small, large = trunk._position_embedding(32, 32), trunk._position_embedding(64, 64)
+        small, large = (
+            trunk._position_embedding(32, 32, torch.float32),
+            trunk._position_embedding(64, 64, torch.float32),
+        )
         assert (small.shape[1], large.shape[1]) == (32, 64)
-        assert trunk._position_embedding(64, 64) is large
+        assert trunk._position_embedding(64, 64, torch.float32) is large
     with torch.no_grad():
         trunk.pos_embed_window.add_(changed)
-        torch.testing.assert_close(trunk._position_embedding(64, 64), large + changed)
+        torch.testing.assert_close(trunk._position_embedding(64, 64, torch.float32), large + changed)
         trunk.pos_embed.data = trunk.pos_embed.data + changed
-        torch.testing.assert_close(trunk._position_embedding(64, 64), large + 2 * changed)
+        torch.testing.assert_close(trunk._position_embedding(64, 64, torch.float32), large + 2 * changed)
 
 
 @pytest.mark.parametrize("rows", [1, 5, 6, 7, 12])
