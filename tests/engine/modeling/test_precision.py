@@ -1,13 +1,17 @@
 """``auto`` is what the environment says, or what the device has; anything else is refused in a sentence."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 
-from sam2_engine import load_model
+from sam2_engine import VideoSession, load_model
 from sam2_engine.errors import InputError
 from sam2_engine.modeling import precision, processor
 from sam2_engine.modeling.position_encoding import RandomFourierEncoding
 from sam2_engine.modeling.precision import bfloat16_gain, choose_dtype, has_bfloat16
+from sam2_engine.modeling.sam2 import Sam2
 
 CPU = torch.device("cpu")
 
@@ -72,3 +76,13 @@ def test_coordinates_are_encoded_in_float32_whatever_is_computed_in() -> None:
         mixed, mixed_grid = encoding(points), encoding.grid(4, 4)
     assert torch.equal(mixed, encoding(points))
     assert torch.equal(mixed_grid, encoding.grid(4, 4))
+
+
+def test_a_model_tracks_in_bfloat16(small_model: Sam2) -> None:
+    model = copy.deepcopy(small_model)
+    model.compute_dtype = torch.bfloat16
+    frames = np.zeros((3, 64, 64), np.uint8)
+    frames[:, 20:40, 20:40] = 200
+    session = VideoSession(model, frames)
+    session.add_points(0, 1, (30, 30))
+    assert [result.frame for result in session.propagate()] == [0, 1, 2]
