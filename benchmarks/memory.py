@@ -1,6 +1,6 @@
 """Memory of tracking, and the cost of many prompted frames: two tables.
 
-    python benchmarks/memory.py [--peer-python PYTHON] [--frames N] [--peer-frames N]
+    python benchmarks/memory.py [--peer-python PYTHON] [--frames N] [--peer-frames N] [--peer-size 256]
 
 Every measurement runs in a process of its own (Linux). With ``--peer-python``, the interpreter of a
 virtual environment that has the official package (see ``official_package.py``), its curve stands beside
@@ -20,7 +20,7 @@ import torch
 
 RESULTS = Path(__file__).parent / "results" / "memory.md"
 OBJECTS = 10
-PEER_VARIANT, PEER_SIDE = "sam2.1_hiera_tiny", 256
+PEER_VARIANT = "sam2.1_hiera_tiny"
 ALLOWED_GROWTH, ALLOWED_PEAK = 20, 300
 TRACKED_AFTER_PROMPTS = 24
 
@@ -42,8 +42,11 @@ def drawn_frames(length: int) -> object:
 def track(model_name: str, length: int) -> dict:
     """Resident memory, in MiB, while ``OBJECTS`` objects are tracked through ``length`` frames."""
     from sam2_engine import VideoSession
+    from sam2_engine.modeling.precision import choose_dtype
 
-    model = our_model(model_name, PEER_SIDE)
+    name, _, side = model_name.partition("@")
+    model = our_model(name, int(side or 0))
+    model.compute_dtype = choose_dtype("auto", model.device)
     scenes.release_freed()
     base = scenes.resident()[0]
     session = VideoSession(model, drawn_frames(length))
@@ -70,11 +73,12 @@ def our_model(name: str, image_size: int) -> object:
     return model.eval().requires_grad_(False)
 
 
-def official(_: str, length: int) -> dict:
+def official(name: str, length: int) -> dict:
     """The same in the official package."""
     import official_package
 
-    _, predictor = official_package.build(PEER_VARIANT, PEER_SIDE)
+    variant, _, side = name.partition("@")
+    _, predictor = official_package.build(variant, int(side))
     scenes.release_freed()
     base = scenes.resident()[0]
     with torch.inference_mode():
@@ -137,11 +141,12 @@ def report(arguments: argparse.Namespace) -> str:
     """Measure everything and return the page."""
     ours = measure(sys.executable, "track", "nano", arguments.frames)
     curves = {f"nano, {OBJECTS} objects": ours}
+    model = f"{PEER_VARIANT}@{arguments.peer_size}"
+    name = f"{PEER_VARIANT} at {arguments.peer_size}, {OBJECTS} objects"
     if arguments.peer_python:
-        name = f"{PEER_VARIANT} at {PEER_SIDE}, {OBJECTS} objects"
-        curves[f"{name}: this engine"] = measure(sys.executable, "track", PEER_VARIANT, arguments.peer_frames)
+        curves[f"{name}: this engine"] = measure(sys.executable, "track", model, arguments.peer_frames)
         curves[f"{name}: sam2 1.1.0"] = measure(
-            arguments.peer_python, "official", PEER_VARIANT, arguments.peer_frames
+            arguments.peer_python, "official", model, arguments.peer_frames
         )
     lines = ["# Memory", "", scenes.provenance(), "", *curves_table(curves, arguments.frames), ""]
     lines += ["The peak counts everything since the process started, loading the weights included.", ""]
@@ -154,7 +159,7 @@ def report(arguments: argparse.Namespace) -> str:
         slope = growth(theirs, 10) / (arguments.peer_frames - 11)
         lines.append(
             f"sam2 1.1.0 needs {slope:.2f} MiB more with every frame tracked, beside the pixels of all "
-            f"frames; at an input of 1024 both are {(1024 // PEER_SIDE) ** 2} times as large."
+            f"frames; at an input of 1024 both are {(1024 // arguments.peer_size) ** 2} times as large."
         )
     lines += [
         "",
@@ -173,6 +178,7 @@ def main() -> None:
     parser.add_argument("--peer-python", help="interpreter of an environment with the official package")
     parser.add_argument("--frames", type=int, default=2000)
     parser.add_argument("--peer-frames", type=int, default=300)
+    parser.add_argument("--peer-size", type=int, default=256, help="side of the input, with the peer")
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)

@@ -49,11 +49,15 @@ def provenance() -> str:
         line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
     ]
     processor = models[0].split(":", 1)[1].strip() if models else platform.processor()
-    cpuinfo = Path("/proc/cpuinfo").read_text().split()
-    has = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in cpuinfo]
     load = f"load {os.getloadavg()[0]:.1f} at the start"
-    cores = f"{os.cpu_count()} cores of {processor} ({', '.join(has)})"
+    cores = f"{os.cpu_count()} cores of {processor} ({', '.join(cpu_flags())})"
     return f"{date.today()}, {cores}, {load}, Python {platform.python_version()}"
+
+
+def cpu_flags() -> list[str]:
+    """Return those of the CPU's features that decide how fast it is here (Linux)."""
+    cpuinfo = Path("/proc/cpuinfo").read_text().split()
+    return [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in cpuinfo]
 
 
 def write_section(page: Path, title: str, name: str, lines: list[str]) -> None:

@@ -1,193 +1,97 @@
-"""Time of the same work here, in the official package and in transformers: one table.
+"""Time of the same work here, in the official package and in transformers: one table, ``make bench``.
 
-    python benchmarks/side_by_side.py [--peer-python PYTHON] [--image-size 1024] [--threads 2] [--repeats 3]
+    python benchmarks/side_by_side.py [--peer-python PYTHON] [--threads 2] [--repeats 3] [--only ROWS ...]
 
 All have the same seeded weights, pixels and threads, each in a process of its own, and take turns, so that
 whatever else the machine does falls on all. ``--peer-python`` is the interpreter of a virtual environment
-that has the official package (see ``official_package.py``), which runs in float32, its default, and under
-autocast in bfloat16, as its notebooks do; ours runs in what ``dtype="auto"`` chooses on this machine, and
-transformers in float32. Below 1024 only videos are compared: the official image predictor knows no other
-size. Writes ``benchmarks/results/side_by_side.md``.
+that has the official package (``--help`` says how to make one), which runs in float32, its default, and
+under autocast in bfloat16, as its notebooks do; ours runs in what ``dtype="auto"`` chooses on this machine,
+and transformers in float32. nano is compared with itself at an earlier commit (``--before``), which is
+checked out aside. Writes ``benchmarks/results/side_by_side.md``.
 """
 
 import argparse
 import contextlib
+import importlib.util
+import inspect
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import NamedTuple
 
-import numpy as np
+import memory
 import scenes
 import torch
+from packages import BEFORE, BOXES, PACKAGES, Package
 
-RESULTS = Path(__file__).parent / "results" / "side_by_side.md"
-PARITY = Path(__file__).parent.parent / "tests" / "engine" / "parity"
-VARIANT = "sam2.1_hiera_tiny"
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "side_by_side.md"
+VARIANT, NANO, NANO_SIZE = "sam2.1_hiera_tiny", "nano", 512
 STEADY = 8
 """From this frame on a tracked frame attends to the full number of memories."""
-BOXES = 16
-
-
-def boxes(frame: int) -> np.ndarray:
-    """Boxes around the objects, (16, 4)."""
-    centers = np.array([scenes.center(frame, number % 10) for number in range(BOXES)])
-    reach = 18 + np.arange(BOXES)[:, None] // 10
-    return np.concatenate((centers - reach, centers + reach), axis=1).astype(np.float32)
-
-
-class Package(Protocol):
-    """The same work in each package; each call returns a number of mask pixels."""
-
-    def encode(self, frame: int) -> int: ...
-    def click(self, frame: int) -> int: ...
-    def box(self, frame: int) -> int: ...
-    def open(self, objects: int, length: int) -> int: ...
-    def track(self) -> int: ...
-
-
-class Ours:
-    def __init__(self, variant: str, image_size: int) -> None:
-        from memory import our_model
-
-        from sam2_engine import ImagePredictor
-        from sam2_engine.modeling.precision import choose_dtype
-
-        self.model = our_model(variant, image_size)
-        self.model.compute_dtype = choose_dtype("auto", self.model.device)
-        self.predictor = ImagePredictor(self.model)
-        self.results: Iterator = iter(())
-
-    def encode(self, frame: int) -> int:
-        self.predictor.set_image(scenes.draw(frame))
-        return 0
-
-    def click(self, frame: int) -> int:
-        masks, _, _ = self.predictor.predict([scenes.center(frame, 0)], [1])
-        return int(masks.sum())
-
-    def box(self, frame: int) -> int:
-        return int(self.predictor.predict(box=boxes(frame), multimask_output=False)[0].sum())
-
-    def open(self, objects: int, length: int) -> int:
-        from sam2_engine import VideoSession
-
-        frames = np.stack([scenes.draw(frame) for frame in range(length)])
-        # The official package reads as many pointers as there are frames, up to 16.
-        session = VideoSession(self.model, frames, max_object_pointers=min(length, 16))
-        for number in range(objects):
-            session.add_points(0, number + 1, scenes.center(0, number))
-        self.results = session.propagate()
-        return 0
-
-    def track(self) -> int:
-        return int(next(self.results).masks.sum())
-
-
-class Official:
-    def __init__(self, variant: str, image_size: int) -> None:
-        import official_package
-
-        self.predictor, self.video = official_package.build(variant, image_size)
-        self.results: Iterator = iter(())
-
-    def encode(self, frame: int) -> int:
-        self.predictor.set_image(scenes.draw(frame))
-        return 0
-
-    def click(self, frame: int) -> int:
-        masks, _, _ = self.predictor.predict(np.array([scenes.center(frame, 0)]), np.array([1]))
-        return int(masks.sum())
-
-    def box(self, frame: int) -> int:
-        return int(self.predictor.predict(box=boxes(frame), multimask_output=False)[0].sum())
-
-    def open(self, objects: int, length: int) -> int:
-        from make_references import start
-
-        state = start(self.video, np.stack([scenes.draw(frame) for frame in range(length)]))
-        for number in range(objects):
-            click = np.array([scenes.center(0, number)], np.float32)
-            self.video.add_new_points_or_box(state, 0, number + 1, points=click, labels=np.array([1]))
-        self.results = self.video.propagate_in_video(state)
-        return 0
-
-    def track(self) -> int:
-        return int((next(self.results)[2] > 0).sum())
-
-
-class Transformers:
-    def __init__(self, variant: str, image_size: int) -> None:
-        sys.path.insert(0, str(PARITY))
-        from memory import our_model
-        from test_parity_transformers import their_image_model, their_video_model
-
-        self.side = image_size
-        ours = our_model(variant, image_size)
-        self.image_model, self.video_model = their_image_model(ours), their_video_model(ours)
-        self.encoded: list[torch.Tensor] = []
-        self.results: Iterator = iter(())
-
-    def _pixels(self, frame: int) -> torch.Tensor:
-        from sam2_engine.preprocessing import to_model_input
-
-        return to_model_input(scenes.draw(frame), None, self.side)
-
-    def _scaled(self, points: np.ndarray) -> torch.Tensor:
-        scale = np.array([self.side / scenes.WIDTH, self.side / scenes.HEIGHT])
-        return torch.from_numpy(np.float32(points * scale))
-
-    def _pixels_in(self, low_res: torch.Tensor) -> int:
-        from sam2_engine.preprocessing import logits_to_size
-
-        return int((logits_to_size(low_res, (scenes.HEIGHT, scenes.WIDTH)) > 0).sum())
-
-    def encode(self, frame: int) -> int:
-        self.encoded = self.image_model.get_image_embeddings(self._pixels(frame))
-        return 0
-
-    def click(self, frame: int) -> int:
-        points = self._scaled(np.array([scenes.center(frame, 0)]))[None, None]
-        labels = torch.ones(1, 1, 1, dtype=torch.long)
-        output = self.image_model(
-            image_embeddings=self.encoded, input_points=points, input_labels=labels, multimask_output=True
-        )
-        return self._pixels_in(output.pred_masks[0])
-
-    def box(self, frame: int) -> int:
-        corners = self._scaled(boxes(frame).reshape(-1, 2)).view(1, BOXES, 4)
-        output = self.image_model(image_embeddings=self.encoded, input_boxes=corners, multimask_output=False)
-        return self._pixels_in(output.pred_masks[0])
-
-    def open(self, objects: int, length: int) -> int:
-        from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
-
-        frames = torch.cat([self._pixels(frame) for frame in range(length)])
-        session = Sam2VideoInferenceSession(frames, scenes.HEIGHT, scenes.WIDTH, dtype=torch.float32)
-        for number in range(objects):
-            click = self._scaled(np.array([scenes.center(0, number)]))[None, None]
-            inputs = {"point_coords": click, "point_labels": torch.ones(1, 1, 1, dtype=torch.int32)}
-            session.add_point_inputs(session.obj_id_to_idx(number + 1), 0, inputs)
-            session.obj_with_new_inputs.append(number + 1)
-        self.video_model(session, frame_idx=0)
-        self.results = self.video_model.propagate_in_video_iterator(session)
-        return 0
-
-    def track(self) -> int:
-        return self._pixels_in(next(self.results).pred_masks)
-
-
-PACKAGES = {
-    "ours": Ours,
-    "official": Official,
-    "official, bfloat16": Official,
-    "transformers": Transformers,
+PEER = """\
+The official package is left out, as there is no environment of it. To make one, here at PEER (1 GB):
+    python3 -m venv PEER
+    PEER/bin/pip install torch==2.13.0 setuptools wheel numpy pillow tqdm hydra-core iopath
+    PEER/bin/pip install --no-deps torchvision==0.28.0
+    SAM2_BUILD_CUDA=0 PEER/bin/pip install --no-deps --no-build-isolation sam2==1.1.0
+    make bench BENCH_PEER=PEER/bin/python"""
+KINDS = {
+    "encode": "encode an image",
+    "click": "one click, three masks",
+    "box": f"{BOXES} boxes in one call",
 }
+ROWS = ("images", "1 object", "10 objects", "10 objects, fast", "nano", "memory")
+
+
+class Row(NamedTuple):
+    """One line of the table.
+
+    Attributes
+    ----------
+    work
+        What was done.
+    cells
+        By package.
+    wanted
+        What the figures should be on this machine.
+    apart
+        By how much the masks of the others differ in area from ours, at most.
+    measured
+        How often.
+    """
+
+    work: str
+    cells: dict[str, str]
+    wanted: str
+    apart: float | None
+    measured: int
+
+
+def wanted(row: str) -> str:
+    """Return how many times as fast as the official package ours should be on this kind of CPU."""
+    flags = scenes.cpu_flags()
+    kind = 0 if "amx_bf16" in flags else 1 if "avx512_bf16" in flags else 2
+    by_kind = {"1 object": (6, 2.7, 1.3), "10 objects": (7, 3.2, 1.4)}
+    if row in by_kind:
+        bfloat16 = "; 2.8 x its bfloat16" if row == "1 object" and kind < 2 else ""
+        return f"{by_kind[row][kind]:g} x official{bfloat16}"
+    return {
+        "encode": "1.2 x the better of official's",
+        "click": "1.5 x official",
+        "box": "3 x official",
+        "10 objects, fast": "12 x official",
+        "nano, 1 object": "2 x before",
+        "nano, 20 objects": "4 x before",
+        "memory": "at most half of official's",
+        "growth": "none",
+    }[row]
 
 
 def serve(package: Package, dtype: torch.dtype) -> None:
@@ -205,11 +109,13 @@ def serve(package: Package, dtype: torch.dtype) -> None:
 class Worker:
     """One package in a process of its own."""
 
-    def __init__(self, name: str, arguments: argparse.Namespace) -> None:
+    def __init__(
+        self, name: str, variant: str, size: int, arguments: argparse.Namespace, tree: Path | None = None
+    ) -> None:
         self.name = name
         python = arguments.peer_python if name.startswith("official") else sys.executable
         options = [
-            *("--variant", arguments.variant, "--image-size", str(arguments.image_size)),
+            *("--variant", variant, "--image-size", str(size)),
             *("--threads", str(arguments.threads)),
         ]
         self.process = subprocess.Popen(
@@ -217,7 +123,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"TQDM_DISABLE": "1"},
+            env=os.environ | {"TQDM_DISABLE": "1"} | ({"PYTHONPATH": str(tree)} if tree else {}),
         )
         self._answer()
 
@@ -234,7 +140,10 @@ class Worker:
         seconds, pixels = json.loads(self._answer())
         return seconds, pixels
 
-    def close(self) -> None:
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
@@ -253,59 +162,175 @@ def in_turns(workers: list[Worker], requests: list[tuple[str, int]]) -> list[Ans
     return answers
 
 
-def row(work: str, answers: list[Answers]) -> str:
-    """One line of the table: medians in ms, what the others take as a multiple of ours, and the masks."""
+def timed(work: str, names: list[str], answers: list[Answers], goal: str) -> Row:
+    """Return medians in ms, what the others take as a multiple of ours, which is the first, and the masks."""
     times = [median(seconds for seconds, _ in one) for one in answers]
     areas = [[pixels for _, pixels in one] for one in answers]
     apart = [
         max(abs(a - b) / max(a, b, 1) for a, b in zip(areas[0], other, strict=True)) for other in areas[1:]
     ]
     cells = [f"{times[0] * 1000:.0f}"]
-    cells += [f"{time * 1000:.0f} ({time / times[0]:.2f})" for time in times[1:]]
-    return f"| {work} | {' | '.join(cells)} | {max(apart, default=0):.1e} | {len(answers[0])} |"
+    cells += [f"{seconds * 1000:.0f} ({seconds / times[0]:.2f})" for seconds in times[1:]]
+    cells_by_name = dict(zip(("ours", *names[1:]), cells, strict=True))
+    return Row(work, cells_by_name, goal, max(apart, default=None), len(answers[0]))
 
 
-def compare(workers: list[Worker], arguments: argparse.Namespace) -> Iterator[str]:
+def images(workers: list[Worker], repeats: int) -> Iterator[Row]:
+    """Encode, click and box an image."""
+    measured: dict[str, list[Answers]] = {name: [[] for _ in workers] for name in KINDS}
+    for frame in range(repeats + 1):
+        for name, sides in measured.items():
+            for side, answers in zip(sides, in_turns(workers, [(name, frame)]), strict=True):
+                side.extend(answers)
+    names = [worker.name for worker in workers]
+    for name, work in KINDS.items():
+        yield timed(work, names, [side[1:] for side in measured[name]], wanted(name))  # the first warms up
+
+
+def tracked(workers: list[Worker], objects: int, repeats: int) -> list[Answers]:
+    """Track objects through frames that attend to the full number of memories."""
+    length = STEADY + repeats
+    for worker in workers:
+        worker.ask("open", objects, length)
+    return [side[STEADY:] for side in in_turns(workers, [("track",)] * length)]
+
+
+def official_rows(names: list[str], arguments: argparse.Namespace) -> Iterator[Row]:
+    """Compare with other packages."""
+    only, size = arguments.only, arguments.image_size
+    with contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(Worker(name, arguments.variant, size, arguments)) for name in names]
+        if "images" in only and size == 1024:  # the official image predictor knows no other size
+            yield from images(workers, arguments.repeats)
+        if "1 object" in only:
+            answers = tracked(workers, 1, arguments.repeats)
+            yield timed("track a frame, 1 object", names, answers, wanted("1 object"))
+        if not {"10 objects", "10 objects, fast"} & set(only):
+            return
+        fast = "10 objects, fast" in only and approximates()
+        if fast:
+            workers.append(stack.enter_context(Worker("ours, fast", arguments.variant, size, arguments)))
+        answers = tracked(workers, 10, arguments.many_repeats)
+        usual = answers[: len(names)]
+        if "10 objects" in only:
+            yield timed("track a frame, 10 objects", names, usual, wanted("10 objects"))
+        if fast:
+            work = "track a frame, 10 small objects, approximations on"
+            yield timed(work, names, [answers[-1], *usual[1:]], wanted("10 objects, fast"))
+
+
+def approximates() -> bool:
+    """Whether this engine can approximate; else the row is left out, and that is said."""
+    from sam2_engine import VideoSession
+
+    can = "approximations" in inspect.signature(VideoSession).parameters
+    if not can:
+        print("The row of approximations is left out: VideoSession has none.", file=sys.stderr)
+    return can
+
+
+@contextlib.contextmanager
+def checked_out(commit: str) -> Iterator[Path | None]:
+    """Give the files of a commit in a folder aside; None, and why, if there is no such commit."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        git = ["git", "-C", str(HERE), "worktree"]
+        made = subprocess.run(
+            [*git, "add", "--detach", str(tree), commit], capture_output=True, text=True, check=False
+        )
+        if made.returncode:
+            reason = made.stderr.strip().splitlines()[-1]
+            print(
+                f"nano is not compared with {commit} ({reason}); fetch it, or give --before.", file=sys.stderr
+            )
+            yield None
+            return
+        try:
+            yield tree
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+def nano_rows(arguments: argparse.Namespace) -> Iterator[Row]:
+    """Compare nano with itself at an earlier commit."""
+    with checked_out(arguments.before) as tree, contextlib.ExitStack() as stack:
+        if tree is None:
+            return
+        workers = [
+            stack.enter_context(Worker("ours", NANO, NANO_SIZE, arguments)),
+            stack.enter_context(Worker(BEFORE, NANO, NANO_SIZE, arguments, tree)),
+        ]
+        for objects, work in ((1, "nano, 1 object"), (20, "nano, 20 objects")):
+            answers = tracked(workers, objects, 3 * arguments.repeats)
+            yield timed(f"{work}, a frame at 512", ["ours", BEFORE], answers, wanted(work))
+
+
+def memory_rows(names: list[str], arguments: argparse.Namespace) -> Iterator[Row]:
+    """Return the peak of memory, beyond what the loaded model takes, and how much each frame adds."""
+    what, length = f"{arguments.variant}@{arguments.image_size}", arguments.memory_frames
+    workers = {"ours": (sys.executable, "track"), "official": (arguments.peer_python, "official")}
+    runs = {
+        name: memory.measure(python, worker, what, length)
+        for name, (python, worker) in workers.items()
+        if name in names
+    }
+    peak = {name: run["peak"] - run["base"] for name, run in runs.items()}
+    steady = min(STEADY, length - 1)
+    slope = {name: memory.growth(run, steady) / max(length - 1 - steady, 1) for name, run in runs.items()}
+    cells = {name: f"{mib:.0f} MiB ({mib / peak['ours']:.2f})" for name, mib in peak.items()}
+    yield Row(f"peak of {memory.OBJECTS} objects, {length} frames", cells, wanted("memory"), None, 1)
+    cells = {name: f"{mib:+.2f} MiB" for name, mib in slope.items()}
+    yield Row("each frame more adds", cells, wanted("growth"), None, length - 1 - steady)
+
+
+def packages(arguments: argparse.Namespace) -> list[str]:
+    """Return which packages are compared, and say which are not and why."""
+    names = [name for name in arguments.packages if name not in ("ours, fast", BEFORE)]
+    if not arguments.peer_python:
+        print(PEER, file=sys.stderr)
+        names = [name for name in names if "official" not in name]
+    if "transformers" in names and importlib.util.find_spec("transformers") is None:
+        print("transformers is left out, as it is not installed: pip install transformers.", file=sys.stderr)
+        names.remove("transformers")
+    return names
+
+
+def compare(names: list[str], arguments: argparse.Namespace) -> Iterator[Row]:
     """Yield the table's rows as they come."""
-    from sam2_engine.wording import counted
-
-    repeats = arguments.repeats
-    if arguments.image_size == 1024:
-        kinds = {
-            "encode": "encode an image",
-            "click": "one click, three masks",
-            "box": f"{BOXES} boxes in one call",
-        }
-        measured: dict[str, list[Answers]] = {name: [[] for _ in workers] for name in kinds}
-        for frame in range(repeats + 1):
-            for name, sides in measured.items():
-                for side, answers in zip(sides, in_turns(workers, [(name, frame)]), strict=True):
-                    side.extend(answers)
-        for name, work in kinds.items():
-            yield row(work, [side[1:] for side in measured[name]])  # the first is a warm-up
-    for objects in arguments.objects:
-        length = STEADY + repeats
-        for worker in workers:
-            worker.ask("open", objects, length)
-        answers = in_turns(workers, [("track",)] * length)
-        yield row(f"track a frame, {counted(objects, 'object')}", [side[STEADY:] for side in answers])
+    parts: dict[str, Callable[[], Iterator[Row]]] = {
+        "nano": lambda: nano_rows(arguments),
+        "memory": lambda: memory_rows(names, arguments),
+    }
+    if set(arguments.only) - {*parts}:
+        yield from official_rows(names, arguments)
+    for name, rows in parts.items():
+        if name in arguments.only:
+            yield from rows()
 
 
-def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--peer-python", help="interpreter with the official package; without, it is left out"
+def parsed() -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog=PEER, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--peer-python", help="interpreter with the official package (see below)")
     parser.add_argument("--packages", nargs="+", choices=PACKAGES, default=list(PACKAGES))
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), help="rows to measure")
     parser.add_argument("--variant", default=VARIANT)
     parser.add_argument("--image-size", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--objects", type=int, nargs="*", default=[1, 10])
+    parser.add_argument("--many-repeats", type=int, default=1, help="frames of ten objects that count")
+    parser.add_argument("--memory-frames", type=int, default=20)
+    parser.add_argument("--before", default="2268ca4", help="commit that nano is compared with")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--worker", choices=PACKAGES, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print and write."""
+    arguments = parsed()
     torch.set_num_threads(arguments.threads)
     if arguments.worker:
         dtype = torch.bfloat16 if "bfloat16" in arguments.worker else torch.float32
@@ -313,7 +338,8 @@ def main() -> None:
         return
     from sam2_engine.modeling.precision import choose_dtype
 
-    names = [name for name in arguments.packages if arguments.peer_python or "official" not in name]
+    names = packages(arguments)
+    columns = [*names, *([BEFORE] if "nano" in arguments.only else [])]
     dtype = str(choose_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
     lines = [
         "# Side by side with the official package and with transformers",
@@ -322,21 +348,26 @@ def main() -> None:
         f"ours in {dtype}.",
         f"{scenes.provenance()}.",
         "",
-        f"| work | {', ms | '.join(names)}, ms | masks differ in area by up to | measured |",
-        "|---|" + "---|" * (len(names) + 2),
+        f"| work | {', ms | '.join(columns)}, ms | wanted here | masks differ in area by up to | measured |",
+        "|---|" + "---|" * (len(columns) + 3),
     ]
     print(*lines, sep="\n")
-    with contextlib.ExitStack() as stack:
-        workers = [Worker(name, arguments) for name in names]
-        for worker in workers:
-            stack.callback(worker.close)
-        for line in compare(workers, arguments):
-            lines.append(line)
-            print(line, flush=True)
+    for row in compare(names, arguments):
+        apart = "" if row.apart is None else f"{row.apart:.1e}"
+        cells = [
+            row.work,
+            *(row.cells.get(name, "") for name in columns),
+            row.wanted,
+            apart,
+            str(row.measured),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
     lines += [
         "",
-        "Medians, in turns; in brackets, how many times as long as ours. Official is sam2 1.1.0. Our "
-        "tracking reads and resizes each frame; the others have all loaded before.",
+        "Medians, in turns; in brackets, how many times as much as ours. Official is sam2 1.1.0; before is "
+        f"this engine at {arguments.before}. Our tracking reads and resizes each frame; the others have all "
+        "loaded before. Memory is beyond what the loaded model takes.",
     ]
     arguments.output.parent.mkdir(exist_ok=True)
     arguments.output.write_text("\n".join(lines) + "\n")
