@@ -13,6 +13,16 @@ class InputError(ValueError):
     it as it is (the command line prints it and exits with status 2).
     """
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let every kind be pickled, whatever its constructor takes: workers elsewhere raise them, too."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(kind: type[InputError], arguments: tuple[Any, ...]) -> InputError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    return error
+
 
 class OptionError(InputError):
     """Input that another value of an option would make usable; hosts name options as their users give them.

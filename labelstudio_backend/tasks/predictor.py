@@ -93,7 +93,7 @@ class Predictor:
             If there is no such model, or its file is not usable.
         """
         for model in self.settings.model_names.values():
-            self.store.get(model)
+            self.store.load(model)
 
     def close(self) -> None:
         """Drop unfinished jobs, close sessions and delete fetched media."""

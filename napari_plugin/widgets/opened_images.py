@@ -223,7 +223,7 @@ class OpenedImages(QObject):
             self.failed.emit(error)
             self._model.offer_download(name)
 
-        self._loading.run(lambda: store.get(name), then=loaded, failed=failed)
+        self._loading.run(lambda: store.load(name), then=loaded, failed=failed)
 
     # ------------------------------------------------------------------ annotations come and go
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,7 +62,7 @@ class TrackingSession(Protocol):
     frames: FrameSource
     window: IntensityWindow | None
     cache: FeatureCache
-    remembers_tracked_frames: ClassVar[bool]
+    remembers_tracked_frames: bool
 
     @property
     @abstractmethod
@@ -85,6 +85,10 @@ class TrackingSession(Protocol):
     @abstractmethod
     def encode(self, frame: int) -> ImageFeatures:
         """Return a frame as the encoder sees it; from then on a prompt there costs only the decoder."""
+
+    def prepare(self, frame: int) -> int:
+        """Make a frame ready for prompts, and return the bytes that it takes in the cache."""
+        return self.encode(frame).num_bytes
 
     @abstractmethod
     def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:

@@ -2,16 +2,26 @@
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from sam2_engine.feature_cache import DEFAULT_BYTES
+from sam2_engine.feature_cache import DEFAULT_BYTES, FeatureCache
+from sam2_engine.frames import FrameSource
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.video.open_session import open_video_session
+from sam2_engine.video.tracking_session import TrackingSession
 from sam2_engine.weights.loading import find_device, load_model
+from sam2_plugins.cluster.connection import is_address
 from sam2_plugins.runtime.jobs import DeviceLock
 from sam2_plugins.runtime.out_of_memory import translate_oom
 from sam2_plugins.runtime.run_estimate import RunMeasurements
+
+if TYPE_CHECKING:
+    from sam2_plugins.cluster.remote_device import RemoteDevice
 
 __all__ = ["ModelStore", "available_devices", "split_model_name"]
 
@@ -24,7 +34,8 @@ class ModelStore:
     Parameters
     ----------
     device, dtype
-        As for :func:`sam2_engine.load_model`; "auto" picks what the machine has.
+        As for :func:`sam2_engine.load_model`; "auto" picks what the machine has. A device may also be the
+        address of a dask scheduler or worker, ``tcp://host:port``, on which models then run.
     encoded_bytes
         Cap of the encoded frames that a session keeps in memory.
     measurements
@@ -59,6 +70,7 @@ class ModelStore:
         self.lock = DeviceLock()
         self.measurements = RunMeasurements() if measurements is None else measurements
         self._models: dict[tuple[str, int | None], Sam2] = {}
+        self._remote: RemoteDevice | None = None
         self._loading = threading.Lock()
 
     def get(self, name: str | Path = "nano", image_size: int | None = None) -> Sam2:
@@ -89,6 +101,47 @@ class ModelStore:
                     )
             return self._models[key]
 
+    def load(self, name: str | Path = "nano") -> ModelConfig:
+        """Load a model where it runs, unless it is loaded, and return its configuration.
+
+        Raises
+        ------
+        InputError
+            As :meth:`get`; or if the device is elsewhere, and nobody answers there.
+        """
+        remote = self.remote
+        return self.get(name).config if remote is None else remote.load(_seen_elsewhere(name))
+
+    def open_session(
+        self,
+        name: str | Path,
+        frames: FrameSource,
+        window: IntensityWindow | None,
+        cache: FeatureCache,
+        history: int | None = None,
+        max_conditioning_frames: int | None = None,
+        remove_small_components: bool | None = True,
+    ) -> TrackingSession:
+        """Return an engine session with a model, where that runs; as :func:`open_video_session`."""
+        settings = (window, cache, history, max_conditioning_frames, remove_small_components)
+        remote = self.remote
+        if remote is None:
+            return open_video_session(self.get(name), frames, *settings)
+        from sam2_plugins.cluster.remote_session import RemoteSession
+
+        return RemoteSession.open(remote, _seen_elsewhere(name), frames, *settings)
+
+    @property
+    def remote(self) -> "RemoteDevice | None":
+        """The device, if it is elsewhere."""
+        if not is_address(self.device):
+            return None
+        if self._remote is None or self._remote.address != self.device:
+            from sam2_plugins.cluster.remote_device import RemoteDevice
+
+            self._remote = RemoteDevice(self.device, self.dtype)
+        return self._remote
+
     @property
     def device_name(self) -> str:
         """The device of the models: one of :func:`available_devices`, or one that is not available."""
@@ -106,6 +159,8 @@ class ModelStore:
         InputError
             If the device or the type does not exist here.
         """
+        if (remote := self.remote) is not None:
+            return remote.describe()[1]
         return str(choose_dtype(self.dtype, find_device(self.device))).removeprefix("torch.")
 
     def use_device(self, device: str) -> None:
@@ -117,6 +172,16 @@ class ModelStore:
         with self._loading:
             self.device = device
             self._models.clear()
+            if self._remote is not None:
+                self._remote.close()
+
+
+def _seen_elsewhere(name: str | Path) -> str:
+    """Return a model's name, or the absolute path of its file."""
+    plain, size = split_model_name(str(name))
+    if not Path(plain).is_file():
+        return str(name)
+    return str(Path(plain).absolute()) + ("" if size is None else f"@{size}")
 
 
 def split_model_name(name: str) -> tuple[str, int | None]:

@@ -21,7 +21,6 @@ from sam2_engine.masks import CompressedMask, as_mask
 from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.tracking_session import TrackingSession, check_frame, frames_to_clear
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
@@ -697,7 +696,7 @@ class AnnotationSession:
         InputError
             If it cannot be loaded; the session then goes on with the earlier one.
         """
-        self._store.get(model)
+        self._store.load(model)
         with self._device_lock, self.annotations.lock:
             self.model_name = str(model)
             self.engine.drop()
@@ -758,8 +757,8 @@ class AnnotationSession:
 
     def _make_engine(self, window: IntensityWindow | None) -> TrackingSession:
         cleans = self.cleans_clicked_frames or self.frames.length == 1
-        return open_video_session(
-            self._store.get(self.model_name),
+        return self._store.open_session(
+            self.model_name,
             self.frames,
             window,
             self._cache,

@@ -115,7 +115,10 @@ def find_objects(
     InputError
         If the image cannot be used.
     """
-    wanted, loaded = settings or AutomaticSettings(), store.get(model)
+    wanted = settings or AutomaticSettings()
+    if (remote := store.remote) is not None:
+        return (yield from remote.find_objects(store.lock, model, image, window, wanted))
+    loaded = store.get(model)
     confidence = loaded.config.confidence if wanted.confidence is None else wanted.confidence
     generator = AutomaticMaskGenerator(
         loaded,

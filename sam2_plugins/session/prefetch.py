@@ -32,6 +32,6 @@ def prefetch(
             if held + largest > engine.cache.max_bytes:
                 return
             with translate_oom(str(engine.model.device)):
-                num_bytes = engine.encode(frame).num_bytes
+                num_bytes = engine.prepare(frame)
         held, largest = held + num_bytes, max(largest, num_bytes)
         yield frame

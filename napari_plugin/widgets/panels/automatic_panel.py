@@ -191,7 +191,7 @@ class AutomaticPanel(Panel):
         self, session: AnnotationSession, frame: int, settings: AutomaticSettings
     ) -> Generator[tuple[int, int], None, list[FoundObject]]:
         """Search on the worker's thread, where the frame is read too."""
-        self._confidence = self._store.get(session.model_name).config.confidence
+        self._confidence = self._store.load(session.model_name).confidence
         return (
             yield from find_objects(
                 self._store, session.model_name, session.frames[frame], session.window, settings

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from distributed import Client
+from distributed import Client, Worker
 
 
 class Cluster:
@@ -51,6 +51,15 @@ class Cluster:
         """Names of the workers that have a task."""
         processing = self.client.processing()
         return [name for name, address in self.workers.items() if processing.get(address)]
+
+    def desk_worker(self) -> str:
+        """Return the name of a worker that holds the sessions of a program."""
+
+        def actors(dask_worker: Worker) -> int:
+            return len(dask_worker.state.actors)
+
+        counts = self.client.run(actors)
+        return next(name for name, address in self.workers.items() if counts[address])
 
     def kill(self, name: str) -> None:
         """End a process at once, as a machine that goes down."""

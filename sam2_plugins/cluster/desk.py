@@ -1,0 +1,228 @@
+"""The desk of one program on a worker: models and the engine's sessions, which it works with from afar."""
+
+import warnings
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.frames import UnreadableFrameError
+from sam2_engine.modeling.config import ModelConfig
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.open_session import open_video_session
+from sam2_engine.video.tracking_session import TrackingSession
+from sam2_plugins.cluster.transport import FrameDescription, PackedArray, ReceivedFrames, packed
+from sam2_plugins.cluster.worker import WorkerState
+from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.runtime.out_of_memory import translate_oom
+from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject, find_objects
+
+__all__ = ["Desk", "Reply", "SessionSetup"]
+
+
+@dataclass(frozen=True)
+class SessionSetup:
+    """What an engine session is made of; as for :func:`open_video_session`."""
+
+    model: str
+    frames: FrameDescription
+    window: IntensityWindow | None
+    cache_bytes: int
+    history: int | None
+    max_conditioning_frames: int | None
+    remove_small_components: bool | None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of a call.
+
+    Attributes
+    ----------
+    value
+        What it returned.
+    error
+        Why it was refused, in place of a value.
+    warnings
+        Notes for users.
+    prompted
+        The session's objects and the frames on which each is prompted, after the call.
+    num_bytes
+        Of the session's memories.
+    """
+
+    value: Any = None
+    error: InputError | None = None
+    warnings: tuple[str, ...] = ()
+    prompted: dict[int, tuple[int, ...]] | None = None
+    num_bytes: int = 0
+
+
+class Desk:
+    """Models and sessions of one program, on the worker where this object lives (an actor of dask).
+
+    Parameters
+    ----------
+    dtype
+        Type in which the program wants models to compute.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        from distributed import get_worker
+
+        worker = get_worker()
+        self._threads = worker.state.nthreads
+        self._store: ModelStore = WorkerState.of(worker).store("auto", dtype)
+        self._sessions: dict[int, _Session] = {}
+        self._searches: dict[int, Generator[tuple[int, int], None, list[FoundObject]]] = {}
+
+    def describe(self) -> tuple[str, str]:
+        """Return the device and the type in which models compute here."""
+        return self._store.device_name, self._store.compute_dtype
+
+    def load(self, model: str) -> Reply:
+        """Load a model and return its configuration."""
+
+        def load() -> ModelConfig:
+            return self._store.get(model).config
+
+        return self._answer(load)
+
+    def call(self, number: int, action: "Action", forgotten: tuple[int, ...] = ()) -> Reply:
+        """Do something in a session, and forget others that are no longer used."""
+        for other in forgotten:
+            if (left := self._sessions.pop(other, None)) is not None:
+                left.close()
+
+        def act() -> Any:
+            if action.setup is not None:
+                self._sessions[number] = _Session(self._store, action.setup)
+            return self._sessions[number].do(action)
+
+        reply = self._answer(act)
+        return self._sessions[number].told(reply) if number in self._sessions else reply
+
+    def search(
+        self,
+        number: int,
+        model: str,
+        image: PackedArray,
+        window: IntensityWindow | None,
+        settings: AutomaticSettings,
+    ) -> None:
+        """Begin to look for objects."""
+        self._searches[number] = find_objects(self._store, model, image.array(), window, settings)
+
+    def search_on(self, number: int) -> Reply:
+        """Do a step of a search: the value is (done, total), or at its end what was found."""
+
+        def step() -> tuple[int, int] | list[FoundObject]:
+            try:
+                return next(self._searches[number])
+            except StopIteration as end:
+                found: list[FoundObject] = end.value
+                return found
+
+        reply = self._answer(step)
+        if not isinstance(reply.value, tuple):
+            del self._searches[number]
+        return reply
+
+    def _answer(self, act: Any) -> Reply:
+        torch.set_num_threads(self._threads)  # dask lets libraries use one
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", InputWarning)
+            try:
+                value, error = act(), None
+            except InputError as refused:
+                value, error = None, refused
+            except OSError as failed:  # of the file with the frames; a lost connection is one, too
+                value, error = None, InputError(os_error_sentence(failed))
+        notes = dict.fromkeys(str(one.message) for one in told if issubclass(one.category, InputWarning))
+        return Reply(value, error, tuple(notes))
+
+
+@dataclass(frozen=True)
+class Action:
+    """What is done in a session; done again in the same order, it gives the same session.
+
+    Attributes
+    ----------
+    name, arguments
+        Method of the session, and what it is given.
+    setup
+        What the session is made of, with the first action.
+    pixels
+        A frame that the session has not been sent yet, or why it cannot be read, by its number.
+    ended
+        Propagations that nobody goes on with.
+    is_repeated
+        Whether the value is known already.
+    """
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    setup: SessionSetup | None = None
+    pixels: tuple[int, PackedArray | UnreadableFrameError] | None = None
+    ended: tuple[int, ...] = ()
+    is_repeated: bool = False
+
+
+class _Session:
+    """An engine session, the frames that it was sent, and the propagations in it."""
+
+    def __init__(self, store: ModelStore, setup: SessionSetup) -> None:
+        self._frames = ReceivedFrames(setup.frames)
+        model = store.get(setup.model)
+        self._device = str(model.device)
+        self._session: TrackingSession = open_video_session(
+            model,
+            self._frames,
+            setup.window,
+            FeatureCache(setup.cache_bytes),
+            setup.history,
+            setup.max_conditioning_frames,
+            setup.remove_small_components,
+        )
+        self._lock = store.lock
+        self._runs: dict[int, Iterator[FrameResult]] = {}
+
+    def close(self) -> None:
+        self._runs.clear()
+        self._frames.close()
+
+    def told(self, reply: Reply) -> Reply:
+        """Complete a reply with what the session is like now."""
+        ids = self._session.object_ids
+        prompted = {object_id: self._session.prompted_frames(object_id) for object_id in ids}
+        return Reply(reply.value, reply.error, reply.warnings, prompted, self._session.num_bytes)
+
+    def do(self, action: Action) -> Any:
+        if action.pixels is not None:
+            self._frames.receive(*action.pixels)
+        for run in action.ended:
+            self._runs.pop(run, None)
+        with self._lock, translate_oom(self._device):
+            own = getattr(self, f"_{action.name}", None)
+            act = getattr(self._session, action.name) if own is None else own
+            value = act(*action.arguments)
+        if action.is_repeated:
+            return None
+        return packed(value) if isinstance(value, FrameResult) else value
+
+    def _open(self) -> bool:
+        return self._session.remembers_tracked_frames
+
+    def _add_prompt(self, frame: int, object_id: int, prompt: Any, replace: bool) -> FrameResult:
+        return self._session.add_prompt(frame, object_id, prompt, replace=replace)
+
+    def _begin(self, run: int, ids: list[int] | None, first: int, stop: int | None, reverse: bool) -> None:
+        self._runs[run] = iter(self._session.propagate(ids, first, stop, reverse))
+
+    def _step(self, run: int) -> FrameResult | None:
+        return next(self._runs[run], None)

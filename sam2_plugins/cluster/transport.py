@@ -1,0 +1,144 @@
+"""Frames and results as they travel between a program and a worker: small, and the same to the bit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from tempfile import TemporaryFile
+from typing import Any, Self
+
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from sam2_engine.frames import FrameSource, UnreadableFrameError
+from sam2_engine.frames.source import FillRange
+from sam2_engine.video.frame_result import FrameResult
+
+__all__ = ["FrameDescription", "PackedArray", "ReceivedFrames", "packed", "unpacked"]
+
+_BLOSC_BYTES = 2**31 - 2**20
+"""Beyond, arrays travel as they are."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedArray:
+    """An array, compressed without loss.
+
+    Examples
+    --------
+    >>> PackedArray.of(np.arange(6).reshape(2, 3)).array().tolist()
+    [[0, 1, 2], [3, 4, 5]]
+    >>> PackedArray.of(np.zeros((0, 4), np.float32)).array().shape
+    (0, 4)
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    data: bytes
+    is_compressed: bool
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Self:
+        """Pack an array."""
+        whole = np.ascontiguousarray(array)
+        fits = 0 < whole.nbytes < _BLOSC_BYTES
+        data = blosc.compress(whole, b"zstd", 1, blosc.SHUFFLE) if fits else whole.tobytes()
+        return cls(array.shape, whole.dtype.str, data, fits)
+
+    def array(self) -> NDArray[Any]:
+        """Return the array."""
+        array = np.empty(self.shape, self.dtype)
+        if self.is_compressed:
+            blosc.decompress(self.data, array)
+        else:
+            array.reshape(-1).view(np.uint8)[:] = np.frombuffer(self.data, np.uint8)
+        return array
+
+
+def packed(result: FrameResult) -> tuple[FrameResult, PackedArray]:
+    """Return a result without its logits, and these packed."""
+    return replace(result, low_res_logits=np.zeros((0, 1, 1), np.float32)), PackedArray.of(
+        result.low_res_logits
+    )
+
+
+def unpacked(result: FrameResult, logits: PackedArray) -> FrameResult:
+    """Return a result with its logits."""
+    return replace(result, low_res_logits=logits.array())
+
+
+@dataclass(frozen=True)
+class FrameDescription:
+    """What a source of frames says of itself, without a pixel."""
+
+    name: str
+    shape: tuple[int, int]
+    channels: int
+    dtype: str
+    length: int | None
+    axes: str
+    axis: str
+    is_rgb: bool
+    fill_values: Sequence[FillRange]
+
+    @classmethod
+    def of(cls, frames: FrameSource) -> Self:
+        """Describe a source."""
+        return cls(
+            frames.name,
+            frames.shape,
+            frames.channels,
+            frames.dtype.str,
+            frames.length,
+            frames.axes,
+            frames.axis,
+            frames.is_rgb,
+            frames.fill_values,
+        )
+
+
+class ReceivedFrames(FrameSource):
+    """Frames that were sent, each once; they lie compressed in a file that nobody else sees."""
+
+    def __init__(self, said: FrameDescription) -> None:
+        super().__init__(
+            said.name,
+            shape=said.shape,
+            channels=said.channels,
+            dtype=np.dtype(said.dtype),
+            length=said.length,
+            axes=said.axes,
+            axis=said.axis,
+            is_rgb=said.is_rgb,
+            fill_values=said.fill_values,
+        )
+        self._file = TemporaryFile()  # noqa: SIM115  (closed with the source)
+        self._problems: dict[int, UnreadableFrameError] = {}
+        self._places: dict[int, tuple[int, int, PackedArray]] = {}
+
+    def receive(self, frame: int, pixels: PackedArray | UnreadableFrameError) -> None:
+        """Store a frame, or why it cannot be read."""
+        if isinstance(pixels, UnreadableFrameError):
+            self._problems[frame] = pixels
+            return
+        self._problems.pop(frame, None)
+        start = self._file.seek(0, 2)
+        self._file.write(pixels.data)
+        self._places[frame] = start, len(pixels.data), replace(pixels, data=b"")
+
+    @override
+    def __getitem__(self, frame: int) -> NDArray[Any]:
+        """Return one frame; whoever sent it has checked its pixels."""
+        return self._read(self._check_index(frame))
+
+    @override
+    def _read(self, frame: int) -> NDArray[Any]:
+        if frame in self._problems:
+            raise self._problems[frame]
+        start, num_bytes, pixels = self._places[frame]
+        self._file.seek(start)
+        return replace(pixels, data=self._file.read(num_bytes)).array()
+
+    @override
+    def close(self) -> None:
+        self._file.close()

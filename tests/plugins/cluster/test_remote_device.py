@@ -1,0 +1,154 @@
+"""Sessions whose engine runs on a worker: the same masks as here, also when the worker is killed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import Cluster
+from damaged_frames import DamagedFrames
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputError, InputWarning
+from sam2_plugins.cli.app import main
+from sam2_plugins.cluster import connection
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
+from sam2_plugins.session.readable import run_to_end
+
+Work = Callable[[AnnotationSession], None]
+
+
+@pytest.fixture(scope="module")
+def remote(cluster_of_session: Cluster) -> ModelStore:
+    return ModelStore(cluster_of_session.address)
+
+
+def both(
+    frames: object, work: Work, small_checkpoint: Path, here: ModelStore, there: ModelStore
+) -> list[AnnotationSession]:
+    """Do the same work in two sessions, and compare every mask and score."""
+    sessions = [AnnotationSession(frames, store, small_checkpoint) for store in (here, there)]
+    for session in sessions:
+        work(session)
+    one, other = sessions
+    assert list(one.objects) == list(other.objects)
+    for object_id in one.objects:
+        assert one.frames_of(object_id) == other.frames_of(object_id)
+        for frame in one.frames_of(object_id):
+            assert one.accepted(object_id, frame) == other.accepted(object_id, frame), (object_id, frame)
+    return sessions
+
+
+def annotate(session: AnnotationSession) -> None:
+    """Click, track, correct in the middle, track on, backwards too, remove, undo."""
+    one, two = session.add_object(), session.add_object()
+    session.add_points(0, one, [[20, 20], [70, 5]], [1, 0])
+    session.add_box(3, two, (50, 25, 70, 50))
+    list(session.propagate())
+    session.add_points(5, one, [[34, 24]], [0])
+    list(session.propagate(start=5))
+    list(session.propagate([two], start=3, reverse=True))
+    session.remove_object(two)
+    session.undo()
+    session.verify(one, [0, 1])
+    list(session.propagate())
+
+
+def test_a_session_there_has_the_masks_of_one_here(
+    discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
+) -> None:
+    _, there = both(discs, annotate, small_checkpoint, store, remote)
+    assert there.engine.num_bytes > 0
+    assert list(there.prefetch(range(3))) == [0, 1, 2]
+    there.drop_engine()
+    list(there.propagate())
+
+
+def test_large_planes_there(
+    discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
+) -> None:
+    wide = np.zeros((8, 300, 400), np.uint16)
+    wide[:, 100:160, 150:230] = discs.astype(np.uint16) * 9
+
+    def track(session: AnnotationSession) -> None:
+        session.add_points(0, session.add_object(), (170, 120))
+        session.add_box(2, session.add_object(), (200, 130, 220, 150))
+        list(session.propagate())
+
+    both(wide, track, small_checkpoint, store, remote)
+    both(
+        discs[:1], lambda one: one.add_points(0, one.add_object(), (20, 20)), small_checkpoint, store, remote
+    )
+
+
+def test_a_worker_killed_while_it_tracks_is_replaced_and_the_masks_are_the_same(
+    discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
+) -> None:
+    def track(session: AnnotationSession) -> None:
+        session.add_points(0, session.add_object(), (20, 20))
+        for result in session.propagate():
+            if result.frame == 4 and session._store is remote:
+                cluster.kill(cluster.desk_worker())
+        session.add_points(6, 1, (32, 20))
+
+    with pytest.warns(InputWarning, match="was lost; connecting again"):
+        both(discs, track, small_checkpoint, store, remote)
+
+
+def test_frames_that_cannot_be_read_are_passed_over_there_as_here(
+    discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
+) -> None:
+    said: list[list[str]] = []
+
+    def track(session: AnnotationSession) -> None:
+        session.add_points(1, session.add_object(), (22, 20))
+        with pytest.warns(InputWarning) as told:
+            found = [result.frame for result in session.propagate(start=0)]
+        assert found == [1, 2, 3, 4, 5, 6, 7]
+        said.append([str(one.message) for one in told])
+
+    both(DamagedFrames(discs, {3, 4, 7}), track, small_checkpoint, store, remote)
+    here, there = said
+    assert here == there
+    assert "passed over frames 3 to 4" in here[0]
+
+
+def test_objects_are_found_there_as_here(
+    discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
+) -> None:
+    settings = AutomaticSettings(confidence=0, points_per_side=2)
+    model = str(small_checkpoint)
+    here, there = (run_to_end(find_objects(one, model, discs[0], None, settings)) for one in (store, remote))
+    assert [one.mask for one in here] == [one.mask for one in there]
+    assert here
+
+
+def test_a_command_runs_there(
+    discs: NDArray[np.uint8],
+    disc_mask: NDArray[np.bool_],
+    cluster: Cluster,
+    small_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("stack.tif", discs, imagej=True, metadata={"axes": "TYX"})
+    tifffile.imwrite("seed.tif", disc_mask.astype(np.uint8))
+    given = ["track", "stack.tif", "--masks", "seed.tif", "--model", str(small_checkpoint)]
+    for device in ("cpu", cluster.address):
+        assert main([*given, "--device", device, "-o", f"{device[:3]}.tif"]) == 0
+    np.testing.assert_array_equal(tifffile.imread("cpu.tif"), tifffile.imread("tcp.tif"))
+
+
+def test_what_is_refused_there_is_said_here(
+    discs: NDArray[np.uint8], cluster: Cluster, remote: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = AnnotationSession(discs, remote, "no_such_model")
+    with pytest.raises(InputError, match="no_such_model"):
+        session.add_points(0, session.add_object(), (20, 20))
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.5)
+    with pytest.raises(InputError, match="No dask scheduler answers"):
+        ModelStore("tcp://127.0.0.1:9").load("nano")
