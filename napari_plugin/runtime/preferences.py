@@ -22,7 +22,7 @@ class Preferences:
     model
         Name of the model that a new session begins with.
     device
-        What models run on; "auto" for the best that there is.
+        What models run on; "auto" for the best that there is, or the address of another machine.
     sessions
         Folder for sessions that cannot be saved beside their image; None for the user's own.
     encoded_bytes
@@ -40,7 +40,7 @@ def read_preferences() -> Preferences:
     page = _page()
     return Preferences(
         page.model.strip() or "nano",
-        page.device,
+        page.device_elsewhere.strip() or page.device,
         Path(page.sessions).expanduser() if page.sessions.strip() else None,
         page.encoded_megabytes * _MEGABYTE,
     )

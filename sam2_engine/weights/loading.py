@@ -299,6 +299,11 @@ def find_device(device: str | torch.device) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if "://" in str(device):
+        raise InputError(
+            f"A model is loaded on this machine, not at {device}; sam2_plugins.ModelStore takes addresses, "
+            "and sessions made with it run there."
+        )
     try:
         target = torch.device(device)
         torch.empty(1, device=target)

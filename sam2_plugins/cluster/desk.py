@@ -81,9 +81,9 @@ class Desk:
         self._sessions: dict[int, _Session] = {}
         self._searches: dict[int, Generator[tuple[int, int], None, list[FoundObject]]] = {}
 
-    def describe(self) -> tuple[str, str]:
-        """Return the device and the type in which models compute here."""
-        return self._store.device_name, self._store.compute_dtype
+    def compute_dtype(self) -> str:
+        """Return the type in which models compute here."""
+        return self._store.compute_dtype
 
     def load(self, model: str) -> Reply:
         """Load a model and return its configuration."""

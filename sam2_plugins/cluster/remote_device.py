@@ -148,10 +148,14 @@ class RemoteDevice:
         config: ModelConfig = self.persistently(lambda: value_of(self.call("load", model)))
         return config
 
-    def describe(self) -> tuple[str, str]:
-        """Return the worker's own device and the type in which models compute there."""
-        described: tuple[str, str] = self.persistently(lambda: self.call("describe"))
-        return described
+    @property
+    def compute_dtype(self) -> str:
+        """Type in which models compute there; as was asked for, while nobody answers."""
+        try:
+            dtype: str = self.persistently(lambda: self.call("compute_dtype"))
+        except InputError:
+            return self._dtype
+        return dtype
 
     def find_objects(
         self,

@@ -160,7 +160,7 @@ class ModelStore:
             If the device or the type does not exist here.
         """
         if (remote := self.remote) is not None:
-            return remote.describe()[1]
+            return remote.compute_dtype
         return str(choose_dtype(self.dtype, find_device(self.device))).removeprefix("torch.")
 
     def use_device(self, device: str) -> None:

@@ -124,7 +124,10 @@ class ModelPanel(QWidget):
         self.size.setCurrentIndex(0 if size is None else self.size.findData(size))
 
     def show_device(self, device: str) -> None:
-        """Show what the model runs on."""
+        """Show what the model runs on, which may be the address of another machine."""
+        if self.device.findData(device) < 0:
+            self.device.addItem(device.rpartition("://")[2], device)
+            self.device.setItemData(self.device.count() - 1, device, Qt.ItemDataRole.ToolTipRole)
         self.device.setCurrentIndex(self.device.findData(device))
 
     def _list(self, chosen: str) -> None:

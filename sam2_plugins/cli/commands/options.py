@@ -70,7 +70,12 @@ ContrastOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:1, mps; or tcp://host:8786, a dask scheduler on whose worker models run.",
+    ),
 ]
 ModelOption = Annotated[
     str,

@@ -40,6 +40,8 @@ def test_a_click_shows_a_mask_of_the_current_object(
     assert not (labels(dock)[2] == 1).any()
     assert rows_of(dock.objects.list) == [["object 1", "1"], ["object 2", "1"]]
     assert dock.model.device.currentData() == "cpu"
+    dock.model.show_device("tcp://gpu-node:8786")
+    assert dock.model.device.currentText() == "gpu-node:8786"
 
 
 def test_what_is_shown_is_what_the_session_holds(

@@ -37,6 +37,11 @@ def test_what_is_set_is_read(page: Any, tmp_path: Path) -> None:
     assert "nano@320" in (tmp_path / "sam2-plugins.yaml").read_text()
 
 
+def test_a_device_on_another_machine_is_taken_instead(page: Any) -> None:
+    page.device, page.device_elsewhere = "cpu", " tcp://gpu-node:8786 "
+    assert read_preferences().device == "tcp://gpu-node:8786"
+
+
 @pytest.mark.parametrize(("name", "value"), [("device", "abacus"), ("encoded_megabytes", 1)])
 def test_what_cannot_be_is_refused(page: Any, name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import Cluster, wait_until
+from dask_processes import Cluster, wait_until
 from numpy.typing import NDArray
 
 from sam2_plugins.cli.app import main

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import Cluster
 from damaged_frames import DamagedFrames
+from dask_processes import Cluster
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.weights.loading import load_model
 from sam2_plugins.cli.app import main
 from sam2_plugins.cluster import connection
 from sam2_plugins.runtime.model_store import ModelStore
@@ -152,3 +153,6 @@ def test_what_is_refused_there_is_said_here(
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.5)
     with pytest.raises(InputError, match="No dask scheduler answers"):
         ModelStore("tcp://127.0.0.1:9").load("nano")
+    assert ModelStore("tcp://127.0.0.1:9").compute_dtype == "auto"
+    with pytest.raises(InputError, match=r"ModelStore takes addresses"):
+        load_model("nano", device=cluster.address)
