@@ -3,6 +3,7 @@
 #            make test PYTHON=python3.12 VENV=.venv-3.12       another Python (3.11 or newer)
 #            make test PYTEST_WORKERS=1                        fewer processes than cores (0: in pytest's own)
 #            make test PYTEST_ARGS="-k review --durations=10"  whatever else pytest takes
+#            make bench BENCH_PEER=peer/bin/python BENCH_ARGS="--only nano images"   what is compared with what
 #            make fuzz FUZZ_SECONDS=60 FUZZ_TARGETS="tiff"     seconds for each target; which ones
 PYTHON ?= python3
 VENV ?= .venv
@@ -28,7 +29,7 @@ help:
 	@echo "make corpora        fetches the test files of other libraries, which test-all reads"
 	@echo "make e2e    end-to-end tests, in real hosts"
 	@echo "make fuzz   hostile files for every reader, an hour"
-	@echo "make lint   ruff, mypy, import-linter                make bench  the benchmarks' tables"
+	@echo "make lint   ruff, mypy, import-linter                make bench  beside other programs: one table"
 	@echo "make soak   everything in turns for SOAK_MINUTES (60): does memory, or anything, grow?"
 
 $(VENV)/.python:
@@ -98,10 +99,11 @@ SOAK_MINUTES ?= 60
 soak: $(VENV)/.dev
 	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python benchmarks/soak.py --minutes $(SOAK_MINUTES)
 
+# One table. Without BENCH_PEER, a Python that has the official package, it says how to make one.
+BENCH_PEER ?=
+BENCH_ARGS ?=
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/side_by_side.py
-	$(BIN)/python benchmarks/labelstudio_soak.py
+	$(BIN)/python benchmarks/side_by_side.py $(if $(BENCH_PEER),--peer-python $(BENCH_PEER)) $(BENCH_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
