@@ -7,7 +7,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.runtime.throttled import ThrottledComputation
 from napari_plugin.runtime.workers import TaskRunner
-from sam2_plugins.review import LiveReview, ReviewItem
+from sam2_plugins.review import LiveReview, RankedItems
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["DOUBTFUL", "ReviewModel"]
@@ -36,7 +36,7 @@ class ReviewModel(QObject):
         self, session: AnnotationSession, task_runner: TaskRunner, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self.queue: list[ReviewItem] = []
+        self.queue = RankedItems([])
         self._worst: dict[int, float] = {}
         self._review = LiveReview(session)
         self._computation = ThrottledComputation(self._compute, session, task_runner, self)
@@ -67,12 +67,12 @@ class ReviewModel(QObject):
         worst = takewhile(lambda item: item.score >= DOUBTFUL, self.queue)
         return {(item.object_id, item.frame) for item in worst}
 
-    def _compute(self, session: AnnotationSession) -> Generator[None, None, list[ReviewItem]]:
+    def _compute(
+        self, session: AnnotationSession
+    ) -> Generator[None, None, tuple[RankedItems, dict[int, float]]]:
         yield
-        return self._review.queue()
+        return self._review.queue(), self._review.worst()
 
-    def _on_computed(self, queue: list[ReviewItem]) -> None:
-        self.queue, self._worst = queue, {}
-        for item in queue:  # worst first
-            self._worst.setdefault(item.object_id, item.score)
+    def _on_computed(self, found: tuple[RankedItems, dict[int, float]]) -> None:
+        self.queue, self._worst = found
         self.updated.emit()

@@ -16,7 +16,7 @@ from sam2_plugins.review.cues import (
     review_mask,
 )
 from sam2_plugins.review.mask_features import NO_OVERLAP, MaskFeatures, Overlap, frame_overlaps
-from sam2_plugins.review.ranking import Ranking
+from sam2_plugins.review.ranking import RankedItems, Ranking
 from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import ChangeKind
@@ -166,6 +166,7 @@ class Review:
         self._moved: set[int] = set()
         self._ranking = Ranking()
         self._ranked: dict[tuple[int, int], ReviewItem] = {}
+        self._worst: dict[int, float] = {}
 
     def change(self, object_id: int, frame: int, mask: AcceptedMask | None, *, verified: bool) -> None:
         """Take over that an object has this mask on a frame now (None: nothing is known there)."""
@@ -212,10 +213,15 @@ class Review:
             for frame in self._objects[object_id].frames:
                 yield object_id, self._inputs(object_id, frame)
 
-    def queue(self, min_score: float = 0.0) -> list[ReviewItem]:
+    def queue(self, min_score: float = 0.0) -> RankedItems:
         """Return the items with more than a score, the most doubtful first."""
         self._update()
         return self._ranking.above(min_score)
+
+    def worst(self) -> dict[int, float]:
+        """Return the largest doubt by object; objects of which nothing is to be reviewed are left out."""
+        self._update()
+        return self._worst.copy()
 
     def _take_over(self, masks: MasksByObject, verified: Mapping[int, Collection[int]]) -> None:
         for object_id in self._objects.keys() | masks.keys():
@@ -246,6 +252,12 @@ class Review:
                 item = known.items[frame] = review_mask(object_id, self._inputs(object_id, frame))
                 self._ranked[object_id, frame] = item
                 new.append(item)
+        for object_id in {object_id for object_id, _ in self._outdated}:
+            worst = max((item.score for item in self._objects[object_id].items.values()), default=0.0)
+            if worst:
+                self._worst[object_id] = worst
+            else:
+                self._worst.pop(object_id, None)
         self._moved.clear()
         self._outdated.clear()
         self._ranking.exchange(old, new)
@@ -253,7 +265,7 @@ class Review:
 
 def review_queue(
     session: ReviewableSession, review: Review | None = None, min_score: float = 0.0
-) -> list[ReviewItem]:
+) -> RankedItems:
     """Return what a person should look at, the most doubtful first; masks with a score of 0 are left out.
 
     Parameters
@@ -326,7 +338,7 @@ class LiveReview:
         """Listen to the session no more."""
         self.session.history.unsubscribe(self._on_action)
 
-    def queue(self) -> list[ReviewItem]:
+    def queue(self) -> RankedItems:
         """Return what a person should look at now, as :func:`review_queue`."""
         annotations = self.session.annotations
         with annotations.lock:
@@ -341,9 +353,14 @@ class LiveReview:
                 self._review.change(object_id, frame, mask, verified=verified)
             return self._review.queue()
 
+    def worst(self) -> dict[int, float]:
+        """Return the largest doubt by object, as of the last :meth:`queue`."""
+        return self._review.worst()
+
     def _on_action(self, action: Action) -> None:
         for change in action.changes:
             if change.kind is ChangeKind.OBJECT:
-                self._objects.add(change.object_id)
+                if change.before is None or change.after is None:  # else its name, or the like
+                    self._objects.add(change.object_id)
             elif change.frame is not None:
                 self._places.add((change.object_id, change.frame))

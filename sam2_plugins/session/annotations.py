@@ -333,6 +333,16 @@ class Annotations:
         """Whether an object's mask on a frame is verified."""
         return frame in self._verified.get(object_id, ())
 
+    @property
+    def num_masks(self) -> int:
+        """How many masks there are, of all objects."""
+        return sum(map(len, self._masks.copy().values()))
+
+    @property
+    def num_verified(self) -> int:
+        """How many masks are verified, of all objects."""
+        return sum(map(len, self._verified.copy().values()))
+
     def mean_mask_bytes(self) -> float | None:
         """Return the mean size of a stored mask, of a few per object; None if there is none."""
         sample = [mask for frames in self._masks.copy().values() for mask in list(frames.copy().values())[:8]]

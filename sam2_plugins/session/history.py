@@ -105,6 +105,7 @@ class History:
         self.annotations = annotations
         self._max_bytes = max_bytes
         self._undo: deque[_Entry] = deque()
+        self._num_bytes = 0  # of what can be undone
         self._redo: list[_Entry] = []
         self._open: list[Change] | None = None
         self._grouped_with = 0
@@ -124,8 +125,7 @@ class History:
     @property
     def num_bytes(self) -> int:
         """Bytes that undo stores, about."""
-        with self.annotations.lock:
-            return sum(entry.num_bytes for entry in self._undo)
+        return self._num_bytes
 
     @contextmanager
     def action(self, name: str, call: Mapping[str, Any], undo_group: object = None) -> Iterator[list[Change]]:
@@ -177,6 +177,7 @@ class History:
             if not self._undo:
                 return ()
             entry = self._undo.pop()
+            self._num_bytes -= entry.num_bytes
             self._redo.append(entry)
             changes = Action(entry.name, {}, tuple(entry.changes)).inverse()
             self.make(changes)
@@ -191,6 +192,7 @@ class History:
                 return ()
             entry = self._redo.pop()
             self._undo.append(entry)
+            self._num_bytes += entry.num_bytes
             changes = tuple(entry.changes)
             self.make(changes)
             self.notify(Action(f"redo {entry.name}", {"do": "redo"}, changes))
@@ -204,9 +206,9 @@ class History:
             self._undo[-steps].add(entry.changes)
         else:
             self._undo.append(entry)
-        total = sum(one.num_bytes for one in self._undo)
-        while total > self._max_bytes and len(self._undo) > 1:
-            total -= self._undo.popleft().num_bytes
+        self._num_bytes += entry.num_bytes
+        while self._num_bytes > self._max_bytes and len(self._undo) > 1:
+            self._num_bytes -= self._undo.popleft().num_bytes
         return steps
 
     def _steps_back(self, entry: _Entry) -> int:

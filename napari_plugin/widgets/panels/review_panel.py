@@ -133,9 +133,8 @@ class ReviewPanel(Panel):
         if self.annotation is None:
             self.summary.clear()
             return
-        session, doubts = self.annotation.session, len(self.annotation.review.doubtful)
-        masks = sum(len(session.frames_of(i)) for i in session.objects)
-        verified = sum(len(session.verified(i)) for i in session.objects)
+        annotations, doubts = self.annotation.session.annotations, len(self.annotation.review.doubtful)
+        masks, verified = annotations.num_masks, annotations.num_verified
         self.summary.setText(f"{doubts} of {masks} masks are doubtful, worst first; {verified} are verified.")
 
     def _with(self, act: Callable[[AnnotationController], None]) -> Callable[[], None]:

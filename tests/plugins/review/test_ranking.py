@@ -43,3 +43,21 @@ def test_no_list_grows_with_the_items() -> None:
     held = max(len(one) for one in gc.get_objects() if type(one) is list and one)
     gc.unfreeze()
     assert held < 1000
+
+
+def test_what_was_asked_for_stays_and_shares_its_lists() -> None:
+    """A queue of 20,000 masks is as quickly made as one of 20; only the lists that change are copied."""
+    ranking = Ranking()
+    items = [item(1, frame, 0.1 + frame / 30_000) for frame in range(20_000)]
+    ranking.exchange([], items)
+    before = ranking.above(0)
+    as_list = list(before)
+    ranking.exchange([items[7], items[9_000]], [item(1, 7, 0.5)])
+    after = ranking.above(0)
+    assert list(before) == as_list
+    assert len(after) == len(before) - 1
+    shared = sum(one is other for one in after._parts for other in before._parts)
+    assert shared >= len(before._parts) - 4
+    assert before[-1] is items[0]
+    assert before[:3] == as_list[:3]
+    assert [before[place] for place in (0, 300, 19_999)] == [as_list[place] for place in (0, 300, 19_999)]

@@ -203,6 +203,10 @@ def test_after_any_changes_it_is_as_computed_anew() -> None:
                 (item for item in items if item.score > 0), key=lambda i: (-i.score, i.object_id, i.frame)
             )
             assert review.queue() == queue
+            assert review.worst() == {
+                i: max(one.score for one in queue if one.object_id == i)
+                for i in {one.object_id for one in queue}
+            }
             assert review.review_items(ordered, verified) == items
 
 
@@ -223,6 +227,32 @@ def test_a_live_review_follows_its_session(session: AnnotationSession, disc_mask
     live.close()
     session.add_object()
     assert not live._objects
+
+
+def test_what_is_looked_at_does_not_grow_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verified mask and a new name, in a session of 60 masks and in one of 540."""
+    changes: list[tuple[int, int]] = []
+    change = Review.change
+
+    def counted(self: Review, object_id: int, frame: int, *mask: object, **verified: bool) -> None:
+        changes.append((object_id, frame))
+        change(self, object_id, frame, *mask, **verified)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Review, "change", counted)
+    for frames, objects in ((20, 3), (60, 9)):
+        session = AnnotationSession(np.zeros((frames, 64, 80), np.uint8), ModelStore("cpu"))
+        mask = np.zeros((64, 80), bool)
+        mask[20:40, 20:40] = True
+        for frame in range(frames):
+            session.import_masks(frame, dict.fromkeys(range(1, objects + 1), mask))
+        live = LiveReview(session)
+        live.queue()
+        changes.clear()
+        session.edit_object(2, name="renamed")
+        session.verify(3, [7])
+        live.queue()
+        assert changes == [(3, 7)]
+        live.close()
 
 
 class Session:

@@ -92,6 +92,29 @@ def test_any_sequence_undone_gives_the_states_before(discs, store, small_checkpo
     assert session.redo_name is None
 
 
+def test_what_undo_stores_is_counted_as_it_comes_and_goes(session):
+    history = session.history
+
+    def counted():
+        assert history.num_bytes == sum(entry.num_bytes for entry in history._undo)
+        return history.num_bytes
+
+    session.add_object()
+    for x in range(12):
+        session.add_mask(0, 1, square(5 * x))
+        counted()
+    full = counted()
+    for _ in range(5):
+        session.undo()
+    assert counted() < full
+    session.redo()
+    counted()
+    list(session.propagate())  # many frames are one action
+    history._max_bytes = counted() // 2
+    session.add_mask(0, 1, square(3))
+    assert counted() <= history._max_bytes
+
+
 def test_a_propagation_is_undone_as_a_whole(session):
     session.add_points(0, session.add_object(), (20, 20))
     list(session.propagate())
