@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch._C import DispatchKey
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -84,11 +84,19 @@ class FakeDevice(TorchDispatchMode):
             if made_of_others and not name.startswith(_ONE_KERNEL):
                 with self:
                     return func.decompose(*args, **kwargs)
+            values = tree_leaves((args, kwargs))
+            inputs = [value for value in values if isinstance(value, Tensor)]
+            devices = {value.device.type for value in inputs}
+            devices |= {value.type for value in values if isinstance(value, torch.device)}
+            if self.name not in devices:
+                with unset_fake_temporarily():  # the host's own tensors are real
+                    return func(*args, **kwargs)
             result = self._run(name, func, args, kwargs)
-        inputs = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
         outputs = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
-        if any(map(self.holds, inputs + outputs)):
-            self._count(name, func.is_view, inputs, outputs)
+        self._count(name, func.is_view, inputs, outputs)
+        if name == "_to_copy" and not self.holds(outputs[0]):
+            with unset_fake_temporarily():
+                return torch.zeros(outputs[0].shape, dtype=outputs[0].dtype)
         return result
 
     def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
@@ -131,10 +139,10 @@ class _Host(TorchFunctionMode):
         if func is F.scaled_dot_product_attention and self.device.holds(first):
             self.device.launches[name] += 1
             return _attended(*args[:3])
-        if isinstance(first, Tensor) and name in _READS:
-            if self.device.holds(first):
-                self.device.stops[name] += 1
-            return _read(name, first)
+        if name in _READS and self.device.holds(first):
+            self.device.stops[name] += 1
+            with torch._C.DisableTorchFunction(), unset_fake_temporarily():
+                return getattr(torch.zeros(first.shape, dtype=first.dtype), name)()
         if name in _GUARDED:
             with _attribute(self.device.fake_tensors, "in_kernel_invocation", True):
                 return func(*args, **(kwargs or {}))
@@ -144,13 +152,6 @@ class _Host(TorchFunctionMode):
 def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return attention as the fused kernels lay it out: all heads of a token side by side."""
     return q.new_empty(len(q), q.shape[-2], q.shape[1], v.shape[-1]).transpose(1, 2)
-
-
-def _read(name: str, tensor: Tensor) -> Any:
-    with torch._C._DisableTorchDispatch():  # type: ignore[attr-defined]
-        zeros = torch.zeros(tensor.shape, dtype=tensor.dtype, device="cpu")
-    with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():  # type: ignore[attr-defined]
-        return getattr(zeros, name)()
 
 
 @contextmanager

@@ -1,0 +1,146 @@
+"""Every path runs on a GPU, told without one, and asks little of it: few launches, no waiting for it."""
+
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from fake_device import FakeDevice, fake_device
+from numpy.typing import NDArray
+
+from sam2_engine.errors import InputWarning
+from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
+from sam2_engine.image.predictor import ImagePredictor
+from sam2_engine.modeling.config import VARIANTS, ModelConfig
+from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.training.fine_tuning.interactive_training import (
+    InteractiveTrainingStep,
+    ObjectsOfClip,
+    PromptConfig,
+    PromptPlan,
+)
+from sam2_engine.training.losses import LossWeights
+from sam2_engine.video.video_session import VideoSession
+
+LAUNCHES, OBJECTS = 450, 10
+"""Of tiny on a tracked frame with so many objects; PyTorch's mixed precision made it 1,442."""
+
+SMALL = ModelConfig(
+    name="small",
+    embed_dim=16,
+    num_heads=1,
+    stages=(1, 1, 2, 1),
+    global_attention_blocks=(2,),
+    window_sizes=(8, 4, 4, 4),
+    image_size=128,
+    hidden_dim=64,
+    memory_dim=32,
+    memory_attention_layers=1,
+    memory_attention_ffn=64,
+    drop_path=0.0,
+)
+
+
+KINDS = [
+    ("cuda", torch.bfloat16),
+    ("mps", torch.float32),
+    pytest.param(("cuda", torch.float16), marks=pytest.mark.slow),
+    pytest.param(("cuda", torch.float32), marks=pytest.mark.slow),
+    pytest.param(("mps", torch.bfloat16), marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: f"{kind[0]}-{kind[1]}")
+def kind(request: pytest.FixtureRequest) -> tuple[str, torch.dtype]:
+    chosen: tuple[str, torch.dtype] = request.param
+    return chosen
+
+
+@pytest.fixture
+def device(kind: tuple[str, torch.dtype]) -> Iterator[FakeDevice]:
+    with fake_device(kind[0]) as device:
+        yield device
+
+
+@pytest.fixture
+def small(device: FakeDevice, kind: tuple[str, torch.dtype]) -> Sam2:
+    return device.model(SMALL, kind[1])
+
+
+@pytest.fixture
+def frames() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 255, (6, 60, 80, 3)).astype(np.uint8)
+
+
+def test_a_tracked_frame_of_ten_objects_is_few_launches_and_one_stop(frames: NDArray[np.uint8]) -> None:
+    with fake_device("cuda") as device:
+        session = VideoSession(device.model(VARIANTS["sam2.1_hiera_tiny"], torch.bfloat16), frames[:4])
+        for number in range(OBJECTS):
+            session.add_points(0, number + 1, [(10 + number, 20)])
+        for result in session.propagate():
+            if result.frame >= 2:  # by then all weights were cast
+                assert device.launches.total() <= LAUNCHES, device.launches.most_common()
+                assert device.stops.total() == 1, device.stops
+                assert not device.weight_casts
+                assert device.uploads.total() <= 1, device.uploads
+            device.clear()
+
+
+def test_a_video_with_a_correction(small: Sam2, frames: NDArray[np.uint8]) -> None:
+    session = VideoSession(small, frames, history=1 << 24)
+    mask = np.zeros(frames.shape[1:3], bool)
+    mask[20:30, 20:40] = True
+    session.add_points(0, 1, [(20, 20), (30, 30)], [1, 0])
+    session.add_box(0, 2, (10, 10, 30, 30))
+    with pytest.warns(InputWarning, match="too small"):  # as every answer is empty
+        session.add_mask(2, 3, mask)
+    assert [len(result.object_ids) for result in session.propagate()] == [2, 2, 3, 3, 3, 3]
+    session.add_points(3, 1, [(25, 20)])
+    assert [result.frame for result in session.propagate(start=3, reverse=True)] == [3, 2, 1, 0]
+
+
+def test_an_image_is_prompted_without_waiting_before_the_masks(
+    device: FakeDevice, small: Sam2, frames: NDArray[np.uint8]
+) -> None:
+    predictor = ImagePredictor(small)
+    predictor.set_image(frames[0])
+    _, _, low_res = predictor.predict([(20, 20)], [1])
+    device.clear()
+    masks, ious, _ = predictor.predict(
+        box=[(10, 10, 30, 30), (20, 20, 60, 50)],
+        mask_input=np.stack([low_res[:1]] * 2),
+        multimask_output=False,
+    )
+    assert (masks.shape, ious.shape) == ((2, 1, 60, 80), (2, 1))
+    assert all(stop.startswith("fetch") for stop in device.stops), device.stops
+
+
+@pytest.mark.parametrize("options", [{}, {"crop_n_layers": 1, "use_m2m": True}, {"click_middle": True}])
+def test_masks_of_everything(small: Sam2, options: dict[str, object], frames: NDArray[np.uint8]) -> None:
+    generator = AutomaticMaskGenerator(small, points_per_side=4, pred_iou_thresh=0, **options)
+    assert isinstance(generator.generate(frames[0]), list)
+
+
+@pytest.mark.parametrize("from_mask", [False, True])
+def test_a_step_of_fine_tuning(device: FakeDevice, small: Sam2, from_mask: bool) -> None:
+    model = small.train().requires_grad_(True)
+    masks = torch.zeros(2, 3, 128, 128, dtype=torch.bool)
+    masks[:, :, 20:60, 30:70] = True
+    objects = ObjectsOfClip(masks, torch.ones(2, 3, dtype=torch.bool))
+    generator = torch.Generator().manual_seed(0)
+    plan = PromptPlan((0,), frozenset((0,)), from_mask, frozenset((0, 1)))
+    pixels = torch.zeros(1, 3, 128, 128, device=device.name)
+    # Without a graph, which a driver would be needed for; the way through the model is that of training.
+    with torch.inference_mode(), patch("torch.is_grad_enabled", lambda: True), model.autocast():
+        losses = InteractiveTrainingStep(
+            model,
+            lambda index: model.encode_image(pixels),
+            objects,
+            plan,
+            PromptConfig(),
+            LossWeights(),
+            generator,
+        ).run()
+    assert set(losses) == {"mask", "iou", "presence"}
+    assert all(map(device.holds, losses.values()))
