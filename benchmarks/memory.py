@@ -40,17 +40,21 @@ def drawn_frames(length: int) -> object:
 
 
 def track(model_name: str, length: int) -> dict:
-    """Resident memory, in MiB, while ``OBJECTS`` objects are tracked through ``length`` frames."""
+    """Resident memory, in MiB, while objects are tracked through ``length`` frames.
+
+    ``model_name`` may go on with the side of the input and the number of objects, as in ``nano@512:100``.
+    """
     from sam2_engine import VideoSession
     from sam2_engine.modeling.precision import choose_dtype
 
+    model_name, _, objects = model_name.partition(":")
     name, _, side = model_name.partition("@")
     model = our_model(name, int(side or 0))
     model.compute_dtype = choose_dtype("auto", model.device)
     scenes.release_freed()
     base = scenes.resident()[0]
     session = VideoSession(model, drawn_frames(length))
-    for number in range(OBJECTS):
+    for number in range(int(objects or OBJECTS)):
         session.add_points(0, number + 1, scenes.center(0, number))
     curve = {
         result.frame: scenes.resident()[0] for result in session.propagate() if result.masks.any() or True
@@ -64,7 +68,7 @@ def our_model(name: str, image_size: int) -> object:
     from sam2_engine.modeling.sam2 import Sam2
 
     if name == "nano":
-        return load_model("nano", device="cpu")
+        return load_model("nano", device="cpu", image_size=image_size or None)
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "engine" / "parity"))
     from seeded_weights import draw_weights
 

@@ -334,7 +334,7 @@ class PackedMask:
         return rows, columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CompressedMask:
     """An (H, W) bool mask: the bits within its box, compressed, so that a long video's masks stay small.
 

@@ -14,7 +14,7 @@ __all__ = ["NO_OVERLAP", "MaskFeatures", "Overlap", "frame_overlaps"]
 _EIGHT_NEIGHBORS = np.ones((3, 3), bool)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class MaskFeatures:
     """Features of one mask.
 
@@ -66,7 +66,7 @@ class MaskFeatures:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Overlap:
     """Overlap of a mask with that of another object.
 

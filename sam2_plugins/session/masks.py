@@ -30,7 +30,7 @@ class MaskOrigin(IntEnum):
     """Given by a person or another tool, and stored as it is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MaskScores:
     """The model's own opinion of a mask, each 0..1.
 
@@ -49,7 +49,7 @@ class MaskScores:
     stability: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PackedLogits:
     """Low-resolution logits around a mask, in steps of 1/4 up to about 32: enough to tell who wins.
 
@@ -109,7 +109,7 @@ class PackedLogits:
         return np.asarray(sampled[0, 0, 0].numpy(), np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AcceptedMask:
     """The mask that holds for one object on one frame, until somebody changes it.
 
