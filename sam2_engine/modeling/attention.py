@@ -7,8 +7,8 @@ from torch.utils.checkpoint import checkpoint
 
 from sam2_engine.modeling.attention_kernels import KERNELS, fastest_kernel
 from sam2_engine.modeling.derived_weights import computed_in, derived, saves_launches
+from sam2_engine.modeling.grid_window import GridPositions
 from sam2_engine.modeling.layers import Linear
-from sam2_engine.modeling.position_encoding import rotation
 
 __all__ = ["Attention", "RotaryAttention", "attend"]
 
@@ -110,33 +110,42 @@ class RotaryAttention(Attention):
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        grid: tuple[int, int] | None = None,
+        query_positions: GridPositions | None = None,
+        key_positions: GridPositions | None = None,
         num_plain_keys: int = 0,
     ) -> Tensor:
-        """Attend from (B, H * W, dim) to (B, n * H * W + num_plain_keys, key_value_dim).
+        """Attend from (B, L, dim) to (B, n * Lk + num_plain_keys, key_value_dim).
 
-        The rotation of the grid is repeated over the n frames of the keys; the last
-        ``num_plain_keys`` keys (object pointers) are not rotated.
+        The rotation of the Lk keys' positions, by default those of the queries, is repeated over the n
+        frames of the keys; the last ``num_plain_keys`` keys (object pointers) are not rotated.
         """
-        if grid is None:
-            raise ValueError("rotary attention needs the grid of its queries")
+        if query_positions is None:
+            raise ValueError("rotary attention needs the positions of its queries")
+        key_positions = key_positions or query_positions
         if saves_launches(q):
-            return self._attend_in_few_launches(q, k, v, grid, num_plain_keys)
+            return self._attend_in_few_launches(q, k, v, query_positions, key_positions, num_plain_keys)
         dropout = self.dropout if self.training else 0.0
-        q = self._rotated(q, self.q_proj, grid, q.shape[1])
-        k = self._rotated(k, self.k_proj, grid, k.shape[1] - num_plain_keys)
+        q = self._rotated(q, self.q_proj, query_positions, q.shape[1])
+        k = self._rotated(k, self.k_proj, key_positions, k.shape[1] - num_plain_keys)
         result: Tensor = self.out_proj(self._attend(q, k, v, dropout))
         return result
 
     def _attend_in_few_launches(
-        self, q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int], num_plain_keys: int
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        query_positions: GridPositions,
+        key_positions: GridPositions,
+        num_plain_keys: int,
     ) -> Tensor:
         """Attend as ``forward`` does; what is projected from the same tokens, in one product."""
         if q is k and k is v:
-            queries, keys, values = self._projected(q, (self.q_proj, self.k_proj), self.v_proj, grid, 0)
+            layers = self.q_proj, self.k_proj
+            queries, keys, values = self._projected(q, layers, self.v_proj, query_positions, 0)
         else:
-            (queries,) = self._projected(q, (self.q_proj,), None, grid, 0)
-            (keys,) = self._projected(k, (self.k_proj,), None, grid, num_plain_keys)
+            (queries,) = self._projected(q, (self.q_proj,), None, query_positions, 0)
+            (keys,) = self._projected(k, (self.k_proj,), None, key_positions, num_plain_keys)
             values = self.v_proj(v)
         attended = attend(queries[:, None], keys[:, None], values[:, None])[:, 0]
         result: Tensor = self.out_proj(attended)
@@ -147,7 +156,7 @@ class RotaryAttention(Attention):
         x: Tensor,
         rotated: tuple[nn.Linear, ...],
         plain: nn.Linear | None,
-        grid: tuple[int, int],
+        positions: GridPositions,
         num_plain_tokens: int,
     ) -> list[Tensor]:
         """Project (B, L, dim) by some layers, rotated but for the last tokens, and by one that is not."""
@@ -166,16 +175,16 @@ class RotaryAttention(Attention):
         count, width = len(rotated), rotated[0].out_features
         parts = product.view(*product.shape[:-1], -1, width)
         if parts.shape[1] > num_plain_tokens:
-            cosine, sine = rotation(width, *grid, x.device, product.dtype)
+            cosine, sine = positions.rotation(width, x.device, product.dtype)
             turned = parts[:, : parts.shape[1] - num_plain_tokens]
-            turned = turned.view(len(turned), -1, *cosine.shape[:1], *parts.shape[2:])
+            turned = turned.view(len(turned), -1, *cosine.shape[1:2], *parts.shape[2:])
             straight, exchanged = turned[..., :count, :], turned[..., count : 2 * count, :]
-            straight.mul_(cosine[:, None]).addcmul_(exchanged, sine[:, None])
+            straight.mul_(cosine[:, None, :, None]).addcmul_(exchanged, sine[:, None, :, None])
         return [parts[..., index, :] for index in (*range(count), *range(2 * count, parts.shape[-2]))]
 
     @staticmethod
-    def _rotated(x: Tensor, projection: nn.Linear, grid: tuple[int, int], num_rotated: int) -> Tensor:
-        """Project (B, L, dim) and rotate the first tokens, frame by frame of the grid.
+    def _rotated(x: Tensor, projection: nn.Linear, positions: GridPositions, num_rotated: int) -> Tensor:
+        """Project (B, L, dim) and rotate the first tokens, as often as there are positions.
 
         A rotation is ``x cos + y sin``, where y is x with the two channels of each pair exchanged: a
         projection, too, by the same weights in another order.
@@ -183,7 +192,8 @@ class RotaryAttention(Attention):
         projected: Tensor = projection(x)
         if not num_rotated:
             return projected
-        cosine, sine = rotation(projected.shape[-1], *grid, x.device, projected.dtype)
+        cosine, sine = positions.rotation(projected.shape[-1], x.device, projected.dtype)
+        cosine, sine = cosine[:, None], sine[:, None]
         dtype = computed_in(projection.weight)
         weights = derived(
             projection,
@@ -191,7 +201,7 @@ class RotaryAttention(Attention):
             (projection.weight, projection.bias),
             lambda: tuple(tensor.to(dtype) for tensor in _exchanged(projection)),
         )
-        frames = (len(x), -1, *cosine.shape)
+        frames = (len(x), -1, *cosine.shape[2:])
         straight = projected[:, :num_rotated].view(frames)
         exchanged = F.linear(x[:, :num_rotated], *weights).view(frames)
         if torch.is_grad_enabled():

@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sam2_engine.modeling.attention import RotaryAttention
 from sam2_engine.modeling.config import ModelConfig
+from sam2_engine.modeling.grid_window import GridPositions
 from sam2_engine.modeling.layers import LayerNorm, Linear
 
 __all__ = ["MemoryAttention"]
@@ -31,18 +32,26 @@ class MemoryAttentionLayer(nn.Module):
         self.norm3 = LayerNorm(dim)
         self.dropout = nn.Dropout(_DROPOUT)
 
-    def attend_to_self(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Self-attention with its residual on (B, H * W, C); it depends on the frame alone in layer 0."""
+    def attend_to_self(self, x: Tensor, positions: GridPositions) -> Tensor:
+        """Self-attention with its residual on (B, L, C); it depends on the frame alone in layer 0."""
         y = self.norm1(x)
-        attended: Tensor = self.self_attn(y, y, y, grid)
+        attended: Tensor = self.self_attn(y, y, y, positions)
         dropped: Tensor = self.dropout(attended)
         return x + dropped
 
     def forward(
-        self, x: Tensor, grid: tuple[int, int], memory: Tensor, memory_keys: Tensor, num_pointer_tokens: int
+        self,
+        x: Tensor,
+        positions: GridPositions,
+        memory: Tensor,
+        memory_keys: Tensor,
+        memory_positions: GridPositions,
+        num_pointer_tokens: int,
     ) -> Tensor:
-        """Cross-attention and feed-forward on (N, H * W, C), after ``attend_to_self``."""
-        attended = self.cross_attn_image(self.norm2(x), memory_keys, memory, grid, num_pointer_tokens)
+        """Cross-attention and feed-forward on (N, L, C), after ``attend_to_self``."""
+        attended = self.cross_attn_image(
+            self.norm2(x), memory_keys, memory, positions, memory_positions, num_pointer_tokens
+        )
         x = x + self.dropout(attended)
         hidden = self.dropout(F.relu(self.linear1(self.norm3(x))))
         result: Tensor = x + self.dropout(self.linear2(hidden))
@@ -66,38 +75,63 @@ class MemoryAttention(nn.Module):
         self.layers = cast(list[MemoryAttentionLayer], nn.ModuleList(layers))
         self.norm = LayerNorm(config.hidden_dim)
 
+    def begin(self, embedding: Tensor, position: Tensor) -> Tensor:
+        """Compute what does not depend on memories: the self-attention of the first layer.
+
+        Parameters
+        ----------
+        embedding
+            (B, C, G, G).
+        position
+            (C, G, G) sine encoding of the frame's grid.
+
+        Returns
+        -------
+        Tensor
+            (B, G * G, C).
+        """
+        positions = GridPositions((embedding.shape[2], embedding.shape[3]))
+        x = (embedding + 0.1 * position).flatten(2).transpose(1, 2)
+        return self.layers[0].attend_to_self(x, positions)
+
     def forward(
-        self, embedding: Tensor, position: Tensor, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int
+        self,
+        begun: Tensor,
+        positions: GridPositions,
+        memory: Tensor,
+        memory_pos: Tensor,
+        memory_positions: GridPositions,
+        num_pointer_tokens: int,
     ) -> Tensor:
         """Condition a frame on the memories of N objects.
 
         Parameters
         ----------
-        embedding
-            (1, C, G, G) for a frame that all objects share, or (N, C, G, G).
-        position
-            (C, G, G) sine encoding of the frame's grid.
+        begun
+            (1 or N, L, C), what ``begin`` made of a frame that all objects share, or of one for each.
+        positions
+            Where these L tokens lie.
         memory, memory_pos
             (N, K, Cm) memory tokens and their positions, object pointers last.
+        memory_positions
+            Where the memory tokens lie.
         num_pointer_tokens
             How many of the K tokens are object pointers.
 
         Returns
         -------
         Tensor
-            (N, C, G, G).
+            (N, L, C).
         """
-        grid = (embedding.shape[2], embedding.shape[3])
-        x = (embedding + 0.1 * position).flatten(2).transpose(1, 2)
+        x = begun.expand(len(memory), -1, -1)
         keys = memory + memory_pos
         for index, layer in enumerate(self.layers):
-            x = layer.attend_to_self(x, grid)
-            if index == 0:
-                # The first self-attention does not depend on the object, so it was computed once for all.
-                x = x.expand(len(memory), -1, -1)
+            if index:
+                x = layer.attend_to_self(x, positions)
+            inputs = (x, positions, memory, keys, memory_positions, num_pointer_tokens)
             if self.save_memory and torch.is_grad_enabled():
-                x = checkpoint(layer, x, grid, memory, keys, num_pointer_tokens, use_reentrant=False)
+                x = checkpoint(layer, *inputs, use_reentrant=False)
             else:
-                x = layer(x, grid, memory, keys, num_pointer_tokens)
-        result: Tensor = self.norm(x).transpose(1, 2).reshape(len(memory), -1, *grid)
+                x = layer(*inputs)
+        result: Tensor = self.norm(x)
         return result

@@ -12,6 +12,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.masks import mask_stability
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.derived_weights import cast_weight, derived, stream_dtype
+from sam2_engine.modeling.grid_window import GridPositions, GridWindow, crop_windows
 from sam2_engine.modeling.image_encoder import ImageEncoder
 from sam2_engine.modeling.layers import MLP, Conv2d, Linear
 from sam2_engine.modeling.mask_decoder import MaskDecoder
@@ -249,6 +250,7 @@ class Sam2(nn.Module):
         labels: Tensor | None = None,
         mask_logits: Tensor | None = None,
         pad_empty: bool = False,
+        windows: Sequence[GridWindow] | None = None,
     ) -> MaskPrediction:
         """Decode N prompts on an embedding: the single mask and the three candidates, M = 4.
 
@@ -265,6 +267,8 @@ class Sam2(nn.Module):
             (N, 1, 4 G, 4 G) logits of an earlier mask.
         pad_empty
             Without points, send one padding point, as tracked frames do in a video.
+        windows
+            N windows of one size, which the embedding (N, C, h, w) shows, and the masks will.
         """
         count = next((len(t) for t in (points, mask_logits) if t is not None), len(embedding))
         # A few prompts at a time stay in a CPU's caches, and in memory that is there already.
@@ -278,6 +282,7 @@ class Sam2(nn.Module):
                     labels=None if labels is None else labels[part],
                     mask_logits=None if mask_logits is None else _rows(mask_logits, part),
                     pad_empty=pad_empty,
+                    windows=None if windows is None else windows[part],
                 )
                 for part in (slice(first, first + at_once) for first in range(0, count, at_once))
             ]
@@ -290,11 +295,12 @@ class Sam2(nn.Module):
         else:
             prompt_tokens = embedding.new_zeros(1, 0, self.config.hidden_dim)
         dense = encoder.no_mask(dtype) if mask_logits is None else encoder.encode_mask(mask_logits)
+        position = encoder.dense_position(self.grid, dtype)
+        if windows is not None:
+            position = crop_windows(position, windows)
+            high_res = crop_windows(high_res[0], windows, 4), crop_windows(high_res[1], windows, 2)
         masks, iou, tokens, presence = self.sam_mask_decoder(
-            embedding + dense,
-            encoder.dense_position(self.grid, dtype),
-            prompt_tokens.expand(count, -1, -1),
-            high_res,
+            embedding + dense, position, prompt_tokens.expand(count, -1, -1), high_res
         )
         return MaskPrediction(masks, iou, presence, tokens)
 
@@ -308,10 +314,17 @@ class Sam2(nn.Module):
         mask_logits: Tensor | None = None,
         multimask: bool = True,
         pad_empty: bool = False,
+        windows: Sequence[GridWindow] | None = None,
     ) -> MaskPrediction:
         """Decode N prompts as ``decode`` does: the three candidates or, without ``multimask``, one mask."""
         decoded = self.decode(
-            embedding, high_res, points=points, labels=labels, mask_logits=mask_logits, pad_empty=pad_empty
+            embedding,
+            high_res,
+            points=points,
+            labels=labels,
+            mask_logits=mask_logits,
+            pad_empty=pad_empty,
+            windows=windows,
         )
         if multimask:
             return decoded.candidates()
@@ -340,7 +353,13 @@ class Sam2(nn.Module):
         return torch.where(presence_logit > 0, pointer, absent)
 
     def encode_memory(
-        self, embedding: Tensor, mask_logits: Tensor, presence_logit: Tensor, *, binarize: bool
+        self,
+        embedding: Tensor,
+        mask_logits: Tensor,
+        presence_logit: Tensor,
+        *,
+        binarize: bool,
+        windows: Sequence[GridWindow] | None = None,
     ) -> Tensor:
         """Fuse masks with their frame.
 
@@ -354,13 +373,17 @@ class Sam2(nn.Module):
             (N, 1).
         binarize
             True for a frame that the user prompted: the mask counts as certain.
+        windows
+            N windows of one size, which the logits (N, 1, 4 h, 4 w) show and the memories will.
 
         Returns
         -------
         Tensor
-            (N, Cm, G, G).
+            (N, Cm, G, G), or (N, Cm, h, w).
         """
-        size = (self.image_size, self.image_size)
+        if windows is not None:
+            embedding = crop_windows(embedding, windows)
+        size = (16 * embedding.shape[2], 16 * embedding.shape[3])
         if mask_logits.shape[-2:] != size:
             mask_logits = F.interpolate(mask_logits.float(), size=size, mode="bilinear", align_corners=False)
         mask = (mask_logits > 0).float() if binarize else mask_logits.sigmoid()
@@ -371,13 +394,54 @@ class Sam2(nn.Module):
             memory = memory + absent * embedding[:, :, None, None]
         return memory
 
-    def attend_to_memory(
-        self, embedding: Tensor, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int
-    ) -> Tensor:
-        """Condition (1 or N, C, G, G) on memory tokens (N, K, Cm), pointers last: (N, C, G, G)."""
+    def begin_attention(self, embedding: Tensor) -> Tensor:
+        """Compute the part of ``attend_to_memory`` on (B, C, G, G) that no memory changes: (B, G * G, C)."""
         position = sine_grid(self.config.hidden_dim, *embedding.shape[2:], embedding.device, embedding.dtype)
-        result: Tensor = self.memory_attention(embedding, position, memory, memory_pos, num_pointer_tokens)
-        return result
+        begun: Tensor = self.memory_attention.begin(embedding, position)
+        return begun
+
+    def attend_to_memory(
+        self,
+        embedding: Tensor,
+        memory: Tensor,
+        memory_pos: Tensor,
+        num_pointer_tokens: int,
+        memory_cells: Tensor | None = None,
+        *,
+        frame_tokens: Tensor | None = None,
+        windows: Sequence[GridWindow] | None = None,
+    ) -> Tensor:
+        """Condition a frame on the memories of N objects.
+
+        Parameters
+        ----------
+        embedding
+            (1 or N, C, G, G).
+        memory, memory_pos, num_pointer_tokens, memory_cells
+            As from ``memory_bank.assemble``: (N, K, Cm) tokens and their positions, pointers last, and (N,
+            K - pointers) cells of the grid where tokens lie, or None for whole grids.
+        frame_tokens
+            Of a frame that many objects share, what ``begin_attention`` gave.
+        windows
+            N windows of one size: only these of the frame, which all objects share, are conditioned.
+
+        Returns
+        -------
+        Tensor
+            (N, C, G, G), or (N, C, h, w) of the windows.
+        """
+        grid = (embedding.shape[2], embedding.shape[3])
+        everywhere = GridPositions(grid)
+        positions, size = everywhere, grid
+        x = self.begin_attention(embedding) if frame_tokens is None else frame_tokens
+        if windows is not None:
+            cells = torch.stack([window.cells(grid[1], embedding.device) for window in windows])
+            x, positions, size = x[0, cells], GridPositions(grid, cells), windows[0].size
+        memory_positions = everywhere if memory_cells is None else GridPositions(grid, memory_cells)
+        conditioned: Tensor = self.memory_attention(
+            x, positions, memory, memory_pos, memory_positions, num_pointer_tokens
+        )
+        return conditioned.transpose(1, 2).reshape(len(memory), -1, *size)
 
     def memory_position(self, slot: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Position of one memory's tokens, (G * G, Cm); slot 0 is a conditioning frame, t the t-th last."""

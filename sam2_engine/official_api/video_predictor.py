@@ -21,7 +21,7 @@ from sam2_engine.official_api.prompts import check_boxes, check_points
 from sam2_engine.official_api.utils.small_regions import small_components
 from sam2_engine.official_api.utils.video_frames import open_video
 from sam2_engine.preprocessing import logits_to_size
-from sam2_engine.video.memory_bank import MemoryReading, assemble, select_conditioning
+from sam2_engine.video.memory_bank import MemoryReading, ReadMemory, assemble, select_conditioning
 
 __all__ = ["SAM2VideoPredictor", "SAM2VideoPredictorVOS"]
 
@@ -575,12 +575,14 @@ class SAM2VideoPredictor(SAM2Base):
         recent = {**others, **outputs[_TRACKED]}
         device, reading = state["device"], MemoryReading()
         for frame in chosen:
-            reading.memories.append((0, conditioning[frame]["maskmem_features"][0].to(device)))
+            features = conditioning[frame]["maskmem_features"][0].to(device)
+            reading.memories.append(ReadMemory(0, features))
             if (frame_idx - frame) * step >= 0:
                 reading.pointers.append(((frame_idx - frame) * step, conditioning[frame]["obj_ptr"][0]))
         for slot, frame in self._recent_frames(frame_idx, step):
             if frame in recent:
-                reading.memories.append((slot, recent[frame]["maskmem_features"][0].to(device)))
+                features = recent[frame]["maskmem_features"][0].to(device)
+                reading.memories.append(ReadMemory(slot, features))
         for difference in range(1, limit):
             frame = frame_idx - difference * step
             if frame in recent:

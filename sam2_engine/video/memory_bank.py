@@ -6,17 +6,22 @@ of the last frames before the current one, or as an object pointer.
 
 from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sam2_engine.modeling.derived_weights import derived, saves_launches, stream_dtype
+from sam2_engine.modeling.grid_window import GridWindow
 from sam2_engine.modeling.sam2 import Sam2
 
-__all__ = ["FrameMemory", "MemoryBank", "MemoryReading", "assemble"]
+__all__ = ["FrameMemory", "MemoryBank", "MemoryInput", "MemoryReading", "ReadMemory", "assemble"]
 
 _STEPS_AT_ONCE = 256
 """Differences in time of pointers whose positions are made at once on a GPU: 64 KB."""
+
+_Roles = tuple[tuple[int, GridWindow | None], ...]
+"""Slot and window of each memory of an object."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +31,45 @@ class FrameMemory:
     Attributes
     ----------
     features
-        (Cm, G, G) bfloat16, as the official predictor stores memories, channels last in memory; None once
-        only the pointer can still be read.
+        (Cm, G, G) bfloat16, as the official predictor stores memories, channels last in memory, or (Cm, h, w)
+        of a window; None once only the pointer can still be read.
     pointer
         (C,) object pointer.
     low_res_logits
         (4 G, 4 G) float32 logits of the frame, fed back when it is corrected; None with ``features``.
     reverse
         Whether the frame was tracked backwards.
+    window
+        The part of the grid that the features show; None for all of it.
     """
 
     features: Tensor | None
     pointer: Tensor
     low_res_logits: Tensor | None
     reverse: bool = False
+    window: GridWindow | None = None
 
     def pointer_only(self) -> "FrameMemory":
         """Return the part that stays readable after the recent memories have moved on."""
         return FrameMemory(None, self.pointer, None, self.reverse)
+
+
+class ReadMemory(NamedTuple):
+    """A memory in the role in which a frame attends to it.
+
+    Attributes
+    ----------
+    slot
+        0: of a conditioning frame; t: of the t-th last frame.
+    features
+        (Cm, G, G), or (Cm, h, w) of a window.
+    window
+        That window; None for the whole grid.
+    """
+
+    slot: int
+    features: Tensor
+    window: GridWindow | None = None
 
 
 @dataclass
@@ -53,18 +79,42 @@ class MemoryReading:
     Attributes
     ----------
     memories
-        Pairs of slot (0: conditioning frame, t: the t-th last frame) and (Cm, G, G) memory.
+        Each in its role.
     pointers
         Pairs of time difference in frames and (C,) object pointer.
     """
 
-    memories: list[tuple[int, Tensor]] = field(default_factory=list)
+    memories: list[ReadMemory] = field(default_factory=list)
     pointers: list[tuple[int, Tensor]] = field(default_factory=list)
 
     @property
-    def layout(self) -> tuple[int, int]:
-        """Number of memories and of pointers: objects of equal layout are computed as one batch."""
-        return len(self.memories), len(self.pointers)
+    def layout(self) -> tuple[tuple[tuple[int, ...], ...], int]:
+        """Shapes of the memories, number of pointers: objects of equal layout are computed as one batch."""
+        return tuple(memory.features.shape for memory in self.memories), len(self.pointers)
+
+    @property
+    def num_memory_tokens(self) -> int:
+        """Tokens of the memories, one for each cell."""
+        return sum(memory.features.shape[1:].numel() for memory in self.memories)
+
+
+class MemoryInput(NamedTuple):
+    """The memories of N objects as memory attention takes them.
+
+    Attributes
+    ----------
+    tokens, positions
+        (N, K, Cm): memory tokens, then pointer tokens, and their positions.
+    num_pointer_tokens
+        How many of the K tokens belong to pointers.
+    cells
+        (N, K - pointers) cells of the grid where memory tokens lie; None for whole grids.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    num_pointer_tokens: int
+    cells: Tensor | None = None
 
 
 def select_conditioning(frames: list[int], frame: int, limit: int | None) -> list[int]:
@@ -127,14 +177,14 @@ class MemoryBank:
         for f in chosen:
             memory = self.conditioning[f]
             assert memory.features is not None
-            reading.memories.append((0, memory.features))
+            reading.memories.append(ReadMemory(0, memory.features, memory.window))
             if (frame - f) * step >= 0:
                 reading.pointers.append(((frame - f) * step, memory.pointer))
         passed_over = {f: self.conditioning[f] for f in readable if f not in chosen}
         for slot in range(self.num_recent, 0, -1):
             recent = self._recent(frame - slot * step, passed_over)
             if recent is not None and recent.features is not None:
-                reading.memories.append((slot, recent.features))
+                reading.memories.append(ReadMemory(slot, recent.features, recent.window))
         for difference in range(1, self.max_pointers):
             recent = self._recent(frame - difference * step, passed_over)
             if recent is not None:
@@ -179,9 +229,7 @@ class MemoryBank:
         return sum(t.numel() * t.element_size() for t in tensors if t is not None)
 
 
-def assemble(
-    model: Sam2, readings: list[MemoryReading], max_pointers: int = 16
-) -> tuple[Tensor, Tensor, int]:
+def assemble(model: Sam2, readings: list[MemoryReading], max_pointers: int = 16) -> MemoryInput:
     """Stack the readings of N objects of equal layout as the input of memory attention.
 
     Parameters
@@ -192,19 +240,12 @@ def assemble(
         One per object; memories and pointers without a batch axis.
     max_pointers
         Normalizer of the pointers' time differences (differences are divided by this minus one).
-
-    Returns
-    -------
-    memory, memory_pos
-        (N, K, Cm) each: memory tokens, then pointer tokens.
-    num_pointer_tokens
-        How many of the K tokens belong to pointers.
     """
     tokens = [
         part
         for reading in readings
         for part in (
-            *(features.flatten(1).T for _, features in reading.memories),
+            *(memory.features.flatten(1).T for memory in reading.memories),
             *(pointer.view(-1, model.config.memory_dim) for _, pointer in reading.pointers),
         )
     ]
@@ -212,7 +253,8 @@ def assemble(
     memory = memory.to(stream_dtype(memory)).view(len(readings), -1, model.config.memory_dim)
     # Objects that were prompted on the same frames have the same positions, which are made once.
     layouts = [
-        (tuple(slot for slot, _ in r.memories), tuple(step for step, _ in r.pointers)) for r in readings
+        (tuple((m.slot, m.window) for m in r.memories), tuple(step for step, _ in r.pointers))
+        for r in readings
     ]
     positions = {layout: _positions(model, *layout, max_pointers, memory) for layout in layouts}
     if len(positions) == 1:
@@ -220,14 +262,20 @@ def assemble(
     else:
         memory_pos = torch.stack([positions[layout] for layout in layouts])
     per_pointer = model.config.hidden_dim // model.config.memory_dim
-    return memory, memory_pos, len(readings[0].pointers) * per_pointer
+    windowed = any(window is not None for roles, _ in layouts for _, window in roles)
+    cells = torch.stack([_cells(model, roles) for roles, _ in layouts]) if windowed else None
+    return MemoryInput(memory, memory_pos, len(readings[0].pointers) * per_pointer, cells)
 
 
 def _positions(
-    model: Sam2, slots: tuple[int, ...], steps: tuple[int, ...], max_pointers: int, memory: Tensor
+    model: Sam2, roles: _Roles, steps: tuple[int, ...], max_pointers: int, memory: Tensor
 ) -> Tensor:
     """Return the positions of one object's memory tokens, (K, Cm), in the type of the ``memory``."""
-    parts = [model.memory_position(slot, memory.dtype) for slot in slots]
+    parts = [model.memory_position(slot, memory.dtype) for slot, _ in roles]
+    parts = [
+        part if window is None else part[window.cells(model.grid, memory.device)]
+        for part, (_, window) in zip(parts, roles, strict=True)
+    ]
     per_pointer = model.config.hidden_dim // model.config.memory_dim
     if saves_launches(memory):
         pointers = (_pointer_position(model, step, max_pointers, memory.dtype) for step in steps)
@@ -249,3 +297,9 @@ def _pointer_position(model: Sam2, step: int, max_pointers: int, dtype: torch.dt
 
     made = derived(model, ("pointer positions", first, max_pointers, dtype), projection, make)
     return made[step - first, None]
+
+
+def _cells(model: Sam2, roles: _Roles) -> Tensor:
+    """Return the cells of the grid where one object's memory tokens lie."""
+    whole = GridWindow(0, 0, model.grid, model.grid)
+    return torch.cat([(window or whole).cells(model.grid, model.device) for _, window in roles])

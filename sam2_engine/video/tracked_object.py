@@ -8,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sam2_engine.modeling.grid_window import GridWindow
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.memory_bank import MemoryBank
+from sam2_engine.video.object_window import paste
 
 __all__ = ["FramePrompts", "ObjectOutput", "TrackedObject", "TrackedRange"]
 
@@ -37,6 +39,11 @@ class ObjectOutput:
         parts = low_res_logits.flatten(1), iou[:, None], presence_logit[:, None]
         values = torch.cat([part.float() for part in parts], dim=1)
         return [cls(*one) for one in zip(values, pointers, strict=True)]
+
+    def pasted(self, window: GridWindow, grid: int) -> "ObjectOutput":
+        """Return the output on a whole grid, of one that is of a window."""
+        logits = paste(self.low_res_logits, window, grid)
+        return replace(self, values=torch.cat((logits.flatten(), self.values[-2:])))
 
     @property
     def low_res_logits(self) -> Tensor:
@@ -149,6 +156,14 @@ class TrackedObject:
     def started(self, frame: int, reverse: bool) -> bool:
         """Whether the object was prompted before ``frame`` (after it, if reverse)."""
         return any(f >= frame if reverse else f <= frame for f in self.prompts)
+
+    def logits_on(self, frame: int) -> Tensor | None:
+        """Return the (4 G, 4 G) logits of a frame that was prompted or tracked; None where they are gone."""
+        prompts = self.prompts.get(frame)
+        if prompts is not None and prompts.output is not None:
+            return prompts.output.low_res_logits
+        memory = self.bank.tracked.get(frame)
+        return None if memory is None else memory.low_res_logits
 
     def range_of(self, frame: int) -> TrackedRange | None:
         """Return the newest range that covers ``frame``."""

@@ -2,15 +2,17 @@
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
-from sam2_engine.video.memory_bank import FrameMemory, assemble
+from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReading, assemble
+from sam2_engine.video.object_window import is_within, window_around
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
 from sam2_engine.wide_view import EncodedPrompt, predict_in_views
 
@@ -27,6 +29,14 @@ _TOKEN_BYTES = 5 * 2
 """Per channel and token: projected, exchanged and rotated keys, values, and one more in passing."""
 _LARGEST_MPS_TENSOR = 2**32 - 1
 """In bytes. Attention weights are written out there, and wrong beyond this (pytorch issue 149261)."""
+
+
+class _Found(NamedTuple):
+    """An object on a frame, and the memory of it; the window that the memory shows, or None for all."""
+
+    output: ObjectOutput
+    memory: Tensor
+    window: GridWindow | None
 
 
 def _weak(method: Callable[[T], R]) -> Callable[[T], R]:
@@ -57,6 +67,8 @@ class Tracker:
         Its method that maps (P, 2) frame coordinates to input pixels.
     max_object_pointers
         Object pointers that a frame reads, and the normalizer of their time.
+    approximations
+        What is computed roughly; see ``sam2_engine.video.approximations``.
     """
 
     def __init__(
@@ -66,8 +78,10 @@ class Tracker:
         wide_features: Callable[[int], ImageFeatures],
         to_input: Callable[[NDArray[np.float32]], NDArray[np.float32]],
         max_object_pointers: int,
+        approximations: frozenset[str] = frozenset(),
     ) -> None:
         self.model = model
+        self.approximations = approximations
         self.features = _weak(features)
         self.wide_features = _weak(wide_features)
         self.to_input = _weak(to_input)
@@ -92,7 +106,7 @@ class Tracker:
         encoded = prompts.encoded_points()
         assert encoded is not None
         coordinates, labels = encoded
-        previous = self._previous_logits(frame, tracked, prompts)
+        previous = tracked.logits_on(frame)
         prompt = EncodedPrompt(
             points=torch.from_numpy(self.to_input(coordinates))[None].to(model.device),
             labels=torch.from_numpy(labels)[None].to(model.device),
@@ -120,13 +134,6 @@ class Tracker:
         inputs = assemble(self.model, [reading], self.max_object_pointers)
         return self.model.attend_to_memory(features.embedding, *inputs)
 
-    @staticmethod
-    def _previous_logits(frame: int, tracked: TrackedObject, prompts: FramePrompts) -> Tensor | None:
-        if prompts.output is not None:
-            return prompts.output.low_res_logits
-        memory = tracked.bank.tracked.get(frame)
-        return None if memory is None else memory.low_res_logits
-
     def encode_prompted(self, objects: Iterable[TrackedObject]) -> None:
         """Make conditioning memories of the frames that were prompted since the last time."""
         prompted: dict[int, list[TrackedObject]] = {}
@@ -134,7 +141,7 @@ class Tracker:
             for frame, prompts in tracked.prompts.items():
                 if prompts.output is not None and not prompts.memory_encoded:
                     prompted.setdefault(frame, []).append(tracked)
-        size = self._batch_size((1, 0))
+        size = self._batch_size(self.model.grid**2, 0)
         for frame, members in prompted.items():
             for part in (members[i : i + size] for i in range(0, len(members), size)):
                 self._encode_batch(frame, part)
@@ -170,53 +177,129 @@ class Tracker:
         """Track objects on one frame, those of equal memory layout as one batch, and store their memories."""
         features = self.features(frame)
         readings = {i: tracked.bank.read(frame, reverse, conditioning) for i, tracked in objects.items()}
-        groups: dict[tuple[int, int], list[int]] = {}
-        for object_id, reading in readings.items():
-            groups.setdefault(reading.layout, []).append(object_id)
-        outputs: dict[int, ObjectOutput] = {}
-        for layout, members in groups.items():
-            size = self._batch_size(layout)
-            for part in (members[i : i + size] for i in range(0, len(members), size)):
-                with self.model.autocast():
-                    inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
-                    batch, memories = self._track_batch(features, *inputs)
-                for object_id, output, memory in zip(part, batch, memories, strict=True):
-                    tracked = objects[object_id]
-                    outputs[object_id] = output
-                    if conditioning is None:
-                        tracked.record(frame, reverse)
-                    tracked.bank.tracked[frame] = FrameMemory(
-                        memory.bfloat16(), output.pointer, output.low_res_logits, reverse
-                    )
-                    if conditioning is None:
-                        tracked.bank.prune(frame, reverse)
-        return outputs
+        windows = {i: self._window(frame, tracked, reverse) for i, tracked in objects.items()}
+        with self.model.autocast():
+            frame_tokens = self.model.begin_attention(features.embedding)
+            found = self._track_all(features, frame_tokens, readings, windows)
+            # What left its window is looked for on the whole frame.
+            missed = {i: reading for i, reading in readings.items() if i not in found}
+            found |= self._track_all(features, frame_tokens, missed, dict.fromkeys(missed))
+        for object_id, tracked in objects.items():
+            output, memory, window = found[object_id]
+            if conditioning is None:
+                tracked.record(frame, reverse)
+            tracked.bank.tracked[frame] = FrameMemory(
+                memory.bfloat16(), output.pointer, output.low_res_logits, reverse, window
+            )
+            if conditioning is None:
+                tracked.bank.prune(frame, reverse)
+        return {i: found[i].output for i in objects}
 
-    def _batch_size(self, layout: tuple[int, int]) -> int:
-        """Return how many objects with so many memories and pointers are computed together."""
+    def _window(self, frame: int, tracked: TrackedObject, reverse: bool) -> GridWindow | None:
+        """Return the part of a frame that an object is looked for in; None for all of it."""
+        if "windows" not in self.approximations:
+            return None
+        before = frame + 1 if reverse else frame - 1
+        memory = tracked.bank.tracked.get(before)
+        if memory is not None and memory.window is not None:
+            return memory.window
+        logits = tracked.logits_on(before)
+        return None if logits is None else window_around(logits)
+
+    def _track_all(
+        self,
+        features: ImageFeatures,
+        frame_tokens: Tensor,
+        readings: dict[int, MemoryReading],
+        windows: dict[int, GridWindow | None],
+    ) -> dict[int, _Found]:
+        """Track objects on a frame, as many at once as there is room for; those that left a window miss."""
+        groups: dict[object, list[int]] = {}
+        for object_id, reading in readings.items():
+            window = windows[object_id]
+            groups.setdefault((reading.layout, window and window.size), []).append(object_id)
+        found: dict[int, _Found] = {}
+        for members in groups.values():
+            reading = readings[members[0]]
+            size = self._batch_size(reading.num_memory_tokens, len(reading.pointers))
+            for part in (members[i : i + size] for i in range(0, len(members), size)):
+                inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
+                parts_windows = [window for i in part if (window := windows[i]) is not None]
+                batch = self._track_batch(features, frame_tokens, inputs, parts_windows or None)
+                found |= {part[index]: one for index, one in batch.items()}
+        return found
+
+    def _batch_size(self, memory_tokens: int, pointers: int) -> int:
+        """Return how many objects with so many tokens of memories, and pointers, are computed together."""
         config, queries = self.model.config, self.model.grid**2
-        tokens = max(layout[0], 1) * queries
+        tokens = max(memory_tokens, queries)
         if self.model.device.type == "cpu":
             return max(1, _CPU_TOKENS // tokens)
-        tokens += layout[1] * (config.hidden_dim // config.memory_dim)
+        tokens += pointers * (config.hidden_dim // config.memory_dim)
         size = _GPU_BYTES // (tokens * config.hidden_dim * _TOKEN_BYTES)
         if self.model.device.type == "mps":
             size = min(size, _LARGEST_MPS_TENSOR // (4 * queries * tokens))
         return max(1, size)
 
     def _track_batch(
-        self, features: ImageFeatures, memory: Tensor, memory_pos: Tensor, num_pointer_tokens: int
-    ) -> tuple[list[ObjectOutput], Tensor]:
+        self,
+        features: ImageFeatures,
+        frame_tokens: Tensor,
+        memories: MemoryInput,
+        windows: list[GridWindow] | None,
+    ) -> dict[int, _Found]:
+        """Track objects of one layout, on the frame or in windows of one size; those found, by index."""
         model = self.model
-        embedding = model.attend_to_memory(features.embedding, memory, memory_pos, num_pointer_tokens)
-        multimask = model.config.multimask_output_in_sam
-        prediction = model.predict_masks(embedding, features.high_res, pad_empty=True, multimask=multimask)
+        embedding = model.attend_to_memory(
+            features.embedding, *memories, frame_tokens=frame_tokens, windows=windows
+        )
+        prediction = model.predict_masks(
+            embedding,
+            features.high_res,
+            pad_empty=True,
+            multimask=model.config.multimask_output_in_sam,
+            windows=windows,
+        )
         prediction = _empty_absent(prediction.best())
         pointer = model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit)
-        memories = model.encode_memory(
-            features.embedding, prediction.low_res_logits, prediction.presence_logit, binarize=False
-        )
-        return _outputs(prediction, pointer), _channels_last(memories)
+        outputs = _outputs(prediction, pointer)
+        if not self.approximations:
+            encoded = model.encode_memory(
+                features.embedding, prediction.low_res_logits, prediction.presence_logit, binarize=False
+            )
+            remembered = zip(outputs, _channels_last(encoded), strict=True)
+            return {i: _Found(output, memory, None) for i, (output, memory) in enumerate(remembered)}
+        if windows is None:
+            return self._with_memories(features, dict(enumerate(outputs)), None)
+        within = {
+            i: output.pasted(windows[i], model.grid)
+            for i, output in enumerate(outputs)
+            if is_within(output.low_res_logits, windows[i], model.grid)
+        }
+        return self._with_memories(features, within, windows)
+
+    def _with_memories(
+        self, features: ImageFeatures, outputs: dict[int, ObjectOutput], earlier: list[GridWindow] | None
+    ) -> dict[int, _Found]:
+        """Encode the memories of a frame's outputs, each in the window around its object."""
+        groups: dict[tuple[int, int] | None, dict[int, GridWindow | None]] = {}
+        for i, output in outputs.items():
+            window = window_around(output.low_res_logits, earlier[i] if earlier else None)
+            groups.setdefault(window and window.size, {})[i] = window
+        found: dict[int, _Found] = {}
+        for size, windows in groups.items():
+            logits = torch.stack([outputs[i].low_res_logits for i in windows])[:, None]
+            parts = None if size is None else [window for window in windows.values() if window is not None]
+            memories = self.model.encode_memory(
+                features.embedding,
+                logits if parts is None else crop_windows(logits, parts, 4),
+                torch.stack([outputs[i].presence_logit for i in windows])[:, None],
+                binarize=False,
+                windows=parts,
+            )
+            for i, memory in zip(windows, _channels_last(memories), strict=True):
+                found[i] = _Found(outputs[i], memory, windows[i])
+        return found
 
     def restore(self, tracked: TrackedObject, frame: int) -> None:
         """Compute a tracked frame's memory again, by tracking on from a checkpoint."""

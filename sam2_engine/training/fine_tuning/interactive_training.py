@@ -24,7 +24,7 @@ from sam2_engine.modeling.sam2 import (
 )
 from sam2_engine.training.losses import LossWeights, object_losses
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
-from sam2_engine.video.memory_bank import MemoryReading, assemble
+from sam2_engine.video.memory_bank import MemoryReading, ReadMemory, assemble
 
 __all__ = ["InteractiveTrainingStep", "ObjectsOfClip", "PromptConfig", "PromptPlan", "draw_plan"]
 
@@ -307,7 +307,7 @@ class InteractiveTrainingStep:
         times += [(d, recent[d]) for d in sorted(recent) if d < _MAX_POINTERS]
         return [
             MemoryReading(
-                [(slot, self._memories[f][0][i]) for slot, f in slots],
+                [ReadMemory(slot, self._memories[f][0][i]) for slot, f in slots],
                 [(difference, self._memories[f][1][i]) for difference, f in times],
             )
             for i in range(len(self.objects))

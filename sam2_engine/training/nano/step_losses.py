@@ -19,7 +19,7 @@ from sam2_engine.training.losses import LossWeights, prediction_loss
 from sam2_engine.training.nano.curriculum import Batch, BatchConfig
 from sam2_engine.training.nano.dense_head import DenseHead, dense_loss
 from sam2_engine.training.simulated_prompts import correction_clicks, first_clicks, noisy_boxes
-from sam2_engine.video.memory_bank import MemoryReading, assemble
+from sam2_engine.video.memory_bank import MemoryReading, ReadMemory, assemble
 
 __all__ = ["StepLosses", "clip_losses", "image_losses"]
 
@@ -170,8 +170,7 @@ def clip_losses(
         frame = _select(features, objects.owner * num_frames + t)
         recent = range(t - 1, max(0, t - 1 - model.config.num_recent_memories), -1)
         readings = [_reading(memories, pointers, t, recent, i) for i in range(len(objects.owner))]
-        tokens, positions, num_pointer_tokens = assemble(model, readings)
-        embedding = model.attend_to_memory(frame.embedding, tokens, positions, num_pointer_tokens)
+        embedding = model.attend_to_memory(frame.embedding, *assemble(model, readings))
         decoded = model.decode(embedding, frame.high_res, pad_empty=True)
         total = total + _decoded_loss(decoded, objects.coverage[:, t], weights, ambiguous=False)
         if t + 1 < num_frames:
@@ -189,7 +188,10 @@ def _reading(
 ) -> MemoryReading:
     """Memories that object ``index`` attends to on frame ``t``: frame 0 (conditioning), then recent ones."""
     return MemoryReading(
-        [(0, memories[0][index]), *((t - frame, memories[frame][index]) for frame in recent)],
+        [
+            ReadMemory(0, memories[0][index]),
+            *(ReadMemory(t - frame, memories[frame][index]) for frame in recent),
+        ],
         [(t - frame, pointers[frame][index]) for frame in [0, *range(t - 1, 0, -1)]],
     )
 

@@ -11,9 +11,11 @@ from sam2_engine.errors import InputError
 from sam2_engine.modeling import attention_kernels
 from sam2_engine.modeling.attention import RotaryAttention
 from sam2_engine.modeling.attention_kernels import KERNELS, fastest_kernel, forced_kernel, timed_kernels
+from sam2_engine.modeling.grid_window import GridPositions
 from sam2_engine.modeling.position_encoding import rotation
 
 OTHERS = sorted({*KERNELS} - {"fused"})
+GRID = GridPositions((8, 8))
 
 
 @pytest.fixture
@@ -83,17 +85,17 @@ def test_values_may_be_projected_afterwards(name: str, pointers: int) -> None:
     attention = RotaryAttention(32, key_value_dim=8).eval()
     q, memory = draw(2, 64, 32), draw(2, 3 * 64 + pointers, 8)
     with forced_kernel("fused"):
-        expected = attention(q, memory, memory, (8, 8), pointers)
+        expected = attention(q, memory, memory, GRID, num_plain_keys=pointers)
     with forced_kernel(name):
-        torch.testing.assert_close(attention(q, memory, memory, (8, 8), pointers), expected)
+        torch.testing.assert_close(attention(q, memory, memory, GRID, num_plain_keys=pointers), expected)
 
 
 def test_with_gradients_it_is_the_same() -> None:
     attention = RotaryAttention(32, key_value_dim=8).eval()
     q, memory = draw(2, 64, 32), draw(2, 3 * 64 + 5, 8)
     with torch.inference_mode():
-        expected = attention(q, memory, memory, (8, 8), 5).clone()
-    torch.testing.assert_close(attention(q, memory, memory, (8, 8), 5), expected)
+        expected = attention(q, memory, memory, GRID, num_plain_keys=5).clone()
+    torch.testing.assert_close(attention(q, memory, memory, GRID, num_plain_keys=5), expected)
 
 
 def test_a_rotation_is_a_complex_product() -> None:

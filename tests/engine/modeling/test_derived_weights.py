@@ -11,6 +11,7 @@ from torch import nn
 
 from sam2_engine.modeling import derived_weights
 from sam2_engine.modeling.attention import RotaryAttention
+from sam2_engine.modeling.grid_window import GridPositions
 from sam2_engine.modeling.layers import Linear
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.video_session import VideoSession
@@ -98,9 +99,9 @@ def test_attention_in_few_launches(is_self: bool, num_plain_keys: int, as_on_a_g
     k = q if is_self else torch.randn(2, 3 * 16 + num_plain_keys, 8)
     v = q if is_self else torch.randn_like(k)
     plain = 0 if is_self else num_plain_keys
-    expected = attention(q, k, v, (4, 4), plain)  # with gradients as on a CPU
+    expected = attention(q, k, v, GridPositions((4, 4)), num_plain_keys=plain)  # with gradients as on a CPU
     with torch.inference_mode():
-        torch.testing.assert_close(attention(q, k, v, (4, 4), plain), expected)
+        torch.testing.assert_close(attention(q, k, v, GridPositions((4, 4)), num_plain_keys=plain), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

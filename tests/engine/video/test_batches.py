@@ -16,7 +16,7 @@ def batch_size(name: str, device: str, layout: tuple[int, int]) -> int:
     config = VARIANTS[name]
     tracker = Tracker.__new__(Tracker)
     tracker.model = SimpleNamespace(config=config, grid=config.image_size // 16, device=torch.device(device))  # type: ignore[assignment]
-    return tracker._batch_size(layout)
+    return tracker._batch_size(layout[0] * tracker.model.grid**2, layout[1])
 
 
 @pytest.mark.parametrize("layout", [(1, 1), (4, 9), FULL, (30, 16)])

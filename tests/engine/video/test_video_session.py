@@ -244,7 +244,7 @@ def test_a_limit_of_conditioning_frames_bounds_what_a_frame_reads(
     for _ in session.propagate():
         pass
     reading = session._objects[1].bank.read(10, reverse=False)
-    assert sum(slot == 0 for slot, _ in reading.memories) == 2
+    assert sum(memory.slot == 0 for memory in reading.memories) == 2
 
 
 def test_boxes_of_one_row_column_and_pixel_are_tracked(small_model: Sam2, moving_discs: Frames) -> None:

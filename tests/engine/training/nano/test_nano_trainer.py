@@ -23,7 +23,7 @@ from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, 
 from sam2_engine.training.nano.muon import Muon, orthogonalize
 from sam2_engine.training.nano.trainer import Schedule, Trainer
 from sam2_engine.training.nano.validation import one_click_iou
-from sam2_engine.video.memory_bank import MemoryReading, assemble
+from sam2_engine.video.memory_bank import MemoryInput, MemoryReading, assemble
 
 TINY = ModelConfig(
     name="tiny-test",
@@ -77,8 +77,8 @@ def test_a_clip_reads_as_many_recent_memories_as_the_model_has(monkeypatch: pyte
     model, head = Sam2(replace(TINY, num_recent_memories=2)), DenseHead(TINY.hidden_dim)
     slots_read: list[list[int]] = []
 
-    def recording(model: Sam2, readings: list[MemoryReading]) -> tuple[torch.Tensor, torch.Tensor, int]:
-        slots_read.append([slot for slot, _ in readings[0].memories])
+    def recording(model: Sam2, readings: list[MemoryReading]) -> MemoryInput:
+        slots_read.append([memory.slot for memory in readings[0].memories])
         return assemble(model, readings)
 
     monkeypatch.setattr(step_losses, "assemble", recording)

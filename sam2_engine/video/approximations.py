@@ -1,0 +1,42 @@
+"""Ways to track faster at a small cost in the masks, each off unless it is asked for."""
+
+from collections.abc import Iterable
+
+from sam2_engine.errors import InputError
+
+__all__ = ["APPROXIMATIONS", "FAST", "approximations_of"]
+
+APPROXIMATIONS = {
+    "windows": "objects that are small on the frame are looked for around their last mask, and remembered so",
+}
+"""What can be computed roughly, and how."""
+FAST = "fast"
+"""All of them."""
+
+
+def approximations_of(names: str | Iterable[str] | None) -> frozenset[str]:
+    """Return a set of approximations from their names.
+
+    Parameters
+    ----------
+    names
+        Some of ``APPROXIMATIONS``, or one; ``fast`` for all, None for none.
+
+    Raises
+    ------
+    InputError
+        If there is no such approximation.
+
+    Examples
+    --------
+    >>> sorted(approximations_of("fast"))
+    ['windows']
+    """
+    wanted = {names} if isinstance(names, str) else set(names or ())
+    if wanted == {FAST}:
+        return frozenset(APPROXIMATIONS)
+    unknown = sorted(wanted - APPROXIMATIONS.keys())
+    if unknown:
+        known = ", ".join((FAST, *APPROXIMATIONS))
+        raise InputError(f"There is no approximation {unknown[0]!r}: give some of {known}.")
+    return frozenset(wanted)
