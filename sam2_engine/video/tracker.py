@@ -1,6 +1,5 @@
 """The model's work on one frame of a session: prediction from prompts, tracking, and tracking again."""
 
-import weakref
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +13,7 @@ from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeature
 from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReading, assemble
 from sam2_engine.video.object_window import is_within, window_around
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
+from sam2_engine.video.weak_call import WeakCall
 from sam2_engine.wide_view import EncodedPrompt, predict_in_views
 
 __all__ = ["Tracker"]
@@ -41,14 +41,7 @@ class _Found(NamedTuple):
 
 def _weak(method: Callable[[T], R]) -> Callable[[T], R]:
     """Return a function that calls a method as long as its object lives."""
-    reference = weakref.WeakMethod(method)
-
-    def call(argument: T) -> R:
-        alive = reference()
-        assert alive is not None, "the session is gone"
-        return alive(argument)
-
-    return call
+    return WeakCall(method)
 
 
 class Tracker:

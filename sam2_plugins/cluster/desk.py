@@ -1,8 +1,11 @@
 """The desk of one program on a worker: models and the engine's sessions, which it works with from afar."""
 
+import asyncio
+import pickle
+import time
 import warnings
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,28 +17,39 @@ from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.open_session import open_video_session
+from sam2_engine.video.tiled_session import TiledVideoSession
 from sam2_engine.video.tracking_session import TrackingSession
-from sam2_plugins.cluster.transport import FrameDescription, PackedArray, ReceivedFrames, packed
+from sam2_plugins.cluster.received_frames import Block, ReceivedFrames, Wish
+from sam2_plugins.cluster.snapshots import restore_session, take_snapshot
+from sam2_plugins.cluster.transport import FrameDescription, PackedArray, packed
 from sam2_plugins.cluster.worker import WorkerState
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.out_of_memory import translate_oom
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject, find_objects
 
-__all__ = ["Desk", "Reply", "SessionSetup"]
+__all__ = ["Action", "Desk", "Reply", "SessionSetup"]
+
+_WISH_POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
 class SessionSetup:
-    """What an engine session is made of; as for :func:`open_video_session`."""
+    """What an engine session is made of.
+
+    Attributes
+    ----------
+    model, frames, window, options
+        As for :func:`open_video_session`.
+    cache_bytes
+        Cap of the encoded frames.
+    """
 
     model: str
     frames: FrameDescription
     window: IntensityWindow | None
     cache_bytes: int
-    history: int | None
-    max_conditioning_frames: int | None
-    remove_small_components: bool | None
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,8 @@ class Reply:
         The session's objects and the frames on which each is prompted, after the call.
     num_bytes
         Of the session's memories.
+    seconds
+        For which it computed.
     """
 
     value: Any = None
@@ -61,6 +77,7 @@ class Reply:
     warnings: tuple[str, ...] = ()
     prompted: dict[int, tuple[int, ...]] | None = None
     num_bytes: int = 0
+    seconds: float = 0.0
 
 
 class Desk:
@@ -79,6 +96,7 @@ class Desk:
         self._threads = worker.state.nthreads
         self._store: ModelStore = WorkerState.of(worker).store("auto", dtype)
         self._sessions: dict[int, _Session] = {}
+        self._done = 0
         self._searches: dict[int, Generator[tuple[int, int], None, list[FoundObject]]] = {}
 
     def compute_dtype(self) -> str:
@@ -95,13 +113,40 @@ class Desk:
 
     def call(self, number: int, action: "Action", forgotten: tuple[int, ...] = ()) -> Reply:
         """Do something in a session, and forget others that are no longer used."""
+        try:
+            return self._call(number, action, forgotten)
+        finally:
+            self._done = max(self._done, action.ticket)
+
+    async def wish(self, number: int, ticket: int) -> Wish | None:
+        """Return what a call waits for, as soon as it does; None once it is done."""
+        while self._done < ticket:
+            session = self._sessions.get(number)
+            if session is not None and session.frames.wish is not None:
+                return session.frames.wish
+            await asyncio.sleep(_WISH_POLL_SECONDS)
+        return None
+
+    async def receive(
+        self, number: int, frame: int, blocks: dict[Block, PackedArray] | UnreadableFrameError
+    ) -> None:
+        """Take parts of a frame of a session, or why it cannot be read, whatever is being computed."""
+        if (session := self._sessions.get(number)) is None:
+            return
+        if isinstance(blocks, UnreadableFrameError):
+            session.frames.receive(frame, None, blocks)
+        else:
+            for block, pixels in blocks.items():
+                session.frames.receive(frame, block, pixels)
+
+    def _call(self, number: int, action: "Action", forgotten: tuple[int, ...]) -> Reply:
         for other in forgotten:
             if (left := self._sessions.pop(other, None)) is not None:
                 left.close()
 
         def act() -> Any:
             if action.setup is not None:
-                self._sessions[number] = _Session(self._store, action.setup)
+                self._sessions[number] = _Session(self._store, action.setup, action.snapshot)
             return self._sessions[number].do(action)
 
         reply = self._answer(act)
@@ -135,6 +180,7 @@ class Desk:
 
     def _answer(self, act: Any) -> Reply:
         torch.set_num_threads(self._threads)  # dask lets libraries use one
+        began = time.monotonic()
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", InputWarning)
             try:
@@ -144,7 +190,7 @@ class Desk:
             except OSError as failed:  # of the file with the frames; a lost connection is one, too
                 value, error = None, InputError(os_error_sentence(failed))
         notes = dict.fromkeys(str(one.message) for one in told if issubclass(one.category, InputWarning))
-        return Reply(value, error, tuple(notes))
+        return Reply(value, error, tuple(notes), seconds=time.monotonic() - began)
 
 
 @dataclass(frozen=True)
@@ -155,10 +201,10 @@ class Action:
     ----------
     name, arguments
         Method of the session, and what it is given.
-    setup
-        What the session is made of, with the first action.
-    pixels
-        A frame that the session has not been sent yet, or why it cannot be read, by its number.
+    ticket
+        Its number; later ones are larger.
+    setup, snapshot
+        What the session is made of, and what it remembered on another worker, with the first action.
     ended
         Propagations that nobody goes on with.
     is_repeated
@@ -166,9 +212,10 @@ class Action:
     """
 
     name: str
-    arguments: tuple[Any, ...] = ()
+    arguments: tuple[Any, ...]
+    ticket: int
     setup: SessionSetup | None = None
-    pixels: tuple[int, PackedArray | UnreadableFrameError] | None = None
+    snapshot: bytes | None = None
     ended: tuple[int, ...] = ()
     is_repeated: bool = False
 
@@ -176,35 +223,31 @@ class Action:
 class _Session:
     """An engine session, the frames that it was sent, and the propagations in it."""
 
-    def __init__(self, store: ModelStore, setup: SessionSetup) -> None:
-        self._frames = ReceivedFrames(setup.frames)
-        model = store.get(setup.model)
+    def __init__(self, store: ModelStore, setup: SessionSetup, snapshot: bytes | None) -> None:
+        self.frames = ReceivedFrames(setup.frames)
+        model, cache = store.get(setup.model), FeatureCache(setup.cache_bytes)
+        self._shared = {"model": model, "frames": self.frames, "cache": cache}
         self._device = str(model.device)
-        self._session: TrackingSession = open_video_session(
-            model,
-            self._frames,
-            setup.window,
-            FeatureCache(setup.cache_bytes),
-            setup.history,
-            setup.max_conditioning_frames,
-            setup.remove_small_components,
+        self._session: TrackingSession = (
+            open_video_session(model, self.frames, setup.window, cache, **setup.options)
+            if snapshot is None
+            else restore_session(snapshot, self._shared)
         )
+        self.frames.in_blocks = setup.frames.length != 1 and isinstance(self._session, TiledVideoSession)
         self._lock = store.lock
         self._runs: dict[int, Iterator[FrameResult]] = {}
 
     def close(self) -> None:
         self._runs.clear()
-        self._frames.close()
+        self.frames.close()
 
     def told(self, reply: Reply) -> Reply:
         """Complete a reply with what the session is like now."""
         ids = self._session.object_ids
         prompted = {object_id: self._session.prompted_frames(object_id) for object_id in ids}
-        return Reply(reply.value, reply.error, reply.warnings, prompted, self._session.num_bytes)
+        return replace(reply, prompted=prompted, num_bytes=self._session.num_bytes)
 
     def do(self, action: Action) -> Any:
-        if action.pixels is not None:
-            self._frames.receive(*action.pixels)
         for run in action.ended:
             self._runs.pop(run, None)
         with self._lock, translate_oom(self._device):
@@ -215,8 +258,16 @@ class _Session:
             return None
         return packed(value) if isinstance(value, FrameResult) else value
 
-    def _open(self) -> bool:
-        return self._session.remembers_tracked_frames
+    def _snapshot(self) -> bytes | None:
+        """Return what it remembers; None if that cannot be packed."""
+        try:
+            return take_snapshot(self._session, self._shared)
+        except (TypeError, AttributeError, pickle.PicklingError):
+            return None
+
+    def _open(self) -> tuple[bool, bool]:
+        """Return whether it remembers tracked frames, and whether these are sent in parts."""
+        return self._session.remembers_tracked_frames, self.frames.in_blocks
 
     def _add_prompt(self, frame: int, object_id: int, prompt: Any, replace: bool) -> FrameResult:
         return self._session.add_prompt(frame, object_id, prompt, replace=replace)

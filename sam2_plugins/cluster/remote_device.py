@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.frames import UnreadableFrameError
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.wording import counted
 from sam2_plugins.cluster.connection import connect
-from sam2_plugins.cluster.desk import Desk, Reply
+from sam2_plugins.cluster.desk import Action, Desk, Reply
+from sam2_plugins.cluster.received_frames import Block, Wish
 from sam2_plugins.cluster.transport import PackedArray
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 
@@ -30,6 +32,8 @@ RECONNECT_SECONDS = 60.0
 """For which a lost worker is looked for: one that was killed is there again within half of it."""
 ATTEMPTS = 3
 """How often something is done that workers die of."""
+_SERVE_SECONDS = 0.02
+"""After which a call that has not been answered is asked what it waits for."""
 _LOOK_SECONDS = 1.0
 """After which a call that has not been answered asks whether anybody is there."""
 
@@ -99,23 +103,86 @@ class RemoteDevice:
             If the worker is gone, or goes meanwhile.
         """
         with self._connecting:
-            self._connect_once()
-            if epoch not in (None, self.epoch):
+            if epoch is None:
+                self._connect_once()
+            elif self._desk is None or epoch != self.epoch:
                 raise ConnectionLost
             desk, future = self._desk, self._future
-        if method == "call":
-            forgotten = tuple(self._forgotten.pop() for _ in range(len(self._forgotten)))
-            arguments = (*arguments, forgotten)
+        return self._wait(self._begin(desk, method, *arguments), future)
+
+    def call_session(
+        self, number: int, action: Action, epoch: int, serve: Callable[[Wish | None], None]
+    ) -> Reply:
+        """Do something in a session there, and serve what it needs meanwhile.
+
+        Parameters
+        ----------
+        number, action
+            As for :meth:`Desk.call`.
+        epoch
+            The connection that it holds for.
+        serve
+            Called at first with None, and with what the worker waits for whenever it does. It may call
+            :meth:`send`.
+
+        Raises
+        ------
+        ConnectionLost
+            If the worker is gone, or goes meanwhile.
+        """
+        with self._connecting:
+            if self._desk is None or epoch != self.epoch:
+                raise ConnectionLost
+            desk, future = self._desk, self._future
+        forgotten = tuple(self._forgotten.pop() for _ in range(len(self._forgotten)))
+        answer = self._begin(desk, "call", number, action, forgotten)
+        serve(None)
+        wish: Any = None
+
+        def between() -> None:
+            nonlocal wish
+            if wish is None:
+                wish = self._begin(desk, "wish", number, action.ticket)
+            elif wish.done():
+                if (wanted := self._wait(wish, future)) is not None:
+                    serve(wanted)
+                wish = None
+
+        reply: Reply = self._wait(answer, future, between)
+        return reply
+
+    def send(
+        self, number: int, frame: int, blocks: dict[Block, PackedArray] | UnreadableFrameError, epoch: int
+    ) -> None:
+        """Send parts of a frame to a session there, while that computes.
+
+        Raises
+        ------
+        ConnectionLost
+            If the worker is gone, or goes meanwhile.
+        """
+        self.call("receive", number, frame, blocks, epoch=epoch)
+
+    def _begin(self, desk: Any, method: str, *arguments: Any) -> Any:
+        """Return the future of a call."""
         try:
-            answer = getattr(desk, method)(*arguments)
+            return getattr(desk, method)(*arguments)
         except RuntimeError:  # dask's, who knows already
             raise ConnectionLost from None
+
+    def _wait(self, answer: Any, future: Any, between: Callable[[], None] | None = None) -> Any:
+        """Return what a call returns; meanwhile look now and then whether the worker is there."""
+        looked = time.monotonic()
         while True:
             try:
-                return answer.result(timeout=_LOOK_SECONDS)
+                return answer.result(timeout=_LOOK_SECONDS if between is None else _SERVE_SECONDS)
             except TimeoutError:
-                if not self._is_there(future):
-                    raise ConnectionLost from None
+                if time.monotonic() - looked > _LOOK_SECONDS:
+                    if not self._is_there(future):
+                        raise ConnectionLost from None
+                    looked = time.monotonic()
+                if between is not None:
+                    between()
             except OSError:
                 raise ConnectionLost from None
 

@@ -1,7 +1,8 @@
 """The engine's session on a worker elsewhere, as a session here: it is made again whenever it is lost."""
 
+import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,17 @@ from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tracking_session import TrackingSession, check_frame, first_frame, require_object
 from sam2_plugins.cluster.desk import Action, Reply, SessionSetup
-from sam2_plugins.cluster.remote_device import RemoteDevice, value_of
+from sam2_plugins.cluster.received_frames import Block, Wish, block_of
+from sam2_plugins.cluster.remote_device import ConnectionLost, RemoteDevice, value_of
 from sam2_plugins.cluster.transport import FrameDescription, PackedArray, unpacked
 
 __all__ = ["RemoteModel", "RemoteSession"]
+
+
+SNAPSHOT_SECONDS = 60.0
+"""Work after which the engine's memories are fetched, so that no more than this is done again."""
+SNAPSHOT_SHARE = 0.05
+"""Of the time that may go into fetching them, where they are large or the network is slow."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +54,20 @@ class _Prompted:
 
 @dataclass(frozen=True)
 class _Call:
-    """What was asked of the session, and the frame that it needs."""
+    """What was asked of the session, the frame that it needs, and the one that will be needed next."""
 
     name: str
     arguments: tuple[Any, ...]
     frame: int | None
+    next_frame: int | None = None
 
 
 class RemoteSession(TrackingSession):
     """A session whose engine runs on a worker; as :class:`TrackingSession`.
 
-    Every frame travels once, when it is first needed. What was asked is remembered here, in order: on a new
-    worker all of it is done again, so that the session goes on with the same memories.
+    Every frame travels once, when it is first needed. What was asked is remembered here, in order, since the
+    last snapshot of the engine's memories: on a new worker all of it is done again from there, so that the
+    session goes on with the same memories.
 
     Parameters
     ----------
@@ -79,13 +89,17 @@ class RemoteSession(TrackingSession):
         self._device, self._setup = device, setup
         self._number = device.new_number()
         self._epoch = -1
-        self._sent: set[int] = set()
+        self._sent: set[tuple[int, Block]] = set()
+        self._in_blocks = False
         self._ended: list[int] = []
+        self._runs: dict[int, tuple[Any, ...]] = {}
+        self._snapshot: bytes | None = None
         self._done: list[_Call] = []
+        self._spent = self._snapshot_seconds = 0.0
         self._prompted: dict[int, tuple[int, ...]] = {}
         self._num_bytes = 0
         weakref.finalize(self, device.forget, self._number)
-        self.remembers_tracked_frames = bool(self._ask("open"))
+        self.remembers_tracked_frames, self._in_blocks = self._ask("open")
 
     @classmethod
     def open(
@@ -95,20 +109,10 @@ class RemoteSession(TrackingSession):
         frames: FrameSource,
         window: IntensityWindow | None,
         cache: FeatureCache,
-        history: int | None,
-        max_conditioning_frames: int | None,
-        remove_small_components: bool | None,
+        **options: Any,
     ) -> "RemoteSession":
         """Return a session on frames; as :func:`open_video_session`."""
-        setup = SessionSetup(
-            model,
-            FrameDescription.of(frames),
-            window,
-            cache.max_bytes,
-            history,
-            max_conditioning_frames,
-            remove_small_components,
-        )
+        setup = SessionSetup(model, FrameDescription.of(frames), window, cache.max_bytes, options)
         return cls(device, frames, setup, cache)
 
     @property
@@ -179,9 +183,12 @@ class RemoteSession(TrackingSession):
                 if self._any_started(chosen, frame, reverse):
                     if not run:
                         run = self._device.new_number()
-                        self._do("begin", run, chosen, frame, stop, reverse)
-                    result = self._result("step", run, frame=frame)
+                        self._runs[run] = run, chosen, frame, stop, reverse
+                        self._do("begin", *self._runs[run])
                     is_last = frame == stop or frame + step in (-1, length)
+                    ahead = None if is_last or length is None else frame + step
+                    self._runs[run] = run, chosen, frame + step, stop, reverse
+                    result = self._result("step", run, frame=frame, next_frame=ahead)
                     if is_last and result.problem:
                         self._do("step", run)  # which says what was passed over
                     yield result
@@ -201,6 +208,7 @@ class RemoteSession(TrackingSession):
         """Let the worker end a propagation, with the next call; return that there is none."""
         if run:
             self._ended.append(run)
+            del self._runs[run]
         return 0
 
     def _any_started(self, chosen: list[int] | None, frame: int, reverse: bool) -> bool:
@@ -210,8 +218,8 @@ class RemoteSession(TrackingSession):
 
     # ------------------------------------------------------------------ calls
 
-    def _result(self, name: str, *arguments: Any, frame: int) -> FrameResult:
-        return unpacked(*self._perform(_Call(name, arguments, frame), recorded=True))
+    def _result(self, name: str, *arguments: Any, frame: int, next_frame: int | None = None) -> FrameResult:
+        return unpacked(*self._perform(_Call(name, arguments, frame, next_frame), recorded=True))
 
     def _do(self, name: str, *arguments: Any) -> None:
         self._perform(_Call(name, arguments, None), recorded=True)
@@ -237,7 +245,25 @@ class RemoteSession(TrackingSession):
             self._done.append(call)
         if reply.prompted is not None:
             self._prompted, self._num_bytes = reply.prompted, reply.num_bytes
-        return value_of(reply)
+        value = value_of(reply)
+        if recorded:
+            self._spent += reply.seconds
+            if self._spent >= max(SNAPSHOT_SECONDS, self._snapshot_seconds / SNAPSHOT_SHARE):
+                self._take_snapshot()
+        return value
+
+    def _take_snapshot(self) -> None:
+        """Fetch what the engine remembers, if it can be had; what was done until then need not be again."""
+        began = time.monotonic()
+        try:
+            reply = self._send(_Call("snapshot", (), None))
+        except ConnectionLost:
+            return  # the next call will see to it
+        self._snapshot_seconds = time.monotonic() - began
+        self._spent = 0.0
+        if reply.value is not None:
+            self._snapshot = reply.value
+            self._done = [_Call("begin", arguments, None) for arguments in self._runs.values()]
 
     def _make_again(self) -> None:
         """Bring a worker that does not know this session to where it was, if there is a new one."""
@@ -247,24 +273,48 @@ class RemoteSession(TrackingSession):
         self._epoch = epoch
         self._sent.clear()
         try:
-            value_of(self._send(_Call("open", (), None), setup=self._setup))
+            value_of(self._send(_Call("open", (), None), new=True))
             for call in self._done:
                 self._send(call, is_repeated=True)
         except BaseException:
             self._epoch = -1
             raise
 
-    def _send(self, call: _Call, *, setup: SessionSetup | None = None, is_repeated: bool = False) -> Reply:
-        pixels = None if call.frame is None or call.frame in self._sent else self._read(call.frame)
+    def _send(self, call: _Call, *, new: bool = False, is_repeated: bool = False) -> Reply:
+        """Do something on the worker, and send it the frames that it needs meanwhile."""
         ended = () if is_repeated else tuple(self._ended.pop() for _ in range(len(self._ended)))
-        action = Action(call.name, call.arguments, setup, pixels, ended, is_repeated)
-        reply: Reply = self._device.call("call", self._number, action, epoch=self._epoch)
-        if pixels is not None and isinstance(pixels[1], PackedArray):
-            self._sent.add(pixels[0])
-        return reply
+        ticket = self._device.new_number()
+        action = Action(
+            call.name,
+            call.arguments,
+            ticket,
+            self._setup if new else None,
+            self._snapshot if new else None,
+            ended,
+            is_repeated,
+        )
 
-    def _read(self, frame: int) -> tuple[int, PackedArray | UnreadableFrameError]:
+        def serve(wish: Wish | None) -> None:
+            if wish is not None:
+                self._send_frame(wish.frame, wish.blocks)
+            elif not self._in_blocks:
+                for frame in (call.frame, call.next_frame):  # the next one while this one is computed
+                    if frame is not None:
+                        self._send_frame(frame, (None,), even_why_not=frame == call.frame)
+
+        return self._device.call_session(self._number, action, self._epoch, serve)
+
+    def _send_frame(self, frame: int, blocks: Sequence[Block], *, even_why_not: bool = True) -> None:
+        """Send parts of a frame that the worker does not have; if it cannot be read, perhaps why not."""
+        new = [block for block in blocks if (frame, block) not in self._sent]
+        if not new:
+            return
         try:
-            return frame, PackedArray.of(self.frames[frame])
+            pixels = self.frames[frame]
         except UnreadableFrameError as error:
-            return frame, error
+            if even_why_not:
+                self._device.send(self._number, frame, error, self._epoch)
+            return
+        parts = {block: PackedArray.of(block_of(pixels, block)) for block in new}
+        self._device.send(self._number, frame, parts, self._epoch)
+        self._sent.update((frame, block) for block in new)

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from tempfile import TemporaryFile
 from typing import Any, Self
 
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
-from typing_extensions import override
 
-from sam2_engine.frames import FrameSource, UnreadableFrameError
+from sam2_engine.frames import FrameSource
 from sam2_engine.frames.source import FillRange
 from sam2_engine.video.frame_result import FrameResult
 
-__all__ = ["FrameDescription", "PackedArray", "ReceivedFrames", "packed", "unpacked"]
+__all__ = ["FrameDescription", "PackedArray", "packed", "unpacked"]
 
 _BLOSC_BYTES = 2**31 - 2**20
 """Beyond, arrays travel as they are."""
@@ -95,50 +93,3 @@ class FrameDescription:
             frames.is_rgb,
             frames.fill_values,
         )
-
-
-class ReceivedFrames(FrameSource):
-    """Frames that were sent, each once; they lie compressed in a file that nobody else sees."""
-
-    def __init__(self, said: FrameDescription) -> None:
-        super().__init__(
-            said.name,
-            shape=said.shape,
-            channels=said.channels,
-            dtype=np.dtype(said.dtype),
-            length=said.length,
-            axes=said.axes,
-            axis=said.axis,
-            is_rgb=said.is_rgb,
-            fill_values=said.fill_values,
-        )
-        self._file = TemporaryFile()  # noqa: SIM115  (closed with the source)
-        self._problems: dict[int, UnreadableFrameError] = {}
-        self._places: dict[int, tuple[int, int, PackedArray]] = {}
-
-    def receive(self, frame: int, pixels: PackedArray | UnreadableFrameError) -> None:
-        """Store a frame, or why it cannot be read."""
-        if isinstance(pixels, UnreadableFrameError):
-            self._problems[frame] = pixels
-            return
-        self._problems.pop(frame, None)
-        start = self._file.seek(0, 2)
-        self._file.write(pixels.data)
-        self._places[frame] = start, len(pixels.data), replace(pixels, data=b"")
-
-    @override
-    def __getitem__(self, frame: int) -> NDArray[Any]:
-        """Return one frame; whoever sent it has checked its pixels."""
-        return self._read(self._check_index(frame))
-
-    @override
-    def _read(self, frame: int) -> NDArray[Any]:
-        if frame in self._problems:
-            raise self._problems[frame]
-        start, num_bytes, pixels = self._places[frame]
-        self._file.seek(start)
-        return replace(pixels, data=self._file.read(num_bytes)).array()
-
-    @override
-    def close(self) -> None:
-        self._file.close()

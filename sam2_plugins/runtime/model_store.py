@@ -2,7 +2,7 @@
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -118,18 +118,15 @@ class ModelStore:
         frames: FrameSource,
         window: IntensityWindow | None,
         cache: FeatureCache,
-        history: int | None = None,
-        max_conditioning_frames: int | None = None,
-        remove_small_components: bool | None = True,
+        **options: Any,
     ) -> TrackingSession:
         """Return an engine session with a model, where that runs; as :func:`open_video_session`."""
-        settings = (window, cache, history, max_conditioning_frames, remove_small_components)
         remote = self.remote
         if remote is None:
-            return open_video_session(self.get(name), frames, *settings)
+            return open_video_session(self.get(name), frames, window, cache, **options)
         from sam2_plugins.cluster.remote_session import RemoteSession
 
-        return RemoteSession.open(remote, _seen_elsewhere(name), frames, *settings)
+        return RemoteSession.open(remote, _seen_elsewhere(name), frames, window, cache, **options)
 
     @property
     def remote(self) -> "RemoteDevice | None":

@@ -762,8 +762,8 @@ class AnnotationSession:
             self.frames,
             window,
             self._cache,
-            self._checkpoint_bytes,
-            self._max_conditioning_frames,
+            history=self._checkpoint_bytes,
+            max_conditioning_frames=self._max_conditioning_frames,
             remove_small_components=True if cleans else None,
         )
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.weights.loading import load_model
 from sam2_plugins.cli.app import main
-from sam2_plugins.cluster import connection
+from sam2_plugins.cluster import connection, remote_session
+from sam2_plugins.cluster.remote_session import RemoteSession
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
@@ -28,10 +29,10 @@ def remote(cluster_of_session: Cluster) -> ModelStore:
 
 
 def both(
-    frames: object, work: Work, small_checkpoint: Path, here: ModelStore, there: ModelStore
+    frames: object, work: Work, model: Path | str, here: ModelStore, there: ModelStore
 ) -> list[AnnotationSession]:
     """Do the same work in two sessions, and compare every mask and score."""
-    sessions = [AnnotationSession(frames, store, small_checkpoint) for store in (here, there)]
+    sessions = [AnnotationSession(frames, store, model) for store in (here, there)]
     for session in sessions:
         work(session)
     one, other = sessions
@@ -68,35 +69,67 @@ def test_a_session_there_has_the_masks_of_one_here(
     list(there.propagate())
 
 
-def test_large_planes_there(
-    discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
+def test_of_large_planes_only_what_is_looked_at_travels(
+    cluster: Cluster, store: ModelStore, remote: ModelStore
 ) -> None:
-    wide = np.zeros((8, 300, 400), np.uint16)
-    wide[:, 100:160, 150:230] = discs.astype(np.uint16) * 9
-
-    def track(session: AnnotationSession) -> None:
-        session.add_points(0, session.add_object(), (170, 120))
-        session.add_box(2, session.add_object(), (200, 130, 220, 150))
-        list(session.propagate())
-
-    both(wide, track, small_checkpoint, store, remote)
-    both(
-        discs[:1], lambda one: one.add_points(0, one.add_object(), (20, 20)), small_checkpoint, store, remote
+    y, x = np.ogrid[:1100, :1300]
+    moving = [np.hypot(x - 470 - 4 * t, y - 505) < 15 for t in range(4)]
+    planes = (np.random.default_rng(0).integers(20, 60, (4, 1100, 1300)) + 600 * np.array(moving)).astype(
+        np.uint16
     )
 
+    def track(session: AnnotationSession) -> None:
+        session.add_box(0, session.add_object(), (455, 490, 485, 520))
+        list(session.propagate())
 
-def test_a_worker_killed_while_it_tracks_is_replaced_and_the_masks_are_the_same(
+    _, there = both(planes, track, "nano@256", store, remote)
+    with there.engine.acquire() as engine:
+        assert isinstance(engine, RemoteSession)
+        blocks = {block for _, block in engine._sent}
+    assert blocks == {(0, 0), (0, 1), (1, 0), (1, 1)}, "of three rows and columns of parts"
+
+
+def test_single_images_there(
     discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
 ) -> None:
+    def click(session: AnnotationSession) -> None:
+        session.add_points(0, session.add_object(), (20, 20))
+
+    both(discs[:1], click, small_checkpoint, store, remote)
+
+
+@pytest.mark.parametrize("snapshots", [False, True])
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_worker_killed_while_it_tracks_is_replaced_and_the_masks_are_the_same(
+    discs: NDArray[np.uint8],
+    cluster: Cluster,
+    store: ModelStore,
+    remote: ModelStore,
+    small_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    snapshots: bool,
+    size: int,
+) -> None:
+    if snapshots:  # after each call
+        monkeypatch.setattr(remote_session, "SNAPSHOT_SECONDS", 0.0)
+        monkeypatch.setattr(remote_session, "SNAPSHOT_SHARE", 1e9)
+    frames = np.pad(discs, ((0, 0), (0, (size - 1) * 60), (0, (size - 1) * 80)))  # large planes have tiles
+
     def track(session: AnnotationSession) -> None:
         session.add_points(0, session.add_object(), (20, 20))
+        session.add_box(2, session.add_object(), (50, 25, 70, 50))
         for result in session.propagate():
             if result.frame == 4 and session._store is remote:
+                with session.engine.acquire() as engine:
+                    assert isinstance(engine, RemoteSession)
+                    assert len(engine._done) < 3 or not snapshots
                 cluster.kill(cluster.desk_worker())
         session.add_points(6, 1, (32, 20))
+        list(session.propagate(start=6))
+        list(session.propagate(start=5, reverse=True))
 
     with pytest.warns(InputWarning, match="was lost; connecting again"):
-        both(discs, track, small_checkpoint, store, remote)
+        both(frames, track, small_checkpoint, store, remote)
 
 
 def test_frames_that_cannot_be_read_are_passed_over_there_as_here(

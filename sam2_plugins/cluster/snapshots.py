@@ -1,0 +1,79 @@
+"""Snapshots of an engine session's memories, from which another worker goes on."""
+
+import io
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from sam2_engine.video.tracking_session import TrackingSession
+from sam2_plugins.cluster.transport import PackedArray
+
+__all__ = ["restore_session", "take_snapshot"]
+
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Of each size: NumPy has no bfloat16, and bytes of one kind side by side are compressed better."""
+
+
+def take_snapshot(session: TrackingSession, shared: Mapping[str, object]) -> bytes:
+    """Return what a session remembers.
+
+    Parameters
+    ----------
+    session
+        Of any kind.
+    shared
+        What it is made of and another one would have as well (the model, the frames, the cache), by names;
+        it is left out.
+    """
+    buffer = io.BytesIO()
+    with torch.inference_mode():
+        _Pickler(buffer, shared).dump(session)
+    return buffer.getvalue()
+
+
+def restore_session(snapshot: bytes, shared: Mapping[str, object]) -> TrackingSession:
+    """Return the session of a snapshot, on other frames and another model of the same kind."""
+    with torch.inference_mode():
+        session: TrackingSession = _Unpickler(io.BytesIO(snapshot), shared).load()
+    return session
+
+
+class _Pickler(pickle.Pickler):
+    """A pickler that leaves shared objects out and takes of a tensor only its own values."""
+
+    def __init__(self, file: io.BytesIO, shared: Mapping[str, object]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._names = {id(one): name for name, one in shared.items()}
+
+    @override
+    def persistent_id(self, obj: object) -> str | None:
+        return self._names.get(id(obj))
+
+    @override
+    def reducer_override(self, obj: object) -> Any:
+        if not isinstance(obj, Tensor):
+            return NotImplemented
+        values = obj.detach().cpu().contiguous()
+        packed = PackedArray.of(values.reshape(-1).view(_INTEGERS[values.element_size()]).numpy())
+        return _tensor, (packed, obj.dtype, tuple(obj.shape), str(obj.device))
+
+
+def _tensor(packed: PackedArray, dtype: torch.dtype, shape: tuple[int, ...], device: str) -> Tensor:
+    values = torch.from_numpy(packed.array()).view(dtype).reshape(shape)
+    return values if device == "cpu" else values.to(torch.device(device).type)
+
+
+class _Unpickler(pickle.Unpickler):
+    """An unpickler that is given the shared objects."""
+
+    def __init__(self, file: io.BytesIO, shared: Mapping[str, object]) -> None:
+        super().__init__(file)
+        self._shared = shared
+
+    @override
+    def persistent_load(self, pid: str) -> object:
+        return self._shared[pid]
