@@ -19,7 +19,8 @@ class InputError(ValueError):
 
 
 def _restored(kind: type[InputError], arguments: tuple[Any, ...]) -> InputError:
-    error = kind.__new__(kind, *arguments)
+    make = OSError.__new__ if issubclass(kind, OSError) else kind.__new__  # Python allows no other there
+    error = make(kind, *arguments)
     error.args = arguments
     return error
 

@@ -88,7 +88,10 @@ def open_frames(
         return source
     options: dict[str, Any] = {"axes": axes, "channel": channel, "fixed": fixed}
     if isinstance(source, str | PathLike):
-        return _open_path(Path(source), options, level=level, series=series, single=single, labels=labels)
+        kind: dict[str, Any] = {"level": level, "series": series, "single": single, "labels": labels}
+        frames = _open_path(Path(source), options, **kind)
+        frames.opened_as = Path(source).absolute(), options | kind
+        return frames
     if isinstance(source, zarr.Group):
         return open_zarr(source, level=level, series=series, single=single, **options)
     no_series("What is neither a path nor a zarr group", series)

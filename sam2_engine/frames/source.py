@@ -4,6 +4,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from operator import index
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -125,6 +126,9 @@ class FrameSource(ABC):
     fill_values
         Values that the source declares as no data (padding of DICOM, no-data of GDAL), as ranges; such
         pixels stay in the frames, and intensity windows read them as the darkest level.
+    opened_as
+        Path and options by which ``open_frames`` gives the same frames once more; None if they come from
+        elsewhere.
     """
 
     def __init__(
@@ -163,6 +167,7 @@ class FrameSource(ABC):
         self.fill_values = tuple(
             ends for ends in fill_values if ends[0] <= ends[1]
         )  # NaN is not, and need not be
+        self.opened_as: tuple[Path, dict[str, Any]] | None = None
         self._warned: set[str] = set()
 
     @property

@@ -122,8 +122,8 @@ class Desk:
         """Return what a call waits for, as soon as it does; None once it is done."""
         while self._done < ticket:
             session = self._sessions.get(number)
-            if session is not None and session.frames.wish is not None:
-                return session.frames.wish
+            if session is not None and session.received.wish is not None:
+                return session.received.wish
             await asyncio.sleep(_WISH_POLL_SECONDS)
         return None
 
@@ -134,10 +134,10 @@ class Desk:
         if (session := self._sessions.get(number)) is None:
             return
         if isinstance(blocks, UnreadableFrameError):
-            session.frames.receive(frame, None, blocks)
+            session.received.receive(frame, None, blocks)
         else:
             for block, pixels in blocks.items():
-                session.frames.receive(frame, block, pixels)
+                session.received.receive(frame, block, pixels)
 
     def _call(self, number: int, action: "Action", forgotten: tuple[int, ...]) -> Reply:
         for other in forgotten:
@@ -224,22 +224,25 @@ class _Session:
     """An engine session, the frames that it was sent, and the propagations in it."""
 
     def __init__(self, store: ModelStore, setup: SessionSetup, snapshot: bytes | None) -> None:
-        self.frames = ReceivedFrames(setup.frames)
+        self.received = ReceivedFrames(setup.frames)
+        shared = setup.frames.open_shared()
+        self._is_shared, self._frames = shared is not None, self.received if shared is None else shared
         model, cache = store.get(setup.model), FeatureCache(setup.cache_bytes)
-        self._shared = {"model": model, "frames": self.frames, "cache": cache}
+        self._shared = {"model": model, "frames": self._frames, "cache": cache}
         self._device = str(model.device)
         self._session: TrackingSession = (
-            open_video_session(model, self.frames, setup.window, cache, **setup.options)
+            open_video_session(model, self._frames, setup.window, cache, **setup.options)
             if snapshot is None
             else restore_session(snapshot, self._shared)
         )
-        self.frames.in_blocks = setup.frames.length != 1 and isinstance(self._session, TiledVideoSession)
+        self.received.in_blocks = setup.frames.length != 1 and isinstance(self._session, TiledVideoSession)
         self._lock = store.lock
         self._runs: dict[int, Iterator[FrameResult]] = {}
 
     def close(self) -> None:
         self._runs.clear()
-        self.frames.close()
+        self._frames.close()
+        self.received.close()
 
     def told(self, reply: Reply) -> Reply:
         """Complete a reply with what the session is like now."""
@@ -266,8 +269,8 @@ class _Session:
             return None
 
     def _open(self) -> tuple[bool, bool]:
-        """Return whether it remembers tracked frames, and whether these are sent in parts."""
-        return self._session.remembers_tracked_frames, self.frames.in_blocks
+        """Return whether it remembers tracked frames, and whether frames are sent before it asks for them."""
+        return self._session.remembers_tracked_frames, not (self._is_shared or self.received.in_blocks)
 
     def _add_prompt(self, frame: int, object_id: int, prompt: Any, replace: bool) -> FrameResult:
         return self._session.add_prompt(frame, object_id, prompt, replace=replace)

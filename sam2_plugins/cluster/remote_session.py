@@ -90,7 +90,7 @@ class RemoteSession(TrackingSession):
         self._number = device.new_number()
         self._epoch = -1
         self._sent: set[tuple[int, Block]] = set()
-        self._in_blocks = False
+        self._sends_ahead = False
         self._ended: list[int] = []
         self._runs: dict[int, tuple[Any, ...]] = {}
         self._snapshot: bytes | None = None
@@ -99,7 +99,7 @@ class RemoteSession(TrackingSession):
         self._prompted: dict[int, tuple[int, ...]] = {}
         self._num_bytes = 0
         weakref.finalize(self, device.forget, self._number)
-        self.remembers_tracked_frames, self._in_blocks = self._ask("open")
+        self.remembers_tracked_frames, self._sends_ahead = self._ask("open")
 
     @classmethod
     def open(
@@ -273,7 +273,7 @@ class RemoteSession(TrackingSession):
         self._epoch = epoch
         self._sent.clear()
         try:
-            value_of(self._send(_Call("open", (), None), new=True))
+            _, self._sends_ahead = value_of(self._send(_Call("open", (), None), new=True))
             for call in self._done:
                 self._send(call, is_repeated=True)
         except BaseException:
@@ -297,7 +297,7 @@ class RemoteSession(TrackingSession):
         def serve(wish: Wish | None) -> None:
             if wish is not None:
                 self._send_frame(wish.frame, wish.blocks)
-            elif not self._in_blocks:
+            elif self._sends_ahead:
                 for frame in (call.frame, call.next_frame):  # the next one while this one is computed
                     if frame is not None:
                         self._send_frame(frame, (None,), even_why_not=frame == call.frame)

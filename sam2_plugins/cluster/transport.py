@@ -1,14 +1,17 @@
 """Frames and results as they travel between a program and a worker: small, and the same to the bit."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from sam2_engine.frames import FrameSource
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.source import FillRange
 from sam2_engine.video.frame_result import FrameResult
 
@@ -67,7 +70,14 @@ def unpacked(result: FrameResult, logits: PackedArray) -> FrameResult:
 
 @dataclass(frozen=True)
 class FrameDescription:
-    """What a source of frames says of itself, without a pixel."""
+    """What a source of frames says of itself, without a pixel.
+
+    Attributes
+    ----------
+    opened_as, digest
+        How it was opened, if it is a file, and a sum of its first frame: who sees the same file need not be
+        sent the frames.
+    """
 
     name: str
     shape: tuple[int, int]
@@ -78,10 +88,13 @@ class FrameDescription:
     axis: str
     is_rgb: bool
     fill_values: Sequence[FillRange]
+    opened_as: tuple[Path, dict[str, Any]] | None = None
+    digest: bytes = b""
 
     @classmethod
     def of(cls, frames: FrameSource) -> Self:
         """Describe a source."""
+        digest = b"" if frames.opened_as is None else _digest(frames)
         return cls(
             frames.name,
             frames.shape,
@@ -92,4 +105,28 @@ class FrameDescription:
             frames.axis,
             frames.is_rgb,
             frames.fill_values,
+            frames.opened_as if digest else None,
+            digest,
         )
+
+    def open_shared(self) -> FrameSource | None:
+        """Return the same frames from the same file, if it is here."""
+        if self.opened_as is None or not self.opened_as[0].exists():
+            return None
+        path, options = self.opened_as
+        try:
+            frames = open_frames(path, **options)
+        except (InputError, OSError):
+            return None
+        if self == self.of(frames):
+            return frames
+        frames.close()
+        return None
+
+
+def _digest(frames: FrameSource) -> bytes:
+    """Return a sum of the first frame; nothing if it cannot be read."""
+    try:
+        return hashlib.blake2b(np.ascontiguousarray(frames[0]).data, digest_size=16).digest()
+    except InputError:
+        return b""

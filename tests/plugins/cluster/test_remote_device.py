@@ -1,5 +1,6 @@
 """Sessions whose engine runs on a worker: the same masks as here, also when the worker is killed."""
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import tifffile
 from damaged_frames import DamagedFrames
 from dask_processes import Cluster
+from distributed import Worker
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError, InputWarning
@@ -87,6 +89,23 @@ def test_of_large_planes_only_what_is_looked_at_travels(
         assert isinstance(engine, RemoteSession)
         blocks = {block for _, block in engine._sent}
     assert blocks == {(0, 0), (0, 1), (1, 0), (1, 1)}, "of three rows and columns of parts"
+
+
+def test_frames_of_a_file_that_the_worker_sees_do_not_travel(
+    discs: NDArray[np.uint8],
+    cluster: Cluster,
+    store: ModelStore,
+    remote: ModelStore,
+    small_checkpoint: Path,
+    tmp_path: Path,
+) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", discs, imagej=True, metadata={"axes": "TYX"})
+    sessions = both(tmp_path / "stack.tif", annotate, small_checkpoint, store, remote)
+    with sessions[1].engine.acquire() as engine:
+        assert isinstance(engine, RemoteSession)
+        assert not engine._sent
+    for session in sessions:
+        session.frames.close()
 
 
 def test_single_images_there(
@@ -175,6 +194,23 @@ def test_a_command_runs_there(
     for device in ("cpu", cluster.address):
         assert main([*given, "--device", device, "-o", f"{device[:3]}.tif"]) == 0
     np.testing.assert_array_equal(tifffile.imread("cpu.tif"), tifffile.imread("tcp.tif"))
+
+
+def test_a_session_that_nobody_uses_is_forgotten_there(
+    discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
+) -> None:
+    def sessions(dask_worker: Worker) -> int:
+        return sum(len(desk._sessions) for desk in dask_worker.state.actors.values())
+
+    def click() -> None:
+        session = AnnotationSession(discs, remote, small_checkpoint)
+        session.add_points(0, session.add_object(), (20, 20))
+
+    click()
+    gc.collect()
+    click()
+    gc.collect()
+    assert sum(cluster.client.run(sessions).values()) == 1, "the last one goes with the next call"
 
 
 def test_what_is_refused_there_is_said_here(
