@@ -21,7 +21,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.modeling.derived_weights import weight_version
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 
-__all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "weights_fingerprint"]
+__all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "hash_pixels", "weights_fingerprint"]
 
 DEFAULT_BYTES = 64 * 2**20
 _KNOWN = "_sam2_encoder_fingerprint"
@@ -86,7 +86,14 @@ def _digest(model: Sam2, weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def feature_key(model: Sam2, pixels: NDArray[Any], *context: object) -> str:
+def hash_pixels(pixels: NDArray[Any]) -> "hashlib.blake2b":
+    """Hash the pixels of a frame, in their native type: the part of a feature's key that takes time."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16)
+
+
+def feature_key(
+    model: Sam2, pixels: NDArray[Any], *context: object, hashed: "hashlib.blake2b | None" = None
+) -> str:
     """Key of one encoded image: its pixels, the weights, and whatever else decides the input.
 
     Parameters
@@ -98,8 +105,10 @@ def feature_key(model: Sam2, pixels: NDArray[Any], *context: object) -> str:
     *context
         The intensity window, the region, the view, another resizing than usual; anything with a stable
         ``repr``.
+    hashed
+        What ``hash_pixels`` gives of the pixels, if they were hashed before.
     """
-    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16)
+    digest = (hash_pixels(pixels) if hashed is None else hashed).copy()
     described = (
         pixels.shape,
         str(pixels.dtype),

@@ -15,15 +15,16 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from sam2_engine.errors import InputError, InputWarning
-from sam2_engine.feature_cache import FeatureCache, feature_key
+from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.malloc_trim import MASKS_BETWEEN_RELEASES, release_freed_memory
 from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2
-from sam2_engine.preprocessing import IntensityWindow, Region, check_region, to_model_input, window_of
+from sam2_engine.preprocessing import IntensityWindow, Region, check_region, window_of
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.small_components import remove_small_components
 from sam2_engine.video.approximations import approximations_of
+from sam2_engine.video.frame_encoder import FrameEncoder
 from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
 from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.memory_bank import MemoryBank
@@ -144,6 +145,7 @@ class VideoSession(TrackingSession):
         self._history = history
         self._stride = None if history is None else FIRST_STRIDE
         self._objects: dict[int, TrackedObject] = {}
+        self._encoder = FrameEncoder(model, self.frames, self.window, self.region, self.cache)
         self.approximations = approximations_of(approximations)
         self._tracker = Tracker(
             model,
@@ -278,7 +280,8 @@ class VideoSession(TrackingSession):
 
         def track(frame: int) -> FrameResult:
             nonlocal masks_since_release
-            result = self.track_frame(frame, chosen, reverse)
+            next_frame = None if frame == stop else frame - 1 if reverse else frame + 1
+            result = self.track_frame(frame, chosen, reverse, next_frame)
             masks_since_release += len(result.object_ids)
             if self.model.device.type == "cpu" and masks_since_release >= MASKS_BETWEEN_RELEASES:
                 release_freed_memory()
@@ -288,8 +291,12 @@ class VideoSession(TrackingSession):
         return track_frames(self.frames, track, first, stop, reverse)
 
     @torch.inference_mode()
-    def track_frame(self, frame: int, object_ids: list[int] | None, reverse: bool) -> FrameResult:
+    def track_frame(
+        self, frame: int, object_ids: list[int] | None, reverse: bool, next_frame: int | None = None
+    ) -> FrameResult:
         """Track some objects, or all, on one frame, where they have no prompt.
+
+        ``next_frame`` is the one that will be tracked afterwards, if it is known.
 
         Raises
         ------
@@ -319,6 +326,8 @@ class VideoSession(TrackingSession):
         elif not ids:
             # Nobody needs the pixels, but a live stream must move on.
             self._advance(frame)
+        if to_track and next_frame is not None:
+            self._encoder.look_ahead(next_frame)
         return self._result(frame, {i: outputs[i] for i in ids})
 
     def _check_end(self, frame: int) -> None:
@@ -345,18 +354,9 @@ class VideoSession(TrackingSession):
 
     # ------------------------------------------------------------------ frames and results
 
-    @torch.inference_mode()
     @override
     def encode(self, frame: int) -> ImageFeatures:
-        x0, y0, x1, y1 = self.region or (0, 0, self.frames.shape[1], self.frames.shape[0])
-        pixels, model = self.frames[frame][y0:y1, x0:x1], self.model
-
-        def encode() -> ImageFeatures:
-            inputs = to_model_input(pixels, self.window, model.image_size, device=model.device)
-            with model.autocast():
-                return model.encode_image(inputs)
-
-        return self.cache.get_or_encode(feature_key(model, pixels, self.window, self.region), model, encode)
+        return self._encoder.encode(frame)
 
     def _encode_wide(self, frame: int) -> ImageFeatures:
         """Return the wider view of a frame, encoded."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
+from sam2_engine import preprocessing
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.array_frames import ArrayFrames
@@ -317,6 +318,18 @@ def test_photographs_take_the_official_path(size: int) -> None:
         planes[None], (size, size), mode="bilinear", antialias=True, align_corners=False
     )[0]
     assert torch.equal(pixels[0], (resized - MEAN) / STD)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.bool_, np.uint16])
+def test_a_gpu_makes_the_same_input_of_what_it_is_sent(channels: int | None, dtype: type[np.generic]) -> None:
+    shape = (37, 53) if channels is None else (37, 53, channels)
+    image = RNG.integers(0, 256, shape).astype(np.uint8).astype(dtype)
+    image.setflags(write=False)
+    window = IntensityWindow((10,), (200,)) if dtype == np.uint16 else None
+    colors = preprocessing._colors_on_gpu(image, window, torch.device("cpu"))
+    expected = torch.from_numpy(to_rgb(image, window).copy()).permute(2, 0, 1)[None]
+    torch.testing.assert_close(colors.expand(-1, 3, -1, -1), expected)
 
 
 def test_a_region_is_the_image_cut_out() -> None:

@@ -20,7 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sam2_engine.modeling.config import ModelConfig
+from sam2_engine.modeling.position_encoding import rotation, sine_grid
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.preprocessing import _statistics
 
 _NO_KERNEL = frozenset(("alias", "detach", "detach_", "empty", "empty_like", "empty_strided", "lift_fresh"))
 _NO_KERNEL |= {"new_empty", "scalar_tensor", "_unsafe_view"}
@@ -164,6 +166,18 @@ def _attribute(owner: object, name: str, value: object) -> Iterator[None]:
         setattr(owner, name, before)
 
 
+@contextmanager
+def _forgotten(*cached: Any) -> Iterator[None]:
+    """Keep tensors without data out of the caches of functions."""
+    for function in cached:
+        function.cache_clear()
+    try:
+        yield
+    finally:
+        for function in cached:
+            function.cache_clear()
+
+
 class _FakeTensors(FakeTensorMode):
     def may_turn_const(self, t: Tensor) -> bool:
         return False
@@ -173,6 +187,7 @@ class _FakeTensors(FakeTensorMode):
 def fake_device(name: str) -> Iterator[FakeDevice]:
     """Compute on a ``cuda`` or ``mps`` device that is not there."""
     with (
+        _forgotten(sine_grid, rotation, _statistics),
         patch("torch.cuda.is_bf16_supported", lambda including_emulation=True: True),
         patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
         _FakeTensors(allow_non_fake_inputs=True) as fake_tensors,

@@ -6,6 +6,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from damaged_frames import DamagedFrames
 from fake_device import FakeDevice, fake_device
 from numpy.typing import NDArray
 
@@ -144,3 +145,29 @@ def test_a_step_of_fine_tuning(device: FakeDevice, small: Sam2, from_mask: bool)
         ).run()
     assert set(losses) == {"mask", "iou", "presence"}
     assert all(map(device.holds, losses.values()))
+
+
+class _SeenFrames(DamagedFrames):
+    """Frames that remember which were asked for."""
+
+    seen: list[int]
+
+    def _read(self, frame: int) -> NDArray[np.uint8]:
+        self.seen.append(frame)
+        return super()._read(frame)
+
+
+@pytest.mark.filterwarnings("ignore:Tracking passed over frame 3")
+def test_the_next_frame_is_on_its_way_while_this_one_is_computed(frames: NDArray[np.uint8]) -> None:
+    source = _SeenFrames(frames, {3})
+    source.seen = []
+    with fake_device("cuda") as device:
+        session = VideoSession(device.model(SMALL, torch.bfloat16), source)
+        session.add_points(0, 1, [(20, 20)])
+        for result in session.propagate(stop=4):
+            assert bool(result.problem) == (result.frame == 3), "what is wrong is said when it is its turn"
+            if result.frame in (1, 2):
+                assert source.seen[-1] == result.frame + 1
+            if result.frame == 2:
+                assert source.seen.count(2) == 1, "read once"
+    assert source.seen[-1] == 4, "nothing beyond the last one is read"
