@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RandomFourierEncoding", "rotation", "sine_grid", "sine_time"]
+__all__ = ["RandomFourierEncoding", "cached_rotation", "rotation", "sine_grid", "sine_time"]
 
 _TEMPERATURE = 10000.0
 
@@ -73,9 +73,6 @@ class RandomFourierEncoding(nn.Module):
         return encoded.permute(2, 0, 1)[None]
 
 
-# Cached tensors are normal ones even if first made in inference mode: training reads them too.
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
 def rotation(
     channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
@@ -85,6 +82,14 @@ def rotation(
     rotated by multiplying it with the first, the cosines, and adding to it, with the two channels of each
     pair exchanged, the product with the second, the sines with their signs.
     """
+    if torch.compiler.is_compiling():  # which goes past caches, and warns of it
+        return _rotation(channels, height, width, device, dtype)
+    return cached_rotation(channels, height, width, device, dtype)
+
+
+def _rotation(
+    channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     exponents = torch.arange(0, channels, 4, dtype=torch.float32, device=device)[: channels // 4] / channels
     frequencies = 1.0 / _TEMPERATURE**exponents
     index = torch.arange(height * width, dtype=torch.float32, device=device)
@@ -92,3 +97,7 @@ def rotation(
     angles = torch.cat((torch.outer(x, frequencies), torch.outer(y, frequencies)), dim=-1)
     sines = torch.stack((-angles.sin(), angles.sin()), dim=-1).flatten(-2)
     return angles.cos().repeat_interleave(2, dim=-1).to(dtype), sines.to(dtype)
+
+
+# Cached tensors are normal ones even if first made in inference mode: training reads them too.
+cached_rotation = lru_cache(maxsize=16)(torch.inference_mode(False)(_rotation))

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from sam2_engine.errors import InputError
 from sam2_engine.masks import mask_stability
@@ -188,6 +189,22 @@ class Sam2(nn.Module):
         if config.absent_memory_embedding:
             self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, memory_dim))
             nn.init.trunc_normal_(self.no_obj_embed_spatial, std=0.02)
+
+    @override
+    def compile(self, **options: Any) -> None:
+        """Compile the parts of the model that do the work, each when it is first used.
+
+        The encoder is compiled for its one size, the others for any number of objects, prompts and memories:
+        only one object, one memory or no mask make a difference, so that there are at most ten programs.
+
+        Parameters
+        ----------
+        **options
+            As for ``torch.compile``.
+        """
+        self.image_encoder.compile(fullgraph=True, dynamic=False, **options)
+        for part in (self.memory_attention, self.memory_encoder, self.sam_mask_decoder):
+            part.compile(fullgraph=True, dynamic=True, **options)
 
     @property
     def device(self) -> torch.device:

@@ -35,6 +35,7 @@ def load_model(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     image_size: int | None = None,
+    compile: bool = False,
 ) -> Sam2:
     """Load a model for inference.
 
@@ -50,6 +51,9 @@ def load_model(
         for it, else float32; the environment's ``SAM2_DTYPE`` goes before that.
     image_size
         Side of the square model input in pixels, a multiple of 32; by default the variant's own.
+    compile
+        Have ``torch.compile`` make programs of the model's parts when they are first used, which takes a
+        minute or more and is for long work on a GPU. It needs a C++ compiler.
 
     Returns
     -------
@@ -83,6 +87,8 @@ def load_model(
         model = Sam2(config)
     model.load_state_dict(weights, assign=True)
     model.compute_dtype = precision
+    if compile:
+        model.compile()
     return model.eval().requires_grad_(False).to(target)
 
 
