@@ -1,6 +1,6 @@
 """Objects found without a prompt: how many are right, at the seams of a large plane too, and following many.
 
-    python benchmarks/automatic.py --data FOLDER [--model nano] [--only PART] [--write FILE]
+    python benchmarks/automatic.py --data FOLDER [--model nano] [--threads 1] [--only PART] [--write FILE]
 
 FOLDER holds ``train/{dsb2018,usiigaci_stills}/{images,labels}/NNN.png``; only the pictures kept aside from
 teaching are looked at (number % 10 == 3). Prints tables; ``--write`` puts each part into a Markdown file,
@@ -35,6 +35,8 @@ MATCH = 0.5
 MOSAIC = 4096
 RADII = (30, 56)
 FRAMES = 3
+PLANES = ((1024, 128), (2048, 512), (4096, 60), (8192, 8192))
+"""Sides of planes, and how many discs are on them."""
 
 Table = Iterator[str]
 Boxed = list[tuple[tuple[slice, slice], NDArray[np.bool_]]]
@@ -108,27 +110,53 @@ def pictures(store: ModelStore, model: str, data: Path) -> Table:
         )
 
 
-def mosaic(store: ModelStore, model: str, data: Path) -> Table:
-    """Look at a plane of blurred discs of which every number says where it is."""
+def discs(
+    side: int, tries: int, radii: tuple[int, int], gap: int, most: int = 10**9
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], list[tuple[int, int, int]]]:
+    """Draw blurred discs in noise, apart from each other: the plane, its labels, and x, y and radius."""
     random = np.random.default_rng(11)
-    labels = np.zeros((MOSAIC, MOSAIC), np.int32)
-    rows, columns = np.ogrid[:MOSAIC, :MOSAIC]
+    labels = np.zeros((side, side), np.int32)
+    rows, columns = np.ogrid[:side, :side]
     boxes: list[tuple[int, int, int]] = []
-    for _ in range(4000):
-        radius = int(random.integers(*RADII))
-        x, y = random.integers(radius + 4, MOSAIC - radius - 4, 2).tolist()
-        around = (slice(y - radius - 14, y + radius + 15), slice(x - radius - 14, x + radius + 15))
-        if not labels[
-            max(around[0].start, 0) : around[0].stop, max(around[1].start, 0) : around[1].stop
-        ].any():
+    for _ in range(tries):
+        radius = int(random.integers(*radii))
+        x, y = random.integers(radius + 4, side - radius - 4, 2).tolist()
+        reach = radius + gap
+        around = (slice(max(y - reach, 0), y + reach + 1), slice(max(x - reach, 0), x + reach + 1))
+        if len(boxes) < most and not labels[around].any():
             boxes.append((x, y, radius))
             window = (slice(y - radius, y + radius + 1), slice(x - radius, x + radius + 1))
             disc = (rows[window[0]] - y) ** 2 + (columns[:, window[1]] - x) ** 2 <= radius**2
             labels[window][disc] = len(boxes)
-    image = gaussian(np.where(labels > 0, 170.0, 50.0), 2) + random.normal(0, 8, labels.shape)
+    image = gaussian(np.where(labels > 0, 170, 50).astype(np.float32), 2)
+    image += random.normal(0, 8, labels.shape).astype(np.float32)
+    return image.clip(0, 255).astype(np.uint8), labels, boxes
+
+
+def planes(store: ModelStore, model: str, data: Path) -> Table:
+    """Search planes of discs at the usual settings, many discs and few: 8,192 pixels take minutes."""
+    yield "| plane | tiles | objects | found | F1 | processor seconds | seconds |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    size = store.get(model).image_size
+    for side, count in PLANES:
+        image, labels, boxes = discs(side, 40 * count, (8, 40), gap=5, most=count)
+        begun, worked = time.perf_counter(), time.process_time()
+        found = search(store, model, image, AutomaticSettings(max_objects=100_000))
+        seconds, work = time.perf_counter() - begun, time.process_time() - worked
+        tiles = len(TileGrid(labels.shape, size, size // 4).tiles)
+        counts = f1([matches(found, labels)])
+        yield (
+            f"| {side} x {side} | {tiles} | {len(boxes)} | {len(found)} "
+            f"| {counts:.3f} | {work:.0f} | {seconds:.0f} |"
+        )
+
+
+def mosaic(store: ModelStore, model: str, data: Path) -> Table:
+    """Look at a plane of blurred discs of which every number says where it is."""
+    image, labels, boxes = discs(MOSAIC, 4000, RADII, gap=14)
     begun = time.perf_counter()
     settings = AutomaticSettings(points_per_side=8, max_objects=10_000)
-    found = search(store, model, image.clip(0, 255).astype(np.uint8), settings)
+    found = search(store, model, image, settings)
     seconds = time.perf_counter() - begun
     side = store.get(model).image_size
     tiles = TileGrid(labels.shape, side, side // 4).tiles
@@ -177,6 +205,7 @@ def following(store: ModelStore, model: str, data: Path) -> Table:
 PARTS: dict[str, Callable[[ModelStore, str, Path], Table]] = {
     "pictures": pictures,
     "mosaic": mosaic,
+    "planes": planes,
     "following": following,
 }
 
@@ -193,10 +222,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--model", default="nano")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(given.threads)
     store = ModelStore(given.device)
     for part, measure in PARTS.items():
         if given.only in (None, part):

@@ -353,7 +353,13 @@ def main() -> None:
         f"| work | {', ms | '.join(columns)}, ms | wanted here | masks differ in area by up to | measured |",
         "|---|" + "---|" * (len(columns) + 3),
     ]
+    legend = (
+        "Medians, in turns; in brackets, how many times as much as ours. Official is sam2 1.1.0; before is "
+        f"this engine at {arguments.before}. Our tracking reads and resizes each frame; the others have all "
+        "loaded before. Memory is beyond what the loaded model takes."
+    )
     print(*lines, sep="\n")
+    arguments.output.parent.mkdir(exist_ok=True)
     for row in compare(names, arguments):
         apart = "" if row.apart is None else f"{row.apart:.1e}"
         cells = [
@@ -365,14 +371,7 @@ def main() -> None:
         ]
         lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
-    lines += [
-        "",
-        "Medians, in turns; in brackets, how many times as much as ours. Official is sam2 1.1.0; before is "
-        f"this engine at {arguments.before}. Our tracking reads and resizes each frame; the others have all "
-        "loaded before. Memory is beyond what the loaded model takes.",
-    ]
-    arguments.output.parent.mkdir(exist_ok=True)
-    arguments.output.write_text("\n".join(lines) + "\n")
+        arguments.output.write_text("\n".join([*lines, "", legend, ""]))  # what comes may take long
 
 
 if __name__ == "__main__":

@@ -83,6 +83,13 @@ def measure(frames: int, objects: int, clicks: int) -> dict[str, list[float]]:
             place = [(int(rng.integers(SIDE)), int(rng.integers(SIDE)))]
             session.add_points(frame, object_id, place, [1])
             found.setdefault("review after a click", []).append(timed(review.queue))
+            for name, do in (
+                ("verifying a mask, saved", lambda: session.verify(object_id, [frame])),  # noqa: B023
+                ("review after that", review.queue),
+                ("undo, saved", session.undo),
+                ("redo, saved", session.redo),
+            ):
+                found.setdefault(name, []).append(timed(do))
         for object_id in session.objects:
             session.verify(object_id, [0])
         made[0]._dirty = set(session.objects)
@@ -106,6 +113,11 @@ def measure(frames: int, objects: int, clicks: int) -> dict[str, list[float]]:
     return found
 
 
+def digits(name: str) -> int:
+    """Return how many digits after the point a time of some kind is worth."""
+    return 1 if "saved" in name or "after that" in name else 0
+
+
 def main() -> None:
     """Print the table and store it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -127,7 +139,8 @@ def main() -> None:
     ]
     for name in names:
         cells = [
-            f"{median(values[name]):.0f}" + (f" ({max(values[name]):.0f})" if len(values[name]) > 1 else "")
+            f"{median(values[name]):.{digits(name)}f}"
+            + (f" ({max(values[name]):.{digits(name)}f})" if len(values[name]) > 1 else "")
             for values in by_frames.values()
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")

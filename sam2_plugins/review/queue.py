@@ -66,6 +66,10 @@ class _Object:
         confirmed = mask is not None and (verified or mask.origin == MaskOrigin.PAINTED)
         if mask is before and confirmed == (frame in self.confirmed):
             return set()
+        prompted = mask is not None and mask.origin == MaskOrigin.PROMPTED
+        if mask is before and prompted:  # confirmed or no more: it is reviewed all the same
+            (self.confirmed.add if confirmed else self.confirmed.discard)(frame)
+            return {frame}
         touched = self._around(frame)
         if mask is not before:
             for other in self._beside(frame):
@@ -78,7 +82,6 @@ class _Object:
             if mask is not before:
                 self.features[frame] = MaskFeatures.of(mask)
         (self.confirmed.add if confirmed else self.confirmed.discard)(frame)
-        prompted = mask is not None and mask.origin == MaskOrigin.PROMPTED
         _keep(self.frames, frame, mask is not None)
         _keep(self.reviewed, frame, confirmed or prompted)
         return (touched | self._around(frame) | {frame}) & self.masks.keys()

@@ -229,6 +229,22 @@ def test_a_live_review_follows_its_session(session: AnnotationSession, disc_mask
     assert not live._objects
 
 
+def test_confirming_a_clicked_mask_leaves_the_others_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = {1: {frame: accepted(disc(30, 30, 8)) for frame in range(40)}}
+    masks[1][20] = replace(masks[1][20], origin=MaskOrigin.PROMPTED)
+    review = Review()
+    review.review_items(masks)
+    computed: list[int] = []
+    review_mask = queue.review_mask
+    monkeypatch.setattr(
+        queue, "review_mask", lambda i, inputs: computed.append(inputs.frame) or review_mask(i, inputs)
+    )
+    review.change(1, 20, masks[1][20], verified=True)
+    assert 20 not in {item.frame for item in review.queue()}
+    assert computed == [20]
+    assert review.review_items(masks, {1: {20}}) == Review().review_items(masks, {1: {20}})
+
+
 def test_what_is_looked_at_does_not_grow_with_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """A verified mask and a new name, in a session of 60 masks and in one of 540."""
     changes: list[tuple[int, int]] = []
