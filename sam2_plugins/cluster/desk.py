@@ -96,7 +96,7 @@ class Desk:
         self._threads = worker.state.nthreads
         self._store: ModelStore = WorkerState.of(worker).store("auto", dtype)
         self._sessions: dict[int, _Session] = {}
-        self._done = 0
+        self._done: dict[int, int] = {}
         self._searches: dict[int, Generator[tuple[int, int], None, list[FoundObject]]] = {}
 
     def compute_dtype(self) -> str:
@@ -116,11 +116,11 @@ class Desk:
         try:
             return self._call(number, action, forgotten)
         finally:
-            self._done = max(self._done, action.ticket)
+            self._done[number] = action.ticket
 
     async def wish(self, number: int, ticket: int) -> Wish | None:
         """Return what a call waits for, as soon as it does; None once it is done."""
-        while self._done < ticket:
+        while self._done.get(number, 0) < ticket:
             session = self._sessions.get(number)
             if session is not None and session.received.wish is not None:
                 return session.received.wish
@@ -141,6 +141,7 @@ class Desk:
 
     def _call(self, number: int, action: "Action", forgotten: tuple[int, ...]) -> Reply:
         for other in forgotten:
+            self._done.pop(other, None)
             if (left := self._sessions.pop(other, None)) is not None:
                 left.close()
 

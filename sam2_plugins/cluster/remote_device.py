@@ -6,18 +6,19 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError, InputWarning
-from sam2_engine.frames import UnreadableFrameError
+from sam2_engine.frames.source import explain
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.wording import counted
 from sam2_plugins.cluster.connection import connect
 from sam2_plugins.cluster.desk import Action, Desk, Reply
-from sam2_plugins.cluster.received_frames import Block, Wish
+from sam2_plugins.cluster.received_frames import Wish
 from sam2_plugins.cluster.transport import PackedArray
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 
@@ -40,12 +41,59 @@ _LOOK_SECONDS = 1.0
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, eq=False)
+class _Connection:
+    """A client, and the desk that it has on a worker: an actor, and the future that keeps it alive."""
+
+    client: "Client"
+    desk: Any
+    future: Any
+    worker: str
+    epoch: int
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker with the desk still answers to its scheduler."""
+        if self.client.status != "running" or self.future.status != "finished":
+            return False
+        return self.worker in self.client.scheduler_info(n_workers=-1).get("workers", {})
+
+    def begin(self, method: str, *arguments: Any) -> Any:
+        """Return the future of a call of the desk's method."""
+        try:
+            return getattr(self.desk, method)(*arguments)
+        except RuntimeError:  # dask's, who knows already
+            raise ConnectionLost(self) from None
+
+    def wait(self, answer: Any, between: Callable[[], None] | None = None) -> Any:
+        """Return what a call returns; meanwhile look now and then whether the worker is there."""
+        looked = time.monotonic()
+        while True:
+            try:
+                return answer.result(timeout=_LOOK_SECONDS if between is None else _SERVE_SECONDS)
+            except TimeoutError:
+                if time.monotonic() - looked > _LOOK_SECONDS:
+                    if not self.is_alive:
+                        raise ConnectionLost(self) from None
+                    looked = time.monotonic()
+                if between is not None:
+                    between()
+            except OSError:
+                raise ConnectionLost(self) from None
+
+
 class ConnectionLost(Exception):  # noqa: N818  (told to people as an InputError, if nobody answers any more)
     """A worker that is no longer there, with all that it held."""
+
+    def __init__(self, connection: _Connection | None) -> None:
+        super().__init__("lost")
+        self.connection = connection
 
 
 class RemoteDevice:
     """A worker on which models run, behind the address of its scheduler or its own.
+
+    Threads may share it; an engine session there is for one at a time, as one here.
 
     Parameters
     ----------
@@ -53,23 +101,13 @@ class RemoteDevice:
         ``tcp://host:port`` or ``tls://host:port``.
     dtype
         Type in which models compute; "auto" for what suits the worker.
-
-    Attributes
-    ----------
-    address
-        As given.
-    epoch
-        Number of the connection: what was made on an earlier one is gone.
     """
 
     def __init__(self, address: str, dtype: str = "auto") -> None:
         self.address, self._dtype = address, dtype
-        self.epoch = 0
-        self._client: Client | None = None
-        self._desk: Any = None
-        self._future: Any = None
-        self._worker = ""
+        self._connection: _Connection | None = None
         self._connecting = threading.RLock()
+        self._epochs = itertools.count(1)
         self._numbers = itertools.count(1)
         self._forgotten: list[int] = []
 
@@ -82,10 +120,8 @@ class RemoteDevice:
         self._forgotten.append(number)
 
     def ready(self) -> int:
-        """Return the number of the connection, made if there is none."""
-        with self._connecting:
-            self._connect_once()
-            return self.epoch
+        """Return the number of the connection, made if there is none: what an earlier one held is gone."""
+        return self._connected().epoch
 
     def call(self, method: str, *arguments: Any, epoch: int | None = None) -> Any:
         """Call a method of the desk once and return what it returns.
@@ -102,13 +138,8 @@ class RemoteDevice:
         ConnectionLost
             If the worker is gone, or goes meanwhile.
         """
-        with self._connecting:
-            if epoch is None:
-                self._connect_once()
-            elif self._desk is None or epoch != self.epoch:
-                raise ConnectionLost
-            desk, future = self._desk, self._future
-        return self._wait(self._begin(desk, method, *arguments), future)
+        connection = self._connected() if epoch is None else self._of(epoch)
+        return connection.wait(connection.begin(method, *arguments))
 
     def call_session(
         self, number: int, action: Action, epoch: int, serve: Callable[[Wish | None], None]
@@ -123,68 +154,30 @@ class RemoteDevice:
             The connection that it holds for.
         serve
             Called at first with None, and with what the worker waits for whenever it does. It may call
-            :meth:`send`.
+            ``receive`` of the desk.
 
         Raises
         ------
         ConnectionLost
             If the worker is gone, or goes meanwhile.
         """
-        with self._connecting:
-            if self._desk is None or epoch != self.epoch:
-                raise ConnectionLost
-            desk, future = self._desk, self._future
+        connection = self._of(epoch)
         forgotten = tuple(self._forgotten.pop() for _ in range(len(self._forgotten)))
-        answer = self._begin(desk, "call", number, action, forgotten)
+        answer = connection.begin("call", number, action, forgotten)
         serve(None)
         wish: Any = None
 
         def between() -> None:
             nonlocal wish
             if wish is None:
-                wish = self._begin(desk, "wish", number, action.ticket)
+                wish = connection.begin("wish", number, action.ticket)
             elif wish.done():
-                if (wanted := self._wait(wish, future)) is not None:
+                if (wanted := connection.wait(wish)) is not None:
                     serve(wanted)
                 wish = None
 
-        reply: Reply = self._wait(answer, future, between)
+        reply: Reply = connection.wait(answer, between)
         return reply
-
-    def send(
-        self, number: int, frame: int, blocks: dict[Block, PackedArray] | UnreadableFrameError, epoch: int
-    ) -> None:
-        """Send parts of a frame to a session there, while that computes.
-
-        Raises
-        ------
-        ConnectionLost
-            If the worker is gone, or goes meanwhile.
-        """
-        self.call("receive", number, frame, blocks, epoch=epoch)
-
-    def _begin(self, desk: Any, method: str, *arguments: Any) -> Any:
-        """Return the future of a call."""
-        try:
-            return getattr(desk, method)(*arguments)
-        except RuntimeError:  # dask's, who knows already
-            raise ConnectionLost from None
-
-    def _wait(self, answer: Any, future: Any, between: Callable[[], None] | None = None) -> Any:
-        """Return what a call returns; meanwhile look now and then whether the worker is there."""
-        looked = time.monotonic()
-        while True:
-            try:
-                return answer.result(timeout=_LOOK_SECONDS if between is None else _SERVE_SECONDS)
-            except TimeoutError:
-                if time.monotonic() - looked > _LOOK_SECONDS:
-                    if not self._is_there(future):
-                        raise ConnectionLost from None
-                    looked = time.monotonic()
-                if between is not None:
-                    between()
-            except OSError:
-                raise ConnectionLost from None
 
     def persistently(self, act: Callable[[], T]) -> T:
         """Do what calls the desk, from the start if the connection is lost meanwhile.
@@ -197,8 +190,8 @@ class RemoteDevice:
         for _ in range(ATTEMPTS):
             try:
                 return act()
-            except ConnectionLost:
-                self._reconnect()
+            except ConnectionLost as lost:
+                self._reconnect(lost.connection)
         raise InputError(
             f"{counted(ATTEMPTS, 'worker')} of {self.address} died one after the other; often there is not "
             "enough memory: see their logs, or choose a smaller model."
@@ -252,70 +245,85 @@ class RemoteDevice:
     def close(self) -> None:
         """Leave the worker; the next call comes back."""
         with self._connecting:
-            client, self._client = self._client, None
-            self._desk = self._future = None
-            if client is not None:
-                client.close(timeout=2)
+            if self._connection is not None:
+                self._connection.client.close(timeout=2)
+            self._connection = None
 
     # ------------------------------------------------------------------ the connection
 
-    def _connect_once(self) -> None:
-        """Make a desk on a worker, if there is none."""
-        if self._desk is not None:
-            return
-        client = connect(self.address)
+    def _of(self, epoch: int) -> _Connection:
+        connection = self._connection
+        if connection is None or connection.epoch != epoch:
+            raise ConnectionLost(None)
+        return connection
+
+    def _connected(self) -> _Connection:
+        """Return the connection, with a desk on a worker; made if there is none."""
+        with self._connecting:
+            if self._connection is None:
+                client = connect(self.address)
+                try:
+                    self._connection = self._take_desk(client)
+                except BaseException:
+                    client.close(timeout=2)
+                    raise
+            return self._connection
+
+    def _take_desk(self, client: "Client") -> _Connection:
+        """Make a desk on the worker that was named, or on the one with the fewest.
+
+        Raises
+        ------
+        InputError
+            If there is no worker, or none can be used.
+        """
         from distributed import Actor
 
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        if not workers:
+            raise InputError(f"{self.address} has no worker; start one with `dask worker {self.address}`.")
+        own = [self.address] if self.address in workers else None
+        key = f"desk-{uuid.uuid4().hex}"
+        future = client.submit(Desk, self._dtype, actor=True, pure=False, workers=own, key=key)
         try:
-            workers = client.scheduler_info(n_workers=-1)["workers"]
-            if not workers:
-                raise InputError(
-                    f"{self.address} has no worker; start one with `dask worker {self.address}`."
-                )
-            own = [self.address] if self.address in workers else None
-            key = f"desk-{uuid.uuid4().hex}"
-            future = client.submit(Desk, self._dtype, actor=True, pure=False, workers=own, key=key)
-            address = future.result(timeout=RECONNECT_SECONDS)._address
-            with client.as_current():  # an actor speaks through the client that is current when it is made
-                desk = Actor(Desk, address, key)
-        except BaseException:
-            client.close(timeout=2)
-            raise
-        self._client, self._future, self._desk, self._worker = client, future, desk, address
-        self.epoch += 1
+            worker = future.result(timeout=RECONNECT_SECONDS)._address
+        except TimeoutError:
+            raise InputError(
+                f"The workers of {self.address} are busy with other work; wait, or start one more."
+            ) from None
+        except Exception as error:  # of a worker that dies, or cannot load what it needs
+            raise InputError(f"No worker of {self.address} can be used ({explain(error)}).") from error
+        with client.as_current():  # an actor speaks through the client that is current when it is made
+            desk = Actor(Desk, worker, key)
+        return _Connection(client, desk, future, worker, next(self._epochs))
 
-    def _is_there(self, future: Any) -> bool:
-        """Whether the worker with the desk still answers to its scheduler."""
-        client = self._client
-        if client is None or future is not self._future or client.status != "running":
-            return False
-        workers = client.scheduler_info(n_workers=-1).get("workers", {})
-        return future.status == "finished" and self._worker in workers
-
-    def _reconnect(self) -> None:
-        """Find a worker again, for a minute.
+    def _reconnect(self, lost: _Connection | None) -> None:
+        """Find a worker again, for a minute, unless somebody else has.
 
         Raises
         ------
         InputError
             If there is none.
         """
-        warnings.warn(
-            f"The connection to {self.address} was lost; connecting again.", InputWarning, stacklevel=4
-        )
-        until = time.monotonic() + RECONNECT_SECONDS
-        while True:
-            self.close()
-            try:
-                self._connect_once()
+        with self._connecting:
+            if self._connection is not None and self._connection is not lost:
                 return
-            except (InputError, OSError, RuntimeError):  # also a worker that dies meanwhile
-                if time.monotonic() > until:
-                    raise InputError(
-                        f"The connection to {self.address} was lost, and nobody answers there. What was "
-                        "annotated is here: go on when it is back, or choose another device."
-                    ) from None
-            time.sleep(_LOOK_SECONDS)
+            warnings.warn(
+                f"The connection to {self.address} was lost; connecting again.", InputWarning, stacklevel=4
+            )
+            self.close()
+            until = time.monotonic() + RECONNECT_SECONDS
+            while True:
+                try:
+                    self._connected()
+                    return
+                except InputError as error:
+                    if time.monotonic() > until:
+                        raise InputError(
+                            f"The connection to {self.address} was lost, and nobody answers there. What was "
+                            "annotated is here: go on when it is back, or choose another device."
+                        ) from error
+                time.sleep(_LOOK_SECONDS)
 
 
 def value_of(reply: Reply) -> Any:

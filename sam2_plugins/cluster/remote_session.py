@@ -180,6 +180,8 @@ class RemoteSession(TrackingSession):
         run = 0
         try:
             while frame >= 0 and (length is None or frame < length):
+                if length is None:
+                    self.frames[frame]  # a live stream moves on, or ends here
                 if self._any_started(chosen, frame, reverse):
                     if not run:
                         run = self._device.new_number()
@@ -192,10 +194,8 @@ class RemoteSession(TrackingSession):
                     if is_last and result.problem:
                         self._do("step", run)  # which says what was passed over
                     yield result
-                else:  # as the engine's session passes over it, while a live stream moves on
+                else:  # as the engine's session passes over it
                     run = self._end(run)
-                    if length is None:
-                        self.frames[frame]
                 if frame == stop:
                     break
                 frame += step
@@ -309,12 +309,13 @@ class RemoteSession(TrackingSession):
         new = [block for block in blocks if (frame, block) not in self._sent]
         if not new:
             return
+        parts: dict[Block, PackedArray] | UnreadableFrameError
         try:
             pixels = self.frames[frame]
-        except UnreadableFrameError as error:
-            if even_why_not:
-                self._device.send(self._number, frame, error, self._epoch)
-            return
-        parts = {block: PackedArray.of(block_of(pixels, block)) for block in new}
-        self._device.send(self._number, frame, parts, self._epoch)
-        self._sent.update((frame, block) for block in new)
+            parts = {block: PackedArray.of(block_of(pixels, block)) for block in new}
+        except InputError as error:
+            parts = UnreadableFrameError(str(error), frame)
+        if isinstance(parts, dict) or even_why_not:
+            self._device.call("receive", self._number, frame, parts, epoch=self._epoch)
+        if isinstance(parts, dict):
+            self._sent.update((frame, block) for block in new)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.weights.loading import load_model
 from sam2_plugins.cli.app import main
-from sam2_plugins.cluster import connection, remote_session
+from sam2_plugins.cluster import connection, remote_device, remote_session
 from sam2_plugins.cluster.remote_session import RemoteSession
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -117,7 +117,7 @@ def test_single_images_there(
     both(discs[:1], click, small_checkpoint, store, remote)
 
 
-@pytest.mark.parametrize("snapshots", [False, True])
+@pytest.mark.parametrize("snapshots", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("size", [1, 7])
 def test_a_worker_killed_while_it_tracks_is_replaced_and_the_masks_are_the_same(
     discs: NDArray[np.uint8],
@@ -169,6 +169,18 @@ def test_frames_that_cannot_be_read_are_passed_over_there_as_here(
     assert "passed over frames 3 to 4" in here[0]
 
 
+def test_a_live_stream_is_tracked_there(
+    discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
+) -> None:
+    found: list[list[NDArray[np.generic]]] = []
+    for one in (store, remote):
+        session = AnnotationSession(iter(discs), one, small_checkpoint)
+        session.add_points(0, session.add_object(), (20, 20))
+        found.append([session.label_image(result.frame) for result in session.propagate()])
+    assert len(found[0]) == len(discs)
+    np.testing.assert_array_equal(*found)
+
+
 def test_objects_are_found_there_as_here(
     discs: NDArray[np.uint8], cluster: Cluster, store: ModelStore, remote: ModelStore, small_checkpoint: Path
 ) -> None:
@@ -206,11 +218,12 @@ def test_a_session_that_nobody_uses_is_forgotten_there(
         session = AnnotationSession(discs, remote, small_checkpoint)
         session.add_points(0, session.add_object(), (20, 20))
 
-    click()
-    gc.collect()
-    click()
-    gc.collect()
-    assert sum(cluster.client.run(sessions).values()) == 1, "the last one goes with the next call"
+    counts = []
+    for _ in range(3):
+        click()
+        gc.collect()
+        counts.append(sum(cluster.client.run(sessions).values()))
+    assert counts[1] == counts[2], "each one goes with the next one's first call"
 
 
 def test_what_is_refused_there_is_said_here(
@@ -225,3 +238,33 @@ def test_what_is_refused_there_is_said_here(
     assert ModelStore("tcp://127.0.0.1:9").compute_dtype == "auto"
     with pytest.raises(InputError, match=r"ModelStore takes addresses"):
         load_model("nano", device=cluster.address)
+
+
+@pytest.mark.slow
+def test_when_nobody_answers_the_session_stays_and_goes_on_later_or_elsewhere(
+    discs: NDArray[np.uint8],
+    cluster: Cluster,
+    small_checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote_device, "RECONNECT_SECONDS", 20.0)
+    models = ModelStore(cluster.address)
+    session = AnnotationSession(discs, models, small_checkpoint)
+    session.add_points(0, session.add_object(), (20, 20))
+    before = session.label_image(0)
+    monkeypatch.setattr(remote_device, "RECONNECT_SECONDS", 0.0)
+    for name in ("one", "two"):
+        cluster.kill(name)
+    with (
+        pytest.warns(InputWarning, match="connecting again"),
+        pytest.raises(InputError, match=r"nobody answers there\. What was annotated is here"),
+    ):
+        list(session.propagate())
+    np.testing.assert_array_equal(session.label_image(0), before)
+    models.use_device("cpu")
+    assert len(list(session.propagate(stop=3))) == 4
+    cluster.start_worker("one")
+    monkeypatch.setattr(remote_device, "RECONNECT_SECONDS", 20.0)
+    models.use_device(cluster.address)
+    session.drop_engine()
+    assert len(list(session.propagate())) == 8
