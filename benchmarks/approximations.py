@@ -21,8 +21,8 @@ from sam2_engine import load_model
 from sam2_engine.evaluation import LabeledSequence, read_sequence
 from sam2_engine.evaluation.scores import mean_over_objects, score_masks
 from sam2_engine.evaluation.video_protocol import first_frames, frames_after, track_objects
+from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, approximations_of
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.video.approximations import APPROXIMATIONS, FAST
 
 RESULTS = Path(__file__).parent / "results" / "approximations.md"
 SMALL_OBJECTS, CLIP = 10, 24
@@ -65,11 +65,12 @@ def sets(data: Path) -> Iterator[tuple[str, list[LabeledSequence]]]:
 
 def measure(model: Sam2, sequences: list[LabeledSequence], names: str | None) -> tuple[float, float]:
     """Return mean J over objects and processor seconds of a tracked frame."""
+    model.approximations = approximations_of(names)
     scores, seconds, frames = [], 0.0, 0
     for number, sequence in enumerate(sequences):
         starts = {i: frame for i, frame in first_frames(sequence).items() if frame == 0}
         begin = time.process_time()
-        masks = track_objects(model, sequence, "mask", starts=starts, approximations=names)
+        masks = track_objects(model, sequence, "mask", starts=starts)
         seconds, frames = seconds + time.process_time() - begin, frames + len(sequence.frames)
         scores += score_masks(sequence, masks, frames_after(sequence, starts, skip_last=False), number)
     return mean_over_objects(scores, lambda score: score.j), seconds / frames

@@ -21,7 +21,7 @@ from sam2_engine.weights.locations import find
 from sam2_engine.wording import counted
 from sam2_plugins.export.training_folder import usable_frames, write_training_folder
 from sam2_plugins.runtime.atomic_files import os_error_sentence
-from sam2_plugins.runtime.model_store import split_model_name
+from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["FineTuning", "TrainingProgress", "reviewed_frames", "unfinished_training"]
@@ -115,7 +115,7 @@ class FineTuning:
                 f"mask is verified, clicked or painted, and {_MIN_FRAMES} are the fewest; verify more."
             )
         folder = next(home / str(number) for number in count(1) if not (home / str(number)).exists())
-        model, size = split_model_name(session.model_name)
+        model, size, _ = ModelName.parse(session.model_name)
         settings = {"model": model, "image_size": size, "steps": steps, "device": device}
         try:
             folder.mkdir(parents=True)

@@ -95,7 +95,6 @@ def track_objects(
     bidirectional: bool = False,
     contrast: Contrast = None,
     with_progress: WithProgress = without_progress,
-    approximations: str | Iterable[str] | None = None,
 ) -> MasksByObject:
     """Prompt every object once and propagate all of them; masks do not overlap, the higher logit wins.
 
@@ -118,8 +117,6 @@ def track_objects(
         Intensity window of ``VideoSession``.
     with_progress
         Wraps the iteration over frames, for a progress bar.
-    approximations
-        As for ``VideoSession``.
 
     Raises
     ------
@@ -127,9 +124,7 @@ def track_objects(
         If the prompt is unknown.
     """
     clicks = num_clicks(prompt)
-    session = open_video_session(
-        model, sequence.frames, contrast, remove_small_components=None, approximations=approximations
-    )
+    session = open_video_session(model, sequence.frames, contrast, remove_small_components=None)
     starts = first_frames(sequence) if starts is None else starts
     for object_id, frame in starts.items():
         ground_truth = sequence.mask(object_id, frame)

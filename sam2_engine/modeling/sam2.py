@@ -163,12 +163,15 @@ class Sam2(nn.Module):
     ----------
     compute_dtype
         Type that ``autocast`` computes in; the weights themselves stay as they were loaded.
+    approximations
+        What sessions with this model compute roughly, to track faster; see ``modeling.approximations``.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
+        self.approximations: frozenset[str] = frozenset()
         dim, memory_dim = config.hidden_dim, config.memory_dim
         self.image_encoder = ImageEncoder(config)
         self.memory_attention = MemoryAttention(config)

@@ -1,7 +1,5 @@
 """The choice of a session for an image, for a video, or for one of large planes."""
 
-from collections.abc import Iterable
-
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource
 from sam2_engine.modeling.sam2 import Sam2
@@ -23,7 +21,6 @@ def open_video_session(
     history: int | None = None,
     max_conditioning_frames: int | None = None,
     remove_small_components: bool | None = True,
-    approximations: str | Iterable[str] | None = None,
 ) -> TrackingSession:
     """Return a session on frames of any size.
 
@@ -37,8 +34,6 @@ def open_video_session(
     remove_small_components
         Remove, from what clicks or a box give on an image or a frame, components far smaller than what was
         clicked, whichever model it is; None: as it was published.
-    approximations
-        As for ``VideoSession``.
 
     Returns
     -------
@@ -55,7 +50,6 @@ def open_video_session(
             cache,
             max_conditioning_frames=max_conditioning_frames,
             remove_small_components=remove_small_components,
-            approximations=approximations,
         )
     return VideoSession(
         model,
@@ -65,5 +59,4 @@ def open_video_session(
         history=history,
         max_conditioning_frames=max_conditioning_frames,
         remove_small_components=remove_small_components,
-        approximations=approximations,
     )

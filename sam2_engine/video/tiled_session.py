@@ -17,7 +17,6 @@ from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, is_narrow, reaches_inner_edge, tile_side
-from sam2_engine.video.approximations import approximations_of
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
@@ -58,7 +57,6 @@ class TiledVideoSession(TrackingSession):
         max_object_pointers: int = 16,
         max_conditioning_frames: int | None = None,
         remove_small_components: bool | None = None,
-        approximations: str | Iterable[str] | None = None,
     ) -> None:
         self.model = model
         self.frames: FrameSource = LatestFrame.of(open_frames(frames))
@@ -67,7 +65,6 @@ class TiledVideoSession(TrackingSession):
         self.max_object_pointers = max_object_pointers
         self.max_conditioning_frames = max_conditioning_frames
         self.remove_small_components = remove_small_components
-        self.approximations = approximations_of(approximations)
         side = tile_side(self.frames.shape, model.config)
         self.grid = TileGrid(self.frames.shape, side, side // 2)
         self._tiles: dict[Tile, VideoSession] = {}
@@ -206,7 +203,6 @@ class TiledVideoSession(TrackingSession):
                 cache=self.cache,
                 max_object_pointers=self.max_object_pointers,
                 max_conditioning_frames=self.max_conditioning_frames,
-                approximations=self.approximations,
                 remove_small_components=self.remove_small_components,
             )
         return self._tiles[tile]

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sam2_engine.modeling.approximations import WINDOWS
 from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReading, assemble
@@ -60,8 +61,6 @@ class Tracker:
         Its method that maps (P, 2) frame coordinates to input pixels.
     max_object_pointers
         Object pointers that a frame reads, and the normalizer of their time.
-    approximations
-        What is computed roughly; see ``sam2_engine.video.approximations``.
     """
 
     def __init__(
@@ -71,10 +70,8 @@ class Tracker:
         wide_features: Callable[[int], ImageFeatures],
         to_input: Callable[[NDArray[np.float32]], NDArray[np.float32]],
         max_object_pointers: int,
-        approximations: frozenset[str] = frozenset(),
     ) -> None:
         self.model = model
-        self.approximations = approximations
         self.features = _weak(features)
         self.wide_features = _weak(wide_features)
         self.to_input = _weak(to_input)
@@ -190,7 +187,7 @@ class Tracker:
 
     def _window(self, frame: int, tracked: TrackedObject, reverse: bool) -> GridWindow | None:
         """Return the part of a frame that an object is looked for in; None for all of it."""
-        if "windows" not in self.approximations:
+        if WINDOWS not in self.model.approximations:
             return None
         before = frame + 1 if reverse else frame - 1
         memory = tracked.bank.tracked.get(before)
@@ -256,7 +253,7 @@ class Tracker:
         prediction = _empty_absent(prediction.best())
         pointer = model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit)
         outputs = _outputs(prediction, pointer)
-        if not self.approximations:
+        if WINDOWS not in model.approximations:
             encoded = model.encode_memory(
                 features.embedding, prediction.low_res_logits, prediction.presence_logit, binarize=False
             )

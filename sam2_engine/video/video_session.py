@@ -23,7 +23,6 @@ from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, Region, check_region, window_of
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.small_components import remove_small_components
-from sam2_engine.video.approximations import approximations_of
 from sam2_engine.video.frame_encoder import FrameEncoder
 from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
 from sam2_engine.video.frame_steps import track_frames
@@ -76,9 +75,6 @@ class VideoSession(TrackingSession):
     remove_small_components
         Remove, from what clicks or a box give, components far smaller than what was clicked; None: as the
         model's configuration says (nano does, the official models do not).
-    approximations
-        What may be computed roughly, to track faster: names of ``video.approximations.APPROXIMATIONS``, or
-        ``fast`` for all of them.
 
     Raises
     ------
@@ -124,7 +120,6 @@ class VideoSession(TrackingSession):
         max_object_pointers: int = 16,
         max_conditioning_frames: int | None = None,
         remove_small_components: bool | None = None,
-        approximations: str | Iterable[str] | None = None,
     ) -> None:
         if max_object_pointers < 2:
             raise InputError("max_object_pointers must be at least 2.")
@@ -146,15 +141,7 @@ class VideoSession(TrackingSession):
         self._stride = None if history is None else FIRST_STRIDE
         self._objects: dict[int, TrackedObject] = {}
         self._encoder = FrameEncoder(model, self.frames, self.window, self.region, self.cache)
-        self.approximations = approximations_of(approximations)
-        self._tracker = Tracker(
-            model,
-            self.encode,
-            self._encode_wide,
-            self._to_input,
-            max_object_pointers,
-            self.approximations,
-        )
+        self._tracker = Tracker(model, self.encode, self._encode_wide, self._to_input, max_object_pointers)
 
     @property
     @override

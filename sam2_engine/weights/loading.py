@@ -8,7 +8,7 @@ import json
 import os
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
+from sam2_engine.modeling.approximations import approximations_of
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
@@ -36,6 +37,7 @@ def load_model(
     dtype: str | torch.dtype = "auto",
     image_size: int | None = None,
     compile: bool = False,
+    approximations: str | Iterable[str] | None = None,
 ) -> Sam2:
     """Load a model for inference.
 
@@ -54,6 +56,9 @@ def load_model(
     compile
         Have ``torch.compile`` make programs of the model's parts when they are first used, which takes a
         minute or more and is for long work on a GPU. It needs a C++ compiler.
+    approximations
+        What sessions with the model may compute roughly, to track faster: ``fast`` for all that there is, or
+        names of ``modeling.approximations.APPROXIMATIONS``. By default nothing.
 
     Returns
     -------
@@ -73,7 +78,7 @@ def load_model(
     ('nano', 256, 'cpu')
     """
     target = find_device(device)
-    precision = choose_dtype(dtype, target)
+    precision, rough = choose_dtype(dtype, target), approximations_of(approximations)
     path = _locate(name_or_path)
     config, weights = read_weights(path)
     if str(name_or_path) in SOURCES and config.name != str(name_or_path):
@@ -86,7 +91,7 @@ def load_model(
     with torch.device("meta"):
         model = Sam2(config)
     model.load_state_dict(weights, assign=True)
-    model.compute_dtype = precision
+    model.compute_dtype, model.approximations = precision, rough
     if compile:
         model.compile()
     return model.eval().requires_grad_(False).to(target)

@@ -1,6 +1,7 @@
 """Loaded models of one application, and the lock of the device they share."""
 
 import threading
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import torch
 
 from sam2_engine.feature_cache import DEFAULT_BYTES, FeatureCache
 from sam2_engine.frames import FrameSource
+from sam2_engine.modeling.approximations import approximations_of
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
@@ -17,13 +19,14 @@ from sam2_engine.video.tracking_session import TrackingSession
 from sam2_engine.weights.loading import find_device, load_model
 from sam2_plugins.cluster.connection import is_address
 from sam2_plugins.runtime.jobs import DeviceLock
+from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.runtime.out_of_memory import translate_oom
 from sam2_plugins.runtime.run_estimate import RunMeasurements
 
 if TYPE_CHECKING:
     from sam2_plugins.cluster.remote_device import RemoteDevice
 
-__all__ = ["ModelStore", "available_devices", "split_model_name"]
+__all__ = ["ModelStore", "available_devices"]
 
 
 class ModelStore:
@@ -69,7 +72,7 @@ class ModelStore:
         self.dtype = dtype
         self.lock = DeviceLock()
         self.measurements = RunMeasurements() if measurements is None else measurements
-        self._models: dict[tuple[str, int | None], Sam2] = {}
+        self._models: dict[ModelName, Sam2] = {}
         self._remote: RemoteDevice | None = None
         self._loading = threading.Lock()
 
@@ -79,7 +82,8 @@ class ModelStore:
         Parameters
         ----------
         name
-            ``nano@320`` is nano with an input of 320 x 320 pixels: faster, and coarser.
+            ``nano@320`` is nano with an input of 320 x 320 pixels, faster and coarser; ``nano+fast`` is nano
+            with approximations.
         image_size
             Side of the input in pixels, if the name does not tell; None for the model's own.
 
@@ -89,17 +93,21 @@ class ModelStore:
             If the name, the size or the device does not exist, or the file is not a model; if it does not
             fit into the device's memory.
         """
-        plain, size = split_model_name(str(name))
-        if size is not None:
-            name, image_size = plain, size
-        key = (str(name), image_size)
+        wanted = ModelName.parse(name)
+        if wanted.image_size is None:
+            wanted = wanted._replace(image_size=image_size)
+        exact = wanted._replace(approximations=None)
         with self._loading:
-            if key not in self._models:
+            if exact not in self._models:
                 with translate_oom(self.device_name):
-                    self._models[key] = load_model(
-                        name, device=self.device, dtype=self.dtype, image_size=image_size
+                    self._models[exact] = load_model(
+                        exact.weights, device=self.device, dtype=self.dtype, image_size=exact.image_size
                     )
-            return self._models[key]
+            if wanted not in self._models:
+                rough = copy(self._models[exact])  # of the same weights
+                rough.approximations = approximations_of(wanted.approximations)
+                self._models[wanted] = rough
+            return self._models[wanted]
 
     def load(self, name: str | Path = "nano") -> ModelConfig:
         """Load a model where it runs, unless it is loaded, and return its configuration.
@@ -175,22 +183,9 @@ class ModelStore:
 
 def _seen_elsewhere(name: str | Path) -> str:
     """Return a model's name, or the absolute path of its file."""
-    plain, size = split_model_name(str(name))
-    if not Path(plain).is_file():
-        return str(name)
-    return str(Path(plain).absolute()) + ("" if size is None else f"@{size}")
-
-
-def split_model_name(name: str) -> tuple[str, int | None]:
-    """Return a model's name without its input size, and that size; None if the name has none.
-
-    Examples
-    --------
-    >>> split_model_name("nano@320"), split_model_name("nano")
-    (('nano', 320), ('nano', None))
-    """
-    plain, _, size = name.rpartition("@")
-    return (plain, int(size)) if plain and size.isdigit() and not Path(name).exists() else (name, None)
+    parts = ModelName.parse(name)
+    file = Path(parts.weights)
+    return str(parts._replace(weights=str(file.absolute())) if file.is_file() else parts)
 
 
 def available_devices() -> dict[str, str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QFormLayout,
     QHBoxLayout,
@@ -18,10 +19,12 @@ from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.runtime.download import Download
 from napari_plugin.widgets.file_dialogs import ask_for_file
 from napari_plugin.widgets.prompt_bar import PromptBar
+from sam2_engine.modeling.approximations import FAST
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, ModelStatus, list_models
 from sam2_engine.wording import size_in_words
-from sam2_plugins.runtime.model_store import available_devices, split_model_name
+from sam2_plugins.runtime.model_name import ModelName
+from sam2_plugins.runtime.model_store import available_devices
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 
 __all__ = ["ModelPanel"]
@@ -66,11 +69,17 @@ class ModelPanel(QWidget):
         self.combo.setToolTip("The model that finds objects: small ones are fast, large ones are better")
         self.size.setToolTip("Side of the model's input: smaller is faster and coarser")
         self.device.setToolTip("What the model runs on")
+        self.fast = QCheckBox("fast")
+        self.fast.setToolTip(
+            "Look for small objects around where they last were: tracks many of them several times as fast, "
+            "with nearly the same masks"
+        )
         self.prompt_bar = PromptBar()
-        for combo in (self.combo, self.size, self.device):
-            combo.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+        for widget in (self.combo, self.size, self.fast, self.device):
+            widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         row = QHBoxLayout()
         row.addWidget(self.size, 1)
+        row.addWidget(self.fast)
         row.addWidget(QLabel("on"))
         row.addWidget(self.device, 1)
         row.addWidget(self._more())
@@ -87,9 +96,8 @@ class ModelPanel(QWidget):
         self.show_model(application.model)
         self.show_device(application.store.device_name)
         self.combo.activated.connect(self._on_picked)
-        self.size.activated.connect(
-            lambda _: self.choose(split_model_name(self.model)[0], self.size.currentData())
-        )
+        self.size.activated.connect(lambda _: self._on_set())
+        self.fast.clicked.connect(lambda _: self._on_set())
         self.device.activated.connect(lambda _: application.use_device(self.device.currentData()))
         application.device_changed.connect(self.show_device)
 
@@ -112,7 +120,8 @@ class ModelPanel(QWidget):
     def show_model(self, model: str) -> None:
         """Let a model be the chosen one, for example a session's; ``chosen`` is not emitted."""
         self.model = model
-        name, size = split_model_name(model)
+        name, size, approximations = ModelName.parse(model)
+        self.fast.setChecked(approximations is not None)
         self._list(name)
         self.combo.setCurrentIndex(self.combo.findData(name))
         known = VARIANTS.get(name)
@@ -159,10 +168,13 @@ class ModelPanel(QWidget):
         if status is not None:
             self._offer_download(status)
 
+    def _on_set(self) -> None:
+        self.choose(ModelName.parse(self.model).weights, self.size.currentData())
+
     def choose(self, name: str, size: int | None = None) -> None:
-        """Choose a model, as the user does."""
+        """Choose a model, as the user does; ``fast`` stays as it is."""
         self.prompt_bar.clear()
-        self.show_model(name if size is None else f"{name}@{size}")
+        self.show_model(str(ModelName(name, size, FAST if self.fast.isChecked() else None)))
         self.chosen.emit(self.model)
 
     def _browsed(self) -> str:

@@ -1,5 +1,7 @@
 """Windows around objects: what they leave unchanged, when they are left, and what they cost."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,10 @@ from torch import Tensor
 
 from sam2_engine import InputError, VideoSession, load_model
 from sam2_engine.evaluation.metrics import mask_iou
+from sam2_engine.modeling.approximations import APPROXIMATIONS, approximations_of
 from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video import tracker
-from sam2_engine.video.approximations import APPROXIMATIONS, approximations_of
 from sam2_engine.video.object_window import is_within, paste, window_around
 
 SIDE, FRAMES = 384, 12
@@ -40,10 +42,17 @@ def nano() -> Sam2:
     return load_model("nano", device="cpu", image_size=SIDE)
 
 
+def with_approximations(model: Sam2, names: str | None) -> Sam2:
+    """Return a model of the same weights."""
+    other = copy(model)
+    other.approximations = approximations_of(names)
+    return other
+
+
 def session_of(
     model: Sam2, frames: NDArray[np.uint8], names: str | None, history: int | None = None
 ) -> VideoSession:
-    session = VideoSession(model, frames, approximations=names, history=history)
+    session = VideoSession(with_approximations(model, names), frames, history=history)
     for object_id in (1, 2):
         session.add_mask(0, object_id, discs(0) == object_id)
     return session
@@ -108,7 +117,7 @@ def test_a_jump_out_of_the_window_is_followed(nano: Sam2) -> None:
         picture = np.where(np.hypot(x - column, y - 128) < 14, 230, 60) + random.normal(0, 5, (SIDE, SIDE))
         return np.clip(picture, 0, 255).astype(np.uint8)
 
-    session = VideoSession(nano, np.stack([at(40), at(44), at(200)]), approximations="windows")
+    session = VideoSession(with_approximations(nano, "windows"), np.stack([at(40), at(44), at(200)]))
     session.add_mask(0, 1, np.hypot(x - 40, y - 128) < 14)
     assert mask_iou(masks_of(session)[2][0], np.hypot(x - 200, y - 128) < 14) > 0.8
 
@@ -126,7 +135,7 @@ def test_corrections_and_history_go_on_as_after_a_fresh_start(nano: Sam2, frames
 
 
 def test_backwards_too(nano: Sam2, frames: NDArray[np.uint8]) -> None:
-    session = VideoSession(nano, frames, approximations="windows")
+    session = VideoSession(with_approximations(nano, "windows"), frames)
     session.add_mask(FRAMES - 1, 1, discs(FRAMES - 1) == 1)
     masks = {result.frame: result.masks[0] for result in session.propagate(reverse=True)}
     assert mask_iou(masks[0], discs(0) == 1) > 0.85

@@ -8,7 +8,8 @@ import torch
 from sam2_engine.errors import InputError
 from sam2_engine.video.video_session import VideoSession
 from sam2_plugins.runtime import model_store
-from sam2_plugins.runtime.model_store import ModelStore, available_devices, split_model_name
+from sam2_plugins.runtime.model_name import ModelName
+from sam2_plugins.runtime.model_store import ModelStore, available_devices
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -22,6 +23,15 @@ def test_a_name_may_carry_the_size_of_the_input():
     assert store.get("nano@128").image_size == 128
     assert store.get("nano@128") is store.get("nano", 128)
     assert store.get("nano").image_size == 512
+
+
+def test_a_name_may_ask_for_approximations_of_the_same_weights():
+    store = ModelStore("cpu")
+    fast, exact = store.get("nano@128+fast"), store.get("nano@128")
+    assert fast.approximations == {"windows"}
+    assert not exact.approximations
+    assert fast.no_mem_embed is exact.no_mem_embed
+    assert store.get("nano@128+fast") is fast
 
 
 def test_a_file_may_be_called_like_that(small_checkpoint, tmp_path):
@@ -68,9 +78,16 @@ def test_a_device_is_called_by_one_name(device, name, monkeypatch):
 
 
 def test_the_name_and_the_size_it_bears():
-    assert split_model_name("nano@320") == ("nano", 320)
-    assert split_model_name("nano") == ("nano", None)
-    assert split_model_name("cells@home.pt") == ("cells@home.pt", None)
+    for name, parts in {
+        "nano": ("nano", None, None),
+        "nano@320": ("nano", 320, None),
+        "nano+fast": ("nano", None, "fast"),
+        "nano@320+windows": ("nano", 320, "windows"),
+        "cells@home.pt": ("cells@home.pt", None, None),
+        "cells+more.pt": ("cells+more.pt", None, None),
+    }.items():
+        assert ModelName.parse(name) == parts
+        assert str(ModelName.parse(name)) == name
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from sam2_engine.errors import InputError
 
-__all__ = ["APPROXIMATIONS", "FAST", "approximations_of"]
+__all__ = ["APPROXIMATIONS", "FAST", "WINDOWS", "approximations_of"]
 
+WINDOWS = "windows"
 APPROXIMATIONS = {
-    "windows": "objects that are small on the frame are looked for around their last mask, and remembered so",
+    WINDOWS: "objects that are small on the frame are looked for around their last mask, and remembered so",
 }
 """What can be computed roughly, and how."""
 FAST = "fast"

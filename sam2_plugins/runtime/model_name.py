@@ -1,0 +1,50 @@
+"""Names of models that say how these compute: ``nano@320`` with a smaller input, ``nano+fast`` roughly."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST
+
+__all__ = ["ModelName"]
+
+
+class ModelName(NamedTuple):
+    """What a model's name consists of.
+
+    Attributes
+    ----------
+    weights
+        Name of a variant, or a file.
+    image_size
+        Side of the input in pixels; None for the model's own.
+    approximations
+        What is computed roughly, as for ``load_model``; None for nothing.
+    """
+
+    weights: str
+    image_size: int | None = None
+    approximations: str | None = None
+
+    @classmethod
+    def parse(cls, name: str | Path) -> "ModelName":
+        """Read a name; whatever a file is called is its name.
+
+        Examples
+        --------
+        >>> ModelName.parse("nano@320+fast")
+        ModelName(weights='nano', image_size=320, approximations='fast')
+        >>> str(ModelName("nano", None, "fast")), str(ModelName("nano", 320))
+        ('nano+fast', 'nano@320')
+        """
+        weights, size, approximations = str(name), None, None
+        plain, _, last = weights.rpartition("+")
+        if plain and last in (FAST, *APPROXIMATIONS) and not Path(weights).exists():
+            weights, approximations = plain, last
+        plain, _, last = weights.rpartition("@")
+        if plain and last.isdigit() and not Path(weights).exists():
+            weights, size = plain, int(last)
+        return cls(weights, size, approximations)
+
+    def __str__(self) -> str:
+        size = "" if self.image_size is None else f"@{self.image_size}"
+        return f"{self.weights}{size}" + ("" if self.approximations is None else f"+{self.approximations}")
