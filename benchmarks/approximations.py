@@ -57,8 +57,6 @@ def sets(data: Path) -> Iterator[tuple[str, list[LabeledSequence]]]:
         [read_sequence(data / "pumavos_chair" / "JPEGImages", data / "pumavos_chair" / "Annotations")],
     )
     yield "T98G cells", [read_sequence(data / "usiigaci_T98G" / "img", data / "usiigaci_T98G" / "id_masks")]
-    with np.load(data / "c2c12_laptrack" / "data_small.npz") as stack:
-        yield "C2C12 cells", [nano_evaluation.in_memory("C2C12", stack["images"], stack["labels"])]
     yield "drawn scenes", list(nano_evaluation.unseen_scenes())
     yield "small drawn objects", [small_objects(number) for number in range(4)]
 

@@ -78,6 +78,16 @@ def test_a_smaller_input_is_another_model(open_dock: Open, discs: NDArray[np.uin
     assert dock.model.combo.currentData() == "nano"
 
 
+def test_fast_is_a_part_of_the_models_name(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
+    dock = open_dock(discs)
+    dock.model.show_model("nano@256")
+    dock.model.fast.click()
+    qtbot.waitUntil(lambda: annotation_of(dock).session.model_name == "nano@256+fast", timeout=WAIT)
+    assert dock.model.size.currentData() == 256
+    dock.model.fast.click()
+    qtbot.waitUntil(lambda: annotation_of(dock).session.model_name == "nano@256", timeout=WAIT)
+
+
 def test_weights_of_ones_own(
     open_dock: Open,
     discs: NDArray[np.uint8],
