@@ -13,7 +13,6 @@ checked out aside. Writes ``benchmarks/results/side_by_side.md``.
 import argparse
 import contextlib
 import importlib.util
-import inspect
 import json
 import os
 import subprocess
@@ -207,7 +206,7 @@ def official_rows(names: list[str], arguments: argparse.Namespace) -> Iterator[R
             yield timed("track a frame, 1 object", names, answers, wanted("1 object"))
         if not {"10 objects", "10 objects, fast"} & set(only):
             return
-        fast = "10 objects, fast" in only and approximates()
+        fast = "10 objects, fast" in only
         if fast:
             workers.append(stack.enter_context(Worker("ours, fast", arguments.variant, size, arguments)))
         answers = tracked(workers, 10, arguments.many_repeats)
@@ -217,16 +216,6 @@ def official_rows(names: list[str], arguments: argparse.Namespace) -> Iterator[R
         if fast:
             work = "track a frame, 10 small objects, approximations on"
             yield timed(work, names, [answers[-1], *usual[1:]], wanted("10 objects, fast"))
-
-
-def approximates() -> bool:
-    """Whether this engine can approximate; else the row is left out, and that is said."""
-    from sam2_engine import VideoSession
-
-    can = "approximations" in inspect.signature(VideoSession).parameters
-    if not can:
-        print("The row of approximations is left out: VideoSession has none.", file=sys.stderr)
-    return can
 
 
 @contextlib.contextmanager
@@ -259,11 +248,13 @@ def nano_rows(arguments: argparse.Namespace) -> Iterator[Row]:
         workers = [
             stack.enter_context(Worker("ours", NANO, NANO_SIZE, arguments)),
             stack.enter_context(Worker(BEFORE, NANO, NANO_SIZE, arguments, tree)),
+            stack.enter_context(Worker("ours, fast", NANO, NANO_SIZE, arguments)),
         ]
         for objects, work in ((1, "nano, 1 object"), (20, "nano, 20 objects")):
-            answers = tracked(workers, objects, 3 * arguments.repeats)
-            row = timed(f"{work}, a frame at 512", ["ours", BEFORE], answers, wanted(work))
-            yield row._replace(apart=None)  # its weights were others, too
+            ours, before, fast = tracked(workers, objects, 3 * arguments.repeats)
+            for name, side in {work: ours, f"{work}, approximations on": fast}.items():
+                row = timed(f"{name}, a frame at 512", ["ours", BEFORE], [side, before], wanted(work))
+                yield row._replace(apart=None)  # its weights were others, too
 
 
 def memory_rows(names: list[str], arguments: argparse.Namespace) -> Iterator[Row]:
