@@ -1,7 +1,6 @@
 """The desk of one program on a worker: models and the engine's sessions, which it works with from afar."""
 
 import asyncio
-import pickle
 import time
 import warnings
 from collections.abc import Generator, Iterator
@@ -266,7 +265,7 @@ class _Session:
         """Return what it remembers; None if that cannot be packed."""
         try:
             return take_snapshot(self._session, self._shared)
-        except (TypeError, AttributeError, pickle.PicklingError):
+        except Exception:  # whatever it is, the work goes on, and would be done again from the start
             return None
 
     def _open(self) -> tuple[bool, bool]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.tracking_session import TrackingSession
 from sam2_plugins.cluster.transport import PackedArray
 
@@ -48,6 +49,7 @@ class _Pickler(pickle.Pickler):
     def __init__(self, file: io.BytesIO, shared: Mapping[str, object]) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self._names = {id(one): name for name, one in shared.items()}
+        self._model = shared["model"]
 
     @override
     def persistent_id(self, obj: object) -> str | None:
@@ -59,12 +61,14 @@ class _Pickler(pickle.Pickler):
             return NotImplemented
         values = obj.detach().cpu().contiguous()
         packed = PackedArray.of(values.reshape(-1).view(_INTEGERS[values.element_size()]).numpy())
-        return _tensor, (packed, obj.dtype, tuple(obj.shape), str(obj.device))
+        on_device = None if obj.device.type == "cpu" else self._model
+        return _tensor, (packed, obj.dtype, tuple(obj.shape), on_device)
 
 
-def _tensor(packed: PackedArray, dtype: torch.dtype, shape: tuple[int, ...], device: str) -> Tensor:
+def _tensor(packed: PackedArray, dtype: torch.dtype, shape: tuple[int, ...], model: Sam2 | None) -> Tensor:
+    """Return a tensor on the CPU, or where the model is."""
     values = torch.from_numpy(packed.array()).view(dtype).reshape(shape)
-    return values if device == "cpu" else values.to(torch.device(device).type)
+    return values if model is None else values.to(model.device)
 
 
 class _Unpickler(pickle.Unpickler):
