@@ -25,7 +25,7 @@ from sam2_engine.training.losses import LossWeights
 from sam2_engine.video.video_session import VideoSession
 
 LAUNCHES, OBJECTS = 450, 10
-"""Of tiny on a tracked frame with so many objects; PyTorch's mixed precision made it 1,442."""
+"""Of tiny on a tracked frame with so many objects; PyTorch's mixed precision made it 1,327."""
 
 SMALL = ModelConfig(
     name="small",
