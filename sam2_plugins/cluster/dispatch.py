@@ -101,13 +101,17 @@ class _Run:
             for future in ended:
                 yield self._event(self._running.pop(future), self._outcome(future))
             if not ended:
-                yield ClusterEvent(self._ended + sum(self._fractions.values()))
+                yield ClusterEvent(self._fraction_done)
                 time.sleep(_POLL_SECONDS)
 
     def _event(self, index: int, outcome: Outcome) -> ClusterEvent:
         self._fractions.pop(index, None)
         self._ended += 1
-        return ClusterEvent(self._ended + sum(self._fractions.values()), index, outcome)
+        return ClusterEvent(self._fraction_done, index, outcome)
+
+    @property
+    def _fraction_done(self) -> float:
+        return self._ended + sum(list(self._fractions.values()))  # which another thread adds to
 
     def _on_progress(self, event: tuple[float, Any]) -> None:
         _, told = event

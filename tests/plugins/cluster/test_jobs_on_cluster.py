@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from dask_processes import Cluster, wait_until
 from numpy.typing import NDArray
 
@@ -55,6 +56,7 @@ def test_stacks_are_tracked_there_as_here(
         assert labels[-1].any()
         np.testing.assert_array_equal(labels, tifffile.imread(f"here/{name}.tif"))
         assert Path(f"there/{name}.csv").read_bytes() == Path(f"here/{name}.csv").read_bytes()
+    assert set(cluster.client.run(torch.get_num_threads).values()) == {1}, "those of the workers"
 
 
 def test_what_cannot_be_used_is_named_and_the_rest_is_done(
