@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sam2_engine.errors import InputError
-from sam2_engine.image.click_grid import mask_centers, rounds_of_clicks, square_grid
+from sam2_engine.image.click_grid import looks_even, mask_centers, rounds_of_clicks, square_grid
 from sam2_engine.image.mask_candidates import (
     Candidate,
     Crop,
@@ -41,8 +41,8 @@ Search = Generator[tuple[int, int], None, list[Candidate]]
 """Clicks done and clicks in all, after each batch; at the end the masks."""
 
 _EMPTY, _WEAK = 1 / 2, 1 / 10
-"""Parts of the least predicted IoU: a tile in which no click of the coarse grid scores more than the first is
-empty; a click that scores less than the second is not followed by one in the middle of its mask."""
+"""Parts of the least predicted IoU: an even tile in which no click of the coarse grid scores more than the
+first is empty; a click that scores less than the second is not followed by one in the middle of its mask."""
 _OVERLAP = 4
 """Neighboring tiles share a quarter of their side: more takes longer, with less more objects are cut."""
 
@@ -103,7 +103,7 @@ class AutomaticMaskGenerator:
         Segment an image whose longer side is at least twice the model's input in overlapping tiles of
         the input's size, at full resolution, each with the grid of clicks, and merge what the tile
         boundaries cut; and as a whole, for objects larger than a tile. Instead of crops. Each place is
-        clicked in the tile it lies deepest in, and a tile in which a coarse grid finds nothing no further.
+        clicked in the tile it lies deepest in, and an even tile where a coarse grid finds nothing no further.
     mask_threshold
         Logit above which a pixel is inside.
 
@@ -245,7 +245,8 @@ class AutomaticMaskGenerator:
         done, total = 0, sum(len(clicks) for rounds in plans for clicks in rounds)
         candidates: list[Candidate] = []
         for crop, rounds in zip(crops, plans):
-            self._set_crop(pixels[crop.y0 : crop.y1, crop.x0 : crop.x1], window)
+            part = pixels[crop.y0 : crop.y1, crop.x0 : crop.x1]
+            self._set_crop(part, window)
             within: list[Candidate] = []
             after = done + sum(len(clicks) for clicks in rounds)
             for clicks in rounds:
@@ -254,7 +255,7 @@ class AutomaticMaskGenerator:
                     found, score = self._decode(points, crop, (height, width))
                     within, best, done = within + found, max(best, score), done + len(points)
                     yield done, total
-                if best < self._least_iou * _EMPTY:
+                if best < self._least_iou * _EMPTY and looks_even(part):
                     break
             if done < after:
                 done = after

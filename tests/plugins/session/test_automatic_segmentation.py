@@ -116,13 +116,24 @@ def test_of_an_empty_tile_only_the_coarse_grid_is_clicked(
 
     monkeypatch.setattr(AutomaticMaskGenerator, "_predict", counted)
     image = np.random.default_rng(1).normal(60, 8, STRIP)
-    image[:, 700:] = 60
     rows, columns = np.ogrid[: STRIP[0], : STRIP[1]]
     image[(rows - 200) ** 2 + (columns - 80) ** 2 < 20**2] = 170
     found = all_of(store, "nano", image.clip(0, 255).astype(np.uint8), AutomaticSettings())
     assert len(found) == 1
     in_tiles = sum(clicks) - 2 * 256  # of the whole plane each click may have a second one
     assert 0 < in_tiles < 2 * 256 + 2 * 64, "one tile holds an object, the others are seen to be empty"
+
+
+def test_a_small_object_between_the_clicks_of_the_coarse_grid_is_found(store: ModelStore) -> None:
+    image = np.random.default_rng(1).normal(50, 8, STRIP)
+    rows, columns = np.ogrid[: STRIP[0], : STRIP[1]]
+    places = [(128, 128), (512 + 64 + 128, 256), (1024, 128)]  # 45 pixels from the nearest four
+    for x, y in places:
+        image[(rows - y) ** 2 + (columns - x) ** 2 <= 9**2] = 110
+    found = all_of(store, "nano", image.clip(0, 255).astype(np.uint8), AutomaticSettings())
+    masks = [one.mask.to_array() for one in found]
+    for x, y in places:
+        assert any(mask[y, x] and mask.sum() < 500 for mask in masks), f"the one at {x}, {y}"
 
 
 def _discs(seed: int, count: int) -> list[tuple[int, int, int]]:
