@@ -47,7 +47,9 @@ def encoder_fingerprint(model: Sam2) -> str:
         return known[1]
     if known is not None and known[0][0] == versions:
         # Counted from now on, so that nothing that was derived from these weights is used, either.
-        increment_version([weight for weight in weights.values() if not weight.is_inference()])
+        for weight in weights.values():
+            if not weight.is_inference():
+                increment_version(weight)
         versions = repr(model.config), tuple(map(weight_version, weights.values()))
     digest = _digest(model, weights)
     setattr(model, _KNOWN, ((versions, state[1]), digest))

@@ -331,18 +331,23 @@ class AutomaticMaskGenerator:
         logits, iou = prediction.low_res_logits.flatten(0, 1), prediction.iou.flatten()
         if self.use_m2m:
             logits, iou = self._refine(clicks, labels, prediction)
-        logits, iou = self._fetch(logits.float()), iou.float().cpu()
-        positions = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
-        positions = (positions + torch.tensor([crop.x0, crop.y0])).repeat_interleave(per_click, dim=0)
-        good = iou > (self._least_iou if self._least_iou > 0 else -1)
+        iou = iou.float().cpu()
+        good = (iou > (self._least_iou if self._least_iou > 0 else -1)).nonzero()[:, 0]
+        # Only what may stay is fetched from a GPU.
+        logits, iou, points = (
+            self._fetch(logits[good.to(device)].float()),
+            iou[good],
+            points[good // per_click],
+        )
         if crop.larger_than:  # before the masks are resized to a large plane
-            good &= _longer_side(logits, crop) > crop.larger_than
+            large = (_longer_side(logits, crop) > crop.larger_than).cpu()
+            logits, iou, points = logits[large], iou[large], points[large]
         if self.model.config.removes_small_components:  # specks widen the boxes by which doubles are found
-            logits = logits.clone()
-            cells = (points * logits.shape[-1]).repeat_interleave(per_click, dim=0).numpy()
-            for i in good.nonzero()[:, 0].tolist():
+            cells = (points * logits.shape[-1]).numpy()
+            for i in range(len(logits)):
                 logits[i] = remove_small_components(logits[i], cells[i : i + 1])
-        logits, iou, positions = logits[good], iou[good], positions[good]
+        positions = points * torch.tensor([crop.x1 - crop.x0, crop.y1 - crop.y0])
+        positions = positions + torch.tensor([crop.x0, crop.y0])
         scored = zip(logits.unbind(), iou.tolist(), positions.tolist())
         found = (self._candidate(one, score, (x, y), crop, shape) for one, score, (x, y) in scored)
         return [candidate for candidate in found if candidate is not None], best

@@ -56,7 +56,7 @@ class RandomFourierEncoding(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """Encode (..., 2) points ``(x, y)`` in 0..1 as (..., channels), in float32.
 
-        A coordinate rounded to bfloat16 lies up to two pixels of 1,024 beside its place.
+        A coordinate rounded to bfloat16 lies up to a pixel of 1,024 beside its place.
         """
         with torch.autocast(points.device.type, enabled=False):
             projected = (2 * points.float() - 1) @ self.positional_encoding_gaussian_matrix
