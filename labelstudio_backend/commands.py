@@ -64,7 +64,7 @@ def export_label_studio(
     from labelstudio_backend.export.project_export import export_project
     from labelstudio_backend.settings import Settings
     from sam2_engine.wording import counted
-    from sam2_plugins.cli.commands.terminal import print_stderr
+    from sam2_plugins.cli.commands.streams import print_stderr
 
     settings = Settings.from_environment(model=model, device=device)
     summary = export_project(project, output, format_name, settings, key, overwrite)

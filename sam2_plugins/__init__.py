@@ -25,8 +25,9 @@ See Also
 sam2_engine : predictions on images and videos, without objects, undo or storage.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from sam2_engine.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from sam2_plugins.export.formats import FORMATS
@@ -44,13 +45,4 @@ _MODULES = {
     "open_session": "sam2_plugins.storage",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    attribute: object = getattr(import_module(_MODULES[name]), name)
-    return attribute
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

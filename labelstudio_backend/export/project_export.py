@@ -7,7 +7,8 @@ from labelstudio_backend.export.annotated_tasks import AnnotatedTask, AnnotatedT
 from labelstudio_backend.export.project_file import ExportedTask, read_project_file
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
-from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar
+from sam2_plugins.cli.commands.streams import print_stderr
+from sam2_plugins.cli.commands.terminal import run_with_progress_bar
 from sam2_plugins.export.coco import write_coco_videos
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_folder

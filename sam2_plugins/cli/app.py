@@ -7,15 +7,17 @@ stopped by the user, 143 by a scheduler, 129 by a closed terminal.
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import TextIO
+from typing import Any, TextIO
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from sam2_engine.errors import InputError, InputWarning, OptionError
-from sam2_plugins.cli.commands import auto, demo, evaluate, export, models, replay, segment, track, train
 from sam2_plugins.cli.commands.stopping import STOPPED, exit_status, stoppable, stopped_at_once
-from sam2_plugins.cli.commands.terminal import lasting_output, print_stderr
+from sam2_plugins.cli.commands.streams import lasting_output, print_stderr
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 
 __all__ = ["app", "main"]
@@ -26,9 +28,61 @@ UNUSABLE = 2
 COMMAND_GROUP = "sam2_plugins.commands"
 """Entry points by which hosts add commands: each is a function ``register(app)``."""
 
+_COMMANDS = {
+    "models": ("models", "List the models, or add one from a file."),
+    "download": ("models", "Fetch an official model; an interrupted download goes on where it stopped."),
+    "segment": (
+        "segment",
+        "Segment one object on an image by clicks and a box; with --each, one object per click and box.",
+    ),
+    "auto": ("auto", "Segment everything on an image, without a prompt; a large one in tiles, then joined."),
+    "track": (
+        "track",
+        "Track objects from frame to frame, from masks or clicks and boxes; Ctrl-C keeps finished frames.",
+    ),
+    "export": ("export", "Write the objects of a session to a file or folder of some format."),
+    "replay": (
+        "replay",
+        "Do again everything that was done in a session; exit status 1 if other masks come out.",
+    ),
+    "train": (
+        "train",
+        "Fine-tune a model on annotated images or videos; prints the gain on held-out frames.",
+    ),
+    "evaluate": (
+        "evaluate",
+        "Compare a model's masks with the ground truth, beside simple methods; prints a table.",
+    ),
+    "demo": (
+        "demo",
+        "Segment coins, track cells, or track what is in --frames; writes images, an animation, tables.",
+    ),
+}
+"""Of each command its module, which is loaded when it is run, and its line of ``sam2 --help``."""
+
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
+
+class _LazyGroup(TyperGroup):
+    """Commands whose modules, and PyTorch with them, are loaded when they are run."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in _COMMANDS:
+            self.commands[args[0]] = load_command(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load_command(name: str) -> Any:
+    """Return one of our own commands."""
+    module, _ = _COMMANDS[name]
+    alone = typer.Typer(rich_markup_mode=None)
+    import_module(f"sam2_plugins.cli.commands.{module}").register(alone)
+    alone.callback()(lambda: None)
+    return get_group(alone).commands[name]
+
+
 app = typer.Typer(
+    cls=_LazyGroup,
     help="Segment and track objects in images, videos, time-lapses and volumes with SAM 2.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -67,8 +121,8 @@ def _add_host_command(entry_point: EntryPoint) -> None:
         app.command(entry_point.name, help="(not installed)", context_settings=settings)(unavailable)
 
 
-for _command in (models, segment, auto, track, export, replay, train, evaluate, demo):
-    _command.register(app)
+for _name, (_, _summary) in _COMMANDS.items():
+    app.command(_name, help=_summary)(lambda: None)
 for _entry_point in entry_points(group=COMMAND_GROUP):
     _add_host_command(_entry_point)
 
@@ -104,7 +158,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             return _refuse(str(error))
         except _UsageError as error:
             message: str = getattr(error, "format_message", error.__str__)()
-            return _refuse(f"{message.rstrip('.')}. See `sam2 --help`.")
+            ended = message if message.endswith("?") else f"{message.rstrip('.')}."
+            return _refuse(f"{ended} See `sam2 --help`.")
         except OSError as error:
             return _refuse(os_error_sentence(error))
         except MemoryError as error:

@@ -37,7 +37,8 @@ from sam2_plugins.cli.commands.options import (
     parse_contrast,
     parse_fixed,
 )
-from sam2_plugins.cli.commands.terminal import count_bar, print_stderr, with_progress_bar
+from sam2_plugins.cli.commands.streams import print_stderr
+from sam2_plugins.cli.commands.terminal import count_bar, with_progress_bar
 from sam2_plugins.export.evaluation_report import columns, prepare_report_folder, write_report
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore

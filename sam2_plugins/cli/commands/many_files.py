@@ -12,7 +12,8 @@ from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, Outcome, problem_of, run_to_outcome
 from sam2_plugins.batch.naming import check_names_differ, stem
 from sam2_plugins.cli.commands.stopping import exit_status, interruptible
-from sam2_plugins.cli.commands.terminal import count_bar, file_bar, print_stderr, with_progress_bar
+from sam2_plugins.cli.commands.streams import print_stderr
+from sam2_plugins.cli.commands.terminal import count_bar, file_bar, with_progress_bar
 from sam2_plugins.cluster.dispatch import run_on_cluster
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore

@@ -7,7 +7,7 @@ import typer
 
 from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import TIFF_SUFFIXES, DeviceOption
-from sam2_plugins.cli.commands.terminal import print_stderr
+from sam2_plugins.cli.commands.streams import print_stderr
 from sam2_plugins.export import LabelStackWriter
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore

@@ -28,7 +28,8 @@ from sam2_plugins.cli.commands.options import (
     parse_fixed,
     parse_points,
 )
-from sam2_plugins.cli.commands.terminal import print_stderr, run_with_progress_bar, say_note
+from sam2_plugins.cli.commands.streams import print_stderr
+from sam2_plugins.cli.commands.terminal import run_with_progress_bar, say_note
 from sam2_plugins.export import write_label_image
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from sam2_plugins.cli.commands.terminal import print_stderr
+from sam2_plugins.cli.commands.streams import print_stderr
 from sam2_plugins.runtime.jobs import CancelToken
 
 __all__ = ["STOPPED", "exit_status", "interruptible", "stoppable", "stopped_at_once"]

@@ -11,7 +11,8 @@ import typer
 
 from sam2_engine.training.fine_tuning.run import Outcome
 from sam2_plugins.cli.commands.stopping import interruptible
-from sam2_plugins.cli.commands.terminal import count_bar, print_stderr
+from sam2_plugins.cli.commands.streams import print_stderr
+from sam2_plugins.cli.commands.terminal import count_bar
 from sam2_plugins.runtime.jobs import CancelToken
 
 __all__ = ["JsonLinesOutput", "TerminalOutput"]

@@ -1,0 +1,28 @@
+"""Names of a package that are loaded when they are first asked for."""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+__all__ = ["lazy_names"]
+
+
+def lazy_names(
+    package: str, modules: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return a package's ``__getattr__`` and ``__dir__``.
+
+    Parameters
+    ----------
+    package
+        Its name.
+    modules
+        Of each public name the module that defines it.
+    """
+
+    def get(name: str) -> object:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        attribute: object = getattr(import_module(modules[name]), name)
+        return attribute
+
+    return get, lambda: sorted(modules)
