@@ -11,6 +11,7 @@ from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames.source import explain
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.runtime.jobs import CancelToken
+from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.readable import ResultGenerator
 
@@ -111,8 +112,8 @@ class FileJob:
             name: path.absolute() for name, path in paths.items() if isinstance(path, Path)
         }
         model = paths.get("model")
-        if isinstance(model, str) and Path(model).is_file():
-            found["model"] = str(Path(model).absolute())
+        if isinstance(model, str):
+            found["model"] = str(ModelName.parse(model).absolute())
         return replace(self, **found)
 
 

@@ -21,13 +21,14 @@ from sam2_plugins.cluster.desk import Action, Desk, Reply
 from sam2_plugins.cluster.received_frames import Wish
 from sam2_plugins.cluster.transport import PackedArray
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
+from sam2_plugins.runtime.model_name import ModelName
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject
 
-__all__ = ["ConnectionLost", "RemoteDevice"]
+__all__ = ["ConnectionLost", "RemoteDevice", "named_there", "value_of"]
 
 RECONNECT_SECONDS = 60.0
 """For which a lost worker is looked for: one that was killed is there again within half of it."""
@@ -205,7 +206,8 @@ class RemoteDevice:
         InputError
             If there is none of that name on the worker.
         """
-        config: ModelConfig = self.persistently(lambda: value_of(self.call("load", model)))
+        there = named_there(model)
+        config: ModelConfig = self.persistently(lambda: value_of(self.call("load", there)))
         return config
 
     @property
@@ -227,12 +229,13 @@ class RemoteDevice:
     ) -> Generator[tuple[int, int], None, "list[FoundObject]"]:
         """Find objects there, step by step; as :func:`find_objects`."""
         pixels, number, epoch = PackedArray.of(image), self.new_number(), -1
+        there = named_there(model)
 
         def step() -> Any:
             nonlocal epoch
             if epoch != self.ready():
                 epoch = self.ready()
-                self.call("search", number, model, pixels, window, settings, epoch=epoch)
+                self.call("search", number, there, pixels, window, settings, epoch=epoch)
             return value_of(self.call("search_on", number, epoch=epoch))
 
         while True:
@@ -324,6 +327,11 @@ class RemoteDevice:
                             "annotated is here: go on when it is back, or choose another device."
                         ) from error
                 time.sleep(_LOOK_SECONDS)
+
+
+def named_there(model: str) -> str:
+    """Return a model's name for a worker, whose working directory is another."""
+    return str(ModelName.parse(model).absolute())
 
 
 def value_of(reply: Reply) -> Any:

@@ -19,7 +19,7 @@ from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tracking_session import TrackingSession, check_frame, first_frame, require_object
 from sam2_plugins.cluster.desk import Action, Reply, SessionSetup
 from sam2_plugins.cluster.received_frames import Block, Wish, block_of
-from sam2_plugins.cluster.remote_device import ConnectionLost, RemoteDevice, value_of
+from sam2_plugins.cluster.remote_device import ConnectionLost, RemoteDevice, named_there, value_of
 from sam2_plugins.cluster.transport import FrameDescription, PackedArray, unpacked
 
 __all__ = ["RemoteModel", "RemoteSession"]
@@ -112,7 +112,9 @@ class RemoteSession(TrackingSession):
         **options: Any,
     ) -> "RemoteSession":
         """Return a session on frames; as :func:`open_video_session`."""
-        setup = SessionSetup(model, FrameDescription.of(frames), window, cache.max_bytes, options)
+        setup = SessionSetup(
+            named_there(model), FrameDescription.of(frames), window, cache.max_bytes, options
+        )
         return cls(device, frames, setup, cache)
 
     @property

@@ -45,6 +45,11 @@ class ModelName(NamedTuple):
             weights, size = plain, int(last)
         return cls(weights, size, approximations)
 
+    def absolute(self) -> "ModelName":
+        """Return the name for whoever has another working directory: of a file, its absolute path."""
+        file = Path(self.weights)
+        return self._replace(weights=str(file.absolute())) if file.is_file() else self
+
     def __str__(self) -> str:
         size = "" if self.image_size is None else f"@{self.image_size}"
         return f"{self.weights}{size}" + ("" if self.approximations is None else f"+{self.approximations}")

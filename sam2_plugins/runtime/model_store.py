@@ -118,7 +118,7 @@ class ModelStore:
             As :meth:`get`; or if the device is elsewhere, and nobody answers there.
         """
         remote = self.remote
-        return self.get(name).config if remote is None else remote.load(_seen_elsewhere(name))
+        return self.get(name).config if remote is None else remote.load(str(name))
 
     def open_session(
         self,
@@ -134,7 +134,7 @@ class ModelStore:
             return open_video_session(self.get(name), frames, window, cache, **options)
         from sam2_plugins.cluster.remote_session import RemoteSession
 
-        return RemoteSession.open(remote, _seen_elsewhere(name), frames, window, cache, **options)
+        return RemoteSession.open(remote, str(name), frames, window, cache, **options)
 
     @property
     def remote(self) -> "RemoteDevice | None":
@@ -179,13 +179,6 @@ class ModelStore:
             self._models.clear()
             if self._remote is not None:
                 self._remote.close()
-
-
-def _seen_elsewhere(name: str | Path) -> str:
-    """Return a model's name, or the absolute path of its file."""
-    parts = ModelName.parse(name)
-    file = Path(parts.weights)
-    return str(parts._replace(weights=str(file.absolute())) if file.is_file() else parts)
 
 
 def available_devices() -> dict[str, str]:
