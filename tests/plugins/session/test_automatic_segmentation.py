@@ -127,9 +127,9 @@ def test_of_an_empty_tile_only_the_coarse_grid_is_clicked(
 def test_a_small_object_between_the_clicks_of_the_coarse_grid_is_found(store: ModelStore) -> None:
     image = np.random.default_rng(1).normal(50, 8, STRIP)
     rows, columns = np.ogrid[: STRIP[0], : STRIP[1]]
-    places = [(128, 128), (512 + 64 + 128, 256), (1024, 128)]  # 45 pixels from the nearest four
+    places = [(144, 156), (320 + 208, 252), (640 + 272, 108)]  # 40 pixels from the nearest four of a tile
     for x, y in places:
-        image[(rows - y) ** 2 + (columns - x) ** 2 <= 9**2] = 110
+        image[(rows - y) ** 2 + (columns - x) ** 2 <= 8**2] += 30
     found = all_of(store, "nano", image.clip(0, 255).astype(np.uint8), AutomaticSettings())
     masks = [one.mask.to_array() for one in found]
     for x, y in places:
