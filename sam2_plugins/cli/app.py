@@ -53,6 +53,10 @@ _COMMANDS = {
         "evaluate",
         "Compare a model's masks with the ground truth, beside simple methods; prints a table.",
     ),
+    "doctor": (
+        "doctor",
+        "Say what this machine has: versions, device, kernels, memory and space, for a report of a fault.",
+    ),
     "demo": (
         "demo",
         "Segment coins, track cells, or track what is in --frames; writes images, an animation, tables.",
