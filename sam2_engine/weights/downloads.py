@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import ssl
 from collections.abc import Callable
@@ -12,8 +13,12 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from safetensors import safe_open
+
 from sam2_engine.disk import is_full, replacing
 from sam2_engine.errors import InputError
+from sam2_engine.modeling.config import VARIANTS
+from sam2_engine.weights.huggingface import is_huggingface
 from sam2_engine.weights.loading import read_weights
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
 from sam2_engine.wording import size_in_words
@@ -26,6 +31,7 @@ ProgressCallback = Callable[[int, int | None], None]
 _OFFICIAL_SERVER = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 def download(name: str, progress: ProgressCallback | None = None) -> Path:
@@ -60,11 +66,19 @@ def download(name: str, progress: ProgressCallback | None = None) -> Path:
     )
 
 
-def add(path: str | os.PathLike[str]) -> Path:
+def add(path: str | os.PathLike[str], name: str | None = None) -> Path:
     """Copy a checkpoint from a file into the cache, for machines without a network.
 
-    An official file is recognized by its checksum, whatever its name. Any other is checked strictly, and
-    has its own name: ``cells.pt`` becomes the model ``cells``; ``model.safetensors`` is named by its content.
+    An official file is recognized by its checksum, or by the layout of transformers, whatever it is called.
+    No other gets the name of an official model, or of nano: its results would be taken for theirs.
+
+    Parameters
+    ----------
+    path
+        A .pt or .safetensors file. Files other than official ones are checked strictly.
+    name
+        What the model is called from now on; by default as its file, ``cells`` for ``cells.pt``. A
+        ``model.safetensors`` of one's own, as training writes it, needs one.
 
     Returns
     -------
@@ -74,8 +88,8 @@ def add(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        If the file is missing or damaged, is no SAM 2 model, or bears an official name without being
-        that official file; if it cannot be copied.
+        If the file is missing or damaged or is no SAM 2 model; if the name is an official one and the file
+        is not, or is none that a model can have; if it cannot be copied.
     """
     file = Path(path)
     if not file.is_file():
@@ -83,16 +97,23 @@ def add(path: str | os.PathLike[str]) -> Path:
     if file.suffix not in WEIGHT_SUFFIXES:
         raise InputError(f"{file} is no checkpoint: give a .pt or .safetensors file.")
     checksum = _sha256(file)
-    name = next((name for name, source in SOURCES.items() if source.sha256 == checksum), None)
-    if name is None:
+    official = next((one for one, source in SOURCES.items() if source.sha256 == checksum), None)
+    if official is None:
         config, _ = read_weights(file)
-        name = config.name if file.name == "model.safetensors" else file.stem
-        if name == "nano" or (name in SOURCES and file.suffix == ".pt"):
-            raise InputError(
-                f"{file} bears the name of a model that it is not (its SHA-256 differs): get it again, or "
-                "rename it if it is a model of your own."
-            )
-    return _copy(file, cache_folder() / f"{name}{file.suffix}")
+        official = config.name if _is_of_transformers(file) and config.name in SOURCES else None
+    chosen = name or official or (None if file.name == "model.safetensors" else file.stem)
+    if chosen is None:
+        raise InputError(f"Say what {file} is called from now on: sam2 models add {file} --name cells.")
+    if not _NAME.fullmatch(chosen):
+        raise InputError(
+            f"A model cannot be called {chosen!r}, but by letters, digits, '.', '_' and '-': give a --name."
+        )
+    if chosen in VARIANTS and chosen != official:
+        raise InputError(
+            f"{file} bears the name of a model that it is not, {chosen}: get it again, or give it a name of "
+            "its own with --name if it is a model of your own."
+        )
+    return _copy(file, cache_folder() / f"{chosen}{file.suffix}")
 
 
 def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None = None) -> Path:
@@ -128,6 +149,14 @@ def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None
             "try again, or on another network."
         )
     return target
+
+
+def _is_of_transformers(file: Path) -> bool:
+    """Whether a readable checkpoint has the layout of the official models for transformers."""
+    if file.suffix != ".safetensors":
+        return False
+    with safe_open(file, "pt") as opened:
+        return is_huggingface(opened.keys())
 
 
 def _copy(source: Path, target: Path) -> Path:

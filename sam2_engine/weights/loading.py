@@ -319,5 +319,9 @@ def find_device(device: str | torch.device) -> torch.device:
         target = torch.device(device)
         torch.empty(1, device=target)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f"There is no device {str(device)!r} here: give auto, cpu, cuda or mps.") from None
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        names = [*("auto", "cpu"), *(name for name, is_there in there.items() if is_there)]
+        raise InputError(
+            f"There is no device {str(device)!r} here: give {', '.join(names[:-1])} or {names[-1]}."
+        ) from None
     return target

@@ -67,9 +67,13 @@ def _show_device() -> None:
 
 def add_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pt or .safetensors file.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What it is called from now on; by default as its file."),
+    ] = None,
 ) -> None:
-    """Take a model from a file, for machines without a network."""
-    path = add(file)
+    """Take a model from a file: one of your own, or an official one where there is no network."""
+    path = add(file, name)
     typer.echo(f"{path.stem} is now at {path}; use it with --model {path.stem}.")
 
 

@@ -229,6 +229,25 @@ def test_added_transformers_file_becomes_what_it_holds(tmp_path: Path, cache: Pa
     assert add(tmp_path / "model.safetensors") == cache / "sam2_hiera_tiny.safetensors"
 
 
+def test_a_trained_model_needs_a_name_and_shadows_no_official_one(tmp_path: Path, cache: Path) -> None:
+    """``sam2 train`` writes ``model.safetensors``, whose content says only what it was made from."""
+    file = tmp_path / "model.safetensors"
+    save_model(Sam2(VARIANTS["nano"]), file, dtype=torch.float16)
+    with pytest.raises(InputError, match=r"Say what .*model.safetensors is called .* --name cells"):
+        add(file)
+    for name, sentence in (
+        ("nano", "bears the name of a model that it is not"),
+        ("sam2.1_hiera_tiny", "bears the name of a model that it is not"),
+        ("cells@320", "cannot be called 'cells@320'"),
+        ("../cells", "cannot be called"),
+        ("", "Say what"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            add(file, name)
+    assert not cache.exists()
+    assert add(file, "cells") == cache / "cells.safetensors" == find("cells")
+
+
 def test_bad_files_are_not_added(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "broken.pt").write_bytes(b"hello")

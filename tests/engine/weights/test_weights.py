@@ -273,3 +273,13 @@ def test_a_configuration_beyond_any_model_is_refused(
     save_file(weights, tmp_path / "odd.safetensors", {"sam2_config": json.dumps(config)})
     with pytest.raises(InputError, match=r"odd\.safetensors"):
         load_model(tmp_path / "odd.safetensors", device="cpu")
+
+
+def test_a_device_that_is_not_here_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match="no device 'gpu' here: give auto or cpu"):
+        load_model("nano", device="gpu")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(InputError, match="give auto, cpu or mps"):
+        load_model("nano", device="gpu")
