@@ -24,7 +24,7 @@ from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 __all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "hash_pixels", "weights_fingerprint"]
 
 DEFAULT_BYTES = 64 * 2**20
-_KNOWN = "_sam2_encoder_fingerprint"
+_KNOWN, _STATES = "_sam2_encoder_fingerprint", "_sam2_weight_states"
 
 
 def weights_fingerprint(model: Sam2) -> str:
@@ -40,20 +40,38 @@ def encoder_fingerprint(model: Sam2) -> str:
     (through ``weight.data`` or NumPy) are seen as well; to ask a GPU, its work would have to be waited for.
     """
     weights = _encoder_weights(model)
-    versions = repr(model.config), tuple(map(weight_version, weights.values()))
-    state = versions, _sums(weights) if model.device.type == "cpu" else b""
-    known: tuple[tuple[object, bytes], str] | None = getattr(model, _KNOWN, None)
+    encoding = {id(weight) for weight in weights.values()}
+    everything = chain(model.named_parameters(), model.named_buffers())
+    _state(model, "others", {name: weight for name, weight in everything if id(weight) not in encoding})
+    state = repr(model.config), _state(model, "encoder", weights)
+    known: tuple[object, str] | None = getattr(model, _KNOWN, None)
     if known is not None and known[0] == state:
         return known[1]
-    if known is not None and known[0][0] == versions:
-        # Counted from now on, so that nothing that was derived from these weights is used, either.
+    digest = _digest(model, weights)
+    setattr(model, _KNOWN, (state, digest))
+    return digest
+
+
+def _state(model: Sam2, name: str, weights: Mapping[str, Tensor]) -> tuple[object, bytes]:
+    """Return what changes with some weights: their versions and, on a CPU, sums.
+
+    A change that PyTorch did not count is counted here, so that nothing derived from a weight is used on.
+    """
+    sums = _sums(weights) if model.device.type == "cpu" else b""
+    states: dict[str, tuple[object, bytes]] = model.__dict__.setdefault(_STATES, {})
+    versions = _versions(weights)
+    known = states.get(name)
+    if known is not None and known[0] == versions and known[1] != sums:
         for weight in weights.values():
             if not weight.is_inference():
                 increment_version(weight)
-        versions = repr(model.config), tuple(map(weight_version, weights.values()))
-    digest = _digest(model, weights)
-    setattr(model, _KNOWN, ((versions, state[1]), digest))
-    return digest
+        versions = _versions(weights)
+    states[name] = versions, sums
+    return versions, sums
+
+
+def _versions(weights: Mapping[str, Tensor]) -> tuple[object, ...]:
+    return tuple(map(weight_version, weights.values()))
 
 
 def _encoder_weights(model: Sam2) -> dict[str, Tensor]:

@@ -123,3 +123,24 @@ def test_tracking_as_on_a_gpu_gives_the_same_masks(
     spread = usual.std()
     tolerance = 1e-4 if dtype == torch.float32 else 0.1
     assert np.abs(shortcuts - usual).mean() < tolerance * spread
+
+
+def test_the_next_frame_sees_what_was_written_without_a_version(
+    small_model: Sam2, moving_discs: NDArray[np.uint8]
+) -> None:
+    """Weights of every part, written to through ``data``, between two frames."""
+    model = copy.deepcopy(small_model)
+    model.compute_dtype = torch.bfloat16
+
+    def logits(of: Sam2, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        session = VideoSession(of, frames)
+        session.add_points(0, 1, (30, 35))
+        return [result.low_res_logits for result in session.propagate()][-1]
+
+    before = logits(model, moving_discs[:3])
+    for part in (model.memory_attention, model.sam_mask_decoder, model.memory_encoder):
+        for parameter in part.parameters():
+            parameter.data.mul_(0.9)
+    after = logits(model, moving_discs[:3])
+    assert not np.array_equal(after, before)
+    np.testing.assert_array_equal(after, logits(copy.deepcopy(model), moving_discs[:3]))
