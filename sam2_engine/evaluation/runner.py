@@ -19,7 +19,7 @@ from sam2_engine.evaluation.interactive_protocol import (
 )
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 from sam2_engine.evaluation.scores import MaskScore, MethodResult, score_masks
-from sam2_engine.evaluation.tracking_baselines import copy_first_mask, propagate_by_flow
+from sam2_engine.evaluation.tracking_baselines import copy_first_mask, opencv, propagate_by_flow
 from sam2_engine.evaluation.video_protocol import (
     WithProgress,
     first_frames,
@@ -101,7 +101,8 @@ def evaluate(
     Raises
     ------
     InputError
-        If protocol and prompt do not go together, ``rounds`` is below 1, or nothing can be scored.
+        If protocol and prompt do not go together, ``rounds`` is below 1, nothing can be scored, or a
+        baseline needs what is not installed.
 
     Examples
     --------
@@ -121,6 +122,8 @@ def evaluate(
     prompt = _checked_prompt(protocol, prompt)
     if rounds < 1:
         raise InputError(f"The user prompts {rounds} frames of an object; give 1 or more rounds.")
+    if baselines and protocol != "image":
+        opencv()
     frames_of = _FRAMES_OF[protocol]
     if not any(frames_of(sequence) for sequence in sequences):
         raise OptionError(

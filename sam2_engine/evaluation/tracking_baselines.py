@@ -15,7 +15,7 @@ from sam2_engine.evaluation.video_protocol import WithProgress, without_progress
 from sam2_engine.masks import PackedMask
 from sam2_engine.preprocessing import IntensityWindow, estimate_window, to_rgb
 
-__all__ = ["copy_first_mask", "propagate_by_flow"]
+__all__ = ["copy_first_mask", "opencv", "propagate_by_flow"]
 
 _HALF = 127
 _FULL = 255
@@ -55,7 +55,7 @@ def propagate_by_flow(
     InputError
         If OpenCV is not installed.
     """
-    cv2 = _opencv()
+    cv2 = opencv()
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     window = estimate_window(sequence.frames)
     y, x = np.mgrid[: sequence.frames.shape[0], : sequence.frames.shape[1]].astype(np.float32)
@@ -91,7 +91,14 @@ def _gray(sequence: LabeledSequence, frame: int, window: IntensityWindow | None)
     return gray
 
 
-def _opencv() -> Any:
+def opencv() -> Any:
+    """Return the module ``cv2``; asked for at the start, it is not missed after an hour of work.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
     try:
         import cv2
     except ImportError:

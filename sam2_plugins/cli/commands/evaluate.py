@@ -24,6 +24,7 @@ from sam2_engine.evaluation import (
     labeled_sequences,
     read_sequences,
 )
+from sam2_engine.evaluation.tracking_baselines import opencv
 from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import (
     AxesOption,
@@ -120,6 +121,8 @@ def evaluate_command(
     inputs = _inputs(frames, masks, data, described)
     if json is not None and json != _STANDARD_OUTPUT:
         check_output(json, suffixes=(".json",), inputs=inputs)
+    if baselines and protocol != "image":
+        opencv()  # before anything is read
     if len(inputs) == 1:
         sequences = _read_data(*inputs)
     else:

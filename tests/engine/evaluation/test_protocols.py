@@ -1,10 +1,12 @@
 """Protocols do what the paper says: who is prompted where, by what, and which frames count."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from sam2_engine import ImagePredictor, InputError, VideoSession
-from sam2_engine.evaluation import LabeledSequence, evaluate, mask_iou
+from sam2_engine.evaluation import LabeledSequence, evaluate, mask_iou, runner
 from sam2_engine.evaluation.image_protocol import segment_images
 from sam2_engine.evaluation.interactive_protocol import offline_rounds, online_rounds, scored_frames
 from sam2_engine.evaluation.labeled_sequence import MasksByObject, pack_labels
@@ -174,6 +176,13 @@ def test_evaluate_puts_the_model_first_and_baselines_beside(model, sequence, pro
         assert 0 <= result.j <= 1
         assert 0 <= result.f <= 1
     assert len(results[0].rounds) == (8 if protocol == "online" else 1)
+
+
+def test_what_baselines_need_is_asked_for_before_the_model_works(model, sequence, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setattr(runner, "track_objects", lambda *_, **__: pytest.fail("the model was asked first"))
+    with pytest.raises(InputError, match=r"sam2-plugins\[evaluate\]"):
+        evaluate(model, [sequence], baselines=True)
 
 
 @pytest.mark.parametrize(
