@@ -27,7 +27,7 @@ class ModelName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str | Path) -> "ModelName":
-        """Read a name; whatever a file is called is its name.
+        """Read a name, whatever the order of its parts; whatever a file is called is its name.
 
         Examples
         --------
@@ -37,11 +37,14 @@ class ModelName(NamedTuple):
         ('nano+fast', 'nano@320')
         """
         weights, size, approximations = str(name), None, None
-        plain, _, last = weights.rpartition("+")
-        if plain and last in (FAST, *APPROXIMATIONS) and not Path(weights).exists():
-            weights, approximations = plain, last
-        plain, _, last = weights.rpartition("@")
-        if plain and last.isdigit() and not Path(weights).exists():
+        while not Path(weights).exists():  # in either order, each once
+            plain, _, last = weights.rpartition("+")
+            if plain and approximations is None and last in (FAST, *APPROXIMATIONS):
+                weights, approximations = plain, last
+                continue
+            plain, _, last = weights.rpartition("@")
+            if not plain or size is not None or not last.isdigit():
+                break
             weights, size = plain, int(last)
         return cls(weights, size, approximations)
 

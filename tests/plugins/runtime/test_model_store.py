@@ -88,6 +88,9 @@ def test_the_name_and_the_size_it_bears():
     }.items():
         assert ModelName.parse(name) == parts
         assert str(ModelName.parse(name)) == name
+    assert ModelName.parse("nano+fast@320") == ModelName.parse("nano@320+fast")
+    assert ModelName.parse("nano@320@256").weights == "nano@320"
+    assert ModelName.parse("nano+fast+windows").weights == "nano+fast"
 
 
 @pytest.mark.parametrize(
