@@ -5,10 +5,13 @@ from torch import Tensor
 from sam2_engine.modeling.grid_window import GridWindow
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP
 
-__all__ = ["is_within", "paste", "window_around"]
+__all__ = ["is_whole_turn", "is_within", "paste", "window_around"]
 
-_MARGIN = 4
-"""Cells around an object's last mask: 64 input pixels of movement, and what there is to tell it from."""
+_MARGIN = 6
+"""Cells around an object's last mask: 96 input pixels of movement, and what there is to tell it from: with 4,
+objects that look alike and approach each other are taken for one."""
+_WHOLE_EVERY = 8
+"""Frames of which one is looked at whole: a part of an object may come back far from the others."""
 _STEP = 4
 """Sides of windows are multiples of it, so that many objects have windows of one size: one batch."""
 _SLACK = 8
@@ -35,7 +38,7 @@ def window_around(logits: Tensor, earlier: GridWindow | None = None) -> GridWind
     >>> logits = torch.full((256, 256), -8.0)
     >>> logits[100:120, 8:40] = 8.0
     >>> window_around(logits)
-    GridWindow(top=19, left=0, height=16, width=16)
+    GridWindow(top=17, left=0, height=20, width=20)
     """
     grid = logits.shape[0] // _SCALE
     inside = logits > 0
@@ -51,6 +54,11 @@ def window_around(logits: Tensor, earlier: GridWindow | None = None) -> GridWind
         return None
     top, left = (min(max(0, (first + last - side) // 2), grid - side) for first, last in spans)
     return GridWindow(top, left, side, side)
+
+
+def is_whole_turn(frame: int) -> bool:
+    """Whether it is a frame's turn to be looked at whole; by its number, so that it is so each time."""
+    return frame % _WHOLE_EVERY == 0
 
 
 def is_within(logits: Tensor, window: GridWindow, grid: int) -> bool:

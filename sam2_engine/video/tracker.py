@@ -12,7 +12,7 @@ from sam2_engine.modeling.approximations import WINDOWS
 from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReading, assemble
-from sam2_engine.video.object_window import is_within, window_around
+from sam2_engine.video.object_window import is_whole_turn, is_within, window_around
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
 from sam2_engine.video.weak_call import WeakCall
 from sam2_engine.wide_view import EncodedPrompt, predict_in_views
@@ -187,7 +187,7 @@ class Tracker:
 
     def _window(self, frame: int, tracked: TrackedObject, reverse: bool) -> GridWindow | None:
         """Return the part of a frame that an object is looked for in; None for all of it."""
-        if WINDOWS not in self.model.approximations:
+        if WINDOWS not in self.model.approximations or is_whole_turn(frame):
             return None
         before = frame + 1 if reverse else frame - 1
         memory = tracked.bank.tracked.get(before)

@@ -122,6 +122,42 @@ def test_a_jump_out_of_the_window_is_followed(nano: Sam2) -> None:
     assert mask_iou(masks_of(session)[2][0], np.hypot(x - 200, y - 128) < 14) > 0.8
 
 
+def test_a_part_that_comes_back_far_away_is_found_again(nano: Sam2) -> None:
+    """Covered for a while, and outside of the window around the other part when it is back."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    random = np.random.default_rng(5)
+
+    def there(frame: int) -> NDArray[np.bool_]:
+        one, other = np.hypot(x - 60, y - 100) < 14, np.hypot(x - 320, y - 130) < 14
+        return one if 3 <= frame <= 5 else one | other
+
+    pictures = [np.where(there(t), 220, 90) + random.normal(0, 5, (SIDE, SIDE)) for t in range(10)]
+    session = VideoSession(with_approximations(nano, "windows"), np.clip(pictures, 0, 255).astype(np.uint8))
+    session.add_mask(0, 1, there(0))
+    masks = masks_of(session)
+    assert mask_iou(masks[5][0], there(5)) > 0.8
+    assert mask_iou(masks[9][0], there(9)) > 0.8
+
+
+def test_objects_that_look_alike_stay_two_while_they_approach() -> None:
+    """With less of the surroundings in its window an object is taken for one with its neighbor."""
+    y, x = np.mgrid[:512, :512]
+
+    def disc(column: int) -> NDArray[np.bool_]:
+        return np.hypot(x - column, y - 200) < 22
+
+    pictures = []
+    for t in range(8):
+        picture = np.where(disc(360 - 14 * t), 150, np.where(disc(100 + 14 * t), 210, 90))
+        pictures.append(picture + np.random.default_rng(t).normal(0, 5, picture.shape))
+    model = load_model("nano", device="cpu", approximations="windows")
+    session = VideoSession(model, np.clip(pictures, 0, 255).astype(np.uint8))
+    session.add_mask(0, 1, disc(100))
+    session.add_mask(0, 2, disc(360))
+    masks = masks_of(session)
+    assert mask_iou(masks[7][1], disc(360 - 14 * 7)) > 0.8
+
+
 def test_corrections_and_history_go_on_as_after_a_fresh_start(nano: Sam2, frames: NDArray[np.uint8]) -> None:
     """A correction in the middle computes memories again: in the windows in which they were."""
     session, whole = (session_of(nano, frames, "windows", history=1 << 28) for _ in range(2))
@@ -156,8 +192,8 @@ def logits_with(rows: slice, columns: slice, side: int = 128) -> Tensor:
 
 
 def test_a_window_has_a_margin_and_stays_on_the_frame() -> None:
-    assert window_around(logits_with(slice(60, 68), slice(60, 68))) == GridWindow(10, 10, 12, 12)
-    assert window_around(logits_with(slice(0, 4), slice(120, 128))) == GridWindow(0, 20, 12, 12)
+    assert window_around(logits_with(slice(60, 68), slice(60, 68))) == GridWindow(8, 8, 16, 16)
+    assert window_around(logits_with(slice(0, 4), slice(120, 128))) == GridWindow(0, 16, 16, 16)
 
 
 def test_there_is_no_window_around_nothing_or_nearly_everything() -> None:
@@ -167,9 +203,9 @@ def test_there_is_no_window_around_nothing_or_nearly_everything() -> None:
 
 def test_a_window_keeps_its_size_unless_it_is_far_too_large() -> None:
     small = logits_with(slice(100, 108), slice(100, 108), 256)
-    assert window_around(small) == GridWindow(20, 20, 12, 12)
-    assert window_around(small, GridWindow(0, 0, 20, 20)) == GridWindow(16, 16, 20, 20)
-    assert window_around(small, GridWindow(0, 0, 24, 24)) == GridWindow(20, 20, 12, 12)
+    assert window_around(small) == GridWindow(18, 18, 16, 16)
+    assert window_around(small, GridWindow(0, 0, 24, 24)) == GridWindow(14, 14, 24, 24)
+    assert window_around(small, GridWindow(0, 0, 28, 28)) == GridWindow(18, 18, 16, 16)
 
 
 EDGES = [
