@@ -14,6 +14,7 @@ from platformdirs import user_state_path
 
 from sam2_engine.errors import InputError
 from sam2_engine.weights.locations import WEIGHT_SUFFIXES
+from sam2_plugins.runtime.model_name import ModelName
 
 __all__ = ["Settings", "model_name", "origin_of"]
 
@@ -189,8 +190,9 @@ def _own_version() -> str:
 
 def model_name(model: str) -> str:
     """Return a model's name: its own, or that of its file without folder and ending."""
-    path = Path(model)
-    return path.stem if path.suffix in WEIGHT_SUFFIXES else path.name
+    parts = ModelName.parse(model)
+    path = Path(parts.weights)
+    return str(parts._replace(weights=path.stem if path.suffix in WEIGHT_SUFFIXES else path.name))
 
 
 def _positive(environment: Mapping[str, str], name: str, default: float) -> float:

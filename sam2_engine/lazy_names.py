@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 
 __all__ = ["lazy_names"]
 
@@ -9,7 +10,7 @@ __all__ = ["lazy_names"]
 def lazy_names(
     package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return a package's ``__getattr__`` and ``__dir__``.
+    """Return a package's ``__getattr__``, which knows its modules, too, and ``__dir__``.
 
     Parameters
     ----------
@@ -20,9 +21,11 @@ def lazy_names(
     """
 
     def get(name: str) -> object:
-        if name not in modules:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        attribute: object = getattr(import_module(modules[name]), name)
-        return attribute
+        if name in modules:
+            attribute: object = getattr(import_module(modules[name]), name)
+            return attribute
+        if not name.startswith("_") and find_spec(f"{package}.{name}") is not None:
+            return import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return get, lambda: sorted(modules)

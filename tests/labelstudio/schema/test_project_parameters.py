@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from labelstudio_backend.schema.project_parameters import ProjectParameters, ProjectParameterStore
-from labelstudio_backend.settings import Settings
+from labelstudio_backend.settings import Settings, model_name
 from sam2_engine.errors import InputError
 
 MODELS = ("nano", "tiny")
@@ -111,3 +111,16 @@ def test_a_server_names_its_models_without_their_folders(tmp_path: Path) -> None
     assert settings.model_version.endswith("-cells")
     assert settings.version_of("sam2.1_hiera_tiny").endswith("-sam2.1_hiera_tiny")
     assert settings.state_folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("nano", "nano"),
+        ("nano@320+fast", "nano@320+fast"),
+        ("runs/cells.pt", "cells"),
+        ("runs/cells.pt@320+fast", "cells@320+fast"),
+    ],
+)
+def test_a_file_is_named_without_folder_and_ending(model: str, name: str) -> None:
+    assert model_name(model) == name

@@ -37,6 +37,7 @@ def test_names_of_packages(package: object) -> None:
     assert set(package.__all__) <= set(dir(package))  # type: ignore[attr-defined]
     for name in package.__all__:  # type: ignore[attr-defined]
         assert getattr(package, name) is not None
+    assert sam2_engine.frames.open_frames is sam2_engine.open_frames
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         package.nothing  # type: ignore[attr-defined]  # noqa: B018
 
