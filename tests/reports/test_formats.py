@@ -45,6 +45,12 @@ def first_frame(source: Any, **options: Any) -> Pixels:
         return frames[0].copy()
 
 
+WHERE_SESSIONS_BEGIN = {
+    "segment": "sam2_plugins.cli.commands.segment",
+    "track": "sam2_plugins.batch.track_job",
+}
+
+
 def in_command(command: str) -> Callable[[Path, pytest.MonkeyPatch], Pixels]:
     """Return the pixels that a command of ``sam2`` would segment."""
 
@@ -55,8 +61,7 @@ def in_command(command: str) -> Callable[[Path, pytest.MonkeyPatch], Pixels]:
             taken.append(frames[0].copy())
             raise InputError("This is far enough.")
 
-        module = f"sam2_plugins.cli.commands.{command}"
-        monkeypatch.setattr(f"{module}.AnnotationSession", take)
+        monkeypatch.setattr(f"{WHERE_SESSIONS_BEGIN[command]}.AnnotationSession", take)
         prompts = path.parent.parent / "prompts.json"
         prompts.write_text('[{"frame": 0, "object_id": 1, "points": [[9, 9]]}]')
         more = ["--point", "9,9"] if command == "segment" else ["--prompts", str(prompts)]
