@@ -15,6 +15,7 @@ _WHOLE_EVERY = 8
 _STEP = 4
 """Sides of windows are multiples of it, so that many objects have windows of one size: one batch."""
 _SLACK = 8
+"""Cells by which a window may be too large before it shrinks."""
 _LARGEST_SHARE = 1 / 2
 """A window of a larger part of the frame would gain little."""
 _SCALE = 4

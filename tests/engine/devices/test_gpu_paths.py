@@ -9,11 +9,12 @@ import torch
 from damaged_frames import DamagedFrames
 from fake_device import FakeDevice, fake_device
 from numpy.typing import NDArray
+from small_model import SMALL
 
 from sam2_engine.errors import InputWarning
 from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.image.predictor import ImagePredictor
-from sam2_engine.modeling.config import VARIANTS, ModelConfig
+from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.fine_tuning.interactive_training import (
     InteractiveTrainingStep,
@@ -26,22 +27,6 @@ from sam2_engine.video.video_session import VideoSession
 
 LAUNCHES, OBJECTS = 450, 10
 """Of tiny on a tracked frame with so many objects; PyTorch's mixed precision made it 1,327."""
-
-SMALL = ModelConfig(
-    name="small",
-    embed_dim=16,
-    num_heads=1,
-    stages=(1, 1, 2, 1),
-    global_attention_blocks=(2,),
-    window_sizes=(8, 4, 4, 4),
-    image_size=128,
-    hidden_dim=64,
-    memory_dim=32,
-    memory_attention_layers=1,
-    memory_attention_ffn=64,
-    drop_path=0.0,
-)
-
 
 KINDS = [
     ("cuda", torch.bfloat16),
