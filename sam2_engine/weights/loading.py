@@ -7,6 +7,7 @@ every shape must match. Files are never trusted to run code.
 import json
 import os
 import pickle
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
-from sam2_engine.modeling.approximations import approximations_of
+from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, approximations_of
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
@@ -211,6 +212,13 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
         )
     if Path(name).exists() or Path(name).suffix in WEIGHT_SUFFIXES:
         return Path(name)
+    wish = re.fullmatch(rf"(.+?)(@\d+|\+({'|'.join((FAST, *APPROXIMATIONS))}))+", name)
+    plain = wish[1] if wish else ""
+    if plain in VARIANTS or (plain and find(plain) is not None):
+        raise InputError(
+            f"{name!r} is a name for commands and sam2_plugins.ModelStore: give load_model {plain!r}, and "
+            "image_size= or approximations= beside it."
+        )
     raise InputError(
         f"There is no model {name!r}: give a path, the name of a file in {cache_folder()}, "
         f"or one of {', '.join(VARIANTS)}."

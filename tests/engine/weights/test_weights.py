@@ -283,3 +283,15 @@ def test_a_device_that_is_not_here_is_not_offered(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     with pytest.raises(InputError, match="give auto, cpu or mps"):
         load_model("nano", device="gpu")
+
+
+@pytest.mark.parametrize("name", ["nano+fast", "nano@320", "nano@320+fast"])
+def test_a_name_for_commands_says_what_to_give_instead(name: str) -> None:
+    with pytest.raises(InputError, match="give load_model 'nano', and image_size= or approximations= beside"):
+        load_model(name, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["nano+slow", "nanoo+fast", "nano@big"])
+def test_any_other_name_is_no_model(name: str) -> None:
+    with pytest.raises(InputError, match="There is no model"):
+        load_model(name, device="cpu")
