@@ -21,7 +21,6 @@ __all__ = [
     "remove_abandoned",
     "remove_folder",
     "replacing",
-    "reserve",
     "umask",
     "when_full",
 ]
@@ -173,28 +172,6 @@ def check_space_for(files: Mapping[Path, int]) -> None:
                 f"{' and '.join(map(str, paths))} will take {size_in_words(num_bytes)}, but only "
                 f"{size_in_words(free)} are free there; make space or write it elsewhere."
             )
-
-
-def reserve(path: Path, num_bytes: int) -> None:
-    """Take the space that a file will need, so that nothing else can fill the disk meanwhile.
-
-    Where the system cannot (macOS, Windows), :func:`check_space` is all that is foreseen.
-
-    Raises
-    ------
-    NoSpaceError
-        If there is less.
-    """
-    if not hasattr(os, "posix_fallocate"):
-        return
-    with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, num_bytes)
-        except OSError as error:
-            if is_full(error):
-                raise NoSpaceError(path, error.strerror or "", num_bytes) from None
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some file systems know no such thing
-                raise
 
 
 def remove_folder(path: Path) -> None:

@@ -1,16 +1,21 @@
 """TIFF label images, (Y, X) to (T, Z, Y, X) unsigned integers: 0 is background, one value per object."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from io import FileIO
+from errno import EFBIG
+from io import SEEK_END, FileIO
+from itertools import accumulate, repeat
 from pathlib import Path
-from typing import Any
+from struct import calcsize, pack
+from struct import error as StructError
+from typing import Any, NamedTuple
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from sam2_engine.disk import replacing, reserve, when_full
+from sam2_engine.disk import replacing, when_full
 from sam2_plugins.export.targets import ExportSummary, LabelImages
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import new_file
@@ -22,7 +27,16 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 OME_SUFFIXES = (".ome.tif", ".ome.tiff")
 
 _CLASSIC_TIFF_BYTES = 2**32 - 2**25
-"""Above this a TIFF needs 64-bit offsets, which ImageJ's own format does not have."""
+"""Above this, uncompressed, a TIFF gets 64-bit offsets, which ImageJ's own format does not have."""
+
+_STRIP_BYTES = 4 * 2**20
+"""Uncompressed size of the strips of large planes, of which programs read a part at a time."""
+
+_LEVEL = 6
+"""Of deflate: half the size of level 1, for no more time, as labels are long runs of equal numbers."""
+
+_TAG_TYPES = {3: "H", 4: "I", 16: "Q"}
+"""Of TIFF's types of whole numbers, what ``struct`` calls them."""
 
 
 def write_label_image(path: str | Path, labels: NDArray[Any]) -> None:
@@ -79,9 +93,8 @@ def write_label_tiff(
     path = Path(path)
     labels = LabelImages(session)
     shape = (labels.length, *labels.shape)
-    num_bytes = int(np.prod(shape, dtype=np.int64)) * labels.dtype.itemsize
     with (
-        new_file(path, suffixes=TIFF_SUFFIXES, overwrite=overwrite, num_bytes=num_bytes) as aside,
+        new_file(path, suffixes=TIFF_SUFFIXES, overwrite=overwrite) as aside,
         LabelStackWriter.into(
             aside,
             shape,
@@ -103,6 +116,10 @@ class LabelStackWriter:
     The stack is never in memory, and is written aside: the file appears under its name when the
     ``with`` block of :meth:`open` ends, and not at all if that ends with an exception.
 
+    Every page is compressed (deflate). They all begin as the same page of zeros; a frame goes behind what is
+    there, and then its page is told where it is, in one write: whenever the process is killed, the file is a
+    TIFF with all frames until then.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
@@ -114,9 +131,11 @@ class LabelStackWriter:
     [0, 7, 0]
     """
 
-    def __init__(self, file: FileIO, offset: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
+    def __init__(
+        self, file: FileIO, pages: list["_PageEntry"], shape: tuple[int, ...], dtype: "np.dtype[Any]"
+    ) -> None:
         self._file = file
-        self._offset = offset
+        self._pages = pages
         self.shape = shape
         self.dtype = dtype
 
@@ -166,9 +185,12 @@ class LabelStackWriter:
         metadata = {"axes": axes}
         if scale is not None:
             metadata |= _ome_sizes(scale, axes) if ome else _imagej_sizes(scale, axes)
-        with when_full(path, num_bytes=num_bytes):
+        rows = max(1, min(shape[-2], _STRIP_BYTES // (shape[-1] * dtype.itemsize)))
+        num_strips = int(np.prod(shape[:-2], dtype=np.int64)) * -(-shape[-2] // rows)
+        with when_full(path):
             tifffile.imwrite(
                 path,
+                repeat((b"", 0), num_strips),  # the pages' entries alone
                 shape=shape[1:] if axes == "YX" else shape,
                 dtype=dtype.newbyteorder(">" if imagej else "="),
                 byteorder=">" if imagej else None,
@@ -176,14 +198,22 @@ class LabelStackWriter:
                 ome=ome,
                 bigtiff=num_bytes >= _CLASSIC_TIFF_BYTES,
                 photometric="minisblack",
+                compression="zlib",
+                rowsperstrip=rows,
                 resolution=None if scale is None else (1 / scale.pixel_size[1], 1 / scale.pixel_size[0]),
                 metadata=metadata,
             )
-        with tifffile.TiffFile(path) as tiff:
-            offset, stored = tiff.series[0].dataoffset, tiff.byteorder
-        reserve(path, int(offset) + num_bytes)
+        with tifffile.TiffFile(path, mode="r+") as tiff:
+            tiff.pages.useframes = False
+            if imagej:  # "images=3" lets ImageJ 1.51, for one, look for three images that are not compressed
+                described = tiff.pages[0].tags["ImageDescription"]
+                described.overwrite(described.value.replace("images=", "planes="))
+            pages, stored = [_PageEntry.of(page) for page in tiff.pages], dtype.newbyteorder(tiff.byteorder)
         with path.open("r+b", buffering=0) as file:  # a failed write is told at once, and of that frame
-            yield cls(file, int(offset), shape, dtype.newbyteorder(stored))
+            stack = cls(file, pages, shape, stored)
+            with when_full(path):
+                stack._put(range(len(pages)), np.zeros(shape[-2:], stored))
+            yield stack
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Write the (H, W) labels of one frame, 0 <= ``frame`` < T; of (T, Z, H, W), ``t * Z + z``.
@@ -191,23 +221,72 @@ class LabelStackWriter:
         Raises
         ------
         OSError
-            If they cannot be written; that frame then stays 0, and the others as they are.
+            If they cannot be written; that frame then stays as it was, and the others, too.
         """
-        if not 0 <= frame < np.prod(self.shape[:-2]) or labels.shape != self.shape[-2:]:
+        if not 0 <= frame < len(self._pages) or labels.shape != self.shape[-2:]:
             raise ValueError(f"frame {frame} of shape {labels.shape} does not fit a stack of {self.shape}")
-        page = np.ascontiguousarray(labels, dtype=self.dtype)
-        start, rest = self._offset + frame * page.nbytes, page.data.cast("B")
+        self._put([frame], labels)
+
+    def _put(self, frames: Iterable[int], labels: NDArray[Any]) -> None:
+        """Append what is in some frames, then let their pages say where it is."""
+        rows = self._pages[0].rows
+        stored = labels.astype(self.dtype, copy=False)
+        strips = [
+            imagecodecs.deflate_encode(stored[row : row + rows].tobytes(), _LEVEL)
+            for row in range(0, len(stored), rows)
+        ]
+        end = self._file.seek(0, SEEK_END)
         try:
-            self._put(start, rest)
+            self._write(b"".join(strips))
         except OSError:
             with suppress(OSError):
-                self._put(start, memoryview(bytes(page.nbytes)))
+                self._file.truncate(end)
             raise
+        sizes = [len(strip) for strip in strips]
+        for frame in frames:
+            page = self._pages[frame]
+            self._file.seek(page.start)
+            entry = page.pointing_to(self._file.read(page.length), end, sizes)
+            self._file.seek(page.start)
+            self._write(entry)
 
-    def _put(self, start: int, rest: memoryview) -> None:
-        self._file.seek(start)
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
+
+
+class _PageEntry(NamedTuple):
+    """The bytes of a page's entry in a TIFF, from the offsets of its strips to the end of their sizes."""
+
+    start: int
+    length: int
+    rows: int
+    offset_type: str
+    size_type: str
+
+    @classmethod
+    def of(cls, page: Any) -> "_PageEntry":
+        offsets, sizes = page.tags["StripOffsets"], page.tags["StripByteCounts"]
+        order = page.parent.byteorder
+        types = [f"{order}{tag.count}{_TAG_TYPES[int(tag.dtype)]}" for tag in (offsets, sizes)]
+        end = sizes.valueoffset + calcsize(types[1])
+        return cls(offsets.valueoffset, end - offsets.valueoffset, page.rowsperstrip, *types)
+
+    def pointing_to(self, entry: bytes, offset: int, sizes: list[int]) -> bytes:
+        """Return the entry with strips of some sizes, the first at ``offset``.
+
+        Raises
+        ------
+        OSError
+            If they lie beyond the 4 GB of a TIFF that is no BigTIFF.
+        """
+        try:
+            offsets = pack(self.offset_type, *accumulate(sizes[:-1], initial=offset))
+            counts = pack(self.size_type, *sizes)
+        except StructError:
+            raise OSError(EFBIG, "A TIFF of ImageJ ends at 4 GB") from None
+        return offsets + entry[len(offsets) : -len(counts)] + counts
 
 
 def _imagej_sizes(scale: PhysicalScale, axes: str) -> dict[str, Any]:

@@ -69,6 +69,22 @@ def test_a_stack_beyond_4_gb_is_a_bigtiff_of_the_right_size(tmp_path):
     np.testing.assert_array_equal(np.argwhere(last), [[7, 9]])
 
 
+@pytest.mark.parametrize("shape", [(5, 60, 80), (2, 3000, 2000)])
+def test_a_label_stack_is_small_and_whole_at_every_moment(tmp_path, shape):
+    """As a process that is killed leaves it, with the frames that were finished and zeros for the others."""
+    labels = np.zeros(shape, np.uint16)
+    with LabelStackWriter.open(tmp_path / "labels.tif", shape, labels.dtype) as stack:
+        (aside,) = tmp_path.iterdir()
+        for frame in (1, 0, 1):  # a frame that is written again, too
+            labels[frame, 5:15, frame : frame + 9] += 7
+            labels[frame, -1] += 3
+            stack.write(frame, labels[frame])
+            np.testing.assert_array_equal(tifffile.imread(aside), labels)
+        with tifffile.TiffFile(aside) as tiff:
+            assert "images=" not in tiff.pages[0].description  # ImageJ 1.51 would misread it
+    assert (tmp_path / "labels.tif").stat().st_size < labels.nbytes / 20
+
+
 def test_a_failed_stack_leaves_what_was_there(tmp_path):
     path = tmp_path / "labels.tif"
     path.write_bytes(b"before")
