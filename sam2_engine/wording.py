@@ -1,8 +1,9 @@
 """Numbers and sizes in sentences that people read."""
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
-__all__ = ["counted", "in_ranges", "plural", "size_in_words"]
+__all__ = ["counted", "did_you_mean", "in_ranges", "plural", "size_in_words"]
 
 
 def plural(count: int, noun: str) -> str:
@@ -25,6 +26,19 @@ def counted(count: int, noun: str) -> str:
     ('1 frame', '0 frames')
     """
     return f"{count} {plural(count, noun)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return what follows an unknown name in a sentence: the nearest known one, or nothing if none is near.
+
+    Examples
+    --------
+    >>> f"There is no model 'nan0'{did_you_mean('nan0', ['nano', 'large'])}: give another."
+    "There is no model 'nan0' (did you mean 'nano'?): give another."
+    """
+    alike = {each.casefold(): each for each in known}
+    near = get_close_matches(name.casefold(), alike, n=1)
+    return f" (did you mean {alike[near[0]]!r}?)" if near else ""
 
 
 def in_ranges(numbers: Iterable[int]) -> str:

@@ -89,10 +89,10 @@ class Attention(nn.Module):
         Queries, or keys and values, may have a batch of 1, which all of the others share.
         """
         q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
-        count, length, inner = max(len(q), len(k)), q.shape[1], q.shape[2]
-        if len(k) < count:  # all queries attend to the same keys: they are queries of one
+        count, length, inner = max(q.shape[0], k.shape[0]), q.shape[1], q.shape[2]
+        if k.shape[0] < count:  # all queries attend to the same keys: they are queries of one
             q = q.reshape(1, -1, inner)
-        q, k, v = self._split(q.expand(len(k), -1, -1)), self._split(k), self._split(v)
+        q, k, v = self._split(q.expand(k.shape[0], -1, -1)), self._split(k), self._split(v)
         attended = attend(q, k, v).transpose(1, 2).reshape(count, length, inner)
         result: Tensor = self.out_proj(attended)
         return result

@@ -6,7 +6,15 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-__all__ = ["cast_weight", "computed_in", "derived", "saves_launches", "stream_dtype", "weight_version"]
+__all__ = [
+    "cast_weight",
+    "computed_in",
+    "derived",
+    "is_exporting",
+    "saves_launches",
+    "stream_dtype",
+    "weight_version",
+]
 
 T = TypeVar("T")
 
@@ -48,10 +56,17 @@ def derived(owner: nn.Module, name: object, weights: Sequence[Tensor], make: Cal
         return make()
     kept: _Kept = owner.__dict__.setdefault("_derived_weights", _Kept())
     state = tuple(map(weight_version, weights))
-    if name not in kept or kept[name][0] != state:
+    entry = kept.get(name)
+    if entry is None or entry[0] != state:
         # With the weights' memory held, no other weight can come to lie at the same address.
-        kept[name] = state, [weight.detach() for weight in weights], make()
-    return cast(T, kept[name][2])
+        entry = kept[name] = state, [weight.detach() for weight in weights], make()
+    return cast(T, entry[2])  # not read again: replicas of DataParallel share what is kept, on threads
+
+
+def is_exporting() -> bool:
+    """Whether ``torch.export`` traces what is computed."""
+    exporting = getattr(torch.compiler, "is_exporting", None)  # since PyTorch 2.7
+    return torch.compiler.is_compiling() if exporting is None else bool(exporting())
 
 
 def computed_in(weight: Tensor) -> torch.dtype:
@@ -65,9 +80,11 @@ def stream_dtype(x: Tensor) -> torch.dtype:
     """Return the type for what is added to ``x``, the stream that layers read from and add to.
 
     Mixed precision makes it float32, and casts it at every layer. On a GPU, where each cast is a launch, it
-    stays in bfloat16. Float16 has not the range for that.
+    stays in bfloat16. Float16 has not the range for that. Without mixed precision it is in the weights' type.
     """
-    stays = _on_gpu(x) and x.dtype == torch.bfloat16 and torch.is_autocast_enabled(x.device.type)
+    if not torch.is_autocast_enabled(x.device.type):
+        return x.dtype
+    stays = _on_gpu(x) and x.dtype == torch.bfloat16
     return x.dtype if stays and not torch.is_grad_enabled() else torch.float32
 
 

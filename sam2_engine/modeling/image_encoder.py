@@ -38,16 +38,16 @@ class FeaturePyramid(nn.Module):
         self.convs = nn.ModuleList(LateralConv(channels, hidden_dim) for channels in reversed(stage_dims))
 
     def forward(
-        self, features: list[Tensor], conv_s0: nn.Conv2d, conv_s1: nn.Conv2d
+        self, features: list[Tensor], conv_s0: nn.Conv2d | None = None, conv_s1: nn.Conv2d | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Map the trunk's four levels (finest first) to the strides 4, 8 and 16, (B, C, ., .).
 
-        C is that of ``conv_s0``, that of ``conv_s1``, and ``hidden_dim``.
+        C is that of ``conv_s0``, that of ``conv_s1``, and ``hidden_dim``, as it is for all without these.
         """
         lateral32, lateral16, lateral8, lateral4 = cast(list[LateralConv], self.convs)
         finest, finer, fine, coarsest = features
-        stride4 = _compose(lateral4.conv, conv_s0, finest)
-        stride8 = _compose(lateral8.conv, conv_s1, finer)
+        stride4 = lateral4(finest) if conv_s0 is None else _compose(lateral4.conv, conv_s0, finest)
+        stride8 = lateral8(finer) if conv_s1 is None else _compose(lateral8.conv, conv_s1, finer)
         stride32, stride16 = lateral32(coarsest), lateral16(fine)
         coarse = F.interpolate(stride32, scale_factor=2.0, mode="nearest")
         return stride4, stride8, stride16 + coarse.to(stride16.dtype)
@@ -77,7 +77,16 @@ def _product(first: nn.Conv2d, second: nn.Conv2d, dtype: torch.dtype) -> tuple[T
 
 
 class ImageEncoder(nn.Module):
-    """Trunk and neck: pixels to a pyramid of three levels."""
+    """Trunk and neck: pixels to a pyramid of three levels.
+
+    Examples
+    --------
+    >>> from sam2_engine import load_model
+    >>> encoder = load_model("nano", device="cpu", dtype="float32", image_size=128).image_encoder
+    >>> with torch.no_grad():
+    ...     [tuple(level.shape) for level in encoder(torch.zeros(1, 3, 128, 128))]
+    [(1, 128, 32, 32), (1, 128, 16, 16), (1, 128, 8, 8)]
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -85,8 +94,11 @@ class ImageEncoder(nn.Module):
         self.neck = FeaturePyramid(config.stage_dims, config.hidden_dim)
 
     def forward(
-        self, pixels: Tensor, conv_s0: nn.Conv2d, conv_s1: nn.Conv2d
+        self, pixels: Tensor, conv_s0: nn.Conv2d | None = None, conv_s1: nn.Conv2d | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Map (B, 3, S, S) to features of the strides 4, 8 and 16, the finer two through the convolutions."""
+        """Map normalized pixels (B, 3, S, S) to features of the strides 4, 8 and 16, (B, C, ., .).
+
+        The mask decoder takes the finer two through its convolutions, which may be given to be composed.
+        """
         levels: tuple[Tensor, Tensor, Tensor] = self.neck(self.trunk(pixels), conv_s0, conv_s1)
         return levels

@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam2_engine.modeling.derived_weights import cast_weight, computed_in, derived, saves_launches
+from sam2_engine.errors import InputError
+from sam2_engine.modeling.derived_weights import (
+    cast_weight,
+    computed_in,
+    derived,
+    is_exporting,
+    saves_launches,
+)
 
 __all__ = [
     "MLP",
@@ -37,7 +45,8 @@ def apply_in_chunks(compute: Callable[[Tensor], Tensor], x: Tensor, widest: int)
         Numbers per row of the largest intermediate result.
     """
     rows = max(1, _CHUNK // widest)
-    if x.device.type != "cpu" or torch.is_grad_enabled() or len(x) <= rows:
+    # Exported programs take any number of rows, which a guard on it would not let them.
+    if x.device.type != "cpu" or torch.is_grad_enabled() or is_exporting() or len(x) <= rows:
         return compute(x)
     first, *others = torch.split(x, rows)
     start = compute(first)
@@ -57,6 +66,14 @@ def weights_of(layer: nn.Linear | nn.Conv2d) -> tuple[Tensor, Tensor | None]:
 
 class Linear(nn.Linear):
     """A linear layer whose weights are cast once."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "qconfig":  # torch.ao.quantization knows nn.Linear itself alone, and says nothing
+            raise InputError(
+                "torch.ao.quantization cannot convert the layers of this model, and would leave them as they "
+                "are: load_model(..., dtype='bfloat16') is what makes it fast where the processor has it."
+            )
+        super().__setattr__(name, value)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., inputs) to (..., outputs)."""
@@ -81,8 +98,8 @@ def stacked_weights(owner: nn.Module, name: object, layers: Sequence[nn.Module])
     weight
         (L, inputs, outputs).
     """
-    weights = [layer.get_parameter("weight") for layer in layers]
-    biases = [layer.get_parameter("bias") for layer in layers]
+    weights = [cast(Tensor, layer.weight) for layer in layers]
+    biases = [cast(Tensor, layer.bias) for layer in layers]
     dtype = computed_in(weights[0])
 
     def make() -> tuple[Tensor, Tensor]:

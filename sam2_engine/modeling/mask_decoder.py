@@ -123,7 +123,7 @@ class MaskDecoder(nn.Module):
             Mask logits (N, 4, 4 G, 4 G), predicted IoU (N, 4) in 0..1, mask tokens (N, 4, C), presence
             logit (N, 1).
         """
-        count, (height, width) = len(prompt_tokens), embedding.shape[2:]
+        count, (height, width) = prompt_tokens.shape[0], embedding.shape[2:]
         output_tokens = self._output_tokens(stream_dtype(embedding))
         tokens = torch.cat(
             (output_tokens.expand(count, -1, -1), prompt_tokens.to(output_tokens.dtype)), dim=1

@@ -54,12 +54,14 @@ class RandomFourierEncoding(nn.Module):
         self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, channels // 2))
 
     def forward(self, points: Tensor) -> Tensor:
-        """Encode (..., 2) points ``(x, y)`` in 0..1 as (..., channels), in float32.
+        """Encode (..., 2) points ``(x, y)`` in 0..1 as (..., channels), in float32 or the weights' float64.
 
         A coordinate rounded to bfloat16 lies up to a pixel of 1,024 beside its place.
         """
         with torch.autocast(points.device.type, enabled=False):
-            projected = (2 * points.float() - 1) @ self.positional_encoding_gaussian_matrix
+            matrix = self.positional_encoding_gaussian_matrix
+            dtype = torch.promote_types(torch.float32, matrix.dtype)
+            projected = (2 * points.to(dtype) - 1) @ matrix.to(dtype)
         projected = 2 * math.pi * projected
         return torch.cat((projected.sin(), projected.cos()), dim=-1)
 

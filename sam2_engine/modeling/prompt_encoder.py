@@ -40,13 +40,13 @@ class PromptEncoder(nn.Module):
 
         The last token is padding: the model was trained with it, as boxes are two points.
         """
-        points = torch.cat((points + 0.5, points.new_zeros(len(points), 1, 2)), dim=1)
-        labels = torch.cat((labels, labels.new_full((len(labels), 1), NOT_A_POINT)), dim=1)
+        points = torch.cat((points + 0.5, points.new_zeros(points.shape[0], 1, 2)), dim=1)
+        labels = torch.cat((labels, labels.new_full((labels.shape[0], 1), NOT_A_POINT)), dim=1)
         tokens: Tensor = self.pe_layer(points / self.image_size)
         tokens = torch.where(labels[..., None] == NOT_A_POINT, self.not_a_point_embed.weight, tokens)
         for label, embedding in enumerate(self.point_embeddings):
-            offset: Tensor = embedding.get_parameter("weight")
-            tokens = torch.where(labels[..., None] == label, tokens + offset, tokens)
+            assert isinstance(embedding, nn.Embedding)
+            tokens = torch.where(labels[..., None] == label, tokens + embedding.weight, tokens)
         return tokens
 
     def encode_mask(self, mask_logits: Tensor) -> Tensor:

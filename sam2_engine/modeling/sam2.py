@@ -1,6 +1,7 @@
 """SAM 2: the boxes of the paper's figure 3 on one frame, for N objects at once."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from typing_extensions import override
 from sam2_engine.errors import InputError
 from sam2_engine.masks import mask_stability
 from sam2_engine.modeling.config import ModelConfig
-from sam2_engine.modeling.derived_weights import cast_weight, derived, stream_dtype
+from sam2_engine.modeling.derived_weights import cast_weight, derived, is_exporting, stream_dtype
 from sam2_engine.modeling.grid_window import GridPositions, GridWindow, crop_windows
 from sam2_engine.modeling.image_encoder import ImageEncoder
 from sam2_engine.modeling.layers import MLP, Conv2d, Linear
@@ -142,7 +143,7 @@ class MaskPrediction:
         if self.iou.shape[1] == 1:
             return self
         index = self.iou.argmax(1)
-        row = torch.arange(len(index), device=index.device)
+        row = torch.arange(index.shape[0], device=index.device)
         return MaskPrediction(
             self.low_res_logits[row, index][:, None],
             self.iou[row, index][:, None],
@@ -231,7 +232,8 @@ class Sam2(nn.Module):
             name = str(self.dtype).removeprefix("torch.")
             raise InputError(
                 f"The model's weights were converted to {name}, but they stay float32 here: undo it by "
-                "model.float(), and choose the type to compute in by load_model(..., dtype=...)."
+                "model.float(), and choose the type to compute in by load_model(..., dtype=...); "
+                "model(pixels, points, labels) alone computes in converted weights."
             )
         mixed = self.compute_dtype != torch.float32
         return torch.autocast(self.device.type, dtype=self.compute_dtype if mixed else None, enabled=mixed)
@@ -250,6 +252,79 @@ class Sam2(nn.Module):
     def low_res_size(self) -> int:
         """Side of the low-resolution masks."""
         return self.config.image_size // MASK_STRIDE
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Context of ``forward``: the caller's, none for converted weights, or as ``compute_dtype`` says."""
+        mixed = self.compute_dtype != torch.float32 and self.dtype == torch.float32
+        chosen = torch.is_autocast_enabled(self.device.type)
+        return self.autocast() if mixed and not chosen else nullcontext()
+
+    def forward(
+        self,
+        pixels: Tensor,
+        points: Tensor,
+        labels: Tensor,
+        mask_logits: Tensor | None = None,
+        multimask: bool = True,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict masks of N objects on each of B images, from tensors to tensors.
+
+        Gradients reach whatever is trainable. It computes in ``compute_dtype``; in an ``autocast`` of the
+        caller in that, and with converted weights (``model.half()``) in theirs.
+
+        Parameters
+        ----------
+        pixels
+            (B, 3, S, S), normalized; ``sam2_engine.preprocessing.to_model_input`` makes them of an image.
+        points, labels
+            (B, N, P, 2) as ``(x, y)`` in input pixels, 0 to S, and (B, N, P): 1 inside, 0 outside, 2 and 3
+            the corners of a box, -1 padding where an object has fewer points.
+        mask_logits
+            (B, N, 4 G, 4 G) logits of an earlier mask.
+        multimask
+            Three candidates, else one mask.
+
+        Returns
+        -------
+        low_res_logits
+            (B, N, M, 4 G, 4 G), M = 3 or 1, a quarter of the input's side.
+        iou
+            (B, N, M) predicted IoU.
+        presence_logit
+            (B, N), above 0 where the object is on the image.
+
+        Examples
+        --------
+        >>> from sam2_engine import load_model
+        >>> model = load_model("nano", device="cpu", dtype="float32", image_size=128)
+        >>> points, labels = torch.tensor([[[[30.0, 40.0]], [[90.0, 80.0]]]]), torch.ones(1, 2, 1)
+        >>> with torch.no_grad():
+        ...     logits, iou, presence = model(torch.zeros(1, 3, 128, 128), points, labels)
+        >>> tuple(logits.shape), tuple(iou.shape), tuple(presence.shape)
+        ((1, 2, 3, 32, 32), (1, 2, 3), (1, 2))
+        """
+        batch, objects = labels.shape[:2]
+        with self._precision():
+            encoded = self.encode_image(pixels.to(self.dtype))
+            levels = [self.without_memory(encoded.embedding), *encoded.high_res]
+            # What all share is computed once; an exported program takes one object and several alike.
+            if is_exporting() or batch > 1:
+                levels = [level[:, None].expand(-1, objects, -1, -1, -1).flatten(0, 1) for level in levels]
+            predicted = self.predict_masks(
+                levels[0],
+                (levels[1], levels[2]),
+                points=points.flatten(0, 1),
+                labels=labels.flatten(0, 1),
+                mask_logits=None if mask_logits is None else mask_logits.flatten(0, 1)[:, None],
+                multimask=multimask,
+            )
+        shape = (batch, objects)
+        logits, iou = predicted.low_res_logits, predicted.iou
+        return (
+            logits.view(*shape, *logits.shape[1:]),
+            iou.view(*shape, *iou.shape[1:]),
+            predicted.presence_logit.view(shape),
+        )
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         """Encode normalized pixels (B, 3, S, S)."""
@@ -290,10 +365,11 @@ class Sam2(nn.Module):
         windows
             N windows of one size, which the embedding (N, C, h, w) shows, and the masks will.
         """
-        count = next((len(t) for t in (points, mask_logits) if t is not None), len(embedding))
+        count = next((t.shape[0] for t in (points, mask_logits) if t is not None), embedding.shape[0])
         # A few prompts at a time stay in a CPU's caches, and in memory that is there already.
         at_once = max(1, _CELLS_AT_ONCE // embedding.shape[2:].numel())
-        if count > at_once and self.device.type == "cpu" and not torch.is_grad_enabled():
+        in_parts = self.device.type == "cpu" and not torch.is_grad_enabled() and not is_exporting()
+        if in_parts and count > at_once:
             parts = [
                 self.decode(
                     _rows(embedding, part),
@@ -358,7 +434,7 @@ class Sam2(nn.Module):
         stability = mask_stability(masks[:, 0], _STABILITY_OFFSET)
         best = 1 + iou[:, 1:].argmax(1)
         index = torch.where(stability >= _STABILITY_THRESHOLD, 0, best)
-        row = torch.arange(len(index), device=index.device)
+        row = torch.arange(index.shape[0], device=index.device)
         return MaskPrediction(
             masks[row, index][:, None],
             iou[row, index][:, None],

@@ -250,7 +250,9 @@ def assemble(model: Sam2, readings: list[MemoryReading], max_pointers: int = 16)
         )
     ]
     memory = torch.cat(tokens)
-    memory = memory.to(stream_dtype(memory)).view(len(readings), -1, model.config.memory_dim)
+    # Official sessions store memories in bfloat16, whatever is computed in.
+    dtype = stream_dtype(memory) if torch.is_autocast_enabled(memory.device.type) else model.dtype
+    memory = memory.to(dtype).view(len(readings), -1, model.config.memory_dim)
     # Objects that were prompted on the same frames have the same positions, which are made once.
     layouts = [
         (tuple((m.slot, m.window) for m in r.memories), tuple(step for step, _ in r.pointers))

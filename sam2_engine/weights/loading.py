@@ -25,10 +25,15 @@ from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
+from sam2_engine.wording import did_you_mean
 
 __all__ = ["find_device", "load_model", "read_weights", "recognize", "save_model"]
 
 _CONFIG_KEY = "sam2_config"
+_TABLES = "model", "state_dict"
+"""Where checkpoints keep their weights, if not at the top."""
+_WRAPPERS = re.compile(r"((module|_orig_mod)\.)+")
+"""What names begin with where DistributedDataParallel or torch.compile had wrapped the model."""
 _SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
 
 
@@ -39,8 +44,10 @@ def load_model(
     image_size: int | None = None,
     compile: bool = False,
     approximations: str | Iterable[str] | None = None,
+    trainable: bool | str | Iterable[str] = False,
+    variant: str | ModelConfig | None = None,
 ) -> Sam2:
-    """Load a model for inference.
+    """Load a model.
 
     Parameters
     ----------
@@ -60,17 +67,23 @@ def load_model(
     approximations
         What sessions with the model may compute roughly, to track faster: ``fast`` for all that there is, or
         names of ``modeling.approximations.APPROXIMATIONS``. By default nothing.
+    trainable
+        Which weights take gradients: all, or those of some parts of the model, by the beginnings of their
+        names in its ``state_dict()``: ``sam_mask_decoder``, ``image_encoder.neck``, ... By default none.
+    variant
+        Which model it is, for a file of plain weights that does not say so (``torch.save(model.state_dict(),
+        ...)`` of nano, or of a configuration of one's own).
 
     Returns
     -------
     Sam2
-        In evaluation mode.
+        In evaluation mode, also if it is trainable: ``model.train()`` adds dropout and drop path.
 
     Raises
     ------
     InputError
         If the model is unknown or not on this machine, or its file is damaged, of another model, or
-        holds code; if the device or the dtype does not exist here.
+        holds code; if the device or the dtype does not exist here, or no weight has such a name.
 
     Examples
     --------
@@ -81,7 +94,7 @@ def load_model(
     target = find_device(device)
     precision, rough = choose_dtype(dtype, target), approximations_of(approximations)
     path = _locate(name_or_path)
-    config, weights = read_weights(path)
+    config, weights = read_weights(path, variant)
     if str(name_or_path) in SOURCES and config.name != str(name_or_path):
         raise InputError(f"{path} holds {config.name}, not {name_or_path}: delete it and download again.")
     if image_size is not None:
@@ -95,7 +108,27 @@ def load_model(
     model.compute_dtype, model.approximations = precision, rough
     if compile:
         model.compile()
-    return model.eval().requires_grad_(False).to(target)
+    return _trainable(model.eval(), trainable).to(target)
+
+
+def _trainable(model: Sam2, parts: bool | str | Iterable[str]) -> Sam2:
+    """Let gradients reach the weights of some parts alone, or all, or none."""
+    if isinstance(parts, bool):
+        return model.requires_grad_(parts)
+    chosen = [parts] if isinstance(parts, str) else [*parts]
+    names = [name for name, _ in model.named_parameters()]
+    known = {".".join(name.split(".")[: depth + 1]) for name in names for depth in range(name.count(".") + 1)}
+    for part in chosen:
+        if part not in known:
+            raise InputError(
+                f"No weight of {model.config.name} has a name that begins with {part!r}"
+                f"{did_you_mean(part, known)}: give True for all, or some of "
+                f"{', '.join(name for name, _ in model.named_children())}, or of their parts."
+            )
+    beginnings = tuple(f"{part}." for part in chosen)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(f"{name}.".startswith(beginnings))
+    return model
 
 
 def save_model(model: Sam2, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
@@ -139,8 +172,17 @@ def save_model(model: Sam2, path: str | os.PathLike[str], dtype: torch.dtype = t
         ) from None
 
 
-def read_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+def read_weights(
+    path: Path, variant: str | ModelConfig | None = None
+) -> tuple[ModelConfig, dict[str, Tensor]]:
     """Read a file of any known layout.
+
+    Parameters
+    ----------
+    path
+        ``.safetensors``, or what ``torch.save`` wrote.
+    variant
+        Which model it is, if the file does not say so.
 
     Returns
     -------
@@ -159,7 +201,8 @@ def read_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
         weights, metadata = _read_safetensors(path)
     else:
         weights, metadata = _read_torch(path), {}
-    config = _own_config(metadata, path) or recognize({name: t.shape for name, t in weights.items()}, path)
+    config = _own_config(metadata, path) if variant is None else _variant(variant)
+    config = config or recognize({name: t.shape for name, t in weights.items()}, path)
     expected = _expected(config, len(weights), path)
     if is_huggingface(weights):
         weights = from_huggingface(weights, expected)
@@ -184,7 +227,8 @@ def recognize(
     if size is None:
         raise InputError(
             f"{path} does not hold a SAM 2 model: give an official .pt, its Hugging Face .safetensors, "
-            "or a file that this software wrote."
+            "or a file that this software wrote; for plain weights of another model load_model(..., "
+            "variant='nano') says which."
         )
     if not any(name.startswith("memory_attention.") for name in shapes):
         raise InputError(
@@ -194,6 +238,17 @@ def recognize(
     signed = ("obj_ptr_tpos_proj.", "temporal_positional_encoding_projection_layer.")
     version = "sam2.1" if any(name.startswith(signed) for name in shapes) else "sam2"
     return VARIANTS[f"{version}_hiera_{size}"]
+
+
+def _variant(variant: str | ModelConfig) -> ModelConfig:
+    if isinstance(variant, ModelConfig):
+        return variant
+    if variant not in VARIANTS:
+        raise InputError(
+            f"There is no variant {variant!r}{did_you_mean(variant, VARIANTS)}: give {', '.join(VARIANTS)}, "
+            "or a ModelConfig."
+        )
+    return VARIANTS[variant]
 
 
 def _locate(name_or_path: str | os.PathLike[str]) -> Path:
@@ -220,7 +275,8 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
             "image_size= or approximations= beside it."
         )
     raise InputError(
-        f"There is no model {name!r}: give a path, the name of a file in {cache_folder()}, "
+        f"There is no model {name!r}{did_you_mean(name, VARIANTS)}: give a path, the name of a file in "
+        f"{cache_folder()}, "
         f"or one of {', '.join(VARIANTS)}."
     )
 
@@ -240,12 +296,14 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
     except Exception:  # whatever the unpickler meets
         raise InputError(f"{path} is damaged or incomplete: get it again.") from None
-    weights = content.get("model", content) if isinstance(content, dict) else None
+    tables = [content.get(key) for key in _TABLES] if isinstance(content, dict) else []
+    weights = next((table for table in tables if isinstance(table, dict)), content)
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in weights.items()
     ):
         raise InputError(f"{path} does not hold a SAM 2 model: it is not a table of named weights.")
-    return weights
+    wrapped = _WRAPPERS.match(next(iter(weights), ""))
+    return {name.removeprefix(wrapped[0] if wrapped else ""): tensor for name, tensor in weights.items()}
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

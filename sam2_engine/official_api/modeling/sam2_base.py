@@ -1,7 +1,7 @@
 """The model with the attributes and the methods of the official one."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -151,7 +151,7 @@ class SAM2Base(Sam2):
         """Let an unstable single mask stay, as without ``apply_postprocessing``."""
         self.config = replace(self.config, dynamic_multimask_via_stability=False)
 
-    def forward(self, *args: object, **kwargs: object) -> None:
+    def forward(self, *args: object, **kwargs: object) -> NoReturn:
         """Refuse: a model is run by a predictor."""
         raise NotImplementedError(f"A model is not called by itself: {_INSTEAD}.")
 
