@@ -16,11 +16,12 @@ export TORCH
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+PACKAGES := sam2_engine sam2_plugins napari_plugin labelstudio_backend
 SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
 # A worker needs up to 3 GB. Each brings an X server of its own (tests/napari/x_server.py).
 PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help demo test test-all test-pyside6 e2e fuzz bench soak corpora lint format constraints clean
+.PHONY: help demo test test-all test-pyside6 e2e fuzz bench soak corpora lint format release constraints clean
 help:
 	@echo "make demo   objects tracked through frames, from one click each; prints where the results are"
 	@echo "make test   the tests to run before every change: every promise, in minutes"
@@ -29,7 +30,8 @@ help:
 	@echo "make corpora        fetches the test files of other libraries, which test-all reads"
 	@echo "make e2e    end-to-end tests, in real hosts"
 	@echo "make fuzz   hostile files for every reader, an hour"
-	@echo "make lint   ruff, mypy, import-linter                make bench  beside other programs: one table"
+	@echo "make lint   ruff, mypy, import-linter, deptry        make bench  beside other programs: one table"
+	@echo "make release    the package built, checked, and tried in empty environments: dist/"
 	@echo "make soak   everything in turns for SOAK_MINUTES (60): does memory, or anything, grow?"
 
 $(VENV)/.python:
@@ -110,6 +112,13 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry $(PACKAGES)
+
+# What the release's page says it needs: builds of PyTorch and other interpreters.
+LOWEST_TORCH ?= $(TORCH)
+PYTHONS ?=
+release: $(VENV)/.dev
+	$(BIN)/python release/rehearse.py --torch "$(TORCH)" --lowest-torch "$(LOWEST_TORCH)" $(addprefix --python ,$(PYTHONS))
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

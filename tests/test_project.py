@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +65,11 @@ def test_everything_that_is_asked_for_is_pinned() -> None:
             wanted += PROJECT["optional-dependencies"][name]
     missing = {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in wanted} - names
     assert missing == {"torch"}, "PyTorch is pinned in the Makefile"
+
+
+def test_no_package_that_an_extra_brings_has_a_name_of_ours() -> None:
+    brought = packages_distributions()
+    assert {name: by for name in PACKAGES if set(by := brought.get(name, ())) - {"sam2-plugins"}} == {}
 
 
 def test_the_citation_names_this_version() -> None:

@@ -5,7 +5,8 @@ import platform
 import shutil
 import sys
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
 from sam2_engine.modeling.processor import capabilities
@@ -20,6 +21,7 @@ _PACKAGES = (
     *("torch", "numpy", "scipy", "tifffile", "zarr", "av", "pillow"),
     *("napari", "qtpy", "PyQt6", "PySide6", "vispy", "label-studio-ml", "distributed"),
 )
+_OURS = ("sam2_engine", "sam2_plugins", "napari_plugin", "labelstudio_backend")
 _VARIABLES = ("OMP_", "MKL_", "CUDA_", "PYTORCH_", "SAM2_", "QT_", "DISPLAY")
 
 
@@ -58,7 +60,15 @@ def _versions() -> list[str]:
             lines.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             lines.append(f"{package}: not installed")
+    for name, others in _also_brought_by_others(packages_distributions()).items():
+        lines.append(f"{name} comes from {' and '.join(others)}, too: uninstall what is not sam2-plugins")
     return [_without_home(line) for line in lines]
+
+
+def _also_brought_by_others(distributions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return those of our packages that another distribution has, too; two of their names are general."""
+    brought = {name: sorted(set(distributions.get(name, ()))) for name in _OURS}
+    return {name: by for name, by in brought.items() if set(by) - {"sam2-plugins"}}
 
 
 def _processor() -> str:

@@ -32,3 +32,12 @@ def test_the_users_folder_is_not_in_it(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_report_goes_to_a_text_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "-o", "report.pdf"]) == 2
     assert "must end in .txt or .md" in capsys.readouterr().err
+
+
+def test_another_package_of_the_same_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"napari_plugin": ["sam2-plugins", "napari-plugin"], "sam2_engine": ["sam2-plugins"]}
+    monkeypatch.setattr("sam2_plugins.runtime.machine_report.packages_distributions", lambda: installed)
+    lines = [line for _, lines in machine_report() for line in lines if "comes from" in line]
+    assert lines == [
+        "napari_plugin comes from napari-plugin and sam2-plugins, too: uninstall what is not sam2-plugins"
+    ]
