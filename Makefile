@@ -69,7 +69,7 @@ CORPORA := pillow==13.0.0 nibabel==5.4.2
 corpora: .corpora/.fetched
 
 demo: $(VENV)/.base
-	$(BIN)/sam2 demo
+	$(BIN)/sam2 demo --overwrite
 
 test: $(VENV)/.dev $(VENV)/.system
 	$(BIN)/$(PYTEST) --ignore tests/e2e -m "not slow and not large" $(PYTEST_ARGS)

@@ -5,13 +5,22 @@ from typing import Annotated
 
 import typer
 
+from sam2_plugins.cli.commands.options import OverwriteOption, examples, needs
+
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this package to ``sam2``."""
-    app.command("serve")(serve)
-    app.command("export-label-studio")(export_label_studio)
+    app.command(
+        "serve",
+        short_help=f"Serve as a Label Studio ML backend ({needs('label-studio', 'waitress')}).",
+        epilog=examples("sam2 serve --port 9090 --model nano"),
+    )(serve)
+    app.command(
+        "export-label-studio",
+        epilog=examples("sam2 export-label-studio project.json -o cells --format training"),
+    )(export_label_studio)
 
 
 def serve(
@@ -54,7 +63,7 @@ def export_label_studio(
             "--key", metavar="KEY", help="Where the tasks' data has the media; without it, looked for."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write an annotated Label Studio project to label images, COCO, YouTube-VIS, or a folder to train on.
 

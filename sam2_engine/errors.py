@@ -33,7 +33,7 @@ class OptionError(InputError):
     sentence
         As of ``InputError``, with ``{name}`` where an option stands.
     options
-        The value to give for each option; ``None`` to name it alone.
+        The value to give for each option, ``True`` for a flag; ``None`` to name it alone.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class OptionError(InputError):
 def _typed(name: str, value: Any) -> str:
     option = f"--{name.replace('_', '-')}"
     values = [f"{key}={item}" for key, item in value.items()] if isinstance(value, Mapping) else [value]
-    return " ".join(option if item is None else f"{option} {item}" for item in values)
+    return " ".join(option if item is None or item is True else f"{option} {item}" for item in values)
 
 
 class InputWarning(UserWarning):

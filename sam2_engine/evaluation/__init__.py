@@ -8,7 +8,7 @@ from sam2_engine.evaluation.labeled_sequence import (
     read_sequences,
 )
 from sam2_engine.evaluation.metrics import boundary_f, mask_iou
-from sam2_engine.evaluation.runner import PROTOCOLS, evaluate
+from sam2_engine.evaluation.runner import PROTOCOLS, check_installed, evaluate
 from sam2_engine.evaluation.scores import MaskScore, MethodResult
 from sam2_engine.evaluation.video_protocol import PROMPTS
 
@@ -20,6 +20,7 @@ __all__ = [
     "MaskScore",
     "MethodResult",
     "boundary_f",
+    "check_installed",
     "evaluate",
     "labeled_sequences",
     "mask_iou",

@@ -17,7 +17,7 @@ import tifffile
 from sam2_engine.errors import InputError
 from sam2_engine.evaluation.labeled_sequence import LabeledSequence, MasksByObject
 
-__all__ = ["cell_tracking_scores"]
+__all__ = ["cell_tracking_scores", "ctc_metrics"]
 
 _METRICS = ("SEG", "DET", "TRA")
 
@@ -45,7 +45,7 @@ def cell_tracking_scores(
     InputError
         If py-ctcmetrics is not installed.
     """
-    evaluate = _evaluate_sequence()
+    evaluate = ctc_metrics()
     with tempfile.TemporaryDirectory() as name:
         ground_truth, result = Path(name) / "01_GT", Path(name) / "01_RES"
         _write(
@@ -92,7 +92,14 @@ def _write(
     return len(tracks)
 
 
-def _evaluate_sequence() -> Callable[..., dict[str, Any]]:
+def ctc_metrics() -> Callable[..., dict[str, Any]]:
+    """Return py-ctcmetrics' evaluation of a sequence; asked for early, it is not missed after the work.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
     try:
         from ctc_metrics import evaluate_sequence
     except ImportError:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from sam2_engine.errors import InputError, OptionError
-from sam2_engine.evaluation.cell_tracking import cell_tracking_scores
+from sam2_engine.evaluation.cell_tracking import cell_tracking_scores, ctc_metrics
 from sam2_engine.evaluation.click_baselines import CLICK_BASELINES, segment_by_baseline
 from sam2_engine.evaluation.image_protocol import objects_by_frame, segment_images
 from sam2_engine.evaluation.interactive_protocol import (
@@ -32,7 +32,7 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import Contrast
 
-__all__ = ["PROTOCOLS", "default_prompt", "evaluate"]
+__all__ = ["PROTOCOLS", "check_installed", "default_prompt", "evaluate"]
 
 PROTOCOLS = {"vos": "mask", "offline": "3-click", "online": "3-click", "image": "1-click"}
 """The protocols, and the prompt that each has by default."""
@@ -122,8 +122,7 @@ def evaluate(
     prompt = _checked_prompt(protocol, prompt)
     if rounds < 1:
         raise InputError(f"The user prompts {rounds} frames of an object; give 1 or more rounds.")
-    if baselines and protocol != "image":
-        opencv()
+    check_installed(protocol, baselines, cell_tracking)
     frames_of = _FRAMES_OF[protocol]
     if not any(frames_of(sequence) for sequence in sequences):
         raise OptionError(
@@ -148,6 +147,20 @@ def evaluate(
     if cell_tracking and not single:
         results = [_with_cell_tracking(result, sequences) for result in results]
     return results
+
+
+def check_installed(protocol: str, baselines: bool, cell_tracking: bool) -> None:
+    """Ask for the packages of :func:`evaluate` before any work; none is missed after an hour of it.
+
+    Raises
+    ------
+    InputError
+        If one is not installed.
+    """
+    if baselines and protocol != "image":
+        opencv()
+    if cell_tracking and protocol != "image":
+        ctc_metrics()
 
 
 def _checked_prompt(protocol: str, prompt: str | None) -> str:

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from safetensors import safe_open
 
 from sam2_engine.disk import is_full, replacing
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, OptionError
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.weights.huggingface import is_huggingface
 from sam2_engine.weights.loading import read_weights
@@ -66,7 +66,7 @@ def download(name: str, progress: ProgressCallback | None = None) -> Path:
     )
 
 
-def add(path: str | os.PathLike[str], name: str | None = None) -> Path:
+def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: bool = False) -> Path:
     """Copy a checkpoint from a file into the cache, for machines without a network.
 
     An official file is recognized by its checksum, or by the layout of transformers, whatever it is called.
@@ -79,6 +79,8 @@ def add(path: str | os.PathLike[str], name: str | None = None) -> Path:
     name
         What the model is called from now on; by default as its file, ``cells`` for ``cells.pt``. A
         ``model.safetensors`` of one's own, as training writes it, needs one.
+    overwrite
+        Whether a model that was added by this name may be replaced.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def add(path: str | os.PathLike[str], name: str | None = None) -> Path:
     ------
     InputError
         If the file is missing or damaged or is no SAM 2 model; if the name is an official one and the file
-        is not, or is none that a model can have; if it cannot be copied.
+        is not, is none that a model can have, or is taken; if it cannot be copied.
     """
     file = Path(path)
     if not file.is_file():
@@ -113,7 +115,14 @@ def add(path: str | os.PathLike[str], name: str | None = None) -> Path:
             f"{file} bears the name of a model that it is not, {chosen}: get it again, or give it a name of "
             "its own with --name if it is a model of your own."
         )
-    return _copy(file, cache_folder() / f"{chosen}{file.suffix}")
+    target = cache_folder() / f"{chosen}{file.suffix}"
+    if target.exists() and not overwrite:
+        raise OptionError(
+            f"There is a model {chosen} already: {target}; give another {{name}}, or {{overwrite}}.",
+            name=None,
+            overwrite=True,
+        )
+    return _copy(file, target)
 
 
 def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None = None) -> Path:

@@ -7,8 +7,10 @@ from typing_extensions import override
 
 from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, JobHost, run_under_bar
-from sam2_plugins.export.formats import FORMATS
+from sam2_plugins.export.formats import FORMATS, write_table
+from sam2_plugins.export.geff_graph import geff_package
 from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.runtime.atomic_files import check_output, check_output_folder
 from sam2_plugins.storage import read_manifest, read_session
 from sam2_plugins.storage.manifest import scale_in
 
@@ -27,15 +29,12 @@ class ExportJob(FileJob):
         The session's frames, if they are no longer where they were.
     pixel_size, interval
         Size and unit, instead of the session's.
-    overwrite
-        Whether an earlier export may be replaced.
     """
 
     format_name: str = "tiff"
     frames: Path | None = None
     pixel_size: tuple[float, str] | None = None
     interval: tuple[float, str] | None = None
-    overwrite: bool = False
 
     @property
     @override
@@ -43,11 +42,25 @@ class ExportJob(FileJob):
         return (self.source,) if self.frames is None else (self.source, self.frames)
 
     @override
+    def check(self) -> None:
+        if FORMATS[self.format_name].is_folder:
+            check_output_folder(self.output, overwrite=self.writing.overwrite)
+        else:
+            suffixes = (self.output.suffix.lower(),)  # the format knows which ones it has
+            check_output(self.output, suffixes=suffixes, inputs=self.inputs, overwrite=self.writing.overwrite)
+        if self.format_name == "geff":
+            geff_package()
+
+    @override
     def run(self, host: JobHost) -> bool:
+        self.check()
         annotated = read_session(self.source, host.store, self.frames)
         with annotated.frames:
             scale = self._scale(scale_in(read_manifest(self.source)))
-            steps = FORMATS[self.format_name].write(annotated, self.output, scale, self.overwrite)
+            if self.writing.bom:
+                steps = write_table(annotated, self.output, scale, self.writing.overwrite, bom=True)
+            else:
+                steps = FORMATS[self.format_name].write(annotated, self.output, scale, self.writing.overwrite)
             summary = run_under_bar(host, steps, len(annotated), "exporting")
         for sentence in summary.changes:
             host.note(f"Note: {sentence}")

@@ -15,7 +15,8 @@ from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.readable import ResultGenerator
 
-__all__ = ["FileJob", "JobHost", "Outcome", "Reading", "problem_of", "run_to_outcome", "run_under_bar"]
+__all__ = ["FileJob", "JobHost", "Outcome", "Reading", "Writing"]
+__all__ += ["prepare", "problem_of", "run_to_outcome", "run_under_bar"]
 
 T = TypeVar("T")
 OnCount = Callable[[int, int | None], None]
@@ -73,6 +74,22 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Writing:
+    """What is said of how files are written.
+
+    Attributes
+    ----------
+    overwrite
+        Whether what is there may be replaced.
+    bom
+        Whether tables begin with a byte order mark, by which Excel tells UTF-8.
+    """
+
+    overwrite: bool = False
+    bom: bool = False
+
+
+@dataclass(frozen=True)
 class FileJob:
     """Work on one file, said completely, so that another machine can do it.
 
@@ -80,10 +97,23 @@ class FileJob:
     ----------
     source, output
         What is read, and what is written.
+    writing
+        How files are written.
     """
 
     source: Path
     output: Path
+    writing: Writing = field(default_factory=Writing, kw_only=True)
+
+    def check(self) -> None:
+        """Refuse, before any work, what is certain to fail: outputs that cannot be written, above all.
+
+        Raises
+        ------
+        InputError
+            If there is such a thing.
+        """
+        raise NotImplementedError
 
     def run(self, host: JobHost) -> bool:
         """Do it and return whether the user stopped it.
@@ -145,11 +175,23 @@ class Outcome:
 def run_to_outcome(job: FileJob, host: JobHost) -> Outcome:
     """Do one of many jobs; what a person can mend becomes the outcome's problem, all else is raised."""
     try:
-        for path in job.outputs:
-            path.parent.mkdir(exist_ok=True)
+        prepare(job)
         return Outcome(stopped=job.run(host))
     except (InputError, MemoryError) as error:
         return Outcome(problem=problem_of(error))
+
+
+def prepare(job: FileJob) -> None:
+    """Make the folders of a job's outputs, and check all that can be before the work.
+
+    Raises
+    ------
+    InputError
+        If something would fail.
+    """
+    for path in job.outputs:
+        path.parent.mkdir(exist_ok=True)
+    job.check()
 
 
 def problem_of(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """The job of tracking objects through one stack."""
 
-import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, LabelStackWriter
 from sam2_plugins.importing.prompts import place_labels, place_prompts, read_label_image, read_prompts
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output, os_error_sentence
+from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
 
@@ -59,14 +59,22 @@ class TrackJob(FileJob):
     def outputs(self) -> tuple[Path, ...]:
         return (self.output,) if self.csv is None else (self.output, self.csv)
 
+    def _starts(self) -> tuple[Path | None, Path | None]:
+        """Return the files of masks and of prompts for this stack."""
+        masks = beside(self.masks, self.source, _LABEL_SUFFIXES)
+        return masks, beside(self.prompts, self.source, (".json",))
+
+    @override
+    def check(self) -> None:
+        inputs, replacing = (self.source, *self._starts()), self.writing.overwrite
+        check_output(self.output, suffixes=TIFF_SUFFIXES, inputs=inputs, overwrite=replacing)
+        if self.csv is not None:
+            check_output(self.csv, suffixes=CSV_SUFFIXES, inputs=inputs, overwrite=replacing)
+
     @override
     def run(self, host: JobHost) -> bool:
-        masks = beside(self.masks, self.source, _LABEL_SUFFIXES)
-        prompts = beside(self.prompts, self.source, (".json",))
-        inputs = (self.source, masks, prompts)
-        check_output(self.output, suffixes=TIFF_SUFFIXES, inputs=inputs)
-        if self.csv is not None:
-            check_output(self.csv, suffixes=(".csv",), inputs=inputs)
+        self.check()
+        masks, prompts = self._starts()
         with self.reading.open(self.source) as frames:
             window = self.reading.contrast
             session = AnnotationSession(frames, host.store, self.model, contrast=window, history=None)
@@ -79,7 +87,7 @@ class TrackJob(FileJob):
             host.say(f"{self.output}")
             if self.csv is not None:
                 table = run_under_bar(host, measure(session), len(session), "measuring")
-                table.write_csv(self.csv, overwrite=True)
+                table.write_csv(self.csv, overwrite=True, bom=self.writing.bom)
         return stopped
 
     def _write_tracked(self, session: AnnotationSession, host: JobHost) -> bool:
@@ -94,7 +102,6 @@ class TrackJob(FileJob):
         visits = session.frames_to_visit(*run)
         dtype = label_dtype(max(session.objects))
         shape = (len(session), *session.shape)
-        check_output(self.output, suffixes=TIFF_SUFFIXES, num_bytes=math.prod(shape) * dtype.itemsize)
         axes = "ZYX" if session.frames.axis == "Z" else "TYX"
         full: OSError | None = None
         finished, total = 0, None if visits is None else len(visits)

@@ -1,7 +1,7 @@
 """The command line ``sam2``: its commands, and how each of them ends.
 
-Exit status: 0 done; 1 some of many files failed; 2 unusable input, with one sentence on standard error; 130
-stopped by the user, 143 by a scheduler, 129 by a closed terminal.
+Exit status: 0 done; 1 some of many files failed, or other masks came out of a replay; 2 unusable input, with
+one sentence on standard error; 130 stopped by the user, 143 by a scheduler, 129 by a closed terminal.
 """
 
 import sys

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.disk import replacing
-from sam2_engine.errors import InputError
 from sam2_engine.evaluation import LabeledSequence, MaskScore, MethodResult
 from sam2_engine.evaluation.labeled_sequence import unpacked
 from sam2_engine.preprocessing import estimate_window
 from sam2_plugins.export.overlays import overlay, write_png
-from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.runtime.atomic_files import check_output_folder
 
-__all__ = ["columns", "prepare_report_folder", "worst_cases", "write_report"]
+__all__ = ["check_report_folder", "columns", "worst_cases", "write_report"]
 
 MAX_CASES = 40
 _LONGEST_SIDE = 640
@@ -57,24 +56,19 @@ def worst_cases(result: MethodResult, count: int = MAX_CASES) -> list[MaskScore]
     return list(worst.values())[:count]
 
 
-def prepare_report_folder(folder: str | Path) -> None:
-    """Make the folder of a report, before any work is done.
+def check_report_folder(folder: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse, before any work is done, a folder in which no report can be written.
 
     Raises
     ------
     InputError
-        If it cannot be made, or holds something other than an earlier report.
+        If it cannot be made, or holds an earlier report that may not be replaced, or something else.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        foreign = [path for path in folder.iterdir() if path.name not in ("index.html", "pictures")]
-    except OSError as error:
-        raise InputError(
-            f"The folder for the report cannot be made: {os_error_sentence(error, folder)}"
-        ) from None
-    if foreign:
-        raise InputError(f"{folder} holds {foreign[0].name}; give the report a folder of its own.")
+    check_output_folder(Path(folder), is_earlier=_is_report, overwrite=overwrite, with_parents=True)
+
+
+def _is_report(folder: Path) -> bool:
+    return all(path.name in ("index.html", "pictures") for path in folder.iterdir())
 
 
 def write_report(
@@ -89,7 +83,7 @@ def write_report(
     Parameters
     ----------
     folder
-        As made by ``prepare_report_folder``.
+        As checked by ``check_report_folder``.
     title, explanation
         Heading, and a sentence below it.
     results
@@ -108,7 +102,7 @@ def write_report(
         If a file cannot be written.
     """
     folder = Path(folder)
-    (folder / "pictures").mkdir(exist_ok=True)
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
     figures = []
     for number, score in enumerate(worst_cases(results[0]), start=1):
         sequence = sequences[score.sequence]

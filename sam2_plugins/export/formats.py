@@ -16,7 +16,7 @@ from sam2_plugins.measure import measure
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["FORMATS", "ExportFormat"]
+__all__ = ["FORMATS", "ExportFormat", "write_table"]
 
 ExportSteps = Generator[int, None, ExportSummary]
 
@@ -64,9 +64,12 @@ class ExportFormat:
     write: Callable[[ReadableSession, str | Path, PhysicalScale, bool], ExportSteps]
 
 
-def _table(session: ReadableSession, path: str | Path, scale: PhysicalScale, overwrite: bool) -> ExportSteps:
+def write_table(
+    session: ReadableSession, path: str | Path, scale: PhysicalScale, overwrite: bool, bom: bool = False
+) -> ExportSteps:
+    """Measure a session and write the table as CSV, for Excel with a byte order mark."""
     table = yield from measure(session, scale)
-    table.write_csv(path, overwrite=overwrite)
+    table.write_csv(path, overwrite=overwrite, bom=bom)
     return ExportSummary(Path(path), len(set(table["frame"])), len(session.objects))
 
 
@@ -92,7 +95,7 @@ _ALL = (
         True,
         lambda session, path, scale, over: write_ome_zarr_labels(session, path, scale, overwrite=over),
     ),
-    ExportFormat("csv", "Measurements, CSV", ".csv", False, _table),
+    ExportFormat("csv", "Measurements, CSV", ".csv", False, write_table),
     ExportFormat(
         "ctc",
         "Cell Tracking Challenge, result (masks and res_track.txt)",

@@ -20,7 +20,7 @@ from sam2_plugins.measure import measure
 from sam2_plugins.measure.physical_scale import PhysicalScale, udunits_name
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["write_geff"]
+__all__ = ["geff_package", "write_geff"]
 
 _PROPERTIES = ("object_id", "area", "centroid_y", "centroid_x")
 
@@ -56,7 +56,7 @@ def write_geff(
     ...     summary = run_to_end(write_geff(session, Path(folder) / "tracks.geff"))
     """
     path = Path(path)
-    geff = _package()
+    geff = geff_package()
     scale = scale or PhysicalScale()
     with new_folder(path, is_earlier_export=_is_geff, overwrite=overwrite) as folder:
         table = yield from measure(session, scale, intensity=False)
@@ -90,7 +90,14 @@ def write_geff(
     return ExportSummary(path, len(set(rows["frame"].tolist())), len(set(rows["object_id"].tolist())))
 
 
-def _package() -> Any:
+def geff_package() -> Any:
+    """Return the module ``geff``; asked for at the start, it is not missed after the work.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
     try:
         import geff
         import geff.core_io

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.disk import remove_folder, when_full
 from sam2_engine.errors import InputError
-from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.runtime.atomic_files import check_output_folder, os_error_sentence
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import ReadableSession
 
@@ -96,25 +96,16 @@ def new_folder(
     path
         The folder to be; an empty one may be there.
     is_earlier_export
-        Tells whether a folder is an earlier export of this kind. Only such a folder is ever overwritten: a
-        slip of the hand must not delete somebody's images.
+        Tells whether a folder is an earlier export of this kind, which alone is ever replaced.
     overwrite
-        Whether an earlier export may be replaced.
+        Whether it may be.
 
     Raises
     ------
     InputError
-        If the folder's parent is missing or cannot be written to, or it exists and may not be replaced.
+        As ``check_output_folder``.
     """
-    if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} of the output does not exist; make it first.")
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} exists and is not a folder; choose another name for the output.")
-    if path.is_dir() and any(path.iterdir()):
-        if not is_earlier_export(path):
-            raise InputError(f"The folder {path} holds something else; choose another name for the output.")
-        if not overwrite:
-            raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")
+    check_output_folder(path, is_earlier=is_earlier_export, overwrite=overwrite)
     try:
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:

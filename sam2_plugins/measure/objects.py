@@ -4,7 +4,6 @@ Every frame's pixels are read once, and never two frames at a time. Shapes are t
 ``regionprops``.
 """
 
-import csv
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,13 +17,12 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.runtime.atomic_files import new_file
+from sam2_plugins.runtime.csv_files import Value, write_csv
 from sam2_plugins.session.masks import AcceptedMask
 from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = ["Column", "MeasurementTable", "measure"]
 
-Value = int | float | str | None
 _COLORS = ("red", "green", "blue", "alpha")
 _STATISTICS = ("mean", "min", "max", "sum")
 
@@ -70,7 +68,7 @@ class MeasurementTable:
     (25.0, 26.5)
     >>> with TemporaryDirectory() as folder:
     ...     table.write_csv(Path(folder) / "cells.csv")
-    ...     print((Path(folder) / "cells.csv").read_text(encoding="utf-8-sig"))
+    ...     print((Path(folder) / "cells.csv").read_text(encoding="utf-8"))
     frame,area (µm²)
     0,25
     1,26.5
@@ -90,24 +88,26 @@ class MeasurementTable:
         """Return the values of a column by its name."""
         return self._by_name[name].values
 
-    def write_csv(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def write_csv(self, path: str | Path, *, overwrite: bool = False, bom: bool = False) -> None:
         """Write the table as CSV: UTF-8, commas, one line of names with units first.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.csv``.
+        overwrite
+            Whether a file that is there may be replaced.
+        bom
+            Whether a byte order mark comes first: Excel takes µ for something else without one.
 
         Raises
         ------
         InputError
             If the file exists, unless it may be overwritten, or cannot be written there.
         """
-        path = Path(path)
-        with (
-            new_file(path, suffixes=(".csv",), overwrite=overwrite) as aside,
-            # The mark at the start tells Excel that µ is UTF-8; others skip it.
-            aside.open("w", newline="", encoding="utf-8-sig") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow([column.header for column in self.columns])
-            for row in zip(*(column.values for column in self.columns)):
-                writer.writerow([f"{value:.7g}" if isinstance(value, float) else value for value in row])
+        header = [column.header for column in self.columns]
+        rows = zip(*(column.values for column in self.columns))
+        write_csv(Path(path), header, rows, overwrite=overwrite, bom=bom)
 
 
 def measure(

@@ -1,20 +1,27 @@
 """Outputs that a user names: checked before any work is done, then written aside."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sam2_engine.disk import NoSpaceError, check_space, is_full, replacing
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, OptionError
 
-__all__ = ["check_output", "new_file", "os_error_sentence"]
+__all__ = ["check_output", "check_output_folder", "new_file", "os_error_sentence"]
 
 
 def check_output(
-    path: Path, *, suffixes: tuple[str, ...], inputs: tuple[Path | None, ...] = (), num_bytes: int = 0
+    path: Path,
+    *,
+    suffixes: tuple[str, ...],
+    inputs: tuple[Path | None, ...] = (),
+    overwrite: bool = False,
+    num_bytes: int = 0,
 ) -> None:
     """Raise for an output that could not be written, before any work is done.
+
+    With :func:`check_output_folder` the rule of all commands: what is there is replaced on request only.
 
     Parameters
     ----------
@@ -24,19 +31,20 @@ def check_output(
         Endings that its name may have.
     inputs
         Files that are read, none of which may be overwritten.
+    overwrite
+        Whether a file that is there may be replaced.
     num_bytes
         Space that the file will need.
 
     Raises
     ------
     InputError
-        If the ending is another, the folder is missing or cannot be written to, ``path`` is a folder, a
-        device or one of ``inputs``, or there is not enough space.
+        If the ending is another, the folder is missing or cannot be written to, ``path`` is there and may
+        not be replaced, is a folder, a device or one of ``inputs``, or there is not enough space.
     """
     if path.suffix.lower() not in suffixes:
         raise InputError(f"{path} must end in {' or '.join(suffixes)}.")
-    if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} of the output does not exist; make it first.")
+    _check_parent(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{path} exists and is not a file; choose another name for the output.")
     if any(
@@ -46,12 +54,70 @@ def check_output(
         raise InputError(
             f"{path} is also the input and would be overwritten; choose another name for the output."
         )
+    if path.exists() and not overwrite:
+        raise _exists(path)
+    _check_writable(path.parent)
+    check_space(path, num_bytes)
+
+
+def check_output_folder(
+    path: Path,
+    *,
+    is_earlier: Callable[[Path], bool] | None = None,
+    overwrite: bool = False,
+    with_parents: bool = False,
+) -> None:
+    """Raise for a folder that could not be written, before any work is done; an empty one may be there.
+
+    Parameters
+    ----------
+    path
+        The folder to be.
+    is_earlier
+        Tells whether a folder is an earlier output of this kind. Only such a folder is ever replaced: a slip
+        of the hand must not delete somebody's images. None where files of other names stay.
+    overwrite
+        Whether an earlier output may be replaced.
+    with_parents
+        Whether the folders above it are made, too, where they are missing.
+
+    Raises
+    ------
+    InputError
+        If the folder's parent is missing or cannot be written to, or it exists and may not be replaced.
+    """
+    parent = path.parent
+    if with_parents:
+        parent = next((one for one in path.absolute().parents if one.exists()), parent)
+    else:
+        _check_parent(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} exists and is not a folder; choose another name for the output.")
+    if path.is_dir() and any(path.iterdir()):
+        if is_earlier is not None and not is_earlier(path):
+            raise InputError(f"The folder {path} holds something else; choose another name for the output.")
+        if not overwrite:
+            raise _exists(path)
+    _check_writable(path if path.is_dir() else parent)
+
+
+def _check_parent(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} of the output does not exist; make it first.")
+
+
+def _check_writable(folder: Path) -> None:
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(os_error_sentence(error, path.parent)) from None
-    check_space(path, num_bytes)
+        raise InputError(os_error_sentence(error, folder)) from None
+
+
+def _exists(path: Path) -> InputError:
+    return OptionError(
+        f"{path} exists; choose another name, or replace it with {{overwrite}}.", overwrite=True
+    )
 
 
 @contextmanager
@@ -63,11 +129,9 @@ def new_file(
     Raises
     ------
     InputError
-        As ``check_output``; or if the file exists, unless it may be overwritten.
+        As ``check_output``.
     """
-    check_output(path, suffixes=suffixes, num_bytes=num_bytes)
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name, or allow it to be overwritten.")
+    check_output(path, suffixes=suffixes, overwrite=overwrite, num_bytes=num_bytes)
     with replacing(path) as aside:
         yield aside
 

@@ -28,7 +28,7 @@ from sam2_engine.weights.loading import save_model
 from sam2_plugins import AnnotationSession, ModelStore, SessionFolder, open_session
 from sam2_plugins.cli.commands import evaluate
 from sam2_plugins.export import geff_graph
-from sam2_plugins.export.evaluation_report import prepare_report_folder, write_report
+from sam2_plugins.export.evaluation_report import check_report_folder, write_report
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.label_tiff import LabelStackWriter, write_label_image
 from sam2_plugins.export.overlays import write_animation, write_png
@@ -77,7 +77,7 @@ def _evaluated() -> tuple[list[MethodResult], list[LabeledSequence]]:
 
 
 def _report(session: AnnotationSession, folder: Path) -> object:
-    prepare_report_folder(folder)
+    check_report_folder(folder)
     return write_report(folder, "title", "explanation", *_evaluated())
 
 
@@ -121,7 +121,7 @@ def test_a_disk_that_fills_halfway(
     session: AnnotationSession, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "export geff" and not importlib.util.find_spec("geff"):
-        monkeypatch.setattr(geff_graph, "_package", lambda: GEFF)
+        monkeypatch.setattr(geff_graph, "geff_package", lambda: GEFF)
     session._store.get("nano")
     with full_disk(LIMIT), pytest.raises(InputError, match=r"too large|No space|I/O error|failed") as refused:
         WRITERS[name](session, tmp_path)

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from sam2_plugins.batch.auto_job import AutoJob
-from sam2_plugins.batch.job import Reading
+from sam2_plugins.batch.job import Reading, Writing
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many
 from sam2_plugins.cli.commands.options import (
-    TIFF_SUFFIXES,
     AxesOption,
+    BomOption,
     ChannelOption,
     ContrastOption,
     DeviceOption,
@@ -18,10 +18,15 @@ from sam2_plugins.cli.commands.options import (
     LevelOption,
     ModelOption,
     OutputOption,
+    OverwriteOption,
     SeriesOption,
+    TableOption,
+    examples,
     parse_contrast,
     parse_fixed,
 )
+from sam2_plugins.export.label_tiff import TIFF_SUFFIXES
+from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings
 
 __all__ = ["register"]
@@ -31,7 +36,12 @@ DEFAULTS = AutomaticSettings()
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(auto)
+    app.command(
+        epilog=examples(
+            "sam2 auto coins.png -o coins_labels.tif --csv coins.csv",
+            "sam2 auto slides/*.png --each -o labels/ --points-per-side 64",
+        )
+    )(auto)
 
 
 def auto(
@@ -53,6 +63,9 @@ def auto(
     points_per_side: Annotated[
         int, typer.Option(min=1, metavar="N", help="Clicks per side of the grid, or of each tile's.")
     ] = DEFAULTS.points_per_side,
+    csv: TableOption = None,
+    bom: BomOption = False,
+    overwrite: OverwriteOption = False,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
@@ -69,7 +82,15 @@ def auto(
     settings = AutomaticSettings(confidence, min_area, max_objects, points_per_side)
     many = takes_many(image, each, scheduler)
     jobs = [
-        AutoJob(source, output_of(source, image, output, TIFF_SUFFIXES, many), settings, model, reading)
+        AutoJob(
+            source,
+            output_of(source, image, output, TIFF_SUFFIXES, many),
+            settings,
+            model,
+            reading,
+            csv=None if csv is None else output_of(source, image, csv, CSV_SUFFIXES, many),
+            writing=Writing(overwrite, bom),
+        )
         for source in image
     ]
     run_jobs(jobs, many=many, scheduler=scheduler, device=device)

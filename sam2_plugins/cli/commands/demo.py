@@ -16,14 +16,16 @@ from sam2_plugins.cli.commands.options import (
     FixedOption,
     LevelOption,
     ModelOption,
+    OverwriteOption,
     SeriesOption,
+    examples,
     parse_contrast,
     parse_fixed,
     parse_points,
 )
 from sam2_plugins.cli.commands.terminal import with_progress_bar
 from sam2_plugins.cli.demo import Example, segment_coins, track_cells, track_own
-from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.runtime.atomic_files import check_output_folder, os_error_sentence
 from sam2_plugins.runtime.model_store import ModelStore
 
 __all__ = ["register"]
@@ -33,7 +35,11 @@ T = TypeVar("T")
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(demo)
+    app.command(
+        epilog=examples(
+            "sam2 demo", "sam2 demo --frames cells.tif --point 120,80 -o cells  # what you point at"
+        )
+    )(demo)
 
 
 def demo(
@@ -48,6 +54,7 @@ def demo(
         list[str] | None,
         typer.Option("--point", metavar="X,Y", help="An object on the first frame of --frames. Repeatable."),
     ] = None,
+    overwrite: OverwriteOption = False,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
@@ -67,6 +74,7 @@ def demo(
             "which is not given."
         )
     window = parse_contrast(contrast)
+    check_output_folder(output, overwrite=overwrite, with_parents=True)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

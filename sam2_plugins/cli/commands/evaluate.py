@@ -4,6 +4,7 @@ import json as json_format
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -20,28 +21,34 @@ from sam2_engine.evaluation import (
     PROTOCOLS,
     LabeledSequence,
     MethodResult,
+    check_installed,
     evaluate,
     labeled_sequences,
     read_sequences,
 )
-from sam2_engine.evaluation.tracking_baselines import opencv
 from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.options import (
     AxesOption,
+    BomOption,
     ChannelOption,
     ContrastOption,
     DeviceOption,
     FixedOption,
     LevelOption,
     ModelOption,
+    OverwriteOption,
     SeriesOption,
+    examples,
+    needs,
     parse_contrast,
     parse_fixed,
 )
 from sam2_plugins.cli.commands.streams import print_stderr
+from sam2_plugins.cli.commands.tables import STANDARD_OUTPUT, CsvOption, check_table, save_table
 from sam2_plugins.cli.commands.terminal import count_bar, with_progress_bar
-from sam2_plugins.export.evaluation_report import columns, prepare_report_folder, write_report
+from sam2_plugins.export.evaluation_report import check_report_folder, columns, write_report
 from sam2_plugins.runtime.atomic_files import check_output
+from sam2_plugins.runtime.csv_files import Value
 from sam2_plugins.runtime.model_store import ModelStore
 
 __all__ = ["register"]
@@ -72,10 +79,10 @@ PromptOption = Annotated[
     typer.Option("--prompt", metavar="|".join(PROMPTS), help="By default mask for vos, 1-click for image."),
 ]
 BaselinesOption = Annotated[
-    bool, typer.Option("--baselines", help="Also what simple methods reach (needs the extra evaluate).")
+    bool, typer.Option("--baselines", help=f"Also what simple methods reach ({needs('evaluate', 'cv2')}).")
 ]
 CellTrackingOption = Annotated[
-    bool, typer.Option("--cell-tracking", help="Also SEG, DET and TRA (needs the extra evaluate).")
+    bool, typer.Option("--cell-tracking", help=f"Also SEG, DET and TRA ({needs('evaluate', 'ctc_metrics')}).")
 ]
 RoundsOption = Annotated[
     int, typer.Option("--rounds", metavar="N", help="Most frames that offline and online prompt per object.")
@@ -87,12 +94,17 @@ JsonOption = Annotated[
 ReportOption = Annotated[
     Path | None, typer.Option("--report", metavar="FOLDER", help="Write a page with the worst masks first.")
 ]
-_STANDARD_OUTPUT = Path("-")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("evaluate")(evaluate_command)
+    app.command(
+        "evaluate",
+        epilog=examples(
+            "sam2 evaluate --frames cells.tif --masks cells_labels.tif --csv scores.csv",
+            "sam2 evaluate --data cells/ --model mine.safetensors --baselines --report report",
+        ),
+    )(evaluate_command)
 
 
 def evaluate_command(
@@ -105,7 +117,10 @@ def evaluate_command(
     cell_tracking: CellTrackingOption = False,
     rounds: RoundsOption = MAX_PROMPTED_FRAMES,
     json: JsonOption = None,
+    csv: CsvOption = None,
+    bom: BomOption = False,
     report: ReportOption = None,
+    overwrite: OverwriteOption = False,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
@@ -119,10 +134,9 @@ def evaluate_command(
     window = parse_contrast(contrast)
     described = any(option is not None for option in (axes, channel, fixed or None, series, level or None))
     inputs = _inputs(frames, masks, data, described)
-    if json is not None and json != _STANDARD_OUTPUT:
-        check_output(json, suffixes=(".json",), inputs=inputs)
-    if baselines and protocol != "image":
-        opencv()  # before anything is read
+    outputs = _Outputs(json, csv, report, overwrite, bom)
+    outputs.check(inputs)
+    check_installed(protocol, baselines, cell_tracking)  # before anything is read
     if len(inputs) == 1:
         sequences = _read_data(*inputs)
     else:
@@ -132,8 +146,6 @@ def evaluate_command(
     with ExitStack() as opened:
         for sequence in sequences:
             opened.enter_context(sequence.frames)
-        if report is not None:
-            prepare_report_folder(report)
         results = evaluate(
             ModelStore(device).get(model),
             sequences,
@@ -147,14 +159,49 @@ def evaluate_command(
             with_progress=with_progress_bar,
         )
         explanation = _explanation(protocol, rounds, sequences)
-        _show(results, explanation, to_stderr=json == _STANDARD_OUTPUT)
+        _show(results, explanation, to_stderr=outputs.printed)
         if json is not None:
             _write_json(json, results, sequences, protocol=protocol, model=model)
-        if report is not None:
-            page = write_report(
-                report, f"{results[0].method} on {inputs[0].name}", explanation, results, sequences
-            )
-            typer.echo(f"{page}", err=json == _STANDARD_OUTPUT)
+        title = f"{results[0].method} on {inputs[0].name}"
+        outputs.write(title, explanation, results, sequences)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What is written beside the table that is printed."""
+
+    json: Path | None
+    csv: Path | None
+    report: Path | None
+    overwrite: bool
+    bom: bool
+
+    @property
+    def printed(self) -> bool:
+        """Whether one of them takes standard output."""
+        return STANDARD_OUTPUT in (self.json, self.csv)
+
+    def check(self, inputs: tuple[Path, ...]) -> None:
+        """Refuse, before any work, what cannot be written."""
+        if self.json is not None and self.json != STANDARD_OUTPUT:
+            check_output(self.json, suffixes=(".json",), inputs=inputs, overwrite=self.overwrite)
+        check_table(self.csv, self.overwrite)
+        if self.report is not None:
+            check_report_folder(self.report, overwrite=self.overwrite)
+
+    def write(
+        self,
+        title: str,
+        explanation: str,
+        results: Sequence[MethodResult],
+        sequences: Sequence[LabeledSequence],
+    ) -> None:
+        """Write the table as CSV, and the page."""
+        if self.csv is not None:
+            save_table(self.csv, *_table(results), bom=self.bom)
+        if self.report is not None:
+            page = write_report(self.report, title, explanation, results, sequences)
+            typer.echo(f"{page}", err=self.printed)
 
 
 def _inputs(
@@ -206,12 +253,19 @@ def _show(results: Sequence[MethodResult], explanation: str, to_stderr: bool) ->
     console.print(explanation, soft_wrap=True)
 
 
+def _table(results: Sequence[MethodResult]) -> tuple[list[str], list[list[Value]]]:
+    """Return names and rows of the table as numbers."""
+    return ["method", *columns(results[0])], [
+        [result.method, *columns(result).values()] for result in results
+    ]
+
+
 def _write_json(
     path: Path, results: Sequence[MethodResult], sequences: Sequence[LabeledSequence], **described: str
 ) -> None:
     content = {**described, "methods": [result.as_json(sequences) for result in results]}
     text = json_format.dumps(content, indent=1) + "\n"
-    if path == _STANDARD_OUTPUT:
+    if path == STANDARD_OUTPUT:
         typer.echo(text, nl=False)
         return
     with replacing(path) as aside:

@@ -7,8 +7,9 @@ import typer
 
 from sam2_engine.errors import InputError
 from sam2_plugins.batch.export_job import ExportJob
+from sam2_plugins.batch.job import Writing
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many
-from sam2_plugins.cli.commands.options import parse_quantity
+from sam2_plugins.cli.commands.options import BomOption, OverwriteOption, examples, needs, parse_quantity
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.measure.physical_scale import LENGTH_UNITS, TIME_UNITS
 
@@ -17,7 +18,13 @@ __all__ = ["register"]
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(export)
+    app.command(
+        epilog=examples(
+            "sam2 export cells.sam2 -o cells.csv --pixel-size 0.65,µm --interval 5,min",
+            "sam2 export cells.sam2 -o 01_RES --format ctc",
+            "sam2 export sessions/*.sam2 --each --format coco -o annotations/",
+        )
+    )(export)
 
 
 def export(
@@ -28,7 +35,10 @@ def export(
     format_name: Annotated[
         str,
         typer.Option(
-            "--format", metavar="NAME", help=f"One of {', '.join(FORMATS)}; by default what the ending says."
+            "--format",
+            metavar="NAME",
+            help=f"One of {', '.join(FORMATS)}; by default what the ending says. geff "
+            f"{needs('geff', 'geff')}.",
         ),
     ] = "",
     frames: Annotated[
@@ -51,12 +61,15 @@ def export(
             help="From frame to frame, as 5,min; else the session's.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    bom: BomOption = False,
+    overwrite: OverwriteOption = False,
     each: EachOption = False,
     scheduler: SchedulerOption = None,
 ) -> None:
     """Write the objects of a session to a file or folder of some format."""
     chosen = _format(format_name, output)
+    if bom and chosen != "csv":
+        raise InputError(f"--bom is for tables, but {output} will be {FORMATS[chosen].title}; leave it out.")
     pixel = parse_quantity(pixel_size, "--pixel-size", LENGTH_UNITS)
     time = parse_quantity(interval, "--interval", TIME_UNITS)
     many = takes_many(session, each, scheduler)
@@ -68,7 +81,7 @@ def export(
             frames,
             pixel,
             time,
-            overwrite,
+            writing=Writing(overwrite, bom),
         )
         for source in session
     ]

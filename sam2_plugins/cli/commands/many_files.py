@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -9,8 +10,9 @@ import typer
 
 from sam2_engine.errors import InputError
 from sam2_engine.wording import counted
-from sam2_plugins.batch.job import FileJob, Outcome, problem_of, run_to_outcome
+from sam2_plugins.batch.job import FileJob, Outcome, prepare, problem_of, run_to_outcome
 from sam2_plugins.batch.naming import check_names_differ, stem
+from sam2_plugins.cli.commands.options import needs
 from sam2_plugins.cli.commands.stopping import exit_status, interruptible
 from sam2_plugins.cli.commands.streams import print_stderr
 from sam2_plugins.cli.commands.terminal import count_bar, file_bar, with_progress_bar
@@ -34,7 +36,8 @@ SchedulerOption = Annotated[
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Let the workers of this dask scheduler do it, each file by itself, for example tcp://host:8786.",
+        help="Let the workers of this dask scheduler do it, each file by itself, for example tcp://host:8786 "
+        f"({needs('cluster', 'distributed')}).",
     ),
 ]
 
@@ -125,12 +128,27 @@ def run_jobs(jobs: Sequence[FileJob], *, many: bool, scheduler: str | None, devi
         if jobs[0].run(TerminalHost(device)):
             raise typer.Exit(exit_status())
         return
-    outcomes: dict[Path, Outcome] = {}
-    if scheduler is None:
-        stopped = _run_here(jobs, device, outcomes)
-    else:
-        stopped = _run_there(jobs, scheduler, device, outcomes)
+    outcomes = _refused(jobs)
+    rest = [job for job in jobs if job.source not in outcomes]
+    stopped = False
+    if rest and scheduler is None:
+        stopped = _run_here(rest, device, outcomes)
+    elif rest and scheduler is not None:
+        stopped = _run_there(rest, scheduler, device, outcomes)
     _leave(jobs, outcomes, stopped)
+
+
+def _refused(jobs: Sequence[FileJob]) -> dict[Path, Outcome]:
+    """Return the outcomes of jobs that would fail, each told before the first one begins."""
+    outcomes: dict[Path, Outcome] = {}
+    for job in jobs:
+        try:
+            prepare(job)
+        except (InputError, OSError) as error:
+            outcomes[job.source] = Outcome(problem=problem_of(error))
+            if len(jobs) > 1:
+                print_stderr(f"{job.source}: {problem_of(error)}")
+    return outcomes
 
 
 def _run_here(jobs: Sequence[FileJob], device: str, outcomes: dict[Path, Outcome]) -> bool:
@@ -152,7 +170,8 @@ def _run_here(jobs: Sequence[FileJob], device: str, outcomes: dict[Path, Outcome
 
 def _run_there(jobs: Sequence[FileJob], scheduler: str, device: str, outcomes: dict[Path, Outcome]) -> bool:
     """Let the workers of a cluster do the jobs; return whether the user stopped them."""
-    there = [job.absolute() for job in jobs]
+    # What may be replaced was decided here: a job that is done again may find the output of its first try.
+    there = [replace(job.absolute(), writing=replace(job.writing, overwrite=True)) for job in jobs]
     saying = "Stopping; workers finish their frame and leave nothing half-written."
     with file_bar(len(jobs)) as show, interruptible(saying=saying) as cancel:
         for event in run_on_cluster(there, scheduler, device, cancel):

@@ -7,10 +7,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sam2_engine.errors import InputError
 from sam2_engine.weights.downloads import add, download
 from sam2_engine.weights.locations import cache_folder, list_models
 from sam2_engine.wording import size_in_words
+from sam2_plugins.cli.commands.options import BomOption, OverwriteOption, examples
+from sam2_plugins.cli.commands.tables import CsvOption, check_table, save_table
 from sam2_plugins.cli.commands.terminal import byte_bar
+from sam2_plugins.runtime.csv_files import Value
 
 __all__ = ["register"]
 
@@ -19,9 +23,12 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     models = typer.Typer(help="List the models, or add one from a file.", rich_markup_mode=None)
     models.callback(invoke_without_command=True)(show_models)
-    models.command("add")(add_model)
-    app.add_typer(models, name="models")
-    app.command("download")(download_model)
+    models.command("add", epilog=examples("sam2 models add runs/cells/model.safetensors --name cells"))(
+        add_model
+    )
+    shown = examples("sam2 models", "sam2 models --device", "sam2 models --csv -")
+    app.add_typer(models, name="models", epilog=shown)
+    app.command("download", epilog=examples("sam2 download sam2.1_hiera_tiny"))(download_model)
 
 
 def show_models(
@@ -29,12 +36,22 @@ def show_models(
     device: Annotated[
         bool, typer.Option("--device", help="Show what this machine computes on, and by which kernels.")
     ] = False,
+    csv: CsvOption = None,
+    bom: BomOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """List the models, or add one from a file."""
     if context.invoked_subcommand is not None:
         return
+    check_table(csv, overwrite)
     if device:
+        if csv is not None:
+            raise InputError("--csv writes the list of models; leave --device out.")
         _show_device()
+        return
+    if csv is not None:
+        rows: list[list[Value]] = [[one.name, one.megabytes, str(one.path or "")] for one in list_models()]
+        save_table(csv, ["name", "size (MB)", "file"], rows, bom=bom)
         return
     table = Table(box=None, pad_edge=False, header_style=None)
     table.add_column("name")
@@ -71,9 +88,10 @@ def add_model(
         str | None,
         typer.Option("--name", metavar="NAME", help="What it is called from now on; by default as its file."),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Take a model from a file: one of your own, or an official one where there is no network."""
-    path = add(file, name)
+    path = add(file, name, overwrite=overwrite)
     typer.echo(f"{path.stem} is now at {path}; use it with --model {path.stem}.")
 
 

@@ -1,17 +1,18 @@
 """Options that several commands share, and the parsing of their values."""
 
+import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sam2_engine.errors import InputError
-from sam2_plugins.measure.physical_scale import known_unit
 
 __all__ = [
-    "TIFF_SUFFIXES",
     "AxesOption",
+    "BomOption",
     "ChannelOption",
     "ContrastOption",
     "DeviceOption",
@@ -19,16 +20,17 @@ __all__ = [
     "LevelOption",
     "ModelOption",
     "OutputOption",
+    "OverwriteOption",
     "SeriesOption",
     "TableOption",
+    "examples",
+    "needs",
     "parse_box",
     "parse_contrast",
     "parse_fixed",
     "parse_points",
     "parse_quantity",
 ]
-
-TIFF_SUFFIXES = (".tif", ".tiff")
 
 AxesOption = Annotated[
     str | None,
@@ -94,6 +96,33 @@ TableOption = Annotated[
     Path | None,
     typer.Option("--csv", metavar="CSV", help="Also write a table of measurements and scores of every mask."),
 ]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what is there; without it, nothing ever is.")
+]
+BomOption = Annotated[
+    bool, typer.Option("--bom", help="Begin the CSV with a byte order mark, by which Excel tells µ.")
+]
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: how it is typed."""
+    return "\n".join(("\b", "Examples:" if len(lines) > 1 else "Example:", *(f"  {line}" for line in lines)))
+
+
+def needs(extra: str, *modules: str) -> str:
+    """Return what a help text says of an extra: that it is needed, and if it is missing here.
+
+    Examples
+    --------
+    >>> needs("cluster", "json")
+    'needs the extra cluster'
+    >>> needs("cluster", "no_such_module")
+    'needs the extra cluster, missing here: pip install "sam2-plugins[cluster]"'
+    """
+    missing = any(sys.modules.get(module, module) is None or find_spec(module) is None for module in modules)
+    return f"needs the extra {extra}" + (
+        f', missing here: pip install "sam2-plugins[{extra}]"' if missing else ""
+    )
 
 
 def parse_contrast(text: str | None) -> tuple[float, float] | None:
@@ -138,6 +167,8 @@ def parse_quantity(text: str | None, option: str, units: Mapping[str, str]) -> t
     InputError
         If it is not a number above 0 and one of the units.
     """
+    from sam2_plugins.measure.physical_scale import known_unit  # slow, and of no use to the help
+
     if text is None:
         return None
     number, _, unit = text.partition(",")

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from sam2_engine.wording import counted
-from sam2_plugins.cli.commands.options import TIFF_SUFFIXES, DeviceOption
+from sam2_plugins.cli.commands.options import DeviceOption, OverwriteOption, examples
 from sam2_plugins.cli.commands.streams import print_stderr
-from sam2_plugins.export import LabelStackWriter
+from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, LabelStackWriter
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -25,7 +25,7 @@ _DIFFERENT = 1
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("replay")(replay_session)
+    app.command("replay", epilog=examples("sam2 replay cells.sam2"))(replay_session)
 
 
 def replay_session(
@@ -37,11 +37,12 @@ def replay_session(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="TIFF", help="Also write the label images.")
     ] = None,
+    overwrite: OverwriteOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Do again everything that was done in a session; exit status 1 if other masks come out."""
     if output is not None:
-        check_output(output, suffixes=TIFF_SUFFIXES)
+        check_output(output, suffixes=TIFF_SUFFIXES, overwrite=overwrite)
     manifest = read_manifest(session)  # as it began; what came later is among the calls
     store = ModelStore(device, manifest.get("computed_in", "auto"))
     recorded, calls = read_recording(session, store, frames)

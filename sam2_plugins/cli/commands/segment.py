@@ -1,19 +1,17 @@
 """``sam2 segment``: one object, or one per click and box, on one image."""
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from numpy.typing import NDArray
 
-from sam2_engine.disk import check_space
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.prompts import Prompt
 from sam2_plugins.cli.commands.options import (
-    TIFF_SUFFIXES,
     AxesOption,
+    BomOption,
     ChannelOption,
     ContrastOption,
     DeviceOption,
@@ -21,8 +19,10 @@ from sam2_plugins.cli.commands.options import (
     LevelOption,
     ModelOption,
     OutputOption,
+    OverwriteOption,
     SeriesOption,
     TableOption,
+    examples,
     parse_box,
     parse_contrast,
     parse_fixed,
@@ -30,19 +30,24 @@ from sam2_plugins.cli.commands.options import (
 )
 from sam2_plugins.cli.commands.streams import print_stderr
 from sam2_plugins.cli.commands.terminal import run_with_progress_bar, say_note
-from sam2_plugins.export import write_label_image
+from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, write_label_image
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
+from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.label_image import label_dtype
 
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(segment)
+    app.command(
+        epilog=examples(
+            "sam2 segment cell.tif --point 120,80 --point 150,80,- -o cell_labels.tif",
+            "sam2 segment coins.png --each --point 45,54 --point 100,56 -o coins_labels.tif",
+        )
+    )(segment)
 
 
 def segment(
@@ -64,6 +69,8 @@ def segment(
         bool, typer.Option("--each", help="Every click and every box is an object of its own.")
     ] = False,
     csv: TableOption = None,
+    bom: BomOption = False,
+    overwrite: OverwriteOption = False,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
@@ -76,9 +83,9 @@ def segment(
     """Segment one object on an image by clicks and a box; with --each, one object per click and box."""
     prompts = _prompts_of(point or [], box or [], each)
     window = parse_contrast(contrast)
-    check_output(output, suffixes=TIFF_SUFFIXES, inputs=(image,))
+    check_output(output, suffixes=TIFF_SUFFIXES, inputs=(image,), overwrite=overwrite)
     if csv is not None:
-        check_output(csv, suffixes=(".csv",), inputs=(image,))
+        check_output(csv, suffixes=CSV_SUFFIXES, inputs=(image,), overwrite=overwrite)
     with open_frames(
         image, axes=axes, channel=channel, fixed=parse_fixed(fixed), series=series, level=level, single=True
     ) as frames:
@@ -87,7 +94,6 @@ def segment(
                 f"{image} is a stack ({frames.description}); `sam2 track` tracks objects through one."
             )
         say_note(image.name, frames)
-        check_space(output, math.prod(frames.shape) * label_dtype(0).itemsize)
         session = AnnotationSession(frames, ModelStore(device), model, contrast=window)
         for prompt in prompts:
             session.add_prompt(0, session.add_object(), Prompt.of(session.shape, **prompt))
@@ -95,7 +101,8 @@ def segment(
         write_label_image(output, labels)
         _report(session, labels, output)
         if csv is not None:
-            run_with_progress_bar(measure(session), len(session), "measuring").write_csv(csv, overwrite=True)
+            table = run_with_progress_bar(measure(session), len(session), "measuring")
+            table.write_csv(csv, overwrite=True, bom=bom)
 
 
 def _prompts_of(points: list[str], boxes: list[str], each: bool) -> list[dict[str, Any]]:

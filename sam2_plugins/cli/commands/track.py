@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from sam2_engine.errors import InputError
-from sam2_plugins.batch.job import Reading
+from sam2_plugins.batch.job import Reading, Writing
 from sam2_plugins.batch.track_job import TrackJob
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many
 from sam2_plugins.cli.commands.options import (
-    TIFF_SUFFIXES,
     AxesOption,
+    BomOption,
     ChannelOption,
     ContrastOption,
     DeviceOption,
@@ -19,18 +19,28 @@ from sam2_plugins.cli.commands.options import (
     LevelOption,
     ModelOption,
     OutputOption,
+    OverwriteOption,
     SeriesOption,
     TableOption,
+    examples,
     parse_contrast,
     parse_fixed,
 )
+from sam2_plugins.export.label_tiff import TIFF_SUFFIXES
+from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
 
 __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(track)
+    app.command(
+        epilog=examples(
+            "sam2 track cells.tif --masks labels_of_frame_0.tif -o labels.tif --csv cells.csv",
+            "sam2 track video.mp4 --prompts clicks.json -o labels.tif",
+            "sam2 track stacks/*.tif --each --masks seeds/ -o labels/",
+        )
+    )(track)
 
 
 def track(
@@ -59,6 +69,8 @@ def track(
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="Go backwards.")] = False,
     csv: TableOption = None,
+    bom: BomOption = False,
+    overwrite: OverwriteOption = False,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
@@ -81,12 +93,13 @@ def track(
             output_of(source, frames, output, TIFF_SUFFIXES, many),
             masks=masks,
             prompts=prompts,
-            csv=None if csv is None else output_of(source, frames, csv, (".csv",), many),
+            csv=None if csv is None else output_of(source, frames, csv, CSV_SUFFIXES, many),
             start=start,
             stop=stop,
             reverse=reverse,
             model=model,
             reading=reading,
+            writing=Writing(overwrite, bom),
         )
         for source in frames
     ]

@@ -12,6 +12,7 @@ from sam2_engine.text_files import read_text
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.distributed import join_process_group
 from sam2_engine.training.fine_tuning.run import fine_tune
+from sam2_plugins.cli.commands.options import OverwriteOption, examples
 from sam2_plugins.cli.commands.stopping import exit_status
 from sam2_plugins.cli.commands.training_output import JsonLinesOutput, TerminalOutput
 from sam2_plugins.runtime.atomic_files import check_output
@@ -37,13 +38,20 @@ JsonLinesOption = Annotated[
         help="For programs: progress and outcome as lines of JSON; stops when standard input ends.",
     ),
 ]
+EverythingOption = Annotated[
+    bool | None, typer.Option("--everything", help="Train the image encoder too; slower, needs more data.")
+]
 _OTHER_SETTINGS = ("data", "run", "output", "device", "as_video")
 """What a configuration file holds beside the settings of ``TrainingConfig``."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(train)
+    app.command(
+        epilog=examples(
+            "sam2 train --data cells/ -o cells.safetensors", "sam2 train settings.toml --steps 2000"
+        )
+    )(train)
 
 
 def train(
@@ -60,10 +68,7 @@ def train(
     output: OutputOption = None,
     run: RunOption = None,
     steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="How long.")] = None,
-    everything: Annotated[
-        bool | None,
-        typer.Option("--everything", help="Train the image encoder too; slower, needs more data."),
-    ] = None,
+    everything: EverythingOption = None,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", metavar="RATE", help="Highest rate.")
     ] = None,
@@ -84,6 +89,7 @@ def train(
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")
     ] = None,
+    overwrite: OverwriteOption = False,
     json_lines: JsonLinesOption = False,
 ) -> int:
     """Fine-tune a model on annotated images or videos; prints the gain on held-out frames."""
@@ -105,7 +111,15 @@ def train(
     others = {name: settings.pop(name) for name in _OTHER_SETTINGS if name in settings}
     if "data" not in others:
         raise InputError("Say what to train on, with --data FOLDER.")
+    _check_weights(others.get("output"), settings.get("model", ""), overwrite)
     return _train(settings, others, JsonLinesOutput() if json_lines else TerminalOutput())
+
+
+def _check_weights(output: str | Path | None, started_from: str, overwrite: bool) -> None:
+    """Refuse weights that cannot be written, before any work."""
+    if output is not None:
+        inputs = (Path(started_from),)
+        check_output(Path(output), suffixes=(".safetensors",), inputs=inputs, overwrite=overwrite)
 
 
 def _train(settings: dict[str, Any], others: dict[str, Any], terminal: TerminalOutput) -> int:
@@ -113,8 +127,6 @@ def _train(settings: dict[str, Any], others: dict[str, Any], terminal: TerminalO
     folder = Path(others["data"])
     run = Path(others.get("run", Path("runs") / f"{folder.resolve().name}-{Path(config.model).stem}"))
     output = Path(others["output"]) if "output" in others else None
-    if output is not None:
-        check_output(output, suffixes=(".safetensors",), inputs=(Path(config.model),))
     group = join_process_group(str(others.get("device", "auto")))
     with terminal.bar("reading") as progress:
         found = find_dataset(

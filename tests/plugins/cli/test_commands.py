@@ -214,7 +214,7 @@ def test_a_volume_stays_a_volume_and_doubtful_axes_are_said(run, tmp_path, discs
     with tifffile.TiffFile("labels.tif") as tiff:
         assert tiff.series[0].axes == "ZYX"
     tifffile.imwrite("channels.tif", discs[:4], imagej=True, metadata={"axes": "CYX"})
-    output = run("track", "channels.tif", "--masks", "masks.tif", "-o", "labels.tif")
+    output = run("track", "channels.tif", "--masks", "masks.tif", "-o", "labels.tif", "--overwrite")
     assert "is called C in the file and is read as T" in output
 
 
