@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
 FOR_DEVELOPERS = [ROOT / "docs/architecture.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 FULL_FOLDER = 20
 FULLER_FOLDERS = {"tests/labelstudio/data/requests": "requests as Label Studio sends them, one a file"}
@@ -26,12 +26,18 @@ def _load(path: Path) -> ModuleType:
 
 
 rooms = _load(ROOT / "docs/rooms.py")
+commands = _load(ROOT / "docs/reference/write_commands.py")
 MODULES = {path.relative_to(ROOT).as_posix(): path for path in rooms.modules()}
 
 
 def test_the_rooms_are_those_of_the_tree() -> None:
     page = rooms.PAGE.read_text(encoding="utf-8")
     assert page == rooms.written_anew(page), "run: python docs/rooms.py"
+
+
+def test_every_option_stands_in_the_reference_and_the_reverse() -> None:
+    written = commands.PAGE.read_text(encoding="utf-8")
+    assert written == commands.written(), "run: python docs/reference/write_commands.py"
 
 
 NO_NOUN_PHRASE = re.compile(
