@@ -21,7 +21,7 @@ SYSTEM_PACKAGES := tests/e2e/install_system_packages.sh
 # A worker needs up to 3 GB. Each brings an X server of its own (tests/napari/x_server.py).
 PYTEST := python -m pytest -n $(PYTEST_WORKERS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help demo test test-all test-pyside6 e2e fuzz bench soak corpora lint format release constraints clean
+.PHONY: help demo test test-all test-pyside6 e2e fuzz bench soak corpora lint format docs release constraints clean
 help:
 	@echo "make demo   objects tracked through frames, from one click each; prints where the results are"
 	@echo "make test   the tests to run before every change: every promise, in minutes"
@@ -31,6 +31,7 @@ help:
 	@echo "make e2e    end-to-end tests, in real hosts"
 	@echo "make fuzz   hostile files for every reader, an hour"
 	@echo "make lint   ruff, mypy, import-linter, deptry        make bench  beside other programs: one table"
+	@echo "make docs   the site with all pages: build/site/index.html"
 	@echo "make release    the package built, checked, and tried in empty environments: dist/"
 	@echo "make soak   everything in turns for SOAK_MINUTES (60): does memory, or anything, grow?"
 
@@ -113,6 +114,10 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry $(PACKAGES)
+
+# What is built is static, and needs no server: build/site/index.html.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # What the release's page says it needs: builds of PyTorch and other interpreters.
 LOWEST_TORCH ?= $(TORCH)

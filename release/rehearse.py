@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,10 +152,12 @@ def try_out(python: str, wheel: Path, torch: str, lowest: bool) -> None:
 
 
 def lowest_versions(python: str, place: Path) -> Path:
-    """Return a file of constraints: the lowest version that we allow of each package, PyTorch apart."""
+    """Return a file of constraints: the lowest version of each package that we ask for, PyTorch apart."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = {re.split(r"[<>=]", requirement)[0] for requirement in project["dependencies"]} - {"torch"}
+    chosen = compiled("--resolution", "lowest-direct", "--python-version", python).splitlines()
     file = place / "lowest.txt"
-    pinned = compiled("--resolution", "lowest-direct", "--python-version", python).splitlines()
-    file.write_text("\n".join(line for line in pinned if not re.match(r"torch==|triton==|nvidia-", line)))
+    file.write_text("\n".join(line for line in chosen if line.partition("==")[0] in asked), encoding="utf-8")
     return file
 
 
