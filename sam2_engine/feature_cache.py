@@ -20,6 +20,7 @@ from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.derived_weights import weight_version
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
+from sam2_engine.wording import counted, size_in_words
 
 __all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "hash_pixels", "weights_fingerprint"]
 
@@ -164,6 +165,15 @@ class FeatureCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __repr__(self) -> str:
+        sizes = f"{size_in_words(self.num_bytes)} of {size_in_words(self.max_bytes)}"
+        on_disk = "" if self.folder is None else f", and in {self.folder}"
+        return f"<{type(self).__name__}: {counted(len(self), 'encoded frame')} in memory, {sizes}{on_disk}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a copy, or its file, begin without what can be encoded again."""
+        return type(self), (self.max_bytes, self.folder)
 
     def get_or_encode(self, key: str, model: Sam2, encode: Callable[[], ImageFeatures]) -> ImageFeatures:
         """Return the features of ``key`` on the model's device, encoding them only if they are not cached.

@@ -247,7 +247,14 @@ def _characters(number: int) -> str:
         text += chr((bits | 32) + 48)
 
 
-@dataclass(frozen=True, eq=False)
+def _described(mask: "PackedMask | CompressedMask") -> str:
+    rows, columns = mask.box
+    box = f"rows {rows.start} to {rows.stop - 1}, columns {columns.start} to {columns.stop - 1}"
+    where = "empty" if rows.stop <= rows.start else box
+    return f"<{type(mask).__name__} {mask.shape[0]} x {mask.shape[1]}: {where}>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PackedMask:
     """A mask as the bits within its box, so that hundreds of masks of a large plane stay small.
 
@@ -280,6 +287,9 @@ class PackedMask:
     shape: tuple[int, int]
     box: tuple[slice, slice]
     bits: NDArray[np.uint8]
+
+    def __repr__(self) -> str:
+        return _described(self)
 
     @classmethod
     def from_array(
@@ -334,7 +344,7 @@ class PackedMask:
         return rows, columns
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CompressedMask:
     """An (H, W) bool mask: the bits within its box, compressed, so that a long video's masks stay small.
 
@@ -365,6 +375,9 @@ class CompressedMask:
     shape: tuple[int, int]
     box: tuple[slice, slice]
     bits: bytes
+
+    def __repr__(self) -> str:
+        return _described(self)
 
     @classmethod
     def from_array(

@@ -126,9 +126,11 @@ class Points:
         outside = (x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)
         if outside.any():
             first = coordinates[outside][0]
+            fits = (coordinates[:, ::-1] >= -0.5).all() and (coordinates[:, ::-1] <= (width, height)).all()
+            hint = f"; points are (x, y): did you mean ({first[1]:g}, {first[0]:g})?" if fits else "."
             raise InputError(
                 f"The point ({first[0]:g}, {first[1]:g}) lies outside the frame, "
-                f"which is {width} wide and {height} high."
+                f"which is {width} wide and {height} high{hint}"
             )
         checked = cls(coordinates, values.astype(np.int32))
         checked._check_sense(shape)
@@ -152,6 +154,31 @@ class Points:
                 f"The point ({x:g}, {y:g}) lies in the first pixels of the frame: points are in pixels, "
                 "not in fractions of the frame."
             )
+
+
+def _other_readings(box: tuple[float, float, float, float], shape: tuple[int, int]) -> str:
+    """Return the end of a sentence about a box: what else may be meant, of what lies on the frame."""
+    (a, b, c, d), (height, width) = box, shape
+    readings = {
+        "": (min(a, c), min(b, d), max(a, c), max(b, d)),
+        "of x, y, width, height ": (a, b, a + c - 1, b + d - 1),
+        "of y0, x0, y1, x1 ": (b, a, d, c),
+    }
+    fitting = [
+        f"{kind}({x0:g}, {y0:g}, {x1:g}, {y1:g})"
+        for kind, (x0, y0, x1, y1) in readings.items()
+        if 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+    ]
+    return f"; a box is (x0, y0, x1, y1): did you mean {' or '.join(fitting)}?" if fitting else "."
+
+
+def _check_mask_shape(given: tuple[int, ...], shape: tuple[int, int]) -> None:
+    if given == shape:
+        return
+    hints = {shape[::-1]: "; it is transposed: give mask.T.", (1, *shape): "; give mask[0]."}
+    raise InputError(
+        f"The mask has shape {given}, but the frame has {shape} (height, width){hints.get(given, '.')}"
+    )
 
 
 def covers_pixels(x0: float, y0: float, x1: float, y1: float) -> bool:
@@ -214,13 +241,13 @@ class Box:
         if not covers_pixels(x0, y0, x1, y1):
             raise InputError(
                 f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is less than one pixel wide or high: x1 must "
-                "not be below x0, nor y1 below y0."
+                f"not be below x0, nor y1 below y0{_other_readings((x0, y0, x1, y1), shape)}"
             )
         x1, y1 = max(x0, x1), max(y0, y1)
         if x0 >= width - 0.5 or y0 >= height - 0.5 or x1 <= -0.5 or y1 <= -0.5:
             raise InputError(
                 f"The box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies outside the frame, "
-                f"which is {width} wide and {height} high."
+                f"which is {width} wide and {height} high{_other_readings((x0, y0, x1, y1), shape)}"
             )
         return cls(max(x0, -0.5), max(y0, -0.5), min(x1, width - 0.5), min(y1, height - 0.5))
 
@@ -290,11 +317,7 @@ class Prompt:
         if mask is not None:
             if points is not None or box is not None:
                 raise InputError("A mask says all of an object on a frame; give it without clicks or a box.")
-            pixels = np.asarray(mask)
-            if pixels.shape != shape:
-                raise InputError(
-                    f"The mask has shape {pixels.shape}, but the frame has {shape} (height, width)."
-                )
+            _check_mask_shape(np.asarray(mask).shape, shape)
             return cls(mask=CompressedMask.from_array(as_mask(mask)))
         if points is None and box is None:
             raise InputError("There is nothing to go by; give points, a box or a mask.")
@@ -312,10 +335,7 @@ class Prompt:
             As :meth:`of`.
         """
         if self.mask is not None:
-            if self.mask.shape != shape:
-                raise InputError(
-                    f"The mask has shape {self.mask.shape}, but the frame has {shape} (height, width)."
-                )
+            _check_mask_shape(self.mask.shape, shape)
             return self
         points, box = self.points, self.box
         return Prompt.of(

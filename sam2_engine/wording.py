@@ -1,9 +1,12 @@
 """Numbers and sizes in sentences that people read."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 __all__ = ["counted", "did_you_mean", "in_ranges", "plural", "size_in_words"]
+
+_NEAR = 0.6
+"""Least likeness of names, 0 to 1, of which one may be meant by the other; as of Python's ``difflib``."""
 
 
 def plural(count: int, noun: str) -> str:
@@ -36,9 +39,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> f"There is no model 'nan0'{did_you_mean('nan0', ['nano', 'large'])}: give another."
     "There is no model 'nan0' (did you mean 'nano'?): give another."
     """
-    alike = {each.casefold(): each for each in known}
-    near = get_close_matches(name.casefold(), alike, n=1)
-    return f" (did you mean {alike[near[0]]!r}?)" if near else ""
+    likeness = {
+        each: SequenceMatcher(a=each.casefold(), b=name.casefold(), autojunk=False).ratio() for each in known
+    }
+    nearest = max(likeness, key=likeness.__getitem__, default=None)  # of equals the first
+    near = nearest is not None and likeness[nearest] >= _NEAR
+    return f" (did you mean {nearest!r}?)" if near else ""
 
 
 def in_ranges(numbers: Iterable[int]) -> str:

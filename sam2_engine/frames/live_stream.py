@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 from numpy.typing import NDArray
 
@@ -60,6 +60,13 @@ class LiveFrames(FrameSource):
         )
         self._layout = first.shape, first.dtype
         self._add(first)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse: what has come does not come again."""
+        raise InputError(
+            "A live stream cannot be copied or pickled, as its frames come only once: copy the session, "
+            "which shares the stream, or record it to a file and open that."
+        )
 
     def _take(self) -> NDArray[Any]:
         item = next(self._stream)

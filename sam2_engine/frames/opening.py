@@ -27,6 +27,7 @@ from sam2_engine.frames.tiff_frames import open_tiff
 from sam2_engine.frames.video_frames import VideoFrames
 from sam2_engine.frames.volume_frames import is_volume, open_volume
 from sam2_engine.frames.zarr_frames import is_zarr, named_axes, open_zarr
+from sam2_engine.keywords import suggests_arguments
 
 __all__ = ["open_frames"]
 
@@ -34,6 +35,7 @@ _NO_FRAMES = (bytes, bytearray, dict, set, frozenset, type)
 """What can be iterated too, but has no frames one after the other."""
 
 
+@suggests_arguments
 def open_frames(
     source: Any,
     *,
@@ -85,6 +87,11 @@ def open_frames(
     (3, (40, 60))
     """
     if isinstance(source, FrameSource):
+        if axes is not None or channel is not None or fixed is not None:
+            raise InputError(
+                f"{source.name} is open already: give axes, channel or fixed to the call that opened it, "
+                f"which read it as {source.sizes}."
+            )
         return source
     options: dict[str, Any] = {"axes": axes, "channel": channel, "fixed": fixed}
     if isinstance(source, str | PathLike):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +97,12 @@ def is_fill(pixels: NDArray[Any], fill_values: Sequence[FillRange]) -> NDArray[n
     return filled
 
 
+def _opened_again(path: Path, options: dict[str, Any]) -> "FrameSource":
+    from sam2_engine.frames.opening import open_frames  # which imports all sources
+
+    return open_frames(path, **options)
+
+
 class FrameSource(ABC):
     """Frames of one size, read one at a time; no source ever holds its whole stack.
 
@@ -173,10 +179,28 @@ class FrameSource(ABC):
     @property
     def description(self) -> str:
         """One line for users: sizes by axis, channels, type, and how ambiguous axes were read."""
-        count = "?" if self.length is None else self.length
+        return f"{self._brief}; {self.note}" if self.note else self._brief
+
+    @property
+    def _brief(self) -> str:
         color = "RGB" if self.is_rgb else counted(self.channels, "channel")
-        line = f"{self.axis}={count} Y={self.shape[0]} X={self.shape[1]}, {color}, {self.dtype}"
-        return f"{line}; {self.note}" if self.note else line
+        return f"{self.sizes}, {color}, {self.dtype}"
+
+    @property
+    def sizes(self) -> str:
+        """Sizes by axis, as ``T=92 Y=1036 X=1070``."""
+        count = "?" if self.length is None else self.length
+        return f"{self.axis}={count} Y={self.shape[0]} X={self.shape[1]}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._in_sentence}: {self._brief}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Let what came from a path be opened there once more, by a copy or elsewhere."""
+        if self.opened_as is None:
+            return super().__reduce_ex__(protocol)
+        path, options = self.opened_as
+        return _opened_again, (path, options)
 
     @property
     def _in_sentence(self) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sam2_engine.copies import copied
 from sam2_engine.errors import InputError
 from sam2_engine.image.click_grid import looks_even, mask_centers, rounds_of_clicks, square_grid
 from sam2_engine.image.mask_candidates import (
@@ -22,6 +23,7 @@ from sam2_engine.image.mask_candidates import (
 )
 from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, as_image, open_image
 from sam2_engine.image.tile_merging import merge_tile_masks
+from sam2_engine.keywords import suggests_arguments
 from sam2_engine.masks import (
     PackedMask,
     compress_rle,
@@ -62,7 +64,7 @@ class MaskRecord(TypedDict):
     crop_box: list[int]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class AutomaticMaskGenerator:
     """Find masks for everything in an image.
 
@@ -158,6 +160,15 @@ class AutomaticMaskGenerator:
             else self.stability_score_thresh
         )
         self.predictor = ImagePredictor(self.model)
+
+    def __repr__(self) -> str:
+        tiles = ", in tiles" if self.tiled else ""
+        side = self.points_per_side
+        return f"<{type(self).__name__} {self.model.summary}, {side} x {side} clicks{tiles}>"
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Return a generator of the same settings; the model, which it only reads, is shared."""
+        return copied(self, memo, self.model)
 
     def generate(
         self,
@@ -470,6 +481,10 @@ class AutomaticMaskGenerator:
             stability_score=candidate.stability,
             crop_box=[crop.x0, crop.y0, crop.x1 - crop.x0, crop.y1 - crop.y0],
         )
+
+
+# The dataclass writes it, and takes no decorator.
+setattr(AutomaticMaskGenerator, "__init__", suggests_arguments(AutomaticMaskGenerator.__init__))  # noqa: B010
 
 
 def _longer_side(logits: Tensor, crop: Crop) -> Tensor:

@@ -3,18 +3,21 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sam2_engine.copies import copied
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.pixels import image_array
 from sam2_engine.frames.source import explain
+from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, Sam2
 from sam2_engine.preprocessing import (
@@ -27,8 +30,9 @@ from sam2_engine.preprocessing import (
 from sam2_engine.prompts import Box, Points, check_says_where
 from sam2_engine.tiles import is_narrow
 from sam2_engine.wide_view import EncodedPrompt, WideView, encode_wide, predict_in_views
+from sam2_engine.wording import counted
 
-__all__ = ["ImagePredictor", "Prediction", "as_image", "open_image"]
+__all__ = ["ImagePredictor", "Prediction", "as_image", "open_image", "said_of"]
 
 MASK_THRESHOLD = 0.0
 
@@ -45,14 +49,29 @@ class _EncodedImage:
     window: IntensityWindow | None
 
 
+def said_of(shapes: Sequence[tuple[int, int]]) -> str:
+    """Say in few words which images, (H, W) each, are set."""
+    if len(shapes) == 1:
+        return f"image {shapes[0][0]} x {shapes[0][1]}"
+    return counted(len(shapes), "image") if shapes else "no image"
+
+
 def as_image(image: Any) -> NDArray[Any]:
-    """Return an array, a tensor or an image of Pillow as ``(H, W)`` or ``(H, W, C)``.
+    """Return an array, a tensor, an image of Pillow or of a file as ``(H, W)`` or ``(H, W, C)``.
 
     Raises
     ------
     InputError
-        If it is not an image.
+        If it is not an image, or a file of several.
     """
+    if isinstance(image, str | PathLike):
+        with open_frames(image, single=True) as frames:
+            if frames.length != 1:
+                raise InputError(
+                    f"{frames.name} holds {frames.sizes}, not one image: give one of them, as "
+                    "open_frames(path)[0], or open it as a VideoSession."
+                )
+            return frames[0]
     try:
         return image_array(image)
     except Exception as error:
@@ -104,13 +123,21 @@ class ImagePredictor:
         self.cache = FeatureCache() if cache is None else cache
         self._images: list[_EncodedImage] = []
 
-    def set_image(self, image: ArrayLike, *, contrast: Contrast = None) -> None:
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.model.summary}, {said_of([i.shape for i in self._images])}>"
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Return a predictor with the same images; model and cache, which it only reads, are shared."""
+        return copied(self, memo, self.model, self.cache)
+
+    @suggests_arguments
+    def set_image(self, image: ArrayLike | str | PathLike[str], *, contrast: Contrast = None) -> None:
         """Encode an image.
 
         Parameters
         ----------
         image
-            ``(H, W)`` or ``(H, W, C)``, any real type.
+            ``(H, W)`` or ``(H, W, C)``, any real type; an image of Pillow, a tensor, or the path of a file.
         contrast
             Intensity window; by default 8-bit passes through and other types take percentiles.
 
@@ -121,7 +148,9 @@ class ImagePredictor:
         """
         self.set_image_batch([image], contrast=contrast)
 
-    def set_image_batch(self, images: Sequence[ArrayLike], *, contrast: Contrast = None) -> None:
+    def set_image_batch(
+        self, images: Sequence[ArrayLike | str | PathLike[str]], *, contrast: Contrast = None
+    ) -> None:
         """Encode several images, of any sizes; prompt them with ``predict_batch``."""
         self._set(images, contrast)
         for image in self._images:
@@ -131,7 +160,7 @@ class ImagePredictor:
         """Encode a part of an image, as ``set_image`` does; how long and narrow it is, is known."""
         self._set([image], contrast)
 
-    def _set(self, images: Sequence[ArrayLike], contrast: Contrast) -> None:
+    def _set(self, images: Sequence[ArrayLike | str | PathLike[str]], contrast: Contrast) -> None:
         self.reset_predictor()
         self._images = [self._encode(*open_image(image, contrast)) for image in images]
 
@@ -168,6 +197,7 @@ class ImagePredictor:
         if len(self._images) < count:
             raise InputError("No image is set yet; call set_image(image) before predict().")
 
+    @suggests_arguments
     def predict(
         self,
         point_coords: ArrayLike | None = None,

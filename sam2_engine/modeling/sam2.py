@@ -211,6 +211,20 @@ class Sam2(nn.Module):
             part.compile(fullgraph=True, dynamic=True, **options)
 
     @property
+    def summary(self) -> str:
+        """What it is, in few words: ``nano@512 on cpu``."""
+        return f"{self.config.name}@{self.image_size} on {self.device}"
+
+    def __repr__(self) -> str:
+        """Return one line; ``print(model)`` shows the modules."""
+        count = sum(parameter.numel() for parameter in self.parameters())
+        dtype = str(self.compute_dtype).removeprefix("torch.")
+        return f"<{type(self).__name__} {self.summary}, {count / 1e6:.1f} M weights, computes in {dtype}>"
+
+    def __str__(self) -> str:
+        return super().__repr__()
+
+    @property
     def device(self) -> torch.device:
         """Device of the weights."""
         return self.no_mem_embed.device

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from sam2_engine.errors import InputError
+from sam2_engine.wording import did_you_mean
 
 __all__ = ["StateError", "UnsupportedError", "refuse_unknown"]
 
@@ -24,5 +25,6 @@ def refuse_unknown(function: str, unknown: Mapping[str, object], known: Iterable
         If there are any.
     """
     if unknown:
-        names = ", ".join(unknown)
+        known = [*known]
+        names = ", ".join(f"{name}{did_you_mean(name, known)}" for name in unknown)
         raise InputError(f"{function} has no argument {names}; its arguments are: {', '.join(known)}.")

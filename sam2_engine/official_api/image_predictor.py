@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
+from sam2_engine.copies import copied
 from sam2_engine.errors import InputError
+from sam2_engine.image.predictor import said_of
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, Sam2
 from sam2_engine.official_api.build_sam import build_sam2_hf, split_arguments
 from sam2_engine.official_api.errors import StateError, UnsupportedError, refuse_unknown
@@ -85,6 +87,13 @@ class SAM2ImagePredictor:
     def device(self) -> torch.device:
         """Device of the model."""
         return self.model.device
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.model.summary}, {said_of(self._orig_hw or ())}>"
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Return a predictor with the same images; the model is shared."""
+        return copied(self, memo, self.model)
 
     def reset_predictor(self) -> None:
         """Remove the images."""

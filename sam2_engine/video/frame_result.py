@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sam2_engine.masks import CompressedMask, mask_stability
 from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT
 from sam2_engine.preprocessing import Region, logits_to_size
+from sam2_engine.wording import counted, in_ranges
 
 __all__ = ["GIVEN_LOGIT", "FrameResult"]
 
@@ -18,7 +19,7 @@ GIVEN_LOGIT = 10.0
 """Of a pixel in a given mask, as the model takes it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FrameResult:
     """Masks and scores of the objects on one frame, as a session returns them.
 
@@ -70,6 +71,12 @@ class FrameResult:
     regions: tuple[Region | None, ...] = ()
     given_masks: tuple[CompressedMask | None, ...] = ()
     problem: str = ""
+
+    def __repr__(self) -> str:
+        count = counted(len(self.object_ids), "object")
+        ids = f" ({in_ranges(self.object_ids)})" if self.object_ids else ""
+        said = f"unreadable: {self.problem}" if self.problem else f"{count}{ids}"
+        return f"<{type(self).__name__} frame {self.frame}: {said}, {self.shape[0]} x {self.shape[1]}>"
 
     @classmethod
     def without_objects(cls, frame: int, shape: tuple[int, int], problem: str = "") -> "FrameResult":

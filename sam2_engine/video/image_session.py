@@ -33,8 +33,8 @@ class ImageSession(TiledVideoSession):
             self.grid = TileGrid(self.frames.shape, side, 0)
 
     @override
-    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
-        result = super().add_prompt(frame, object_id, prompt, replace=replace)
+    def _add_prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool) -> FrameResult:
+        result = super()._add_prompt(frame, object_id, prompt, replace)
         if prompt.mask is not None:
             return result
         tiled = self._objects[object_id]

@@ -22,8 +22,6 @@ from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
 from sam2_engine.video.tracking_session import (
     TrackingSession,
-    check_frame,
-    check_object_id,
     first_frame,
     frames_to_clear,
     require_object,
@@ -96,15 +94,13 @@ class TiledVideoSession(TrackingSession):
     # ------------------------------------------------------------------ prompts
 
     @override
-    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
+    def _add_prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool) -> FrameResult:
         """Prompt in the tile around the prompt; if that cuts the object, in another or on the whole plane.
 
         First clicks do not tell an object's size: of tile and plane, the higher predicted IoU decides, unless
         the plane is squeezed.
         """
         prompt = prompt.on(self.frames.shape)
-        check_object_id(object_id)
-        check_frame(self.frames, frame)
         tiled = self._objects.get(object_id) or TiledObject()
         earlier = [] if replace or prompt.mask is not None else tiled.prompts.get(frame, [])
         prompts = [*earlier, prompt]

@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sam2_engine.copies import copied
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource
@@ -14,11 +15,13 @@ from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.wording import counted
 
 __all__ = [
     "TrackingSession",
     "check_frame",
     "check_object_id",
+    "check_place",
     "first_frame",
     "frames_to_clear",
     "require_object",
@@ -64,6 +67,14 @@ class TrackingSession(Protocol):
     cache: FeatureCache
     remembers_tracked_frames: bool
 
+    def __repr__(self) -> str:
+        frames, objects = self.frames, counted(len(self.object_ids), "object")
+        return f"<{type(self).__name__} {frames.name}: {frames.sizes}, {objects}, {self.model.summary}>"
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Return a session that goes on by itself; what it only reads (model, frames, cache) is shared."""
+        return copied(self, memo, self.model, self.frames, self.cache)
+
     @property
     @abstractmethod
     def object_ids(self) -> tuple[int, ...]:
@@ -90,8 +101,18 @@ class TrackingSession(Protocol):
         """Make a frame ready for prompts, and return the bytes that it takes in the cache."""
         return self.encode(frame).num_bytes
 
-    @abstractmethod
-    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
+    def add_prompt(
+        self,
+        frame: int,
+        object_id: int,
+        prompt: Prompt | None = None,
+        *,
+        points: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        replace: bool = False,
+    ) -> FrameResult:
         """Prompt an object on a frame and return its mask there.
 
         Clicks are added to those on the frame, a box takes the place of an earlier one, and a mask, which
@@ -104,7 +125,13 @@ class TrackingSession(Protocol):
         object_id
             A positive number; an unknown one starts a new object.
         prompt
-            Clicks, a box, both, or a mask.
+            Clicks, a box, both, or a mask; or None, and they are given by name:
+        points, labels
+            (P, 2) ``(x, y)`` in pixels, or one ``(x, y)``; (P,), 1 inside (default), 0 outside.
+        box
+            ``(x0, y0, x1, y1)``, inclusive.
+        mask
+            (H, W) bool.
         replace
             Drop the clicks and the box placed on this frame before.
 
@@ -115,8 +142,22 @@ class TrackingSession(Protocol):
 
         See Also
         --------
-        add_points, add_box, add_mask : the same for plain numbers.
+        add_points, add_box, add_mask : the same by one name each.
         """
+        check_place(self.frames, frame, object_id)
+        given = {"points": points, "labels": labels, "box": box, "mask": mask}
+        if prompt is None:
+            prompt = Prompt.of(self.frames.shape, **given)
+        elif not isinstance(prompt, Prompt) or any(value is not None for value in given.values()):
+            raise InputError(
+                "After the frame and the object comes one Prompt, or a name for what is given: points=, "
+                "labels=, box= or mask=."
+            )
+        return self._add_prompt(frame, object_id, prompt, replace)
+
+    @abstractmethod
+    def _add_prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool) -> FrameResult:
+        """Prompt an object that may be prompted there."""
 
     def add_points(
         self,
@@ -146,19 +187,18 @@ class TrackingSession(Protocol):
         InputError
             If the frame does not exist or a point is not valid on it.
         """
-        prompt = Prompt.of(self.frames.shape, points=points, labels=labels, box=box)
-        return self.add_prompt(frame, object_id, prompt, replace=replace)
+        return self.add_prompt(frame, object_id, points=points, labels=labels, box=box, replace=replace)
 
     def add_box(self, frame: int, object_id: int, box: ArrayLike, *, replace: bool = False) -> FrameResult:
         """Place a box ``(x0, y0, x1, y1)`` around an object on a frame, instead of an earlier one.
 
         With ``replace``, the clicks placed on this frame before are dropped as well.
         """
-        return self.add_prompt(frame, object_id, Prompt.of(self.frames.shape, box=box), replace=replace)
+        return self.add_prompt(frame, object_id, box=box, replace=replace)
 
     def add_mask(self, frame: int, object_id: int, mask: ArrayLike) -> FrameResult:
         """Give an object's (H, W) mask on a frame; it is taken as it is, instead of other prompts there."""
-        return self.add_prompt(frame, object_id, Prompt.of(self.frames.shape, mask=mask))
+        return self.add_prompt(frame, object_id, mask=mask)
 
     @abstractmethod
     def clear_prompts(self, object_id: int, frame: int | None = None) -> None:
@@ -220,6 +260,29 @@ def require_object(objects: Mapping[int, T], object_id: int) -> T:
         existing = ", ".join(map(str, objects)) or "none yet"
         raise InputError(f"There is no object {object_id} here; the known ones are: {existing}.")
     return objects[object_id]
+
+
+def check_place(frames: FrameSource, frame: int, object_id: int) -> None:
+    """Refuse a frame that does not exist and what cannot be an object's id; exchanged ones are told.
+
+    Raises
+    ------
+    InputError
+        As ``check_frame`` and ``check_object_id``.
+    """
+    try:
+        check_frame(frames, frame)
+        check_object_id(object_id)
+    except InputError as error:
+        try:
+            check_frame(frames, object_id)
+            check_object_id(frame)
+        except InputError:
+            raise error from None
+        raise InputError(
+            f"{str(error).removesuffix('.')}. The frame comes first: did you mean frame={object_id}, "
+            f"object_id={frame}?"
+        ) from None
 
 
 def check_object_id(object_id: object) -> None:

@@ -5,7 +5,7 @@ one thread, owns none itself, and keeps no more memories than propagation can st
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from typing_extensions import override
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
+from sam2_engine.frames.series import Series
+from sam2_engine.keywords import suggests_arguments
 from sam2_engine.malloc_trim import MASKS_BETWEEN_RELEASES, release_freed_memory
 from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2
@@ -76,6 +78,9 @@ class VideoSession(TrackingSession):
         Remove, from what clicks or a box give, components far smaller than what was clicked; None: as the
         model's configuration says (nano does, the official models do not).
 
+    axes, channel, fixed, level, series
+        How ``frames`` is read, as for ``open_frames``: ``axes="TZYX", fixed={"Z": 3}``.
+
     Raises
     ------
     InputError
@@ -109,6 +114,7 @@ class VideoSession(TrackingSession):
 
     remembers_tracked_frames = True
 
+    @suggests_arguments
     def __init__(
         self,
         model: Sam2,
@@ -120,13 +126,21 @@ class VideoSession(TrackingSession):
         max_object_pointers: int = 16,
         max_conditioning_frames: int | None = None,
         remove_small_components: bool | None = None,
+        *,
+        axes: str | None = None,
+        channel: int | None = None,
+        fixed: Mapping[str, int] | None = None,
+        level: int = 0,
+        series: Series = None,
     ) -> None:
         if max_object_pointers < 2:
             raise InputError("max_object_pointers must be at least 2.")
         if max_conditioning_frames is not None and max_conditioning_frames < 1:
             raise InputError("max_conditioning_frames must be at least 1, or None for all.")
         self.model = model
-        self.frames: FrameSource = open_frames(frames)
+        self.frames: FrameSource = open_frames(
+            frames, axes=axes, channel=channel, fixed=fixed, level=level, series=series
+        )
         self.window = window_of(self.frames, contrast)
         self.region = None if region is None else check_region(region, self.frames.shape)
         self.cache = FeatureCache(_FEW_FRAMES) if cache is None else cache
@@ -160,7 +174,7 @@ class VideoSession(TrackingSession):
     # ------------------------------------------------------------------ prompts
 
     @override
-    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
+    def _add_prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool) -> FrameResult:
         prompt = prompt.on(self.frames.shape)
         check_says_where(
             prompt.says_where, annotated=object_id in self.object_ids or self.has_mask(frame, object_id)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
+from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, approximations_of
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
 from sam2_engine.modeling.precision import choose_dtype
@@ -37,6 +38,7 @@ _WRAPPERS = re.compile(r"((module|_orig_mod)\.)+")
 _SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
 
 
+@suggests_arguments
 def load_model(
     name_or_path: str | os.PathLike[str] = "nano",
     device: str | torch.device = "auto",

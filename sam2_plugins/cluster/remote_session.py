@@ -145,9 +145,8 @@ class RemoteSession(TrackingSession):
         return int(self._ask("prepare", frame, frame=frame))
 
     @override
-    def add_prompt(self, frame: int, object_id: int, prompt: Prompt, *, replace: bool = False) -> FrameResult:
+    def _add_prompt(self, frame: int, object_id: int, prompt: Prompt, replace: bool) -> FrameResult:
         prompt = prompt.on(self.frames.shape)
-        check_frame(self.frames, frame)
         return self._result("add_prompt", frame, object_id, prompt, replace, frame=int(frame))
 
     @override
