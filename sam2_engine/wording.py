@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-__all__ = ["counted", "did_you_mean", "in_ranges", "plural", "size_in_words"]
+__all__ = ["counted", "did_you_mean", "duration_in_words", "in_ranges", "plural", "size_in_words"]
 
 _NEAR = 0.6
 """Least likeness of names, 0 to 1, of which one may be meant by the other; as of Python's ``difflib``."""
@@ -79,3 +79,18 @@ def size_in_words(num_bytes: float) -> str:
     while float(f"{size:.3g}") >= 1000 or not unit:
         size, unit = size / 1000, next(units)
     return f"{size:.1f}".removesuffix(".0") + f" {unit}" if size < 99.95 else f"{size:.0f} {unit}"
+
+
+def duration_in_words(seconds: float) -> str:
+    """Return a time in words.
+
+    Examples
+    --------
+    >>> [duration_in_words(seconds) for seconds in (0.2, 40, 200, 9_000)]
+    ['1 s', '40 s', '3 min', '2.5 h']
+    """
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 3600:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"

@@ -15,7 +15,6 @@ from typing import Any
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
-from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.weights.downloads import add
 from sam2_engine.weights.locations import find
 from sam2_engine.wording import counted
@@ -84,7 +83,7 @@ class FineTuning:
         session: AnnotationSession,
         home: Path,
         *,
-        steps: int = TrainingConfig.steps,
+        steps: int | None = None,
         device: str = "auto",
     ) -> Generator[int, None, "FineTuning"]:
         """Write a session's reviewed frames into a new folder in ``home``.
@@ -96,7 +95,7 @@ class FineTuning:
         home
             Folder of this session's trainings; made if missing.
         steps, device
-            As for ``sam2 train``.
+            As for ``sam2 train``; None: as many as fit the frames.
 
         Yields
         ------
@@ -143,6 +142,8 @@ class FineTuning:
                 message = json.loads(line)
                 done, total = message.get("learning", done), message["of"] if "learning" in message else total
                 sentence = message.get("said", sentence)
+                if "measuring" in message and not done:
+                    sentence = f"Measuring the model as it is: {message['measuring']} of {message['of']} …"
                 self.improvement = message.get("gain") if message.get("finished") else self.improvement
                 yield TrainingProgress(done, total, sentence)
         finally:

@@ -10,9 +10,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.runtime.workers import Worker, run_in_thread
 from sam2_engine import InputError
+from sam2_engine.wording import duration_in_words
 from sam2_plugins.fine_tuning import FineTuning, TrainingProgress, unfinished_training
 from sam2_plugins.runtime.jobs import Progress
-from sam2_plugins.runtime.run_estimate import duration_in_words
 from sam2_plugins.session.readable import ResultGenerator
 
 __all__ = ["Training"]

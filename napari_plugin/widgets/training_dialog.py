@@ -12,7 +12,7 @@ from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.form import form
 from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine import InputError
-from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning.config import usual_steps
 from sam2_plugins.fine_tuning import FineTuning, reviewed_frames
 
 __all__ = ["TrainingDialog"]
@@ -54,7 +54,7 @@ class TrainingDialog(QDialog):
         self.frames = QLabel()
         self.frames.setWordWrap(True)
         self.steps = SpinBox(
-            value=TrainingConfig.steps,
+            value=usual_steps(0),
             min=1,
             max=1_000_000,
             label="Steps",
@@ -87,6 +87,7 @@ class TrainingDialog(QDialog):
         """Open it for an annotation; while another one is trained on, that one is shown."""
         if not self.training.running and annotation is not self._annotation:
             self._annotation = annotation
+            self.steps.value = usual_steps(len(reviewed_frames(annotation.session)))
             self.prompt_bar.clear()
         self._refresh()
         self.show()

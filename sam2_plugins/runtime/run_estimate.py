@@ -14,9 +14,9 @@ import numpy as np
 
 from sam2_engine.disk import replacing
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.wording import counted, size_in_words
+from sam2_engine.wording import counted, duration_in_words, size_in_words
 
-__all__ = ["RunEstimate", "RunMeasurements", "RunSize", "duration_in_words"]
+__all__ = ["RunEstimate", "RunMeasurements", "RunSize"]
 
 _MAX_SAMPLES = 256
 _MEMORY_FRAMES = 8
@@ -207,12 +207,3 @@ def _median_by_count(samples: Iterable[tuple[int, float]]) -> dict[int, float]:
     for count, seconds in samples:
         by_count.setdefault(count, []).append(seconds)
     return {count: float(np.median(by_count[count])) for count in sorted(by_count)}
-
-
-def duration_in_words(seconds: float) -> str:
-    """Return a time in words: ``40 s``, ``3 min``, ``2.5 h``."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 3600:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"

@@ -8,8 +8,9 @@ from sam2_engine.errors import InputError
 from sam2_engine.training.fine_tuning.augmentation import AugmentationConfig
 from sam2_engine.training.fine_tuning.interactive_training import PromptConfig
 from sam2_engine.training.losses import LossWeights
+from sam2_engine.wording import did_you_mean
 
-__all__ = ["TrainingConfig", "with_current_names"]
+__all__ = ["TrainingConfig", "usual_steps", "with_current_names"]
 
 T = TypeVar("T")
 
@@ -20,6 +21,9 @@ _EARLIER_NAMES = {
     "picture_every": "image_every",
     "on_truth": "on_object",
 }
+_PASSES, _FEWEST_STEPS, _MOST_STEPS = 20, 100, 1000
+_EXAMPLES = {"steps": 500, "image_size": 512, "layer_decay": 0.8}
+"""Values of settings that are None by default."""
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -34,8 +38,10 @@ class TrainingConfig:
     train_image_encoder
         Train the image encoder too. By default it is frozen, with its two projections for the mask decoder,
         and every frame is encoded once.
-    steps, batch_size
-        Steps, and samples (an image, or a clip) per step in all processes together.
+    steps
+        Steps; None: as many as fit the data (``usual_steps``), or as the run has that is continued.
+    batch_size
+        Samples (an image, or a clip) per step in all processes together.
     learning_rate, encoder_rate
         Peak of the learning rate; the image encoder's as a part of it.
     layer_decay
@@ -64,7 +70,7 @@ class TrainingConfig:
 
     model: str = "nano"
     train_image_encoder: bool = False
-    steps: int = 500
+    steps: int | None = None
     batch_size: int = 2
     learning_rate: float = 1e-4
     encoder_rate: float = 0.6
@@ -91,8 +97,9 @@ class TrainingConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
-        at_least_1 = ("steps", "batch_size", "clip_objects", "image_objects", "views", "save_every")
-        for name in (*at_least_1, "image_every"):
+        at_least_1 = ("batch_size", "clip_objects", "image_objects", "views", "save_every")
+        steps = () if self.steps is None else ("steps",)
+        for name in (*steps, *at_least_1, "image_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}: it must be 1 or more.")
         if self.clip_length < 2:
@@ -101,6 +108,12 @@ class TrainingConfig:
             raise InputError(f"clip_share = {self.clip_share}: it is a part, from 0 to 1.")
         if not self.learning_rate > 0:
             raise InputError(f"learning_rate = {self.learning_rate}: it must be above 0.")
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of a run, in which it is known how many fit the data."""
+        assert self.steps is not None, "the run decides: fine_tune(config, data, ...)"
+        return self.steps
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -118,6 +131,17 @@ class TrainingConfig:
         return _from_table(cls, with_current_names(values), "")
 
 
+def usual_steps(frames: int, batch_size: int = 2) -> int:
+    """Return how many steps fit some data: each training frame about twenty times, from 100 to 1,000 steps.
+
+    Examples
+    --------
+    >>> [usual_steps(frames) for frames in (3, 35, 400)]
+    [100, 350, 1000]
+    """
+    return min(max(-(-_PASSES * frames // batch_size), _FEWEST_STEPS), _MOST_STEPS)
+
+
 def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings that may have been written by an earlier version, by their current names."""
     return {
@@ -133,7 +157,8 @@ def _from_table(kind: type[T], table: Mapping[str, Any], where: str) -> T:
     for name, value in table.items():
         if name not in known:
             raise InputError(
-                f"There is no setting {where}{name}; the known ones are {', '.join(sorted(known))}."
+                f"There is no setting {where}{name}{did_you_mean(name, known)}; the known ones are "
+                f"{', '.join(sorted(known))}."
             )
         usual = getattr(default, name)
         if is_dataclass(usual) and not isinstance(usual, type):
@@ -146,6 +171,7 @@ def _from_table(kind: type[T], table: Mapping[str, Any], where: str) -> T:
 
 
 def _of_type(usual: Any, value: Any, name: str) -> Any:
+    usual = _EXAMPLES.get(name) if usual is None else usual
     if usual is None or value is None:
         return value
     if isinstance(usual, float) and isinstance(value, int) and not isinstance(value, bool):

@@ -90,10 +90,10 @@ def make_optimizer(
 
 def schedule(config: TrainingConfig, step: int) -> float:
     """Return the learning rate of a step: a linear rise, then a cosine."""
-    warmup = config.warmup * config.steps
+    warmup = config.warmup * config.total_steps
     if step < warmup:
         return config.learning_rate * (step + 1) / (warmup + 1)
-    done = (step - warmup) / max(config.steps - warmup, 1)
+    done = (step - warmup) / max(config.total_steps - warmup, 1)
     return config.learning_rate * (config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * done)))
 
 

@@ -18,7 +18,7 @@ from sam2_engine.malloc_trim import release_freed_memory
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import to_rgb
 from sam2_engine.tiles import is_large
-from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning.config import TrainingConfig, usual_steps
 from sam2_engine.training.fine_tuning.distributed import ProcessGroup
 from sam2_engine.training.fine_tuning.run_folder import RunFolder
 from sam2_engine.training.fine_tuning.run_log import RunLog, save_comparison
@@ -27,11 +27,15 @@ from sam2_engine.training.fine_tuning.thresholds import with_measured_thresholds
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.training.fine_tuning.validation import Score, improvement, one_click_masks, validate
 from sam2_engine.weights.loading import find_device, load_model, save_model
-from sam2_engine.wording import counted, size_in_words
+from sam2_engine.wording import counted, duration_in_words, size_in_words
 
 __all__ = ["Outcome", "fine_tune"]
 
 _OBJECTS_IN_FIGURE = 24
+_FIRST_CHECKPOINT = 5
+_SECONDS_BETWEEN_CHECKPOINTS = 300
+_WORTH_AN_ESTIMATE = 20
+"""Fewer steps are taken sooner than it is known how long they take."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def fine_tune(
     group: ProcessGroup | None = None,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
+    measuring: Callable[[int, int | None], None] = lambda done, total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Fine-tune a model, or continue a run that was stopped.
@@ -90,13 +95,16 @@ def fine_tune(
     config, data
         Settings, and what to train on.
     run
-        Folder for checkpoint, log and figures; a run found there is continued.
+        Folder for checkpoint, log and figures; a run found there is continued, also to more steps than it
+        was begun for.
     output
         File of the weights; by default ``model.safetensors`` in ``run``.
     group
         The processes that share the work.
     say, progress, should_stop
         Called with lines for users, with steps done and in all, and before every step.
+    measuring
+        Called while the model is scored, before and after, with what is done and in all.
 
     Raises
     ------
@@ -117,22 +125,30 @@ def fine_tune(
             "No object is on a training frame: all are on frames held out for validation; annotate more."
         )
     folder = RunFolder(run)
+    state = folder.load()
+    begun = folder.read("settings.json") or {}
+    if config.steps is None:
+        usual = usual_steps(len(sampler.images), config.batch_size)
+        config = replace(config, steps=begun.get("steps", usual))
     if group.is_main_process:
         same = {"data": replace(data, videos=split.videos).fingerprint, "weights": weights_fingerprint(model)}
-        folder.claim({**config.to_dict(), **same})
+        folder.claim({**config.to_dict(), **same}, 0 if state is None else state["step"])
     features = run / "features" if config.features_on_disk else None
     tuner = FineTuner(model, sampler, config, group, features)
-    if (state := folder.load()) is not None:
+    if state is not None:
         tuner.resume(state)
-        say(f"Continuing {run} after step {tuner.step}.")
+        say(f"Continuing {run} after step {tuner.step} of {config.steps}.")
     target = output or run / "model.safetensors"
     if group.is_main_process:
         _check_space(tuner, folder, split, target)
     _describe(tuner, whole, split, say)
-    loop = _TrainingLoop(tuner, folder, split)
+    loop = _TrainingLoop(tuner, folder, split, measuring)
     before = loop.score("before") if group.is_main_process else Score(None, None, 0, 0)
     release_freed_memory()
     group.barrier()
+    if config.total_steps - tuner.step >= _WORTH_AN_ESTIMATE and not should_stop():
+        about = duration_in_words(tuner.rehearse() + loop.seconds_of_scoring)
+        say(f"{counted(config.total_steps - tuner.step, 'step')}: about {about}.")
     finished = loop.run(say, progress, should_stop)
     if not finished or not group.is_main_process:
         return Outcome(tuner.step, finished, before)
@@ -147,8 +163,8 @@ def _check_space(tuner: FineTuner, folder: RunFolder, split: "_Split", target: P
 
     A checkpoint stays until the next one is complete.
     """
-    steps, save_every = tuner.config.steps, tuner.config.save_every
-    checkpoints = 1 if folder.checkpoint.exists() or steps <= save_every else 2
+    steps, few = tuner.config.total_steps, min(_FIRST_CHECKPOINT, tuner.config.save_every)
+    checkpoints = 1 if folder.checkpoint.exists() or steps <= few else 2
     weights = sum(parameter.numel() for parameter in tuner.model.parameters()) * torch.float32.itemsize
     files = {folder.checkpoint: checkpoints * tuner.state_bytes if tuner.step < steps else 0, target: weights}
     if tuner.config.features_on_disk and not tuner.config.train_image_encoder:
@@ -217,10 +233,19 @@ def _describe_tiles(large: int, split: _Split, side: int, say: Callable[[str], N
 class _TrainingLoop:
     """Steps of one run, with checkpoints, log and figures."""
 
-    def __init__(self, tuner: FineTuner, folder: RunFolder, split: _Split) -> None:
+    def __init__(
+        self,
+        tuner: FineTuner,
+        folder: RunFolder,
+        split: _Split,
+        measuring: Callable[[int, int | None], None],
+    ) -> None:
         self.tuner = tuner
         self.folder = folder
         self.split = split
+        self.measuring = measuring
+        self.seconds_of_scoring = 0.0
+        self._saved = time.monotonic()
 
     @property
     def model(self) -> Sam2:
@@ -233,7 +258,9 @@ class _TrainingLoop:
             return Score.from_dict(known[when])
         if when == "before" and self.tuner.step:
             raise InputError(f"{self.folder.path} lacks held_out.json; give another folder for the run.")
-        score = validate(self.model, self.split.videos, self.split.training, self.split.validation)
+        started, split = time.monotonic(), self.split
+        score = validate(self.model, split.videos, split.training, split.validation, self.measuring)
+        self.seconds_of_scoring = time.monotonic() - started
         self.folder.write("held_out.json", {**known, when: score.to_dict(), "steps": self.tuner.step})
         return score
 
@@ -259,7 +286,7 @@ class _TrainingLoop:
                     log.write(tuner.step, {**losses, "seconds": time.monotonic() - started})
                     progress(tuner.step, config.steps)
                 last = tuner.step == config.steps
-                if last or tuner.step % config.save_every == 0:
+                if last or self._is_due():
                     self._save_checkpoint()
                 if group.is_main_process and (last or tuner.step % config.image_every == 0):
                     self._save_figure()
@@ -274,9 +301,16 @@ class _TrainingLoop:
             return stop
         return bool(group.all_reduce(torch.tensor(int(stop), device=self.model.device)) > 0)
 
+    def _is_due(self) -> bool:
+        """Whether to save: early once, each so many steps, and where these take long more often."""
+        step, every = self.tuner.step, self.tuner.config.save_every
+        late = time.monotonic() - self._saved > _SECONDS_BETWEEN_CHECKPOINTS
+        return step == min(_FIRST_CHECKPOINT, every) or step % every == 0 or late
+
     def _save_checkpoint(self) -> None:
         if self.tuner.group.is_main_process:
             self.folder.save(self.tuner.state())
+        self._saved = time.monotonic()
 
     def _save_figure(self) -> None:
         """Write predictions beside the ground truth, of the first validation frame, else training frame."""

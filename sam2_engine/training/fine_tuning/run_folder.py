@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from sam2_engine.disk import replacing
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, OptionError
 from sam2_engine.training.fine_tuning.config import with_current_names
 
 __all__ = ["RunFolder"]
@@ -38,13 +38,15 @@ class RunFolder:
                 f"The run's folder {path} cannot be made ({error.strerror}); give another."
             ) from None
 
-    def claim(self, settings: Mapping[str, Any]) -> None:
+    def claim(self, settings: Mapping[str, Any], done: int = 0) -> None:
         """Write the settings of a new run, or check that the run to be continued has the same ones.
+
+        Its steps may be others, if no fewer than are ``done``.
 
         Raises
         ------
         InputError
-            If the folder holds a run with other settings.
+            If the folder holds a run with other settings, or one that has done more steps.
         """
         before = self.read("settings.json")
         before = None if before is None else with_current_names(before)
@@ -52,13 +54,21 @@ class RunFolder:
         if before is None:
             self.write("settings.json", now)
             return
-        changed = [name for name in now if before.get(name) != now[name]]
+        changed = [name for name in now if name != "steps" and before.get(name) != now[name]]
+        if now["steps"] < done:
+            raise OptionError(
+                f"{self.path} holds a run that has done {done} steps, more than {{steps}}: give as many "
+                "or more, or another folder for this one.",
+                steps=now["steps"],
+            )
         if changed:
             name = changed[0]
             raise InputError(
                 f"{self.path} holds a run with {name} = {before.get(name)}, not {now[name]}; continue it "
                 "with the same settings, or give another folder for this one."
             )
+        if before.get("steps") != now["steps"]:
+            self.write("settings.json", now)
 
     def read(self, name: str) -> dict[str, Any] | None:
         """Return what a JSON file holds; None if there is none."""

@@ -1,6 +1,7 @@
 """Trainer of one model: its steps, its checkpoints, and the samples that a step needs."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ __all__ = ["FineTuner", "Sample", "SampleLoader", "prefetch"]
 T = TypeVar("T")
 
 _EMPTY_STEPS = 20
+_REHEARSED = 20
+"""Steps among which one with images and one with clips are looked for."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ class FineTuner:
 
     def samples(self) -> Iterator[list[Sample]]:
         """Yield the samples of the remaining steps."""
-        return prefetch(self.loader.load, range(self.step, self.config.steps))
+        return prefetch(self.loader.load, range(self.step, self.config.total_steps))
 
     def train_step(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Take one step; return its rate and its losses per object, of all processes.
@@ -183,6 +186,34 @@ class FineTuner:
         self.optimizer.zero_grad()
         self.step += 1
         return {"rate": rate, **losses}
+
+    def rehearse(self) -> float:
+        """Return about how many seconds the remaining steps will take; nothing is changed.
+
+        The gradient of one step with images, and of one with clips, is computed twice: at first frames are
+        encoded, which most steps find done.
+        """
+        sampler, config = self.loader.sampler, self.config
+        steps = config.total_steps - self.step
+        kinds: dict[bool, int] = {}
+        for step in range(self.step, self.step + _REHEARSED):
+            kinds.setdefault(len(sampler.draw(step)[0].frames) > 1, step)
+        all_frames = config.views * sum(map(len, sampler.frames))
+        seconds = 0.0
+        for as_clips, step in kinds.items():
+            samples = self.loader.load(step)
+            cold, warm = (self._seconds_of(samples) for _ in range(2))
+            share = 1.0 if len(kinds) == 1 else config.clip_share if as_clips else 1 - config.clip_share
+            frames = sum(len(clip.frames) for clip in sampler.draw(step))
+            encoding = min(share * steps, all_frames / frames)
+            seconds += share * steps * warm + encoding * max(cold - warm, 0)
+        return seconds
+
+    def _seconds_of(self, samples: Sequence[Sample]) -> float:
+        start = time.perf_counter()
+        self.accumulate(samples)
+        self.optimizer.zero_grad()
+        return time.perf_counter() - start
 
     def accumulate(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Accumulate the gradient of the whole batch, of all processes, in every trainable parameter.

@@ -1,6 +1,6 @@
 """Validation on held-out frames: IoU after one click, and J of objects tracked from their masks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -70,6 +70,7 @@ def validate(
     videos: Sequence[AnnotatedVideo],
     training: Sequence[Sequence[int]],
     validation: Sequence[Sequence[int]],
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Score:
     """Score a model on validation frames, at most 40 of them, evenly chosen, and 8 videos.
 
@@ -81,25 +82,40 @@ def validate(
         The model; it is put into evaluation mode.
     videos, training, validation
         As from ``train_validation_split``.
+    progress
+        Called with frames and videos done, and all.
     """
     model.eval()
     chosen = validation_frames(videos, validation)
+    usable = _tracked_videos(videos, training, validation)
+    total = len(chosen) + len(usable)
     one_click: list[float] = []
-    for v, frame in chosen:
+    for number, (v, frame) in enumerate(chosen):
+        progress(number, total)
         _, ground_truth, predicted = one_click_masks(model, videos[v], frame)
         one_click += [mask_iou(one, other) for one, other in zip(predicted, ground_truth, strict=True)]
     tracked: list[float] = []
+    for number, v in enumerate(usable, start=len(chosen)):
+        progress(number, total)
+        tracked += track_validation_frames(model, videos[v], training[v][-1], validation[v][:_MAX_FRAMES])
+    progress(total, total)
+    wholes = [id(video.whole or video) for video in videos]
+    frames = {(wholes[v], frame) for v, frame in chosen}
+    return Score(_mean(one_click), _mean(tracked), len(frames), len({wholes[v] for v in usable}))
+
+
+def _tracked_videos(
+    videos: Sequence[AnnotatedVideo],
+    training: Sequence[Sequence[int]],
+    validation: Sequence[Sequence[int]],
+) -> list[int]:
+    """Return at most 8 videos whose last training frame has an object, evenly chosen."""
     usable = [
         v
         for v, video in enumerate(videos)
         if validation[v] and training[v] and video.visible[training[v][-1]]
     ]
-    usable = _evenly(usable, _MAX_VIDEOS)
-    for v in usable:
-        tracked += track_validation_frames(model, videos[v], training[v][-1], validation[v][:_MAX_FRAMES])
-    wholes = [id(video.whole or video) for video in videos]
-    frames = {(wholes[v], frame) for v, frame in chosen}
-    return Score(_mean(one_click), _mean(tracked), len(frames), len({wholes[v] for v in usable}))
+    return _evenly(usable, _MAX_VIDEOS)
 
 
 def validation_frames(

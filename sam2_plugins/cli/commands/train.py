@@ -1,6 +1,7 @@
 """``sam2 train``: a model fine-tuned on one's own annotated images or videos."""
 
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,9 @@ RunOption = Annotated[
     typer.Option(
         "--run", metavar="FOLDER", help="Checkpoint, log and figures; a run that is there is continued."
     ),
+]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", metavar="N", help="How long; by default what fits the data.")
 ]
 JsonLinesOption = Annotated[
     bool,
@@ -67,7 +71,7 @@ def train(
     ] = None,
     output: OutputOption = None,
     run: RunOption = None,
-    steps: Annotated[int | None, typer.Option("--steps", metavar="N", help="How long.")] = None,
+    steps: StepsOption = None,
     everything: EverythingOption = None,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", metavar="RATE", help="Highest rate.")
@@ -128,13 +132,12 @@ def _train(settings: dict[str, Any], others: dict[str, Any], terminal: TerminalO
     run = Path(others.get("run", Path("runs") / f"{folder.resolve().name}-{Path(config.model).stem}"))
     output = Path(others["output"]) if "output" in others else None
     group = join_process_group(str(others.get("device", "auto")))
-    with terminal.bar("reading") as progress:
-        found = find_dataset(
-            folder, as_video=others.get("as_video"), progress=progress if group.is_main_process else None
-        )
+    with terminal.stages() as show:
+        reading = partial(show, "reading") if group.is_main_process else None
+        found = find_dataset(folder, as_video=others.get("as_video"), progress=reading)
     say = terminal.say if group.is_main_process else lambda line: None
     say(f"{folder}: {found.description}")
-    with found, terminal.stoppable() as token, terminal.bar("learning") as progress:
+    with found, terminal.stoppable() as token, terminal.stages() as show:
         outcome = fine_tune(
             config,
             found,
@@ -142,7 +145,8 @@ def _train(settings: dict[str, Any], others: dict[str, Any], terminal: TerminalO
             output,
             group=group,
             say=say,
-            progress=progress,
+            progress=partial(show, "learning"),
+            measuring=partial(show, "measuring"),
             should_stop=lambda: token.cancelled,
         )
     group.leave()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.weights.loading import load_model
 from sam2_plugins.cli import app as cli
+from sam2_plugins.cli.commands import training_output
 
 
 @pytest.fixture
@@ -39,6 +40,47 @@ def test_weights_come_out_and_the_gain_is_one_line(
     assert "holds a run with learning_rate" in capsys.readouterr().err
 
 
+def test_a_run_is_continued_added_and_tells_how_far_it_is(
+    cells: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAM2_CACHE", str(cells.parent / "cache"))
+    monkeypatch.setattr(training_output, "SECONDS_BETWEEN_LINES", 0.0)
+    options = [
+        "--from",
+        str(small_checkpoint),
+        "--data",
+        str(cells),
+        "--batch-size",
+        "1",
+        "--run",
+        "runs/mine",
+    ]
+    assert cli.main(["train", *options, "--steps", "1"]) == 0
+    assert cli.main(["train", *options, "--steps", "2"]) == 0
+    err = capsys.readouterr().err
+    for line in ("measuring 1 of 2", "learning 2 of 2", "Continuing runs/mine after step 1 of 2."):
+        assert line in err
+    assert "of 1\n" not in err.replace("learning 1 of 1", "")
+    adding = "sam2 models add runs/mine/model.safetensors --name mine"
+    assert f"To have it by name everywhere: {adding}" in err
+    assert cli.main(adding.split()[1:]) == 0
+    assert load_model("mine", "cpu").config.name == "small"
+
+
+def test_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, said = [100.0], []
+    monkeypatch.setattr(training_output.time, "monotonic", lambda: now[0])
+    lines = training_output._Lines(said.append)
+    for step in range(1, 101):
+        lines.show("learning", step, 100)
+        now[0] += 1.0
+    assert said == [
+        "learning 31 of 100, about 1 min left",
+        "learning 61 of 100, about 39 s left",
+        "learning 91 of 100, about 9 s left",
+    ]
+
+
 def test_settings_come_from_a_file_and_options_overrule_them(
     cells: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,7 +98,7 @@ def test_settings_come_from_a_file_and_options_overrule_them(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("stepz = 3", "There is no setting stepz; the known ones are"),
+        ("stepz = 3", "There is no setting stepz (did you mean 'steps'?); the known ones are"),
         ("steps = 'many'", "steps = 'many': it should be a whole number"),
         ("steps = 0", "steps = 0: it must be 1 or more."),
         ("[prompts]\nclicks = 3", "There is no setting prompts.clicks"),

@@ -1,5 +1,6 @@
 """Fine-tuning on tiny videos: exact resume, several processes, what is trained, and the messages."""
 
+import json
 import os
 import re
 import shutil
@@ -17,10 +18,12 @@ from dataset_folders import images, plain
 from sam2_engine.datasets import AnnotatedData, find_dataset
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.training.fine_tuning.config import TrainingConfig
+from sam2_engine.training.fine_tuning import run as run_module
+from sam2_engine.training.fine_tuning.config import TrainingConfig, usual_steps
 from sam2_engine.training.fine_tuning.distributed import ProcessGroup, join_process_group
 from sam2_engine.training.fine_tuning.interactive_training import PromptConfig
 from sam2_engine.training.fine_tuning.run import Outcome, fine_tune
+from sam2_engine.training.fine_tuning.run_folder import RunFolder
 from sam2_engine.training.fine_tuning.run_log import read_losses
 from sam2_engine.training.fine_tuning.sampling import ClipSampler, train_validation_split
 from sam2_engine.training.fine_tuning.trainer import FineTuner
@@ -332,3 +335,68 @@ def test_in_float16_a_step_that_overflows_is_left_out_and_the_next_one_is_scaled
     tuner.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
     with pytest.raises(InputError, match="gradient of step 2 is not finite"):
         tuner.train_step(samples)
+
+
+# ---------------------------------------------------------------------- how long it takes
+
+
+def test_steps_fit_the_data_unless_they_are_given(
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path
+) -> None:
+    fitting = replace(config, steps=None)
+    stopped = fine_tune(fitting, video, tmp_path, should_stop=lambda: True)
+    assert not stopped.finished
+    assert json.loads((tmp_path / "settings.json").read_text())["steps"] == usual_steps(4) == 100
+    assert [usual_steps(frames, batch) for frames, batch in ((35, 2), (35, 1), (400, 2))] == [350, 700, 1000]
+
+
+def test_a_run_goes_on_to_more_steps(config: TrainingConfig, video: AnnotatedData, tmp_path: Path) -> None:
+    first = fine_tune(replace(config, steps=2), video, tmp_path)
+    said: list[str] = []
+    more = fine_tune(replace(config, steps=4), video, tmp_path, say=said.append)
+    assert (first.finished, more.finished, more.steps) == (True, True, 4)
+    assert [step for step, _ in read_losses(tmp_path)] == [1, 2, 3, 4]
+    assert f"Continuing {tmp_path} after step 2 of 4." in said
+    assert fine_tune(replace(config, steps=None), video, tmp_path).steps == 4  # as many as it has
+    with pytest.raises(InputError, match=r"has done 4 steps, more than steps=3: give as many or more"):
+        fine_tune(replace(config, steps=3), video, tmp_path)
+
+
+@pytest.mark.parametrize("train_image_encoder", [False, True])
+def test_the_time_is_estimated_first_and_changes_nothing(
+    train_image_encoder: bool,
+    config: TrainingConfig,
+    video: AnnotatedData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(config, steps=4, train_image_encoder=train_image_encoder)
+    fine_tune(config, video, tmp_path / "without")
+    monkeypatch.setattr(run_module, "_WORTH_AN_ESTIMATE", 4)
+    told: list[str] = []
+    fine_tune(
+        config,
+        video,
+        tmp_path / "with",
+        say=told.append,
+        progress=lambda done, total: told.append(f"step {done}"),
+        measuring=lambda done, total: told.append(f"measured {done} of {total}"),
+    )
+    estimate = next(i for i, line in enumerate(told) if re.fullmatch(r"4 steps: about \d+ s\.", line))
+    assert told.index("measured 0 of 2") < told.index("measured 2 of 2") < estimate < told.index("step 1")
+    assert told[-1] == "measured 2 of 2"
+    assert read_losses(tmp_path / "with") == read_losses(tmp_path / "without")
+
+
+def test_the_first_checkpoint_comes_early_and_others_where_steps_take_long(
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, steps=8, save_every=50)
+    saved: list[int] = []
+    monkeypatch.setattr(RunFolder, "save", lambda _, state: saved.append(state["step"]))
+    fine_tune(config, video, tmp_path / "one")
+    assert saved == [5, 8]
+    saved.clear()
+    monkeypatch.setattr(run_module, "_SECONDS_BETWEEN_CHECKPOINTS", 0)
+    fine_tune(config, video, tmp_path / "other")
+    assert saved == [1, 2, 3, 4, 5, 6, 7, 8]
