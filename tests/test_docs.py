@@ -106,7 +106,8 @@ def _quoted(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", FOR_DEVELOPERS, ids=lambda page: page.name)
 def test_files_that_a_page_names_are_there(page: Path) -> None:
     named = {name for name in _quoted(page) if re.fullmatch(r"[\w.\-]+(/[\w.\-]+)+/?", name)}
-    assert {name for name in named if not (ROOT / name).exists()} == set()
+    written = {name for name in named if name.startswith("build/")}  # by make, where somebody called it
+    assert {name for name in named - written if not (ROOT / name).exists()} == set()
 
 
 @pytest.mark.parametrize("page", FOR_DEVELOPERS, ids=lambda page: page.name)
