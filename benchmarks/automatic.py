@@ -44,7 +44,7 @@ Boxed = list[tuple[tuple[slice, slice], NDArray[np.bool_]]]
 
 
 def search(store: ModelStore, model: str, image: NDArray[Any], settings: AutomaticSettings) -> Boxed:
-    steps = find_objects(store, model, image, None, settings)
+    steps = find_objects.steps(store, model, image, None, settings)
     while True:
         try:
             next(steps)

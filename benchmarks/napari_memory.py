@@ -17,8 +17,8 @@ import napari_window
 import scenes
 
 from napari_plugin.annotation.controller import AnnotationController
-from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
+from sam2_plugins.session.propagation_plan import Direction
 
 FULL, SHORT = (500, 1024, 20), (60, 256, 5)
 """Frames, their side in pixels, objects."""

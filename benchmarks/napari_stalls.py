@@ -25,8 +25,8 @@ import scenes
 from qtpy.QtCore import QObject, Qt, QTimer
 
 from napari_plugin.annotation.controller import AnnotationController
-from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
+from sam2_plugins.session.propagation_plan import Direction
 
 TURN = 5
 SCRUB = 100

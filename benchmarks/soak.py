@@ -28,9 +28,7 @@ from labelstudio_backend.http.app import Application
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_plugins import FORMATS, AnnotationSession, ModelStore, SessionFolder, open_session
-from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.review import LiveReview
-from sam2_plugins.session.readable import run_to_end
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from process_usage import Trend, tidy_usage
@@ -86,7 +84,7 @@ class Work:
         session.verify(object_id, [frame], True)
 
     def _track(self, number: int) -> None:
-        for _ in self._session.propagate(start=self._frame, stop=self._frame + 2):
+        for _ in self._session.iter_propagate(start=self._frame, stop=self._frame + 2):
             pass
 
     def _look(self, number: int) -> None:
@@ -96,7 +94,7 @@ class Work:
         names = [name for name in FORMATS if name != WHAT_IS_NOT_INSTALLED]
         one = FORMATS[names[number % len(names)]]
         target = self._folder / f"export{one.suffix}"
-        run_to_end(one.write(self._session, target, PhysicalScale(), True))
+        one.write(self._session, target, overwrite=True)
         shutil.rmtree(target) if target.is_dir() else target.unlink()
 
     def _image(self, number: int) -> None:

@@ -118,7 +118,7 @@ class FineTuning:
         settings = {"model": model, "image_size": size, "steps": steps, "device": device}
         try:
             folder.mkdir(parents=True)
-            yield from write_training_folder(session, folder / "data", frames=frames)
+            yield from write_training_folder.steps(session, folder / "data", frames=frames)
             with replacing(folder / "settings.json") as aside:
                 aside.write_text(json.dumps(settings, indent=1), encoding="utf-8")
         except OSError as error:

@@ -120,7 +120,7 @@ def sessions(cluster: Cluster, folder: Path) -> Iterator[str]:
         session.remove_object(2)
         longest, began = 0.0, time.perf_counter()
         last = began
-        for result in session.propagate():
+        for result in session.iter_propagate():
             now = time.perf_counter()
             longest, last = max(longest, now - last), now
             if killed and result.frame == 15:

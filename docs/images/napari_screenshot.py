@@ -20,10 +20,10 @@ from napari_person import Person, wait_until
 from numpy.typing import NDArray
 from qtpy.QtTest import QTest
 
-from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
 from sam2_engine.evaluation.simulated_user import error_click
 from sam2_engine.synthetic import moving_cells
+from sam2_plugins.session.propagation_plan import Direction
 
 CELLS = ((234, 86), (161, 174), (194, 267), (35, 164))
 """(x, y) in pixels of the first frame, one click per cell."""

@@ -78,7 +78,7 @@ def _write_tiffs(videos: Videos, path: Path, overwrite: bool) -> Generator[int, 
     with new_folder(path, is_earlier_export=_is_tiff_folder, overwrite=overwrite) as folder:
         for name, session in videos:
             scale = PhysicalScale()
-            summary = yield from write_label_tiff(session, folder / f"{name}.tif", scale)
+            summary = yield from write_label_tiff.steps(session, folder / f"{name}.tif", scale)
             frames, objects = frames + summary.frames, objects + summary.objects
         if not frames:
             raise NothingToExportError
@@ -91,7 +91,7 @@ def _is_tiff_folder(folder: Path) -> bool:
 
 _WRITERS: dict[str, Writer] = {
     "tiff": _write_tiffs,
-    "coco": lambda videos, path, over: write_coco_videos(videos, path, overwrite=over),
-    "youtube-vis": lambda videos, path, over: write_youtube_vis(videos, path, overwrite=over),
-    "training": lambda videos, path, over: write_training_videos(videos, path, overwrite=over),
+    "coco": lambda videos, path, over: write_coco_videos.steps(videos, path, overwrite=over),
+    "youtube-vis": lambda videos, path, over: write_youtube_vis.steps(videos, path, overwrite=over),
+    "training": lambda videos, path, over: write_training_videos.steps(videos, path, overwrite=over),
 }

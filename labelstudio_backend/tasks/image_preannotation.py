@@ -1,7 +1,7 @@
 """Pre-annotation of an image, from prompts that its task holds or of everything on it."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from labelstudio_backend.schema.image_prompts import LabeledPrompt, stored_prompts
@@ -13,7 +13,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.prompts import Box, Points, Prompt
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.automatic_segmentation import AutomaticSettings, FoundObject, find_objects
+from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
 
 __all__ = ["prompts_of_task", "segment_everything"]
 
@@ -74,21 +74,11 @@ def segment_everything(
         max_objects=parameters.max_objects,
         points_per_side=parameters.points_per_side,
     )
-    found = _run_to_end(find_objects(store, session.model_name, session.frames[0], session.window, settings))
+    found = find_objects(store, session.model_name, session.frames[0], session.window, settings)
     regions: list[Region] = []
     for one in found:
         regions += mask_regions(one.mask.to_array(), control, label, one.score, parameters.tolerance)
     return regions, sum(one.score for one in found) / len(found) if found else 0.0
-
-
-def _run_to_end(steps: Generator[object, None, list[FoundObject]]) -> list[FoundObject]:
-    """Run a search to its end and return what it found."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: list[FoundObject] = end.value
-            return found
 
 
 def _stored_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Mapping[str, Any]]]:

@@ -256,7 +256,7 @@ class VideoTracking:
         for reverse, directions in ((False, ("forward", "both")), (True, ("backward", "both"))):
             ids = [track.object_id for track in active if track.direction in directions]
             known = [object_id for object_id in ids if object_id is not None]
-            steps = self.session.propagate(known, reverse=reverse, missing_only=True) if known else ()
+            steps = self.session.iter_propagate(known, reverse=reverse, missing_only=True) if known else ()
             for result in steps:
                 self._record(result)
                 yield

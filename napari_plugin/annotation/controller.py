@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_plugin.annotation.autosave import AutosaveStatus
 from napari_plugin.annotation.layer_sync import LayerSync
-from napari_plugin.annotation.propagation import Direction, LabeledFrame, Propagation
+from napari_plugin.annotation.propagation import LabeledFrame, Propagation
 from napari_plugin.annotation.review import ReviewModel
 from napari_plugin.annotation.tracks import TrackView
 from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, TransformSync
@@ -17,6 +17,7 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.propagation_plan import Direction
 from sam2_plugins.storage import OpenedSession, SessionFolder
 
 __all__ = ["AnnotationController"]
@@ -192,7 +193,7 @@ class AnnotationController(QObject):
         session, stale_frames = self.session, self.sync.stale_frames
 
         def steps() -> Iterator[LabeledFrame]:
-            for result in session.repredict(session.single_frame_prompts()):
+            for result in session.iter_repredict(session.single_frame_prompts()):
                 yield result.frame, stale_frames.label_image(result.frame)
 
         def repredicted(count: int) -> None:

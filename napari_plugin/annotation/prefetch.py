@@ -65,7 +65,7 @@ class Prefetch(QObject):
     def _run(self, frames: Iterable[int], priority: Priority) -> None:
         assert self._annotation is not None
         self._annotation.run_steps(
-            self._annotation.session.prefetch(frames),
+            self._annotation.session.iter_prefetch(frames),
             on_step=lambda _: None,
             then=lambda _: None,
             failed=lambda _: None,

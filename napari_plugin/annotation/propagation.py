@@ -1,34 +1,23 @@
 """The propagation of masks through the stack: its order, its progress, and its end."""
 
 from collections.abc import Callable, Iterator
-from enum import Enum
 from typing import Any
 
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.runtime.workers import TaskRunner
-from sam2_engine.errors import InputError
 from sam2_engine.video.frame_steps import describe_passed_over
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.garbage import older_objects_left_alone
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.propagation_plan import Direction, PropagateArguments
 
-__all__ = ["Direction", "LabeledFrame", "Propagation", "plan_propagation"]
+__all__ = ["LabeledFrame", "Propagation"]
 
 LabeledFrame = tuple[int, NDArray[Any]]
 """Frame number and its (H, W) label image."""
-PropagateArguments = dict[str, Any]
-"""Arguments of ``AnnotationSession.propagate``."""
-
-
-class Direction(Enum):
-    """Direction in which objects are tracked."""
-
-    BACKWARD = "backward"
-    BOTH = "both"
-    FORWARD = "forward"
 
 
 class Propagation(QObject):
@@ -89,7 +78,7 @@ class Propagation(QObject):
         object_ids
             Which objects; None for all.
         """
-        self._run(session, labels, lambda: plan_propagation(session, direction, start, object_ids))
+        self._run(session, labels, lambda: session.runs(direction, object_ids, start))
 
     def resume(self, session: AnnotationSession, labels: Callable[[int], NDArray[Any]]) -> None:
         """Go on where the last one was stopped, and fill what is missing before that."""
@@ -117,7 +106,7 @@ class Propagation(QObject):
         def propagate(planned: list[PropagateArguments], visits: list[list[int]]) -> Iterator[LabeledFrame]:
             for number, (arguments, frames) in enumerate(zip(planned, visits)):
                 left = dict.fromkeys(frames)
-                for result in session.propagate(**arguments, cancel=cancel) if frames else ():
+                for result in session.iter_propagate(**arguments, cancel=cancel) if frames else ():
                     left.pop(result.frame, None)
                     if result.problem:
                         self._passed_over[result.frame] = result.problem
@@ -164,30 +153,6 @@ class Propagation(QObject):
     def _on_failure(self, error: BaseException) -> None:
         self._cancel = None
         self.failed.emit(error)
-
-
-def plan_propagation(
-    session: AnnotationSession, direction: Direction, start: int | None, object_ids: tuple[int, ...] | None
-) -> list[PropagateArguments]:
-    """Return the arguments of one or two propagations."""
-    forward: PropagateArguments = {"object_ids": object_ids, "start": start}
-    backward: PropagateArguments = {**forward, "reverse": True}
-    if direction is not Direction.BOTH:
-        return [forward if direction is Direction.FORWARD else backward]
-    if start is None:  # between the first and the last prompted frame, forward has been there already
-        chosen = session.objects if object_ids is None else object_ids
-        anchors = [f for i in chosen for f in (*session.prompts_of(i), *session.verified(i))]
-        backward["start"], backward["stop"] = min(anchors, default=0), 0
-    both = [forward, backward] if backward["start"] else [forward]
-    return [arguments for arguments in both if _has_frames(session, arguments)] or both
-
-
-def _has_frames(session: AnnotationSession, arguments: PropagateArguments) -> bool:
-    """Whether there is anything to track; an object may have ended or not have begun in that direction."""
-    try:
-        return session.frames_to_visit(**arguments) != []
-    except InputError:
-        return False
 
 
 def _rest(arguments: PropagateArguments, next_frame: int | None, length: int) -> list[PropagateArguments]:

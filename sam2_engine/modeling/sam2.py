@@ -166,6 +166,8 @@ class Sam2(nn.Module):
         Type that ``autocast`` computes in; the weights themselves stay as they were loaded.
     approximations
         What sessions with this model compute roughly, to track faster; see ``modeling.approximations``.
+    loaded_as
+        Name or path and input size that ``load_model`` was given; None of a model that was made otherwise.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -173,6 +175,7 @@ class Sam2(nn.Module):
         self.config = config
         self.compute_dtype = torch.float32
         self.approximations: frozenset[str] = frozenset()
+        self.loaded_as: tuple[str, int | None] | None = None
         dim, memory_dim = config.hidden_dim, config.memory_dim
         self.image_encoder = ImageEncoder(config)
         self.memory_attention = MemoryAttention(config)

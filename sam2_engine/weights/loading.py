@@ -108,6 +108,7 @@ def load_model(
         model = Sam2(config)
     model.load_state_dict(weights, assign=True)
     model.compute_dtype, model.approximations = precision, rough
+    model.loaded_as = os.fspath(name_or_path), image_size
     if compile:
         model.compile()
     return _trainable(model.eval(), trainable).to(target)

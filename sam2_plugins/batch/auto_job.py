@@ -68,7 +68,7 @@ class AutoJob(FileJob):
             if frames.note:
                 host.note(f"Note: {self.source.name}: {frames.note}.")
             window = window_of(frames, self.reading.contrast)
-            search = find_objects(host.store, self.model, frames[0], window, self.settings)
+            search = find_objects.steps(host.store, self.model, frames[0], window, self.settings)
             found: list[FoundObject]
             with host.counting("clicks") as on_progress:
                 while True:

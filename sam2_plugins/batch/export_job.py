@@ -60,7 +60,7 @@ class ExportJob(FileJob):
             if self.writing.bom:
                 steps = write_table(annotated, self.output, scale, self.writing.overwrite, bom=True)
             else:
-                steps = FORMATS[self.format_name].write(annotated, self.output, scale, self.writing.overwrite)
+                steps = FORMATS[self.format_name].steps(annotated, self.output, scale, self.writing.overwrite)
             summary = run_under_bar(host, steps, len(annotated), "exporting")
         for sentence in summary.changes:
             host.note(f"Note: {sentence}")

@@ -86,7 +86,7 @@ class TrackJob(FileJob):
             stopped = self._write_tracked(session, host)
             host.say(f"{self.output}")
             if self.csv is not None:
-                table = run_under_bar(host, measure(session), len(session), "measuring")
+                table = run_under_bar(host, measure.steps(session), len(session), "measuring")
                 table.write_csv(self.csv, overwrite=True, bom=self.writing.bom)
         return stopped
 
@@ -106,7 +106,7 @@ class TrackJob(FileJob):
         full: OSError | None = None
         finished, total = 0, None if visits is None else len(visits)
         with LabelStackWriter.open(self.output, shape, dtype, axes) as stack, host.interruptible() as cancel:
-            steps = session.propagate(*run, cancel)
+            steps = session.iter_propagate(*run, cancel)
             # A second Ctrl-C breaks off the current frame; those before it are on disk already.
             with suppress(KeyboardInterrupt):
                 for result in host.steps(steps, total, "tracking"):

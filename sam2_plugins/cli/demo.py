@@ -30,7 +30,6 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
 from sam2_plugins.session.label_image import label_dtype
-from sam2_plugins.session.readable import run_to_end
 
 __all__ = ["Example", "segment_coins", "track_cells", "track_own"]
 
@@ -81,7 +80,7 @@ def segment_coins(store: ModelStore, model: str, folder: Path) -> Example:
     figure, tiff, table = (folder / name for name in ("coins.png", "coins_labels.tif", "coins.csv"))
     write_png(figure, _draw_clicks(overlay(image, labels, session.window), COIN_CLICKS))
     write_label_image(tiff, labels)
-    run_to_end(measure(session)).write_csv(table, overwrite=True)
+    measure(session).write_csv(table, overwrite=True)
     masks = [session.mask(object_id, 0) for object_id in session.objects]
     found = sum(mask is not None and bool(mask.any()) for mask in masks)
     return Example(
@@ -157,8 +156,7 @@ def _automatic_masks(session: AnnotationSession, store: ModelStore, model: str) 
     """Return the masks with the best scores of the first frame's automatic segmentation."""
     settings = AutomaticSettings(max_objects=MAX_OBJECTS)
     return [
-        one.mask.to_array()
-        for one in run_to_end(find_objects(store, model, session.frames[0], session.window, settings))
+        one.mask.to_array() for one in find_objects(store, model, session.frames[0], session.window, settings)
     ]
 
 
@@ -170,9 +168,9 @@ def _track(
     shape = (last + 1, *session.shape)
     tiff, table, animation = (folder / f"{stem}{end}" for end in ("_labels.tif", ".csv", ".gif"))
     with LabelStackWriter.open(tiff, shape, label_dtype(max(session.objects))) as stack:
-        for result in show_progress(session.propagate(start=0, stop=last), last + 1):
+        for result in show_progress(session.iter_propagate(start=0, stop=last), last + 1):
             stack.write(result.frame, session.label_image(result.frame))
-    run_to_end(measure(session)).write_csv(table, overwrite=True)
+    measure(session).write_csv(table, overwrite=True)
     write_animation(animation, _overlays(session, range(last + 1)))
     chosen = sorted({0, last // 2, last})
     figures = [folder / f"{stem}_frame_{frame:03d}.png" for frame in chosen]

@@ -161,7 +161,7 @@ class Desk:
         settings: AutomaticSettings,
     ) -> None:
         """Begin to look for objects."""
-        self._searches[number] = find_objects(self._store, model, image.array(), window, settings)
+        self._searches[number] = find_objects.steps(self._store, model, image.array(), window, settings)
 
     def search_on(self, number: int) -> Reply:
         """Do a step of a search: the value is (done, total), or at its end what was found."""

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_plugins.export.targets import ExportSummary, LabelImages, frame_number, new_folder
-from sam2_plugins.session.readable import ReadableSession, known_by_frame
+from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
 
 __all__ = ["write_cell_tracking_ground_truth", "write_cell_tracking_result"]
 
 _MAX_LABEL = int(np.iinfo(np.uint16).max)
 
 
+@LongWork
 def write_cell_tracking_result(
     session: ReadableSession, path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
@@ -46,13 +47,12 @@ def write_cell_tracking_result(
     >>> from tempfile import TemporaryDirectory
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "01_RES"
-    ...     summary = run_to_end(write_cell_tracking_result(session, path))
+    ...     summary = write_cell_tracking_result(session, path)
     ...     sorted(file.name for file in path.iterdir()), (path / "res_track.txt").read_text().split()
     (['mask000.tif', 'mask001.tif', 'res_track.txt'], ['1', '0', '1', '0'])
     """
@@ -69,6 +69,7 @@ def write_cell_tracking_result(
     return ExportSummary(path, labels.length, labels.num_objects, tracks.changes)
 
 
+@LongWork
 def write_cell_tracking_ground_truth(
     session: ReadableSession, path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
@@ -82,13 +83,12 @@ def write_cell_tracking_ground_truth(
     >>> from tempfile import TemporaryDirectory
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "01_GT"
-    ...     summary = run_to_end(write_cell_tracking_ground_truth(session, path))
+    ...     summary = write_cell_tracking_ground_truth(session, path)
     ...     sorted(file.name for file in (path / "SEG").iterdir())
     ['man_seg000.tif', 'man_seg001.tif']
     """

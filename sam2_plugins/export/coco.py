@@ -16,7 +16,7 @@ from sam2_plugins.export.targets import ExportSummary, NothingToExportError, fra
 from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.life import Life
-from sam2_plugins.session.readable import ReadableSession, known_by_frame
+from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
 
 __all__ = ["NO_CLASS", "coco_mask", "write_coco", "write_coco_videos"]
 
@@ -24,6 +24,7 @@ NO_CLASS = "object"
 """The category of objects without a class."""
 
 
+@LongWork
 def write_coco(
     session: ReadableSession, path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
@@ -47,13 +48,12 @@ def write_coco(
     >>> from tempfile import TemporaryDirectory
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "masks.json"
-    ...     summary = run_to_end(write_coco(session, path))
+    ...     summary = write_coco(session, path)
     ...     content = json.loads(path.read_text())
     >>> summary.frames, summary.objects
     (2, 1)
@@ -64,6 +64,7 @@ def write_coco(
     return (yield from _write([(session.frames.name, session)], path, "{frame}", overwrite))
 
 
+@LongWork
 def write_coco_videos(
     videos: Iterable[tuple[str, ReadableSession]], path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
@@ -77,13 +78,12 @@ def write_coco_videos(
     >>> from tempfile import TemporaryDirectory
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "masks.json"
-    ...     summary = run_to_end(write_coco_videos([("left", session), ("right", session)], path))
+    ...     summary = write_coco_videos([("left", session), ("right", session)], path)
     ...     content = json.loads(path.read_text())
     >>> [track["id"] for track in content["tracks"]], content["images"][2]["file_name"]
     ([1, 2], 'right/000.tif')

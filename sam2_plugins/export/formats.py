@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam2_engine.errors import InputError, OptionError
 from sam2_plugins.export.cell_tracking import write_cell_tracking_ground_truth, write_cell_tracking_result
 from sam2_plugins.export.coco import write_coco
 from sam2_plugins.export.geff_graph import write_geff
@@ -14,9 +15,9 @@ from sam2_plugins.export.training_folder import write_training_folder
 from sam2_plugins.export.youtube_vis import write_youtube_vis
 from sam2_plugins.measure import measure
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.session.readable import ReadableSession
+from sam2_plugins.session.readable import ReadableSession, run_to_end
 
-__all__ = ["FORMATS", "ExportFormat", "write_table"]
+__all__ = ["FORMATS", "ExportFormat", "format_for", "write_table"]
 
 ExportSteps = Generator[int, None, ExportSummary]
 
@@ -35,9 +36,9 @@ class ExportFormat:
         Ending of the file's or folder's name; empty for a folder of any name.
     is_folder
         Whether it is a folder.
-    write
+    steps
         Called with the session, the path, the physical scale and whether an earlier export may be replaced;
-        yields after every frame; an unfinished export leaves nothing behind.
+        yields after every frame, for a host; an unfinished export leaves nothing behind.
 
     Examples
     --------
@@ -47,12 +48,10 @@ class ExportFormat:
     >>> import numpy as np
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> session.import_masks(0, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
-    ...     steps = FORMATS["csv"].write(session, Path(folder) / "cells.csv", PhysicalScale(), False)
-    ...     summary = run_to_end(steps)
+    ...     summary = FORMATS["csv"].write(session, f"{folder}/cells.csv")
     >>> summary.frames, summary.objects
     (1, 1)
     """
@@ -61,14 +60,30 @@ class ExportFormat:
     title: str
     suffix: str
     is_folder: bool
-    write: Callable[[ReadableSession, str | Path, PhysicalScale, bool], ExportSteps]
+    steps: Callable[[ReadableSession, str | Path, PhysicalScale, bool], ExportSteps]
+
+    def write(
+        self,
+        session: ReadableSession,
+        path: str | Path,
+        scale: PhysicalScale | None = None,
+        overwrite: bool = False,
+    ) -> ExportSummary:
+        """Write a session to a path, and return what was written.
+
+        Raises
+        ------
+        InputError
+            If the path exists, unless it may be overwritten, or cannot be written.
+        """
+        return run_to_end(self.steps(session, path, scale or PhysicalScale(), overwrite))
 
 
 def write_table(
     session: ReadableSession, path: str | Path, scale: PhysicalScale, overwrite: bool, bom: bool = False
 ) -> ExportSteps:
     """Measure a session and write the table as CSV, for Excel with a byte order mark."""
-    table = yield from measure(session, scale)
+    table = yield from measure.steps(session, scale)
     table.write_csv(path, overwrite=overwrite, bom=bom)
     return ExportSummary(Path(path), len(set(table["frame"])), len(session.objects))
 
@@ -79,21 +94,21 @@ _ALL = (
         "Label images, TIFF (opens in ImageJ)",
         ".tif",
         False,
-        lambda session, path, scale, over: write_label_tiff(session, path, scale, overwrite=over),
+        lambda session, path, scale, over: write_label_tiff.steps(session, path, scale, overwrite=over),
     ),
     ExportFormat(
         "ome-tiff",
         "Label images, OME-TIFF",
         ".ome.tif",
         False,
-        lambda session, path, scale, over: write_label_tiff(session, path, scale, overwrite=over),
+        lambda session, path, scale, over: write_label_tiff.steps(session, path, scale, overwrite=over),
     ),
     ExportFormat(
         "ome-zarr",
         "Label images, OME-Zarr",
         ".zarr",
         True,
-        lambda session, path, scale, over: write_ome_zarr_labels(session, path, scale, overwrite=over),
+        lambda session, path, scale, over: write_ome_zarr_labels.steps(session, path, scale, overwrite=over),
     ),
     ExportFormat("csv", "Measurements, CSV", ".csv", False, write_table),
     ExportFormat(
@@ -101,28 +116,28 @@ _ALL = (
         "Cell Tracking Challenge, result (masks and res_track.txt)",
         "",
         True,
-        lambda session, path, _, over: write_cell_tracking_result(session, path, overwrite=over),
+        lambda session, path, _, over: write_cell_tracking_result.steps(session, path, overwrite=over),
     ),
     ExportFormat(
         "ctc-truth",
         "Cell Tracking Challenge, ground truth (TRA and SEG)",
         "",
         True,
-        lambda session, path, _, over: write_cell_tracking_ground_truth(session, path, overwrite=over),
+        lambda session, path, _, over: write_cell_tracking_ground_truth.steps(session, path, overwrite=over),
     ),
     ExportFormat(
         "coco",
         "COCO, run lengths",
         ".json",
         False,
-        lambda session, path, _, over: write_coco(session, path, overwrite=over),
+        lambda session, path, _, over: write_coco.steps(session, path, overwrite=over),
     ),
     ExportFormat(
         "youtube-vis",
         "YouTube-VIS, run lengths by object",
         ".ytvis.json",
         False,
-        lambda session, path, _, over: write_youtube_vis(
+        lambda session, path, _, over: write_youtube_vis.steps(
             [(session.frames.name, session)], path, overwrite=over
         ),
     ),
@@ -131,16 +146,45 @@ _ALL = (
         "Tracks, GEFF",
         ".geff",
         True,
-        lambda session, path, scale, over: write_geff(session, path, scale, overwrite=over),
+        lambda session, path, scale, over: write_geff.steps(session, path, scale, overwrite=over),
     ),
     ExportFormat(
         "training",
         "A folder for sam2 train",
         "",
         True,
-        lambda session, path, _, over: write_training_folder(session, path, overwrite=over),
+        lambda session, path, _, over: write_training_folder.steps(session, path, overwrite=over),
     ),
 )
 
 FORMATS = {one.name: one for one in _ALL}
 """By name, in the order in which a host should offer them."""
+
+
+def format_for(path: str | Path, name: str | None = None) -> ExportFormat:
+    """Return a format by its name, or without one by a path's ending.
+
+    Raises
+    ------
+    InputError
+        If there is no such format, or the ending does not tell.
+
+    Examples
+    --------
+    >>> format_for("cells.ome.tif").name, format_for("01_RES", "ctc").name
+    ('ome-tiff', 'ctc')
+    """
+    if name:
+        if name not in FORMATS:
+            raise InputError(f"There is no format {name!r}; the known ones are: {', '.join(FORMATS)}.")
+        return FORMATS[name]
+    for one in sorted((one for one in _ALL if one.suffix), key=lambda one: -len(one.suffix)):
+        if Path(path).name.lower().endswith((one.suffix, *_ALSO.get(one.suffix, ()))):
+            return one
+    raise OptionError(
+        f"{path} does not tell its format; {{format}} names one of {', '.join(FORMATS)}.", format=None
+    )
+
+
+_ALSO = {".tif": (".tiff",), ".ome.tif": (".ome.tiff",), ".zarr": (".ome.zarr",)}
+"""Other endings of the same format."""

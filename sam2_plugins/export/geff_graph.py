@@ -18,13 +18,14 @@ from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_plugins.export.targets import ExportSummary, new_folder
 from sam2_plugins.measure import measure
 from sam2_plugins.measure.physical_scale import PhysicalScale, udunits_name
-from sam2_plugins.session.readable import ReadableSession
+from sam2_plugins.session.readable import LongWork, ReadableSession
 
 __all__ = ["geff_package", "write_geff"]
 
 _PROPERTIES = ("object_id", "area", "centroid_y", "centroid_x")
 
 
+@LongWork
 def write_geff(
     session: ReadableSession, path: str | Path, scale: PhysicalScale | None = None, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
@@ -48,18 +49,17 @@ def write_geff(
     >>> from tempfile import TemporaryDirectory
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:  # doctest: +SKIP
-    ...     summary = run_to_end(write_geff(session, Path(folder) / "tracks.geff"))
+    ...     summary = write_geff(session, Path(folder) / "tracks.geff")
     """
     path = Path(path)
     geff = geff_package()
     scale = scale or PhysicalScale()
     with new_folder(path, is_earlier_export=_is_geff, overwrite=overwrite) as folder:
-        table = yield from measure(session, scale, intensity=False)
+        table = yield from measure.steps(session, scale, intensity=False)
         visible = [i for i, area in enumerate(table["area"]) if area]
         if not visible:
             raise InputError("No object of this session is visible, so there are no tracks to export.")

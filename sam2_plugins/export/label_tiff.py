@@ -19,7 +19,7 @@ from sam2_engine.disk import replacing, when_full
 from sam2_plugins.export.targets import ExportSummary, LabelImages
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import new_file
-from sam2_plugins.session.readable import ReadableSession
+from sam2_plugins.session.readable import LongWork, ReadableSession
 
 __all__ = ["OME_SUFFIXES", "TIFF_SUFFIXES", "LabelStackWriter", "write_label_image", "write_label_tiff"]
 
@@ -57,6 +57,7 @@ def write_label_image(path: str | Path, labels: NDArray[Any]) -> None:
         stack.write(0, labels)
 
 
+@LongWork
 def write_label_tiff(
     session: ReadableSession, path: str | Path, scale: PhysicalScale | None = None, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
@@ -80,13 +81,12 @@ def write_label_tiff(
     >>> from tempfile import TemporaryDirectory
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "labels.ome.tif"
-    ...     summary = run_to_end(write_label_tiff(session, path, PhysicalScale((0.5, 0.5), "µm")))
+    ...     summary = write_label_tiff(session, path, PhysicalScale((0.5, 0.5), "µm"))
     ...     tifffile.imread(path).shape
     (2, 40, 60)
     """

@@ -14,13 +14,14 @@ from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_plugins.export.targets import ExportSummary, LabelImages, new_folder
 from sam2_plugins.measure.physical_scale import PhysicalScale, udunits_name
 from sam2_plugins.session.life import Life
-from sam2_plugins.session.readable import ReadableSession
+from sam2_plugins.session.readable import LongWork, ReadableSession
 
 __all__ = ["write_ome_zarr_labels"]
 
 _CHUNK = 1024
 
 
+@LongWork
 def write_ome_zarr_labels(
     session: ReadableSession,
     path: str | Path,
@@ -56,13 +57,12 @@ def write_ome_zarr_labels(
     >>> import numpy as np
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "labels.zarr"
-    ...     summary = run_to_end(write_ome_zarr_labels(session, path, PhysicalScale((0.5, 0.5), "µm")))
+    ...     summary = write_ome_zarr_labels(session, path, PhysicalScale((0.5, 0.5), "µm"))
     ...     group = zarr.open_group(path, mode="r")
     ...     group["0"].shape, [axis["name"] for axis in group.attrs["ome"]["multiscales"][0]["axes"]]
     ((2, 40, 60), ['t', 'y', 'x'])

@@ -15,13 +15,14 @@ from sam2_plugins.export.targets import (
     frame_number,
     new_folder,
 )
-from sam2_plugins.session.readable import ReadableSession, known_by_frame
+from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
 
 __all__ = ["usable_frames", "write_training_folder", "write_training_videos"]
 
 _FRAMES, _LABELS = "images", "labels"
 
 
+@LongWork
 def write_training_folder(
     session: ReadableSession,
     path: str | Path,
@@ -62,13 +63,12 @@ def write_training_folder(
     >>> import numpy as np
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "train"
-    ...     summary = run_to_end(write_training_folder(session, path, "cells"))
+    ...     summary = write_training_folder(session, path, "cells")
     ...     sorted(str(file.relative_to(path)) for file in path.rglob("*.tif"))
     ['images/cells/000.tif', 'images/cells/001.tif', 'labels/cells/000.tif', 'labels/cells/001.tif']
     """
@@ -78,6 +78,7 @@ def write_training_folder(
     return ExportSummary(path, written, len(session.objects), changes)
 
 
+@LongWork
 def write_training_videos(
     videos: Iterable[tuple[str, ReadableSession]], path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
@@ -91,13 +92,12 @@ def write_training_videos(
     >>> import numpy as np
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "train"
-    ...     summary = run_to_end(write_training_videos([("left", session), ("right", session)], path))
+    ...     summary = write_training_videos([("left", session), ("right", session)], path)
     ...     sorted(video.name for video in (path / "labels").iterdir())
     ['left', 'right']
     """

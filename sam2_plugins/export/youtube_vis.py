@@ -11,11 +11,12 @@ from typing import Any
 from sam2_plugins.export.coco import NO_CLASS, coco_mask
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, frame_number
 from sam2_plugins.runtime.atomic_files import new_file
-from sam2_plugins.session.readable import ReadableSession
+from sam2_plugins.session.readable import LongWork, ReadableSession
 
 __all__ = ["write_youtube_vis"]
 
 
+@LongWork
 def write_youtube_vis(
     videos: Iterable[tuple[str, ReadableSession]], path: str | Path, *, overwrite: bool = False
 ) -> Generator[int, None, ExportSummary]:
@@ -40,13 +41,12 @@ def write_youtube_vis(
     >>> import numpy as np
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> for frame in range(2):
     ...     session.import_masks(frame, {1: np.ones((40, 60), bool)})
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder) / "masks.ytvis.json"
-    ...     summary = run_to_end(write_youtube_vis([("cells", session)], path))
+    ...     summary = write_youtube_vis([("cells", session)], path)
     ...     content = json.loads(path.read_text())
     >>> content["annotations"][0]["areas"], content["videos"][0]["file_names"]
     ([2400, 2400], ['cells/000.tif', 'cells/001.tif'])

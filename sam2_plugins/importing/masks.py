@@ -28,6 +28,7 @@ from sam2_plugins.importing.formats import (
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import LARGEST_ID
 from sam2_plugins.session.history import UndoGroup
+from sam2_plugins.session.readable import LongWork, run_to_end
 
 __all__ = ["ImportSummary", "ImportedMasks", "ImportedObject", "import_masks", "open_masks"]
 
@@ -140,19 +141,18 @@ class ImportedMasks:
         """Return an object as its source describes it; label images alone describe none."""
         return self.file.objects.get(object_id, ImportedObject(object_id))
 
-    def scan(self) -> Generator[int, None, tuple[ImportedObject, ...]]:
+    def scan(self) -> tuple[ImportedObject, ...]:
         """Read all frames once and return their objects, by id: errors show before anything is imported.
-
-        Yields
-        ------
-        int
-            Each frame, once it is read.
 
         Raises
         ------
         InputError
             As iterating does.
         """
+        return run_to_end(self.iter_scan())
+
+    def iter_scan(self) -> Generator[int, None, tuple[ImportedObject, ...]]:
+        """Do as :meth:`scan`, and yield each frame once it is read."""
         ids: set[int] = set()
         for frame, masks in self:
             ids.update(masks)
@@ -230,6 +230,7 @@ def _listed(ids: tuple[int, ...]) -> str:
     return f"{plural(len(ids), 'object')} {shown}{' and others' if len(ids) > 5 else ''}"
 
 
+@LongWork
 def import_masks(
     session: AnnotationSession, masks: ImportedMasks, *, verify: bool = False, as_prompts: bool = False
 ) -> Generator[int, None, ImportSummary]:
@@ -262,17 +263,16 @@ def import_masks(
     Examples
     --------
     >>> from sam2_plugins.runtime.model_store import ModelStore
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> labels = np.zeros((2, 40, 60), np.uint16)
     >>> labels[:, 10:20, 5:15] = 7
     >>> with open_masks(labels, session.shape, len(session)) as masks:
-    ...     print(run_to_end(import_masks(session, masks, verify=True)))
+    ...     print(import_masks(session, masks, verify=True))
     1 object on 2 frames.
     >>> list(session.objects), session.verified(7)
     ([7], frozenset({0, 1}))
     """
-    described = yield from masks.scan()
+    described = yield from masks.iter_scan()
     undo_group, interruptions = UndoGroup(), session.history.interruptions
     existing = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
     imported: dict[int, list[int]] = {}

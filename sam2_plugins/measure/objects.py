@@ -4,11 +4,12 @@ Every frame's pixels are read once, and never two frames at a time. Shapes are t
 ``regionprops``.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,16 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.masks import CompressedMask
+from sam2_engine.wording import counted
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.runtime.csv_files import Value, write_csv
+from sam2_plugins.runtime.csv_files import Value, format_cell, write_csv
 from sam2_plugins.session.masks import AcceptedMask
-from sam2_plugins.session.readable import ReadableSession, known_by_frame
+from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
 
 __all__ = ["Column", "MeasurementTable", "measure"]
 
 _COLORS = ("red", "green", "blue", "alpha")
+_SHOWN = 20
 _STATISTICS = ("mean", "min", "max", "sum")
 
 
@@ -52,8 +55,10 @@ class Column:
 
 
 @dataclass(frozen=True)
-class MeasurementTable:
-    """Columns of equal length, one row per object and frame, by frame and then by object.
+class MeasurementTable(Sequence[dict[str, Value]]):
+    """Rows of equal columns, one per object and frame, by frame and then by object.
+
+    It is a sequence of dicts, so ``pandas.DataFrame(table)`` takes it as it is.
 
     Attributes
     ----------
@@ -66,6 +71,8 @@ class MeasurementTable:
     >>> table = MeasurementTable((Column("frame", "", (0, 1)), Column("area", "µm²", (25.0, 26.5))))
     >>> table["area"]
     (25.0, 26.5)
+    >>> table[1], table.units["area"]
+    ({'frame': 1, 'area': 26.5}, 'µm²')
     >>> with TemporaryDirectory() as folder:
     ...     table.write_csv(Path(folder) / "cells.csv")
     ...     print((Path(folder) / "cells.csv").read_text(encoding="utf-8"))
@@ -84,9 +91,41 @@ class MeasurementTable:
     def __len__(self) -> int:
         return len(self.columns[0].values)
 
-    def __getitem__(self, name: str) -> tuple[Value, ...]:
-        """Return the values of a column by its name."""
-        return self._by_name[name].values
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each column; empty where it has none."""
+        return {column.name: column.unit for column in self.columns}
+
+    @overload
+    def __getitem__(self, key: str) -> tuple[Value, ...]: ...
+    @overload
+    def __getitem__(self, key: int) -> dict[str, Value]: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[dict[str, Value]]: ...
+    def __getitem__(self, key: str | int | slice) -> Any:
+        """Return the values of a column by its name, or a row by its number."""
+        if isinstance(key, str):
+            if key not in self._by_name:
+                raise KeyError(f"There is no column {key!r}; the columns are: {', '.join(self._by_name)}.")
+            return self._by_name[key].values
+        if isinstance(key, slice):
+            return [self[i] for i in range(*key.indices(len(self)))]
+        number = range(len(self))[key]
+        return {column.name: column.values[number] for column in self.columns}
+
+    def __repr__(self) -> str:
+        objects = len(set(self._by_name["object_id"].values)) if "object_id" in self._by_name else 0
+        of = f" of {counted(objects, 'object')}" if objects else ""
+        return f"<MeasurementTable: {counted(len(self), 'row')}{of}; {', '.join(self._by_name)}>"
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(column.header)}</th>" for column in self.columns)
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{escape(format_cell(value))}</td>' for value in row.values())}</tr>"
+            for row in self[:_SHOWN]
+        )
+        more = f"<p>and {len(self) - _SHOWN} more</p>" if len(self) > _SHOWN else ""
+        return f"<table><tr>{head}</tr>{rows}</table>{more}"
 
     def write_csv(self, path: str | Path, *, overwrite: bool = False, bom: bool = False) -> None:
         """Write the table as CSV: UTF-8, commas, one line of names with units first.
@@ -110,6 +149,8 @@ class MeasurementTable:
         write_csv(Path(path), header, rows, overwrite=overwrite, bom=bom)
 
 
+
+@LongWork
 def measure(
     session: ReadableSession,
     scale: PhysicalScale | None = None,
@@ -157,14 +198,13 @@ def measure(
     --------
     >>> from sam2_plugins.runtime.model_store import ModelStore
     >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> from sam2_plugins.session.readable import run_to_end
     >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
     >>> mask = np.zeros((40, 60), bool)
     >>> mask[10:20, 5:15] = True
     >>> session.import_masks(0, {1: mask})
     >>> session.import_masks(1, {1: np.roll(mask, 3, axis=1)})
     >>> scale = PhysicalScale((0.5, 0.5), "µm", frame_interval=30, time_unit="s")
-    >>> table = run_to_end(measure(session, scale))
+    >>> table = measure(session, scale)
     >>> table["area"], table["centroid_x"], table["speed"]
     ((25.0, 25.0), (4.75, 6.25), (None, 0.05))
     """

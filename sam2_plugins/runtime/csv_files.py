@@ -7,7 +7,7 @@ from typing import TextIO
 
 from sam2_plugins.runtime.atomic_files import new_file
 
-__all__ = ["CSV_SUFFIXES", "Value", "print_csv", "write_csv"]
+__all__ = ["CSV_SUFFIXES", "Value", "format_cell", "print_csv", "write_csv"]
 
 CSV_SUFFIXES = (".csv",)
 
@@ -61,4 +61,9 @@ def print_csv(
     writer = csv.writer(file, lineterminator=lineterminator)
     writer.writerow(header)
     for row in rows:
-        writer.writerow([f"{value:.7g}" if isinstance(value, float) else value for value in row])
+        writer.writerow(map(format_cell, row))
+
+
+def format_cell(value: Value) -> str:
+    """Return a value as it stands in a table."""
+    return "" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)

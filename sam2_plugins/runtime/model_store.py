@@ -9,7 +9,7 @@ import torch
 
 from sam2_engine.feature_cache import DEFAULT_BYTES, FeatureCache
 from sam2_engine.frames import FrameSource
-from sam2_engine.modeling.approximations import approximations_of
+from sam2_engine.modeling.approximations import FAST, approximations_of
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
@@ -108,6 +108,16 @@ class ModelStore:
                 rough.approximations = approximations_of(wanted.approximations)
                 self._models[wanted] = rough
             return self._models[wanted]
+
+    def add(self, model: Sam2) -> str:
+        """Take a model that is loaded already, and return its name here."""
+        weights, image_size = model.loaded_as or (f"{model.config.name} in memory", None)
+        rough = model.approximations
+        named = FAST if rough == approximations_of(FAST) else next(iter(rough), None)
+        name = ModelName(weights, image_size, named).absolute()
+        with self._loading:
+            self._models[name] = model
+        return str(name)
 
     def load(self, name: str | Path = "nano") -> ModelConfig:
         """Load a model where it runs, unless it is loaded, and return its configuration.

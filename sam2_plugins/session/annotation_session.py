@@ -7,6 +7,7 @@ whenever anything goes wrong in it, and rebuilt from frames, prompts and accepte
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tracking_session import TrackingSession, check_frame, frames_to_clear
+from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.run_estimate import RunEstimate, RunSize
@@ -33,7 +35,9 @@ from sam2_plugins.session.lineage import Lineage
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
 from sam2_plugins.session.prefetch import prefetch
 from sam2_plugins.session.propagation import propagate, store_result
-from sam2_plugins.session.propagation_plan import PropagationPlan
+from sam2_plugins.session.propagation_plan import Direction, PropagateArguments, PropagationPlan, runs_in
+from sam2_plugins.session.session_state import SessionState
+from sam2_plugins.session.tracked_frames import TrackedFrame, TrackedFrames
 
 __all__ = ["AnnotationSession"]
 
@@ -75,6 +79,10 @@ class AnnotationSession:
     ----------
     frames
         What is annotated.
+    store
+        As given.
+    model_name
+        Which model predicts now.
     annotations
         Objects, prompts, accepted masks, which of them are verified, and the intensity window.
     history
@@ -101,16 +109,16 @@ class AnnotationSession:
     >>> session = AnnotationSession(frames, ModelStore(), "nano@256")
     >>> cell = session.add_object("cell")
     >>> clicked = session.add_points(0, cell, (30, 32))
-    >>> [result.frame for result in session.propagate()]
-    [0, 1, 2]
+    >>> session.propagate()
+    <TrackedFrames: frames 0 to 2, 1 object>
     >>> session.label_image(2)[32, [38, 70]].tolist()
     [1, 0]
 
     Verified masks stay whatever is tracked later, and every action can be undone:
 
     >>> session.verify(cell, frames=[0, 1])
-    >>> [result.frame for result in session.propagate()]
-    [2]
+    >>> session.propagate()
+    <TrackedFrames: frame 2, 1 object>
     >>> session.undo_name
     'tracking'
     >>> changes = session.undo()
@@ -139,7 +147,7 @@ class AnnotationSession:
                 self.frames.close()
             raise
         self.model_name = str(model)
-        self._store = store
+        self.store = store
         self._max_conditioning_frames = max_conditioning_frames
         self._checkpoint_bytes = history
         self.cleans_clicked_frames = cleans_clicked_frames
@@ -157,6 +165,28 @@ class AnnotationSession:
     def shape(self) -> tuple[int, int]:
         """(H, W) of every frame in pixels."""
         return self.frames.shape
+
+    @property
+    def description(self) -> str:
+        """One line for users: the stack and its size, what is annotated, and by which model."""
+        frames, annotations = self.frames, self.annotations
+        length = "?" if frames.length is None else frames.length
+        size = f"{frames.axis}={length} Y={self.shape[0]} X={self.shape[1]}"
+        objects, masks = counted(len(self.objects), "object"), counted(annotations.num_masks, "mask")
+        work = f"{objects}, {masks}, {annotations.num_verified} verified"
+        name = frames.name.removeprefix("The ")  # as in "The array has ..."
+        return f"{name}: {size}, {work}, model {self.model_name} on {self.store.device_name}"
+
+    def __repr__(self) -> str:
+        return f"<AnnotationSession {self.description}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "AnnotationSession":
+        """Return an independent session on the same models; nobody listens to it, and it is saved nowhere."""
+        return SessionState.of(self, deepcopy(self.frames, memo)).restored(self.store)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle all but the models, which are loaded again by their names, and who listens."""
+        return SessionState.restored, (SessionState.of(self, self.frames),)
 
     @property
     def lineage(self) -> Lineage:
@@ -329,8 +359,7 @@ class AnnotationSession:
         prompt = prompt.on(self.shape)
         call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
         with self._device_lock:
-            self.annotations.require(object_id)
-            check_frame(self.frames, frame)
+            self._check_place(frame, object_id)
             if self.annotations.is_verified(object_id, frame):
                 raise InputError(
                     f"Object {object_id} is verified on frame {frame}; unverify it there to change its mask."
@@ -557,6 +586,7 @@ class AnnotationSession:
         stop: int | None = None,
         reverse: bool = False,
         missing_only: bool = False,
+        from_first: bool = False,
     ) -> list[int] | None:
         """Return the frames that :meth:`propagate` would track on, in order; None for an endless live stream.
 
@@ -565,7 +595,25 @@ class AnnotationSession:
         InputError
             If an object or a frame is unknown, or there is nothing to track from ``start`` to ``stop``.
         """
-        return self._plan(object_ids, start, stop, reverse, missing_only).frames()
+        return self._plan(object_ids, start, stop, reverse, missing_only, from_first).frames()
+
+    def runs(
+        self,
+        direction: Direction,
+        object_ids: tuple[int, ...] | None = None,
+        start: int | None = None,
+        **options: Any,
+    ) -> list[PropagateArguments]:
+        """Return the propagations in a direction that have anything to track; all, if none has."""
+
+        def has_frames(run: PropagateArguments) -> bool:
+            try:  # an object may have ended or not have begun in that direction
+                return self.frames_to_visit(**run) != []
+            except InputError:
+                return False
+
+        runs = [{**run, **options} for run in runs_in(direction, object_ids, start)]
+        return [run for run in runs if has_frames(run)] or runs
 
     def left_out(self, runs: Iterable[Mapping[str, Any]]) -> str:
         """Say where objects are not tracked by some runs, each the arguments of :meth:`propagate`.
@@ -593,12 +641,9 @@ class AnnotationSession:
         reverse: bool = False,
         cancel: CancelToken | None = None,
         missing_only: bool = False,
-    ) -> Iterator[FrameResult]:
-        """Track objects from frame to frame; every frame is stored as soon as it is there.
-
-        The device is held for one frame at a time. Finished frames stay when it is canceled or the iterator
-        closed; prompts may be given between two frames. Masks of prompted and of verified frames stay as they
-        are. Undo ends it.
+        from_first: bool = False,
+    ) -> TrackedFrames:
+        """Track objects from frame to frame, and return when it is done; all is stored as it comes.
 
         Parameters
         ----------
@@ -615,6 +660,41 @@ class AnnotationSession:
             Checked before every frame.
         missing_only
             Pass over what has a mask already: to continue what was stopped.
+        from_first
+            Backwards, from each object's first prompted frame, after a propagation forwards.
+
+        Returns
+        -------
+        TrackedFrames
+            Which objects were tracked on which frame; their masks are the session's.
+
+        Raises
+        ------
+        InputError
+            As :meth:`frames_to_visit`; or if a frame cannot be read.
+
+        See Also
+        --------
+        iter_propagate : yields after every frame, for a host that shows them.
+        """
+        run = (object_ids, start, stop, reverse, cancel, missing_only, from_first)
+        return TrackedFrames(map(TrackedFrame.of, self.iter_propagate(*run)))
+
+    def iter_propagate(
+        self,
+        object_ids: Iterable[int] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
+        reverse: bool = False,
+        cancel: CancelToken | None = None,
+        missing_only: bool = False,
+        from_first: bool = False,
+    ) -> Iterator[FrameResult]:
+        """Track objects as :meth:`propagate` does, and yield every frame as soon as it is stored.
+
+        The device is held for one frame at a time. Finished frames stay when it is canceled or the iterator
+        closed; prompts may be given between two frames. Masks of prompted and of verified frames stay as they
+        are. Undo ends it.
 
         Yields
         ------
@@ -624,13 +704,11 @@ class AnnotationSession:
         Raises
         ------
         InputError
-            As :meth:`frames_to_visit`, at the first frame; or if a frame cannot be read.
+            As :meth:`propagate`, at the first frame.
         """
-        plan = self._plan(object_ids, start, stop, reverse, missing_only)
+        plan = self._plan(object_ids, start, stop, reverse, missing_only, from_first)
         steps = propagate(plan, self._device_lock, self.engine, self.history, cancel)
-        yield from self._store.measurements.measured(
-            self._measured_with, steps, lambda: self.engine.num_bytes
-        )
+        yield from self.store.measurements.measured(self._measured_with, steps, lambda: self.engine.num_bytes)
 
     def estimate(self, runs: Iterable[Mapping[str, Any]]) -> RunEstimate:
         """Estimate time and memory of some runs, each the arguments of :meth:`propagate`.
@@ -642,16 +720,16 @@ class AnnotationSession:
         """
         size = sum((self._plan(**run).size() for run in runs), RunSize(0, 0))
         masks = self.annotations.mean_mask_bytes()
-        return self._store.measurements.estimate(self._measured_with, size, masks, self._checkpoint_bytes)
+        return self.store.measurements.estimate(self._measured_with, size, masks, self._checkpoint_bytes)
 
     @property
     def compute_dtype(self) -> str:
         """Type in which masks are computed, ``bfloat16`` for one: in another they differ by some pixels."""
-        return self._store.compute_dtype
+        return self.store.compute_dtype
 
     @property
     def _measured_with(self) -> tuple[str, str]:
-        return self.model_name, self._store.device_name
+        return self.model_name, self.store.device_name
 
     def _plan(
         self,
@@ -660,13 +738,14 @@ class AnnotationSession:
         stop: int | None = None,
         reverse: bool = False,
         missing_only: bool = False,
+        from_first: bool = False,
     ) -> PropagationPlan:
         chosen = None if object_ids is None else tuple(self.annotations.require(i) for i in object_ids)
         for frame in (start, stop):
             if frame is not None:
                 check_frame(self.frames, frame)
         return PropagationPlan(
-            self.annotations, self.frames.length, chosen, start, stop, reverse, missing_only
+            self.annotations, self.frames.length, chosen, start, stop, reverse, missing_only, from_first
         )
 
     # ------------------------------------------------------------------ the model
@@ -676,7 +755,7 @@ class AnnotationSession:
         """The intensities that the model sees, one window for all frames; None: 8 bits as they are."""
         return self.annotations.window
 
-    def prefetch(self, frames: Iterable[int]) -> Iterator[int]:
+    def iter_prefetch(self, frames: Iterable[int]) -> Iterator[int]:
         """Make frames ready for prompts, as many as the cache holds at once; yield each when it is ready."""
         return prefetch(lambda: self._make_engine(self.window), self._device_lock, frames)
 
@@ -696,7 +775,7 @@ class AnnotationSession:
         InputError
             If it cannot be loaded; the session then goes on with the earlier one.
         """
-        self._store.load(model)
+        self.store.load(model)
         with self._device_lock, self.annotations.lock:
             self.model_name = str(model)
             self.engine.drop()
@@ -722,7 +801,7 @@ class AnnotationSession:
                 for result in results:
                     store_result(self.annotations, result, prompted=True)
 
-    def repredict(self, places: Iterable[tuple[int, int]]) -> Iterator[FrameResult]:
+    def repredict(self, places: Iterable[tuple[int, int]]) -> TrackedFrames:
         """Predict masks from their prompts anew, as after a change of model; all are undone as one.
 
         Parameters
@@ -731,11 +810,14 @@ class AnnotationSession:
             (object id, frame), for example :meth:`single_frame_prompts`. Whatever is verified or no longer
             prompted when its turn comes is passed over.
 
-        Yields
-        ------
-        FrameResult
-            One per place; the device is held for one at a time.
+        See Also
+        --------
+        iter_repredict : yields after every place, for a host that shows them.
         """
+        return TrackedFrames(map(TrackedFrame.of, self.iter_repredict(places)))
+
+    def iter_repredict(self, places: Iterable[tuple[int, int]]) -> Iterator[FrameResult]:
+        """Predict masks as :meth:`repredict` does, and yield each; the device is held for one at a time."""
         undo_group = object()
         for object_id, frame in places:
             with self._device_lock:
@@ -757,7 +839,7 @@ class AnnotationSession:
 
     def _make_engine(self, window: IntensityWindow | None) -> TrackingSession:
         cleans = self.cleans_clicked_frames or self.frames.length == 1
-        return self._store.open_session(
+        return self.store.open_session(
             self.model_name,
             self.frames,
             window,
@@ -769,11 +851,32 @@ class AnnotationSession:
 
     # ------------------------------------------------------------------ how
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """How it was made, beside frames and model, to make another one like it."""
+        return {
+            "max_conditioning_frames": self._max_conditioning_frames,
+            "history": self._checkpoint_bytes,
+            "undo_bytes": self.history.max_bytes,
+            "cleans_clicked_frames": self.cleans_clicked_frames,
+        }
+
     def restore(self, changes: Iterable[Change], highest_used_id: int) -> None:
         """Bring an empty session to a stored state; it cannot be undone."""
         self.history.make(changes)
         self.history.make(self.lineage.births())
         self.annotations.use_ids_up_to(highest_used_id)
+
+    def _check_place(self, frame: int, object_id: int) -> None:
+        """Refuse an unknown object or frame; where each is the other's, say so."""
+        swapped = frame in self.objects and object_id not in self.objects
+        try:
+            self.annotations.require(object_id)
+            check_frame(self.frames, frame)
+        except InputError as error:
+            if swapped and (self.frames.length is None or 0 <= object_id < self.frames.length):
+                raise InputError(f"{error} The frame comes first, then the object.") from None
+            raise
 
     @contextmanager
     def _edit(self, name: str, call: Mapping[str, Any], undo_group: object = None) -> Iterator[None]:

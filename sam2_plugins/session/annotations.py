@@ -300,8 +300,10 @@ class Annotations:
         """
         objects = self.objects()
         if object_id not in objects:
-            existing = ", ".join(map(str, objects)) or "none yet"
-            raise InputError(f"There is no object {object_id} in this session; its objects are: {existing}.")
+            existing = f"its objects are: {', '.join(map(str, objects))}" if objects else "it has none yet"
+            raise InputError(
+                f"There is no object {object_id} in this session; {existing}. add_object() makes one."
+            )
         return object_id
 
     def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:

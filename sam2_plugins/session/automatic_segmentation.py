@@ -15,6 +15,7 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.out_of_memory import translate_oom
+from sam2_plugins.session.readable import LongWork
 
 __all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects"]
 
@@ -77,6 +78,7 @@ class FoundObject:
     score: float
 
 
+@LongWork
 def find_objects(
     store: ModelStore,
     model: str,

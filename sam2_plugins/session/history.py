@@ -10,7 +10,7 @@ from typing import Any
 from sam2_plugins.session.annotations import Annotations, Change, ChangeKind
 from sam2_plugins.session.masks import AcceptedMask
 
-__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History", "UndoGroup"]
+__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History", "UndoGroup", "UndoState"]
 
 DEFAULT_UNDO_BYTES = 256 * 2**20
 _CHANGE_BYTES = 200
@@ -56,6 +56,9 @@ class _Entry:
     places: set[tuple[int, int | None]] = field(default_factory=set)
     num_bytes: int = 0
 
+    def copy(self) -> "_Entry":
+        return _Entry(self.name, self.undo_group, [*self.changes], {*self.places}, self.num_bytes)
+
     def add(self, changes: Sequence[Change]) -> None:
         self.changes += changes
         self.places.update(map(_place_of, changes))
@@ -66,6 +69,14 @@ class _Entry:
         changed, others_changed = ({object_id for object_id, _ in one.places} for one in (self, other))
         made, others_made = ({i for i, frame in one.places if frame is None} for one in (self, other))
         return bool(self.places & other.places or made & others_changed or others_made & changed)
+
+
+@dataclass(frozen=True, eq=False)
+class UndoState:
+    """What can be undone and redone, at one moment."""
+
+    undo: tuple[_Entry, ...]
+    redo: tuple[_Entry, ...]
 
 
 class History:
@@ -80,6 +91,8 @@ class History:
 
     Attributes
     ----------
+    max_bytes
+        As given.
     interruptions
         Counts undo and redo: long work that notices a new number has been overtaken and ends.
 
@@ -103,7 +116,7 @@ class History:
         self._listeners: list[Callable[[Action], None]] = []
         self.interruptions = 0
         self.annotations = annotations
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._undo: deque[_Entry] = deque()
         self._num_bytes = 0  # of what can be undone
         self._redo: list[_Entry] = []
@@ -207,7 +220,7 @@ class History:
         else:
             self._undo.append(entry)
         self._num_bytes += entry.num_bytes
-        while self._num_bytes > self._max_bytes and len(self._undo) > 1:
+        while self._num_bytes > self.max_bytes and len(self._undo) > 1:
             self._num_bytes -= self._undo.popleft().num_bytes
         return steps
 
@@ -230,6 +243,17 @@ class History:
                     self.annotations.apply(change)
             finally:
                 self._open = None
+
+    def undo_state(self) -> UndoState:
+        """Return what can be undone and redone now; later actions do not change it."""
+        with self.annotations.lock:
+            return UndoState(*(tuple(map(_Entry.copy, entries)) for entries in (self._undo, self._redo)))
+
+    def restore(self, state: UndoState) -> None:
+        """Let be undone and redone what could be, in a session with the same annotations."""
+        with self.annotations.lock:
+            self._undo, self._redo = deque(map(_Entry.copy, state.undo)), [*map(_Entry.copy, state.redo)]
+            self._num_bytes = sum(entry.num_bytes for entry in self._undo)
 
     def subscribe(self, listener: Callable[[Action], None]) -> None:
         """Call ``listener`` with every action that changed something, undo and redo among them.

@@ -3,13 +3,62 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
 from sam2_engine.errors import InputError
 from sam2_plugins.runtime.run_estimate import RunSize
 from sam2_plugins.session.annotations import Annotations
 from sam2_plugins.session.life import Life
 
-__all__ = ["PropagationPlan"]
+__all__ = ["Direction", "PropagateArguments", "PropagationPlan", "runs_in"]
+
+PropagateArguments = dict[str, Any]
+"""Arguments of ``AnnotationSession.iter_propagate``."""
+
+
+class Direction(Enum):
+    """Direction in which objects are tracked."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    BOTH = "both"
+
+    @classmethod
+    def of(cls, name: "str | Direction") -> "Direction":
+        """Return a direction by its name.
+
+        Raises
+        ------
+        InputError
+            If there is no such direction.
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            known = ", ".join(one.value for one in cls)
+            raise InputError(f"There is no direction {name!r}; give one of {known}.") from None
+
+
+def runs_in(
+    direction: Direction, object_ids: tuple[int, ...] | None = None, start: int | None = None
+) -> list[PropagateArguments]:
+    """Return the runs of a propagation, one or two, each the arguments of ``AnnotationSession.propagate``.
+
+    Without a start, each object goes both ways from its own prompts: backwards from the first of them, since
+    between them forwards has been already.
+
+    Examples
+    --------
+    >>> forward, backward = runs_in(Direction.BOTH, object_ids=(2,))
+    >>> backward
+    {'object_ids': (2,), 'start': None, 'reverse': True, 'from_first': True}
+    """
+    forward: PropagateArguments = {"object_ids": object_ids, "start": start}
+    backward: PropagateArguments = {**forward, "reverse": True}
+    if direction is Direction.BOTH:
+        return [forward, {**backward, "from_first": start is None}]
+    return [forward if direction is Direction.FORWARD else backward]
 
 
 @dataclass(frozen=True)
@@ -33,6 +82,8 @@ class PropagationPlan:
         As for ``AnnotationSession.propagate``.
     missing_only
         Leave out what has a mask already.
+    from_first
+        Backwards, from each object's first prompted or verified frame instead of its last one.
     """
 
     annotations: Annotations
@@ -42,6 +93,7 @@ class PropagationPlan:
     stop: int | None = None
     reverse: bool = False
     missing_only: bool = False
+    from_first: bool = False
 
     @property
     def step(self) -> int:
@@ -152,13 +204,14 @@ class PropagationPlan:
         ids: Iterable[int] = self.annotations.objects() if self.object_ids is None else self.object_ids
         end: float = 0 if self.reverse else math.inf if self.length is None else self.length - 1
         earliest = max if self.reverse else min  # on the way
+        begin = min if self.from_first else earliest
         ranges = {}
         for object_id in ids:
             verified = self.annotations.verified(object_id)
             anchors = {*self.annotations.prompts_of(object_id), *verified}
             if not anchors:
                 continue
-            first = earliest(anchors)
+            first = begin(anchors)
             if self.start is not None:  # before an object's first prompt there is nothing to track
                 first = (min if self.reverse else max)(first, self.start)
             last = end if self.stop is None else self.stop

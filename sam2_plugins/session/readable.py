@@ -1,7 +1,8 @@
 """The reading half of a session, for measuring and export, and their long work step by step."""
 
-from collections.abc import Generator, Iterator, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,9 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.masks import AcceptedMask
 
-__all__ = ["ReadableSession", "ResultGenerator", "known_by_frame", "run_to_end"]
+__all__ = ["LongWork", "ReadableSession", "ResultGenerator", "known_by_frame", "run_to_end"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -75,12 +77,40 @@ class ResultGenerator(Generic[T]):
 
 
 def run_to_end(steps: Generator[object, None, T]) -> T:
-    """Do all the steps of long work at once and return what it returns.
-
-    Measuring, export and import are generators, which yield after every frame: a host shows progress
-    between two frames, and stops the work by closing the generator.
-    """
+    """Do all the steps of long work at once and return what it returns."""
     work = ResultGenerator(steps)
     for _ in work:
         pass
     return work.result
+
+
+class LongWork(Generic[P, T]):
+    """A function that does its work when it is called, and can do it step by step.
+
+    Parameters
+    ----------
+    steps
+        A generator function, which yields after every frame.
+
+    Attributes
+    ----------
+    steps
+        The same: a host shows progress between two frames, and stops the work by closing the generator.
+
+    Examples
+    --------
+    >>> @LongWork
+    ... def count(last: int) -> Generator[int, None, str]:
+    ...     yield from range(last)
+    ...     return "done"
+    >>> count(3), list(count.steps(3))
+    ('done', [0, 1, 2])
+    """
+
+    def __init__(self, steps: Callable[P, Generator[Any, None, T]]) -> None:
+        update_wrapper(self, steps)
+        self.steps = steps
+
+    def __call__(self, *arguments: P.args, **options: P.kwargs) -> T:
+        """Do all of it, and return its result."""
+        return run_to_end(self.steps(*arguments, **options))

@@ -68,6 +68,7 @@ def open_or_create_session(
     name: str | None = None,
     home: str | Path | None = None,
     scale: PhysicalScale | None = None,
+    contrast: tuple[float, float] | None = None,
 ) -> OpenedSession:
     """Reopen the session of a stack, or begin one.
 
@@ -90,6 +91,8 @@ def open_or_create_session(
         Sizes of pixels, planes and frames, where they are known.
     home
         Folder for what cannot be saved beside its file; None for :func:`user_sessions`.
+    contrast
+        Intensity window of a session that begins.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def open_or_create_session(
     stems = _stems(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
     for _ in range(_ATTEMPTS):
         with suppress(TakenError):  # another process has made it meanwhile: it is there to be opened now
-            return _open_or_create(frames, store, model, stems, source, opening, scale)
+            return _open_or_create(frames, store, model, stems, source, opening, scale, contrast)
     raise InputError(f"Other processes make the session of {frames.name} all the time; try again later.")
 
 
@@ -115,12 +118,13 @@ def _open_or_create(
     source: Path | None,
     opening: Mapping[str, Any],
     scale: PhysicalScale | None,
+    contrast: tuple[float, float] | None,
 ) -> OpenedSession:
     notes: list[str] = []
     existing = list(_sessions_of(frames, stems, opening.get("fixed", {}), source is not None, notes))
     if existing:
         return _reopen(max(existing, key=_last_used), frames, store, opening, scale)
-    session = AnnotationSession(frames, store, model)
+    session = AnnotationSession(frames, store, model, contrast=contrast)
     note, save_error = next(iter(notes), None), None
     for stem in stems:
         path = next(path for path in _numbered(stem) if not path.exists())

@@ -19,7 +19,7 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.serialization import to_text, window_to_json
 from sam2_plugins.storage.snapshot import read_json
 
-__all__ = ["FORMAT_VERSION", "check_frames", "read_manifest", "scale_in"]
+__all__ = ["FORMAT_VERSION", "check_frames", "is_session_folder", "read_manifest", "reading_of", "scale_in"]
 __all__ += ["write_manifest", "write_manifest_again", "write_reading", "write_scale", "write_version"]
 
 FORMAT_VERSION = 3
@@ -88,6 +88,19 @@ def _write_if_changed(path: Path, manifest: Mapping[str, Any]) -> None:
 def _write(path: Path, manifest: Mapping[str, Any]) -> None:
     with replacing(path / _NAME) as aside:
         aside.write_text(to_text(manifest, indent=1), encoding="utf-8")
+
+
+def is_session_folder(path: str | Path) -> bool:
+    """Whether a path is the folder of a session, intact or not."""
+    return (Path(path) / _NAME).is_file()
+
+
+def reading_of(frames: FrameSource) -> tuple[Path | None, dict[str, Any]]:
+    """Return the file that frames come from, None if from none, and the options that read them from it."""
+    source, options = frames.opened_as or (None, {})
+    left_open: dict[str, Any] = {"level": 0, "single": False, "labels": False, "fixed": {}}
+    given = {name: value for name, value in options.items() if value is not None}
+    return source, {name: value for name, value in given.items() if value != left_open.get(name)}
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:

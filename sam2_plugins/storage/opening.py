@@ -127,7 +127,8 @@ def _empty_session(
         contrast = window_from_json(manifest["window"])
         if frames is None and described["source"] is None:
             raise InputError(
-                f"{path} does not say where its frames are; open it together with {described['name']}."
+                f"{path} does not hold its frames, nor say where they are; open it together with them "
+                f"({described['name'].removeprefix('The ')})."
             )
         if frames is None or isinstance(frames, str | PathLike):
             file = described["source"] if frames is None else frames

@@ -87,7 +87,7 @@ def _propagate(
 ) -> Iterator[object]:
     lives = session.annotations.lives()  # programs before format 3 tracked objects beyond their lives
     living = [i for i in object_ids if lives[i].within(min(frames), max(frames))]
-    return session.propagate(living, frames[0], frames[-1], reverse) if living else iter(())
+    return session.iter_propagate(living, frames[0], frames[-1], reverse) if living else iter(())
 
 
 # By the names that stand in session folders, with the arguments of these names: a part of their format.
@@ -103,7 +103,7 @@ RECORDED_CALLS: Mapping[str, Callable[..., object]] = {
         frame, object_id, prompt, replace
     ),
     "clear_prompts": lambda session, object_id, frame: session.clear_prompts(object_id, frame),
-    "answer_again": lambda session, places: session.repredict(places),
+    "answer_again": lambda session, places: session.iter_repredict(places),
     "follow": _propagate,
     "take_masks": lambda session, frame, masks, as_prompts=False: session.import_masks(
         frame, masks, as_prompts=as_prompts

@@ -96,13 +96,12 @@ def _read_labels(path: Path) -> None:
 def _import(path: Path) -> None:
     from sam2_plugins.importing.masks import open_masks
     from sam2_plugins.importing.prompts import read_prompts
-    from sam2_plugins.session.readable import run_to_end
 
     if path.name == "prompts.json":
         assert read_prompts(path, FRAME_SHAPE, 4)
         return
     with open_masks(path, FRAME_SHAPE, 4) as masks:
-        run_to_end(masks.scan())
+        masks.scan()
         for _, by_id in masks:
             assert all(mask.shape == FRAME_SHAPE for mask in by_id.values())
 

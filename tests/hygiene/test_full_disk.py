@@ -32,8 +32,6 @@ from sam2_plugins.export.evaluation_report import check_report_folder, write_rep
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.label_tiff import LabelStackWriter, write_label_image
 from sam2_plugins.export.overlays import write_animation, write_png
-from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.session.readable import run_to_end
 from sam2_plugins.storage import snapshot_writer
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")
@@ -59,7 +57,7 @@ def session(store: ModelStore) -> AnnotationSession:
 def exporting(name: str) -> Callable[[AnnotationSession, Path], object]:
     def write(session: AnnotationSession, folder: Path) -> object:
         path = folder / f"export{FORMATS[name].suffix}"
-        return run_to_end(FORMATS[name].write(session, path, PhysicalScale(), False))
+        return FORMATS[name].write(session, path)
 
     return write
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QTreeWidget
 
 from napari_plugin.annotation.controller import AnnotationController
-from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
+from sam2_plugins.session.propagation_plan import Direction
 
 WAIT = 60_000  # ms: until something happens, however slow the machine
 Open = Callable[..., AnnotationDock]

@@ -14,8 +14,7 @@ import sam2_plugins
 from sam2_plugins import FORMATS, AnnotationSession, ModelStore, SessionFolder, open_session
 from sam2_plugins.importing.masks import import_masks, open_masks
 from sam2_plugins.importing.prompts import read_label_image, read_prompts
-from sam2_plugins.measure import PhysicalScale, measure
-from sam2_plugins.session.readable import run_to_end
+from sam2_plugins.measure import measure
 from sam2_plugins.storage import open_or_create_session, read_manifest, read_session
 
 
@@ -66,15 +65,15 @@ def test_exports_take_paths_as_strings(tmp_path: Path, session: AnnotationSessio
     if name == "geff":
         pytest.importorskip("geff")
     path = str(tmp_path / f"out{FORMATS[name].suffix}")
-    assert run_to_end(FORMATS[name].write(session, path, PhysicalScale(), False)).path == Path(path)
-    run_to_end(FORMATS[name].write(session, path, PhysicalScale(), True))
+    assert FORMATS[name].write(session, path).path == Path(path)
+    FORMATS[name].write(session, path, overwrite=True)
     if name in ("tiff", "ctc", "coco"):
         with open_masks(path, session.shape, 2) as masks:
-            assert run_to_end(import_masks(session, masks)) is not None
+            assert import_masks(session, masks) is not None
 
 
 def test_tables_and_prompts_take_paths_as_strings(tmp_path: Path, session: AnnotationSession) -> None:
-    run_to_end(measure(session)).write_csv(str(tmp_path / "a.csv"))
+    measure(session).write_csv(str(tmp_path / "a.csv"))
     (tmp_path / "p.json").write_text(json.dumps([{"frame": 0, "object_id": 1, "points": [[9, 9]]}]))
     assert len(read_prompts(str(tmp_path / "p.json"), session.shape, 2)) == 1
     tifffile.imwrite(tmp_path / "labels.tif", np.ones(session.shape, np.uint8))

@@ -20,7 +20,6 @@ from sam2_plugins.cli.app import main
 from sam2_plugins.importing.masks import open_masks
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.readable import run_to_end
 
 H, W = 96, 128
 Y, X = np.mgrid[:H, :W]
@@ -136,7 +135,7 @@ def tracked(folder: Path, masks: str) -> int:
 
 def imported(path: Path) -> list[int]:
     with open_masks(path, (H, W), 1) as masks:
-        return [one.id for one in run_to_end(masks.scan())]
+        return [one.id for one in masks.scan()]
 
 
 def test_05_a_jpeg_of_two_objects_is_refused(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_plugin.annotation.controller import AnnotationController
-from napari_plugin.annotation.propagation import Direction
 from napari_plugin.layers.candidate_layer import CandidateLayer
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.form import form
@@ -27,6 +26,7 @@ from sam2_plugins.session.automatic_segmentation import (
     find_objects,
     number_objects,
 )
+from sam2_plugins.session.propagation_plan import Direction
 from sam2_plugins.session.readable import ResultGenerator
 
 __all__ = ["AutomaticPanel"]
@@ -193,7 +193,7 @@ class AutomaticPanel(Panel):
         """Search on the worker's thread, where the frame is read too."""
         self._confidence = self._store.load(session.model_name).confidence
         return (
-            yield from find_objects(
+            yield from find_objects.steps(
                 self._store, session.model_name, session.frames[frame], session.window, settings
             )
         )

@@ -86,7 +86,7 @@ class ExportPanel(Panel):
         self.progress_row.start(
             self.annotation,
             "Writing",
-            self.format.value.write(session, path, scale, True),
+            self.format.value.steps(session, path, scale, True),
             len(session),
             then=written,
             stopped=lambda: self.status_message.emit("Writing was stopped; nothing was left behind."),

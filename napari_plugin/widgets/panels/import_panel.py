@@ -80,7 +80,7 @@ class ImportPanel(Panel):
         def steps() -> Generator[int, None, ImportSummary]:
             with open_masks(source, session.shape, len(session), frame=shown) as masks:
                 alone = len(masks) == 1 < len(session)  # to be tracked from there
-                return (yield from import_masks(session, masks, verify=verify, as_prompts=alone))
+                return (yield from import_masks.steps(session, masks, verify=verify, as_prompts=alone))
 
         def imported(summary: ImportSummary) -> None:
             if layer is not None:

@@ -92,7 +92,7 @@ class MeasurePanel(Panel):
 
         def steps() -> Generator[object, None, MeasurementTable]:
             self._outdated = False
-            return (yield from measure(session, scale))
+            return (yield from measure.steps(session, scale))
 
         self.progress_row.start(
             annotation,

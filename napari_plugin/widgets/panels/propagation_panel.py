@@ -15,13 +15,13 @@ from qtpy.QtWidgets import (
 from superqt.utils import qdebounced
 
 from napari_plugin.annotation.controller import AnnotationController
-from napari_plugin.annotation.propagation import Direction, plan_propagation
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from sam2_engine import InputError
 from sam2_plugins.runtime.jobs import Progress
+from sam2_plugins.session.propagation_plan import Direction
 
 __all__ = ["PropagationPanel"]
 
@@ -139,7 +139,7 @@ class PropagationPanel(Panel):
             return ""
         start = annotation.shown_frame if self.from_shown.isChecked() else None
         try:
-            planned = plan_propagation(annotation.session, direction, start, self._chosen(annotation))
+            planned = annotation.session.runs(direction, self._chosen(annotation), start)
             expected, left_out = annotation.session.estimate(planned), annotation.session.left_out(planned)
             return f"{expected}. {left_out}" if left_out else str(expected)
         except InputError:  # there is nothing to track

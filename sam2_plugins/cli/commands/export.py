@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from sam2_engine.errors import InputError
 from sam2_plugins.batch.export_job import ExportJob
 from sam2_plugins.batch.job import Writing
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many
 from sam2_plugins.cli.commands.options import BomOption, OverwriteOption, examples, needs, parse_quantity
-from sam2_plugins.export.formats import FORMATS
+from sam2_plugins.export.formats import FORMATS, format_for
 from sam2_plugins.measure.physical_scale import LENGTH_UNITS, TIME_UNITS
 
 __all__ = ["register"]
@@ -67,17 +66,17 @@ def export(
     scheduler: SchedulerOption = None,
 ) -> None:
     """Write the objects of a session to a file or folder of some format."""
-    chosen = _format(format_name, output)
-    if bom and chosen != "csv":
-        raise InputError(f"--bom is for tables, but {output} will be {FORMATS[chosen].title}; leave it out.")
+    chosen = format_for(output, format_name)
+    if bom and chosen.name != "csv":
+        raise InputError(f"--bom is for tables, but {output} will be {chosen.title}; leave it out.")
     pixel = parse_quantity(pixel_size, "--pixel-size", LENGTH_UNITS)
     time = parse_quantity(interval, "--interval", TIME_UNITS)
     many = takes_many(session, each, scheduler)
     jobs = [
         ExportJob(
             source,
-            output_of(source, session, output, (FORMATS[chosen].suffix,), many),
-            chosen,
+            output_of(source, session, output, (chosen.suffix,), many),
+            chosen.name,
             frames,
             pixel,
             time,
@@ -86,15 +85,3 @@ def export(
         for source in session
     ]
     run_jobs(jobs, many=many, scheduler=scheduler, device="cpu")
-
-
-def _format(name: str, output: Path) -> str:
-    if name:
-        if name not in FORMATS:
-            raise InputError(f"There is no format {name!r}; the known ones are: {', '.join(FORMATS)}.")
-        return name
-    endings = sorted((one for one in FORMATS.values() if one.suffix), key=lambda one: -len(one.suffix))
-    for one in endings:
-        if output.name.lower().endswith(one.suffix):
-            return one.name
-    raise InputError(f"{output} does not tell its format; add --format with one of {', '.join(FORMATS)}.")

@@ -101,7 +101,7 @@ def segment(
         write_label_image(output, labels)
         _report(session, labels, output)
         if csv is not None:
-            table = run_with_progress_bar(measure(session), len(session), "measuring")
+            table = run_with_progress_bar(measure.steps(session), len(session), "measuring")
             table.write_csv(csv, overwrite=True, bom=bom)
 
 

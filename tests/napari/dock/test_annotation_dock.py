@@ -19,7 +19,7 @@ from dock_steps import (
 )
 from numpy.typing import NDArray
 
-from napari_plugin.annotation.propagation import Direction
+from sam2_plugins.session.propagation_plan import Direction
 
 pytestmark = pytest.mark.gui
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_plugin.annotation.propagation import Direction
 from napari_plugin.contributions.readers import read_session_folder
+from sam2_plugins.session.propagation_plan import Direction
 from tests.napari.dock_steps import WAIT, click, shown_when_idle
 
 pytestmark = pytest.mark.gui

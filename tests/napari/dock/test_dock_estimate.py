@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_plugin.annotation.propagation import Direction
+from sam2_plugins.session.propagation_plan import Direction
 from tests.napari.dock_steps import WAIT, Open, annotation_of, click, labels, start, wait_until_tracked
 
 

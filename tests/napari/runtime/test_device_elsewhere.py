@@ -9,8 +9,8 @@ from dask_processes import Cluster
 from dock_steps import WAIT, Open, annotation_of, click, labels, start, wait_until_tracked
 from numpy.typing import NDArray
 
-from napari_plugin.annotation.propagation import Direction
 from napari_plugin.runtime.application import Sam2Application
+from sam2_plugins.session.propagation_plan import Direction
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow]
 

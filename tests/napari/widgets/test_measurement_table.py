@@ -14,7 +14,6 @@ from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject
-from sam2_plugins.session.readable import run_to_end
 
 pytestmark = pytest.mark.gui
 
@@ -42,7 +41,7 @@ class Session(AnnotationSession):
 def objects_and_table(discs: Any) -> tuple[dict[int, AnnotatedObject], MeasurementTable]:
     session = Session(discs)
     scale = PhysicalScale((0.5, 0.5), "µm", 2.0, "min")
-    return dict(session.objects), run_to_end(measure(session, scale))
+    return dict(session.objects), measure(session, scale)
 
 
 @pytest.fixture
@@ -139,7 +138,7 @@ def test_a_new_measurement_keeps_choice_order_and_column(
     panel.view.sortByColumn(column_of(panel, "area (µm²)"), Qt.SortOrder.DescendingOrder)
     panel.column.setCurrentIndex(panel.column.findData("mean_intensity"))
     panel.choose(1, 4)
-    panel.show_table(run_to_end(measure(Session(discs[:5]))), objects)
+    panel.show_table(measure(Session(discs[:5])), objects)
     assert panel.chosen == (1, 4)
     assert panel.column.currentData() == "mean_intensity"
     areas = [float(value) for value in shown(panel, column_of(panel, "area (pixel²)"))]
@@ -151,7 +150,7 @@ def test_an_empty_table_is_shown_as_such(panel: MeasurementView) -> None:
     empty = Session(np.ones((2, 60, 80), np.uint8))
     for object_id in (1, BIG):
         empty.remove_object(object_id)
-    panel.show_table(run_to_end(measure(empty)), {})
+    panel.show_table(measure(empty), {})
     assert panel.model.rowCount() == 0
     assert panel.chosen is None
     assert not panel.plot.segments()

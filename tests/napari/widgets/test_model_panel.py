@@ -13,13 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 
-from napari_plugin.annotation.propagation import Direction
 from napari_plugin.widgets.dock import AnnotationDock
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.video.video_session import VideoSession
 from sam2_engine.weights import downloads
 from sam2_engine.weights import locations as model_files
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
+from sam2_plugins.session.propagation_plan import Direction
 from tests.napari.dock_steps import WAIT, Open, annotation_of, click, labels, start, wait_until_tracked
 
 TINY = "sam2.1_hiera_tiny"

@@ -20,7 +20,6 @@ from sam2_plugins.cluster.remote_session import RemoteSession
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
-from sam2_plugins.session.readable import run_to_end
 
 Work = Callable[[AnnotationSession], None]
 
@@ -66,7 +65,7 @@ def test_a_session_there_has_the_masks_of_one_here(
 ) -> None:
     _, there = both(discs, annotate, small_checkpoint, store, remote)
     assert there.engine.num_bytes > 0
-    assert list(there.prefetch(range(3))) == [0, 1, 2]
+    assert list(there.iter_prefetch(range(3))) == [0, 1, 2]
     there.drop_engine()
     list(there.propagate())
 
@@ -186,7 +185,7 @@ def test_objects_are_found_there_as_here(
 ) -> None:
     settings = AutomaticSettings(confidence=0, points_per_side=2)
     model = str(small_checkpoint)
-    here, there = (run_to_end(find_objects(one, model, discs[0], None, settings)) for one in (store, remote))
+    here, there = (find_objects(one, model, discs[0], None, settings) for one in (store, remote))
     assert [one.mask for one in here] == [one.mask for one in there]
     assert here
 

@@ -39,7 +39,7 @@ def present(frames, **by_id):
 def test_a_division_is_kept_as_it_is(tmp_path):
     labels = present(6, id1=range(3), id2=range(3, 6), id5=range(3, 5))
     session = PaintedSession.of(labels, parents={2: (1,), 5: (1,)})
-    steps = write_cell_tracking_result(session, tmp_path / "01_RES")
+    steps = write_cell_tracking_result.steps(session, tmp_path / "01_RES")
     assert next(steps) == 0
     assert not (tmp_path / "01_RES").exists()
     summary = run_to_end(steps)
@@ -56,7 +56,7 @@ def test_a_division_is_kept_as_it_is(tmp_path):
 def test_a_gap_makes_two_tracks_and_children_come_from_the_last(tmp_path):
     labels = present(8, id1=[0, 1, 4, 5], id2=[6, 7], id3=[2, 3])
     session = PaintedSession.of(labels, parents={2: (1,), 3: (1,)})
-    summary = run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
+    summary = write_cell_tracking_result(session, tmp_path / "res")
     assert tracks_of(tmp_path / "res" / "res_track.txt") == {
         1: (0, 1, 0),
         2: (6, 7, 4),
@@ -72,7 +72,7 @@ def test_a_gap_makes_two_tracks_and_children_come_from_the_last(tmp_path):
 def test_a_mother_who_stays_and_a_fusion(tmp_path):
     labels = present(5, id1=range(5), id2=range(2, 5), id3=range(2), id4=range(3, 5))
     session = PaintedSession.of(labels, parents={2: (1,), 4: (1, 3)})
-    summary = run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
+    summary = write_cell_tracking_result(session, tmp_path / "res")
     assert tracks_of(tmp_path / "res" / "res_track.txt") == {
         1: (0, 1, 0),
         2: (2, 4, 1),
@@ -91,7 +91,7 @@ def test_ids_beyond_16_bits_and_parents_that_come_too_late(tmp_path):
     labels = present(3, id70000=range(3), id65535=range(1), id2=range(1))
     session = PaintedSession.of(labels, parents={2: (65535,)})
     session.add(9)
-    summary = run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
+    summary = write_cell_tracking_result(session, tmp_path / "res")
     assert tracks_of(tmp_path / "res" / "res_track.txt") == {1: (0, 2, 0), 2: (0, 0, 0), 65535: (0, 0, 0)}
     assert summary.changes == (
         "Object 2 was written without its parent, which is not visible before it.",
@@ -114,7 +114,7 @@ def test_whatever_the_session_holds_the_folder_is_valid(tmp_path, data):
     }
     labels = present(frames, **{f"id{i}": known for i, known in there.items()})
     session = PaintedSession.of(labels, parents=parents)
-    run_to_end(write_cell_tracking_result(session, tmp_path / "res", overwrite=True))
+    write_cell_tracking_result(session, tmp_path / "res", overwrite=True)
     assert is_valid(tmp_path / "res")
     written = np.stack([tifffile.imread(file) for file in sorted((tmp_path / "res").glob("*.tif"))])
     np.testing.assert_array_equal(written > 0, labels > 0)
@@ -126,7 +126,7 @@ def test_ground_truth_is_read_by_our_own_readers(tmp_path):
     (tmp_path / "01").mkdir()
     for frame in range(4):
         tifffile.imwrite(tmp_path / "01" / f"t{frame:03}.tif", session.frames[frame])
-    run_to_end(write_cell_tracking_ground_truth(session, tmp_path / "01_GT"))
+    write_cell_tracking_ground_truth(session, tmp_path / "01_GT")
     assert tracks_of(tmp_path / "01_GT" / "TRA" / "man_track.txt") == {3: (0, 3, 0), 8: (1, 2, 0)}
     with find_dataset(tmp_path) as data:
         (video,) = data.videos
@@ -141,7 +141,7 @@ def test_ground_truth_is_read_by_our_own_readers(tmp_path):
 
 def test_stopping_leaves_nothing_and_only_an_export_is_replaced(tmp_path):
     session = PaintedSession.of(present(4, id1=range(4)))
-    steps = write_cell_tracking_result(session, tmp_path / "res")
+    steps = write_cell_tracking_result.steps(session, tmp_path / "res")
     next(steps)
     steps.close()
     assert not list(tmp_path.iterdir())
@@ -149,17 +149,17 @@ def test_stopping_leaves_nothing_and_only_an_export_is_replaced(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "mine.jpg").write_bytes(b"mine")
     with pytest.raises(InputError, match="holds something else"):
-        run_to_end(write_cell_tracking_result(session, tmp_path / "photos", overwrite=True))
+        write_cell_tracking_result(session, tmp_path / "photos", overwrite=True)
 
-    run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
+    write_cell_tracking_result(session, tmp_path / "res")
     (tmp_path / "res" / "mask009.tif").write_bytes(b"old")
     with pytest.raises(InputError, match="exists; choose another name"):
-        run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
-    steps = write_cell_tracking_result(session, tmp_path / "res", overwrite=True)
+        write_cell_tracking_result(session, tmp_path / "res")
+    steps = write_cell_tracking_result.steps(session, tmp_path / "res", overwrite=True)
     next(steps)
     steps.close()
     assert (tmp_path / "res" / "mask009.tif").exists()
-    run_to_end(write_cell_tracking_result(session, tmp_path / "res", overwrite=True))
+    write_cell_tracking_result(session, tmp_path / "res", overwrite=True)
     assert not (tmp_path / "res" / "mask009.tif").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "res"]
 
@@ -167,4 +167,4 @@ def test_stopping_leaves_nothing_and_only_an_export_is_replaced(tmp_path):
 def test_a_volume_is_refused_in_words(tmp_path):
     session = PaintedSession.of(present(4, id1=range(4)), axes="ZYX")
     with pytest.raises(InputError, match="planes of a volume"):
-        run_to_end(write_cell_tracking_result(session, tmp_path / "res"))
+        write_cell_tracking_result(session, tmp_path / "res")

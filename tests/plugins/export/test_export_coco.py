@@ -11,7 +11,6 @@ from painted import PaintedSession
 from sam2_engine.errors import InputError
 from sam2_engine.masks import compress_rle, decode_rle
 from sam2_plugins.export.coco import write_coco
-from sam2_plugins.session.readable import run_to_end
 
 
 def overlapping():
@@ -30,7 +29,7 @@ def overlapping():
 
 def test_masks_tracks_and_classes(tmp_path):
     session, masks = overlapping()
-    run_to_end(write_coco(session, tmp_path / "masks.json"))
+    write_coco(session, tmp_path / "masks.json")
     content = json.loads((tmp_path / "masks.json").read_text())
     assert [image["frame_index"] for image in content["images"]] == [0, 1, 2, 3]
     assert {one["id"]: one["name"] for one in content["categories"]} == {1: "cell", 2: "object"}
@@ -65,11 +64,11 @@ def test_the_example_of_cocos_own_sources():
 
 def test_stopping_leaves_nothing_and_nothing_is_replaced_unasked(tmp_path):
     session, _ = overlapping()
-    steps = write_coco(session, tmp_path / "masks.json")
+    steps = write_coco.steps(session, tmp_path / "masks.json")
     assert next(steps) == 0
     steps.close()
     assert not list(tmp_path.iterdir())
-    run_to_end(write_coco(session, tmp_path / "masks.json"))
+    write_coco(session, tmp_path / "masks.json")
     with pytest.raises(InputError, match="exists; choose another name"):
-        run_to_end(write_coco(session, tmp_path / "masks.json"))
-    run_to_end(write_coco(session, tmp_path / "masks.json", overwrite=True))
+        write_coco(session, tmp_path / "masks.json")
+    write_coco(session, tmp_path / "masks.json", overwrite=True)

@@ -9,7 +9,6 @@ from painted import PaintedSession
 from sam2_engine.errors import InputError
 from sam2_plugins.export.geff_graph import write_geff
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.session.readable import run_to_end
 
 
 def family():
@@ -25,7 +24,7 @@ def family():
 def test_nodes_edges_and_sizes(tmp_path):
     geff = pytest.importorskip("geff", reason="the extra [geff]")
     session, scale = family(), PhysicalScale((0.5, 0.5), "µm", 30.0, "s")
-    run_to_end(write_geff(session, tmp_path / "tracks.geff", scale))
+    write_geff(session, tmp_path / "tracks.geff", scale)
     graph, metadata = geff.read(tmp_path / "tracks.geff")
     named = {node: (int(one["object_id"]), one["t"] / 30) for node, one in graph.nodes(data=True)}
     assert sorted(named.values()) == [
@@ -45,13 +44,13 @@ def test_nodes_edges_and_sizes(tmp_path):
     assert (first["y"], first["x"], first["area"]) == (2.25, 2.25, 9.0)
     assert [axis.unit for axis in metadata.axes] == ["second", "micrometer", "micrometer"]
     with pytest.raises(InputError, match="exists; choose another name"):
-        run_to_end(write_geff(session, tmp_path / "tracks.geff"))
-    run_to_end(write_geff(session, tmp_path / "tracks.geff", overwrite=True))
+        write_geff(session, tmp_path / "tracks.geff")
+    write_geff(session, tmp_path / "tracks.geff", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["tracks.geff"]
 
 
 def test_without_the_package_there_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "geff", None)
     with pytest.raises(InputError, match=r"pip install .*\[geff\]"):
-        run_to_end(write_geff(family(), tmp_path / "tracks.geff"))
+        write_geff(family(), tmp_path / "tracks.geff")
     assert not list(tmp_path.iterdir())

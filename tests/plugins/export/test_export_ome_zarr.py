@@ -12,7 +12,6 @@ from sam2_engine.frames import open_frames
 from sam2_plugins.export import ome_zarr_labels
 from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.session.readable import run_to_end
 
 SCALE = PhysicalScale((0.25, 0.5), "µm", 30.0, "s", 2.0)
 
@@ -30,7 +29,7 @@ def test_labels_sizes_and_objects(tmp_path, version, axis):
     session = PaintedSession.of(two_objects(70_000), parents={70_000: (1,)}, axes=f"{axis}YX")
     session.add(1, "mother")
     path = tmp_path / "cells.zarr"
-    run_to_end(write_ome_zarr_labels(session, path, SCALE, version=version))
+    write_ome_zarr_labels(session, path, SCALE, version=version)
     with open_frames(path, labels=True) as read:
         assert (read.axis, read.length, read.dtype) == (axis, 3, np.uint32)
         np.testing.assert_array_equal(np.stack(list(read)), two_objects(70_000))
@@ -52,7 +51,7 @@ def test_labels_sizes_and_objects(tmp_path, version, axis):
 
 def test_a_pyramid_of_large_planes(tmp_path, monkeypatch):
     monkeypatch.setattr(ome_zarr_labels, "_CHUNK", 8)
-    run_to_end(write_ome_zarr_labels(PaintedSession.of(two_objects()), tmp_path / "cells.zarr", SCALE))
+    write_ome_zarr_labels(PaintedSession.of(two_objects()), tmp_path / "cells.zarr", SCALE)
     group = zarr.open_group(tmp_path / "cells.zarr", mode="r")
     assert [group[str(level)].shape for level in range(3)] == [(3, 21, 30), (3, 11, 15), (3, 6, 8)]
     assert "3" not in group
@@ -62,24 +61,24 @@ def test_a_pyramid_of_large_planes(tmp_path, monkeypatch):
 
 
 def test_without_sizes_there_are_no_units(tmp_path):
-    run_to_end(write_ome_zarr_labels(PaintedSession.of(two_objects()), tmp_path / "cells.zarr"))
+    write_ome_zarr_labels(PaintedSession.of(two_objects()), tmp_path / "cells.zarr")
     axes = zarr.open_group(tmp_path / "cells.zarr", mode="r").attrs["ome"]["multiscales"][0]["axes"]
     assert all("unit" not in axis for axis in axes)
 
 
 def test_stopping_leaves_nothing_and_nothing_is_replaced_unasked(tmp_path):
     session, path = PaintedSession.of(two_objects()), tmp_path / "cells.zarr"
-    steps = write_ome_zarr_labels(session, path)
+    steps = write_ome_zarr_labels.steps(session, path)
     next(steps)
     steps.close()
     assert not list(tmp_path.iterdir())
-    run_to_end(write_ome_zarr_labels(session, path))
+    write_ome_zarr_labels(session, path)
     with pytest.raises(InputError, match="exists; choose another name"):
-        run_to_end(write_ome_zarr_labels(session, path))
-    run_to_end(write_ome_zarr_labels(session, path, version="0.4", overwrite=True))
+        write_ome_zarr_labels(session, path)
+    write_ome_zarr_labels(session, path, version="0.4", overwrite=True)
     image = zarr.create_group(tmp_path / "image.zarr")
     image.attrs["ome"] = {"version": "0.5", "multiscales": []}
     with pytest.raises(InputError, match="holds something else"):
-        run_to_end(write_ome_zarr_labels(session, tmp_path / "image.zarr", overwrite=True))
+        write_ome_zarr_labels(session, tmp_path / "image.zarr", overwrite=True)
     shutil.rmtree(tmp_path / "image.zarr")
     assert list(tmp_path.iterdir()) == [path]

@@ -35,7 +35,7 @@ def videos() -> list[tuple[str, PaintedSession]]:
 
 
 def test_youtube_vis(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -> None:
-    summary = run_to_end(write_youtube_vis(videos, tmp_path / "all.json"))
+    summary = write_youtube_vis(videos, tmp_path / "all.json")
     assert (summary.frames, summary.objects) == (7, 4)
     content = json.loads((tmp_path / "all.json").read_text())
     assert [(one["length"], one["file_names"][-1]) for one in content["videos"]] == [
@@ -53,7 +53,7 @@ def test_youtube_vis(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -
 
 
 def test_coco(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -> None:
-    run_to_end(write_coco_videos(videos, tmp_path / "all.json"))
+    write_coco_videos(videos, tmp_path / "all.json")
     content = json.loads((tmp_path / "all.json").read_text())
     images = {one["id"]: one for one in content["images"]}
     tracks = {one["id"]: one for one in content["tracks"]}
@@ -67,7 +67,7 @@ def test_coco(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -> None:
 
 
 def test_a_folder_to_train_on(videos: list[tuple[str, PaintedSession]], tmp_path: Path) -> None:
-    summary = run_to_end(write_training_videos(videos, tmp_path / "all"))
+    summary = write_training_videos(videos, tmp_path / "all")
     assert (summary.frames, summary.objects) == (7, 4)
     with find_dataset(tmp_path / "all") as found:
         assert sorted((video.name, len(video.visible)) for video in found.videos) == [
@@ -78,9 +78,9 @@ def test_a_folder_to_train_on(videos: list[tuple[str, PaintedSession]], tmp_path
 
 def test_nothing_to_write_leaves_nothing(tmp_path: Path) -> None:
     for steps in (
-        write_youtube_vis([], tmp_path / "a.json"),
-        write_coco_videos([], tmp_path / "b.json"),
-        write_training_videos([], tmp_path / "c"),
+        write_youtube_vis.steps([], tmp_path / "a.json"),
+        write_coco_videos.steps([], tmp_path / "b.json"),
+        write_training_videos.steps([], tmp_path / "c"),
     ):
         with pytest.raises(InputError, match="nothing to export"):
             run_to_end(steps)

@@ -25,7 +25,7 @@ def two_objects(largest=2):
 @pytest.mark.parametrize("axis", ["T", "Z"])
 def test_a_stack_with_sizes(tmp_path, name, axis):
     session = PaintedSession.of(two_objects(), axes=f"{axis}YX")
-    steps = write_label_tiff(session, tmp_path / name, SCALE)
+    steps = write_label_tiff.steps(session, tmp_path / name, SCALE)
     assert [next(steps) for _ in range(4)] == [0, 1, 2, 3]
     summary = run_to_end(steps)
     assert (summary.frames, summary.objects, summary.changes) == (4, 2, ())
@@ -51,7 +51,7 @@ def test_a_stack_with_sizes(tmp_path, name, axis):
 @pytest.mark.parametrize("name", ["labels.tif", "labels.ome.tif"])
 def test_ids_beyond_16_bits_are_kept(tmp_path, name):
     labels = two_objects(2**32 - 1)
-    run_to_end(write_label_tiff(PaintedSession.of(labels), tmp_path / name))
+    write_label_tiff(PaintedSession.of(labels), tmp_path / name)
     read = tifffile.imread(tmp_path / name)
     assert read.dtype == np.uint32
     np.testing.assert_array_equal(read, labels)
@@ -59,15 +59,15 @@ def test_ids_beyond_16_bits_are_kept(tmp_path, name):
 
 def test_stopping_leaves_nothing_and_nothing_is_replaced_unasked(tmp_path):
     session, path = PaintedSession.of(two_objects()), tmp_path / "labels.tif"
-    steps = write_label_tiff(session, path)
+    steps = write_label_tiff.steps(session, path)
     next(steps)
     steps.close()
     assert not list(tmp_path.iterdir())
     path.write_bytes(b"mine")
     with pytest.raises(InputError, match="exists; choose another name"):
-        run_to_end(write_label_tiff(session, path))
+        write_label_tiff(session, path)
     assert path.read_bytes() == b"mine"
-    run_to_end(write_label_tiff(session, path, overwrite=True))
+    write_label_tiff(session, path, overwrite=True)
     np.testing.assert_array_equal(tifffile.imread(path), two_objects())
     assert list(tmp_path.iterdir()) == [path]
 
@@ -75,17 +75,17 @@ def test_stopping_leaves_nothing_and_nothing_is_replaced_unasked(tmp_path):
 def test_what_cannot_be_exported(tmp_path):
     session = PaintedSession(open_frames(np.zeros((2, 9, 9), np.uint8)))
     with pytest.raises(InputError, match="nothing to export"):
-        run_to_end(write_label_tiff(session, tmp_path / "labels.tif"))
+        write_label_tiff(session, tmp_path / "labels.tif")
     session.add(2**32)
     with pytest.raises(InputError, match="does not fit"):
-        run_to_end(write_label_tiff(session, tmp_path / "labels.tif"))
+        write_label_tiff(session, tmp_path / "labels.tif")
     with pytest.raises(InputError, match=r"must end in \.tif"):
-        run_to_end(write_label_tiff(PaintedSession.of(two_objects()), tmp_path / "labels.png"))
+        write_label_tiff(PaintedSession.of(two_objects()), tmp_path / "labels.png")
 
 
 def test_an_id_that_comes_during_the_export_is_not_cut_off(tmp_path):
     session = PaintedSession.of(two_objects())
-    steps = write_label_tiff(session, tmp_path / "labels.tif")
+    steps = write_label_tiff.steps(session, tmp_path / "labels.tif")
     next(steps)
     session.add(70_000)
     session.paint(70_000, 2, np.ones((20, 30), bool))

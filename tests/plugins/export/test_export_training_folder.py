@@ -9,7 +9,6 @@ from painted import PaintedSession
 from sam2_engine.datasets import find_dataset
 from sam2_engine.errors import InputError
 from sam2_plugins.export.training_folder import write_training_folder
-from sam2_plugins.session.readable import run_to_end
 
 
 def three_objects(pixels=None, axes="TYX", largest=9):
@@ -21,7 +20,7 @@ def three_objects(pixels=None, axes="TYX", largest=9):
 
 def test_sam2_train_reads_frames_and_masks(tmp_path):
     session, labels = three_objects(largest=70_000)
-    summary = run_to_end(write_training_folder(session, tmp_path / "train", "cells"))
+    summary = write_training_folder(session, tmp_path / "train", "cells")
     assert (summary.frames, summary.changes) == (5, ())
     with find_dataset(tmp_path / "train") as data:
         (video,) = data.videos
@@ -51,7 +50,7 @@ def test_sam2_train_reads_frames_and_masks(tmp_path):
 def test_pixels_of_every_kind_stay_as_they_are(tmp_path, shape, dtype, axes):
     pixels = (np.random.default_rng(0).random((5, 24, 32, *shape)) * 200).astype(dtype)
     session, _ = three_objects(pixels, axes)
-    run_to_end(write_training_folder(session, tmp_path / "train"))
+    write_training_folder(session, tmp_path / "train")
     with find_dataset(tmp_path / "train") as data, warnings.catch_warnings():
         frames = data.videos[0].frames
         assert frames.dtype == dtype
@@ -61,7 +60,7 @@ def test_pixels_of_every_kind_stay_as_they_are(tmp_path, shape, dtype, axes):
 def test_frames_with_an_unknown_object_are_left_out(tmp_path):
     session, _ = three_objects()
     del session.masks[4, 3]
-    summary = run_to_end(write_training_folder(session, tmp_path / "train"))
+    summary = write_training_folder(session, tmp_path / "train")
     assert [file.name for file in sorted((tmp_path / "train" / "labels" / "session").iterdir())] == [
         "000.tif",
         "001.tif",
@@ -69,19 +68,19 @@ def test_frames_with_an_unknown_object_are_left_out(tmp_path):
         "004.tif",
     ]
     assert summary.changes == ("1 of 5 frames was left out, because an object is not annotated there.",)
-    summary = run_to_end(write_training_folder(session, tmp_path / "chosen", frames=[0, 3]))
+    summary = write_training_folder(session, tmp_path / "chosen", frames=[0, 3])
     assert (summary.frames, summary.changes) == (2, ())
 
 
 def test_what_cannot_be_written(tmp_path):
     session, _ = three_objects()
     with pytest.raises(InputError, match="choose others"):
-        run_to_end(write_training_folder(session, tmp_path / "train", frames=[7]))
-    steps = write_training_folder(session, tmp_path / "train")
+        write_training_folder(session, tmp_path / "train", frames=[7])
+    steps = write_training_folder.steps(session, tmp_path / "train")
     next(steps)
     steps.close()
     assert not list(tmp_path.iterdir())
-    run_to_end(write_training_folder(session, tmp_path / "train"))
+    write_training_folder(session, tmp_path / "train")
     with pytest.raises(InputError, match="exists; choose another name"):
-        run_to_end(write_training_folder(session, tmp_path / "train"))
-    run_to_end(write_training_folder(session, tmp_path / "train", overwrite=True))
+        write_training_folder(session, tmp_path / "train")
+    write_training_folder(session, tmp_path / "train", overwrite=True)

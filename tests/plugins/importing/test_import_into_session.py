@@ -46,12 +46,12 @@ def test_a_session_takes_everything_and_undoes_it_as_one(tmp_path):
     labels = family()
     source = PaintedSession.of(labels, parents={3: (70_000,)})
     source.add(9, "dead")
-    run_to_end(write_coco(source, tmp_path / "masks.json"))
+    write_coco(source, tmp_path / "masks.json")
     session = empty_session()
     clicked = session.add_object("clicked")
     before = state(session)
     with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
-        steps = import_masks(session, masks, verify=True)
+        steps = import_masks.steps(session, masks, verify=True)
         summary = run_to_end(steps)
     assert str(summary) == "3 objects on 4 frames."
     assert list(session.objects) == [clicked, 3, 9, 70_000]
@@ -67,24 +67,24 @@ def test_a_session_takes_everything_and_undoes_it_as_one(tmp_path):
     assert state(session) == after
     session.undo()
     with open_masks(labels, SHAPE, LENGTH) as masks:  # the same ids once more
-        run_to_end(import_masks(session, masks))
+        import_masks(session, masks)
     assert session.verified(3) == frozenset()
     session.remove_object(3)
     with open_masks(labels, SHAPE, LENGTH) as masks:
-        assert run_to_end(import_masks(session, masks)).existing == (9, 70_000)
+        assert import_masks(session, masks).existing == (9, 70_000)
     assert session.frames_of(3) == [2, 3]
 
 
 def test_what_a_person_said_stays_and_parents_that_do_not_fit_are_told(tmp_path):
     labels = family()
-    run_to_end(write_coco(PaintedSession.of(labels, parents={3: (70_000,)}), tmp_path / "masks.json"))
+    write_coco(PaintedSession.of(labels, parents={3: (70_000,)}), tmp_path / "masks.json")
     session = empty_session()
     own = np.ones(SHAPE, bool)
     session.import_masks(3, {3: own, 70_000: own})
     session.edit_object(3, name="mine")
     session.verify(3, [3])
     with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
-        summary = run_to_end(import_masks(session, masks))
+        summary = import_masks(session, masks)
     assert summary.existing == (3, 70_000)
     assert "masks or clicks before of objects 3, 70000" in str(summary)
     np.testing.assert_array_equal(session.mask(3, 3), own)
@@ -95,9 +95,9 @@ def test_what_a_person_said_stays_and_parents_that_do_not_fit_are_told(tmp_path)
     other.remove_object(70_000)
     late = labels.copy()
     late[3, :5, :5] = 70_000
-    run_to_end(write_coco(PaintedSession.of(late, parents={3: (70_000,)}), tmp_path / "late.json"))
+    write_coco(PaintedSession.of(late, parents={3: (70_000,)}), tmp_path / "late.json")
     with open_masks(tmp_path / "late.json", SHAPE, LENGTH) as masks:
-        summary = run_to_end(import_masks(other, masks))
+        summary = import_masks(other, masks)
     assert summary.orphans == (3,)
     assert "parents of object 3 were left out" in str(summary)
 
@@ -107,7 +107,7 @@ def test_a_fault_in_the_last_frame_changes_nothing():
     labels = family().astype(np.int64)
     labels[3, 0, 0] = -1
     with open_masks(labels, SHAPE, LENGTH) as masks, pytest.raises(InputError, match="below 0"):
-        run_to_end(import_masks(session, masks))
+        import_masks(session, masks)
     assert not session.objects
     assert session.undo_name is None
 
@@ -115,7 +115,7 @@ def test_a_fault_in_the_last_frame_changes_nothing():
 def test_an_undo_meanwhile_ends_it():
     session = empty_session()
     with open_masks(family(), SHAPE, LENGTH) as masks:
-        steps = ResultGenerator(import_masks(session, masks))
+        steps = ResultGenerator(import_masks.steps(session, masks))
         for number, _ in enumerate(steps):
             if number == LENGTH + 1:  # all read, two of them taken
                 session.undo()
@@ -126,7 +126,7 @@ def test_an_undo_meanwhile_ends_it():
 def take(session, labels, meanwhile):
     """Take labels over, and do something before the last frame is taken."""
     with open_masks(labels, SHAPE, LENGTH) as masks:
-        for number, _ in enumerate(import_masks(session, masks, verify=True)):
+        for number, _ in enumerate(import_masks.steps(session, masks, verify=True)):
             if number == 2 * LENGTH - 2:
                 meanwhile()
 
@@ -197,10 +197,10 @@ def test_what_was_decided_about_an_object_travels(tmp_path, name):
     source.lineage.mark_absent(1, 1)
     source.lineage.delete_from(2, 2)
     write = write_coco if name == "masks.json" else write_ome_zarr_labels
-    run_to_end(write(source, tmp_path / name))
+    write(source, tmp_path / name)
     session = empty_session()
     with open_masks(tmp_path / name, SHAPE, LENGTH) as masks:
-        run_to_end(import_masks(session, masks))
+        import_masks(session, masks)
     assert {i: one.life for i, one in session.objects.items()} == {
         1: Life(absences=((1, 1),)),
         2: Life(last=1),
@@ -214,10 +214,10 @@ def test_a_reference_of_tracks_decides_where_they_end(tmp_path, kind):
     """A tracker that lost an object says nothing about where it ends: it may be tracked on."""
     source = PaintedSession.of(np.where(family() == 70_000, 7, family()), parents={3: (7,)})
     write = write_cell_tracking_ground_truth if kind == "reference" else write_cell_tracking_result
-    run_to_end(write(source, tmp_path / "01"))
+    write(source, tmp_path / "01")
     session = empty_session()
     with open_masks(tmp_path / "01", SHAPE, LENGTH) as masks:
-        run_to_end(import_masks(session, masks))
+        import_masks(session, masks)
     ends = {i: one.life.last for i, one in session.objects.items()}
     assert ends == {3: None, 7: 1 if kind == "reference" else None, 9: None}
     assert session.objects[9].life.first == (3 if kind == "reference" else None)

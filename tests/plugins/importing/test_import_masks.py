@@ -16,7 +16,6 @@ from sam2_plugins.export.coco import write_coco
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
 from sam2_plugins.importing.masks import ImportedObject, open_masks
-from sam2_plugins.session.readable import run_to_end
 
 SHAPE, LENGTH = (16, 20), 4
 WRITERS = {
@@ -50,7 +49,7 @@ def families(draw, largest=2**32 - 1):
 def read(source, shape=SHAPE, length=LENGTH, **options):
     """Return the labels, as far as they do not overlap, and the objects."""
     with open_masks(source, shape, length, **options) as masks:
-        objects = run_to_end(masks.scan())
+        objects = masks.scan()
         labels = np.zeros((length, *shape), np.uint32)
         for frame, there in masks:
             for object_id, mask in there.items():
@@ -65,7 +64,7 @@ def read(source, shape=SHAPE, length=LENGTH, **options):
 def test_export_and_import_is_the_identity(tmp_path, name, data):
     labels, parents = data.draw(families(65_535 if name.startswith("01") else 2**32 - 1))
     session = PaintedSession.of(labels, parents=parents)
-    run_to_end(WRITERS[name](session, tmp_path / name, overwrite=True))
+    WRITERS[name](session, tmp_path / name, overwrite=True)
     found, objects = read(tmp_path / name)
     np.testing.assert_array_equal(found, labels)
     assert set(objects) == set(session.objects)
@@ -79,7 +78,7 @@ def test_names_and_classes_are_kept(tmp_path, name):
     labels[:, :5, :5], labels[:, 8:, 8:] = 1, 2
     session = PaintedSession.of(labels)
     session.add(1, "nucleus")
-    run_to_end(WRITERS[name](session, tmp_path / name))
+    WRITERS[name](session, tmp_path / name)
     _, objects = read(tmp_path / name)
     assert objects == {1: ImportedObject(1, "object 1", "nucleus"), 2: ImportedObject(2, "object 2")}
 
@@ -91,7 +90,7 @@ def test_coco_keeps_overlaps(tmp_path):
     for object_id, mask in ((1, whole), (2, half)):
         session.add(object_id)
         session.paint(object_id, 3, mask)
-    run_to_end(write_coco(session, tmp_path / "masks.json"))
+    write_coco(session, tmp_path / "masks.json")
     with open_masks(tmp_path / "masks.json", SHAPE, LENGTH) as masks:
         found = dict(masks)
     assert list(found) == [0, 1, 2, 3]
@@ -129,7 +128,7 @@ def test_labels_within_an_ome_zarr_image(tmp_path):
     image = zarr.create_group(tmp_path / "image.zarr")
     group = image.create_group("labels")
     group.attrs["ome"] = {"version": "0.5", "labels": ["cells"]}
-    run_to_end(write_ome_zarr_labels(PaintedSession.of(labels), tmp_path / "image.zarr" / "labels" / "cells"))
+    write_ome_zarr_labels(PaintedSession.of(labels), tmp_path / "image.zarr" / "labels" / "cells")
     np.testing.assert_array_equal(read(tmp_path / "image.zarr")[0], labels)
     np.testing.assert_array_equal(read(tmp_path / "image.zarr" / "labels")[0], labels)
     group.attrs["ome"] = {"version": "0.5", "labels": ["cells", "nuclei"]}

@@ -20,7 +20,6 @@ from sam2_engine.frames.pixels import unmasked
 from sam2_engine.labels import open_labels
 from sam2_plugins.importing.masks import open_masks
 from sam2_plugins.importing.prompts import read_label_image
-from sam2_plugins.session.readable import run_to_end
 
 H, W, LENGTH = 60, 80, 3
 
@@ -121,7 +120,7 @@ def prompting_masks(labels: NDArray[Any], folder: Path) -> set[int]:
 
 def imported_file(labels: NDArray[Any], folder: Path) -> set[int]:
     with open_masks(label_file(folder / "labels.tif", labels), (H, W), LENGTH, frame=0) as masks:
-        return {one.id for one in run_to_end(masks.scan())}
+        return {one.id for one in masks.scan()}
 
 
 def imported_array(labels: NDArray[Any], folder: Path) -> set[int]:
@@ -129,7 +128,7 @@ def imported_array(labels: NDArray[Any], folder: Path) -> set[int]:
         pytest.skip("an array of labels has no color axis")
     stack = np.ma.stack if isinstance(labels, np.ma.MaskedArray) else np.stack
     with open_masks(stack([labels] * LENGTH), (H, W), LENGTH) as masks:
-        return {one.id for one in run_to_end(masks.scan())}
+        return {one.id for one in masks.scan()}
 
 
 def imported_numpy_file(labels: NDArray[Any], folder: Path) -> set[int]:
@@ -137,7 +136,7 @@ def imported_numpy_file(labels: NDArray[Any], folder: Path) -> set[int]:
         pytest.skip("an array of labels has no color axis")
     np.save(folder / "labels.npy", np.stack([unmasked(labels, labels=True)] * LENGTH))
     with open_masks(folder / "labels.npy", (H, W), LENGTH) as masks:
-        return {one.id for one in run_to_end(masks.scan())}
+        return {one.id for one in masks.scan()}
 
 
 def data_set_of_images(labels: NDArray[Any], folder: Path) -> set[int]:

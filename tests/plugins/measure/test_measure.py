@@ -24,7 +24,7 @@ def moving_square(frames=4, step=3):
 
 
 def test_a_square_in_micrometres():
-    table = run_to_end(measure(PaintedSession.of(moving_square()), MICRONS))
+    table = measure(PaintedSession.of(moving_square()), MICRONS)
     assert len(table) == 4
     assert table["area"] == (25.0,) * 4
     assert table["centroid_x"] == (4.75, 6.25, 7.75, 9.25)  # mean of pixels 5..14 is 9.5
@@ -40,7 +40,7 @@ def test_a_square_in_micrometres():
 def test_shapes_are_those_of_scikit_image():
     mask = np.zeros((1, 60, 80), np.uint8)
     mask[0][ellipse(30, 40, 10, 25, rotation=0.4)] = 1
-    table = run_to_end(measure(PaintedSession.of(mask)))
+    table = measure(PaintedSession.of(mask))
     (region,) = regionprops(mask[0])
     expected = {
         "perimeter": region.perimeter,
@@ -57,7 +57,7 @@ def test_shapes_are_those_of_scikit_image():
 def test_pixels_need_not_be_square():
     labels = np.zeros((1, 40, 40), np.uint8)
     labels[0, 5:25, 10:20] = 1  # 20 rows of 0.5 and 10 columns of 1: a square
-    table = run_to_end(measure(PaintedSession.of(labels), PhysicalScale((0.5, 1.0), "mm")))
+    table = measure(PaintedSession.of(labels), PhysicalScale((0.5, 1.0), "mm"))
     assert table["area"] == (100.0,)
     assert table["centroid_y"] == (14.5 * 0.5,)
     assert table["eccentricity"][0] < 0.1
@@ -69,7 +69,7 @@ def test_intensities_of_each_channel(channels, names):
     labels = moving_square(2)
     stack = np.random.default_rng(1).integers(0, 60000, (*labels.shape, channels)).astype(np.uint16)
     axes = "TYXS" if channels == 3 else "TYXC"
-    table = run_to_end(measure(PaintedSession.of(labels, stack, axes=axes)))
+    table = measure(PaintedSession.of(labels, stack, axes=axes))
     for channel, name in enumerate(names):
         inside = stack[1, ..., channel][labels[1] == 7].astype(int)
         assert table[f"mean_intensity{name}"][1] == pytest.approx(inside.mean())
@@ -82,7 +82,7 @@ def test_pixels_that_are_not_finite_do_not_count():
     labels = np.ones((1, 2, 2), np.uint8)
     stack = np.array([[[1.0, np.nan], [3.0, np.inf]]], np.float32)
     with pytest.warns(match="NaN or infinite"):
-        table = run_to_end(measure(PaintedSession.of(labels, stack)))
+        table = measure(PaintedSession.of(labels, stack))
     assert (table["mean_intensity"], table["sum_intensity"]) == ((2.0,), (4.0,))
 
 
@@ -90,7 +90,7 @@ def test_an_absent_object_has_a_row_and_speed_goes_over_the_gap():
     session = PaintedSession.of(moving_square(4))
     session.paint(7, 1, np.zeros((40, 50), bool))
     del session.masks[7, 2]
-    table = run_to_end(measure(session))
+    table = measure(session)
     assert table["frame"] == (0, 1, 3)
     assert table["area"] == (100.0, 0.0, 100.0)
     assert table["centroid_x"][1] is None
@@ -100,7 +100,7 @@ def test_an_absent_object_has_a_row_and_speed_goes_over_the_gap():
 
 def test_a_volume_has_planes_and_no_speed():
     session = PaintedSession.of(moving_square(), axes="ZYX")
-    table = run_to_end(measure(session, PhysicalScale((0.5, 0.5), "µm", plane_spacing=2.0)))
+    table = measure(session, PhysicalScale((0.5, 0.5), "µm", plane_spacing=2.0))
     assert table["z"] == (0.0, 2.0, 4.0, 6.0)
     names = [column.name for column in table.columns]
     assert "speed" not in names
@@ -122,12 +122,12 @@ def test_every_frame_is_read_once_and_only_when_it_is_its_turn():
     labels[3] = 0
     counted = CountedFrames(np.zeros(labels.shape, np.uint8))
     session = PaintedSession.of(labels, counted)
-    steps = measure(session)
+    steps = measure.steps(session)
     assert next(steps) == 0
     assert counted.reads == [0]
     assert len(run_to_end(steps)) == 8
     assert counted.reads == [0, 1, 2, 4]
-    assert len(run_to_end(measure(session, intensity=False))) == 8
+    assert len(measure(session, intensity=False)) == 8
     assert counted.reads == [0, 1, 2, 4]
 
 
@@ -135,7 +135,7 @@ def test_every_frame_is_read_once_and_only_when_it_is_its_turn():
 def test_the_smallest_masks_are_measured_without_a_warning(crop):
     labels = np.zeros((1, 20, 20), np.uint8)
     labels[0, 4 : 4 + crop[0], 6 : 6 + crop[1]] = 1
-    table = run_to_end(measure(PaintedSession.of(labels), MICRONS))
+    table = measure(PaintedSession.of(labels), MICRONS)
     assert table["solidity"][0] == pytest.approx(1)
     assert all(value is None or value == value for column in table.columns for value in column.values)
 
@@ -145,7 +145,7 @@ def test_the_csv_says_the_same(tmp_path):
     labels[1, 30:35, 30:35] = 9
     session = PaintedSession.of(labels, parents={9: (7,)})
     session.add(9, "daughter, first", (7,))
-    table = run_to_end(measure(session, MICRONS))
+    table = measure(session, MICRONS)
     table.write_csv(tmp_path / "cells.csv")
     with (tmp_path / "cells.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
@@ -162,7 +162,7 @@ def test_the_csv_says_the_same(tmp_path):
 
 
 def test_a_box_is_in_pixels_whatever_the_scale():
-    table = run_to_end(measure(PaintedSession.of(moving_square(2)), MICRONS))
+    table = measure(PaintedSession.of(moving_square(2)), MICRONS)
     assert [table[name] for name in ("x0", "y0", "x1", "y1")] == [(5, 8), (10, 10), (14, 17), (19, 19)]
     headers = [column.header for column in table.columns]
     assert headers[headers.index("centroid_y (µm)") + 1 :][:4] == ["x0", "y0", "x1", "y1"]
@@ -172,10 +172,10 @@ def test_chosen_objects_and_an_empty_session():
     labels = moving_square(2)
     labels[:, 30:35, 30:35] = 9
     session = PaintedSession.of(labels)
-    assert set(run_to_end(measure(session, object_ids=[9]))["object_id"]) == {9}
+    assert set(measure(session, object_ids=[9])["object_id"]) == {9}
     with pytest.raises(InputError, match="no object 3"):
-        run_to_end(measure(session, object_ids=[3]))
-    empty = run_to_end(measure(PaintedSession(open_frames(np.zeros((2, 5, 5), np.uint8)))))
+        measure(session, object_ids=[3])
+    empty = measure(PaintedSession(open_frames(np.zeros((2, 5, 5), np.uint8))))
     assert len(empty) == 0
     assert "area" in [column.name for column in empty.columns]
 
@@ -195,7 +195,7 @@ def test_a_real_session_is_measured(session, disc_mask, discs):
     session.add_points(3, one, [26, 20])
     session.add_mask(5, one, np.zeros_like(disc_mask))
     session.verify(one, [0])
-    table = run_to_end(measure(session, MICRONS))
+    table = measure(session, MICRONS)
     assert table["name"] == ("disc", "disc", "disc")
     assert table["origin"] == ("painted", "prompted", "painted")
     assert table["verified"] == ("yes", "no", "no")

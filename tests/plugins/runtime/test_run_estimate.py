@@ -95,7 +95,7 @@ def test_a_new_start_knows_what_was_measured(discs, small_checkpoint, tmp_path: 
     store = ModelStore("cpu", measurements=RunMeasurements(file))
     session = AnnotationSession(discs, store, small_checkpoint, axes="TYX")
     session.add_points(2, session.add_object(), (24, 20))
-    steps = session.propagate()
+    steps = session.iter_propagate()
     for _ in range(3):
         next(steps)
     steps.close()  # stopped: what was measured counts

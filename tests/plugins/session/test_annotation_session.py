@@ -155,7 +155,7 @@ def test_clearing_prompts_takes_their_masks_and_leaves_tracked_ones(session):
     assert session.frames_of(one) == [1, 2, 3]
     assert session.prompts_of(one) == {}
     with pytest.raises(InputError, match="nothing to track yet"):
-        next(session.propagate())
+        session.propagate()
     session.add_points(0, one, (20, 20))
     assert len(list(session.propagate())) == 8
 
@@ -188,7 +188,7 @@ def test_finished_frames_stay_after_cancel_and_one_can_go_on(session, discs, sto
     one = session.add_object()
     session.add_points(0, one, (20, 20))
     cancel = CancelToken()
-    for result in session.propagate(cancel=cancel):
+    for result in session.iter_propagate(cancel=cancel):
         if result.frame == 3:
             cancel.cancel()
     assert session.frames_of(one) == [0, 1, 2, 3]
@@ -231,7 +231,7 @@ def test_a_click_between_two_frames_and_a_removal_lose_nothing(session):
     one, two = session.add_object(), session.add_object()
     session.add_points(0, one, (20, 20))
     session.add_points(0, two, (60, 40))
-    steps = session.propagate()
+    steps = session.iter_propagate()
     for _ in range(3):
         next(steps)
     session.add_points(1, one, (22, 20))

@@ -33,7 +33,7 @@ TILES = TileGrid(STRIP, 512, 128)
 def all_of(
     store: ModelStore, model: str, image: NDArray[np.uint8], settings: AutomaticSettings
 ) -> list[FoundObject]:
-    search = find_objects(store, model, image, None, settings)
+    search = find_objects.steps(store, model, image, None, settings)
     while True:
         try:
             next(search)
@@ -76,7 +76,7 @@ def test_without_a_confidence_the_models_own_counts(small_checkpoint: Path, disc
 def test_the_device_is_free_between_two_steps(
     store: ModelStore, small_checkpoint: Path, discs: NDArray[np.uint8]
 ) -> None:
-    search = find_objects(store, str(small_checkpoint), discs[0], None, LENIENT)
+    search = find_objects.steps(store, str(small_checkpoint), discs[0], None, LENIENT)
     assert next(search) == (16, 16)
     with store.lock.held(Priority.INTERACTIVE):  # would wait for ever
         search.close()

@@ -105,7 +105,7 @@ def test_it_is_recorded_and_can_be_replayed(
     session = AnnotationSession(stack, store, small_checkpoint)
     folder = SessionFolder.create(tmp_path / "work.sam2", session, source=stack)
     session.add_points(0, session.add_object(), (20, 20))
-    steps = session.propagate()
+    steps = session.iter_propagate()
     next(steps), next(steps)
     session.use_model(other_checkpoint)  # in the middle of a propagation, which the other model ends
     list(steps)

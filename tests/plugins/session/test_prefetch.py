@@ -24,7 +24,7 @@ def session_with(frames: Any, model: Path, max_bytes: int) -> tuple[AnnotationSe
 
 def bytes_of_one(frames: Any, model: Path) -> int:
     session, cache = session_with(frames, model, 2**30)
-    assert list(session.prefetch([0])) == [0]
+    assert list(session.iter_prefetch([0])) == [0]
     return cache.num_bytes
 
 
@@ -32,7 +32,7 @@ def test_a_prompt_on_a_prefetched_frame_encodes_nothing(
     frames: NDArray[np.uint8], small_checkpoint: Path
 ) -> None:
     session, cache = session_with(frames, small_checkpoint, 2**30)
-    assert list(session.prefetch([3, 4, 2])) == [3, 4, 2]
+    assert list(session.iter_prefetch([3, 4, 2])) == [3, 4, 2]
     assert len(cache) == 3
     session.add_points(4, session.add_object(), [[20, 20]])
     assert len(cache) == 3
@@ -46,14 +46,14 @@ def test_no_more_frames_than_the_cache_holds(
 ) -> None:
     one = bytes_of_one(frames, small_checkpoint)
     session, cache = session_with(frames, small_checkpoint, room * one)
-    assert list(session.prefetch([3, 4, 2, 5, 1])) == [3, 4, 2][:room]
+    assert list(session.iter_prefetch([3, 4, 2, 5, 1])) == [3, 4, 2][:room]
     assert len(cache) == room
     assert cache.num_bytes <= room * one
 
 
 def test_it_stops_between_two_frames(frames: NDArray[np.uint8], small_checkpoint: Path) -> None:
     session, cache = session_with(frames, small_checkpoint, 2**30)
-    steps = session.prefetch(range(6))
+    steps = session.iter_prefetch(range(6))
     assert next(steps) == 0
     steps.close()  # type: ignore[attr-defined]
     assert len(cache) == 1
@@ -63,6 +63,6 @@ def test_no_listener_hears_of_it(frames: NDArray[np.uint8], small_checkpoint: Pa
     session, _ = session_with(frames, small_checkpoint, 2**30)
     heard: list[object] = []
     session.history.subscribe(heard.append)
-    list(session.prefetch(range(6)))
+    list(session.iter_prefetch(range(6)))
     assert heard == []
     assert session.undo_name is None

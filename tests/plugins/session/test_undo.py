@@ -129,7 +129,7 @@ def test_a_propagation_is_undone_as_a_whole(session):
 
 def test_a_click_within_a_propagation_is_undone_before_the_rest_of_it(session):
     session.add_points(0, session.add_object(), (20, 20))
-    steps = session.propagate()
+    steps = session.iter_propagate()
     for _ in range(3):
         next(steps)
     session.add_points(6, 1, (32, 20))
@@ -144,7 +144,7 @@ def test_a_click_within_a_propagation_is_undone_before_the_rest_of_it(session):
 
 def test_undo_ends_a_propagation_that_is_under_way(session):
     session.add_points(0, session.add_object(), (20, 20))
-    steps = session.propagate()
+    steps = session.iter_propagate()
     next(steps), next(steps)
     session.undo()
     assert list(steps) == []

@@ -58,7 +58,7 @@ def annotate(session: AnnotationSession) -> None:
     """A bit of everything."""
     session.add_points(0, session.add_object("left"), [(20, 20), (22, 18)], [1, 1])
     session.add_box(2, session.add_object(label="cell"), (50, 28, 70, 48))
-    steps = session.propagate()
+    steps = session.iter_propagate()
     for _ in range(3):
         next(steps)
     session.add_points(4, 1, (60, 40), [0])
@@ -226,7 +226,7 @@ def test_an_import_with_a_click_in_between_is_one_step_in_a_replay_too(saved, st
     labels[:, 5:15, 5:25] = 5
     own = session.add_object()
     with open_masks(labels, session.shape, len(session)) as masks:
-        for number, _ in enumerate(import_masks(session, masks)):
+        for number, _ in enumerate(import_masks.steps(session, masks)):
             if number == 12:
                 session.add_points(0, own, (60, 40))
     session.undo()
