@@ -21,6 +21,7 @@ from sam2_engine.official_api.prompts import check_boxes, check_points
 from sam2_engine.official_api.utils.small_regions import small_components
 from sam2_engine.official_api.utils.video_frames import open_video
 from sam2_engine.preprocessing import logits_to_size
+from sam2_engine.progress import with_bar
 from sam2_engine.video.memory_bank import MemoryReading, ReadMemory, assemble, select_conditioning
 
 __all__ = ["SAM2VideoPredictor", "SAM2VideoPredictorVOS"]
@@ -442,7 +443,8 @@ class SAM2VideoPredictor(SAM2Base):
             inference_state["obj_ids"],
             (inference_state["video_height"], inference_state["video_width"]),
         )
-        for frame_idx in self._order(inference_state, start_frame_idx, max_frame_num_to_track, reverse):
+        order = self._order(inference_state, start_frame_idx, max_frame_num_to_track, reverse)
+        for frame_idx in with_bar(order, "propagate in video", len(order)):
             rows = []
             for index in range(len(obj_ids)):
                 outputs = inference_state["output_dict_per_obj"][index]

@@ -90,7 +90,7 @@ class AutoJob(FileJob):
         """Write what is measured of the objects, and how sure the model is of each."""
         session = AnnotationSession(frames, host.store, self.model, contrast=self.reading.contrast)
         session.import_masks(0, {number: one.mask for number, one in enumerate(found, start=1)})
-        measured = run_under_bar(host, measure(session), 1, "measuring")
+        measured = run_under_bar(host, measure.steps(session), 1, "measuring")
         score = Column("score", "", tuple(one.score for one in found))
         table = MeasurementTable((*measured.columns, score))
         table.write_csv(path, overwrite=True, bom=self.writing.bom)

@@ -149,7 +149,6 @@ class MeasurementTable(Sequence[dict[str, Value]]):
         write_csv(Path(path), header, rows, overwrite=overwrite, bom=bom)
 
 
-
 @LongWork
 def measure(
     session: ReadableSession,

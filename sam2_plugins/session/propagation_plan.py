@@ -20,9 +20,9 @@ PropagateArguments = dict[str, Any]
 class Direction(Enum):
     """Direction in which objects are tracked."""
 
-    FORWARD = "forward"
     BACKWARD = "backward"
     BOTH = "both"
+    FORWARD = "forward"
 
     @classmethod
     def of(cls, name: "str | Direction") -> "Direction":

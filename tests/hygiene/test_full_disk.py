@@ -63,7 +63,7 @@ def exporting(name: str) -> Callable[[AnnotationSession, Path], object]:
 
 
 def _features(session: AnnotationSession, folder: Path) -> None:
-    model = session._store.get("nano")
+    model = session.store.get("nano")
     cache = FeatureCache(0, folder)
     cache.get(model, NOISE[0], lambda: model.encode_image(torch.zeros(1, 3, 64, 64)))
 
@@ -109,7 +109,7 @@ WRITERS: dict[str, Callable[[AnnotationSession, Path], object]] = {
     "figure of a run": lambda session, folder: save_comparison(
         folder / "step.png", np.random.default_rng(0).random((60, 80, 3), np.float32), *[NOISE[:1] > 0] * 2
     ),
-    "weights": lambda session, folder: save_model(session._store.get("nano"), folder / "mine.safetensors"),
+    "weights": lambda session, folder: save_model(session.store.get("nano"), folder / "mine.safetensors"),
     "model that is added": lambda session, folder: _copy(Path(np.__file__), folder / "mine.safetensors"),
 }
 
@@ -120,7 +120,7 @@ def test_a_disk_that_fills_halfway(
 ) -> None:
     if name == "export geff" and not importlib.util.find_spec("geff"):
         monkeypatch.setattr(geff_graph, "geff_package", lambda: GEFF)
-    session._store.get("nano")
+    session.store.get("nano")
     with full_disk(LIMIT), pytest.raises(InputError, match=r"too large|No space|I/O error|failed") as refused:
         WRITERS[name](session, tmp_path)
     sentence = str(refused.value)

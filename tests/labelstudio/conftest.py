@@ -30,12 +30,12 @@ def recorded_server() -> Iterator[MediaServer]:
 def tracked_frames(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The frames that any session tracks, as it does."""
     frames: list[int] = []
-    propagate = AnnotationSession.propagate
+    propagate = AnnotationSession.iter_propagate
 
     def noted(session: AnnotationSession, *arguments: Any, **options: Any) -> Iterator[FrameResult]:
         for result in propagate(session, *arguments, **options):
             frames.append(result.frame)
             yield result
 
-    monkeypatch.setattr(AnnotationSession, "propagate", noted)
+    monkeypatch.setattr(AnnotationSession, "iter_propagate", noted)
     return frames

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sam2_engine.errors import InputError
 from sam2_plugins.batch.export_job import ExportJob
 from sam2_plugins.batch.job import Writing
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many

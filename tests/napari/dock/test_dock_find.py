@@ -13,6 +13,7 @@ from napari_plugin.widgets.dock import AnnotationDock
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.session.automatic_segmentation import FoundObject
+from sam2_plugins.session.readable import LongWork
 
 pytestmark = pytest.mark.gui
 PREVIEW = "found on image"
@@ -40,7 +41,7 @@ def searches(monkeypatch: pytest.MonkeyPatch, found: list[FoundObject]) -> list[
         yield 2, 2
         return found
 
-    monkeypatch.setattr("napari_plugin.widgets.panels.automatic_panel.find_objects", find_objects)
+    monkeypatch.setattr("napari_plugin.widgets.panels.automatic_panel.find_objects", LongWork(find_objects))
     return asked
 
 

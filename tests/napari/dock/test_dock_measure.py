@@ -25,7 +25,7 @@ def measured(open_dock: Any, discs: NDArray[np.uint8], qtbot: Any) -> Annotation
         given = {1: square(10, 10, 4 + frame)} | ({5: square(40, 50, 6)} if frame == 2 else {})
         annotation_of(dock).edit(lambda session, f=frame, given=given: session.import_masks(f, given))
     show_tab(dock, "Measure")
-    measure.steps(dock, qtbot, 5)
+    measure(dock, qtbot, 5)
     return dock
 
 
@@ -67,7 +67,7 @@ def test_a_change_is_shown_until_it_is_measured_again(measured: AnnotationDock, 
     assert "measure again" not in measured.measure.state.text()  # nothing has changed by that
     annotation_of(measured).edit(lambda session: session.remove_object(5))
     qtbot.waitUntil(lambda: "measure again" in measured.measure.state.text(), timeout=WAIT)
-    measure.steps(measured, qtbot, 4)
+    measure(measured, qtbot, 4)
     assert "measure again" not in measured.measure.state.text()
 
 

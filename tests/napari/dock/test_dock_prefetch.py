@@ -18,14 +18,14 @@ pytestmark = pytest.mark.gui
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Frames that were made ready, in order."""
     frames: list[int] = []
-    original = AnnotationSession.prefetch
+    original = AnnotationSession.iter_prefetch
 
     def prefetch(session: AnnotationSession, wanted: Any) -> Any:
         for frame in original(session, wanted):
             frames.append(frame)
             yield frame
 
-    monkeypatch.setattr(AnnotationSession, "prefetch", prefetch)
+    monkeypatch.setattr(AnnotationSession, "iter_prefetch", prefetch)
     return frames
 
 

@@ -137,7 +137,7 @@ def test_a_worker_killed_while_it_tracks_is_replaced_and_the_masks_are_the_same(
         session.add_points(0, session.add_object(), (20, 20))
         session.add_box(2, session.add_object(), (50, 25, 70, 50))
         for result in session.propagate():
-            if result.frame == 4 and session._store is remote:
+            if result.frame == 4 and session.store is remote:
                 with session.engine.acquire() as engine:
                     assert isinstance(engine, RemoteSession)
                     assert len(engine._done) < 3 or not snapshots

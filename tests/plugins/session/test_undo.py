@@ -110,9 +110,9 @@ def test_what_undo_stores_is_counted_as_it_comes_and_goes(session):
     session.redo()
     counted()
     list(session.propagate())  # many frames are one action
-    history._max_bytes = counted() // 2
+    history.max_bytes = counted() // 2
     session.add_mask(0, 1, square(3))
-    assert counted() <= history._max_bytes
+    assert counted() <= history.max_bytes
 
 
 def test_a_propagation_is_undone_as_a_whole(session):
