@@ -169,7 +169,7 @@ def test_another_model_is_taken_when_it_is_named(path: str) -> None:
         (lambda work: work.add_prompt(99, 1, points=[(3, 4)]), "frames are 0 to 7"),
         (lambda work: work.mask(5, 0), "no object 5"),
         (lambda work: work.mask(1, 8), "frames are 0 to 7"),
-        (lambda work: work.propagate(direction="back"), "forward, backward, both"),
+        (lambda work: work.propagate(direction="back"), "backward, both, forward"),
         (lambda work: work.propagate(direction="both", stop=3), "no common last frame"),
         (lambda work: work.propagate(7), "no object 7"),
         (lambda work: work.export("cells.xyz"), "does not tell its format"),
