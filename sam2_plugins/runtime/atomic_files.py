@@ -93,7 +93,7 @@ def check_output_folder(
         _check_parent(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} exists and is not a folder; choose another name for the output.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(not one.is_dir() for one in path.rglob("*")):
         if is_earlier is not None and not is_earlier(path):
             raise InputError(f"The folder {path} holds something else; choose another name for the output.")
         if not overwrite:
