@@ -22,6 +22,7 @@ from sam2_engine.image.mask_candidates import (
     touches_edge,
 )
 from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, as_image, open_image
+from sam2_engine.image.small_components import remove_small_components
 from sam2_engine.image.tile_merging import merge_tile_masks
 from sam2_engine.keywords import suggests_arguments
 from sam2_engine.masks import (
@@ -34,7 +35,6 @@ from sam2_engine.masks import (
 )
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, MaskPrediction, Sam2
 from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_around, logits_to_size
-from sam2_engine.small_components import remove_small_components
 from sam2_engine.tiles import TileGrid, tile_side
 
 __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]

@@ -17,6 +17,7 @@ from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import open_frames
 from sam2_engine.frames.pixels import image_array
 from sam2_engine.frames.source import explain
+from sam2_engine.image.wide_view import EncodedPrompt, WideView, encode_wide, predict_in_views
 from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, Sam2
@@ -29,7 +30,6 @@ from sam2_engine.preprocessing import (
 )
 from sam2_engine.prompts import Box, Points, check_says_where
 from sam2_engine.tiles import is_narrow
-from sam2_engine.wide_view import EncodedPrompt, WideView, encode_wide, predict_in_views
 from sam2_engine.wording import counted
 
 __all__ = ["ImagePredictor", "Prediction", "as_image", "open_image", "said_of"]

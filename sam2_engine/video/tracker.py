@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sam2_engine.image.wide_view import EncodedPrompt, predict_in_views
 from sam2_engine.modeling.approximations import WINDOWS
 from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
@@ -15,7 +16,6 @@ from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReadin
 from sam2_engine.video.object_window import is_whole_turn, is_within, window_around
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
 from sam2_engine.video.weak_call import WeakCall
-from sam2_engine.wide_view import EncodedPrompt, predict_in_views
 
 __all__ = ["Tracker"]
 

@@ -18,13 +18,14 @@ from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.frames.series import Series
+from sam2_engine.image.small_components import remove_small_components
+from sam2_engine.image.wide_view import encode_wide
 from sam2_engine.keywords import suggests_arguments
 from sam2_engine.malloc_trim import MASKS_BETWEEN_RELEASES, release_freed_memory
 from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, Region, check_region, window_of
 from sam2_engine.prompts import Prompt, check_says_where
-from sam2_engine.small_components import remove_small_components
 from sam2_engine.video.frame_encoder import FrameEncoder
 from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
 from sam2_engine.video.frame_steps import track_frames
@@ -39,7 +40,6 @@ from sam2_engine.video.tracking_session import (
     frames_to_clear,
     require_object,
 )
-from sam2_engine.wide_view import encode_wide
 from sam2_engine.wording import counted
 
 __all__ = ["VideoSession"]

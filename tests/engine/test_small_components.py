@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2_engine import VideoSession, open_frames
+from sam2_engine.image.small_components import remove_small_components
 from sam2_engine.modeling.sam2 import MaskPrediction, Sam2
-from sam2_engine.small_components import remove_small_components
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.open_session import open_video_session
 

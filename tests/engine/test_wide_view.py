@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from sam2_engine import ImagePredictor, VideoSession, load_model
 from sam2_engine.evaluation.metrics import mask_iou
+from sam2_engine.image.wide_view import WideView
 from sam2_engine.modeling.config import VARIANTS, config_from_dict, config_to_dict
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow, denormalize
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.tiled_session import TiledVideoSession
-from sam2_engine.wide_view import WideView
 
 Mask = NDArray[np.bool_]
 Image = NDArray[np.uint8]
