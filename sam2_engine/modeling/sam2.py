@@ -442,10 +442,10 @@ class Sam2(nn.Module):
         if multimask:
             return decoded.candidates()
         falls_back = self.config.dynamic_multimask_via_stability and not self.training
-        return self._stable(decoded) if falls_back else decoded.single()
+        return self.stable(decoded) if falls_back else decoded.single()
 
     @staticmethod
-    def _stable(decoded: MaskPrediction) -> MaskPrediction:
+    def stable(decoded: MaskPrediction) -> MaskPrediction:
         """Fall back on the best candidate where the single mask is unstable; the token stays."""
         masks, iou = decoded.low_res_logits, decoded.iou
         stability = mask_stability(masks[:, 0], _STABILITY_OFFSET)

@@ -1,7 +1,7 @@
 """The model with the attributes and the methods of the official one."""
 
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.position_encoding import sine_grid
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.official_api.modeling.parts import OfficialMaskDecoder, OfficialPromptEncoder
 
 __all__ = ["SAM2Base"]
 
@@ -69,6 +70,10 @@ class SAM2Base(Sam2):
         nn.Module.__init__(self)
         self.__dict__.update(
             {name: value.copy() if isinstance(value, dict) else value for name, value in vars(model).items()}
+        )
+        self.sam_prompt_encoder = OfficialPromptEncoder(self.sam_prompt_encoder)
+        self.sam_mask_decoder = OfficialMaskDecoder(
+            self.sam_mask_decoder, self.config.dynamic_multimask_via_stability
         )
         for name, value in SETTINGS.items():
             self.__dict__.setdefault(name, value)
@@ -150,6 +155,7 @@ class SAM2Base(Sam2):
     def without_stability_fallback(self) -> None:
         """Let an unstable single mask stay, as without ``apply_postprocessing``."""
         self.config = replace(self.config, dynamic_multimask_via_stability=False)
+        cast(OfficialMaskDecoder, self.sam_mask_decoder).dynamic_multimask_via_stability = False
 
     def forward(self, *args: object, **kwargs: object) -> NoReturn:
         """Refuse: a model is run by a predictor."""

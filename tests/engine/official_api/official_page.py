@@ -166,7 +166,13 @@ PARTS = """
 
 These modules exist, and importing one of these names from them is refused with the sentence of the table (an
 `InputError` that is an `ImportError`, too): parts of a model take other arguments here. Their weights have
-the official names, and `model.sam_mask_decoder` and the like are where they are officially."""
+the official names, and `model.sam_mask_decoder` and the like are where they are officially.
+
+The prompt encoder and the mask decoder of a model from `build_sam2` are called as the official ones, so a
+training loop of one's own (set an image, `model.sam_prompt_encoder(points=..., boxes=None, masks=None)`,
+`get_dense_pe()`, `model.sam_mask_decoder(image_embeddings=..., ...)`, `loss.backward()`) runs with its
+imports changed. On tiny with weights drawn by seed its losses were the official ones to 1e-7, before and
+after a step, and its gradients to 2e-5 of the largest of each weight."""
 
 
 def rows(title: str, arguments: list[list[str]] | None) -> Iterator[str]:
