@@ -309,12 +309,16 @@ def test_a_copy_is_independent(work: Session) -> None:
     assert twin.annotation.frames_of(1) == list(range(8))
 
 
-def test_a_session_is_pickled(work: Session) -> None:
+def test_a_session_is_pickled(work: Session, path: str) -> None:
     work.propagate(stop=3)
     again = pickle.loads(pickle.dumps(work))
     np.testing.assert_array_equal(again.mask(1, 3), work.mask(1, 3))
     assert [one.frame for one in again.propagate(missing_only=True)] == [4, 5, 6, 7]
     assert again.undo() == "tracking"
+    with sam2_plugins.open(path) as saved:
+        saved.add_object("cell")
+        with pickle.loads(pickle.dumps(saved)) as twin:
+            assert (twin.path, twin.objects[1].name) == (None, "cell")
 
 
 def test_a_second_ctrl_c_does_not_wait(work: Session) -> None:
