@@ -17,7 +17,8 @@ PAGE = Path(__file__).parents[3] / "docs" / "python.md"
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Proactor")
 def test_the_guide_runs_in_a_notebook(tmp_path: Path) -> None:
-    snippets = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    page = PAGE.read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     cells = [nbformat.v4.new_code_cell(snippet) for snippet in snippets]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(notebook, timeout=250, resources={"metadata": {"path": str(tmp_path)}}).execute()
