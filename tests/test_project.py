@@ -8,10 +8,13 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sam2_engine", "sam2_plugins", "napari_plugin", "labelstudio_backend")
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+CONDA_NAMES = {"torch": "pytorch", "typing-extensions": "typing_extensions"}
 NOT_FOR_THE_ENGINE = {
     *("sam2_plugins", "napari_plugin", "labelstudio_backend"),
     *("napari", "qtpy", "PyQt6", "PySide6", "vispy", "magicgui", "superqt", "npe2"),
@@ -70,6 +73,20 @@ def test_everything_that_is_asked_for_is_pinned() -> None:
 def test_no_package_that_an_extra_brings_has_a_name_of_ours() -> None:
     brought = packages_distributions()
     assert {name: by for name in PACKAGES if set(by := brought.get(name, ())) - {"sam2-plugins"}} == {}
+
+
+def test_the_recipe_asks_for_what_the_package_asks_for() -> None:
+    recipe = yaml.safe_load((ROOT / "release/recipe/recipe.yaml").read_text(encoding="utf-8"))
+    assert recipe["context"]["version"] == PROJECT["version"]
+    assert PROJECT["requires-python"] == f">={recipe['context']['python_min']}"
+    names = (re.fullmatch(r"([\w-]+)(>=\S+)", requirement) for requirement in PROJECT["dependencies"])
+    wanted = {f"{CONDA_NAMES.get(name[1], name[1])} {name[2]}" for name in names if name}
+    assert set(recipe["requirements"]["run"]) - {"python >=${{ python_min }}"} == wanted
+    assert recipe["build"]["python"]["entry_points"] == [
+        f"{command} = {place}" for command, place in PROJECT["scripts"].items()
+    ]
+    assert recipe["about"]["license_file"] == PROJECT["license-files"]
+    assert recipe["about"]["summary"] == PROJECT["description"]
 
 
 def test_the_citation_names_this_version() -> None:

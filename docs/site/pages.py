@@ -51,6 +51,11 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     return re.sub(r"^(?![-*#|>`\s\d])(.+)\n(?=- )", r"\1\n\n", markdown, flags=re.MULTILINE)
 
 
+def on_page_content(html: str, **_: Any) -> str:
+    """Leave out what Sphinx alone reads: ``:func:`` and the like before a name in a docstring."""
+    return re.sub(r":(?:attr|class|data|func|meth|mod):(?=<code>)", "", html)
+
+
 def _placed(file: File) -> File:
     """Take ``docs`` out of the address of a page."""
     file.dest_uri = file.dest_uri.removeprefix("docs/")
@@ -62,14 +67,17 @@ def _names_page(title: str, packages: tuple[str, ...]) -> str:
     parts = [f"# {title}\n"]
     for package in packages:
         if len(packages) > 1:
-            parts.append(f"# `{package}`\n")
-        parts += [f"::: {package}.{name}\n" for name in _public_names(package)]
+            parts.append(f"## `{package}`\n")
+        parts += [
+            f"::: {package}.{name}\n    options: {{heading_level: 3}}\n" for name in _public_names(package)
+        ]
     return "\n".join(parts)
 
 
 def _public_names(package: str) -> list[str]:
+    """Return functions, then classes, then constants."""
     tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            return sorted(ast.literal_eval(node.value), key=str.isupper)  # constants last
+            return sorted(ast.literal_eval(node.value), key=lambda name: (not name.islower(), name.isupper()))
     raise ValueError(f"{package} has no __all__")
