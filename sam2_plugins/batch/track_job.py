@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from typing_extensions import override
@@ -11,27 +12,28 @@ from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, JobHost, Reading, run_under_bar
 from sam2_plugins.batch.naming import beside
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, LabelStackWriter
-from sam2_plugins.importing.prompts import place_labels, place_prompts, read_label_image, read_prompts
+from sam2_plugins.importing.starts import Starts, place_starts
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output, os_error_sentence
 from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
+from sam2_plugins.session.readable import known_by_frame
 
-__all__ = ["TrackJob"]
+__all__ = ["TrackJob", "TrackingJob"]
 
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 
 
 @dataclass(frozen=True)
-class TrackJob(FileJob):
-    """Objects of one stack, tracked from a label image or from prompts into a label stack.
+class TrackingJob(FileJob):
+    """What jobs of tracking have in common: what to track, where, and the table.
 
     Attributes
     ----------
     masks, prompts
-        A label image of the first frame, or a file of clicks and boxes; one of them. A folder stands for the
-        file in it that has the stack's name.
+        A label image of the first frame or a stack of them, and a file of clicks and boxes. A folder stands
+        for the file in it that has the stack's name.
     csv
         Where the table of measurements goes, if it is wanted.
     start, stop, reverse
@@ -54,43 +56,63 @@ class TrackJob(FileJob):
     def inputs(self) -> tuple[Path, ...]:
         return tuple(path for path in (self.source, self.masks, self.prompts) if path is not None)
 
+    def starts(self) -> tuple[Path | None, Path | None]:
+        """Return the files of masks and of prompts for this stack.
+
+        Raises
+        ------
+        InputError
+            If a folder has none of its name.
+        """
+        masks = beside(self.masks, self.source, _LABEL_SUFFIXES)
+        return masks, beside(self.prompts, self.source, (".json",))
+
+    def place_starts(self, session: AnnotationSession) -> Starts:
+        """Place them into a session, and return what is to be tracked."""
+        masks, prompts = self.starts()
+        return place_starts(session, masks, prompts, start=self.start, stop=self.stop, reverse=self.reverse)
+
+    def read_files(self) -> tuple[Path | None, ...]:
+        """Return the stack, and the files of masks and of prompts."""
+        return (self.source, *self.starts())
+
+    def check_table(self) -> None:
+        """Refuse a table that cannot be written."""
+        if self.csv is not None:
+            replacing = self.writing.overwrite
+            check_output(self.csv, suffixes=CSV_SUFFIXES, inputs=self.read_files(), overwrite=replacing)
+
+
+@dataclass(frozen=True)
+class TrackJob(TrackingJob):
+    """Objects of one stack, tracked from label images or from prompts into a label stack."""
+
     @property
     @override
     def outputs(self) -> tuple[Path, ...]:
         return (self.output,) if self.csv is None else (self.output, self.csv)
 
-    def _starts(self) -> tuple[Path | None, Path | None]:
-        """Return the files of masks and of prompts for this stack."""
-        masks = beside(self.masks, self.source, _LABEL_SUFFIXES)
-        return masks, beside(self.prompts, self.source, (".json",))
-
     @override
     def check(self) -> None:
-        inputs, replacing = (self.source, *self._starts()), self.writing.overwrite
-        check_output(self.output, suffixes=TIFF_SUFFIXES, inputs=inputs, overwrite=replacing)
-        if self.csv is not None:
-            check_output(self.csv, suffixes=CSV_SUFFIXES, inputs=inputs, overwrite=replacing)
+        replacing = self.writing.overwrite
+        check_output(self.output, suffixes=TIFF_SUFFIXES, inputs=self.read_files(), overwrite=replacing)
+        self.check_table()
 
     @override
     def run(self, host: JobHost) -> bool:
         self.check()
-        masks, prompts = self._starts()
         with self.reading.open(self.source) as frames:
             window = self.reading.contrast
             session = AnnotationSession(frames, host.store, self.model, contrast=window, history=None)
             host.say(f"{self.source}: {frames.description}")
-            if masks is not None:
-                place_labels(session, self.start or 0, read_label_image(masks, session.shape))
-            elif prompts is not None:
-                place_prompts(session, read_prompts(prompts, session.shape, frames.length))
-            stopped = self._write_tracked(session, host)
+            stopped = self._write_tracked(session, self.place_starts(session), host)
             host.say(f"{self.output}")
             if self.csv is not None:
                 table = run_under_bar(host, measure.steps(session), len(session), "measuring")
                 table.write_csv(self.csv, overwrite=True, bom=self.writing.bom)
         return stopped
 
-    def _write_tracked(self, session: AnnotationSession, host: JobHost) -> bool:
+    def _write_tracked(self, session: AnnotationSession, starts: Starts, host: JobHost) -> bool:
         """Propagate into the output frame by frame; return whether the user stopped it.
 
         Raises
@@ -98,15 +120,16 @@ class TrackJob(FileJob):
         NoSpaceError
             If the disk is full; the frames before are kept.
         """
-        run = (None, self.start, self.stop, self.reverse)
-        visits = session.frames_to_visit(*run)
+        visits = [session.frames_to_visit(**run) for run in starts.runs]
         dtype = label_dtype(max(session.objects))
         shape = (len(session), *session.shape)
         axes = "ZYX" if session.frames.axis == "Z" else "TYX"
         full: OSError | None = None
-        finished, total = 0, None if visits is None else len(visits)
+        finished, total = 0, None if None in visits else sum(len(frames or ()) for frames in visits)
         with LabelStackWriter.open(self.output, shape, dtype, axes) as stack, host.interruptible() as cancel:
-            steps = session.iter_propagate(*run, cancel)
+            for frame in known_by_frame(session) if starts.goes_on else ():
+                stack.write(frame, session.label_image(frame))
+            steps = chain.from_iterable(session.iter_propagate(**run, cancel=cancel) for run in starts.runs)
             # A second Ctrl-C breaks off the current frame; those before it are on disk already.
             with suppress(KeyboardInterrupt):
                 for result in host.steps(steps, total, "tracking"):

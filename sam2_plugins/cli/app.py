@@ -40,6 +40,41 @@ _COMMANDS = {
         "track",
         "Track objects from frame to frame, from masks or clicks and boxes; Ctrl-C keeps finished frames.",
     ),
+    "open": ("sessions", "Begin the session of a stack, or go on with it, and say what is in it."),
+    "prompt": (
+        "sessions",
+        "Click on an object of a session, give its box or its mask; on a tracked frame this corrects it.",
+    ),
+    "propagate": (
+        "sessions",
+        "Track objects of a session from their prompts; Ctrl-C keeps finished frames, verified masks stay.",
+    ),
+    "review": (
+        "sessions",
+        "List the most doubtful masks of a session first, each with its reason; all of them with --csv.",
+    ),
+    "verify": (
+        "corrections",
+        "Say that an object's masks are right on some frames: nothing changes them from then on.",
+    ),
+    "divide": (
+        "corrections",
+        "Let an object of a session end before a frame, and its daughters begin there; prompt them then.",
+    ),
+    "merge": (
+        "corrections",
+        "Make two objects of a session one; the other's masks and prompts become the first one's.",
+    ),
+    "split": ("corrections", "Let what is known of an object from a frame on belong to a new one."),
+    "swap": ("corrections", "Exchange two objects of a session from a frame on, as after a mix-up."),
+    "undo": (
+        "corrections",
+        "Take back what was done last in a session, here or in a window; a tracking is one action.",
+    ),
+    "measure": (
+        "sessions",
+        "Measure every mask of one or many sessions into one table, with a column that names the session.",
+    ),
     "export": ("export", "Write the objects of a session to a file or folder of some format."),
     "replay": (
         "replay",

@@ -15,6 +15,8 @@ __all__ = ["DEFAULT_UNDO_BYTES", "Action", "History", "UndoGroup", "UndoState"]
 DEFAULT_UNDO_BYTES = 256 * 2**20
 _CHANGE_BYTES = 200
 
+NamedChanges = tuple[str, Sequence[Change]]
+
 
 @dataclass(frozen=True, eq=False)
 class Action:
@@ -56,6 +58,12 @@ class _Entry:
     places: set[tuple[int, int | None]] = field(default_factory=set)
     num_bytes: int = 0
 
+    @classmethod
+    def of(cls, name: str, changes: Sequence[Change]) -> "_Entry":
+        entry = cls(name, None)
+        entry.add(changes)
+        return entry
+
     def copy(self) -> "_Entry":
         return _Entry(self.name, self.undo_group, [*self.changes], {*self.places}, self.num_bytes)
 
@@ -77,6 +85,21 @@ class UndoState:
 
     undo: tuple[_Entry, ...]
     redo: tuple[_Entry, ...]
+
+    @classmethod
+    def of(cls, undo: "Iterable[NamedChanges]", redo: "Iterable[NamedChanges]") -> "UndoState":
+        """Return the state of actions by their names and changes, the last one last."""
+        return cls(*(tuple(_Entry.of(name, changes) for name, changes in one) for one in (undo, redo)))
+
+    @property
+    def undo_actions(self) -> "list[NamedChanges]":
+        """Names and changes of what can be undone, the last one last."""
+        return [(entry.name, entry.changes) for entry in self.undo]
+
+    @property
+    def redo_actions(self) -> "list[NamedChanges]":
+        """Names and changes of what can be redone, what was undone last at the end."""
+        return [(entry.name, entry.changes) for entry in self.redo]
 
 
 class History:

@@ -45,6 +45,7 @@ from sam2_plugins.storage.serialization import call_to_json, change_to_json
 from sam2_plugins.storage.set_aside import SetAside
 from sam2_plugins.storage.snapshot import read_calls, read_state
 from sam2_plugins.storage.snapshot_writer import SnapshotWriter
+from sam2_plugins.storage.undo_file import read_undo, write_undo
 
 __all__ = ["NotWritableError", "SessionFolder"]
 
@@ -334,6 +335,9 @@ class SessionFolder:
         self._wait_for_snapshot()
         try:
             self._save(self._write_snapshot)
+            if self.save_error is None:
+                with suppress(OSError):  # a full disk: what was done is saved, it can only not be undone
+                    write_undo(self.path, self._number, self._session.history.undo_state())
         finally:
             self._lock.release()
             if self._own_frames is not None:
@@ -361,6 +365,7 @@ class SessionFolder:
         self._known.remember()
         if state.lost or self._actions.is_blocked:
             self._known.forget()  # what is there is moved aside, and all of the session written
+        self._session.history.restore(read_undo(self.path, state.number))
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
         if state.has_tail:
             self._save(self._write_snapshot)

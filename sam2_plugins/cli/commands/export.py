@@ -9,7 +9,15 @@ from sam2_engine.errors import InputError
 from sam2_plugins.batch.export_job import ExportJob
 from sam2_plugins.batch.job import Writing
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many
-from sam2_plugins.cli.commands.options import BomOption, OverwriteOption, examples, needs, parse_quantity
+from sam2_plugins.cli.commands.options import (
+    BomOption,
+    IntervalOption,
+    OverwriteOption,
+    PixelSizeOption,
+    examples,
+    needs,
+    parse_quantity,
+)
 from sam2_plugins.export.formats import FORMATS, format_for
 from sam2_plugins.measure.physical_scale import LENGTH_UNITS, TIME_UNITS
 
@@ -45,22 +53,8 @@ def export(
         Path | None,
         typer.Option("--frames", metavar="FRAMES", help="Its frames, if they are no longer where they were."),
     ] = None,
-    pixel_size: Annotated[
-        str | None,
-        typer.Option(
-            "--pixel-size",
-            metavar="SIZE,UNIT",
-            help="Side of a pixel, as 0.65,µm; by default the session's.",
-        ),
-    ] = None,
-    interval: Annotated[
-        str | None,
-        typer.Option(
-            "--interval",
-            metavar="TIME,UNIT",
-            help="From frame to frame, as 5,min; else the session's.",
-        ),
-    ] = None,
+    pixel_size: PixelSizeOption = None,
+    interval: IntervalOption = None,
     bom: BomOption = False,
     overwrite: OverwriteOption = False,
     each: EachOption = False,

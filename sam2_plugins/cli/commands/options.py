@@ -17,10 +17,12 @@ __all__ = [
     "ContrastOption",
     "DeviceOption",
     "FixedOption",
+    "IntervalOption",
     "LevelOption",
     "ModelOption",
     "OutputOption",
     "OverwriteOption",
+    "PixelSizeOption",
     "SeriesOption",
     "TableOption",
     "examples",
@@ -28,6 +30,7 @@ __all__ = [
     "parse_box",
     "parse_contrast",
     "parse_fixed",
+    "parse_frames",
     "parse_points",
     "parse_quantity",
 ]
@@ -96,6 +99,18 @@ TableOption = Annotated[
     Path | None,
     typer.Option("--csv", metavar="CSV", help="Also write a table of measurements and scores of every mask."),
 ]
+PixelSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pixel-size", metavar="SIZE,UNIT", help="Side of a pixel, as 0.65,µm; by default the session's."
+    ),
+]
+IntervalOption = Annotated[
+    str | None,
+    typer.Option(
+        "--interval", metavar="TIME,UNIT", help="From frame to frame, as 5,min; by default the session's."
+    ),
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace what is there; without it, nothing ever is.")
 ]
@@ -157,6 +172,30 @@ def parse_fixed(texts: list[str] | None) -> dict[str, int]:
         if positions.setdefault(letter.upper(), int(number)) != int(number):
             raise InputError(f"--fixed {text}: axis {letter.upper()} has one position; give it once.")
     return positions
+
+
+def parse_frames(text: str | None) -> list[int] | None:
+    """Read ``0-29,31``: numbers, and ranges of them with their last one.
+
+    Raises
+    ------
+    InputError
+        If it is written otherwise.
+
+    Examples
+    --------
+    >>> parse_frames("0-2,5")
+    [0, 1, 2, 5]
+    """
+    if text is None:
+        return None
+    frames: set[int] = set()
+    for part in text.split(","):
+        first, is_range, last = (one.strip() for one in part.partition("-"))
+        if not first.isdigit() or (is_range and (not last.isdigit() or int(last) < int(first))):
+            raise InputError(f"--frames {text}: give frames as 0-29,31.")
+        frames.update(range(int(first), int(last or first) + 1))
+    return sorted(frames)
 
 
 def parse_quantity(text: str | None, option: str, units: Mapping[str, str]) -> tuple[float, str] | None:

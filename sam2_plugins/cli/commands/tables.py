@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.csv_files import CSV_SUFFIXES, Value, print_csv, write_csv
 
-__all__ = ["STANDARD_OUTPUT", "CsvOption", "check_table", "save_table"]
+__all__ = ["STANDARD_OUTPUT", "CsvOption", "check_table", "print_table", "save_table"]
 
 STANDARD_OUTPUT = Path("-")
 
@@ -28,6 +30,16 @@ def check_table(path: Path | None, overwrite: bool) -> None:
     """
     if path is not None and path != STANDARD_OUTPUT:
         check_output(path, suffixes=CSV_SUFFIXES, overwrite=overwrite)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
+    """Print a table for people."""
+    table = Table(box=None, pad_edge=False, header_style=None)
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console(highlight=False, markup=False).print(table)
 
 
 def save_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Value]], *, bom: bool) -> None:

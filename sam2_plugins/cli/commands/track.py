@@ -1,12 +1,13 @@
 """``sam2 track``: objects through a video, a time-lapse or a volume."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sam2_engine.errors import InputError
-from sam2_plugins.batch.job import Reading, Writing
+from sam2_plugins.batch.job import FileJob, Reading, Writing
+from sam2_plugins.batch.session_job import TrackSessionJob
 from sam2_plugins.batch.track_job import TrackJob
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many
 from sam2_plugins.cli.commands.options import (
@@ -18,7 +19,6 @@ from sam2_plugins.cli.commands.options import (
     FixedOption,
     LevelOption,
     ModelOption,
-    OutputOption,
     OverwriteOption,
     SeriesOption,
     TableOption,
@@ -28,8 +28,36 @@ from sam2_plugins.cli.commands.options import (
 )
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES
 from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
+from sam2_plugins.storage import is_session_folder
 
 __all__ = ["register"]
+
+SESSION_SUFFIX = ".sam2"
+
+LabelStackOption = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="TIFF", help="Label stack to write: object ids, 0 is background."),
+]
+SessionOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--session",
+        metavar="FOLDER",
+        help="Keep it as a session, to go on with and correct; one that is there is gone on with.",
+    ),
+]
+MasksOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--masks",
+        metavar="LABELS",
+        help="Labels of the first frame (0, or --start), or a stack, whose empty frames are tracked.",
+    ),
+]
+PromptsOption = Annotated[
+    Path | None,
+    typer.Option("--prompts", metavar="JSON", help="Clicks and boxes on any frames; corrections of --masks."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +66,8 @@ def register(app: typer.Typer) -> None:
         epilog=examples(
             "sam2 track cells.tif --masks labels_of_frame_0.tif -o labels.tif --csv cells.csv",
             "sam2 track video.mp4 --prompts clicks.json -o labels.tif",
-            "sam2 track stacks/*.tif --each --masks seeds/ -o labels/",
+            "sam2 track cells.tif --prompts clicks.json --session cells.sam2",
+            "sam2 track stacks/*.tif --each --masks seeds/ --session sessions/",
         )
     )(track)
 
@@ -50,16 +79,10 @@ def track(
             metavar="FRAMES", help="A video, a TIFF or OME-Zarr stack, or a folder of images; or several."
         ),
     ],
-    output: OutputOption,
-    masks: Annotated[
-        Path | None,
-        typer.Option(
-            "--masks", metavar="LABELS", help="Label image of the first frame: frame 0, or --start."
-        ),
-    ] = None,
-    prompts: Annotated[
-        Path | None, typer.Option("--prompts", metavar="JSON", help="Clicks and boxes on any frames.")
-    ] = None,
+    output: LabelStackOption = None,
+    session: SessionOption = None,
+    masks: MasksOption = None,
+    prompts: PromptsOption = None,
     start: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="First frame; by default the earliest prompted one."),
@@ -83,24 +106,36 @@ def track(
     scheduler: SchedulerOption = None,
 ) -> None:
     """Track objects from frame to frame, from masks or clicks and boxes; Ctrl-C keeps finished frames."""
-    if (masks is None) == (prompts is None):
-        raise InputError("Say what to track, with either --masks LABELS or --prompts JSON.")
+    if session is None and masks is None and prompts is None:
+        raise InputError("Say what to track, with --masks LABELS, --prompts JSON, or both.")
+    if session is None and output is None:
+        raise InputError("Say where the result goes, with -o labels.tif, --session cells.sam2, or both.")
+    if session is not None and len(frames) > 1 and is_session_folder(session):
+        raise InputError(f"{session} is a session; {len(frames)} files need a folder for theirs.")
     reading = Reading(axes, channel, parse_fixed(fixed), series, level, parse_contrast(contrast))
     many = takes_many(frames, each, scheduler)
-    jobs = [
-        TrackJob(
-            source,
-            output_of(source, frames, output, TIFF_SUFFIXES, many),
-            masks=masks,
-            prompts=prompts,
-            csv=None if csv is None else output_of(source, frames, csv, CSV_SUFFIXES, many),
-            start=start,
-            stop=stop,
-            reverse=reverse,
-            model=model,
-            reading=reading,
-            writing=Writing(overwrite, bom),
-        )
-        for source in frames
-    ]
+    common: dict[str, Any] = {
+        **{"masks": masks, "prompts": prompts, "start": start, "stop": stop, "reverse": reverse},
+        **{"model": model, "reading": reading, "writing": Writing(overwrite, bom)},
+    }
+    jobs = [_job(source, frames, output, session, csv, many, common) for source in frames]
     run_jobs(jobs, many=many, scheduler=scheduler, device=device)
+
+
+def _job(
+    source: Path,
+    sources: list[Path],
+    output: Path | None,
+    session: Path | None,
+    csv: Path | None,
+    many: bool,
+    common: dict[str, Any],
+) -> FileJob:
+    """Return the job of one of some stacks: in a session, or into a label stack alone."""
+    labels = None if output is None else output_of(source, sources, output, TIFF_SUFFIXES, many)
+    table = None if csv is None else output_of(source, sources, csv, CSV_SUFFIXES, many)
+    if session is None:
+        assert labels is not None
+        return TrackJob(source, labels, csv=table, **common)
+    folder = output_of(source, sources, session, (SESSION_SUFFIX,), many and not is_session_folder(session))
+    return TrackSessionJob(source, folder, labels=labels, csv=table, **common)

@@ -20,6 +20,8 @@ def data(tmp_path, discs, disc_mask):
     tifffile.imwrite(folder / "frames.tif", discs, metadata={"axes": "TYX"})
     tifffile.imwrite(folder / "image.tif", discs[0])
     tifffile.imwrite(folder / "masks.tif", disc_mask.astype(np.uint8))
+    short = np.repeat(disc_mask[None].astype(np.uint8), 3, 0)
+    tifffile.imwrite(folder / "short.tif", short, photometric="minisblack")
     tifffile.imwrite(folder / "small_masks.tif", np.ones((9, 9), np.uint8))
     tifffile.imwrite(folder / "no_masks.tif", np.zeros((60, 80), np.uint8))
     four_axes = np.zeros((3, 4, 60, 80), np.uint16)
@@ -133,11 +135,11 @@ def test_options_of_segment_that_cannot_be_used(refused, options, sentence):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ((), "either --masks LABELS or --prompts JSON"),
-        (("--masks", "masks.tif", "--prompts", "good.json"), "either --masks LABELS or --prompts JSON"),
+        ((), "with --masks LABELS, --prompts JSON, or both"),
         (("--masks", "small_masks.tif"), "9 wide and 9 high, but the frames are 80 wide and 60 high"),
         (("--masks", "no_masks.tif"), "no object in it"),
-        (("--masks", "frames.tif"), "must be one label image"),
+        (("--masks", "frames.tif"), "gray levels between one object and the next"),
+        (("--masks", "short.tif"), "short.tif has 3 frames, but the stack has 8 frames"),
         (("--masks", "missing.tif"), "missing.tif cannot be opened"),
         (("--masks", "masks.tif", "--start", "8"), "no frame 8"),
         (("--masks", "masks.tif", "--start", "-1"), "--start"),

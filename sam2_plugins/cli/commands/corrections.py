@@ -1,0 +1,109 @@
+"""``sam2 verify``, ``divide``, ``merge``, ``split``, ``swap``, ``undo``: a person's decisions."""
+
+from typing import Annotated
+
+import typer
+
+from sam2_engine.errors import InputError
+from sam2_engine.wording import counted, in_ranges
+from sam2_plugins.cli.commands.options import examples, parse_frames
+from sam2_plugins.cli.commands.sessions import ObjectOption, SessionArgument, known_object, working_on
+
+__all__ = ["register"]
+
+FrameOption = Annotated[
+    int, typer.Option("--frame", min=0, metavar="N", help="The first frame on which it is so, from 0.")
+]
+OtherOption = Annotated[str, typer.Option("--with", metavar="ID|NAME", help="The other object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command, example in (
+        (verify, "sam2 verify cells.sam2 --object 1 --frames 0-29,31"),
+        (divide, "sam2 divide cells.sam2 --object 1 --frame 12"),
+        (merge, "sam2 merge cells.sam2 --object 1 --with 7"),
+        (split, "sam2 split cells.sam2 --object 1 --frame 12"),
+        (swap, "sam2 swap cells.sam2 --object 1 --with 2 --frame 12"),
+        (undo, "sam2 undo cells.sam2"),
+    ):
+        app.command(epilog=examples(example))(command)
+
+
+def verify(
+    session: SessionArgument,
+    object_name: ObjectOption,
+    frames: Annotated[
+        str | None,
+        typer.Option("--frames", metavar="FRAMES", help="Such as 0-29,31; by default all with a mask."),
+    ] = None,
+    no_longer: Annotated[bool, typer.Option("--not", help="Take it back.")] = False,
+) -> None:
+    """Say that an object's masks are right on some frames: nothing changes them from then on."""
+    wanted = parse_frames(frames)
+    with working_on(session) as work:
+        object_id = known_object(work, object_name)
+        work.verify(object_id, wanted, verified=not no_longer)
+        known = sorted(work.annotation.verified(object_id))
+    typer.echo(f"object {object_id} is verified on {f'frames {in_ranges(known)}' if known else 'no frame'}")
+
+
+def divide(
+    session: SessionArgument,
+    object_name: ObjectOption,
+    frame: FrameOption,
+    daughters: Annotated[int, typer.Option("--daughters", min=2, metavar="N", help="How many.")] = 2,
+) -> None:
+    """Let an object of a session end before a frame, and its daughters begin there; prompt them then."""
+    with working_on(session) as work:
+        object_id = known_object(work, object_name)
+        ids = work.divide(object_id, frame, daughters)
+    typer.echo(
+        f"object {object_id} ends before frame {frame}; its daughters are "
+        f"{', '.join(map(str, ids))}: `sam2 prompt {session} --frame {frame} --object {ids[0]} --point X,Y`"
+    )
+
+
+def merge(session: SessionArgument, object_name: ObjectOption, other: OtherOption) -> None:
+    """Make two objects of a session one; the other's masks and prompts become the first one's."""
+    with working_on(session) as work:
+        object_id, other_id = known_object(work, object_name), known_object(work, other)
+        work.merge(object_id, other_id)
+        frames = work.annotation.frames_of(object_id)
+    typer.echo(f"object {object_id} has what object {other_id} had: masks on frames {in_ranges(frames)}")
+
+
+def split(session: SessionArgument, object_name: ObjectOption, frame: FrameOption) -> None:
+    """Let what is known of an object from a frame on belong to a new one."""
+    with working_on(session) as work:
+        object_id = known_object(work, object_name)
+        new = work.split(object_id, frame)
+    typer.echo(f"object {object_id} ends before frame {frame}; from there on it is object {new}")
+
+
+def swap(session: SessionArgument, object_name: ObjectOption, other: OtherOption, frame: FrameOption) -> None:
+    """Exchange two objects of a session from a frame on, as after a mix-up."""
+    with working_on(session) as work:
+        object_id, other_id = known_object(work, object_name), known_object(work, other)
+        work.swap(object_id, other_id, frame)
+    typer.echo(f"objects {object_id} and {other_id} are exchanged from frame {frame} on")
+
+
+def undo(
+    session: SessionArgument,
+    steps: Annotated[int, typer.Option("--steps", min=1, metavar="N", help="How many actions.")] = 1,
+    redo: Annotated[bool, typer.Option("--redo", help="Do again what was undone last.")] = False,
+) -> None:
+    """Take back what was done last in a session, here or in a window; a tracking is one action."""
+    with working_on(session) as work:
+        done = []
+        for _ in range(steps):
+            name = work.redo() if redo else work.undo()
+            if name is None:
+                break
+            done.append(name)
+    if not done:
+        raise InputError(f"There is nothing to {'redo' if redo else 'undo'} in {session}.")
+    typer.echo(f"{'done again' if redo else 'undone'}: {', '.join(done)}")
+    if len(done) < steps:
+        typer.echo(f"that was all: {counted(len(done), 'action')}")
