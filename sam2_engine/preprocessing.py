@@ -21,6 +21,7 @@ from torch.nn.functional import interpolate
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource
 from sam2_engine.frames.source import FillRange, is_fill
+from sam2_engine.wording import did_you_mean
 
 __all__ = [
     "HOUNSFIELD_WINDOWS",
@@ -102,7 +103,8 @@ class IntensityWindow:
             if contrast.lower() not in HOUNSFIELD_WINDOWS:
                 known = ", ".join(HOUNSFIELD_WINDOWS)
                 raise InputError(
-                    f"There is no intensity window called {contrast!r}; the known ones are: {known}."
+                    f"There is no intensity window called {contrast!r}"
+                    f"{did_you_mean(contrast, HOUNSFIELD_WINDOWS)}; the known ones are: {known}."
                 )
             return HOUNSFIELD_WINDOWS[contrast.lower()]
         try:

@@ -36,6 +36,7 @@ from sam2_engine.masks import (
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, MaskPrediction, Sam2
 from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_around, logits_to_size
 from sam2_engine.tiles import TileGrid, tile_side
+from sam2_engine.weights.loading import as_model
 
 __all__ = ["AutomaticMaskGenerator", "MaskRecord", "Search"]
 
@@ -144,6 +145,7 @@ class AutomaticMaskGenerator:
     predictor: ImagePredictor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.model = as_model(self.model)
         if self.points_per_side < 1 or self.points_per_batch < 1:
             raise InputError("points_per_side and points_per_batch must be 1 or more.")
         if self.crop_n_layers < 0 or self.crop_n_points_downscale_factor < 1:

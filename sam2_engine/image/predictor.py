@@ -30,6 +30,7 @@ from sam2_engine.preprocessing import (
 )
 from sam2_engine.prompts import Box, Points, check_says_where
 from sam2_engine.tiles import is_narrow
+from sam2_engine.weights.loading import as_model
 from sam2_engine.wording import counted
 
 __all__ = ["ImagePredictor", "Prediction", "as_image", "open_image", "said_of"]
@@ -101,7 +102,7 @@ class ImagePredictor:
     Parameters
     ----------
     model
-        A loaded model.
+        A loaded model, or its name or path.
     cache
         Cache of encoded images; setting a cached image again is then free.
 
@@ -118,8 +119,9 @@ class ImagePredictor:
     ((1, 64, 64), dtype('bool'), True)
     """
 
-    def __init__(self, model: Sam2, cache: FeatureCache | None = None) -> None:
-        self.model = model
+    @suggests_arguments
+    def __init__(self, model: Sam2 | str | PathLike[str], cache: FeatureCache | None = None) -> None:
+        self.model = as_model(model)
         self.cache = FeatureCache() if cache is None else cache
         self._images: list[_EncodedImage] = []
 

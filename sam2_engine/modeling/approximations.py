@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from sam2_engine.errors import InputError
+from sam2_engine.wording import did_you_mean
 
 __all__ = ["APPROXIMATIONS", "FAST", "WINDOWS", "approximations_of"]
 
@@ -38,6 +39,9 @@ def approximations_of(names: str | Iterable[str] | None) -> frozenset[str]:
         return frozenset(APPROXIMATIONS)
     unknown = sorted(wanted - APPROXIMATIONS.keys())
     if unknown:
-        known = ", ".join((FAST, *APPROXIMATIONS))
-        raise InputError(f"There is no approximation {unknown[0]!r}: give some of {known}.")
+        known = FAST, *APPROXIMATIONS
+        raise InputError(
+            f"There is no approximation {unknown[0]!r}{did_you_mean(unknown[0], known)}: give some of "
+            f"{', '.join(known)}."
+        )
     return frozenset(wanted)

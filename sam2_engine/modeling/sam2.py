@@ -14,6 +14,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.masks import mask_stability
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.derived_weights import cast_weight, derived, is_exporting, stream_dtype
+from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.grid_window import GridPositions, GridWindow, crop_windows
 from sam2_engine.modeling.image_encoder import ImageEncoder
 from sam2_engine.modeling.layers import MLP, Conv2d, Linear
@@ -226,6 +227,25 @@ class Sam2(nn.Module):
 
     def __str__(self) -> str:
         return super().__repr__()
+
+    @override
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move or convert the weights, as every module does; a device may be ``auto``, too.
+
+        Raises
+        ------
+        InputError
+            If there is no such device here.
+        """
+        args = tuple(find_device(one) if isinstance(one, (str, torch.device)) else one for one in args)
+        if kwargs.get("device") is not None:
+            kwargs["device"] = find_device(kwargs["device"])
+        return super().to(*args, **kwargs)
+
+    @override
+    def cuda(self, device: int | torch.device | None = None) -> Self:
+        """Move the weights to a GPU; ``to`` says why it cannot."""
+        return self.to(torch.device("cuda", device) if isinstance(device, int) else device or "cuda")
 
     @property
     def device(self) -> torch.device:

@@ -11,11 +11,12 @@ import torch
 
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.config import VARIANTS
+from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.official_api.errors import refuse_unknown
 from sam2_engine.official_api.modeling.sam2_base import SAM2Base
 from sam2_engine.official_api.video_predictor import SAM2VideoPredictor, SAM2VideoPredictorVOS
-from sam2_engine.weights.loading import find_device, load_model
+from sam2_engine.weights.loading import load_model
 
 __all__ = [
     "HF_MODEL_ID_TO_FILENAMES",

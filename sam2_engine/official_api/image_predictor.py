@@ -12,6 +12,7 @@ from torch import Tensor
 from sam2_engine.copies import copied
 from sam2_engine.errors import InputError
 from sam2_engine.image.predictor import said_of
+from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, Sam2
 from sam2_engine.official_api.build_sam import build_sam2_hf, split_arguments
 from sam2_engine.official_api.errors import StateError, UnsupportedError, refuse_unknown
@@ -167,6 +168,7 @@ class SAM2ImagePredictor:
             raise StateError("No image is set yet: call set_image(image) or set_image_batch(images) before.")
         return self._features
 
+    @suggests_arguments
     def predict(
         self,
         point_coords: ArrayLike | None = None,
@@ -215,6 +217,7 @@ class SAM2ImagePredictor:
         )
         return _as_arrays(self._predict(points, labels, boxes, mask, multimask_output, return_logits))
 
+    @suggests_arguments
     def predict_batch(
         self,
         point_coords_batch: Sequence[ArrayLike | None] | None = None,

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam2_engine.errors import InputError
+from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.position_encoding import sine_grid
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.official_api.errors import StateError, refuse_unknown
@@ -115,6 +116,7 @@ class SAM2VideoPredictor(SAM2Base):
 
     # ------------------------------------------------------------------ state
 
+    @suggests_arguments
     @torch.inference_mode()
     def init_state(
         self,
@@ -195,6 +197,7 @@ class SAM2VideoPredictor(SAM2Base):
 
     # ------------------------------------------------------------------ prompts
 
+    @suggests_arguments
     @torch.inference_mode()
     def add_new_points_or_box(
         self,
@@ -256,6 +259,7 @@ class SAM2VideoPredictor(SAM2Base):
         """Prompt by clicks, under the earlier name of ``add_new_points_or_box``."""
         return self.add_new_points_or_box(*args, **kwargs)
 
+    @suggests_arguments
     @torch.inference_mode()
     def add_new_mask(
         self, inference_state: State, frame_idx: int, obj_id: Any, mask: ArrayLike | Tensor
@@ -407,6 +411,7 @@ class SAM2VideoPredictor(SAM2Base):
             for frame_idx in outputs[_CONDITIONING]:
                 outputs[_TRACKED].pop(frame_idx, None)
 
+    @suggests_arguments
     @torch.inference_mode()
     def propagate_in_video(
         self,

@@ -22,6 +22,7 @@ from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
 from sam2_engine.video.tracking_session import (
     TrackingSession,
+    chosen_ids,
     first_frame,
     frames_to_clear,
     require_object,
@@ -236,12 +237,12 @@ class TiledVideoSession(TrackingSession):
     @override
     def propagate(
         self,
-        object_ids: Iterable[int] | None = None,
+        object_ids: Iterable[int] | int | None = None,
         start: int | None = None,
         stop: int | None = None,
         reverse: bool = False,
     ) -> Iterator[FrameResult]:
-        chosen = None if object_ids is None else [int(i) for i in object_ids]
+        chosen = chosen_ids(object_ids)
         first = first_frame(self.frames, self._objects, chosen, start, stop, reverse)
         return self._propagate_frames(chosen, first, stop, reverse)
 

@@ -11,6 +11,7 @@ from sam2_engine.copies import copied
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource
+from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
@@ -22,6 +23,7 @@ __all__ = [
     "check_frame",
     "check_object_id",
     "check_place",
+    "chosen_ids",
     "first_frame",
     "frames_to_clear",
     "require_object",
@@ -101,6 +103,7 @@ class TrackingSession(Protocol):
         """Make a frame ready for prompts, and return the bytes that it takes in the cache."""
         return self.encode(frame).num_bytes
 
+    @suggests_arguments
     def add_prompt(
         self,
         frame: int,
@@ -215,7 +218,7 @@ class TrackingSession(Protocol):
     @abstractmethod
     def propagate(
         self,
-        object_ids: Iterable[int] | None = None,
+        object_ids: Iterable[int] | int | None = None,
         start: int | None = None,
         stop: int | None = None,
         reverse: bool = False,
@@ -227,7 +230,7 @@ class TrackingSession(Protocol):
         Parameters
         ----------
         object_ids
-            Which objects; None for all, including those that are added meanwhile.
+            Which objects, or which one; None for all, including those that are added meanwhile.
         start
             First frame; None for the earliest prompted frame (reverse: the latest).
         stop
@@ -295,6 +298,13 @@ def check_object_id(object_id: object) -> None:
     """
     if not isinstance(object_id, (int, np.integer)) or object_id <= 0:
         raise InputError(f"An object's id is a positive whole number, not {object_id!r}.")
+
+
+def chosen_ids(object_ids: Iterable[int] | int | None) -> list[int] | None:
+    """Return the objects that are meant; None for all."""
+    if object_ids is None:
+        return None
+    return [int(object_ids)] if isinstance(object_ids, (int, np.integer)) else [int(i) for i in object_ids]
 
 
 def check_frame(frames: FrameSource, frame: int) -> None:

@@ -6,6 +6,7 @@ one thread, owns none itself, and keeps no more memories than propagation can st
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
 
 import numpy as np
 import torch
@@ -36,10 +37,12 @@ from sam2_engine.video.tracking_session import (
     TrackingSession,
     check_frame,
     check_object_id,
+    chosen_ids,
     first_frame,
     frames_to_clear,
     require_object,
 )
+from sam2_engine.weights.loading import as_model
 from sam2_engine.wording import counted
 
 __all__ = ["VideoSession"]
@@ -55,7 +58,7 @@ class VideoSession(TrackingSession):
     Parameters
     ----------
     model
-        A loaded model.
+        A loaded model, or its name or path.
     frames
         A path, an array, a ``FrameSource`` or a live stream: whatever ``open_frames`` takes.
     contrast
@@ -117,7 +120,7 @@ class VideoSession(TrackingSession):
     @suggests_arguments
     def __init__(
         self,
-        model: Sam2,
+        model: Sam2 | str | PathLike[str],
         frames: object,
         contrast: tuple[float, float] | IntensityWindow | None = None,
         region: Region | None = None,
@@ -137,7 +140,9 @@ class VideoSession(TrackingSession):
             raise InputError("max_object_pointers must be at least 2.")
         if max_conditioning_frames is not None and max_conditioning_frames < 1:
             raise InputError("max_conditioning_frames must be at least 1, or None for all.")
-        self.model = model
+        if isinstance(frames, Sam2):
+            raise InputError("The model comes first: VideoSession(model, frames).")
+        self.model = model = as_model(model)
         self.frames: FrameSource = open_frames(
             frames, axes=axes, channel=channel, fixed=fixed, level=level, series=series
         )
@@ -268,14 +273,15 @@ class VideoSession(TrackingSession):
     # ------------------------------------------------------------------ propagation
 
     @override
+    @suggests_arguments
     def propagate(
         self,
-        object_ids: Iterable[int] | None = None,
+        object_ids: Iterable[int] | int | None = None,
         start: int | None = None,
         stop: int | None = None,
         reverse: bool = False,
     ) -> Iterator[FrameResult]:
-        chosen = None if object_ids is None else [int(i) for i in object_ids]
+        chosen = chosen_ids(object_ids)
         first = first_frame(self.frames, self._objects, chosen, start, stop, reverse)
         masks_since_release = 0
 

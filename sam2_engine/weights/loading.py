@@ -22,13 +22,14 @@ from sam2_engine.errors import InputError
 from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, approximations_of
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
+from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
 from sam2_engine.wording import did_you_mean
 
-__all__ = ["find_device", "load_model", "read_weights", "recognize", "save_model"]
+__all__ = ["as_model", "load_model", "read_weights", "recognize", "save_model"]
 
 _CONFIG_KEY = "sam2_config"
 _TABLES = "model", "state_dict"
@@ -132,6 +133,24 @@ def _trainable(model: Sam2, parts: bool | str | Iterable[str]) -> Sam2:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(f"{name}.".startswith(beginnings))
     return model
+
+
+def as_model(model: Sam2 | str | os.PathLike[str]) -> Sam2:
+    """Return a loaded model, which may be given by its name or path instead.
+
+    Raises
+    ------
+    InputError
+        If it is neither; or as ``load_model``.
+    """
+    if isinstance(model, Sam2):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return load_model(model)
+    raise InputError(
+        f"A model is what load_model returns, its name, or its file, not a {type(model).__name__}: give "
+        "load_model('nano')."
+    )
 
 
 def save_model(model: Sam2, path: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
@@ -365,32 +384,3 @@ def _check_strictly(
             f"{path} looks like {config.name}, but its weights do not match: {', '.join(problems)}; "
             "get it again, or give a checkpoint of an unchanged model."
         )
-
-
-def find_device(device: str | torch.device) -> torch.device:
-    """Return a device by its name; ``auto`` takes CUDA, then Apple's MPS, then the CPU.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name here.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    if "://" in str(device):
-        raise InputError(
-            f"A model is loaded on this machine, not at {device}; sam2_plugins.ModelStore takes addresses, "
-            "and sessions made with it run there."
-        )
-    try:
-        target = torch.device(device)
-        torch.empty(1, device=target)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        names = [*("auto", "cpu"), *(name for name, is_there in there.items() if is_there)]
-        raise InputError(
-            f"There is no device {str(device)!r} here: give {', '.join(names[:-1])} or {names[-1]}."
-        ) from None
-    return target

@@ -16,7 +16,13 @@ from sam2_engine.modeling.sam2 import ImageFeatures
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.tracking_session import TrackingSession, check_frame, first_frame, require_object
+from sam2_engine.video.tracking_session import (
+    TrackingSession,
+    check_frame,
+    chosen_ids,
+    first_frame,
+    require_object,
+)
 from sam2_plugins.cluster.desk import Action, Reply, SessionSetup
 from sam2_plugins.cluster.received_frames import Block, Wish, block_of
 from sam2_plugins.cluster.remote_device import ConnectionLost, RemoteDevice, named_there, value_of
@@ -164,12 +170,12 @@ class RemoteSession(TrackingSession):
     @override
     def propagate(
         self,
-        object_ids: Iterable[int] | None = None,
+        object_ids: Iterable[int] | int | None = None,
         start: int | None = None,
         stop: int | None = None,
         reverse: bool = False,
     ) -> Iterator[FrameResult]:
-        chosen = None if object_ids is None else [int(i) for i in object_ids]
+        chosen = chosen_ids(object_ids)
         known = {i: _Prompted(dict.fromkeys(frames)) for i, frames in self._prompted.items()}
         first = first_frame(self.frames, known, chosen, start, stop, reverse)
         return self._propagate_frames(chosen, first, stop, reverse)

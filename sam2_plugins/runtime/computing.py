@@ -5,8 +5,8 @@ import os
 import torch
 
 from sam2_engine.modeling.attention_kernels import fastest_kernel, timed_kernels
+from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import bfloat16_gain, choose_dtype
-from sam2_engine.weights.loading import find_device
 from sam2_engine.wording import counted
 
 __all__ = ["describe_computing"]

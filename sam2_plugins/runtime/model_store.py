@@ -11,12 +11,13 @@ from sam2_engine.feature_cache import DEFAULT_BYTES, FeatureCache
 from sam2_engine.frames import FrameSource
 from sam2_engine.modeling.approximations import FAST, approximations_of
 from sam2_engine.modeling.config import ModelConfig
+from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.tracking_session import TrackingSession
-from sam2_engine.weights.loading import find_device, load_model
+from sam2_engine.weights.loading import load_model
 from sam2_plugins.cluster.connection import is_address
 from sam2_plugins.runtime.jobs import DeviceLock
 from sam2_plugins.runtime.model_name import ModelName

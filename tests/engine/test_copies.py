@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -273,6 +274,57 @@ def test_an_unknown_argument_is_told_with_the_nearest(small_model: Sam2, moving_
         predictor(small_model, moving_discs).predict(points=[(3, 4)])  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"'point_per_side' \(did you mean 'points_per_side'\?\)"):
         AutomaticMaskGenerator(small_model, point_per_side=3)  # type: ignore[call-arg]
+
+
+def test_a_model_may_be_given_by_its_name_or_file(small_checkpoint: Path, moving_discs: Frames) -> None:
+    assert ImagePredictor(small_checkpoint).model.config.name == "small"
+    assert VideoSession(str(small_checkpoint), moving_discs).model.config.name == "small"
+    assert AutomaticMaskGenerator(small_checkpoint).model.config.name == "small"  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="There is no model 'nan0' \\(did you mean 'nano'"):
+        ImagePredictor("nan0")
+    with pytest.raises(InputError, match=r"not a NoneType: give load_model\('nano'\)"):
+        ImagePredictor(None)  # type: ignore[arg-type]
+
+
+def test_what_is_exchanged_or_single_is_understood(small_model: Sam2, moving_discs: Frames) -> None:
+    with pytest.raises(InputError, match="The model comes first"):
+        VideoSession(moving_discs, small_model)  # type: ignore[arg-type]
+    for kind in (VideoSession, TiledVideoSession):
+        session = prompted(kind(small_model, open_frames(moving_discs[:3])))
+        assert [result.object_ids for result in session.propagate(object_ids=1)] == [(1,)] * 3
+
+
+@pytest.mark.parametrize("move", [lambda model: model.to("cuda"), lambda model: model.cuda()])
+def test_a_device_that_is_not_here_is_told_with_those_that_are(
+    move: Callable[[Sam2], Sam2], small_model: Sam2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr(torch, "empty", refuse)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="There is no device 'cuda' here: give auto or cpu"):
+        move(small_model)
+
+
+def test_the_state_of_an_official_video_is_pickled_and_copied(
+    small_model: Sam2, moving_discs: Frames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, frame in enumerate(moving_discs[:4]):
+        Image.fromarray(frame).save(tmp_path / f"{number}.jpg")
+    video = SAM2VideoPredictor(small_model)
+    monkeypatch.chdir(tmp_path.parent)
+    state = video.init_state(tmp_path.name)
+    video.add_new_points_or_box(state, 0, 1, points=[[30, 35]], labels=[1])
+    assert repr(state["images"]) == "<VideoFrames 4 x 3 x 128 x 128 on cpu>"
+    monkeypatch.chdir("/")
+    others = [pickle.loads(pickle.dumps(state)), copy.deepcopy(state)]
+    expected = [masks for _, _, masks in video.propagate_in_video(state)]
+    for other in others:
+        tracked = [masks for _, _, masks in video.propagate_in_video(other)]
+        assert all(map(torch.equal, tracked, expected))
+    with pytest.raises(TypeError, match=r"no argument 'point' \(did you mean 'points'\?\)"):
+        video.add_new_points_or_box(state, 0, 1, point=[[30, 35]])  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

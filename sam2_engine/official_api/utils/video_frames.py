@@ -48,8 +48,23 @@ class VideoFrames:
         self.shape = torch.Size((length, 3, image_size, image_size))
         self.device = device
 
+        self.opened_as: tuple[object, int, torch.device] | None = None
+
     def __len__(self) -> int:
         return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {' x '.join(map(str, self.shape))} on {self.device}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the video be opened again elsewhere, as it was here."""
+        if self.opened_as is None:
+            raise InputError("These frames come from a function, and cannot be pickled: open them by a path.")
+        return _opened_again, self.opened_as
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "VideoFrames":
+        """Return the frames themselves, which are only read."""
+        return self
 
     def __getitem__(self, index: Any) -> Tensor:
         numbers = range(len(self))
@@ -96,6 +111,17 @@ def open_video(video_path: object, image_size: int, device: torch.device) -> tup
     InputError
         If it cannot be read, has no end, or frames of several sizes.
     """
+    video_path = Path(video_path).absolute() if isinstance(video_path, (str, Path)) else video_path
+    frames, height, width = _opened(video_path, image_size, device)
+    frames.opened_as = video_path, image_size, device
+    return frames, height, width
+
+
+def _opened_again(video_path: object, image_size: int, device: torch.device) -> VideoFrames:
+    return open_video(video_path, image_size, device)[0]
+
+
+def _opened(video_path: object, image_size: int, device: torch.device) -> tuple[VideoFrames, int, int]:
     if isinstance(video_path, bytes):
         raise UnsupportedError("A video in memory is not read: write the bytes to a file and give its path.")
     paths = _numbered_jpegs(video_path)

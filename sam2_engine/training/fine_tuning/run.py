@@ -15,6 +15,7 @@ from sam2_engine.disk import check_space_for
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import weights_fingerprint
 from sam2_engine.malloc_trim import release_freed_memory
+from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import to_rgb
 from sam2_engine.tiles import is_large
@@ -26,7 +27,7 @@ from sam2_engine.training.fine_tuning.sampling import ClipSampler, train_validat
 from sam2_engine.training.fine_tuning.thresholds import with_measured_thresholds
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.training.fine_tuning.validation import Score, improvement, one_click_masks, validate
-from sam2_engine.weights.loading import find_device, load_model, save_model
+from sam2_engine.weights.loading import load_model, save_model
 from sam2_engine.wording import counted, duration_in_words, size_in_words
 
 __all__ = ["Outcome", "fine_tune"]
