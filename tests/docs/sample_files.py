@@ -53,7 +53,7 @@ def _stacks(folder: Path, frames: NDArray[np.uint16], labels: NDArray[np.uint16]
     tifffile.imwrite(folder / "stardist.tif", labels, photometric="minisblack")
     slices = np.repeat(frames[:1], 42, axis=0)
     tifffile.imwrite(folder / "volume.tif", slices, metadata={"axes": "ZYX"}, imagej=True)
-    tifffile.imwrite(folder / "slice_40.tif", labels[0])
+    tifffile.imwrite(folder / "slice_40.tif", labels[0] * (labels[0] == 1))
     for place in ("stacks", "seeds"):
         (folder / place).mkdir()
     for name in ("day1.tif", "day2.tif"):
