@@ -59,12 +59,12 @@ class LabelImages:
     Raises
     ------
     InputError
-        If the session has no object, an id does not fit, or its stack is a live stream that goes on.
+        If no object has a mask, an id does not fit, or its stack is a live stream that goes on.
     """
 
     def __init__(self, session: ReadableSession) -> None:
         self._session = session
-        if not session.objects:
+        if not any(session.frames_of(object_id) for object_id in session.objects):
             raise NothingToExportError
         self.length = len(session.frames)
         self.shape = session.frames.shape

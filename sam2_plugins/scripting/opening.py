@@ -95,6 +95,8 @@ def open(
     >>> folder.cleanup()
     """
     store, name = _model(model, device)
+    if name is not None or device != "auto":
+        store.load(name or DEFAULT_MODEL)  # whatever is wrong with it is said now
     kept = keep if keep is not None else session is not None or isinstance(frames, str | PathLike)
     if kept and isinstance(model, Sam2) and model.loaded_as is None:
         raise InputError(
@@ -151,12 +153,15 @@ def _open(
 
 
 def _reading_before(path: Path) -> Mapping[str, Any]:
-    """Return how a stack is read in the session of it that is there: its axes may have been corrected."""
+    """Return how a stack is read in the session of it that is there: its axes may have been corrected.
+
+    Not at which place of further axes: there is one session for each.
+    """
     with ExitStack() as opened:
-        return (
-            last_opening(lambda options: opened.enter_context(open_frames(path, **options)), path.stem, path)
-            or {}
+        before = last_opening(
+            lambda options: opened.enter_context(open_frames(path, **options)), path.stem, path
         )
+    return {name: value for name, value in (before or {}).items() if name != "fixed"}
 
 
 def _kept(

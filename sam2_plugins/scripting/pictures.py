@@ -73,7 +73,7 @@ def mask_picture(session: AnnotationSession, object_id: int, frame: int) -> byte
 def _painted(session: AnnotationSession, frame: int, labels: NDArray[Any]) -> NDArray[np.uint8]:
     try:
         pixels = session.frames[frame]
-    except UnreadableFrameError:
+    except (UnreadableFrameError, OSError, ValueError):  # damaged, or closed meanwhile
         pixels = np.zeros(session.shape, np.uint8)
     return overlay(pixels, labels, session.window)
 

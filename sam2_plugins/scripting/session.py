@@ -60,11 +60,6 @@ class Session:
     owns_frames
         Whether closing the session closes its frames.
 
-    Attributes
-    ----------
-    annotation
-        As given.
-
     Examples
     --------
     A disc that moves to the right:
@@ -94,13 +89,27 @@ class Session:
         *,
         owns_frames: bool = True,
     ) -> None:
-        self.annotation = annotation
+        self._annotation = annotation
         self._folder = folder
         self._scale = scale or PhysicalScale()
         self._owns_frames = owns_frames
+        self._is_closed = False
         self._review: LiveReview | None = None
 
     # ------------------------------------------------------------------ what it is
+
+    @property
+    def annotation(self) -> AnnotationSession:
+        """The session that a host would drive; everything here is done on it.
+
+        Raises
+        ------
+        InputError
+            If this one is closed: what is done then would be saved nowhere.
+        """
+        if self._is_closed:
+            raise InputError("This session is closed; open it again with sam2_plugins.open().")
+        return self._annotation
 
     @property
     def frames(self) -> FrameSource:
@@ -124,6 +133,8 @@ class Session:
 
     @scale.setter
     def scale(self, scale: PhysicalScale) -> None:
+        if not isinstance(scale, PhysicalScale):
+            raise InputError(f'A scale is PhysicalScale((0.65, 0.65), "µm"), for example, not {scale!r}.')
         self._scale = scale
         if self._folder is not None:
             self._folder.set_scale(scale)
@@ -133,7 +144,7 @@ class Session:
 
     def __repr__(self) -> str:
         saved = "not saved" if self.path is None else f"saved in {self.path.name}"
-        return f"<Session {self.annotation.description}, {saved}>"
+        return f"<Session {self._annotation.description}, {'closed' if self._is_closed else saved}>"
 
     def _repr_html_(self) -> str:
         known = sorted({f for i in self.objects for f in self.annotation.frames_of(i)})
@@ -403,6 +414,8 @@ class Session:
         """
         if frames is None:
             frames = self.annotation.frames_of(self.annotation.annotations.require(object_id))
+            if not frames:
+                raise InputError(f"Object {object_id} has no mask to verify yet.")
         self.annotation.verify(object_id, [frames] if isinstance(frames, int) else frames, verified)
 
     # ------------------------------------------------------------------ results
@@ -541,8 +554,9 @@ class Session:
             self._scale = self._folder.scale
             self._folder.close()
             self._folder = None
+        self._is_closed = True
         if self._owns_frames:
-            self.frames.close()
+            self._annotation.frames.close()
 
     def __enter__(self) -> Self:
         return self

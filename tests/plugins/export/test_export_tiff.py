@@ -77,6 +77,9 @@ def test_what_cannot_be_exported(tmp_path):
     with pytest.raises(InputError, match="nothing to export"):
         write_label_tiff(session, tmp_path / "labels.tif")
     session.add(2**32)
+    with pytest.raises(InputError, match="nothing to export"):
+        write_label_tiff(session, tmp_path / "labels.tif")
+    session.paint(2**32, 0, np.ones((9, 9), bool))
     with pytest.raises(InputError, match="does not fit"):
         write_label_tiff(session, tmp_path / "labels.tif")
     with pytest.raises(InputError, match=r"must end in \.tif"):

@@ -15,13 +15,14 @@ PAGE = Path(__file__).parents[3] / "docs" / "python.md"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore:Proactor")
 def test_the_guide_runs_in_a_notebook(tmp_path: Path) -> None:
     page = PAGE.read_text(encoding="utf-8")
     snippets = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     cells = [nbformat.v4.new_code_cell(snippet) for snippet in snippets]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    nbclient.NotebookClient(notebook, timeout=250, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.outputs]
     shown = [output.data for output in outputs if output.output_type == "execute_result"]
     html = next(data["text/html"] for data in shown if "<Session" in data["text/plain"])

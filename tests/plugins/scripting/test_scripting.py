@@ -108,6 +108,49 @@ def test_the_first_channel_is_not_all_of_them(tmp_path: Path) -> None:
         assert (work.frames.channels, len(work.objects)) == (1, 1)
 
 
+def test_a_place_of_further_axes_is_not_guessed(tmp_path: Path) -> None:
+    file = tmp_path / "four.tif"
+    tifffile.imwrite(file, np.zeros((3, 4, 40, 60), np.uint8), imagej=True, metadata={"axes": "TZYX"})
+    with sam2_plugins.open(file, fixed={"Z": 1}) as work:
+        assert work.path == tmp_path / "four Z1.sam2"
+    with pytest.raises(InputError, match="fixed="):
+        sam2_plugins.open(file)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"model": "nano@100"}, "32"),
+        ({"model": "nona"}, "no model 'nona'"),
+        ({"device": "abacus"}, "abacus"),
+        ({"scale": 0.5}, "PhysicalScale"),
+    ],
+)
+def test_what_is_wrong_is_told_at_once(path: str, options: Any, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        sam2_plugins.open(path, **options)
+    sam2_plugins.open(path).close()  # nothing is left open
+
+
+def test_what_is_done_after_closing_would_be_lost(path: str) -> None:
+    with sam2_plugins.open(path) as work:
+        work.add_object()
+    work.close()
+    assert repr(work).endswith("closed>")
+    with pytest.raises(InputError, match="is closed"):
+        work.add_object()
+
+
+def test_without_a_mask_nothing_is_exported(tmp_path: Path) -> None:
+    with sam2_plugins.open(discs(2)) as work:
+        work.add_object()
+        for name in ("tiff", "ome-tiff", "ome-zarr", "ctc", "ctc-truth", "training"):
+            with pytest.raises(InputError, match="nothing to export"):
+                work.export(tmp_path / f"out{sam2_plugins.FORMATS[name].suffix}", name)
+        with pytest.raises(InputError, match="no mask to verify"):
+            work.verify(1)
+
+
 def test_two_programs_do_not_write_the_same_session(path: str) -> None:
     with sam2_plugins.open(path), pytest.raises(InputError, match="open"):
         sam2_plugins.open(path)
