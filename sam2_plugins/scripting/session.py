@@ -376,14 +376,12 @@ class Session:
     def undo(self) -> str | None:
         """Take the last action back, and return what it was in words; None if there is nothing."""
         name = self.annotation.undo_name
-        self.annotation.undo()
-        return name
+        return name if self.annotation.undo() else None
 
     def redo(self) -> str | None:
         """Do again what was undone last, and return what it is in words; None if there is nothing."""
         name = self.annotation.redo_name
-        self.annotation.redo()
-        return name
+        return name if self.annotation.redo() else None
 
     # ------------------------------------------------------------------ review
 

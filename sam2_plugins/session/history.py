@@ -10,7 +10,7 @@ from typing import Any
 from sam2_plugins.session.annotations import Annotations, Change, ChangeKind
 from sam2_plugins.session.masks import AcceptedMask
 
-__all__ = ["DEFAULT_UNDO_BYTES", "Action", "History", "UndoGroup", "UndoState"]
+__all__ = ["DEFAULT_UNDO_BYTES", "Action", "EarlierActions", "History", "UndoGroup", "UndoState"]
 
 DEFAULT_UNDO_BYTES = 256 * 2**20
 _CHANGE_BYTES = 200
@@ -102,6 +102,23 @@ class UndoState:
         return [(entry.name, entry.changes) for entry in self.redo]
 
 
+@dataclass(eq=False)
+class EarlierActions:
+    """What could be undone and redone when a session was closed, read once it is needed.
+
+    Attributes
+    ----------
+    undo_names, redo_names
+        In words, the last one last.
+    read
+        Returns all of it.
+    """
+
+    undo_names: list[str]
+    redo_names: list[str]
+    read: Callable[[], UndoState]
+
+
 class History:
     """Undo and redo of what is done to a session's annotations.
 
@@ -116,6 +133,8 @@ class History:
     ----------
     max_bytes
         As given.
+    earlier
+        What could be undone before, as long as it was not read; None if there is nothing.
     interruptions
         Counts undo and redo: long work that notices a new number has been overtaken and ends.
 
@@ -138,6 +157,7 @@ class History:
     def __init__(self, annotations: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
         self._listeners: list[Callable[[Action], None]] = []
         self.interruptions = 0
+        self.earlier: EarlierActions | None = None
         self.annotations = annotations
         self.max_bytes = max_bytes
         self._undo: deque[_Entry] = deque()
@@ -151,12 +171,14 @@ class History:
     @property
     def undo_name(self) -> str | None:
         """What undo would take back, in words; None if there is nothing."""
-        return _name_of_last(self._undo)
+        earlier = self.earlier
+        return _name_of_last(self._undo) or (_last(earlier.undo_names) if earlier else None)
 
     @property
     def redo_name(self) -> str | None:
         """What redo would do again, in words; None if there is nothing."""
-        return _name_of_last(self._redo)
+        earlier = self.earlier
+        return _name_of_last(self._redo) or (_last(earlier.redo_names) if earlier else None)
 
     @property
     def num_bytes(self) -> int:
@@ -211,6 +233,8 @@ class History:
         with self.annotations.lock:
             self.interruptions += 1
             if not self._undo:
+                self._recall()
+            if not self._undo:
                 return ()
             entry = self._undo.pop()
             self._num_bytes -= entry.num_bytes
@@ -225,6 +249,8 @@ class History:
         with self.annotations.lock:
             self.interruptions += 1
             if not self._redo:
+                self._recall()
+            if not self._redo:
                 return ()
             entry = self._redo.pop()
             self._undo.append(entry)
@@ -237,6 +263,8 @@ class History:
     def _push(self, entry: _Entry) -> int:
         """Store what undo needs, and return how many steps back the one is that it went into; 0 for none."""
         self._redo.clear()
+        if self.earlier is not None:
+            self.earlier.redo_names.clear()
         steps = self._steps_back(entry)
         if steps:
             self._undo[-steps].add(entry.changes)
@@ -270,13 +298,29 @@ class History:
     def undo_state(self) -> UndoState:
         """Return what can be undone and redone now; later actions do not change it."""
         with self.annotations.lock:
+            self._recall()
+            return self.recent_state()
+
+    def recent_state(self) -> UndoState:
+        """Return as :meth:`undo_state` what was done since the session was opened."""
+        with self.annotations.lock:
             return UndoState(*(tuple(map(_Entry.copy, entries)) for entries in (self._undo, self._redo)))
 
     def restore(self, state: UndoState) -> None:
         """Let be undone and redone what could be, in a session with the same annotations."""
         with self.annotations.lock:
+            self.earlier = None
             self._undo, self._redo = deque(map(_Entry.copy, state.undo)), [*map(_Entry.copy, state.redo)]
             self._num_bytes = sum(entry.num_bytes for entry in self._undo)
+
+    def _recall(self) -> None:
+        """Put what could be undone and redone before below what was done since."""
+        if self.earlier is None:
+            return
+        earlier, self.earlier = self.earlier, None
+        state = earlier.read()
+        redo = [*state.redo, *self._redo] if earlier.redo_names else [*self._redo]
+        self.restore(UndoState((*state.undo, *self._undo), tuple(redo)))
 
     def subscribe(self, listener: Callable[[Action], None]) -> None:
         """Call ``listener`` with every action that changed something, undo and redo among them.
@@ -300,6 +344,10 @@ class History:
                 f"{change.kind} of object {change.object_id} was changed outside of any action"
             )
         self._open.append(change)
+
+
+def _last(names: Sequence[str]) -> str | None:
+    return names[-1] if names else None
 
 
 def _name_of_last(entries: Sequence[_Entry]) -> str | None:

@@ -337,7 +337,7 @@ class SessionFolder:
             self._save(self._write_snapshot)
             if self.save_error is None:
                 with suppress(OSError):  # a full disk: what was done is saved, it can only not be undone
-                    write_undo(self.path, self._number, self._session.history.undo_state())
+                    write_undo(self.path, self._number, self._session.history)
         finally:
             self._lock.release()
             if self._own_frames is not None:
@@ -365,7 +365,7 @@ class SessionFolder:
         self._known.remember()
         if state.lost or self._actions.is_blocked:
             self._known.forget()  # what is there is moved aside, and all of the session written
-        self._session.history.restore(read_undo(self.path, state.number))
+        self._session.history.earlier = read_undo(self.path, state.number)
         self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
         if state.has_tail:
             self._save(self._write_snapshot)

@@ -36,6 +36,9 @@ def write_sample_files(folder: Path) -> None:
         {"frame": 0, "object_id": 2, "box": [200, 40, 260, 95]},
     ]
     (folder / "prompts.json").write_text(json.dumps(prompts))
+    (folder / "clicks").mkdir()
+    for name in ("clicks.json", "clicks/day1.json", "clicks/day2.json"):
+        (folder / name).write_text(json.dumps(prompts[:1]))
 
 
 def _images(folder: Path, frames: NDArray[np.uint16], labels: NDArray[np.uint16]) -> None:

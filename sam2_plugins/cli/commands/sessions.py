@@ -256,7 +256,10 @@ def prompt(
             raise
         score = work.annotation.score(object_id, frame)
         said = "" if score is None else f", predicted IoU {score.predicted_iou:.2f}"
-        typer.echo(f"object {object_id} on frame {frame}: {int(np.count_nonzero(found))} pixels{said}")
+        size = int(np.count_nonzero(found))
+    typer.echo(f"object {object_id} on frame {frame}: {size} pixels{said}")
+    if not size:
+        print_stderr(f"Object {object_id} is empty on frame {frame}: the model sees nothing there.")
 
 
 def _add_object(work: Session, said: str | None) -> int:

@@ -16,7 +16,7 @@ from sam2_engine.training.fine_tuning.run import fine_tune
 from sam2_plugins.cli.commands.options import OverwriteOption, examples
 from sam2_plugins.cli.commands.stopping import exit_status
 from sam2_plugins.cli.commands.training_output import JsonLinesOutput, TerminalOutput
-from sam2_plugins.runtime.atomic_files import check_output
+from sam2_plugins.runtime.atomic_files import check_output, check_output_folder
 
 __all__ = ["register"]
 
@@ -116,6 +116,8 @@ def train(
     if "data" not in others:
         raise InputError("Say what to train on, with --data FOLDER.")
     _check_weights(others.get("output"), settings.get("model", ""), overwrite)
+    if "run" in others:
+        check_output_folder(Path(others["run"]), overwrite=True, with_parents=True)  # one there is continued
     return _train(settings, others, JsonLinesOutput() if json_lines else TerminalOutput())
 
 

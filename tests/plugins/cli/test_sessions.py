@@ -220,6 +220,48 @@ def test_decisions_and_undo(run: Run) -> None:
     run("replay", "cells.sam2")
 
 
+def test_undo_of_what_was_done_before_lasts_over_openings(run: Run) -> None:
+    """Also when what is older was not looked at, and after a step that takes redo away."""
+    run("track", "cells.tif", "--masks", "first.tif", "--session", "cells.sam2", model=True)
+    whole = labels_of("cells.sam2")
+    for frame in (6, 4):
+        run("split", "cells.sam2", "--object", 4, "--frame", frame)
+    run("verify", "cells.sam2", "--object", 4)
+    assert run("undo", "cells.sam2", "--steps", 2) == "undone: verify object 4, split object 4\n"
+    run("verify", "cells.sam2", "--object", 4, "--frames", 0)
+    assert "nothing to redo" in run("undo", "cells.sam2", "--redo", status=2)
+    run("undo", "cells.sam2", "--steps", 2)
+    np.testing.assert_array_equal(labels_of("cells.sam2"), whole)
+    file = Path("cells.sam2/undo.jsonl")
+    file.write_text(file.read_text()[:-20])  # cut off by another program
+    assert "nothing to undo" in run("undo", "cells.sam2", status=2)
+    np.testing.assert_array_equal(labels_of("cells.sam2"), whole)
+
+
+def test_a_session_that_is_open_elsewhere_is_read_all_the_same(run: Run) -> None:
+    run("track", "cells.tif", "--masks", "first.tif", "--session", "cells.sam2", model=True)
+    _, opened = open_session("cells.sam2", ModelStore("cpu"))
+    try:
+        assert "is open in another window or process" in run("undo", "cells.sam2", status=2)
+        run("review", "cells.sam2")
+        run("measure", "cells.sam2", "--csv", "cells.csv")
+        run("export", "cells.sam2", "-o", "labels.tif")
+    finally:
+        opened.close()
+
+
+def test_sizes_of_a_session_are_kept_and_empty_masks_are_said(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("open", "cells.tif", "--pixel-size", "0.5,µm", "--interval", "5,min", model=True)
+    run("prompt", "cells.sam2", "--frame", 0, "--mask", "first.tif")
+    run("measure", "cells.sam2", "--csv", "cells.csv")
+    assert "area (µm²)" in Path("cells.csv").read_text(encoding="utf-8")
+    monkeypatch.setattr(np, "count_nonzero", lambda mask: 0)
+    assert main(["prompt", "cells.sam2", "--frame", "1", "--object", "1", "--point", "22,20"]) == 0
+    assert "Object 1 is empty on frame 1: the model sees nothing there." in capsys.readouterr().err
+
+
 def test_merge_swap_and_split(run: Run, disc_mask: NDArray[np.bool_]) -> None:
     labels = np.where(disc_mask, 1, 0).astype(np.uint8)
     labels[35:45, 55:65] = 2
