@@ -1,6 +1,6 @@
 """Frames of an array: numpy, memory-mapped, dask or zarr; only the frame that is read is ever computed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import AxisPlan
 from sam2_engine.frames.pixels import as_array, colors_of, highest_level, image_array, object_note, unmasked
 from sam2_engine.frames.source import FillRange, FrameSource, check_pixels, explain
+from sam2_engine.frames.spacing import Spacing
 
 __all__ = ["ArrayFrames", "ListFrames", "NumpyFile", "PlannedFrames"]
 
@@ -26,6 +27,7 @@ class PlannedFrames(FrameSource):
         plan: AxisPlan,
         note: str = "",
         fill_values: Sequence[FillRange] = (),
+        spacing: Mapping[str, Spacing] | None = None,
     ) -> None:
         super().__init__(
             name,
@@ -38,6 +40,7 @@ class PlannedFrames(FrameSource):
             is_rgb=plan.is_rgb,
             note="; ".join(part for part in (_fixed_positions(plan), plan.note, note) if part),
             fill_values=fill_values,
+            spacing=spacing,
         )
         self.plan = plan
 
@@ -77,9 +80,10 @@ class ArrayFrames(PlannedFrames):
         name: str,
         note: str = "",
         fill_values: Sequence[FillRange] = (),
+        spacing: Mapping[str, Spacing] | None = None,
     ) -> None:
         check_pixels(name, tuple(array.shape), np.dtype(array.dtype))
-        super().__init__(name, np.dtype(array.dtype), plan, note, fill_values)
+        super().__init__(name, np.dtype(array.dtype), plan, note, fill_values, spacing)
         self._array = array
 
     def _read(self, frame: int) -> NDArray[Any]:

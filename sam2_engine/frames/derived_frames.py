@@ -25,6 +25,7 @@ class DerivedFrames(FrameSource):
             fps=source.fps,
             timestamps=source.timestamps,
             fill_values=source.fill_values,
+            spacing=source.spacing,
         )
         self._source = source
 

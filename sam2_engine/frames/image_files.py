@@ -11,6 +11,7 @@ from sam2_engine.frames.axes import sequence_axis
 from sam2_engine.frames.file_kinds import TIFF, kind_of
 from sam2_engine.frames.images.decoding import ImageDecoder
 from sam2_engine.frames.source import FillRange, FrameSource, explain
+from sam2_engine.frames.spacing import Spacing
 from sam2_engine.frames.tiff_frames import open_tiff
 
 __all__ = ["IMAGE_SUFFIXES", "ImageFileFrames", "kind_of_file", "read_image"]
@@ -62,18 +63,20 @@ def _check_single(path: Path, count: int) -> None:
         raise InputError(f"{path.name} holds {count} images; open it by itself, not as one of a folder.")
 
 
-def _header(path: Path, *, labels: bool = False) -> tuple[tuple[int, int] | None, str, tuple[FillRange, ...]]:
-    """Return what can be told without decoding pixels: ``(H, W)`` upright, a note, and fill values."""
+def _header(
+    path: Path, *, labels: bool = False
+) -> tuple[tuple[int, int] | None, str, tuple[FillRange, ...], Mapping[str, Spacing]]:
+    """Return what can be told without decoding: ``(H, W)`` upright, a note, fill values, the spacing."""
     if kind_of_file(path) == TIFF:
         with open_tiff(path, single=True, labels=labels) as frames:
             _check_single(path, len(frames))
-            return frames.shape, frames.note, frames.fill_values
+            return frames.shape, frames.note, frames.fill_values, frames.spacing
     with ImageDecoder(path) as decoder:
         if not decoder.is_photograph:
             _check_single(path, decoder.num_images)
         more = decoder.is_photograph and decoder.num_images > 1
         count = f"of {decoder.num_images} images in a file the first" if more else ""
-        return decoder.shape, "; ".join(part for part in (decoder.note, count) if part), ()
+        return decoder.shape, "; ".join(part for part in (decoder.note, count) if part), (), {}
 
 
 def _some_of(files: Sequence[Path]) -> list[Path]:
@@ -106,8 +109,10 @@ class ImageFileFrames(FrameSource):
         first = read_image(files[0], labels=labels)
         notes = {note: None}
         fill_values: dict[FillRange, None] = {}
+        spacing: Mapping[str, Spacing] | None = None
         for file in _some_of(files):
-            shape, said, fill = _header(file, labels=labels)
+            shape, said, fill, sizes = _header(file, labels=labels)
+            spacing = sizes if spacing is None else spacing
             notes[said] = None
             fill_values |= dict.fromkeys(fill)
             if shape is not None and shape != first.shape[:2]:
@@ -126,6 +131,7 @@ class ImageFileFrames(FrameSource):
             channel=channel,
             note="; ".join(filter(None, notes)),
             fill_values=tuple(fill_values),
+            spacing=None if spacing is None else {axis: spacing[axis] for axis in "YX" if axis in spacing},
         )
         self._files = list(files)
         self._layout = first.shape, first.dtype

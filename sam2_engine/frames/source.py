@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import index
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames.axes import no_channel
+from sam2_engine.frames.spacing import Spacing, frame_interval, usable
 from sam2_engine.limits import FrameTooLargeError, check_memory
 from sam2_engine.wording import counted
 
@@ -132,6 +133,9 @@ class FrameSource(ABC):
     fill_values
         Values that the source declares as no data (padding of DICOM, no-data of GDAL), as ranges; such
         pixels stay in the frames, and intensity windows read them as the darkest level.
+    spacing
+        From one position to the next by the letter of the axis, where the source says so and it can be true:
+        sizes of pixels, distances of planes, intervals of frames.
     opened_as
         Path and options by which ``open_frames`` gives the same frames once more; None if they come from
         elsewhere.
@@ -153,6 +157,7 @@ class FrameSource(ABC):
         timestamps: Sequence[float] | None = None,
         note: str = "",
         fill_values: Sequence[FillRange] = (),
+        spacing: Mapping[str, Spacing] | None = None,
     ) -> None:
         check_pixels(name, shape, dtype)
         check_memory(name, shape, shape[0] * shape[1] * channels * dtype.itemsize)
@@ -173,6 +178,8 @@ class FrameSource(ABC):
         self.fill_values = tuple(
             ends for ends in fill_values if ends[0] <= ends[1]
         )  # NaN is not, and need not be
+        times = {} if axis != "T" else usable({"T": (frame_interval(fps, timestamps), "s")})
+        self.spacing: Mapping[str, Spacing] = {**times, **(spacing or {})}
         self.opened_as: tuple[Path, dict[str, Any]] | None = None
         self._warned: set[str] = set()
 

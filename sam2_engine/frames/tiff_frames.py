@@ -21,6 +21,7 @@ from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_engine.frames.images.pixel_limit import most_pixels, up_to
 from sam2_engine.frames.series import Series
 from sam2_engine.frames.source import FrameSource, explain
+from sam2_engine.frames.spacing import as_read
 from sam2_engine.frames.tiff_pixels import is_subsampled_raw, needs_pillow, subsampled_colors
 from sam2_engine.frames.tiff_planes import TiffPlanes, is_sparse
 from sam2_engine.frames.tiff_series import choose_stack, missing_companions
@@ -85,7 +86,8 @@ class TiffFrames(PlannedFrames):
         self, name: str, file: tifffile.TiffFile, planes: TiffPlanes, plan: AxisPlan, note: str
     ) -> None:
         notes = "; ".join(filter(None, (planes.note, note)))
-        super().__init__(name, planes.colors.dtype, plan, notes, planes.fill_values)
+        sizes = as_read(plan.axes, planes.axes, planes.stack.spacing)
+        super().__init__(name, planes.colors.dtype, plan, notes, planes.fill_values, sizes)
         self._file = file
         self._planes = planes
         self._lock = threading.Lock()

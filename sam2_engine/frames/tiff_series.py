@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from tifffile import PLANARCONFIG
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.series import Series, choose_series, left_out
+from sam2_engine.frames.spacing import Spacing
+from sam2_engine.frames.spacing.tiff import coarser, tiff_spacing
 from sam2_engine.frames.tiff_pixels import PLAIN, Reading, orientation_of, page_colors, refusal, upright_shape
 from sam2_engine.wording import counted
 
 __all__ = ["PageStack", "choose_stack", "missing_companions"]
 
 _OLD_SUBFILE_TYPE, _OLD_REDUCED = 255, 2
+_LAST_UNTURNED = 4  # of the orientations; in later ones rows are stored as columns
 _MUCH_LARGER = 16
 """So many times the area makes of an unmarked first page a thumbnail of what follows."""
 
@@ -53,6 +56,8 @@ class PageStack:
         That of pages which do not say.
     notes
         What users should know of how it came about.
+    spacing
+        Sizes by the letter of the axis, as its metadata have them, of upright pixels.
     """
 
     pages: Sequence[Any]
@@ -64,6 +69,7 @@ class PageStack:
     is_mixed: bool = False
     orientation: int = 1
     notes: tuple[str, ...] = ()
+    spacing: Mapping[str, Spacing] = field(default_factory=dict)
 
     @property
     def keyframe(self) -> Any:
@@ -118,7 +124,8 @@ def choose_stack(file: tifffile.TiffFile, series: Series, level: int) -> PageSta
         If there is no image in the file, no such series, or no such level.
     """
     notes = _unwind(file)
-    entries, more = _entries(file)
+    ome = _ome(file)
+    entries, more = _entries(file, ome)
     if not entries:
         raise InputError(f"{file.filename} holds no image; export it again.")
     titles = [entry.title for entry in entries]
@@ -131,7 +138,12 @@ def choose_stack(file: tifffile.TiffFile, series: Series, level: int) -> PageSta
         notes.append(f"level {level} of {len(levels)}" + (", the finest" if not level else ""))
     stack = levels[level]
     usual = 1 if stack.is_mixed else orientation_of(levels[0].keyframe)
-    return replace(stack, orientation=usual, notes=(*stack.notes, *filter(None, notes)))
+    sizes = tiff_spacing(file, levels[0].keyframe, ome, number)
+    if usual > _LAST_UNTURNED and "Y" in sizes and "X" in sizes:
+        sizes |= {"Y": sizes["X"], "X": sizes["Y"]}
+    sizes = coarser(sizes, upright_shape(levels[0].keyframe), upright_shape(stack.keyframe))
+    notes[:0] = stack.notes
+    return replace(stack, orientation=usual, notes=tuple(filter(None, notes)), spacing=sizes)
 
 
 def _unwind(file: tifffile.TiffFile) -> list[str]:
@@ -167,18 +179,18 @@ def _default(entries: Sequence[_Entry]) -> int:
     return largest if first.is_measured or is_copy else 0
 
 
-def _entries(file: tifffile.TiffFile) -> tuple[list[_Entry], list[str]]:
-    _check_ome(file)
+def _entries(file: tifffile.TiffFile, ome: ElementTree.Element | None) -> tuple[list[_Entry], list[str]]:
+    _check_ome(file, ome)
     series = _series(file)
     if not series or series[0].kind not in PLAIN:
         return [_Entry(one.name, [_stack(file, level) for level in one.levels]) for one in series], []
     if (stack := _unfinished_imagej(file) or _unfinished_array(file, series)) is not None:
         return [_Entry("", [stack])], []
     entries, notes = _plain_entries(file, series)
-    return entries, [*notes, *_described_elsewhere(file)]
+    return entries, [*notes, *_described_elsewhere(ome)]
 
 
-def _check_ome(file: tifffile.TiffFile) -> None:
+def _check_ome(file: tifffile.TiffFile, ome: ElementTree.Element | None) -> None:
     """Refuse what tifffile would list or open, whatever it is, because OME metadata say so.
 
     Raises
@@ -186,8 +198,7 @@ def _check_ome(file: tifffile.TiffFile) -> None:
     InputError
         If they tell of more planes than there can be, or of a file elsewhere or that is a pipe.
     """
-    root = _ome(file)
-    for element in () if root is None else root.iter():
+    for element in () if ome is None else ome.iter():
         name = element.get("FileName") if element.tag.endswith("UUID") else None
         if name is not None:
             path = Path(file.filehandle.dirname, name)
@@ -378,10 +389,9 @@ def missing_companions(file: tifffile.TiffFile) -> list[str]:
     return faults
 
 
-def _described_elsewhere(file: tifffile.TiffFile) -> list[str]:
+def _described_elsewhere(ome: ElementTree.Element | None) -> list[str]:
     """Say so where a file is one of a set that another file describes."""
-    root = _ome(file)
-    others = [] if root is None else [element for element in root if element.tag.endswith("BinaryOnly")]
+    others = [] if ome is None else [element for element in ome if element.tag.endswith("BinaryOnly")]
     return [f"one file of a set that {element.get('MetadataFile')} describes" for element in others]
 
 

@@ -14,6 +14,8 @@ from sam2_engine.frames.array_frames import PlannedFrames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_engine.frames.libraries import nibabel_for, quiet
 from sam2_engine.frames.source import FrameSource, check_pixels, explain
+from sam2_engine.frames.spacing import Spacing, as_read
+from sam2_engine.frames.spacing.volumes import volume_spacing
 
 __all__ = ["is_volume", "open_volume"]
 
@@ -96,7 +98,8 @@ def open_volume(
     try:
         check_pixels(path.name, shape, dtype)
         plan = plan_axes(path.name, shape, dtype, axes=axes or letters, channel=channel, fixed=fixed)
-        return VolumeFrames(path.name, voxels, dtype, plan, note)
+        sizes = as_read(plan.axes, letters, volume_spacing(volume, letters))
+        return VolumeFrames(path.name, voxels, dtype, plan, note, sizes)
     except InputError:
         _close(voxels)
         raise
@@ -206,9 +209,15 @@ class VolumeFrames(PlannedFrames):
     """Slices of a volume, with the file's scaling applied (Hounsfield units in CT)."""
 
     def __init__(
-        self, name: str, voxels: Any, dtype: "np.dtype[Any]", plan: AxisPlan, note: str = ""
+        self,
+        name: str,
+        voxels: Any,
+        dtype: "np.dtype[Any]",
+        plan: AxisPlan,
+        note: str = "",
+        spacing: Mapping[str, Spacing] | None = None,
     ) -> None:
-        super().__init__(name, dtype, plan, note)
+        super().__init__(name, dtype, plan, note, spacing=spacing)
         self._voxels = voxels
         self._lock = threading.Lock()
 

@@ -18,6 +18,8 @@ from sam2_engine.frames.chunks import open_node, unwritten_frames, with_checked_
 from sam2_engine.frames.libraries import quiet
 from sam2_engine.frames.series import Series, choose_series, left_out, no_series
 from sam2_engine.frames.source import FillRange, FrameSource, explain
+from sam2_engine.frames.spacing import Spacing, as_read
+from sam2_engine.frames.spacing.ngff import ngff_spacing
 from sam2_engine.limits import check_chunks
 
 __all__ = ["is_zarr", "named_axes", "open_zarr"]
@@ -64,9 +66,10 @@ def open_zarr(
             node = source if isinstance(source, zarr.Group) else open_node(source)
             if isinstance(node, zarr.Array):
                 no_series(name, series)
-                array, declared, note = node, _within_image(source) or named_axes(node), ""
+                letters, spacing = _within_image(source)
+                array, declared, note = node, letters or named_axes(node), ""
             else:
-                array, declared, note = _image(name, node, level, series)
+                array, declared, note, spacing = _image(name, node, level, series)
             fill_values = _fill_values(array)
     except InputError:
         raise
@@ -86,7 +89,8 @@ def open_zarr(
     ]
     check_chunks(name, math.prod(-(-n // size) for n, size in whole))
     note = "; ".join(filter(None, (note, unwritten_frames(array, plan))))
-    return ArrayFrames(with_checked_chunks(array), plan, name, note, fill_values=fill_values)
+    sizes = as_read(plan.axes, declared or plan.axes, spacing)
+    return ArrayFrames(with_checked_chunks(array), plan, name, note, fill_values, sizes)
 
 
 def named_axes(array: Any) -> str | None:
@@ -100,15 +104,17 @@ def named_axes(array: Any) -> str | None:
     return letters if {"Y", "X"} <= set(letters) else None
 
 
-def _within_image(path: Path | zarr.Group) -> str | None:
-    """Return the letters of the axes of an array on disk that is a level of an image, by its group."""
+def _within_image(path: Path | zarr.Group) -> tuple[str | None, dict[str, Spacing]]:
+    """Return letters and spacing of an array on disk that is a level of an image, as its group has them."""
     if not isinstance(path, Path) or not is_zarr(path.resolve().parent):
-        return None
+        return None, {}
     group = open_node(path.resolve().parent)
     for scales in _ngff(group).get("multiscales", ()):
-        if path.resolve().name in (level["path"] for level in scales["datasets"]) and "axes" in scales:
-            return _letters(scales["axes"])
-    return None
+        levels = [level["path"] for level in scales["datasets"]]
+        if path.resolve().name in levels and "axes" in scales:
+            letters = _letters(scales["axes"])
+            return letters, ngff_spacing(scales, levels.index(path.resolve().name), letters)
+    return None, {}
 
 
 def _fill_values(array: Any) -> list[FillRange]:
@@ -148,13 +154,15 @@ class _Image:
         return math.prod(self.level(0).shape[-2:])
 
 
-def _image(name: str, group: zarr.Group, level: int, series: Series) -> tuple[Any, str | None, str]:
-    """Return the array of a group's image, the letters of its axes if the group names them, and a note."""
+def _image(
+    name: str, group: zarr.Group, level: int, series: Series
+) -> tuple[Any, str | None, str, dict[str, Spacing]]:
+    """Return the array of a group's image, the letters of its axes if it names them, a note, the spacing."""
     images = _images(group)
     if not images:
         members = dict(group.members())
         if len(members) == 1 and isinstance(array := next(iter(members.values())), zarr.Array):
-            return array, named_axes(array), ""
+            return array, named_axes(array), "", {}
         inside = ", ".join(sorted(members)[:8]) or "nothing"
         raise InputError(
             f"{name} is a zarr group without one image in it (it holds {inside}); give the path of an image."
@@ -167,9 +175,10 @@ def _image(name: str, group: zarr.Group, level: int, series: Series) -> tuple[An
     if not 0 <= level < count:
         raise InputError(f"{name} has the levels 0 to {count - 1}, not {level}.")
     array = image.level(level)
-    axes = image.multiscale.get("axes") or list(_FIRST_VERSIONS[-array.ndim :])
+    letters = _letters(image.multiscale.get("axes") or list(_FIRST_VERSIONS[-array.ndim :]))
     resolution = f"level {level} of {count}" + (", the finest" if not level else "") if count > 1 else ""
-    return array, _letters(axes), "; ".join(filter(None, (left_out(titles, number), resolution)))
+    note = "; ".join(filter(None, (left_out(titles, number), resolution)))
+    return array, letters, note, ngff_spacing(image.multiscale, level, letters)
 
 
 def _images(group: zarr.Group) -> list[_Image]:

@@ -11,7 +11,7 @@ from sam2_engine.preprocessing import window_of
 from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, JobHost, Reading, run_under_bar
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, write_label_image
-from sam2_plugins.measure import measure
+from sam2_plugins.measure import PhysicalScale, measure
 from sam2_plugins.measure.objects import Column, MeasurementTable
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
@@ -77,7 +77,8 @@ class AutoJob(FileJob):
                     except StopIteration as end:
                         found = end.value
                         break
-            write_label_image(self.output, number_objects(frames.shape, found))
+            labels = number_objects(frames.shape, found)
+            write_label_image(self.output, labels, PhysicalScale.of(frames))
             if self.csv is not None:
                 self._write_table(self.csv, frames, host, found)
         if not found:

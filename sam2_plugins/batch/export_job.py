@@ -1,10 +1,11 @@
 """The job of exporting one session folder."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from typing_extensions import override
 
+from sam2_engine.frames import FrameSource
 from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, JobHost, run_under_bar
 from sam2_plugins.export.formats import FORMATS, write_table
@@ -27,7 +28,7 @@ class ExportJob(FileJob):
         One of ``FORMATS``.
     frames
         The session's frames, if they are no longer where they were.
-    pixel_size, interval
+    pixel_size, interval, plane_spacing
         Size and unit, instead of the session's.
     """
 
@@ -35,6 +36,7 @@ class ExportJob(FileJob):
     frames: Path | None = None
     pixel_size: tuple[float, str] | None = None
     interval: tuple[float, str] | None = None
+    plane_spacing: tuple[float, str] | None = None
 
     @property
     @override
@@ -56,7 +58,13 @@ class ExportJob(FileJob):
         self.check()
         annotated = read_session(self.source, host.store, self.frames)
         with annotated.frames:
-            scale = self._scale(scale_in(read_manifest(self.source)))
+            saved = scale_in(read_manifest(self.source), annotated.frames)
+            scale = saved.given(self.pixel_size, self.interval, self.plane_spacing)
+            if self._guesses_planes(annotated.frames, scale):
+                host.note(
+                    f"Note: {self.source} does not say how far its planes are apart; 1 {scale.unit} is taken "
+                    "for it, and --plane-spacing says better."
+                )
             if self.writing.bom:
                 steps = write_table(annotated, self.output, scale, self.writing.overwrite, bom=True)
             else:
@@ -68,11 +76,7 @@ class ExportJob(FileJob):
         host.say(f"{summary.path}: {frames}, {objects}")
         return False
 
-    def _scale(self, known: PhysicalScale) -> PhysicalScale:
-        """Return the sizes that the session knows, but what the user says instead."""
-        if self.pixel_size is not None:
-            size, unit = self.pixel_size
-            known = replace(known, pixel_size=(size, size), unit=unit, plane_spacing=1.0)
-        if self.interval is not None:
-            known = replace(known, frame_interval=self.interval[0], time_unit=self.interval[1])
-        return known
+    def _guesses_planes(self, frames: FrameSource, scale: PhysicalScale) -> bool:
+        """Whether nothing says how far the planes of a volume are apart, whose pixels have a size."""
+        said = "Z" in frames.spacing or self.plane_spacing is not None or scale.plane_spacing != 1
+        return frames.axis == "Z" and scale.is_physical and not said

@@ -13,7 +13,7 @@ from sam2_plugins.batch.job import FileJob, JobHost, Reading, run_under_bar
 from sam2_plugins.batch.naming import beside
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, LabelStackWriter
 from sam2_plugins.importing.starts import Starts, place_starts
-from sam2_plugins.measure import measure
+from sam2_plugins.measure import PhysicalScale, measure
 from sam2_plugins.runtime.atomic_files import check_output, os_error_sentence
 from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -123,10 +123,13 @@ class TrackJob(TrackingJob):
         visits = [session.frames_to_visit(**run) for run in starts.runs]
         dtype = label_dtype(max(session.objects))
         shape = (len(session), *session.shape)
-        axes = "ZYX" if session.frames.axis == "Z" else "TYX"
+        axes, sizes = "ZYX" if session.frames.axis == "Z" else "TYX", PhysicalScale.of(session.frames)
         full: OSError | None = None
         finished, total = 0, None if None in visits else sum(len(frames or ()) for frames in visits)
-        with LabelStackWriter.open(self.output, shape, dtype, axes) as stack, host.interruptible() as cancel:
+        with (
+            LabelStackWriter.open(self.output, shape, dtype, axes, scale=sizes) as stack,
+            host.interruptible() as cancel,
+        ):
             for frame in known_by_frame(session) if starts.goes_on else ():
                 stack.write(frame, session.label_image(frame))
             steps = chain.from_iterable(session.iter_propagate(**run, cancel=cancel) for run in starts.runs)

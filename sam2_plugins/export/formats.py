@@ -76,7 +76,7 @@ class ExportFormat:
         InputError
             If the path exists, unless it may be overwritten, or cannot be written.
         """
-        return run_to_end(self.steps(session, path, scale or PhysicalScale(), overwrite))
+        return run_to_end(self.steps(session, path, scale or PhysicalScale.of(session.frames), overwrite))
 
 
 def write_table(

@@ -14,10 +14,11 @@ import zarr
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames.spacing.units import udunits_name
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_plugins.export.targets import ExportSummary, new_folder
 from sam2_plugins.measure import measure
-from sam2_plugins.measure.physical_scale import PhysicalScale, udunits_name
+from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.session.readable import LongWork, ReadableSession
 
 __all__ = ["geff_package", "write_geff"]
@@ -57,7 +58,7 @@ def write_geff(
     """
     path = Path(path)
     geff = geff_package()
-    scale = scale or PhysicalScale()
+    scale = scale or PhysicalScale.of(session.frames)
     with new_folder(path, is_earlier_export=_is_geff, overwrite=overwrite) as folder:
         table = yield from measure.steps(session, scale, intensity=False)
         visible = [i for i, area in enumerate(table["area"]) if area]

@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_engine.disk import replacing, when_full
+from sam2_engine.frames.spacing.units import LENGTH_UNITS
 from sam2_plugins.export.targets import ExportSummary, LabelImages
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import new_file
@@ -39,8 +40,8 @@ _TAG_TYPES = {3: "H", 4: "I", 16: "Q"}
 """Of TIFF's types of whole numbers, what ``struct`` calls them."""
 
 
-def write_label_image(path: str | Path, labels: NDArray[Any]) -> None:
-    """Write one (H, W) label image that ImageJ opens (16 bit, or 32 bit where ids need it).
+def write_label_image(path: str | Path, labels: NDArray[Any], scale: PhysicalScale | None = None) -> None:
+    """Write one (H, W) label image that ImageJ opens (16 bit, or 32 bit where ids need it), with its sizes.
 
     Examples
     --------
@@ -53,7 +54,7 @@ def write_label_image(path: str | Path, labels: NDArray[Any]) -> None:
     7
     """
     path = Path(path)
-    with LabelStackWriter.open(path, (1, *labels.shape), labels.dtype, axes="YX") as stack:
+    with LabelStackWriter.open(path, (1, *labels.shape), labels.dtype, axes="YX", scale=scale) as stack:
         stack.write(0, labels)
 
 
@@ -90,7 +91,7 @@ def write_label_tiff(
     ...     tifffile.imread(path).shape
     (2, 40, 60)
     """
-    path = Path(path)
+    path, scale = Path(path), scale or PhysicalScale.of(session.frames)
     labels = LabelImages(session)
     shape = (labels.length, *labels.shape)
     with (
@@ -142,7 +143,13 @@ class LabelStackWriter:
     @classmethod
     @contextmanager
     def open(
-        cls, path: str | Path, shape: tuple[int, ...], dtype: "np.dtype[Any]", axes: str = "TYX"
+        cls,
+        path: str | Path,
+        shape: tuple[int, ...],
+        dtype: "np.dtype[Any]",
+        axes: str = "TYX",
+        *,
+        scale: PhysicalScale | None = None,
     ) -> Iterator["LabelStackWriter"]:
         """Create the stack.
 
@@ -156,6 +163,8 @@ class LabelStackWriter:
             An unsigned integer type, see :func:`sam2_plugins.session.label_image.label_dtype`.
         axes
             ``TYX``, ``ZYX``, ``TZYX``, or ``YX`` for a single image.
+        scale
+            Sizes of pixels, planes and frames, where they are known.
 
         Raises
         ------
@@ -163,7 +172,7 @@ class LabelStackWriter:
             If it cannot be written; nothing is left behind then.
         """
         path = Path(path)
-        with replacing(path) as aside, cls.into(aside, shape, dtype, axes) as stack:
+        with replacing(path) as aside, cls.into(aside, shape, dtype, axes, scale=scale) as stack:
             yield stack
 
     @classmethod
@@ -200,7 +209,7 @@ class LabelStackWriter:
                 photometric="minisblack",
                 compression="zlib",
                 rowsperstrip=rows,
-                resolution=None if scale is None else (1 / scale.pixel_size[1], 1 / scale.pixel_size[0]),
+                **_resolution(scale, plain=not imagej and not ome),
                 metadata=metadata,
             )
         with tifffile.TiffFile(path, mode="r+") as tiff:
@@ -287,6 +296,15 @@ class _PageEntry(NamedTuple):
         except StructError:
             raise OSError(EFBIG, "A TIFF of ImageJ ends at 4 GB") from None
         return offsets + entry[len(offsets) : -len(counts)] + counts
+
+
+def _resolution(scale: PhysicalScale | None, *, plain: bool) -> dict[str, Any]:
+    """Return pixels per unit, of a TIFF that cannot name another one per centimeter."""
+    if scale is None:
+        return {}
+    plain = plain and scale.unit in LENGTH_UNITS
+    height, width = (scale.in_unit("cm") if plain else scale).pixel_size
+    return {"resolution": (1 / width, 1 / height)} | ({"resolutionunit": "CENTIMETER"} if plain else {})
 
 
 def _imagej_sizes(scale: PhysicalScale, axes: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import zarr
 from numpy.typing import NDArray
 
+from sam2_engine.frames.spacing.units import udunits_name
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_plugins.export.targets import ExportSummary, LabelImages, new_folder
-from sam2_plugins.measure.physical_scale import PhysicalScale, udunits_name
+from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.session.life import Life
 from sam2_plugins.session.readable import LongWork, ReadableSession
 
@@ -35,7 +36,7 @@ def write_ome_zarr_labels(
     Parameters
     ----------
     session, path, scale
-        What to write, the folder to be, and physical sizes.
+        What to write, the folder to be, and physical sizes; None for those of the file.
     version
         Of the format; 0.4 for programs that cannot read Zarr 3 yet.
     overwrite
@@ -67,7 +68,7 @@ def write_ome_zarr_labels(
     ...     group["0"].shape, [axis["name"] for axis in group.attrs["ome"]["multiscales"][0]["axes"]]
     ((2, 40, 60), ['t', 'y', 'x'])
     """
-    path = Path(path)
+    path, scale = Path(path), scale or PhysicalScale.of(session.frames)
     labels = LabelImages(session)
     with new_folder(path, is_earlier_export=_is_label_image, overwrite=overwrite) as folder:
         levels = _create(folder, labels, 2 if version == "0.4" else 3)
@@ -75,7 +76,7 @@ def write_ome_zarr_labels(
             _write_frame(levels, frame, labels[frame])
             yield frame
         metadata = {
-            "multiscales": [_multiscale(path.stem, labels, len(levels), scale or PhysicalScale(), version)],
+            "multiscales": [_multiscale(path.stem, labels, len(levels), scale, version)],
             "image-label": _objects(session, version),
         }
         group = zarr.open_group(folder, mode="r+")

@@ -168,7 +168,7 @@ def measure(
     session
         The session to measure.
     scale
-        Physical sizes; None for pixels and frames.
+        Physical sizes; None for those that the frames have from their file, else pixels and frames.
     object_ids
         Which objects; None for all.
     intensity
@@ -207,7 +207,7 @@ def measure(
     >>> table["area"], table["centroid_x"], table["speed"]
     ((25.0, 25.0), (4.75, 6.25), (None, 0.05))
     """
-    scale = scale or PhysicalScale()
+    scale = scale or PhysicalScale.of(session.frames)
     chosen = set(session.objects) if object_ids is None else set(object_ids)
     if unknown := sorted(chosen - set(session.objects)):
         raise InputError(f"There is no object {unknown[0]} in this session.")

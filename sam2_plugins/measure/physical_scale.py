@@ -1,18 +1,13 @@
 """Physical sizes of pixels, planes and frame intervals."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource
+from sam2_engine.frames.spacing.units import LENGTH_UNITS, factor, known_unit
 
-__all__ = ["LENGTH_UNITS", "TIME_UNITS", "PhysicalScale", "known_unit", "udunits_name"]
-
-_MICROMETER_NAMES = {"um", "micron", "microns", "micrometer", "micrometre", "\u03bcm"}
-LENGTH_UNITS = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
-TIME_UNITS = {"ms": "millisecond", "s": "second", "min": "minute", "h": "hour", "d": "day"}
-"""Units of lengths and of times, and their names in UDUNITS-2."""
-_UDUNITS = {**LENGTH_UNITS, **TIME_UNITS}
+__all__ = ["PhysicalScale"]
 
 
 @dataclass(frozen=True)
@@ -64,8 +59,32 @@ class PhysicalScale:
                 raise InputError(f"The {what} is a number above 0, not {size}.")
         if not self.unit.strip() or not self.time_unit.strip():
             raise InputError("A unit is missing; give one, for example µm and s.")
-        if self.unit.strip().lower() in _MICROMETER_NAMES:
+        if known_unit(self.unit, LENGTH_UNITS) == "µm":
             object.__setattr__(self, "unit", "µm")
+
+    @classmethod
+    def of(cls, frames: FrameSource) -> "PhysicalScale":
+        """Return the sizes that frames have from their file; pixels and frames where it says nothing.
+
+        Lengths are in the unit of the width of a pixel, whatever unit the file has for other axes. A file
+        that does not say both height and width says no lengths.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sam2_engine import open_frames
+        >>> print(PhysicalScale.of(open_frames(np.zeros((2, 8, 8), np.uint8), axes="TYX")))
+        pixels
+        """
+        known = cls()
+        width, height, depth, interval = (frames.spacing.get(axis) for axis in "XYZT")
+        if width is not None and height is not None:
+            unit = width.unit
+            spacing = known.plane_spacing if depth is None else depth.to(unit)
+            known = cls((height.to(unit), width.size), unit, plane_spacing=spacing)
+        if interval is not None:
+            known = replace(known, frame_interval=interval.size, time_unit=interval.unit)
+        return known
 
     def __str__(self) -> str:
         """Return the size of a pixel in words, ``pixels of 0.5 µm``; ``pixels`` if unknown."""
@@ -83,6 +102,57 @@ class PhysicalScale:
         """Whether times are more than numbers of frames."""
         return self.time_unit not in ("frame", "frames")
 
+    def given(
+        self,
+        pixel_size: tuple[float, str] | None = None,
+        interval: tuple[float, str] | None = None,
+        plane_spacing: tuple[float, str] | None = None,
+    ) -> "PhysicalScale":
+        """Return these sizes, but what somebody gives instead; planes stay as far apart as they are.
+
+        Parameters
+        ----------
+        pixel_size, plane_spacing
+            Side of a pixel and distance of planes, with their units of length.
+        interval
+            From one frame to the next, with its unit of time.
+
+        Raises
+        ------
+        InputError
+            If a distance is given, but there is no size of pixels.
+
+        Examples
+        --------
+        >>> PhysicalScale((1.0, 1.0), "mm", plane_spacing=3).given((500, "µm")).plane_spacing
+        3000.0
+        """
+        known = self
+        if pixel_size is not None:
+            size, unit = pixel_size
+            known = replace(known.in_unit(unit), pixel_size=(size, size))
+        if interval is not None:
+            known = replace(known, frame_interval=interval[0], time_unit=interval[1])
+        if plane_spacing is None:
+            return known
+        if known.unit not in LENGTH_UNITS:
+            raise InputError("The distance of planes needs a unit of pixels; give their size, too.")
+        return replace(known, plane_spacing=plane_spacing[0] * factor(plane_spacing[1], known.unit))
+
+    def in_unit(self, unit: str) -> "PhysicalScale":
+        """Return the same lengths in another unit; where either unit is no length, pixels of 1 in it.
+
+        Examples
+        --------
+        >>> PhysicalScale((1.0, 1.0), "mm", plane_spacing=3).in_unit("µm").plane_spacing
+        3000.0
+        """
+        known = self.unit in LENGTH_UNITS and unit in LENGTH_UNITS
+        times = factor(self.unit, unit) if known else 1.0
+        height, width = self.pixel_size if known else (1.0, 1.0)
+        spacing = self.plane_spacing * times if known else 1.0
+        return replace(self, pixel_size=(height * times, width * times), unit=unit, plane_spacing=spacing)
+
     def filled(self, other: "PhysicalScale") -> "PhysicalScale":
         """Return this scale, with the lengths or times of another one where this has none."""
         lengths = self if self.is_physical else other
@@ -90,23 +160,3 @@ class PhysicalScale:
         return PhysicalScale(
             lengths.pixel_size, lengths.unit, times.frame_interval, times.time_unit, lengths.plane_spacing
         )
-
-
-def udunits_name(unit: str) -> str | None:
-    """Return a unit's name in UDUNITS-2, which OME-Zarr and GEFF require; None for pixels and frames."""
-    return unit if unit in _UDUNITS.values() else _UDUNITS.get(unit)
-
-
-def known_unit(unit: str, units: Mapping[str, str]) -> str | None:
-    """Return how one of ``LENGTH_UNITS`` or ``TIME_UNITS`` is written that somebody typed; None if unknown.
-
-    Examples
-    --------
-    >>> known_unit("um", LENGTH_UNITS), known_unit("seconds", TIME_UNITS), known_unit("s", LENGTH_UNITS)
-    ('µm', 's', None)
-    """
-    typed = unit.strip()
-    if typed.lower() in _MICROMETER_NAMES:
-        typed = "µm"
-    name = typed.lower().removesuffix("s").replace("metre", "meter")
-    return next((one for one, official in units.items() if typed == one or name == official), None)

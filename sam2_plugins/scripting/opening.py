@@ -58,7 +58,8 @@ def open(
     device
         ``cpu``, ``cuda``, ``mps``, the address of a worker, or ``auto``; a loaded model stays where it is.
     scale
-        Sizes of pixels, planes and frames, to measure and export in.
+        Sizes of pixels, planes and frames, to measure and export in; by default the session's, else those of
+        the file.
     contrast
         Intensities ``(low, high)`` that the model sees, of a session that begins; None: the stack decides.
     reading

@@ -91,7 +91,7 @@ class Session:
     ) -> None:
         self._annotation = annotation
         self._folder = folder
-        self._scale = scale or PhysicalScale()
+        self._scale = scale or PhysicalScale.of(annotation.frames)
         self._owns_frames = owns_frames
         self._is_closed = False
         self._review: LiveReview | None = None

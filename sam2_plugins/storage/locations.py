@@ -88,7 +88,7 @@ def open_or_create_session(
     name
         What the session is called if it cannot be saved beside a file; None for the stack's name.
     scale
-        Sizes of pixels, planes and frames, where they are known.
+        Sizes of pixels, planes and frames, instead of those that the session or the file has.
     home
         Folder for what cannot be saved beside its file; None for :func:`user_sessions`.
     contrast

@@ -49,7 +49,7 @@ def write_manifest(
             "dtype": str(session.frames.dtype),
             "fingerprint": _fingerprint(session.frames),
         },
-        "scale": None if scale is None else asdict(scale),
+        "scale": asdict((scale or PhysicalScale()).filled(PhysicalScale.of(session.frames))),
         "window": window_to_json(session.window),
         "model": session.model_name,
         "computed_in": session.compute_dtype,
@@ -130,13 +130,13 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def scale_in(manifest: Mapping[str, Any]) -> PhysicalScale:
-    """Return the sizes of pixels, planes and frames in a manifest; pixels and frames where it has none."""
-    scale = manifest.get("scale")
+def scale_in(manifest: Mapping[str, Any], frames: FrameSource) -> PhysicalScale:
+    """Return the sizes of pixels, planes and frames in a manifest; where it has none, those of the file."""
+    known, scale = PhysicalScale.of(frames), manifest.get("scale")
     if scale is None:
-        return PhysicalScale()
+        return known
     height, width = scale["pixel_size"]
-    return PhysicalScale(**{**scale, "pixel_size": (height, width)})
+    return PhysicalScale(**{**scale, "pixel_size": (height, width)}).filled(known)
 
 
 def check_frames(frames: FrameSource, described: Mapping[str, Any], path: Path) -> None:

@@ -138,7 +138,7 @@ class SessionFolder:
             The file that its frames come from and the options of ``open_frames`` for it, so that it opens by
             itself later; None where frames come from elsewhere.
         scale
-            Sizes of pixels, planes and frames, where they are known.
+            Sizes of pixels, planes and frames; what it does not say is taken from the file of the frames.
 
         Raises
         ------
@@ -290,14 +290,14 @@ class SessionFolder:
 
     @property
     def scale(self) -> PhysicalScale:
-        """Sizes of pixels, planes and frames; pixels and frames where nothing is known.
+        """Sizes of pixels, planes and frames: those written down, else the file's, else pixels and frames.
 
         Raises
         ------
         InputError
             If the folder has become unreadable.
         """
-        return scale_in(read_manifest(self.path))
+        return scale_in(read_manifest(self.path), self._session.frames)
 
     def set_scale(self, scale: PhysicalScale) -> None:
         """Write other sizes of pixels, planes and frames.

@@ -16,9 +16,11 @@ from sam2_engine.frames.dicom.files import DicomFiles, find_files
 from sam2_engine.frames.dicom.headers import numbers, text
 from sam2_engine.frames.dicom.pixels import PixelReader, declared_dtype, is_inverted, padding_of
 from sam2_engine.frames.dicom.records import FrameRecord, records_of
+from sam2_engine.frames.dicom.spacing import dicom_spacing
 from sam2_engine.frames.dicom.stack import Stack, arrange
 from sam2_engine.frames.libraries import pydicom_for, quiet
 from sam2_engine.frames.series import Series, choose_series, left_out
+from sam2_engine.frames.spacing import as_read
 from sam2_engine.wording import counted
 
 __all__ = ["DicomFrames", "open_dicom"]
@@ -221,8 +223,10 @@ class DicomFrames(PlannedFrames):
             notes = [*notes, "inverted, as its lowest value is white (MONOCHROME1)"]
         with quiet():
             fill = sorted({ends for record in records for ends in padding_of(record)})
-        super().__init__(name, dtype, plan, "; ".join(note for note in notes if note), fill)
-        self.fps, self.timestamps = _timing(records, self.length or 1) if self.axis == "T" else (None, None)
+            timing = _timing(records, plan.length) if plan.axis == "T" else (None, None)
+            sizes = as_read(plan.axes, declared, dicom_spacing(stack, records[0], *timing))
+        super().__init__(name, dtype, plan, "; ".join(note for note in notes if note), fill, sizes)
+        self.fps, self.timestamps = timing
 
     def _read(self, frame: int) -> NDArray[Any]:
         index = self.plan.index(frame)

@@ -46,6 +46,8 @@ class FrameRecord:
         What may tell frames of one position from each other, by name: time, echo, b-value, ...
     slope, intercept
         Rescaling of its stored values.
+    measures
+        Functional group with the sizes of its pixels; None where the header itself has them.
     """
 
     file: Path
@@ -56,6 +58,7 @@ class FrameRecord:
     attributes: Mapping[str, Attribute]
     slope: float
     intercept: float
+    measures: Any = None
 
 
 def records_of(file: DicomFile) -> list[FrameRecord]:
@@ -123,6 +126,7 @@ def _record(file: DicomFile, index: int, count: int, groups: list[Any]) -> Frame
         tuple(float(part) for part in np.round(orientation, 2) + 0.0) if len(orientation) == 6 else (),
         attributes,
         *_rescaling(header, groups),
+        _group(groups, "PixelMeasuresSequence"),
     )
 
 

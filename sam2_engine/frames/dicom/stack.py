@@ -12,7 +12,7 @@ from sam2_engine.frames.dicom.headers import numbers, text
 from sam2_engine.frames.dicom.records import FrameRecord
 from sam2_engine.wording import counted
 
-__all__ = ["Stack", "arrange"]
+__all__ = ["Stack", "arrange", "plane_distance"]
 
 _GRID = {  # letters and names of axes along which every position has the same values
     "segment": ("G", "segment"),
@@ -57,11 +57,14 @@ class Stack:
         Records, in one dimension per letter; None where a segment is empty.
     notes
         What users should know: what an axis means, what is missing or left out.
+    positions
+        Where the planes along Z lie, ascending; none if there is no such axis.
     """
 
     letters: str
     frames: NDArray[Any]
     notes: tuple[str, ...]
+    positions: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def arrange(records: Sequence[FrameRecord]) -> Stack:
     notes += _missing(unique, axes, kept)
     shape = tuple(n for n in frames.shape if n > 1)
     letters = "".join(axis.letter for axis, n in zip(axes, frames.shape) if n > 1)
-    return Stack(letters, frames.reshape(shape), tuple(notes))
+    places = next((level for axis, level in zip(axes, kept) if axis.letter == "Z"), ())
+    return Stack(letters, frames.reshape(shape), tuple(notes), tuple(places))
 
 
 def _without_copies(records: Sequence[FrameRecord]) -> list[FrameRecord]:
@@ -226,13 +230,34 @@ def _absent(values: Sequence[float]) -> str:
     return f"number{'s' if len(absent) > 1 else ''} {named}"
 
 
+def plane_distance(positions: Sequence[float]) -> float | None:
+    """Return from one plane to the next of a stack that is regular, but for gaps; else None.
+
+    Examples
+    --------
+    >>> plane_distance([0, 2.5, 5, 10, 12.5]), plane_distance([0, 1, 5])
+    (2.5, None)
+    """
+    steps = np.diff(positions)
+    if not len(steps):
+        return None
+    regular = _are_regular(steps)
+    return round(float(steps[regular].mean()), 6) if regular.mean() >= _REGULAR else None
+
+
+def _are_regular(steps: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which distances are the usual one."""
+    spacing = float(np.median(steps))
+    return np.asarray(np.abs(steps - spacing) < _GAP_TOLERANCE * spacing)
+
+
 def _gaps(positions: Sequence[float]) -> list[str]:
     """Say where a regular stack has a gap of whole spacings."""
     steps = np.diff(positions)
     if len(steps) < 3:
         return []
     spacing = float(np.median(steps))
-    regular = np.abs(steps - spacing) < _GAP_TOLERANCE * spacing
+    regular = _are_regular(steps)
     multiples = np.round(steps / spacing)
     gaps = (multiples >= 2) & (np.abs(steps / spacing - multiples) < _GAP_TOLERANCE * multiples)
     if not gaps.any() or regular.mean() < _REGULAR:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames.spacing.units import LENGTH_UNITS, TIME_UNITS
 from sam2_plugins.batch.export_job import ExportJob
 from sam2_plugins.batch.job import Writing
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many
@@ -14,12 +15,12 @@ from sam2_plugins.cli.commands.options import (
     IntervalOption,
     OverwriteOption,
     PixelSizeOption,
+    PlaneSpacingOption,
     examples,
     needs,
     parse_quantity,
 )
 from sam2_plugins.export.formats import FORMATS, format_for
-from sam2_plugins.measure.physical_scale import LENGTH_UNITS, TIME_UNITS
 
 __all__ = ["register"]
 
@@ -55,6 +56,7 @@ def export(
     ] = None,
     pixel_size: PixelSizeOption = None,
     interval: IntervalOption = None,
+    plane_spacing: PlaneSpacingOption = None,
     bom: BomOption = False,
     overwrite: OverwriteOption = False,
     each: EachOption = False,
@@ -66,6 +68,7 @@ def export(
         raise InputError(f"--bom is for tables, but {output} will be {chosen.title}; leave it out.")
     pixel = parse_quantity(pixel_size, "--pixel-size", LENGTH_UNITS)
     time = parse_quantity(interval, "--interval", TIME_UNITS)
+    planes = parse_quantity(plane_spacing, "--plane-spacing", LENGTH_UNITS)
     many = takes_many(session, each, scheduler)
     jobs = [
         ExportJob(
@@ -75,6 +78,7 @@ def export(
             frames,
             pixel,
             time,
+            planes,
             writing=Writing(overwrite, bom),
         )
         for source in session

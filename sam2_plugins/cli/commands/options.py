@@ -23,6 +23,7 @@ __all__ = [
     "OutputOption",
     "OverwriteOption",
     "PixelSizeOption",
+    "PlaneSpacingOption",
     "SeriesOption",
     "TableOption",
     "examples",
@@ -102,13 +103,25 @@ TableOption = Annotated[
 PixelSizeOption = Annotated[
     str | None,
     typer.Option(
-        "--pixel-size", metavar="SIZE,UNIT", help="Side of a pixel, as 0.65,µm; by default the session's."
+        "--pixel-size",
+        metavar="SIZE,UNIT",
+        help="Side of a pixel, as 0.65,µm; by default the session's, else the file's.",
     ),
 ]
 IntervalOption = Annotated[
     str | None,
     typer.Option(
-        "--interval", metavar="TIME,UNIT", help="From frame to frame, as 5,min; by default the session's."
+        "--interval",
+        metavar="TIME,UNIT",
+        help="From frame to frame, as 5,min; by default the session's, else the file's.",
+    ),
+]
+PlaneSpacingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plane-spacing",
+        metavar="SIZE,UNIT",
+        help="From plane to plane of a volume, as 2,µm; by default the session's, else the file's.",
     ),
 ]
 OverwriteOption = Annotated[
@@ -206,7 +219,7 @@ def parse_quantity(text: str | None, option: str, units: Mapping[str, str]) -> t
     InputError
         If it is not a number above 0 and one of the units.
     """
-    from sam2_plugins.measure.physical_scale import known_unit  # slow, and of no use to the help
+    from sam2_engine.frames.spacing.units import known_unit  # slow, and of no use to the help
 
     if text is None:
         return None

@@ -31,7 +31,7 @@ from sam2_plugins.cli.commands.options import (
 from sam2_plugins.cli.commands.streams import print_stderr
 from sam2_plugins.cli.commands.terminal import run_with_progress_bar, say_note
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, write_label_image
-from sam2_plugins.measure import measure
+from sam2_plugins.measure import PhysicalScale, measure
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
 from sam2_plugins.runtime.model_store import ModelStore
@@ -98,7 +98,7 @@ def segment(
         for prompt in prompts:
             session.add_prompt(0, session.add_object(), Prompt.of(session.shape, **prompt))
         labels = session.label_image(0)
-        write_label_image(output, labels)
+        write_label_image(output, labels, PhysicalScale.of(frames))
         _report(session, labels, output)
         if csv is not None:
             table = run_with_progress_bar(measure.steps(session), len(session), "measuring")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames.spacing.units import LENGTH_UNITS, TIME_UNITS
 from sam2_engine.prompts import Prompt
 from sam2_engine.wording import counted, in_ranges
 from sam2_plugins.batch.session_job import track_runs
@@ -25,6 +25,7 @@ from sam2_plugins.cli.commands.options import (
     LevelOption,
     OverwriteOption,
     PixelSizeOption,
+    PlaneSpacingOption,
     SeriesOption,
     examples,
     parse_box,
@@ -39,7 +40,6 @@ from sam2_plugins.cli.commands.tables import STANDARD_OUTPUT, CsvOption, check_t
 from sam2_plugins.cli.commands.terminal import run_with_progress_bar
 from sam2_plugins.importing.prompts import read_label_image
 from sam2_plugins.measure import measure as measure_session
-from sam2_plugins.measure.physical_scale import LENGTH_UNITS, TIME_UNITS
 from sam2_plugins.runtime.csv_files import Value
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.scripting.opening import open as open_work
@@ -105,7 +105,7 @@ def working_on(session: Path, device: str = "auto") -> Iterator[Session]:
 def reading(session: Path, frames: Path | None = None) -> Iterator[Session]:
     """Open a session folder to look at it, also while another window works in it."""
     annotation = read_session(session, ModelStore("cpu"), frames)
-    with Session(annotation, None, scale_in(read_manifest(session))) as work:
+    with Session(annotation, None, scale_in(read_manifest(session), annotation.frames)) as work:
         yield work
 
 
@@ -147,6 +147,7 @@ def open_command(
     ] = None,
     pixel_size: PixelSizeOption = None,
     interval: IntervalOption = None,
+    plane_spacing: PlaneSpacingOption = None,
     axes: AxesOption = None,
     channel: ChannelOption = None,
     fixed: FixedOption = None,
@@ -166,7 +167,7 @@ def open_command(
         said["channel"] = 0
     window = parse_contrast(contrast)
     with open_work(frames, model, session=session, device=device, contrast=window, **said) as work:
-        _set_scale(work, pixel_size, interval)
+        _set_scale(work, pixel_size, interval, plane_spacing)
         header, rows = _objects(work)
         if csv is not None:
             save_table(csv, header, rows, bom=bom)
@@ -176,12 +177,12 @@ def open_command(
                 print_table(header, rows)
 
 
-def _set_scale(work: Session, pixel_size: str | None, interval: str | None) -> None:
-    scale = work.scale
-    if (pixel := parse_quantity(pixel_size, "--pixel-size", LENGTH_UNITS)) is not None:
-        scale = replace(scale, pixel_size=(pixel[0], pixel[0]), unit=pixel[1])
-    if (time := parse_quantity(interval, "--interval", TIME_UNITS)) is not None:
-        scale = replace(scale, frame_interval=time[0], time_unit=time[1])
+def _set_scale(work: Session, pixel_size: str | None, interval: str | None, planes: str | None) -> None:
+    scale = work.scale.given(
+        parse_quantity(pixel_size, "--pixel-size", LENGTH_UNITS),
+        parse_quantity(interval, "--interval", TIME_UNITS),
+        parse_quantity(planes, "--plane-spacing", LENGTH_UNITS),
+    )
     if scale != work.scale:
         work.scale = scale
 
@@ -351,6 +352,7 @@ def measure(
     ],
     pixel_size: PixelSizeOption = None,
     interval: IntervalOption = None,
+    plane_spacing: PlaneSpacingOption = None,
     bom: BomOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -360,7 +362,7 @@ def measure(
     rows: list[dict[str, Value]] = []
     for number, path in enumerate(session, start=1):
         with reading(path) as work:
-            _set_scale(work, pixel_size, interval)
+            _set_scale(work, pixel_size, interval, plane_spacing)
             steps = measure_session.steps(work.annotation, work.scale)
             table = run_with_progress_bar(steps, len(work), f"measuring {number}/{len(session)}")
         header += [one.header for one in table.columns if one.header not in header]
