@@ -1,5 +1,6 @@
 """Fine-tuning run, from annotated data to a weights file."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -77,6 +78,10 @@ class Outcome:
         return "Stopped before the end." if self.after is None else improvement(self.before, self.after)
 
 
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def fine_tune(
     config: TrainingConfig,
     data: AnnotatedData,
@@ -84,7 +89,7 @@ def fine_tune(
     output: Path | None = None,
     *,
     group: ProcessGroup | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = _print,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
     measuring: Callable[[int, int | None], None] = lambda done, total: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -102,8 +107,11 @@ def fine_tune(
         File of the weights; by default ``model.safetensors`` in ``run``.
     group
         The processes that share the work.
-    say, progress, should_stop
-        Called with lines for users, with steps done and in all, and before every step.
+    say
+        Called with lines for users, of which one estimates the time before the first step; by default they
+        are printed on standard error.
+    progress, should_stop
+        Called with steps done and in all, and before every step.
     measuring
         Called while the model is scored, before and after, with what is done and in all.
 

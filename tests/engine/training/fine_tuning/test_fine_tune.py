@@ -350,6 +350,13 @@ def test_steps_fit_the_data_unless_they_are_given(
     assert [usual_steps(frames, batch) for frames, batch in ((35, 2), (35, 1), (400, 2))] == [350, 700, 1000]
 
 
+def test_a_script_is_told_on_standard_error(
+    config: TrainingConfig, video: AnnotatedData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine_tune(replace(config, steps=1), video, tmp_path)
+    assert "4 frames for training, 1 held out" in capsys.readouterr().err
+
+
 def test_a_run_goes_on_to_more_steps(config: TrainingConfig, video: AnnotatedData, tmp_path: Path) -> None:
     first = fine_tune(replace(config, steps=2), video, tmp_path)
     said: list[str] = []
