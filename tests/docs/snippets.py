@@ -24,10 +24,10 @@ def snippets(page: Path) -> Iterator[Snippet]:
     text = page.read_text(encoding="utf-8")
     for block in _BLOCK.finditer(text):
         line = text.count("\n", 0, block.start()) + 1
-        language, body = block[1], block[2] or block[3]
+        language, body = block[1] or "", block[2] or block[3]
         if language == "python":
             yield Snippet(line, True, body)
-        elif not language:
+        elif language in ("", "bash", "sh"):
             yield from (Snippet(line, False, command) for command in _commands(body))
 
 

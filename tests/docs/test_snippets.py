@@ -41,13 +41,14 @@ NOT_RUN = {
     "import nd2": "needs a file of Nikon's",
     "from label_studio_ml.api": "needs an environment of its own: tests/labelstudio/http",
 }
+RUN_ELSEWHERE = {"docs/guides/shell.md": "tests/plugins/cli/test_shell_guide.py"}
+"""Pages whose commands, as one script, are run by a test of their own."""
 SHORTENED = {"sam2 train": ("--steps", "2"), "sam2 auto": ("--points-per-side", "8", "--model", "nano@256")}
 SHORTENED |= {f"sam2 {name}": ("--model", "nano@256") for name in ("track", "segment", "evaluate", "demo")}
 """Options that are added here, so that a test takes seconds; a model that a page names stays."""
 ITS_OWN_FILES = ("docs/python.md",)
 """Pages that begin by writing the files that they use."""
 OUTPUTS = ("-o", "--output", "--csv", "--report", "--run")
-SNIPPETS = {page.relative_to(ROOT).as_posix(): list(snippets(page)) for page in PAGES}
 
 
 def reason(snippet: Snippet) -> str | None:
@@ -57,9 +58,22 @@ def reason(snippet: Snippet) -> str | None:
     return next((why for begin, why in NOT_RUN.items() if snippet.text.startswith(begin)), None)
 
 
+SNIPPETS = {page.relative_to(ROOT).as_posix(): list(snippets(page)) for page in PAGES}
+TO_RUN = [
+    page
+    for page, found in SNIPPETS.items()
+    if page not in RUN_ELSEWHERE and any(reason(snippet) is None for snippet in found)
+]
+
+
 def test_everything_that_is_not_run_is_there() -> None:
     shown = [snippet.text for found in SNIPPETS.values() for snippet in found]
     assert {begin for begin in NOT_RUN if not any(text.startswith(begin) for text in shown)} == set()
+
+
+def test_what_is_run_elsewhere_is() -> None:
+    for page, test in RUN_ELSEWHERE.items():
+        assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
 
 
 def test_what_is_no_command_is_marked_as_text() -> None:
@@ -83,7 +97,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("page", [page for page, found in SNIPPETS.items() if not all(map(reason, found))])
+@pytest.mark.parametrize("page", TO_RUN)
 def test_a_page_runs(
     page: str,
     samples: Path,
