@@ -113,6 +113,24 @@ def test_images_are_segmented_and_sessions_exported_there(
     assert main([*export, "--overwrite"]) == 0
 
 
+def test_sessions_are_made_and_gone_on_with_there(
+    stacks: list[str],
+    cluster: Cluster,
+    small_checkpoint: Path,
+    disc_mask: NDArray[np.bool_],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ["track", *stacks[:2], "--masks", "seeds", "--session", "work"]
+    there = ["--scheduler", cluster.address]
+    assert main([*given, "--stop", "4", "--model", str(small_checkpoint), *there]) == 0
+    capsys.readouterr()
+    assert main([*given, "-o", "labels", *there]) == 0
+    assert capsys.readouterr().out.count("3 of 3 frames, 1 object") == 2
+    labels = tifffile.imread("labels/first.tif")
+    np.testing.assert_array_equal(labels[0] > 0, disc_mask)
+    assert labels.any(axis=(1, 2)).all()
+
+
 def long_run(cluster: Cluster, small_checkpoint: Path, discs: NDArray[np.uint8]) -> list[str]:
     """Return the arguments of a command that tracks for some seconds."""
     for name in NAMES:
