@@ -106,10 +106,13 @@ class ImportedMasks:
     ----------
     file
         The source.
+    labeled_frames
+        Frames with a mask, once all were read by :meth:`scan`.
     """
 
     def __init__(self, file: MaskFile, first: int = 0) -> None:
         self.file = file
+        self.labeled_frames: tuple[int, ...] = ()
         self._first = first
 
     def __len__(self) -> int:
@@ -154,10 +157,23 @@ class ImportedMasks:
     def iter_scan(self) -> Generator[int, None, tuple[ImportedObject, ...]]:
         """Do as :meth:`scan`, and yield each frame once it is read."""
         ids: set[int] = set()
+        labeled = []
         for frame, masks in self:
             ids.update(masks)
+            labeled += [frame] if masks else []
             yield frame
+        self.labeled_frames = tuple(labeled)
         return tuple(map(self.describe, sorted(ids)))
+
+    def look_like_prompts(self, length: int) -> bool:
+        """Whether they lie on one frame of ``length``, or on some with gaps between, as people paint them.
+
+        A tool that has tracked objects leaves no gaps. Known once all were read by :meth:`scan`.
+        """
+        labeled = self.labeled_frames
+        if len(labeled) < 2:
+            return len(labeled) < length
+        return labeled[-1] - labeled[0] >= len(labeled)
 
     def close(self) -> None:
         """Close the files."""
@@ -198,7 +214,7 @@ class ImportSummary:
     object_ids
         Objects with masks.
     frames
-        Number of frames read.
+        Number of frames with masks.
     existing
         Objects among them that had masks or prompts before; their names and parents are as they were.
     orphans
@@ -232,7 +248,11 @@ def _listed(ids: tuple[int, ...]) -> str:
 
 @LongWork
 def import_masks(
-    session: AnnotationSession, masks: ImportedMasks, *, verify: bool = False, as_prompts: bool = False
+    session: AnnotationSession,
+    masks: ImportedMasks,
+    *,
+    verify: bool = False,
+    as_prompts: bool | None = False,
 ) -> Generator[int, None, ImportSummary]:
     """Import masks into a session, with all that describes their objects; undo takes all of it back as one.
 
@@ -248,7 +268,7 @@ def import_masks(
     verify
         Whether the masks count as verified: objects are then tracked from them, and nothing changes them.
     as_prompts
-        Whether objects are to be tracked from these masks as they are.
+        Whether objects are to be tracked from these masks as they are; None: if they look like prompts.
 
     Yields
     ------
@@ -273,6 +293,9 @@ def import_masks(
     ([7], frozenset({0, 1}))
     """
     described = yield from masks.iter_scan()
+    if as_prompts is None:
+        as_prompts = masks.look_like_prompts(len(session))
+    num_frames = len(masks.labeled_frames)
     undo_group, interruptions = UndoGroup(), session.history.interruptions
     existing = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
     imported: dict[int, list[int]] = {}
@@ -285,7 +308,7 @@ def import_masks(
         yield frame
         if session.history.interruptions != interruptions:
             ids = tuple(i for i in imported if i in session.objects)
-            return ImportSummary(ids, len(masks), complete=False)
+            return ImportSummary(ids, num_frames, complete=False)
     if verify:
         for object_id, frames in imported.items():
             if remaining := [f for f in frames if _mask_exists(session, object_id, f)]:
@@ -293,7 +316,7 @@ def import_masks(
     new = (one for one in described if one.id not in existing and one.id in session.objects)
     orphans = _describe(session, new, undo_group)
     ids = tuple(one.id for one in described)
-    return ImportSummary(ids, len(masks), tuple(sorted(existing.intersection(ids))), orphans)
+    return ImportSummary(ids, num_frames, tuple(sorted(existing.intersection(ids))), orphans)
 
 
 def _mask_exists(session: AnnotationSession, object_id: int, frame: int) -> bool:

@@ -4,6 +4,7 @@ Everything is checked before any work is done, and an error names the entry.
 """
 
 import json
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from sam2_engine.labels import open_labels
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.text_files import read_text
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.history import UndoGroup
+from sam2_plugins.session.readable import LongWork
 
 __all__ = ["PlacedPrompt", "place_labels", "place_prompts", "read_label_image", "read_prompts"]
 
@@ -133,12 +136,22 @@ def read_label_image(path: str | Path, shape: tuple[int, int]) -> NDArray[Any]:
     return labels
 
 
-def place_prompts(session: AnnotationSession, placed: list[PlacedPrompt]) -> None:
-    """Add the prompts of a file to a session, in the file's order, making the objects that they name."""
+@LongWork
+def place_prompts(session: AnnotationSession, placed: list[PlacedPrompt]) -> Generator[int, None, int]:
+    """Add prompts to a session, in their order, making the objects that they name; all are undone as one.
+
+    Returns
+    -------
+    int
+        Number of objects.
+    """
+    undo_group = UndoGroup()
     for entry in placed:
         if entry.object_id not in session.objects:
-            session.add_object(object_id=entry.object_id)
-        session.add_prompt(entry.frame, entry.object_id, entry.prompt)
+            session.add_object(object_id=entry.object_id, undo_group=undo_group)
+        session.add_prompt(entry.frame, entry.object_id, entry.prompt, undo_group=undo_group)
+        yield entry.frame
+    return len({entry.object_id for entry in placed})
 
 
 def place_labels(session: AnnotationSession, frame: int, labels: NDArray[Any]) -> None:

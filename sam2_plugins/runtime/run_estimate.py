@@ -63,7 +63,9 @@ class RunEstimate:
     num_bytes: float | None
 
     def __str__(self) -> str:
-        """Return one line for people: ``39 frames, about 3 min, 400 MB``."""
+        """Return one line for people: ``39 frames, about 3 min, 400 MB``, or ``nothing left to track``."""
+        if not self.size.masks:
+            return "nothing left to track"
         parts = [counted(self.size.frames, "frame")]
         if self.seconds is not None:
             parts.append(f"{self.bound} {duration_in_words(self.seconds)}")
@@ -183,6 +185,8 @@ class RunMeasurements:
         return RunEstimate(size, seconds, bound, size.masks * mask_bytes + memories)
 
     def _time(self, key: Key, size: RunSize) -> tuple[float | None, str]:
+        if not size.masks:
+            return 0.0, "about"
         with self._lock:
             samples = list(self._seconds.get(key, ()))
         if not samples:

@@ -605,15 +605,23 @@ class AnnotationSession:
         **options: Any,
     ) -> list[PropagateArguments]:
         """Return the propagations in a direction that have anything to track; all, if none has."""
-
-        def has_frames(run: PropagateArguments) -> bool:
-            try:  # an object may have ended or not have begun in that direction
-                return self.frames_to_visit(**run) != []
-            except InputError:
-                return False
-
         runs = [{**run, **options} for run in runs_in(direction, object_ids, start)]
-        return [run for run in runs if has_frames(run)] or runs
+        return [run for run in runs if self.has_frames(**run)] or runs
+
+    def has_frames(self, **run: Any) -> bool:
+        """Whether a run, the arguments of :meth:`propagate`, has anything to track: an object may be gone.
+
+        Examples
+        --------
+        >>> from sam2_plugins import AnnotationSession, ModelStore
+        >>> session = AnnotationSession(np.zeros((3, 64, 80), np.uint8), ModelStore(), "nano@256")
+        >>> session.has_frames(missing_only=True)
+        False
+        """
+        try:
+            return self._plan(**run).has_frames()
+        except InputError:  # its objects have been removed
+            return False
 
     def left_out(self, runs: Iterable[Mapping[str, Any]]) -> str:
         """Say where objects are not tracked by some runs, each the arguments of :meth:`propagate`.

@@ -1,7 +1,7 @@
 """The plan of a propagation: which objects over which frames, so that verified masks stay."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -102,12 +102,9 @@ class PropagationPlan:
 
     def active_on(self, frame: int) -> tuple[int, ...]:
         """Return the objects that are to be tracked on a frame."""
-        return self._active_on(frame, self._ranges())
-
-    def _active_on(self, frame: int, ranges: Mapping[int, tuple[int, float, Life]]) -> tuple[int, ...]:
         return tuple(
             object_id
-            for object_id, (first, last, life) in ranges.items()
+            for object_id, (first, last, life) in self._ranges().items()
             if first * self.step <= frame * self.step <= last * self.step
             and frame in life
             and not self.annotations.is_verified(object_id, frame)
@@ -149,11 +146,14 @@ class PropagationPlan:
         InputError
             As ``bounds``.
         """
-        first, last = self.bounds()
+        _, last = self.bounds()
         if last == math.inf:
             return None
-        ranges = self._ranges()
-        return [f for f in range(first, int(last) + self.step, self.step) if self._active_on(f, ranges)]
+        return sorted(set().union(*self._frames_of_each()), reverse=self.reverse)
+
+    def has_frames(self) -> bool:
+        """Whether there is a frame on which an object is to be tracked."""
+        return any(self._frames_of_each())
 
     def size(self) -> RunSize:
         """Return how much there is to track; of an endless live stream, one frame.
@@ -164,17 +164,18 @@ class PropagationPlan:
             As ``bounds``.
         """
         self.bounds()
-        frames: set[int] = set()
-        masks = 0
+        each = list(self._frames_of_each())
+        return RunSize(len(set().union(*each)), sum(map(len, each)))
+
+    def _frames_of_each(self) -> Iterator[set[int]]:
+        """Yield the frames on which each object is to be tracked; of an endless live stream, one."""
         for object_id, (first, last, life) in self._ranges().items():
             end = first if last == math.inf else int(last)
             tracked = {frame for frame in range(first, end + self.step, self.step) if frame in life}
             tracked -= self.annotations.verified(object_id)
             if self.missing_only:
                 tracked -= set(self.annotations.frames_of(object_id))
-            frames |= tracked
-            masks += len(tracked)
-        return RunSize(len(frames), masks)
+            yield tracked
 
     def left_out(self) -> str:
         """Say in a sentence where objects are not tracked because of their lives; empty if everywhere."""

@@ -145,3 +145,9 @@ def test_what_is_measured_now_soon_outweighs_what_was_written(tmp_path: Path):
     for _ in range(2):
         here._record(HERE, 1, 0.5)
     assert here.estimate(HERE, RunSize(10, 10), None, None).seconds == 5
+
+
+def test_nothing_left_to_track_takes_no_time():
+    for nothing in (RunSize(0, 0), RunSize(3, 0)):
+        estimate = measurements((1, 0.3), (3, 0.5)).estimate(HERE, nothing, None, None)
+        assert (estimate.seconds, str(estimate)) == (0.0, "nothing left to track")

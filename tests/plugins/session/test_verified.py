@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sam2_engine.errors import InputError
+from sam2_plugins.session.propagation_plan import Direction
 
 
 @pytest.fixture
@@ -91,3 +92,14 @@ def test_only_what_has_a_mask_can_be_verified(session):
         session.verify(1, [2])
     with pytest.raises(InputError, match="no object 9"):
         session.verified(9)
+
+
+def test_each_object_goes_both_ways_from_its_own_prompts(session):
+    session.add_points(2, session.add_object(), (24, 20))
+    session.add_points(6, session.add_object(), (60, 34))
+    for run in session.runs(Direction.BOTH):
+        session.propagate(**run)
+    assert [session.frames_of(object_id) for object_id in (1, 2)] == [list(range(8))] * 2
+    assert not any(session.has_frames(**run) for run in session.runs(Direction.BOTH, missing_only=True))
+    session.verify(1, frames=range(8))
+    assert str(session.estimate([{"object_ids": (1,)}])) == "nothing left to track"
