@@ -62,7 +62,8 @@ class PromptSync:
             return False
         if frame in self._session.verified(object_id):
             raise InputError(
-                f"Object {object_id} is verified on frame {frame}, so its clicks stay as they were; "
+                f"{self._session.annotations.called(object_id, begins=True)} "
+                f"is verified on frame {frame}, so its clicks stay as they were; "
                 "unverify it there first."
             )
         added = wanted.since(applied)

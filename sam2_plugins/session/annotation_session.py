@@ -256,7 +256,10 @@ class AnnotationSession:
         if color is not None:
             given["color"] = tuple(color)
         call = {"do": "edit_object", "object_id": object_id, **given}
-        with self.annotations.lock, self.history.action(f"edit object {object_id}", call, undo_group):
+        with (
+            self.annotations.lock,
+            self.history.action(f"edit {self.annotations.called(object_id)}", call, undo_group),
+        ):
             before = self.annotations.objects()[self.annotations.require(object_id)]
             self.annotations.set_object(object_id, replaced(before, **given))
 
@@ -269,7 +272,7 @@ class AnnotationSession:
             If there is no such object.
         """
         call = {"do": "remove_object", "object_id": object_id}
-        with self._edit(f"remove object {object_id}", call):
+        with self._edit(f"remove {self.annotations.called(object_id)}", call):
             self.annotations.require(object_id)
             self.annotations.set_object(object_id, None)
 
@@ -362,7 +365,8 @@ class AnnotationSession:
             self._check_place(frame, object_id)
             if self.annotations.is_verified(object_id, frame):
                 raise InputError(
-                    f"Object {object_id} is verified on frame {frame}; unverify it there to change its mask."
+                    f"{self.annotations.called(object_id, begins=True)} "
+                    f"is verified on frame {frame}; unverify it there to change its mask."
                 )
             present = prompt.mask is None or not prompt.mask.is_empty
             if present:
@@ -388,7 +392,7 @@ class AnnotationSession:
                 result = engine.add_prompt(frame, object_id, prompt)
             kind = "mask" if prompt.mask is not None else "box" if prompt.points is None else "click"
             with self.history.action(
-                f"{kind} on object {object_id}", {**call, "replace": replace}, undo_group
+                f"{kind} on {self.annotations.called(object_id)}", {**call, "replace": replace}, undo_group
             ):
                 if object_id in self.annotations.objects():  # its creation may have been undone meanwhile
                     if present:
@@ -413,7 +417,7 @@ class AnnotationSession:
             If the object is unknown or has no prompt on the frame.
         """
         call = {"do": "clear_prompts", "object_id": object_id, "frame": frame}
-        with self._edit(f"clear prompts of object {object_id}", call):
+        with self._edit(f"clear prompts of {self.annotations.called(object_id)}", call):
             self.annotations.require(object_id)
             for cleared in frames_to_clear(object_id, self.annotations.prompts_of(object_id), frame):
                 self.annotations.set_verified(object_id, cleared, False)
@@ -538,11 +542,16 @@ class AnnotationSession:
         """
         chosen = sorted({int(frame) for frame in frames})
         call = {"do": "verify", "object_id": object_id, "frames": chosen, "verified": verified}
-        with self._edit(f"{'verify' if verified else 'unverify'} object {object_id}", call, undo_group):
+        with self._edit(
+            f"{'verify' if verified else 'unverify'} {self.annotations.called(object_id)}", call, undo_group
+        ):
             self.annotations.require(object_id)
             for frame in chosen:
                 if self.annotations.mask(object_id, frame) is None:
-                    raise InputError(f"Object {object_id} has no mask on frame {frame} to verify.")
+                    raise InputError(
+                        f"{self.annotations.called(object_id, begins=True)} "
+                        f"has no mask on frame {frame} to verify."
+                    )
                 self.annotations.set_verified(object_id, frame, verified)
 
     # ------------------------------------------------------------------ undo

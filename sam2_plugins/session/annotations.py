@@ -290,6 +290,12 @@ class Annotations:
         """Return all objects by id, sorted by it."""
         return dict(sorted(self._objects.copy().items()))
 
+    def called(self, object_id: int, *, begins: bool = False) -> str:
+        """Return what people call an object, as it stands in a sentence or begins one."""
+        known = self.objects().get(object_id)
+        name = f"object {object_id}" if known is None else known.name
+        return name[:1].upper() + name[1:] if begins else name
+
     def require(self, object_id: int) -> int:
         """Return the id of a known object.
 

@@ -64,6 +64,10 @@ class Lineage:
         """Return the ids of the objects that came from one, sorted."""
         return tuple(one.id for one in self.annotations.objects().values() if object_id in one.parents)
 
+    def _named(self, ids: Iterable[int]) -> str:
+        """Name some objects within a sentence."""
+        return " and ".join(map(self.annotations.called, sorted(ids)))
+
     def set_parents(self, object_id: int, parents: Iterable[int], undo_group: object = None) -> None:
         """Say which objects one came from: none, one (a division) or several (a fusion).
 
@@ -79,7 +83,7 @@ class Lineage:
         """
         chosen = tuple(sorted({int(i) for i in parents}))
         call = {"do": "lineage.set_parents", "object_id": object_id, "parents": list(chosen)}
-        with self._edit(f"parents of object {object_id}", call, undo_group):
+        with self._edit(f"parents of {self.annotations.called(object_id)}", call, undo_group):
             self._set_parents(object_id, chosen)
 
     def divide(self, mother: int, frame: int, daughters: int = 2) -> tuple[int, ...]:
@@ -97,16 +101,18 @@ class Lineage:
         if daughters < 1:
             raise InputError(f"An object divides into at least one daughter, not {daughters}.")
         call = {"do": "lineage.divide", "mother": mother, "frame": frame, "daughters": daughters}
-        with self._edit(f"divide object {mother}", call):
+        with self._edit(f"divide {self.annotations.called(mother)}", call):
             divided = self.annotations.objects()[self.annotations.require(mother)]
             if former := self.children_of(mother):
                 raise InputError(
-                    f"Object {mother} has divided already, into {_named(former)}; undo that, or remove or "
+                    f"{self.annotations.called(mother, begins=True)} "
+                    f"has divided already, into {self._named(former)}; undo that, or remove or "
                     f"unlink {'it' if len(former) == 1 else 'them'} (parents) before it divides again."
                 )
             if not any(f < frame for f in self.annotations.frames_of(mother)):
                 raise InputError(
-                    f"Nothing is known of object {mother} before frame {frame}, where it divides."
+                    f"Nothing is known of {self.annotations.called(mother)} before frame {frame}, "
+                    "where it divides."
                 )
             self._live(mother, divided.life.without(first=frame))
             made = [
@@ -127,7 +133,7 @@ class Lineage:
             If an object is unknown or both are the same.
         """
         call = {"do": "lineage.merge", "keep": keep, "other": other}
-        with self._edit(f"merge object {other} into {keep}", call):
+        with self._edit(f"merge {self.annotations.called(other)} into {self.annotations.called(keep)}", call):
             self._require_two(keep, other)
             for frame in self._annotated_frames(other):
                 self._unite(keep, other, frame)
@@ -152,12 +158,13 @@ class Lineage:
             If the object is unknown, or nothing is known of it before or from ``frame`` on.
         """
         call = {"do": "lineage.split", "object_id": object_id, "frame": frame}
-        with self._edit(f"split object {object_id}", call):
+        with self._edit(f"split {self.annotations.called(object_id)}", call):
             whole = self.annotations.objects()[self.annotations.require(object_id)]
             frames = self._annotated_frames(object_id)
             if not frames or not min(frames) < frame <= max(frames):
                 raise InputError(
-                    f"Object {object_id} cannot be split at frame {frame}: one side would be empty."
+                    f"{self.annotations.called(object_id, begins=True)} "
+                    f"cannot be split at frame {frame}: one side would be empty."
                 )
             self._existing(frame)
             made = self.annotations.new_object(None, whole.label, None)
@@ -205,7 +212,7 @@ class Lineage:
         """
         frame = self._existing(frame)
         call = {"do": "lineage.delete_from", "object_id": object_id, "frame": frame}
-        with self._edit(f"delete object {object_id} from frame {frame} on", call):
+        with self._edit(f"delete {self.annotations.called(object_id)} from frame {frame} on", call):
             self.annotations.require(object_id)
             self._live(object_id, self.annotations.objects()[object_id].life.without(first=frame))
 
@@ -220,7 +227,7 @@ class Lineage:
         frame = self._existing(frame)
         last = frame if last is None else self._existing(last)
         call = {"do": "lineage.mark_absent", "object_id": object_id, "frame": frame, "last": last}
-        with self._edit(f"object {object_id} absent", call):
+        with self._edit(f"{self.annotations.called(object_id)} absent", call):
             self.annotations.require(object_id)
             if last < frame:
                 raise InputError(f"An absence from frame {frame} to frame {last} ends before it begins.")
@@ -237,7 +244,7 @@ class Lineage:
             If the object is unknown, or a parent has not ended before it begins.
         """
         call = {"do": "lineage.set_life", "object_id": object_id, "life": life.to_json()}
-        with self._edit(f"life of object {object_id}", call, undo_group):
+        with self._edit(f"life of {self.annotations.called(object_id)}", call, undo_group):
             self.annotations.require(object_id)
             self._live(object_id, life)
 
@@ -253,12 +260,14 @@ class Lineage:
         children = {i: first for i in self.children_of(object_id) if (first := self._begin(i)) is not None}
         if children and frame >= (begin := min(children.values())):
             raise InputError(
-                f"Object {object_id} ended before frame {begin}, where {_named(children)} began, so it "
+                f"{self.annotations.called(object_id, begins=True)} "
+                f"ended before frame {begin}, where {self._named(children)} began, so it "
                 f"cannot be marked on frame {frame}; mark one of those, or change their parents first."
             )
         if known.parents and known.life.first is not None and frame < known.life.first:
             raise InputError(
-                f"Object {object_id} came from {_named(known.parents)} on frame {known.life.first}, so it "
+                f"{self.annotations.called(object_id, begins=True)} "
+                f"came from {self._named(known.parents)} on frame {known.life.first}, so it "
                 f"cannot be marked on frame {frame}; change its parents first."
             )
         if self._is_unborn(object_id):
@@ -317,7 +326,10 @@ class Lineage:
         for parent in parents:
             self.annotations.require(parent)
             if object_id in self._ancestors(parent):
-                raise InputError(f"Object {object_id} cannot come from {parent}, which itself comes from it.")
+                raise InputError(
+                    f"{self.annotations.called(object_id, begins=True)} "
+                    f"cannot come from {self.annotations.called(parent)}, which itself comes from it."
+                )
         begins = self._visible_frames(object_id)
         if begins:
             self._check_ended(parents, object_id, begins[0])
@@ -334,7 +346,8 @@ class Lineage:
             ends = self._visible_frames(parent)
             if ends and ends[-1] >= begin:
                 raise InputError(
-                    f"Object {parent} is still there on frame {ends[-1]}, so object {object_id}, which "
+                    f"{self.annotations.called(parent, begins=True)} "
+                    f"is still there on frame {ends[-1]}, so {self.annotations.called(object_id)}, which "
                     f"begins on {begin}, cannot have come from it; delete or split one of them first."
                 )
 
@@ -420,9 +433,3 @@ class Lineage:
             union = CompressedMask.from_array(np.asarray(first.mask.to_array() | second.mask.to_array()))
             both = self.annotations.is_verified(keep, frame) and self.annotations.is_verified(other, frame)
             self._set(keep, frame, (Prompt(mask=union),), AcceptedMask.painted(union), both)
-
-
-def _named(ids: Iterable[int]) -> str:
-    """Name some objects within a sentence."""
-    found = sorted(ids)
-    return f"object{'s' if len(found) > 1 else ''} {' and '.join(map(str, found))}"

@@ -103,3 +103,11 @@ def test_each_object_goes_both_ways_from_its_own_prompts(session):
     assert not any(session.has_frames(**run) for run in session.runs(Direction.BOTH, missing_only=True))
     session.verify(1, frames=range(8))
     assert str(session.estimate([{"object_ids": (1,)}])) == "nothing left to track"
+
+
+def test_sentences_and_undo_say_what_people_call_an_object(tracked):
+    tracked.edit_object(1, name="left nucleus")
+    tracked.verify(1, [4])
+    assert tracked.undo_name == "verify left nucleus"
+    with pytest.raises(InputError, match=r"^Left nucleus is verified on frame 4"):
+        tracked.add_points(4, 1, (20, 20))
