@@ -11,7 +11,7 @@ from napari_plugin.annotation.layer_sync import LayerSync
 from napari_plugin.annotation.propagation import LabeledFrame, Propagation
 from napari_plugin.annotation.review import ReviewModel
 from napari_plugin.annotation.tracks import TrackView
-from napari_plugin.layers import ImageStack, MaskLayer, PromptLayers, TransformSync
+from napari_plugin.layers import Companions, ImageStack, MaskLayer, PromptLayers, TransformSync
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.wording import counted
@@ -38,8 +38,6 @@ class AnnotationController(QObject):
         The session, and the folder that it is saved in.
     task_runner
         How work gets done.
-    earlier
-        Masks of another place in the same image, whose layer is used further.
 
     Attributes
     ----------
@@ -61,8 +59,9 @@ class AnnotationController(QObject):
         Whether the viewer shows each frame as it is finished.
     autosave
         The session on disk.
-    sync, review, tracks, propagation
-        The synchronization of layers and session; the review queue; the Tracks layer; tracking.
+    sync, review, tracks, propagation, companions
+        The synchronization of layers and session; the review queue; the Tracks layer; tracking; all layers
+        that belong to the image.
     """
 
     changed = Signal()
@@ -78,7 +77,6 @@ class AnnotationController(QObject):
         stack: ImageStack,
         opened: OpenedSession,
         task_runner: TaskRunner,
-        earlier: MaskLayer | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -89,8 +87,10 @@ class AnnotationController(QObject):
         self._closed = False
         self.autosave = AutosaveStatus(opened, stack, self)
         self.review = ReviewModel(session, task_runner, self)
-        self.tracks = TrackView(viewer, stack, session, task_runner, self)
         self.propagation = Propagation(task_runner, self)
+        self.companions = Companions(viewer, stack)
+        earlier = self.companions.take_masks(stack)
+        self.tracks = TrackView(viewer, stack, session, task_runner, self.companions, self)
         self.masks = MaskLayer(
             viewer, stack, lambda stroke: self.sync.paint(stroke), self._on_stray_paint, earlier
         )
@@ -101,8 +101,7 @@ class AnnotationController(QObject):
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
         self._transform_sync = TransformSync(stack, self.layers)
         for layer in self.layers:
-            if layer not in viewer.layers:
-                viewer.add_layer(layer)
+            self.companions.add(layer)
         self._connect()
         if session.objects:
             self._show_what_is_known()
@@ -125,7 +124,7 @@ class AnnotationController(QObject):
         self.stack.layer.events.data.connect(self._on_pixels_replaced)
 
     def _show_what_is_known(self) -> None:
-        self.masks.color(self.session.objects.values())
+        self._color_layers()
         self.select_object(max(self.session.objects))
         self.edit(lambda _: None)
 
@@ -140,6 +139,7 @@ class AnnotationController(QObject):
         self.sync.close()
         self.review.close()
         self.tracks.close()
+        self.companions.close()
         self._transform_sync.close()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
@@ -158,10 +158,15 @@ class AnnotationController(QObject):
         """Where the session is saved; None if it could not be."""
         return self.autosave.folder
 
-    def remove_prompt_layers(self) -> None:
-        """Take clicks and boxes out of the viewer, with this annotation closed and its image still there."""
-        for layer in (self.prompts.boxes, self.prompts.points):
-            self._viewer.layers.remove(layer)
+    def show_layers(self, shown: bool) -> None:
+        """Show its layers and let the mouse place clicks, or hide them because another image is chosen."""
+        self.companions.show(shown)
+        if shown:
+            self.prompts.point()
+
+    def remove_layers(self) -> None:
+        """Take its layers out of the viewer, of a closed annotation; the masks only with their image."""
+        self.companions.remove(keep=self.masks.layer if self.stack.layer in self._viewer.layers else None)
 
     def _on_layer_removed(self, event: Any) -> None:
         if self.tracks.owns(event.value):
@@ -177,9 +182,10 @@ class AnnotationController(QObject):
 
     def _end(self, reason: str) -> None:
         if not self._closed:
+            if self.autosave.unsaved_reason is not None:
+                self.companions.release(self.masks.layer)  # the masks are nowhere else
             self.close()
-            for layer in (self.prompts.boxes, self.prompts.points):
-                layer.visible = False  # nothing comes of them any more, but somebody made them
+            self.remove_layers()
             self.ended.emit(reason)
 
     # ------------------------------------------------------------------ the model
@@ -229,8 +235,12 @@ class AnnotationController(QObject):
     def add_object(self) -> None:
         """Make an object, to which the next prompts belong."""
         object_id = self.session.add_object()
-        self.masks.color(self.session.objects.values())
+        self._color_layers()
         self.select_object(object_id)
+
+    def _color_layers(self) -> None:
+        for view in (self.masks, self.prompts):
+            view.color(self.session.objects.values())
 
     def select_object(self, object_id: int) -> None:
         """Let the next prompts belong to an object, and add to it."""
@@ -285,7 +295,7 @@ class AnnotationController(QObject):
 
     def _on_edited(self) -> None:
         objects = self.session.objects
-        self.masks.color(objects.values())
+        self._color_layers()
         if self.current not in objects:
             self.select_object(max(objects, default=0))
         self._update_soon()
@@ -321,28 +331,6 @@ class AnnotationController(QObject):
         if canvas is not None and accepted is not None and not accepted.mask.is_empty:
             rows, columns = accepted.mask.box
             self.stack.zoom_to(self._viewer, (columns.start, rows.start, columns.stop, rows.stop), canvas)
-
-    def merge(self, object_id: int, other: int) -> None:
-        """Make two objects one, which has the first one's name."""
-        self.edit(
-            lambda session: session.lineage.merge(object_id, other), lambda _: self.select_object(object_id)
-        )
-
-    def split(self, object_id: int) -> None:
-        """Let what is known of an object from the shown frame on belong to a new one."""
-        frame = self.shown_frame
-        self.edit(lambda session: session.lineage.split(object_id, frame), self.select_object)
-
-    def divide(self, object_id: int) -> None:
-        """Let an object end before the shown frame; its daughters are to be clicked there."""
-        frame = self.shown_frame
-
-        def divided(daughters: tuple[int, ...]) -> None:
-            self.select_object(daughters[0])
-            names = [self.session.objects[i].name for i in daughters if i in self.session.objects]
-            self.status_message.emit(f"Click on each daughter on frame {frame}: {' and '.join(names)}.")
-
-        self.edit(lambda session: session.lineage.divide(object_id, frame), divided)
 
     def run_steps(
         self,
@@ -385,8 +373,8 @@ class AnnotationController(QObject):
         self.changed.emit()
 
     def resume(self) -> None:
-        """Continue where it was stopped."""
-        if self.propagation.can_continue:
+        """Continue where it was stopped; else track what is missing."""
+        if not self.propagation.running:
             self.sync.read()
             self.propagation.resume(self.session, self.sync.stale_frames.label_image)
             self.changed.emit()

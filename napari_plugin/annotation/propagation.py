@@ -12,7 +12,7 @@ from sam2_engine.wording import counted
 from sam2_plugins.runtime.garbage import older_objects_left_alone
 from sam2_plugins.runtime.jobs import CancelToken, Progress, with_progress
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.propagation_plan import Direction, PropagateArguments
+from sam2_plugins.session.propagation_plan import Direction, PropagateArguments, runs_in
 
 __all__ = ["LabeledFrame", "Propagation"]
 
@@ -52,9 +52,22 @@ class Propagation(QObject):
         return self._cancel is not None
 
     @property
-    def can_continue(self) -> bool:
+    def stopped(self) -> bool:
         """Whether the last one was stopped before its end."""
         return not self.running and bool(self._unfinished)
+
+    def left(self, session: AnnotationSession) -> list[PropagateArguments]:
+        """Return what :meth:`resume` tracks: the rest of a stopped one, else whatever has no mask yet.
+
+        The latter goes both ways from each object's prompts, also in a session that was opened again.
+        """
+        if self.running:
+            return []
+        missing = [{**run, "missing_only": True} for run in runs_in(Direction.BOTH)]
+        for planned in (self._unfinished, missing):
+            if runs := [run for run in planned if session.has_frames(**run)]:
+                return runs
+        return []
 
     def start(
         self,
@@ -81,9 +94,10 @@ class Propagation(QObject):
         self._run(session, labels, lambda: session.runs(direction, object_ids, start))
 
     def resume(self, session: AnnotationSession, labels: Callable[[int], NDArray[Any]]) -> None:
-        """Go on where the last one was stopped, and fill what is missing before that."""
-        unfinished = self._unfinished
-        self._run(session, labels, lambda: unfinished)
+        """Go on where the last one was stopped, filling what is missing before; else fill everywhere."""
+        left = self.left(session)
+        if left:
+            self._run(session, labels, lambda: left)
 
     def _run(
         self,
@@ -141,9 +155,10 @@ class Propagation(QObject):
     def _on_end(self, count: int) -> None:
         stopped = self._cancel is not None and self._cancel.cancelled
         self._cancel = None
-        frames = f"{counted(count - len(self._passed_over), 'frame')} tracked"
+        tracked = count - len(self._passed_over)
+        frames = f"{counted(tracked, 'frame')} tracked" if count else "There was nothing left to track"
         if self._undone:
-            self._undone = False
+            self._undone, self._unfinished = False, []
             self.ended.emit("Tracking was stopped and undone.")
         else:
             said = f"Stopped: {frames}; their masks stay." if stopped else f"{frames}."

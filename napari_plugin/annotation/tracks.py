@@ -5,7 +5,7 @@ from typing import Any
 from napari import Viewer
 from qtpy.QtCore import QObject, Signal
 
-from napari_plugin.layers import ImageStack
+from napari_plugin.layers import Companions, ImageStack
 from napari_plugin.layers.track_layer import Centroids, TrackData, TrackLayer
 from napari_plugin.runtime.throttled import ThrottledComputation
 from napari_plugin.runtime.workers import TaskRunner
@@ -33,11 +33,13 @@ class TrackView(QObject):
         stack: ImageStack,
         session: AnnotationSession,
         task_runner: TaskRunner,
+        companions: Companions,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self.shown = False
         self._viewer, self._stack, self._session = viewer, stack, session
+        self._companions = companions
         self._layer: TrackLayer | None = None
         self._computation = ThrottledComputation(Centroids().compute, session, task_runner, self)
         self._computation.computed.connect(self._draw)
@@ -51,7 +53,7 @@ class TrackView(QObject):
         """Begin or end to show them."""
         self.shown = shown
         if shown:
-            self._layer = self._layer or TrackLayer(self._viewer, self._stack)
+            self._layer = self._layer or TrackLayer(self._viewer, self._stack, self._companions.add)
             self._computation.compute_soon(at_once=True)
         elif self._layer is not None:
             layer, self._layer = self._layer, None

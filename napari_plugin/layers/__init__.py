@@ -1,6 +1,7 @@
 """Layers as frames, prompts and masks: the only place where napari's coordinates are known."""
 
 from napari_plugin.layers.brush_stroke import BrushStroke
+from napari_plugin.layers.companions import Companions
 from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words
 from napari_plugin.layers.mask_layer import MaskLayer
 from napari_plugin.layers.prompt_layers import Lasso, PromptKey, PromptLayers
@@ -8,6 +9,7 @@ from napari_plugin.layers.transform_sync import TransformSync
 
 __all__ = [
     "BrushStroke",
+    "Companions",
     "ImageStack",
     "Lasso",
     "MaskLayer",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from napari import Viewer
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
 from napari_plugin.layers.brush_stroke import BrushStroke, ChangedPixels
@@ -29,7 +29,7 @@ class MaskLayer:
     on_stray
         Called after something was painted elsewhere in a layer of further axes, which is taken away again.
     earlier
-        Of the same image at another place, closed: its layer is used further.
+        A layer that serves the stack, of before or of another place in the same image; it is used further.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class MaskLayer:
         stack: ImageStack,
         on_paint: Callable[[BrushStroke], None],
         on_stray: Callable[[], None] = lambda: None,
-        earlier: "MaskLayer | None" = None,
+        earlier: Labels | None = None,
     ) -> None:
         self._viewer = viewer
         self._stack = stack
@@ -62,7 +62,9 @@ class MaskLayer:
                 **stack.placement(),
             )
         else:
-            self._labels, self._colors, self.layer = earlier._labels, earlier._colors, earlier.layer
+            self._labels, self.layer = earlier.data, earlier
+            known = getattr(earlier.colormap, "color_dict", {})  # none before there was an object
+            self._colors = {i: tuple(float(part) for part in known[i]) for i in list(known)}
             for frame in range(stack.plan.length):
                 self._labels[self._index_of(frame)] = 0  # what is known now is written anew
         self.layer.events.paint.connect(self._painted)
@@ -95,11 +97,11 @@ class MaskLayer:
         if self._viewer.dims.ndisplay == 3 or self._stack.shown_frame(self._viewer) == frame:
             self.layer.refresh(thumbnail=False, extent=False)
 
-    def serves(self, stack: ImageStack) -> bool:
-        """Whether the layer may be used further for another place in the same image."""
-        mine = self._stack
-        same = (mine.layer, mine.dims, mine.shape) == (stack.layer, stack.dims, stack.shape)
-        return bool(stack.fixed) and same and self.layer in self._viewer.layers
+    @staticmethod
+    def serves(layer: Layer, stack: ImageStack) -> bool:
+        """Whether a layer that shows masks of the same image may be used further for a stack of it."""
+        same = layer.metadata.get(AXES) == stack.dims and isinstance(layer.data, LabelStack)
+        return isinstance(layer, Labels) and same and layer.data.shape == stack.shape
 
     def close(self) -> None:
         """Stop listening; from now on the layer is only a layer."""

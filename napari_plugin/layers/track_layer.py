@@ -1,6 +1,6 @@
 """The Tracks layer that shows where the session's objects go, and which came from which."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +123,8 @@ class TrackLayer:
     viewer, stack
         Where, and on what. napari takes the first column for time and lays a layer's axes on the last ones of
         the viewer, so this layer has the stack's axes from the one of its frames on.
+    add
+        Adds the layer to the viewer; None to do nothing else.
 
     Attributes
     ----------
@@ -135,11 +137,14 @@ class TrackLayer:
         If the stack is a single image.
     """
 
-    def __init__(self, viewer: Viewer, stack: ImageStack) -> None:
+    def __init__(
+        self, viewer: Viewer, stack: ImageStack, add: Callable[[Tracks], None] | None = None
+    ) -> None:
         if stack.plan.axis not in stack.dims:
             raise InputError(f"Layer '{stack.layer.name}' is a single image, in which nothing moves.")
         self._viewer = viewer
         self._stack = stack
+        self._add = add or viewer.add_layer
         self._letters = stack.dims[stack.dims.index(stack.plan.axis) :]
         self._shown = TrackData.of({}, {})
         self._colors: dict[int | None, Any] = {}
@@ -153,7 +158,7 @@ class TrackLayer:
         elif self.layer is None:
             self.layer = self._make(tracks, colors)
             active = self._viewer.layers.selection.active
-            self._viewer.add_layer(self.layer)
+            self._add(self.layer)
             self._viewer.layers.selection.active = active  # clicks go on where they went
         elif colors != self._colors or not tracks.same_as(self._shown):
             self._redraw(self.layer, tracks, colors)

@@ -48,18 +48,23 @@ class CanvasContext:
     @property
     def size(self) -> tuple[int, int] | None:
         """Width and height of the canvas in pixels of the window; None while there is no window."""
-        window = self._window()
-        if window is None or not isalive(window):
-            return None
-        canvas = window.centralWidget().findChild(QOpenGLWidget)
-        return None if canvas is None else (canvas.width(), canvas.height())
+        return next(((canvas.width(), canvas.height()) for canvas in self._canvases()), None)
+
+    def focus(self) -> None:
+        """Let keys go to the canvas."""
+        for canvas in self._canvases():
+            canvas.setFocus()
 
     def make_current(self, event: Any = None) -> None:
         """Let OpenGL calls go to the canvas from now on."""
+        for canvas in self._canvases():
+            canvas.makeCurrent()
+
+    def _canvases(self) -> list[QOpenGLWidget]:
         window = self._window()
-        if window is not None and isalive(window):
-            for canvas in window.centralWidget().findChildren(QOpenGLWidget):
-                canvas.makeCurrent()
+        if window is None or not isalive(window):
+            return []
+        return list(window.centralWidget().findChildren(QOpenGLWidget))
 
 
 def _main_window_of(widget: QObject | None) -> QMainWindow | None:

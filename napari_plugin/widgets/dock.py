@@ -6,12 +6,13 @@ from typing import Any
 from napari import Viewer
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.runtime.application import Sam2Application, sam2_application
 from napari_plugin.runtime.canvas_context import CanvasContext
 from napari_plugin.widgets import keys
+from napari_plugin.widgets.foldable import Foldable
 from napari_plugin.widgets.opened_images import OpenedImages
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
 from napari_plugin.widgets.panels.contrast_panel import ContrastPanel
@@ -27,12 +28,20 @@ from napari_plugin.widgets.panels.review_panel import ReviewPanel
 from napari_plugin.widgets.panels.strip_panel import StripPanel
 from napari_plugin.widgets.training_dialog import TrainingDialog
 from napari_plugin.widgets.undo_row import UndoRow
+from napari_plugin.widgets.vertical_scroll import VerticalScroll
 from sam2_engine import InputError
 from sam2_plugins.review import ReviewItem
 from sam2_plugins.runtime.jobs import Progress
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 
-__all__ = ["AnnotationDock"]
+__all__ = ["AnnotationDock", "dock_of"]
+
+_LEAST_HEIGHT = 240
+"""Of what scrolls, in pixels: the dock fits on the screen of a laptop."""
+_LEAST_PAGE = 150
+"""Of a tab's page."""
+_MESSAGE_HEIGHT = 72
+"""Of the last line at most: longer messages scroll."""
 
 
 class AnnotationDock(QWidget):
@@ -48,6 +57,9 @@ class AnnotationDock(QWidget):
 
     def __init__(self, napari_viewer: Viewer, application: Sam2Application | None = None) -> None:
         super().__init__()
+        earlier = dock_of(napari_viewer)
+        if earlier is not None:  # two would fight for the keys and the sessions
+            napari_viewer.window.remove_dock_widget(earlier)
         self.viewer = napari_viewer
         self._application = application or sam2_application()
         self._closed = False
@@ -86,8 +98,13 @@ class AnnotationDock(QWidget):
             self.strips,
             self.history,
         )
+        self.setup = Foldable("Set-up", self.image, self.contrast, self.model)
         self.message = QLabel()
         self.message.setWordWrap(True)
+        policy = self.message.sizePolicy()  # as high as its lines need, and no more
+        policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
+        policy.setVerticalPolicy(QSizePolicy.Policy.Ignored)
+        self.message.setSizePolicy(policy)
         self._shows_error = False
         self._lay_out()
         self.training = TrainingDialog(self._application, self)
@@ -97,17 +114,16 @@ class AnnotationDock(QWidget):
         self.images.open_likely_image()
 
     def _lay_out(self) -> None:
+        column = QWidget()
+        scrolling = QVBoxLayout(column)
+        scrolling.setContentsMargins(0, 0, 4, 0)
+        scrolling.addWidget(self.setup)
+        scrolling.addWidget(self.tabs, 1)
         layout = QVBoxLayout(self)
-        for widget in (
-            self.image,
-            self.contrast,
-            self.model,
-            self.tabs,
-            self.strips,
-            self.history,
-            self.message,
-        ):
-            layout.addWidget(widget, int(widget is self.tabs))
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.addWidget(VerticalScroll(column, _LEAST_HEIGHT), 1)
+        for widget in (self.strips, self.history, VerticalScroll(self.message, 0, _MESSAGE_HEIGHT)):
+            layout.addWidget(widget)
 
     def _connect(self) -> None:
         self.training.weights_accepted.connect(self._on_new_weights)
@@ -118,6 +134,9 @@ class AnnotationDock(QWidget):
         for source in sources:
             source.status_message.connect(self.show_message)
             source.failed.connect(self.show_failure)
+        for asking in (self.contrast.prompt_bar.asked, self.model.prompt_bar.asked, self.image.place_offered):
+            asking.connect(self.setup.unfold)
+        self.image.axes.returnPressed.connect(self._canvas_context.focus)
         self.images.hinted.connect(self.show_hint)
         self.images.shown.connect(self._show)
         self.images.changed.connect(self._refresh)
@@ -155,10 +174,15 @@ class AnnotationDock(QWidget):
         self._shows_error = True
 
     def _show(self, annotation: AnnotationController | None) -> None:
+        self.setup.unfold(annotation is None)  # what is needed once takes no room afterwards
         for panel in self.panels:
             panel.show_annotation(annotation)
+        self._refresh()
 
     def _refresh(self) -> None:
+        if self.annotation is not None:
+            stack, session = self.annotation.stack, self.annotation.session
+            self.setup.summarize(f"{stack.layer.name} · {stack.dims} · {session.model_name}")
         for panel in self.panels:
             panel.refresh()
 
@@ -200,7 +224,7 @@ class AnnotationDock(QWidget):
             keys.PREVIOUS_OBJECT: lambda: self.objects.step(-1),
             keys.NEXT_OBJECT: lambda: self.objects.step(1),
             keys.PROPAGATE: self.propagation.start_or_stop,
-            keys.RESUME: self.propagation.resume.click,
+            keys.RESUME: self.propagation.continue_tracking,
             keys.PREVIOUS_DOUBT: self.review.previous.click,
             keys.NEXT_DOUBT: self.review.next.click,
             keys.VERIFY: self.review.verify.click,
@@ -222,6 +246,13 @@ class AnnotationDock(QWidget):
             self.release()
         return bool(super().event(event))
 
+    def show_in_window(self) -> None:
+        """Show the dock, wherever it is hidden in the window."""
+        holder = self.parentWidget()
+        if isinstance(holder, QDockWidget):
+            holder.show()
+            holder.raise_()
+
     def release(self) -> None:
         """Stop all work and release the viewer; masks stay in their layers."""
         if self._closed:
@@ -238,6 +269,12 @@ class AnnotationDock(QWidget):
             self.viewer.bind_key(key, None)
 
 
+def dock_of(viewer: Viewer) -> AnnotationDock | None:
+    """Return the dock in a viewer's window, if there is one."""
+    docked = viewer.window.dock_widgets.values()
+    return next((one for one in docked if isinstance(one, AnnotationDock)), None)
+
+
 def _tabs(pages: dict[str, tuple[Panel, ...]]) -> QTabWidget:
     """Return tabs by name; the first panel of each takes the room that is left."""
     tabs = QTabWidget()
@@ -249,5 +286,7 @@ def _tabs(pages: dict[str, tuple[Panel, ...]]) -> QTabWidget:
         column.setContentsMargins(4, 0, 4, 4)
         for number, panel in enumerate(panels):
             column.addWidget(panel, int(number == 0))
-        tabs.addTab(page, name)
+        scroll = VerticalScroll(page, _LEAST_PAGE)
+        scroll.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)  # what is left
+        tabs.addTab(scroll, name)
     return tabs

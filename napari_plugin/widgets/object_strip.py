@@ -11,7 +11,9 @@ from napari_plugin.theme import STATE_COLORS
 
 __all__ = ["ObjectStrip"]
 
-_ROW, _GAP = 7, 2
+_ROW, _LEAST_ROW, _GAP = 7, 3, 2
+_HEIGHT = 64
+"""Of all bars, in pixels: with many objects each is thinner."""
 _CURSOR = QColor("white")
 _CURRENT = QColor(255, 255, 255, 130)
 
@@ -32,6 +34,7 @@ class ObjectStrip(QWidget):
         self._names: dict[int, str] = {}
         self._states: NDArray[np.uint8] = np.zeros((0, 1), np.uint8)
         self._frame, self._current = 0, 0
+        self._row = _ROW
         self._pixmap: QPixmap | None = None
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -45,7 +48,8 @@ class ObjectStrip(QWidget):
         ):
             self._pixmap = None
         self._names, self._states, self._current = dict(names), states, current
-        self.setFixedHeight(max(len(names), 1) * (_ROW + _GAP) + _GAP)
+        self._row = min(max(_HEIGHT // max(len(names), 1) - _GAP, _LEAST_ROW), _ROW)
+        self.setFixedHeight(max(len(names), 1) * (self._row + _GAP) + _GAP)
         self.update()
 
     def show_frame(self, frame: int) -> None:
@@ -56,7 +60,7 @@ class ObjectStrip(QWidget):
 
     def place_at(self, position: QPoint) -> tuple[int, int] | None:
         """Return the object id and frame that are drawn at a position of this widget."""
-        row, frames = (position.y() - _GAP // 2) // (_ROW + _GAP), self._states.shape[1]
+        row, frames = (position.y() - _GAP // 2) // (self._row + _GAP), self._states.shape[1]
         if not 0 <= row < len(self._names) or not 0 <= position.x() < self.width():
             return None
         return list(self._names)[row], position.x() * frames // self.width()
@@ -66,11 +70,11 @@ class ObjectStrip(QWidget):
         if self._pixmap is None:
             width = max(self.width(), 1)
             columns = np.arange(width) * self._states.shape[1] // width
-            height = len(self._names) * (_ROW + _GAP) + _GAP
+            height = len(self._names) * (self._row + _GAP) + _GAP
             indices = np.full((height, (width + 3) // 4 * 4), len(FrameState), np.uint8)
             for row, states in enumerate(np.maximum.reduceat(self._states, columns, axis=1)):
-                top = _GAP + row * (_ROW + _GAP)
-                indices[top : top + _ROW, :width] = states
+                top = _GAP + row * (self._row + _GAP)
+                indices[top : top + self._row, :width] = states
             pixels = indices.tobytes()
             image = QImage(pixels, width, height, indices.shape[1], QImage.Format.Format_Indexed8)
             colors = [QColor(STATE_COLORS[state.name.lower()]).rgba() for state in FrameState]
@@ -87,9 +91,9 @@ class ObjectStrip(QWidget):
         painter.setPen(_CURSOR)
         painter.drawRect(left, 0, max(right - left - 1, 1), self.height() - 1)
         if self._current in self._names:
-            top = list(self._names).index(self._current) * (_ROW + _GAP) + _GAP - 1
+            top = list(self._names).index(self._current) * (self._row + _GAP) + _GAP - 1
             painter.setPen(_CURRENT)
-            painter.drawRect(0, top, self.width() - 1, _ROW + 1)
+            painter.drawRect(0, top, self.width() - 1, self._row + 1)
         painter.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802

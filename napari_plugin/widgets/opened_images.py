@@ -8,7 +8,7 @@ from superqt.utils import qthrottled
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.prefetch import Prefetch
 from napari_plugin.annotation.session_loader import SessionLoader, StackOptions
-from napari_plugin.layers import ImageStack, MaskLayer, guess_axes
+from napari_plugin.layers import ImageStack, guess_axes
 from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.runtime.workers import TaskRunner
 from napari_plugin.widgets import keys
@@ -70,7 +70,6 @@ class OpenedImages(QObject):
         self._viewer, self._application = viewer, application
         self._image, self._model = image, model
         self._annotations: dict[Image, AnnotationController] = {}
-        self._masks: dict[Image, MaskLayer] = {}
         self._loader: SessionLoader | None = None
         self._loading = TaskRunner(application.worker, self)
         self._prefetch = Prefetch(self)
@@ -228,10 +227,8 @@ class OpenedImages(QObject):
     # ------------------------------------------------------------------ annotations come and go
 
     def _start(self, stack: ImageStack, opened: OpenedSession, task_runner: TaskRunner) -> None:
-        before = self._masks.get(stack.layer)
-        earlier = before if before is not None and before.serves(stack) else None
-        annotation = AnnotationController(self._viewer, stack, opened, task_runner, earlier, self)
-        self._annotations[stack.layer], self._masks[stack.layer] = annotation, annotation.masks
+        annotation = AnnotationController(self._viewer, stack, opened, task_runner, self)
+        self._annotations[stack.layer] = annotation
         masks = annotation.masks.layer
         masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own
         masks.bind_key(keys.REDO, lambda _: annotation.redo())
@@ -269,13 +266,15 @@ class OpenedImages(QObject):
 
     def _discard(self, annotation: AnnotationController) -> None:
         annotation.close()
-        annotation.remove_prompt_layers()
+        annotation.remove_layers()
         _unbind_keys(annotation)
 
     def _show(self, annotation: AnnotationController | None) -> None:
         self.annotation = annotation
         self._report_progress.cancel()
         self._prefetch.set_annotation(annotation)
+        for one in self._annotations.values():
+            one.show_layers(one is annotation)
         if annotation is not None:
             self._image.show_stack(annotation.stack)
             self._model.show_model(annotation.session.model_name)

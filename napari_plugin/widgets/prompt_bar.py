@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_plugin.widgets.buttons import button
@@ -10,7 +11,15 @@ __all__ = ["PromptBar"]
 
 
 class PromptBar(QWidget):
-    """Shown only while there is something to decide or to wait for."""
+    """Shown only while there is something to decide or to wait for.
+
+    Attributes
+    ----------
+    asked
+        Emitted when it appears.
+    """
+
+    asked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,6 +79,7 @@ class PromptBar(QWidget):
         self._accepted, self._declined = accepted, declined
         self.sentence.setText(sentence)
         self.setVisible(True)
+        self.asked.emit()
 
     def _end(self, function: Callable[[], None]) -> None:
         self.clear()

@@ -24,10 +24,13 @@ class ImagePanel(QWidget):
         Emitted when the user changed axes, channel or tracking axis of the chosen image.
     moved
         Emitted when the user wants to work where the sliders stand, not where objects are tracked.
+    place_offered
+        Emitted when the button for that appears.
     """
 
     chosen = Signal()
     corrected = Signal()
+    place_offered = Signal()
     moved = Signal()
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
@@ -43,7 +46,8 @@ class ImagePanel(QWidget):
             "One letter per axis: T time, Z depth, C channels, Y, X. "
             "Correct it here, for example ZYX, and press Enter."
         )
-        self.axes.setMaximumWidth(70)
+        self.axes.setMinimumWidth(80)
+        self.axes.setMaximumWidth(110)
         self.channel = QComboBox()
         self.channel.setToolTip("Which channels the model sees")
         self.channel.setVisible(False)
@@ -131,8 +135,11 @@ class ImagePanel(QWidget):
         if stack is None or not stack.fixed:
             return
         places = stack.shown_places(self._viewer)
-        self.here.setVisible(places != stack.fixed)
+        offered = places != stack.fixed
         self.here.setText(f"Work {in_words(places)}")
+        if offered and self.here.isHidden():
+            self.place_offered.emit()
+        self.here.setVisible(offered)
 
     def disconnect_viewer(self) -> None:
         """Disconnect from the viewer."""

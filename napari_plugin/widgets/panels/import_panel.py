@@ -4,13 +4,14 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import CheckBox
+from magicgui.widgets import CheckBox, ComboBox
 from napari import Viewer
-from napari.layers import Labels, Layer
+from napari.layers import Labels, Layer, Points, Shapes
 from qtpy.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.layers.label_source import labels_for
+from napari_plugin.layers.prompt_source import prompts_in_layer
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.file_dialogs import ask_for_file, ask_for_folder
 from napari_plugin.widgets.form import form
@@ -18,10 +19,17 @@ from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.task_progress_row import TaskProgressRow
 from sam2_engine import InputError
+from sam2_engine.wording import counted
 from sam2_plugins.importing.masks import ImportSummary, import_masks, open_masks
+from sam2_plugins.importing.prompts import place_prompts
 
 __all__ = ["ImportPanel"]
 
+_KINDS = [
+    ("what they look like", None),
+    ("prompts to track from", True),
+    ("finished masks", False),
+]
 _ENDINGS = "Label images, COCO (*.tif *.tiff *.png *.json);;All files (*)"
 
 
@@ -38,11 +46,20 @@ class ImportPanel(Panel):
         super().__init__(parent)
         self._viewer = viewer
         self.layer = button(
-            "From the selected layer", "The labels that are selected in the list of layers, with their ids"
+            "From the selected layer",
+            "What is selected in the list of layers: labels, with their ids; points as clicks; shapes: "
+            "rectangles as boxes, others as masks. Each point or shape is an object of its own, unless its "
+            "features have a column 'object'.",
         )
         self.file = button("From a file…", "Label images (TIFF, OME-TIFF, PNG) or COCO run lengths")
         self.folder = button(
             "From a folder…", "Cell Tracking Challenge, OME-Zarr, or a folder of label images"
+        )
+        self.kind = ComboBox(
+            label="Count as",
+            choices=_KINDS,
+            tooltip="Objects are tracked from prompts; finished masks are there to be corrected. "
+            "Masks on one frame, or with gaps between their frames, look like prompts.",
         )
         self.verify = CheckBox(
             text="verify them",
@@ -57,7 +74,7 @@ class ImportPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Import masks of another tool"))
         layout.addLayout(grid)
-        layout.addLayout(form(self.verify))
+        layout.addLayout(form(self.kind, self.verify))
         layout.addWidget(self.progress_row)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.layer.clicked.connect(self._on_layer)
@@ -76,11 +93,11 @@ class ImportPanel(Panel):
         if annotation is None:
             return
         session, shown = annotation.session, annotation.shown_frame
+        as_prompts = self.kind.value
 
         def steps() -> Generator[int, None, ImportSummary]:
             with open_masks(source, session.shape, len(session), frame=shown) as masks:
-                alone = len(masks) == 1 < len(session)  # to be tracked from there
-                return (yield from import_masks.steps(session, masks, verify=verify, as_prompts=alone))
+                return (yield from import_masks.steps(session, masks, verify=verify, as_prompts=as_prompts))
 
         def imported(summary: ImportSummary) -> None:
             if layer is not None:
@@ -96,6 +113,26 @@ class ImportPanel(Panel):
             annotation, "Importing", steps(), 2 * len(session), imported, stopped, self.failed.emit
         )
 
+    def _start_prompts(self, annotation: AnnotationController, layer: Points | Shapes) -> None:
+        """Give each object of a Points or Shapes layer its clicks, box or mask; the layer is hidden then."""
+        session, others = annotation.session, set(annotation.session.objects)
+        placed = prompts_in_layer(layer, annotation.stack, self._viewer, max(others, default=0) + 1)
+
+        def placed_all(count: int) -> None:
+            layer.visible = False
+            self._show(annotation)
+            objects = counted(count, "object")
+            self.status_message.emit(f"Imported from layer '{layer.name}': prompts of {objects}.")
+
+        def stopped() -> None:
+            self._show(annotation)
+            self.status_message.emit("Stopped; what was imported already stays, and can be undone.")
+
+        steps = place_prompts.steps(session, placed)
+        self.progress_row.start(
+            annotation, "Importing", steps, len(placed), placed_all, stopped, self.failed.emit
+        )
+
     def _show(self, annotation: AnnotationController) -> None:
         annotation.edit(lambda _: None)  # all layers show what is known now
         annotation.prompts.point()
@@ -105,11 +142,15 @@ class ImportPanel(Panel):
         if annotation is None:
             return
         try:
-            if not isinstance(layer, Labels):
-                raise InputError("Select a Labels layer in the list of layers first, then import it.")
+            prompts = (annotation.prompts.points, annotation.prompts.boxes)
+            if not isinstance(layer, Labels | Points | Shapes) or layer in prompts:
+                raise InputError("Select a Labels, Points or Shapes layer in the list of layers first.")
             if layer == annotation.masks.layer:
                 raise InputError("These are the objects themselves; select the labels of another tool.")
-            self.start(labels_for(layer, annotation.stack), f"layer '{layer.name}'", layer)
+            if isinstance(layer, Labels):
+                self.start(labels_for(layer, annotation.stack), f"layer '{layer.name}'", layer)
+            else:
+                self._start_prompts(annotation, layer)
         except InputError as error:
             self.failed.emit(error)
 

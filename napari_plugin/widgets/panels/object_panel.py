@@ -23,6 +23,7 @@ from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.object_menu import object_menu
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.rows import keep_rows
 from sam2_plugins.runtime.jobs import Progress
 
 __all__ = ["ObjectPanel"]
@@ -181,7 +182,7 @@ def _object_list() -> QTreeWidget:
         "The next click or box belongs to the object that is chosen here (keys J and K). "
         "Double-click renames it; the right mouse button merges, splits, swaps, divides."
     )
-    made.setMinimumHeight(90)
+    keep_rows(made)
     header = made.header()
     header.setStretchLastSection(False)
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)

@@ -47,7 +47,7 @@ class PropagationPanel(Panel):
         self.tracks = QCheckBox("show tracks")
         self.tracks.setToolTip("Where the objects go, and which came from which, as a layer of lines")
         self.stop = button("Stop", "Stop after this frame; finished frames stay", keys.PROPAGATE)
-        self.resume = button("Continue", "Go on where it was stopped", keys.RESUME)
+        self.resume = button("Track missing", "", keys.RESUME)
         self.stop.clicked.connect(self._stop)
         self.resume.clicked.connect(self._resume)
         self.bar = QProgressBar()
@@ -74,10 +74,10 @@ class PropagationPanel(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Track through the stack"))
         layout.addLayout(row)
-        layout.addWidget(self.estimate)
-        layout.addLayout(options)
         layout.addLayout(progress)
         layout.addWidget(self.speed)
+        layout.addWidget(self.estimate)
+        layout.addLayout(options)
         for widget in (*self.buttons.values(), *choices):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         self.show_each_frame.toggled.connect(self._on_show_each_frame)
@@ -88,6 +88,11 @@ class PropagationPanel(Panel):
     def start_or_stop(self) -> None:
         """Do what the key stands for: Stop if it is running, else Forward."""
         (self.stop if self.stop.isEnabled() else self.buttons[Direction.FORWARD]).click()
+
+    def continue_tracking(self) -> None:
+        """Do what the key stands for: what the button says, which may be just about to change."""
+        self._estimate_soon.flush()
+        self.resume.click()
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Offer to track the objects of another annotation, unless it has a single frame."""
@@ -104,19 +109,31 @@ class PropagationPanel(Panel):
             one.setEnabled(not running)
         self.stop.setEnabled(running)
         self.tracks.setChecked(self.annotation is not None and self.annotation.tracks.shown)
-        self.resume.setEnabled(propagation is not None and propagation.can_continue)
+        if running:
+            self.resume.setEnabled(False)
         self._estimate_soon()
+
+    def _offer_to_resume(self) -> None:
+        annotation = self.annotation
+        left = [] if annotation is None else annotation.propagation.left(annotation.session)
+        stopped = annotation is not None and annotation.propagation.stopped
+        self.resume.setEnabled(bool(left))
+        self.resume.setText("Continue" if stopped else "Track missing")
+        tooltip = "Go on where it was stopped" if stopped else "Track whatever has no mask yet, both ways"
+        self.resume.setToolTip(keys.with_key(tooltip, keys.RESUME))
 
     def _show_nothing_yet(self) -> None:
         self.bar.setRange(0, 1)
         self.bar.setValue(0)
         self.speed.clear()
+        self.speed.setVisible(False)
 
     def show_progress(self, progress: Progress) -> None:
         """Show how far it is; the bar is busy without an end if nobody knows the length."""
         self.bar.setRange(0, progress.total or 0)
         self.bar.setValue(progress.done)
         self.speed.setText(str(progress))
+        self.speed.setVisible(True)
 
     def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802 - Qt's name
         """Estimate anew when the mouse comes: the slider may have been moved."""
@@ -124,7 +141,8 @@ class PropagationPanel(Panel):
         super().enterEvent(event)
 
     def _estimate(self) -> None:
-        """Say what each direction would take: all in its tooltip, forward also in a line."""
+        """Say what each direction would take, in tooltips and forward also in a line, and what is left."""
+        self._offer_to_resume()
         for direction, one in self.buttons.items():
             expected = self._expected(direction)
             tooltip = f"Track objects from their clicks, boxes and masks, {direction.value}"

@@ -17,6 +17,7 @@ from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.rows import keep_rows
 from sam2_plugins.review import ReviewItem
 
 __all__ = ["ReviewPanel"]
@@ -153,4 +154,5 @@ def _queue_list() -> QTreeWidget:
     made.setUniformRowHeights(True)
     made.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
     made.header().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    keep_rows(made)
     return made

@@ -12,7 +12,7 @@ from sam2_plugins.runtime.jobs import Progress
 
 __all__ = ["StripPanel"]
 
-_MAX_HEIGHT = 120
+_MAX_HEIGHT = 80
 _PAUSE = 100
 """Milliseconds: many changes within a moment are drawn once."""
 

@@ -105,7 +105,7 @@ def test_what_cannot_be_imported_is_said_in_a_sentence(
     dock = open_dock(discs)
     annotation = annotation_of(dock)
     dock.importing.layer.click()
-    assert dock.message.text().startswith("Select a Labels layer")
+    assert dock.message.text().startswith("Select a Labels, Points or Shapes layer")
     dock.viewer.layers.selection.active = annotation.masks.layer
     dock.importing.layer.click()
     assert dock.message.text().startswith("These are the objects themselves")
@@ -143,3 +143,45 @@ def test_labels_with_further_axes(shape: tuple[int, ...], axes: str, place: tupl
     np.testing.assert_array_equal(labels_for(alone, stack), everything[place or ...])
     with pytest.raises(InputError, match="but the image is"):
         labels_for(viewer_model.add_labels(everything[:5]), stack)
+
+
+@pytest.mark.gui
+def test_a_layer_painted_on_one_of_its_frames_is_prompts(
+    open_dock: Open, discs: NDArray[np.uint8], cells: NDArray[np.int32], qtbot: Any
+) -> None:
+    dock = open_dock(discs)
+    session = annotation_of(dock).session
+    cells[1:], cells[0, 40:50, 50:60] = 0, 9
+    take_layer(dock, dock.viewer.add_labels(cells, name="mine"), qtbot)
+    assert dock.message.text() == "Imported from layer 'mine': 2 objects on 1 frame."
+    start(dock)
+    tracked(dock, qtbot)
+    assert {i: session.frames_of(i) for i in (3, 9)} == {3: list(range(6)), 9: list(range(6))}
+
+
+@pytest.mark.gui
+def test_points_and_shapes_become_prompts_of_an_object_each(
+    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(discs, scale=(2, 0.5, 0.5))
+    session = annotation_of(dock).session
+    points = dock.viewer.add_points([[1, 20, 22], [1, 39, 60], [1, 90, 90]], scale=(2, 0.5, 0.5), name="dots")
+    take_layer(dock, points, qtbot)
+    assert dock.message.text() == "Imported from layer 'dots': prompts of 2 objects."
+    assert {i: session.frames_of(i) for i in session.objects} == {1: [], 2: [1], 3: [1]}
+    assert session.prompts_of(3)[1][0].points.coordinates.tolist() == [[60, 39]]
+    assert not points.visible
+    square = np.array([[10, 10], [10, 30], [30, 30], [30, 10]])
+    shapes = dock.viewer.add_shapes(
+        [square, square], shape_type=["rectangle", "ellipse"], scale=(0.5, 0.5), name="forms"
+    )
+    annotation_of(dock).stack.show_frame(dock.viewer, 4)
+    take_layer(dock, shapes, qtbot)
+    box, ellipse = session.prompts_of(4)[4][0].box, session.mask(5, 4)
+    assert box is not None
+    assert ellipse is not None
+    assert box.corners.tolist() == [[10.5, 10.5], [29.5, 29.5]]
+    assert ellipse.sum() == pytest.approx(np.pi * 100, rel=0.1)
+    dock.history.undo.click()
+    shown_when_idle(dock, qtbot)
+    assert list(session.objects) == [1, 2, 3]

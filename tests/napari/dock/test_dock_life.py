@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dock_steps import WAIT, Open, annotation_of, click, labels, shown_when_idle, start, wait_until_tracked
+from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtGui import QOpenGLContext
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
@@ -18,6 +19,17 @@ def begin_a_long_run(dock: AnnotationDock, qtbot: Any) -> None:
     click(dock, 0, 20, 20)
     start(dock)
     qtbot.waitUntil(lambda: labels(dock)[1].any(), timeout=WAIT)
+
+
+def names(dock: AnnotationDock) -> list[str]:
+    return [layer.name for layer in dock.viewer.layers]
+
+
+def choose(dock: AnnotationDock, number: int, qtbot: Any) -> None:
+    """Choose the image of a number in the list of layers."""
+    dock.image.choose([layer for layer in dock.viewer.layers if isinstance(layer, Image)][number])
+    dock.image.chosen.emit()
+    qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
 
 
 @pytest.fixture
@@ -52,7 +64,8 @@ def test_a_layer_removed_while_working_ends_the_annotation_in_words(
     assert masks.data[1].any()
     assert masks.editable
     assert not dock.propagation.stop.isEnabled()
-    assert not any(layer.visible for layer in (annotation.prompts.points, annotation.prompts.boxes))
+    left = [masks] if which in ("prompts", "boxes") else []
+    assert [layer for layer in dock.viewer.layers if layer in annotation.layers] == left
     if which != "image":  # and it can begin anew
         qtbot.wait(50)  # the canvas is drawn without the layer
         dock.image.choose(annotation.stack.layer)
@@ -105,6 +118,8 @@ def test_closing_the_dock_stops_work_and_keeps_masks(
     again = AnnotationDock(viewer, dock._application)
     viewer.window.add_dock_widget(again, name="again")
     qtbot.waitUntil(lambda: again.annotation is not None, timeout=WAIT)
+    assert annotation_of(again).masks.layer is masks
+    assert names(again) == ["image", "objects of image", "boxes on image", "prompts on image"]
 
 
 def test_closing_the_window_stops_work(open_dock: Open, long_stack: NDArray[np.uint8], qtbot: Any) -> None:
@@ -170,3 +185,52 @@ def test_an_image_without_a_number_in_it_is_refused(open_dock: Open, qtbot: Any)
     dock = open_dock(np.full((3, 20, 30), np.nan, np.float32), wait=False)
     qtbot.waitUntil(lambda: "finite" in dock.message.text(), timeout=WAIT)
     assert dock.annotation is None
+
+
+def test_other_axes_and_other_choices_leave_one_set_of_layers(
+    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(discs, name="cells")
+    expected = ["cells", "objects of cells", "boxes on cells", "prompts on cells"]
+    click(dock, 0, 20, 20)
+    qtbot.waitUntil(lambda: labels(dock)[0].any(), timeout=WAIT)
+    for axes in ("ZYX", "TYX"):
+        dock.image.axes.setText(axes)
+        dock.image.axes.returnPressed.emit()
+        qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
+        assert names(dock) == expected
+        shown_when_idle(dock, qtbot)
+    for number in range(3):
+        dock.viewer.layers.remove(annotation_of(dock).layers[number])
+        qtbot.waitUntil(lambda: dock.annotation is None, timeout=WAIT)
+        qtbot.wait(50)
+        choose(dock, 0, qtbot)
+        assert sorted(names(dock)) == sorted(expected)
+        qtbot.waitUntil(lambda: labels(dock)[0].any(), timeout=WAIT)
+    annotation_of(dock).stack.layer.name = "nuclei"
+    assert sorted(names(dock)) == sorted(name.replace("cells", "nuclei") for name in expected)
+    dock.viewer.layers.remove(annotation_of(dock).stack.layer)
+    qtbot.waitUntil(lambda: not dock.viewer.layers, timeout=WAIT)
+
+
+def test_only_the_chosen_image_shows_its_layers(
+    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(discs, discs[:3])
+    second = annotation_of(dock)
+    choose(dock, 0, qtbot)
+    first = annotation_of(dock)
+    assert first is not second
+    assert [one.masks.layer.visible for one in (first, second)] == [True, False]
+    assert [one.prompts.points.visible for one in (first, second)] == [True, False]
+    first.masks.layer.visible = False  # as the user wants it
+    choose(dock, 1, qtbot)
+    assert second.masks.layer.visible
+    assert dock.viewer.layers.selection.active == second.prompts.points
+    choose(dock, 0, qtbot)
+    assert not first.masks.layer.visible
+    assert first.prompts.points.visible
+    first.stack.layer.visible = False
+    assert not first.prompts.points.visible
+    first.stack.layer.visible = True
+    assert first.prompts.points.visible

@@ -174,11 +174,12 @@ def test_stop_and_continue(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
     session = annotation.session
     before = {frame: session.accepted(1, frame) for frame in session.frames_of(1)}
     assert 3 <= len(before) < 30
-    assert dock.propagation.resume.isEnabled()
+    qtbot.waitUntil(dock.propagation.resume.isEnabled, timeout=WAIT)
     Hand(dock, qtbot).press("G", "Shift")
     wait_until_tracked(dock, qtbot)
     assert session.frames_of(1) == list(range(30))
     assert all(session.accepted(1, frame) is mask for frame, mask in before.items())
+    dock.propagation._estimate_soon.flush()
     assert not dock.propagation.resume.isEnabled()
 
 

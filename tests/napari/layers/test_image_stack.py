@@ -204,7 +204,7 @@ def test_masks_of_other_places_stay_and_ids_get_the_bits_they_need() -> None:
     masks = MaskLayer(viewer, stack, pytest.fail)
     masks.write(2, np.full((20, 30), 3, np.uint16))
     masks.close()
-    other = MaskLayer(viewer, stack.at({"Z": 4}), pytest.fail, earlier=masks)
+    other = MaskLayer(viewer, stack.at({"Z": 4}), pytest.fail, earlier=masks.layer)
     assert other.layer is masks.layer
     other.write(0, np.full((20, 30), 70_000, np.uint32))
     assert (other.layer.data[2, 1] == 3).all()

@@ -8,7 +8,8 @@ from layer_prompts import prompt
 from napari.components import ViewerModel
 
 from napari_plugin.layers import ImageStack, PromptLayers
-from sam2_engine.prompts import Box
+from sam2_engine.prompts import Box, Points, Prompt
+from sam2_plugins.session.annotations import AnnotatedObject
 
 
 class Placed:
@@ -86,16 +87,61 @@ def test_ctrl_asks_for_the_opposite_once(placed: Placed) -> None:
     assert layers.read()[1, 0].points.labels.tolist() == [1, 0, 1, 1]
 
 
-def test_plus_and_minus_are_distinct_by_color(placed: Placed) -> None:
+def test_clicks_and_boxes_have_the_colors_of_their_objects(placed: Placed) -> None:
+    layers, colors = placed.layers, {1: (255, 0, 0), 2: (0, 0, 255)}
+    layers.color(AnnotatedObject(i, str(i), None, color) for i, color in colors.items())
+    for object_id, excluding in ((1, False), (1, True), (2, False)):
+        layers.set_next(object_id, excluding)
+        layers.points.add([0, 4, 5 + object_id])
+    layers.boxes.add_rectangles(np.array([[0, 1, 1], [0, 1, 9], [0, 9, 9], [0, 9, 1]], float))
+    red, blue, green = (1, 0, 0, 1), (0, 0, 1, 1), (0, 1, 0, 1)
+    assert layers.points.face_color.tolist() == [[*red], [*red], [*blue]]
+    assert layers.boxes.edge_color.tolist() == [[*blue]]
+    colors[2] = (0, 255, 0)
+    layers.color(AnnotatedObject(i, str(i), None, color) for i, color in colors.items())
+    assert layers.points.face_color.tolist() == [[*red], [*red], [*green]]
+    assert layers.boxes.edge_color.tolist() == [[*green]]
+
+
+def test_plus_and_minus_are_distinct_by_form_and_ring(placed: Placed) -> None:
     layers = placed.layers
     for excluding in (True, False):
         layers.set_next(1, excluding)
         layers.points.add([0, 4, 5])
-    red, green = layers.points.face_color
-    assert red[0] > 0.9
-    assert red[1] < 0.5
-    assert green[1] > 0.7
-    assert green[0] < 0.5
+    exclude, include = layers.points.symbol
+    assert (str(exclude), str(include)) == ("x", "disc")
+    red, white = layers.points.border_color
+    assert red[0] > 0.9 > 0.3 > red[1]
+    assert white.min() == 1
+
+
+@pytest.mark.parametrize("side", [64, 4096])
+def test_a_click_has_one_size_on_the_screen(side: int) -> None:
+    points = Placed((2, side, side)).layers.points
+    smallest, largest = points.canvas_size_limits
+    assert smallest == largest <= 12
+
+
+def test_many_prompts_are_shown_by_a_few_events(placed: Placed) -> None:
+    layers, events = placed.layers, []
+    layers.color(AnnotatedObject(i, str(i), None, (i, 0, 255)) for i in range(1, 25))
+    layers.set_next(7, excluding=False)
+    layers.points.add([0, 1, 1])
+    for layer in (layers.points, layers.boxes):
+        layer.events.data.connect(lambda event: events.append(event))
+    wanted = {
+        (i, i % 5): Prompt(Points.of([(i, 3), (i, 5)], [1, 0], (20, 30)), Box.of((i, 2, i + 4, 9), (20, 30)))
+        for i in range(1, 25)
+    }
+    layers.replace(wanted)
+    assert len(events) <= 8
+    assert {key: held for key, held in layers.read().items() if key in wanted} == wanted
+    assert [str(one) for one in layers.points.symbol] == ["disc"] + ["disc", "x"] * 24
+    assert layers.points.border_color[2, 1] < 0.3 < layers.points.border_color[1, 1]
+    np.testing.assert_allclose(
+        layers.points.face_color[1:, 0] * 255, np.repeat(np.arange(1, 25), 2), atol=0.1
+    )
+    np.testing.assert_allclose(layers.boxes.edge_color[:, 0] * 255, np.arange(1, 25), atol=0.1)
 
 
 @settings(max_examples=40, deadline=None)
