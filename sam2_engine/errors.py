@@ -35,6 +35,11 @@ class OptionError(InputError):
     options
         The value to give for each option, ``True`` for a flag; ``None`` to name it alone.
 
+    Attributes
+    ----------
+    options
+        These values.
+
     Examples
     --------
     >>> error = OptionError("There are two axes; fix one, for example {fixed}.", fixed={"Z": 0})
@@ -45,7 +50,7 @@ class OptionError(InputError):
     """
 
     def __init__(self, sentence: str, **options: Any) -> None:
-        self._sentence, self._options = sentence, options
+        self._sentence, self.options = sentence, options
         super().__init__(self._spelled(lambda name, value: name if value is None else f"{name}={value!r}"))
 
     def for_command_line(self) -> str:
@@ -54,7 +59,7 @@ class OptionError(InputError):
 
     def _spelled(self, spell: Callable[[str, Any], str]) -> str:
         sentence = self._sentence
-        for name, value in self._options.items():
+        for name, value in self.options.items():
             sentence = sentence.replace(f"{{{name}}}", spell(name, value))
         return sentence
 

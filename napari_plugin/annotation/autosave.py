@@ -30,7 +30,7 @@ class AutosaveStatus(QObject):
         super().__init__(parent)
         self.folder = opened.folder
         self._stack = stack
-        self._saved_scale = PhysicalScale() if opened.folder is None else opened.folder.scale
+        self._saved_scale = opened.scale
         self._session = opened.session
         self._save_error = opened.save_error
 

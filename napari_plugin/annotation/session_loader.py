@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from napari.layers import Image
 
-from napari_plugin.layers import ImageStack, file_of
+from napari_plugin.layers import ImageStack, axes_of_file, file_of, take_from_file
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine import FrameSource
+from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.storage import OpenedSession, last_opening, open_or_create_session
 
@@ -55,7 +56,7 @@ class SessionLoader:
         then: Callable[[StackOptions], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        """Find out how an image was read when it was last worked on.
+        """Find out how an image was read when it was last worked on, else how its file names its axes.
 
         Parameters
         ----------
@@ -65,7 +66,7 @@ class SessionLoader:
             As for ``open_or_create_session``.
         then, failed
             Called in the window's thread, unless it was cancelled; ``then`` with the options, empty ones if
-            the image is new.
+            the image is new and its file says nothing.
         """
         file = file_of(layer)
 
@@ -75,7 +76,9 @@ class SessionLoader:
 
         def find() -> StackOptions:
             opening = last_opening(open_as, layer.name, file, home)
-            return StackOptions() if opening is None else StackOptions.of(opening, layer.rgb)
+            if opening is None:
+                return StackOptions(axes_of_file(layer))
+            return StackOptions.of(opening, layer.rgb)
 
         self.task_runner.run(find, then=then, failed=failed)
 
@@ -101,10 +104,12 @@ class SessionLoader:
         then, failed
             Called in the window's thread, unless it was cancelled.
         """
-        frames, scale = stack.open(), stack.physical_scale
+        frames, shown = stack.open(), stack.physical_scale
 
         def load() -> OpenedSession:
-            frames.fill_values = frames.fill_values or stack.fill_values()
+            take_from_file(frames, stack)
+            in_file = PhysicalScale.of(frames)
+            by_user = not shown.filled(in_file).is_like(in_file)  # else the layer's reader has set them
             opened = open_or_create_session(
                 frames,
                 store,
@@ -112,7 +117,7 @@ class SessionLoader:
                 source=stack.file,
                 opening=stack.opening,
                 name=stack.layer.name,
-                scale=scale,
+                scale=shown if by_user else None,
                 home=home,
             )
             with self._lock:

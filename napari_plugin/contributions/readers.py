@@ -11,18 +11,21 @@ import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_plugin.layers.layer_sizes import known_sizes
 from napari_plugin.layers.object_colormap import ObjectColormap
 from napari_plugin.layers.track_layer import Centroids, TrackData, track_colors
 from napari_plugin.theme import rgba
 from sam2_engine import FrameSource
 from sam2_engine.datasets.annotations import LabelImage
 from sam2_plugins.importing.formats import MaskFile, cell_tracking_masks, has_tracks
+from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject, object_color
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import known_by_frame, run_to_end
-from sam2_plugins.storage import read_session
+from sam2_plugins.storage import read_manifest, read_session
+from sam2_plugins.storage.manifest import scale_in
 
 __all__ = ["cell_tracking_reader", "read_cell_tracking_folder", "read_session_folder", "session_reader"]
 
@@ -55,14 +58,19 @@ def read_session_folder(path: str) -> list[LayerData]:
         If the folder is damaged, or its frames are not there or not the same.
     """
     session = read_session(Path(path), ModelStore("cpu"))  # the store is asked for no model
+    scale = scale_in(read_manifest(path), session.frames)
     name = Path(path).stem
-    layers = [_image(session, name)]
+    layers = [_image(session, name, scale)]
     if session.objects:
         labels = _labels(session)
-        layers.append(_label_layer(labels, f"objects of {name}", session.objects))
+        axes = f"{session.frames.axis}YX"[-labels.ndim :]
+        placed = _placed(axes, scale)
+        data, options, kind = _label_layer(labels, f"objects of {name}", session.objects)
+        layers.append((data, options | placed, kind))
         tracks = run_to_end(Centroids().compute(session)) if labels.ndim == 3 else None
         if tracks:
-            layers.append(_track_layer(tracks, f"tracks of {name}", session.objects))
+            data, options, kind = _track_layer(tracks, f"tracks of {name}", session.objects)
+            layers.append((data, options | placed, kind))
     return layers
 
 
@@ -91,7 +99,14 @@ def read_cell_tracking_folder(path: str) -> list[LayerData]:
 # ---------------------------------------------------------------------- sessions
 
 
-def _image(session: AnnotationSession, name: str) -> LayerData:
+def _placed(axes: str, scale: PhysicalScale) -> dict[str, Any]:
+    """Return scale and units of a layer with some axes."""
+    known = known_sizes(scale)
+    sizes = [known.get(letter, (1.0, "pixel")) for letter in axes]
+    return {"scale": [size for size, _ in sizes], "units": [unit for _, unit in sizes]}
+
+
+def _image(session: AnnotationSession, name: str, scale: PhysicalScale) -> LayerData:
     """Return the frames as a layer of the axes (T, Y, X) or (C, T, Y, X), shown as the model sees them.
 
     Channels come first, because napari lays the axes of masks and tracks on the image's last ones.
@@ -103,6 +118,7 @@ def _image(session: AnnotationSession, name: str) -> LayerData:
     if frames.channels > 1 and not frames.is_rgb:
         pixels, axes = da.moveaxis(pixels, -1, 0), f"C{axes}"
     options: dict[str, Any] = {"name": name, "rgb": frames.is_rgb, "axis_labels": tuple(axes.lower())}
+    options |= _placed(axes, scale)
     if not frames.is_rgb:
         window = session.window
         options["contrast_limits"] = (0, 255) if window is None else (min(window.low), max(window.high))

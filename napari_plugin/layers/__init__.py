@@ -3,8 +3,10 @@
 from napari_plugin.layers.brush_stroke import BrushStroke
 from napari_plugin.layers.companions import Companions
 from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words
+from napari_plugin.layers.layer_sizes import show_sizes
 from napari_plugin.layers.mask_layer import MaskLayer
 from napari_plugin.layers.prompt_layers import Lasso, PromptKey, PromptLayers
+from napari_plugin.layers.source_file import axes_of_file, take_from_file
 from napari_plugin.layers.transform_sync import TransformSync
 
 __all__ = [
@@ -16,7 +18,10 @@ __all__ = [
     "PromptKey",
     "PromptLayers",
     "TransformSync",
+    "axes_of_file",
     "file_of",
     "guess_axes",
     "in_words",
+    "show_sizes",
+    "take_from_file",
 ]

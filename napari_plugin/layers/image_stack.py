@@ -10,12 +10,11 @@ from napari import Viewer
 from napari.layers import Image
 from numpy.typing import NDArray
 
-from sam2_engine import FrameSource, InputError, open_frames
+from sam2_engine import FrameSource, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
-from sam2_engine.frames.source import FillRange
 from sam2_plugins.measure.physical_scale import PhysicalScale
 
-__all__ = ["AXES", "ImageStack", "file_of", "guess_axes", "in_words"]
+__all__ = ["AXES", "ImageStack", "file_of", "finest", "guess_axes", "in_words", "named_axes"]
 
 AXES = "sam2_axes"
 """Under this name a layer's metadata holds its axes, as the user gave them for its image."""
@@ -26,16 +25,22 @@ _ALONG = {"T": "through time", "Z": "through the planes"}
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
+def named_axes(layer: Image) -> str | None:
+    """Return the letters of the axes of a layer, colors left out, by its axis labels; None without such."""
+    labels = [str(label)[:1].upper() for label in layer.axis_labels]
+    named = len(set(labels)) == len(labels) and {"Y", "X"} <= set(labels) <= set("TZCYX")
+    return "".join(labels) if named else None
+
+
 def guess_axes(layer: Image) -> str:
     """Name the axes of a layer, colors left out: by its axis labels, else its units, else what is usual.
 
     A stack whose axes bear no names is a time-lapse, unless its first axis is measured in a length; of
     four axes, a leading one of at most four positions holds channels.
     """
-    labels = [str(label)[:1].upper() for label in layer.axis_labels]
-    if len(set(labels)) == len(labels) and {"Y", "X"} <= set(labels) <= set("TZCYX"):
-        return "".join(labels)
-    leading = _finest(layer).shape[: layer.ndim - 2]
+    if (named := named_axes(layer)) is not None:
+        return named
+    leading = finest(layer).shape[: layer.ndim - 2]
     if len(leading) == 1:
         return ("Z" if layer.units[0].dimensionality == {"[length]": 1} else "T") + "YX"
     small = [i for i, size in enumerate(leading) if 1 < size <= _MAX_CHANNELS]
@@ -95,7 +100,7 @@ class ImageStack:
         InputError
             If the axes do not fit the layer.
         """
-        pixels = _finest(layer)
+        pixels = finest(layer)
         letters = (axes or guess_axes(layer)).strip().upper()
         if layer.rgb:
             letters += "S"
@@ -120,18 +125,7 @@ class ImageStack:
 
     def open(self) -> FrameSource:
         """Return the frames; nothing is read yet."""
-        return open_frames(_finest(self.layer), **self.opening)
-
-    def fill_values(self) -> tuple[FillRange, ...]:
-        """Return what the layer's file declares as no data; it is opened, so not in the window's thread."""
-        pixels = _finest(self.layer)
-        if self.file is None or np.dtype(pixels.dtype).itemsize < 2:
-            return ()
-        try:
-            with open_frames(self.file, **self.opening) as frames:
-                return frames.fill_values if frames.shape == self.plan.frame_shape else ()
-        except InputError:  # another reader may read what ours does not
-            return ()
+        return open_frames(finest(self.layer), **self.opening)
 
     @property
     def file(self) -> Path | None:
@@ -182,7 +176,7 @@ class ImageStack:
     def description(self) -> str:
         """One line for people, for example ``40 time points, 320 × 320 pixels, uint16``."""
         height, width = self.plan.frame_shape
-        parts = [f"{height} × {width} pixels", str(np.dtype(_finest(self.layer).dtype))]
+        parts = [f"{height} × {width} pixels", str(np.dtype(finest(self.layer).dtype))]
         counts = [_counted(self.plan.sizes[letter], letter) for letter in self.tracking_axes]
         parts[:0] = counts
         if self.layer.rgb or self.num_channels > 1:
@@ -292,7 +286,7 @@ class ImageStack:
         return self.plan.axis in self.dims
 
 
-def _finest(layer: Image) -> Any:
+def finest(layer: Image) -> Any:
     """Return a layer's pixels, of a pyramid the finest level; nothing is loaded."""
     return layer.data[0] if layer.multiscale else layer.data
 

@@ -8,7 +8,7 @@ from superqt.utils import qthrottled
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.prefetch import Prefetch
 from napari_plugin.annotation.session_loader import SessionLoader, StackOptions
-from napari_plugin.layers import ImageStack, guess_axes
+from napari_plugin.layers import ImageStack, guess_axes, show_sizes
 from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.runtime.workers import TaskRunner
 from napari_plugin.widgets import keys
@@ -184,6 +184,7 @@ class OpenedImages(QObject):
 
         def loaded(opened: OpenedSession) -> None:
             self._loader = None
+            show_sizes(stack, self._viewer, opened.scale)
             self._start(stack, opened, loader.task_runner)
             self._load_model(opened)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
-from sam2_engine.frames.spacing.units import LENGTH_UNITS, factor, known_unit
+from sam2_engine.frames.spacing.units import LENGTH_UNITS, TIME_UNITS, factor, known_unit
 
 __all__ = ["PhysicalScale"]
 
@@ -101,6 +101,25 @@ class PhysicalScale:
     def has_time(self) -> bool:
         """Whether times are more than numbers of frames."""
         return self.time_unit not in ("frame", "frames")
+
+    def is_like(self, other: "PhysicalScale") -> bool:
+        """Whether all sizes are the same but for rounding, in whatever units of length and time."""
+        for units, mine, theirs in (
+            (LENGTH_UNITS, self.unit, other.unit),
+            (TIME_UNITS, self.time_unit, other.time_unit),
+        ):
+            if mine != theirs and not {mine, theirs} <= set(units):
+                return False
+        interval = other.frame_interval
+        if self.time_unit != other.time_unit:
+            interval *= factor(other.time_unit, self.time_unit)
+        other = other if other.unit == self.unit else other.in_unit(self.unit)
+        pairs = [
+            *zip(self.pixel_size, other.pixel_size),
+            (self.plane_spacing, other.plane_spacing),
+            (self.frame_interval, interval),
+        ]
+        return all(math.isclose(one, another, rel_tol=1e-6) for one, another in pairs)
 
     def given(
         self,

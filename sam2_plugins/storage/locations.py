@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.creation import TakenError, clear_leftovers, is_half_made
-from sam2_plugins.storage.manifest import check_frames, read_manifest
+from sam2_plugins.storage.manifest import check_frames, read_manifest, scale_in
 from sam2_plugins.storage.opening import open_session, read_session
 from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder
 
@@ -37,6 +37,8 @@ class OpenedSession:
         New, or as it was left.
     folder
         None if it could not be saved.
+    scale
+        Sizes of pixels, planes and frames: those given, else the session's, else the file's.
     reopened
         Whether it was there before.
     save_error
@@ -47,6 +49,7 @@ class OpenedSession:
 
     session: AnnotationSession
     folder: SessionFolder | None
+    scale: PhysicalScale = field(default_factory=PhysicalScale)
     reopened: bool = False
     save_error: str | None = None
     note: str | None = None
@@ -135,8 +138,9 @@ def _open_or_create(
         except InputError as error:
             save_error = save_error or str(error)
         else:
-            return OpenedSession(session, folder, note=note)
-    return OpenedSession(session, None, note=note, save_error=save_error)
+            return OpenedSession(session, folder, folder.scale, note=note)
+    sizes = (scale or PhysicalScale()).filled(PhysicalScale.of(frames))
+    return OpenedSession(session, None, sizes, note=note, save_error=save_error)
 
 
 def last_opening(
@@ -220,12 +224,17 @@ def _reopen(
     try:
         session, folder = open_session(path, store, frames)
     except NotWritableError as error:
-        return OpenedSession(read_session(path, store, frames), None, reopened=True, save_error=str(error))
+        saved = scale_in(read_manifest(path), frames)
+        session = read_session(path, store, frames)
+        return OpenedSession(
+            session, None, scale.filled(saved) if scale else saved, reopened=True, save_error=str(error)
+        )
     with suppress(OSError):  # exports of the folder then have the axes and sizes of before
         folder.set_reading(opening)
         if scale is not None:
             folder.set_scale(scale.filled(folder.scale))
-    return OpenedSession(session, folder, reopened=True)
+    sizes = folder.scale if scale is None else scale.filled(folder.scale)
+    return OpenedSession(session, folder, sizes, reopened=True)
 
 
 def _last_used(path: Path) -> float:
