@@ -218,7 +218,7 @@ def test_a_disk_that_fills_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "labels.tif"
     path.write_bytes(b"earlier")
     data, meta, _ = Labels(np.ones((4, 60, 80), np.uint16)).as_layer_data_tuple()
-    with full_disk(5000), pytest.raises(InputError, match=rf"{path}: File too large; .*make space there"):
+    with full_disk(500), pytest.raises(InputError, match=rf"{path}: File too large; .*make space there"):
         write_labels(str(path), data, meta)
     assert [file.name for file in tmp_path.iterdir()] == ["labels.tif"]
     assert path.read_bytes() == b"earlier"

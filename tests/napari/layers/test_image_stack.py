@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -212,15 +211,3 @@ def test_masks_of_other_places_stay_and_ids_get_the_bits_they_need() -> None:
     assert (other.layer.data != 0).sum() == 2 * 600
     other.layer.data = np.zeros((3, 3, 3, 3), np.uint8)  # somebody gives the layer another shape
     assert (other.layer.data[0, 4] == 70_000).all()
-
-
-def test_what_the_file_declares_as_no_data_is_known_of_its_layer(tmp_path: Path) -> None:
-    pixels = np.full((3, 20, 30), -9999, np.int16)
-    zarr.create_array(tmp_path / "a.zarr", data=pixels, attributes={"_FillValue": -9999})
-    layer = Image(pixels)
-    assert ImageStack.of(layer).fill_values() == ()
-    layer._source = layer.source.model_copy(update={"path": str(tmp_path / "a.zarr")})
-    assert ImageStack.of(layer).fill_values() == ((-9999, -9999),)
-    (tmp_path / "b.dat").write_bytes(b"what another reader reads")
-    layer._source = layer.source.model_copy(update={"path": str(tmp_path / "b.dat")})
-    assert ImageStack.of(layer).fill_values() == ()

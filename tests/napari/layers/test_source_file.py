@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from napari.components import ViewerModel
 from napari.layers import Image
 
@@ -63,6 +64,22 @@ def test_frames_of_a_layer_have_the_sizes_of_its_file(tmp_path: Path) -> None:
     frames = stack.open()
     take_from_file(frames, stack)
     assert PhysicalScale.of(frames) == PhysicalScale((0.25, 0.5), "µm", plane_spacing=3)
+
+
+def test_what_the_file_declares_as_no_data_is_known_of_its_layer(tmp_path: Path) -> None:
+    pixels = np.full((3, 20, 30), -9999, np.int16)
+    zarr.create_array(tmp_path / "a.zarr", data=pixels, attributes={"_FillValue": -9999})
+    (tmp_path / "b.dat").write_bytes(b"what another reader reads")
+    found = []
+    for path in (None, tmp_path / "a.zarr", tmp_path / "b.dat"):
+        layer = Image(pixels)
+        if path is not None:
+            layer._set_source(layer.source.model_copy(update={"path": str(path)}))
+        stack = ImageStack.of(layer)
+        frames = stack.open()
+        take_from_file(frames, stack)
+        found.append(frames.fill_values)
+    assert found == [(), ((-9999, -9999),), ()]
 
 
 SCALE = PhysicalScale((0.25, 0.5), "µm", 30.0, "s", 2.5)
