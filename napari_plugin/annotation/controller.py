@@ -1,6 +1,6 @@
 """The controller of one image being annotated: its session, its layers, and what runs between them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from napari import Viewer
@@ -9,12 +9,12 @@ from qtpy.QtCore import QObject, Qt, Signal
 from napari_plugin.annotation.autosave import AutosaveStatus
 from napari_plugin.annotation.layer_sync import LayerSync
 from napari_plugin.annotation.propagation import LabeledFrame, Propagation
+from napari_plugin.annotation.repredict import repredict
 from napari_plugin.annotation.review import ReviewModel
 from napari_plugin.annotation.tracks import TrackView
-from napari_plugin.layers import Companions, ImageStack, MaskLayer, PromptLayers, TransformSync
+from napari_plugin.layers import Companions, ImageStack, MaskLayer, PromptLayers, Tool, Tools, TransformSync
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine.preprocessing import IntensityWindow
-from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.propagation_plan import Direction
@@ -51,6 +51,12 @@ class AnnotationController(QObject):
         Emitted with the progress of a propagation after each frame.
     ended
         Emitted with the reason in words when a layer it needs has gone; it is closed then.
+    tool_changed
+        Emitted when another tool works, or none: ``tools`` says which.
+    warned
+        Emitted with a sentence about what was left out; it holds until something works.
+    edited
+        Emitted when something asked for was done.
     current
         Id of the object that the next prompts belong to, 0 if there is none.
     excluding
@@ -69,6 +75,9 @@ class AnnotationController(QObject):
     failed = Signal(object)
     progressed = Signal(object)
     ended = Signal(str)
+    tool_changed = Signal()
+    warned = Signal(str)
+    edited = Signal()
     _must_end = Signal(str)
 
     def __init__(
@@ -94,11 +103,14 @@ class AnnotationController(QObject):
         self.masks = MaskLayer(
             viewer, stack, lambda stroke: self.sync.paint(stroke), self._on_stray_paint, earlier
         )
-        self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon())
+        self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon(), self._begin_object)
         self.sync = LayerSync(
             viewer, stack, self.masks, self.prompts, self._owner_of_new, session, task_runner, self
         )
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
+        self.tools = Tools(
+            viewer, self.prompts.points, self.prompts.boxes, self.masks.layer, self.tool_changed.emit
+        )
         self._transform_sync = TransformSync(stack, self.layers)
         for layer in self.layers:
             self.companions.add(layer)
@@ -107,12 +119,13 @@ class AnnotationController(QObject):
             self._show_what_is_known()
         else:
             self.add_object()
-        self.prompts.point()
+        self.tools.use(Tool.CLICK)
 
     def _connect(self) -> None:
         self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
-        for source in (self.autosave, self.sync):
-            source.status_message.connect(self.status_message)
+        self.autosave.status_message.connect(self.status_message)
+        self.sync.status_message.connect(self.warned)
+        self.sync.changed.connect(self.edited)
         self.autosave.failed.connect(self.failed)
         for worker in (self.review, self.tracks, self.propagation, self.sync):
             worker.failed.connect(self._on_failure)
@@ -140,6 +153,7 @@ class AnnotationController(QObject):
         self.review.close()
         self.tracks.close()
         self.companions.close()
+        self.tools.close()
         self._transform_sync.close()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
         self.stack.layer.events.data.disconnect(self._on_pixels_replaced)
@@ -162,7 +176,7 @@ class AnnotationController(QObject):
         """Show its layers and let the mouse place clicks, or hide them because another image is chosen."""
         self.companions.show(shown)
         if shown:
-            self.prompts.point()
+            self.tools.use(Tool.CLICK)
 
     def remove_layers(self) -> None:
         """Take its layers out of the viewer, of a closed annotation; the masks only with their image."""
@@ -193,28 +207,7 @@ class AnnotationController(QObject):
     def use_model(self, model: str) -> None:
         """Go on with another model; of what was clicked on one frame only, the mask is made anew at once."""
         self.propagation.stop()
-        self.edit(lambda session: session.use_model(model), lambda _: self._repredict())
-
-    def _repredict(self) -> None:
-        session, stale_frames = self.session, self.sync.stale_frames
-
-        def steps() -> Iterator[LabeledFrame]:
-            for result in session.iter_repredict(session.single_frame_prompts()):
-                yield result.frame, stale_frames.label_image(result.frame)
-
-        def repredicted(count: int) -> None:
-            others = f"{counted(count, 'clicked mask')} made anew; track" if count else "Track"
-            self.status_message.emit(
-                f"{session.model_name} computes from now on. {others} again for the others."
-            )
-            self._on_edited()
-
-        self._task_runner.run_steps(
-            steps(),
-            on_step=lambda labeled: self.masks.write(*labeled),
-            then=repredicted,
-            failed=self._on_failure,
-        )
+        self.edit(lambda session: session.use_model(model), lambda _: repredict(self))
 
     def use_window(self, window: IntensityWindow) -> None:
         """Let the model see other intensities; masks of clicks on one frame only are made anew at once."""
@@ -237,6 +230,13 @@ class AnnotationController(QObject):
         object_id = self.session.add_object()
         self._color_layers()
         self.select_object(object_id)
+
+    def _begin_object(self) -> None:
+        """Let the next prompt begin an object, which the current one is as long as nothing is known of it."""
+        prompted = {object_id for object_id, _ in self.prompts.read()}
+        known = self.current in self.session.objects
+        if not known or self.current in prompted or self.session.frames_of(self.current):
+            self.add_object()
 
     def _color_layers(self) -> None:
         for view in (self.masks, self.prompts):
@@ -265,7 +265,7 @@ class AnnotationController(QObject):
             self.edit(lambda session: session.remove_object(object_id))
 
     def _on_stray_paint(self) -> None:
-        self.status_message.emit(
+        self.warned.emit(
             f"What was painted elsewhere was taken away: objects are {self.stack.tracked_along}."
         )
 

@@ -7,6 +7,7 @@ from napari_plugin.layers.layer_sizes import show_sizes
 from napari_plugin.layers.mask_layer import MaskLayer
 from napari_plugin.layers.prompt_layers import Lasso, PromptKey, PromptLayers
 from napari_plugin.layers.source_file import axes_of_file, take_from_file
+from napari_plugin.layers.tools import Tool, Tools
 from napari_plugin.layers.transform_sync import TransformSync
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "MaskLayer",
     "PromptKey",
     "PromptLayers",
+    "Tool",
+    "Tools",
     "TransformSync",
     "axes_of_file",
     "file_of",

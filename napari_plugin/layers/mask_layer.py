@@ -74,11 +74,6 @@ class MaskLayer:
         """Let the brush paint an object."""
         self.layer.selected_label = object_id
 
-    def paint(self) -> None:
-        """Let the next drag in the viewer paint."""
-        self._viewer.layers.selection.active = self.layer
-        self.layer.mode = "paint"
-
     def color(self, objects: Iterable[AnnotatedObject]) -> None:
         """Show every object in its own color."""
         colors: dict[int | None, Any] = {None: (0.0, 0.0, 0.0, 0.0), 0: (0.0, 0.0, 0.0, 0.0)}

@@ -35,6 +35,7 @@ __all__ = ["Lasso", "PromptKey", "PromptLayers", "rounded"]
 INCLUDE, EXCLUDE = CLICK_COLORS
 PromptKey = tuple[int, int]
 """(object id, frame)"""
+_NOUN_OF = {"Z": "planes", "T": "time points"}
 _UNDER_WAY = {ActionType.ADDING, ActionType.CHANGING, ActionType.REMOVING}
 
 
@@ -74,6 +75,8 @@ class PromptLayers:
         Where, and on what.
     on_change
         Called after anything changed in one of the layers.
+    on_new
+        Called before a press that is to begin another object.
 
     Attributes
     ----------
@@ -82,10 +85,17 @@ class PromptLayers:
         includes or excludes.
     """
 
-    def __init__(self, viewer: Viewer, stack: ImageStack, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        stack: ImageStack,
+        on_change: Callable[[], None],
+        on_new: Callable[[], None] = lambda: None,
+    ) -> None:
         self._stack = stack
         self._viewer = viewer
-        self._on_change = on_change
+        self._on_change, self._on_new = on_change, on_new
+        self.each_new = False
         self._object_id = 0
         self._excluding = False
         self._quiet = False
@@ -115,8 +125,8 @@ class PromptLayers:
             canvas_size_limits=(CLICK_SIZE, CLICK_SIZE),  # whatever the zoom
             **placement,
         )
-        self.points.mouse_drag_callbacks.append(self._on_press)
         for layer in (self.points, self.boxes):
+            layer.mouse_drag_callbacks.append(self._on_press)
             layer.events.data.connect(self._changed)
         self._boxes_needed = False
         self.boxes.visible = False
@@ -142,21 +152,6 @@ class PromptLayers:
             if owners := list(layer.features["object"]):
                 setattr(layer, kind, np.array([self._color_of(owner) for owner in owners]))
 
-    def point(self) -> None:
-        """Let the next mouse press in the viewer place a click."""
-        self._viewer.layers.selection.active = self.points
-        self.points.mode = "add"
-
-    def box(self) -> None:
-        """Let the next drag in the viewer draw a box."""
-        self._viewer.layers.selection.active = self.boxes
-        self.boxes.mode = "add_rectangle"
-
-    def lasso(self) -> None:
-        """Let the next drag in the viewer draw an outline."""
-        self._viewer.layers.selection.active = self.boxes
-        self.boxes.mode = "add_polygon_lasso"
-
     def _show_boxes_if_needed(self) -> None:
         """Show the boxes' layer once there are any, or one is to be drawn; else as the user has it.
 
@@ -166,9 +161,13 @@ class PromptLayers:
         if needed != self._boxes_needed:
             self._boxes_needed = self.boxes.visible = needed
 
-    def _on_press(self, layer: PointsLayer, event: Any) -> None:
-        # A selected point has changed the defaults to its own; Ctrl asks for the opposite, once.
-        self._set_defaults(self._excluding != ("Control" in event.modifiers))
+    def _on_press(self, layer: PointsLayer | Shapes, event: Any) -> None:
+        # A selected point has changed the defaults to its own; Ctrl and Shift ask for the opposite, once.
+        excludes = self._excluding != ("Control" in event.modifiers)
+        begins = self.each_new != ("Shift" in event.modifiers)
+        if begins and not excludes and str(layer.mode).startswith("add"):
+            self._on_new()
+        self._set_defaults(excludes)
 
     def _set_defaults(self, excluding: bool) -> None:
         kind = EXCLUDE if excluding else INCLUDE
@@ -239,25 +238,38 @@ class PromptLayers:
         if off:
             sentences.append("A click off the image was left out; click on the object itself.")
             self._remove(self.points, off)
-        unusable, replaced, seen = [], [], set()
+        unusable, replaced, seen, across = [], [], set(), False
         for i in reversed(range(len(self.boxes.data))):
             frame, (x0, y0, x1, y1) = self._box_of(self.boxes.data[i])
             key = int(self.boxes.features["object"].iloc[i]), frame
             height, width = self._stack.plan.frame_shape
             inside = self._stack.contains(frame, 0, 0) and x1 >= 0 and y1 >= 0 and x0 < width and y0 < height
-            if not inside or not covers_pixels(x0, y0, x1, y1):
+            if self._lies_across(self.boxes.data[i]):
+                across = True
+                unusable.append(i)
+            elif not inside or not covers_pixels(x0, y0, x1, y1):
                 unusable.append(i)
             elif key in seen:
                 replaced.append(i)
             else:
                 seen.add(key)
-        if unusable:
+        if across:
+            sentences.append(
+                f"A box across {_NOUN_OF.get(self._stack.plan.axis, 'frames')} was left out: the view is "
+                "rolled, and a box lies on one frame. Click instead, or roll the view back and draw it there."
+            )
+        elif unusable:
             sentences.append(
                 "A box without an area on the image was left out; drag from one corner to the other."
             )
         if unusable or replaced:
             self._remove(self.boxes, unusable + replaced)
         return sentences
+
+    def _lies_across(self, outline: Any) -> bool:
+        """Whether a shape spans several frames: it was drawn in a rolled view."""
+        frames = [self._stack.locate(corner)[0] for corner in outline]
+        return max(frames) > min(frames)
 
     def _drop_elsewhere(self) -> bool:
         """Remove what lies at another place on the axes that nothing is tracked along."""
@@ -345,9 +357,9 @@ class PromptLayers:
         """Stop listening."""
         for layer in (self.points, self.boxes):
             layer.events.data.disconnect(self._changed)
+            layer.mouse_drag_callbacks.remove(self._on_press)
         self.boxes.events.data.disconnect(self._show_boxes_if_needed)
         self._viewer.layers.selection.events.active.disconnect(self._show_boxes_if_needed)
-        self.points.mouse_drag_callbacks.remove(self._on_press)
 
     def _box_of(self, outline: Any) -> tuple[int, tuple[float, float, float, float]]:
         """Return frame and inclusive pixel box of an outline, which runs along the pixels' outer edges."""

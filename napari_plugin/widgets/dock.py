@@ -138,6 +138,8 @@ class AnnotationDock(QWidget):
             asking.connect(self.setup.unfold)
         self.image.axes.returnPressed.connect(self._canvas_context.focus)
         self.images.hinted.connect(self.show_hint)
+        self.images.warned.connect(self.show_warning)
+        self.images.edited.connect(self._clear_warning)
         self.images.shown.connect(self._show)
         self.images.changed.connect(self._refresh)
         self.images.progressed.connect(self._show_progress)
@@ -160,6 +162,15 @@ class AnnotationDock(QWidget):
         """Show what to do next, unless an error stands there that has not been read yet."""
         if not self._shows_error:
             self.show_message(sentence)
+
+    def show_warning(self, sentence: str) -> None:
+        """Show what went wrong, until something works."""
+        self.show_message(sentence)
+        self._shows_error = True
+
+    def _clear_warning(self) -> None:
+        if self._shows_error:
+            self.show_message("")
 
     def show_failure(self, error: BaseException) -> None:
         """Show an error: one sentence if the user can act on it, else with the details."""

@@ -46,6 +46,8 @@ class OpenedImages(QObject):
         Emitted with a sentence, or an error, for the user.
     hinted
         Emitted with a sentence on what to do next, which may go unseen.
+    warned, edited
+        Emitted with a sentence about what was left out, and when something was done after all.
     annotation
         What was shown last.
     """
@@ -56,6 +58,8 @@ class OpenedImages(QObject):
     status_message = Signal(str)
     failed = Signal(object)
     hinted = Signal(str)
+    warned = Signal(str)
+    edited = Signal()
 
     def __init__(
         self,
@@ -234,6 +238,8 @@ class OpenedImages(QObject):
         masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own
         masks.bind_key(keys.REDO, lambda _: annotation.redo())
         annotation.status_message.connect(self.status_message)
+        annotation.warned.connect(self.warned)
+        annotation.edited.connect(self.edited)
         annotation.failed.connect(lambda error: self._on_failed(annotation, error))
         annotation.changed.connect(lambda: self._on_changed(annotation))
         annotation.review.updated.connect(lambda: self._on_changed(annotation))

@@ -10,11 +10,12 @@ from qtpy.QtWidgets import QApplication
 
 from napari_plugin.widgets.dock import AnnotationDock
 
-LEFT, NO_BUTTON, NONE, CONTROL = (
+LEFT, NO_BUTTON, NONE, CONTROL, SHIFT = (
     Qt.MouseButton.LeftButton,
     Qt.MouseButton.NoButton,
     Qt.KeyboardModifier.NoModifier,
     Qt.KeyboardModifier.ControlModifier,
+    Qt.KeyboardModifier.ShiftModifier,
 )
 
 

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleSlider
 
 from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.layers import Tool
 from napari_plugin.layers.candidate_layer import CandidateLayer
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.form import form
@@ -290,7 +291,7 @@ class AutomaticPanel(Panel):
         if layer is not None:
             layer.close()
             if self.annotation is not None and not self.annotation.closed:
-                self.annotation.prompts.point()
+                self.annotation.tools.use(Tool.CLICK)
         self._show_choice()
 
     def _on_layer_removed(self, event: object) -> None:

@@ -10,6 +10,7 @@ from napari.layers import Labels, Layer, Points, Shapes
 from qtpy.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.layers import Tool
 from napari_plugin.layers.label_source import labels_for
 from napari_plugin.layers.prompt_source import prompts_in_layer
 from napari_plugin.widgets.buttons import button
@@ -135,7 +136,7 @@ class ImportPanel(Panel):
 
     def _show(self, annotation: AnnotationController) -> None:
         annotation.edit(lambda _: None)  # all layers show what is known now
-        annotation.prompts.point()
+        annotation.tools.use(Tool.CLICK)
 
     def _on_layer(self) -> None:
         annotation, layer = self.annotation, self._viewer.layers.selection.active

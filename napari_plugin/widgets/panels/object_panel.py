@@ -1,12 +1,14 @@
 """The list of objects, and the tools whose prompts belong to the current one."""
 
 from collections.abc import Callable
+from functools import partial
 
 from qtpy.QtCore import QPoint, QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
+    QCheckBox,
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
@@ -18,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.layers import Tool
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
@@ -53,14 +56,19 @@ class ObjectPanel(Panel):
         self.paint = button("Paint", "Paint its mask with napari's brush", keys.TOOL, checkable=True)
         self._tools = (self.click, self.box, self.lasso, self.paint)
         self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, *self._tools)]
+        self.each_new = QCheckBox("each click a new one")
+        self.each_new.setToolTip("Clicks and boxes begin objects; Shift+click does the opposite, once")
+        self.each_new.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+        self.each_new.toggled.connect(lambda _: self._set_each_new())
         tools = QGridLayout()
         for number, tool in enumerate(self._tools):
             tools.addWidget(tool, 0, number)
         for number, kind in enumerate((self.include, self.exclude)):
             tools.addWidget(kind, 1, 2 * number, 1, 2)
         row = QHBoxLayout()
-        row.addWidget(self.new)
-        row.addWidget(self.remove)
+        row.addWidget(self.new, 1)
+        row.addWidget(self.each_new)
+        row.addWidget(self.remove, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Objects"))
@@ -71,16 +79,41 @@ class ObjectPanel(Panel):
         self.remove.clicked.connect(self._with(lambda one: one.remove_object(one.current)))
         self.include.clicked.connect(self._with(lambda one: one.set_excluding(False)))
         self.exclude.clicked.connect(self._with(lambda one: one.set_excluding(True)))
-        self.click.clicked.connect(self._with(lambda one: one.prompts.point()))
-        self.box.clicked.connect(self._with(lambda one: one.prompts.box()))
-        self.lasso.clicked.connect(self._with(lambda one: one.prompts.lasso()))
-        self.paint.clicked.connect(self._with(lambda one: one.masks.paint()))
+        for tool, one in zip(Tool, self._tools):
+            one.clicked.connect(partial(self._use, tool))
         self.show_annotation(None)
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
         """Show the objects of an annotation, or nothing."""
-        self.click.setChecked(True)
+        if self.annotation is not None:
+            self.annotation.tool_changed.disconnect(self._show_tool)
         super().show_annotation(annotation)
+        if annotation is not None:
+            annotation.tool_changed.connect(self._show_tool)
+        self._set_each_new()
+        self._show_tool()
+
+    def _set_each_new(self) -> None:
+        if self.annotation is not None:
+            self.annotation.prompts.each_new = self.each_new.isChecked()
+
+    def _use(self, tool: Tool, checked: bool = True) -> None:
+        if self.annotation is None:
+            return
+        self.annotation.tools.use(tool)
+        if not self.annotation.tools.works:
+            self.status_message.emit(
+                "In 3D the mouse turns the view; the tools work in slices (the button below the layers)."
+            )
+        self._show_tool()
+
+    def _show_tool(self) -> None:
+        """Let the tool be pressed that works; none, if the mouse does something else."""
+        active = None if self.annotation is None else self.annotation.tools.active
+        self._groups[1].setExclusive(False)  # else one stays pressed
+        for tool, one in zip(Tool, self._tools):
+            one.setChecked(tool is active)
+        self._groups[1].setExclusive(True)
 
     def refresh(self) -> None:
         """Show what is known now."""
@@ -135,7 +168,7 @@ class ObjectPanel(Panel):
 
     def next_tool(self) -> None:
         """Go on from clicks to boxes, to the lasso, to the brush, and to clicks again."""
-        chosen = next(number for number, tool in enumerate(self._tools) if tool.isChecked())
+        chosen = next((number for number, tool in enumerate(self._tools) if tool.isChecked()), -1)
         self._tools[(chosen + 1) % len(self._tools)].click()
 
     def _items(self) -> list[QTreeWidgetItem]:

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dock_input import CONTROL, Hand
+from dock_input import CONTROL, SHIFT, Hand
 from dock_steps import WAIT, Open, annotation_of, labels
 from numpy.typing import NDArray
 
 from napari_plugin.widgets.dock import AnnotationDock
+from sam2_plugins.session.propagation_plan import Direction
 
 pytestmark = pytest.mark.gui
 
@@ -84,3 +85,49 @@ def test_keys_are_given_back_when_the_dock_closes(dock: AnnotationDock, qtbot: A
     dock.viewer.window.remove_dock_widget(dock)
     hand.press("N")
     assert list(session.objects) == [1]
+
+
+def test_a_pressed_tool_works_whatever_else_was_chosen_meanwhile(dock: AnnotationDock, qtbot: Any) -> None:
+    annotation, panel = annotation_of(dock), dock.objects
+    assert panel.click.isChecked()
+    dock.viewer.layers.selection.active = annotation.stack.layer
+    assert not any(tool.isChecked() for tool in panel._tools)
+    panel.click.click()
+    assert panel.click.isChecked()
+    annotation.prompts.points.mode = "select"
+    assert not panel.click.isChecked()
+    Hand(dock, qtbot).press("W")
+    assert panel.click.isChecked()
+    dock.viewer.dims.ndisplay = 3
+    qtbot.wait(100)
+    assert not panel.click.isChecked()
+    panel.click.click()
+    assert "In 3D" in dock.message.text()
+    dock.viewer.dims.ndisplay = 2
+    qtbot.wait(100)
+    assert panel.click.isChecked()
+
+
+def test_an_error_goes_when_the_mistake_is_mended(dock: AnnotationDock, qtbot: Any) -> None:
+    dock.propagation.buttons[Direction.FORWARD].click()
+    qtbot.waitUntil(lambda: "nothing to track yet" in dock.message.text(), timeout=WAIT)
+    Hand(dock, qtbot).click(24, 20)
+    qtbot.waitUntil(lambda: labels(dock).any(), timeout=WAIT)
+    assert dock.message.text() == ""
+
+
+def test_each_click_may_be_a_new_object(dock: AnnotationDock, qtbot: Any) -> None:
+    annotation, hand = annotation_of(dock), Hand(dock, qtbot)
+    dock.objects.each_new.setChecked(True)
+    places = ((22, 20), (60, 39), (10, 50))
+    for place in places:
+        hand.click(*place)
+    hand.click(12, 52, SHIFT)  # the opposite, once: it belongs to the third
+    hand.click(40, 10, CONTROL)  # what is taken away begins nothing
+    qtbot.waitUntil(lambda: len(annotation.prompts.read()) == 3, timeout=WAIT)
+    clicks = [prompt.points for prompt in annotation.prompts.read().values()]
+    assert [len(points) for points in clicks if points is not None] == [1, 1, 3]
+    qtbot.waitUntil(lambda: all(annotation.session.frames_of(i) for i in (1, 2, 3)), timeout=WAIT)
+    dock.objects.each_new.setChecked(False)
+    hand.click(70, 10, SHIFT)
+    qtbot.waitUntil(lambda: len(annotation.prompts.read()) == 4, timeout=WAIT)

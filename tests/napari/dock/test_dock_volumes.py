@@ -166,7 +166,7 @@ def test_a_box_and_a_brush_stroke_count_only_where_objects_are_tracked(
     shown_when_idle(dock, qtbot)
     assert "elsewhere was left out" in dock.message.text()
     assert list(annotation.prompts.read()) == [(object_id, 1)]
-    annotation.masks.paint()
+    dock.objects.paint.click()
     annotation.masks.layer.brush_size = 5
     Hand(dock, qtbot).drag((40, 30), (50, 30))
     shown_when_idle(dock, qtbot)

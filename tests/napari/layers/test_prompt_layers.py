@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from layer_prompts import prompt
 from napari.components import ViewerModel
 
-from napari_plugin.layers import ImageStack, PromptLayers
+from napari_plugin.layers import ImageStack, PromptLayers, Tool, Tools
 from sam2_engine.prompts import Box, Points, Prompt
 from sam2_plugins.session.annotations import AnnotatedObject
 
@@ -242,20 +242,52 @@ def test_an_image_without_frames_takes_clicks_and_boxes() -> None:
 def test_the_layer_of_boxes_is_shown_from_when_it_is_needed(placed: Placed) -> None:
     layers = placed.layers
     viewer = layers._viewer
+    masks = viewer.add_labels(np.zeros((5, 20, 30), np.uint8))
+    tools = Tools(viewer, layers.points, layers.boxes, masks, lambda: None)
     assert not layers.boxes.visible
-    layers.box()
+    tools.use(Tool.BOX)
     assert layers.boxes.visible
     assert layers.boxes.mode == "add_rectangle"
-    layers.point()
+    tools.use(Tool.CLICK)
     assert not layers.boxes.visible
-    layers.box()
+    tools.use(Tool.BOX)
     layers.boxes.add_rectangles([np.array([[0, 2, 3], [0, 2, 9], [0, 8, 9], [0, 8, 3]])])
-    layers.point()
+    tools.use(Tool.CLICK)
     assert layers.boxes.visible
     layers.boxes.visible = False  # as the user wants it
     viewer.layers.selection.active = layers.boxes
     assert not layers.boxes.visible
     layers.boxes.visible = True
-    layers.point()
+    tools.use(Tool.CLICK)
     layers.boxes.data = []
     assert not layers.boxes.visible
+
+
+def test_a_box_in_a_rolled_view_is_left_out_with_the_reason(placed: Placed) -> None:
+    placed.layers.boxes.add_rectangles([np.array([[1, 3, 3], [1, 3, 9], [4, 3, 9], [4, 3, 3]])])
+    (sentence,) = placed.layers.drop_unusable()
+    assert "across time points" in sentence
+    assert "rolled" in sentence
+    assert not len(placed.layers.boxes.data)
+
+
+def test_tools_say_what_the_mouse_does(placed: Placed) -> None:
+    layers, changes = placed.layers, []
+    viewer = layers._viewer
+    masks = viewer.add_labels(np.zeros((5, 20, 30), np.uint8))
+    tools = Tools(viewer, layers.points, layers.boxes, masks, lambda: changes.append(1))
+    for tool in Tool:
+        tools.use(tool)
+        assert tools.active is tool
+    layers.points.mode = "select"
+    viewer.layers.selection.active = layers.points
+    assert tools.active is None
+    tools.use(Tool.CLICK)
+    viewer.dims.ndisplay = 3
+    assert tools.active is None
+    assert layers.points.mode == "pan_zoom"
+    tools.use(Tool.CLICK)
+    assert layers.points.mode == "pan_zoom"
+    viewer.dims.ndisplay = 2
+    assert tools.active is Tool.CLICK
+    assert changes
