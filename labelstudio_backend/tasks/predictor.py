@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from labelstudio_backend.media.library import MediaLibrary
+from labelstudio_backend.schema.answers import split_answers
 from labelstudio_backend.schema.labeling_config import LabelingConfig, Target
 from labelstudio_backend.schema.project_parameters import ProjectParameters, ProjectParameterStore
 from labelstudio_backend.schema.regions import Region, ScoredRegions
@@ -155,9 +156,9 @@ class Predictor:
         tasks = _checked_tasks(tasks)
         if context is None:
             return self._predict_batch(tasks, targets, str(label_config), options)
-        regions = _context_regions(context)
+        regions, answers = split_answers(_context_regions(context))
         if not regions:
-            return [_prediction([], 0.0, options) for _ in tasks]
+            return [_prediction(answers, 0.0, options) for _ in tasks]
         if len(tasks) != 1:
             raise InputError(f"What was drawn belongs to one task, but the request has {len(tasks)}.")
         target = config.target_of(regions, options.parameters.answer)
@@ -165,7 +166,7 @@ class Predictor:
             result, score = self._video_tasks.predict_interactive(tasks[0], target, regions, options)
         else:
             result, score = self._image_tasks.predict_interactive(tasks[0], target, regions, options)
-        return [_prediction(result, score, options)]
+        return [_prediction([*result, *answers], score, options)]
 
     def _options(self, project: object) -> RequestOptions:
         parameters = self.parameters.get(project)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from labelstudio_backend.media.library import MediaLibrary
+from labelstudio_backend.schema.answers import answers_about
 from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.keyframes import Track
 from labelstudio_backend.schema.labeling_config import Target
@@ -95,11 +96,12 @@ class VideoTasks:
         InputError
             As :meth:`predict_interactive`; or if a frame cannot be read.
         """
-        tracks = stored_tracks(task, target)
-        if not tracks:
+        results = _stored_results(task, target)
+        if not results:
             return None
-        scored = self._track(task, target, tracks, options, math.inf)
-        return None if self.scheduler.closed else scored
+        regions, score = self._track(task, target, _tracks_of(results, target), options, math.inf)
+        answers = answers_about(results, [region.get("id") for region in regions])
+        return None if self.scheduler.closed else ([*regions, *answers], score)
 
     def _track(
         self,
@@ -148,7 +150,16 @@ def stored_tracks(task: Mapping[str, Any], target: Target) -> list[Track]:
     InputError
         As :func:`labeled_tracks`.
     """
+    return _tracks_of(_stored_results(task, target), target)
+
+
+def _tracks_of(results: Sequence[object], target: Target) -> list[Track]:
     names = {control.name for control in target.controls}
+    return labeled_tracks([r for r in results if _is_labeled(r) and r.get("from_name") in names])
+
+
+def _stored_results(task: Mapping[str, Any], target: Target) -> list[object]:
+    """Return the results among which are the labeled rectangles that a task holds; none if it holds none."""
     for kind in _STORED:
         entries = task.get(kind)
         usable = [
@@ -159,9 +170,9 @@ def stored_tracks(task: Mapping[str, Any], target: Target) -> list[Track]:
             and not one.get("was_cancelled")
         ]
         for one in sorted(usable, key=lambda one: str(one.get("updated_at")), reverse=True):
-            found = [r for r in one["result"] if _is_labeled(r) and r.get("from_name") in names]
-            if tracks := labeled_tracks(found):
-                return tracks
+            results: list[object] = one["result"]
+            if _tracks_of(results, target):
+                return results
     return []
 
 

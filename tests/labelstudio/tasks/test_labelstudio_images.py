@@ -111,6 +111,17 @@ def test_several_prompts_are_predicted_at_once(application: Application) -> None
     assert len(one["result"]) == 1
 
 
+def test_what_was_answered_goes_back_as_it_came(application: Application) -> None:
+    about = {"id": POINT["id"], "from_name": "quality", "to_name": "image", "type": "choices"}
+    choice = {**about, "value": {**POINT["value"], "choices": ["good"]}}
+    text = {"id": "of the task", "from_name": "note", "to_name": "image", "type": "textarea"}
+    note = {**text, "value": {"text": ["seen twice"]}}
+    (prediction,) = predict(application, [task()], BRUSH, choice, POINT, note)
+    (alone,) = predict(application, [task()], BRUSH, POINT)
+    assert prediction["result"][-2:] == [choice, note]
+    assert len(prediction["result"]) == len(alone["result"]) + 2
+
+
 def test_predictions_are_for_the_image_that_was_drawn_on(application: Application) -> None:
     both = {"id": 1, "data": {"left": IMAGE, "right": IMAGE}}
     for name, kind in (("left", "rectangle"), ("right", "polygon")):

@@ -153,6 +153,52 @@ def test_a_second_request_without_an_edit_gives_the_same(page: Page) -> None:
     assert page.assign_label() == first
 
 
+ANSWERS: dict[str, dict[str, Any]] = {
+    "choices": {"choices": ["good"]},
+    "textarea": {"text": ["seen twice"]},
+    "rating": {"rating": 4},
+    "number": {"number": 2.5},
+    "datetime": {"datetime": "2026-11-29"},
+    "taxonomy": {"taxonomy": [["cell", "dividing"]]},
+    "timelinelabels": {"ranges": [{"start": 1, "end": 3}], "timelinelabels": ["mitosis"]},
+}
+"""Values of what a person answers about a region, by its type."""
+
+
+def answer(kind: str, region: dict[str, Any], **more: object) -> dict[str, Any]:
+    about = {"id": region["id"], "from_name": "asked", "to_name": region["to_name"], "origin": "manual"}
+    return {**about, "type": kind, "value": {**region["value"], **ANSWERS[kind]}, **more}
+
+
+def test_what_was_answered_about_a_region_goes_back_as_it_came(page: Page) -> None:
+    answers = [answer(kind, page.region) for kind in ANSWERS]
+    answers.append(answer("choices", page.region, id="task", value={"choices": ["blurred"]}))
+    answers.append({"type": "relation", "from_id": page.region["id"], "to_id": "other", "direction": "right"})
+    results = page.body["params"]["context"]["result"]
+    results[:] = [answers[0], *results, *answers[1:]]
+    tracked, *others = page.assign_label()
+    assert tracked["type"] == "videorectangle"
+    assert others == answers
+    results = page.body["params"]["context"]["result"]
+    assert page.assign_label() == [tracked, *answers]
+
+
+def test_answers_without_a_region_are_no_prompts(page: Page) -> None:
+    given = answer("choices", page.region)
+    page.body["params"]["context"]["result"] = [given]
+    assert page.assign_label() == [given]
+
+
+def test_a_task_that_is_tracked_again_keeps_what_was_answered(page: Page) -> None:
+    region = page.region
+    kept = answer("choices", region)
+    draft = {"result": [region, kept, answer("choices", {**region, "id": "another"})], "updated_at": "2026"}
+    task = {**page.body["tasks"][0], "drafts": [draft]}
+    (prediction,) = page.predictor.predict([task], page.body["label_config"], None, page.body["project"])
+    assert isinstance(prediction, dict)
+    assert prediction["result"][1:] == [kept]
+
+
 def shown(region: dict[str, Any]) -> dict[int, dict[str, float] | None]:
     return {frame: rectangle_at(region["value"]["sequence"], frame) for frame in range(1, FRAMES + 2)}
 
