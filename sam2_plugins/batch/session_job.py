@@ -9,16 +9,18 @@ from pathlib import Path
 from typing_extensions import override
 
 from sam2_engine.errors import InputError
+from sam2_engine.preprocessing import window_of
 from sam2_engine.wording import counted
-from sam2_plugins.batch.job import JobHost, run_under_bar
+from sam2_plugins.batch.job import JobHost, Reading, run_under_bar
 from sam2_plugins.batch.track_job import TrackingJob
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, write_label_tiff
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
+from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.scripting.session import Session
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.propagation_plan import PropagateArguments
-from sam2_plugins.storage import SessionFolder, is_session_folder, open_session, reading_of
+from sam2_plugins.storage import SessionFolder, is_session_folder, open_session, read_manifest, reading_of
 
 __all__ = ["TrackSessionJob", "track_runs"]
 
@@ -74,10 +76,17 @@ class TrackSessionJob(TrackingJob):
         """Go on with the session, by its own model and reading, or begin it."""
         if is_session_folder(self.output):
             work = Session(*open_session(self.output, host.store, self.source))
+            try:
+                self._obey(work.annotation)
+            except BaseException:
+                work.close()
+                raise
         else:
             frames = self.reading.open(self.source)
             try:
-                annotation = AnnotationSession(frames, host.store, self.model, contrast=self.reading.contrast)
+                annotation = AnnotationSession(
+                    frames, host.store, self.model or "nano", contrast=self.reading.contrast
+                )
                 source, opening = reading_of(frames)
                 folder = SessionFolder.create(self.output, annotation, source=source, opening=opening)
             except BaseException:
@@ -86,6 +95,25 @@ class TrackSessionJob(TrackingJob):
             work = Session(annotation, folder)
         with work:
             yield work
+
+    def _obey(self, session: AnnotationSession) -> None:
+        """Take over what is said of a session that is there, or refuse what would need another one."""
+        described = read_manifest(self.output)["frames"]
+        unsaid, known = vars(Reading()), {"axes": described["axes"], **described["opening"]}
+        for name, value in vars(self.reading).items():
+            there = known.get(name, unsaid[name])
+            if name != "contrast" and value not in (unsaid[name], there):
+                raise InputError(
+                    f"{self.output} is read with {name} = {there}, not {value}: leave --{name} out, or give "
+                    "another --session."
+                )
+        window = self.reading.contrast
+        if window is not None and window_of(session.frames, window) != session.window:
+            raise InputError(
+                f"{self.output} has another contrast: leave --contrast out, or set it in napari."
+            )
+        if self.model is not None and str(ModelName.parse(self.model).absolute()) != session.model_name:
+            session.use_model(self.model)
 
     def _write(self, work: Session, host: JobHost) -> None:
         if self.labels is not None:

@@ -39,7 +39,7 @@ class TrackingJob(FileJob):
     start, stop, reverse
         As for :meth:`AnnotationSession.propagate`.
     model, reading
-        Which model, and how files are read.
+        Which model, None for that of a session that is there, or nano; and how files are read.
     """
 
     masks: Path | None = None
@@ -48,7 +48,7 @@ class TrackingJob(FileJob):
     start: int | None = None
     stop: int | None = None
     reverse: bool = False
-    model: str = "nano"
+    model: str | None = None
     reading: Reading = field(default_factory=Reading)
 
     @property
@@ -103,7 +103,9 @@ class TrackJob(TrackingJob):
         self.check()
         with self.reading.open(self.source) as frames:
             window = self.reading.contrast
-            session = AnnotationSession(frames, host.store, self.model, contrast=window, history=None)
+            session = AnnotationSession(
+                frames, host.store, self.model or "nano", contrast=window, history=None
+            )
             host.say(f"{self.source}: {frames.description}")
             stopped = self._write_tracked(session, self.place_starts(session), host)
             host.say(f"{self.output}")

@@ -25,6 +25,7 @@ __all__ = [
     "PixelSizeOption",
     "PlaneSpacingOption",
     "SeriesOption",
+    "SessionModelOption",
     "TableOption",
     "examples",
     "needs",
@@ -91,6 +92,10 @@ ModelOption = Annotated[
         help="A name from `sam2 models`, or a .pt or .safetensors file. NAME@320 takes a smaller input: "
         "faster, coarser; NAME+fast tracks many small objects faster, with nearly the same masks.",
     ),
+]
+SessionModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="As for `sam2 segment`; by default the session's, or nano."),
 ]
 OutputOption = Annotated[
     Path,

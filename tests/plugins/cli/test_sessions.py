@@ -89,6 +89,20 @@ def test_one_frame_is_corrected_and_the_rest_follows(run: Run) -> None:
     assert after[6, 34, 60] == 1  # on the other disc
 
 
+def test_what_is_said_of_a_session_that_is_there_is_obeyed_or_refused(run: Run) -> None:
+    track = ("track", "cells.tif", "--prompts", "clicks.json", "--session", "cells.sam2")
+    run(*track, "--contrast", "0,200", model=True)
+    assert "nothing was left" in run(*track, "--contrast", "0,200", "--axes", "TYX", model=True)
+    assert "nothing was left" in run(*track, "--model", "nano@64")
+    assert "model nano@64" in run("open", "cells.sam2")
+    for option, value, sentence in (
+        ("--contrast", "0,100", "another contrast"),
+        ("--axes", "ZYX", "leave --axes out"),
+        ("--channel", "1", "leave --channel out"),
+    ):
+        assert sentence in run(*track, option, value, status=2)
+
+
 def test_a_new_prompt_in_the_file_does_the_same(run: Run) -> None:
     track = ("track", "cells.tif", "--prompts", "clicks.json", "--session", "cells.sam2")
     run(*track, model=True)
