@@ -56,6 +56,9 @@ class ObjectPanel(Panel):
         self.paint = button("Paint", "Paint its mask with napari's brush", keys.TOOL, checkable=True)
         self._tools = (self.click, self.box, self.lasso, self.paint)
         self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, *self._tools)]
+        self.correct = button("⋯", "Merge, split, swap, divide, absent here, delete: the current object")
+        self.correct.setMaximumWidth(32)
+        self.correct.clicked.connect(self._on_correct)
         self.each_new = QCheckBox("each click a new one")
         self.each_new.setToolTip("Clicks and boxes begin objects; Shift+click does the opposite, once")
         self.each_new.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
@@ -69,6 +72,7 @@ class ObjectPanel(Panel):
         row.addWidget(self.new, 1)
         row.addWidget(self.each_new)
         row.addWidget(self.remove, 1)
+        row.addWidget(self.correct)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Objects"))
@@ -188,12 +192,15 @@ class ObjectPanel(Panel):
             self.refresh()  # a name cannot be empty: the old one is shown again
 
     def _on_menu_wanted(self, position: QPoint) -> None:
-        item = self.list.itemAt(position)
+        self._open_menu(self.list.itemAt(position), self.list.viewport().mapToGlobal(position))
+
+    def _on_correct(self) -> None:
+        self._open_menu(self.list.currentItem(), self.correct.mapToGlobal(self.correct.rect().bottomLeft()))
+
+    def _open_menu(self, item: QTreeWidgetItem | None, place: QPoint) -> None:
         if self.annotation is not None and item is not None:
-            menu = object_menu(
-                self.annotation, int(item.data(0, _ID)), lambda: self.list.editItem(item, 0), self
-            )
-            menu.popup(self.list.viewport().mapToGlobal(position))
+            object_id = int(item.data(0, _ID))
+            object_menu(self.annotation, object_id, lambda: self.list.editItem(item, 0), self).popup(place)
 
     def _with(self, act: Callable[[AnnotationController], None]) -> Callable[[], None]:
         def clicked() -> None:

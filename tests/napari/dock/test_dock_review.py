@@ -263,3 +263,15 @@ def test_an_object_is_renamed_in_the_list(tracked: AnnotationDock, qtbot: Any) -
     dock.history.undo.click()
     shown_when_idle(dock, qtbot)
     assert dock.objects.list.topLevelItem(0).text(0) == "object 1"
+
+
+def test_corrections_of_the_current_object_have_a_button(tracked: AnnotationDock, qtbot: Any) -> None:
+    dock, annotation = tracked, annotation_of(tracked)
+    annotation.select_object(2)
+    show(dock, 3)
+    dock.objects.correct.click()
+    menu = next(one for one in dock.objects.findChildren(QMenu) if one.isVisible())
+    action(menu, "Absent").trigger()
+    menu.close()
+    shown_when_idle(dock, qtbot)
+    assert 3 not in annotation.session.objects[2].life
