@@ -42,6 +42,7 @@ class _Entry:
     video: VideoTracking | None = None
     users: int = 0
     pending: bool = False
+    is_stepping: bool = False
     requested_again: bool = False
     last_turn: int = 0
     last_use: float = 0.0
@@ -165,6 +166,7 @@ class TrackScheduler:
                 _log.warning("task=%s tracking stopped: %s", entry.key.task, video.error)
             with self._changed:
                 entry.users -= 1
+                entry.is_stepping = False
                 if not more:
                     entry.pending = entry.requested_again
                 entry.requested_again = False
@@ -185,6 +187,7 @@ class TrackScheduler:
             self._turn += 1
             entry.last_turn = turns[entry.key.project] = self._turn
             entry.users += 1
+            entry.is_stepping = True
             entry.requested_again = False
             return entry
 
@@ -199,16 +202,22 @@ class TrackScheduler:
             self._close_entry(entry)
 
     def _close_other_models(self, key: VideoKey) -> None:
-        """Close the same video with another model, whose session folder is needed, if nobody uses it."""
+        """Close the same video with another model, whose session folder is needed, if no request uses it.
+
+        The frame in work is waited for: its answer may have gone out before it has ended.
+        """
         same = (key.project, key.task, key.address)
         with self._changed:
             others = [
                 entry
                 for other, entry in self._entries.items()
-                if (other.project, other.task, other.address) == same and other != key and not entry.users
+                if (other.project, other.task, other.address) == same
+                and other != key
+                and entry.users == entry.is_stepping
             ]
             for entry in others:
                 entry.pending = False
+            self._changed.wait_for(lambda: not any(entry.is_stepping for entry in others))
         for entry in others:
             self._close_entry(entry)
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -111,6 +112,34 @@ def test_large_videos_are_evicted(videos: TrackScheduler) -> None:
         ask(videos, key(1, task), video)
     videos._evict()
     assert [video.closed for video in large] == [1, 0]
+
+
+def test_another_model_waits_for_the_frame_in_work(videos: TrackScheduler) -> None:
+    """Was: not closed yet, so that its session folder was in use and the tracks were kept nowhere."""
+    stepping = threading.Event()
+
+    class Slow(Counted):
+        def step(self) -> bool:
+            stepping.set()
+            return super().step()
+
+    first = Slow("first", 3, [])
+    first.may_go.clear()
+    with videos.use(key(1, 1), lambda: first, soon()) as used:
+        videos.wait(used, lambda: True, soon())  # answered already
+    assert stepping.wait(20)
+    closed_before: list[int] = []
+
+    def open_other() -> Counted:
+        closed_before.append(first.closed)
+        return Counted("other", 1, [])
+
+    threading.Timer(0.2, first.may_go.set).start()
+    other = replace(key(1, 1), model="tiny")
+    with videos.use(other, open_other, soon()):
+        pass
+    assert closed_before == [1]
+    assert first.left == 2
 
 
 def test_a_video_that_cannot_be_opened_leaves_nothing_behind(videos: TrackScheduler) -> None:
