@@ -244,6 +244,7 @@ class TiledVideoSession(TrackingSession):
     ) -> Iterator[FrameResult]:
         chosen = chosen_ids(object_ids)
         first = first_frame(self.frames, self._objects, chosen, start, stop, reverse)
+        stop = None if stop is None else int(stop)
         return self._propagate_frames(chosen, first, stop, reverse)
 
     def _propagate_frames(

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -147,7 +147,7 @@ class TrackingSession(Protocol):
         --------
         add_points, add_box, add_mask : the same by one name each.
         """
-        check_place(self.frames, frame, object_id)
+        frame, object_id = check_place(self.frames, frame, object_id)
         given = {"points": points, "labels": labels, "box": box, "mask": mask}
         if prompt is None:
             prompt = Prompt.of(self.frames.shape, **given)
@@ -265,8 +265,10 @@ def require_object(objects: Mapping[int, T], object_id: int) -> T:
     return objects[object_id]
 
 
-def check_place(frames: FrameSource, frame: int, object_id: int) -> None:
-    """Refuse a frame that does not exist and what cannot be an object's id; exchanged ones are told.
+def check_place(frames: FrameSource, frame: int, object_id: int) -> tuple[int, int]:
+    """Return a frame and an object's id as Python's integers; what cannot be one is refused.
+
+    Exchanged ones are told.
 
     Raises
     ------
@@ -274,8 +276,7 @@ def check_place(frames: FrameSource, frame: int, object_id: int) -> None:
         As ``check_frame`` and ``check_object_id``.
     """
     try:
-        check_frame(frames, frame)
-        check_object_id(object_id)
+        return check_frame(frames, frame), check_object_id(object_id)
     except InputError as error:
         try:
             check_frame(frames, object_id)
@@ -288,16 +289,17 @@ def check_place(frames: FrameSource, frame: int, object_id: int) -> None:
         ) from None
 
 
-def check_object_id(object_id: object) -> None:
-    """Refuse what cannot be an object's id.
+def check_object_id(object_id: object) -> int:
+    """Return an object's id as Python's integer; what cannot be one is refused.
 
     Raises
     ------
     InputError
         If it is no positive whole number.
     """
-    if not isinstance(object_id, (int, np.integer)) or object_id <= 0:
+    if not is_whole(object_id) or (number := int(object_id)) <= 0:
         raise InputError(f"An object's id is a positive whole number, not {object_id!r}.")
+    return number
 
 
 def chosen_ids(object_ids: Iterable[int] | int | None) -> list[int] | None:
@@ -307,20 +309,28 @@ def chosen_ids(object_ids: Iterable[int] | int | None) -> list[int] | None:
     return [int(object_ids)] if isinstance(object_ids, (int, np.integer)) else [int(i) for i in object_ids]
 
 
-def check_frame(frames: FrameSource, frame: int) -> None:
-    """Refuse a frame that does not exist.
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number of Python or NumPy; no float, no bool (a mask instead of numbers)."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def check_frame(frames: FrameSource, frame: int) -> int:
+    """Return a frame's number as Python's integer, which has no end as NumPy's have.
+
+    A frame that does not exist is refused.
 
     Raises
     ------
     InputError
         If it does not, the message says which frames there are; or if it is no whole number.
     """
-    if not isinstance(frame, (int, np.integer)):
+    if not is_whole(frame):
         raise InputError(f"A frame is a whole number, counted from 0, not {frame!r}.")
-    length = frames.length
-    if frame < 0 or (length is not None and frame >= length):
+    number, length = int(frame), frames.length
+    if number < 0 or (length is not None and number >= length):
         existing = "" if length is None else f"; its frames are 0 to {length - 1}"
-        raise InputError(f"{frames.name} has no frame {frame}{existing}.")
+        raise InputError(f"{frames.name} has no frame {number}{existing}.")
+    return number
 
 
 def frames_to_clear(object_id: int, prompted: Iterable[int], frame: int | None) -> list[int]:
@@ -367,10 +377,9 @@ def first_frame(
     prompted = [frame for i in chosen for frame in require_object(objects, i).prompts]
     if not prompted:
         raise InputError("There is nothing to track yet; give an object a click, a box or a mask first.")
-    first = (max(prompted) if reverse else min(prompted)) if start is None else start
-    for frame in (first, stop):
-        if frame is not None:
-            check_frame(frames, frame)
+    first = check_frame(frames, (max(prompted) if reverse else min(prompted)) if start is None else start)
+    if stop is not None:
+        stop = check_frame(frames, stop)
     if stop is not None and (stop > first if reverse else stop < first):
         raise InputError(
             f"Tracking {'backwards ' if reverse else ''}from frame {first} never reaches "

@@ -283,6 +283,7 @@ class VideoSession(TrackingSession):
     ) -> Iterator[FrameResult]:
         chosen = chosen_ids(object_ids)
         first = first_frame(self.frames, self._objects, chosen, start, stop, reverse)
+        stop = None if stop is None else int(stop)
         masks_since_release = 0
 
         def track(frame: int) -> FrameResult:

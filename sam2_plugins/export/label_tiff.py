@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.disk import replacing, when_full
 from sam2_engine.frames.spacing.units import LENGTH_UNITS
-from sam2_plugins.export.targets import ExportSummary, LabelImages
+from sam2_plugins.export.targets import ExportSummary, LabelImages, source_of
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.readable import LongWork, ReadableSession
@@ -95,7 +95,7 @@ def write_label_tiff(
     labels = LabelImages(session)
     shape = (labels.length, *labels.shape)
     with (
-        new_file(path, suffixes=TIFF_SUFFIXES, overwrite=overwrite) as aside,
+        new_file(path, suffixes=TIFF_SUFFIXES, inputs=source_of(session), overwrite=overwrite) as aside,
         LabelStackWriter.into(
             aside,
             shape,

@@ -16,7 +16,7 @@ from sam2_plugins.runtime.atomic_files import check_output_folder, os_error_sent
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["ExportSummary", "LabelImages", "NothingToExportError", "frame_number", "new_folder"]
+__all__ = ["ExportSummary", "LabelImages", "NothingToExportError", "frame_number", "new_folder", "source_of"]
 
 
 class NothingToExportError(InputError):
@@ -78,6 +78,12 @@ class LabelImages:
         if labels.dtype.itemsize > self.dtype.itemsize and labels.max() > np.iinfo(self.dtype).max:
             raise InputError("An object with a larger id was added during the export; export once more.")
         return labels.astype(self.dtype, copy=False)
+
+
+def source_of(session: ReadableSession) -> tuple[Path, ...]:
+    """Return the file that a session's frames come from, which no export may replace; none of an array."""
+    opened = session.frames.opened_as
+    return () if opened is None else (opened[0],)
 
 
 def frame_number(frame: int, length: int) -> str:

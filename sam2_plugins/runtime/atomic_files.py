@@ -122,7 +122,12 @@ def _exists(path: Path) -> InputError:
 
 @contextmanager
 def new_file(
-    path: Path, *, suffixes: tuple[str, ...], overwrite: bool = False, num_bytes: int = 0
+    path: Path,
+    *,
+    suffixes: tuple[str, ...],
+    inputs: tuple[Path | None, ...] = (),
+    overwrite: bool = False,
+    num_bytes: int = 0,
 ) -> Iterator[Path]:
     """Write a file aside, and rename it when the block ends well.
 
@@ -131,7 +136,7 @@ def new_file(
     InputError
         As ``check_output``.
     """
-    check_output(path, suffixes=suffixes, overwrite=overwrite, num_bytes=num_bytes)
+    check_output(path, suffixes=suffixes, inputs=inputs, overwrite=overwrite, num_bytes=num_bytes)
     with replacing(path) as aside:
         yield aside
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from sam2_engine.errors import InputError
@@ -328,7 +329,7 @@ class Session:
         wanted = Direction.of(direction)
         if wanted is Direction.BOTH and stop is not None:
             raise InputError("Both directions have no common last frame; leave stop out, or call it twice.")
-        ids = (object_ids,) if isinstance(object_ids, int) else object_ids
+        ids = (object_ids,) if isinstance(object_ids, int | np.integer) else object_ids
         chosen = None if ids is None else tuple(ids)
         options = {"stop": stop, "missing_only": missing_only}
         return self.annotation.runs(wanted, chosen, start, **options)
@@ -414,7 +415,9 @@ class Session:
             frames = self.annotation.frames_of(self.annotation.annotations.require(object_id))
             if not frames:
                 raise InputError(f"Object {object_id} has no mask to verify yet.")
-        self.annotation.verify(object_id, [frames] if isinstance(frames, int) else frames, verified)
+        self.annotation.verify(
+            object_id, [frames] if isinstance(frames, int | np.integer) else frames, verified
+        )
 
     # ------------------------------------------------------------------ results
 

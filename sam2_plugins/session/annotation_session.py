@@ -360,9 +360,9 @@ class AnnotationSession:
             or if the object has divided before that frame or begins after it.
         """
         prompt = prompt.on(self.shape)
-        call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
         with self._device_lock:
-            self._check_place(frame, object_id)
+            frame, object_id = self._check_place(frame, object_id)
+            call = {"do": "add_prompt", "frame": frame, "object_id": object_id, "prompt": prompt}
             if self.annotations.is_verified(object_id, frame):
                 raise InputError(
                     f"{self.annotations.called(object_id, begins=True)} "
@@ -508,7 +508,7 @@ class AnnotationSession:
                 raise InputError(
                     f"The mask of object {object_id} is {mask.shape}, the frames are {self.shape}."
                 )
-        check_frame(self.frames, frame)
+        frame = check_frame(self.frames, frame)
         call = {"do": "take_masks", "frame": frame, "masks": packed, "as_prompts": as_prompts}
         with self._edit("import masks", call, undo_group):
             for object_id, mask in packed.items():
@@ -540,7 +540,7 @@ class AnnotationSession:
         InputError
             If the object is unknown or has no mask on one of the frames.
         """
-        chosen = sorted({int(frame) for frame in frames})
+        chosen = sorted({check_frame(self.frames, frame) for frame in frames})
         call = {"do": "verify", "object_id": object_id, "frames": chosen, "verified": verified}
         with self._edit(
             f"{'verify' if verified else 'unverify'} {self.annotations.called(object_id)}", call, undo_group
@@ -758,9 +758,8 @@ class AnnotationSession:
         from_first: bool = False,
     ) -> PropagationPlan:
         chosen = None if object_ids is None else tuple(self.annotations.require(i) for i in object_ids)
-        for frame in (start, stop):
-            if frame is not None:
-                check_frame(self.frames, frame)
+        start = None if start is None else check_frame(self.frames, start)
+        stop = None if stop is None else check_frame(self.frames, stop)
         return PropagationPlan(
             self.annotations, self.frames.length, chosen, start, stop, reverse, missing_only, from_first
         )
@@ -884,16 +883,18 @@ class AnnotationSession:
         self.history.make(self.lineage.births())
         self.annotations.use_ids_up_to(highest_used_id)
 
-    def _check_place(self, frame: int, object_id: int) -> None:
-        """Refuse an unknown object or frame; where each is the other's, say so."""
-        swapped = frame in self.objects and object_id not in self.objects
+    def _check_place(self, frame: int, object_id: int) -> tuple[int, int]:
+        """Return a known object and a frame; where each is the other's, say so."""
         try:
-            self.annotations.require(object_id)
-            check_frame(self.frames, frame)
+            known = self.annotations.require(object_id)
+            return check_frame(self.frames, frame), known
         except InputError as error:
-            if swapped and (self.frames.length is None or 0 <= object_id < self.frames.length):
-                raise InputError(f"{error} The frame comes first, then the object.") from None
-            raise
+            try:
+                self.annotations.require(frame)
+                check_frame(self.frames, object_id)
+            except InputError:
+                raise error from None
+            raise InputError(f"{error} The frame comes first, then the object.") from None
 
     @contextmanager
     def _edit(self, name: str, call: Mapping[str, Any], undo_group: object = None) -> Iterator[None]:

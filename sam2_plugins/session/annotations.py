@@ -16,6 +16,7 @@ from enum import Enum
 from sam2_engine.errors import InputError
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
+from sam2_engine.video.tracking_session import is_whole
 from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask
 
@@ -305,12 +306,12 @@ class Annotations:
             If there is no such object.
         """
         objects = self.objects()
-        if object_id not in objects:
+        if not is_whole(object_id) or int(object_id) not in objects:
             existing = f"its objects are: {', '.join(map(str, objects))}" if objects else "it has none yet"
             raise InputError(
                 f"There is no object {object_id} in this session; {existing}. add_object() makes one."
             )
-        return object_id
+        return int(object_id)
 
     def prompts_of(self, object_id: int) -> dict[int, tuple[Prompt, ...]]:
         """Return an object's prompts by frame, sorted by it."""

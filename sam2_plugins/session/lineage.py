@@ -303,8 +303,7 @@ class Lineage:
 
     def _existing(self, frame: int) -> int:
         """Refuse a frame that does not exist: as the end of a life, -3 would delete all of an object."""
-        check_frame(self._frames, frame)
-        return int(frame)
+        return check_frame(self._frames, frame)
 
     def _require_two(self, one: int, other: int) -> None:
         self.annotations.require(one)

@@ -58,7 +58,7 @@ def test_the_plan_is_what_one_can_type(path: str, tmp_path: Path) -> None:
         work.propagate(direction="both")
         one, two = work.divide(mother, frame=5)
         assert (work.objects[one].parents, two in work.objects) == ((mother,), True)
-        assert work.undo() == "divide object 1"
+        assert work.undo() == "divide mother"
         reasons = [(item.object_id, item.frame, item.reason) for item in work.review()[:10]]
         assert reasons
         assert all(object_id == mother and reason for object_id, _, reason in reasons)
@@ -346,7 +346,7 @@ def test_a_copy_is_independent(work: Session) -> None:
     twin = copy.deepcopy(work)
     twin.undo()
     assert (twin.annotation.frames_of(1), work.annotation.frames_of(1)) == ([0], [0, 1, 2, 3])
-    assert (twin.annotation.undo_name, work.annotation.undo_name) == ("click on object 1", "tracking")
+    assert (twin.annotation.undo_name, work.annotation.undo_name) == ("click on cell", "tracking")
     twin.propagate()
     work.remove_object(1)
     assert twin.annotation.frames_of(1) == list(range(8))
@@ -382,3 +382,42 @@ def test_in_a_thread_it_works_without_signals(work: Session) -> None:
     timer.start()
     timer.join()
     assert work.annotation.frames_of(1) == list(range(8))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64])
+def test_numbers_of_numpy_are_numbers(kind: Any) -> None:
+    """Was: frame 255 + 1 was frame 0 in 8 bits, and tracking went round for ever."""
+    with sam2_plugins.open(np.concatenate([discs()] * 33)[:260], "nano@64", device="cpu") as work:
+        cell = work.add_object()
+        last = np.uint8(252) if kind is np.uint8 else kind(252)
+        work.add_prompt(last, kind(cell), points=[(43, 25)])
+        done = work.propagate(kind(cell), start=last)
+        assert [one.frame for one in done] == list(range(252, 260))
+        work.verify(kind(cell), last)
+        assert work.annotation.verified(cell) == {252}
+
+
+@pytest.mark.parametrize(
+    "frames", [[True, False, True], np.array([False, True]), [2.7], [2.0], "25", [None], [-1], [99]]
+)
+def test_what_is_no_frame_is_not_verified(work: Session, frames: Any) -> None:
+    work.propagate()
+    with pytest.raises(InputError, match=r"whole number|no frame"):
+        work.verify(1, frames)
+    assert not work.annotation.verified(1)
+
+
+@pytest.mark.parametrize("object_id", [1.0, True, "1", None, -1, [1]])
+def test_what_is_no_object_is_not_found(work: Session, object_id: Any) -> None:
+    for call in (lambda: work.mask(object_id, 0), lambda: work.add_prompt(0, object_id, points=[(3, 4)])):
+        with pytest.raises(InputError, match="no object"):
+            call()
+
+
+def test_the_pixels_are_never_replaced_by_an_export(path: str) -> None:
+    before = Path(path).read_bytes()
+    with sam2_plugins.open(path, MODEL) as work:
+        work.add_prompt(0, work.add_object(), points=[(35, 25)])
+        with pytest.raises(InputError, match="is also the input"):
+            work.export(path, overwrite=True)
+    assert Path(path).read_bytes() == before

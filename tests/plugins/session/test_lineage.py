@@ -44,8 +44,8 @@ def test_a_division_ends_the_mother_and_makes_daughters(painted):
 def test_a_mother_divides_once(painted, frame):
     """Was: daughters of two divisions, of different frames, under one mother."""
     daughters = painted.lineage.divide(1, 4)
-    named = " and ".join(map(str, daughters))
-    with pytest.raises(InputError, match=f"1 has divided already, into objects {named}; undo that"):
+    named = " and ".join(painted.objects[daughter].name for daughter in daughters)
+    with pytest.raises(InputError, match=f"1 has divided already, into {named}; undo that"):
         painted.lineage.divide(1, frame)
     assert painted.lineage.children_of(1) == daughters
     for daughter in daughters:
