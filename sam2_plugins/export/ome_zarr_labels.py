@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from sam2_engine.frames.spacing.units import udunits_name
 from sam2_engine.frames.zarr_frames import is_zarr
-from sam2_plugins.export.targets import ExportSummary, LabelImages, new_folder
+from sam2_plugins.export.targets import ExportSummary, LabelImages, new_folder, source_of
 from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.runtime.atomic_files import check_is_no_input
 from sam2_plugins.session.life import Life
 from sam2_plugins.session.readable import LongWork, ReadableSession
 
@@ -70,6 +71,7 @@ def write_ome_zarr_labels(
     """
     path, scale = Path(path), scale or PhysicalScale.of(session.frames)
     labels = LabelImages(session)
+    check_is_no_input(path, source_of(session))
     with new_folder(path, is_earlier_export=_is_label_image, overwrite=overwrite) as folder:
         levels = _create(folder, labels, 2 if version == "0.4" else 3)
         for frame in range(labels.length):

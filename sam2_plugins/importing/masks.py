@@ -219,6 +219,8 @@ class ImportSummary:
         Objects among them that had masks or prompts before; their names and parents are as they were.
     orphans
         Objects whose parents were left out, because these end after they begin or do not exist.
+    kept
+        Number of masks that were left out, because a person had prompted or verified the object there.
     complete
         False if an undo has ended it.
     """
@@ -228,6 +230,7 @@ class ImportSummary:
     existing: tuple[int, ...] = ()
     orphans: tuple[int, ...] = ()
     complete: bool = True
+    kept: int = 0
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -236,6 +239,9 @@ class ImportSummary:
             parts.append(f"There were masks or clicks before of {_listed(self.existing)}.")
         if self.orphans:
             parts.append(f"The parents of {_listed(self.orphans)} were left out: they do not end before.")
+        if self.kept:
+            masks = "1 mask was" if self.kept == 1 else f"{self.kept} masks were"
+            parts.append(f"{masks} left out: the object is prompted or verified there, and stays as it is.")
         if not self.complete:
             parts.append("An undo has ended it.")
         return " ".join(parts)
@@ -299,11 +305,14 @@ def import_masks(
     undo_group, interruptions = UndoGroup(), session.history.interruptions
     existing = {i for i in session.objects if session.frames_of(i) or session.prompts_of(i)}
     imported: dict[int, list[int]] = {}
+    kept = 0
     for frame, by_id in masks:
         packed = {i: CompressedMask.from_array(mask) for i, mask in by_id.items()}
         for object_id in packed:
             if object_id not in existing or frame not in session.prompts_of(object_id):
                 imported.setdefault(object_id, []).append(frame)
+            known = object_id in session.objects
+            kept += known and (frame in session.prompts_of(object_id) or frame in session.verified(object_id))
         session.import_masks(frame, packed, undo_group, as_prompts=as_prompts)
         yield frame
         if session.history.interruptions != interruptions:
@@ -316,7 +325,8 @@ def import_masks(
     new = (one for one in described if one.id not in existing and one.id in session.objects)
     orphans = _describe(session, new, undo_group)
     ids = tuple(one.id for one in described)
-    return ImportSummary(ids, num_frames, tuple(sorted(existing.intersection(ids))), orphans)
+    before = tuple(sorted(existing.intersection(ids)))
+    return ImportSummary(ids, num_frames, before, orphans, kept=kept)
 
 
 def _mask_exists(session: AnnotationSession, object_id: int, frame: int) -> bool:

@@ -154,7 +154,7 @@ def measure(
     session: ReadableSession,
     scale: PhysicalScale | None = None,
     *,
-    object_ids: Iterable[int] | None = None,
+    object_ids: int | Iterable[int] | None = None,
     intensity: bool = True,
 ) -> Generator[int, None, MeasurementTable]:
     """Measure every mask of a session, frame by frame.
@@ -170,7 +170,7 @@ def measure(
     scale
         Physical sizes; None for those that the frames have from their file, else pixels and frames.
     object_ids
-        Which objects; None for all.
+        Which objects, or one; None for all.
     intensity
         Whether to read the pixels, for the intensities of each channel; non-finite pixels do not count.
 
@@ -208,6 +208,8 @@ def measure(
     ((25.0, 25.0), (4.75, 6.25), (None, 0.05))
     """
     scale = scale or PhysicalScale.of(session.frames)
+    if isinstance(object_ids, int | np.integer):
+        object_ids = [int(object_ids)]
     chosen = set(session.objects) if object_ids is None else set(object_ids)
     if unknown := sorted(chosen - set(session.objects)):
         raise InputError(f"There is no object {unknown[0]} in this session.")

@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
@@ -48,16 +51,24 @@ class PhysicalScale:
     plane_spacing: float = 1.0
 
     def __post_init__(self) -> None:
-        sizes = {
-            "height of a pixel": self.pixel_size[0],
-            "width of a pixel": self.pixel_size[1],
+        try:
+            height, width = self.pixel_size
+        except (TypeError, ValueError):
+            raise InputError(
+                f"The size of a pixel is its height and width, as (0.65, 0.65), not {self.pixel_size!r}; the "
+                "distance of planes is plane_spacing."
+            ) from None
+        sizes: dict[str, Any] = {
+            "height of a pixel": height,
+            "width of a pixel": width,
             "time between two frames": self.frame_interval,
             "distance between two planes": self.plane_spacing,
         }
         for what, size in sizes.items():
-            if not (math.isfinite(size) and size > 0):
-                raise InputError(f"The {what} is a number above 0, not {size}.")
-        if not self.unit.strip() or not self.time_unit.strip():
+            if isinstance(size, str) or not np.isreal(size) or not 0 < size < math.inf:
+                raise InputError(f"The {what} is a number above 0, not {size!r}.")
+        units = (self.unit, self.time_unit)
+        if not all(isinstance(unit, str) and unit.strip() for unit in units):
             raise InputError("A unit is missing; give one, for example µm and s.")
         if known_unit(self.unit, LENGTH_UNITS) == "µm":
             object.__setattr__(self, "unit", "µm")

@@ -8,7 +8,7 @@ from pathlib import Path
 from sam2_engine.disk import NoSpaceError, check_space, is_full, replacing
 from sam2_engine.errors import InputError, OptionError
 
-__all__ = ["check_output", "check_output_folder", "new_file", "os_error_sentence"]
+__all__ = ["check_is_no_input", "check_output", "check_output_folder", "new_file", "os_error_sentence"]
 
 
 def check_output(
@@ -47,17 +47,25 @@ def check_output(
     _check_parent(path)
     if path.exists() and not path.is_file():
         raise InputError(f"{path} exists and is not a file; choose another name for the output.")
-    if any(
-        source is not None and path.exists() and source.exists() and path.samefile(source)
-        for source in inputs
-    ):
-        raise InputError(
-            f"{path} is also the input and would be overwritten; choose another name for the output."
-        )
+    check_is_no_input(path, inputs)
     if path.exists() and not overwrite:
         raise _exists(path)
     _check_writable(path.parent)
     check_space(path, num_bytes)
+
+
+def check_is_no_input(path: Path, inputs: tuple[Path | None, ...]) -> None:
+    """Refuse an output that is one of the inputs, under whatever name.
+
+    Raises
+    ------
+    InputError
+        If it is.
+    """
+    if any(one is not None and path.exists() and one.exists() and path.samefile(one) for one in inputs):
+        raise InputError(
+            f"{path} is also the input and would be overwritten; choose another name for the output."
+        )
 
 
 def check_output_folder(

@@ -135,6 +135,8 @@ def _open(
 ) -> Session:
     """Open the session that was asked for, with the model that it has, or a new one."""
     path = Path(frames) if isinstance(frames, str | PathLike) else None
+    if path is not None and not path.name:
+        raise InputError(f"{frames!r} names no file; give the path of a stack or of a session.")
     if path is not None and is_session_folder(path):
         if reading or folder is not None:
             raise InputError(f"{path} is a session, which knows its frames: give it alone.")

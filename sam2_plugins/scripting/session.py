@@ -370,8 +370,8 @@ class Session:
         """Say that an object is not there on a frame, or from there to ``last``, inclusive."""
         self.annotation.lineage.mark_absent(object_id, frame, last)
 
-    def set_parents(self, object_id: int, parents: Iterable[int]) -> None:
-        """Say which objects one came from."""
+    def set_parents(self, object_id: int, parents: int | Iterable[int]) -> None:
+        """Say which objects, or which one, an object came from."""
         self.annotation.lineage.set_parents(object_id, parents)
 
     def undo(self) -> str | None:
@@ -433,7 +433,7 @@ class Session:
 
     def measure(
         self,
-        object_ids: Iterable[int] | None = None,
+        object_ids: int | Iterable[int] | None = None,
         *,
         intensity: bool = True,
         progress: bool | None = None,

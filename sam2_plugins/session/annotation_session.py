@@ -27,7 +27,7 @@ from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.run_estimate import RunEstimate, RunSize
-from sam2_plugins.session.annotations import AnnotatedObject, Annotations, Change
+from sam2_plugins.session.annotations import AnnotatedObject, Annotations, Change, check_words
 from sam2_plugins.session.engine_session import EngineSession, clear_prompts
 from sam2_plugins.session.history import DEFAULT_UNDO_BYTES, Action, History
 from sam2_plugins.session.label_image import compose_labels
@@ -229,9 +229,9 @@ class AnnotationSession:
         """
         call: dict[str, Any] = {"do": "add_object", "name": name, "label": label}
         with self.annotations.lock:
-            call["object_id"] = self.annotations.next_id if object_id is None else object_id
             with self.history.action("new object", call, undo_group):
-                return self.annotations.new_object(name, label, object_id).id
+                call["object_id"] = self.annotations.new_object(name, label, object_id).id
+            return int(call["object_id"])
 
     def edit_object(
         self,
@@ -251,6 +251,8 @@ class AnnotationSession:
         InputError
             If there is no such object.
         """
+        check_words(name, label)
+        object_id = self.annotations.require(object_id)
         changed: dict[str, Any] = {"name": name, "label": label, "color": color}
         given = {key: value for key, value in changed.items() if value is not None}
         if color is not None:
@@ -359,6 +361,8 @@ class AnnotationSession:
             If the object or the frame is unknown, its mask is verified, or the prompt is not valid there;
             or if the object has divided before that frame or begins after it.
         """
+        if not isinstance(prompt, Prompt):
+            raise InputError(f"What is given is a Prompt, not {prompt!r}; add_points() takes clicks.")
         prompt = prompt.on(self.shape)
         with self._device_lock:
             frame, object_id = self._check_place(frame, object_id)
@@ -758,6 +762,8 @@ class AnnotationSession:
         from_first: bool = False,
     ) -> PropagationPlan:
         chosen = None if object_ids is None else tuple(self.annotations.require(i) for i in object_ids)
+        if chosen == ():
+            raise InputError("No object was chosen; name some, or None for all.")
         start = None if start is None else check_frame(self.frames, start)
         stop = None if stop is None else check_frame(self.frames, stop)
         return PropagationPlan(

@@ -20,7 +20,15 @@ from sam2_engine.video.tracking_session import is_whole
 from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask
 
-__all__ = ["LARGEST_ID", "AnnotatedObject", "Annotations", "Change", "ChangeKind", "object_color"]
+__all__ = [
+    "LARGEST_ID",
+    "AnnotatedObject",
+    "Annotations",
+    "Change",
+    "ChangeKind",
+    "check_words",
+    "object_color",
+]
 
 LARGEST_ID = 2**32 - 1
 """Of an object; label images have at most 32 bits."""
@@ -61,6 +69,22 @@ class AnnotatedObject:
     color: tuple[int, int, int]
     parents: tuple[int, ...] = ()
     life: Life = field(default_factory=Life)
+
+
+def check_words(*words: object) -> None:
+    """Refuse names and classes that are no text, or none that a file can hold.
+
+    Raises
+    ------
+    InputError
+        If one is neither None nor such a text.
+    """
+    for word in words:
+        try:
+            if word is not None:
+                str.encode(word, "utf-8")  # type: ignore[arg-type]  # what is no text fails here
+        except (TypeError, UnicodeEncodeError):
+            raise InputError(f"A name or a class is text, not {word!r}.") from None
 
 
 class ChangeKind(Enum):
@@ -168,10 +192,12 @@ class Annotations:
         with self.lock:
             if object_id is None:
                 object_id = self.next_id
-            if not 0 < object_id <= LARGEST_ID:
+            if not is_whole(object_id) or not 0 < int(object_id) <= LARGEST_ID:
                 raise InputError(
-                    f"An object's id is a positive whole number, at most {LARGEST_ID}, not {object_id}."
+                    f"An object's id is a positive whole number, at most {LARGEST_ID}, not {object_id!r}."
                 )
+            object_id = int(object_id)
+            check_words(name, label)
             if object_id in self._objects or (not again and self._was_used(object_id)):
                 raise InputError(
                     f"Object id {object_id} was used before in this session; ids are never used again."

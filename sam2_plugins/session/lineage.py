@@ -68,7 +68,7 @@ class Lineage:
         """Name some objects within a sentence."""
         return " and ".join(map(self.annotations.called, sorted(ids)))
 
-    def set_parents(self, object_id: int, parents: Iterable[int], undo_group: object = None) -> None:
+    def set_parents(self, object_id: int, parents: int | Iterable[int], undo_group: object = None) -> None:
         """Say which objects one came from: none, one (a division) or several (a fusion).
 
         It begins on the first frame on which it is visible, and parents end before that.
@@ -81,6 +81,8 @@ class Lineage:
             If an id is unknown, a parent has not ended before the object begins, or it would descend from
             itself.
         """
+        if isinstance(parents, int | np.integer):
+            parents = [int(parents)]
         chosen = tuple(sorted({int(i) for i in parents}))
         call = {"do": "lineage.set_parents", "object_id": object_id, "parents": list(chosen)}
         with self._edit(f"parents of {self.annotations.called(object_id)}", call, undo_group):

@@ -421,3 +421,70 @@ def test_the_pixels_are_never_replaced_by_an_export(path: str) -> None:
         with pytest.raises(InputError, match="is also the input"):
             work.export(path, overwrite=True)
     assert Path(path).read_bytes() == before
+
+
+@pytest.mark.parametrize("word", [b"x", Path("x"), {"a"}, 5, "\ud800", np.array([1])])
+def test_what_is_no_name_is_refused_and_nothing_is_lost(path: str, word: Any) -> None:
+    """Was: it was taken, could not be written, and nothing was written after it."""
+    with sam2_plugins.open(path) as work:
+        cell = work.add_object("a")
+        for call in (
+            lambda: work.add_object(word),
+            lambda: work.add_object(label=word),
+            lambda: work.edit_object(cell, name=word),
+            lambda: work.edit_object(cell, label=word),
+        ):
+            with pytest.raises(InputError, match="is text"):
+                call()
+        work.add_object("b", object_id=np.int64(7))
+        work.edit_object(np.int64(7), label="c")
+    with sam2_plugins.open(path) as work:
+        assert {i: (one.name, one.label) for i, one in work.objects.items()} == {
+            1: ("a", None),
+            7: ("b", "c"),
+        }
+        work.remove_object(np.int16(7))
+
+
+@pytest.mark.parametrize("object_id", [7.0, 7.5, "7", True, np.nan])
+def test_what_is_no_id_makes_no_object(work: Session, object_id: Any) -> None:
+    with pytest.raises(InputError, match="positive whole number"):
+        work.add_object(object_id=object_id)
+    assert work.add_object() == 2
+
+
+def test_masks_that_are_not_taken_over_are_said(work: Session) -> None:
+    work.propagate()
+    work.verify(1, range(3))
+    labels = np.zeros((8, 80, 120), np.uint8)
+    labels[:, 40:60, 60:90] = 1
+    summary = work.import_masks(labels)
+    assert summary.kept == 3
+    assert "3 masks were left out" in str(summary)
+    assert [bool(mask is not None and mask[50, 70]) for mask in (work.mask(1, 2), work.mask(1, 3))] == [
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [{"pixel_size": (2.0, 0.5, 0.5)}, {"pixel_size": 0.65}, {"unit": None}, {"frame_interval": "5"}],
+)
+def test_sizes_that_are_none_are_told(sizes: Any) -> None:
+    with pytest.raises(InputError):
+        PhysicalScale(**sizes)
+
+
+def test_one_object_stands_for_a_list_of_it(work: Session) -> None:
+    work.propagate()
+    assert len(work.measure(1)) == len(work.measure([1])) == 8
+    child = work.add_object()
+    work.set_parents(child, np.int64(1))
+    assert work.objects[child].parents == (1,)
+    with pytest.raises(InputError, match="No object was chosen"):
+        work.propagate([])
+    with pytest.raises(InputError, match="names no file"):
+        sam2_plugins.open("")
+    with pytest.raises(InputError, match="is a Prompt"):
+        work.add_prompt(0, 1, (3, 3))  # type: ignore[arg-type]
