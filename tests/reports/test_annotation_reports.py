@@ -129,7 +129,7 @@ def stack(tmp_path: Path) -> Path:
 
 
 def tracked(folder: Path, masks: str) -> int:
-    arguments = ["track", "frames.tif", "--masks", masks, "-o", "o.tif", "--model", "nano@256"]
+    arguments = ["track", "frames.tif", "--masks", masks, "--overwrite", "-o", "o.tif", "--model", "nano@256"]
     return main([str(folder / one) if "." in one else one for one in arguments])
 
 
