@@ -259,7 +259,7 @@ def require_object(objects: Mapping[int, T], object_id: int) -> T:
     InputError
         If there is no such object; the message names those that there are.
     """
-    if object_id not in objects:
+    if not is_whole(object_id) or object_id not in objects:
         existing = ", ".join(map(str, objects)) or "none yet"
         raise InputError(f"There is no object {object_id} here; the known ones are: {existing}.")
     return objects[object_id]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.masks import CompressedMask
+from sam2_engine.video.tracking_session import is_whole
 from sam2_engine.wording import counted
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.csv_files import Value, format_cell, write_csv
@@ -211,8 +212,8 @@ def measure(
     if isinstance(object_ids, int | np.integer):
         object_ids = [int(object_ids)]
     chosen = set(session.objects) if object_ids is None else set(object_ids)
-    if unknown := sorted(chosen - set(session.objects)):
-        raise InputError(f"There is no object {unknown[0]} in this session.")
+    if unknown := [i for i in chosen if not is_whole(i) or i not in session.objects]:
+        raise InputError(f"There is no object {unknown[0]!r} in this session.")
     measurer = _FrameMeasurer(session, scale, intensity)
     rows: list[tuple[Value, ...]] = []
     for frame, ids in known_by_frame(session).items():

@@ -95,6 +95,8 @@ def open(
     cells.sam2 cell
     >>> folder.cleanup()
     """
+    if keep not in (None, True, False):
+        raise InputError(f"keep is True, False or None, not {keep!r}.")
     store, name = _model(model, device)
     if name is not None or device != "auto":
         store.load(name or DEFAULT_MODEL)  # whatever is wrong with it is said now

@@ -515,6 +515,8 @@ class Session:
         InputError
             If they cannot be read, or are of another size.
         """
+        if frame is not None:
+            frame = check_frame(self.frames, frame)
         with open_masks(masks, self.annotation.shape, len(self), frame=frame) as opened:
             steps = import_masks.steps(self.annotation, opened, verify=verified, as_prompts=as_prompts)
             return self._run(steps, 2 * len(opened), "importing", progress)

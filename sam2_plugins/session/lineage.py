@@ -83,7 +83,7 @@ class Lineage:
         """
         if isinstance(parents, int | np.integer):
             parents = [int(parents)]
-        chosen = tuple(sorted({int(i) for i in parents}))
+        chosen = tuple(sorted({self.annotations.require(i) for i in parents}))
         call = {"do": "lineage.set_parents", "object_id": object_id, "parents": list(chosen)}
         with self._edit(f"parents of {self.annotations.called(object_id)}", call, undo_group):
             self._set_parents(object_id, chosen)

@@ -15,7 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 import sam2_plugins
-from sam2_engine import load_model
+from sam2_engine import VideoSession, load_model
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_plugins import Session
@@ -488,3 +488,21 @@ def test_one_object_stands_for_a_list_of_it(work: Session) -> None:
         sam2_plugins.open("")
     with pytest.raises(InputError, match="is a Prompt"):
         work.add_prompt(0, 1, (3, 3))  # type: ignore[arg-type]
+
+
+def test_what_is_no_whole_number_is_none_anywhere(work: Session) -> None:
+    """Was: 1.5 was object 1 to ``set_parents``, True was a frame of an import, and ``keep="no"`` kept."""
+    child = work.add_object()
+    for call in (
+        lambda: work.set_parents(child, [1.5]),  # type: ignore[list-item]
+        lambda: work.measure([1.0]),  # type: ignore[list-item]
+        lambda: work.import_masks(np.ones((80, 120), np.uint8), frame=True),
+        lambda: sam2_plugins.open(discs(), keep="no"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputError):
+            call()
+    assert work.objects[child].parents == ()
+    engine = VideoSession(work.annotation.store.get(MODEL), discs())
+    engine.add_prompt(0, 1, points=[(35, 25)])
+    with pytest.raises(InputError, match="no object True"):
+        engine.clear_prompts(True)
