@@ -247,7 +247,7 @@ class Session:
         progress
             Whether to show a bar; None: where somebody looks.
         """
-        annotation = self.annotation
+        annotation, frame = self.annotation, check_frame(self.frames, frame)
         settings = AutomaticSettings(confidence, min_area, max_objects, points_per_side)
         store, model = annotation.store, annotation.model_name
         search = find_objects.steps(store, model, annotation.frames[frame], annotation.window, settings)

@@ -12,6 +12,7 @@ from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator, S
 from sam2_engine.image.mask_candidates import Candidate
 from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.video.tracking_session import is_whole
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.out_of_memory import translate_oom
@@ -55,8 +56,14 @@ class AutomaticSettings:
     points_per_side: int = 16
 
     def __post_init__(self) -> None:
-        if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise InputError(f"Confidence is a number from 0 to 1, not {self.confidence:g}.")
+        sure = self.confidence
+        if sure is not None and (not isinstance(sure, int | float | np.floating) or not 0 <= sure <= 1):
+            raise InputError(f"Confidence is a number from 0 to 1, not {sure!r}.")
+        for number in (self.min_area, self.max_objects, self.points_per_side):
+            if not is_whole(number):
+                raise InputError(
+                    f"Smallest area, objects and clicks per side are whole numbers, not {number!r}."
+                )
         if self.min_area < 0 or self.max_objects < 1 or self.points_per_side < 1:
             raise InputError("A smallest area is 0 or more; objects and clicks per side are 1 or more.")
 

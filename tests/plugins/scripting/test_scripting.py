@@ -498,6 +498,9 @@ def test_what_is_no_whole_number_is_none_anywhere(work: Session) -> None:
         lambda: work.measure([1.0]),  # type: ignore[list-item]
         lambda: work.import_masks(np.ones((80, 120), np.uint8), frame=True),
         lambda: sam2_plugins.open(discs(), keep="no"),  # type: ignore[arg-type]
+        lambda: work.find_objects(max_objects=1.5),  # type: ignore[arg-type]
+        lambda: work.find_objects(confidence="0.5"),  # type: ignore[arg-type]
+        lambda: work.find_objects(1.5),  # type: ignore[arg-type]
     ):
         with pytest.raises(InputError):
             call()
