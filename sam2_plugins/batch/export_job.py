@@ -5,11 +5,11 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, JobHost, run_under_bar
 from sam2_plugins.export.formats import FORMATS, write_table
-from sam2_plugins.export.geff_graph import geff_package
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import check_output, check_output_folder
 from sam2_plugins.storage import read_manifest, read_session
@@ -50,8 +50,8 @@ class ExportJob(FileJob):
         else:
             suffixes = (self.output.suffix.lower(),)  # the format knows which ones it has
             check_output(self.output, suffixes=suffixes, inputs=self.inputs, overwrite=self.writing.overwrite)
-        if self.format_name == "geff":
-            geff_package()
+        if missing := FORMATS[self.format_name].missing:
+            raise InputError(missing)
 
     @override
     def run(self, host: JobHost) -> bool:

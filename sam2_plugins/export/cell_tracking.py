@@ -14,10 +14,11 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
+from sam2_plugins.export.format import no_mask, planes_in
 from sam2_plugins.export.targets import ExportSummary, LabelImages, frame_number, new_folder
 from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
 
-__all__ = ["write_cell_tracking_ground_truth", "write_cell_tracking_result"]
+__all__ = ["not_for_the_challenge", "write_cell_tracking_ground_truth", "write_cell_tracking_result"]
 
 _MAX_LABEL = int(np.iinfo(np.uint16).max)
 
@@ -110,6 +111,11 @@ def write_cell_tracking_ground_truth(
     return ExportSummary(path, labels.length, labels.num_objects, tracks.changes)
 
 
+def not_for_the_challenge(session: ReadableSession) -> str | None:
+    """Say why a session has no place in the challenge; None if it has."""
+    return no_mask(session) or planes_in(session, "the Cell Tracking Challenge's folders are")
+
+
 def is_result(folder: Path) -> bool:
     """Whether a folder is a result."""
     return (folder / "res_track.txt").is_file()
@@ -122,11 +128,8 @@ def is_ground_truth(folder: Path) -> bool:
 
 def _labels_in_time(session: ReadableSession) -> LabelImages:
     labels = LabelImages(session)
-    if labels.axis == "Z":
-        raise InputError(
-            f"The frames of {session.frames.name} are planes of a volume, but the Cell Tracking Challenge's "
-            "folders are of a time-lapse; export a TIFF or an OME-Zarr instead."
-        )
+    if reason := not_for_the_challenge(session):
+        raise InputError(reason)
     return labels
 
 

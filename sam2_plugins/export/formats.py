@@ -1,12 +1,17 @@
 """All export formats by name, as hosts offer them and the command line takes them."""
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+import warnings
+from importlib.metadata import entry_points
 from pathlib import Path
 
-from sam2_engine.errors import InputError, OptionError
-from sam2_plugins.export.cell_tracking import write_cell_tracking_ground_truth, write_cell_tracking_result
+from sam2_engine.errors import InputError, InputWarning, OptionError
+from sam2_plugins.export.cell_tracking import (
+    not_for_the_challenge,
+    write_cell_tracking_ground_truth,
+    write_cell_tracking_result,
+)
 from sam2_plugins.export.coco import write_coco
+from sam2_plugins.export.format import ExportFormat, ExportSteps, no_mask, no_object
 from sam2_plugins.export.geff_graph import write_geff
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
@@ -15,68 +20,12 @@ from sam2_plugins.export.training_folder import write_training_folder
 from sam2_plugins.export.youtube_vis import write_youtube_vis
 from sam2_plugins.measure import measure
 from sam2_plugins.measure.physical_scale import PhysicalScale
-from sam2_plugins.session.readable import ReadableSession, run_to_end
+from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["FORMATS", "ExportFormat", "format_for", "write_table"]
+__all__ = ["FORMATS", "FORMAT_GROUP", "ExportFormat", "format_for", "write_table"]
 
-ExportSteps = Generator[int, None, ExportSummary]
-
-
-@dataclass(frozen=True)
-class ExportFormat:
-    """One format.
-
-    Attributes
-    ----------
-    name
-        For scripts, for example ``ctc``.
-    title
-        For people.
-    suffix
-        Ending of the file's or folder's name; empty for a folder of any name.
-    is_folder
-        Whether it is a folder.
-    steps
-        Called with the session, the path, the physical scale and whether an earlier export may be replaced;
-        yields after every frame, for a host; an unfinished export leaves nothing behind.
-
-    Examples
-    --------
-    >>> list(FORMATS)
-    ['tiff', 'ome-tiff', 'ome-zarr', 'csv', 'ctc', 'ctc-truth', 'coco', 'youtube-vis', 'geff', 'training']
-    >>> from tempfile import TemporaryDirectory
-    >>> import numpy as np
-    >>> from sam2_plugins.runtime.model_store import ModelStore
-    >>> from sam2_plugins.session.annotation_session import AnnotationSession
-    >>> session = AnnotationSession(np.zeros((2, 40, 60), np.uint8), ModelStore("cpu"), axes="TYX")
-    >>> session.import_masks(0, {1: np.ones((40, 60), bool)})
-    >>> with TemporaryDirectory() as folder:
-    ...     summary = FORMATS["csv"].write(session, f"{folder}/cells.csv")
-    >>> summary.frames, summary.objects
-    (1, 1)
-    """
-
-    name: str
-    title: str
-    suffix: str
-    is_folder: bool
-    steps: Callable[[ReadableSession, str | Path, PhysicalScale, bool], ExportSteps]
-
-    def write(
-        self,
-        session: ReadableSession,
-        path: str | Path,
-        scale: PhysicalScale | None = None,
-        overwrite: bool = False,
-    ) -> ExportSummary:
-        """Write a session to a path, and return what was written.
-
-        Raises
-        ------
-        InputError
-            If the path exists, unless it may be overwritten, or cannot be written.
-        """
-        return run_to_end(self.steps(session, path, scale or PhysicalScale.of(session.frames), overwrite))
+FORMAT_GROUP = "sam2_plugins.formats"
+"""Entry points by which other packages add formats: each is an ``ExportFormat``."""
 
 
 def write_table(
@@ -110,13 +59,14 @@ _ALL = (
         True,
         lambda session, path, scale, over: write_ome_zarr_labels.steps(session, path, scale, overwrite=over),
     ),
-    ExportFormat("csv", "Measurements, CSV", ".csv", False, write_table),
+    ExportFormat("csv", "Measurements, CSV", ".csv", False, write_table, lambda session: None),
     ExportFormat(
         "ctc",
         "Cell Tracking Challenge, result (masks and res_track.txt)",
         "",
         True,
         lambda session, path, _, over: write_cell_tracking_result.steps(session, path, overwrite=over),
+        not_for_the_challenge,
     ),
     ExportFormat(
         "ctc-truth",
@@ -124,6 +74,7 @@ _ALL = (
         "",
         True,
         lambda session, path, _, over: write_cell_tracking_ground_truth.steps(session, path, overwrite=over),
+        not_for_the_challenge,
     ),
     ExportFormat(
         "coco",
@@ -131,6 +82,7 @@ _ALL = (
         ".json",
         False,
         lambda session, path, _, over: write_coco.steps(session, path, overwrite=over),
+        no_object,
     ),
     ExportFormat(
         "youtube-vis",
@@ -140,6 +92,7 @@ _ALL = (
         lambda session, path, _, over: write_youtube_vis.steps(
             [(session.frames.name, session)], path, overwrite=over
         ),
+        no_object,
     ),
     ExportFormat(
         "geff",
@@ -147,6 +100,9 @@ _ALL = (
         ".geff",
         True,
         lambda session, path, scale, over: write_geff.steps(session, path, scale, overwrite=over),
+        no_mask,
+        "geff",
+        ("geff",),
     ),
     ExportFormat(
         "training",
@@ -157,7 +113,27 @@ _ALL = (
     ),
 )
 
-FORMATS = {one.name: one for one in _ALL}
+
+def _formats() -> dict[str, ExportFormat]:
+    """Return our own formats, then those of other packages, of which a broken one stops nobody."""
+    formats = {one.name: one for one in _ALL}
+    for point in entry_points(group=FORMAT_GROUP):
+        try:
+            added = point.load()
+            if not isinstance(added, ExportFormat):
+                raise TypeError(f"{point.value} is no ExportFormat")
+            if added.name in formats:
+                raise ValueError(f"there is a format {added.name!r} already")
+        except Exception as error:
+            package = point.dist.name if point.dist else point.value
+            message = f"The export format {point.name!r} of {package} cannot be used: {error}."
+            warnings.warn(message, InputWarning, stacklevel=2)
+            continue
+        formats[added.name] = added
+    return formats
+
+
+FORMATS = _formats()
 """By name, in the order in which a host should offer them."""
 
 
@@ -178,7 +154,7 @@ def format_for(path: str | Path, name: str | None = None) -> ExportFormat:
         if name not in FORMATS:
             raise InputError(f"There is no format {name!r}; the known ones are: {', '.join(FORMATS)}.")
         return FORMATS[name]
-    for one in sorted((one for one in _ALL if one.suffix), key=lambda one: -len(one.suffix)):
+    for one in sorted((one for one in FORMATS.values() if one.suffix), key=lambda one: -len(one.suffix)):
         if Path(path).name.lower().endswith((one.suffix, *_ALSO.get(one.suffix, ()))):
             return one
     raise OptionError(

@@ -119,6 +119,7 @@ def test_a_disk_that_fills_halfway(
     session: AnnotationSession, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name == "export geff" and not importlib.util.find_spec("geff"):
+        monkeypatch.setitem(sys.modules, "geff", GEFF)
         monkeypatch.setattr(geff_graph, "geff_package", lambda: GEFF)
     session.store.get("nano")
     with full_disk(LIMIT), pytest.raises(InputError, match=r"too large|No space|I/O error|failed") as refused:

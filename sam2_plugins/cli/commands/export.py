@@ -25,6 +25,12 @@ from sam2_plugins.export.formats import FORMATS, format_for
 __all__ = ["register"]
 
 
+def _needs() -> str:
+    """Return what the help text says of formats that need an extra."""
+    optional = [one for one in FORMATS.values() if one.extra]
+    return " ".join(f"{one.name} {needs(one.extra, *one.modules)}." for one in optional)
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
@@ -46,8 +52,7 @@ def export(
         typer.Option(
             "--format",
             metavar="NAME",
-            help=f"One of {', '.join(FORMATS)}; by default what the ending says. geff "
-            f"{needs('geff', 'geff')}.",
+            help=f"One of {', '.join(FORMATS)}; by default what the ending says. {_needs()}",
         ),
     ] = "",
     frames: Annotated[

@@ -1,14 +1,13 @@
 """Options that several commands share, and the parsing of their values."""
 
-import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_plugins.runtime.extras import is_installed
 
 __all__ = [
     "AxesOption",
@@ -152,10 +151,8 @@ def needs(extra: str, *modules: str) -> str:
     >>> needs("cluster", "no_such_module")
     'needs the extra cluster, missing here: pip install "sam2-plugins[cluster]"'
     """
-    missing = any(sys.modules.get(module, module) is None or find_spec(module) is None for module in modules)
-    return f"needs the extra {extra}" + (
-        f', missing here: pip install "sam2-plugins[{extra}]"' if missing else ""
-    )
+    missing = "" if is_installed(*modules) else f', missing here: pip install "sam2-plugins[{extra}]"'
+    return f"needs the extra {extra}{missing}"
 
 
 def parse_contrast(text: str | None) -> tuple[float, float] | None:
