@@ -18,9 +18,10 @@ from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.serialization import to_text, window_to_json
 from sam2_plugins.storage.snapshot import read_json
+from sam2_plugins.storage.source_files import source_files, source_of
 
 __all__ = ["FORMAT_VERSION", "check_frames", "is_session_folder", "read_manifest", "reading_of", "scale_in"]
-__all__ += ["write_manifest", "write_manifest_again", "write_reading", "write_scale", "write_version"]
+__all__ += ["write_files", "write_manifest", "write_manifest_again", "write_reading", "write_scale", "write_version"]
 
 FORMAT_VERSION = 3
 _NAME = "session.json"
@@ -41,6 +42,7 @@ def write_manifest(
         "version": FORMAT_VERSION,
         "frames": {
             "source": None if source is None else str(source.resolve()),
+            "files": source_files(source),
             "opening": dict(opening),
             "name": session.frames.name,
             "axes": session.frames.axes,
@@ -68,6 +70,14 @@ def write_reading(path: Path, axes: str, opening: Mapping[str, Any]) -> None:
     manifest = read_manifest(path)
     frames = {**manifest["frames"], "axes": axes, "opening": dict(opening)}
     _write_if_changed(path, {**manifest, "frames": frames})
+
+
+def write_files(path: Path, frames: FrameSource) -> None:
+    """Write into a folder's manifest how the files of its frames are now, if that differs."""
+    manifest = read_manifest(path)
+    described = manifest["frames"]
+    files = source_files(source_of(frames, described))
+    _write_if_changed(path, {**manifest, "frames": {**described, "files": files or described.get("files")}})
 
 
 def write_version(path: Path) -> None:

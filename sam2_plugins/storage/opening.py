@@ -15,6 +15,7 @@ from sam2_plugins.storage.manifest import check_frames, read_manifest
 from sam2_plugins.storage.serialization import window_from_json
 from sam2_plugins.storage.session_folder import SessionFolder
 from sam2_plugins.storage.snapshot import read_calls, read_state
+from sam2_plugins.storage.source_files import warn_of_rewritten_files
 
 __all__ = ["open_session", "read_recording", "read_session"]
 
@@ -139,6 +140,7 @@ def _empty_session(
         options = {"contrast": contrast, "cleans_clicked_frames": cleans, **options}
         session = AnnotationSession(frames, store, manifest["model"], **options)
         check_frames(session.frames, described, path)
+        warn_of_rewritten_files(session.frames, described, path)
         yield session, own_frames
     except BaseException as error:
         if own_frames is not None:

@@ -35,6 +35,7 @@ from sam2_plugins.storage.known_files import KnownFiles
 from sam2_plugins.storage.manifest import (
     read_manifest,
     scale_in,
+    write_files,
     write_manifest,
     write_manifest_again,
     write_reading,
@@ -354,6 +355,7 @@ class SessionFolder:
             leftover.unlink(missing_ok=True)  # of a snapshot that was killed; nobody else writes here
         with suppress(OSError):  # a full disk; it is tried again the next time
             migrate(self.path)
+            write_files(self.path, self._session.frames)  # what may have changed in them has been said
         with suppress(OSError):  # what is in its place is damage
             self._masks.mkdir(exist_ok=True)
         self._manifest = read_manifest(self.path)

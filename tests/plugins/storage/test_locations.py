@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from sam2_engine import open_frames
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_plugins.cli.app import main
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.storage import (
@@ -89,7 +89,8 @@ def test_a_stack_that_changed_on_disk_begins_anew_and_the_reason_is_given(
         f"{stack.with_suffix('.sam2')} was made on other pixels than discs.tif has now; "
         "a new session begins, and that folder stays as it is."
     )
-    session, folder = open_session(opened.folder.path, store, open_frames(discs, axes="TYX"))
+    with pytest.warns(InputWarning, match="was written again"):
+        session, folder = open_session(opened.folder.path, store, open_frames(discs, axes="TYX"))
     assert [one.name for one in session.objects.values()] == ["mine"]
     folder.close()
 

@@ -4,15 +4,19 @@ import gc
 import json
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
+import sam2_plugins
 from sam2_engine.errors import InputWarning
 from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import SessionFolder, open_session, snapshot
+from sam2_plugins.storage import SessionFolder, open_session, read_session, snapshot
 from sam2_plugins.storage.journal import Journal
+from sam2_plugins.storage.source_files import source_files
 
 
 @pytest.fixture
@@ -81,3 +85,28 @@ def test_bits_that_do_not_fill_their_box_are_damage(saved, store) -> None:
     with pytest.warns(InputWarning, match="are damaged and left out: frame"):
         _, again = open_session(folder.path, store, session.frames)
     again.close()
+
+
+def test_frames_that_were_written_again_are_said_once(tmp_path: Path, store, small_checkpoint) -> None:
+    frames = np.zeros((7, 40, 60), np.uint8)
+    stack = tmp_path / "cells.tif"
+    tifffile.imwrite(stack, frames)
+    with sam2_plugins.open(stack, small_checkpoint, device="cpu") as work:
+        work.add_object("cell")
+    frames[1] = 200  # a frame that is not among those that are compared
+    tifffile.imwrite(stack, frames)
+    with pytest.warns(InputWarning, match=r"cells.tif was written again since .*cells.sam2 was made on it"):
+        read_session(tmp_path / "cells.sam2", store)
+    with pytest.warns(InputWarning, match="the others were not compared"):
+        sam2_plugins.open(stack, device="cpu").close()
+    with sam2_plugins.open(stack, device="cpu") as work:  # warnings are errors here
+        assert work.objects[1].name == "cell"
+
+
+def test_what_lies_among_the_images_of_a_folder_is_none_of_them(tmp_path: Path) -> None:
+    for frame in range(3):
+        iio.imwrite(tmp_path / f"{frame}.png", np.zeros((40, 60), np.uint8))
+    before = source_files(tmp_path)
+    (tmp_path / "cells.csv").write_text("object,frame\n")
+    assert source_files(tmp_path) == before is not None
+    assert source_files(tmp_path / "gone.tif") is None

@@ -1,0 +1,85 @@
+"""Files of a stack as they were when its session began, by which one notices that they were written again."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sam2_engine.errors import InputWarning
+from sam2_engine.frames import FrameSource
+
+__all__ = ["source_files", "source_of", "warn_of_rewritten_files"]
+
+
+def source_files(source: str | Path | None) -> list[int] | None:
+    """Return how many files a stack has, their bytes, and when the last one was written, in nanoseconds.
+
+    Parameters
+    ----------
+    source
+        A file, or a folder with all files below of the most common kind; None if the stack is none.
+
+    Returns
+    -------
+    list of int or None
+        None if there is no file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "0.png").write_bytes(b"12345")
+    >>> source_files(folder)[:2]
+    [1, 5]
+    """
+    if source is None:
+        return None
+    found = [stat for stat in map(_stat, _files(Path(source))) if stat is not None]
+    if not found:
+        return None
+    return [len(found), sum(one.st_size for one in found), max(one.st_mtime_ns for one in found)]
+
+
+def warn_of_rewritten_files(frames: FrameSource, described: Mapping[str, Any], path: Path) -> None:
+    """Warn if a session's frames may be others by now, of which :func:`check_frames` compares a few alone.
+
+    Parameters
+    ----------
+    frames
+        As they are read now.
+    described
+        The frames in the manifest of the session at ``path``.
+    """
+    source = source_of(frames, described)
+    before, now = described.get("files"), source_files(source)
+    if before is not None and now is not None and before != now:
+        warnings.warn(
+            f"{source} was written again since {path} was made on it. Its first, middle and last frame are "
+            "the same, the others were not compared: look at some masks before you go on.",
+            InputWarning,
+            stacklevel=4,
+        )
+
+
+def source_of(frames: FrameSource, described: Mapping[str, Any]) -> str | Path | None:
+    """Return the file of a session's frames: where they are read from now, or were at the beginning."""
+    said: str | None = described["source"]
+    return said if frames.opened_as is None else frames.opened_as[0]
+
+
+def _files(source: Path) -> list[Path]:
+    if not source.is_dir():
+        return [source]
+    # Tables and sessions may lie among the images of a folder, and change with the work on them.
+    files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names]
+    kinds = Counter(file.suffix for file in files)
+    return [file for file in files if file.suffix == max(kinds, key=kinds.__getitem__)]
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
