@@ -9,6 +9,7 @@ import numpy as np
 import zarr
 from PIL import Image
 
+from sam2_engine.arguments import is_whole, suggests_arguments
 from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames, ListFrames, NumpyFile
 from sam2_engine.frames.axes import channels_first_axes, plan_axes, sequence_axis
@@ -27,7 +28,6 @@ from sam2_engine.frames.tiff_frames import open_tiff
 from sam2_engine.frames.video_frames import VideoFrames
 from sam2_engine.frames.volume_frames import is_volume, open_volume
 from sam2_engine.frames.zarr_frames import is_zarr, named_axes, open_zarr
-from sam2_engine.keywords import suggests_arguments
 
 __all__ = ["open_frames"]
 
@@ -86,6 +86,7 @@ def open_frames(
     >>> len(frames), frames[2].shape
     (3, (40, 60))
     """
+    _check_options(axes, channel, fixed, level)
     if isinstance(source, FrameSource):
         if axes is not None or channel is not None or fixed is not None:
             raise InputError(
@@ -113,6 +114,21 @@ def open_frames(
     raise InputError(
         f"Frames are a path, an array, a list of images or an iterator, not a {type(source).__name__}."
     )
+
+
+def _check_options(axes: object, channel: object, fixed: object, level: object) -> None:
+    """Refuse what is no option at all, before a file is blamed for it."""
+    if not (axes is None or isinstance(axes, str)):
+        raise InputError(f'Axes are a text, one letter each, as in "TYX", not {axes!r}.')
+    if not (channel is None or is_whole(channel)):
+        raise InputError(f"A channel is a whole number, counted from 0, not {channel!r}.")
+    if not is_whole(level):
+        raise InputError(f"A level is a whole number, 0 for the finest, not {level!r}.")
+    positions = {} if fixed is None else fixed
+    if not isinstance(positions, Mapping) or not all(
+        isinstance(axis, str) and is_whole(position) for axis, position in positions.items()
+    ):
+        raise InputError(f'Fixed are positions by axis, as in {{"Z": 3}}, not {fixed!r}.')
 
 
 def _open_array(

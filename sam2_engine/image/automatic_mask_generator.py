@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sam2_engine.arguments import suggests_arguments
 from sam2_engine.copies import copied
 from sam2_engine.errors import InputError
 from sam2_engine.image.click_grid import looks_even, mask_centers, rounds_of_clicks, square_grid
@@ -24,7 +25,6 @@ from sam2_engine.image.mask_candidates import (
 from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, as_image, open_image
 from sam2_engine.image.small_components import remove_small_components
 from sam2_engine.image.tile_merging import merge_tile_masks
-from sam2_engine.keywords import suggests_arguments
 from sam2_engine.masks import (
     PackedMask,
     compress_rle,

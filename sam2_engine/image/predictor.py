@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sam2_engine.arguments import suggests_arguments
 from sam2_engine.copies import copied
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache, feature_key
@@ -18,7 +19,6 @@ from sam2_engine.frames import open_frames
 from sam2_engine.frames.pixels import image_array
 from sam2_engine.frames.source import explain
 from sam2_engine.image.wide_view import EncodedPrompt, WideView, encode_wide, predict_in_views
-from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, Sam2
 from sam2_engine.preprocessing import (

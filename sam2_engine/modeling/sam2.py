@@ -168,7 +168,7 @@ class Sam2(nn.Module):
     approximations
         What sessions with this model compute roughly, to track faster; see ``modeling.approximations``.
     loaded_as
-        Name or path and input size that ``load_model`` was given; None of a model that was made otherwise.
+        Name or path and input size by which ``load_model`` finds the model again; None where it cannot.
     """
 
     def __init__(self, config: ModelConfig) -> None:

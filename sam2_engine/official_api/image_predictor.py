@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
+from sam2_engine.arguments import suggests_arguments
 from sam2_engine.copies import copied
 from sam2_engine.errors import InputError
 from sam2_engine.image.predictor import said_of
-from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, Sam2
 from sam2_engine.official_api.build_sam import build_sam2_hf, split_arguments
 from sam2_engine.official_api.errors import StateError, UnsupportedError, refuse_unknown

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam2_engine.arguments import suggests_arguments
 from sam2_engine.errors import InputError
-from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.position_encoding import sine_grid
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.official_api.errors import StateError, refuse_unknown

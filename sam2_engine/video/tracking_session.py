@@ -2,16 +2,16 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol, Self, TypeGuard, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sam2_engine.arguments import is_whole, suggests_arguments
 from sam2_engine.copies import copied
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource
-from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
@@ -307,11 +307,6 @@ def chosen_ids(object_ids: Iterable[int] | int | None) -> list[int] | None:
     if object_ids is None:
         return None
     return [int(object_ids)] if isinstance(object_ids, (int, np.integer)) else [int(i) for i in object_ids]
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    """Whether a value is a whole number of Python or NumPy; no float, no bool (a mask instead of numbers)."""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def check_frame(frames: FrameSource, frame: int) -> int:

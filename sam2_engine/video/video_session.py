@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
+from sam2_engine.arguments import suggests_arguments
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.frames.series import Series
 from sam2_engine.image.small_components import remove_small_components
 from sam2_engine.image.wide_view import encode_wide
-from sam2_engine.keywords import suggests_arguments
 from sam2_engine.malloc_trim import MASKS_BETWEEN_RELEASES, release_freed_memory
 from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2

@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sam2_engine.arguments import suggests_arguments
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
-from sam2_engine.keywords import suggests_arguments
 from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, approximations_of
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
 from sam2_engine.modeling.devices import find_device
@@ -94,6 +94,8 @@ def load_model(
     >>> model.config.name, model.image_size, model.device.type
     ('nano', 256, 'cpu')
     """
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise InputError(f"A model is loaded by its name or its file, not by {name_or_path!r}.")
     target = find_device(device)
     precision, rough = choose_dtype(dtype, target), approximations_of(approximations)
     path = _locate(name_or_path)
@@ -109,7 +111,7 @@ def load_model(
         model = Sam2(config)
     model.load_state_dict(weights, assign=True)
     model.compute_dtype, model.approximations = precision, rough
-    model.loaded_as = os.fspath(name_or_path), image_size
+    model.loaded_as = (os.fspath(name_or_path), image_size) if variant is None else None
     if compile:
         model.compile()
     return _trainable(model.eval(), trainable).to(target)
@@ -267,8 +269,8 @@ def _variant(variant: str | ModelConfig) -> ModelConfig:
         return variant
     if variant not in VARIANTS:
         raise InputError(
-            f"There is no variant {variant!r}{did_you_mean(variant, VARIANTS)}: give {', '.join(VARIANTS)}, "
-            "or a ModelConfig."
+            f"There is no variant {variant!r}{did_you_mean(str(variant), VARIANTS)}: give "
+            f"{', '.join(VARIANTS)}, or a ModelConfig."
         )
     return VARIANTS[variant]
 

@@ -14,10 +14,10 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2_engine.arguments import is_whole
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.masks import CompressedMask
-from sam2_engine.video.tracking_session import is_whole
 from sam2_engine.wording import counted
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.csv_files import Value, format_cell, write_csv

@@ -68,7 +68,7 @@ class ModelStore:
         encoded_bytes: int = DEFAULT_BYTES,
         measurements: RunMeasurements | None = None,
     ) -> None:
-        self.device = device
+        self.device = str(device)
         self.encoded_bytes = encoded_bytes
         self.dtype = dtype
         self.lock = DeviceLock()

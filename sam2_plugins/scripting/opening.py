@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from sam2_engine.arguments import as_path
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.modeling.sam2 import Sam2
@@ -95,6 +96,8 @@ def open(
     cells.sam2 cell
     >>> folder.cleanup()
     """
+    if session is not None:
+        session = as_path(session, "The session's folder")
     if keep not in (None, True, False):
         raise InputError(f"keep is True, False or None, not {keep!r}.")
     store, name = _model(model, device)
@@ -103,8 +106,8 @@ def open(
     kept = keep if keep is not None else session is not None or isinstance(frames, str | PathLike)
     if kept and isinstance(model, Sam2) and model.loaded_as is None:
         raise InputError(
-            "This model is in memory alone, and a session that is saved needs to find it again: write it "
-            "with save_model() and give its path, or keep=False."
+            "A session that is saved needs to find its model again, and this one is in memory alone, or its "
+            "file does not say which it is: write it with save_model() and give that path, or keep=False."
         )
     opened = _open(frames, store, name or DEFAULT_MODEL, session, kept, contrast, reading)
     try:

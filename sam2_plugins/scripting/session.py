@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sam2_engine.arguments import as_path
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.modeling.sam2 import Sam2
@@ -170,9 +171,16 @@ class Session:
         """Make an object, by its name and class if they are told, and return its id."""
         return self.annotation.add_object(name, label, object_id=object_id)
 
-    def edit_object(self, object_id: int, *, name: str | None = None, label: str | None = None) -> None:
-        """Rename an object, or give it another class."""
-        self.annotation.edit_object(object_id, name=name, label=label)
+    def edit_object(
+        self,
+        object_id: int,
+        *,
+        name: str | None = None,
+        label: str | None = None,
+        color: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Rename an object, or give it another class or RGB color (0..255)."""
+        self.annotation.edit_object(object_id, name=name, label=label, color=color)
 
     def remove_object(self, object_id: int) -> None:
         """Remove an object with its prompts and masks."""
@@ -395,7 +403,7 @@ class Session:
     def verify(
         self, object_id: int, frames: int | Iterable[int] | None = None, *, verified: bool = True
     ) -> None:
-        """Say that an object's masks are right on some frames: nothing changes them then.
+        """Say that an object's masks are right on some frames: no prompt, tracking or import changes them.
 
         Parameters
         ----------
@@ -415,9 +423,7 @@ class Session:
             frames = self.annotation.frames_of(self.annotation.annotations.require(object_id))
             if not frames:
                 raise InputError(f"Object {object_id} has no mask to verify yet.")
-        self.annotation.verify(
-            object_id, [frames] if isinstance(frames, int | np.integer) else frames, verified
-        )
+        self.annotation.verify(object_id, [frames] if not isinstance(frames, Iterable) else frames, verified)
 
     # ------------------------------------------------------------------ results
 
@@ -483,6 +489,7 @@ class Session:
         InputError
             If the format is unknown, or it cannot be written there.
         """
+        path = as_path(path, "What is written")
         steps = format_for(path, format).steps(self.annotation, path, self.scale, overwrite)
         return self._run(steps, len(self), "exporting", progress)
 

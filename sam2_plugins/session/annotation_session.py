@@ -27,7 +27,7 @@ from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.run_estimate import RunEstimate, RunSize
-from sam2_plugins.session.annotations import AnnotatedObject, Annotations, Change, check_words
+from sam2_plugins.session.annotations import AnnotatedObject, Annotations, Change, check_color, check_words
 from sam2_plugins.session.engine_session import EngineSession, clear_prompts
 from sam2_plugins.session.history import DEFAULT_UNDO_BYTES, Action, History
 from sam2_plugins.session.label_image import compose_labels
@@ -249,14 +249,15 @@ class AnnotationSession:
         Raises
         ------
         InputError
-            If there is no such object.
+            If there is no such object, or what is given is no text or no color.
         """
         check_words(name, label)
+        check_color(color)
         object_id = self.annotations.require(object_id)
         changed: dict[str, Any] = {"name": name, "label": label, "color": color}
         given = {key: value for key, value in changed.items() if value is not None}
         if color is not None:
-            given["color"] = tuple(color)
+            given["color"] = tuple(map(int, color))
         call = {"do": "edit_object", "object_id": object_id, **given}
         with (
             self.annotations.lock,

@@ -9,14 +9,16 @@ dict or a set in one step, which Python never interrupts.
 import colorsys
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
+
+from sam2_engine.arguments import is_whole
 from sam2_engine.errors import InputError
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
-from sam2_engine.video.tracking_session import is_whole
 from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask
 
@@ -26,6 +28,7 @@ __all__ = [
     "Annotations",
     "Change",
     "ChangeKind",
+    "check_color",
     "check_words",
     "object_color",
 ]
@@ -69,6 +72,20 @@ class AnnotatedObject:
     color: tuple[int, int, int]
     parents: tuple[int, ...] = ()
     life: Life = field(default_factory=Life)
+
+
+def check_color(color: object) -> None:
+    """Refuse what is no RGB color, which could be neither stored nor shown; None is none.
+
+    Raises
+    ------
+    InputError
+        If it is no three whole numbers from 0 to 255.
+    """
+    parts = tuple(color) if isinstance(color, Sequence | np.ndarray) else ()
+    is_color = len(parts) == 3 and all(is_whole(part) and 0 <= part <= 255 for part in parts)
+    if color is not None and not is_color:
+        raise InputError(f"A color is red, green and blue from 0 to 255, not {color!r}.")
 
 
 def check_words(*words: object) -> None:

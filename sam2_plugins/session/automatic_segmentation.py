@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2_engine.arguments import is_whole
 from sam2_engine.errors import InputError
 from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator, Search
 from sam2_engine.image.mask_candidates import Candidate
 from sam2_engine.masks import CompressedMask
 from sam2_engine.preprocessing import IntensityWindow
-from sam2_engine.video.tracking_session import is_whole
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.out_of_memory import translate_oom

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sam2_engine.arguments import is_whole
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
 from sam2_engine.masks import CompressedMask
@@ -81,8 +82,8 @@ class Lineage:
             If an id is unknown, a parent has not ended before the object begins, or it would descend from
             itself.
         """
-        if isinstance(parents, int | np.integer):
-            parents = [int(parents)]
+        if not isinstance(parents, Iterable):
+            parents = [parents]
         chosen = tuple(sorted({self.annotations.require(i) for i in parents}))
         call = {"do": "lineage.set_parents", "object_id": object_id, "parents": list(chosen)}
         with self._edit(f"parents of {self.annotations.called(object_id)}", call, undo_group):
@@ -100,8 +101,8 @@ class Lineage:
             would have no daughters, or it has divided already.
         """
         frame = self._existing(frame)
-        if daughters < 1:
-            raise InputError(f"An object divides into at least one daughter, not {daughters}.")
+        if not is_whole(daughters) or daughters < 1:
+            raise InputError(f"An object divides into at least one daughter, not {daughters!r}.")
         call = {"do": "lineage.divide", "mother": mother, "frame": frame, "daughters": daughters}
         with self._edit(f"divide {self.annotations.called(mother)}", call):
             divided = self.annotations.objects()[self.annotations.require(mother)]

@@ -21,7 +21,14 @@ from sam2_plugins.storage.snapshot import read_json
 from sam2_plugins.storage.source_files import source_files, source_of
 
 __all__ = ["FORMAT_VERSION", "check_frames", "is_session_folder", "read_manifest", "reading_of", "scale_in"]
-__all__ += ["write_files", "write_manifest", "write_manifest_again", "write_reading", "write_scale", "write_version"]
+__all__ += [
+    "write_files",
+    "write_manifest",
+    "write_manifest_again",
+    "write_reading",
+    "write_scale",
+    "write_version",
+]
 
 FORMAT_VERSION = 3
 _NAME = "session.json"

@@ -1,4 +1,4 @@
-"""``sam2 verify``, ``divide``, ``merge``, ``split``, ``swap``, ``undo``: a person's decisions."""
+"""``sam2 verify``, ``divide``, ``merge``, ``split``, ``swap``, ``absent``, ``undo``, ...: a person's decisions."""
 
 from typing import Annotated
 
@@ -25,6 +25,9 @@ def register(app: typer.Typer) -> None:
         (merge, "sam2 merge cells.sam2 --object 1 --with 7"),
         (split, "sam2 split cells.sam2 --object 1 --frame 12"),
         (swap, "sam2 swap cells.sam2 --object 1 --with 2 --frame 12"),
+        (absent, "sam2 absent cells.sam2 --object 1 --frame 12 --last 20"),
+        (end, "sam2 end cells.sam2 --object 1 --frame 40"),
+        (parents, "sam2 parents cells.sam2 --object 5 --of 2"),
         (undo, "sam2 undo cells.sam2"),
     ):
         app.command(epilog=examples(example))(command)
@@ -39,7 +42,7 @@ def verify(
     ] = None,
     no_longer: Annotated[bool, typer.Option("--not", help="Take it back.")] = False,
 ) -> None:
-    """Say that an object's masks are right on some frames: nothing changes them from then on."""
+    """Say that an object's masks are right on some frames: no click, tracking or import changes them then."""
     wanted = parse_frames(frames)
     with working_on(session) as work:
         object_id = known_object(work, object_name)
@@ -87,6 +90,48 @@ def swap(session: SessionArgument, object_name: ObjectOption, other: OtherOption
         object_id, other_id = known_object(work, object_name), known_object(work, other)
         work.swap(object_id, other_id, frame)
     typer.echo(f"objects {object_id} and {other_id} are exchanged from frame {frame} on")
+
+
+def absent(
+    session: SessionArgument,
+    object_name: ObjectOption,
+    frame: FrameOption,
+    last: Annotated[
+        int | None,
+        typer.Option("--last", min=0, metavar="N", help="Last frame, included; by default the same."),
+    ] = None,
+) -> None:
+    """Say that an object is not there on some frames; its masks and prompts there go, verified ones, too."""
+    with working_on(session) as work:
+        object_id = known_object(work, object_name)
+        work.mark_absent(object_id, frame, last)
+    frames = f"frames {frame} to {last}" if last is not None and last > frame else f"frame {frame}"
+    typer.echo(f"object {object_id} is absent on {frames}")
+
+
+def end(session: SessionArgument, object_name: ObjectOption, frame: FrameOption) -> None:
+    """Let an object end before a frame; its masks and prompts from there on go, verified ones, too."""
+    with working_on(session) as work:
+        object_id = known_object(work, object_name)
+        work.delete_from(object_id, frame)
+    typer.echo(f"object {object_id} ends before frame {frame}")
+
+
+def parents(
+    session: SessionArgument,
+    object_name: ObjectOption,
+    of: Annotated[
+        list[str] | None,
+        typer.Option("--of", metavar="ID|NAME", help="A parent; repeatable for a fusion, none: it has none."),
+    ] = None,
+) -> None:
+    """Say which objects one came from: one (a division), several (a fusion) or none."""
+    with working_on(session) as work:
+        object_id = known_object(work, object_name)
+        chosen = [known_object(work, one) for one in of or []]
+        work.set_parents(object_id, chosen)
+    came = "no other" if not chosen else " and ".join(f"object {one}" for one in sorted(set(chosen)))
+    typer.echo(f"object {object_id} came from {came}")
 
 
 def undo(

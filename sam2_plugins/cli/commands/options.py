@@ -189,6 +189,10 @@ def parse_fixed(texts: list[str] | None) -> dict[str, int]:
     return positions
 
 
+_MOST_FRAMES = 10**7
+"""A range is a list of its frames, which is to fit into memory."""
+
+
 def parse_frames(text: str | None) -> list[int] | None:
     """Read ``0-29,31``: numbers, and ranges of them with their last one.
 
@@ -209,6 +213,8 @@ def parse_frames(text: str | None) -> list[int] | None:
         first, is_range, last = (one.strip() for one in part.partition("-"))
         if not first.isdigit() or (is_range and (not last.isdigit() or int(last) < int(first))):
             raise InputError(f"--frames {text}: give frames as 0-29,31.")
+        if int(last or first) >= _MOST_FRAMES:
+            raise InputError(f"--frames {text}: no stack has so many frames.")
         frames.update(range(int(first), int(last or first) + 1))
     return sorted(frames)
 

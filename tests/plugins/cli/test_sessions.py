@@ -291,6 +291,30 @@ def test_merge_swap_and_split(run: Run, disc_mask: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(masks_of("cells.sam2", 1), swapped)
 
 
+def test_where_an_object_is_not_and_where_it_came_from(run: Run, disc_mask: NDArray[np.bool_]) -> None:
+    labels = np.where(disc_mask, 1, 0).astype(np.uint8)
+    labels[35:45, 55:65] = 2
+    tifffile.imwrite("two.tif", labels)
+    run("track", "cells.tif", "--masks", "two.tif", "--session", "cells.sam2", model=True)
+    said = run("absent", "cells.sam2", "--object", 2, "--frame", 0, "--last", 4)
+    assert said == "object 2 is absent on frames 0 to 4\n"
+    assert not masks_of("cells.sam2", 2)[:5].any()
+    assert "still there on frame 7" in run("parents", "cells.sam2", "--object", 2, "--of", 1, status=2)
+    assert run("end", "cells.sam2", "--object", 1, "--frame", 5) == "object 1 ends before frame 5\n"
+    assert run("parents", "cells.sam2", "--object", 2, "--of", 1) == "object 2 came from object 1\n"
+    assert run("parents", "cells.sam2", "--object", 2) == "object 2 came from no other\n"
+    for _ in range(4):
+        run("undo", "cells.sam2")
+    assert masks_of("cells.sam2", 2)[:5].any(axis=(1, 2)).all()
+
+
+def test_a_range_of_frames_that_no_stack_has_is_refused_at_once(run: Run) -> None:
+    run("open", "cells.tif", model=True)
+    run("prompt", "cells.sam2", "--frame", 0, "--mask", "first.tif")
+    said = run("verify", "cells.sam2", "--object", 4, "--frames", "0-99999999999", status=2)
+    assert "no stack has so many frames" in said
+
+
 def test_review_says_what_to_look_at(run: Run) -> None:
     run("track", "cells.tif", "--masks", "first.tif", "--session", "cells.sam2", model=True)
     assert "reason" in run("review", "cells.sam2", "--top", 2)

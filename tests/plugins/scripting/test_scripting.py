@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 from numpy.typing import NDArray
 
 import sam2_plugins
@@ -197,6 +199,33 @@ def test_a_model_in_memory_alone_saves_nothing(path: str) -> None:
         work.add_prompt(0, work.add_object(), points=[(35, 25)])
 
 
+def test_a_file_that_does_not_say_which_model_it_is_saves_nothing(path: str, tmp_path: Path) -> None:
+    torch.save(load_model("nano", device="cpu").state_dict(), tmp_path / "mine.pt")
+    model = load_model(tmp_path / "mine.pt", device="cpu", variant="nano")
+    with pytest.raises(InputError, match="its file does not say which it is: write it with save_model"):
+        sam2_plugins.open(path, model)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"session": 5}, "The session's folder is given by its path, not as 5"),
+        ({"axes": 3}, 'one letter each, as in "TYX", not 3'),
+        ({"channel": "red"}, "A channel is a whole number, counted from 0, not 'red'"),
+        ({"fixed": 3}, 'as in {"Z": 3}, not 3'),
+        ({"fixed": {"Z": "a"}}, 'as in {"Z": 3}'),
+        ({"level": "coarse"}, "0 for the finest, not 'coarse'"),
+        ({"device": 3}, "no device '3'"),
+        ({"model": 3}, "no model '3'"),
+    ],
+)
+def test_what_is_no_option_is_not_blamed_on_the_file(
+    path: str, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        sam2_plugins.open(path, **options)
+
+
 def test_another_model_is_taken_when_it_is_named(path: str) -> None:
     with sam2_plugins.open(path, MODEL) as work:
         work.add_object()
@@ -218,6 +247,13 @@ def test_another_model_is_taken_when_it_is_named(path: str) -> None:
         (lambda work: work.export("cells.xyz"), "does not tell its format"),
         (lambda work: work.export("cells", "coko"), "no format 'coko'"),
         (lambda work: work.verify(1, 3), "no mask on frame 3"),
+        (lambda work: work.verify(1, 5.5), "whole number, counted from 0, not 5.5"),
+        (lambda work: work.export(None), "given by its path, not as None"),
+        (lambda work: work.divide(1, 2, "x"), "at least one daughter, not 'x'"),
+        (lambda work: work.set_parents(1, None), "no object None"),
+        (lambda work: work.edit_object(1, color="red"), "from 0 to 255, not 'red'"),
+        (lambda work: work.edit_object(1, color=(1, 2)), r"from 0 to 255, not \(1, 2\)"),
+        (lambda work: work.edit_object(1, color=(1, 2, 256)), "from 0 to 255"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(work: Session, call: Any, sentence: str) -> None:

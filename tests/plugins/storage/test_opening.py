@@ -96,7 +96,7 @@ def test_frames_that_were_written_again_are_said_once(tmp_path: Path, store, sma
     frames[1] = 200  # a frame that is not among those that are compared
     tifffile.imwrite(stack, frames)
     with pytest.warns(InputWarning, match=r"cells.tif was written again since .*cells.sam2 was made on it"):
-        read_session(tmp_path / "cells.sam2", store)
+        read_session(tmp_path / "cells.sam2", store).frames.close()
     with pytest.warns(InputWarning, match="the others were not compared"):
         sam2_plugins.open(stack, device="cpu").close()
     with sam2_plugins.open(stack, device="cpu") as work:  # warnings are errors here

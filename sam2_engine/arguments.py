@@ -1,17 +1,52 @@
-"""Unknown arguments of functions, refused with the nearest one that there is."""
+"""Arguments of public functions: what cannot be one is refused in a sentence."""
 
+import os
 from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from inspect import Parameter, signature
+from pathlib import Path
 from types import FunctionType
-from typing import NoReturn, ParamSpec, TypeVar, cast
+from typing import NoReturn, ParamSpec, TypeGuard, TypeVar, cast
 
+import numpy as np
+
+from sam2_engine.errors import InputError
 from sam2_engine.wording import did_you_mean
 
-__all__ = ["suggests_arguments"]
+__all__ = ["as_path", "is_whole", "suggests_arguments"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def as_path(path: object, what: str) -> Path:
+    """Return a path that somebody gave.
+
+    Parameters
+    ----------
+    path
+        A text or a path.
+    what
+        What it leads to, as the subject of the message.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+
+    Examples
+    --------
+    >>> as_path("cells.tif", "A stack").suffix
+    '.tif'
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{what} is given by its path, not as {path!r}.")
+    return Path(path)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number of Python or NumPy; no float, no bool (a mask instead of numbers)."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def suggests_arguments(function: Callable[P, R]) -> Callable[P, R]:
