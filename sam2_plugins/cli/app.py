@@ -55,7 +55,7 @@ _COMMANDS = {
     ),
     "verify": (
         "corrections",
-        "Say that an object's masks are right on some frames: no click, tracking or import changes them then.",
+        "Say that an object's masks are right on some frames: no click or tracking changes them then.",
     ),
     "divide": (
         "corrections",
@@ -67,15 +67,12 @@ _COMMANDS = {
     ),
     "split": ("corrections", "Let what is known of an object from a frame on belong to a new one."),
     "swap": ("corrections", "Exchange two objects of a session from a frame on, as after a mix-up."),
-    "absent": (
+    "absent": ("corrections", "Say that an object is not on some frames; its masks and prompts there go."),
+    "end": ("corrections", "Let an object end before a frame; its masks and prompts from there on go."),
+    "parents": (
         "corrections",
-        "Say that an object is not there on some frames; its masks and prompts there go, verified ones, too.",
+        "Say which objects one came from: one (a division), several (a fusion) or none.",
     ),
-    "end": (
-        "corrections",
-        "Let an object end before a frame; its masks and prompts from there on go, verified ones, too.",
-    ),
-    "parents": ("corrections", "Say which objects one came from: one, several or none."),
     "undo": (
         "corrections",
         "Take back what was done last in a session, here or in a window; a tracking is one action.",

@@ -1,4 +1,4 @@
-"""``sam2 verify``, ``divide``, ``merge``, ``split``, ``swap``, ``absent``, ``undo``, ...: a person's decisions."""
+"""``sam2 verify``, ``divide``, ``merge``, ``swap``, ``absent``, ``undo`` and others: a person's decisions."""
 
 from typing import Annotated
 
@@ -42,7 +42,7 @@ def verify(
     ] = None,
     no_longer: Annotated[bool, typer.Option("--not", help="Take it back.")] = False,
 ) -> None:
-    """Say that an object's masks are right on some frames: no click, tracking or import changes them then."""
+    """Say that an object's masks are right on some frames: no click or tracking changes them then."""
     wanted = parse_frames(frames)
     with working_on(session) as work:
         object_id = known_object(work, object_name)
@@ -101,7 +101,7 @@ def absent(
         typer.Option("--last", min=0, metavar="N", help="Last frame, included; by default the same."),
     ] = None,
 ) -> None:
-    """Say that an object is not there on some frames; its masks and prompts there go, verified ones, too."""
+    """Say that an object is not on some frames; its masks and prompts there go."""
     with working_on(session) as work:
         object_id = known_object(work, object_name)
         work.mark_absent(object_id, frame, last)
@@ -110,7 +110,7 @@ def absent(
 
 
 def end(session: SessionArgument, object_name: ObjectOption, frame: FrameOption) -> None:
-    """Let an object end before a frame; its masks and prompts from there on go, verified ones, too."""
+    """Let an object end before a frame; its masks and prompts from there on go."""
     with working_on(session) as work:
         object_id = known_object(work, object_name)
         work.delete_from(object_id, frame)
