@@ -45,6 +45,9 @@ class Settings:
         As for :func:`sam2_engine.load_model`.
     label_studio_url
         Where Label Studio is reached from here; the API key is sent nowhere else.
+    public_urls
+        Other addresses of the same Label Studio, such as the public one that browsers use; what tasks name
+        there is fetched from ``label_studio_url``.
     api_key
         A personal access token or a legacy token of Label Studio.
     allowed_hosts
@@ -85,6 +88,7 @@ class Settings:
     model: str = "nano"
     device: str = "auto"
     label_studio_url: str | None = None
+    public_urls: tuple[str, ...] = ()
     api_key: str | None = field(default=None, repr=False)
     allowed_hosts: frozenset[str] = frozenset()
     allow_private_addresses: bool = False
@@ -120,8 +124,15 @@ class Settings:
             If a variable holds something unusable.
         """
         url = environment.get("LABEL_STUDIO_URL", "").rstrip("/") or None
-        hosts = environment.get("ALLOWED_HOSTS", "").replace(",", " ").split()
-        for name, addresses in (("LABEL_STUDIO_URL", [url] if url else []), ("ALLOWED_HOSTS", hosts)):
+        hosts = _words(environment, "ALLOWED_HOSTS")
+        public = [one.rstrip("/") for one in _words(environment, "LABEL_STUDIO_PUBLIC_URL")]
+        if public and not url:
+            raise InputError("LABEL_STUDIO_PUBLIC_URL needs LABEL_STUDIO_URL beside it, to be reached at.")
+        for name, addresses in (
+            ("LABEL_STUDIO_URL", [url] if url else []),
+            ("LABEL_STUDIO_PUBLIC_URL", public),
+            ("ALLOWED_HOSTS", hosts),
+        ):
             for address in addresses:
                 if origin_of(address) is None:
                     raise InputError(f"{name}: {address!r} is not an address; write it as http://host:port.")
@@ -135,6 +146,7 @@ class Settings:
             model=model or environment.get("MODEL") or cls.model,
             device=device or environment.get("DEVICE") or cls.device,
             label_studio_url=url,
+            public_urls=tuple(public),
             api_key=environment.get("LABEL_STUDIO_API_KEY") or None,
             allowed_hosts=frozenset(origin for host in hosts if (origin := origin_of(host))),
             allow_private_addresses=_flag(environment, "ALLOW_PRIVATE_ADDRESSES"),
@@ -150,9 +162,29 @@ class Settings:
             track_bytes=int(_positive(environment, "TRACK_BYTES", cls.track_bytes)),
             kept_track_bytes=int(_positive(environment, "KEPT_TRACK_BYTES", cls.kept_track_bytes)),
             basic_auth=(user, password) if user and password else None,
-            models=tuple(environment.get("MODELS", "").replace(",", " ").split()),
+            models=tuple(_words(environment, "MODELS")),
             state_folder=Path(environment.get("MODEL_DIR") or user_state_path("sam2-plugins")),
         )
+
+    def is_label_studio(self, url: str) -> bool:
+        """Whether an address is one of Label Studio, as it is reached from here."""
+        return self.label_studio_url is not None and origin_of(url) == origin_of(self.label_studio_url)
+
+    def reached_address(self, address: str) -> str:
+        """Return where an address of a task is reached from here.
+
+        One without a host, or at a public name of Label Studio, is Label Studio's; it may begin with the
+        folder that Label Studio is served from, or not. Without ``label_studio_url`` it stays as it is.
+        """
+        for public in self.public_urls:
+            if origin_of(address) == origin_of(public):
+                address = _path_of(address).removeprefix(_path_of(public)) or "/"
+                break
+        if not address.startswith("/") or self.label_studio_url is None:
+            return address
+        folder = _path_of(self.label_studio_url)
+        path = address.removeprefix(folder) if address.startswith(f"{folder}/") else address
+        return self.label_studio_url + path
 
     def may_be_private(self, url: str) -> bool:
         """Whether an allowed address may be one of a private network.
@@ -163,7 +195,7 @@ class Settings:
         host = urlsplit(url).hostname or ""
         return (
             self.allow_private_addresses
-            or origin_of(url) == origin_of(self.label_studio_url or "")
+            or self.is_label_studio(url)
             or host == "localhost"
             or _is_number(host)
         )
@@ -193,6 +225,15 @@ def model_name(model: str) -> str:
     parts = ModelName.parse(model)
     path = Path(parts.weights)
     return str(parts._replace(weights=path.stem if path.suffix in WEIGHT_SUFFIXES else path.name))
+
+
+def _path_of(url: str) -> str:
+    """Return what follows the host of an address."""
+    return urlsplit(url)._replace(scheme="", netloc="").geturl()
+
+
+def _words(environment: Mapping[str, str], name: str) -> list[str]:
+    return environment.get(name, "").replace(",", " ").split()
 
 
 def _positive(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from labelstudio_backend.media.addresses import is_inside_page, referred, served_address
 from labelstudio_backend.schema.labeling_config import DEFAULT_FRAME_RATE
 from sam2_engine.errors import InputError
 from sam2_engine.text_files import read_text
@@ -53,17 +54,17 @@ class ExportedTask:
             If there is none, or which of several is not clear.
         """
         if key is not None:
-            found = self.data.get(key)
+            found = referred(f"${key}", self.data)
             if not isinstance(found, str):
                 raise InputError(f"Task {self.id} has no address under {key!r}; name another --key.")
-            return found
+            return served_address(found, self.id)
         likely = [value for value in self.data.values() if isinstance(value, str) and _is_address(value)]
         if len(likely) != 1:
             raise InputError(
                 f"Task {self.id} has {len(likely)} values that look like addresses of media; say with --key "
                 f"which of its data it is: {', '.join(map(str, self.data))}."
             )
-        return likely[0]
+        return served_address(likely[0], self.id)
 
     @property
     def frame_rate(self) -> float:
@@ -126,4 +127,6 @@ def _is_address(value: str) -> bool:
     except ValueError:
         return False
     path = parse_qs(parts.query).get("d", [parts.path])[0]
+    if is_inside_page(value):
+        return True
     return "/" in value and (value.startswith("/data/") or PurePosixPath(path).suffix != "")

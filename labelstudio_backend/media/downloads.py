@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
-from urllib.parse import parse_qs, quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
+from labelstudio_backend.media.addresses import is_in_cloud_storage, redacted
 from labelstudio_backend.media.connections import connect
 from labelstudio_backend.settings import Settings, origin_of
 from sam2_engine.disk import check_space, when_full
 from sam2_engine.errors import InputError
 
-__all__ = ["Downloader", "redacted"]
+__all__ = ["Downloader"]
 
 _CHUNK_BYTES = 1 << 20
 _MAX_REDIRECTS = 5
@@ -27,24 +28,11 @@ _SAFE_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"
 """Characters of an address that stay as they are; a browser encodes the others, too."""
 
 
-def redacted(address: str) -> str:
-    """Return an address for messages and logs: without a query that could hold a signature."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return "an address that is none"
-    local_path = parse_qs(parts.query).get("d")
-    return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl() + (
-        f"?d={local_path[0]}" if local_path else ""
-    )
-
-
 class Downloader:
     """Fetches files from Label Studio and from the hosts that are allowed, and from nowhere else."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._label_studio_origin = origin_of(settings.label_studio_url or "")
         self._access_token: tuple[str, float] = ("", 0.0)
         self._refreshing = threading.Lock()
 
@@ -57,10 +45,13 @@ class Downloader:
             If it is not allowed.
         """
         origin = origin_of(url)
-        if origin is None or origin not in {self._label_studio_origin, *self._settings.allowed_hosts}:
+        if origin is None or not (
+            self._settings.is_label_studio(url) or origin in self._settings.allowed_hosts
+        ):
             raise InputError(
-                f"Media from {origin or redacted(url)!r} is not allowed here; set LABEL_STUDIO_URL, "
-                "or name the host in ALLOWED_HOSTS, where the server is started."
+                f"Media from {origin or redacted(url)!r} is not allowed here; set LABEL_STUDIO_URL (or "
+                "LABEL_STUDIO_PUBLIC_URL, if it is Label Studio's other name), or name the host in "
+                "ALLOWED_HOSTS, where the server is started."
             )
         return origin
 
@@ -94,21 +85,34 @@ class Downloader:
     def _get(self, url: str, deadline: float) -> Iterator[HTTPResponse]:
         """Give the response after all redirects, each of which is checked like a first address."""
         current = url
+        may_have_token = self._settings.is_label_studio(url) and bool(self._settings.api_key)
         for _ in range(_MAX_REDIRECTS + 1):
-            headers = {}
-            if self.check(current) == self._label_studio_origin and self._settings.api_key:
-                headers["Authorization"] = self._authorization()
+            self._check_redirect(url, current)
+            # Who is not Label Studio cannot have its files fetched in our name, by sending us there.
+            with_token = may_have_token and self._settings.is_label_studio(current)
+            headers = {"Authorization": self._authorization()} if with_token else {}
             with self._request("GET", current, headers, None, deadline) as response:
                 location = response.headers.get("Location")
                 if response.status not in _REDIRECTS or not location:
                     if response.status != 200:
-                        raise _status_error(url, response.status)
+                        raise self._status_error(url, current, response.status)
                     yield response
                     return
             current = urljoin(current, location)
         raise InputError(
             f"{redacted(url)} is redirected again and again and never leads to a file; import it again."
         )
+
+    def _check_redirect(self, url: str, current: str) -> None:
+        try:
+            self.check(current)
+        except InputError:
+            if current == url or not (origin := origin_of(current)):
+                raise
+            raise InputError(
+                f"{redacted(url)} is redirected to {origin}, from which media is not allowed here; if it is "
+                "your storage, name it in ALLOWED_HOSTS where the server is started."
+            ) from None
 
     @contextmanager
     def _request(
@@ -132,6 +136,31 @@ class Downloader:
                 yield response
         finally:
             connection.close()
+
+    def _status_error(self, url: str, current: str, status: int) -> InputError:
+        """Return what a status other than 200 means, at the address that a redirect of ``url`` led to."""
+        name, is_ours = redacted(url), self._settings.is_label_studio(current)
+        if status in (401, 403) and is_ours:
+            return InputError(
+                f"Reading {name} was refused ({status}); "
+                "set LABEL_STUDIO_API_KEY to a valid token where the server is started."
+            )
+        if status in (401, 403):
+            return InputError(
+                f"Reading {name} was refused ({status}) by its storage, {origin_of(current)}; "
+                "its signed address may have expired, or the storage's credentials in Label Studio may not "
+                "read it."
+            )
+        if status in (404, 410):
+            if is_ours and is_in_cloud_storage(current):
+                return InputError(
+                    f"Label Studio does not open {name}; connect its storage to this project "
+                    "(Settings, Cloud Storage), or put the file back."
+                )
+            return InputError(f"The file {name} is not there; import the task again or put the file back.")
+        return InputError(
+            f"{name} cannot be fetched ({status} from its server); check that the file is still there."
+        )
 
     def _copy(self, response: HTTPResponse, target: IO[bytes], url: str) -> None:
         limit = self._settings.max_media_bytes
@@ -180,21 +209,6 @@ class Downloader:
             raise InputError(
                 "Label Studio did not accept LABEL_STUDIO_API_KEY; make a new personal access token there."
             ) from None
-
-
-def _status_error(url: str, status: int) -> InputError:
-    if status in (401, 403):
-        return InputError(
-            f"Reading {redacted(url)} was refused ({status}); "
-            "set LABEL_STUDIO_API_KEY to a valid token where the server is started."
-        )
-    if status in (404, 410):
-        return InputError(
-            f"The file {redacted(url)} is not there; import the task again or put the file back."
-        )
-    return InputError(
-        f"{redacted(url)} cannot be fetched ({status} from its server); check that the file is still there."
-    )
 
 
 def _reason(error: Exception) -> str:

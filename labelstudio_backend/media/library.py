@@ -1,6 +1,7 @@
 """Media of tasks as local files, from Label Studio, an allowed host, or one folder."""
 
-import os
+import base64
+import binascii
 import shutil
 import tempfile
 import threading
@@ -8,13 +9,14 @@ import weakref
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from numpy.typing import NDArray
 
+from labelstudio_backend.media.addresses import file_name, is_inside_page, redacted, refuse_path_traversal
 from labelstudio_backend.media.decoding import check_video, read_image
-from labelstudio_backend.media.downloads import Downloader, redacted
-from labelstudio_backend.settings import Settings, origin_of
+from labelstudio_backend.media.downloads import Downloader
+from labelstudio_backend.settings import Settings
 from sam2_engine.disk import when_full
 from sam2_engine.errors import InputError
 
@@ -28,8 +30,10 @@ class MediaFile:
 
     Parameters
     ----------
+    temporary
+        Whether it was fetched, into a folder of its own.
     library
-        Whose folder it is in, which stays as long as the file.
+        Whose folder that is in, which stays as long as the file.
     """
 
     def __init__(self, path: Path, *, temporary: bool, library: object = None) -> None:
@@ -37,15 +41,16 @@ class MediaFile:
         self.size = path.stat().st_size
         self._library = library
         if temporary:
-            weakref.finalize(self, path.unlink, missing_ok=True)
+            weakref.finalize(self, shutil.rmtree, path.parent, ignore_errors=True)
 
 
 class MediaLibrary:
     """Finds the media of tasks and caches recent files under a cap of bytes.
 
     An address is used as it stands in a task: ``/data/upload/…`` and other addresses without
-    a host belong to Label Studio, http addresses are fetched from allowed hosts, and
-    ``/data/local-files/?d=…`` is read from ``settings.media_root`` where that is set.
+    a host belong to Label Studio, and so do those of its public names; other http addresses are fetched
+    from allowed hosts, a data URI is the file itself, and ``/data/local-files/?d=…`` is read from
+    ``settings.media_root`` where that is set.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -98,11 +103,8 @@ class MediaLibrary:
         InputError
             If the address is not allowed or leads nowhere.
         """
-        url = self._absolute(address)
-        origin = self._downloader.check(url)
-        local = (
-            self._in_media_root(url) if origin == origin_of(self._settings.label_studio_url or "") else None
-        )
+        url = self.check(address)
+        local = self._in_media_root(url) if self._settings.is_label_studio(url) else None
         if local is not None:
             return local
         with self._lock:
@@ -125,16 +127,25 @@ class MediaLibrary:
             self._files.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _absolute(self, address: str) -> str:
-        _refuse_path_traversal(address)
-        if not address.startswith("/"):
+    def check(self, address: str) -> str:
+        """Return an address as it is fetched from here, without a request.
+
+        Raises
+        ------
+        InputError
+            If it is not allowed.
+        """
+        if is_inside_page(address):
             return address
-        if self._settings.label_studio_url is None:
+        refuse_path_traversal(address)
+        url = self._settings.reached_address(address)
+        if url.startswith("/"):
             raise InputError(
                 f"The task's file {redacted(address)} lies in Label Studio, whose address is not known here; "
                 "set LABEL_STUDIO_URL where the server is started."
             )
-        return self._settings.label_studio_url + address
+        self._downloader.check(url)
+        return url
 
     def _in_media_root(self, url: str) -> MediaFile | None:
         """Return a file of Label Studio's local storage, if its folder is mounted here too."""
@@ -158,30 +169,29 @@ class MediaLibrary:
         return MediaFile(path, temporary=False)
 
     def _fetch(self, url: str) -> MediaFile:
-        handle, name = tempfile.mkstemp(dir=self._folder, suffix=_suffix(url))
-        path = Path(name)
+        """Fetch a file into a folder of its own, under its own name, by which messages name it."""
+        path = Path(tempfile.mkdtemp(dir=self._folder)) / file_name(url)
         try:
-            os.close(handle)
             with when_full(path), path.open("wb") as target:
-                self._downloader.download(url, target)
+                if is_inside_page(url):
+                    target.write(_content(url, self._settings.max_media_bytes))
+                else:
+                    self._downloader.download(url, target)
         except BaseException:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path.parent, ignore_errors=True)
             raise
         return MediaFile(path, temporary=True, library=self)
 
 
-def _refuse_path_traversal(address: str) -> None:
-    """Refuse ``..`` in a path, however it is written, without a request to Label Studio."""
-    plain = address
-    for _ in range(3):
-        plain = unquote(plain)
-    if ".." in plain.replace("\\", "/").replace("?", "/").replace("=", "/").replace("&", "/").split("/"):
-        raise InputError("The task's address climbs out of its folder with '..', which is not allowed.")
-
-
-def _suffix(url: str) -> str:
-    """Return the file's extension, by which readers know its format."""
-    parts = urlsplit(url)
-    local_path = parse_qs(parts.query).get("d", [parts.path])[0]
-    suffix = Path(local_path).suffix.lower()
-    return suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ""
+def _content(data_uri: str, max_bytes: int) -> bytes:
+    head, comma, written = data_uri.partition(",")
+    try:
+        plain = unquote_to_bytes(written)
+        content = base64.b64decode(plain, validate=True) if head.endswith(";base64") else plain
+    except (binascii.Error, ValueError):
+        content = b""
+    if not comma or not content:
+        raise InputError("The task's data URI holds no file; import the task again.")
+    if len(content) > max_bytes:
+        raise InputError("The file within the task is larger than MAX_MEDIA_BYTES allows.")
+    return content

@@ -25,19 +25,19 @@ class LabeledPrompt:
 
     Attributes
     ----------
-    label
-        The label that was active, or None.
+    labels
+        The labels that were active; one, where the configuration does not allow several.
     prompt
         In pixels: keypoints, the bounds of one rectangle or ellipse, or both.
     """
 
-    label: str | None
+    labels: tuple[str, ...]
     prompt: Prompt
 
     @classmethod
     def of(
         cls,
-        label: str | None,
+        labels: tuple[str, ...],
         box: PixelBox | None = None,
         inside: Sequence[tuple[float, float]] = (),
         outside: Sequence[tuple[float, float]] = (),
@@ -49,7 +49,7 @@ class LabeledPrompt:
         outside = [point for point in outside if point not in inside]
         flags = [1] * len(inside) + [0] * len(outside)
         points = Points.unchecked([*inside, *outside], flags) if flags else None
-        return cls(label, Prompt(points, None if box is None else Box(*box)))
+        return cls(labels, Prompt(points, None if box is None else Box(*box)))
 
 
 @dataclass
@@ -80,13 +80,13 @@ def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[Lab
         If a region is neither keypoint nor rectangle nor ellipse, or is not complete.
     """
     prompts = []
-    for label, drawn in _by_label(regions, shape).items():
+    for labels, drawn in _by_labels(regions, shape).items():
         if len(drawn.boxes) == 1:
-            prompts.append(LabeledPrompt.of(label, drawn.boxes[0], drawn.inside, drawn.outside))
+            prompts.append(LabeledPrompt.of(labels, drawn.boxes[0], drawn.inside, drawn.outside))
             continue
-        prompts += [LabeledPrompt.of(label, box, (), _within(box, drawn.outside)) for box in drawn.boxes]
+        prompts += [LabeledPrompt.of(labels, box, (), _within(box, drawn.outside)) for box in drawn.boxes]
         if drawn.inside:
-            prompts.append(LabeledPrompt.of(label, None, drawn.inside, drawn.outside))
+            prompts.append(LabeledPrompt.of(labels, None, drawn.inside, drawn.outside))
     return prompts
 
 
@@ -108,16 +108,19 @@ def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[La
     """
     usable = [region for region in regions if _prompt_kind(region) is not None or _is_label_result(region)]
     prompts = []
-    for label, drawn in _by_label(usable, shape).items():
-        prompts += [LabeledPrompt.of(label, box) for box in drawn.boxes]
-        prompts += [LabeledPrompt.of(label, None, [point], drawn.outside) for point in drawn.inside]
+    for labels, drawn in _by_labels(usable, shape).items():
+        prompts += [LabeledPrompt.of(labels, box) for box in drawn.boxes]
+        prompts += [LabeledPrompt.of(labels, None, [point], drawn.outside) for point in drawn.inside]
     return prompts
 
 
-def _by_label(regions: Sequence[object], shape: tuple[int, int]) -> dict[str | None, _Drawn]:
-    """Return the regions in pixels by label; a ``labels`` result names the region whose id it shares."""
-    named = {str(r.get("id")): _label(r) for r in regions if isinstance(r, Mapping) and _is_label_result(r)}
-    found: dict[str | None, _Drawn] = {}
+def _by_labels(regions: Sequence[object], shape: tuple[int, int]) -> dict[tuple[str, ...], _Drawn]:
+    """Return the regions in pixels by labels; a ``labels`` result names the region whose id it shares.
+
+    They count from the image's own corner, also where the page shows it turned (``image_rotation``).
+    """
+    named = {str(r.get("id")): _labels(r) for r in regions if isinstance(r, Mapping) and _is_label_result(r)}
+    found: dict[tuple[str, ...], _Drawn] = {}
     for region in regions:
         if _is_label_result(region):
             continue
@@ -127,12 +130,8 @@ def _by_label(regions: Sequence[object], shape: tuple[int, int]) -> dict[str | N
                 f"A region of type {_kind(region)!r:.60} is no prompt; "
                 "use a smart keypoint, a smart rectangle or an ellipse."
             )
-        if region.get("image_rotation"):
-            raise InputError(
-                "The image is turned in Label Studio; turn it back before using the smart tools."
-            )
-        label = _label(region) or named.get(str(region.get("id")))
-        drawn = found.setdefault(label, _Drawn([], [], []))
+        labels = _labels(region) or named.get(str(region.get("id")), ())
+        drawn = found.setdefault(labels, _Drawn([], [], []))
         if kind == "keypoint":
             point = point_from_keypoint(value, shape)
             (drawn.inside if region.get("is_positive", True) else drawn.outside).append(point)
@@ -155,8 +154,7 @@ def _prompt_kind(region: object) -> str | None:
     return kind if kind in ("keypoint", *_BOXES) else None
 
 
-def _label(region: Mapping[str, Any]) -> str | None:
+def _labels(region: Mapping[str, Any]) -> tuple[str, ...]:
     value = value_of(region)
     found = value.get(_kind(region)) or value.get("labels")
-    label = found[0] if isinstance(found, list) and found else None
-    return label if isinstance(label, str) else None
+    return tuple(label for label in found if isinstance(label, str)) if isinstance(found, list) else ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 from xml.etree import ElementTree
 
+from labelstudio_backend.media.addresses import referred, served_address
 from sam2_engine.errors import InputError
 
 __all__ = ["FORMS", "ControlTag", "LabelingConfig", "MediaTag", "Target"]
@@ -14,6 +15,8 @@ DEFAULT_FRAME_RATE = 24.0
 """Frames per second that Label Studio assumes where ``<Video>`` names none."""
 
 _MEDIA_TAGS = ("Image", "Video")
+_LISTS = {"valueList", "valuelist"}
+"""Attributes of ``<Image>`` that name a list; Label Studio reads either spelling."""
 
 FORMS = {
     "brush": ("BrushLabels", "Brush"),
@@ -36,30 +39,49 @@ class MediaTag:
     name
         What controls refer to with ``toName``.
     value
-        Where a task has the address, for example ``"$image"``.
+        Where a task has the address, or of an image with pages the list of them, for example ``"$image"``.
     frame_rate
         The ``framerate`` attribute as written: a number, ``"$fps"``, or nothing.
+    has_pages
+        Whether it shows several images one at a time (``valueList``), which regions name by ``item_index``.
     """
 
     kind: str
     name: str
     value: str
     frame_rate: str | None = None
+    has_pages: bool = False
 
-    def source(self, data: Mapping[str, Any]) -> str:
-        """Return the address of the media in a task's ``data``.
+    def source(self, task: Mapping[str, Any], page: int = 0) -> str:
+        """Return the address of the media of a task, or of one of its pages, from 0.
 
         Raises
         ------
         InputError
             If the task holds no address there.
         """
-        address = _lookup(self.value, data)
-        if not isinstance(address, str) or not address.strip():
+        pages = self.sources(task)
+        if not 0 <= page < len(pages):
             raise InputError(
-                f"The task's data has no address under {self.value}, which <{self.kind}> asks for."
+                f"A region lies on page {page + 1}, but the task has {len(pages)} under {self.value}; "
+                "draw it again."
             )
-        return address.strip()
+        return pages[page]
+
+    def sources(self, task: Mapping[str, Any]) -> list[str]:
+        """Return the addresses of all pages of a task; of media without pages, its one.
+
+        Raises
+        ------
+        InputError
+            If the task holds no address there.
+        """
+        found = referred(self.value, task["data"])
+        pages = found if self.has_pages else [found]
+        if not isinstance(pages, list) or not pages or not all(map(_is_text, pages)):
+            what = "no list of addresses" if self.has_pages else "no address"
+            raise InputError(f"The task's data has {what} under {self.value}, which <{self.kind}> asks for.")
+        return [served_address(page, task.get("id")) for page in pages]
 
     def frames_per_second(self, data: Mapping[str, Any]) -> float:
         """Return the rate at which Label Studio counts the frames of a task's video.
@@ -71,13 +93,15 @@ class MediaTag:
         """
         if self.frame_rate is None:
             return DEFAULT_FRAME_RATE
-        written = _lookup(self.frame_rate, data)
+        written = referred(self.frame_rate, data)
         try:
             rate = float(written)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             rate = 0.0
         if not 0 < rate < 1e4:
-            raise InputError(f"The framerate of <Video> must be a positive number, not {written!r}.")
+            raise InputError(
+                f"The framerate of <Video> must be a positive number, but {self.frame_rate} is none."
+            )
         return rate
 
 
@@ -111,13 +135,12 @@ class ControlTag:
         """Which of the ``FORMS`` of a mask its regions have, or None."""
         return next((form for form, kinds in FORMS.items() if self.kind in kinds), None)
 
-    def accepts(self, label: str | None) -> bool:
-        """Return whether a region of it may carry ``label``; None for a region without any."""
-        if label is None:
-            return not self.kind.endswith("Labels")
-        return (
-            label in self.labels or self.dynamic_labels or not (self.labels or self.kind.endswith("Labels"))
-        )
+    def accepts(self, *labels: str) -> bool:
+        """Return whether a region of it may carry all of these labels, or none where none is given."""
+        needs_label = self.kind.endswith("Labels")
+        if not labels:
+            return not needs_label
+        return self.dynamic_labels or not (self.labels or needs_label) or set(labels) <= set(self.labels)
 
 
 @dataclass(frozen=True)
@@ -127,8 +150,8 @@ class Target:
     media: MediaTag
     controls: tuple[ControlTag, ...]
 
-    def control_for(self, label: str | None) -> ControlTag:
-        """Return the control tag that accepts a region with ``label``; None for one without.
+    def control_for(self, *labels: str) -> ControlTag:
+        """Return the control tag that accepts a region with all of these labels, or without any.
 
         Raises
         ------
@@ -136,12 +159,14 @@ class Target:
             If there is none.
         """
         for control in self.controls:
-            if control.accepts(label):
+            if control.accepts(*labels):
                 return control
-        if label is None:
+        if not labels:
             raise InputError("The drawn region has no label; choose a label first, then draw.")
+        missing = [label for label in labels if not self.controls[0].accepts(label)] or list(labels)
         raise InputError(
-            f"<{self.controls[0].kind} name={self.controls[0].name!r}> has no label {label!r}; "
+            f"<{self.controls[0].kind} name={self.controls[0].name!r}> has no label "
+            f"{' and no label '.join(f'{label!r:.60}' for label in missing)}; "
             "give it the same labels as the smart tools in the labeling configuration."
         )
 
@@ -174,9 +199,9 @@ class LabelingConfig:
             raise InputError(f"The labeling configuration is not valid XML: {error}.") from None
         elements = list(root.iter())
         media = tuple(
-            MediaTag(tag.tag, tag.attrib["name"], tag.attrib["value"], tag.get("framerate"))
+            _media_tag(tag)
             for tag in elements
-            if tag.tag in _MEDIA_TAGS and {"name", "value"} <= tag.attrib.keys()
+            if tag.tag in _MEDIA_TAGS and "name" in tag.attrib and _LISTS.union(["value"]) & tag.attrib.keys()
         )
         controls = [
             ControlTag(
@@ -220,7 +245,7 @@ class LabelingConfig:
             raise InputError(
                 "The labeling configuration has nothing that this backend can fill: add <BrushLabels>, "
                 "<BitmaskLabels>, <PolygonLabels>, <RectangleLabels> or <EllipseLabels> to an <Image>, "
-                "or <VideoRectangle> to a <Video>. Lists of images (valueList) are not served."
+                "or <VideoRectangle> to a <Video>."
             )
         return targets
 
@@ -250,9 +275,14 @@ class LabelingConfig:
         )
 
 
-def _lookup(reference: str, data: Mapping[str, Any]) -> Any:
-    """Return what ``$key`` refers to in a task's data; anything else stands for itself."""
-    return data.get(reference[1:]) if reference.startswith("$") else reference
+def _media_tag(tag: ElementTree.Element) -> MediaTag:
+    pages = next((tag.attrib[name] for name in sorted(_LISTS) if tag.get(name)), None)
+    value = tag.get("value", "") if pages is None else pages
+    return MediaTag(tag.tag, tag.attrib["name"], value, tag.get("framerate"), pages is not None)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _labels(tag: ElementTree.Element) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import base64
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ __all__ = ["mask_regions"]
 
 
 def mask_regions(
-    mask: NDArray[np.bool_], control: ControlTag, label: str | None, score: float, tolerance: float
+    mask: NDArray[np.bool_], control: ControlTag, labels: Sequence[str], score: float, tolerance: float
 ) -> list[Region]:
     """Return a mask as regions of a control tag.
 
@@ -29,8 +29,8 @@ def mask_regions(
     control
         Its ``form`` decides: a brush, a bitmask, a rectangle or an ellipse is one region. A polygon cannot
         have holes or several components: each component is a region, and a message on it (``meta``) says so.
-    label
-        The label, or None for a region without.
+    labels
+        The labels; none for a region without.
     score
         The model's confidence, 0 to 1.
     tolerance
@@ -38,7 +38,7 @@ def mask_regions(
     """
     regions = []
     for value, message in _values(mask, control.form, tolerance):
-        regions += _region_results(value, message, mask.shape, control, label, score)
+        regions += _region_results(value, message, mask.shape, control, labels, score)
     return regions
 
 
@@ -63,7 +63,7 @@ def _region_results(
     message: str | None,
     shape: tuple[int, ...],
     control: ControlTag,
-    label: str | None,
+    labels: Sequence[str],
     score: float,
 ) -> list[Region]:
     """Return one region; of a control tag without labels also its ``labels`` result, under the same id."""
@@ -78,11 +78,11 @@ def _region_results(
         **({"meta": {"text": [message]}} if message else {}),
     }
     kind = control.kind.lower()
-    label_value = {kind: [label]} if label is not None and kind.endswith("labels") else {}
+    label_value = {kind: list(labels)} if labels and kind.endswith("labels") else {}
     regions = [{**common, "from_name": control.name, "type": kind, "value": {**value, **label_value}}]
-    if label is not None and control.labeled_by is not None:
-        labels = {**value, "labels": [label]}
-        regions.append({**common, "from_name": control.labeled_by, "type": "labels", "value": labels})
+    if labels and control.labeled_by is not None:
+        named = {**value, "labels": list(labels)}
+        regions.append({**common, "from_name": control.labeled_by, "type": "labels", "value": named})
     return regions
 
 

@@ -21,7 +21,7 @@ _DATA_KEYS = {"points", "labels", "box", "label"}
 
 
 def prompts_of_task(
-    task: Mapping[str, Any], target: Target, shape: tuple[int, int], version: str
+    task: Mapping[str, Any], target: Target, shape: tuple[int, int], version: str, page: int = 0
 ) -> list[LabeledPrompt]:
     """Return the prompts that a task holds for one of its images.
 
@@ -38,6 +38,8 @@ def prompts_of_task(
         ``(H, W)`` of the image.
     version
         Our own model version, whose predictions are no prompts.
+    page
+        Which of the image's pages, from 0.
 
     Raises
     ------
@@ -45,10 +47,14 @@ def prompts_of_task(
         If a prompt is not complete.
     """
     for regions in _stored_regions(task, version):
-        on_image = [r for r in regions if r.get("to_name") in (None, target.media.name)]
+        on_image = [
+            region
+            for region in regions
+            if region.get("to_name") in (None, target.media.name) and (region.get("item_index") or 0) == page
+        ]
         if prompts := stored_prompts(on_image, shape):
             return prompts
-    return _prompts_in_data(task["data"].get("prompts"))
+    return [] if page else _prompts_in_data(task["data"].get("prompts"))
 
 
 def segment_everything(
@@ -62,12 +68,13 @@ def segment_everything(
         If no control tag accepts the label, or the image cannot be used.
     """
     label = parameters.label or next(iter(target.controls[0].labels), None)
-    if label is None and not target.controls[0].accepts(None):
+    labels = () if label is None else (label,)
+    if not labels and not target.controls[0].accepts():
         raise InputError(
             "The labels of this configuration come with each task; "
             'name one for automatic masks in the extra params, for example {"label": "Cell"}.'
         )
-    control = target.control_for(label)
+    control = target.control_for(*labels)
     settings = AutomaticSettings(
         confidence=parameters.confidence,
         min_area=parameters.min_area,
@@ -77,7 +84,7 @@ def segment_everything(
     found = find_objects(store, session.model_name, session.frames[0], session.window, settings)
     regions: list[Region] = []
     for one in found:
-        regions += mask_regions(one.mask.to_array(), control, label, one.score, parameters.tolerance)
+        regions += mask_regions(one.mask.to_array(), control, labels, one.score, parameters.tolerance)
     return regions, sum(one.score for one in found) / len(found) if found else 0.0
 
 
@@ -128,7 +135,7 @@ def _data_prompt(number: int, entry: object) -> LabeledPrompt:
         raise InputError(f"{where}: labels must be 1 (on the object) or 0 (outside), one for each point.")
     label = entry.get("label")
     return LabeledPrompt(
-        label if isinstance(label, str) else None,
+        (label,) if isinstance(label, str) else (),
         Prompt(Points.unchecked(points, inside) if points else None, None if box is None else Box(*box)),
     )
 

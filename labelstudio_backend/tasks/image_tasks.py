@@ -13,6 +13,7 @@ from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.tasks.image_preannotation import prompts_of_task, segment_everything
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
+from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -53,11 +54,13 @@ class ImageTasks:
         InputError
             If the image cannot be read, or a region cannot be used as a prompt.
         """
-        address = target.media.source(task["data"])
+        page, rotation = _page_and_rotation(regions)
+        address = target.media.source(task, page)
         open_session = partial(self._open, address, options.model, self._features)
         with self._sessions.use(f"{options.model} {address}", open_session, options.deadline) as session:
             prompts = drawn_prompts(regions, session.shape)
-            return segment(session, prompts, target, options.parameters.tolerance)
+            found, score = segment(session, prompts, target, options.parameters.tolerance)
+        return _on_page(found, target, page, rotation), score
 
     def predict_batch(
         self, task: Mapping[str, Any], target: Target, options: RequestOptions
@@ -73,17 +76,32 @@ class ImageTasks:
         InputError
             If the image cannot be read, or a prompt cannot be used.
         """
-        only_prompts = options.parameters.batch == "prompts"
-        if options.parameters.batch == "off" or (
-            only_prompts and not prompts_of_task(task, target, (1, 1), options.model_version)
-        ):
-            return None  # without opening the image
+        if options.parameters.batch == "off":
+            return None
+        pages = [
+            scored
+            for page, address in enumerate(target.media.sources(task))
+            if (scored := self._predict_page(task, target, page, address, options)) is not None
+        ]
+        if not pages:
+            return None
+        return [region for found, _ in pages for region in found], min(score for _, score in pages)
+
+    def _predict_page(
+        self, task: Mapping[str, Any], target: Target, page: int, address: str, options: RequestOptions
+    ) -> ScoredRegions | None:
+        prompted = partial(prompts_of_task, task, target, version=options.model_version, page=page)
+        if options.parameters.batch == "prompts" and not prompted(shape=(1, 1)):
+            self._media.check(address)  # what cannot be read is told, although there is no need to read it
+            return None
         # Images of a batch are seen once: they stay out of the caches that serve clicks.
-        session, _file = self._open(target.media.source(task["data"]), options.model, None)
+        session, _file = self._open(address, options.model, None)
         with closing(session.frames):
-            if prompts := prompts_of_task(task, target, session.shape, options.model_version):
-                return segment(session, prompts, target, options.parameters.tolerance)
-            return segment_everything(session, self._store, target, options.parameters)
+            if prompts := prompted(shape=session.shape):
+                found, score = segment(session, prompts, target, options.parameters.tolerance)
+            else:
+                found, score = segment_everything(session, self._store, target, options.parameters)
+        return _on_page(found, target, page), score
 
     def _open(
         self, address: str, model: str, features: FeatureCache | None
@@ -113,15 +131,31 @@ def segment(
     InputError
         If no control tag accepts a prompt's label, or a prompt lies outside of the image.
     """
-    controls = [target.control_for(prompt.label) for prompt in prompts]
+    controls = [target.control_for(*prompt.labels) for prompt in prompts]
     regions: list[Region] = []
     scores = []
     for prompt, control in zip(prompts, controls):
-        object_id = session.add_object(label=prompt.label)
+        object_id = session.add_object(label=", ".join(prompt.labels) or None)
         session.add_prompt(0, object_id, prompt.prompt)
         mask = session.mask(object_id, 0)
         if mask is not None and mask.any():
             quality = session.score(object_id, 0)
             scores.append(quality.predicted_iou if quality is not None else 0.0)
-            regions += mask_regions(mask, control, prompt.label, scores[-1], tolerance)
+            regions += mask_regions(mask, control, prompt.labels, scores[-1], tolerance)
     return regions, sum(scores) / len(scores) if scores else 0.0
+
+
+def _page_and_rotation(regions: Sequence[object]) -> tuple[int, object]:
+    """Return the page of an image that regions were drawn on, from 0, and how it was turned there."""
+    found = [region for region in regions if isinstance(region, Mapping)]
+    pages = [region.get("item_index") or 0 for region in found] or [0]
+    page = pages[0]
+    if isinstance(page, bool) or not isinstance(page, int) or any(other != page for other in pages):
+        raise InputError("The drawn regions lie on several pages; draw on one of them at a time.")
+    return page, next((region["image_rotation"] for region in found if region.get("image_rotation")), 0)
+
+
+def _on_page(regions: list[Region], target: Target, page: int, rotation: object = 0) -> list[Region]:
+    """Return regions with the page that they lie on, where there are pages, and the page's rotation."""
+    where = {"item_index": page} if target.media.has_pages else {}
+    return [{**region, "image_rotation": rotation, **where} for region in regions]

@@ -113,7 +113,7 @@ class VideoTasks:
     ) -> ScoredRegions:
         for track in tracks:
             target.control_for(track.label)
-        rate, address = target.media.frames_per_second(task["data"]), target.media.source(task["data"])
+        rate, address = target.media.frames_per_second(task["data"]), target.media.source(task)
         key = VideoKey(_project(task, options), task.get("id"), address, options.model)
         with self.scheduler.use(key, partial(self._open, key), deadline) as video:
             clock = FrameClock.of(video.session.frames, rate)

@@ -122,7 +122,7 @@ def test_images_with_drawn_masks(server: MediaServer, tmp_path: Path) -> None:
     regions: list[dict[str, Any]] = []
     for form in ("BrushLabels", "PolygonLabels", "BitmaskLabels"):
         control = ControlTag(form, form.lower(), "image", ("Ball",))
-        regions += mask_regions(mask, control, "Ball", 0.5, 0.0)
+        regions += mask_regions(mask, control, ["Ball"], 0.5, 0.0)
     nameless = {"id": "b", "type": "brush", "value": {"format": "rle", "rle": encode_brush_rle(mask)}}
     name = {"id": "b", "type": "labels", "value": {"labels": ["Box"]}}
     regions += [

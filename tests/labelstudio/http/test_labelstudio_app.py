@@ -96,7 +96,7 @@ def test_several_tasks_with_one_drawing(application: Application, click: dict[st
         ({"value": {"x": 10, "y": 10, "keypointlabels": ["Cat"]}}, "no label 'Cat'"),
         ({"type": "polygonlabels", "value": {"x": 1, "polygonlabels": ["Ball"]}}, "no prompt"),
         ({"type": "ellipselabels", "value": {"x": 1, "ellipselabels": ["Ball"]}}, "y = None"),
-        ({"image_rotation": 90}, "turn it back"),
+        ({"item_index": 3}, "page 4"),
         ({"to_name": "text"}, "no tag for 'text'"),
         (
             {

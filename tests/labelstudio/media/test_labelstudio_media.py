@@ -15,8 +15,8 @@ from labelstudio_harness import DATA, MediaServer
 from PIL import Image
 from process_usage import full_disk
 
+from labelstudio_backend.media.addresses import redacted
 from labelstudio_backend.media.decoding import read_image
-from labelstudio_backend.media.downloads import redacted
 from labelstudio_backend.media.library import MediaLibrary
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
@@ -99,7 +99,8 @@ def test_other_hosts_must_be_allowed_and_get_no_token(media_server: MediaServer)
         "file:///etc/passwd",
         "ftp://127.0.0.1/a.png",
         "s3://bucket/a.png",
-        "data:image/png;base64,AAAA",
+        "data:image/png;base64,A",
+        "data:image/png",
         "http://127.0.0.1:1@localhost/a.png",
         "http://[::1/a.png",
         "etc/passwd",

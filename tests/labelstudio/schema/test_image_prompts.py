@@ -32,8 +32,8 @@ def rectangle(x: float, y: float, label: str = "Cell", **more: Any) -> dict[str,
 def test_keypoints_of_one_label_are_one_object() -> None:
     regions = [keypoint(10, 10), keypoint(20, 50, is_positive=False), keypoint(50, 50, "Debris")]
     first, second = drawn_prompts(regions, SHAPE)
-    assert first == LabeledPrompt.of("Cell", None, [(19.5, 9.5)], [(39.5, 49.5)])
-    assert second == LabeledPrompt.of("Debris", None, [(99.5, 49.5)])
+    assert first == LabeledPrompt.of(("Cell",), None, [(19.5, 9.5)], [(39.5, 49.5)])
+    assert second == LabeledPrompt.of(("Debris",), None, [(99.5, 49.5)])
 
 
 def test_each_rectangle_is_an_object() -> None:
@@ -43,14 +43,14 @@ def test_each_rectangle_is_an_object() -> None:
         (100, 10, 119, 29),
         (100, 50, 119, 69),
     ]
-    assert [prompt.label for prompt in prompts] == ["Cell", "Cell", "Debris"]
+    assert [prompt.labels for prompt in prompts] == [("Cell",), ("Cell",), ("Debris",)]
 
 
 def test_a_rectangle_with_keypoints_is_one_object() -> None:
     (prompt,) = drawn_prompts(
         [rectangle(10, 10), keypoint(12, 12), keypoint(18, 28, is_positive=False)], SHAPE
     )
-    assert prompt == LabeledPrompt.of("Cell", (20, 10, 39, 29), [(23.5, 11.5)], [(35.5, 27.5)])
+    assert prompt == LabeledPrompt.of(("Cell",), (20, 10, 39, 29), [(23.5, 11.5)], [(35.5, 27.5)])
 
 
 def test_an_ellipse_is_a_prompt() -> None:
@@ -63,8 +63,28 @@ def test_a_region_may_be_named_by_a_second_result() -> None:
     plain = {"id": "a", "type": "rectangle", "value": {"x": 10, "y": 10, "width": 10, "height": 20}}
     named = {"id": "a", "type": "labels", "value": {**plain["value"], "labels": ["Cell"]}}
     for prompts in (drawn_prompts([plain, named], SHAPE), stored_prompts([plain, named], SHAPE)):
-        assert [(prompt.label, box_of(prompt)) for prompt in prompts] == [("Cell", (20, 10, 39, 29))]
-    assert drawn_prompts([plain], SHAPE)[0].label is None
+        assert [(prompt.labels, box_of(prompt)) for prompt in prompts] == [(("Cell",), (20, 10, 39, 29))]
+    assert drawn_prompts([plain], SHAPE)[0].labels == ()
+
+
+def test_a_turned_image_changes_nothing() -> None:
+    """Label Studio measures from the image's own corner, however the page shows it (``rotateControl``)."""
+    for drawn in (drawn_prompts, stored_prompts):
+        turned = drawn([rectangle(10, 10, image_rotation=90)], SHAPE)
+        assert turned == drawn([rectangle(10, 10)], SHAPE)
+
+
+def test_a_region_may_have_several_labels() -> None:
+    value = {"x": 10, "y": 10, "keypointlabels": ["Cell", "Round"]}
+    (prompt,) = drawn_prompts([{"type": "keypointlabels", "value": value}], SHAPE)
+    assert prompt.labels == ("Cell", "Round")
+
+
+def test_prompts_belong_to_the_page_they_lie_on() -> None:
+    regions = [rectangle(1, 1, "first", item_index=0), rectangle(1, 1, "second", item_index=1)]
+    held = task(annotations=[{"result": [*regions, rectangle(1, 1, "without")]}])
+    assert labels(held) == ["first", "without"]
+    assert [p.labels for p in prompts_of_task(held, TARGET, SHAPE, "ours", page=1)] == [("second",)]
 
 
 def test_stored_keypoints_are_an_object_each() -> None:
@@ -73,16 +93,16 @@ def test_stored_keypoints_are_an_object_each() -> None:
     regions.append({"type": "choices", "value": {"choices": ["Good"]}})
     box, first, second = stored_prompts(regions, SHAPE)
     assert box.prompt.points is None
-    assert first == LabeledPrompt.of("Cell", None, [(19.5, 9.5)], [(39.5, 49.5)])
-    assert second == LabeledPrompt.of("Cell", None, [(59.5, 29.5)], [(39.5, 49.5)])
+    assert first == LabeledPrompt.of(("Cell",), None, [(19.5, 9.5)], [(39.5, 49.5)])
+    assert second == LabeledPrompt.of(("Cell",), None, [(59.5, 29.5)], [(39.5, 49.5)])
 
 
 def task(**more: Any) -> dict[str, Any]:
     return {"id": 1, "data": {"image": "/a.png"}, **more}
 
 
-def labels(held: dict[str, Any]) -> list[str | None]:
-    return [prompt.label for prompt in prompts_of_task(held, TARGET, SHAPE, "ours")]
+def labels(held: dict[str, Any]) -> list[str]:
+    return [label for prompt in prompts_of_task(held, TARGET, SHAPE, "ours") for label in prompt.labels]
 
 
 def test_what_people_drew_goes_before_what_models_found() -> None:
@@ -114,7 +134,7 @@ def test_prompts_in_the_data_are_in_pixels() -> None:
     written = [{"points": [[5, 6], [7, 8]], "labels": [1, 0], "box": [1, 2, 30, 40], "label": "Cell"}]
     for sent in (written, json.dumps(written)):
         (prompt,) = prompts_of_task({"data": {"prompts": sent}}, TARGET, SHAPE, "ours")
-        assert prompt == LabeledPrompt.of("Cell", (1, 2, 30, 40), [(5, 6)], [(7, 8)])
+        assert prompt == LabeledPrompt.of(("Cell",), (1, 2, 30, 40), [(5, 6)], [(7, 8)])
     assert prompts_of_task({"data": {"prompts": "a photo of a cell"}}, TARGET, SHAPE, "ours") == []
 
 

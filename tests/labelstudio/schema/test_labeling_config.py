@@ -33,7 +33,7 @@ def all_targets(xml: str) -> list[tuple[MediaTag, tuple[ControlTag, ...]]]:
 
 def test_an_image_with_a_brush() -> None:
     ((media, (control,)),) = all_targets(IMAGE)
-    assert (media.kind, media.name, media.source({"image": " /data/a.png "})) == (
+    assert (media.kind, media.name, media.source({"data": {"image": " /data/a.png "}})) == (
         "Image",
         "image",
         "/data/a.png",
@@ -68,7 +68,7 @@ def test_a_task_without_the_media() -> None:
     ((media, _),) = all_targets(IMAGE)
     for data in ({}, {"image": None}, {"image": ["a"]}, {"image": " "}):
         with pytest.raises(InputError, match=r"\$image"):
-            media.source(data)
+            media.source({"data": data})
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_the_first_control_tag_that_has_the_label_is_used() -> None:
     assert left.control_for("Cat").name == "brush"
     assert left.control_for("Ball").name == "bitmask"
     assert left.control_for("Box").name == "polygon"
-    assert right.control_for(None).name == "oval"
+    assert right.control_for().name == "oval"
     with pytest.raises(InputError, match="no label 'Dog'"):
         left.control_for("Dog")
     with pytest.raises(InputError, match="choose a label first"):
-        left.control_for(None)
+        left.control_for()
 
 
 def test_dynamic_labels_are_all_accepted() -> None:
@@ -128,3 +128,62 @@ def test_drawn_regions_belong_to_the_image_that_they_name() -> None:
         config.target_of([{"to_name": "right"}, {"to_name": "left"}])
     with pytest.raises(InputError, match="no tag for 'middle'"):
         config.target_of([{"to_name": "middle"}])
+
+
+LISTED = """<View>
+  <Image name="image" valueList="$pages"/>
+  <BrushLabels name="brush" toName="image"><Label value="Ball"/><Label value="Round"/></BrushLabels>
+  <RectangleLabels name="box" toName="image"><Label value="Ball"/><Label value="Box"/></RectangleLabels>
+</View>"""
+
+
+@pytest.mark.parametrize(
+    ("value", "data", "address"),
+    [
+        ("$image.url", {"image": {"url": "/data/a.png"}}, "/data/a.png"),
+        ("$images[1]", {"images": ["/data/a.png", "/data/b.png"]}, "/data/b.png"),
+        ("$a.b[0].c", {"a": {"b": [{"c": "/data/c.png"}]}}, "/data/c.png"),
+        ("/data/upload/4/$f", {"f": "d.png"}, "/data/upload/4/d.png"),
+        ("$my-image", {"my-image": "/data/e.png"}, "/data/e.png"),
+        ("$image.url", {"image.url": "/data/f.png"}, "/data/f.png"),
+        ("s3://cells/$f", {"f": "g.png"}, "/tasks/7/resolve/?fileuri=czM6Ly9jZWxscy9nLnBuZw=="),
+    ],
+)
+def test_where_a_task_has_its_image(value: str, data: dict[str, object], address: str) -> None:
+    ((media, _),) = all_targets(IMAGE.replace("$image", value))
+    assert media.source({"id": 7, "data": data}) == address
+
+
+@pytest.mark.parametrize("value", ["$image.url", "$images[3]", "$images[0].url", "/data/$image"])
+def test_where_a_task_has_none(value: str) -> None:
+    ((media, _),) = all_targets(IMAGE.replace("$image", value))
+    with pytest.raises(InputError, match="no address"):
+        media.source({"id": 7, "data": {"images": ["a.png"]}})
+
+
+@pytest.mark.parametrize("spelling", ["valueList", "valuelist"])
+def test_an_image_with_pages(spelling: str) -> None:
+    media = LabelingConfig.parse(LISTED.replace("valueList", spelling)).targets()[0].media
+    task = {"id": 7, "data": {"pages": ["/data/a.png", "gs://cells/b.png"]}}
+    assert media.source(task) == "/data/a.png"
+    assert media.source(task, 1).startswith("/tasks/7/resolve/")
+    with pytest.raises(InputError, match="page 3"):
+        media.source(task, 2)
+    for wrong in ("/data/a.png", [], [1], None):
+        with pytest.raises(InputError, match="no list of addresses"):
+            media.source({"data": {"pages": wrong}})
+
+
+def test_a_region_with_several_labels_needs_a_control_tag_that_has_them_all() -> None:
+    (target,) = LabelingConfig.parse(LISTED).targets()
+    assert target.control_for("Ball", "Round").name == "brush"
+    assert target.control_for("Ball", "Box").name == "box"
+    with pytest.raises(InputError, match="no label 'Box'"):
+        target.control_for("Round", "Box")
+
+
+def test_cloud_storage_needs_the_number_of_the_task() -> None:
+    ((media, _),) = all_targets(IMAGE)
+    for task in ({}, {"id": "../api"}, {"id": None}):
+        with pytest.raises(InputError, match="cloud storage"):
+            media.source({**task, "data": {"image": "s3://cells/a.png"}})

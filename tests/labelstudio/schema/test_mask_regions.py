@@ -21,7 +21,7 @@ def control(kind: str, **more: Any) -> ControlTag:
 
 
 def regions(mask: np.ndarray, kind: str, tolerance: float = 1.0) -> list[dict[str, Any]]:
-    return mask_regions(mask, control(kind), "Box", 0.75, tolerance)
+    return mask_regions(mask, control(kind), ["Box"], 0.75, tolerance)
 
 
 def inside_polygon(points: list[list[float]], shape: tuple[int, int]) -> np.ndarray:
@@ -68,12 +68,12 @@ def test_a_region_is_complete(kind: str) -> None:
 
 def test_a_tag_without_labels_is_named_by_the_labels_beside_it() -> None:
     mask = np.ones((4, 4), dtype=bool)
-    shape, named = mask_regions(mask, control("Rectangle", labeled_by="kinds"), "Box", 0.5, 1)
+    shape, named = mask_regions(mask, control("Rectangle", labeled_by="kinds"), ["Box"], 0.5, 1)
     assert shape["id"] == named["id"]
     assert (shape["type"], named["type"], named["from_name"]) == ("rectangle", "labels", "kinds")
     assert named["value"]["labels"] == ["Box"]
     assert {**shape["value"], "labels": ["Box"]} == named["value"]
-    (alone,) = mask_regions(mask, control("Rectangle"), "Box", 0.5, 1)
+    (alone,) = mask_regions(mask, control("Rectangle"), ["Box"], 0.5, 1)
     assert "labels" not in alone["value"]
 
 

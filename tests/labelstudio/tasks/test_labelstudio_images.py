@@ -304,3 +304,47 @@ def test_predictions_are_json_that_label_studio_can_store(application: Applicati
     for kind in FORMS:
         result = predict(application, [task()], config(kind), BOX)[0]["result"]
         assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+PAGES = """<View><Image name="image" valueList="$pages" rotateControl="true"/>
+  <BrushLabels name="brush" toName="image" choice="multiple">
+    <Label value="Cell"/><Label value="Round"/></BrushLabels>
+</View>"""
+
+
+def test_an_image_with_pages_is_answered_page_by_page(
+    application: Application, media_server: MediaServer
+) -> None:
+    held = {"id": 1, "data": {"pages": [IMAGE, "/data/upload/1/second.png"]}}
+    media_server.pages["/data/upload/1/second.png"] = (200, {}, (DATA / "media" / "shapes.png").read_bytes())
+    click = {**POINT, "item_index": 1, "image_rotation": 90}
+    (prediction,) = predict(application, [held], PAGES, click)
+    assert [path for path, _ in media_server.seen] == ["/data/upload/1/second.png"]
+    assert {(r["item_index"], r["image_rotation"]) for r in prediction["result"]} == {(1, 90)}
+    assert "several pages" in predict(application, [held], PAGES, click, {**BOX, "item_index": 0}, status=400)
+    for wrong in ([1], {}, True, "1", -1, 2):
+        predict(application, [held], PAGES, {**POINT, "item_index": wrong or [1]}, status=400)
+    held["annotations"] = [{"result": [{**BOX, "item_index": 0}, {**BOX, "item_index": 1}]}]
+    (prediction,) = predict(application, [held], PAGES)
+    assert sorted(region["item_index"] for region in prediction["result"]) == [0, 1]
+
+
+def test_a_region_with_several_labels_is_answered_with_all(application: Application) -> None:
+    click = drawn("keypointlabels", x=30, y=30)
+    click["value"]["keypointlabels"] = ["Cell", "Round"]
+    for xml in (PAGES.replace("valueList", "value").replace("$pages", "$image"), ONE_LABELS_TAG):
+        (prediction,) = predict(application, [task()], xml, click)
+        assert prediction["result"][-1]["value"][prediction["result"][-1]["type"]] == ["Cell", "Round"]
+
+
+ONE_LABELS_TAG = """<View><Image name="image" value="$image"/>
+  <Labels name="kinds" toName="image"><Label value="Cell"/><Label value="Round"/></Labels>
+  <Brush name="brush" toName="image"/></View>"""
+
+
+def test_one_task_that_cannot_be_read_says_why(application: Application) -> None:
+    """Was: a single task without a prompt got an empty answer, as if all were well."""
+    held = {"id": 1, "data": {"image": "http://elsewhere.example.org/a.png"}}
+    assert "ALLOWED_HOSTS" in predict(application, [held], BRUSH, status=400)
+    held = {"id": None, "data": {"image": "s3://cells/a.png"}}
+    assert "cloud storage" in predict(application, [held], BRUSH, status=400)
