@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.axes import sequence_axis
@@ -142,6 +143,10 @@ class ImageFileFrames(FrameSource):
         return InputError(
             f"{file.name} is {actual}, but {first.name} is {expected}; all images of a folder must be alike."
         )
+
+    @override
+    def file_of(self, frame: int) -> Path:
+        return self._files[frame]
 
     def _read(self, frame: int) -> NDArray[Any]:
         pixels = read_image(self._files[frame], labels=self._labels)

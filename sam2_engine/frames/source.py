@@ -226,6 +226,10 @@ class FrameSource(ABC):
             )
         return number
 
+    def file_of(self, frame: int) -> Path | None:
+        """Return the file that holds a frame and no other; None where several lie in one, or none does."""
+        return self.opened_as[0] if self.length == 1 and self.opened_as is not None else None
+
     def __len__(self) -> int:
         if self.length is None:
             raise InputError(f"{self.name} is a live stream, whose length is unknown until it ends.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sam2_engine.masks import CompressedMask, compress_rle, encode_rle
-from sam2_plugins.export.targets import ExportSummary, NothingToExportError, frame_number
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError, file_name_of, frame_number
 from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.life import Life
@@ -30,8 +30,8 @@ def write_coco(
 ) -> Generator[int, None, ExportSummary]:
     """Write every mask of a session, whole even where others overlap it.
 
-    A frame is an image, a class a category (``object`` if there is none), an object a track with its id,
-    name and parents. An absent object has no annotation.
+    A frame is an image, called as its file where it has one of its own, a class a category (``object`` if
+    there is none), an object a track with its id, name and parents. An absent object has no annotation.
 
     Yields
     ------
@@ -61,7 +61,7 @@ def write_coco(
     ([0, 0, 60, 40], 1)
     """
     path = Path(path)
-    return (yield from _write([(session.frames.name, session)], path, "{frame}", overwrite))
+    return (yield from _write([(session.frames.name, session)], path, "{file}", overwrite))
 
 
 @LongWork
@@ -89,7 +89,7 @@ def write_coco_videos(
     ([1, 2], 'right/000.tif')
     """
     path = Path(path)
-    return (yield from _write(videos, path, "{name}/{frame}", overwrite))
+    return (yield from _write(videos, path, "{name}/{frame}.tif", overwrite))
 
 
 def _write(
@@ -155,7 +155,9 @@ def _describe(
     content["images"] += [
         {
             "id": first_image + frame,
-            "file_name": file_name.format(name=name, frame=frame_number(frame, length)) + ".tif",
+            "file_name": file_name.format(
+                name=name, frame=frame_number(frame, length), file=file_name_of(session, frame)
+            ),
             "height": height,
             "width": width,
             "video_id": video_id,

@@ -15,6 +15,10 @@ from sam2_plugins.export.format import ExportFormat, ExportSteps, no_mask, no_ob
 from sam2_plugins.export.geff_graph import write_geff
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.export.ome_zarr_labels import write_ome_zarr_labels
+from sam2_plugins.export.outlines.geojson import write_geojson
+from sam2_plugins.export.outlines.imagej_rois import write_imagej_rois
+from sam2_plugins.export.outlines.trackmate import no_spots, write_trackmate
+from sam2_plugins.export.outlines.yolo import no_colors, write_yolo
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.export.training_folder import write_training_folder
 from sam2_plugins.export.youtube_vis import write_youtube_vis
@@ -93,6 +97,39 @@ _ALL = (
             [(session.frames.name, session)], path, overwrite=over
         ),
         no_object,
+    ),
+    ExportFormat(
+        "trackmate",
+        "Tracks with outlines, TrackMate XML",
+        ".xml",
+        False,
+        lambda session, path, scale, over: write_trackmate.steps(session, path, scale, overwrite=over),
+        no_spots,
+    ),
+    ExportFormat(
+        "imagej",
+        "Regions for ImageJ's ROI Manager, zip",
+        ".zip",
+        False,
+        lambda session, path, _, over: write_imagej_rois.steps(session, path, overwrite=over),
+        no_mask,
+        "imagej",
+        ("roifile",),
+    ),
+    ExportFormat(
+        "geojson",
+        "Annotations for QuPath, GeoJSON",
+        ".geojson",
+        False,
+        lambda session, path, _, over: write_geojson.steps(session, path, overwrite=over),
+    ),
+    ExportFormat(
+        "yolo",
+        "A folder for YOLO segmentation",
+        "",
+        True,
+        lambda session, path, _, over: write_yolo.steps(session, path, overwrite=over),
+        no_colors,
     ),
     ExportFormat(
         "geff",

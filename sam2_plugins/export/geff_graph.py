@@ -5,18 +5,17 @@ live-image-tracking-tools.github.io/geff, version 1.
 """
 
 from collections.abc import Generator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames.spacing.units import udunits_name
 from sam2_engine.frames.zarr_frames import is_zarr
 from sam2_plugins.export.targets import ExportSummary, new_folder
+from sam2_plugins.export.track_graph import track_edges
 from sam2_plugins.measure import measure
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.session.readable import LongWork, ReadableSession
@@ -78,7 +77,7 @@ def write_geff(
             folder,
             np.arange(len(visible), dtype=np.uint64),
             {name: {"values": values, "missing": None} for name, values in properties.items()},
-            _edges(session, rows["frame"], rows["object_id"]),
+            track_edges(session, rows["frame"], rows["object_id"]),
             {},
             geff.GeffMetadata(
                 directed=True,
@@ -118,15 +117,3 @@ def _axes(along: str, scale: PhysicalScale) -> list[dict[str, Any]]:
     axes = {along: ("time", scale.time_unit) if time else ("space", scale.unit)}
     axes |= {"y": ("space", scale.unit), "x": ("space", scale.unit)}
     return [{"name": name, "type": kind, "unit": udunits_name(unit)} for name, (kind, unit) in axes.items()]
-
-
-def _edges(session: ReadableSession, frames: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return (N, 2) pairs of nodes: from frame to frame of an object, and from parents to children."""
-    nodes = {object_id: np.flatnonzero(ids == object_id) for object_id in np.unique(ids).tolist()}
-    edges = [pair for own in nodes.values() for pair in pairwise(own.tolist())]
-    for object_id, own in nodes.items():
-        for parent in session.objects[object_id].parents:
-            earlier = [node for node in nodes.get(parent, ()) if frames[node] < frames[own[0]]]
-            if earlier:
-                edges.append((int(earlier[-1]), int(own[0])))
-    return np.array(edges, np.uint64).reshape(-1, 2)

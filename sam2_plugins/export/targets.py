@@ -16,7 +16,15 @@ from sam2_plugins.runtime.atomic_files import check_output_folder, os_error_sent
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import ReadableSession
 
-__all__ = ["ExportSummary", "LabelImages", "NothingToExportError", "frame_number", "new_folder", "source_of"]
+__all__ = [
+    "ExportSummary",
+    "LabelImages",
+    "NothingToExportError",
+    "file_name_of",
+    "frame_number",
+    "new_folder",
+    "source_of",
+]
 
 
 class NothingToExportError(InputError):
@@ -89,6 +97,12 @@ def source_of(session: ReadableSession) -> tuple[Path, ...]:
 def frame_number(frame: int, length: int) -> str:
     """Return the number of a frame as names of files have it: ``007``, with more digits for long stacks."""
     return f"{frame:0{max(3, len(str(length - 1)))}}"
+
+
+def file_name_of(session: ReadableSession, frame: int) -> str:
+    """Return the name of a frame's own file, ``cell7.png``; of a stack, that of its frame, ``007.tif``."""
+    file = session.frames.file_of(frame)
+    return f"{frame_number(frame, len(session.frames))}.tif" if file is None else file.name
 
 
 @contextmanager

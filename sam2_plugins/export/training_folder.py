@@ -17,7 +17,7 @@ from sam2_plugins.export.targets import (
 )
 from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
 
-__all__ = ["usable_frames", "write_training_folder", "write_training_videos"]
+__all__ = ["left_out_sentences", "usable_frames", "write_training_folder", "write_training_videos"]
 
 _FRAMES, _LABELS = "images", "labels"
 
@@ -129,13 +129,18 @@ def _write_video(
         _write_pixels(folder / _FRAMES / name / file, session.frames[frame], session.frames.is_rgb)
         _write_pixels(folder / _LABELS / name / file, labels[frame], is_rgb=False)
         yield frame
-    left_out = 0 if frames is not None else len(incomplete)
-    verb = "was" if left_out == 1 else "were"
-    sentence = (
-        f"{left_out} of {len(complete + incomplete)} frames {verb} left out, because an object is not "
-        "annotated there."
+    return len(chosen), left_out_sentences(complete, incomplete) if frames is None else ()
+
+
+def left_out_sentences(complete: list[int], incomplete: list[int]) -> tuple[str, ...]:
+    """Return a sentence on the frames that are left out, if there are some; see :func:`usable_frames`."""
+    if not incomplete:
+        return ()
+    verb = "was" if len(incomplete) == 1 else "were"
+    return (
+        f"{len(incomplete)} of {len(complete + incomplete)} frames {verb} left out, because an object is not "
+        "annotated there.",
     )
-    return len(chosen), (sentence,) if left_out else ()
 
 
 def _is_training_folder(folder: Path) -> bool:

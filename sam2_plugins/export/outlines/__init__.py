@@ -1,0 +1,1 @@
+"""Export of outlines: polygons for ImageJ, QuPath, TrackMate and YOLO."""
