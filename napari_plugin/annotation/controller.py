@@ -14,9 +14,11 @@ from napari_plugin.annotation.review import ReviewModel
 from napari_plugin.annotation.tracks import TrackView
 from napari_plugin.layers import Companions, ImageStack, MaskLayer, PromptLayers, Tool, Tools, TransformSync
 from napari_plugin.runtime.workers import TaskRunner
+from sam2_engine import InputError
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.history import UndoGroup
 from sam2_plugins.session.propagation_plan import Direction
 from sam2_plugins.storage import OpenedSession, SessionFolder
 
@@ -117,8 +119,8 @@ class AnnotationController(QObject):
         self._connect()
         if session.objects:
             self._show_what_is_known()
-        else:
-            self.add_object()
+        else:  # the first click, box or stroke makes the first object: until then, nothing is written
+            self.select_object(0)
         self.tools.use(Tool.CLICK)
 
     def _connect(self) -> None:
@@ -169,7 +171,7 @@ class AnnotationController(QObject):
 
     @property
     def folder(self) -> SessionFolder | None:
-        """Where the session is saved; None if it could not be."""
+        """Where the session is saved; None if it could not be, or nothing was done in it yet."""
         return self.autosave.folder
 
     def show_layers(self, shown: bool) -> None:
@@ -226,17 +228,32 @@ class AnnotationController(QObject):
     # ------------------------------------------------------------------ objects
 
     def add_object(self) -> None:
-        """Make an object, to which the next prompts belong."""
-        object_id = self.session.add_object()
+        """Make an object, to which the next prompts belong; those of just now have their own."""
+        self.sync.read()
+        self._make_object(None)
+
+    def _make_object(self, undo_group: UndoGroup | None) -> None:
+        try:
+            object_id = self.session.add_object(undo_group=undo_group)
+        except InputError as error:
+            self.failed.emit(error)
+            return
         self._color_layers()
         self.select_object(object_id)
 
     def _begin_object(self) -> None:
         """Let the next prompt begin an object, which the current one is as long as nothing is known of it."""
+        self.sync.read()
         prompted = {object_id for object_id, _ in self.prompts.read()}
         known = self.current in self.session.objects
         if not known or self.current in prompted or self.session.frames_of(self.current):
-            self.add_object()
+            self._make_object_of_prompt()
+
+    def _make_object_of_prompt(self) -> None:
+        """Make an object for a prompt: one undo takes back both."""
+        undo_group = UndoGroup()
+        self._make_object(undo_group)
+        self.sync.join(self.current, undo_group)
 
     def _color_layers(self) -> None:
         for view in (self.masks, self.prompts):
@@ -256,7 +273,7 @@ class AnnotationController(QObject):
         """Let the next clicks take away from the current object, or add to it."""
         self.excluding = excluding
         self.prompts.set_next(self.current, excluding)
-        self.masks.select(self.current)
+        self.masks.select(self.current or self.session.annotations.next_id)  # a stroke makes an object
         self.changed.emit()
 
     def remove_object(self, object_id: int) -> None:
@@ -271,7 +288,7 @@ class AnnotationController(QObject):
 
     def _owner_of_new(self) -> int:
         if self.current not in self.session.objects:
-            self.add_object()
+            self._make_object_of_prompt()
         return self.current
 
     # ------------------------------------------------------------------ edits

@@ -64,8 +64,13 @@ class Training(QObject):
     def start(self, annotation: AnnotationController, steps: int, device: str) -> None:
         """Write the verified frames of a session into a folder and train on them."""
         if annotation.folder is None:
+            reason = annotation.autosave.save_error
             self.failed.emit(
-                InputError("This session is not saved to disk, so there is no place for its training.")
+                InputError(
+                    "There is too little to train on: nothing was done here yet; click, track, and verify."
+                    if reason is None
+                    else f"There is no place for the training: {reason}"
+                )
             )
             return
         self._begin(annotation)

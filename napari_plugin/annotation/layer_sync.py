@@ -23,6 +23,7 @@ from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine.prompts import Prompt
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.history import UndoGroup
 
 __all__ = ["LayerSync"]
 
@@ -78,6 +79,10 @@ class LayerSync(QObject):
         self._read_timer.setSingleShot(True)
         self._read_timer.setInterval(0)
         self._read_timer.timeout.connect(self.read)
+
+    def join(self, object_id: int, undo_group: UndoGroup) -> None:
+        """Let the next click or box of an object be undone together with what was done in a group."""
+        self._sync.join(object_id, undo_group)
 
     def close(self) -> None:
         """Do nothing any more."""

@@ -7,6 +7,7 @@ from napari_plugin.layers import PromptKey
 from sam2_engine.errors import InputError
 from sam2_engine.prompts import Prompt
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.history import UndoGroup
 
 __all__ = ["PromptSync"]
 
@@ -23,6 +24,11 @@ class PromptSync:
         self._lock = threading.Lock()
         self._wanted: dict[PromptKey, Prompt] = {}
         self._applied: dict[PromptKey, Prompt] = {}
+        self._begun_by: dict[int, UndoGroup] = {}
+
+    def join(self, object_id: int, undo_group: UndoGroup) -> None:
+        """Let the next prompt of an object be undone together with what was done in a group."""
+        self._begun_by[object_id] = undo_group
 
     def wanted(self) -> dict[PromptKey, Prompt]:
         """Return what the layers were last known to hold."""
@@ -83,6 +89,7 @@ class PromptSync:
             self._session.add_prompt(frame, object_id, Prompt(mask=painted))
             replace = False
         if not added.is_empty:
-            self._session.add_prompt(frame, object_id, added, replace)
+            group = self._begun_by.pop(object_id, None)
+            self._session.add_prompt(frame, object_id, added, replace, group)
         elif painted is None and prompts:
             self._session.clear_prompts(object_id, frame)

@@ -7,22 +7,30 @@ from typing import Any, NamedTuple
 
 from napari.layers import Image
 
-from napari_plugin.layers import ImageStack, axes_of_file, file_of, take_from_file
+from napari_plugin.layers import ImageStack, axes_of_file, file_of, session_of, take_from_file
 from napari_plugin.runtime.workers import TaskRunner
 from sam2_engine import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
-from sam2_plugins.storage import OpenedSession, last_opening, open_or_create_session
+from sam2_plugins.storage import OpenedSession, last_opening, open_or_create_session, reopen_session
 
 __all__ = ["SessionLoader", "StackOptions"]
 
 
 class StackOptions(NamedTuple):
-    """What a user may say of how an image is to be read; the parameters of ``ImageStack.of``."""
+    """What a user may say of how an image is to be read; the first are parameters of ``ImageStack.of``.
+
+    ``chosen`` tells that a person has just said so: it is remembered, even if nothing is done then.
+    """
 
     axes: str | None = None
     channel: int | None = None
     along: str | None = None
+    chosen: bool = False
+
+    def stack(self, layer: Image, fixed: Mapping[str, int] | None = None) -> ImageStack:
+        """Return a layer read so."""
+        return ImageStack.of(layer, self.axes, self.channel, self.along, fixed)
 
     @classmethod
     def of(cls, opening: Mapping[str, Any], rgb: bool) -> "StackOptions":
@@ -69,10 +77,12 @@ class SessionLoader:
             the image is new and its file says nothing.
         """
         file = file_of(layer)
+        if session_of(layer) is not None:  # it was read as it was worked on
+            self.task_runner.run(StackOptions, then=then, failed=failed)
+            return
 
         def open_as(opening: Mapping[str, Any]) -> FrameSource:
-            fixed = opening.get("fixed")
-            return ImageStack.of(layer, *StackOptions.of(opening, layer.rgb), fixed=fixed).open()
+            return StackOptions.of(opening, layer.rgb).stack(layer, opening.get("fixed")).open()
 
         def find() -> StackOptions:
             opening = last_opening(open_as, layer.name, file, home)
@@ -90,8 +100,11 @@ class SessionLoader:
         home: Path | None,
         then: Callable[[OpenedSession], None],
         failed: Callable[[BaseException], None],
+        begin_later: bool = True,
     ) -> None:
         """Open or begin the session of an image, and call ``then`` with it in the window's thread.
+
+        An image that was read from a session's folder goes on with that one.
 
         Parameters
         ----------
@@ -103,27 +116,34 @@ class SessionLoader:
             As for ``open_or_create_session``.
         then, failed
             Called in the window's thread, unless it was cancelled.
+        begin_later
+            As for ``open_or_create_session``.
         """
-        frames, shown = stack.open(), stack.physical_scale
+        frames, shown, folder = stack.open(), stack.physical_scale, session_of(stack.layer)
 
         def load() -> OpenedSession:
             take_from_file(frames, stack)
             in_file = PhysicalScale.of(frames)
             by_user = not shown.filled(in_file).is_like(in_file)  # else the layer's reader has set them
-            opened = open_or_create_session(
-                frames,
-                store,
-                model,
-                source=stack.file,
-                opening=stack.opening,
-                name=stack.layer.name,
-                scale=shown if by_user else None,
-                home=home,
-            )
+            scale = shown if by_user else None
+            if folder is not None:
+                opened = reopen_session(folder, frames, store, scale=scale, begin_later=True)
+            else:
+                opened = open_or_create_session(
+                    frames,
+                    store,
+                    model,
+                    source=stack.file,
+                    opening=stack.opening,
+                    name=stack.layer.name,
+                    scale=scale,
+                    home=home,
+                    begin_later=begin_later,
+                )
             with self._lock:
                 self._opened = opened
                 if self._cancelled:
-                    self._close_folder()
+                    self._close()
             return opened
 
         def loaded(opened: OpenedSession) -> None:
@@ -138,9 +158,9 @@ class SessionLoader:
         self.task_runner.close()
         with self._lock:
             self._cancelled = True
-            self._close_folder()
+            self._close()
 
-    def _close_folder(self) -> None:
-        if self._opened is not None and self._opened.folder is not None:
-            self._opened.folder.close()
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
         self._opened = None

@@ -2,7 +2,7 @@
 
 from napari_plugin.layers.brush_stroke import BrushStroke
 from napari_plugin.layers.companions import Companions
-from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words
+from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words, session_of
 from napari_plugin.layers.layer_sizes import show_sizes
 from napari_plugin.layers.mask_layer import MaskLayer
 from napari_plugin.layers.prompt_layers import Lasso, PromptKey, PromptLayers
@@ -25,6 +25,7 @@ __all__ = [
     "file_of",
     "guess_axes",
     "in_words",
+    "session_of",
     "show_sizes",
     "take_from_file",
 ]

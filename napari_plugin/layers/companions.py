@@ -5,13 +5,14 @@ from typing import Any
 from napari import Viewer
 from napari.layers import Labels, Layer
 
-from napari_plugin.layers.image_stack import ImageStack
+from napari_plugin.layers.image_stack import ImageStack, session_of
 from napari_plugin.layers.mask_layer import MaskLayer
 
 __all__ = ["Companions"]
 
 _IMAGE = "sam2_image"
 """Under this name a layer's metadata holds the unique id of the image that it belongs to."""
+_AS_READ = " (as read)"
 
 
 class Companions:
@@ -30,6 +31,7 @@ class Companions:
         self._before: dict[Layer, bool] = {}
         self._image.events.name.connect(self._on_renamed)
         self._image.events.visible.connect(self._update)
+        self._set_copies_aside()
 
     def close(self) -> None:
         """Let the layers be."""
@@ -80,6 +82,14 @@ class Companions:
         else:
             for layer in self.all():
                 self._before[layer] = layer.visible
+                layer.visible = False
+
+    def _set_copies_aside(self) -> None:
+        """Hide masks and tracks that were read with the image from its session; they stay as they were."""
+        folder = session_of(self._image)
+        for layer in self._viewer.layers if folder is not None else ():
+            if layer is not self._image and session_of(layer) == folder and not layer.name.endswith(_AS_READ):
+                layer.name += _AS_READ
                 layer.visible = False
 
     def _on_renamed(self, event: Any) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 from napari import Viewer
-from napari.layers import Image
+from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from sam2_engine import FrameSource, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.storage import is_session_folder
 
-__all__ = ["AXES", "ImageStack", "file_of", "finest", "guess_axes", "in_words", "named_axes"]
+__all__ = ["AXES", "ImageStack", "file_of", "finest", "guess_axes", "in_words", "named_axes", "session_of"]
 
 AXES = "sam2_axes"
 """Under this name a layer's metadata holds its axes, as the user gave them for its image."""
@@ -51,8 +52,19 @@ def guess_axes(layer: Image) -> str:
 
 def file_of(layer: Image) -> Path | None:
     """Return the file that a layer was read from, None if it came from elsewhere, or from a session."""
+    path = _origin(layer)
+    return None if path is None or is_session_folder(path) else path
+
+
+def session_of(layer: Layer) -> Path | None:
+    """Return the folder of the session that a layer was read from, None if it came from elsewhere."""
+    path = _origin(layer)
+    return path if path is not None and is_session_folder(path) else None
+
+
+def _origin(layer: Layer) -> Path | None:
     path = layer.source.path
-    return Path(path) if path and Path(path).exists() and Path(path).suffix != ".sam2" else None
+    return Path(path) if path and Path(path).exists() else None
 
 
 @dataclass(frozen=True)

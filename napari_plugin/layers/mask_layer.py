@@ -13,6 +13,7 @@ from napari_plugin.layers.image_stack import AXES, ImageStack
 from napari_plugin.layers.label_stack import LabelStack
 from napari_plugin.layers.object_colormap import ObjectColormap
 from sam2_plugins.session.annotations import AnnotatedObject
+from sam2_plugins.session.label_image import label_dtype
 
 __all__ = ["MaskLayer"]
 
@@ -72,6 +73,7 @@ class MaskLayer:
 
     def select(self, object_id: int) -> None:
         """Let the brush paint an object."""
+        self._make_room(label_dtype(object_id))
         self.layer.selected_label = object_id
 
     def color(self, objects: Iterable[AnnotatedObject]) -> None:
@@ -85,12 +87,15 @@ class MaskLayer:
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Show the (H, W) label image of a frame; it is drawn only if it is shown."""
-        if labels.dtype.itemsize > self._labels.dtype.itemsize:
-            self._labels.widen(labels.dtype)
-            self.layer.data = self._labels
+        self._make_room(labels.dtype)
         self._labels[self._index_of(frame)] = labels
         if self._viewer.dims.ndisplay == 3 or self._stack.shown_frame(self._viewer) == frame:
             self.layer.refresh(thumbnail=False, extent=False)
+
+    def _make_room(self, dtype: "np.dtype[Any]") -> None:
+        if dtype.itemsize > self._labels.dtype.itemsize:
+            self._labels.widen(dtype)
+            self.layer.data = self._labels
 
     @staticmethod
     def serves(layer: Layer, stack: ImageStack) -> bool:

@@ -16,7 +16,7 @@ from napari_plugin.widgets.panels.image_panel import ImagePanel
 from napari_plugin.widgets.panels.model_panel import ModelPanel
 from sam2_engine import InputError
 from sam2_plugins.runtime.jobs import Progress
-from sam2_plugins.storage import OpenedSession
+from sam2_plugins.storage import OpenedSession, TakenError
 
 __all__ = ["OpenedImages"]
 
@@ -120,6 +120,9 @@ class OpenedImages(QObject):
             self._begin_as_before(layer)
 
     def _on_axes_corrected(self) -> None:
+        self._open_anew(chosen=True)
+
+    def _open_anew(self, chosen: bool = False) -> None:
         self._cancel_loading()
         layer = self._image.layer
         if layer is not None:
@@ -129,7 +132,7 @@ class OpenedImages(QObject):
                 self._discard(earlier)
             image = self._image
             axes = image.axes.text() or None
-            self._begin(layer, StackOptions(axes, image.channel_choice, image.along_choice))
+            self._begin(layer, StackOptions(axes, image.channel_choice, image.along_choice, chosen))
 
     def _on_place_wanted(self) -> None:
         annotation = self.annotation
@@ -139,14 +142,14 @@ class OpenedImages(QObject):
         elif unsaved is not None:
             self.status_message.emit(f"{unsaved} To work elsewhere would lose it; export it first.")
         else:
-            self._on_axes_corrected()
+            self._open_anew()
 
     def _on_model_chosen(self) -> None:
         if self.annotation is not None:
             self.status_message.emit(f"Loading the model {self._model.model} …")
             self.annotation.use_model(self._model.model)
         elif self._image.layer is not None:
-            self._on_axes_corrected()
+            self._open_anew()
 
     def _on_device_changed(self, device: str) -> None:
         for annotation in self._annotations.values():
@@ -172,16 +175,16 @@ class OpenedImages(QObject):
         """Begin to annotate an image, of further axes where the sliders stand."""
         self._show(None)
         try:
-            stack = ImageStack.of(layer, *options)
+            stack = options.stack(layer)
             stack = stack.at(stack.shown_places(self._viewer))
         except InputError as error:
             self._image.show_axes(options.axes or guess_axes(layer), "")
             self.failed.emit(error)
             return
         self._image.show_stack(stack)
-        self._open(stack)
+        self._open(stack, options.chosen)
 
-    def _open(self, stack: ImageStack) -> None:
+    def _open(self, stack: ImageStack, chosen: bool) -> None:
         """Open the image's session, or begin one; frames are read for the intensity window."""
         loader = self._loader = SessionLoader(TaskRunner(self._application.worker, self))
         application = self._application
@@ -200,6 +203,7 @@ class OpenedImages(QObject):
             application.sessions,
             loaded,
             self.failed.emit,
+            begin_later=not chosen,
         )
 
     def _cancel_loading(self) -> None:
@@ -209,13 +213,14 @@ class OpenedImages(QObject):
 
     def _load_model(self, opened: OpenedSession) -> None:
         name, store = opened.session.model_name, self._application.store
+        save_error = opened.save_error
         self._loading.close()
         self._loading = TaskRunner(self._application.worker, self)
         self.status_message.emit(f"Loading the model {name} … you can click already.")
 
         def loaded(_: object) -> None:
-            if opened.save_error is not None:
-                self.status_message.emit(f"Your work is not saved: {opened.save_error}")
+            if save_error is not None:
+                self.status_message.emit(f"Your work is not saved: {save_error}")
             elif opened.note is not None:
                 self.status_message.emit(opened.note)
             elif opened.folder is not None and opened.reopened:
@@ -257,6 +262,8 @@ class OpenedImages(QObject):
         if annotation is self.annotation:  # what failed may have been to load another model
             self._model.show_model(annotation.session.model_name)
         self.failed.emit(error)
+        if isinstance(error, TakenError) and annotation is self.annotation:
+            self._open_anew()  # nothing was done here yet: go on with what another window has begun
 
     def _on_progress(self, annotation: AnnotationController, progress: Progress) -> None:
         if annotation is self.annotation:

@@ -137,6 +137,8 @@ class History:
         What could be undone before, as long as it was not read; None if there is nothing.
     interruptions
         Counts undo and redo: long work that notices a new number has been overtaken and ends.
+    before_action
+        Called before every action; what it raises keeps the action from being done.
 
     Examples
     --------
@@ -157,6 +159,7 @@ class History:
     def __init__(self, annotations: Annotations, max_bytes: int = DEFAULT_UNDO_BYTES) -> None:
         self._listeners: list[Callable[[Action], None]] = []
         self.interruptions = 0
+        self.before_action: Callable[[], None] | None = None
         self.earlier: EarlierActions | None = None
         self.annotations = annotations
         self.max_bytes = max_bytes
@@ -203,6 +206,8 @@ class History:
             if self._open is not None:
                 yield self._open
                 return
+            if self.before_action is not None:
+                self.before_action()
             changes: list[Change] = []
             self._open = changes
             try:

@@ -16,18 +16,19 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.history import Action
 from sam2_plugins.storage.creation import TakenError, clear_leftovers, is_half_made
-from sam2_plugins.storage.manifest import check_frames, read_manifest, scale_in
+from sam2_plugins.storage.manifest import check_frames, describe_frames, read_manifest, scale_in
 from sam2_plugins.storage.opening import open_session, read_session
 from sam2_plugins.storage.session_folder import NotWritableError, SessionFolder
 
-__all__ = ["OpenedSession", "last_opening", "open_or_create_session", "user_sessions"]
+__all__ = ["OpenedSession", "last_opening", "open_or_create_session", "reopen_session", "user_sessions"]
 
 SUFFIX = ".sam2"
 _ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
+@dataclass
 class OpenedSession:
     """A session and the folder that it is saved in.
 
@@ -36,7 +37,7 @@ class OpenedSession:
     session
         New, or as it was left.
     folder
-        None if it could not be saved.
+        None if it could not be saved, or as long as nothing was done in one that begins later.
     scale
         Sizes of pixels, planes and frames: those given, else the session's, else the file's.
     reopened
@@ -53,6 +54,26 @@ class OpenedSession:
     reopened: bool = False
     save_error: str | None = None
     note: str | None = None
+
+    def begin(self) -> None:
+        """Make the folder of one that begins later now, if nothing was done yet.
+
+        Raises
+        ------
+        InputError
+            If another process has begun the stack's session.
+        """
+        if self.session.history.before_action is not None:
+            self.session.history.before_action()
+
+    def close(self) -> None:
+        """Close the folder; if what was done could not be saved so far, that is tried for the last time."""
+        if self.save_error is not None:
+            with suppress(InputError):
+                self.begin()
+        self.session.history.before_action = None
+        if self.folder is not None:
+            self.folder.close()
 
 
 def user_sessions() -> Path:
@@ -72,6 +93,7 @@ def open_or_create_session(
     home: str | Path | None = None,
     scale: PhysicalScale | None = None,
     contrast: tuple[float, float] | None = None,
+    begin_later: bool = False,
 ) -> OpenedSession:
     """Reopen the session of a stack, or begin one.
 
@@ -96,6 +118,10 @@ def open_or_create_session(
         Folder for what cannot be saved beside its file; None for :func:`user_sessions`.
     contrast
         Intensity window of a session that begins.
+    begin_later
+        Make the folder of a session that begins only when something is done in it: until then nothing is
+        written, and nobody is kept away. If another process has begun the stack's session by then, the first
+        action is refused with ``TakenError``. To open one so does not count as using it.
 
     Raises
     ------
@@ -109,7 +135,7 @@ def open_or_create_session(
     stems = _stems(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
     for _ in range(_ATTEMPTS):
         with suppress(TakenError):  # another process has made it meanwhile: it is there to be opened now
-            return _open_or_create(frames, store, model, stems, source, opening, scale, contrast)
+            return _open_or_create(frames, store, model, stems, source, opening, scale, contrast, begin_later)
     raise InputError(f"Other processes make the session of {frames.name} all the time; try again later.")
 
 
@@ -122,25 +148,57 @@ def _open_or_create(
     opening: Mapping[str, Any],
     scale: PhysicalScale | None,
     contrast: tuple[float, float] | None,
+    begin_later: bool,
 ) -> OpenedSession:
     notes: list[str] = []
     existing = list(_sessions_of(frames, stems, opening.get("fixed", {}), source is not None, notes))
     if existing:
-        return _reopen(max(existing, key=_last_used), frames, store, opening, scale)
-    session = AnnotationSession(frames, store, model, contrast=contrast)
-    note, save_error = next(iter(notes), None), None
-    for stem in stems:
-        path = next(path for path in _numbered(stem) if not path.exists())
-        try:
-            folder = SessionFolder.create(path, session, source=source, opening=opening, scale=scale)
-        except TakenError:
-            raise
-        except InputError as error:
-            save_error = save_error or str(error)
-        else:
-            return OpenedSession(session, folder, folder.scale, note=note)
+        return reopen_session(max(existing, key=_last_used), frames, store, opening, scale, begin_later)
     sizes = (scale or PhysicalScale()).filled(PhysicalScale.of(frames))
-    return OpenedSession(session, None, sizes, note=note, save_error=save_error)
+    session = AnnotationSession(frames, store, model, contrast=contrast)
+    opened = OpenedSession(session, None, sizes, note=next(iter(notes), None))
+    places = [next(path for path in _numbered(stem) if not path.exists()) for stem in stems]
+    described = describe_frames(frames, source, opening)
+    session.history.before_action = _Beginning(opened, places, described)
+    if not begin_later:
+        opened.begin()
+    return opened
+
+
+class _Beginning:
+    """The folder of a session that has none yet: made before an action, as soon as that can be done."""
+
+    def __init__(self, opened: OpenedSession, places: list[Path], described: Mapping[str, Any]) -> None:
+        self._opened, self._places, self._described = opened, places, described
+        self._missed: list[Action] = []
+
+    def __call__(self) -> None:
+        opened, history = self._opened, self._opened.session.history
+        errors: list[str] = []
+        for path in self._places:
+            try:
+                folder = SessionFolder.create(
+                    path, opened.session, scale=opened.scale, described=self._described
+                )
+            except TakenError:
+                raise
+            except InputError as error:
+                errors.append(str(error))
+            else:
+                break
+        else:
+            if opened.save_error is None:
+                history.subscribe(self._miss)
+            opened.save_error = errors[0]
+            return
+        if opened.save_error is not None:
+            history.unsubscribe(self._miss)
+        opened.folder, opened.save_error, history.before_action = folder, None, None
+        for action in self._missed:
+            folder.record(action)
+
+    def _miss(self, action: Action) -> None:
+        self._missed.append(Action(action.name, action.call, ()))
 
 
 def last_opening(
@@ -213,14 +271,30 @@ def _sessions_of(
                     yield path
 
 
-def _reopen(
+def reopen_session(
     path: Path,
     frames: FrameSource,
     store: ModelStore,
-    opening: Mapping[str, Any],
-    scale: PhysicalScale | None,
+    opening: Mapping[str, Any] | None = None,
+    scale: PhysicalScale | None = None,
+    begin_later: bool = False,
 ) -> OpenedSession:
-    """Open a session; where nothing can be written, without saving it."""
+    """Open the session of a folder; where nothing can be written, without saving it.
+
+    Parameters
+    ----------
+    path, frames, store
+        As for :func:`open_session`.
+    opening
+        How the frames are read now, to be remembered; None to leave that as it is.
+    scale, begin_later
+        As for :func:`open_or_create_session`.
+
+    Raises
+    ------
+    InputError
+        If it is open elsewhere or damaged, or the frames are not its own.
+    """
     try:
         session, folder = open_session(path, store, frames)
     except NotWritableError as error:
@@ -229,11 +303,19 @@ def _reopen(
         return OpenedSession(
             session, None, scale.filled(saved) if scale else saved, reopened=True, save_error=str(error)
         )
-    with suppress(OSError):  # exports of the folder then have the axes and sizes of before
-        folder.set_reading(opening)
-        if scale is not None:
-            folder.set_scale(scale.filled(folder.scale))
     sizes = folder.scale if scale is None else scale.filled(folder.scale)
+
+    def begin() -> None:
+        session.history.before_action = None
+        with suppress(OSError):  # exports of the folder then have the axes and sizes of before
+            folder.mark_used()
+            if opening is not None:
+                folder.set_reading(opening)
+            folder.set_scale(sizes)
+
+    session.history.before_action = begin
+    if not begin_later:
+        begin()
     return OpenedSession(session, folder, sizes, reopened=True)
 
 

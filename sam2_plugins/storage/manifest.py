@@ -20,15 +20,9 @@ from sam2_plugins.storage.serialization import to_text, window_to_json
 from sam2_plugins.storage.snapshot import read_json
 from sam2_plugins.storage.source_files import source_files, source_of
 
-__all__ = ["FORMAT_VERSION", "check_frames", "is_session_folder", "read_manifest", "reading_of", "scale_in"]
-__all__ += [
-    "write_files",
-    "write_manifest",
-    "write_manifest_again",
-    "write_reading",
-    "write_scale",
-    "write_version",
-]
+__all__ = ["FORMAT_VERSION", "check_frames", "describe_frames", "is_session_folder", "read_manifest"]
+__all__ += ["reading_of", "scale_in", "write_files", "write_manifest", "write_manifest_again"]
+__all__ += ["write_reading", "write_scale", "write_version"]
 
 FORMAT_VERSION = 3
 _NAME = "session.json"
@@ -36,28 +30,29 @@ _FORMAT = "sam2-session"
 _FINGERPRINT_FRAMES = 3
 
 
+def describe_frames(frames: FrameSource, source: Path | None, opening: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the manifest says of frames, some of which are read; parameters as for ``create``."""
+    return {
+        "source": None if source is None else str(source.resolve()),
+        "files": source_files(source),
+        "opening": dict(opening),
+        "name": frames.name,
+        "axes": frames.axes,
+        "length": frames.length,
+        "shape": list(frames.shape),
+        "dtype": str(frames.dtype),
+        "fingerprint": _fingerprint(frames),
+    }
+
+
 def write_manifest(
-    path: Path,
-    session: AnnotationSession,
-    source: Path | None,
-    opening: Mapping[str, Any],
-    scale: PhysicalScale | None,
+    path: Path, session: AnnotationSession, described: Mapping[str, Any], scale: PhysicalScale | None
 ) -> None:
-    """Write the manifest of a session that begins in the folder ``path``; parameters as for ``create``."""
+    """Write the manifest of a session that begins in the folder ``path``, on frames described before."""
     manifest = {
         "format": _FORMAT,
         "version": FORMAT_VERSION,
-        "frames": {
-            "source": None if source is None else str(source.resolve()),
-            "files": source_files(source),
-            "opening": dict(opening),
-            "name": session.frames.name,
-            "axes": session.frames.axes,
-            "length": session.frames.length,
-            "shape": list(session.shape),
-            "dtype": str(session.frames.dtype),
-            "fingerprint": _fingerprint(session.frames),
-        },
+        "frames": dict(described),
         "scale": asdict((scale or PhysicalScale()).filled(PhysicalScale.of(session.frames))),
         "window": window_to_json(session.window),
         "model": session.model_name,

@@ -33,6 +33,7 @@ from sam2_plugins.storage.creation import LOCK, TakenError, clear_leftovers, mak
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.known_files import KnownFiles
 from sam2_plugins.storage.manifest import (
+    describe_frames,
     read_manifest,
     scale_in,
     write_files,
@@ -95,7 +96,7 @@ class SessionFolder:
     >>> session.objects[1].name
     'cell'
     >>> [call["do"] for call in folder.calls()]
-    ['add_object', 'drop_engine']
+    ['add_object']
     >>> folder.close()
     """
 
@@ -116,6 +117,7 @@ class SessionFolder:
         self._manifest: Mapping[str, Any] = {}
         self._beside: Thread | None = None
         self._written_anew = 0
+        self._untouched = False
 
     @classmethod
     def create(
@@ -126,6 +128,7 @@ class SessionFolder:
         source: str | Path | None = None,
         opening: Mapping[str, Any] | None = None,
         scale: PhysicalScale | None = None,
+        described: Mapping[str, Any] | None = None,
     ) -> Self:
         """Begin to save a session in a new folder.
 
@@ -140,6 +143,8 @@ class SessionFolder:
             itself later; None where frames come from elsewhere.
         scale
             Sizes of pixels, planes and frames; what it does not say is taken from the file of the frames.
+        described
+            What ``describe_frames`` said of them before, so that no frame is read now.
 
         Raises
         ------
@@ -154,9 +159,10 @@ class SessionFolder:
             clear_leftovers(path)
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
                 raise TakenError(f"{path} exists and is not empty; choose another name for the session.")
+            described = described or describe_frames(session.frames, source, opening or {})
             with making(path) as aside:
                 (aside / _MASKS).mkdir()
-                write_manifest(aside, session, source, opening or {}, scale)
+                write_manifest(aside, session, described, scale)
                 first = cls(aside, session, FileLock(aside / LOCK))
                 first._dirty = set(session.objects)
                 first.snapshot()
@@ -198,7 +204,7 @@ class SessionFolder:
         return folder
 
     def calls(self) -> Iterator[dict[str, Any]]:
-        """Yield all that was asked of the session, from its beginning.
+        """Yield all that was asked of the session and is on disk, from its beginning.
 
         Raises
         ------
@@ -310,6 +316,20 @@ class SessionFolder:
         """
         self._save_manifest(lambda: write_scale(self.path, scale))
 
+    def record(self, action: Action) -> None:
+        """Write down what was asked before there was the folder, which has been made with what came of it."""
+        self._on_action(Action(action.name, action.call, ()))
+
+    def mark_used(self) -> None:
+        """Let this be the session used last of those of its stack, even if nothing is done in it.
+
+        Raises
+        ------
+        OSError
+            If nothing can be written.
+        """
+        self._save_manifest((self.path / _FILES[0]).touch)
+
     def set_reading(self, opening: Mapping[str, Any]) -> None:
         """Write by which axes and options the frames are read now, perhaps others than before.
 
@@ -329,16 +349,16 @@ class SessionFolder:
         """Write a snapshot, let others open the folder, and close frames that :func:`open_session` opened.
 
         If the snapshot cannot be written, the journal holds everything anyway. What is closed stays so.
+        Where nothing was done since it was opened, nothing is written.
         """
         if not self._lock.is_locked:
             return
         self._session.history.unsubscribe(self._on_action)
         self._wait_for_snapshot()
         try:
-            self._save(self._write_snapshot)
-            if self.save_error is None:
-                with suppress(OSError):  # a full disk: what was done is saved, it can only not be undone
-                    write_undo(self.path, self._number, self._session.history)
+            if not self._untouched:
+                self._save(self._write_snapshot)
+                self._save_undo()
         finally:
             self._lock.release()
             if self._own_frames is not None:
@@ -365,14 +385,28 @@ class SessionFolder:
         self._number, self._groups, self._dirty = state.number, dict(state.groups), set(state.unsaved)
         self._session.history.subscribe(self._on_action)
         self._known.remember()
-        if state.lost or self._actions.is_blocked:
+        damaged = bool(state.lost) or self._actions.is_blocked
+        if damaged:
             self._known.forget()  # what is there is moved aside, and all of the session written
         self._session.history.earlier = read_undo(self.path, state.number)
-        self._on_action(Action("reopen", {"do": "drop_engine"}, ()))
-        if state.has_tail:
+        self._note(Action("reopen", {"do": "drop_engine"}, ()))  # on disk with the first thing that is done
+        self._untouched = not (damaged or state.has_tail)
+        if not self._untouched:
             self._save(self._write_snapshot)
 
+    def _save_undo(self) -> None:
+        if self.save_error is None:
+            with suppress(OSError):  # a full disk: what was done is saved, it can only not be undone
+                write_undo(self.path, self._number, self._session.history)
+
     def _on_action(self, action: Action) -> None:
+        self._untouched = False
+        self._note(action)
+        self._save(self._write_pending)
+        if self.save_error is None and self._journal.num_bytes > _LONG_JOURNAL:
+            self._save(self._snapshot_beside)
+
+    def _note(self, action: Action) -> None:
         self._number += 1
         self._dirty |= {change.object_id for change in action.changes}
         self._pending.append(
@@ -383,9 +417,6 @@ class SessionFolder:
                 "changes": [change_to_json(change) for change in action.changes],
             }
         )
-        self._save(self._write_pending)
-        if self.save_error is None and self._journal.num_bytes > _LONG_JOURNAL:
-            self._save(self._snapshot_beside)
 
     def _save(self, write: Callable[[], None]) -> None:
         """Write something, or everything if another program has changed the files; say it if that fails."""

@@ -61,12 +61,18 @@ class ExportPanel(Panel):
         self.sizes.setText(
             f"Measured in {annotation.autosave.scale}, as the image layer or the session says."
         )
-        folder = annotation.folder
-        self.saved_in.setText(
-            "The session is not saved to disk."
-            if folder is None
-            else f"The session is saved in {folder.path}."
-        )
+
+    def refresh(self) -> None:
+        """Say where the session is."""
+        if self.annotation is None:
+            return
+        folder, reason = self.annotation.folder, self.annotation.autosave.save_error
+        if folder is not None:
+            self.saved_in.setText(f"The session is saved in {folder.path}.")
+        elif reason is not None:
+            self.saved_in.setText(f"The session is not saved: {reason}")
+        else:
+            self.saved_in.setText("Nothing was done yet; the session is saved from the first click on.")
 
     def _on_save(self) -> None:
         assert self.annotation is not None

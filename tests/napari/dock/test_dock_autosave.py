@@ -59,6 +59,8 @@ def test_a_session_is_saved_beside_its_file(open_dock: Any, qtbot: Any, discs: A
     path = tmp_path / "movie.tif"
     tifffile.imwrite(path, discs, metadata={"axes": "TYX"})
     dock = open_file(open_dock, path, qtbot)
+    click(dock, 0, 20, 20)
+    shown_when_idle(dock, qtbot)
     assert dock.annotation.folder.path == tmp_path / "movie.sam2"
 
 
@@ -71,6 +73,8 @@ def test_an_image_cancelled_while_it_opens_leaves_nothing_locked(
     dock.image.choose(dock.viewer.layers["cells"])
     dock.image.chosen.emit()
     qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
+    click(dock, 0, 20, 20)
+    shown_when_idle(dock, qtbot)
     assert dock.annotation.folder is not None
 
 

@@ -52,6 +52,10 @@ def test_a_disk_that_is_full_for_a_while(
     click(dock, 2, 60, 38)
     qtbot.waitUntil(lambda: dock.message.text() == "Everything is saved again.", timeout=WAIT)
     before = shown_when_idle(dock, qtbot).copy()
+    folder = annotation_of(dock).folder
+    assert folder is not None
+    asked = [(call["do"], call.get("object_id")) for call in folder.calls()]
+    assert asked == [("add_object", 1), ("add_prompt", 1), ("add_object", 2), ("add_prompt", 2)]
     close(dock)
     again = open_dock(discs, name="cells")
     qtbot.waitUntil(lambda: np.array_equal(labels(again), before), timeout=WAIT)
@@ -128,7 +132,7 @@ def test_ids_beyond_sixteen_and_beyond_thirty_two_bits(
     annotation.edit(lambda session: session.import_masks(1, {2**32: mask}))
     shown_when_idle(dock, qtbot)
     assert "at most 4294967295" in dock.message.text()
-    assert list(annotation.session.objects) == [1, 70_000]
+    assert list(annotation.session.objects) == [70_000]
     click(dock, 2, 24, 20)
     assert labels(dock).dtype == np.uint32
     assert shown_when_idle(dock, qtbot)[2].any()
@@ -138,12 +142,14 @@ def test_a_session_of_a_newer_version_is_left_alone_and_said(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path
 ) -> None:
     dock = open_dock(discs, name="cells")
+    dock.objects.new.click()
     close(dock)
     about = tmp_path / "sessions" / "cells.sam2" / "session.json"
     about.write_text(json.dumps({**json.loads(about.read_text()), "version": FORMAT_VERSION + 1}))
     again = open_dock(discs, name="cells")
     qtbot.waitUntil(lambda: "written by a newer version" in again.message.text(), timeout=WAIT)
     assert "a new session begins, and that folder stays as it is." in again.message.text()
+    again.objects.new.click()
     folder = annotation_of(again).folder
     assert folder is not None
     assert folder.path.name == "cells-2.sam2"

@@ -43,6 +43,7 @@ def test_keys_undo_and_redo_whichever_layer_is_active(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(discs)
+    dock.objects.new.click()
     click(dock, 0, 20, 20)
     before = state(dock, qtbot)
     hand = Hand(dock, qtbot)
@@ -98,7 +99,9 @@ def test_a_click_of_just_now_outlives_the_undo_of_another(
     dock.history.undo.click()
     click(dock, 0, 24, 20)  # before the undo has come back
     shown_when_idle(dock, qtbot)
-    (prompt,) = annotation_of(dock).session.prompts_of(1)[0]
+    session = annotation_of(dock).session
+    (object_id,) = session.objects
+    (prompt,) = session.prompts_of(object_id)[0]
     assert prompt.points is not None
     assert prompt.points.coordinates.tolist() == [[24, 20]]
     assert len(annotation_of(dock).prompts.points.data) == 1

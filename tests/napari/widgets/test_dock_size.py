@@ -65,7 +65,8 @@ def test_strips_become_thinner_with_their_number(full: AnnotationDock, qtbot: An
     full.strips.draw_soon.flush()
     many = full.strips.strip.height() / 40
     annotation_of(full).undo()
-    qtbot.waitUntil(lambda: len(annotation_of(full).session.objects) == 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(annotation_of(full).session.objects) == 0, timeout=WAIT)
+    full.objects.new.click()
     full.strips.draw_soon.flush()
     assert full.strips.strip.height() > many
     assert full.strips.height() <= 90

@@ -78,6 +78,9 @@ def test_too_few_frames_are_said_in_a_sentence(open_dock: Open, discs: NDArray[n
     dock = open_dock(discs)
     dock.fine_tune()
     dock.training.start.click()
+    assert "nothing was done here yet" in dock.message.text()
+    dock.objects.new.click()
+    dock.training.start.click()
     qtbot.waitUntil(
         lambda: "too little to train on" in dock.training.prompt_bar.sentence.text(), timeout=WAIT
     )

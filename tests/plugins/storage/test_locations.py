@@ -12,6 +12,7 @@ from sam2_engine.errors import InputError, InputWarning
 from sam2_plugins.cli.app import main
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.storage import (
+    TakenError,
     last_opening,
     open_or_create_session,
     open_session,
@@ -241,3 +242,40 @@ def test_a_stack_is_read_as_in_its_session_used_last(discs, store, small_checkpo
     manifest = opened.folder.path / "session.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "frames": {"opening": 3}}))
     assert last_opening(open_as, "cells", home=tmp_path) == second
+
+
+def test_a_session_that_begins_later_writes_nothing_before_the_first_action(
+    stack, store, small_checkpoint, tmp_path
+):
+    before = sorted(tmp_path.rglob("*"))
+    with open_frames(stack) as frames:
+        opened = open_or_create_session(
+            frames, store, small_checkpoint, source=stack, home=tmp_path, begin_later=True
+        )
+        assert (opened.folder, opened.save_error, sorted(tmp_path.rglob("*"))) == (None, None, before)
+        opened.session.add_object("mine")
+        assert opened.folder.path == stack.with_suffix(".sam2")
+        opened.close()
+        saved = {path: path.stat().st_mtime_ns for path in opened.folder.path.rglob("*")}
+        again = open_or_create_session(frames, store, small_checkpoint, source=stack, begin_later=True)
+        assert again.reopened
+        again.close()
+    assert {path: path.stat().st_mtime_ns for path in opened.folder.path.rglob("*")} == saved
+
+
+def test_the_first_action_is_refused_where_another_has_begun_meanwhile(
+    stack, store, small_checkpoint, tmp_path
+):
+    with open_frames(stack) as frames:
+        mine, other = (
+            open_or_create_session(
+                frames, store, small_checkpoint, source=stack, home=tmp_path, begin_later=True
+            )
+            for _ in range(2)
+        )
+        other.session.add_object()
+        with pytest.raises(TakenError, match="exists and is not empty"):
+            mine.session.add_object()
+        assert mine.session.objects == {}
+        mine.close()
+        other.close()
