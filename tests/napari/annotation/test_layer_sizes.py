@@ -9,7 +9,7 @@ import tifffile
 
 from napari_plugin.contributions.readers import read_session_folder
 from sam2_plugins.measure import PhysicalScale
-from tests.napari.dock.test_dock_autosave import close, open_file
+from tests.napari.sessions.test_dock_autosave import close, open_file
 
 pytestmark = pytest.mark.gui
 
