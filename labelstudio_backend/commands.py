@@ -28,7 +28,9 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 9090,
     model: Annotated[str, typer.Option(envvar="MODEL", help="A model's name or file.")] = "nano",
     device: Annotated[str, typer.Option(envvar="DEVICE", help="cpu, cuda, mps, or auto.")] = "auto",
-    threads: Annotated[int, typer.Option(envvar="THREADS", min=1, max=64, help="Predictions at a time.")] = 8,
+    threads: Annotated[
+        int, typer.Option(envvar="THREADS", min=1, max=64, help="Clicks computed at once.")
+    ] = 8,
 ) -> None:
     """Serve as a Label Studio ML backend.
 

@@ -79,6 +79,8 @@ class Settings:
         User and password required of every request, or None.
     cache_folder
         Where fetched files are cached; emptied at the start. None for a temporary folder.
+    threads
+        How many clicks are computed at a time. Fewer videos are opened, and fewer images of batches.
     models
         Further models, as for ``model``, that a project may choose by name.
     state_folder
@@ -105,6 +107,7 @@ class Settings:
     kept_track_bytes: int = 16 << 30
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
     cache_folder: Path | None = None
+    threads: int = 8
     models: tuple[str, ...] = ()
     state_folder: Path | None = None
 

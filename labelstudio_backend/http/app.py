@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelstudio_backend.http.metrics import Metrics
+from labelstudio_backend.tasks.lanes import BusyError
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_engine.errors import InputError
 from sam2_engine.wording import size_in_words
@@ -69,11 +70,11 @@ class Application:
     ----------
     predictor
         Handles setup and predict.
-    is_ready
-        Whether the weights are loaded.
-    max_predictions
-        How many predictions may run at a time; more are refused, so that threads are left for health checks.
-        None for any number.
+    waits_for
+        Says what is not loaded yet; None once all is there.
+    max_requests
+        How many predictions may be waited for at a time; more are refused, so that threads are left for
+        health checks. None for any number.
 
     The status is 400 with ``{"error": sentence}`` for bad input, and 500 with a reference to the log for a
     failure of ours; no response holds a traceback, and no log line a token.
@@ -82,13 +83,13 @@ class Application:
     def __init__(
         self,
         predictor: Predictor,
-        is_ready: Callable[[], bool] = lambda: True,
-        max_predictions: int | None = None,
+        waits_for: Callable[[], str | None] = lambda: None,
+        max_requests: int | None = None,
     ) -> None:
         self.predictor = predictor
         self.metrics = Metrics()
-        self._is_ready = is_ready
-        self._slots = None if max_predictions is None else threading.BoundedSemaphore(max_predictions)
+        self._waits_for = waits_for
+        self._room = None if max_requests is None else threading.BoundedSemaphore(max_requests)
         self._routes: dict[str, tuple[str, Callable[[WSGIEnvironment], _Response]]] = {
             "/": ("GET", self._health),
             "/health": ("GET", self._health),
@@ -136,6 +137,8 @@ class Application:
             return handler(environ)
         except _RequestError as refused:
             return refused.response
+        except BusyError as error:
+            return _Response.error(503, str(error), ("Retry-After", "5"))
         except InputError as error:
             return _Response.error(400, str(error))
         except Exception:
@@ -164,11 +167,9 @@ class Application:
         return _Response.json({"status": "UP"})
 
     def _ready(self, _: "WSGIEnvironment") -> _Response:
-        if self._is_ready():
+        if (missing := self._waits_for()) is None:
             return _Response.json({"status": "UP"})
-        return _Response.error(
-            503, "The model is still being loaded; try again in a minute.", ("Retry-After", "5")
-        )
+        return _Response.error(503, missing, ("Retry-After", "5"))
 
     def _health(self, environ: "WSGIEnvironment") -> _Response:
         if (ready := self._ready(environ)).status != 200:
@@ -182,15 +183,16 @@ class Application:
 
     def _predict(self, environ: "WSGIEnvironment") -> _Response:
         request = _json(environ)
-        if self._slots is None:
+        if (missing := self._waits_for()) is not None:
+            return _Response.error(503, missing, ("Retry-After", "5"))
+        if self._room is None:
             return self._predict_response(request)
-        if not self._slots.acquire(blocking=False):
-            message = "As many predictions as THREADS allows are under way; try again in a moment."
-            return _Response.error(503, message, ("Retry-After", "5"))
+        if not self._room.acquire(blocking=False):
+            raise BusyError
         try:
             return self._predict_response(request)
         finally:
-            self._slots.release()
+            self._room.release()
 
     def _predict_response(self, request: Mapping[str, Any]) -> _Response:
         params = request.get("params") or {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelstudio_backend.http.app import Application
+from labelstudio_backend.http.loading import Loading
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_engine.errors import InputError
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _APP_LOAD_ERROR = 4  # gunicorn gives up at this status, and starts a new worker at any other
-_SPARE_THREADS = 2  # for health checks and the like while all others predict
+_MAX_REQUESTS = 200  # waited for at a time, each by a thread that mostly sleeps
+_SPARE_THREADS = 2  # for health checks and the like while all others are waited for
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +35,7 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
     Parameters
     ----------
     threads
-        How many predictions may run at a time.
+        How many clicks are computed at a time; more wait for their turn.
 
     Raises
     ------
@@ -44,10 +46,10 @@ def serve(settings: Settings, host: str, port: int, threads: int = 8) -> None:
     _check_address(host, port)
     run = _server()
     with tempfile.TemporaryDirectory(prefix="sam2-serve-", ignore_cleanup_errors=True) as folder:
-        run(replace(settings, cache_folder=Path(folder) / "media"), host, port, threads)
+        run(replace(settings, cache_folder=Path(folder) / "media", threads=threads), host, port)
 
 
-def _server() -> Callable[[Settings, str, int, int], None]:
+def _server() -> Callable[[Settings, str, int], None]:
     """Return the function of the server that can run here."""
     try:
         import waitress  # noqa: F401
@@ -63,8 +65,8 @@ def _server() -> Callable[[Settings, str, int, int], None]:
     return _serve_under_gunicorn
 
 
-def _serve_under_gunicorn(settings: Settings, host: str, port: int, threads: int) -> None:
-    """Fork one worker, which is alive at once, and ready once it has loaded the weights.
+def _serve_under_gunicorn(settings: Settings, host: str, port: int) -> None:
+    """Fork one worker, which is alive at once, and ready once it has downloaded and loaded the weights.
 
     It loads them after the fork, so that no device is shared over it. A worker that dies is replaced.
     """
@@ -74,24 +76,24 @@ def _serve_under_gunicorn(settings: Settings, host: str, port: int, threads: int
 
     class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is not typed
         def load_config(self) -> None:
-            for name, value in _options(host, port, threads).items():
+            for name, value in _options(host, port).items():
                 self.cfg.set(name, value)
 
         def load(self) -> "WSGIApplication":
-            predictor, loaded = Predictor(settings), threading.Event()
+            predictor = Predictor(settings)
+            loading = Loading(predictor)
 
             def load_weights() -> None:
                 try:
-                    predictor.load()
+                    loading.run()
                 except Exception as error:
                     os.write(writing, _sentence(error).encode())
                     # Not sys.exit: this is a fork, which must not run what waits further up the stack.
                     os._exit(_APP_LOAD_ERROR)
-                loaded.set()
                 _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
 
             threading.Thread(target=load_weights, name="sam2-load", daemon=True).start()
-            return Application(predictor, loaded.is_set, threads)
+            return Application(predictor, lambda: loading.waits_for, _MAX_REQUESTS)
 
     try:
         Server().run()
@@ -101,15 +103,15 @@ def _serve_under_gunicorn(settings: Settings, host: str, port: int, threads: int
         raise
 
 
-def _serve_in_this_process(settings: Settings, host: str, port: int, threads: int) -> None:
-    """Load the weights, then serve in this process."""
+def _serve_in_this_process(settings: Settings, host: str, port: int) -> None:
+    """Download and load the weights, then serve in this process."""
     from labelstudio_backend.http.listener import Listener
 
     predictor = Predictor(settings)
     try:
-        predictor.load()
-        application = Application(predictor, max_predictions=threads)
-        listener = Listener(application, threads + _SPARE_THREADS, host=host, port=port)
+        Loading(predictor).run()
+        application = Application(predictor, max_requests=_MAX_REQUESTS)
+        listener = Listener(application, _MAX_REQUESTS + _SPARE_THREADS, host=host, port=port)
         _log.info("serving %s at http://%s:%d", settings.model_version, host, port)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         try:
@@ -128,14 +130,14 @@ def _sentence(error: Exception) -> str:
     return "The model cannot be loaded; the log has the details."
 
 
-def _options(host: str, port: int, threads: int) -> dict[str, Any]:
+def _options(host: str, port: int) -> dict[str, Any]:
     from labelstudio_backend.http.worker import ListeningWorker
 
     return {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "workers": 1,
         "worker_class": ListeningWorker,
-        "threads": threads + _SPARE_THREADS,
+        "threads": _MAX_REQUESTS + _SPARE_THREADS,
         "timeout": 600,  # without a sign of life from the worker, whose threads may be as busy as they like
         "graceful_timeout": 10,
         "loglevel": "warning",

@@ -22,6 +22,9 @@ _CHUNK_BYTES = 1 << 20
 _MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REFRESH_SECONDS = 15.0
+_WHO_AM_I = "/api/current-user/whoami"
+_KEY_SECONDS = 60.0
+"""For which a key that Label Studio took is not tried again."""
 _ACCESS_TOKEN_SECONDS = 240.0
 """Label Studio's access tokens are valid for 300 s."""
 _SAFE_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"
@@ -35,6 +38,7 @@ class Downloader:
         self._settings = settings
         self._access_token: tuple[str, float] = ("", 0.0)
         self._refreshing = threading.Lock()
+        self._taken_until = 0.0
 
     def check(self, url: str) -> str:
         """Return the origin of an allowed address.
@@ -54,6 +58,41 @@ class Downloader:
                 "ALLOWED_HOSTS, where the server is started."
             )
         return origin
+
+    def check_key(self, seconds: float) -> None:
+        """Make sure that Label Studio takes our API key, if one is set; what it took stands for a while.
+
+        Parameters
+        ----------
+        seconds
+            How long to wait; Label Studio that has not answered by then may be waiting for us.
+
+        Raises
+        ------
+        InputError
+            If Label Studio is not there, or refuses the key.
+        """
+        place, key = self._settings.label_studio_url, self._settings.api_key
+        if not place or not key or time.monotonic() < self._taken_until:
+            return
+        deadline = time.monotonic() + seconds
+        try:
+            headers = {"Authorization": self._authorization(deadline)}
+            with self._request("GET", f"{place}{_WHO_AM_I}", headers, None, deadline) as response:
+                status = response.status
+        except (OSError, HTTPException) as error:
+            if isinstance(error, TimeoutError):
+                return
+            raise InputError(
+                f"Label Studio is not reached at {place} ({_reason(error)}); "
+                "check LABEL_STUDIO_URL where the server is started."
+            ) from None
+        if status in (401, 403):
+            raise InputError(
+                f"Label Studio at {place} does not take LABEL_STUDIO_API_KEY ({status}); make a new token "
+                "there (Account & Settings), and set it where the server is started."
+            )
+        self._taken_until = time.monotonic() + _KEY_SECONDS
 
     def download(self, url: str, target: IO[bytes]) -> None:
         """Write the file at ``url`` into ``target``, an open file with a name.
@@ -179,18 +218,18 @@ class Downloader:
         if announced.isdecimal() and done < int(announced):
             raise InputError(f"{redacted(url)} was cut off while it was fetched; try again.")
 
-    def _authorization(self) -> str:
+    def _authorization(self, deadline: float | None = None) -> str:
         key = self._settings.api_key or ""
         if key.count(".") != 2:
             return f"Token {key}"
         with self._refreshing:
             token, until = self._access_token
             if time.monotonic() >= until:
-                token = self._refresh(key)
+                token = self._refresh(key, deadline or time.monotonic() + _REFRESH_SECONDS)
                 self._access_token = token, time.monotonic() + _ACCESS_TOKEN_SECONDS
         return f"Bearer {token}"
 
-    def _refresh(self, key: str) -> str:
+    def _refresh(self, key: str, deadline: float) -> str:
         """Exchange a personal access token, which is a refresh token, for an access token.
 
         A redirect is not followed: the token stays at the address it was meant for.
@@ -198,9 +237,11 @@ class Downloader:
         url = f"{self._settings.label_studio_url}/api/token/refresh/"
         body, headers = json.dumps({"refresh": key}).encode(), {"Content-Type": "application/json"}
         try:
-            with self._request("POST", url, headers, body, time.monotonic() + _REFRESH_SECONDS) as response:
+            with self._request("POST", url, headers, body, deadline) as response:
                 return str(json.loads(response.read(1 << 16))["access"])
         except (OSError, HTTPException) as error:
+            if isinstance(error, TimeoutError):
+                raise
             raise InputError(
                 f"Label Studio cannot be asked for an access token ({_reason(error)}); "
                 "check LABEL_STUDIO_URL where the server is started."

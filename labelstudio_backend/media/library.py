@@ -121,6 +121,10 @@ class MediaLibrary:
                 self._files.popitem(last=False)
         return file
 
+    def check_label_studio(self, seconds: float) -> None:
+        """Make sure that Label Studio is reached and takes our API key, as :meth:`Downloader.check_key`."""
+        self._downloader.check_key(seconds)
+
     def close(self) -> None:
         """Delete everything that was fetched."""
         with self._lock:

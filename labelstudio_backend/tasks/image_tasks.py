@@ -11,10 +11,12 @@ from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.tasks.image_preannotation import prompts_of_task, segment_everything
+from labelstudio_backend.tasks.lanes import Lane, Ticket
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
+from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -34,11 +36,19 @@ class ImageTasks:
         Open images, cached for the next click.
     features
         Their encoded frames.
+    background
+        In which images of batches are worked on.
     """
 
     def __init__(
-        self, store: ModelStore, media: MediaLibrary, sessions: SessionCache, features: FeatureCache
+        self,
+        store: ModelStore,
+        media: MediaLibrary,
+        sessions: SessionCache,
+        features: FeatureCache,
+        background: Lane,
     ) -> None:
+        self._background = background
         self._store = store
         self._media = media
         self._sessions = sessions
@@ -57,7 +67,7 @@ class ImageTasks:
         page, rotation = _page_and_rotation(regions)
         address = target.media.source(task, page)
         open_session = partial(self._open, address, options.model, self._features)
-        with self._sessions.use(f"{options.model} {address}", open_session, options.deadline) as session:
+        with self._sessions.use(f"{options.model} {address}", open_session, options.ticket) as session:
             prompts = drawn_prompts(regions, session.shape)
             found, score = segment(session, prompts, target, options.parameters.tolerance)
         return _on_page(found, target, page, rotation), score
@@ -94,13 +104,15 @@ class ImageTasks:
         if options.parameters.batch == "prompts" and not prompted(shape=(1, 1)):
             self._media.check(address)  # what cannot be read is told, although there is no need to read it
             return None
-        # Images of a batch are seen once: they stay out of the caches that serve clicks.
-        session, _file = self._open(address, options.model, None)
-        with closing(session.frames):
-            if prompts := prompted(shape=session.shape):
-                found, score = segment(session, prompts, target, options.parameters.tolerance)
-            else:
-                found, score = segment_everything(session, self._store, target, options.parameters)
+        with self._background.place(Ticket()):
+            # Images of a batch are seen once: they stay out of the caches that serve clicks.
+            session, _file = self._open(address, options.model, None)
+            with closing(session.frames):
+                if prompts := prompted(shape=session.shape):
+                    with self._store.lock.held(Priority.BACKGROUND):
+                        found, score = segment(session, prompts, target, options.parameters.tolerance)
+                else:
+                    found, score = segment_everything(session, self._store, target, options.parameters)
         return _on_page(found, target, page), score
 
     def _open(

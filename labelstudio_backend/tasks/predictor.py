@@ -17,6 +17,7 @@ from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.batch_jobs import BatchJobs
 from labelstudio_backend.tasks.image_tasks import ImageTasks
+from labelstudio_backend.tasks.lanes import Lane, Requests, SupersededError, Ticket
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
 from labelstudio_backend.tasks.video_tasks import VideoTasks
@@ -29,6 +30,8 @@ __all__ = ["Predictor"]
 PARAMETERS_FILE = "label-studio-projects.json"
 OPENING_SECONDS = 10.0
 """Deadline where the page may be waiting to show a task."""
+_SETUP_SECONDS = 1.5
+"""For trying the key, of the 3 s that Label Studio waits for a setup."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,15 +58,18 @@ class Predictor:
     def __init__(self, settings: Settings, store: ModelStore | None = None) -> None:
         self.settings = settings
         self.store = store or ModelStore(settings.device)
-        self.sessions = SessionCache(settings.session_bytes)
+        self.sessions = SessionCache(settings.session_bytes, Lane(settings.threads))
         file = settings.state_folder and settings.state_folder / PARAMETERS_FILE
         self.parameters = ProjectParameterStore(settings.model_names, file)
         self._media = MediaLibrary(settings)
         self._features = FeatureCache(settings.feature_bytes)
-        self._image_tasks = ImageTasks(self.store, self._media, self.sessions, self._features)
+        self._image_tasks = ImageTasks(
+            self.store, self._media, self.sessions, self._features, Lane(max(1, settings.threads // 4))
+        )
         self._video_tasks = VideoTasks(settings, self.store, self._media, self._features)
         self.scheduler = self._video_tasks.scheduler
         self._batch_jobs = BatchJobs()
+        self._requests = Requests()
 
     @property
     def model_version(self) -> str:
@@ -78,6 +84,7 @@ class Predictor:
     def gauges(self) -> dict[str, float]:
         """What is cached at the moment, and was evicted, by the names of metrics."""
         return {
+            "sam2_waiting_clicks": self.sessions.waiting,
             "sam2_sessions": len(self.sessions),
             "sam2_session_bytes": self.sessions.num_bytes,
             "sam2_feature_bytes": self._features.num_bytes,
@@ -96,6 +103,16 @@ class Predictor:
         for model in self.settings.model_names.values():
             self.store.load(model)
 
+    def check_label_studio(self, seconds: float = 15.0) -> None:
+        """Make sure that Label Studio is reached and takes our API key, if both are set.
+
+        Raises
+        ------
+        InputError
+            If it does not, or is not there.
+        """
+        self._media.check_label_studio(seconds)
+
     def close(self) -> None:
         """Drop unfinished jobs, close sessions and delete fetched media."""
         self._video_tasks.close()  # for which batch jobs may be waiting
@@ -111,7 +128,8 @@ class Predictor:
         Raises
         ------
         InputError
-            If the labeling configuration has no control tag for predictions, or the extra params are wrong.
+            If the labeling configuration has no control tag for predictions, the extra params are wrong, or
+            Label Studio does not take our API key.
         """
         config = LabelingConfig.parse(label_config)
         parameters = ProjectParameters.parse(extra_params, self.settings.model_names)
@@ -120,6 +138,7 @@ class Predictor:
             for target in targets:
                 if target.media.kind == "Image":
                     target.control_for(parameters.label)
+        self.check_label_studio(_SETUP_SECONDS)
         self.parameters.set(project, extra_params)
         return self.settings.version_of(parameters.model)
 
@@ -162,11 +181,24 @@ class Predictor:
         if len(tasks) != 1:
             raise InputError(f"What was drawn belongs to one task, but the request has {len(tasks)}.")
         target = config.target_of(regions, options.parameters.answer)
-        if target.media.kind == "Video":
-            result, score = self._video_tasks.predict_interactive(tasks[0], target, regions, options)
-        else:
-            result, score = self._image_tasks.predict_interactive(tasks[0], target, regions, options)
+        result, score = self._predict_drawn(tasks[0], target, regions, options)
         return [_prediction([*result, *answers], score, options)]
+
+    def _predict_drawn(
+        self, task: Task, target: Target, regions: Sequence[object], options: RequestOptions
+    ) -> ScoredRegions:
+        """Return the regions for what was drawn; none if the person has drawn on before it was their turn."""
+        handler = self._video_tasks if target.media.kind == "Video" else self._image_tasks
+        ids = [r["id"] for r in regions if isinstance(r, Mapping) and isinstance(r.get("id"), str)]
+        # A track is asked for again as it is, to see more of it; a click twice is two of one.
+        content = object() if target.media.kind == "Video" else regions
+        ticket = Ticket(ids, content, options.ticket.deadline)
+        scope = (options.project, task.get("id"), target.media.name)
+        try:
+            with self._requests.begun(scope, ticket):
+                return handler.predict_interactive(task, target, regions, replace(options, ticket=ticket))
+        except SupersededError:
+            return [], 0.0
 
     def _options(self, project: object) -> RequestOptions:
         parameters = self.parameters.get(project)
@@ -175,7 +207,9 @@ class Predictor:
             parameters=parameters,
             model=self.settings.model_names[parameters.model] if parameters.model else self.settings.model,
             model_version=self.settings.version_of(parameters.model),
-            deadline=time.monotonic() + (parameters.time_budget or self.settings.predict_seconds),
+            ticket=Ticket(
+                deadline=time.monotonic() + (parameters.time_budget or self.settings.predict_seconds)
+            ),
         )
 
     # ------------------------------------------------------------------ many tasks
@@ -186,11 +220,11 @@ class Predictor:
         """Return a prediction for each task that is finished in time; the others go on in the background."""
         if options.parameters.batch == "automatic" and _may_be_opening(tasks):
             parameters = replace(options.parameters, batch="prompts")
-            deadline = min(options.deadline, time.monotonic() + OPENING_SECONDS)
-            options = replace(options, parameters=parameters, deadline=deadline)
+            deadline = min(options.ticket.deadline, time.monotonic() + OPENING_SECONDS)
+            options = replace(options, parameters=parameters, ticket=Ticket(deadline=deadline))
         keys = [_job_key(task, label_config, options) for task in tasks]
         jobs = {key: partial(self._predict_task, task, targets, options) for key, task in zip(keys, tasks)}
-        finished = self._batch_jobs.results(options.project, jobs, options.deadline)
+        finished = self._batch_jobs.results(options.project, jobs, options.ticket.deadline)
         errors = [found for found in finished.values() if isinstance(found, InputError)]
         for error in errors:
             _log.warning("project=%s a task is left without a prediction: %s", options.project, error)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from labelstudio_backend.schema.project_parameters import ProjectParameters
+from labelstudio_backend.tasks.lanes import Ticket
 
 __all__ = ["RequestOptions"]
 
@@ -21,12 +22,12 @@ class RequestOptions:
         A model's name or file, as the model store takes it.
     model_version
         The name under which Label Studio files the predictions.
-    deadline
-        The time (``time.monotonic``) at which the response goes out with what is done.
+    ticket
+        By whose deadline the response goes out with what is done.
     """
 
     project: str
     parameters: ProjectParameters
     model: str
     model_version: str
-    deadline: float
+    ticket: Ticket

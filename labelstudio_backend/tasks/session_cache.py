@@ -1,14 +1,13 @@
 """Cache of sessions on recent images, so that a second click costs only the decoder."""
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from labelstudio_backend.media.library import MediaFile
-from sam2_engine.errors import InputError
+from labelstudio_backend.tasks.lanes import Lane, Ticket
 from sam2_engine.malloc_trim import release_freed_memory
 from sam2_plugins.session.annotation_session import AnnotationSession
 
@@ -20,7 +19,7 @@ _SESSION_BYTES = 1 << 20
 
 @dataclass
 class _Entry:
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    turn: Lane = field(default_factory=lambda: Lane(1))
     session: AnnotationSession | None = None
     media: MediaFile | None = None  # its file lives as long as it is referenced
     num_bytes: int = 0
@@ -31,17 +30,25 @@ class SessionCache:
 
     Parameters
     ----------
+    lane
+        In which requests work; one that waits for another request on the same image takes no place in it.
     max_bytes
         Cap for their images; one stays, however large. Encoded frames have a cap of their own.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, lane: Lane) -> None:
+        self._lane = lane
         self._max_bytes = max_bytes
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn, beside those that wait for another one on the same image."""
+        return self._lane.waiting
 
     @property
     def num_bytes(self) -> int:
@@ -51,35 +58,35 @@ class SessionCache:
 
     @contextmanager
     def use(
-        self, address: str, open_session: Callable[[], tuple[AnnotationSession, MediaFile]], deadline: float
+        self, address: str, open_session: Callable[[], tuple[AnnotationSession, MediaFile]], ticket: Ticket
     ) -> Iterator[AnnotationSession]:
         """Give the session of an address, without objects, for a ``with`` block, opened if need be.
 
         Parameters
         ----------
-        deadline
-            The time (``time.monotonic``) until which it is worth waiting for another request to end.
+        ticket
+            The request for it.
 
         Raises
         ------
         InputError
-            If another request works on the same media for too long, or it cannot be opened.
+            If it cannot be opened, or other requests take too long before it.
+        SupersededError
+            If a newer request took over while this one waited.
         """
         entry = self._entry(address)
-        if not entry.lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise InputError("Another request is still working on this task; try again in a minute.")
-        new = entry.session is None
-        try:
-            if new:
-                self._open(address, entry, open_session)
-            assert entry.session is not None
-            for object_id in list(entry.session.objects):
-                entry.session.remove_object(object_id)
-            yield entry.session
-        finally:
-            entry.lock.release()
-            if new:
-                release_freed_memory()  # encoding freed much; a click on what is encoded does not
+        with entry.turn.place(ticket), self._lane.place(ticket):
+            new = entry.session is None
+            try:
+                if new:
+                    self._open(address, entry, open_session)
+                assert entry.session is not None
+                for object_id in list(entry.session.objects):
+                    entry.session.remove_object(object_id)
+                yield entry.session
+            finally:
+                if new:
+                    release_freed_memory()  # encoding freed much; a click on what is encoded does not
 
     def clear(self) -> None:
         """Drop all sessions; one that is in use ends with its request."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from labelstudio_backend.tasks.lanes import Lane, Ticket
 from labelstudio_backend.tasks.video_tracking import VideoTracking
-from sam2_engine.errors import InputError
 
 __all__ = ["TrackScheduler", "VideoKey"]
 
@@ -38,7 +38,7 @@ class VideoKey:
 @dataclass(eq=False)
 class _Entry:
     key: VideoKey
-    opening: threading.Lock = field(default_factory=threading.Lock)
+    opening: Lane = field(default_factory=lambda: Lane(1))
     video: VideoTracking | None = None
     users: int = 0
     pending: bool = False
@@ -95,49 +95,49 @@ class TrackScheduler:
 
     @contextmanager
     def use(
-        self, key: VideoKey, open_video: Callable[[], VideoTracking], deadline: float
+        self, key: VideoKey, open_video: Callable[[], VideoTracking], ticket: Ticket
     ) -> Iterator[VideoTracking]:
         """Give a video for a ``with`` block, opened if need be; it mostly stays open longer.
 
         Raises
         ------
         InputError
-            If it cannot be opened, or another request opens it until ``deadline`` (``time.monotonic``).
+            If it cannot be opened, or another request opens it until this one's deadline.
+        SupersededError
+            If a newer request took over while this one waited.
         """
         with self._changed:
             entry = self._entries.setdefault(key, _Entry(key))
             entry.users += 1
             entry.last_use = time.monotonic()
         try:
-            left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
-            if not entry.opening.acquire(timeout=left):
-                raise InputError("Another request is still opening this video; try again in a minute.")
-            try:
+            with entry.opening.place(ticket):
                 if entry.video is None:
                     self._close_other_models(key)
                     entry.video = open_video()
                 video = entry.video
-            finally:
-                entry.opening.release()
             yield video
         finally:
             with self._changed:
                 entry.users -= 1
             self._evict()
 
-    def wait(self, video: VideoTracking, is_done: Callable[[], bool], deadline: float) -> None:
-        """Track a video in use, and return when ``is_done()`` or at ``deadline``."""
-        with self._changed:
+    def wait(self, video: VideoTracking, is_done: Callable[[], bool], ticket: Ticket) -> None:
+        """Track a video in use until ``is_done()``, the request's deadline, or a newer request."""
+        with ticket.waking(self._wake), self._changed:
             entry = next(entry for entry in self._entries.values() if entry.video is video)
             entry.pending = entry.requested_again = True
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="sam2-tracks", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
-            left = max(0.0, deadline - time.monotonic())
             self._changed.wait_for(
-                lambda: self._closed or is_done(), timeout=left if left < threading.TIMEOUT_MAX else None
+                lambda: self._closed or ticket.superseded or is_done(), timeout=ticket.seconds_left
             )
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def find(self, project: Hashable, task: Hashable) -> list[VideoTracking]:
         """Return the open videos of a task."""
@@ -223,7 +223,7 @@ class TrackScheduler:
 
     def _close_entry(self, entry: _Entry) -> None:
         """Close a video unless a request has begun to use it; a later one opens it again afterwards."""
-        with entry.opening:
+        with entry.opening.place(Ticket()):
             with self._changed:
                 if entry.users:
                     return

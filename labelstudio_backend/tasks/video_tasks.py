@@ -1,6 +1,5 @@
 """Predictions for videos: labeled rectangles, tracked, as sequences of keyframes."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
@@ -13,6 +12,7 @@ from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.schema.sequences import sequence_of
 from labelstudio_backend.settings import Settings
+from labelstudio_backend.tasks.lanes import Lane, Ticket
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.track_scheduler import TrackScheduler, VideoKey
 from labelstudio_backend.tasks.track_storage import TrackStore
@@ -42,6 +42,7 @@ class VideoTasks:
     def __init__(
         self, settings: Settings, store: ModelStore, media: MediaLibrary, features: FeatureCache
     ) -> None:
+        self._opening = Lane(max(1, settings.threads // 2))
         self.scheduler = TrackScheduler(settings.max_sessions, settings.track_bytes)
         self._track_store = TrackStore(settings.state_folder, settings.kept_track_bytes, store, features)
         self._media = media
@@ -80,7 +81,7 @@ class VideoTasks:
             for video in self.scheduler.find(_project(task, options), task.get("id")):
                 video.stop(ids)
             return [], 0.0
-        return self._track(task, target, tracks, options, options.deadline)
+        return self._track(task, target, tracks, options, options.ticket)
 
     def predict_batch(
         self, task: Mapping[str, Any], target: Target, options: RequestOptions
@@ -99,7 +100,7 @@ class VideoTasks:
         results = _stored_results(task, target)
         if not results:
             return None
-        regions, score = self._track(task, target, _tracks_of(results, target), options, math.inf)
+        regions, score = self._track(task, target, _tracks_of(results, target), options, Ticket())
         answers = answers_about(results, [region.get("id") for region in regions])
         return None if self.scheduler.closed else ([*regions, *answers], score)
 
@@ -109,20 +110,21 @@ class VideoTasks:
         target: Target,
         tracks: Sequence[Track],
         options: RequestOptions,
-        deadline: float,
+        ticket: Ticket,
     ) -> ScoredRegions:
         for track in tracks:
             target.control_for(track.label)
         rate, address = target.media.frames_per_second(task["data"]), target.media.source(task)
         key = VideoKey(_project(task, options), task.get("id"), address, options.model)
-        with self.scheduler.use(key, partial(self._open, key), deadline) as video:
+        with self.scheduler.use(key, partial(self._open, key, ticket), ticket) as video:
             clock = FrameClock.of(video.session.frames, rate)
             with video.request(tracks, clock, options.parameters.direction) as video_tracks:
-                self.scheduler.wait(video, lambda: video.is_done(video_tracks), deadline)
+                self.scheduler.wait(video, lambda: video.is_done(video_tracks), ticket)
                 return _scored_regions(video, list(zip(tracks, video_tracks)), clock, options)
 
-    def _open(self, key: VideoKey) -> VideoTracking:
-        return self._track_store.open(key, self._media.video(key.address))
+    def _open(self, key: VideoKey, ticket: Ticket) -> VideoTracking:
+        with self._opening.place(ticket):
+            return self._track_store.open(key, self._media.video(key.address))
 
 
 def labeled_tracks(regions: Sequence[object]) -> list[Track]:

@@ -144,7 +144,8 @@ def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None
         if right := _sha256(part) == sha256:
             part.replace(target)
     except HTTPError as error:
-        raise InputError(_http_sentence(url, error)) from None
+        with error:  # it holds the connection
+            raise InputError(_http_sentence(url, error)) from None
     except URLError as error:
         raise InputError(_network_sentence(url, error.reason)) from None
     except (HTTPException, ConnectionError, TimeoutError, ssl.SSLError):

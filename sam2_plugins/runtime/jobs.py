@@ -125,17 +125,31 @@ def with_progress(steps: Iterable[T], total: int | None) -> Iterator[tuple[T, Pr
         yield step, Progress(done, total, time.monotonic() - start)
 
 
+@dataclass(order=True)
+class _Turn:
+    priority: int
+    number: int
+    since: float = field(compare=False)
+
+
 class DeviceLock:
     """Lock of one device, held by one thread at a time; the waiting thread with the highest priority is next.
 
     ``with lock:`` is for interactive work, ``with lock.held(priority):`` for the rest. The holding
     thread may enter again.
+
+    Parameters
+    ----------
+    patience
+        Seconds after which background work goes ahead of any click: however many people click, it goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 1.0) -> None:
+        self._patience = patience
         self._condition = threading.Condition()
-        self._waiting: list[tuple[int, int]] = []
-        self._tickets = itertools.count()
+        self._waiting: list[_Turn] = []
+        self._next: _Turn | None = None
+        self._numbers = itertools.count()
         self._owner: int | None = None
         self._depth = 0
 
@@ -144,16 +158,29 @@ class DeviceLock:
         me = threading.get_ident()
         with self._condition:
             if self._owner != me:
-                ticket = (int(priority), next(self._tickets))
-                heapq.heappush(self._waiting, ticket)
+                turn = _Turn(int(priority), next(self._numbers), time.monotonic())
+                self._waiting.append(turn)
                 try:
-                    self._condition.wait_for(lambda: self._owner is None and self._waiting[0] == ticket)
+                    self._choose()
+                    self._condition.wait_for(lambda: self._next is turn)
+                    self._owner = me
                 finally:
-                    self._waiting.remove(ticket)
-                    heapq.heapify(self._waiting)
-                    self._condition.notify_all()
-                self._owner = me
+                    self._waiting.remove(turn)
+                    self._next = None
+                    self._choose()
             self._depth += 1
+
+    def _choose(self) -> None:
+        """Say who is next, if the device is free and nobody has been told yet."""
+        if self._owner is None and self._next is None and self._waiting:
+            now = time.monotonic()
+            tired = [
+                turn
+                for turn in self._waiting
+                if Priority.INTERACTIVE < turn.priority < Priority.IDLE and now - turn.since >= self._patience
+            ]
+            self._next = min(tired, key=lambda turn: turn.number) if tired else min(self._waiting)
+            self._condition.notify_all()
 
     def release(self) -> None:
         """Give the device to the next thread.
@@ -169,7 +196,7 @@ class DeviceLock:
             self._depth -= 1
             if not self._depth:
                 self._owner = None
-                self._condition.notify_all()
+                self._choose()
 
     @contextmanager
     def held(self, priority: Priority) -> Iterator[None]:

@@ -244,7 +244,7 @@ def test_a_second_click_fetches_nothing(
 def test_health_is_answered_while_all_predictions_are_under_way(
     small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, click: dict[str, Any]
 ) -> None:
-    application = Application(Predictor(Settings(model=str(small_checkpoint))), max_predictions=2)
+    application = Application(Predictor(Settings(model=str(small_checkpoint))), max_requests=2)
     begun, end = threading.Semaphore(0), threading.Event()
 
     def predict(*_: object) -> list[Any]:
@@ -270,15 +270,16 @@ def test_health_is_answered_while_all_predictions_are_under_way(
 
 
 def test_ready_is_said_when_the_weights_are_loaded(media_server: MediaServer, small_checkpoint: Path) -> None:
-    loaded = threading.Event()
-    application = Application(Predictor(Settings(model=str(small_checkpoint))), loaded.is_set)
+    missing: list[str | None] = ["The model is being downloaded: 3 of 9 MB."]
+    application = Application(Predictor(Settings(model=str(small_checkpoint))), lambda: missing[-1])
     for path in ("/health", "/health/ready", "/"):
         reply = call(application, "GET", path)
-        assert (reply.status, reply.reason) == (503, reply.json["error"])
+        assert (reply.status, reply.reason, reply.json["error"]) == (503, missing[0], missing[0])
+    assert call(application, "POST", "/predict", {}).status == 503
     assert call(application, "GET", "/health/live").status == 200
     # A project can be connected meanwhile: that needs no weights.
     assert call(application, "POST", "/setup", recorded("setup_image", media_server)["json"]).status == 200
-    loaded.set()
+    missing.append(None)
     for path in ("/health", "/health/ready", "/health/live"):
         assert call(application, "GET", path).json["status"] == "UP"
 

