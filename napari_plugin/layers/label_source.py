@@ -8,7 +8,7 @@ from napari.layers import Labels
 from napari_plugin.layers.image_stack import ImageStack
 from sam2_engine import InputError
 
-__all__ = ["labels_for"]
+__all__ = ["axes_of_labels", "labels_for", "pixels_of"]
 
 
 def labels_for(layer: Labels, stack: ImageStack) -> Any:
@@ -31,22 +31,41 @@ def labels_for(layer: Labels, stack: ImageStack) -> Any:
     InputError
         If the layer has another shape.
     """
-    labels = layer.data[0] if layer.multiscale else layer.data
-    shape, frame_shape = tuple(labels.shape), stack.plan.frame_shape
-    if shape in (frame_shape, (stack.plan.length, *frame_shape)):
-        return labels
-    planes = [size for letter, size in zip(stack.dims, stack.shape) if letter != "C"]
-    if shape not in (stack.shape, tuple(planes)):
+    labels, axes = pixels_of(layer), axes_of_labels(layer, stack)
+    place = {**stack.fixed, "C": 0}
+    labels = labels[tuple(place.get(letter, slice(None)) for letter in axes)]
+    left = [letter for letter in axes if letter not in place]
+    order = [left.index(letter) for letter in (stack.plan.axis, "Y", "X") if letter in left]
+    return labels if order == sorted(order) else np.transpose(labels, order)
+
+
+def axes_of_labels(layer: Labels, stack: ImageStack) -> str:
+    """Return one letter per axis of a layer that is to be read as ``labels_for`` does.
+
+    Raises
+    ------
+    InputError
+        If the layer has another shape than those.
+    """
+    shape, frame_shape = tuple(pixels_of(layer).shape), stack.plan.frame_shape
+    planes = {letter: size for letter, size in zip(stack.dims, stack.shape) if letter != "C"}
+    known = {
+        stack.shape: stack.dims,
+        tuple(planes.values()): "".join(planes),
+        (stack.plan.length, *frame_shape): f"{stack.plan.axis}YX",
+        frame_shape: "YX",
+    }
+    if shape not in known:
         raise InputError(
             f"Layer '{layer.name}' is {_product(shape)}, but the image is {_product(stack.shape)}; choose "
             "labels of this very image, or of one of its frames."
         )
-    if "C" in stack.dims and shape == stack.shape:
-        labels = labels[tuple(0 if letter == "C" else slice(None) for letter in stack.dims)]
-    labels = labels[stack.index_of(slice(None))]
-    left = [letter for letter in stack.dims if letter in ("Y", "X", stack.plan.axis)]
-    order = [left.index(letter) for letter in (stack.plan.axis, "Y", "X") if letter in left]
-    return labels if order == sorted(order) else np.transpose(labels, order)
+    return known[shape]
+
+
+def pixels_of(layer: Labels) -> Any:
+    """Return the pixels of a layer, of a pyramid those of its finest level."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def _product(shape: tuple[int, ...]) -> str:

@@ -1,6 +1,6 @@
 """A Points or Shapes layer of the user's, as prompts of objects on a stack's frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ _CORNERS_ON_AN_ELLIPSE = 64
 
 
 def prompts_in_layer(
-    layer: PointsLayer | Shapes, stack: ImageStack, viewer: Viewer, first_id: int
+    layer: PointsLayer | Shapes, stack: ImageStack, viewer: Viewer, first_id: int, as_masks: bool = False
 ) -> list[PlacedPrompt]:
     """Return points as clicks, rectangles as boxes and other shapes as masks, where they lie on the image.
 
@@ -35,6 +35,8 @@ def prompts_in_layer(
     first_id
         Id of the first object. Each point or shape is one, but for those that share a whole number in a
         feature called "object"; the feature "prompt" says of a point whether it excludes.
+    as_masks
+        Whether rectangles are masks, too, as outlines of finished work are; points cannot be.
 
     Raises
     ------
@@ -46,15 +48,28 @@ def prompts_in_layer(
             f"Layer '{layer.name}' has {layer.ndim} axes, but the image has {len(stack.dims)}; "
             "select a layer of this image."
         )
+    if as_masks and isinstance(layer, PointsLayer):
+        raise InputError(f"Layer '{layer.name}' holds points, which are no masks; count them as prompts.")
     owners, placed = _owners(layer, first_id), dict[tuple[int, int], list[Prompt]]()
-    read = _clicks if isinstance(layer, PointsLayer) else _outlines
-    for number, frame, prompt in read(layer, stack, viewer):
+    found = (
+        _clicks(layer, stack, viewer)
+        if isinstance(layer, PointsLayer)
+        else _outlines(layer, stack, viewer, as_masks)
+    )
+    for number, frame, prompt in found:
         placed.setdefault((owners[number], frame), []).append(prompt)
     if not placed:
         raise InputError(
             f"Layer '{layer.name}' has nothing on the image's frames; add points, boxes or outlines there."
         )
-    return [PlacedPrompt(frame, owner, Prompt.combined(all_of)) for (owner, frame), all_of in placed.items()]
+    combine = _joined if as_masks else Prompt.combined
+    return [PlacedPrompt(frame, owner, combine(all_of)) for (owner, frame), all_of in placed.items()]
+
+
+def _joined(prompts: Sequence[Prompt]) -> Prompt:
+    """Return one mask of several."""
+    masks = [one.mask.to_array() for one in prompts if one.mask is not None]
+    return Prompt.of(masks[0].shape, mask=np.any(masks, axis=0))
 
 
 def _owners(layer: PointsLayer | Shapes, first_id: int) -> list[int]:
@@ -79,13 +94,15 @@ def _clicks(layer: PointsLayer, stack: ImageStack, viewer: Viewer) -> Iterator[t
             )
 
 
-def _outlines(layer: Shapes, stack: ImageStack, viewer: Viewer) -> Iterator[tuple[int, int, Prompt]]:
+def _outlines(
+    layer: Shapes, stack: ImageStack, viewer: Viewer, as_masks: bool
+) -> Iterator[tuple[int, int, Prompt]]:
     height, width = shape = stack.plan.frame_shape
     for number, (corners, kind) in enumerate(zip(layer.data, layer.shape_type)):
         frame, x, y = _on_stack(layer, stack, viewer, np.asarray(corners))
         if not stack.contains(frame, 0, 0):
             continue
-        if kind == "rectangle":
+        if kind == "rectangle" and not as_masks:
             # An outline runs along the pixels' outer edges.
             sides = x.min() + 0.5, y.min() + 0.5, x.max() - 0.5, y.max() - 0.5
             inside = sides[0] < width and sides[1] < height and sides[2] >= 0 and sides[3] >= 0

@@ -15,6 +15,7 @@ from napari_plugin.widgets import keys
 from napari_plugin.widgets.foldable import Foldable
 from napari_plugin.widgets.opened_images import OpenedImages
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
+from napari_plugin.widgets.panels.commit_panel import CommitPanel
 from napari_plugin.widgets.panels.contrast_panel import ContrastPanel
 from napari_plugin.widgets.panels.export_panel import ExportPanel
 from napari_plugin.widgets.panels.image_panel import ImagePanel
@@ -74,6 +75,7 @@ class AnnotationDock(QWidget):
         self.review = ReviewPanel()
         self.measure = MeasurePanel()
         self.importing = ImportPanel(napari_viewer)
+        self.commit = CommitPanel(napari_viewer)
         self.export = ExportPanel()
         self.strips = StripPanel()
         self.history = UndoRow()
@@ -83,7 +85,7 @@ class AnnotationDock(QWidget):
                 "Find": (self.automatic,),
                 "Review": (self.review,),
                 "Measure": (self.measure,),
-                "Files": (self.importing, self.export),
+                "Files": (self.importing, self.commit, self.export),
             }
         )
         self.panels: tuple[Panel, ...] = (
@@ -94,6 +96,7 @@ class AnnotationDock(QWidget):
             self.review,
             self.measure,
             self.importing,
+            self.commit,
             self.export,
             self.strips,
             self.history,

@@ -20,7 +20,7 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.history import UndoGroup
 from sam2_plugins.session.readable import LongWork
 
-__all__ = ["PlacedPrompt", "place_labels", "place_prompts", "read_label_image", "read_prompts"]
+__all__ = ["PlacedPrompt", "place_labels", "place_masks", "place_prompts", "read_label_image", "read_prompts"]
 
 _KEYS = {"frame", "object_id", "points", "labels", "box"}
 
@@ -150,6 +150,27 @@ def place_prompts(session: AnnotationSession, placed: list[PlacedPrompt]) -> Gen
         if entry.object_id not in session.objects:
             session.add_object(object_id=entry.object_id, undo_group=undo_group)
         session.add_prompt(entry.frame, entry.object_id, entry.prompt, undo_group=undo_group)
+        yield entry.frame
+    return len({entry.object_id for entry in placed})
+
+
+def place_masks(
+    session: AnnotationSession, placed: list[PlacedPrompt], verify: bool = False
+) -> Generator[int, None, int]:
+    """Take the masks of prompts over as finished ones, verified on request; all are undone as one.
+
+    Returns
+    -------
+    int
+        Number of objects.
+    """
+    undo_group = UndoGroup()
+    for entry in placed:
+        if entry.prompt.mask is not None:
+            mask = {entry.object_id: entry.prompt.mask.to_array()}
+            session.import_masks(entry.frame, mask, undo_group)
+            if verify:
+                session.verify(entry.object_id, [entry.frame], undo_group=undo_group)
         yield entry.frame
     return len({entry.object_id for entry in placed})
 

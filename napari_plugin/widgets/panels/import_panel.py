@@ -22,7 +22,7 @@ from napari_plugin.widgets.task_progress_row import TaskProgressRow
 from sam2_engine import InputError
 from sam2_engine.wording import counted
 from sam2_plugins.importing.masks import ImportSummary, import_masks, open_masks
-from sam2_plugins.importing.prompts import place_prompts
+from sam2_plugins.importing.prompts import place_masks, place_prompts
 
 __all__ = ["ImportPanel"]
 
@@ -49,8 +49,8 @@ class ImportPanel(Panel):
         self.layer = button(
             "From the selected layer",
             "What is selected in the list of layers: labels, with their ids; points as clicks; shapes: "
-            "rectangles as boxes, others as masks. Each point or shape is an object of its own, unless its "
-            "features have a column 'object'.",
+            "rectangles as boxes, others as masks (all as masks where they count as finished). Each point or "
+            "shape is an object of its own, unless its features have a column 'object'.",
         )
         self.file = button("From a file…", "Label images (TIFF, OME-TIFF, PNG) or COCO run lengths")
         self.folder = button(
@@ -116,20 +116,27 @@ class ImportPanel(Panel):
 
     def _start_prompts(self, annotation: AnnotationController, layer: Points | Shapes) -> None:
         """Give each object of a Points or Shapes layer its clicks, box or mask; the layer is hidden then."""
-        session, others = annotation.session, set(annotation.session.objects)
-        placed = prompts_in_layer(layer, annotation.stack, self._viewer, max(others, default=0) + 1)
+        session, verify, as_masks = annotation.session, self.verify.value, self.kind.value is False
+        placed = prompts_in_layer(
+            layer, annotation.stack, self._viewer, session.annotations.next_id, as_masks or verify
+        )
 
         def placed_all(count: int) -> None:
             layer.visible = False
             self._show(annotation)
+            what = "masks" if as_masks or verify else "clicks, boxes or masks"
             objects = counted(count, "object")
-            self.status_message.emit(f"Imported from layer '{layer.name}': prompts of {objects}.")
+            self.status_message.emit(f"Imported from layer '{layer.name}': {what} of {objects}.")
 
         def stopped() -> None:
             self._show(annotation)
             self.status_message.emit("Stopped; what was imported already stays, and can be undone.")
 
-        steps = place_prompts.steps(session, placed)
+        steps = (
+            place_masks(session, placed, verify)
+            if as_masks or verify
+            else place_prompts.steps(session, placed)
+        )
         self.progress_row.start(
             annotation, "Importing", steps, len(placed), placed_all, stopped, self.failed.emit
         )

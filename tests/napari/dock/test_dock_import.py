@@ -167,7 +167,7 @@ def test_points_and_shapes_become_prompts_of_an_object_each(
     session = annotation_of(dock).session
     points = dock.viewer.add_points([[1, 20, 22], [1, 39, 60], [1, 90, 90]], scale=(2, 0.5, 0.5), name="dots")
     take_layer(dock, points, qtbot)
-    assert dock.message.text() == "Imported from layer 'dots': prompts of 2 objects."
+    assert dock.message.text() == "Imported from layer 'dots': clicks, boxes or masks of 2 objects."
     assert {i: session.frames_of(i) for i in session.objects} == {1: [1], 2: [1]}
     assert session.prompts_of(2)[1][0].points.coordinates.tolist() == [[60, 39]]
     assert not points.visible
@@ -185,3 +185,28 @@ def test_points_and_shapes_become_prompts_of_an_object_each(
     dock.history.undo.click()
     shown_when_idle(dock, qtbot)
     assert list(session.objects) == [1, 2]
+
+
+@pytest.mark.gui
+def test_shapes_become_finished_masks(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> None:
+    dock = open_dock(discs)
+    session = annotation_of(dock).session
+    square = np.array([[2, 10, 10], [2, 10, 30], [2, 30, 30], [2, 30, 10]])
+    shapes = dock.viewer.add_shapes(
+        [square, square + np.array([0, 5, 30])], shape_type=["rectangle", "polygon"], name="forms"
+    )
+    dock.importing.kind.value = False
+    take_layer(dock, shapes, qtbot)
+    assert dock.message.text() == "Imported from layer 'forms': masks of 2 objects."
+    assert session.prompts_of(1) == {}  # to be corrected, not to be tracked from
+    assert session.mask(1, 2).sum() == pytest.approx(400, rel=0.11)
+    dock.history.undo.click()
+    shown_when_idle(dock, qtbot)
+    assert session.objects == {}
+    dock.importing.verify.value = True
+    take_layer(dock, shapes, qtbot)
+    assert session.verified(2 + 1) == {2}
+    dots = dock.viewer.add_points([[2, 20, 20]], name="dots")
+    dock.viewer.layers.selection.active = dots
+    dock.importing.layer.click()
+    assert dock.message.text() == "Layer 'dots' holds points, which are no masks; count them as prompts."
