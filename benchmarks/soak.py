@@ -38,7 +38,6 @@ FRAMES, OBJECTS, TASKS = 12, 4, 10
 UNDO_BYTES = 1 << 20
 """As small as this, undo is full during the warm-up; by default it grows up to 256 MiB, as it should."""
 SELDOM, EVERY = "closing and opening", 8
-WHAT_IS_NOT_INSTALLED = "geff"
 
 ALLOWED = {"memory": 20_000.0, "private memory": 20_000.0, "threads": 0.0, "descriptors": 0.0, "files": 0.0}
 """Slopes per round."""
@@ -91,7 +90,7 @@ class Work:
         self._review.queue()
 
     def _export(self, number: int) -> None:
-        names = [name for name in FORMATS if name != WHAT_IS_NOT_INSTALLED]
+        names = [name for name, one in FORMATS.items() if not one.why_not(self._session)]
         one = FORMATS[names[number % len(names)]]
         target = self._folder / f"export{one.suffix}"
         one.write(self._session, target, overwrite=True)

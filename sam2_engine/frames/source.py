@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames.axes import no_channel
 from sam2_engine.frames.spacing import Spacing, frame_interval, usable
+from sam2_engine.frames.spacing.geometry import Geometry
 from sam2_engine.limits import FrameTooLargeError, check_memory
 from sam2_engine.wording import counted
 
@@ -136,6 +137,9 @@ class FrameSource(ABC):
     spacing
         From one position to the next by the letter of the axis, where the source says so and it can be true:
         sizes of pixels, distances of planes, intervals of frames.
+    geometry
+        Where the pixels lie in the patient or the world; None where the source does not say, or planes do not
+        lie evenly.
     opened_as
         Path and options by which ``open_frames`` gives the same frames once more; None if they come from
         elsewhere.
@@ -180,6 +184,7 @@ class FrameSource(ABC):
         )  # NaN is not, and need not be
         times = {} if axis != "T" else usable({"T": (frame_interval(fps, timestamps), "s")})
         self.spacing: Mapping[str, Spacing] = {**times, **(spacing or {})}
+        self.geometry: Geometry | None = None
         self.opened_as: tuple[Path, dict[str, Any]] | None = None
         self._warned: set[str] = set()
 

@@ -15,7 +15,7 @@ from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_engine.frames.libraries import nibabel_for, quiet
 from sam2_engine.frames.source import FrameSource, check_pixels, explain
 from sam2_engine.frames.spacing import Spacing, as_read
-from sam2_engine.frames.spacing.volumes import volume_spacing
+from sam2_engine.frames.spacing.volumes import volume_geometry, volume_spacing
 
 __all__ = ["is_volume", "open_volume"]
 
@@ -99,7 +99,9 @@ def open_volume(
         check_pixels(path.name, shape, dtype)
         plan = plan_axes(path.name, shape, dtype, axes=axes or letters, channel=channel, fixed=fixed)
         sizes = as_read(plan.axes, letters, volume_spacing(volume, letters))
-        return VolumeFrames(path.name, voxels, dtype, plan, note, sizes)
+        frames = VolumeFrames(path.name, voxels, dtype, plan, note, sizes)
+        frames.geometry = volume_geometry(volume, plan)
+        return frames
     except InputError:
         _close(voxels)
         raise

@@ -21,9 +21,15 @@ from sam2_plugins.export.outlines.trackmate import no_spots, write_trackmate
 from sam2_plugins.export.outlines.yolo import no_colors, write_yolo
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.export.training_folder import write_training_folder
+from sam2_plugins.export.volumes.dicom_segmentation import not_of_a_series, write_dicom_segmentation
+from sam2_plugins.export.volumes.label_volume import uneven
+from sam2_plugins.export.volumes.meshes import no_solid, write_meshes
+from sam2_plugins.export.volumes.nifti import write_nifti
+from sam2_plugins.export.volumes.nrrd import write_nrrd
 from sam2_plugins.export.youtube_vis import write_youtube_vis
 from sam2_plugins.measure import measure
 from sam2_plugins.measure.physical_scale import PhysicalScale
+from sam2_plugins.measure.volumes import measure_volumes, no_volume
 from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["FORMATS", "FORMAT_GROUP", "ExportFormat", "format_for", "write_table"]
@@ -39,6 +45,15 @@ def write_table(
     table = yield from measure.steps(session, scale)
     table.write_csv(path, overwrite=overwrite, bom=bom)
     return ExportSummary(Path(path), len(set(table["frame"])), len(session.objects))
+
+
+def _write_volumes(
+    session: ReadableSession, path: str | Path, scale: PhysicalScale, overwrite: bool
+) -> ExportSteps:
+    """Measure the volumes of a session and write the table as CSV."""
+    table = yield from measure_volumes.steps(session, scale)
+    table.write_csv(path, overwrite=overwrite)
+    return ExportSummary(Path(path), len(session.frames), len(table))
 
 
 _ALL = (
@@ -63,7 +78,44 @@ _ALL = (
         True,
         lambda session, path, scale, over: write_ome_zarr_labels.steps(session, path, scale, overwrite=over),
     ),
+    ExportFormat(
+        "nifti",
+        "Label volume, NIfTI",
+        ".nii.gz",
+        False,
+        lambda session, path, scale, over: write_nifti.steps(session, path, scale, overwrite=over),
+        uneven,
+        "medical",
+        ("nibabel",),
+    ),
+    ExportFormat(
+        "nrrd",
+        "Label volume, NRRD (opens in 3D Slicer)",
+        ".seg.nrrd",
+        False,
+        lambda session, path, scale, over: write_nrrd.steps(session, path, scale, overwrite=over),
+        uneven,
+    ),
+    ExportFormat(
+        "dicom-seg",
+        "Segmentation of a DICOM series, DICOM-SEG",
+        ".dcm",
+        False,
+        lambda session, path, _, over: write_dicom_segmentation.steps(session, path, overwrite=over),
+        not_of_a_series,
+        "medical",
+        ("highdicom",),
+    ),
     ExportFormat("csv", "Measurements, CSV", ".csv", False, write_table, lambda session: None),
+    ExportFormat("volumes", "Volumes and surfaces, CSV", ".volumes.csv", False, _write_volumes, no_volume),
+    ExportFormat(
+        "stl",
+        "Meshes, a folder of STL",
+        "",
+        True,
+        lambda session, path, scale, over: write_meshes.steps(session, path, scale, overwrite=over),
+        no_solid,
+    ),
     ExportFormat(
         "ctc",
         "Cell Tracking Challenge, result (masks and res_track.txt)",
@@ -199,5 +251,11 @@ def format_for(path: str | Path, name: str | None = None) -> ExportFormat:
     )
 
 
-_ALSO = {".tif": (".tiff",), ".ome.tif": (".ome.tiff",), ".zarr": (".ome.zarr",)}
+_ALSO = {
+    ".tif": (".tiff",),
+    ".ome.tif": (".ome.tiff",),
+    ".zarr": (".ome.zarr",),
+    ".nii.gz": (".nii",),
+    ".seg.nrrd": (".nrrd",),
+}
 """Other endings of the same format."""

@@ -20,6 +20,7 @@ __all__ = [
     "ExportSummary",
     "LabelImages",
     "NothingToExportError",
+    "as_file_name",
     "file_name_of",
     "frame_number",
     "new_folder",
@@ -103,6 +104,17 @@ def file_name_of(session: ReadableSession, frame: int) -> str:
     """Return the name of a frame's own file, ``cell7.png``; of a stack, that of its frame, ``007.tif``."""
     file = session.frames.file_of(frame)
     return f"{frame_number(frame, len(session.frames))}.tif" if file is None else file.name
+
+
+def as_file_name(words: str) -> str:
+    """Return a name as files may be called on every system.
+
+    Examples
+    --------
+    >>> as_file_name("left/right: 7")
+    'left_right_ 7'
+    """
+    return "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in words)
 
 
 @contextmanager

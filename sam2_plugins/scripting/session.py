@@ -22,7 +22,7 @@ from sam2_engine.video.tracking_session import check_frame
 from sam2_plugins.export.formats import format_for
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.importing.masks import ImportSummary, import_masks, open_masks
-from sam2_plugins.measure import MeasurementTable, measure
+from sam2_plugins.measure import MeasurementTable, measure, measure_volumes
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.review import LiveReview
 from sam2_plugins.runtime.garbage import older_objects_left_alone
@@ -462,6 +462,26 @@ class Session:
         """
         steps = measure.steps(self.annotation, self.scale, object_ids=object_ids, intensity=intensity)
         return self._run(steps, len(self), "measuring", progress)
+
+    def measure_volumes(self, *, progress: bool | None = None) -> MeasurementTable:
+        """Measure volume and surface of every object of a volume, in the units of ``scale``.
+
+        Parameters
+        ----------
+        progress
+            Whether to show a bar; None: where somebody looks.
+
+        Returns
+        -------
+        MeasurementTable
+            One row for each object.
+
+        Raises
+        ------
+        InputError
+            If the frames are times.
+        """
+        return self._run(measure_volumes.steps(self.annotation, self.scale), len(self), "measuring", progress)
 
     def export(
         self,

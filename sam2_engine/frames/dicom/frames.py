@@ -16,7 +16,7 @@ from sam2_engine.frames.dicom.files import DicomFiles, find_files
 from sam2_engine.frames.dicom.headers import numbers, text
 from sam2_engine.frames.dicom.pixels import PixelReader, declared_dtype, is_inverted, padding_of
 from sam2_engine.frames.dicom.records import FrameRecord, records_of
-from sam2_engine.frames.dicom.spacing import dicom_spacing
+from sam2_engine.frames.dicom.spacing import dicom_geometry, dicom_spacing
 from sam2_engine.frames.dicom.stack import Stack, arrange
 from sam2_engine.frames.libraries import pydicom_for, quiet
 from sam2_engine.frames.series import Series, choose_series, left_out
@@ -227,6 +227,13 @@ class DicomFrames(PlannedFrames):
             sizes = as_read(plan.axes, declared, dicom_spacing(stack, records[0], *timing))
         super().__init__(name, dtype, plan, "; ".join(note for note in notes if note), fill, sizes)
         self.fps, self.timestamps = timing
+        with quiet():
+            self.geometry = dicom_geometry(stack, plan)
+
+    def origin_of(self, frame: int) -> tuple[Path, int] | None:
+        """Return the file of a frame and its number there, from 0; None where the stack has a gap."""
+        record: Any = self._records[self.plan.index(frame)[: len(self._letters)]]
+        return None if record is None else (record.file, record.index)
 
     def _read(self, frame: int) -> NDArray[Any]:
         index = self.plan.index(frame)

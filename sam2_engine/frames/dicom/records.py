@@ -48,6 +48,9 @@ class FrameRecord:
         Rescaling of its stored values.
     measures
         Functional group with the sizes of its pixels; None where the header itself has them.
+    corner, directions
+        Center of its first pixel in the patient, and directions of rows and columns; empty where nothing
+        tells.
     """
 
     file: Path
@@ -59,6 +62,8 @@ class FrameRecord:
     slope: float
     intercept: float
     measures: Any = None
+    corner: tuple[float, ...] = ()
+    directions: tuple[float, ...] = ()
 
 
 def records_of(file: DicomFile) -> list[FrameRecord]:
@@ -127,6 +132,7 @@ def _record(file: DicomFile, index: int, count: int, groups: list[Any]) -> Frame
         attributes,
         *_rescaling(header, groups),
         _group(groups, "PixelMeasuresSequence"),
+        *((origin, orientation) if place or count == 1 else ((), ())),
     )
 
 

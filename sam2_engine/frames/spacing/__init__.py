@@ -1,4 +1,4 @@
-"""Sizes of pixels, distances of planes and intervals of frames, as files say them, in known units."""
+"""Sizes of pixels, distances of planes, intervals of frames as files say them, and how volumes lie."""
 
 from sam2_engine.frames.spacing.values import Spacing, as_read, frame_interval, usable
 

@@ -1,11 +1,16 @@
-"""Sizes in the headers of volumes that nibabel reads."""
+"""Sizes and geometry in the headers of volumes that nibabel reads."""
 
 from typing import Any
 
+import numpy as np
+
+from sam2_engine.frames.axes import AxisPlan
+from sam2_engine.frames.spacing.geometry import Geometry, vector
 from sam2_engine.frames.spacing.values import Spacing, usable
 
-__all__ = ["volume_spacing"]
+__all__ = ["volume_geometry", "volume_spacing"]
 
+_CODES = ("qform_code", "sform_code")
 _TIMES = {"sec": "s", "msec": "ms", "usec": "µs"}
 _LENGTHS = {"meter": "m", "mm": "mm", "micron": "µm"}
 
@@ -32,3 +37,28 @@ def volume_spacing(volume: Any, letters: str) -> dict[str, Spacing]:
         time = _TIMES.get(clock, "")
     units = {letter: time if letter == "T" else length for letter in letters}
     return usable({letter: (size, units[letter]) for letter, size in zip(letters, zooms)})
+
+
+def volume_geometry(volume: Any, plan: AxisPlan) -> Geometry | None:
+    """Return where the voxels lie of a volume whose axes are read by a plan; None where it does not say.
+
+    A NIfTI volume says it by the code of its qform or sform.
+    """
+    letters = plan.axes[:3]
+    header, affine = volume.header, getattr(volume, "affine", None)
+    codes = [int(header[name]) for name in _CODES] if hasattr(header, "get_sform") else []
+    if sorted(letters) != ["X", "Y", "Z"] or affine is None or not np.isfinite(affine).all():
+        return None
+    if codes and not any(codes):
+        return None
+    unit = "mm"
+    if hasattr(header, "get_xyzt_units"):
+        try:
+            unit = _LENGTHS.get(header.get_xyzt_units()[0], "mm")
+        except KeyError:  # a code that stands for no unit
+            unit = "mm"
+    in_lps = np.diag([-1.0, -1.0, 1.0]) @ np.asarray(affine, np.float64)[:3]
+    steps = {letter: vector(in_lps[:, column]) for column, letter in enumerate(letters)}
+    if abs(np.linalg.det(in_lps[:, :3])) == 0:
+        return None
+    return Geometry(vector(in_lps[:, 3]), steps, letters, unit).at(plan.fixed)

@@ -40,6 +40,7 @@ from sam2_plugins.cli.commands.tables import STANDARD_OUTPUT, CsvOption, check_t
 from sam2_plugins.cli.commands.terminal import run_with_progress_bar
 from sam2_plugins.importing.prompts import read_label_image
 from sam2_plugins.measure import measure as measure_session
+from sam2_plugins.measure import measure_volumes
 from sam2_plugins.runtime.csv_files import Value
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.scripting.opening import open as open_work
@@ -353,6 +354,13 @@ def measure(
     pixel_size: PixelSizeOption = None,
     interval: IntervalOption = None,
     plane_spacing: PlaneSpacingOption = None,
+    volumes: Annotated[
+        bool,
+        typer.Option(
+            "--volumes",
+            help="One row for each object of a volume: volume and surface, not the area of each mask.",
+        ),
+    ] = False,
     bom: BomOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -363,7 +371,8 @@ def measure(
     for number, path in enumerate(session, start=1):
         with reading(path) as work:
             _set_scale(work, pixel_size, interval, plane_spacing)
-            steps = measure_session.steps(work.annotation, work.scale)
+            chosen = measure_volumes if volumes else measure_session
+            steps = chosen.steps(work.annotation, work.scale)
             table = run_with_progress_bar(steps, len(work), f"measuring {number}/{len(session)}")
         header += [one.header for one in table.columns if one.header not in header]
         columns = [[path.stem] * len(table), *(one.values for one in table.columns)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from sam2_engine.errors import InputError
 from sam2_plugins.export.outlines.polygons import Polygon, polygons_of
-from sam2_plugins.export.targets import ExportSummary, NothingToExportError, source_of
+from sam2_plugins.export.targets import ExportSummary, NothingToExportError, as_file_name, source_of
 from sam2_plugins.runtime.atomic_files import new_file
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
@@ -117,5 +117,4 @@ def _composite(roifile: Any, polygons: list[Polygon]) -> Any:
 
 def _entry(frame: int, described: AnnotatedObject) -> str:
     """Return a region's name in the zip, by which the ROI Manager lists it."""
-    name = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in described.name)
-    return f"{frame + 1:04}-{described.id:04}-{name}.roi"
+    return f"{frame + 1:04}-{described.id:04}-{as_file_name(described.name)}.roi"

@@ -1,14 +1,25 @@
 """``sam2 export``: every format from a session folder, and what is refused."""
 
 import csv
+import re
 
 import pytest
 
 from sam2_plugins.cli.app import main
 from sam2_plugins.export.formats import FORMATS
 
+OF_PLANES = {"dicom-seg", "stl", "volumes"}
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"geff"}))
+
+@pytest.mark.parametrize("name", sorted(OF_PLANES))
+def test_formats_of_volumes_refuse_a_movie_before_any_work(recorded, tmp_path, name, capsys):
+    output = tmp_path / "out.volumes.csv"
+    assert main(["export", str(recorded), "-o", str(output), "--format", name]) == 2
+    assert re.search("holds none|are times", capsys.readouterr().err)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"geff"} - OF_PLANES))
 def test_every_format(recorded, tmp_path, name, capsys):
     output = tmp_path / f"out{FORMATS[name].suffix}"
     assert main(["export", str(recorded), "-o", str(output), "--format", name]) == 0

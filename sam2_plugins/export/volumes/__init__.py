@@ -1,0 +1,1 @@
+"""Export of volumes with their geometry: NIfTI, NRRD, DICOM-SEG, meshes."""
