@@ -54,8 +54,11 @@ class FrameClock:
 
     def index(self, frame: int) -> int:
         """Return the file's frame that the page shows as its frame ``frame``."""
-        sought = _rounded((frame - 1) / self.page_rate / _SEEK_STEP) * _SEEK_STEP + _SEEK_STEP
-        return max(0, bisect_right(self.start_times, sought + _BROWSER_STEP) - 1)
+        return self.index_at(_rounded((frame - 1) / self.page_rate / _SEEK_STEP) * _SEEK_STEP + _SEEK_STEP)
+
+    def index_at(self, seconds: float) -> int:
+        """Return the file's frame that a browser shows at a time."""
+        return max(0, bisect_right(self.start_times, seconds + _BROWSER_STEP) - 1)
 
     def page_frame(self, index: int) -> int:
         """Return the last of the page's frames that shows the file's frame ``index`` or one before it."""

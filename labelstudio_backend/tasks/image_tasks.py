@@ -1,7 +1,7 @@
 """Predictions for images, from drawn or stored prompts or of everything, as the configuration's regions."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import Any
 
@@ -65,12 +65,21 @@ class ImageTasks:
             If the image cannot be read, or a region cannot be used as a prompt.
         """
         page, rotation = _page_and_rotation(regions)
-        address = target.media.source(task, page)
-        open_session = partial(self._open, address, options.model, self._features)
-        with self._sessions.use(f"{options.model} {address}", open_session, options.ticket) as session:
+        with self.session(target.media.source(task, page), options) as session:
             prompts = drawn_prompts(regions, session.shape)
             found, score = segment(session, prompts, target, options.parameters.tolerance)
         return _on_page(found, target, page, rotation), score
+
+    def session(self, address: str, options: RequestOptions) -> AbstractContextManager[AnnotationSession]:
+        """Give the session of an image, without objects, for a ``with`` block; it stays for the next click.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be read, or another request works on it for too long.
+        """
+        open_session = partial(self._open, address, options.model, self._features)
+        return self._sessions.use(f"{options.model} {address}", open_session, options.ticket)
 
     def predict_batch(
         self, task: Mapping[str, Any], target: Target, options: RequestOptions

@@ -11,12 +11,14 @@ from typing import Any
 
 from labelstudio_backend.media.library import MediaLibrary
 from labelstudio_backend.schema.answers import split_answers
+from labelstudio_backend.schema.event_messages import event_of, takes_events_alone
 from labelstudio_backend.schema.labeling_config import LabelingConfig, Target
 from labelstudio_backend.schema.project_parameters import ProjectParameters, ProjectParameterStore
 from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.batch_jobs import BatchJobs
 from labelstudio_backend.tasks.image_tasks import ImageTasks
+from labelstudio_backend.tasks.interactive_events import InteractiveEvents
 from labelstudio_backend.tasks.lanes import Lane, Requests, SupersededError, Ticket
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
@@ -68,6 +70,7 @@ class Predictor:
         )
         self._video_tasks = VideoTasks(settings, self.store, self._media, self._features)
         self.scheduler = self._video_tasks.scheduler
+        self._events = InteractiveEvents(self.store, self._media, self._features, self._image_tasks)
         self._batch_jobs = BatchJobs()
         self._requests = Requests()
 
@@ -89,6 +92,7 @@ class Predictor:
             "sam2_session_bytes": self.sessions.num_bytes,
             "sam2_feature_bytes": self._features.num_bytes,
             "sam2_media_bytes": self._media.num_bytes,
+            "sam2_event_tracks": len(self._events.tracks),
             **self._video_tasks.gauges,
         }
 
@@ -117,6 +121,7 @@ class Predictor:
         """Drop unfinished jobs, close sessions and delete fetched media."""
         self._video_tasks.close()  # for which batch jobs may be waiting
         self._batch_jobs.close()
+        self._events.close()
         self.sessions.clear()
         self._media.close()
 
@@ -133,7 +138,7 @@ class Predictor:
         """
         config = LabelingConfig.parse(label_config)
         parameters = ProjectParameters.parse(extra_params, self.settings.model_names)
-        targets = config.targets(parameters.answer)
+        targets = [] if takes_events_alone(config) else config.targets(parameters.answer)
         if parameters.label is not None:
             for target in targets:
                 if target.media.kind == "Image":
@@ -155,7 +160,7 @@ class Predictor:
             The project's labeling configuration, XML.
         context
             ``{"result": [regions]}``: what a person drew on the only task; without regions there is nothing
-            to do. None to pre-annotate all tasks.
+            to do. With an ``event``, what interactive tools ask. None to pre-annotate all tasks.
         project
             As in :meth:`setup`.
 
@@ -170,7 +175,13 @@ class Predictor:
             If any of it cannot be used.
         """
         options = self._options(project)
+        event = event_of(context)
+        if event == "capabilities":
+            return [_prediction(self._events.capabilities(options), 0.0, options)]
         config = LabelingConfig.parse(label_config)
+        if event is not None and isinstance(context, Mapping):
+            task = _only(_checked_tasks(tasks))
+            return [_prediction(self._events.answer(event, task, config, context, options), 0.0, options)]
         targets = config.targets(options.parameters.answer)
         tasks = _checked_tasks(tasks)
         if context is None:
@@ -178,10 +189,9 @@ class Predictor:
         regions, answers = split_answers(_context_regions(context))
         if not regions:
             return [_prediction(answers, 0.0, options) for _ in tasks]
-        if len(tasks) != 1:
-            raise InputError(f"What was drawn belongs to one task, but the request has {len(tasks)}.")
+        task = _only(tasks)
         target = config.target_of(regions, options.parameters.answer)
-        result, score = self._predict_drawn(tasks[0], target, regions, options)
+        result, score = self._predict_drawn(task, target, regions, options)
         return [_prediction([*result, *answers], score, options)]
 
     def _predict_drawn(
@@ -251,6 +261,12 @@ class Predictor:
 
 def _prediction(result: list[Region], score: float, options: RequestOptions) -> Prediction:
     return {"result": result, "score": score, "model_version": options.model_version}
+
+
+def _only(tasks: Sequence[Task]) -> Task:
+    if len(tasks) != 1:
+        raise InputError(f"What was drawn belongs to one task, but the request has {len(tasks)}.")
+    return tasks[0]
 
 
 def _may_be_opening(tasks: Sequence[Task]) -> bool:
