@@ -4,6 +4,7 @@
 """
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ _TITLE = """# Options of every command
 What `sam2 COMMAND --help` shows, on one page; how they are used: [The command line](../command-line.md).
 This page is written by `python docs/reference/write_commands.py`.
 """
+_MISSING_HERE = re.compile(r', missing here: pip install "[^"]+"')
+"""The page is the same wherever it is written, whatever is installed there."""
 _EVERYWHERE = {"--help", "--install-completion", "--show-completion"}
 
 
@@ -57,7 +60,10 @@ def _row(parameter: Any, context: Any) -> str:
     if _EVERYWHERE & set(parameter.opts):
         return ""
     record = parameter.get_help_record(context)
-    return f"| {_cell(f'`{record[0]}`')} | {_cell(record[1])} |" if record else ""
+    if not record:
+        return ""
+    option, said = record
+    return f"| {_cell(f'`{option}`')} | {_cell(_MISSING_HERE.sub('', said))} |"
 
 
 def _cell(text: str) -> str:
