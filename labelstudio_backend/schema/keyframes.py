@@ -64,6 +64,17 @@ class Keyframe:
         untouched = _same(mark, [frame, *(number(item, side) for side in SIDES), int(enabled)])
         return cls(frame, enabled or _same(mark, [frame]), untouched and not item.get("rotation"), item)
 
+    @property
+    def is_copied(self) -> bool:
+        """Whether the page made it from another one of the model, of which it took over ``enabled``."""
+        mark = self.item.get(MARK)
+        return isinstance(mark, list) and mark[:1] != [self.frame]
+
+    @property
+    def ended_by_model(self) -> bool:
+        """Whether it is the model that hid the object after it."""
+        return self.item.get("enabled") is False and (self.made_by_model or self.enabled)
+
     def as_drawn(self) -> dict[str, Any]:
         """Return the item as the person left it."""
         return {**{key: value for key, value in self.item.items() if key != MARK}, "enabled": self.enabled}
@@ -110,6 +121,11 @@ class Track:
         if not found:
             raise InputError("The rectangle to track has no keyframe; draw it again on one frame.")
         found.sort(key=lambda keyframe: keyframe.frame)
+        # Who draws where the model saw nothing says that the object is there, whatever the page copied.
+        before = [False, *(keyframe.ended_by_model for keyframe in found)]
+        found = [
+            replace(one, enabled=one.enabled or (gone and one.is_copied)) for one, gone in zip(found, before)
+        ]
         drawn = [keyframe for keyframe in found if not keyframe.made_by_model]
         return cls(dict(region), {one.frame: one for one in drawn or [replace(found[0], enabled=True)]})
 
@@ -136,6 +152,20 @@ class Track:
     def last_frame(self) -> int:
         """Label Studio's number of the last keyframe."""
         return self._frames[-1]
+
+    @property
+    def prompts(self) -> Mapping[int, Keyframe]:
+        """The keyframes that say where the object is.
+
+        One that a person drew within a stretch in which the object is hidden, without showing it from there
+        on, says nothing of other frames.
+        """
+        before = [True, *(keyframe.enabled for keyframe in self.keyframes.values())]
+        return {
+            frame: keyframe
+            for shown, (frame, keyframe) in zip(before, self.keyframes.items())
+            if shown or keyframe.enabled
+        }
 
     def shown_after_keyframe(self, frame: int) -> bool:
         """Return whether the last keyframe before ``frame`` leaves the object visible."""

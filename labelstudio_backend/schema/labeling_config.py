@@ -18,6 +18,9 @@ _MEDIA_TAGS = ("Image", "Video")
 _LISTS = {"valueList", "valuelist"}
 """Attributes of ``<Image>`` that name a list; Label Studio reads either spelling."""
 
+_PROMPTS = ("KeyPoint", "Rectangle", "Ellipse")
+"""Control tags of images that draw prompts, each also with ``Labels`` at its end."""
+
 FORMS = {
     "brush": ("BrushLabels", "Brush"),
     "bitmask": ("BitmaskLabels", "Bitmask"),
@@ -121,6 +124,8 @@ class ControlTag:
         The ``<Labels>`` that names the regions of a tag without labels, if there is one.
     dynamic_labels
         Whether the labels come with each task (dynamic labels, ``value="$labels"``), so that any is accepted.
+    smart
+        Whether what is drawn with it is sent to a backend (``smart="true"``).
     """
 
     kind: str
@@ -129,6 +134,7 @@ class ControlTag:
     labels: tuple[str, ...] = ()
     labeled_by: str | None = None
     dynamic_labels: bool = False
+    smart: bool = False
 
     @property
     def form(self) -> str | None:
@@ -177,6 +183,7 @@ class LabelingConfig:
 
     media: tuple[MediaTag, ...]
     controls: tuple[ControlTag, ...]
+    has_repeater: bool = False
 
     @classmethod
     def parse(cls, xml: object) -> Self:
@@ -205,13 +212,51 @@ class LabelingConfig:
         )
         controls = [
             ControlTag(
-                tag.tag, tag.attrib["name"], to_name.strip(), _labels(tag), None, _has_dynamic_labels(tag)
+                tag.tag,
+                tag.attrib["name"],
+                to_name.strip(),
+                _labels(tag),
+                dynamic_labels=_has_dynamic_labels(tag),
+                smart="true" in (tag.get("smart", "").lower(), tag.get("smartOnly", "").lower()),
             )
             for tag in elements
             if {"name", "toName"} <= tag.attrib.keys()
             for to_name in tag.attrib["toName"].split(",")
         ]
-        return cls(media, tuple(_with_labels(control, controls) for control in controls))
+        has_repeater = any(tag.tag == "Repeater" for tag in elements)
+        return cls(media, tuple(_with_labels(control, controls) for control in controls), has_repeater)
+
+    def check(self) -> None:
+        """Refuse what would be answered by an error only, which the page does not show.
+
+        Raises
+        ------
+        InputError
+            If a smart tool has a label, or an image, that no answer can have; if there is a ``<Repeater>``,
+            whose tags have no name before a task is opened; or if no rectangle of a video can have a label.
+        """
+        if self.has_repeater:
+            raise InputError(
+                "A <Repeater> is not served, as its tags have names in each task only; show several images "
+                'with <Image valueList="$images">, or with an <Image> each.'
+            )
+        targets = {target.media.name: target for target in self.targets()}
+        for control in self.controls:
+            target = targets.get(control.to_name)
+            if control.kind == "VideoRectangle" and not (control.labels or control.dynamic_labels):
+                raise InputError(
+                    f"<VideoRectangle name={control.name!r}> has no labels, and it is a label that has a "
+                    f'rectangle tracked; add <Labels toName="{control.to_name}"> with some.'
+                )
+            if not control.smart or control.kind.removesuffix("Labels") not in _PROMPTS:
+                continue
+            if target is None:
+                raise InputError(
+                    f"What is drawn with <{control.kind} name={control.name!r}> cannot be answered; add "
+                    f'<BrushLabels toName="{control.to_name}"> with the same labels, or another such tag.'
+                )
+            for label in control.labels:
+                target.control_for(label)
 
     def targets(self, preferred_form: str | None = None) -> list[Target]:
         """Return all media with control tags that the model can fill, in the order of the configuration.

@@ -139,6 +139,8 @@ class Predictor:
         config = LabelingConfig.parse(label_config)
         parameters = ProjectParameters.parse(extra_params, self.settings.model_names)
         targets = [] if takes_events_alone(config) else config.targets(parameters.answer)
+        if targets:
+            config.check()
         if parameters.label is not None:
             for target in targets:
                 if target.media.kind == "Image":

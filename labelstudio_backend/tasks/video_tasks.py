@@ -1,8 +1,9 @@
 """Predictions for videos: labeled rectangles, tracked, as sequences of keyframes."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from labelstudio_backend.media.library import MediaLibrary
 from labelstudio_backend.schema.answers import answers_about
@@ -16,7 +17,7 @@ from labelstudio_backend.tasks.lanes import Lane, Ticket
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.track_scheduler import TrackScheduler, VideoKey
 from labelstudio_backend.tasks.track_storage import TrackStore
-from labelstudio_backend.tasks.video_tracking import VideoTrack, VideoTracking
+from labelstudio_backend.tasks.video_tracking import VideoTrack, VideoTracking, box_prompts
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.wording import in_ranges
@@ -26,6 +27,11 @@ __all__ = ["VideoTasks", "labeled_tracks", "stored_tracks"]
 
 _MESSAGE_PREFIX = "SAM 2 "
 _STORED = ("drafts", "annotations", "predictions")
+_log = logging.getLogger(__name__)
+
+_Entry = TypeVar("_Entry", Region, Track)
+_Refusal = tuple[Region, InputError]
+"""A region that cannot be tracked, and why."""
 
 
 class VideoTasks:
@@ -68,20 +74,34 @@ class VideoTasks:
     ) -> ScoredRegions:
         """Track the rectangles of a request, and return them as far as they are at its deadline.
 
-        Rectangles without a label are not tracked any further; without any other, no media is read.
+        Rectangles without a label are not tracked any further; without any other, no media is read. Label
+        Studio shows no error of a backend, so what cannot be tracked comes back as it was, with a note on it.
 
         Raises
         ------
-        InputError
-            If a keyframe, a label or the media cannot be used.
+        SupersededError
+            If a newer request took over before the video was open.
         """
-        tracks = labeled_tracks(regions)
-        if not tracks:
+        drawn = [region for region in regions if _is_labeled(region)]
+        if not drawn:
             ids = [str(region.get("id")) for region in regions if isinstance(region, Mapping)]
             for video in self.scheduler.find(_project(task, options), task.get("id")):
                 video.stop(ids)
             return [], 0.0
-        return self._track(task, target, tracks, options, options.ticket)
+        refused: list[_Refusal] = []
+        tracks = list(_usable(drawn, Track.of, refused))
+        try:
+            tracked, score = self._track(task, target, tracks, options, options.ticket, refused)
+        except InputError as error:
+            _log.warning("task=%s not tracked: %s", task.get("id"), error)
+            known = [id(region) for region, _ in refused]
+            refused += [(track.region, error) for track in tracks if id(track.region) not in known]
+            tracked, score = [], 0.0
+        noted = [
+            _with_message(region, f"{_MESSAGE_PREFIX}did not track this: {why}") for region, why in refused
+        ]
+        order = [region.get("id") for region in drawn]
+        return sorted([*tracked, *noted], key=lambda region: order.index(region.get("id"))), score
 
     def predict_batch(
         self, task: Mapping[str, Any], target: Target, options: RequestOptions
@@ -111,13 +131,27 @@ class VideoTasks:
         tracks: Sequence[Track],
         options: RequestOptions,
         ticket: Ticket,
+        refused: list[_Refusal] | None = None,
     ) -> ScoredRegions:
-        for track in tracks:
+        """Track rectangles; those that cannot be are added to ``refused``, where that is given."""
+
+        def check_label(track: Track) -> Track:
             target.control_for(track.label)
+            return track
+
+        tracks = list(_usable(tracks, check_label, refused))
+        if not tracks:
+            return [], 0.0
         rate, address = target.media.frames_per_second(task["data"]), target.media.source(task)
         key = VideoKey(_project(task, options), task.get("id"), address, options.model)
         with self.scheduler.use(key, partial(self._open, key, ticket), ticket) as video:
             clock = FrameClock.of(video.session.frames, rate)
+
+            def check_boxes(track: Track) -> Track:
+                box_prompts(track, clock, video.session.shape)
+                return track
+
+            tracks = list(_usable(tracks, check_boxes, refused))
             with video.request(tracks, clock, options.parameters.direction) as video_tracks:
                 self.scheduler.wait(video, lambda: video.is_done(video_tracks), ticket)
                 return _scored_regions(video, list(zip(tracks, video_tracks)), clock, options)
@@ -218,7 +252,20 @@ def _scored_regions(
             message = _progress_message(video_track, boxes, clock, error)
         regions.append(_with_sequence(track.region, items, score, message))
         scores.append(score)
-    return regions, sum(scores) / len(scores)
+    return regions, sum(scores) / len(scores) if scores else 0.0
+
+
+def _usable(
+    entries: Iterable[_Entry], read: Callable[[_Entry], Track], refused: list[_Refusal] | None
+) -> Iterator[Track]:
+    """Yield the tracks that can be read; the others are added to ``refused``, or raise where that is None."""
+    for entry in entries:
+        try:
+            yield read(entry)
+        except InputError as error:
+            if refused is None:
+                raise
+            refused.append((entry.region if isinstance(entry, Track) else entry, error))
 
 
 def _progress_message(
@@ -243,13 +290,18 @@ def _passed_over(problems: Mapping[int, str], clock: FrameClock) -> str | None:
 
 
 def _with_sequence(region: Region, items: list[dict[str, Any]], score: float, message: str | None) -> Region:
-    """Return the region with a new sequence, and with a message in place of an earlier one (``meta``)."""
+    """Return the region with a new sequence, and with a message in place of an earlier one."""
     tracked = {**region, "value": {**region["value"], "sequence": items}, "score": score}
+    return _with_message(tracked, message)
+
+
+def _with_message(region: Region, message: str | None) -> Region:
+    """Return the region with a message for people (``meta``) in place of an earlier one of ours."""
     found = region.get("meta")
     meta = found if isinstance(found, dict) else {}
     text = meta.get("text")
     lines = text if isinstance(text, list) else [text] if text else []
     other_lines = [line for line in lines if not str(line).startswith(_MESSAGE_PREFIX)]
     if message or len(other_lines) < len(lines):
-        tracked["meta"] = {**meta, "text": [*other_lines, message] if message else other_lines}
-    return tracked
+        return {**region, "meta": {**meta, "text": [*other_lines, message] if message else other_lines}}
+    return region

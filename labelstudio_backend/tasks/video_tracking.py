@@ -31,7 +31,7 @@ def box_prompts(track: Track, clock: FrameClock, shape: tuple[int, int]) -> dict
         If one lies beyond the video's end, or outside of its frames.
     """
     boxes = {}
-    for frame, keyframe in track.keyframes.items():
+    for frame, keyframe in track.prompts.items():
         clock.check(frame)
         boxes[clock.index(frame)] = Box.of(box_from_rectangle(keyframe.item, shape), shape)
     return boxes
@@ -39,9 +39,9 @@ def box_prompts(track: Track, clock: FrameClock, shape: tuple[int, int]) -> dict
 
 def life_of(track: Track, clock: FrameClock) -> Life:
     """Return where an object can be: not between a keyframe after which a person hid it and the next one."""
-    frames = [clock.index(frame) for frame in track.keyframes]
+    frames = [clock.index(frame) for frame in track.prompts]
     ends = [*(frame - 1.0 for frame in frames[1:]), math.inf]
-    keyframes = zip(frames, ends, track.keyframes.values())
+    keyframes = zip(frames, ends, track.prompts.values())
     return Life.of_gaps((frame + 1.0, end) for frame, end, keyframe in keyframes if not keyframe.enabled)
 
 

@@ -77,7 +77,8 @@ def test_media_that_is_neither_image_nor_video(
     request = recorded("predict_video_label_assigned", media_server)["json"]
     media_server.pages["/data/upload/1/text.mp4"] = (200, {"Content-Type": "video/mp4"}, b"no video")
     request["tasks"][0]["data"]["video"] = "/data/upload/1/text.mp4"
-    refused(application, body=request)
+    (region,) = call(application, "POST", "/predict", request).json["results"][0]["result"]
+    assert "text.mp4 is neither" in region["meta"]["text"][0]
 
 
 def test_several_tasks_with_one_drawing(application: Application, click: dict[str, Any]) -> None:

@@ -187,3 +187,36 @@ def test_cloud_storage_needs_the_number_of_the_task() -> None:
     for task in ({}, {"id": "../api"}, {"id": None}):
         with pytest.raises(InputError, match="cloud storage"):
             media.source({**task, "data": {"image": "s3://cells/a.png"}})
+
+
+REPEATED = '<View><Repeater on="$images"><Image name="i{{idx}}" value="$images[{{idx}}]"/></Repeater>'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('<Label value="Box" alias="box"/>', "", None),
+        ('smart="true"><Label value="Ball"/>', 'smart="true"><Label value="Cat"/>', "no label 'Cat'"),
+        ('smart="true"><Label value="Ball"/>', 'smartOnly="true"><Label value="Cat"/>', "no label 'Cat'"),
+        ('smart="true"><Label value="Ball"/>', '><Label value="Cat"/>', None),  # it sends nothing
+        ('name="kp" toName="image"', 'name="kp" toName="other"', "cannot be answered"),
+        ("<View>", REPEATED, "Repeater"),
+    ],
+)
+def test_what_can_only_be_answered_by_an_error_is_refused(before: str, after: str, words: str | None) -> None:
+    assert before in IMAGE
+    config = LabelingConfig.parse(IMAGE.replace(before, after))
+    if words is None:
+        config.check()
+    else:
+        with pytest.raises(InputError, match=words):
+            config.check()
+
+
+def test_a_video_whose_rectangles_have_no_label_is_refused() -> None:
+    xml, label = VIDEO.format(rate="25"), '<Label value="Ball"/>'
+    LabelingConfig.parse(xml).check()
+    LabelingConfig.parse(xml.replace(label, "").replace('"kinds"', '"kinds" value="$kinds"')).check()
+    without = LabelingConfig.parse(xml.replace(label, ""))
+    with pytest.raises(InputError, match="has no labels"):
+        without.check()

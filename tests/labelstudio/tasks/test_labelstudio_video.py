@@ -232,6 +232,48 @@ def test_a_person_hides_the_object(page: Page, tracked_frames: list[int]) -> Non
     assert sorted(tracked_frames) == [1, *range(8, FRAMES)]  # not where it is hidden (frames of the file)
 
 
+def test_an_ended_lifespan_is_not_tracked_beyond_its_end(page: Page, tracked_frames: list[int]) -> None:
+    page.items.append({**page.items[0], "frame": 4, "enabled": False})
+    (region,) = page.assign_label()
+    assert [frame for frame, rectangle in shown(region).items() if rectangle] == [1, 2, 3, 4]
+    assert sorted(tracked_frames) == [1, 2]
+
+
+def test_a_keyframe_within_a_hidden_stretch_is_no_prompt(page: Page, tracked_frames: list[int]) -> None:
+    """The page copies one there if the person only looks; it is shown on its frame, and spoils no other."""
+    page.items.append({**page.items[0], "frame": 3, "enabled": False})
+    page.items.append({**page.items[0], "frame": 9})
+    (without,) = page.assign_label()
+    page.items[:] = [item for item in page.items if not Keyframe.of(item).made_by_model]
+    copied = {**page.items[1], "frame": 6, "x": 90.0, "width": 0.0, "enabled": False}
+    page.items.insert(2, copied)
+    tracked_frames.clear()
+    (region,) = page.assign_label()
+    assert [item for item in region["value"]["sequence"] if item["frame"] != 6] == without["value"][
+        "sequence"
+    ]
+    assert {side: copied[side] for side in ("x", "width")}.items() <= shown(region)[6].items()  # type: ignore[union-attr]
+    assert tracked_frames == []
+
+
+def test_a_box_drawn_where_the_model_saw_nothing_is_tracked_on() -> None:
+    """The page copies ``enabled`` from the model's last keyframe, and its other keys from the next one."""
+    first = {"frame": 1, "enabled": True, "rotation": 0, **RECTANGLE}
+    ended = model_item(3, 0.3, RECTANGLE, enabled=False)
+    again = model_item(9, 0.9, RECTANGLE, enabled=True)
+    drawn = {**again, "x": 50.0, "frame": 6, "enabled": False}
+    for end in (ended, Keyframe.of({**first, "frame": 3}).closed_by_model()):
+        track = Track.of({"value": {"labels": ["a"], "sequence": [first, end, drawn, again]}})
+        assert track.keyframes[6].enabled
+        assert 6 in track.prompts
+    by_hand = {**drawn, "sam2": None}  # as it is once we have answered it, if the person ends it then
+    track = Track.of({"value": {"labels": ["a"], "sequence": [first, ended, by_hand, again]}})
+    assert not track.keyframes[6].enabled
+    by_person = {**first, "frame": 3, "enabled": False}
+    track = Track.of({"value": {"labels": ["a"], "sequence": [first, by_person, drawn, again]}})
+    assert list(track.prompts) == [1, 3]
+
+
 @pytest.mark.parametrize("restarts", [False, True])
 def test_what_a_person_hides_after_tracking_goes_and_comes_back(
     page: Page, tracked_frames: list[int], tmp_path: Path, restarts: bool
@@ -453,14 +495,35 @@ def test_a_batch_tracks_the_boxes_that_tasks_hold(page: Page, kind: str) -> None
 )
 def test_keyframes_that_cannot_be_tracked(page: Page, item: dict[str, Any], sentence: str) -> None:
     page.items[0] |= item
-    with pytest.raises(InputError, match=sentence):
-        page.assign_label()
+    (region,) = page.assign_label()
+    (note,) = region["meta"]["text"]
+    assert note.startswith("SAM 2 did not track this: ")
+    assert sentence in note
+    # What is wrong with one region does not hold up the others; the note goes once it is mended.
+    page.body["params"]["context"]["result"].append({**region, "id": "mended"})
+    page.body["params"]["context"]["result"][1]["value"]["sequence"] = [{**BOX, "frame": 1}]
+    wrong, right = page.assign_label()
+    assert (wrong["id"], wrong["meta"]["text"]) == (region["id"], [note])
+    assert (right["id"], right["meta"]["text"]) == ("mended", [])
+    assert len(right["value"]["sequence"]) > 1
 
 
 def test_a_label_that_the_project_does_not_have(page: Page) -> None:
     page.region["value"]["labels"] = ["Cat"]
-    with pytest.raises(InputError, match="no label 'Cat'"):
-        page.assign_label()
+    (region,) = page.assign_label()
+    assert "no label 'Cat'" in region["meta"]["text"][0]
+
+
+def test_a_video_that_cannot_be_read_is_noted_on_the_regions(
+    page: Page, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Label Studio shows no error of a backend: who waited saw nothing."""
+    page.body["tasks"][0]["data"]["video"] = "/data/upload/1/gone.mp4"
+    before = copy.deepcopy(page.items)
+    (region,) = page.assign_label()
+    assert "gone.mp4 is not there" in region["meta"]["text"][0]
+    assert region["value"]["sequence"] == before
+    assert "gone.mp4 is not there" in caplog.text
 
 
 def test_two_requests_on_the_same_video_at_once(page: Page) -> None:
