@@ -103,7 +103,7 @@ class AnnotationController(QObject):
         earlier = self.companions.take_masks(stack)
         self.tracks = TrackView(viewer, stack, session, task_runner, self.companions, self)
         self.masks = MaskLayer(
-            viewer, stack, lambda stroke: self.sync.paint(stroke), self._on_stray_paint, earlier
+            viewer, stack, lambda stroke: self.sync.paint(stroke), self.warned.emit, earlier
         )
         self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon(), self._begin_object)
         self.sync = LayerSync(
@@ -146,9 +146,13 @@ class AnnotationController(QObject):
     # ------------------------------------------------------------------ the end
 
     def close(self) -> None:
-        """Stop all work and stop listening; the layers stay as they are."""
+        """Stop all work and stop listening; the layers stay as they are.
+
+        Clicks that wait, for a model to be loaded say, reach the session all the same.
+        """
         if self._closed:
             return
+        self.sync.read()
         self._closed = True
         self._task_runner.close()
         self.sync.close()
@@ -162,7 +166,10 @@ class AnnotationController(QObject):
         self.masks.layer.events.selected_label.disconnect(self._on_label_picked)
         self.masks.close()
         self.prompts.close()
-        self.autosave.close()
+        if self.sync.busy:
+            self._task_runner.run_last(self.autosave.close)
+        else:
+            self.autosave.close()
 
     @property
     def closed(self) -> bool:
@@ -198,8 +205,12 @@ class AnnotationController(QObject):
 
     def _end(self, reason: str) -> None:
         if not self._closed:
-            if self.autosave.unsaved_reason is not None:
-                self.companions.release(self.masks.layer)  # the masks are nowhere else
+            unsaved = self.autosave.unsaved_reason
+            if unsaved is not None:  # the masks are nowhere else
+                self.companions.release(self.masks.layer)
+                if self.masks.layer not in self._viewer.layers:
+                    self._viewer.layers.append(self.masks.layer)
+                reason = f"{reason} {unsaved} The masks stay in the layer '{self.masks.layer.name}'."
             self.close()
             self.remove_layers()
             self.ended.emit(reason)
@@ -280,11 +291,6 @@ class AnnotationController(QObject):
         """Remove an object with its prompts and masks."""
         if object_id in self.session.objects:
             self.edit(lambda session: session.remove_object(object_id))
-
-    def _on_stray_paint(self) -> None:
-        self.warned.emit(
-            f"What was painted elsewhere was taken away: objects are {self.stack.tracked_along}."
-        )
 
     def _owner_of_new(self) -> int:
         if self.current not in self.session.objects:

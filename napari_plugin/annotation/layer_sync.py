@@ -90,6 +90,11 @@ class LayerSync(QObject):
 
     # ------------------------------------------------------------------ layers -> session
 
+    @property
+    def busy(self) -> bool:
+        """Whether clicks or edits wait for the session."""
+        return self._edits > 0 or self._sync.busy
+
     def read_soon(self) -> None:
         """Read the prompt layers when the events at hand are dealt with."""
         self._read_timer.start()

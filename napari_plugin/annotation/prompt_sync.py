@@ -35,6 +35,12 @@ class PromptSync:
         with self._lock:
             return dict(self._wanted)
 
+    @property
+    def busy(self) -> bool:
+        """Whether prompts of the layers wait for the session."""
+        with self._lock:
+            return self._wanted != {key: one for key, one in self._applied.items() if not one.is_empty}
+
     def want(self, prompts: Mapping[PromptKey, Prompt]) -> list[PromptKey]:
         """Take what the layers hold now and return the objects and frames for which this is news."""
         with self._lock:

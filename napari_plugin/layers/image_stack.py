@@ -202,6 +202,17 @@ class ImageStack:
             return ""
         return f"tracked {_along(self.plan.axis)}" + (f" {in_words(self.fixed)}" if self.fixed else "")
 
+    @property
+    def nouns(self) -> str:
+        """What people call its frames, for example "planes"."""
+        return f"{_NOUNS.get(self.plan.axis or '', 'frame')}s"
+
+    def is_rolled(self, viewer: Viewer) -> bool:
+        """Whether the viewer shows slices in another direction than frames lie."""
+        missing = viewer.dims.ndim - len(self.dims)
+        shown = {self.dims[axis - missing] for axis in viewer.dims.displayed if axis >= missing}
+        return not {"Y", "X"} <= shown
+
     def places_of(self, position: Sequence[float]) -> dict[str, int]:
         """Return where a position in the layer's data coordinates lies on the axes of ``fixed``."""
         place = dict(zip(self.dims, position))

@@ -28,7 +28,7 @@ class MaskLayer:
     on_paint
         Called with what was painted on the stack's frames.
     on_stray
-        Called after something was painted elsewhere in a layer of further axes, which is taken away again.
+        Called with the reason after something was painted where no stroke counts; it is taken away again.
     earlier
         A layer that serves the stack, of before or of another place in the same image; it is used further.
 
@@ -44,7 +44,7 @@ class MaskLayer:
         viewer: Viewer,
         stack: ImageStack,
         on_paint: Callable[[BrushStroke], None],
-        on_stray: Callable[[], None] = lambda: None,
+        on_stray: Callable[[str], None] = lambda _: None,
         earlier: Labels | None = None,
     ) -> None:
         self._viewer = viewer
@@ -113,13 +113,24 @@ class MaskLayer:
         return tuple(0 if letter == "C" else next(index) for letter in self._stack.dims)
 
     def _painted(self, event: Any) -> None:
-        here, elsewhere = ChangedPixels.of(event.value, len(self._stack.dims)).split(self._stack)
+        stack, changed = self._stack, ChangedPixels.of(event.value, len(self._stack.dims))
+        if stack.is_rolled(self._viewer):
+            self._take_back(changed)
+            self._on_stray(
+                f"A stroke across {stack.nouns} was left out: the view is rolled, and a mask is painted on "
+                "one frame. Roll the view back and paint it there."
+            )
+            return
+        here, elsewhere = changed.split(stack)
         if len(here):
-            self._on_paint(BrushStroke.of(here, self._stack))
+            self._on_paint(BrushStroke.of(here, stack))
         if len(elsewhere):
-            self.layer.data[tuple(elsewhere.places[:, ::-1])] = elsewhere.before[::-1]  # the first one wins
-            self.layer.refresh(extent=False)
-            self._on_stray()
+            self._take_back(elsewhere)
+            self._on_stray(f"What was painted elsewhere was taken away: objects are {stack.tracked_along}.")
+
+    def _take_back(self, changed: ChangedPixels) -> None:
+        self.layer.data[tuple(changed.places[:, ::-1])] = changed.before[::-1]  # the first one wins
+        self.layer.refresh(extent=False)
 
     def _replaced(self, event: Any) -> None:
         if self.layer.data is not self._labels:  # nobody would see what is written then

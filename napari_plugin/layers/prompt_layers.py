@@ -35,7 +35,6 @@ __all__ = ["Lasso", "PromptKey", "PromptLayers", "rounded"]
 INCLUDE, EXCLUDE = CLICK_COLORS
 PromptKey = tuple[int, int]
 """(object id, frame)"""
-_NOUN_OF = {"Z": "planes", "T": "time points"}
 _UNDER_WAY = {ActionType.ADDING, ActionType.CHANGING, ActionType.REMOVING}
 
 
@@ -217,7 +216,7 @@ class PromptLayers:
         """Return the outlines that were drawn, in their order, and remove them: masks take their place."""
         lassos, indices = [], []
         for i, (outline, shape_type) in enumerate(zip(self.boxes.data, self.boxes.shape_type)):
-            if shape_type == "polygon" and self._is_here(outline[0]):
+            if shape_type == "polygon" and self._is_here(outline[0]) and not self._lies_across(outline):
                 frames, x, y = zip(*(self._stack.locate(corner) for corner in outline))
                 object_id, frame = self._key(self.boxes, i, round(float(np.mean(frames))))
                 lassos.append(Lasso(object_id, frame, np.column_stack([x, y])))
@@ -255,8 +254,8 @@ class PromptLayers:
                 seen.add(key)
         if across:
             sentences.append(
-                f"A box across {_NOUN_OF.get(self._stack.plan.axis, 'frames')} was left out: the view is "
-                "rolled, and a box lies on one frame. Click instead, or roll the view back and draw it there."
+                f"A box or lasso across {self._stack.nouns} was left out: the view is rolled, and it lies on "
+                "one frame. Click instead, or roll the view back and draw it there."
             )
         elif unusable:
             sentences.append(

@@ -90,6 +90,11 @@ class TaskRunner:
         for cancel in self._cancels:
             cancel.cancel()
 
+    def run_last(self, function: Callable[[], object]) -> None:
+        """Run ``function()`` after all that was asked for, in this thread if the worker is closed before."""
+        future = self._worker.queue.submit(function)
+        future.add_done_callback(lambda done: function() if done.cancelled() else None)
+
     def run(
         self,
         function: Callable[[], T],

@@ -6,12 +6,13 @@ from typing import Any
 from napari import Viewer
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QDockWidget, QLabel, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QLineEdit, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.runtime.application import Sam2Application, sam2_application
 from napari_plugin.runtime.canvas_context import CanvasContext
 from napari_plugin.widgets import keys
+from napari_plugin.widgets.buttons import Button
 from napari_plugin.widgets.foldable import Foldable
 from napari_plugin.widgets.opened_images import OpenedImages
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
@@ -139,7 +140,8 @@ class AnnotationDock(QWidget):
             source.failed.connect(self.show_failure)
         for asking in (self.contrast.prompt_bar.asked, self.model.prompt_bar.asked, self.image.place_offered):
             asking.connect(self.setup.unfold)
-        self.image.axes.returnPressed.connect(self._canvas_context.focus)
+        for field in self.findChildren(QLineEdit):  # those of spin boxes, too
+            field.returnPressed.connect(self._canvas_context.focus)
         self.images.hinted.connect(self.show_hint)
         self.images.warned.connect(self.show_warning)
         self.images.edited.connect(self._clear_warning)
@@ -230,6 +232,17 @@ class AnnotationDock(QWidget):
 
     # ------------------------------------------------------------------ keys, and the end
 
+    def _press(self, one: Button) -> Callable[[], None]:
+        """Return what a key does: what its button does, or say why that is gray."""
+
+        def pressed() -> None:
+            if one.isEnabled():
+                one.click()
+            elif one.lacking:
+                self.show_message(f"{one.lacking}.")
+
+        return pressed
+
     def _keys(self) -> dict[str, Callable[[], None]]:
         return {
             keys.NEW_OBJECT: self.objects.new.click,
@@ -239,11 +252,11 @@ class AnnotationDock(QWidget):
             keys.NEXT_OBJECT: lambda: self.objects.step(1),
             keys.PROPAGATE: self.propagation.start_or_stop,
             keys.RESUME: self.propagation.continue_tracking,
-            keys.PREVIOUS_DOUBT: self.review.previous.click,
-            keys.NEXT_DOUBT: self.review.next.click,
-            keys.VERIFY: self.review.verify.click,
-            keys.UNVERIFY: self.review.unverify.click,
-            keys.PROPAGATE_FROM_SHOWN: self.review.propagate.click,
+            keys.PREVIOUS_DOUBT: self._press(self.review.previous),
+            keys.NEXT_DOUBT: self._press(self.review.next),
+            keys.VERIFY: self._press(self.review.verify),
+            keys.UNVERIFY: self._press(self.review.unverify),
+            keys.PROPAGATE_FROM_SHOWN: self._press(self.review.propagate),
             keys.UNDO: self.history.undo_last,
             keys.REDO: self.history.redo_last,
         }

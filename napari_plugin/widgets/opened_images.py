@@ -2,6 +2,7 @@
 
 from napari import Viewer
 from napari.layers import Image
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import qthrottled
 
@@ -101,6 +102,12 @@ class OpenedImages(QObject):
         self._loading.close()
         self._model.cancel_download()
         for annotation in self._annotations.values():
+            unsaved = annotation.autosave.unsaved_reason
+            if unsaved is not None:
+                annotation.companions.release(annotation.masks.layer)
+                show_warning(
+                    f"{unsaved} The masks stay in the layer '{annotation.masks.layer.name}'; save it."
+                )
             self._discard(annotation)
         self._annotations.clear()
 
@@ -120,7 +127,18 @@ class OpenedImages(QObject):
             self._begin_as_before(layer)
 
     def _on_axes_corrected(self) -> None:
-        self._open_anew(chosen=True)
+        if self._may_leave("to read it otherwise"):
+            self._open_anew(chosen=True)
+        elif self.annotation is not None:
+            self._image.show_stack(self.annotation.stack)
+
+    def _may_leave(self, why: str) -> bool:
+        """Whether the annotation can be left without a loss; else say it."""
+        annotation = self.annotation
+        unsaved = None if annotation is None else annotation.autosave.unsaved_reason
+        if unsaved is not None:
+            self.failed.emit(InputError(f"{unsaved} It would be lost {why}; export it first."))
+        return unsaved is None
 
     def _open_anew(self, chosen: bool = False) -> None:
         self._cancel_loading()
@@ -136,12 +154,9 @@ class OpenedImages(QObject):
 
     def _on_place_wanted(self) -> None:
         annotation = self.annotation
-        unsaved = None if annotation is None else annotation.autosave.unsaved_reason
         if annotation is not None and annotation.propagation.running:
             self.status_message.emit("Objects are being tracked; stop that first, then work elsewhere.")
-        elif unsaved is not None:
-            self.status_message.emit(f"{unsaved} To work elsewhere would lose it; export it first.")
-        else:
+        elif self._may_leave("by working elsewhere"):
             self._open_anew()
 
     def _on_model_chosen(self) -> None:

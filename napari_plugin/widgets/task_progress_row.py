@@ -28,6 +28,12 @@ class TaskProgressRow(PromptBar):
         super().__init__()
         self._buttons = buttons
         self._annotation: AnnotationController | None = None
+        self._allowed = True
+
+    def allow(self, allowed: bool) -> None:
+        """Let a task be started, or not because it could not be done."""
+        self._allowed = allowed
+        self._enable(self._annotation is None)
 
     def start(
         self,
@@ -86,4 +92,4 @@ class TaskProgressRow(PromptBar):
 
     def _enable(self, enabled: bool) -> None:
         for one in self._buttons:
-            one.setEnabled(enabled)
+            one.setEnabled(enabled and self._allowed)

@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
 
 __all__ = ["VerticalScroll"]
 
-_NEVER = Qt.ScrollBarPolicy.ScrollBarAlwaysOff
+_NEVER, _ALWAYS = Qt.ScrollBarPolicy.ScrollBarAlwaysOff, Qt.ScrollBarPolicy.ScrollBarAlwaysOn
 
 
 class VerticalScroll(QScrollArea):
@@ -44,14 +44,15 @@ class VerticalScroll(QScrollArea):
         if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
             if self._most is not None:
                 scrolls = self._height() >= self._most
-                policy = Qt.ScrollBarPolicy.ScrollBarAsNeeded if scrolls else _NEVER
-                self.setVerticalScrollBarPolicy(policy)
+                self.setVerticalScrollBarPolicy(_ALWAYS if scrolls else _NEVER)
                 self.setFixedHeight(self._height())
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))
 
     def _height(self) -> int:
         inner = self.widget()
-        by_width = inner.heightForWidth(self.viewport().width()) if inner.hasHeightForWidth() else -1
+        # With a limit, the width without a bar: else the bar that comes and goes would decide about itself.
+        width = (self.viewport() if self._most is None else self).contentsRect().width()
+        by_width = inner.heightForWidth(width) if inner.hasHeightForWidth() else -1
         height = inner.sizeHint().height() if by_width < 0 else by_width
         return height if self._most is None else min(height, self._most)

@@ -19,6 +19,8 @@ from sam2_plugins.export.targets import ExportSummary
 
 __all__ = ["ExportPanel"]
 
+_SAVE = "Write everything that is known of the objects, in this format"
+
 
 class ExportPanel(Panel):
     """Every format that a session can be written in."""
@@ -33,21 +35,22 @@ class ExportPanel(Panel):
         self.format.native.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.save = button("Save…", "Write everything that is known of the objects, in this format")
+        self.save = button("Save…", _SAVE)
         self.progress_row = TaskProgressRow(self.save)
-        self.sizes, self.saved_in = QLabel(), QLabel()
+        self.why_not, self.sizes, self.saved_in = QLabel(), QLabel(), QLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Export"))
         layout.addLayout(form(self.format))
         layout.addWidget(self.save)
         layout.addWidget(self.progress_row)
-        for words in (self.sizes, self.saved_in):
+        for words in (self.why_not, self.sizes, self.saved_in):
             words.setWordWrap(True)
             layout.addWidget(words)
         self.saved_in.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         layout.addStretch()
         self.save.clicked.connect(self._on_save)
+        self.format.changed.connect(self._show_obstacle)
         self.show_annotation(None)
 
     def show_annotation(self, annotation: AnnotationController | None) -> None:
@@ -63,7 +66,8 @@ class ExportPanel(Panel):
         )
 
     def refresh(self) -> None:
-        """Say where the session is."""
+        """Say where the session is, and which formats cannot hold it."""
+        self._show_obstacles()
         if self.annotation is None:
             return
         folder, reason = self.annotation.folder, self.annotation.autosave.save_error
@@ -73,6 +77,23 @@ class ExportPanel(Panel):
             self.saved_in.setText(f"The session is not saved: {reason}")
         else:
             self.saved_in.setText("Nothing was done yet; the session is saved from the first click on.")
+
+    def _show_obstacles(self) -> None:
+        """Let formats that cannot be written be gray in the list, with the reason as their tooltip."""
+        model, session = self.format.native.model(), self.annotation and self.annotation.session
+        for row, one in enumerate(FORMATS.values()):
+            reason = one.why_not(session) if session else None
+            item = model.item(row)
+            item.setEnabled(reason is None)
+            item.setToolTip(reason or one.title)
+        self._show_obstacle()
+
+    def _show_obstacle(self) -> None:
+        reason = self.format.value.why_not(self.annotation.session) if self.annotation else None
+        self.progress_row.allow(reason is None)
+        self.save.setToolTip(reason or _SAVE)
+        self.why_not.setText(reason or "")
+        self.why_not.setVisible(reason is not None)
 
     def _on_save(self) -> None:
         assert self.annotation is not None

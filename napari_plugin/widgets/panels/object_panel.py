@@ -64,8 +64,8 @@ class ObjectPanel(Panel):
         self.each_new.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         self.each_new.toggled.connect(lambda _: self._set_each_new())
         tools = QGridLayout()
-        for number, tool in enumerate(self._tools):
-            tools.addWidget(tool, 0, number)
+        for number, one in enumerate(self._tools):
+            tools.addWidget(one, 0, number)
         for number, kind in enumerate((self.include, self.exclude)):
             tools.addWidget(kind, 1, 2 * number, 1, 2)
         row = QHBoxLayout()
@@ -139,6 +139,8 @@ class ObjectPanel(Panel):
                 if annotation is not None and one.id == annotation.current:
                     self.list.setCurrentItem(item)
         self.count_frames()
+        for acting in (self.remove, self.correct):
+            acting.offer(annotation is not None and annotation.current in objects, "There is no object yet")
         if annotation is not None:
             (self.exclude if annotation.excluding else self.include).setChecked(True)
 

@@ -102,6 +102,26 @@ class ReviewPanel(Panel):
             if chosen in places:
                 self.list.setCurrentItem(self.list.topLevelItem(self._row))
         self._summarize()
+        self._enable()
+
+    def show_frame(self, frame: int) -> None:
+        """Offer what can be done on the frame that is shown."""
+        self._enable()
+
+    def _enable(self) -> None:
+        annotation, masked, verified = self.annotation, False, False
+        if annotation is not None and annotation.current in annotation.session.objects:
+            session, current, frame = annotation.session, annotation.current, annotation.shown_frame
+            masked = session.accepted(current, frame) is not None
+            verified = frame in session.verified(current)
+        for one, enabled, lacking in (
+            (self.previous, bool(self._queue), "No mask is left to be reviewed"),
+            (self.next, bool(self._queue), "No mask is left to be reviewed"),
+            (self.verify, masked and not verified, "The current object has no mask here to be verified"),
+            (self.unverify, verified, "The current object has no verified mask here"),
+            (self.propagate, masked, "The current object has no mask here to be tracked from"),
+        ):
+            one.offer(enabled, lacking)
 
     def step(self, by: int) -> None:
         """Go to the next (1) or the previous (-1) doubtful mask."""

@@ -214,7 +214,7 @@ def test_work_that_is_not_on_disk_is_not_left_by_a_button(
     click_here(dock, qtbot)
     go_to(dock, 0, (annotation.stack.fixed["Z"] + 1) % 5)
     dock.image.here.click()
-    assert "To work elsewhere would lose it" in dock.message.text()
+    assert "It would be lost by working elsewhere" in dock.message.text()
     assert dock.annotation is annotation
 
 

@@ -1,6 +1,7 @@
 """Which session the dock goes on with, and that to open it is not yet to work in it."""
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import tifffile
 from dock_input import Hand
 from dock_steps import WAIT, Open, annotation_of, click, labels, shown_when_idle
 from numpy.typing import NDArray
+from qtpy.QtCore import Qt
 
 from sam2_plugins import open_session
 from sam2_plugins.runtime.model_store import ModelStore
@@ -139,3 +141,53 @@ def test_an_image_in_memory_goes_on_with_its_session(
     again = open_dock(discs, name="Moving cells")
     assert annotation_of(again).session.prompts_of(1)[0]
     assert [path.name for path in (tmp_path / "sessions").iterdir()] == ["Moving cells.sam2"]
+
+
+def test_a_click_while_the_model_loads_outlives_the_dock(
+    open_dock: Open, movie: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dock = open_file(open_dock, movie, qtbot)
+    load, may_load = ModelStore.load, Event()
+    monkeypatch.setattr(ModelStore, "load", lambda *given: may_load.wait(60) and load(*given))
+    Hand(dock, qtbot).click(60, 37)
+    dock.viewer.window.remove_dock_widget(dock)
+    dock.release()
+    may_load.set()
+    again = open_file(open_dock, movie, qtbot)
+    assert annotation_of(again).session.prompts_of(1) != {}
+    assert annotation_of(again).session.accepted(1, annotation_of(again).shown_frame) is not None
+
+
+@pytest.fixture
+def unsaved(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path) -> Any:
+    """A dock with a mask that could not be saved anywhere."""
+    (tmp_path / "sessions").write_text("no folder")
+    dock = open_dock(discs, name="cells")
+    click(dock, 0, 20, 20)
+    assert shown_when_idle(dock, qtbot)[0].any()
+    return dock
+
+
+def test_masks_that_are_saved_nowhere_outlive_their_layer_and_the_dock(unsaved: Any, qtbot: Any) -> None:
+    dock, masks = unsaved, annotation_of(unsaved).masks.layer
+    dock.viewer.layers.remove(masks)
+    qtbot.waitUntil(lambda: dock.annotation is None, timeout=WAIT)
+    assert masks in dock.viewer.layers
+    assert "The masks stay in the layer 'objects of cells'" in dock.message.text()
+    dock.viewer.layers.remove("cells")
+    assert masks in dock.viewer.layers
+    assert masks.data[0].any()
+
+
+def test_axes_are_not_read_otherwise_as_long_as_work_is_saved_nowhere(unsaved: Any, qtbot: Any) -> None:
+    dock, annotation = unsaved, annotation_of(unsaved)
+    dock.setup.unfold()
+    dock.image.axes.setFocus()
+    dock.image.axes.setText("ZYX")
+    qtbot.keyClick(dock.image.axes, Qt.Key.Key_Return)
+    assert dock.annotation is annotation
+    assert dock.image.axes.text() == "TYX"
+    assert "export it first" in dock.message.text()
+    dock.viewer.window.remove_dock_widget(dock)
+    dock.viewer.layers.remove("cells")
+    assert annotation.masks.layer in dock.viewer.layers
