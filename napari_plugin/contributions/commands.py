@@ -2,10 +2,14 @@
 
 from napari import Viewer
 
+from napari_plugin.layers.surface_layer import Meshes, meshes_of, show_meshes
 from napari_plugin.widgets.dock import AnnotationDock, dock_of
 from napari_plugin.widgets.file_dialogs import ask_for_folder
+from sam2_engine import InputError
+from sam2_plugins.export.volumes.meshes import no_solid
+from sam2_plugins.session.readable import ResultGenerator
 
-__all__ = ["fine_tune", "open_dock", "open_session"]
+__all__ = ["fine_tune", "open_dock", "open_session", "show_surfaces"]
 
 
 def open_dock(viewer: Viewer) -> AnnotationDock:
@@ -28,3 +32,23 @@ def open_session(viewer: Viewer) -> None:
     folder = ask_for_folder(open_dock(viewer), "session", "A session's folder, *.sam2")
     if folder is not None:
         viewer.open(str(folder), plugin="sam2-plugins")
+
+
+def show_surfaces(viewer: Viewer) -> None:
+    """Show the objects of the volume that is being annotated as meshes, in three dimensions."""
+    dock = open_dock(viewer)
+    annotation = dock.annotation
+    if annotation is None:
+        dock.show_message("Choose a volume first; then its objects are shown as surfaces.")
+        return
+    session, stack = annotation.session, annotation.stack
+    if reason := no_solid(session):
+        dock.show_failure(InputError(reason))
+        return
+    work: ResultGenerator[Meshes] = ResultGenerator(meshes_of(session, stack, annotation.autosave.scale))
+
+    def done(_: int) -> None:
+        show_meshes(viewer, stack, work.result)
+
+    dock.show_message("Surfaces are computed…")
+    annotation.run_steps(work, lambda _: None, done, dock.show_failure)

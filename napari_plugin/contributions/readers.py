@@ -27,10 +27,18 @@ from sam2_plugins.session.readable import known_by_frame, run_to_end
 from sam2_plugins.storage import read_manifest, read_session
 from sam2_plugins.storage.manifest import scale_in
 
-__all__ = ["cell_tracking_reader", "read_cell_tracking_folder", "read_session_folder", "session_reader"]
+__all__ = [
+    "LayerData",
+    "Reader",
+    "cell_tracking_reader",
+    "placed",
+    "read_cell_tracking_folder",
+    "read_session_folder",
+    "session_reader",
+]
 
 LayerData = tuple[Any, dict[str, Any], str]
-Reader = Callable[[str], list[LayerData]]
+Reader = Callable[[Any], list[LayerData]]
 
 
 def session_reader(path: str | list[str]) -> Reader | None:
@@ -64,13 +72,13 @@ def read_session_folder(path: str) -> list[LayerData]:
     if session.objects:
         labels = _labels(session)
         axes = f"{session.frames.axis}YX"[-labels.ndim :]
-        placed = _placed(axes, scale)
+        place = placed(axes, scale)
         data, options, kind = _label_layer(labels, f"objects of {name}", session.objects)
-        layers.append((data, options | placed, kind))
+        layers.append((data, options | place, kind))
         tracks = run_to_end(Centroids().compute(session)) if labels.ndim == 3 else None
         if tracks:
             data, options, kind = _track_layer(tracks, f"tracks of {name}", session.objects)
-            layers.append((data, options | placed, kind))
+            layers.append((data, options | place, kind))
     return layers
 
 
@@ -99,7 +107,7 @@ def read_cell_tracking_folder(path: str) -> list[LayerData]:
 # ---------------------------------------------------------------------- sessions
 
 
-def _placed(axes: str, scale: PhysicalScale) -> dict[str, Any]:
+def placed(axes: str, scale: PhysicalScale) -> dict[str, Any]:
     """Return scale and units of a layer with some axes."""
     known = known_sizes(scale)
     sizes = [known.get(letter, (1.0, "pixel")) for letter in axes]
@@ -118,7 +126,7 @@ def _image(session: AnnotationSession, name: str, scale: PhysicalScale) -> Layer
     if frames.channels > 1 and not frames.is_rgb:
         pixels, axes = da.moveaxis(pixels, -1, 0), f"C{axes}"
     options: dict[str, Any] = {"name": name, "rgb": frames.is_rgb, "axis_labels": tuple(axes.lower())}
-    options |= _placed(axes, scale)
+    options |= placed(axes, scale)
     if not frames.is_rgb:
         window = session.window
         options["contrast_limits"] = (0, 255) if window is None else (min(window.low), max(window.high))

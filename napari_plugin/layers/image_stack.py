@@ -15,10 +15,23 @@ from sam2_engine.frames.axes import AxisPlan, plan_axes
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.storage import is_session_folder
 
-__all__ = ["AXES", "ImageStack", "file_of", "finest", "guess_axes", "in_words", "named_axes", "session_of"]
+__all__ = [
+    "AXES",
+    "FILE_ORDER",
+    "ImageStack",
+    "file_of",
+    "finest",
+    "guess_axes",
+    "in_words",
+    "named_axes",
+    "session_of",
+]
 
 AXES = "sam2_axes"
 """Under this name a layer's metadata holds its axes, as the user gave them for its image."""
+
+FILE_ORDER = "sam2_file_order"
+"""Under this name it holds, of each axis of its file, the number of the layer's, where the orders differ."""
 
 _MAX_CHANNELS = 4
 _NOUNS = {"T": "time point", "Z": "plane"}
@@ -137,7 +150,7 @@ class ImageStack:
 
     def open(self) -> FrameSource:
         """Return the frames; nothing is read yet."""
-        return open_frames(finest(self.layer), **self.opening)
+        return open_frames(finest(self.layer), **self.opening | {"axes": self.plan.axes})
 
     @property
     def file(self) -> Path | None:
@@ -147,7 +160,9 @@ class ImageStack:
     @property
     def opening(self) -> dict[str, Any]:
         """Options of ``open_frames`` that read the same frames from the file."""
-        return {"axes": self.plan.axes, "channel": self._channel, "fixed": self.fixed}
+        order = self.layer.metadata.get(FILE_ORDER, range(len(self.plan.axes)))
+        axes = "".join(self.plan.axes[number] for number in order)
+        return {"axes": axes, "channel": self._channel, "fixed": self.fixed}
 
     @property
     def _channel(self) -> int | None:

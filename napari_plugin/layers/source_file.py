@@ -60,6 +60,7 @@ def take_from_file(frames: FrameSource, stack: ImageStack) -> None:
             if not same:
                 return
             frames.spacing = stored.spacing
+            frames.geometry, frames.instances = stored.geometry, stored.instances
             if np.dtype(frames.dtype).itemsize > 1:
                 frames.fill_values = frames.fill_values or stored.fill_values
     except InputError:  # another reader may read what ours does not

@@ -1,8 +1,9 @@
 """Frames of an array: numpy, memory-mapped, dask or zarr; only the frame that is read is ever computed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,22 @@ class PlannedFrames(FrameSource):
             spacing=spacing,
         )
         self.plan = plan
+
+    def at(self, fixed: Mapping[str, int]) -> Self:
+        """Return the frames at other positions of the fixed axes, of the same open file.
+
+        Examples
+        --------
+        >>> from sam2_engine import open_frames
+        >>> frames = open_frames(np.zeros((5, 3, 8, 8), np.uint8), axes="TZYX", fixed={"Z": 0})
+        >>> frames.at({"Z": 2}).plan.fixed
+        {'Z': 2}
+        """
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__
+        other.plan = replace(self.plan, fixed={**self.plan.fixed, **fixed})
+        other.opened_as = other.geometry = None  # those of the first position
+        return other
 
 
 def _fixed_positions(plan: AxisPlan) -> str:

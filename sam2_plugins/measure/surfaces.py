@@ -14,9 +14,10 @@ from sam2_plugins.session.readable import ReadableSession
 __all__ = ["SolidMask", "Surface", "solid_of", "surface_of"]
 
 _SMOOTHING = 0.5
-"""Standard deviation in voxels, by which distances to the surface are smoothed. So the areas of spheres and
-ellipsoids are right to 5 %, with planes up to five times as far apart as pixels (the steps of voxels alone
-make them 8 % to 19 % too large); sharp edges are rounded, which takes 9 % of a box of ten voxels a side."""
+"""Standard deviation in the smallest sides of voxels, by which distances to the surface are smoothed. So the
+areas of spheres and ellipsoids are right to 4 %, with planes up to five times as far apart as pixels (the
+steps of voxels alone make them 8 % to 19 % too large); sharp edges are rounded, which takes 9 % of a box of
+ten voxels a side."""
 
 _MARGIN = 3
 _BYTES_PER_VOXEL = 40
@@ -108,7 +109,7 @@ def surface_of(solid: SolidMask, scale: PhysicalScale, name: str = "The object")
     depth = distance_transform_edt(inside, sampling=spacing) - distance_transform_edt(
         ~inside, sampling=spacing
     )
-    smooth: NDArray[Any] = gaussian_filter(depth, _SMOOTHING)
+    smooth: NDArray[Any] = gaussian_filter(depth, [_SMOOTHING * min(spacing) / side for side in spacing])
     level = smooth if smooth.max() > 0 else depth  # a single voxel would vanish
     vertices, faces, _, _ = marching_cubes(level, 0.0, spacing=spacing, gradient_direction="descent")
     corner = (np.array(solid.corner) - _MARGIN) * np.array(spacing)

@@ -229,9 +229,9 @@ class DicomFrames(PlannedFrames):
         self.fps, self.timestamps = timing
         with quiet():
             self.geometry = dicom_geometry(stack, plan)
+        self.instances = tuple(map(self._instance, range(len(self))))
 
-    def origin_of(self, frame: int) -> tuple[Path, int] | None:
-        """Return the file of a frame and its number there, from 0; None where the stack has a gap."""
+    def _instance(self, frame: int) -> tuple[Path, int] | None:
         record: Any = self._records[self.plan.index(frame)[: len(self._letters)]]
         return None if record is None else (record.file, record.index)
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_engine.frames.dicom.frames import DicomFrames
 from sam2_engine.frames.libraries import quiet
 from sam2_engine.frames.source import explain
 from sam2_engine.limits import check_memory
@@ -29,7 +28,7 @@ _SERIES_NUMBER = 300
 def not_of_a_series(session: ReadableSession) -> str | None:
     """Say why there is no series of planes that a segmentation can refer to; None if there is."""
     frames = session.frames
-    if not isinstance(frames, DicomFrames):
+    if not frames.instances:
         return (
             f"DICOM-SEG refers to DICOM images, and {frames.name} holds none; export NIfTI, NRRD or a TIFF "
             "instead."
@@ -104,9 +103,8 @@ def _frames_of(session: ReadableSession, object_id: int) -> list[int]:
 def _sources(session: ReadableSession, pydicom: Any) -> tuple[list[Any], dict[int, int]]:
     """Return the images that are referred to, without pixels, and by frame its place among them."""
     frames = session.frames
-    assert isinstance(frames, DicomFrames)
     visible = sorted({frame for one in session.objects for frame in _frames_of(session, one)})
-    origins = {frame: frames.origin_of(frame) for frame in visible}
+    origins = {frame: frames.instances[frame] for frame in visible}
     files = list(dict.fromkeys(origin[0] for origin in origins.values() if origin is not None))
     with quiet():
         headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2_engine.frames.dicom.frames import DicomFrames
 from sam2_engine.frames.spacing.geometry import Geometry, vector
 from sam2_engine.frames.spacing.units import LENGTH_UNITS, factor
 from sam2_engine.limits import check_memory
@@ -22,7 +21,7 @@ __all__ = ["LabelVolume", "geometry_of", "uneven"]
 def uneven(session: ReadableSession) -> str | None:
     """Say if there is no mask, or planes of DICOM do not lie evenly, which an affine volume cannot hold."""
     frames = session.frames
-    if isinstance(frames, DicomFrames) and frames.axis == "Z" and frames.geometry is None and len(frames) > 1:
+    if frames.instances and frames.axis == "Z" and frames.geometry is None and len(frames) > 1:
         return no_mask(session) or (
             f"The planes of {frames.name} do not lie evenly, or nothing says where, and this format has one "
             "distance for all; export DICOM-SEG or a TIFF instead."

@@ -26,9 +26,9 @@ def test_every_command_can_be_imported_and_is_used() -> None:
     manifest = PluginManifest.from_file(MANIFEST)
     manifest.validate_imports()
     menus = manifest.contributions.menus
-    assert {"napari/layers/segment", "napari/layers/track"} == set(menus)
+    assert {"napari/layers/segment", "napari/layers/track", "napari/layers/visualize"} == set(menus)
     in_menus = {item.command for items in menus.values() for item in items}
-    assert in_menus == {"sam2-plugins.open_dock", "sam2-plugins.fine_tune"}
+    assert in_menus == {"sam2-plugins.open_dock", "sam2-plugins.fine_tune", "sam2-plugins.show_surfaces"}
 
 
 @pytest.mark.gui
