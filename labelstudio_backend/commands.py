@@ -52,7 +52,7 @@ def export_label_studio(
     ],
     format_name: Annotated[
         str,
-        typer.Option("--format", metavar="NAME", help="One of tiff, coco, youtube-vis, training."),
+        typer.Option("--format", metavar="NAME", help="One of tiff, coco, youtube-vis, training, review."),
     ] = "training",
     model: Annotated[
         str,
@@ -67,7 +67,7 @@ def export_label_studio(
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write an annotated Label Studio project to label images, COCO, YouTube-VIS, or a folder to train on.
+    """Write an annotated Label Studio project to masks of some format, review pages, or a folder to train on.
 
     The masks of tracks are those that `sam2 serve` stored; tracks that were changed since are tracked again.
     Media is read as the server reads it: give the same environment (LABEL_STUDIO_URL and so on).

@@ -43,10 +43,14 @@ class AnnotatedTask:
         The video, or the image as one frame.
     objects
         By id; their names are Label Studio's ids of the regions.
+    is_reviewed
+        Whether all of it counts as verified: an annotation is what a person submitted. Whoever looks through
+        it once more sets it to False.
     """
 
     def __init__(self, frames: FrameSource) -> None:
         self.frames = frames
+        self.is_reviewed = True
         self.objects: dict[int, AnnotatedObject] = {}
         self._masks: dict[int, dict[int, AcceptedMask]] = {}
 
@@ -61,8 +65,8 @@ class AnnotatedTask:
         return sorted(self._masks[object_id])
 
     def verified(self, object_id: int) -> frozenset[int]:
-        """Return all of them: an annotation is what a person submitted."""
-        return frozenset(self._masks[object_id])
+        """Return all of them, or none where they are reviewed once more."""
+        return frozenset(self._masks[object_id] if self.is_reviewed else ())
 
     def accepted(self, object_id: int, frame: int) -> AcceptedMask | None:
         """Return an object's mask as it is stored, None where nothing is known."""

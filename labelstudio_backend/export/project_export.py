@@ -11,6 +11,7 @@ from sam2_plugins.cli.commands.streams import print_stderr
 from sam2_plugins.cli.commands.terminal import run_with_progress_bar
 from sam2_plugins.export.coco import write_coco_videos
 from sam2_plugins.export.label_tiff import write_label_tiff
+from sam2_plugins.export.review_pages.pages import ReviewedTask, write_review_pages
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, new_folder
 from sam2_plugins.export.training_folder import write_training_videos
 from sam2_plugins.export.youtube_vis import write_youtube_vis
@@ -19,8 +20,8 @@ from sam2_plugins.session.readable import ReadableSession
 
 __all__ = ["export_project"]
 
-Videos = Iterable[tuple[str, ReadableSession]]
-Writer = Callable[[Videos, Path, bool], Generator[int, None, ExportSummary]]
+Tasks = Iterable[tuple[ExportedTask, AnnotatedTask]]
+Writer = Callable[[Tasks, Path, Settings, bool], Generator[int, None, ExportSummary]]
 
 
 def export_project(
@@ -35,7 +36,7 @@ def export_project(
     output, overwrite
         The file or folder to write, and whether an earlier export may be replaced.
     format_name
-        ``"tiff"``, ``"coco"``, ``"youtube-vis"`` or ``"training"``.
+        ``"tiff"``, ``"coco"``, ``"youtube-vis"``, ``"training"`` or ``"review"``.
     settings
         Of the server: where media lies, and where it stored the masks of tracks.
     key
@@ -51,7 +52,7 @@ def export_project(
     tasks = read_project_file(project)
     annotated_tasks = AnnotatedTasks(settings, key)
     try:
-        steps = _WRITERS[format_name](_masks(annotated_tasks, tasks), output, overwrite)
+        steps = _WRITERS[format_name](_masks(annotated_tasks, tasks), output, settings, overwrite)
         return run_with_progress_bar(steps, None, "exporting")
     finally:
         annotated_tasks.close()
@@ -59,24 +60,30 @@ def export_project(
 
 def _masks(
     annotated_tasks: AnnotatedTasks, tasks: Iterable[ExportedTask]
-) -> Iterator[tuple[str, AnnotatedTask]]:
+) -> Iterator[tuple[ExportedTask, AnnotatedTask]]:
     """Yield one task after the other; one without a mask, or that cannot be read, is named and left out."""
     for task in tasks:
         try:
             with annotated_tasks.open(task) as annotated:
                 if annotated.objects:
-                    yield task.name, annotated
+                    yield task, annotated
                 else:
                     print_stderr(f"Note: {task.name} has no mask or track, and is left out.")
         except InputError as error:
             print_stderr(f"Note: {task.name} is left out: {error}")
 
 
-def _write_tiffs(videos: Videos, path: Path, overwrite: bool) -> Generator[int, None, ExportSummary]:
+def _named(tasks: Tasks) -> Iterator[tuple[str, ReadableSession]]:
+    return ((task.name, annotated) for task, annotated in tasks)
+
+
+def _write_tiffs(
+    tasks: Tasks, path: Path, settings: Settings, overwrite: bool
+) -> Generator[int, None, ExportSummary]:
     """Write a folder with a label TIFF for each task."""
     frames = objects = 0
     with new_folder(path, is_earlier_export=_is_tiff_folder, overwrite=overwrite) as folder:
-        for name, session in videos:
+        for name, session in _named(tasks):
             scale = PhysicalScale()
             summary = yield from write_label_tiff.steps(session, folder / f"{name}.tif", scale)
             frames, objects = frames + summary.frames, objects + summary.objects
@@ -89,9 +96,23 @@ def _is_tiff_folder(folder: Path) -> bool:
     return all(one.match("task-*.tif") for one in folder.iterdir())
 
 
+def _write_review(
+    tasks: Tasks, path: Path, settings: Settings, overwrite: bool
+) -> Generator[int, None, ExportSummary]:
+    """Write a page for each task, with a link back to it; frames are counted from 1, as in Label Studio."""
+
+    def reviewed() -> Iterator[ReviewedTask]:
+        for task, annotated in tasks:
+            annotated.is_reviewed = False
+            yield ReviewedTask(task.name, annotated, task.link(settings.label_studio_url), first=1)
+
+    return (yield from write_review_pages.steps(reviewed(), path, overwrite=overwrite))
+
+
 _WRITERS: dict[str, Writer] = {
     "tiff": _write_tiffs,
-    "coco": lambda videos, path, over: write_coco_videos.steps(videos, path, overwrite=over),
-    "youtube-vis": lambda videos, path, over: write_youtube_vis.steps(videos, path, overwrite=over),
-    "training": lambda videos, path, over: write_training_videos.steps(videos, path, overwrite=over),
+    "coco": lambda tasks, path, _, over: write_coco_videos.steps(_named(tasks), path, overwrite=over),
+    "youtube-vis": lambda tasks, path, _, over: write_youtube_vis.steps(_named(tasks), path, overwrite=over),
+    "training": lambda tasks, path, _, over: write_training_videos.steps(_named(tasks), path, overwrite=over),
+    "review": _write_review,
 }

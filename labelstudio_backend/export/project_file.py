@@ -40,6 +40,12 @@ class ExportedTask:
         """What its files are called."""
         return f"task-{self.id}"
 
+    def link(self, label_studio_url: str | None) -> str | None:
+        """Return where the page of the task is; None if that is not known."""
+        if label_studio_url is None or not isinstance(self.project, int | str):
+            return None
+        return f"{label_studio_url}/projects/{self.project}/data?task={self.id}"
+
     def address(self, key: str | None) -> str:
         """Return where the media lies.
 

@@ -7,13 +7,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_plugin.runtime.throttled import ThrottledComputation
 from napari_plugin.runtime.workers import TaskRunner
-from sam2_plugins.review import LiveReview, RankedItems
+from sam2_plugins.review import DOUBTFUL, LiveReview, RankedItems
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["DOUBTFUL", "ReviewModel"]
-
-DOUBTFUL = 0.25
-"""From this doubt on a mask is called doubtful; the queue goes on below it."""
 
 
 class ReviewModel(QObject):

@@ -19,7 +19,8 @@ from sam2_plugins.export.outlines.geojson import write_geojson
 from sam2_plugins.export.outlines.imagej_rois import write_imagej_rois
 from sam2_plugins.export.outlines.trackmate import no_spots, write_trackmate
 from sam2_plugins.export.outlines.yolo import no_colors, write_yolo
-from sam2_plugins.export.targets import ExportSummary
+from sam2_plugins.export.review_pages.pages import ReviewedTask, write_review_pages
+from sam2_plugins.export.targets import ExportSummary, as_file_name
 from sam2_plugins.export.training_folder import write_training_folder
 from sam2_plugins.export.volumes.dicom_segmentation import not_of_a_series, write_dicom_segmentation
 from sam2_plugins.export.volumes.label_volume import uneven
@@ -199,6 +200,15 @@ _ALL = (
         "",
         True,
         lambda session, path, _, over: write_training_folder.steps(session, path, overwrite=over),
+    ),
+    ExportFormat(
+        "review",
+        "Review pages for a browser, a folder",
+        "",
+        True,
+        lambda session, path, _, over: write_review_pages.steps(
+            [ReviewedTask(as_file_name(Path(session.frames.name).stem), session)], path, overwrite=over
+        ),
     ),
 )
 

@@ -7,7 +7,8 @@ the cue that exceeds its mean over right masks the most. ``docs/review.md`` expl
 """
 
 from sam2_plugins.review.cues import ReviewItem
-from sam2_plugins.review.queue import LiveReview, Review, ReviewableSession, review_queue
+from sam2_plugins.review.queue import DOUBTFUL, LiveReview, Review, ReviewableSession, review_queue
 from sam2_plugins.review.ranking import RankedItems
 
-__all__ = ["LiveReview", "RankedItems", "Review", "ReviewItem", "ReviewableSession", "review_queue"]
+__all__ = ["DOUBTFUL", "LiveReview", "RankedItems", "Review", "ReviewItem", "ReviewableSession"]
+__all__ += ["review_queue"]

@@ -23,7 +23,10 @@ from sam2_plugins.session.annotations import ChangeKind
 from sam2_plugins.session.history import Action
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
-__all__ = ["LiveReview", "MasksByObject", "Review", "ReviewableSession", "review_queue"]
+__all__ = ["DOUBTFUL", "LiveReview", "MasksByObject", "Review", "ReviewableSession", "review_queue"]
+
+DOUBTFUL = 0.25
+"""From this doubt on a mask is called doubtful; the queue goes on below it."""
 
 _MANY = 10_000
 """Masks to measure at once, which a click never brings about but opening a long session does."""

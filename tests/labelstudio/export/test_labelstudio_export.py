@@ -182,3 +182,15 @@ def test_which_of_the_data_is_the_media(tracked: list[dict[str, Any]], tmp_path:
         task.address(None)
     with pytest.raises(InputError, match="no address under 'fps'"):
         task.address("fps")
+
+
+def test_review_pages_show_the_masks_and_lead_back_to_the_task(
+    tracked: list[dict[str, Any]], server: MediaServer, tmp_path: Path
+) -> None:
+    folder = export(tracked, tmp_path, "pages", "review")
+    (page,) = (one for one in folder.glob("*.html") if one.name != "index.html")
+    content = json.loads(page.read_text().partition('id="data">')[2].partition("</script>")[0])
+    task = tracked[0]
+    assert content["link"] == f"{server.url}/projects/{task['project']}/data?task={task['id']}"
+    assert (content["first"], len(content["frames"]), len(content["objects"])) == (1, FRAMES, 2)
+    assert any(mask["runs"] for mask in content["objects"][0]["masks"].values())

@@ -1,0 +1,1 @@
+"""Static pages on which people look through a session: frames, masks, scores, doubtful frames."""
