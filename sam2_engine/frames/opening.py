@@ -14,6 +14,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames.array_frames import ArrayFrames, ListFrames, NumpyFile
 from sam2_engine.frames.axes import channels_first_axes, plan_axes, sequence_axis
 from sam2_engine.frames.chunks import unwritten_frames, with_checked_chunks
+from sam2_engine.frames.derived_frames import TurnedFrames, check_along
 from sam2_engine.frames.dicom import holds_dicom, is_dicom, open_dicom
 from sam2_engine.frames.file_kinds import DICOM, HDF5, IMAGES, NUMPY, REFUSED, TIFF, VIDEO
 from sam2_engine.frames.image_files import IMAGE_SUFFIXES, ImageFileFrames, kind_of_file
@@ -42,6 +43,7 @@ def open_frames(
     axes: str | None = None,
     channel: int | None = None,
     fixed: Mapping[str, int] | None = None,
+    along: str | None = None,
     level: int = 0,
     series: Series = None,
     single: bool = False,
@@ -62,6 +64,10 @@ def open_frames(
         The only channel to read, counted from 0; all are read otherwise.
     fixed
         Position on each further axis, for example ``{"Z": 3}``: frames lie along one axis.
+    along
+        Axis of a volume that its frames lie along: Z, or Y or X to cut it across, which reads all of it into
+        memory once. Frames count as planes (Z) then, with rows along Z; sizes and geometry stay with their
+        axes.
     level
         Resolution level of a pyramid; 0 is the finest.
     series
@@ -87,6 +93,18 @@ def open_frames(
     (3, (40, 60))
     """
     _check_options(axes, channel, fixed, level)
+    if along is not None and (way := check_along(along)) != "Z":
+        whole = open_frames(
+            source,
+            axes=axes,
+            channel=channel,
+            fixed=fixed,
+            level=level,
+            series=series,
+            single=single,
+            labels=labels,
+        )
+        return TurnedFrames.of(whole, way)
     if isinstance(source, FrameSource):
         if axes is not None or channel is not None or fixed is not None:
             raise InputError(

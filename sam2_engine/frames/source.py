@@ -140,6 +140,8 @@ class FrameSource(ABC):
     geometry
         Where the pixels lie in the patient or the world; None where the source does not say, or planes do not
         lie evenly.
+    volume_order
+        Axes of a volume as files have them that begin with the axis that varies fastest.
     instances
         Of DICOM, by frame: its file, and its number there from 0; None where the stack has a gap. Else empty.
     opened_as
@@ -187,6 +189,7 @@ class FrameSource(ABC):
         times = {} if axis != "T" else usable({"T": (frame_interval(fps, timestamps), "s")})
         self.spacing: Mapping[str, Spacing] = {**times, **(spacing or {})}
         self.geometry: Geometry | None = None
+        self.volume_order = "XYZ"
         self.instances: tuple[tuple[Path, int] | None, ...] = ()
         self.opened_as: tuple[Path, dict[str, Any]] | None = None
         self._warned: set[str] = set()

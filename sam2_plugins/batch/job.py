@@ -59,6 +59,7 @@ class Reading:
     series: str | None = None
     level: int = 0
     contrast: tuple[float, float] | None = None
+    along: str | None = None
 
     def open(self, path: Path, *, single: bool = False) -> FrameSource:
         """Open a file of frames; ``single`` if it is one image."""
@@ -67,6 +68,7 @@ class Reading:
             axes=self.axes,
             channel=self.channel,
             fixed=self.fixed,
+            along=self.along,
             series=self.series,
             level=self.level,
             single=single,

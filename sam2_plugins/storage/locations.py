@@ -132,7 +132,7 @@ def open_or_create_session(
     home = None if home is None else Path(home)
     opening = opening or {}
     name = Path(frames.name).stem if name is None else name
-    stems = _stems(name, source, opening.get("fixed", {}), user_sessions() if home is None else home)
+    stems = _stems(name, source, _place(opening), user_sessions() if home is None else home)
     for _ in range(_ATTEMPTS):
         with suppress(TakenError):  # another process has made it meanwhile: it is there to be opened now
             return _open_or_create(frames, store, model, stems, source, opening, scale, contrast, begin_later)
@@ -151,7 +151,7 @@ def _open_or_create(
     begin_later: bool,
 ) -> OpenedSession:
     notes: list[str] = []
-    existing = list(_sessions_of(frames, stems, opening.get("fixed", {}), source is not None, notes))
+    existing = list(_sessions_of(frames, stems, _place(opening), source is not None, notes))
     if existing:
         return reopen_session(max(existing, key=_last_used), frames, store, opening, scale, begin_later)
     sizes = (scale or PhysicalScale()).filled(PhysicalScale.of(frames))
@@ -221,7 +221,7 @@ def last_opening(
     source = None if source is None else Path(source)
     home = None if home is None else Path(home)
     paths: list[Path] = []
-    for stem in _stems(name, source, {}, user_sessions() if home is None else home):
+    for stem in _stems(name, source, "", user_sessions() if home is None else home):
         same = re.compile(re.escape(stem.name) + r"( [A-Z]\d+)*(-\d+)?" + re.escape(SUFFIX))
         paths += [path for path in stem.parent.glob(f"*{SUFFIX}") if same.fullmatch(path.name)]
     for path in sorted(paths, key=_last_used, reverse=True):
@@ -233,15 +233,20 @@ def last_opening(
     return None
 
 
-def _stems(name: str, source: Path | None, fixed: Mapping[str, int], home: Path) -> list[Path]:
+def _place(opening: Mapping[str, Any]) -> str:
+    """Return where in its stack a session is, as names of folders have it: ``" Z3"``, ``" along Y"``."""
+    position = "".join(f" {axis}{index}" for axis, index in sorted(opening.get("fixed", {}).items()))
+    return position + (f" along {opening['along']}" if opening.get("along") else "")
+
+
+def _stems(name: str, source: Path | None, place: str, home: Path) -> list[Path]:
     """Return the paths of the folders that may hold a session, without number and suffix, the best first."""
-    position = "".join(f" {axis}{index}" for axis, index in sorted(fixed.items()))
-    stems = [home / (re.sub(r"[^\w. -]+", "_", name + position).strip(" .") or "session")]
-    return stems if source is None else [source.with_name(source.stem + position), *stems]
+    stems = [home / (re.sub(r"[^\w. -]+", "_", name + place).strip(" .") or "session")]
+    return stems if source is None else [source.with_name(source.stem + place), *stems]
 
 
 def _sessions_of(
-    frames: FrameSource, stems: list[Path], fixed: Mapping[str, int], has_file: bool, notes: list[str]
+    frames: FrameSource, stems: list[Path], place: str, has_file: bool, notes: list[str]
 ) -> Iterator[Path]:
     """Yield the session folders of these very frames, and add to ``notes`` why another one is none of them.
 
@@ -256,7 +261,7 @@ def _sessions_of(
                 continue
             try:
                 described = read_manifest(path)["frames"]
-                same_position = described["opening"].get("fixed", {}) == dict(fixed)
+                same_position = _place(described["opening"]) == place
             except (InputError, KeyError, AttributeError) as error:
                 reason = str(error) if isinstance(error, InputError) else f"{path} is damaged."
                 notes.append(f"{reason[:-1]}; {rest}")

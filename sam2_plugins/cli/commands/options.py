@@ -10,6 +10,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.runtime.extras import is_installed
 
 __all__ = [
+    "AlongOption",
     "AxesOption",
     "BomOption",
     "ChannelOption",
@@ -53,6 +54,14 @@ FixedOption = Annotated[
         "--fixed",
         metavar="AXIS=N",
         help="Position on an axis other than the frames', for example Z=3. Repeatable.",
+    ),
+]
+AlongOption = Annotated[
+    str | None,
+    typer.Option(
+        "--along",
+        metavar="AXIS",
+        help="Cut a volume along Z (its planes), Y or X; frames are counted along it, with rows along Z.",
     ),
 ]
 SeriesOption = Annotated[

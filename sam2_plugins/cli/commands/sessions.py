@@ -15,6 +15,7 @@ from sam2_engine.wording import counted, in_ranges
 from sam2_plugins.batch.session_job import track_runs
 from sam2_plugins.cli.commands.many_files import TerminalHost
 from sam2_plugins.cli.commands.options import (
+    AlongOption,
     AxesOption,
     BomOption,
     ChannelOption,
@@ -152,6 +153,7 @@ def open_command(
     axes: AxesOption = None,
     channel: ChannelOption = None,
     fixed: FixedOption = None,
+    along: AlongOption = None,
     series: SeriesOption = None,
     level: LevelOption = 0,
     contrast: ContrastOption = None,
@@ -162,8 +164,8 @@ def open_command(
 ) -> None:
     """Begin the session of a stack, or go on with it, and say what is in it."""
     check_table(csv, overwrite)
-    said: dict[str, Any] = {"axes": axes, "channel": channel, "fixed": parse_fixed(fixed), "series": series}
-    said = {name: value for name, value in {**said, "level": level}.items() if value}
+    said: dict[str, Any] = {"axes": axes, "channel": channel, "fixed": parse_fixed(fixed), "along": along}
+    said = {name: value for name, value in {**said, "series": series, "level": level}.items() if value}
     if channel == 0:
         said["channel"] = 0
     window = parse_contrast(contrast)

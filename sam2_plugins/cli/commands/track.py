@@ -11,6 +11,7 @@ from sam2_plugins.batch.session_job import TrackSessionJob
 from sam2_plugins.batch.track_job import TrackJob
 from sam2_plugins.cli.commands.many_files import EachOption, SchedulerOption, output_of, run_jobs, takes_many
 from sam2_plugins.cli.commands.options import (
+    AlongOption,
     AxesOption,
     BomOption,
     ChannelOption,
@@ -98,6 +99,7 @@ def track(
     axes: AxesOption = None,
     channel: ChannelOption = None,
     fixed: FixedOption = None,
+    along: AlongOption = None,
     series: SeriesOption = None,
     level: LevelOption = 0,
     contrast: ContrastOption = None,
@@ -112,7 +114,7 @@ def track(
         raise InputError("Say where the result goes, with -o labels.tif, --session cells.sam2, or both.")
     if session is not None and len(frames) > 1 and is_session_folder(session):
         raise InputError(f"{session} is a session; {len(frames)} files need a folder for theirs.")
-    reading = Reading(axes, channel, parse_fixed(fixed), series, level, parse_contrast(contrast))
+    reading = Reading(axes, channel, parse_fixed(fixed), series, level, parse_contrast(contrast), along)
     many = takes_many(frames, each, scheduler)
     common: dict[str, Any] = {
         **{"masks": masks, "prompts": prompts, "start": start, "stop": stop, "reverse": reverse},

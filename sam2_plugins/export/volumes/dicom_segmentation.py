@@ -30,8 +30,8 @@ def not_of_a_series(session: ReadableSession) -> str | None:
     frames = session.frames
     if not frames.instances:
         return (
-            f"DICOM-SEG refers to DICOM images, and {frames.name} holds none; export NIfTI, NRRD or a TIFF "
-            "instead."
+            f"DICOM-SEG refers to DICOM images, and the frames of {frames.name} are none; export NIfTI, NRRD "
+            "or a TIFF instead."
         )
     if frames.axis != "Z" and len(frames) > 1:
         return (

@@ -72,7 +72,7 @@ class LabelVolume:
         self._labels = LabelImages(session)
         self._overlaps, self._known = Overlaps(session), known_by_frame(session)
         self.geometry = geometry_of(session, scale)
-        self.order = "XYZ" if self.geometry is None else self.geometry.order
+        self.order = session.frames.volume_order if self.geometry is None else self.geometry.order
         self.dtype = self._labels.dtype.newbyteorder("<")
         self.num_objects, self.num_frames = self._labels.num_objects, self._labels.length
         self._through_time = session.frames.axis != "Z" and self.num_frames > 1

@@ -92,7 +92,7 @@ def test_our_reader_opens_it_again(tmp_path, series):
 
 def test_what_it_cannot_be_of_is_said_before(tmp_path, series):
     stack = PaintedSession.of(np.ones((3, 20, 30), np.uint8), axes="ZYX")
-    assert "holds none; export NIfTI, NRRD or a TIFF" in SEG.why_not(stack)
+    assert "are none; export NIfTI, NRRD or a TIFF" in SEG.why_not(stack)
     session = painted(series)
     session.frames.axis = "T"
     assert "are times" in SEG.why_not(session)
