@@ -63,6 +63,8 @@ class Settings:
         Caps for one media file and for all that are cached.
     max_pixels
         Cap for one image, or one frame of a video.
+    decode_bytes
+        Cap for the memory in which images are decoded at a time; a larger one is decoded alone.
     fetch_seconds
         Cap for the time that fetching one media file takes.
     session_bytes
@@ -98,6 +100,7 @@ class Settings:
     predict_seconds: float = 80.0
     max_media_bytes: int = 2 << 30
     max_pixels: int = 200_000_000
+    decode_bytes: int = 3 << 30
     cache_bytes: int = 8 << 30
     fetch_seconds: float = 60.0
     session_bytes: int = 512 << 20
@@ -157,6 +160,7 @@ class Settings:
             predict_seconds=_positive(environment, "PREDICT_SECONDS", cls.predict_seconds),
             max_media_bytes=int(_positive(environment, "MAX_MEDIA_BYTES", cls.max_media_bytes)),
             max_pixels=int(_positive(environment, "MAX_PIXELS", cls.max_pixels)),
+            decode_bytes=int(_positive(environment, "DECODE_BYTES", cls.decode_bytes)),
             cache_bytes=int(_positive(environment, "CACHE_BYTES", cls.cache_bytes)),
             fetch_seconds=_positive(environment, "FETCH_SECONDS", cls.fetch_seconds),
             session_bytes=int(_positive(environment, "SESSION_BYTES", cls.session_bytes)),

@@ -1,13 +1,15 @@
 """Decoder of one untrusted file, run as a process of its own by ``decoding``.
 
 ``python -I decoder_script.py (image | video) FILE MAX_PIXELS`` writes one line of JSON, and after it the
-pixels of an image. Of ours it imports the readers alone, so that it starts quickly.
+pixels of an image. Before it decodes an image it writes how many pixels that has, and waits for a line.
+Of ours it imports the readers alone, so that it starts quickly.
 """
 
 import contextlib
 import itertools
 import json
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -55,8 +57,8 @@ def import_without_pytorch(*packages: str) -> None:
         sys.modules[name] = module_from_spec(spec)
 
 
-def decode_image(path: Path, max_pixels: int) -> Any:
-    """Return an image as a browser shows it: upright, and on white."""
+def decode_image(path: Path, max_pixels: int, before: Callable[[int], None] = lambda _: None) -> Any:
+    """Return an image as a browser shows it: upright, and on white; ``before`` is called with its pixels."""
     import_without_pytorch("sam2_engine", "sam2_engine.frames")
     import numpy as np
 
@@ -65,28 +67,39 @@ def decode_image(path: Path, max_pixels: int) -> Any:
     kind = kind_of(path)
     if kind not in IMAGES:
         raise NoImageError
-    pixels = (_decode_tiff if kind == TIFF else _decode)(path, max_pixels)
+    pixels = (_decode_tiff if kind == TIFF else _decode)(path, max_pixels, before)
     if pixels.shape[0] * pixels.shape[1] > max_pixels:
         raise TooManyPixelsError
     return np.ascontiguousarray(pixels)
 
 
-def _decode(path: Path, max_pixels: int) -> Any:
+def wait_for_memory(pixels: int) -> None:
+    """Say how many pixels are about to be decoded, and wait until there is memory for them."""
+    sys.stdout.buffer.write(json.dumps({"pixels": pixels}).encode() + b"\n")
+    sys.stdout.buffer.flush()
+    if not sys.stdin.buffer.readline():
+        sys.exit(1)  # whoever asked is gone
+
+
+def _decode(path: Path, max_pixels: int, before: Callable[[int], None]) -> Any:
     from sam2_engine.frames.images.decoding import ImageDecoder, ImageTooLargeError
 
     try:
         with ImageDecoder(path, background="white", max_pixels=max_pixels) as decoder:
+            height, width = decoder.shape or (max_pixels, 1)  # without a header that tells: the most
+            before(height * width)
             return decoder.read()
     except ImageTooLargeError as error:
         raise TooManyPixelsError from error
 
 
-def _decode_tiff(path: Path, max_pixels: int) -> Any:
+def _decode_tiff(path: Path, max_pixels: int, before: Callable[[int], None]) -> Any:
     from sam2_engine.frames.tiff_frames import open_tiff
 
     with open_tiff(path, single=True) as frames:
         if frames.shape[0] * frames.shape[1] > max_pixels:
             raise TooManyPixelsError
+        before(frames.shape[0] * frames.shape[1])
         return frames[0]
 
 
@@ -126,7 +139,7 @@ def main() -> None:
     pixels, path = None, Path(file)
     try:
         if kind == "image":
-            pixels = decode_image(path, int(max_pixels))
+            pixels = decode_image(path, int(max_pixels), wait_for_memory)
             reply = {"shape": pixels.shape, "dtype": pixels.dtype.str}
         else:
             try_video(path, int(max_pixels))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from labelstudio_backend.media.addresses import file_name, is_inside_page, redacted, refuse_path_traversal
 from labelstudio_backend.media.decoding import check_video, read_image
 from labelstudio_backend.media.downloads import Downloader
+from labelstudio_backend.media.memory_budget import MemoryBudget
 from labelstudio_backend.settings import Settings
 from sam2_engine.disk import when_full
 from sam2_engine.errors import InputError
@@ -56,6 +57,7 @@ class MediaLibrary:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._downloader = Downloader(settings)
+        self._decoding = MemoryBudget(settings.decode_bytes)
         if settings.cache_folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="sam2-media-"))
         else:
@@ -81,7 +83,7 @@ class MediaLibrary:
             If it is not allowed, not there, or not an image that can be read.
         """
         file = self.file(address)
-        return read_image(file.path, redacted(address), self._settings.max_pixels), file
+        return read_image(file.path, redacted(address), self._settings.max_pixels, self._decoding), file
 
     def video(self, address: str) -> MediaFile:
         """Return the file of a video, tried in a process of its own.
@@ -163,13 +165,13 @@ class MediaLibrary:
         except (OSError, ValueError):  # too long a name, or one that no file can have
             path, there = root, False
         if not path.is_relative_to(root):
-            raise InputError(f"The task's file {local_path!r} lies outside of MEDIA_ROOT.")
+            raise InputError(f"The task's file {redacted(url)} lies outside of MEDIA_ROOT.")
         if not there:
             raise InputError(
-                f"The file {local_path!r} is not below MEDIA_ROOT; put it back or import the task again."
+                f"The file {redacted(url)} is not below MEDIA_ROOT; put it back or import the task again."
             )
         if path.stat().st_size > self._settings.max_media_bytes:
-            raise InputError(f"The file {local_path!r} is larger than MAX_MEDIA_BYTES allows.")
+            raise InputError(f"The file {redacted(url)} is larger than MAX_MEDIA_BYTES allows.")
         return MediaFile(path, temporary=False)
 
     def _fetch(self, url: str) -> MediaFile:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
-from labelstudio_backend.schema.regions import Region, number
+from labelstudio_backend.schema.regions import Region, number, shown
 from sam2_engine.errors import InputError
 
 __all__ = ["SIDES", "Keyframe", "Track", "model_item"]
@@ -58,7 +58,7 @@ class Keyframe:
         counted = isinstance(frame, int) and not isinstance(frame, bool) and 1 <= frame <= _MAX_FRAME
         if not isinstance(item, Mapping) or not isinstance(frame, int) or not counted:
             raise InputError(
-                f"A keyframe has the frame number {frame!r}, but frames are counted from 1; draw it again."
+                f"A keyframe has {shown(frame)} for its frame, but frames are counted from 1; draw it again."
             )
         enabled, mark = item.get("enabled") is not False, item.get(MARK)
         untouched = _same(mark, [frame, *(number(item, side) for side in SIDES), int(enabled)])

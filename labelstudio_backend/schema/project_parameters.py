@@ -32,9 +32,9 @@ class ProjectParameters:
     model
         Name of one of the server's models; None for its first.
     tolerance
-        0 to 100. On images: **pixels** by which a simplified polygon may be off. On videos:
-        **percent of the image** by which a side of a rectangle may be off between two keyframes, the unit of
-        Label Studio's rectangles.
+        0 to 100. On images: **pixels** by which a simplified polygon may be off; None for a thousandth of the
+        longer side, at least 1. On videos: **percent of the image** by which a side of a rectangle may be off
+        between two keyframes, the unit of Label Studio's rectangles; None for 1.
     direction
         Which way a video is tracked from the keyframes: one of ``DIRECTIONS``.
     time_budget
@@ -53,7 +53,7 @@ class ProjectParameters:
     """
 
     model: str | None = None
-    tolerance: float = 1.0
+    tolerance: float | None = None
     direction: str = "forward"
     time_budget: float | None = None
     batch: str = "automatic"
@@ -63,6 +63,15 @@ class ProjectParameters:
     min_area: int = 20
     max_objects: int = 50
     points_per_side: int = 16
+
+    def polygon_tolerance(self, shape: tuple[int, int]) -> float:
+        """Return the pixels by which a polygon may be off, on an image of ``shape`` (H, W)."""
+        return max(1.0, max(shape) / 1000) if self.tolerance is None else self.tolerance
+
+    @property
+    def keyframe_tolerance(self) -> float:
+        """Percent of the image by which a rectangle may be off between two keyframes."""
+        return 1.0 if self.tolerance is None else self.tolerance
 
     @classmethod
     def parse(cls, extra_params: object, models: Collection[str]) -> Self:

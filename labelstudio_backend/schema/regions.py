@@ -26,6 +26,7 @@ __all__ = [
     "object_bounds",
     "point_from_keypoint",
     "rectangle_from_box",
+    "shown",
     "value_of",
 ]
 
@@ -53,6 +54,21 @@ def value_of(region: object) -> Mapping[str, Any]:
     return value
 
 
+def shown(value: object) -> str:
+    """Return a number of a request for a message; of anything else only what it is, for it may be anybody's.
+
+    Examples
+    --------
+    >>> shown(3.5), shown("Jane Doe"), shown(10**400)
+    ('3.5', 'a text', 'a number that is too large')
+    """
+    if value is None:
+        return "nothing"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value!r}" if abs(value) < 1e18 else "a number that is too large"
+    return {str: "a text", bool: "true or false", list: "a list"}.get(type(value), "an object")
+
+
 def number(value: Mapping[str, Any], key: str) -> float:
     """Return one number of a region's value.
 
@@ -64,7 +80,7 @@ def number(value: Mapping[str, Any], key: str) -> float:
     found = value.get(key)
     if isinstance(found, bool) or not isinstance(found, int | float) or not -1e6 < found < 1e6:
         raise InputError(
-            f"A region of the request has {key} = {found!r}, which is not a number that fits an image."
+            f"A region of the request has {shown(found)} for {key}, which is not a number that fits an image."
         )
     return float(found)
 

@@ -82,9 +82,10 @@ def segment_everything(
         points_per_side=parameters.points_per_side,
     )
     found = find_objects(store, session.model_name, session.frames[0], session.window, settings)
+    tolerance = parameters.polygon_tolerance(session.shape)
     regions: list[Region] = []
     for one in found:
-        regions += mask_regions(one.mask.to_array(), control, labels, one.score, parameters.tolerance)
+        regions += mask_regions(one.mask.to_array(), control, labels, one.score, tolerance)
     return regions, sum(one.score for one in found) / len(found) if found else 0.0
 
 

@@ -9,6 +9,7 @@ from labelstudio_backend.media.library import MediaFile, MediaLibrary
 from labelstudio_backend.schema.image_prompts import LabeledPrompt, drawn_prompts
 from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.mask_regions import mask_regions
+from labelstudio_backend.schema.project_parameters import ProjectParameters
 from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.tasks.image_preannotation import prompts_of_task, segment_everything
 from labelstudio_backend.tasks.lanes import Lane, Ticket
@@ -67,7 +68,7 @@ class ImageTasks:
         page, rotation = _page_and_rotation(regions)
         with self.session(target.media.source(task, page), options) as session:
             prompts = drawn_prompts(regions, session.shape)
-            found, score = segment(session, prompts, target, options.parameters.tolerance)
+            found, score = segment(session, prompts, target, options.parameters)
         return _on_page(found, target, page, rotation), score
 
     def session(self, address: str, options: RequestOptions) -> AbstractContextManager[AnnotationSession]:
@@ -119,7 +120,7 @@ class ImageTasks:
             with closing(session.frames):
                 if prompts := prompted(shape=session.shape):
                     with self._store.lock.held(Priority.BACKGROUND):
-                        found, score = segment(session, prompts, target, options.parameters.tolerance)
+                        found, score = segment(session, prompts, target, options.parameters)
                 else:
                     found, score = segment_everything(session, self._store, target, options.parameters)
         return _on_page(found, target, page), score
@@ -136,7 +137,10 @@ class ImageTasks:
 
 
 def segment(
-    session: AnnotationSession, prompts: Sequence[LabeledPrompt], target: Target, tolerance: float
+    session: AnnotationSession,
+    prompts: Sequence[LabeledPrompt],
+    target: Target,
+    parameters: ProjectParameters,
 ) -> ScoredRegions:
     """Return regions for prompts, one per object, and the model's mean confidence in them (0 to 1).
 
@@ -144,8 +148,8 @@ def segment(
     ----------
     session
         A session without objects on the image.
-    tolerance
-        Pixels by which a polygon may be off.
+    parameters
+        Of the project; by their tolerance polygons are simplified.
 
     Raises
     ------
@@ -153,6 +157,7 @@ def segment(
         If no control tag accepts a prompt's label, or a prompt lies outside of the image.
     """
     controls = [target.control_for(*prompt.labels) for prompt in prompts]
+    tolerance = parameters.polygon_tolerance(session.shape)
     regions: list[Region] = []
     scores = []
     for prompt, control in zip(prompts, controls):

@@ -245,7 +245,7 @@ def _scored_regions(
         raise error
     for track, video_track in video_tracks:
         boxes, score, is_complete = video.progress_of(video_track)
-        items = sequence_of(track, boxes, clock, video.session.shape, options.parameters.tolerance)
+        items = sequence_of(track, boxes, clock, video.session.shape, options.parameters.keyframe_tolerance)
         if is_complete:
             message = _passed_over(video.unreadable, clock)
         else:

@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -89,14 +90,14 @@ def test_several_tasks_with_one_drawing(application: Application, click: dict[st
     ("change", "words"),
     [
         ({"value": None}, "no value"),
-        ({"value": {"x": 10, "keypointlabels": ["Ball"]}}, "y = None"),
+        ({"value": {"x": 10, "keypointlabels": ["Ball"]}}, "nothing for y"),
         ({"value": {"x": 10, "y": 1e400, "keypointlabels": ["Ball"]}}, "JSON"),
         ({"value": {"x": 10, "y": 10**400, "keypointlabels": ["Ball"]}}, "not a number"),
         ({"value": {"x": 10, "y": 120, "keypointlabels": ["Ball"]}}, "outside"),
         ({"value": {"x": 10, "y": 10}}, "no label"),
         ({"value": {"x": 10, "y": 10, "keypointlabels": ["Cat"]}}, "no label 'Cat'"),
         ({"type": "polygonlabels", "value": {"x": 1, "polygonlabels": ["Ball"]}}, "no prompt"),
-        ({"type": "ellipselabels", "value": {"x": 1, "ellipselabels": ["Ball"]}}, "y = None"),
+        ({"type": "ellipselabels", "value": {"x": 1, "ellipselabels": ["Ball"]}}, "nothing for y"),
         ({"item_index": 3}, "page 4"),
         ({"to_name": "text"}, "no tag for 'text'"),
         (
@@ -289,3 +290,43 @@ def test_probes_need_no_password(small_checkpoint: Path) -> None:
     application = Application(Predictor(Settings(model=str(small_checkpoint), basic_auth=("u", "p"))))
     for path in ("/health/live", "/health/ready"):
         assert call(application, "GET", path).json == {"status": "UP"}
+
+
+SECRET = "Jane Doe, born 1970"
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda task, region: task["data"].update(image=SECRET, video=SECRET),
+        lambda task, region: task["data"].update(image=f"data:{SECRET}", video=f"data:{SECRET}"),
+        lambda task, region: task["data"].update(
+            image=f"/data/upload/1/a.png?who={SECRET}", video=f"s3://b?{SECRET}"
+        ),
+        lambda task, region: task["data"].update(image=[SECRET], video={"x": SECRET}, fps=SECRET),
+        lambda task, region: task.update(id=[SECRET]),
+        lambda task, region: region["value"].update(x=SECRET, sequence=[{"frame": SECRET}]),
+        lambda task, region: region["value"].update(y={SECRET: 1}, sequence=[{"frame": 1, "x": SECRET}]),
+        lambda task, region: region.update(value=SECRET),
+        lambda task, region: region.update(item_index=SECRET),
+    ],
+)
+def test_no_reply_and_no_log_line_has_a_tasks_data(
+    kind: str,
+    change: Any,
+    media_server: MediaServer,
+    application: Application,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    name = {"image": "predict_image_keypoint_positive", "video": "predict_video_label_assigned"}[kind]
+    body = recorded(name, media_server)["json"]
+    body["label_config"] = body["label_config"].replace('framerate="10"', 'framerate="$fps"')
+    region = body["params"]["context"]["result"][0]
+    change(body["tasks"][0], region)
+    with caplog.at_level(logging.DEBUG):
+        reply = call(application, "POST", "/predict", body)
+    said = reply.json.get("error") or [r.get("meta") for r in reply.json["results"][0]["result"]]
+    assert "Jane" not in json.dumps(said)
+    assert "Jane" not in reply.reason
+    assert "Jane" not in caplog.text

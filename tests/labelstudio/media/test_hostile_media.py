@@ -1,9 +1,11 @@
 """Files made to harm whoever decodes them: they meet a process of their own."""
 
 import io
+import json
 import struct
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from PIL import Image
 from labelstudio_backend.media import decoding
 from labelstudio_backend.media.decoding import check_video, read_image
 from labelstudio_backend.media.library import MediaLibrary
+from labelstudio_backend.media.memory_budget import MemoryBudget
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
 
@@ -28,6 +31,8 @@ MOVING = DATA / "media" / "moving.mp4"
         ("import os; os.abort()", "cannot be decoded safely"),
         ("while True: pass", "too long"),
         ("print('no json')\nraise SystemExit(3)", "cannot be decoded safely"),
+        ("print('[1]')", "cannot be decoded safely"),
+        ("print('a' * 10**6)", "cannot be decoded safely"),
         ("", "cannot be decoded safely"),
     ],
 )
@@ -135,3 +140,61 @@ def test_files_with_bytes_exchanged_at_random(name: str, tmp_path: Path) -> None
     read = read_image if name.endswith("png") else check_video
     with suppress(InputError):
         read(tmp_path / name, name)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"shape": [9, 9], "dtype": "|u1"},  # fewer bytes come
+        {"shape": [10**6, 10**6], "dtype": "|u1"},
+        {"shape": [2, 2, 10**9], "dtype": "|u1"},
+        {"shape": [-1, 4], "dtype": "|u1"},
+        {"shape": [2, 2], "dtype": "O"},
+        {"shape": "x"},
+        {},
+    ],
+)
+def test_a_decoder_that_was_taken_over_is_not_believed(
+    reply: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [json.dumps({"pixels": 4}), json.dumps(reply)]
+    script = f"print({lines[0]!r}, flush=True)\ninput()\nprint({lines[1]!r}, flush=True)\nprint('abc')"
+    (tmp_path / "script.py").write_text(script)
+    monkeypatch.setattr(decoding, "_SCRIPT", tmp_path / "script.py")
+    with pytest.raises(InputError, match="decoded safely"):
+        read_image(MOVING, "a.png")
+
+
+def test_decoders_share_a_budget_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Was: as many large images at a time as there were clicks, each with GBs of memory."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (200, 100), "red").save(path)
+    budget = MemoryBudget(12 * 200 * 100)
+    at_once: list[int] = []
+    go_on = decoding._Decoder.go_on
+
+    def noted(decoder: decoding._Decoder) -> dict[str, object]:
+        at_once.append(budget.used)
+        return go_on(decoder)
+
+    monkeypatch.setattr(decoding._Decoder, "go_on", noted)
+    with ThreadPoolExecutor(4) as people:
+        images = [people.submit(read_image, path, "a.png", 10**6, budget) for _ in range(4)]
+        assert all(image.result().shape == (100, 200, 3) for image in images)
+    assert at_once == [12 * 200 * 100] * 4
+    assert budget.used == 0
+
+
+def test_memory_is_given_in_order_of_arrival() -> None:
+    budget, order = MemoryBudget(10), list[int]()
+
+    def take(number: int, num_bytes: int) -> None:
+        with budget.held(num_bytes):
+            order.append(number)
+
+    with ThreadPoolExecutor(3) as people, budget.held(6):
+        for number, num_bytes in enumerate((100, 1, 10)):  # the second would fit in
+            people.submit(take, number, num_bytes)
+            while len(budget._waiting) <= number:
+                pass
+    assert order == [0, 1, 2]

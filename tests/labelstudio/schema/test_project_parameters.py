@@ -124,3 +124,11 @@ def test_a_server_names_its_models_without_their_folders(tmp_path: Path) -> None
 )
 def test_a_file_is_named_without_folder_and_ending(model: str, name: str) -> None:
     assert model_name(model) == name
+
+
+def test_polygons_are_simplified_more_on_larger_images() -> None:
+    by_default = ProjectParameters()
+    assert [by_default.polygon_tolerance(shape) for shape in [(9, 9), (480, 640), (6000, 8000)]] == [1, 1, 8]
+    assert by_default.keyframe_tolerance == 1
+    exact = ProjectParameters.parse({"tolerance": 0}, ["nano"])
+    assert (exact.polygon_tolerance((6000, 8000)), exact.keyframe_tolerance) == (0, 0)

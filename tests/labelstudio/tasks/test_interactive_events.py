@@ -251,7 +251,7 @@ def test_a_click_on_an_image_is_its_mask(predictor: Predictor) -> None:
         ({"event": 3}, "no event 3"),
         ({"event": "prewarm", "frame": "first"}, "frame is a number that is not negative, not 'first'"),
         ({"time_ms": -5, "result": LABEL}, "time_ms is a number"),
-        ({"frame": 1, "result": [{"value": {"x": 5.0}}]}, "y = None"),
+        ({"frame": 1, "result": [{"value": {"x": 5.0}}]}, "nothing for y"),
         ({"frame": 1, "result": [{"value": {"x": 500.0, "y": 5.0}}]}, "outside"),
         ({"frame": 1, "result": {"x": 5}}, "not of the form"),
     ],
