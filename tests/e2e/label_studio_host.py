@@ -164,6 +164,10 @@ class Workspace:
             "OMP_WAIT_POLICY": "PASSIVE",
         }
 
+    def set(self, **variables: str) -> None:
+        """Set variables of the environment for what is started from now on."""
+        self._environment |= variables
+
     def serve(self, model: str = MODEL) -> Service:
         """Start the server, always at the same address."""
         command = [sys.executable, "-m", "sam2_plugins", "serve", "--port", str(self._port), "--model", model]

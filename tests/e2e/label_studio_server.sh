@@ -11,9 +11,12 @@ venv=$2
 
 case $action in
 install)
-    [ -x "$venv/bin/label-studio" ] && exit 0
+    [ -x "$venv/bin/label-studio" ] && [ -x "$venv/storage/bin/moto_server" ] && exit 0
     "${PYTHON:-python3}" -m venv "$venv"
     "$venv/bin/pip" install --quiet label-studio==1.23.2
+    # Cloud storage on this machine, in an environment of its own.
+    "${PYTHON:-python3}" -m venv "$venv/storage"
+    "$venv/storage/bin/pip" install --quiet "moto[server,s3]==5.2.5"
     ;;
 run)
     port=$3 folder=$4 token=$5 email=$6 password=$7
