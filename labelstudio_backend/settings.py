@@ -85,6 +85,10 @@ class Settings:
         How many clicks are computed at a time. Fewer videos are opened, and fewer images of batches.
     models
         Further models, as for ``model``, that a project may choose by name.
+    trains
+        Whether "Start training" in Label Studio trains on the project.
+    training_steps
+        How long; None for what fits the data.
     state_folder
         Where the projects' parameters, and the masks of tracks, outlive a restart; None to store nothing.
     """
@@ -112,6 +116,8 @@ class Settings:
     cache_folder: Path | None = None
     threads: int = 8
     models: tuple[str, ...] = ()
+    trains: bool = False
+    training_steps: int | None = None
     state_folder: Path | None = None
 
     @classmethod
@@ -170,6 +176,8 @@ class Settings:
             kept_track_bytes=int(_positive(environment, "KEPT_TRACK_BYTES", cls.kept_track_bytes)),
             basic_auth=(user, password) if user and password else None,
             models=tuple(_words(environment, "MODELS")),
+            trains=_flag(environment, "TRAINING"),
+            training_steps=int(_positive(environment, "TRAINING_STEPS", 0)) or None,
             state_folder=Path(environment.get("MODEL_DIR") or user_state_path("sam2-plugins")),
         )
 

@@ -7,7 +7,7 @@ and log of ``sam2 train``; ``log.txt``, its errors; ``model.safetensors``, the n
 import json
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -67,6 +67,8 @@ class FineTuning:
     ----------
     improvement
         In a sentence, the gain on held-out frames; None before the end.
+    is_better
+        Whether there is a gain on held-out frames, over all that was measured there.
     weights
         The new weights; the file exists once the training has finished.
     """
@@ -74,6 +76,7 @@ class FineTuning:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.improvement: str | None = None
+        self.is_better = False
         self.weights = folder / "model.safetensors"
         self._process: subprocess.Popen[str] | None = None
 
@@ -114,15 +117,28 @@ class FineTuning:
                 f"mask is verified, clicked or painted, and {_MIN_FRAMES} are the fewest; verify more."
             )
         folder = next(home / str(number) for number in count(1) if not (home / str(number)).exists())
-        model, size, _ = ModelName.parse(session.model_name)
-        settings = {"model": model, "image_size": size, "steps": steps, "device": device}
         try:
             folder.mkdir(parents=True)
             yield from write_training_folder.steps(session, folder / "data", frames=frames)
-            with replacing(folder / "settings.json") as aside:
-                aside.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+            return cls.begin(folder, session.model_name, steps=steps, device=device)
         except OSError as error:
             raise InputError(os_error_sentence(error, folder)) from None
+
+    @classmethod
+    def begin(
+        cls, folder: Path, model: str, *, steps: int | None = None, device: str = "auto"
+    ) -> "FineTuning":
+        """Return a training on what was written into ``folder / "data"``, from a model's name or file.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be written.
+        """
+        weights, size, _ = ModelName.parse(model)
+        settings = {"model": weights, "image_size": size, "steps": steps, "device": device}
+        with replacing(folder / "settings.json") as aside:
+            aside.write_text(json.dumps(settings, indent=1), encoding="utf-8")
         return cls(folder)
 
     def train(self) -> Iterator[TrainingProgress]:
@@ -144,7 +160,8 @@ class FineTuning:
                 sentence = message.get("said", sentence)
                 if "measuring" in message and not done:
                     sentence = f"Measuring the model as it is: {message['measuring']} of {message['of']} …"
-                self.improvement = message.get("gain") if message.get("finished") else self.improvement
+                if message.get("finished"):
+                    self.improvement, self.is_better = message.get("gain"), _gain(message) > 0
                 yield TrainingProgress(done, total, sentence)
         finally:
             self.stop()
@@ -218,6 +235,17 @@ class FineTuning:
             f"Training ended before it was done (status {status}): {self.folder / 'log.txt'} says why; "
             "continue it to go on from the last checkpoint."
         )
+
+
+def _gain(outcome: Mapping[str, Any]) -> float:
+    """Return how much higher the scores on held-out frames are after a training, on average."""
+    before, after = outcome.get("before") or {}, outcome.get("after") or {}
+    gains = [
+        after[name] - before[name]
+        for name in ("one_click", "followed")
+        if before.get(name) is not None and after.get(name) is not None
+    ]
+    return sum(gains) / len(gains) if gains else 0.0
 
 
 def unfinished_training(home: Path) -> FineTuning | None:

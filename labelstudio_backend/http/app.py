@@ -204,8 +204,12 @@ class Application:
         return _Response.json({"results": results, "model_version": version})
 
     def _webhook(self, environ: "WSGIEnvironment") -> _Response:
-        """Acknowledge an event and do nothing: training is started by people, not by each annotation."""
-        action = _json(environ).get("action")
+        """Start a training where a person asks for it; other events are acknowledged, and nothing is done."""
+        event = _json(environ)
+        action, project = event.get("action"), event.get("project")
+        if action == "START_TRAINING" and self.predictor.settings.trains and isinstance(project, Mapping):
+            started = self.predictor.start_training(project.get("id"))
+            return _Response.json({"status": "started" if started else "busy", "action": action}, 201)
         return _Response.json(
             {"status": "ignored", "action": action if isinstance(action, str) else None}, 201
         )

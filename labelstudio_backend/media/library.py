@@ -74,6 +74,18 @@ class MediaLibrary:
         with self._lock:
             return sum(file.size for file in self._files.values())
 
+    def write(self, address: str, path: Path) -> None:
+        """Write the file at an address to a path; it is not cached.
+
+        Raises
+        ------
+        InputError
+            If the address is not allowed or leads nowhere.
+        """
+        url = self.check(address)
+        with when_full(path), path.open("wb") as target:
+            self._downloader.download(url, target)
+
     def image(self, address: str) -> tuple[NDArray[Any], MediaFile]:
         """Return the pixels of an image, as :func:`.decoding.read_image` does, and its file.
 

@@ -15,11 +15,12 @@ from labelstudio_backend.schema.event_messages import event_of, takes_events_alo
 from labelstudio_backend.schema.labeling_config import LabelingConfig, Target
 from labelstudio_backend.schema.project_parameters import ProjectParameters, ProjectParameterStore
 from labelstudio_backend.schema.regions import Region, ScoredRegions
-from labelstudio_backend.settings import Settings
+from labelstudio_backend.settings import Settings, model_name
 from labelstudio_backend.tasks.batch_jobs import BatchJobs
 from labelstudio_backend.tasks.image_tasks import ImageTasks
 from labelstudio_backend.tasks.interactive_events import InteractiveEvents
 from labelstudio_backend.tasks.lanes import Lane, Requests, SupersededError, Ticket
+from labelstudio_backend.tasks.project_training import ProjectTrainings
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.session_cache import SessionCache
 from labelstudio_backend.tasks.video_tasks import VideoTasks
@@ -71,6 +72,7 @@ class Predictor:
         self._video_tasks = VideoTasks(settings, self.store, self._media, self._features)
         self.scheduler = self._video_tasks.scheduler
         self._events = InteractiveEvents(self.store, self._media, self._features, self._image_tasks)
+        self.trainings = ProjectTrainings(settings, self._media.write, self.store.load)
         self._batch_jobs = BatchJobs()
         self._requests = Requests()
 
@@ -81,7 +83,17 @@ class Predictor:
 
     def version_for(self, project: object) -> str:
         """Return the model version of a project's predictions."""
-        return self.settings.version_of(self.parameters.get(project).model)
+        return self._options(project).model_version
+
+    def start_training(self, project: object) -> bool:
+        """Train on what a project's people have submitted; return whether there was room for it.
+
+        Raises
+        ------
+        InputError
+            If this server does not train.
+        """
+        return self.trainings.start(project, self._base_model(project))
 
     @property
     def gauges(self) -> dict[str, float]:
@@ -118,9 +130,10 @@ class Predictor:
         self._media.check_label_studio(seconds)
 
     def close(self) -> None:
-        """Drop unfinished jobs, close sessions and delete fetched media."""
+        """Stop training, drop unfinished jobs, close sessions and delete fetched media."""
         self._video_tasks.close()  # for which batch jobs may be waiting
         self._batch_jobs.close()
+        self.trainings.close()
         self._events.close()
         self.sessions.clear()
         self._media.close()
@@ -147,7 +160,7 @@ class Predictor:
                     target.control_for(parameters.label)
         self.check_label_studio(_SETUP_SECONDS)
         self.parameters.set(project, extra_params)
-        return self.settings.version_of(parameters.model)
+        return self.version_for(project)
 
     def predict(
         self, tasks: object, label_config: object, context: object = None, project: object = None
@@ -214,15 +227,21 @@ class Predictor:
 
     def _options(self, project: object) -> RequestOptions:
         parameters = self.parameters.get(project)
+        base = self._base_model(project)
+        trained = self.trainings.model_for(project, base)
         return RequestOptions(
             project=str(project),
             parameters=parameters,
-            model=self.settings.model_names[parameters.model] if parameters.model else self.settings.model,
-            model_version=self.settings.version_of(parameters.model),
+            model=trained or base,
+            model_version=self.settings.version_of(model_name(trained) if trained else parameters.model),
             ticket=Ticket(
                 deadline=time.monotonic() + (parameters.time_budget or self.settings.predict_seconds)
             ),
         )
+
+    def _base_model(self, project: object) -> str:
+        chosen = self.parameters.get(project).model
+        return self.settings.model_names[chosen] if chosen else self.settings.model
 
     # ------------------------------------------------------------------ many tasks
 
