@@ -73,6 +73,10 @@ _COMMANDS = {
         "corrections",
         "Say which objects one came from: one (a division), several (a fusion) or none.",
     ),
+    "carry": (
+        "corrections",
+        "Carry the objects of a volume at one time on to other times, under their ids.",
+    ),
     "undo": (
         "corrections",
         "Take back what was done last in a session, here or in a window; a tracking is one action.",

@@ -34,6 +34,7 @@ from sam2_plugins.scripting.review_list import ReviewList
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
+from sam2_plugins.session.carrying import CarriedObjects, carry
 from sam2_plugins.session.propagation_plan import Direction, PropagateArguments
 from sam2_plugins.session.readable import ResultGenerator
 from sam2_plugins.session.tracked_frames import TrackedFrame, TrackedFrames
@@ -353,6 +354,35 @@ class Session:
             yield from self.annotation.iter_propagate(**run, cancel=cancel)
 
     # ------------------------------------------------------------------ corrections
+
+    def carry_to(
+        self,
+        later: "Session",
+        object_ids: int | Iterable[int] | None = None,
+        *,
+        progress: bool | None = None,
+    ) -> CarriedObjects:
+        """Carry the objects of a volume at this time on to another time of it, under their ids.
+
+        Each is tracked through time on the plane where it is largest, and from there through the planes.
+
+        Parameters
+        ----------
+        later
+            The session of the other time, earlier or later.
+        object_ids
+            Which objects, or one; None for all.
+        progress
+            Whether to show a bar; None: where somebody looks.
+
+        Raises
+        ------
+        InputError
+            If the volumes are not alike, or there is nothing to carry on.
+        """
+        ids = (object_ids,) if isinstance(object_ids, int | np.integer) else object_ids
+        steps = carry.steps(self.annotation, later.annotation, ids)
+        return self._run(steps, None, "carrying on", progress)
 
     def divide(self, object_id: int, frame: int, daughters: int = 2) -> tuple[int, ...]:
         """Let an object end before a frame and its daughters begin there; return their ids."""

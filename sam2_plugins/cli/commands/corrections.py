@@ -1,13 +1,18 @@
 """``sam2 verify``, ``divide``, ``merge``, ``swap``, ``absent``, ``undo`` and others: a person's decisions."""
 
-from typing import Annotated
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from sam2_engine.errors import InputError
 from sam2_engine.wording import counted, in_ranges
-from sam2_plugins.cli.commands.options import examples, parse_frames
+from sam2_plugins.cli.commands.options import DeviceOption, examples, parse_frames
 from sam2_plugins.cli.commands.sessions import ObjectOption, SessionArgument, known_object, working_on
+from sam2_plugins.scripting.opening import open as open_work
+from sam2_plugins.scripting.session import Session
+from sam2_plugins.storage import reading_of
 
 __all__ = ["register"]
 
@@ -28,6 +33,7 @@ def register(app: typer.Typer) -> None:
         (absent, "sam2 absent cells.sam2 --object 1 --frame 12 --last 20"),
         (end, "sam2 end cells.sam2 --object 1 --frame 40"),
         (parents, "sam2 parents cells.sam2 --object 5 --of 2"),
+        (carry, 'sam2 carry "cells T0.sam2" --times 1-9'),
         (undo, "sam2 undo cells.sam2"),
     ):
         app.command(epilog=examples(example))(command)
@@ -132,6 +138,40 @@ def parents(
         work.set_parents(object_id, chosen)
     came = "no other" if not chosen else " and ".join(f"object {one}" for one in sorted(set(chosen)))
     typer.echo(f"object {object_id} came from {came}")
+
+
+def carry(
+    session: SessionArgument,
+    times: Annotated[
+        str, typer.Option("--times", metavar="TIMES", help="Such as 1-9: one after the other, from 0.")
+    ],
+    device: DeviceOption = "auto",
+) -> None:
+    """Carry the objects of a volume at one time on to other times, under their ids; each has its session."""
+    wanted = sorted(parse_frames(times) or [])
+    with working_on(session, device) as work:
+        source, reading = reading_of(work.frames)
+        here = reading.get("fixed", {}).get("T")
+        if source is None or here is None:
+            raise InputError(f"{session} is not of one time of a volume in a file; there is no other time.")
+        before = [time for time in reversed(wanted) if time < here]
+        for run in ([time for time in wanted if time > here], before):
+            _carry_on(work, run, source, reading, device)
+
+
+def _carry_on(work: Session, times: list[int], source: Path, reading: dict[str, Any], device: str) -> None:
+    """Carry objects on from each time to the next, of which two sessions are open at once."""
+    with ExitStack() as earlier:
+        for time in times:
+            place = {**reading, "fixed": {**reading["fixed"], "T": time}}
+            with ExitStack() as opened:
+                later = opened.enter_context(
+                    open_work(source, work.annotation.model_name, device=device, **place)
+                )
+                typer.echo(f"{later.path or 'not saved'}: {work.carry_to(later)}")
+                earlier.close()  # the one before; the first is closed by its own command
+                earlier.push(opened.pop_all())
+                work = later
 
 
 def undo(
