@@ -18,6 +18,7 @@ from sam2_engine import InputError
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.annotations import Change
 from sam2_plugins.session.history import UndoGroup
 from sam2_plugins.session.propagation_plan import Direction
 from sam2_plugins.storage import OpenedSession, SessionFolder
@@ -105,7 +106,14 @@ class AnnotationController(QObject):
         self.masks = MaskLayer(
             viewer, stack, lambda stroke: self.sync.paint(stroke), self.warned.emit, earlier
         )
-        self.prompts = PromptLayers(viewer, stack, lambda: self.sync.read_soon(), self._begin_object)
+        self.prompts = PromptLayers(
+            viewer,
+            stack,
+            lambda: self.sync.read_soon(),
+            self._begin_object,
+            self._object_to_choose,
+            self.select_object,
+        )
         self.sync = LayerSync(
             viewer, stack, self.masks, self.prompts, self._owner_of_new, session, task_runner, self
         )
@@ -260,6 +268,12 @@ class AnnotationController(QObject):
         if not known or self.current in prompted or self.session.frames_of(self.current):
             self._make_object_of_prompt()
 
+    def _object_to_choose(self, frame: int, x: float, y: float) -> int:
+        """Return the other object whose mask a click hits; 0 if the current one is only to begin there."""
+        hit = self.masks.label_at(frame, x, y)
+        known = self.current in self.session.objects and self.session.frames_of(self.current)
+        return hit if known and hit != self.current and hit in self.session.objects else 0
+
     def _make_object_of_prompt(self) -> None:
         """Make an object for a prompt: one undo takes back both."""
         undo_group = UndoGroup()
@@ -306,15 +320,18 @@ class AnnotationController(QObject):
     def undo(self) -> None:
         """Take the last action back, whatever it was."""
         self.propagation.interrupt()
-        self.edit(lambda one: (one.undo_name, one.undo()), lambda done: self._report("Undone", done[0]))
+        self.edit(lambda one: (one.undo_name, one.undo()), lambda done: self._report("Undone", *done))
 
     def redo(self) -> None:
         """Do again what was undone last."""
         self.propagation.interrupt()
-        self.edit(lambda one: (one.redo_name, one.redo()), lambda done: self._report("Redone", done[0]))
+        self.edit(lambda one: (one.redo_name, one.redo()), lambda done: self._report("Redone", *done))
 
-    def _report(self, verb: str, what: str | None) -> None:
+    def _report(self, verb: str, what: str | None, changes: tuple[Change, ...]) -> None:
         self.status_message.emit(f"{verb}: {what}." if what else "There is nothing to undo or redo any more.")
+        frames = {change.frame for change in changes if change.frame is not None}
+        if frames and self.shown_frame not in frames:  # show what has changed
+            self.stack.show_frame(self._viewer, min(frames, key=lambda one: abs(one - self.shown_frame)))
 
     def _on_edited(self) -> None:
         objects = self.session.objects
@@ -330,6 +347,12 @@ class AnnotationController(QObject):
         self.tracks.update_soon()
 
     # ------------------------------------------------------------------ review and identity
+
+    @property
+    def active_layer(self) -> str:
+        """Name of the layer that the mouse works in."""
+        active = self._viewer.layers.selection.active
+        return "" if active is None else str(active.name)
 
     @property
     def shown_frame(self) -> int:

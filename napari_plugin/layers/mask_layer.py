@@ -97,6 +97,12 @@ class MaskLayer:
             self._labels.widen(dtype)
             self.layer.data = self._labels
 
+    def label_at(self, frame: int, x: float, y: float) -> int:
+        """Return whose mask is shown at a pixel, 0 where there is none."""
+        if not self.layer.visible or not self._stack.contains(frame, x, y):
+            return 0
+        return int(np.asarray(self._labels[self._index_of(frame)])[round(y), round(x)])
+
     @staticmethod
     def serves(layer: Layer, stack: ImageStack) -> bool:
         """Whether a layer that shows masks of the same image may be used further for a stack of it."""

@@ -76,6 +76,9 @@ class PromptLayers:
         Called after anything changed in one of the layers.
     on_new
         Called before a press that is to begin another object.
+    mask_at, on_pick
+        Return whose mask lies at a frame, x and y, where a click is to choose it, else 0; and what is called
+        with that object in place of the click.
 
     Attributes
     ----------
@@ -90,8 +93,11 @@ class PromptLayers:
         stack: ImageStack,
         on_change: Callable[[], None],
         on_new: Callable[[], None] = lambda: None,
+        mask_at: Callable[[int, float, float], int] = lambda *_: 0,
+        on_pick: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._stack = stack
+        self._mask_at, self._on_pick, self._picked = mask_at, on_pick, 0
         self._viewer = viewer
         self._on_change, self._on_new = on_change, on_new
         self.each_new = False
@@ -164,7 +170,10 @@ class PromptLayers:
         # A selected point has changed the defaults to its own; Ctrl and Shift ask for the opposite, once.
         excludes = self._excluding != ("Control" in event.modifiers)
         begins = self.each_new != ("Shift" in event.modifiers)
-        if begins and not excludes and str(layer.mode).startswith("add"):
+        self._picked = 0
+        if layer is self.points and layer.mode == "add" and not event.modifiers:
+            self._picked = self._mask_at(*self._stack.locate(layer.world_to_data(event.position)))
+        if begins and not excludes and not self._picked and str(layer.mode).startswith("add"):
             self._on_new()
         self._set_defaults(excludes)
 
@@ -374,7 +383,13 @@ class PromptLayers:
 
     def _changed(self, event: Any) -> None:
         # A box that is still being drawn is not read: it may have no area yet, and would be removed.
-        if not self._quiet and event.action not in _UNDER_WAY:
+        if self._quiet or event.action in _UNDER_WAY:
+            return
+        if self._picked and event.action == ActionType.ADDED:
+            picked, self._picked = self._picked, 0
+            self._remove(self.points, [len(self.points.data) - 1])
+            self._on_pick(picked)
+        else:
             self._on_change()
 
     @contextmanager

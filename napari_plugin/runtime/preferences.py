@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.settings import get_plugin_settings
 
-__all__ = ["Preferences", "on_preferences_changed", "read_preferences"]
+__all__ = ["Preferences", "on_preferences_changed", "read_keys", "read_preferences"]
 
 _PLUGIN = "sam2-plugins"
 _MEGABYTE = 2**20
@@ -44,6 +44,12 @@ def read_preferences() -> Preferences:
         Path(page.sessions).expanduser() if page.sessions.strip() else None,
         page.encoded_megabytes * _MEGABYTE,
     )
+
+
+def read_keys() -> dict[str, str]:
+    """Return the key of each action of the dock as it is set now; docks that are open keep theirs."""
+    page = get_plugin_settings(_PLUGIN).keys
+    return {name: str(getattr(page, name)).strip() for name in type(page).model_fields}
 
 
 def on_preferences_changed(act: Callable[[Preferences], None]) -> None:

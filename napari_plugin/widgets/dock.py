@@ -9,11 +9,13 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QDockWidget, QLabel, QLineEdit, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.annotation.guide import next_step
 from napari_plugin.runtime.application import Sam2Application, sam2_application
 from napari_plugin.runtime.canvas_context import CanvasContext
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import Button
 from napari_plugin.widgets.foldable import Foldable
+from napari_plugin.widgets.help_dialog import HelpDialog
 from napari_plugin.widgets.opened_images import OpenedImages
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
 from napari_plugin.widgets.panels.commit_panel import CommitPanel
@@ -109,9 +111,11 @@ class AnnotationDock(QWidget):
         policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
         policy.setVerticalPolicy(QSizePolicy.Policy.Ignored)
         self.message.setSizePolicy(policy)
-        self._shows_error = False
+        self._shows_error = self._shows_hint = False
         self._lay_out()
         self.training = TrainingDialog(self._application, self)
+        self.help = HelpDialog(self)
+        self.history.help_wanted.connect(self.help.show)
         self._connect()
         self._bind_keys()
         self._show(None)
@@ -160,13 +164,15 @@ class AnnotationDock(QWidget):
 
     def show_message(self, sentence: str) -> None:
         """Show a sentence in the dock."""
-        self._shows_error = False
+        self._shows_error = self._shows_hint = False
         self.message.setText(sentence)
+        self.help.note(sentence)
 
     def show_hint(self, sentence: str) -> None:
         """Show what to do next, unless an error stands there that has not been read yet."""
         if not self._shows_error:
-            self.show_message(sentence)
+            self.message.setText(sentence)
+            self._shows_hint = True
 
     def show_warning(self, sentence: str) -> None:
         """Show what went wrong, until something works."""
@@ -199,6 +205,8 @@ class AnnotationDock(QWidget):
         if self.annotation is not None:
             stack, session = self.annotation.stack, self.annotation.session
             self.setup.summarize(f"{stack.layer.name} · {stack.dims} · {session.model_name}")
+            if self._shows_hint or not self.message.text():
+                self.show_hint(next_step(self.annotation))
         for panel in self.panels:
             panel.refresh()
 
@@ -262,8 +270,10 @@ class AnnotationDock(QWidget):
         }
 
     def _bind_keys(self) -> None:
-        for key, act in self._keys().items():
-            self.viewer.bind_key(key, lambda _, act=act: act(), overwrite=True)
+        self._bound = [keys.key_of(action) for action in self._keys()]
+        for key, act in zip(self._bound, self._keys().values()):
+            if key:
+                self.viewer.bind_key(key, lambda _, act=act: act(), overwrite=True)
 
     def event(self, event: QEvent) -> bool:
         """Notice that the dock was opened, and that it was closed: its inner widget loses its parent then."""
@@ -292,7 +302,7 @@ class AnnotationDock(QWidget):
         self._canvas_context.close()
         self.image.disconnect_viewer()
         self.automatic.disconnect_viewer()
-        for key in self._keys():
+        for key in filter(None, self._bound):
             self.viewer.bind_key(key, None)
 
 

@@ -1,9 +1,11 @@
 """The images that have been opened in this dock, each with its annotation."""
 
+from typing import Any
+
 from napari import Viewer
 from napari.layers import Image
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 from superqt.utils import qthrottled
 
 from napari_plugin.annotation.controller import AnnotationController
@@ -79,6 +81,11 @@ class OpenedImages(QObject):
         self._loading = TaskRunner(application.worker, self)
         self._prefetch = Prefetch(self)
         self._report_progress = qthrottled(self.progressed.emit, timeout=_PAUSE, parent=self)
+        self._look_soon = QTimer(self)  # after whoever opens files has added all of them
+        self._look_soon.setSingleShot(True)
+        self._look_soon.setInterval(0)
+        self._look_soon.timeout.connect(self._open_if_idle)
+        viewer.layers.events.inserted.connect(self._on_layer_inserted)
         viewer.dims.events.point.connect(self._prefetch.encode_soon)
         image.chosen.connect(self._on_image_chosen)
         image.corrected.connect(self._on_axes_corrected)
@@ -93,9 +100,19 @@ class OpenedImages(QObject):
         self._image.choose(active if active in images else images[-1] if images else None)
         self._on_image_chosen()
 
+    def _on_layer_inserted(self, event: Any) -> None:
+        if isinstance(event.value, Image) and self._image.layer is None:
+            self._look_soon.start()
+
+    def _open_if_idle(self) -> None:
+        if self._image.layer is None and self.annotation is None:
+            self.open_likely_image()
+
     def close(self) -> None:
         """Stop all work; masks stay in their layers."""
         self._cancel_loading()
+        self._look_soon.stop()
+        self._viewer.layers.events.inserted.disconnect(self._on_layer_inserted)
         self._viewer.dims.events.point.disconnect(self._prefetch.encode_soon)
         self._prefetch.close()
         self._report_progress.cancel()
@@ -255,8 +272,8 @@ class OpenedImages(QObject):
         annotation = AnnotationController(self._viewer, stack, opened, task_runner, self)
         self._annotations[stack.layer] = annotation
         masks = annotation.masks.layer
-        masks.bind_key(keys.UNDO, lambda _: annotation.undo())  # before the layer's own
-        masks.bind_key(keys.REDO, lambda _: annotation.redo())
+        masks.bind_key(keys.key_of(keys.UNDO), lambda _: annotation.undo())  # before the layer's own
+        masks.bind_key(keys.key_of(keys.REDO), lambda _: annotation.redo())
         annotation.status_message.connect(self.status_message)
         annotation.warned.connect(self.warned)
         annotation.edited.connect(self.edited)
@@ -311,5 +328,5 @@ class OpenedImages(QObject):
 
 
 def _unbind_keys(annotation: AnnotationController) -> None:
-    for key in (keys.UNDO, keys.REDO):
-        annotation.masks.layer.bind_key(key, None)
+    for action in (keys.UNDO, keys.REDO):
+        annotation.masks.layer.bind_key(keys.key_of(action), None)

@@ -1,7 +1,9 @@
 """The buttons for undo and redo."""
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
+from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.panels.panel import Panel
@@ -10,7 +12,15 @@ __all__ = ["UndoRow"]
 
 
 class UndoRow(Panel):
-    """Two buttons, whose tooltips say what they would do."""
+    """Two buttons, whose tooltips say what they would do, and one for help.
+
+    Attributes
+    ----------
+    help_wanted
+        Emitted when help is asked for, which is there without an image, too.
+    """
+
+    help_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -22,7 +32,16 @@ class UndoRow(Panel):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.undo)
         layout.addWidget(self.redo)
+        self.help = button("?", "First steps, keys, and what happened so far")
+        self.help.setMaximumWidth(28)
+        self.help.clicked.connect(lambda: self.help_wanted.emit())
+        layout.addWidget(self.help)
         self.show_annotation(None)
+
+    def show_annotation(self, annotation: AnnotationController | None) -> None:
+        """Undo in another annotation."""
+        super().show_annotation(annotation)
+        self.setEnabled(True)
 
     def refresh(self) -> None:
         """Say what can be undone and redone."""

@@ -1,7 +1,7 @@
 """Cues that say what is unusual about a mask, and the review item that their weighted sum makes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -123,11 +123,20 @@ class ReviewItem:
     @property
     def reason(self) -> str:
         """The main reason, in words."""
-        form, *numbers = self.words
-        return str(form).format(*numbers)
+        return self.told({})
+
+    def told(self, names: Mapping[int, str]) -> str:
+        """Return the main reason in words, with other objects under the names that people gave them."""
+        form, *given = self.words
+        known = [names.get(one, f"object {one}") if isinstance(one, ObjectNumber) else one for one in given]
+        return str(form).format(*known)
 
 
-_NOTHING_UNUSUAL: Words = ("nothing unusual",)
+class ObjectNumber(int):
+    """An object in words, which has a name."""
+
+
+_NOTHING_UNUSUAL: Words = ("nothing is unusual about it",)
 
 
 def cue_values(inputs: CueInputs) -> dict[str, float]:
@@ -156,7 +165,7 @@ def _values(inputs: CueInputs) -> tuple[float, ...]:
 def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
     """Return the review item of one mask."""
     if inputs.factor == 0:
-        return ReviewItem(object_id, inputs.frame, 0.0, ("confirmed by a person",))
+        return ReviewItem(object_id, inputs.frame, 0.0, ("a person has confirmed it",))
     total, most, main = BIAS, 0.0, None
     for value, (name, (weight, usual)) in zip(_values(inputs), CUES.items()):
         total += weight * value
@@ -235,27 +244,31 @@ def _pixels_moved(features: MaskFeatures, other: Neighbor) -> float:
 
 def _area_in_words(features: MaskFeatures, other: Neighbor) -> Words:
     if not features.area:
-        return "absent, unlike on frame {}", other.frame
+        return "it is not here, but it is on frame {}", other.frame
     if not other.features.area:
-        return "appears, unlike on frame {}", other.frame
+        return "it is here, but not on frame {}", other.frame
     more = features.area / other.features.area - 1
-    form = "area +{:.0f} % against frame {}" if more > 0 else "area −{:.0f} % against frame {}"
+    form = "it is {:.0f} % larger than on frame {}" if more > 0 else "it is {:.0f} % smaller than on frame {}"
     return form, 100 * abs(more), other.frame
 
 
 def _shift_in_words(features: MaskFeatures, other: Neighbor) -> Words:
-    return "moved by {:.0f} pixels against frame {}", _pixels_moved(features, other), other.frame
+    return (
+        "it jumped by {:.0f} pixels from where it is on frame {}",
+        _pixels_moved(features, other),
+        other.frame,
+    )
 
 
 def _border_in_words(features: MaskFeatures, other: Neighbor) -> Words:
-    return "touches the border of the image, unlike on frame {}", other.frame
+    return "it touches the border of the image, which it does not on frame {}", other.frame
 
 
 def _distance_in_words(inputs: CueInputs) -> Words:
     reviewed = inputs.reviewed
     if reviewed is None:
-        return ("no frame of it was reviewed",)
-    form = f"{{}} {plural(reviewed.distance, 'frame')} from frame {{}}, the nearest reviewed one"
+        return ("nobody has looked at any frame of it",)
+    form = f"it is {{}} {plural(reviewed.distance, 'frame')} from frame {{}}, the nearest that was looked at"
     return form, reviewed.distance, reviewed.frame
 
 
@@ -274,16 +287,20 @@ def _arrival_in_words(inputs: CueInputs) -> Words:
 
 
 _WORDS: dict[str, Callable[[CueInputs], Words]] = {
-    "presence": lambda inputs: ("presence {:.2f}", inputs.features.scores.presence),
-    "predicted IoU": lambda inputs: ("predicted IoU {:.2f}", inputs.features.scores.predicted_iou),
-    "stability": lambda inputs: ("stability {:.2f}", inputs.features.scores.stability),
+    "presence": lambda inputs: (
+        "the model is not sure whether it is here"
+        if inputs.features.area
+        else "the model is not sure that it is gone",
+    ),
+    "predicted IoU": lambda _: ("the model is not sure of the outline",),
+    "stability": lambda _: ("the outline is not clear: the model would draw it here or there",),
     "jump": _jump_in_words,
     "overlap": lambda inputs: (
-        "overlaps object {} by {:.0f} %",
-        inputs.overlap.other_id,
+        "it overlaps {} by {:.0f} %",
+        ObjectNumber(inputs.overlap.other_id),
         100 * inputs.overlap.fraction,
     ),
-    "pieces": lambda inputs: ("in {} pieces", inputs.features.pieces),
+    "pieces": lambda inputs: ("it is in {} pieces", inputs.features.pieces),
     "border": _arrival_in_words,
     "distance": _distance_in_words,
 }

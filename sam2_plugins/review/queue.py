@@ -157,8 +157,11 @@ class Review:
     >>> masks = {1: {0: AcceptedMask.painted(mask), 1: tracked(0.93), 2: tracked(0.41), 3: tracked(0.94)}}
     >>> review = Review()
     >>> items = review.review_items(masks)
-    >>> [(item.frame, item.reason) for item in items]
-    [(0, 'confirmed by a person'), (1, 'nothing unusual'), (2, 'predicted IoU 0.41'), (3, 'nothing unusual')]
+    >>> for item in items[:3]:
+    ...     print(item.frame, item.reason)
+    0 a person has confirmed it
+    1 nothing is unusual about it
+    2 the model is not sure of the outline
     >>> review.change(1, 2, tracked(0.97), verified=False)
     >>> [item.frame for item in review.queue()]  # the most doubtful first
     [3, 1, 2]

@@ -58,7 +58,8 @@ class ReviewList(Sequence[DoubtfulMask]):
         item = self._items[index]
         if isinstance(item, DoubtfulMask):
             return item
-        return DoubtfulMask(item.object_id, item.frame, item.score, item.reason, self._session)
+        names = {one.id: one.name for one in self._session.objects.values()}
+        return DoubtfulMask(item.object_id, item.frame, item.score, item.told(names), self._session)
 
     def __repr__(self) -> str:
         if not self:

@@ -3,37 +3,35 @@
 from collections.abc import Callable
 from functools import partial
 
-from qtpy.QtCore import QPoint, QSignalBlocker, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QButtonGroup,
     QCheckBox,
     QGridLayout,
     QHBoxLayout,
-    QHeaderView,
+    QLabel,
+    QLineEdit,
     QPushButton,
-    QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.annotation.guide import tool_hint
 from napari_plugin.layers import Tool
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
+from napari_plugin.widgets.object_list import ObjectList
 from napari_plugin.widgets.object_menu import object_menu
 from napari_plugin.widgets.panels.panel import Panel
-from napari_plugin.widgets.rows import keep_rows
 from sam2_plugins.runtime.jobs import Progress
 
 __all__ = ["ObjectPanel"]
 
-_ID, _COLOR = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
-_SWATCH = 14
-_COLUMNS = ("Object", "Frames", "Verified", "Doubt")
+_MANY = 8
+"""Objects from which on a line to filter them is shown."""
 
 
 class ObjectPanel(Panel):
@@ -41,7 +39,7 @@ class ObjectPanel(Panel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.list = _object_list()
+        self.list = ObjectList()
         self.list.currentItemChanged.connect(self._on_selected)
         self.list.itemChanged.connect(self._on_renamed)
         self.list.customContextMenuRequested.connect(self._on_menu_wanted)
@@ -56,27 +54,34 @@ class ObjectPanel(Panel):
         self.paint = button("Paint", "Paint its mask with napari's brush", keys.TOOL, checkable=True)
         self._tools = (self.click, self.box, self.lasso, self.paint)
         self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, *self._tools)]
-        self.correct = button("⋯", "Merge, split, swap, divide, absent here, delete: the current object")
-        self.correct.setMaximumWidth(32)
+        self.correct = button("Edit ▾", "Merge, split, swap, divide, absent here, delete: the current object")
         self.correct.clicked.connect(self._on_correct)
         self.each_new = QCheckBox("each click a new one")
         self.each_new.setToolTip("Clicks and boxes begin objects; Shift+click does the opposite, once")
         self.each_new.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         self.each_new.toggled.connect(lambda _: self._set_each_new())
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("filter by name")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.filter.textChanged.connect(self.list.filter)
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
         tools = QGridLayout()
         for number, one in enumerate(self._tools):
             tools.addWidget(one, 0, number)
         for number, kind in enumerate((self.include, self.exclude)):
             tools.addWidget(kind, 1, 2 * number, 1, 2)
         row = QHBoxLayout()
-        row.addWidget(self.new, 1)
-        row.addWidget(self.each_new)
-        row.addWidget(self.remove, 1)
-        row.addWidget(self.correct)
+        for acting in (self.new, self.correct, self.remove):
+            row.addWidget(acting, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Objects"))
         layout.addLayout(tools)
+        layout.addWidget(self.each_new)
+        layout.addWidget(self.hint)
+        layout.addWidget(self.filter)
         layout.addWidget(self.list, 1)
         layout.addLayout(row)
         self.new.clicked.connect(self._with(lambda one: one.add_object()))
@@ -100,15 +105,12 @@ class ObjectPanel(Panel):
     def _set_each_new(self) -> None:
         if self.annotation is not None:
             self.annotation.prompts.each_new = self.each_new.isChecked()
+        self._show_hint()
 
     def _use(self, tool: Tool, checked: bool = True) -> None:
         if self.annotation is None:
             return
         self.annotation.tools.use(tool)
-        if not self.annotation.tools.works:
-            self.status_message.emit(
-                "In 3D the mouse turns the view; the tools work in slices (the button below the layers)."
-            )
         self._show_tool()
 
     def _show_tool(self) -> None:
@@ -118,31 +120,23 @@ class ObjectPanel(Panel):
         for tool, one in zip(Tool, self._tools):
             one.setChecked(tool is active)
         self._groups[1].setExclusive(True)
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        self.hint.setText("" if self.annotation is None else tool_hint(self.annotation))
 
     def refresh(self) -> None:
         """Show what is known now."""
         annotation = self.annotation
         objects = {} if annotation is None else annotation.session.objects
-        with QSignalBlocker(self.list):
-            if [item.data(0, _ID) for item in self._items()] != list(objects):
-                self.list.clear()
-                for object_id in objects:
-                    item = QTreeWidgetItem(self.list)
-                    item.setData(0, _ID, object_id)
-                    item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
-            for item, one in zip(self._items(), objects.values()):
-                if item.text(0) != one.name:
-                    item.setText(0, one.name)
-                if item.data(0, _COLOR) != one.color:  # else a name being typed would be overwritten
-                    item.setData(0, _COLOR, one.color)
-                    item.setIcon(0, _swatch(one.color))
-                if annotation is not None and one.id == annotation.current:
-                    self.list.setCurrentItem(item)
+        self.list.show_objects(objects, 0 if annotation is None else annotation.current)
+        self.filter.setVisible(len(objects) >= _MANY)
         self.count_frames()
         for acting in (self.remove, self.correct):
             acting.offer(annotation is not None and annotation.current in objects, "There is no object yet")
         if annotation is not None:
             (self.exclude if annotation.excluding else self.include).setChecked(True)
+        self._show_hint()
 
     def show_progress(self, progress: Progress) -> None:
         """Count the frames."""
@@ -150,23 +144,12 @@ class ObjectPanel(Panel):
 
     def count_frames(self) -> None:
         """Show beside each name how many frames are known and verified, and the worst doubt."""
-        if self.annotation is None:
-            return
-        session, review = self.annotation.session, self.annotation.review
-        with QSignalBlocker(self.list):
-            for item in self._items():
-                object_id = item.data(0, _ID)
-                if object_id in session.objects:
-                    worst = review.worst(object_id)
-                    item.setText(1, str(len(session.frames_of(object_id))))
-                    item.setText(2, str(len(session.verified(object_id)) or ""))
-                    item.setText(3, "" if worst is None else f"{worst:.0%}")
+        if self.annotation is not None:
+            self.list.count_frames(self.annotation)
 
     def step(self, by: int) -> None:
         """Make the next (1) or the previous (-1) object the current one."""
-        row = self.list.indexOfTopLevelItem(self.list.currentItem()) + by
-        if 0 <= row < self.list.topLevelItemCount():
-            self.list.setCurrentItem(self.list.topLevelItem(row))
+        self.list.step(by)
 
     def toggle_excluding(self) -> None:
         """Let clicks do the opposite from now on."""
@@ -177,15 +160,12 @@ class ObjectPanel(Panel):
         chosen = next((number for number, tool in enumerate(self._tools) if tool.isChecked()), -1)
         self._tools[(chosen + 1) % len(self._tools)].click()
 
-    def _items(self) -> list[QTreeWidgetItem]:
-        return [self.list.topLevelItem(row) for row in range(self.list.topLevelItemCount())]
-
     def _on_selected(self, item: QTreeWidgetItem | None) -> None:
         if self.annotation is not None and item is not None:
-            self.annotation.select_object(int(item.data(0, _ID)))
+            self.annotation.select_object(self.list.id_of(item))
 
     def _on_renamed(self, item: QTreeWidgetItem, column: int) -> None:
-        object_id, name = int(item.data(0, _ID)), item.text(0).strip()
+        object_id, name = self.list.id_of(item), item.text(0).strip()
         if self.annotation is None or object_id not in self.annotation.session.objects:
             return
         if name:
@@ -201,7 +181,7 @@ class ObjectPanel(Panel):
 
     def _open_menu(self, item: QTreeWidgetItem | None, place: QPoint) -> None:
         if self.annotation is not None and item is not None:
-            object_id = int(item.data(0, _ID))
+            object_id = self.list.id_of(item)
             object_menu(self.annotation, object_id, lambda: self.list.editItem(item, 0), self).popup(place)
 
     def _with(self, act: Callable[[AnnotationController], None]) -> Callable[[], None]:
@@ -212,34 +192,8 @@ class ObjectPanel(Panel):
         return clicked
 
 
-def _object_list() -> QTreeWidget:
-    made = QTreeWidget()
-    made.setColumnCount(len(_COLUMNS))
-    made.setHeaderLabels(list(_COLUMNS))
-    made.setRootIsDecorated(False)
-    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
-    made.setEditTriggers(QAbstractItemView.EditTrigger.DoubleClicked)
-    made.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-    made.setToolTip(
-        "The next click or box belongs to the object that is chosen here (keys J and K). "
-        "Double-click renames it; the right mouse button merges, splits, swaps, divides."
-    )
-    keep_rows(made)
-    header = made.header()
-    header.setStretchLastSection(False)
-    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    return made
-
-
 def _exclusive(parent: QWidget, *buttons: QPushButton) -> QButtonGroup:
     group = QButtonGroup(parent)
     for one in buttons:
         group.addButton(one)
     return group
-
-
-def _swatch(color: tuple[int, int, int]) -> QIcon:
-    pixmap = QPixmap(_SWATCH, _SWATCH)
-    pixmap.fill(QColor(*color))
-    return QIcon(pixmap)

@@ -92,12 +92,13 @@ class ReviewPanel(Panel):
         elif chosen is not None:
             self._row -= 1  # the next one has moved up into its place
         objects = {} if annotation is None else annotation.session.objects
+        names = {one.id: one.name for one in objects.values()}
         with QSignalBlocker(self.list):
             self.list.clear()
             for item in self._queue:
-                name = objects[item.object_id].name if item.object_id in objects else str(item.object_id)
+                name = names.get(item.object_id, str(item.object_id))
                 self.list.addTopLevelItem(
-                    QTreeWidgetItem([str(item.frame), name, f"{item.score:.0%}", item.reason])
+                    QTreeWidgetItem([str(item.frame), name, f"{item.score:.0%}", item.told(names)])
                 )
             if chosen in places:
                 self.list.setCurrentItem(self.list.topLevelItem(self._row))

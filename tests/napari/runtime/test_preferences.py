@@ -9,7 +9,8 @@ import pytest
 from napari.settings import get_plugin_settings
 
 from napari_plugin.runtime.application import Sam2Application
-from napari_plugin.runtime.preferences import Preferences, on_preferences_changed, read_preferences
+from napari_plugin.runtime.preferences import Preferences, on_preferences_changed, read_keys, read_preferences
+from napari_plugin.widgets import keys
 from sam2_plugins.runtime.model_store import ModelStore
 
 
@@ -59,3 +60,10 @@ def test_a_change_holds_at_once(page: Any, application: Sam2Application, qtbot: 
         application._preferred_device = "auto"
         page.device = "cpu"
     assert changed.args == ["cpu"]
+
+
+def test_keys_are_found_and_changed_there(page: Any) -> None:
+    assert keys.key_of(keys.VERIFY) == "H"
+    assert set(read_keys()) == set(keys.ACTIONS)
+    get_plugin_settings("sam2-plugins").keys.verify = "Shift-V"
+    assert keys.with_key("Verify", keys.VERIFY) == "Verify (key Shift+V)"

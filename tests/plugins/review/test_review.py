@@ -73,12 +73,12 @@ def test_pieces_that_meet_at_a_corner_are_one() -> None:
 
 
 CHANGES = {
-    "area": (accepted(disc(23, 30, 6.13)), "area −"),
-    "presence": (accepted(disc(23, 30, 10), MaskScores(0.55, 0.95, 0.97)), "presence 0.55"),
-    "predicted IoU": (accepted(disc(23, 30, 10), MaskScores(1.0, 0.41, 0.97)), "predicted IoU 0.41"),
-    "stability": (accepted(disc(23, 30, 10), MaskScores(1.0, 0.95, 0.5)), "stability 0.50"),
-    "shift": (accepted(disc(60, 30, 10)), "moved by 3"),
-    "absent": (accepted(disc(0, 0, 0), MaskScores(0.2, 0.5, 1.0)), "absent, unlike on frame"),
+    "area": (accepted(disc(23, 30, 6.13)), " % smaller than on frame "),
+    "presence": (accepted(disc(23, 30, 10), MaskScores(0.55, 0.95, 0.97)), "not sure whether it is here"),
+    "predicted IoU": (accepted(disc(23, 30, 10), MaskScores(1.0, 0.41, 0.97)), "not sure of the outline"),
+    "stability": (accepted(disc(23, 30, 10), MaskScores(1.0, 0.95, 0.5)), "the outline is not clear"),
+    "shift": (accepted(disc(60, 30, 10)), "it jumped by 3"),
+    "absent": (accepted(disc(0, 0, 0), MaskScores(0.2, 0.5, 1.0)), "it is not here, but it is on frame"),
     "pieces": (accepted(disc(20, 30, 8) | disc(40, 30, 6)), "in 2 pieces"),
 }
 
@@ -96,7 +96,7 @@ def test_an_area_is_compared_with_a_named_frame() -> None:
     small = disc(23, 30, 6.13)
     masks = {frame: accepted(disc(20, 30, 10)) for frame in range(5)} | {5: accepted(small)}
     percent = 100 * (1 - small.sum() / disc(20, 30, 10).sum())
-    assert by_frame(masks)[5].reason == f"area −{percent:.0f} % against frame 4"
+    assert by_frame(masks)[5].reason == f"it is {percent:.0f} % smaller than on frame 4"
 
 
 def test_overlap_names_the_other_object_and_counts_only_fractiond_pixels() -> None:
@@ -105,7 +105,7 @@ def test_overlap_names_the_other_object_and_counts_only_fractiond_pixels() -> No
     assert together[6].score > alone[6].score
     assert together[5].score == alone[5].score
     fraction = (disc(23, 30, 10) & disc(27, 30, 10)).sum() / disc(23, 30, 10).sum()
-    assert together[6].reason == f"overlaps object 2 by {fraction:.0%}".replace("%", " %")
+    assert together[6].reason == f"it overlaps object 2 by {fraction:.0%}".replace("%", " %")
     diagonal = {6: accepted(np.eye(*SHAPE, dtype=bool) & ~disc(23, 30, 10))}
     assert by_frame(steady(), diagonal)[6] == alone[6]
 
@@ -114,7 +114,7 @@ def test_a_border_reached_is_doubted_and_one_always_touched_is_not() -> None:
     low = MaskScores(1.0, 0.95, 0.97)
     away = {frame: accepted(disc(20, 12, 10), low) for frame in range(5)}
     reached = by_frame(away | {3: accepted(disc(20, 9, 10), low)})[3]
-    assert reached.reason.startswith("touches the border of the image, unlike on frame")
+    assert reached.reason.startswith("it touches the border of the image, which it does not on frame")
     always = by_frame({frame: accepted(disc(20, 9, 10), low) for frame in range(5)})
     assert all("border" not in doubt.reason for doubt in always)
 
@@ -151,7 +151,7 @@ def test_frames_without_neighbors_and_without_masks() -> None:
     assert Review().review_items({}) == []
     assert Review().review_items({1: {}}) == []
     (only,) = Review().review_items({1: {7: accepted(disc(20, 30, 10), MaskScores(1.0, 1.0, 1.0))}})
-    assert (only.frame, only.reason) == (7, "no frame of it was reviewed")
+    assert (only.frame, only.reason) == (7, "nobody has looked at any frame of it")
     (nothing,) = Review().review_items({1: {7: accepted(disc(0, 0, 0), MaskScores(0.0, 0.0, 1.0))}})
     assert 0 < nothing.score < 0.5
 
