@@ -105,12 +105,7 @@ class AnnotationDock(QWidget):
             self.history,
         )
         self.setup = Foldable("Set-up", self.image, self.contrast, self.model)
-        self.message = QLabel()
-        self.message.setWordWrap(True)
-        policy = self.message.sizePolicy()  # as high as its lines need, and no more
-        policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
-        policy.setVerticalPolicy(QSizePolicy.Policy.Ignored)
-        self.message.setSizePolicy(policy)
+        self.message = _message_line()
         self._shows_error = self._shows_hint = False
         self._lay_out()
         self.training = TrainingDialog(self._application, self)
@@ -310,6 +305,16 @@ def dock_of(viewer: Viewer) -> AnnotationDock | None:
     """Return the dock in a viewer's window, if there is one."""
     docked = viewer.window.dock_widgets.values()
     return next((one for one in docked if isinstance(one, AnnotationDock)), None)
+
+
+def _message_line() -> QLabel:
+    line = QLabel()
+    line.setWordWrap(True)
+    policy = line.sizePolicy()  # as high as its lines need, and no more
+    policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
+    policy.setVerticalPolicy(QSizePolicy.Policy.Ignored)
+    line.setSizePolicy(policy)
+    return line
 
 
 def _tabs(pages: dict[str, tuple[Panel, ...]]) -> QTabWidget:

@@ -23,8 +23,8 @@ from napari_plugin.layers import Tool
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
-from napari_plugin.widgets.object_list import ObjectList
-from napari_plugin.widgets.object_menu import object_menu
+from napari_plugin.widgets.objects.object_list import ObjectList
+from napari_plugin.widgets.objects.object_menu import object_menu
 from napari_plugin.widgets.panels.panel import Panel
 from sam2_plugins.runtime.jobs import Progress
 

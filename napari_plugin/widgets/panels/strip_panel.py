@@ -6,7 +6,7 @@ from superqt.utils import qdebounced
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.frame_states import states_of
-from napari_plugin.widgets.object_strip import ObjectStrip
+from napari_plugin.widgets.objects.object_strip import ObjectStrip
 from napari_plugin.widgets.panels.panel import Panel
 from sam2_plugins.runtime.jobs import Progress
 

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import QMenu
 
 from napari_plugin.annotation.frame_states import FrameState, states_of
 from napari_plugin.widgets.dock import AnnotationDock
-from napari_plugin.widgets.object_menu import object_menu
+from napari_plugin.widgets.objects.object_menu import object_menu
 from sam2_plugins.review import ReviewItem
 from sam2_plugins.session.propagation_plan import Direction
 
