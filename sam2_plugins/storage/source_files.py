@@ -4,6 +4,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from sam2_engine.errors import InputWarning
 from sam2_engine.frames import FrameSource
 
 __all__ = ["source_files", "source_of", "warn_of_rewritten_files"]
+
+
+_MOST_FILES = 30_000
+"""A folder of 20,000 images opens in a second; the chunks of an image may be a million."""
 
 
 def source_files(source: str | Path | None) -> list[int] | None:
@@ -24,7 +29,7 @@ def source_files(source: str | Path | None) -> list[int] | None:
     Returns
     -------
     list of int or None
-        None if there is no file.
+        None if there is no file, or there are too many to look at whenever a session is opened.
 
     Examples
     --------
@@ -73,7 +78,10 @@ def _files(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source]
     # Tables and sessions may lie among the images of a folder, and change with the work on them.
-    files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names]
+    walked = (Path(folder, name) for folder, _, names in os.walk(source) for name in names)
+    files = [*islice(walked, _MOST_FILES + 1)]
+    if len(files) > _MOST_FILES:
+        return []
     kinds = Counter(file.suffix for file in files)
     return [file for file in files if file.suffix == max(kinds, key=kinds.__getitem__)]
 

@@ -103,10 +103,12 @@ def test_frames_that_were_written_again_are_said_once(tmp_path: Path, store, sma
         assert work.objects[1].name == "cell"
 
 
-def test_what_lies_among_the_images_of_a_folder_is_none_of_them(tmp_path: Path) -> None:
+def test_what_lies_among_the_images_of_a_folder_is_none_of_them(tmp_path: Path, monkeypatch) -> None:
     for frame in range(3):
         iio.imwrite(tmp_path / f"{frame}.png", np.zeros((40, 60), np.uint8))
     before = source_files(tmp_path)
     (tmp_path / "cells.csv").write_text("object,frame\n")
     assert source_files(tmp_path) == before is not None
     assert source_files(tmp_path / "gone.tif") is None
+    monkeypatch.setattr("sam2_plugins.storage.source_files._MOST_FILES", 3)
+    assert source_files(tmp_path) is None
