@@ -83,7 +83,8 @@ def _files(source: Path) -> list[Path]:
     if len(files) > _MOST_FILES:
         return []
     kinds = Counter(file.suffix for file in files)
-    return [file for file in files if file.suffix == max(kinds, key=kinds.__getitem__)]
+    usual = max(kinds, key=kinds.__getitem__, default="")
+    return [file for file in files if file.suffix == usual]
 
 
 def _stat(path: Path) -> os.stat_result | None:
