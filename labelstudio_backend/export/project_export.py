@@ -5,8 +5,10 @@ from pathlib import Path
 
 from labelstudio_backend.export.annotated_tasks import AnnotatedTask, AnnotatedTasks
 from labelstudio_backend.export.project_file import ExportedTask, read_project_file
+from labelstudio_backend.schema.keyframes import was_never_tracked
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
+from sam2_engine.wording import counted
 from sam2_plugins.cli.commands.streams import print_stderr
 from sam2_plugins.cli.commands.terminal import run_with_progress_bar
 from sam2_plugins.export.coco import write_coco_videos
@@ -64,6 +66,11 @@ def _masks(
     """Yield one task after the other; one without a mask, or that cannot be read, is named and left out."""
     for task in tasks:
         try:
+            if still := sum(map(was_never_tracked, task.regions)):
+                print_stderr(
+                    f"Note: in {task.name} {counted(still, 'rectangle')} stood still when the task was "
+                    "submitted, before it was tracked; the masks are tracked now."
+                )
             with annotated_tasks.open(task) as annotated:
                 if annotated.objects:
                     yield task, annotated

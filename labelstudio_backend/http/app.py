@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelstudio_backend.http.metrics import Metrics
+from labelstudio_backend.schema.keyframes import was_never_tracked
+from labelstudio_backend.schema.regions import shown
 from labelstudio_backend.tasks.lanes import BusyError
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_engine.errors import InputError
-from sam2_engine.wording import size_in_words
+from sam2_engine.wording import counted, size_in_words
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -204,12 +206,16 @@ class Application:
         return _Response.json({"results": results, "model_version": version})
 
     def _webhook(self, environ: "WSGIEnvironment") -> _Response:
-        """Start a training where a person asks for it; other events are acknowledged, and nothing is done."""
+        """Start a training where a person asks for it; other events are acknowledged, and nothing is done.
+
+        A video rectangle that was submitted before it was tracked is named in the log.
+        """
         event = _json(environ)
         action, project = event.get("action"), event.get("project")
         if action == "START_TRAINING" and self.predictor.settings.trains and isinstance(project, Mapping):
             started = self.predictor.start_training(project.get("id"))
             return _Response.json({"status": "started" if started else "busy", "action": action}, 201)
+        _warn_of_still_boxes(event.get("annotation"))
         return _Response.json(
             {"status": "ignored", "action": action if isinstance(action, str) else None}, 201
         )
@@ -223,6 +229,13 @@ class Application:
 
     def _openapi(self, _: "WSGIEnvironment") -> _Response:
         return _Response(200, _OPENAPI_FILE.read_bytes())
+
+
+def _warn_of_still_boxes(annotation: object) -> None:
+    results = annotation.get("result") if isinstance(annotation, Mapping) else None
+    if isinstance(results, list) and (still := sum(map(was_never_tracked, results))):
+        task = shown(annotation.get("task") if isinstance(annotation, Mapping) else None)
+        _log.warning("task=%s was submitted before %s was tracked", task, counted(still, "rectangle"))
 
 
 def _json(environ: "WSGIEnvironment") -> dict[str, Any]:

@@ -1,12 +1,16 @@
-"""Prompts for images, from drawn keypoints, rectangles and ellipses."""
+"""Prompts for images, from drawn keypoints, rectangles, ellipses, polygons and brush strokes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from labelstudio_backend.schema.brush_rle import decode_brush_rle
 from labelstudio_backend.schema.regions import (
     PixelBox,
     box_from_ellipse,
+    box_from_polygon,
     box_from_rectangle,
     point_from_keypoint,
     value_of,
@@ -16,7 +20,10 @@ from sam2_engine.prompts import Box, Points, Prompt
 
 __all__ = ["LabeledPrompt", "drawn_prompts", "stored_prompts"]
 
-_BOXES = {"rectangle": box_from_rectangle, "ellipse": box_from_ellipse}
+_BOXES = {"rectangle": box_from_rectangle, "ellipse": box_from_ellipse, "polygon": box_from_polygon}
+_STORED = ("keypoint", "rectangle", "ellipse")
+"""What a task holds as prompts; polygons and brushes that it holds are annotations."""
+_POINTS_OF_STROKE = 5
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,9 @@ class _Drawn:
 def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[LabeledPrompt]:
     """Sort by object what a person has just drawn: keypoints of one label belong together, boxes stand alone.
 
-    One box and keypoints of its label are one object, which the keypoints refine; of several boxes, each is
-    refined by the keypoints on the background that lie in it.
+    A polygon is the box around it, a brush stroke is some keypoints on it. One box and keypoints of its label
+    are one object, which the keypoints refine; of several boxes, each is refined by the keypoints on the
+    background that lie in it.
 
     Parameters
     ----------
@@ -77,7 +85,7 @@ def drawn_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[Lab
     Raises
     ------
     InputError
-        If a region is neither keypoint nor rectangle nor ellipse, or is not complete.
+        If a region is none of these, or is not complete.
     """
     prompts = []
     for labels, drawn in _by_labels(regions, shape).items():
@@ -106,7 +114,7 @@ def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[La
     InputError
         If a keypoint, a rectangle or an ellipse is not complete.
     """
-    usable = [region for region in regions if _prompt_kind(region) is not None or _is_label_result(region)]
+    usable = [region for region in regions if _prompt_kind(region) in _STORED or _is_label_result(region)]
     prompts = []
     for labels, drawn in _by_labels(usable, shape).items():
         prompts += [LabeledPrompt.of(labels, box) for box in drawn.boxes]
@@ -128,13 +136,15 @@ def _by_labels(regions: Sequence[object], shape: tuple[int, int]) -> dict[tuple[
         if kind is None or not isinstance(region, Mapping):
             raise InputError(
                 f"A region of type {_kind(region)!r:.60} is no prompt; "
-                "use a smart keypoint, a smart rectangle or an ellipse."
+                "use a smart keypoint, a smart rectangle, an ellipse, a polygon or a brush stroke."
             )
         labels = _labels(region) or named.get(str(region.get("id")), ())
         drawn = found.setdefault(labels, _Drawn([], [], []))
         if kind == "keypoint":
             point = point_from_keypoint(value, shape)
             (drawn.inside if region.get("is_positive", True) else drawn.outside).append(point)
+        elif kind == "brush":
+            drawn.inside.extend(_points_on_stroke(value, shape))
         else:
             drawn.boxes.append(_BOXES[kind](value, shape))
     return found
@@ -151,7 +161,17 @@ def _is_label_result(region: object) -> bool:
 
 def _prompt_kind(region: object) -> str | None:
     kind = _kind(region).removesuffix("labels")
-    return kind if kind in ("keypoint", *_BOXES) else None
+    return kind if kind in ("keypoint", "brush", *_BOXES) else None
+
+
+def _points_on_stroke(value: Mapping[str, Any], shape: tuple[int, int]) -> list[tuple[float, float]]:
+    """Return pixels of a brush stroke, spread over it from top to bottom."""
+    rows, columns = np.nonzero(decode_brush_rle(value.get("rle", []), shape))
+    if not rows.size:
+        raise InputError("A brush stroke of the request is empty; draw it again.")
+    count = min(_POINTS_OF_STROKE, rows.size)
+    chosen = [rows.size * (2 * number + 1) // (2 * count) for number in range(count)]
+    return [(float(columns[index]), float(rows[index])) for index in chosen]
 
 
 def _labels(region: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from labelstudio_backend.schema.regions import Region, number, shown
 from sam2_engine.errors import InputError
 
-__all__ = ["SIDES", "Keyframe", "Track", "model_item"]
+__all__ = ["SIDES", "Keyframe", "Track", "model_item", "was_never_tracked"]
 
 MARK = "sam2"
 SIDES = ("x", "y", "width", "height")
@@ -90,6 +90,27 @@ def model_item(
     """Return a keyframe of the model, marked as such, from a rectangle in percent."""
     mark = [frame, *(rectangle[side] for side in SIDES), int(enabled)]
     return {"frame": frame, "time": seconds, "enabled": enabled, "rotation": 0, **rectangle, MARK: mark}
+
+
+def was_never_tracked(region: object) -> bool:
+    """Whether a labeled video rectangle is as a person drew it: one keyframe, which lasts to the end.
+
+    It was submitted before the answer came, and stands still; what was tracked ends where it is told to.
+
+    Examples
+    --------
+    >>> box = {"frame": 1, "enabled": True, "x": 1, "y": 1, "width": 9, "height": 9}
+    >>> region = {"type": "videorectangle", "value": {"labels": ["Car"], "sequence": [box]}}
+    >>> was_never_tracked(region)
+    True
+    """
+    if not isinstance(region, Mapping) or region.get("type") != "videorectangle":
+        return False
+    value = region.get("value")
+    sequence = value.get("sequence") if isinstance(value, Mapping) and value.get("labels") else None
+    if not isinstance(sequence, list) or len(sequence) != 1 or not isinstance(sequence[0], Mapping):
+        return False
+    return sequence[0].get("enabled") is not False and MARK not in sequence[0]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ __all__ = [
     "Region",
     "ScoredRegions",
     "box_from_ellipse",
+    "box_from_polygon",
     "box_from_rectangle",
     "number",
     "object_bounds",
@@ -132,6 +133,26 @@ def box_from_ellipse(value: Mapping[str, Any], shape: tuple[int, int]) -> PixelB
     across = math.hypot(a * math.cos(angle), b * math.sin(angle))
     down = math.hypot(a * math.sin(angle), b * math.cos(angle))
     return x - across, y - down, x + across - 1, y + down - 1
+
+
+def box_from_polygon(value: Mapping[str, Any], shape: tuple[int, int]) -> PixelBox:
+    """Return the bounds of a polygon as a pixel box of an image of ``shape`` (H, W).
+
+    Raises
+    ------
+    InputError
+        If it has no corners, or one of them is not two numbers.
+    """
+    corners = value.get("points")
+    if not isinstance(corners, list) or not corners or not all(map(_is_pair, corners)):
+        raise InputError("A polygon of the request has no corners; draw it again.")
+    points = [point_from_keypoint({"x": x, "y": y}, shape) for x, y in corners]
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return min(xs) + 0.5, min(ys) + 0.5, max(xs) - 0.5, max(ys) - 0.5
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2
 
 
 def rectangle_from_box(box: PixelBox, shape: tuple[int, int]) -> dict[str, float]:

@@ -194,3 +194,15 @@ def test_review_pages_show_the_masks_and_lead_back_to_the_task(
     assert content["link"] == f"{server.url}/projects/{task['project']}/data?task={task['id']}"
     assert (content["first"], len(content["frames"]), len(content["objects"])) == (1, FRAMES, 2)
     assert any(mask["runs"] for mask in content["objects"][0]["masks"].values())
+
+
+def test_a_box_that_was_submitted_before_it_was_tracked_is_named(
+    tracked: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(tracked, tmp_path, "tracked", "tiff")
+    assert "stood still" not in capsys.readouterr().err
+    (region, *_) = tracked[0]["annotations"][0]["result"]
+    region["value"]["sequence"] = [{**region["value"]["sequence"][0], "enabled": True}]
+    region["value"]["sequence"][0].pop("sam2", None)
+    export(tracked, tmp_path, "still", "tiff")
+    assert "1 rectangle stood still" in capsys.readouterr().err

@@ -96,7 +96,8 @@ def test_several_tasks_with_one_drawing(application: Application, click: dict[st
         ({"value": {"x": 10, "y": 120, "keypointlabels": ["Ball"]}}, "outside"),
         ({"value": {"x": 10, "y": 10}}, "no label"),
         ({"value": {"x": 10, "y": 10, "keypointlabels": ["Cat"]}}, "no label 'Cat'"),
-        ({"type": "polygonlabels", "value": {"x": 1, "polygonlabels": ["Ball"]}}, "no prompt"),
+        ({"type": "polygonlabels", "value": {"x": 1, "polygonlabels": ["Ball"]}}, "no corners"),
+        ({"type": "vectorlabels", "value": {"vertices": [], "vectorlabels": ["Ball"]}}, "no prompt"),
         ({"type": "ellipselabels", "value": {"x": 1, "ellipselabels": ["Ball"]}}, "nothing for y"),
         ({"item_index": 3}, "page 4"),
         ({"to_name": "text"}, "no tag for 'text'"),
@@ -330,3 +331,21 @@ def test_no_reply_and_no_log_line_has_a_tasks_data(
     assert "Jane" not in json.dumps(said)
     assert "Jane" not in reply.reason
     assert "Jane" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({}, True), ({"sam2": [1]}, False), ({"enabled": False}, False)]
+)
+def test_a_box_that_was_submitted_before_it_was_tracked_is_named_in_the_log(
+    change: dict[str, Any],
+    said: bool,
+    application: Application,
+    media_server: MediaServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (drawn,) = recorded("predict_video_label_assigned", media_server)["json"]["params"]["context"]["result"]
+    drawn["value"]["sequence"] = [{**drawn["value"]["sequence"][0], **change}]
+    event = {"action": "ANNOTATION_CREATED", "annotation": {"task": 7, "result": [drawn, 3, {}]}}
+    with caplog.at_level(logging.WARNING):
+        assert call(application, "POST", "/webhook", event).status == 201
+    assert ("task=7 was submitted before 1 rectangle was tracked" in caplog.text) == said

@@ -2,8 +2,10 @@ import json
 from dataclasses import astuple
 from typing import Any
 
+import numpy as np
 import pytest
 
+from labelstudio_backend.schema.brush_rle import encode_brush_rle
 from labelstudio_backend.schema.image_prompts import LabeledPrompt, drawn_prompts, stored_prompts
 from labelstudio_backend.schema.labeling_config import LabelingConfig
 from labelstudio_backend.tasks.image_preannotation import prompts_of_task
@@ -57,6 +59,37 @@ def test_an_ellipse_is_a_prompt() -> None:
     value = {"x": 50, "y": 50, "radiusX": 10, "radiusY": 20, "rotation": 0, "ellipselabels": ["Cell"]}
     (prompt,) = drawn_prompts([{"type": "ellipselabels", "value": value}], SHAPE)
     assert box_of(prompt) == pytest.approx((80, 30, 119, 69))
+
+
+def test_a_polygon_is_the_box_around_it_and_a_stroke_some_points_on_it() -> None:
+    corners = [[10, 10], [20, 10], [20, 30], [15, 20]]
+    outline = {"type": "polygonlabels", "value": {"points": corners, "polygonlabels": ["Cell"]}}
+    (prompt,) = drawn_prompts([outline], SHAPE)
+    assert box_of(prompt) == (20, 10, 39, 29)
+    mask = np.zeros(SHAPE, bool)
+    mask[10:60, 30] = True
+    stroke = {"type": "brush", "id": "a", "value": {"format": "rle", "rle": encode_brush_rle(mask)}}
+    named = {"type": "labels", "id": "a", "value": {"labels": ["Cell"]}}
+    (prompt,) = drawn_prompts([stroke, named], SHAPE)
+    assert prompt == LabeledPrompt.of(("Cell",), None, [(30, 15), (30, 25), (30, 35), (30, 45), (30, 55)])
+    assert stored_prompts([outline, stroke, named], SHAPE) == []  # a task's own are annotations
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        {"type": "polygonlabels", "value": {"points": []}},
+        {"type": "polygonlabels", "value": {"points": [[1], [2, 3]]}},
+        {"type": "polygonlabels", "value": {"points": "x"}},
+        {"type": "brushlabels", "value": {"rle": encode_brush_rle(np.zeros(SHAPE, bool))}},
+        {"type": "brushlabels", "value": {"rle": [1, 2, 3]}},
+        {"type": "brushlabels", "value": {}},
+        {"type": "brushlabels", "value": {"rle": ["x"]}},
+    ],
+)
+def test_a_polygon_or_a_stroke_that_is_not_complete(region: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        drawn_prompts([region], SHAPE)
 
 
 def test_a_region_may_be_named_by_a_second_result() -> None:
