@@ -43,7 +43,10 @@ def storage(label_studio: LabelStudio, tmp_path: Path) -> Iterator[str]:
 
 
 def put(url: str, content: bytes = b"") -> None:
-    headers = {"Authorization": "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request"}
+    headers = {
+        "Authorization": "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request",
+        "Content-Type": "image/png",
+    }
     urlopen(Request(url, content, headers, method="PUT"), timeout=60).close()
 
 
@@ -78,4 +81,8 @@ def test_a_click_on_an_image_in_cloud_storage(
     answer = label_studio.interactive_annotating(added["id"], tasks[0]["id"], click(160, 180))
     (region,) = answer["data"]["result"]
     assert region["type"] == "brushlabels"
+    asked = {"id": "region", "from_name": "quality", "to_name": "image", "type": "choices"}
+    choice = {**asked, "value": {"choices": ["good"]}}  # of another region, sent along
+    answer = label_studio.interactive_annotating(added["id"], tasks[0]["id"], click(160, 180), choice)
+    assert [result["type"] for result in answer["data"]["result"]] == ["brushlabels", "choices"]
     assert "X-Amz" not in backend.log.read_text()
