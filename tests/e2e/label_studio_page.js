@@ -1,6 +1,6 @@
 // Drives Label Studio's page in Chromium as an annotator does, and prints what the page sent the backend and got,
 // and the regions that are there at the end, read from their drawing and packed again by the page.
-// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video} SCREENSHOT.png [REGION [SCENE]]
+// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video|again} SCREENSHOT.png [REGION [SCENE]]
 // REGION is the type of region that predictions become, as the page names it; SCENE is JSON: where things are, in pixels.
 // Nothing is waited for by the clock, as machines differ: PATIENCE only ends what will never come, and what LOST
 // milliseconds later has had no effect is done again: a busy page misses clicks, as an annotator knows.
@@ -13,7 +13,7 @@ const LOST = 30000;
 // Of shapes.png: the disc, the background below it and the blue box; of moving.mp4: the disc on frame 1.
 const SHAPES = { size: [640, 480], click: [160, 180], background: [160, 300], box: [355, 175, 565, 405], labels: ['Cell', 'Debris'] };
 const MOVING = { size: [320, 240], box: [20, 60, 71, 111], frames: 30, shown: 20, labels: ['Ball'] };
-const { size, click, background, box, frames, shown, labels } = scene ? JSON.parse(scene) : kind === 'video' ? MOVING : SHAPES;
+const { size, click, background, box, frames, shown, labels } = scene ? JSON.parse(scene) : ['video', 'again'].includes(kind) ? MOVING : SHAPES;
 
 const until = (page, question) => page.waitForFunction(question, null, { timeout: PATIENCE });
 const label = (page, name) => page.locator('.lsf-label', { hasText: name });
@@ -125,7 +125,7 @@ async function drag(page, x0, y0, x1, y1) {
   await page.mouse.up();
 }
 
-async function boxOnVideo(page) {
+async function drawBox(page) {
   await page.waitForFunction(length => {
     const video = window.Htx.annotationStore.selected.names.get('video');
     return video.isReady && video.length === length;
@@ -138,6 +138,10 @@ async function boxOnVideo(page) {
   await page.mouse.click(...at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2));
   await until(page, () => window.Htx.annotationStore.selected.regions[0].selected);
   await request(page, () => label(page, labels[0]).first().click());
+}
+
+async function boxOnVideo(page) {
+  await drawBox(page);
   await until(page, () => window.Htx.annotationStore.selected.regions[0].sequence.length > 1);
   await page.evaluate(frame => window.Htx.annotationStore.selected.names.get('video').setFrame(frame), shown);
   await page.waitForFunction(frame => {
@@ -146,12 +150,22 @@ async function boxOnVideo(page) {
   }, shown, { timeout: PATIENCE });
 }
 
+// A label that may be taken away (allowEmpty) is clicked twice, which tracks again; what the answer says stands on
+// the page, beside the region that is selected.
+async function labelAgain(page) {
+  await drawBox(page);
+  const labelled = page => page.evaluate(() => window.Htx.annotationStore.selected.regions[0].labels.length);
+  await request(page, async () => { if (await labelled(page)) await label(page, labels[0]).first().click(); });
+  await request(page, async () => { if (!(await labelled(page))) await label(page, labels[0]).first().click(); });
+  await page.getByText('SAM 2 ').first().waitFor({ timeout: 4 * LOST });
+}
+
 async function main() {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
   try {
     const page = await open(browser);
     try {
-      await { click: clickOnImage, prompts: clicksAndRectangle, video: boxOnVideo }[kind](page);
+      await { click: clickOnImage, prompts: clicksAndRectangle, video: boxOnVideo, again: labelAgain }[kind](page);
     } finally {
       await page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
       await page.screenshot({ path: screenshot });

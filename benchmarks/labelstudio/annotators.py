@@ -1,6 +1,6 @@
 """Twenty annotators at once: is every click answered, how long do they wait, and with how much memory?
 
-    python benchmarks/labelstudio_annotators.py [--annotators N] [--minutes M] [--model NAME]
+    python benchmarks/labelstudio/annotators.py [--annotators N] [--minutes M] [--model NAME]
 
 Each annotator has images and a video of their own. Most of what they do is a click, some seconds after the
 answer to the last; now and then they box an object of their video, and click on while it is tracked. The
@@ -21,6 +21,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import labelstudio_soak as soak
 import scenes
