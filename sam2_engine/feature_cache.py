@@ -25,6 +25,7 @@ from sam2_engine.wording import counted, size_in_words
 __all__ = ["FeatureCache", "encoder_fingerprint", "feature_key", "hash_pixels", "weights_fingerprint"]
 
 DEFAULT_BYTES = 64 * 2**20
+_LEVELS = "stride4", "stride8"
 _KNOWN, _STATES = "_sam2_encoder_fingerprint", "_sam2_weight_states"
 
 
@@ -77,7 +78,7 @@ def _versions(weights: Mapping[str, Tensor]) -> tuple[object, ...]:
 
 def _encoder_weights(model: Sam2) -> dict[str, Tensor]:
     decoder = model.sam_mask_decoder
-    modules = {"encoder": model.image_encoder, "stride4": decoder.conv_s0, "stride8": decoder.conv_s1}
+    modules = {"encoder": model.image_encoder, **dict(zip(_LEVELS, decoder.high_res_convs))}
     return {
         f"{name}.{key}": tensor
         for name, module in modules.items()
@@ -94,8 +95,8 @@ def _sums(weights: Mapping[str, Tensor]) -> bytes:
 
 def _has_hooks(model: Sam2) -> bool:
     """Whether something of the user's takes part in the encoding, or wants to see it."""
-    decoder = model.sam_mask_decoder
-    modules = chain(model.image_encoder.modules(), decoder.conv_s0.modules(), decoder.conv_s1.modules())
+    encoding = model.image_encoder, *model.sam_mask_decoder.high_res_convs
+    modules = chain.from_iterable(part.modules() for part in encoding)
     return any(module._forward_hooks or module._forward_pre_hooks for module in modules)
 
 
@@ -222,15 +223,15 @@ class FeatureCache:
             return None
         try:
             tensors = load_file(self._path(key))
-            return ImageFeatures(tensors["embedding"], (tensors["stride4"], tensors["stride8"]))
+            levels = tuple(tensors[name] for name in _LEVELS if name in tensors)
+            return ImageFeatures(tensors["embedding"], levels)
         except (OSError, SafetensorError, KeyError):
             # A damaged file is no loss: the frame is encoded again and the file replaced.
             return None
 
     def _write(self, key: str, features: ImageFeatures) -> None:
         assert self.folder is not None
-        stride4, stride8 = features.high_res
-        tensors = {"embedding": features.embedding, "stride4": stride4, "stride8": stride8}
+        tensors = {"embedding": features.embedding, **dict(zip(_LEVELS, features.high_res))}
         try:
             with replacing(self._path(key)) as aside:
                 save_file({name: tensor.detach().cpu() for name, tensor in tensors.items()}, aside)

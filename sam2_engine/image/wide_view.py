@@ -114,7 +114,7 @@ class EncodedPrompt:
     mask_logits: Tensor | None
     multimask: bool
 
-    def predict(self, model: Sam2, embedding: Tensor, high_res: tuple[Tensor, Tensor]) -> MaskPrediction:
+    def predict(self, model: Sam2, embedding: Tensor, high_res: tuple[Tensor, ...]) -> MaskPrediction:
         """Return the masks on an embedding, with or without memory."""
         return model.predict_masks(
             embedding,

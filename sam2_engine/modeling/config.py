@@ -1,4 +1,8 @@
-"""Configurations of all models, one row each (paper section 4, appendix D; Hiera, Ryali et al. 2023)."""
+"""Configurations of all models, one row each (paper section 4, appendix D; Hiera, Ryali et al. 2023).
+
+Beside SAM 2 and nano there are relatives, each with a trunk or a memory of its own: EfficientTAM (Xiong et
+al. 2024). What a further one needs is in CONTRIBUTING.md.
+"""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,11 +18,13 @@ class ModelConfig:
     ----------
     name
         Name of the variant, the official checkpoint's file stem.
+    trunk
+        Kind of the trunk, a name of ``image_encoder.TRUNKS``: ``hiera``, or ``vit``.
     image_size
         Side of the square model input in pixels; a multiple of 32.
     embed_dim, num_heads, stages
-        Hiera trunk: channels and attention heads of the first stage (both double from stage to
-        stage) and the number of blocks per stage.
+        Trunk: channels and attention heads of the first stage (both double from stage to stage) and the
+        number of blocks per stage. A trunk of one stage has the stride 16, and there are no finer features.
     global_attention_blocks
         Indices of the blocks that attend to the whole plane instead of to windows.
     window_sizes
@@ -29,6 +35,9 @@ class ModelConfig:
         Channels of the image embedding (256 in all official models) and of a memory (64).
     memory_attention_layers, memory_attention_ffn
         Depth and feed-forward width of memory attention.
+    memory_pooling
+        How memories are pooled 2 x 2 where a frame attends to several: ``none``, or a rule of
+        ``relatives.pooled_attention``.
     num_recent_memories
         Recent frames in the memory bank beside the conditioning frames (the paper's N = 6).
     signed_pointer_time
@@ -64,9 +73,9 @@ class ModelConfig:
     name: str
     embed_dim: int
     num_heads: int
-    stages: tuple[int, int, int, int]
+    stages: tuple[int, ...]
     global_attention_blocks: tuple[int, ...]
-    window_sizes: tuple[int, int, int, int] = (8, 4, 14, 7)
+    window_sizes: tuple[int, ...] = (8, 4, 14, 7)
     pos_embed_size: tuple[int, int] = (7, 7)
     image_size: int = 1024
     hidden_dim: int = 256
@@ -87,11 +96,23 @@ class ModelConfig:
     pred_iou_thresh: float = 0.8
     stability_score_thresh: float = 0.95
     confidence: float = 0.76
+    trunk: str = "hiera"
+    memory_pooling: str = "none"
 
     @property
     def stage_dims(self) -> tuple[int, ...]:
-        """Channels of the four trunk stages, finest first."""
-        return tuple(self.embed_dim * 2**i for i in range(4))
+        """Channels of the trunk's stages, finest first."""
+        return tuple(self.embed_dim * 2**i for i in range(len(self.stages)))
+
+    @property
+    def high_res_features(self) -> bool:
+        """Whether the mask decoder is given features of the strides 4 and 8, which only a pyramid has."""
+        return len(self.stages) > 1
+
+    @property
+    def remembers_windows(self) -> bool:
+        """Whether a memory may show a part of the grid; what is pooled has to be whole."""
+        return self.memory_pooling == "none"
 
     def with_image_size(self, image_size: int) -> "ModelConfig":
         """Return this configuration for another input side in pixels.
@@ -136,11 +157,37 @@ _LARGEST = 1 << 16
 
 _SAM_2_0: dict[str, Any] = {"signed_pointer_time": False, "absent_memory_embedding": False}
 
+_EFFICIENT_SIZES: dict[str, dict[str, Any]] = {
+    "ti": {"embed_dim": 192, "num_heads": 3},
+    "s": {"embed_dim": 384, "num_heads": 6},
+}
+_EFFICIENT: dict[str, Any] = {
+    "trunk": "vit",
+    "stages": (12,),
+    "global_attention_blocks": (2, 5, 8, 11),
+    "window_sizes": (14,),
+    "pos_embed_size": (14, 14),
+    "drop_path": 0.0,
+    **_SAM_2_0,
+}
+_EFFICIENT_KINDS: dict[str, dict[str, Any]] = {
+    "": {},
+    "_512x512": {"image_size": 512},
+    "_1": {"memory_pooling": "weighted"},
+    "_2": {"memory_pooling": "shifted"},
+}
+"""Of one size all have the same weights by name and shape: the name of the file says which it is."""
+
 VARIANTS: dict[str, ModelConfig] = {
     config.name: config
     for config in (
         *(ModelConfig(name=f"sam2.1_hiera_{size}", **row) for size, row in _SIZES.items()),
         *(ModelConfig(name=f"sam2_hiera_{size}", **row, **_SAM_2_0) for size, row in _SIZES.items()),
+        *(
+            ModelConfig(name=f"efficienttam_{size}{kind}", **{**_EFFICIENT, **row, **changes})
+            for size, row in _EFFICIENT_SIZES.items()
+            for kind, changes in _EFFICIENT_KINDS.items()
+        ),
         ModelConfig(
             name="nano",
             embed_dim=48,

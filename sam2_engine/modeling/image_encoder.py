@@ -1,5 +1,6 @@
-"""Image encoder: the Hiera trunk and its feature pyramid (paper section 4, "Image encoder")."""
+"""Image encoder: a trunk, and the neck that its levels take (paper section 4, "Image encoder")."""
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -9,9 +10,13 @@ from torch.nn import functional as F
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.derived_weights import computed_in, derived
 from sam2_engine.modeling.hiera import Hiera
-from sam2_engine.modeling.layers import Conv2d
+from sam2_engine.modeling.layers import Conv2d, LayerNorm2d
+from sam2_engine.modeling.relatives.vit import Vit
 
-__all__ = ["FeaturePyramid", "ImageEncoder"]
+__all__ = ["TRUNKS", "FeaturePyramid", "ImageEncoder", "OneLevelNeck"]
+
+TRUNKS: dict[str, Callable[[ModelConfig], nn.Module]] = {"hiera": Hiera, "vit": Vit}
+"""Trunks by the names that configurations give them; each makes one feature map per stage, finest first."""
 
 
 class LateralConv(nn.Module):
@@ -76,8 +81,37 @@ def _product(first: nn.Conv2d, second: nn.Conv2d, dtype: torch.dtype) -> tuple[T
     return weight[:, :, None, None].to(dtype), bias.to(dtype)
 
 
+class LevelProjection(nn.Module):
+    """Two convolutions, each followed by a normalization."""
+
+    def __init__(self, channels: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.conv_1x1 = Conv2d(channels, hidden_dim, kernel_size=1, bias=False)
+        self.norm_0 = LayerNorm2d(hidden_dim)
+        self.conv_3x3 = Conv2d(hidden_dim, hidden_dim, kernel_size=3, padding=1, bias=False)
+        self.norm_1 = LayerNorm2d(hidden_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to (B, hidden_dim, H, W)."""
+        result: Tensor = self.norm_1(self.conv_3x3(self.norm_0(self.conv_1x1(x))))
+        return result
+
+
+class OneLevelNeck(nn.Module):
+    """Projection of the only level of a plain trunk to ``hidden_dim`` channels."""
+
+    def __init__(self, stage_dims: tuple[int, ...], hidden_dim: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(LevelProjection(channels, hidden_dim) for channels in stage_dims)
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor]:
+        """Map the trunk's level to that of stride 16."""
+        (convs,), (level,) = self.convs, features
+        return (convs(level),)
+
+
 class ImageEncoder(nn.Module):
-    """Trunk and neck: pixels to a pyramid of three levels.
+    """Trunk and neck: pixels to a pyramid of three levels, or the one level of a plain trunk.
 
     Examples
     --------
@@ -90,15 +124,14 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk = Hiera(config)
-        self.neck = FeaturePyramid(config.stage_dims, config.hidden_dim)
+        self.trunk = TRUNKS[config.trunk](config)
+        neck = FeaturePyramid if config.high_res_features else OneLevelNeck
+        self.neck = neck(config.stage_dims, config.hidden_dim)
 
-    def forward(
-        self, pixels: Tensor, conv_s0: nn.Conv2d | None = None, conv_s1: nn.Conv2d | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Map normalized pixels (B, 3, S, S) to features of the strides 4, 8 and 16, (B, C, ., .).
+    def forward(self, pixels: Tensor, *convolutions: nn.Conv2d) -> tuple[Tensor, ...]:
+        """Map normalized pixels (B, 3, S, S) to features (B, C, ., .): strides 4, 8 and 16, or 16 alone.
 
         The mask decoder takes the finer two through its convolutions, which may be given to be composed.
         """
-        levels: tuple[Tensor, Tensor, Tensor] = self.neck(self.trunk(pixels), conv_s0, conv_s1)
+        levels: tuple[Tensor, ...] = self.neck(self.trunk(pixels), *convolutions)
         return levels

@@ -93,16 +93,23 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
             nn.GELU(),
         )
-        self.conv_s0 = Conv2d(dim, dim // 8, kernel_size=1)
-        self.conv_s1 = Conv2d(dim, dim // 4, kernel_size=1)
+        if config.high_res_features:
+            self.conv_s0 = Conv2d(dim, dim // 8, kernel_size=1)
+            self.conv_s1 = Conv2d(dim, dim // 4, kernel_size=1)
+        self.has_high_res = config.high_res_features
         self.output_hypernetworks_mlps = nn.ModuleList(
             MLP(dim, dim, dim, dim // 8) for _ in range(NUM_MASK_TOKENS)
         )
         self.iou_prediction_head = MLP(dim, _HEAD_WIDTH, _HEAD_WIDTH, NUM_MASK_TOKENS)
         self.pred_obj_score_head = MLP(dim, dim, dim, 1)
 
+    @property
+    def high_res_convs(self) -> tuple[nn.Conv2d, ...]:
+        """Projections of the finer features, strides 4 and 8; none in a model that has no such features."""
+        return (self.conv_s0, self.conv_s1) if self.has_high_res else ()
+
     def forward(
-        self, embedding: Tensor, dense_pos: Tensor, prompt_tokens: Tensor, high_res: tuple[Tensor, Tensor]
+        self, embedding: Tensor, dense_pos: Tensor, prompt_tokens: Tensor, high_res: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Decode N prompts.
 
@@ -115,7 +122,7 @@ class MaskDecoder(nn.Module):
         prompt_tokens
             (N, P, C).
         high_res
-            Projected features, (1 or N, C / 8, 4 G, 4 G) and (1 or N, C / 4, 2 G, 2 G).
+            Projected features, (1 or N, C / 8, 4 G, 4 G) and (1 or N, C / 4, 2 G, 2 G), or none.
 
         Returns
         -------
@@ -156,11 +163,14 @@ class MaskDecoder(nn.Module):
             x = torch.baddbmm(bias, x, weight)
         return x.transpose(0, 1)
 
-    def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor]) -> Tensor:
+    def _upscale(self, image: Tensor, high_res: tuple[Tensor, ...]) -> Tensor:
         """Upscale (N, G, G, C) fourfold, channels last as the tokens are: (N, 4 G, 4 G, C / 8)."""
-        stride4, stride8 = (features.permute(0, 2, 3, 1).contiguous() for features in high_res)
         deconv1, norm, _, deconv2, _ = self.output_upscaling
         assert isinstance(norm, LayerNorm2d)
+        if not high_res:
+            image = F.gelu(norm.last(_deconvolved(image, deconv1)))
+            return F.gelu(_deconvolved(image, deconv2))
+        stride4, stride8 = (features.permute(0, 2, 3, 1).contiguous() for features in high_res)
         image = F.gelu(norm.last(_deconvolved(image, deconv1) + stride8))
         return F.gelu(_deconvolved(image, deconv2) + stride4)
 

@@ -11,6 +11,7 @@ from sam2_engine.modeling.attention import RotaryAttention
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.grid_window import GridPositions
 from sam2_engine.modeling.layers import LayerNorm, Linear
+from sam2_engine.modeling.relatives.pooled_attention import PooledAttention
 
 __all__ = ["MemoryAttention"]
 
@@ -24,7 +25,12 @@ class MemoryAttentionLayer(nn.Module):
         super().__init__()
         dim, ffn = config.hidden_dim, config.memory_attention_ffn
         self.self_attn = RotaryAttention(dim, dropout=_DROPOUT)
-        self.cross_attn_image = RotaryAttention(dim, key_value_dim=config.memory_dim, dropout=_DROPOUT)
+        pooling = config.memory_pooling
+        self.cross_attn_image = (
+            RotaryAttention(dim, config.memory_dim, _DROPOUT)
+            if pooling == "none"
+            else PooledAttention(pooling, dim, config.memory_dim, _DROPOUT)
+        )
         self.linear1 = Linear(dim, ffn)
         self.linear2 = Linear(ffn, dim)
         self.norm1 = LayerNorm(dim)

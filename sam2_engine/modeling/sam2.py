@@ -68,33 +68,32 @@ class ImageFeatures:
     embedding
         (B, C, G, G), stride 16, raw: without memory.
     high_res
-        (B, C / 8, 4 G, 4 G) and (B, C / 4, 2 G, 2 G), already projected for the mask decoder.
+        (B, C / 8, 4 G, 4 G) and (B, C / 4, 2 G, 2 G), already projected for the mask decoder; none of a model
+        that has one level alone.
     """
 
     embedding: Tensor
-    high_res: tuple[Tensor, Tensor]
+    high_res: tuple[Tensor, ...]
 
     def __getitem__(self, index: int) -> Self:
         """Return the features of one image of the batch, with a batch of 1."""
         part = slice(index, index + 1)
-        return type(self)(self.embedding[part], (self.high_res[0][part], self.high_res[1][part]))
+        return type(self)(self.embedding[part], tuple(level[part] for level in self.high_res))
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:
         """Return the features on another device or in another floating-point type."""
-        fine, middle = self.high_res
         embedding = self.embedding.to(device, dtype)
         if embedding is self.embedding:  # PyTorch copies nothing that is there already
             return self
-        return type(self)(embedding, (fine.to(device, dtype), middle.to(device, dtype)))
+        return type(self)(embedding, tuple(level.to(device, dtype) for level in self.high_res))
 
     def contiguous(self) -> Self:
         """Return the features laid out row by row."""
-        fine, middle = self.high_res
-        return type(self)(self.embedding.contiguous(), (fine.contiguous(), middle.contiguous()))
+        return type(self)(self.embedding.contiguous(), tuple(level.contiguous() for level in self.high_res))
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that the three tensors hold."""
+        """Bytes that the tensors hold."""
         return sum(t.numel() * t.element_size() for t in (self.embedding, *self.high_res))
 
 
@@ -349,7 +348,7 @@ class Sam2(nn.Module):
                 levels = [level[:, None].expand(-1, objects, -1, -1, -1).flatten(0, 1) for level in levels]
             predicted = self.predict_masks(
                 levels[0],
-                (levels[1], levels[2]),
+                tuple(levels[1:]),
                 points=points.flatten(0, 1),
                 labels=labels.flatten(0, 1),
                 mask_logits=None if mask_logits is None else mask_logits.flatten(0, 1)[:, None],
@@ -365,9 +364,8 @@ class Sam2(nn.Module):
 
     def encode_image(self, pixels: Tensor) -> ImageFeatures:
         """Encode normalized pixels (B, 3, S, S)."""
-        decoder = self.sam_mask_decoder
-        stride4, stride8, stride16 = self.image_encoder(pixels, decoder.conv_s0, decoder.conv_s1)
-        return ImageFeatures(stride16, (stride4, stride8))
+        *high_res, stride16 = self.image_encoder(pixels, *self.sam_mask_decoder.high_res_convs)
+        return ImageFeatures(stride16, tuple(high_res))
 
     def without_memory(self, embedding: Tensor) -> Tensor:
         """Mark (B, C, G, G) as a frame without memories."""
@@ -376,7 +374,7 @@ class Sam2(nn.Module):
     def decode(
         self,
         embedding: Tensor,
-        high_res: tuple[Tensor, Tensor],
+        high_res: tuple[Tensor, ...],
         *,
         points: Tensor | None = None,
         labels: Tensor | None = None,
@@ -410,7 +408,7 @@ class Sam2(nn.Module):
             parts = [
                 self.decode(
                     _rows(embedding, part),
-                    (_rows(high_res[0], part), _rows(high_res[1], part)),
+                    tuple(_rows(level, part) for level in high_res),
                     points=None if points is None else points[part],
                     labels=None if labels is None else labels[part],
                     mask_logits=None if mask_logits is None else _rows(mask_logits, part),
@@ -431,7 +429,7 @@ class Sam2(nn.Module):
         position = encoder.dense_position(self.grid, dtype)
         if windows is not None:
             position = crop_windows(position, windows)
-            high_res = crop_windows(high_res[0], windows, 4), crop_windows(high_res[1], windows, 2)
+            high_res = tuple(crop_windows(level, windows, scale) for level, scale in zip(high_res, (4, 2)))
         masks, iou, tokens, presence = self.sam_mask_decoder(
             embedding + dense, position, prompt_tokens.expand(count, -1, -1), high_res
         )
@@ -440,7 +438,7 @@ class Sam2(nn.Module):
     def predict_masks(
         self,
         embedding: Tensor,
-        high_res: tuple[Tensor, Tensor],
+        high_res: tuple[Tensor, ...],
         *,
         points: Tensor | None = None,
         labels: Tensor | None = None,

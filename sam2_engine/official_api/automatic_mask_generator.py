@@ -200,10 +200,9 @@ class SAM2AutomaticMaskGenerator(AutomaticMaskGenerator):
         self, clicks: Tensor, labels: Tensor, mask_logits: Tensor | None, multimask: bool
     ) -> MaskPrediction:
         features = self._official._set_features()
-        fine, middle = features["high_res_feats"]
         return self.model.predict_masks(
             features["image_embed"],
-            (fine, middle),
+            tuple(features["high_res_feats"]),
             points=clicks,
             labels=labels,
             mask_logits=mask_logits,

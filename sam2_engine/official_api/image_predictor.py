@@ -315,10 +315,9 @@ class SAM2ImagePredictor:
         points, labels = _joined(point_coords, point_labels, boxes)
         if points is None and mask_input is None:
             raise InputError("There is nothing to go by; give points, a box or a mask.")
-        fine, middle = (one[img_idx][None] for one in features["high_res_feats"])
         prediction = self.model.predict_masks(
             features["image_embed"][img_idx][None],
-            (fine, middle),
+            tuple(level[img_idx][None] for level in features["high_res_feats"]),
             points=points,
             labels=labels,
             mask_logits=mask_input,

@@ -28,7 +28,6 @@ __all__ = ["ProgressCallback", "add", "download", "fetch"]
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the bytes received and the bytes in all (None where the server does not say)."""
 
-_OFFICIAL_SERVER = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _CHUNK = 1 << 20
 _TIMEOUT = 30.0
 _NAME = re.compile(r"\w[\w.-]*")
@@ -60,7 +59,7 @@ def download(name: str, progress: ProgressCallback | None = None) -> Path:
     if name not in SOURCES:
         raise InputError(f"There is no model {name!r} to download: give one of {', '.join(SOURCES)}.")
     source = SOURCES[name]
-    server = os.environ.get("SAM2_DOWNLOAD_URL", _OFFICIAL_SERVER).rstrip("/")
+    server = os.environ.get("SAM2_DOWNLOAD_URL", source.server).rstrip("/")
     return fetch(
         f"{server}/{source.folder}/{name}.pt", cache_folder() / f"{name}.pt", source.sha256, progress
     )
@@ -102,7 +101,11 @@ def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: boo
     official = next((one for one, source in SOURCES.items() if source.sha256 == checksum), None)
     if official is None:
         config, _ = read_weights(file)
-        official = config.name if _is_of_transformers(file) and config.name in SOURCES else None
+        source = SOURCES.get(config.name)
+        # Of some relatives no checksum is known: their layout and the file's name have to do.
+        unsummed = source is not None and source.sha256 is None and file.name == f"{config.name}.pt"
+        is_official = source is not None and (unsummed or _is_of_transformers(file))
+        official = config.name if is_official else None
     chosen = name or official or (None if file.name == "model.safetensors" else file.stem)
     if chosen is None:
         raise InputError(f"Say what {file} is called from now on: sam2 models add {file} --name cells.")
@@ -125,7 +128,7 @@ def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: boo
     return _copy(file, target)
 
 
-def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None = None) -> Path:
+def fetch(url: str, target: Path, sha256: str | None, progress: ProgressCallback | None = None) -> Path:
     """Download ``url`` to ``target``.
 
     What has been received lies beside the target as ``.part``; the next call resumes from there. The target
@@ -141,7 +144,7 @@ def fetch(url: str, target: Path, sha256: str, progress: ProgressCallback | None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _receive(url, part, progress)
-        if right := _sha256(part) == sha256:
+        if right := sha256 is None or _sha256(part) == sha256:
             part.replace(target)
     except HTTPError as error:
         with error:  # it holds the connection

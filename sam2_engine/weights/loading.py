@@ -9,7 +9,7 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from sam2_engine.arguments import suggests_arguments
 from sam2_engine.disk import replacing
-from sam2_engine.errors import InputError
-from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, approximations_of
+from sam2_engine.errors import InputError, InputWarning
+from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, WINDOWS, approximations_of
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
 from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import choose_dtype
@@ -36,6 +36,7 @@ _TABLES = "model", "state_dict"
 """Where checkpoints keep their weights, if not at the top."""
 _WRAPPERS = re.compile(r"((module|_orig_mod)\.)+")
 """What names begin with where DistributedDataParallel or torch.compile had wrapped the model."""
+_PLAIN_POSITIONS = "image_encoder.trunk.pos_embed"
 _SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
 
 
@@ -110,11 +111,20 @@ def load_model(
     with torch.device("meta"):
         model = Sam2(config)
     model.load_state_dict(weights, assign=True)
+    _check_approximations(config, rough)
     model.compute_dtype, model.approximations = precision, rough
     model.loaded_as = (os.fspath(name_or_path), image_size) if variant is None else None
     if compile:
         model.compile()
     return _trainable(model.eval(), trainable).to(target)
+
+
+def _check_approximations(config: ModelConfig, rough: frozenset[str]) -> None:
+    if WINDOWS in rough and not config.remembers_windows:
+        raise InputError(
+            f"{config.name} cannot look in windows ({WINDOWS}), as its memories are of whole frames: leave "
+            "the approximation out."
+        )
 
 
 def _trainable(model: Sam2, parts: bool | str | Iterable[str]) -> Sam2:
@@ -226,7 +236,7 @@ def read_weights(
     else:
         weights, metadata = _read_torch(path), {}
     config = _own_config(metadata, path) if variant is None else _variant(variant)
-    config = config or recognize({name: t.shape for name, t in weights.items()}, path)
+    config = config or recognize({name: t.shape for name, t in weights.items()}, path, _warn)
     expected = _expected(config, len(weights), path)
     if is_huggingface(weights):
         weights = from_huggingface(weights, expected)
@@ -234,16 +244,35 @@ def read_weights(
     return config, {name: tensor.float() for name, tensor in weights.items()}
 
 
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, InputWarning, stacklevel=4)
+
+
 def recognize(
-    shapes: Mapping[str, torch.Size | tuple[int, ...]], path: Path | str = "The file"
+    shapes: Mapping[str, torch.Size | tuple[int, ...]],
+    path: Path | str = "The file",
+    assumed: Callable[[str], None] = lambda _: None,
 ) -> ModelConfig:
     """Recognize size and version from the names and shapes of official or transformers weights.
+
+    Parameters
+    ----------
+    shapes
+        Names and shapes.
+    path
+        Their file; of variants whose weights have the same names and shapes its stem says which it is.
+    assumed
+        Called with a sentence on what was assumed where nothing says it.
 
     Raises
     ------
     InputError
         If they are of no known SAM 2 model, or of its image part alone.
     """
+    width = shapes.get(_PLAIN_POSITIONS, ())[-1:]
+    alike = [c for c in VARIANTS.values() if c.trunk == "vit" and width == (c.embed_dim,)]
+    if alike:
+        return _of_stem(alike, path, assumed)
     blocks = {name.split(".blocks.")[1].split(".")[0] for name in shapes if ".blocks." in name}
     biases = ("trunk.patch_embed.proj.bias", "backbone.patch_embed.projection.bias")
     dims = [shape[0] for name, shape in shapes.items() if name.endswith(biases)]
@@ -262,6 +291,18 @@ def recognize(
     signed = ("obj_ptr_tpos_proj.", "temporal_positional_encoding_projection_layer.")
     version = "sam2.1" if any(name.startswith(signed) for name in shapes) else "sam2"
     return VARIANTS[f"{version}_hiera_{size}"]
+
+
+def _of_stem(alike: list[ModelConfig], path: Path | str, assumed: Callable[[str], None]) -> ModelConfig:
+    """Return the variant that a file is called by, of those whose weights are alike; else the first."""
+    chosen = next((config for config in alike if config.name == Path(path).stem), None)
+    if chosen is None:
+        chosen, *others = alike
+        assumed(
+            f"{path} is taken for {chosen.name}: {', '.join(one.name for one in others)} have weights of the "
+            "same names and shapes; name the file as its model, or give load_model(..., variant=...)."
+        )
+    return chosen
 
 
 def _variant(variant: str | ModelConfig) -> ModelConfig:

@@ -13,26 +13,39 @@ __all__ = ["SOURCES", "WEIGHT_SUFFIXES", "ModelStatus", "Source", "cache_folder"
 WEIGHT_SUFFIXES = (".pt", ".safetensors")
 _SHIPPED = Path(__file__).parent
 
+_HUGGING_FACE = "https://huggingface.co"
+
 Origin = Literal["shipped", "cache", "hugging face"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Source of an official checkpoint.
+    """Source of an official checkpoint, or of a relative's.
 
     Attributes
     ----------
     folder
-        Folder on the server, the date of the release.
+        Folder on the server, as the date of the release.
     megabytes
         Size of the ``.pt`` file, about.
     sha256
-        Checksum of the ``.pt`` file.
+        Checksum of the ``.pt`` file; None where none is known: its names and shapes are checked in any case.
+    server
+        Where the folder is.
+    repositories
+        Where else it is at Hugging Face, whose client may have fetched it.
     """
 
     folder: str
     megabytes: int
-    sha256: str
+    sha256: str | None
+    server: str = "https://dl.fbaipublicfiles.com/segment_anything_2"
+    repositories: tuple[str, ...] = ()
+
+
+def _efficient(megabytes: int, sha256: str | None = None) -> Source:
+    repository = "yunyangx/efficient-track-anything"
+    return Source(f"{repository}/resolve/main", megabytes, sha256, _HUGGING_FACE, (repository,))
 
 
 SOURCES: dict[str, Source] = {
@@ -60,6 +73,18 @@ SOURCES: dict[str, Source] = {
     "sam2_hiera_large": Source(
         "072824", 898, "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"
     ),
+    "efficienttam_ti": _efficient(72, "acbb17b28cca1f860acee09c9ecb6efdb732080dc7a85a07292c31813175fa7d"),
+    "efficienttam_ti_512x512": _efficient(
+        72, "7d4d652a465f0081391050932f45d8a66768ccc99c8ea393ce8a5927e83f3b9b"
+    ),
+    "efficienttam_ti_1": _efficient(72),
+    "efficienttam_ti_2": _efficient(72),
+    "efficienttam_s": _efficient(136, "2b572be30d9e96ee29c8d785fe157c6b079ede7d56fbc8a3671d4120e63c89cd"),
+    "efficienttam_s_512x512": _efficient(
+        136, "67b5840012737ed2c94a4cb8787c5c1b27b3a946045d2e602e65ef77230b6085"
+    ),
+    "efficienttam_s_1": _efficient(136),
+    "efficienttam_s_2": _efficient(136),
 }
 
 
@@ -133,11 +158,13 @@ def _huggingface_files(name: str) -> list[Path]:
         return []
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    snapshots = hub / f"models--facebook--{name.replace('_', '-')}" / "snapshots"
+    repositories = SOURCES[name].repositories or (f"facebook/{name.replace('_', '-')}",)
+    snapshots = [hub / f"models--{one.replace('/', '--')}" / "snapshots" for one in repositories]
     return [
         file
         for pattern in (f"*/{name}.pt", "*/model.safetensors")
-        for file in sorted(snapshots.glob(pattern))
+        for folder in snapshots
+        for file in sorted(folder.glob(pattern))
     ]
 
 

@@ -125,16 +125,18 @@ class OfficialMaskDecoder(MaskDecoder):
         tuple of Tensor
             Logits (B, M, 4 G, 4 G), predicted IoU (B, M), tokens (B, M, C), presence logit (B, 1).
         """
-        if high_res_features is None:
+        if high_res_features is None and self.has_high_res:
             raise InputError("Give high_res_features: all SAM 2 models use them.")
         if not repeat_image and len(image_embeddings) != len(sparse_prompt_embeddings):
             raise InputError(
                 f"There are {len(image_embeddings)} images for {len(sparse_prompt_embeddings)} prompts: with "
                 "repeat_image=True all are of one image."
             )
-        fine, middle = high_res_features
         masks, iou, tokens, presence = super().forward(
-            image_embeddings + dense_prompt_embeddings, image_pe, sparse_prompt_embeddings, (fine, middle)
+            image_embeddings + dense_prompt_embeddings,
+            image_pe,
+            sparse_prompt_embeddings,
+            tuple(high_res_features or ()),
         )
         decoded = MaskPrediction(masks, iou, presence, tokens)
         if multimask_output:

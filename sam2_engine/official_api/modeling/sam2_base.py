@@ -47,6 +47,9 @@ FIXED: dict[str, Any] = {
 }
 """Attributes that are the same in all official configurations; here they are part of the model."""
 
+_ONE_LEVEL = {"num_feature_levels": 1, "use_high_res_features_in_sam": False}
+"""Those that are others in a relative without finer features."""
+
 _INSTEAD = "use SAM2ImagePredictor, SAM2VideoPredictor, or the methods of sam2_engine.modeling.sam2.Sam2"
 
 
@@ -88,7 +91,7 @@ class SAM2Base(Sam2):
 
     def __getattr__(self, name: str) -> Any:
         if name in FIXED:
-            return FIXED[name]
+            return self._fixed[name]
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -97,11 +100,16 @@ class SAM2Base(Sam2):
             ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in FIXED and value != FIXED[name]:
+        if name in FIXED and value != self._fixed[name]:
             raise InputError(
-                f"{name} is {FIXED[name]!r} in all released models and cannot be {value!r} here."
+                f"{name} is {self._fixed[name]!r} in all such models and cannot be {value!r} here."
             )
         super().__setattr__(name, value)
+
+    @property
+    def _fixed(self) -> dict[str, Any]:
+        """Attributes that are part of the model."""
+        return FIXED if self.config.high_res_features else {**FIXED, **_ONE_LEVEL}
 
     @property
     def hidden_dim(self) -> int:

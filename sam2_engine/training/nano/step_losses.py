@@ -70,7 +70,7 @@ def _select(features: ImageFeatures, index: Tensor) -> ImageFeatures:
 def _decode_with_corrections(
     model: Sam2,
     embedding: Tensor,
-    high_res: tuple[Tensor, Tensor],
+    high_res: tuple[Tensor, ...],
     masks: Tensor,
     coverage: Tensor,
     rounds: int,

@@ -203,8 +203,11 @@ def test_unknown_name_is_told() -> None:
 
 def test_every_official_variant_has_a_source() -> None:
     assert set(SOURCES) == set(VARIANTS) - {"nano"}
-    assert len({source.sha256 for source in SOURCES.values()}) == 8
-    assert all(len(bytes.fromhex(source.sha256)) == 32 for source in SOURCES.values())
+    sums = [source.sha256 for source in SOURCES.values() if source.sha256 is not None]
+    assert len(set(sums)) == len(sums)
+    assert all(len(bytes.fromhex(one)) == 32 for one in sums)
+    unsummed = {name for name, source in SOURCES.items() if source.sha256 is None}
+    assert unsummed == {f"efficienttam_{size}_{rule}" for size in ("ti", "s") for rule in (1, 2)}
 
 
 def test_added_model_keeps_its_name_and_is_listed(tmp_path: Path, cache: Path) -> None:
@@ -246,6 +249,17 @@ def test_a_trained_model_needs_a_name_and_shadows_no_official_one(tmp_path: Path
             add(file, name)
     assert not cache.exists()
     assert add(file, "cells") == cache / "cells.safetensors" == find("cells")
+
+
+def test_relative_without_a_known_checksum_is_added_by_its_name_alone(tmp_path: Path, cache: Path) -> None:
+    with torch.device("meta"):
+        names = Sam2(VARIANTS["efficienttam_ti_1"]).state_dict()
+    weights = {name: torch.zeros(tensor.shape, dtype=torch.uint8) for name, tensor in names.items()}
+    torch.save({"model": weights}, tmp_path / "efficienttam_ti_1.pt")
+    assert add(tmp_path / "efficienttam_ti_1.pt") == cache / "efficienttam_ti_1.pt"
+    (tmp_path / "efficienttam_ti_1.pt").rename(tmp_path / "efficienttam_ti.pt")
+    with pytest.raises(InputError, match="bears the name of a model that it is not, efficienttam_ti:"):
+        add(tmp_path / "efficienttam_ti.pt")
 
 
 def test_bad_files_are_not_added(tmp_path: Path, cache: Path) -> None:

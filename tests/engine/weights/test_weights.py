@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.modeling.config import VARIANTS, config_to_dict
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.huggingface import to_huggingface
@@ -22,6 +22,8 @@ REAL_CHECKPOINTS = {
     "sam2.1_hiera_base_plus": "sam2.1_hiera_base_plus",
     "sam2.1_hiera_large": "sam2.1_hiera_large",
     "sam2_hiera_tiny_layout_medsam2": "sam2_hiera_tiny",
+    "efficienttam_ti": "efficienttam_ti",
+    "efficienttam_s": "efficienttam_s",
 }
 
 
@@ -64,10 +66,52 @@ def test_variant_is_recognized_from_the_real_key_list(stem: str, variant: str) -
     assert recognize(key_list(stem)) is VARIANTS[variant]
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "nano"])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if "hiera" in name])
 def test_variant_is_recognized_in_the_transformers_layout(variant: str) -> None:
     weights = to_huggingface(meta_model(variant).state_dict())
     assert recognize({name: tensor.shape for name, tensor in weights.items()}) is VARIANTS[variant]
+
+
+@pytest.mark.parametrize("stem", ["efficienttam_ti_512x512", "efficienttam_s_1", "efficienttam_s_2"])
+def test_relatives_of_equal_weights_are_told_by_the_name_of_the_file(stem: str) -> None:
+    assert recognize(key_list(stem.rpartition("_")[0]), f"{stem}.pt") is VARIANTS[stem]
+
+
+@pytest.fixture(scope="module")
+def efficient_weights() -> dict[str, torch.Tensor]:
+    return {
+        name: torch.zeros(shape, dtype=torch.uint8) for name, shape in key_list("efficienttam_ti").items()
+    }
+
+
+def test_what_is_assumed_of_a_relative_is_said(
+    efficient_weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.pt"
+    torch.save({"model": efficient_weights}, path)
+    with pytest.warns(InputWarning, match=r"mine.pt is taken for efficienttam_ti: efficienttam_ti_512x512"):
+        assert read_weights(path)[0] is VARIANTS["efficienttam_ti"]
+    assert load_model(path, "cpu", variant="efficienttam_ti_2").config.name == "efficienttam_ti_2"
+
+
+def test_relatives_are_refused_in_a_sentence(
+    efficient_weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / "efficienttam_ti.pt"
+    torch.save({"model": efficient_weights}, path)
+    with pytest.raises(InputError, match=r"looks like sam2.1_hiera_tiny, but its weights do not match"):
+        load_model(path, "cpu", variant="sam2.1_hiera_tiny")
+    with pytest.raises(InputError, match=r"looks like efficienttam_s, but .* of another shape"):
+        load_model(path, "cpu", variant="efficienttam_s")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(InputError, match="is damaged or incomplete"):
+        load_model(path, "cpu")
+    torch.save({"model": {k: t for k, t in efficient_weights.items() if "neck" not in k}}, path)
+    with pytest.raises(InputError, match=r"looks like efficienttam_ti, .* 6 missing \(image_encoder.neck"):
+        load_model(path, "cpu")
+    torch.save({"model": efficient_weights}, tmp_path / "efficienttam_ti_1.pt")
+    with pytest.raises(InputError, match=r"efficienttam_ti_1 cannot look in windows"):
+        load_model(tmp_path / "efficienttam_ti_1.pt", "cpu", approximations="fast")
 
 
 def test_own_file_restores_model_configuration_and_image_size(nano: Sam2, tmp_path: Path) -> None:
