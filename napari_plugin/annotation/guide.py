@@ -5,6 +5,9 @@ from napari_plugin.layers import Tool
 
 __all__ = ["next_step", "tool_hint"]
 
+_LONGEST = 20
+"""Letters of a name: the line has two lines' room."""
+
 
 def tool_hint(annotation: AnnotationController) -> str:
     """Return what the next press in the viewer does."""
@@ -14,8 +17,8 @@ def tool_hint(annotation: AnnotationController) -> str:
     tool, known = tools.active, session.objects.get(annotation.current)
     if tool is None:
         return f"The mouse works in layer '{annotation.active_layer}'; press a tool, or W, to get it back."
-    new = annotation.prompts.each_new or known is None
-    whose = "a new object" if new else known.name if known is not None else ""
+    new = known is None or annotation.prompts.each_new
+    whose = "a new object" if known is None or new else _short(known.name)
     if annotation.excluding and tool is not Tool.BOX:
         return {
             Tool.CLICK: f"A click takes away from {whose}; Ctrl+click adds.",
@@ -25,8 +28,7 @@ def tool_hint(annotation: AnnotationController) -> str:
     return {
         Tool.CLICK: f"A click begins {whose}; a click on a mask chooses its object."
         if new
-        else f"A click adds to {whose}, Ctrl+click takes away. "
-        "On another mask it chooses that object; Alt+click does not.",
+        else f"A click adds to {whose} (Ctrl: takes away); on another mask it chooses that (Alt: adds).",
         Tool.BOX: f"Drag from corner to corner of {whose}.",
         Tool.LASSO: f"Draw a line around {whose}.",
         Tool.PAINT: f"The brush paints {whose}.",
@@ -45,3 +47,7 @@ def next_step(annotation: AnnotationController) -> str:
     if annotation.review.doubtful:
         return "Look at the doubtful masks in tab Review (Shift+K), worst first; H verifies one."
     return "Tab Measure gives the table, tab Files saves the masks."
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QTreeWidgetItem,
@@ -26,6 +25,7 @@ from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.objects.object_list import ObjectList
 from napari_plugin.widgets.objects.object_menu import object_menu
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.sentence import Sentence
 from sam2_plugins.runtime.jobs import Progress
 
 __all__ = ["ObjectPanel"]
@@ -65,8 +65,7 @@ class ObjectPanel(Panel):
         self.filter.setClearButtonEnabled(True)
         self.filter.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.filter.textChanged.connect(self.list.filter)
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
+        self.hint = Sentence(lines=2)
         tools = QGridLayout()
         for number, one in enumerate(self._tools):
             tools.addWidget(one, 0, number)
@@ -77,9 +76,8 @@ class ObjectPanel(Panel):
             row.addWidget(acting, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(heading("Objects"))
+        layout.addWidget(heading("Objects", self.each_new))
         layout.addLayout(tools)
-        layout.addWidget(self.each_new)
         layout.addWidget(self.hint)
         layout.addWidget(self.filter)
         layout.addWidget(self.list, 1)

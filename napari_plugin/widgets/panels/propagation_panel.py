@@ -19,6 +19,7 @@ from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.sentence import Sentence
 from sam2_engine import InputError
 from sam2_plugins.runtime.jobs import Progress
 from sam2_plugins.session.propagation_plan import Direction
@@ -53,8 +54,7 @@ class PropagationPanel(Panel):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.speed = QLabel()
-        self.estimate = QLabel()
-        self.estimate.setWordWrap(True)
+        self.estimate = Sentence()
         self.estimate.setToolTip("From the frames tracked so far with this model on this device")
         self._estimate_soon = qdebounced(self._estimate, timeout=_PAUSE)
         row = QHBoxLayout()

@@ -61,6 +61,19 @@ def test_everything_that_is_needed_all_the_time_is_in_a_small_window(
             assert tree.height() >= titles + 5 * row
 
 
+def test_nothing_covers_the_list_of_objects(full: AnnotationDock, qtbot: Any) -> None:
+    panel = full.objects
+    annotation_of(full).edit(lambda session: session.edit_object(40, name="a name that is long " * 5))
+    annotation_of(full).select_object(40)
+    qtbot.waitUntil(lambda: "(Alt: adds)" in panel.hint.text(), timeout=WAIT)
+    full.tabs.setCurrentIndex(0)
+    qtbot.wait(200)
+    below = panel.list.mapTo(panel, QPoint(0, panel.list.height())).y()
+    assert below <= panel.new.mapTo(panel, QPoint(0, 0)).y()
+    assert panel.hint.height() >= panel.hint.heightForWidth(panel.hint.width())
+    assert panel.hint.height() <= 2.5 * panel.hint.fontMetrics().lineSpacing()
+
+
 def test_strips_become_thinner_with_their_number(full: AnnotationDock, qtbot: Any) -> None:
     full.strips.draw_soon.flush()
     many = full.strips.strip.height() / 40
