@@ -23,7 +23,7 @@ def tool_hint(annotation: AnnotationController) -> str:
         return {
             Tool.CLICK: f"A click takes away from {whose}; Ctrl+click adds.",
             Tool.LASSO: f"What you draw around is taken from {whose}.",
-            Tool.PAINT: f"The brush paints {whose}; press 2 for the eraser.",
+            Tool.PAINT: f"The brush paints {whose}; press 1 for the eraser.",
         }[tool]
     return {
         Tool.CLICK: f"A click begins {whose}; a click on a mask chooses its object."

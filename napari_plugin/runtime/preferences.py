@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari.settings import get_plugin_settings
+from napari.utils.key_bindings import coerce_keybinding
 
 __all__ = ["Preferences", "on_preferences_changed", "read_keys", "read_preferences"]
 
@@ -47,9 +48,21 @@ def read_preferences() -> Preferences:
 
 
 def read_keys() -> dict[str, str]:
-    """Return the key of each action of the dock as it is set now; docks that are open keep theirs."""
+    """Return the key of each action of the dock as it is set now; docks that are open keep theirs.
+
+    What is no key is taken as not set.
+    """
     page = get_plugin_settings(_PLUGIN).keys
-    return {name: str(getattr(page, name)).strip() for name in type(page).model_fields}
+    given = {name: str(getattr(page, name)).strip() for name in type(page).model_fields}
+    return {
+        name: key if _is_key(key) else str(type(page).model_fields[name].default)
+        for name, key in given.items()
+    }
+
+
+def _is_key(key: str) -> bool:
+    parts = coerce_keybinding(key).parts
+    return bool(parts) and all(part.key for part in parts)  # an unknown one is 0
 
 
 def on_preferences_changed(act: Callable[[Preferences], None]) -> None:

@@ -92,8 +92,12 @@ class TaskRunner:
 
     def run_last(self, function: Callable[[], object]) -> None:
         """Run ``function()`` after all that was asked for, in this thread if the worker is closed before."""
-        future = self._worker.queue.submit(function)
-        future.add_done_callback(lambda done: function() if done.cancelled() else None)
+        try:
+            future = self._worker.queue.submit(function)
+        except RuntimeError:  # it is closed already
+            function()
+        else:
+            future.add_done_callback(lambda done: function() if done.cancelled() else None)
 
     def run(
         self,

@@ -267,8 +267,7 @@ class AnnotationDock(QWidget):
     def _bind_keys(self) -> None:
         self._bound = [keys.key_of(action) for action in self._keys()]
         for key, act in zip(self._bound, self._keys().values()):
-            if key:
-                self.viewer.bind_key(key, lambda _, act=act: act(), overwrite=True)
+            self.viewer.bind_key(key, lambda _, act=act: act(), overwrite=True)
 
     def event(self, event: QEvent) -> bool:
         """Notice that the dock was opened, and that it was closed: its inner widget loses its parent then."""
@@ -297,7 +296,7 @@ class AnnotationDock(QWidget):
         self._canvas_context.close()
         self.image.disconnect_viewer()
         self.automatic.disconnect_viewer()
-        for key in filter(None, self._bound):
+        for key in self._bound:
             self.viewer.bind_key(key, None)
 
 

@@ -26,7 +26,7 @@ class HelpDialog(QDialog):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("SAM 2: help")
-        self.resize(560, 420)
+        self.resize(560, 460)
         steps, bound = QTextBrowser(), QTextBrowser()
         steps.setHtml("<ol>" + "".join(f"<li>{step}</li>" for step in _STEPS) + "</ol>")
         self.log = QPlainTextEdit()
@@ -42,8 +42,8 @@ class HelpDialog(QDialog):
     def showEvent(self, event: object) -> None:  # noqa: N802 - Qt's name
         """List the keys as they are set now."""
         self.bound.setHtml(
-            _table((keys.written(keys.key_of(name)), what) for name, what in keys.ACTIONS.items())
-            + "<p>Preferences ▸ SAM 2 changes them.</p>"
+            "<p>File ▸ Preferences ▸ SAM 2 ▸ Keys changes them.</p>"
+            + _table((keys.written(keys.key_of(name)), what) for name, what in keys.ACTIONS.items())
         )
         super().showEvent(event)
 

@@ -67,3 +67,5 @@ def test_keys_are_found_and_changed_there(page: Any) -> None:
     assert set(read_keys()) == set(keys.ACTIONS)
     get_plugin_settings("sam2-plugins").keys.verify = "Shift-V"
     assert keys.with_key("Verify", keys.VERIFY) == "Verify (key Shift+V)"
+    get_plugin_settings("sam2-plugins").keys.verify = "no key"
+    assert keys.key_of(keys.VERIFY) == "H"
