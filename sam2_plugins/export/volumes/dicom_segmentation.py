@@ -84,8 +84,8 @@ def write_dicom_segmentation(
                 segmentation.save_as(aside, enforce_file_format=True)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{session.frames.name} lacks what a DICOM-SEG refers to ({explain(error)}); export NIfTI or "
-                "NRRD instead."
+                f"{session.frames.name} lacks what a DICOM-SEG refers to ({explain(error)}); export NIfTI, "
+                "NRRD or a TIFF instead."
             ) from error
     changes = list(not_held(session, "DICOM-SEG", "parents"))
     numbered = [f"{one.id} is {number}" for number, one in enumerate(shown, 1) if one.id != number]
