@@ -79,6 +79,7 @@ def open_dock(
             dock.objects.new.click()
         x, y = center(0, number, side, objects)
         annotation.prompts.points.add([0, y, x])
+        wait_until(lambda: bool(annotation.current))
         wait_until(lambda: annotation.session.frames_of(annotation.current) == [0])
     return viewer, dock, annotation
 

@@ -15,10 +15,11 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QLineEdit, QMenu, QTabWidget, QWidget
 
-__all__ = ["Person", "wait_until"]
+__all__ = ["ALT", "CONTROL", "Person", "wait_until"]
 
 _NO_BUTTON, _LEFT = Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton
-_NONE, _CONTROL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
+_NONE = Qt.KeyboardModifier.NoModifier
+CONTROL, ALT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.AltModifier
 
 
 def wait_until(happened: Callable[[], bool], seconds: float = 900) -> None:
@@ -104,13 +105,13 @@ class Person:
         """Move the first slider below the image."""
         self._window._qt_viewer.dims.slider_widgets[0].slider.setValue(frame)
 
-    def click_image(self, layer: Any, x: float, y: float, control: bool = False) -> None:
-        """Click on pixel (x, y) of a layer on the shown frame."""
+    def click_image(self, layer: Any, x: float, y: float, held: Any = _NONE) -> None:
+        """Click on pixel (x, y) of a layer on the shown frame, with a key held down."""
         place = self._place(layer, x, y)
         spot = QPointF(self._canvas.native.mapToGlobal(place))
         move = QMouseEvent(QEvent.Type.MouseMove, QPointF(place), spot, _NO_BUTTON, _NO_BUTTON, _NONE)
         QApplication.sendEvent(self._canvas.native, move)
-        QTest.mouseClick(self._canvas.native, _LEFT, _CONTROL if control else _NONE, place)
+        QTest.mouseClick(self._canvas.native, _LEFT, held, place)
 
     def _place(self, layer: Any, x: float, y: float) -> QPoint:
         node = self._canvas.layer_to_visual[layer].node

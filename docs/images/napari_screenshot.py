@@ -16,7 +16,7 @@ from typing import Any
 
 import napari
 import numpy as np
-from napari_person import Person, wait_until
+from napari_person import ALT, CONTROL, Person, wait_until
 from numpy.typing import NDArray
 from qtpy.QtTest import QTest
 
@@ -99,6 +99,7 @@ class Tutorial:
                 if number:
                     self.person.press_key("N")
                 self.person.click_image(self._annotation.prompts.points, *place)
+                wait_until(lambda: bool(self._annotation.current))
                 wait_until(lambda: 0 in session.frames_of(self._annotation.current))
         self._take("napari-click.png")
 
@@ -155,7 +156,8 @@ class Tutorial:
         assert click is not None
         (x, y), included = click
         before = self._annotation.session.accepted(object_id, frame)
-        self.person.click_image(self._annotation.prompts.points, x, y, control=not included)
+        held = ALT if included else CONTROL  # whatever mask lies there
+        self.person.click_image(self._annotation.prompts.points, x, y, held)
         wait_until(lambda: self._annotation.session.accepted(object_id, frame) is not before)
         iou = self._iou(object_id, frame)
         print(f"{'+' if included else '-'} click on object {object_id}, frame {frame}: IoU {iou:.2f}")
