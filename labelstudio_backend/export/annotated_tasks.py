@@ -188,8 +188,7 @@ def _region_mask(region: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[n
     value = region["value"]
     if "rle" in value:
         mask = decode_brush_rle(value["rle"], shape)
-    elif isinstance(value.get("points"), list):
-        corners = [point_from_keypoint({"x": x, "y": y}, shape) for x, y in value["points"]]
+    elif corners := [point_from_keypoint(corner, shape) for corner in _corners(value)]:
         mask = np.zeros(shape, np.bool_)
         mask[polygon([y for _, y in corners], [x for x, _ in corners], shape)] = True
     elif isinstance(value.get("imageDataURL"), str):
@@ -199,6 +198,14 @@ def _region_mask(region: Mapping[str, Any], shape: tuple[int, int]) -> NDArray[n
     if mask.shape != shape:
         raise InputError(f"Region {region.get('id')} is {mask.shape}, but its image is {shape}.")
     return mask
+
+
+def _corners(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the corners of a polygon, or of a closed vector; none of anything else."""
+    if isinstance(points := value.get("points"), list):
+        return [{"x": x, "y": y} for x, y in points]
+    vertices = value.get("vertices") if value.get("closed") else None
+    return [one for one in vertices if isinstance(one, Mapping)] if isinstance(vertices, list) else []
 
 
 def _bitmask(data_url: str, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -25,6 +25,7 @@ FORMS = {
     "brush": ("BrushLabels", "Brush"),
     "bitmask": ("BitmaskLabels", "Bitmask"),
     "polygon": ("PolygonLabels", "Polygon"),
+    "vector": ("VectorLabels", "Vector"),
     "rectangle": ("RectangleLabels", "Rectangle"),
     "ellipse": ("EllipseLabels", "Ellipse"),
 }
@@ -289,8 +290,8 @@ class LabelingConfig:
         if not targets:
             raise InputError(
                 "The labeling configuration has nothing that this backend can fill: add <BrushLabels>, "
-                "<BitmaskLabels>, <PolygonLabels>, <RectangleLabels> or <EllipseLabels> to an <Image>, "
-                "or <VideoRectangle> to a <Video>."
+                "<BitmaskLabels>, <PolygonLabels>, <VectorLabels>, <RectangleLabels> or <EllipseLabels> to "
+                "an <Image>, or <VideoRectangle> to a <Video>."
             )
         return targets
 

@@ -27,8 +27,9 @@ def mask_regions(
     mask
         (H, W), not empty.
     control
-        Its ``form`` decides: a brush, a bitmask, a rectangle or an ellipse is one region. A polygon cannot
-        have holes or several components: each component is a region, and a message on it (``meta``) says so.
+        Its ``form`` decides: a brush, a bitmask, a rectangle or an ellipse is one region. A polygon or a
+        vector cannot have holes or several components: each component is a region, and a message on it
+        (``meta``) says so.
     labels
         The labels; none for a region without.
     score
@@ -52,6 +53,9 @@ def _values(
         yield {"imageDataURL": _data_url(mask)}, None
     elif form == "polygon":
         yield from _polygons(mask, tolerance)
+    elif form == "vector":
+        for value, message in _polygons(mask, tolerance):
+            yield {"vertices": _vertices(value["points"]), "closed": True}, message
     elif form == "ellipse":
         yield _ellipse(mask), None
     elif (bounds := object_bounds(mask)) is not None:
@@ -109,6 +113,15 @@ def _polygons(mask: NDArray[np.bool_], tolerance: float) -> Iterator[tuple[dict[
             messages.append(f"{count} of {polygon.hole_pixels} pixels cannot be shown in a polygon.")
         points = (polygon.vertices * (100 / width, 100 / height)).tolist()
         yield {"points": points, "closed": True}, " ".join(messages) or None
+
+
+def _vertices(points: list[list[float]]) -> list[dict[str, Any]]:
+    """Return the corners of a closed path; each names the one before it, the first the last."""
+    ids = [uuid.uuid4().hex[:10] for _ in points]
+    return [
+        {"id": ids[number], "prevPointId": ids[number - 1], "x": x, "y": y, "isBezier": False}
+        for number, (x, y) in enumerate(points)
+    ]
 
 
 def _ellipse(mask: NDArray[np.bool_]) -> dict[str, float]:

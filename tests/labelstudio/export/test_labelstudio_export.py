@@ -120,7 +120,7 @@ def test_images_with_drawn_masks(server: MediaServer, tmp_path: Path) -> None:
     mask = np.zeros((480, 640), np.bool_)
     mask[100:200, 300:420] = True
     regions: list[dict[str, Any]] = []
-    for form in ("BrushLabels", "PolygonLabels", "BitmaskLabels"):
+    for form in ("BrushLabels", "PolygonLabels", "VectorLabels", "BitmaskLabels"):
         control = ControlTag(form, form.lower(), "image", ("Ball",))
         regions += mask_regions(mask, control, ["Ball"], 0.5, 0.0)
     nameless = {"id": "b", "type": "brush", "value": {"format": "rle", "rle": encode_brush_rle(mask)}}
@@ -137,7 +137,7 @@ def test_images_with_drawn_masks(server: MediaServer, tmp_path: Path) -> None:
     }
     coco = json.loads(export([task], tmp_path, "coco.json", "coco").read_text())
     names = {one["id"]: one["name"] for one in coco["categories"]}
-    assert [names[one["category_id"]] for one in coco["annotations"]] == ["Ball"] * 3 + ["Box"]
+    assert [names[one["category_id"]] for one in coco["annotations"]] == ["Ball"] * 4 + ["Box"]
     for one in coco["annotations"]:
         found: NDArray[np.bool_] = decode_rle(one["segmentation"])
         assert (found ^ mask).sum() <= 2 * (100 + 120)

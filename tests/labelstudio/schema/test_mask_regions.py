@@ -53,7 +53,8 @@ def blobs(draw: st.DrawFn) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "kind", ["BrushLabels", "BitmaskLabels", "PolygonLabels", "RectangleLabels", "EllipseLabels"]
+    "kind",
+    ["BrushLabels", "BitmaskLabels", "PolygonLabels", "VectorLabels", "RectangleLabels", "EllipseLabels"],
 )
 def test_a_region_is_complete(kind: str) -> None:
     mask = np.zeros((6, 9), dtype=bool)
@@ -188,3 +189,14 @@ def test_a_mask_over_the_whole_image_stays_in_it() -> None:
         numbers = np.array(region["value"].get("points") or [0, region["value"]["width"]])
         assert numbers.min() >= 0
         assert numbers.max() <= 100
+
+
+def test_a_vector_is_the_closed_path_of_the_polygon() -> None:
+    mask = np.zeros((6, 9), dtype=bool)
+    mask[2:4, 3:8] = True
+    (polygon,), (vector,) = regions(mask, "PolygonLabels"), regions(mask, "VectorLabels")
+    vertices = vector["value"]["vertices"]
+    assert [[vertex["x"], vertex["y"]] for vertex in vertices] == polygon["value"]["points"]
+    assert [vertex["prevPointId"] for vertex in vertices[1:]] == [vertex["id"] for vertex in vertices[:-1]]
+    assert vertices[0]["prevPointId"] == vertices[-1]["id"]
+    assert vector["value"]["closed"] is True

@@ -19,6 +19,7 @@ FORMS = {
     "BrushLabels": {"format", "rle"},
     "BitmaskLabels": {"imageDataURL"},
     "PolygonLabels": {"points", "closed"},
+    "VectorLabels": {"vertices", "closed"},
     "RectangleLabels": {"x", "y", "width", "height", "rotation"},
     "EllipseLabels": {"x", "y", "radiusX", "radiusY", "rotation"},
 }
