@@ -1,10 +1,11 @@
 """Configurations of all models, one row each (paper section 4, appendix D; Hiera, Ryali et al. 2023).
 
 Beside SAM 2 and nano there are relatives, each with a trunk or a memory of its own: EfficientTAM (Xiong et
-al. 2024). What a further one needs is in CONTRIBUTING.md.
+al. 2024) and EdgeTAM (Zhou et al. 2025). What a further one needs is in CONTRIBUTING.md.
 """
 
 from dataclasses import asdict, dataclass, replace
+from math import isqrt
 from typing import Any
 
 __all__ = ["VARIANTS", "ModelConfig", "config_from_dict", "config_to_dict"]
@@ -19,9 +20,9 @@ class ModelConfig:
     name
         Name of the variant, the official checkpoint's file stem.
     trunk
-        Kind of the trunk, a name of ``image_encoder.TRUNKS``: ``hiera``, or ``vit``.
+        Kind of the trunk, a name of ``image_encoder.TRUNKS``: ``hiera``, ``vit`` or ``repvit``.
     image_size
-        Side of the square model input in pixels; a multiple of 32.
+        Side of the square model input in pixels; a multiple of ``size_step``.
     embed_dim, num_heads, stages
         Trunk: channels and attention heads of the first stage (both double from stage to stage) and the
         number of blocks per stage. A trunk of one stage has the stride 16, and there are no finer features.
@@ -38,6 +39,9 @@ class ModelConfig:
     memory_pooling
         How memories are pooled 2 x 2 where a frame attends to several: ``none``, or a rule of
         ``relatives.pooled_attention``.
+    memory_latents
+        To how many latents of the whole frame, and as many of its windows, a memory is squeezed; a square
+        number, or 0: every cell is kept.
     num_recent_memories
         Recent frames in the memory bank beside the conditioning frames (the paper's N = 6).
     signed_pointer_time
@@ -98,6 +102,7 @@ class ModelConfig:
     confidence: float = 0.76
     trunk: str = "hiera"
     memory_pooling: str = "none"
+    memory_latents: int = 0
 
     @property
     def stage_dims(self) -> tuple[int, ...]:
@@ -111,8 +116,13 @@ class ModelConfig:
 
     @property
     def remembers_windows(self) -> bool:
-        """Whether a memory may show a part of the grid; what is pooled has to be whole."""
-        return self.memory_pooling == "none"
+        """Whether a memory may show a part of the grid; what is pooled or squeezed has to be whole."""
+        return self.memory_pooling == "none" and not self.memory_latents
+
+    @property
+    def size_step(self) -> int:
+        """What the input's side is a multiple of: the coarsest stride, or windows of one cell."""
+        return max(32, 16 * isqrt(self.memory_latents))
 
     def with_image_size(self, image_size: int) -> "ModelConfig":
         """Return this configuration for another input side in pixels.
@@ -120,10 +130,10 @@ class ModelConfig:
         Raises
         ------
         ValueError
-            If ``image_size`` is not a positive multiple of 32.
+            If ``image_size`` is not a positive multiple of ``size_step``.
         """
-        if image_size <= 0 or image_size % 32:
-            raise ValueError(f"image_size must be a positive multiple of 32, not {image_size}")
+        if image_size <= 0 or image_size % self.size_step:
+            raise ValueError(f"image_size must be a positive multiple of {self.size_step}, not {image_size}")
         return replace(self, image_size=image_size)
 
 
@@ -187,6 +197,18 @@ VARIANTS: dict[str, ModelConfig] = {
             ModelConfig(name=f"efficienttam_{size}{kind}", **{**_EFFICIENT, **row, **changes})
             for size, row in _EFFICIENT_SIZES.items()
             for kind, changes in _EFFICIENT_KINDS.items()
+        ),
+        ModelConfig(
+            name="edgetam",
+            trunk="repvit",
+            embed_dim=48,
+            num_heads=1,
+            stages=(2, 2, 14, 2),
+            global_attention_blocks=(),
+            drop_path=0.0,
+            memory_attention_layers=2,
+            memory_latents=256,
+            **_SAM_2_0,
         ),
         ModelConfig(
             name="nano",

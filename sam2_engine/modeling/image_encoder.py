@@ -11,11 +11,12 @@ from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.derived_weights import computed_in, derived
 from sam2_engine.modeling.hiera import Hiera
 from sam2_engine.modeling.layers import Conv2d, LayerNorm2d
+from sam2_engine.modeling.relatives.repvit import RepVit
 from sam2_engine.modeling.relatives.vit import Vit
 
 __all__ = ["TRUNKS", "FeaturePyramid", "ImageEncoder", "OneLevelNeck"]
 
-TRUNKS: dict[str, Callable[[ModelConfig], nn.Module]] = {"hiera": Hiera, "vit": Vit}
+TRUNKS: dict[str, Callable[[ModelConfig], nn.Module]] = {"hiera": Hiera, "vit": Vit, "repvit": RepVit}
 """Trunks by the names that configurations give them; each makes one feature map per stage, finest first."""
 
 

@@ -23,6 +23,7 @@ from sam2_engine.modeling.memory_attention import MemoryAttention
 from sam2_engine.modeling.memory_encoder import MemoryEncoder
 from sam2_engine.modeling.position_encoding import sine_grid, sine_time
 from sam2_engine.modeling.prompt_encoder import PromptEncoder
+from sam2_engine.modeling.relatives.spatial_perceiver import LatentPositions, SpatialPerceiver
 
 __all__ = [
     "LOGIT_CLAMP",
@@ -180,6 +181,8 @@ class Sam2(nn.Module):
         self.image_encoder = ImageEncoder(config)
         self.memory_attention = MemoryAttention(config)
         self.memory_encoder = MemoryEncoder(config)
+        if config.memory_latents:
+            self.spatial_perceiver = SpatialPerceiver(memory_dim, config.memory_latents)
         self.sam_prompt_encoder = PromptEncoder(config)
         self.sam_mask_decoder = MaskDecoder(config)
         self.mask_downsample = Conv2d(1, 1, kernel_size=4, stride=4)
@@ -510,7 +513,7 @@ class Sam2(nn.Module):
         Returns
         -------
         Tensor
-            (N, Cm, G, G), or (N, Cm, h, w).
+            (N, Cm, G, G), or (N, Cm, h, w); of a model with latents (N, Cm, 2, L).
         """
         if windows is not None:
             embedding = crop_windows(embedding, windows)
@@ -523,7 +526,7 @@ class Sam2(nn.Module):
             absent = (presence_logit <= 0).to(memory.dtype)[:, :, None, None]
             embedding = cast_weight(self, "no_obj_embed_spatial", stream_dtype(memory))
             memory = memory + absent * embedding[:, :, None, None]
-        return memory
+        return self.spatial_perceiver(memory) if self.config.memory_latents else memory
 
     def begin_attention(self, embedding: Tensor) -> Tensor:
         """Compute the part of ``attend_to_memory`` on (B, C, G, G) that no memory changes: (B, G * G, C)."""
@@ -569,16 +572,21 @@ class Sam2(nn.Module):
             cells = torch.stack([window.cells(grid[1], embedding.device) for window in windows])
             x, positions, size = x[0, cells], GridPositions(grid, cells), windows[0].size
         memory_positions = everywhere if memory_cells is None else GridPositions(grid, memory_cells)
+        if self.config.memory_latents:
+            memory_positions = LatentPositions(self.spatial_perceiver.side)
         conditioned: Tensor = self.memory_attention(
             x, positions, memory, memory_pos, memory_positions, num_pointer_tokens
         )
         return conditioned.transpose(1, 2).reshape(len(memory), -1, *size)
 
     def memory_position(self, slot: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Position of one memory's tokens, (G * G, Cm); slot 0 is a conditioning frame, t the t-th last."""
+        """Position of one memory's tokens, (K, Cm); slot 0 is a conditioning frame, t the t-th last."""
 
         def make() -> Tensor:
-            space = sine_grid(self.config.memory_dim, self.grid, self.grid, self.device).flatten(1).T
+            if self.config.memory_latents:
+                space = self.spatial_perceiver.position()
+            else:
+                space = sine_grid(self.config.memory_dim, self.grid, self.grid, self.device).flatten(1).T
             return (space + self.maskmem_tpos_enc[slot - 1].view(1, -1)).to(dtype)
 
         return derived(self, ("memory position", slot, dtype), [self.maskmem_tpos_enc], make)

@@ -32,7 +32,7 @@ class FrameMemory:
     ----------
     features
         (Cm, G, G) bfloat16, as the official predictor stores memories, channels last in memory, or (Cm, h, w)
-        of a window; None once only the pointer can still be read.
+        of a window, or latents (Cm, 2, L); None once only the pointer can still be read.
     pointer
         (C,) object pointer.
     low_res_logits

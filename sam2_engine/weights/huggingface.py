@@ -1,4 +1,7 @@
-"""Names of weights in the transformers layout (``Sam2VideoModel``), from and to the official names."""
+"""Names of weights in the layout of transformers, from and to the official names.
+
+It is that of ``Sam2VideoModel``, or of ``EdgeTamVideoModel``.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -51,6 +54,27 @@ _RENAMES: tuple[tuple[str, str], ...] = (
     (r"(_mlps\.\d|_head|^object_pointer_proj)\.layers\.2\.", r"\1.proj_out."),
     (r"(_mlps\.\d|_head|^object_pointer_proj)\.layers\.1\.", r"\1.layers.0."),
 )
+# Of EdgeTAM, before those above; the trunk's names stay as they are in timm.
+_EDGE_RENAMES: tuple[tuple[str, str], ...] = (
+    (r"^(memory_attention\.layers\.\d)\.linear1\.", r"\1.mlp.up_proj."),
+    (r"^(memory_attention\.layers\.\d)\.linear2\.", r"\1.mlp.down_proj."),
+    (r"^spatial_perceiver\.latents$", "spatial_perceiver.latents_1d"),
+    (r"^(spatial_perceiver\.layers\.\d)\.attn\.norm_x\.", r"\1.layer_norm_input."),
+    (r"^(spatial_perceiver\.layers\.\d)\.attn\.norm_latents\.", r"\1.layer_norm_latents."),
+    (r"^(spatial_perceiver\.layers\.\d)\.self_attn\.norm\.", r"\1.layer_norm_self."),
+    (r"^(spatial_perceiver\.layers\.\d)\.attn\.", r"\1.cross_attention."),
+    (r"^(spatial_perceiver\.layers\.\d)\.self_attn\.", r"\1.self_attention."),
+    (r"^(spatial_perceiver\.layers\.\d)\.ff\.", r"\1.mlp."),
+    (r"^(spatial_perceiver\.layers\.\d)\.self_ff\.", r"\1.self_mlp."),
+    (r"^(spatial_perceiver\..*mlp)\.0\.", r"\1.layer_norm."),
+    (r"^(spatial_perceiver\..*mlp)\.1\.", r"\1.up_proj."),
+    (r"^(spatial_perceiver\..*mlp)\.3\.", r"\1.down_proj."),
+    (r"^(spatial_perceiver\..*)\.to_q\.", r"\1.q_proj."),
+    (r"^(spatial_perceiver\..*)\.to_out\.", r"\1.o_proj."),
+)
+_EDGE_PATTERNS = tuple((re.compile(pattern), replacement) for pattern, replacement in _EDGE_RENAMES)
+_EDGE_TRUNK, _TIMM = "image_encoder.trunk.body.", "vision_encoder.backbone.timm_model."
+_KEYS_AND_VALUES = ".to_kv."
 _PATTERNS = tuple((re.compile(pattern), replacement) for pattern, replacement in _RENAMES)
 _DOWNSAMPLER = re.compile(r"^memory_encoder\.mask_downsampler\.encoder\.(\d+)\.")
 _POINT_EMBEDDING = re.compile(r"^sam_prompt_encoder\.point_embeddings\.(\d)\.weight$")
@@ -59,15 +83,17 @@ _FOURIER = "prompt_encoder.shared_embedding.positional_embedding"
 _FOURIER_COPY = "shared_image_embedding.positional_embedding"
 
 
-def huggingface_name(official: str) -> str:
-    """Return the transformers name of one official name.
+def huggingface_name(official: str, edge: bool = False) -> str:
+    """Return the transformers name of one official name; ``edge``: in the layout of EdgeTAM.
 
     The four ``point_embeddings`` share one name: they are the rows of one tensor.
     """
     if _POINT_EMBEDDING.match(official):
         return _POINT_EMBEDDINGS
+    if official.startswith(_EDGE_TRUNK):
+        return _TIMM + official.removeprefix(_EDGE_TRUNK)
     name = _DOWNSAMPLER.sub(_downsampler_layer, official)
-    for pattern, replacement in _PATTERNS:
+    for pattern, replacement in (*(_EDGE_PATTERNS if edge else ()), *_PATTERNS):
         name = pattern.sub(replacement, name)
     return name
 
@@ -78,6 +104,15 @@ def _downsampler_layer(match: re.Match[str]) -> str:
     if layer == 4:
         return match[0]
     return f"memory_encoder.mask_downsampler.layers.{layer}.{('conv', 'layer_norm')[part]}."
+
+
+def _is_edge(official_names: Iterable[str]) -> bool:
+    return any(name.startswith(_EDGE_TRUNK) for name in official_names)
+
+
+def _halves(name: str) -> tuple[str, str]:
+    """Name the keys' and the values' part of what EdgeTAM projects in one."""
+    return name.replace(_KEYS_AND_VALUES, ".k_proj."), name.replace(_KEYS_AND_VALUES, ".v_proj.")
 
 
 def is_huggingface(names: Iterable[str]) -> bool:
@@ -97,8 +132,14 @@ def from_huggingface(weights: Mapping[str, Tensor], official_names: Iterable[str
         weights.setdefault(_FOURIER, copy)
     official: dict[str, Tensor] = {}
     used: set[str] = set()
+    official_names = list(official_names)
+    edge = _is_edge(official_names)
     for name in official_names:
-        source = huggingface_name(name)
+        source = huggingface_name(name, edge)
+        if _KEYS_AND_VALUES in source and all(half in weights for half in _halves(source)):
+            used.update(_halves(source))
+            official[name] = torch.cat([weights[half] for half in _halves(source)])
+            continue
         if source not in weights:
             continue
         used.add(source)
@@ -108,8 +149,14 @@ def from_huggingface(weights: Mapping[str, Tensor], official_names: Iterable[str
 
 
 def to_huggingface(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return official weights in the layout of ``Sam2VideoModel``, ready for a strict load there."""
-    renamed = {huggingface_name(name): tensor for name, tensor in weights.items()}
+    """Return official weights in the layout of ``Sam2VideoModel``, ready for a strict load there.
+
+    Those of EdgeTAM are in that of ``EdgeTamVideoModel``.
+    """
+    edge = _is_edge(weights)
+    renamed = {huggingface_name(name, edge): tensor for name, tensor in weights.items()}
+    for name in [name for name in renamed if _KEYS_AND_VALUES in name]:
+        renamed.update(zip(_halves(name), renamed.pop(name).chunk(2)))
     rows = [name for name in weights if _POINT_EMBEDDING.match(name)]
     renamed[_POINT_EMBEDDINGS] = torch.cat([weights[name] for name in sorted(rows)])
     renamed[_FOURIER_COPY] = renamed[_FOURIER]

@@ -36,6 +36,7 @@ _TABLES = "model", "state_dict"
 """Where checkpoints keep their weights, if not at the top."""
 _WRAPPERS = re.compile(r"((module|_orig_mod)\.)+")
 """What names begin with where DistributedDataParallel or torch.compile had wrapped the model."""
+_REPVIT = "image_encoder.trunk.body.", "vision_encoder.backbone.timm_model."
 _PLAIN_POSITIONS = "image_encoder.trunk.pos_embed"
 _SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
 
@@ -195,7 +196,8 @@ def save_model(model: Sam2, path: str | os.PathLike[str], dtype: torch.dtype = t
     """
     target = Path(path)
     weights = {
-        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in model.state_dict().items()
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for name, tensor in model.state_dict().items()
     }
     try:
         with replacing(target) as aside:
@@ -241,7 +243,10 @@ def read_weights(
     if is_huggingface(weights):
         weights = from_huggingface(weights, expected)
     _check_strictly(weights, expected, config, path)
-    return config, {name: tensor.float() for name, tensor in weights.items()}
+    return config, {
+        name: tensor.float() if expected[name].is_floating_point() else tensor.long()
+        for name, tensor in weights.items()
+    }
 
 
 def _warn(sentence: str) -> None:
@@ -277,7 +282,8 @@ def recognize(
     biases = ("trunk.patch_embed.proj.bias", "backbone.patch_embed.projection.bias")
     dims = [shape[0] for name, shape in shapes.items() if name.endswith(biases)]
     size = _SIZE_OF_TRUNK.get((dims[0], len(blocks))) if dims else None
-    if size is None:
+    convolutional = any(name.startswith(_REPVIT) for name in shapes)
+    if size is None and not convolutional:
         raise InputError(
             f"{path} does not hold a SAM 2 model: give an official .pt, its Hugging Face .safetensors, "
             "or a file that this software wrote; for plain weights of another model load_model(..., "
@@ -285,9 +291,11 @@ def recognize(
         )
     if not any(name.startswith("memory_attention.") for name in shapes):
         raise InputError(
-            f"{path} holds the image part of SAM 2 alone, without its memory: give the whole model "
+            f"{path} holds the image part of a model alone, without its memory: give the whole model "
             "(the official .pt, or the safetensors of a Sam2VideoModel)."
         )
+    if convolutional:
+        return VARIANTS["edgetam"]
     signed = ("obj_ptr_tpos_proj.", "temporal_positional_encoding_projection_layer.")
     version = "sam2.1" if any(name.startswith(signed) for name in shapes) else "sam2"
     return VARIANTS[f"{version}_hiera_{size}"]

@@ -85,6 +85,13 @@ SOURCES: dict[str, Source] = {
     ),
     "efficienttam_s_1": _efficient(136),
     "efficienttam_s_2": _efficient(136),
+    "edgetam": Source(
+        "facebook/EdgeTAM/resolve/main",
+        56,
+        "ed2d4850b8792c239689b043c47046ec239b6e808a3d9b6ae676c803fd8780df",
+        _HUGGING_FACE,
+        ("facebook/EdgeTAM", "yonigozlan/EdgeTAM-hf"),
+    ),
 }
 
 

@@ -1,7 +1,8 @@
 """What the references of relatives were made with: weights, frames and prompts.
 
-They are outputs of yformer/EfficientTAM (abcd061), float32, on a CPU, each object tracked from frame 2;
-thinned out and stored as float16.
+They are outputs of yformer/EfficientTAM (abcd061), each object tracked from frame 2, and of
+facebookresearch/EdgeTAM (9cc44bf), each tracked from its prompt: alone, in float32 on a CPU, thinned out and
+stored as float16.
 """
 
 from collections.abc import Iterable, Iterator

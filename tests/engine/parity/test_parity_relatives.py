@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.frame_encoder import FrameEncoder
+from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.video_session import VideoSession
 
 REFERENCES = Path(__file__).parent / "references"
@@ -38,17 +39,21 @@ def model_of(reference: str) -> tuple[Sam2, FeatureCache]:
 
 
 def tracked(
-    reference: str, frames: NDArray[np.uint8], name: str, start: int
+    reference: str, frames: NDArray[np.uint8], name: str, start: int, reverse: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return logits at the size of the frame, thinned out as the reference, and presence logits."""
     model, cache = model_of(reference)
     session = VideoSession(model, frames, cache=cache, max_object_pointers=LENGTH)
     prompt(session, name)
-    results = list(session.propagate(start=start))
+    results = list(session.propagate(start=start, reverse=reverse))
+    return shown(results)
+
+
+def shown(results: list[FrameResult]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     logits = torch.stack([torch.from_numpy(result.low_res_logits) for result in results])
-    shown = interpolate(logits, (HEIGHT, WIDTH), mode="bilinear", align_corners=False)[:, 0, ::6, ::6]
+    resized = interpolate(logits, (HEIGHT, WIDTH), mode="bilinear", align_corners=False)[:, 0, ::6, ::6]
     presence = np.array([result.presence[0] for result in results])
-    return shown.numpy(), np.log(presence / (1 - presence))
+    return resized.numpy(), np.log(presence / (1 - presence))
 
 
 def excess(ours: NDArray[np.float32], theirs: NDArray[np.float16]) -> float:
@@ -74,3 +79,23 @@ def test_efficienttam(reference: str, frames: NDArray[np.uint8]) -> None:
             assert np.abs(presence - theirs["presence"][:, index]).max() < 5e-3
         logits, _ = tracked(reference, frames, "mask", start=4)
         assert excess(logits, theirs["mask"]) < RELATIVE
+
+
+@pytest.mark.slow
+def test_edgetam(frames: NDArray[np.uint8]) -> None:
+    reference = "edgetam_1024"
+    model, cache = model_of(reference)
+    with np.load(REFERENCES / f"relative_{reference}.npz") as theirs:
+        for index, name in enumerate(OBJECTS):
+            start = 2 if name == "two clicks" else 0
+            logits, presence = tracked(reference, frames, name, start)
+            assert excess(logits, theirs["logits"][start:, index]) < RELATIVE
+            assert np.abs(presence - theirs["presence"][start:, index]).max() < 5e-3
+        for key, reverse in (("mask", False), ("mask_reverse", True)):
+            logits, _ = tracked(reference, frames, "mask", 4, reverse)
+            assert excess(logits, theirs[key]) < RELATIVE
+        session = VideoSession(model, frames, cache=cache, max_object_pointers=LENGTH)
+        prompt(session, "click")
+        list(session.propagate())
+        session.add_points(5, 1, [(120, 90), (60, 150)], [1, 0])
+        assert excess(shown(list(session.propagate()))[0], theirs["corrected"]) < RELATIVE

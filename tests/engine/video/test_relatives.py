@@ -10,6 +10,7 @@ from conftest import draw_weights
 from numpy.typing import NDArray
 
 from sam2_engine import ImagePredictor, load_model
+from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.modeling.approximations import approximations_of
@@ -40,14 +41,29 @@ PLAIN = ModelConfig(
     signed_pointer_time=False,
     absent_memory_embedding=False,
 )
-CONFIGS = PLAIN, *(replace(PLAIN, name=rule, memory_pooling=rule) for rule in ("weighted", "shifted"))
+LATENT = replace(
+    PLAIN,
+    name="small-latents",
+    trunk="repvit",
+    embed_dim=16,
+    num_heads=1,
+    stages=(1, 1, 2, 1),
+    global_attention_blocks=(),
+    memory_latents=16,
+)
+POOLED = [replace(PLAIN, name=rule, memory_pooling=rule) for rule in ("weighted", "shifted")]
+CONFIGS = PLAIN, *POOLED, LATENT
 
 Frames = NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module", params=CONFIGS, ids=lambda config: config.name)
 def relative(request: pytest.FixtureRequest) -> Sam2:
-    return draw_weights(Sam2(request.param))
+    model = draw_weights(Sam2(request.param))
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.copy_(1 + 0.3 * tensor.abs())
+    return model
 
 
 def click(model: Sam2, frames: object, **options: object) -> VideoSession:
@@ -133,6 +149,25 @@ def test_windows(moving_discs: Frames) -> None:
     assert np.isfinite(logits_of(click(model, moving_discs[:3]))).all()
 
 
+def test_folded_convolutions_are_those_of_the_checkpoint() -> None:
+    model = draw_weights(Sam2(LATENT))
+    block = model.image_encoder.trunk.body["stages_0"].blocks[0]
+    for name, tensor in block.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.copy_(1 + tensor.abs())
+    x = torch.randn(1, 16, 8, 8)
+    mixer = block.token_mixer
+    with torch.no_grad():
+        unfolded = sum(part.bn(part.c(x)) for part in (mixer.conv, mixer.conv1)) + x
+        assert torch.allclose(mixer(x), unfolded, atol=1e-5)
+
+
+def test_a_memory_of_latents_is_small(moving_discs: Frames) -> None:
+    session = click(draw_weights(Sam2(LATENT)), moving_discs[:3])
+    list(session.propagate())
+    assert session._objects[1].bank.tracked[2].features.shape == (32, 2, 16)
+
+
 def test_gradients_reach_the_encoder(relative: Sam2) -> None:
     model = Sam2(relative.config)
     trained = choose_trainable_parameters(model, train_image_encoder=True, with_memory=False)
@@ -150,3 +185,7 @@ def test_official_builders_know_relatives() -> None:
     )
     assert model.config.memory_pooling == "weighted"
     assert (model.num_feature_levels, model.use_high_res_features_in_sam) == (1, False)
+    with pytest.raises(InputError, match="image_size must be a positive multiple of 256, not 320"):
+        build_sam2_video_predictor(
+            "configs/edgetam.yaml", device="cpu", hydra_overrides_extra=["++model.image_size=320"]
+        )

@@ -24,6 +24,7 @@ REAL_CHECKPOINTS = {
     "sam2_hiera_tiny_layout_medsam2": "sam2_hiera_tiny",
     "efficienttam_ti": "efficienttam_ti",
     "efficienttam_s": "efficienttam_s",
+    "edgetam": "edgetam",
 }
 
 
@@ -66,7 +67,7 @@ def test_variant_is_recognized_from_the_real_key_list(stem: str, variant: str) -
     assert recognize(key_list(stem)) is VARIANTS[variant]
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if "hiera" in name])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if "hiera" in name or name == "edgetam"])
 def test_variant_is_recognized_in_the_transformers_layout(variant: str) -> None:
     weights = to_huggingface(meta_model(variant).state_dict())
     assert recognize({name: tensor.shape for name, tensor in weights.items()}) is VARIANTS[variant]
@@ -171,6 +172,20 @@ def test_transformers_file_loads_with_and_without_the_copied_matrix(
         assert all(torch.equal(weights[name], tensor.float()) for name, tensor in tiny_weights.items())
 
 
+def test_edgetam_loads_in_the_layout_of_transformers_too(tmp_path: Path) -> None:
+    weights = {name: torch.randint(0, 9, shape) for name, shape in key_list("edgetam").items()}
+    converted = {name: tensor.contiguous() for name, tensor in to_huggingface(weights).items()}
+    assert len(converted) == 984
+    save_file({name: tensor.clone() for name, tensor in converted.items()}, tmp_path / "model.safetensors")
+    config, loaded = read_weights(tmp_path / "model.safetensors")
+    assert config is VARIANTS["edgetam"]
+    assert all(torch.equal(loaded[name], tensor.to(loaded[name].dtype)) for name, tensor in weights.items())
+    image = {name: t.clone() for name, t in converted.items() if not name.startswith("memory_")}
+    save_file(image, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="holds the image part of a model alone"):
+        read_weights(tmp_path / "model.safetensors")
+
+
 def test_metadata_is_plain_json(nano: Sam2, tmp_path: Path) -> None:
     save_model(nano, tmp_path / "nano.safetensors")
     with safe_open(tmp_path / "nano.safetensors", framework="pt") as file:
@@ -250,7 +265,7 @@ def test_image_part_alone_is_refused(tiny_weights: dict[str, torch.Tensor], tmp_
         if name.startswith(("vision_encoder", "mask_decoder", "prompt_encoder", "no_memory_embedding"))
     }
     save_file(image_part, tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match="image part of SAM 2 alone"):
+    with pytest.raises(InputError, match="image part of a model alone"):
         read_weights(tmp_path / "model.safetensors")
 
 
