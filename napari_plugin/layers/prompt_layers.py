@@ -133,6 +133,8 @@ class PromptLayers:
         for layer in (self.points, self.boxes):
             layer.mouse_drag_callbacks.append(self._on_press)
             layer.events.data.connect(self._changed)
+        self.points.events.data.connect(self._size_clicks)
+        viewer.dims.events.point.connect(self._size_clicks)
         self._boxes_needed = False
         self.boxes.visible = False
         self.boxes.events.data.connect(self._show_boxes_if_needed)
@@ -165,6 +167,15 @@ class PromptLayers:
         needed = len(self.boxes.data) > 0 or self._viewer.layers.selection.active == self.boxes
         if needed != self._boxes_needed:
             self._boxes_needed = self.boxes.visible = needed
+
+    def _size_clicks(self, event: Any = None) -> None:
+        """Give clicks their size; where none is shown, napari draws one of no size in a corner."""
+        flat = self._viewer.dims.ndisplay == 2 and not self._stack.is_rolled(self._viewer)
+        frame = self._stack.shown_frame(self._viewer)
+        shown = not flat or any(self._stack.locate(row)[0] == frame for row in self.points.data)
+        limits = (CLICK_SIZE, CLICK_SIZE) if shown else (0, 0)
+        if tuple(self.points.canvas_size_limits) != limits:
+            self.points.canvas_size_limits = limits
 
     def _on_press(self, layer: PointsLayer | Shapes, event: Any) -> None:
         # A selected point has changed the defaults to its own; Ctrl and Shift ask for the opposite, once.
@@ -366,6 +377,8 @@ class PromptLayers:
         for layer in (self.points, self.boxes):
             layer.events.data.disconnect(self._changed)
             layer.mouse_drag_callbacks.remove(self._on_press)
+        self.points.events.data.disconnect(self._size_clicks)
+        self._viewer.dims.events.point.disconnect(self._size_clicks)
         self.boxes.events.data.disconnect(self._show_boxes_if_needed)
         self._viewer.layers.selection.events.active.disconnect(self._show_boxes_if_needed)
 

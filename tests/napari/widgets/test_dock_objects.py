@@ -9,6 +9,8 @@ from dock_steps import WAIT, Open, annotation_of, click, labels, shown_when_idle
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 
+from napari_plugin.theme import CLICK_SIZE
+
 pytestmark = pytest.mark.gui
 
 ALT = Qt.KeyboardModifier.AltModifier
@@ -152,3 +154,18 @@ def test_help_lists_keys_and_what_happened(open_dock: Open, discs: NDArray[np.ui
     dock.show_message("")
     dock.objects.new.click()
     assert dock.message.text().startswith("Click on an object")  # the next step
+
+
+def test_no_dot_is_drawn_on_a_frame_without_clicks(
+    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(discs)
+    annotation = annotation_of(dock)
+    annotation.stack.show_frame(dock.viewer, 0)
+    click(dock, 0, 20, 20)
+    shown_when_idle(dock, qtbot)
+    assert annotation.prompts.points.canvas_size_limits == (CLICK_SIZE, CLICK_SIZE)
+    annotation.stack.show_frame(dock.viewer, 3)
+    assert annotation.prompts.points.canvas_size_limits == (0, 0)
+    annotation.stack.show_frame(dock.viewer, 0)
+    assert annotation.prompts.points.canvas_size_limits == (CLICK_SIZE, CLICK_SIZE)
