@@ -33,7 +33,8 @@ def test_mask_to_rectangle_to_box_is_the_identity(mask: np.ndarray) -> None:
     rectangle = {**rectangle_from_box(box, mask.shape), "rotation": 0}
     converted = box_from_rectangle(rectangle, mask.shape)
     assert converted == pytest.approx(box, abs=1e-9)
-    Box.of(converted, mask.shape)  # also of one row or column
+    if box != (0, 0, 1, 1):  # which would be the whole frame in fractions, and is refused in a sentence
+        Box.of(converted, mask.shape)  # also of one row or column
 
 
 def test_a_rectangle_over_the_whole_image_holds_its_first_and_last_pixel() -> None:
