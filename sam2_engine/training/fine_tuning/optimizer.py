@@ -53,15 +53,18 @@ def choose_trainable_parameters(
     return trainable_parameters
 
 
-def layer_scale(name: str, num_blocks: int, decay: float) -> float:
+def layer_scale(name: str, num_blocks: int, decay: float, stages: tuple[int, ...] = ()) -> float:
     """Return the factor of a trunk parameter's learning rate: ``decay`` per block from the last one.
 
-    The position embeddings have the full rate.
+    The position embeddings have the full rate. Of a trunk that counts its blocks anew in every stage,
+    ``stages`` are the numbers of blocks.
     """
     if not name.startswith("image_encoder.trunk.") or ".pos_embed" in name:
         return 1.0
     block = re.search(r"\.blocks\.(\d+)\.", name)
-    layer = int(block[1]) + 1 if block else 0
+    stage = re.search(r"\.stages_(\d+)\.", name)
+    before = sum(stages[: int(stage[1])]) if stage else 0
+    layer = before + (int(block[1]) + 1 if block else 0)
     return decay ** (num_blocks + 1 - layer)
 
 
@@ -76,7 +79,7 @@ def make_optimizer(
     blocks = sum(model.config.stages)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in trainable_parameters.items():
-        scale = layer_scale(name, blocks, decay)
+        scale = layer_scale(name, blocks, decay, model.config.stages)
         if name.startswith("image_encoder."):
             scale *= config.encoder_rate
         no_decay = name.endswith("bias") or parameter.ndim <= 1

@@ -155,6 +155,8 @@ def test_the_learning_rate_of_the_trunk_falls_with_depth() -> None:
     assert scale("patch_embed.proj.weight") == 0.5**13
     assert scale("pos_embed") == scale("pos_embed_window") == 1.0
     assert layer_scale("memory_attention.layers.0.linear1.weight", 12, 0.5) == 1.0
+    in_stages = "image_encoder.trunk.body.stages_1.blocks.0.se.fc1.weight"
+    assert layer_scale(in_stages, 20, 0.5, (2, 2, 14, 2)) == 0.5**18
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
