@@ -82,6 +82,7 @@ def test_efficienttam(reference: str, frames: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_edgetam(frames: NDArray[np.uint8]) -> None:
     reference = "edgetam_1024"
     model, cache = model_of(reference)
