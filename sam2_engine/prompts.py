@@ -231,7 +231,7 @@ class Box:
             raise InputError(f"A box is (x0, y0, x1, y1), not {values.size} numbers.")
         x0, y0, x1, y1 = (float(v) for v in values)
         height, width = shape
-        has_area = x1 > x0 and y1 > y0  # a line or a point in the first pixels is no box in fractions
+        has_area = min(x1 - x0, y1 - y0) > _SLACK  # a line or a point is no box in fractions
         if has_area and min(values) >= 0 and max(values) <= 1 and min(shape) > _FEW_PIXELS:
             pixels = ", ".join(f"{v * side:g}" for v, side in zip(values, (width, height) * 2))
             raise InputError(

@@ -21,8 +21,8 @@ from labelstudio_backend.schema.regions import Region, box_from_rectangle, point
 from sam2_engine.errors import InputError
 from sam2_engine.prompts import Prompt
 
-__all__ = ["CAPABILITIES", "EVENTS", "EventMessages", "event_of", "frame_of", "most_frames"]
-__all__ += ["picture", "prompt_of", "takes_events_alone"]
+__all__ = ["CAPABILITIES", "EVENTS", "EventMessages", "direction_of", "event_of", "frame_of", "most_frames"]
+__all__ += ["number_of", "picture", "prompt_of", "takes_events_alone"]
 
 EVENTS = ("capabilities", "prewarm", "predict", "track", "track_progress", "track_cancel", "release")
 
@@ -75,8 +75,24 @@ def frame_of(context: Mapping[str, Any], clock: FrameClock) -> int:
         If it is no number.
     """
     if context.get("time_ms") is not None:
-        return clock.index_at(_number(context, "time_ms", 0.0) / 1000)
-    return min(clock.index(max(1, int(_number(context, "frame", 1)))), len(clock.start_times) - 1)
+        return clock.index_at(number_of(context, "time_ms", 0.0) / 1000)
+    frame = max(1, int(number_of(context, "frame", 1)))
+    clock.check(frame)
+    return min(clock.index(frame), len(clock.start_times) - 1)
+
+
+def direction_of(context: Mapping[str, Any]) -> str:
+    """Return where a context is about to go from its frame.
+
+    Raises
+    ------
+    InputError
+        If it is no direction.
+    """
+    found = context.get("direction") or "forward"
+    if found not in ("forward", "backward", "both"):
+        raise InputError(f"direction is forward, backward or both, not {found!r:.60}.")
+    return str(found)
 
 
 def prompt_of(context: Mapping[str, Any], shape: tuple[int, int]) -> Prompt | None:
@@ -113,13 +129,20 @@ def most_frames(context: Mapping[str, Any], clock: FrameClock) -> int:
     """
     if context.get("max_duration_ms") is not None:
         rate = len(clock.start_times) / clock.duration if clock.duration > 0 else clock.page_rate
-        asked = round(_number(context, "max_duration_ms", 0.0) / 1000 * rate)
+        asked = round(number_of(context, "max_duration_ms", 0.0) / 1000 * rate)
     else:
-        asked = int(_number(context, "max_frames", _MOST_FRAMES))
+        asked = int(number_of(context, "max_frames", _MOST_FRAMES))
     return min(asked, _MOST_FRAMES)
 
 
-def _number(context: Mapping[str, Any], key: str, default: float) -> float:
+def number_of(context: Mapping[str, Any], key: str, default: float) -> float:
+    """Return a number of a context.
+
+    Raises
+    ------
+    InputError
+        If it is none, or negative.
+    """
     found = context.get(key, default)
     try:
         value = float(found)

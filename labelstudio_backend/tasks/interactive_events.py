@@ -12,8 +12,10 @@ from labelstudio_backend.media.library import MediaFile, MediaLibrary
 from labelstudio_backend.schema.event_messages import (
     CAPABILITIES,
     EventMessages,
+    direction_of,
     frame_of,
     most_frames,
+    number_of,
     prompt_of,
 )
 from labelstudio_backend.schema.frame_clock import FrameClock
@@ -144,9 +146,8 @@ class InteractiveEvents:
     def _prewarm(self, video: _OpenVideo, context: Mapping[str, Any]) -> dict[str, Any]:
         """Have frames around the shown one encoded in the background, those ahead first."""
         frame, length = frame_of(context, video.clock), len(video.session)
-        asked = context.get("window", _WINDOW)
-        window = min(asked, _WINDOW) if isinstance(asked, int) and asked >= 0 else _WINDOW
-        step = -1 if context.get("direction") == "backward" else 1
+        window = min(int(number_of(context, "window", _WINDOW)), _WINDOW)
+        step = -1 if direction_of(context) == "backward" else 1
         ahead = [f for f in range(frame, frame + step * (window + 1), step) if 0 <= f < length]
         pending = [one for one in ahead if one not in video.warm]
 
@@ -177,12 +178,11 @@ class InteractiveEvents:
             if prompt is None:
                 raise InputError("There is nothing to track; click on the object, or draw a box around it.")
             most, last = most_frames(context, video.clock), len(video.session) - 1
+            direction = direction_of(context)
         except InputError as error:
             return messages.message("track_error", {"error": str(error), "done": True})
         ends = {"forward": min(last, frame + most), "backward": max(0, frame - most)}
-        direction = context.get("direction")
-        both = tuple(ends.values())
-        chosen = both if direction == "both" else (ends.get(str(direction), both[0]),)
+        chosen = tuple(ends.values()) if direction == "both" else (ends[direction],)
         track = EventTrack(
             task_id, video.session, video.clock, frame, tuple((frame, end) for end in chosen), prompt
         )

@@ -118,9 +118,12 @@ class Propagation(QObject):
                 yield from with_progress(propagate(planned, visits), sum(map(len, visits)))
 
         def propagate(planned: list[PropagateArguments], visits: list[list[int]]) -> Iterator[LabeledFrame]:
+            group = object()
             for number, (arguments, frames) in enumerate(zip(planned, visits)):
                 left = dict.fromkeys(frames)
-                for result in session.iter_propagate(**arguments, cancel=cancel) if frames else ():
+                if not frames:
+                    continue
+                for result in session.iter_propagate(**arguments, cancel=cancel, undo_group=group):
                     left.pop(result.frame, None)
                     if result.problem:
                         self._passed_over[result.frame] = result.problem

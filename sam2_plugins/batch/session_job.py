@@ -141,7 +141,10 @@ def track_runs(host: JobHost, session: AnnotationSession, runs: Iterable[Propaga
     total = None if None in visits else sum(len(frames or ()) for frames in visits)
     finished = 0
     with host.interruptible() as cancel:
-        steps = chain.from_iterable(session.iter_propagate(**run, cancel=cancel) for run in runs)
+        group = object()
+        steps = chain.from_iterable(
+            session.iter_propagate(**run, cancel=cancel, undo_group=group) for run in runs
+        )
         try:
             for _ in host.steps(steps, total, "tracking"):
                 finished += 1

@@ -134,7 +134,10 @@ class TrackJob(TrackingJob):
         ):
             for frame in known_by_frame(session) if starts.goes_on else ():
                 stack.write(frame, session.label_image(frame))
-            steps = chain.from_iterable(session.iter_propagate(**run, cancel=cancel) for run in starts.runs)
+            group = object()
+            steps = chain.from_iterable(
+                session.iter_propagate(**run, cancel=cancel, undo_group=group) for run in starts.runs
+            )
             # A second Ctrl-C breaks off the current frame; those before it are on disk already.
             with suppress(KeyboardInterrupt):
                 for result in host.steps(steps, total, "tracking"):

@@ -75,7 +75,7 @@ _COMMANDS = {
     ),
     "carry": (
         "corrections",
-        "Carry the objects of a volume at one time on to other times, under their ids.",
+        "Carry the objects of a volume at one time on to other times, under their ids; each has its session.",
     ),
     "undo": (
         "corrections",

@@ -67,7 +67,7 @@ def write_cell_tracking_result(
             )
             yield frame
         (folder / "res_track.txt").write_text(tracks.text(), encoding="ascii")
-    return ExportSummary(path, labels.length, labels.num_objects, tracks.changes)
+    return ExportSummary(path, labels.length, labels.num_objects, (*tracks.changes, *labels.changes))
 
 
 @LongWork
@@ -108,7 +108,7 @@ def write_cell_tracking_ground_truth(
                 _write_labels(segmentation / f"man_seg{number}.tif", tracked)
             yield frame
         (tracking / "man_track.txt").write_text(tracks.text(), encoding="ascii")
-    return ExportSummary(path, labels.length, labels.num_objects, tracks.changes)
+    return ExportSummary(path, labels.length, labels.num_objects, (*tracks.changes, *labels.changes))
 
 
 def not_for_the_challenge(session: ReadableSession) -> str | None:

@@ -108,7 +108,7 @@ def write_label_tiff(
         for frame in range(labels.length):
             stack.write(frame, labels[frame])
             yield frame
-    return ExportSummary(path, labels.length, labels.num_objects)
+    return ExportSummary(path, labels.length, labels.num_objects, labels.changes)
 
 
 class LabelStackWriter:

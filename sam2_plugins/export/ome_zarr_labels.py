@@ -83,7 +83,7 @@ def write_ome_zarr_labels(
         }
         group = zarr.open_group(folder, mode="r+")
         group.attrs.update(metadata if version == "0.4" else {"ome": {"version": version, **metadata}})
-    return ExportSummary(path, labels.length, labels.num_objects)
+    return ExportSummary(path, labels.length, labels.num_objects, labels.changes)
 
 
 def _is_label_image(folder: Path) -> bool:

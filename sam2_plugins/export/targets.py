@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from sam2_engine.disk import remove_folder, when_full
 from sam2_engine.errors import InputError
+from sam2_plugins.export.losses import Overlaps
 from sam2_plugins.runtime.atomic_files import check_output_folder, os_error_sentence
 from sam2_plugins.session.label_image import label_dtype
-from sam2_plugins.session.readable import ReadableSession
+from sam2_plugins.session.readable import ReadableSession, known_by_frame
 
 __all__ = [
     "ExportSummary",
@@ -73,6 +74,7 @@ class LabelImages:
 
     def __init__(self, session: ReadableSession) -> None:
         self._session = session
+        self._overlaps, self._known = Overlaps(session), known_by_frame(session)
         if not any(session.frames_of(object_id) for object_id in session.objects):
             raise NothingToExportError
         self.length = len(session.frames)
@@ -86,7 +88,13 @@ class LabelImages:
         labels = self._session.label_image(frame)
         if labels.dtype.itemsize > self.dtype.itemsize and labels.max() > np.iinfo(self.dtype).max:
             raise InputError("An object with a larger id was added during the export; export once more.")
+        self._overlaps.look(frame, int(np.count_nonzero(labels)), self._known.get(frame, ()))
         return labels.astype(self.dtype, copy=False)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """A sentence on what the images that were made could not hold, if there was anything."""
+        return self._overlaps.changes
 
 
 def source_of(session: ReadableSession) -> tuple[Path, ...]:

@@ -129,7 +129,8 @@ def _write_video(
         _write_pixels(folder / _FRAMES / name / file, session.frames[frame], session.frames.is_rgb)
         _write_pixels(folder / _LABELS / name / file, labels[frame], is_rgb=False)
         yield frame
-    return len(chosen), left_out_sentences(complete, incomplete) if frames is None else ()
+    left_out = left_out_sentences(complete, incomplete) if frames is None else ()
+    return len(chosen), (*left_out, *labels.changes)
 
 
 def left_out_sentences(complete: list[int], incomplete: list[int]) -> tuple[str, ...]:

@@ -11,6 +11,10 @@ from sam2_engine.errors import InputError, OptionError
 __all__ = ["check_is_no_input", "check_output", "check_output_folder", "new_file", "os_error_sentence"]
 
 
+_SESSION = "session.json"
+"""By which one tells a session's folder."""
+
+
 def check_output(
     path: Path,
     *,
@@ -110,6 +114,8 @@ def check_output_folder(
 
 
 def _check_parent(path: Path) -> None:
+    if (path.parent / _SESSION).is_file():
+        raise InputError(f"{path.parent} is the folder of a session, for its own files; write elsewhere.")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} of the output does not exist; make it first.")
 

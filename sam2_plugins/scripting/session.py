@@ -350,8 +350,9 @@ class Session:
     def _propagate(
         self, runs: Iterable[PropagateArguments], cancel: CancelToken | None
     ) -> Iterator[FrameResult]:
+        undo_group = object()
         for run in runs:
-            yield from self.annotation.iter_propagate(**run, cancel=cancel)
+            yield from self.annotation.iter_propagate(**run, cancel=cancel, undo_group=undo_group)
 
     # ------------------------------------------------------------------ corrections
 
@@ -380,6 +381,8 @@ class Session:
         InputError
             If the volumes are not alike, or there is nothing to carry on.
         """
+        if not isinstance(later, Session):
+            raise InputError(f"Objects are carried to another session, as open() gives it, not to {later!r}.")
         ids = (object_ids,) if isinstance(object_ids, int | np.integer) else object_ids
         steps = carry.steps(self.annotation, later.annotation, ids)
         return self._run(steps, None, "carrying on", progress)

@@ -711,12 +711,14 @@ class AnnotationSession:
         cancel: CancelToken | None = None,
         missing_only: bool = False,
         from_first: bool = False,
+        undo_group: object = None,
     ) -> Iterator[FrameResult]:
         """Track objects as :meth:`propagate` does, and yield every frame as soon as it is stored.
 
         The device is held for one frame at a time. Finished frames stay when it is canceled or the iterator
         closed; prompts may be given between two frames. Masks of prompted and of verified frames stay as they
-        are. Undo ends it.
+        are. Undo ends it. Calls one after the other with the same ``undo_group``, such as those of both
+        directions, are undone as one.
 
         Yields
         ------
@@ -729,7 +731,7 @@ class AnnotationSession:
             As :meth:`propagate`, at the first frame.
         """
         plan = self._plan(object_ids, start, stop, reverse, missing_only, from_first)
-        steps = propagate(plan, self._device_lock, self.engine, self.history, cancel)
+        steps = propagate(plan, self._device_lock, self.engine, self.history, cancel, undo_group)
         yield from self.store.measurements.measured(self._measured_with, steps, lambda: self.engine.num_bytes)
 
     def estimate(self, runs: Iterable[Mapping[str, Any]]) -> RunEstimate:

@@ -1,7 +1,7 @@
 """Carrying of objects from one time of a volume to another, under the same ids."""
 
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,14 @@ class CarriedObjects:
         Ids of those that were not found on the plane where they had been largest.
     left_alone
         Ids of those that were annotated there already.
+    others
+        Of these, those that have another name there, as two objects would: the names here and there.
     """
 
     carried: tuple[int, ...]
     lost: tuple[int, ...] = ()
     left_alone: tuple[int, ...] = ()
+    others: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [f"{counted(len(self.carried), 'object')} carried on"]
@@ -40,6 +43,10 @@ class CarriedObjects:
             parts.append(f"not found: {in_ranges(self.lost)}")
         if self.left_alone:
             parts.append(f"annotated there already: {in_ranges(self.left_alone)}")
+        parts += [
+            f"object {one} is {here!r} here and {there!r} there: rename one, or split it off, if they are two"
+            for one, (here, there) in self.others.items()
+        ]
         return "; ".join(parts)
 
 
@@ -82,21 +89,30 @@ def carry(
     if not planes:
         raise InputError("No object has a mask at this time, so there is nothing to carry on.")
     there = {one for one in planes if one in later.objects and later.frames_of(one)}
+    others = {
+        one: (session.objects[one].name, later.objects[one].name)
+        for one in sorted(there)
+        if session.objects[one].name != later.objects[one].name
+    }
     found: dict[int, NDArray[np.bool_]] = {}
     for plane in sorted(set(planes.values())):
         on_it = [one for one in planes if planes[one] == plane and one not in there]
         if on_it:
             found |= _through_time(session, later, plane, on_it)
+    group = object()  # all of it is undone as one
     for object_id, mask in found.items():
-        _describe(session, later, object_id)
-        later.add_mask(planes[object_id], object_id, mask)
+        one = session.objects[object_id]
+        is_new = object_id not in later.objects
+        later.import_masks(planes[object_id], {object_id: mask}, group, as_prompts=True)
+        if is_new:
+            later.edit_object(object_id, name=one.name, label=one.label, color=one.color, undo_group=group)
         yield planes[object_id]
     for object_id in found:
         for run in later.runs(Direction.BOTH, (object_id,)):
-            for result in later.iter_propagate(**run):
+            for result in later.iter_propagate(**run, undo_group=group):
                 yield result.frame
     lost = set(planes) - there - set(found)
-    return CarriedObjects(tuple(sorted(found)), tuple(sorted(lost)), tuple(sorted(there)))
+    return CarriedObjects(tuple(sorted(found)), tuple(sorted(lost)), tuple(sorted(there)), others)
 
 
 def _largest(session: AnnotationSession, object_id: int) -> int | None:
@@ -123,11 +139,3 @@ def _through_time(
     pair.propagate()
     masks = {object_id: pair.mask(object_id, 1) for object_id in object_ids}
     return {one: mask for one, mask in masks.items() if mask is not None and mask.any()}
-
-
-def _describe(session: AnnotationSession, later: AnnotationSession, object_id: int) -> None:
-    """Make an object at the other time as it is at this one."""
-    one = session.objects[object_id]
-    if object_id not in later.objects:
-        later.add_object(one.name, one.label, object_id=object_id)
-        later.edit_object(object_id, color=one.color)

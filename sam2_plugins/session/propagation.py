@@ -21,6 +21,7 @@ def propagate(
     engine_session: EngineSession,
     history: History,
     cancel: CancelToken | None = None,
+    undo_group: object = None,
 ) -> Iterator[FrameResult]:
     """Track what the plan says and yield each frame once it is stored; the device is held for one at a time.
 
@@ -35,6 +36,8 @@ def propagate(
         The session's.
     cancel
         Checked before every frame.
+    undo_group
+        Propagations one after the other with the same token are undone as one.
 
     Raises
     ------
@@ -42,7 +45,8 @@ def propagate(
         At the first frame, if there is nothing to track; or if a frame cannot be read.
     """
     first, last = plan.bounds()
-    undo_group, interruptions = object(), history.interruptions
+    undo_group = object() if undo_group is None else undo_group
+    interruptions = history.interruptions
     frame = first
     steps: Iterator[FrameResult] = iter(())
     running: tuple[TrackingSession, tuple[int, ...], int] | None = None  # which engine, objects, next frame

@@ -110,6 +110,12 @@ def read_recording(
     return session, calls
 
 
+def _moved_with(path: Path, source: str) -> str | Path:
+    """Return where a session's file is now: where it was, or beside the folder, if both were moved."""
+    beside = path.absolute().parent / Path(source).name
+    return beside if not Path(source).exists() and beside.exists() else source
+
+
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError)
 
 
@@ -132,7 +138,7 @@ def _empty_session(
                 f"({described['name'].removeprefix('The ')})."
             )
         if frames is None or isinstance(frames, str | PathLike):
-            file = described["source"] if frames is None else frames
+            file = _moved_with(path, described["source"]) if frames is None else frames
             frames = own_frames = open_frames(file, **described["opening"])
         cleans = (
             manifest.get("cleans_clicked_frames") is True

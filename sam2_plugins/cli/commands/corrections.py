@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames import open_frames
 from sam2_engine.wording import counted, in_ranges
 from sam2_plugins.cli.commands.options import DeviceOption, examples, parse_frames
 from sam2_plugins.cli.commands.sessions import ObjectOption, SessionArgument, known_object, working_on
@@ -148,25 +149,32 @@ def carry(
     device: DeviceOption = "auto",
 ) -> None:
     """Carry the objects of a volume at one time on to other times, under their ids; each has its session."""
-    wanted = sorted(parse_frames(times) or [])
+    wanted = sorted(parse_frames(times, "--times") or [])
     with working_on(session, device) as work:
         source, reading = reading_of(work.frames)
         here = reading.get("fixed", {}).get("T")
         if source is None or here is None:
             raise InputError(f"{session} is not of one time of a volume in a file; there is no other time.")
+        if wanted == [here]:
+            raise InputError(f"{session} is that of time {here} itself; name other --times.")
+        open_frames(source, **_at(reading, wanted[-1])).close()  # before anything is done at the others
         before = [time for time in reversed(wanted) if time < here]
         for run in ([time for time in wanted if time > here], before):
             _carry_on(work, run, source, reading, device)
+
+
+def _at(reading: dict[str, Any], time: int) -> dict[str, Any]:
+    """Return how another time of the same volume is read."""
+    return {**reading, "fixed": {**reading["fixed"], "T": time}}
 
 
 def _carry_on(work: Session, times: list[int], source: Path, reading: dict[str, Any], device: str) -> None:
     """Carry objects on from each time to the next, of which two sessions are open at once."""
     with ExitStack() as earlier:
         for time in times:
-            place = {**reading, "fixed": {**reading["fixed"], "T": time}}
             with ExitStack() as opened:
                 later = opened.enter_context(
-                    open_work(source, work.annotation.model_name, device=device, **place)
+                    open_work(source, work.annotation.model_name, device=device, **_at(reading, time))
                 )
                 typer.echo(f"{later.path or 'not saved'}: {work.carry_to(later)}")
                 earlier.close()  # the one before; the first is closed by its own command

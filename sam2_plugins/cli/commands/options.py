@@ -202,7 +202,7 @@ _MOST_FRAMES = 10**7
 """A range is a list of its frames, which is to fit into memory."""
 
 
-def parse_frames(text: str | None) -> list[int] | None:
+def parse_frames(text: str | None, option: str = "--frames") -> list[int] | None:
     """Read ``0-29,31``: numbers, and ranges of them with their last one.
 
     Raises
@@ -221,9 +221,9 @@ def parse_frames(text: str | None) -> list[int] | None:
     for part in text.split(","):
         first, is_range, last = (one.strip() for one in part.partition("-"))
         if not first.isdigit() or (is_range and (not last.isdigit() or int(last) < int(first))):
-            raise InputError(f"--frames {text}: give frames as 0-29,31.")
+            raise InputError(f"{option} {text}: give numbers as 0-29,31.")
         if int(last or first) >= _MOST_FRAMES:
-            raise InputError(f"--frames {text}: no stack has so many frames.")
+            raise InputError(f"{option} {text}: no stack has so many frames.")
         frames.update(range(int(first), int(last or first) + 1))
     return sorted(frames)
 

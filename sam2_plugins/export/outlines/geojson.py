@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from sam2_engine.frames import FrameSource
 from sam2_plugins.export.coco import NO_CLASS
 from sam2_plugins.export.outlines.polygons import Polygon, polygons_of
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, source_of
@@ -73,7 +74,7 @@ def write_geojson(
                 feature = {
                     "type": "Feature",
                     "id": str(uuid5(NAMESPACE_URL, f"{session.frames.name}/{object_id}/{frame}")),
-                    "geometry": _geometry(polygons_of(accepted.mask), frame, session.frames.axis),
+                    "geometry": _geometry(polygons_of(accepted.mask), _plane(session.frames, frame)),
                     "properties": _properties(described, colors),
                 }
                 file.write(",\n" if written else "\n")
@@ -86,10 +87,17 @@ def write_geojson(
     return ExportSummary(path, len(frames), len(session.objects))
 
 
-def _geometry(polygons: list[Polygon], frame: int, axis: str) -> dict[str, Any]:
+def _plane(frames: FrameSource, frame: int) -> dict[str, int]:
+    """Return where a frame is in its file: also on the axis along which there is one place of it alone."""
+    _, options = frames.opened_as or (None, {})
+    fixed = options.get("fixed") or {}
+    plane = {"c": -1, "z": int(fixed.get("Z", 0)), "t": int(fixed.get("T", 0))}
+    return plane | {"z" if frames.axis == "Z" else "t": frame}
+
+
+def _geometry(polygons: list[Polygon], plane: dict[str, int]) -> dict[str, Any]:
     parts = [[[*ring.tolist(), ring[0].tolist()] for ring in (one.exterior, *one.holes)] for one in polygons]
     single = len(parts) == 1
-    plane = {"c": -1, "z": 0, "t": 0} | {"z" if axis == "Z" else "t": frame}
     return {
         "type": "Polygon" if single else "MultiPolygon",
         "coordinates": parts[0] if single else parts,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sam2_engine.errors import InputError
+from sam2_engine.wording import counted
 from sam2_plugins.export.outlines.polygons import Polygon, polygons_of
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, as_file_name, source_of
 from sam2_plugins.runtime.atomic_files import new_file
@@ -78,7 +79,19 @@ def write_imagej_rois(
             yield frame
         if not written:
             raise NothingToExportError
-    return ExportSummary(path, len(frames), len(session.objects))
+    return ExportSummary(path, len(frames), len(session.objects), _renamed(session))
+
+
+def _renamed(session: ReadableSession) -> tuple[str, ...]:
+    """Return a sentence on names and classes that are not written as they are."""
+    said = [(one.name, one.label or "") for one in session.objects.values()]
+    changed = sum(any(_java_text(words) != words for words in both) for both in said)
+    if not changed:
+        return ()
+    return (
+        f"Names or classes of {counted(changed, 'object')} have signs that regions of ImageJ cannot hold; "
+        "they were replaced.",
+    )
 
 
 def _region(roifile: Any, described: AnnotatedObject, polygons: list[Polygon]) -> Any:
@@ -87,15 +100,20 @@ def _region(roifile: Any, described: AnnotatedObject, polygons: list[Polygon]) -
         region.roitype = roifile.ROI_TYPE.TRACED
     else:
         region = _composite(roifile, polygons)
-    region.name = described.name
+    region.name = _java_text(described.name)
     region.stroke_color = bytes((255, *described.color))
     said = {
         "object_id": str(described.id),
-        "class": described.label,
+        "class": _java_text(described.label or ""),
         "parents": " ".join(map(str, described.parents)),
     }
     region.props = "".join(f"{key}: {value}\n" for key, value in said.items() if value)
     return region
+
+
+def _java_text(words: str) -> str:
+    """Return a text as a region holds it: on one line, of signs that are one each in Java."""
+    return "".join(" " if ord(sign) < 32 else sign if ord(sign) < 0x10000 else "\ufffd" for sign in words)
 
 
 def _composite(roifile: Any, polygons: list[Polygon]) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_weights
+from drawn_weights import draw_weights
 from numpy.typing import NDArray
 
 from sam2_engine import ImagePredictor, load_model

@@ -251,6 +251,12 @@ def test_a_click_on_an_image_is_its_mask(predictor: Predictor) -> None:
         ({"event": 3}, "no event 3"),
         ({"event": "prewarm", "frame": "first"}, "frame is a number that is not negative, not 'first'"),
         ({"time_ms": -5, "result": LABEL}, "time_ms is a number"),
+        ({"frame": 9999, "result": LABEL}, "the frame number 9999, but"),
+        (
+            {"event": "prewarm", "frame": 1, "direction": "sideways"},
+            "forward, backward or both, not 'sideways'",
+        ),
+        ({"event": "prewarm", "frame": 1, "window": -5}, "window is a number that is not negative"),
         ({"frame": 1, "result": [{"value": {"x": 5.0}}]}, "nothing for y"),
         ({"frame": 1, "result": [{"value": {"x": 500.0, "y": 5.0}}]}, "outside"),
         ({"frame": 1, "result": {"x": 5}}, "not of the form"),

@@ -66,6 +66,7 @@ def dock(open_dock: Any, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path) -
 def save(dock: AnnotationDock, qtbot: Any) -> str:
     """Press Save…, and return what the dock says when that is over."""
     dock.show_message("")
+    qtbot.waitUntil(lambda: dock.export.save.isEnabled(), timeout=WAIT)  # once there is something to save
     qtbot.mouseClick(dock.export.save, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: dock.export.save.isEnabled(), timeout=WAIT)
     shown_when_idle(dock, qtbot)
@@ -75,6 +76,7 @@ def save(dock: AnnotationDock, qtbot: Any) -> str:
 def test_where_to_save(dock: AnnotationDock, answers: Answers, qtbot: Any, tmp_path: Path) -> None:
     images, results = tmp_path / "images", tmp_path / "results"
     results.mkdir()
+    qtbot.waitUntil(lambda: dock.export.save.isEnabled(), timeout=WAIT)
     before = sorted(images.iterdir())
     assert save(dock, qtbot) == ""  # cancelled
     assert answers.begun == [str(images / "cells tiff.tif")]

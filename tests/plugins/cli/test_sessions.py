@@ -360,7 +360,10 @@ def test_many_stacks_each_with_its_session_in_one_table(run: Run, discs: NDArray
         (("propagate", "cells.sam2"), "There is nothing to track yet"),
         (("propagate", "cells.sam2", "--object", "7"), "There is no object 7; there are: none."),
         (("propagate", "cells.sam2", "--direction", "up"), "There is no direction 'up'"),
-        (("verify", "cells.sam2", "--object", "1", "--frames", "3-1"), "give frames as 0-29,31"),
+        (
+            ("verify", "cells.sam2", "--object", "1", "--frames", "3-1"),
+            "--frames 3-1: give numbers as 0-29,31",
+        ),
         (("undo", "cells.sam2"), "There is nothing to undo in cells.sam2."),
         (("review", "nothing.sam2"), "is not a session folder"),
     ],

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from painted import PaintedSession
 from PIL import Image
 
+import sam2_plugins
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_engine.masks import CompressedMask
@@ -179,3 +181,25 @@ def test_coco_and_yolo_of_stills_name_their_files(tmp_path):
     session.masks = {key: mask for key, mask in session.masks.items() if key[1] < 1}
     path = FORMATS["coco"].write(session, tmp_path / "still.json").path
     assert re.findall(r'"file_name": "([^"]+)"', Path(path).read_text()) == ["rat.png"]
+
+
+def test_names_that_java_cannot_count_are_replaced_and_said(tmp_path: Path) -> None:
+    roifile = pytest.importorskip("roifile")
+    session = sam2_plugins.AnnotationSession(np.zeros((1, 40, 60), np.uint8), sam2_plugins.ModelStore("cpu"))
+    session.add_object('a/b \U0001f600 "q"\nnew, line')
+    session.import_masks(0, {1: np.pad(np.ones((9, 9), bool), ((5, 26), (5, 46)))})
+    summary = FORMATS["imagej"].write(session, tmp_path / "rois.zip")
+    assert any("signs that regions of ImageJ cannot hold" in one for one in summary.changes)
+    (region,) = roifile.roiread(tmp_path / "rois.zip")
+    assert region.name == 'a/b \ufffd "q" new, line'
+    assert "object_id: 1\n" in region.props
+
+
+def test_the_time_of_a_volume_is_that_of_its_file(tmp_path: Path) -> None:
+    stack = np.zeros((4, 3, 40, 60), np.uint8)
+    tifffile.imwrite(tmp_path / "tz.tif", stack, imagej=True, metadata={"axes": "TZYX"})
+    with sam2_plugins.open(tmp_path / "tz.tif", fixed={"T": 2}, keep=False, device="cpu") as work:
+        work.annotation.import_masks(1, {1: np.ones((40, 60), bool)})
+        work.export(tmp_path / "t2.geojson")
+    (feature,) = json.loads((tmp_path / "t2.geojson").read_text())["features"]
+    assert feature["geometry"]["plane"] == {"c": -1, "z": 1, "t": 2}

@@ -545,3 +545,15 @@ def test_what_is_no_whole_number_is_none_anywhere(work: Session) -> None:
     engine.add_prompt(0, 1, points=[(35, 25)])
     with pytest.raises(InputError, match="no object True"):
         engine.clear_prompts(True)
+
+
+def test_a_tracking_both_ways_is_undone_as_one(path: str) -> None:
+    with sam2_plugins.open(path, MODEL) as work:
+        cell = work.add_object()
+        work.add_prompt(3, cell, points=[(41, 25)])
+        work.propagate(direction="both")
+        assert work.annotation.frames_of(cell) == list(range(8))
+        assert work.undo() == "tracking"
+        assert work.annotation.frames_of(cell) == [3]
+        assert work.redo() == "tracking"
+        assert work.annotation.frames_of(cell) == list(range(8))

@@ -61,6 +61,7 @@ def test_an_object_has_one_id_across_planes_and_times(movie: Path) -> None:
         assert list(later.annotation.prompts_of(4)) == [3]  # the plane where it is largest
         assert measure_volumes(later.annotation)["frame"] == (1, 1)
         later.undo()  # it is a session as any other
+        assert work.carry_to(later, 4).carried == (4,)
         again = work.carry_to(later, 4)
         assert again.left_alone == (4,)
         assert str(again) == "0 objects carried on; annotated there already: 4"
@@ -108,3 +109,35 @@ def test_the_shell_goes_from_time_to_time(movie: Path, capsys: pytest.CaptureFix
         work.add_object()
     assert main(["carry", str(movie.with_name("flat.sam2")), "--times", "1"]) == 2
     assert "not of one time" in capsys.readouterr().err
+
+
+def test_an_id_of_another_object_is_said(movie: Path) -> None:
+    with annotated(movie) as work, annotated(movie, 1) as later:
+        later.edit_object(4, name="another cell")
+        done = work.carry_to(later)
+        assert done.left_alone == (4, 9)
+        assert "object 4 is 'cell 4' here and 'another cell' there" in str(done)
+        with pytest.raises(InputError, match="another session, as open"):
+            work.carry_to("cells T1.sam2")  # type: ignore[arg-type]
+
+
+def test_carrying_is_undone_as_one(movie: Path) -> None:
+    with annotated(movie) as work, sam2_plugins.open(movie, MODEL, fixed={"T": 1}, device="cpu") as later:
+        work.carry_to(later)
+        later.undo()
+        assert not later.objects
+
+
+@pytest.mark.parametrize(
+    ("times", "sentence"),
+    [("0", "is that of time 0 itself"), ("1-7", "T"), ("x", "--times x: give numbers as 0-29,31")],
+)
+def test_times_that_do_not_exist_are_refused_before_any_is_carried_to(
+    movie: Path, capsys: pytest.CaptureFixture[str], times: str, sentence: str
+) -> None:
+    with annotated(movie) as work:
+        path = work.path
+    before = sorted(one.name for one in movie.parent.iterdir())
+    assert main(["carry", str(path), "--times", times]) == 2
+    assert sentence in capsys.readouterr().err
+    assert sorted(one.name for one in movie.parent.iterdir()) == before

@@ -112,3 +112,17 @@ def test_what_lies_among_the_images_of_a_folder_is_none_of_them(tmp_path: Path, 
     assert source_files(tmp_path / "gone.tif") is None
     monkeypatch.setattr("sam2_plugins.storage.source_files._MOST_FILES", 3)
     assert source_files(tmp_path) is None
+
+
+def test_a_session_and_its_stack_are_moved_together(tmp_path: Path, store, small_checkpoint) -> None:
+    (tmp_path / "day1").mkdir()
+    stack = tmp_path / "day1" / "cells.tif"
+    tifffile.imwrite(
+        stack, np.zeros((3, 40, 60), np.uint8), metadata={"axes": "TYX"}, photometric="minisblack"
+    )
+    with sam2_plugins.open(stack, small_checkpoint, device="cpu") as work:
+        work.add_object("cell")
+    (tmp_path / "day1").rename(tmp_path / "day2")
+    session = read_session(tmp_path / "day2" / "cells.sam2", store)
+    assert session.frames.opened_as[0] == tmp_path / "day2" / "cells.tif"
+    session.frames.close()
