@@ -1,6 +1,6 @@
 """Seconds of a tracked frame with each relative of SAM 2 beside ``sam2.1_hiera_tiny``, in turns.
 
-    python benchmarks/relatives.py [--threads 2] [--frames 4] [--write]
+    python benchmarks/relatives/tracking.py [--threads 2] [--frames 4] [--write]
 
 All have random weights, which cost as much as trained ones, and their own input size; one object is tracked,
 with the memory of eight frames, in the type that this machine chooses. ``--write`` writes
@@ -8,14 +8,18 @@ with the memory of eight frames, in the type that this machine chooses. ``--writ
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-import scenes
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import scenes
 
 from sam2_engine import VideoSession
 from sam2_engine.modeling.config import VARIANTS
@@ -23,7 +27,7 @@ from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
 
-RESULTS = Path(__file__).parent / "results" / "relatives.md"
+RESULTS = Path(__file__).parents[1] / "results" / "relatives.md"
 BASE = "sam2.1_hiera_tiny"
 MODELS = (
     BASE,
