@@ -1,7 +1,7 @@
 """Export formats as values: a name, a writer, and the reason why a session cannot be written."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sam2_engine.errors import InputError
@@ -71,6 +71,9 @@ class ExportFormat:
         The extra of sam2-plugins that it needs, if any.
     modules
         What that extra brings, as it is imported.
+    turns_back
+        Whether a volume that was cut along another of its axes is written in those of its file; of all other
+        formats it is said that they are not.
 
     Examples
     --------
@@ -97,6 +100,7 @@ class ExportFormat:
     obstacle: Obstacle = no_mask
     extra: str = ""
     modules: tuple[str, ...] = ()
+    turns_back: bool = False
 
     @property
     def missing(self) -> str | None:
@@ -125,7 +129,13 @@ class ExportFormat:
         """
         if reason := self.why_not(session):
             raise InputError(reason)
-        return (yield from self.writer(session, path, scale, overwrite))
+        summary = yield from self.writer(session, path, scale, overwrite)
+        if session.frames.volume_order == "XYZ" or self.turns_back:
+            return summary
+        order = zip("XYZ", session.frames.volume_order)
+        was = ", ".join(f"{cut} is {axis} of the file" for axis, cut in order)
+        said = f"The volume was cut across, and this is in the axes of the cut: {was}."
+        return replace(summary, changes=(*summary.changes, said))
 
     def write(
         self,

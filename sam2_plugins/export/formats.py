@@ -88,6 +88,7 @@ _ALL = (
         uneven,
         "medical",
         ("nibabel",),
+        turns_back=True,
     ),
     ExportFormat(
         "nrrd",
@@ -96,6 +97,7 @@ _ALL = (
         False,
         lambda session, path, scale, over: write_nrrd.steps(session, path, scale, overwrite=over),
         uneven,
+        turns_back=True,
     ),
     ExportFormat(
         "dicom-seg",
@@ -106,6 +108,7 @@ _ALL = (
         not_of_a_series,
         "medical",
         ("highdicom",),
+        turns_back=True,
     ),
     ExportFormat("csv", "Measurements, CSV", ".csv", False, write_table, lambda session: None),
     ExportFormat("volumes", "Volumes and surfaces, CSV", ".volumes.csv", False, _write_volumes, no_volume),
@@ -116,6 +119,7 @@ _ALL = (
         True,
         lambda session, path, scale, over: write_meshes.steps(session, path, scale, overwrite=over),
         no_solid,
+        turns_back=True,
     ),
     ExportFormat(
         "ctc",

@@ -67,7 +67,8 @@ def write_meshes(
             if solid is None:
                 continue
             surface = surface_of(solid, scale, one.name)
-            _write(folder / f"{object_id:04} {as_file_name(one.name)}{_SUFFIX}", surface, scale, geometry)
+            target = folder / f"{object_id:04} {as_file_name(one.name)}{_SUFFIX}"
+            _write(target, surface, scale, geometry, session.frames.volume_order)
             written += 1
             missing += solid.missing > 0
             yield object_id
@@ -86,8 +87,12 @@ def _is_meshes(folder: Path) -> bool:
     return all(one.suffix == _SUFFIX for one in folder.iterdir())
 
 
-def _write(path: Path, surface: Surface, scale: PhysicalScale, geometry: Geometry | None) -> None:
-    vertices, faces = surface.vertices[:, ::-1], surface.faces
+def _write(path: Path, surface: Surface, scale: PhysicalScale, geometry: Geometry | None, order: str) -> None:
+    """Write a surface in the coordinates of its file, whose x, y, z are the axes ``order`` of the frames."""
+    columns = ["ZYX".index(letter) for letter in order]
+    vertices, faces = surface.vertices[:, columns], surface.faces
+    if geometry is None and np.linalg.det(np.eye(3)[columns]) > 0:  # a cut that is a mirror image of the file
+        faces = faces[:, ::-1]
     said = f"sam2-plugins UNITS={'um' if scale.unit == 'µm' else scale.unit}"
     if geometry is not None:
         voxels = surface.vertices / np.array([scale.plane_spacing, *scale.pixel_size])

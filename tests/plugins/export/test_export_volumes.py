@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from dicom_series import DIRECTIONS, write_series
 from painted import PaintedSession
 
+import sam2_plugins
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_plugins.export.formats import FORMATS, format_for
@@ -209,3 +211,27 @@ def test_endings_tell_the_format():
     session = PaintedSession.of(np.ones((3, 20, 30), np.uint8), axes="ZYX")
     with pytest.raises(InputError, match="must end in"):
         FORMATS["nifti"].write(session, "a.tar.gz")
+
+
+def test_meshes_lie_in_the_file_whichever_axis_is_tracked_and_tables_say_they_do_not(tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    solid = np.zeros((12, 24, 32), bool)
+    solid[2:9, 5:15, 8:28] = True
+    solid[2:4, 5:7, 8:18] = False  # no mirror image of itself
+    tifffile.imwrite(tmp_path / "v.tif", solid.astype(np.uint8), metadata={"axes": "ZYX"})
+    meshes = {}
+    for along, axis in (("Z", 0), ("Y", 1), ("X", 2)):
+        with sam2_plugins.open(tmp_path / "v.tif", axes="ZYX", along=along, keep=False, device="cpu") as work:
+            for frame, mask in enumerate(np.moveaxis(solid, axis, 0)):
+                if mask.any():
+                    work.annotation.import_masks(frame, {1: mask})
+            work.export(tmp_path / along, "stl")
+            table = work.export(tmp_path / f"{along}.csv")
+        (file,) = (tmp_path / along).glob("*.stl")
+        meshes[along] = trimesh.load(file)
+        said = "".join(table.changes)
+        assert ("in the axes of the cut" in said) == (along != "Z")
+    for along in "YX":
+        np.testing.assert_allclose(meshes[along].bounds, meshes["Z"].bounds, atol=1e-4)
+        np.testing.assert_allclose(meshes[along].center_mass, meshes["Z"].center_mass, atol=0.05)
+        assert meshes[along].volume == pytest.approx(meshes["Z"].volume, rel=0.01)
