@@ -5,7 +5,7 @@ polygon, in parts of the image's width and height.
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +91,7 @@ def write_yolo(
             (folder / _LABELS / f"{stem}.txt").write_text("".join(lines), encoding="ascii")
             joined += there
             yield frame
-        names = "".join(f"  {number}: {json.dumps(name)}\n" for number, name in enumerate(classes))
-        (folder / _DESCRIPTION).write_text(
-            f"path: .\ntrain: {_IMAGES}\nval: {_IMAGES}\nnames:\n{names}", encoding="utf-8"
-        )
+        (folder / _DESCRIPTION).write_text(_description(classes), encoding="utf-8")
     changes = [*left_out_sentences(complete, incomplete), *not_held(session, "YOLO", "names", "parents")]
     if joined:
         changes.append(
@@ -110,6 +107,12 @@ def write_yolo(
 
 def _is_yolo(folder: Path) -> bool:
     return {one.name for one in folder.iterdir()} == {_IMAGES, _LABELS, _DESCRIPTION}
+
+
+def _description(classes: Iterable[str]) -> str:
+    """Return what data.yaml says; images are looked for beside it, as it names no path."""
+    names = (f"  {n}: {json.dumps(name, ensure_ascii=False)}\n" for n, name in enumerate(classes))
+    return f"train: {_IMAGES}\nval: {_IMAGES}\nnames:\n{''.join(names)}"
 
 
 def _write_image(path: Path, pixels: NDArray[np.generic], window: IntensityWindow | None) -> None:

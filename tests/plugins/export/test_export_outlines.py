@@ -203,3 +203,14 @@ def test_the_time_of_a_volume_is_that_of_its_file(tmp_path: Path) -> None:
         work.export(tmp_path / "t2.geojson")
     (feature,) = json.loads((tmp_path / "t2.geojson").read_text())["features"]
     assert feature["geometry"]["plane"] == {"c": -1, "z": 1, "t": 2}
+
+
+def test_a_class_of_any_signs_is_read_back_from_the_description_of_a_yolo_folder(tmp_path: Path) -> None:
+    yaml = pytest.importorskip("yaml")
+    session = sam2_plugins.AnnotationSession(np.zeros((1, 40, 60), np.uint8), sam2_plugins.ModelStore("cpu"))
+    session.add_object(label='\U0001f600: "q" #x')
+    session.import_masks(0, {1: np.pad(np.ones((9, 9), bool), ((5, 26), (5, 46)))})
+    folder = FORMATS["yolo"].write(session, tmp_path / "yolo").path
+    said = yaml.safe_load((folder / "data.yaml").read_text(encoding="utf-8"))
+    # Without a path, images are looked for beside the description, wherever a training is started.
+    assert said == {"train": "images", "val": "images", "names": {0: '\U0001f600: "q" #x'}}
