@@ -59,7 +59,7 @@ class ExportJob(FileJob):
         annotated = read_session(self.source, host.store, self.frames)
         with annotated.frames:
             saved = scale_in(read_manifest(self.source), annotated.frames)
-            scale = saved.given(self.pixel_size, self.interval, self.plane_spacing)
+            scale = saved.given(self.pixel_size, self.interval, self.plane_spacing, annotated.frames)
             if self._guesses_planes(annotated.frames, scale):
                 host.note(
                     f"Note: {self.source} does not say how far its planes are apart; 1 {scale.unit} is taken "

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, OptionError
 from sam2_engine.frames import FrameSource
 from sam2_engine.frames.spacing.units import LENGTH_UNITS, TIME_UNITS, factor, known_unit
 
@@ -137,6 +137,7 @@ class PhysicalScale:
         pixel_size: tuple[float, str] | None = None,
         interval: tuple[float, str] | None = None,
         plane_spacing: tuple[float, str] | None = None,
+        frames: FrameSource | None = None,
     ) -> "PhysicalScale":
         """Return these sizes, but what somebody gives instead; planes stay as far apart as they are.
 
@@ -146,17 +147,22 @@ class PhysicalScale:
             Side of a pixel and distance of planes, with their units of length.
         interval
             From one frame to the next, with its unit of time.
+        frames
+            What it is said of: a size that these do not have is refused.
 
         Raises
         ------
         InputError
-            If a distance is given, but there is no size of pixels.
+            If a distance is given, but there is no size of pixels; if the frames are all of one time, or have
+            no planes, and an interval, or a distance, is given all the same.
 
         Examples
         --------
         >>> PhysicalScale((1.0, 1.0), "mm", plane_spacing=3).given((500, "µm")).plane_spacing
         3000.0
         """
+        if frames is not None:
+            _refuse_unknown_axes(frames, interval is not None, plane_spacing is not None)
         known = self
         if pixel_size is not None:
             size, unit = pixel_size
@@ -189,4 +195,21 @@ class PhysicalScale:
         times = self if self.has_time else other
         return PhysicalScale(
             lengths.pixel_size, lengths.unit, times.frame_interval, times.time_unit, lengths.plane_spacing
+        )
+
+
+def _refuse_unknown_axes(frames: FrameSource, has_interval: bool, has_spacing: bool) -> None:
+    """Raise if a size is said along an axis that frames do not have; a single image has neither."""
+    plan = getattr(frames, "plan", None)
+    axes = {frames.axis} if plan is None else {frames.axis, *plan.fixed}
+    if has_interval and frames.axis == "Z" and "T" not in axes:
+        raise OptionError(
+            f"The frames of {frames.name} are planes of one time, with no time between them; leave "
+            "{interval} out.",
+            interval=None,
+        )
+    if has_spacing and frames.axis == "T" and "Z" not in axes:
+        raise OptionError(
+            f"The frames of {frames.name} are times, not planes of a volume; leave {{plane_spacing}} out.",
+            plane_spacing=None,
         )

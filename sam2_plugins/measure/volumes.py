@@ -135,6 +135,7 @@ def _shape(solid: SolidMask, scale: PhysicalScale, name: str) -> list[Value]:
     corner = np.array(solid.corner)
     volume = float(len(places) * spacing.prod())
     area = surface_of(solid, scale, name).area
+    sphericity = float(np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / area)
     z, y, x = ((places.mean(axis=0) + corner) * spacing).tolist()
     first, last = places.min(axis=0) + corner, places.max(axis=0) + corner
     return [
@@ -146,6 +147,6 @@ def _shape(solid: SolidMask, scale: PhysicalScale, name: str) -> list[Value]:
         *first[::-1].tolist(),
         *last[::-1].tolist(),
         float((6 * volume / np.pi) ** (1 / 3)),
-        float(np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / area),
+        sphericity if sphericity <= 1 else None,  # nothing has less surface than a sphere
         solid.missing,
     ]

@@ -205,18 +205,25 @@ class Lineage:
                     parents = {swapped.get(i, i) for i in self.annotations.objects()[child].parents}
                     self._change_parents(child, tuple(sorted(parents)))
 
-    def delete_from(self, object_id: int, frame: int) -> None:
+    def delete_from(self, object_id: int, frame: int, *, all_of_it: bool = False) -> None:
         """Remove what is known of an object from ``frame`` on: it ends there, unless it is marked later.
 
         Raises
         ------
         InputError
-            If the object or the frame is unknown.
+            If the object or the frame is unknown, or nothing would be left of it; ``all_of_it`` allows that.
         """
         frame = self._existing(frame)
         call = {"do": "lineage.delete_from", "object_id": object_id, "frame": frame}
         with self._edit(f"delete {self.annotations.called(object_id)} from frame {frame} on", call):
             self.annotations.require(object_id)
+            known = (*self._visible_frames(object_id), *self.annotations.prompts_of(object_id))
+            begins = min(known, default=-1)
+            if begins >= frame and not all_of_it:
+                raise InputError(
+                    f"{self.annotations.called(object_id, begins=True)} begins on frame {begins}, so it "
+                    f"cannot end before frame {frame}; remove it, if it is none."
+                )
             self._live(object_id, self.annotations.objects()[object_id].life.without(first=frame))
 
     def mark_absent(self, object_id: int, frame: int, last: int | None = None) -> None:

@@ -118,7 +118,11 @@ RECORDED_CALLS: Mapping[str, Callable[..., object]] = {
     "lineage.merge": lambda session, keep, other: session.lineage.merge(keep, other),
     "lineage.split": lambda session, object_id, frame: session.lineage.split(object_id, frame),
     "lineage.swap": lambda session, one, other, frame: session.lineage.swap(one, other, frame),
-    "lineage.delete_from": lambda session, object_id, frame: session.lineage.delete_from(object_id, frame),
+    "lineage.delete_from": lambda session, object_id, frame: session.lineage.delete_from(
+        object_id,
+        frame,
+        all_of_it=True,  # which earlier programs allowed
+    ),
     "lineage.mark_absent": lambda session, object_id, frame, last: session.lineage.mark_absent(
         object_id, frame, last
     ),

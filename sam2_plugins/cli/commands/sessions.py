@@ -12,8 +12,9 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames.spacing.units import LENGTH_UNITS, TIME_UNITS
 from sam2_engine.prompts import Prompt
 from sam2_engine.wording import counted, in_ranges
+from sam2_plugins.batch.job import problem_of
 from sam2_plugins.batch.session_job import track_runs
-from sam2_plugins.cli.commands.many_files import TerminalHost
+from sam2_plugins.cli.commands.many_files import SOME_FAILED, TerminalHost
 from sam2_plugins.cli.commands.options import (
     AlongOption,
     AxesOption,
@@ -185,6 +186,7 @@ def _set_scale(work: Session, pixel_size: str | None, interval: str | None, plan
         parse_quantity(pixel_size, "--pixel-size", LENGTH_UNITS),
         parse_quantity(interval, "--interval", TIME_UNITS),
         parse_quantity(planes, "--plane-spacing", LENGTH_UNITS),
+        work.annotation.frames,
     )
     if scale != work.scale:
         work.scale = scale
@@ -370,15 +372,28 @@ def measure(
     check_table(csv, overwrite)
     header: list[str] = ["session"]
     rows: list[dict[str, Value]] = []
+    failed: list[tuple[Path, InputError]] = []
     for number, path in enumerate(session, start=1):
-        with reading(path) as work:
-            _set_scale(work, pixel_size, interval, plane_spacing)
-            chosen = measure_volumes if volumes else measure_session
-            steps = chosen.steps(work.annotation, work.scale)
-            table = run_with_progress_bar(steps, len(work), f"measuring {number}/{len(session)}")
+        try:
+            with reading(path) as work:
+                _set_scale(work, pixel_size, interval, plane_spacing)
+                chosen = measure_volumes if volumes else measure_session
+                steps = chosen.steps(work.annotation, work.scale)
+                table = run_with_progress_bar(steps, len(work), f"measuring {number}/{len(session)}")
+        except InputError as error:  # the others are measured all the same
+            failed.append((path, error))
+            continue
         header += [one.header for one in table.columns if one.header not in header]
         columns = [[path.stem] * len(table), *(one.values for one in table.columns)]
         names = ["session", *(one.header for one in table.columns)]
         rows += [dict(zip(names, row)) for row in zip(*columns)]
-    save_table(csv, header, ([row.get(name) for name in header] for row in rows), bom=bom)
-    print_stderr(f"{counted(len(rows), 'row')} of {counted(len(session), 'session')}")
+    if len(failed) == len(session) == 1:
+        raise failed[0][1]
+    for path, error in failed:
+        print_stderr(f"{path}: {problem_of(error)}")
+    measured = len(session) - len(failed)
+    if measured:
+        save_table(csv, header, ([row.get(name) for name in header] for row in rows), bom=bom)
+    print_stderr(f"{counted(len(rows), 'row')} of {counted(measured, 'session')}")
+    if failed:
+        raise typer.Exit(SOME_FAILED)

@@ -344,6 +344,42 @@ def test_many_stacks_each_with_its_session_in_one_table(run: Run, discs: NDArray
     assert float(rows[-1]["time (min)"]) == 35
 
 
+def test_what_is_no_volume_keeps_no_volume_from_being_measured(run: Run, discs: NDArray[np.uint8]) -> None:
+    """Was: the command stopped at the first time-lapse, without a table."""
+    tifffile.imwrite("volume.tif", discs, metadata={"axes": "ZYX"})
+    for name in ("cells", "volume"):
+        run("open", f"{name}.tif", model=True)
+        run("prompt", f"{name}.sam2", "--frame", 0, "--mask", "first.tif")
+    sessions = ("cells.sam2", "volume.sam2")
+    said = run("measure", *sessions, "--volumes", "--csv", "all.csv", status=1)
+    assert "cells.sam2: The frames of" in said
+    assert "are times" in said
+    assert "1 row of 1 session" in said
+    with Path("all.csv").open(encoding="utf-8") as file:
+        assert [row["session"] for row in csv.DictReader(file)] == ["volume"]
+    assert "are times" in run("measure", "cells.sam2", "--volumes", "--csv", "no.csv", status=2)
+    run("measure", "cells.sam2", "cells.sam2", "--volumes", "--csv", "no.csv", status=1)
+    assert not Path("no.csv").exists()
+
+
+def test_sizes_along_axes_that_frames_do_not_have_are_refused(run: Run, discs: NDArray[np.uint8]) -> None:
+    """Was: they were stored, and had no effect."""
+    tifffile.imwrite("volume.tif", discs, metadata={"axes": "ZYX"})
+    tifffile.imwrite("both.tif", np.stack([discs, discs]), metadata={"axes": "TZYX"})
+    size = ("--pixel-size", "0.5,µm")
+    refused = run("open", "volume.tif", *size, "--interval", "5,min", model=True, status=2)
+    assert "planes of one time, with no time between them; leave --interval out" in refused
+    refused = run("open", "cells.tif", *size, "--plane-spacing", "2,µm", model=True, status=2)
+    assert "are times, not planes of a volume; leave --plane-spacing out" in refused
+    run("open", "cells.tif", model=True)
+    said = run("export", "cells.sam2", "-o", "cells.csv", *size, "--plane-spacing", "2,µm", status=2)
+    assert "leave --plane-spacing out" in said
+    said = run("measure", "cells.sam2", "--csv", "cells.csv", *size, "--plane-spacing", "2,µm", status=2)
+    assert "leave --plane-spacing out" in said
+    both = (*size, "--interval", "5,min", "--plane-spacing", "2,µm")
+    run("open", "both.tif", "--fixed", "T=0", *both, model=True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

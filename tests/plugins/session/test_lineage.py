@@ -55,6 +55,17 @@ def test_a_mother_divides_once(painted, frame):
     assert painted.lineage.children_of(1) == ()
 
 
+def test_an_end_before_an_object_begins_is_refused(painted):
+    """Was: all of the object was gone, and the object stayed."""
+    for frame in (0, 1, 2):
+        with pytest.raises(InputError, match=f"on frame 2, so it cannot end before frame {frame}; remove"):
+            painted.lineage.delete_from(2, frame)
+    painted.lineage.delete_from(2, 3)
+    assert painted.frames_of(2) == [2]
+    painted.lineage.delete_from(2, 0, all_of_it=True)  # as an earlier program may have recorded it
+    assert painted.frames_of(2) == []
+
+
 def test_split_gives_the_rest_to_a_new_object_with_the_children(painted):
     painted.lineage.split(2, 4)
     assert columns(painted, 2) == {2: 42, 3: 43}
