@@ -389,8 +389,8 @@ def measure(
         rows += [dict(zip(names, row)) for row in zip(*columns)]
     if len(failed) == len(session) == 1:
         raise failed[0][1]
-    for path, error in failed:
-        print_stderr(f"{path}: {problem_of(error)}")
+    for path, problem in failed:
+        print_stderr(f"{path}: {problem_of(problem)}")
     measured = len(session) - len(failed)
     if measured:
         save_table(csv, header, ([row.get(name) for name in header] for row in rows), bom=bom)
