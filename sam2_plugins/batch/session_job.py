@@ -44,15 +44,21 @@ class TrackSessionJob(TrackingJob):
     def outputs(self) -> tuple[Path, ...]:
         return tuple(path for path in (self.output, self.labels, self.csv) if path is not None)
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether a new session has to be told what to track."""
+        return self.masks is None and self.prompts is None
+
     @override
     def check(self) -> None:
         if self.output.exists() and not is_session_folder(self.output) and any(self.output.iterdir()):
             raise InputError(f"{self.output} is not a session folder; choose another name for the session.")
         if not self.output.parent.is_dir():
             raise InputError(f"The folder {self.output.parent} of the session does not exist; make it first.")
-        if not is_session_folder(self.output) and self.masks is None and self.prompts is None:
+        if not is_session_folder(self.output) and self.needs_start:
             raise InputError(
-                f"{self.output} does not exist yet: say what to track, with --masks LABELS or --prompts JSON."
+                f"{self.output} does not exist yet: say what to track, with --masks LABELS, --prompts JSON, "
+                "or --everything."
             )
         if self.labels is not None:
             replacing = self.writing.overwrite

@@ -158,6 +158,11 @@ class RunMeasurements:
                 raise ValueError(f"{entry} is no measurement")
             self._seconds[key], self._bytes[key] = deque(samples, maxlen=_MAX_SAMPLES), float(entry["bytes"])
 
+    def record(self, key: Key, count: int, seconds: float) -> None:
+        """Record one step of other work, which took so long for so many things, for its next estimate."""
+        self._record(key, count, seconds)
+        self._save()
+
     def _record(self, key: Key, objects: int, seconds: float) -> None:
         with self._lock:
             self._seconds.setdefault(key, deque(maxlen=_MAX_SAMPLES)).append((objects, seconds))

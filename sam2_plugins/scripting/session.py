@@ -19,6 +19,10 @@ from sam2_engine.progress import with_bar
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tracking_session import check_frame
+from sam2_plugins.everything.estimate import EverythingEstimate, estimate_everything
+from sam2_plugins.everything.kept import SightingsInMemory, kept_beside
+from sam2_plugins.everything.run import TrackedEverything, track_everything
+from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.export.formats import format_for
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.importing.masks import ImportSummary, import_masks, open_masks
@@ -98,6 +102,7 @@ class Session:
         self._owns_frames = owns_frames
         self._is_closed = False
         self._review: LiveReview | None = None
+        self._seen = SightingsInMemory()
 
     # ------------------------------------------------------------------ what it is
 
@@ -353,6 +358,42 @@ class Session:
         undo_group = object()
         for run in runs:
             yield from self.annotation.iter_propagate(**run, cancel=cancel, undo_group=undo_group)
+
+    def track_everything(
+        self, settings: EverythingSettings | None = None, *, progress: bool | None = None
+    ) -> TrackedEverything:
+        """Find all objects of the stack without a click, track them, and propose who divided into whom.
+
+        What there is already stays as it is and is not found again; one undo takes back all that was added.
+        What a stopped run has seen is kept, in the session's folder if it has one: called again, it goes on.
+
+        Parameters
+        ----------
+        settings
+            What to look for, and on how many frames; see :meth:`estimate_everything` for how long it takes.
+        progress
+            Whether to show a bar; None: where somebody looks.
+
+        Returns
+        -------
+        TrackedEverything
+            The new objects, and divisions with their probabilities.
+
+        Raises
+        ------
+        InputError
+            If a frame cannot be read, or the stack is an endless live stream.
+        KeyboardInterrupt
+            After Ctrl-C.
+        """
+        kept = self._seen if self.path is None else kept_beside(self.path)
+        looked = self.estimate_everything(settings).looked_at
+        steps = _frame_by_frame(track_everything.steps(self.annotation, settings, kept))
+        return self._run(steps, looked, "finding and tracking", progress)
+
+    def estimate_everything(self, settings: EverythingSettings | None = None) -> EverythingEstimate:
+        """Say on how many frames :meth:`track_everything` would look, and how long that takes."""
+        return estimate_everything(self.annotation, settings)
 
     # ------------------------------------------------------------------ corrections
 
@@ -643,3 +684,17 @@ class Session:
         for _ in with_bar(work, title, total, progress):
             pass
         return work.result
+
+
+def _frame_by_frame(steps: Generator[tuple[int, int], None, T]) -> Generator[int, None, T]:
+    """Yield once for every frame that is done."""
+    finished = 0
+    while True:
+        try:
+            done, _ = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if done > finished:
+            finished = done
+            yield done

@@ -527,6 +527,54 @@ class AnnotationSession:
                         self.annotations.set_prompts(object_id, frame, (Prompt(mask=mask),))
                     self.annotations.set_mask(object_id, frame, AcceptedMask.painted(mask))
 
+    def import_track(
+        self,
+        masks: Mapping[int, CompressedMask],
+        scores: Mapping[int, MaskScores],
+        *,
+        parents: Iterable[int] = (),
+        object_id: int | None = None,
+        undo_group: object = None,
+    ) -> int:
+        """Make an object of masks that a model made, all in one action, and return its id.
+
+        They count as tracked: the review looks at them, and tracking may change them once one of them is
+        verified or corrected.
+
+        Parameters
+        ----------
+        masks
+            Its mask by frame.
+        scores
+            What the model said of each.
+        parents
+            Whom it came from; they end before it begins.
+        object_id
+            An id that was never used in this session; None for the next one.
+        undo_group
+            Calls one after the other with the same token are undone as one.
+
+        Raises
+        ------
+        InputError
+            If there is no mask, one has another size, a frame or a parent is unknown, or the id was used.
+        """
+        packed = {check_frame(self.frames, frame): mask for frame, mask in masks.items()}
+        if not packed:
+            raise InputError("A track has at least one mask.")
+        for frame, mask in packed.items():
+            if mask.shape != self.shape:
+                raise InputError(f"The mask on frame {frame} is {mask.shape}, the frames are {self.shape}.")
+        parents, scores = sorted(parents), {frame: scores[frame] for frame in packed}
+        call: dict[str, Any] = {"do": "take_track", "masks": packed, "scores": scores, "parents": parents}
+        with self._edit("import track", call, undo_group):
+            made = call["object_id"] = self.annotations.new_object(None, None, object_id).id
+            for frame, mask in packed.items():
+                self.annotations.set_mask(made, frame, AcceptedMask(mask, MaskOrigin.TRACKED, scores[frame]))
+            if parents:
+                self.lineage.set_parents(made, parents)
+        return made
+
     # ------------------------------------------------------------------ verified masks
 
     def verified(self, object_id: int) -> frozenset[int]:

@@ -108,6 +108,9 @@ RECORDED_CALLS: Mapping[str, Callable[..., object]] = {
     "take_masks": lambda session, frame, masks, as_prompts=False: session.import_masks(
         frame, masks, as_prompts=as_prompts
     ),
+    "take_track": lambda session, masks, scores, parents, object_id: session.import_track(
+        masks, scores, parents=parents, object_id=object_id
+    ),
     "verify": lambda session, object_id, frames, verified: session.verify(object_id, frames, verified),
     "lineage.set_parents": lambda session, object_id, parents: session.lineage.set_parents(
         object_id, parents

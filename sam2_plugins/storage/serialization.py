@@ -139,6 +139,8 @@ def call_to_json(call: Mapping[str, Any]) -> dict[str, Any]:
         value["window"] = window_to_json(call["window"])
     if "masks" in call:
         value["masks"] = {str(object_id): _mask_to_json(mask) for object_id, mask in call["masks"].items()}
+    if "scores" in call:
+        value["scores"] = {str(frame): _scores_to_json(one) for frame, one in call["scores"].items()}
     return value
 
 
@@ -151,6 +153,8 @@ def call_from_json(value: Mapping[str, Any]) -> dict[str, Any]:
         call["window"] = window_from_json(value["window"])
     if "masks" in value:
         call["masks"] = {int(object_id): _mask_from_json(mask) for object_id, mask in value["masks"].items()}
+    if "scores" in value:
+        call["scores"] = {int(frame): MaskScores(*one) for frame, one in value["scores"].items()}
     return call
 
 
@@ -165,11 +169,15 @@ def _mask_from_json(value: Mapping[str, Any]) -> CompressedMask:
     return CompressedMask((height, width), (slice(top, bottom), slice(left, right)), b64decode(value["bits"]))
 
 
+def _scores_to_json(scores: MaskScores) -> list[float]:
+    return [scores.presence, scores.predicted_iou, scores.stability]
+
+
 def _accepted_to_json(accepted: AcceptedMask) -> dict[str, Any]:
-    scores, logits = accepted.scores, accepted.logits
+    logits = accepted.logits
     value = _mask_to_json(accepted.mask)
     value["origin"] = accepted.origin.name
-    value["scores"] = [scores.presence, scores.predicted_iou, scores.stability]
+    value["scores"] = _scores_to_json(accepted.scores)
     if logits is not None:
         values = b64encode(logits.values).decode()
         value["logits"] = [list(logits.scale), list(logits.corner), list(logits.size), values]

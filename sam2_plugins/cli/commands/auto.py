@@ -12,13 +12,16 @@ from sam2_plugins.cli.commands.options import (
     AxesOption,
     BomOption,
     ChannelOption,
+    ConfidenceOption,
     ContrastOption,
     DeviceOption,
     FixedOption,
     LevelOption,
+    MinAreaOption,
     ModelOption,
     OutputOption,
     OverwriteOption,
+    PointsPerSideOption,
     SeriesOption,
     TableOption,
     examples,
@@ -47,22 +50,11 @@ def register(app: typer.Typer) -> None:
 def auto(
     image: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="An image file, or several.")],
     output: OutputOption,
-    confidence: Annotated[
-        float | None,
-        typer.Option(
-            metavar="0..1",
-            help="Least score of an object: predicted IoU times stability. By default the model's own.",
-        ),
-    ] = DEFAULTS.confidence,
-    min_area: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="Leave out objects, holes, small components below this."),
-    ] = DEFAULTS.min_area,
+    confidence: ConfidenceOption = DEFAULTS.confidence,
+    min_area: MinAreaOption = DEFAULTS.min_area,
     max_objects: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many, the surest.")] = 2**16
     - 1,
-    points_per_side: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Clicks per side of the grid, or of each tile's.")
-    ] = DEFAULTS.points_per_side,
+    points_per_side: PointsPerSideOption = DEFAULTS.points_per_side,
     csv: TableOption = None,
     bom: BomOption = False,
     overwrite: OverwriteOption = False,

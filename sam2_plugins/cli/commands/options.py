@@ -14,16 +14,19 @@ __all__ = [
     "AxesOption",
     "BomOption",
     "ChannelOption",
+    "ConfidenceOption",
     "ContrastOption",
     "DeviceOption",
     "FixedOption",
     "IntervalOption",
     "LevelOption",
+    "MinAreaOption",
     "ModelOption",
     "OutputOption",
     "OverwriteOption",
     "PixelSizeOption",
     "PlaneSpacingOption",
+    "PointsPerSideOption",
     "SeriesOption",
     "SessionModelOption",
     "TableOption",
@@ -104,6 +107,26 @@ ModelOption = Annotated[
 SessionModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="As for `sam2 segment`; by default the session's, or nano."),
+]
+ConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--confidence",
+        metavar="0..1",
+        help="Least score of an object: predicted IoU times stability. By default the model's own.",
+    ),
+]
+MinAreaOption = Annotated[
+    int,
+    typer.Option(
+        "--min-area", min=0, metavar="N", help="Leave out objects, holes, small components below this."
+    ),
+]
+PointsPerSideOption = Annotated[
+    int,
+    typer.Option(
+        "--points-per-side", min=1, metavar="N", help="Clicks per side of the grid, or of each tile's."
+    ),
 ]
 OutputOption = Annotated[
     Path,

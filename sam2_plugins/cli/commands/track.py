@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from sam2_engine.errors import InputError
+from sam2_plugins.batch.everything_job import EverythingJob, EverythingSessionJob
 from sam2_plugins.batch.job import FileJob, Reading, Writing
 from sam2_plugins.batch.session_job import TrackSessionJob
 from sam2_plugins.batch.track_job import TrackJob
@@ -15,11 +16,14 @@ from sam2_plugins.cli.commands.options import (
     AxesOption,
     BomOption,
     ChannelOption,
+    ConfidenceOption,
     ContrastOption,
     DeviceOption,
     FixedOption,
     LevelOption,
+    MinAreaOption,
     OverwriteOption,
+    PointsPerSideOption,
     SeriesOption,
     SessionModelOption,
     TableOption,
@@ -27,6 +31,7 @@ from sam2_plugins.cli.commands.options import (
     parse_contrast,
     parse_fixed,
 )
+from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES
 from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
 from sam2_plugins.storage import is_session_folder
@@ -34,6 +39,8 @@ from sam2_plugins.storage import is_session_folder
 __all__ = ["register"]
 
 SESSION_SUFFIX = ".sam2"
+DEFAULTS = EverythingSettings()
+_ONLY_EVERYTHING = "--every, --confidence, --min-area and --points-per-side"
 
 LabelStackOption = Annotated[
     Path | None,
@@ -68,6 +75,7 @@ def register(app: typer.Typer) -> None:
             "sam2 track cells.tif --masks labels_of_frame_0.tif -o labels.tif --csv cells.csv",
             "sam2 track video.mp4 --prompts clicks.json -o labels.tif",
             "sam2 track cells.tif --prompts clicks.json --session cells.sam2",
+            "sam2 track cells.tif --everything --session cells.sam2 -o labels.tif",
             "sam2 track stacks/*.tif --each --masks seeds/ --session sessions/",
         )
     )(track)
@@ -92,6 +100,16 @@ def track(
         int | None, typer.Option(min=0, metavar="N", help="Last frame, included; by default the end.")
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="Go backwards.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Find all objects, without any prompt, and track them.")
+    ] = False,
+    every: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Look for objects on every N-th frame; by default as needed."),
+    ] = None,
+    confidence: ConfidenceOption = None,
+    min_area: MinAreaOption = DEFAULTS.min_area,
+    points_per_side: PointsPerSideOption = DEFAULTS.points_per_side,
     csv: TableOption = None,
     bom: BomOption = False,
     overwrite: OverwriteOption = False,
@@ -108,8 +126,13 @@ def track(
     scheduler: SchedulerOption = None,
 ) -> None:
     """Track objects from frame to frame, from masks or clicks and boxes; Ctrl-C keeps finished frames."""
-    if session is None and masks is None and prompts is None:
-        raise InputError("Say what to track, with --masks LABELS, --prompts JSON, or both.")
+    settings = EverythingSettings(confidence, min_area, points_per_side=points_per_side, every=every)
+    if everything:
+        _refuse_starts(masks, prompts, start, stop, reverse)
+    elif settings != EverythingSettings():
+        raise InputError(f"{_ONLY_EVERYTHING} belong to --everything; add it, or leave them out.")
+    elif session is None and masks is None and prompts is None:
+        raise InputError("Say what to track, with --masks LABELS, --prompts JSON, both, or --everything.")
     if session is None and output is None:
         raise InputError("Say where the result goes, with -o labels.tif, --session cells.sam2, or both.")
     if session is not None and len(frames) > 1 and is_session_folder(session):
@@ -120,6 +143,8 @@ def track(
         **{"masks": masks, "prompts": prompts, "start": start, "stop": stop, "reverse": reverse},
         **{"model": model, "reading": reading, "writing": Writing(overwrite, bom)},
     }
+    if everything:
+        common["settings"] = settings
     jobs = [_job(source, frames, output, session, csv, many, common) for source in frames]
     run_jobs(jobs, many=many, scheduler=scheduler, device=device)
 
@@ -138,6 +163,21 @@ def _job(
     table = None if csv is None else output_of(source, sources, csv, CSV_SUFFIXES, many)
     if session is None:
         assert labels is not None
-        return TrackJob(source, labels, csv=table, **common)
+        alone = EverythingJob if "settings" in common else TrackJob
+        return alone(source, labels, csv=table, **common)
     folder = output_of(source, sources, session, (SESSION_SUFFIX,), many and not is_session_folder(session))
-    return TrackSessionJob(source, folder, labels=labels, csv=table, **common)
+    kind = EverythingSessionJob if "settings" in common else TrackSessionJob
+    return kind(source, folder, labels=labels, csv=table, **common)
+
+
+def _refuse_starts(
+    masks: Path | None, prompts: Path | None, start: int | None, stop: int | None, reverse: bool
+) -> None:
+    """Refuse what says where objects are: everything is looked for everywhere."""
+    given = {"--masks": masks, "--prompts": prompts, "--start": start, "--stop": stop}
+    named = [name for name, value in given.items() if value is not None] + ["--reverse"] * reverse
+    if named:
+        raise InputError(
+            f"--everything looks for all objects on all frames; leave {' and '.join(named)} out. "
+            "What a --session has already stays, and is not found again."
+        )

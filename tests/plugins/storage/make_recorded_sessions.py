@@ -2,7 +2,7 @@
 
 Run with ``PYTHONPATH=tests python tests/plugins/storage/make_recorded_sessions.py FOLDER NAME...``.
 
-Those in ``tests/data/sessions`` were recorded at commit 2268ca4 (``lives``: when format 3 came) and are never
+Those in ``tests/data/sessions`` were recorded at commit 2268ca4 (``lives``: when format 3 came; ``tracks``: when everything could be found) and are never
 recorded anew: they are what users have on disk. Another format gets folders of its own beside them.
 """
 
@@ -16,9 +16,11 @@ import torch
 from numpy.typing import NDArray
 from small_model import write_small_checkpoint
 
+from sam2_engine.masks import CompressedMask
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.life import Life
+from sam2_plugins.session.masks import MaskScores
 from sam2_plugins.storage import SessionFolder
 
 
@@ -108,11 +110,23 @@ def lives(session: AnnotationSession) -> None:
     list(session.propagate(reverse=True))
 
 
+def tracks(session: AnnotationSession) -> None:
+    """Objects that a model found and tracked, one of them from another."""
+    seen = [disc(20 + 2 * t, 20, 9) for t in range(8)]
+    masks = {frame: CompressedMask.from_array(mask) for frame, mask in enumerate(seen)}
+    scores = {frame: MaskScores(0.9, 0.8 - 0.01 * frame, 0.7) for frame in masks}
+    mother = session.import_track({f: masks[f] for f in range(3)}, scores)
+    session.import_track({f: masks[f] for f in range(3, 8)}, scores, parents=[mother])
+    session.undo()
+    session.redo()
+
+
 SESSIONS = {
     "time_lapse": (discs(), time_lapse),
     "large_planes": (discs(4, 4), large_planes),
     "single_image": (discs()[:1], single_image),
     "lives": (discs(), lives),
+    "tracks": (discs(), tracks),
 }
 
 

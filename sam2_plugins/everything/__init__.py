@@ -1,0 +1,1 @@
+"""Everything in a stack, found and tracked without a click: objects, gaps, divisions."""

@@ -1,0 +1,164 @@
+"""Divisions: who may have come from whom, and how probably, by sizes and positions of masks."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from sam2_plugins.everything.sightings import Sighting
+
+__all__ = ["LIKELY", "ProposedDivision", "divided", "division_probability", "propose_divisions"]
+
+LIKELY = 0.5
+"""From this probability on a division is taken for one."""
+_LEAST = 0.1
+"""What is less probable is not proposed."""
+_NEAR = 1.5
+"""Radii of the mother from her center within which daughters lie."""
+
+BIAS, WEIGHTS = -1.0, (-3.0, 2.5, 4.0, -2.0, 1.5, -4.0)
+"""Of the logistic regression over :func:`_features`."""
+
+Sightings = Mapping[int, Sighting]
+"""Sightings of one object by frame."""
+
+
+@dataclass(frozen=True)
+class ProposedDivision:
+    """A mother, who she may have divided into, and how probably.
+
+    Attributes
+    ----------
+    mother
+        Id of the object that may have divided; it may go on as one of the daughters.
+    daughters
+        Ids of two; the mother's own if she goes on.
+    frame
+        The first frame of the daughters.
+    probability
+        0..1.
+    """
+
+    mother: int
+    daughters: tuple[int, int]
+    frame: int
+    probability: float
+
+
+def division_probability(mother: Sighting, daughters: tuple[Sighting, Sighting]) -> float:
+    """Return how probably two sightings are what another one, seen just before, has divided into."""
+    total = BIAS + sum(weight * value for weight, value in zip(WEIGHTS, _features(mother, daughters)))
+    return 1 / (1 + math.exp(-total))
+
+
+def _features(mother: Sighting, daughters: tuple[Sighting, Sighting]) -> tuple[float, ...]:
+    """Return what speaks for a division, and against it: each about 0..1.
+
+    Change of area together, symmetry of the two, overlap with the mother, distance of their middle from her,
+    whether they lie on two sides of her, and how well one of them alone is where she was.
+    """
+    one, other = daughters
+    radius = math.sqrt(mother.area / math.pi)
+    center, first, second = (np.array(each.center) for each in (mother, one, other))
+    middle = (first * one.area + second * other.area) / (one.area + other.area)
+    together = _union_overlap(mother, daughters)
+    alone = max(_union_overlap(mother, (each, each)) for each in daughters)
+    sides = float((first - center) @ (second - center) < 0)
+    return (
+        min(abs(math.log((one.area + other.area) / mother.area)), 2.0),
+        min(one.area, other.area) / max(one.area, other.area),
+        together,
+        min(float(np.linalg.norm(middle - center)) / radius, 3.0),
+        sides,
+        alone,
+    )
+
+
+def _union_overlap(mother: Sighting, daughters: tuple[Sighting, Sighting]) -> float:
+    """Return the IoU of the mother with both daughters together."""
+    masks = [each.mask for each in (mother, *daughters)]
+    window = (
+        slice(min(one.box[0].start for one in masks), max(one.box[0].stop for one in masks)),
+        slice(min(one.box[1].start for one in masks), max(one.box[1].stop for one in masks)),
+    )
+    before, one, other = (each.within(window) for each in masks)
+    both = one | other
+    return np.count_nonzero(before & both) / np.count_nonzero(before | both)
+
+
+def propose_divisions(tracks: Mapping[int, Sightings]) -> list[ProposedDivision]:
+    """Return divisions that may have been, the most probable first; each object has one part in them.
+
+    Parameters
+    ----------
+    tracks
+        Sightings by object and frame.
+    """
+    candidates = sorted(_candidates(tracks), key=lambda one: (-one.probability, one.frame, one.mother))
+    proposed: list[ProposedDivision] = []
+    divided: set[tuple[int, int]] = set()
+    born: set[int] = set()
+    for one in candidates:
+        new = [daughter for daughter in one.daughters if daughter != one.mother]
+        if (one.mother, one.frame) in divided or born.intersection(new):
+            continue
+        divided.add((one.mother, one.frame))
+        born.update(new)
+        proposed.append(one)
+    return proposed
+
+
+def divided(
+    tracks: Mapping[int, Sightings], proposed: Iterable[ProposedDivision]
+) -> tuple[dict[int, Sightings], list[ProposedDivision]]:
+    """Return tracks of which each mother ends where her daughters begin, and the divisions under their ids.
+
+    A mother that goes on as one of her daughters is cut in two there.
+    """
+    parts = {number: dict(track) for number, track in tracks.items()}
+    now = {number: number for number in parts}  # who goes on with a track that was cut
+    done: list[ProposedDivision] = []
+    for one in sorted(proposed, key=lambda one: one.frame):
+        mother = now[one.mother]
+        if one.mother in one.daughters:
+            later = max(parts) + 1
+            parts[later] = {frame: seen for frame, seen in parts[mother].items() if frame >= one.frame}
+            now[one.mother] = later
+        parts[mother] = {frame: seen for frame, seen in parts[mother].items() if frame < one.frame}
+        daughters = now[one.daughters[0]], now[one.daughters[1]]
+        done.append(replace(one, mother=mother, daughters=daughters))
+    return dict(parts), done
+
+
+def _candidates(tracks: Mapping[int, Sightings]) -> Iterator[ProposedDivision]:
+    """Yield every mother with two daughters that are near her, one of which begins there."""
+    present: dict[int, list[int]] = {}
+    for object_id, sightings in tracks.items():
+        for frame in sightings:
+            present.setdefault(frame, []).append(object_id)
+    order = sorted(present)
+    beginning: dict[int, list[int]] = {}
+    for object_id, sightings in tracks.items():
+        if sightings:
+            beginning.setdefault(min(sightings), []).append(object_id)
+    for before, frame in pairwise(order):
+        new = beginning.get(frame, [])
+        for mother in present[before] if new else ():
+            seen = tracks[mother][before]
+            near = [one for one in new if _is_near(seen, tracks[one][frame])]
+            ends = frame not in tracks[mother]
+            others: Sequence[int] = near if ends else [mother]
+            pairs = {(min(one, other), max(one, other)) for one in near for other in others if one != other}
+            for pair in pairs:
+                daughters = tracks[pair[0]][frame], tracks[pair[1]][frame]
+                probability = division_probability(seen, daughters)
+                if probability >= _LEAST:
+                    yield ProposedDivision(mother, pair, frame, probability)
+
+
+def _is_near(mother: Sighting, daughter: Sighting) -> bool:
+    radius = math.sqrt(mother.area / math.pi)
+    (y, x), (other_y, other_x) = mother.center, daughter.center
+    return math.hypot(y - other_y, x - other_x) <= _NEAR * radius + math.sqrt(daughter.area / math.pi)

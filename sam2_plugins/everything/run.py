@@ -1,0 +1,166 @@
+"""Finding and tracking of everything in a stack: looked at, linked, divided, stored in the session."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from sam2_engine.errors import InputError
+from sam2_engine.wording import counted
+from sam2_plugins.everything.divisions import LIKELY, ProposedDivision, divided, propose_divisions
+from sam2_plugins.everything.estimate import Stopwatch
+from sam2_plugins.everything.finding import find_sightings, frames_to_look_at
+from sam2_plugins.everything.following import Follower
+from sam2_plugins.everything.kept import KeptSightings, SightingsInMemory, complete, description_of
+from sam2_plugins.everything.linking import Linker, Track, worth_keeping
+from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.everything.storing import not_known_yet, store
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.readable import LongWork
+
+__all__ = ["TrackedEverything", "track_everything"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TrackedEverything:
+    """What was found and tracked.
+
+    Attributes
+    ----------
+    object_ids
+        The new objects.
+    divisions
+        Those that were taken for one, the least probable first: the first to look at.
+    unlikely
+        Others that might be, the most probable first; the lineage does not have them.
+    looked_at
+        The frames on which objects were looked for.
+    """
+
+    object_ids: tuple[int, ...]
+    divisions: tuple[ProposedDivision, ...] = ()
+    unlikely: tuple[ProposedDivision, ...] = ()
+    looked_at: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        """Return one line for people: ``12 objects, 2 divisions, looked for on 20 frames``."""
+        parts = [counted(len(self.object_ids), "object")]
+        if self.divisions:
+            parts.append(counted(len(self.divisions), "division"))
+        return f"{', '.join(parts)}, looked for on {counted(len(self.looked_at), 'frame')}"
+
+
+@LongWork
+def track_everything(
+    session: AnnotationSession,
+    settings: EverythingSettings | None = None,
+    kept: KeptSightings | None = None,
+) -> Generator[tuple[int, int], None, TrackedEverything]:
+    """Find all objects of a stack without a click, track them, and add them to the session.
+
+    Objects are looked for on frames spread over the stack, and followed from each of these to the next by
+    the model's memory; what is found and what was followed are linked. What the session has already stays as
+    it is, and is not added again. All that was added is undone as one. Stopped, by closing the generator, it
+    goes on with what was ``kept``.
+
+    Parameters
+    ----------
+    session
+        Of frames whose number is known.
+    settings
+        What to look for.
+    kept
+        Where what was seen is kept until all is done; None to keep it only for this run.
+
+    Yields
+    ------
+    tuple of int
+        Frames done and in all.
+
+    Returns
+    -------
+    TrackedEverything
+        The new objects and their divisions.
+
+    Raises
+    ------
+    InputError
+        If a frame cannot be read, or the stack is an endless live stream.
+    """
+    wanted = settings or EverythingSettings()
+    if session.frames.length is None:
+        raise InputError("A live stream has no end, so not everything in it can be found; record it first.")
+    keeping = SightingsInMemory() if kept is None else kept
+    keeping.begin(description_of(session, wanted))
+    looked = frames_to_look_at(session.frames, wanted.every)
+    tracks = yield from _seen(session, wanted, keeping, looked)
+    added = yield from _stored(session, tracks, wanted, looked)
+    keeping.clear()
+    return added
+
+
+def _seen(
+    session: AnnotationSession, wanted: EverythingSettings, keeping: KeptSightings, looked: Sequence[int]
+) -> Generator[tuple[int, int], None, list[Track]]:
+    """Look at the frames one after the other, and return the tracks through them."""
+    confidence = wanted.confidence
+    if confidence is None:
+        confidence = session.store.load(session.model_name).confidence
+    follower, linker, watch = Follower(session, wanted.min_area), Linker(), Stopwatch(session, wanted)
+    for number, frame in enumerate(looked):
+        followed = keeping.get(f"followed-{frame:06d}") if number else {}
+        if followed is None:
+            before = looked[number - 1]
+            steps = follower.steps(before, linker.to_follow(before), frame)
+            followed = yield from _telling(steps, number, len(looked))
+            keeping.put(f"followed-{frame:06d}", followed)
+        found = keeping.get(f"found-{frame:06d}")
+        if found is None:
+            search = find_sightings(session, frame, wanted, confidence)
+            found = {frame: [*(yield from _telling(search, number, len(looked)))]}
+            keeping.put(f"found-{frame:06d}", found)
+            watch.lap(counts=number > 0)  # models are loaded before the first one
+        linker.advance(frame, followed, complete(found[frame]))
+        yield number + 1, len(looked)
+    for track in linker.tracks:
+        track.trim()
+    return [track for track in linker.tracks if worth_keeping(track, len(looked), confidence)]
+
+
+def _telling(steps: Generator[object, None, T], done: int, total: int) -> Generator[tuple[int, int], None, T]:
+    """Do the steps of a part of the work, and yield how much of the whole was done before."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield done, total
+
+
+def _stored(
+    session: AnnotationSession, tracks: Sequence[Track], wanted: EverythingSettings, looked: Sequence[int]
+) -> Generator[tuple[int, int], None, TrackedEverything]:
+    """Store what is new, with its divisions."""
+    new = {number: one.sightings for number, one in enumerate(not_known_yet(session, tracks))}
+    divides = session.frames.axis != "Z" if wanted.divisions is None else wanted.divisions
+    proposed = propose_divisions(new) if divides else []
+    likely = [one for one in proposed if one.probability >= LIKELY]
+    parts, divisions = divided(new, likely)
+    steps = store(session, parts, divisions, object())
+    ids = yield from _telling(steps, len(looked), len(looked))
+
+    def named(ones: Sequence[ProposedDivision]) -> tuple[ProposedDivision, ...]:
+        known = [one for one in ones if {one.mother, *one.daughters} <= ids.keys()]
+        return tuple(
+            replace(one, mother=ids[one.mother], daughters=(ids[one.daughters[0]], ids[one.daughters[1]]))
+            for one in known
+        )
+
+    return TrackedEverything(
+        tuple(ids.values()),
+        named(sorted(divisions, key=lambda one: one.probability)),
+        named([one for one in proposed if one.probability < LIKELY]),
+        tuple(looked),
+    )

@@ -1,0 +1,80 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from seen import seen
+
+from sam2_plugins.everything.linking import MAX_GAP, Linker
+from sam2_plugins.everything.sightings import Sighting, assign, overlaps
+
+
+def moving(start: tuple[float, float], step: tuple[float, float], frames: int) -> list[Sighting]:
+    return [seen(start[0] + step[0] * t, start[1] + step[1] * t) for t in range(frames)]
+
+
+def link(frames: list[list[Sighting | None]], followed: bool = True) -> list[list[int]]:
+    """Link what is found, each followed perfectly, and return the frames of each track."""
+    linker = Linker()
+    for frame, found in enumerate(frames):
+        before = linker.to_follow(frame - 1) if frame else []
+        here = [seen(one.center[1], one.center[0], score=0.9, found=False) for one in before]
+        linker.advance(frame, {frame: here if followed else [None] * len(here)}, [f for f in found if f])
+    for track in linker.tracks:
+        track.trim()
+    return [sorted(track.sightings) for track in linker.tracks]
+
+
+def test_objects_that_move_less_than_their_size_are_one_track_each():
+    left, right = moving((20, 20), (2, 0), 5), moving((60, 40), (-2, 1), 5)
+    assert link([[a, b] for a, b in zip(left, right)]) == [[0, 1, 2, 3, 4]] * 2
+
+
+def test_a_frame_on_which_nothing_was_found_is_bridged():
+    left = [*map(lambda t: None if t in (2, 3) else seen(20 + t, 20), range(6))]
+    assert link([[one] for one in left]) == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_an_object_that_is_missed_for_long_is_another_one_when_it_comes_back():
+    gap = range(2, 3 + MAX_GAP)
+    left = [*map(lambda t: None if t in gap else seen(20, 20), range(8))]
+    assert link([[one] for one in left]) == [[0, 1], list(range(3 + MAX_GAP, 8))]
+
+
+def test_an_object_ends_where_it_was_found_last_and_begins_where_first():
+    assert link([[seen(20, 20)], [seen(20, 20), seen(50, 40)], [seen(50, 40)], [seen(50, 40)]]) == [
+        [0, 1],
+        [1, 2, 3],
+    ]
+
+
+def test_overlaps_are_those_of_the_pixels():
+    ones, others = [seen(20, 20), None, seen(60, 40)], [seen(24, 20), seen(60, 40, 3)]
+    found = {(one.one, one.other): (one.iou, one.of_smaller) for one in overlaps(ones, others)}
+    masks = [[None if one is None else one.mask.to_array() for one in side] for side in (ones, others)]
+    expected = {}
+    for (i, one), (j, other) in product(enumerate(masks[0]), enumerate(masks[1])):
+        if one is not None and (one & other).any():
+            shared = (one & other).sum()
+            expected[i, j] = (shared / (one | other).sum(), shared / min(one.sum(), other.sum()))
+    assert found.keys() == expected.keys()
+    for pair, values in found.items():
+        assert values == pytest.approx(expected[pair])
+
+
+def test_the_assignment_is_the_best_one_of_each_group():
+    rng = np.random.default_rng(1)
+    scores = {(int(i), int(j)): float(rng.random()) + 0.01 for i, j in rng.integers(0, 6, (14, 2))}
+    chosen = assign(scores)
+    assert len(set(chosen.values())) == len(chosen)
+    best = max(sum(scores[pair] for pair in pairs) for pairs in _matchings(sorted(scores)))
+    assert sum(scores[pair] for pair in chosen.items()) == pytest.approx(best)
+    shifted = {(i + 100, j + 300): value for (i, j), value in scores.items()}
+    assert assign(scores | shifted) == chosen | {i + 100: j + 300 for i, j in chosen.items()}
+
+
+def _matchings(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    if not pairs:
+        return [[]]
+    (i, j), *rest = pairs
+    free = [pair for pair in rest if pair[0] != i and pair[1] != j]
+    return _matchings(rest) + [[(i, j), *more] for more in _matchings(free)]
