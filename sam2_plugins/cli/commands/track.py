@@ -132,7 +132,9 @@ def track(
     elif settings != EverythingSettings():
         raise InputError(f"{_ONLY_EVERYTHING} belong to --everything; add it, or leave them out.")
     elif session is None and masks is None and prompts is None:
-        raise InputError("Say what to track, with --masks LABELS, --prompts JSON, both, or --everything.")
+        raise InputError(
+            "Say what to track, with --masks LABELS, --prompts JSON, or both; --everything takes all objects."
+        )
     if session is None and output is None:
         raise InputError("Say where the result goes, with -o labels.tif, --session cells.sam2, or both.")
     if session is not None and len(frames) > 1 and is_session_folder(session):

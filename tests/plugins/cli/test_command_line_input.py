@@ -150,6 +150,9 @@ def test_options_of_segment_that_cannot_be_used(refused, options, sentence):
         (("--prompts", "good.json", "--start", "5", "--stop", "3"), "from frame 5 to frame 3"),
         (("--prompts", "good.json", "--reverse", "--stop", "3"), "backwards from frame 0 to frame 3"),
         (("--prompts", "good.json", "--start", "soon"), "'--start': Input should be a valid integer"),
+        (("--everything", "--masks", "masks.tif", "--reverse"), "leave --masks and --reverse out"),
+        (("--masks", "masks.tif", "--every", "2"), "belong to --everything"),
+        (("--everything", "--confidence", "2"), "from 0 to 1"),
     ],
 )
 def test_options_of_track_that_cannot_be_used(refused, options, sentence):

@@ -30,13 +30,13 @@ def test_objects_that_move_less_than_their_size_are_one_track_each():
 
 
 def test_a_frame_on_which_nothing_was_found_is_bridged():
-    left = [*map(lambda t: None if t in (2, 3) else seen(20 + t, 20), range(6))]
+    left = [None if t in (2, 3) else seen(20 + t, 20) for t in range(6)]
     assert link([[one] for one in left]) == [[0, 1, 2, 3, 4, 5]]
 
 
 def test_an_object_that_is_missed_for_long_is_another_one_when_it_comes_back():
     gap = range(2, 3 + MAX_GAP)
-    left = [*map(lambda t: None if t in gap else seen(20, 20), range(8))]
+    left = [None if t in gap else seen(20, 20) for t in range(8)]
     assert link([[one] for one in left]) == [[0, 1], list(range(3 + MAX_GAP, 8))]
 
 

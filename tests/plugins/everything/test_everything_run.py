@@ -46,7 +46,7 @@ def centers(session: AnnotationSession) -> dict[tuple[int, int], list[int]]:
         known = session.frames_of(object_id)
         mask = session.mask(object_id, known[0])
         assert mask is not None
-        found[tuple(int(round(side.mean() / 10)) for side in np.nonzero(mask))] = known
+        found[tuple(round(side.mean() / 10) for side in np.nonzero(mask))] = known
     return found
 
 

@@ -2,8 +2,9 @@
 
 Run with ``PYTHONPATH=tests python tests/plugins/storage/make_recorded_sessions.py FOLDER NAME...``.
 
-Those in ``tests/data/sessions`` were recorded at commit 2268ca4 (``lives``: when format 3 came; ``tracks``: when everything could be found) and are never
-recorded anew: they are what users have on disk. Another format gets folders of its own beside them.
+Those in ``tests/data/sessions`` were recorded at commit 2268ca4 (``lives``: when format 3 came;
+``tracks``: when everything could be found) and are never recorded anew: they are what users have on disk.
+Another format gets folders of its own beside them.
 """
 
 import argparse

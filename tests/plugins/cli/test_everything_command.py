@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+import tifffile
+
+from sam2_plugins.cli.app import main
+from sam2_plugins.storage import read_session
+
+FEW = ("--everything", "--model", "nano@256", "--points-per-side", "6", "--min-area", "40")
+
+
+@pytest.fixture
+def stack(tmp_path, monkeypatch):
+    """A file of two discs that move over noise."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "cache"))
+    y, x = np.mgrid[:96, :96]
+    frames = np.random.default_rng(3).integers(30, 34, (3, 96, 96)).astype(np.uint8)
+    for t, frame in enumerate(frames):
+        frame[(x - 26 - 3 * t) ** 2 + (y - 26) ** 2 < 160] = 220
+        frame[(x - 66) ** 2 + (y - 68 + 2 * t) ** 2 < 200] = 190
+    tifffile.imwrite("cells.tif", frames, photometric="minisblack", metadata={"axes": "TYX"})
+    return frames
+
+
+def test_everything_goes_into_a_session_labels_and_a_table(stack, capsys):
+    out = ("--session", "cells.sam2", "-o", "labels.tif", "--csv", "cells.csv", "--confidence", "0.6")
+    assert main(["track", "cells.tif", *FEW, *out]) == 0
+    captured = capsys.readouterr()
+    assert "looked for on 3 frames" in captured.out
+    assert "objects are looked for on 3 of 3 frames" in captured.err
+    labels = tifffile.imread("labels.tif")
+    for value in (220, 190):  # each disc has one number, the same on all frames
+        inside = [np.bincount(image[frame == value]) for image, frame in zip(labels, stack)]
+        (number,) = {int(counts[1:].argmax()) + 1 for counts in inside}
+        assert all(counts[number] > 0.5 * counts.sum() for counts in inside)
+    session = read_session("cells.sam2")
+    assert len(session.objects) == len(np.unique(labels)) - 1
+    assert main(["track", "cells.tif", *FEW, *out, "--overwrite"]) == 0
+    assert "0 objects" in capsys.readouterr().out
+    np.testing.assert_array_equal(tifffile.imread("labels.tif"), labels)
+
+
+def test_everything_goes_into_labels_alone(stack, capsys):
+    assert main(["track", "cells.tif", *FEW, "--confidence", "0.6", "-o", "labels.tif"]) == 0
+    assert tifffile.imread("labels.tif").shape == stack.shape
+
+
+def test_a_stack_in_which_nothing_is_found_says_so(stack, capsys):
+    assert main(["track", "cells.tif", *FEW, "--confidence", "1", "-o", "labels.tif"]) == 0
+    assert "Nothing new was found" in capsys.readouterr().err
