@@ -3,6 +3,7 @@ import pytest
 import tifffile
 
 from sam2_plugins.cli.app import main
+from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.storage import read_session
 
 FEW = ("--everything", "--model", "nano@256", "--points-per-side", "6", "--min-area", "40")
@@ -33,8 +34,9 @@ def test_everything_goes_into_a_session_labels_and_a_table(stack, capsys):
         inside = [np.bincount(image[frame == value]) for image, frame in zip(labels, stack)]
         (number,) = {int(counts[1:].argmax()) + 1 for counts in inside}
         assert all(counts[number] > 0.5 * counts.sum() for counts in inside)
-    session = read_session("cells.sam2")
+    session = read_session("cells.sam2", ModelStore("cpu"))
     assert len(session.objects) == len(np.unique(labels)) - 1
+    session.frames.close()
     assert main(["track", "cells.tif", *FEW, *out, "--overwrite"]) == 0
     assert "0 objects" in capsys.readouterr().out
     np.testing.assert_array_equal(tifffile.imread("labels.tif"), labels)
