@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from typing_extensions import override
 
+from sam2_engine.errors import InputError
 from sam2_plugins.batch.job import JobHost, run_under_bar
 from sam2_plugins.batch.session_job import TrackSessionJob
 from sam2_plugins.batch.track_job import TrackJob
@@ -88,7 +89,13 @@ class EverythingJob(TrackJob):
 def find_and_track(
     host: JobHost, session: AnnotationSession, settings: EverythingSettings, kept: KeptSightings | None
 ) -> bool:
-    """Find and track everything, shown by a host, and say what was done; return whether it was stopped."""
+    """Find and track everything, shown by a host, and say what was done; return whether it was stopped.
+
+    Raises
+    ------
+    InputError
+        If there is no object then.
+    """
     host.note(f"{estimate_everything(session, settings)}")
     steps = track_everything.steps(session, settings, kept)
     with host.counting("frames") as on_progress, host.interruptible() as cancel:
@@ -104,9 +111,13 @@ def find_and_track(
 
 def _say(host: JobHost, session: AnnotationSession, done: TrackedEverything) -> None:
     """Say what was found, and which divisions to look at first."""
+    if not session.objects:
+        raise InputError(
+            f"{session.frames.name}: nothing was found; lower --confidence, or use more --points-per-side."
+        )
     host.say(f"{done}")
     if not done.object_ids:
-        host.note("Nothing new was found; lower --confidence, or use more --points-per-side.")
+        host.note("Nothing was found that the session does not have already.")
     for title, divisions in (("", done.divisions), ("perhaps, but not taken for one: ", done.unlikely)):
         for division in divisions[:_MOST_LINES]:
             host.say(f"{title}{_in_words(session, division)}")

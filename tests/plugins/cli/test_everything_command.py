@@ -47,6 +47,7 @@ def test_everything_goes_into_labels_alone(stack, capsys):
     assert tifffile.imread("labels.tif").shape == stack.shape
 
 
-def test_a_stack_in_which_nothing_is_found_says_so(stack, capsys):
-    assert main(["track", "cells.tif", *FEW, "--confidence", "1", "-o", "labels.tif"]) == 0
-    assert "Nothing new was found" in capsys.readouterr().err
+def test_a_stack_in_which_nothing_is_found_says_so(stack, capsys, tmp_path):
+    assert main(["track", "cells.tif", *FEW, "--confidence", "1", "-o", "labels.tif"]) == 2
+    assert "nothing was found; lower --confidence" in capsys.readouterr().err
+    assert not (tmp_path / "labels.tif").exists()
