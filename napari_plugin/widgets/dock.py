@@ -20,6 +20,7 @@ from napari_plugin.widgets.opened_images import OpenedImages
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
 from napari_plugin.widgets.panels.commit_panel import CommitPanel
 from napari_plugin.widgets.panels.contrast_panel import ContrastPanel
+from napari_plugin.widgets.panels.everything_panel import EverythingPanel
 from napari_plugin.widgets.panels.export_panel import ExportPanel
 from napari_plugin.widgets.panels.image_panel import ImagePanel
 from napari_plugin.widgets.panels.import_panel import ImportPanel
@@ -75,6 +76,7 @@ class AnnotationDock(QWidget):
         self.objects = ObjectPanel()
         self.propagation = PropagationPanel()
         self.automatic = AutomaticPanel(napari_viewer, self._application.store)
+        self.everything = EverythingPanel()
         self.review = ReviewPanel()
         self.measure = MeasurePanel()
         self.importing = ImportPanel(napari_viewer)
@@ -85,7 +87,7 @@ class AnnotationDock(QWidget):
         self.tabs = _tabs(
             {
                 "Annotate": (self.objects, self.propagation),
-                "Find": (self.automatic,),
+                "Find": (self.automatic, self.everything),
                 "Review": (self.review,),
                 "Measure": (self.measure,),
                 "Files": (self.importing, self.commit, self.export),
@@ -96,6 +98,7 @@ class AnnotationDock(QWidget):
             self.objects,
             self.propagation,
             self.automatic,
+            self.everything,
             self.review,
             self.measure,
             self.importing,
