@@ -68,6 +68,17 @@ PromptsOption = Annotated[
 ]
 
 
+EverythingOption = Annotated[
+    bool, typer.Option("--everything", help="Find all objects, without any prompt, and track them.")
+]
+EveryOption = Annotated[
+    int | None,
+    typer.Option(
+        "--every", min=1, metavar="N", help="Look for objects on every N-th frame; by default as needed."
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
@@ -100,13 +111,8 @@ def track(
         int | None, typer.Option(min=0, metavar="N", help="Last frame, included; by default the end.")
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="Go backwards.")] = False,
-    everything: Annotated[
-        bool, typer.Option("--everything", help="Find all objects, without any prompt, and track them.")
-    ] = False,
-    every: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Look for objects on every N-th frame; by default as needed."),
-    ] = None,
+    everything: EverythingOption = False,
+    every: EveryOption = None,
     confidence: ConfidenceOption = None,
     min_area: MinAreaOption = DEFAULTS.min_area,
     points_per_side: PointsPerSideOption = DEFAULTS.points_per_side,
@@ -129,7 +135,7 @@ def track(
     settings = EverythingSettings(confidence, min_area, points_per_side=points_per_side, every=every)
     if everything:
         _refuse_starts(masks, prompts, start, stop, reverse)
-    elif settings != EverythingSettings():
+    elif settings != DEFAULTS:
         raise InputError(f"{_ONLY_EVERYTHING} belong to --everything; add it, or leave them out.")
     elif session is None and masks is None and prompts is None:
         raise InputError(
