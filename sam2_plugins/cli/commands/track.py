@@ -68,6 +68,13 @@ PromptsOption = Annotated[
 ]
 
 
+StartOption = Annotated[
+    int | None,
+    typer.Option("--start", min=0, metavar="N", help="First frame; by default the earliest prompted one."),
+]
+StopOption = Annotated[
+    int | None, typer.Option("--stop", min=0, metavar="N", help="Last frame, included; by default the end.")
+]
 EverythingOption = Annotated[
     bool, typer.Option("--everything", help="Find all objects, without any prompt, and track them.")
 ]
@@ -103,13 +110,8 @@ def track(
     session: SessionOption = None,
     masks: MasksOption = None,
     prompts: PromptsOption = None,
-    start: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="First frame; by default the earliest prompted one."),
-    ] = None,
-    stop: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Last frame, included; by default the end.")
-    ] = None,
+    start: StartOption = None,
+    stop: StopOption = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="Go backwards.")] = False,
     everything: EverythingOption = False,
     every: EveryOption = None,
