@@ -4,7 +4,7 @@ A memory is read in one of three roles: of a conditioning frame (one that the us
 of the last frames before the current one, or as an object pointer.
 """
 
-from collections.abc import Set
+from collections.abc import Container, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from sam2_engine.modeling.derived_weights import derived, saves_launches, stream_dtype
 from sam2_engine.modeling.grid_window import GridWindow
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.video.memory_policies.policy import GIVEN, REACH, FrameNote, MemoryPolicy
 
 __all__ = ["FrameMemory", "MemoryBank", "MemoryInput", "MemoryReading", "ReadMemory", "assemble"]
 
@@ -41,6 +42,8 @@ class FrameMemory:
         Whether the frame was tracked backwards.
     window
         The part of the grid that the features show; None for all of it.
+    note
+        What the memory policy knows of the frame; None of one that takes no notes, and of prompted frames.
     """
 
     features: Tensor | None
@@ -48,10 +51,11 @@ class FrameMemory:
     low_res_logits: Tensor | None
     reverse: bool = False
     window: GridWindow | None = None
+    note: FrameNote | None = None
 
     def pointer_only(self) -> "FrameMemory":
         """Return the part that stays readable after the recent memories have moved on."""
-        return FrameMemory(None, self.pointer, None, self.reverse)
+        return FrameMemory(None, self.pointer, None, self.reverse, note=self.note)
 
 
 class ReadMemory(NamedTuple):
@@ -142,6 +146,16 @@ class MemoryBank:
     stride
         Distance of the checkpoints, each with the full window; None stores only what propagation
         reads again.
+    policy
+        Which memories are read beside those of conditioning frames.
+
+    Attributes
+    ----------
+    conditioning, tracked
+        Memories by frame.
+    complete
+        Last frame, and direction of tracking, after which nothing is missing that could be read; None if
+        that is not known.
     """
 
     def __init__(
@@ -150,13 +164,17 @@ class MemoryBank:
         max_pointers: int = 16,
         max_conditioning: int | None = None,
         stride: int | None = None,
+        policy: MemoryPolicy | None = None,
     ) -> None:
+        self.policy = policy or MemoryPolicy()
         self.num_recent = num_recent
         self.max_pointers = max_pointers
         self.max_conditioning = max_conditioning
         self.stride = stride
         self.conditioning: dict[int, FrameMemory] = {}
         self.tracked: dict[int, FrameMemory] = {}
+        self.complete: tuple[int, bool] | None = None
+        self._checkpoints: dict[tuple[int, bool], frozenset[int]] = {}
 
     def read(self, frame: int, reverse: bool, conditioning: Set[int] | None = None) -> MemoryReading:
         """Return what ``frame`` attends to, forwards or in reverse.
@@ -180,6 +198,9 @@ class MemoryBank:
             reading.memories.append(ReadMemory(0, memory.features, memory.window))
             if (frame - f) * step >= 0:
                 reading.pointers.append(((frame - f) * step, memory.pointer))
+        if self.policy.takes_notes:
+            self._recall(reading, frame, step, readable, chosen)
+            return reading
         passed_over = {f: self.conditioning[f] for f in readable if f not in chosen}
         for slot in range(self.num_recent, 0, -1):
             recent = self._recent(frame - slot * step, passed_over)
@@ -195,9 +216,105 @@ class MemoryBank:
         """A frame's memory in the role of a recent one; conditioning frames left out count here too."""
         return self.tracked.get(frame) or passed_over.get(frame)
 
+    def _recall(
+        self, reading: MemoryReading, frame: int, step: int, readable: list[int], chosen: list[int]
+    ) -> None:
+        """Add to a reading what the policy reads of the frames before, in the propagation's direction."""
+        position, start = frame * step, min((f * step for f in readable), default=0)
+        anchors, recents = self._select(frame, step, readable, chosen)
+        for p in anchors:
+            memory = self.tracked[p * step]
+            assert memory.features is not None
+            reading.memories.append(ReadMemory(0, memory.features, memory.window))
+            reading.pointers.append((position - p, memory.pointer))
+        for slot, p in sorted(recents, reverse=True):
+            past = self._before(p, step, readable)
+            assert past is not None
+            assert past.features is not None
+            reading.memories.append(ReadMemory(slot, past.features, past.window))
+        for difference in range(1, self.max_pointers):
+            p = position - difference
+            if p < start or p in anchors or p * step in chosen:
+                continue
+            recent = self._before(p, step, readable)
+            if recent is not None and self.policy.reads_pointer(recent.note or GIVEN):
+                reading.pointers.append((difference, recent.pointer))
+
+    def _select(
+        self, frame: int, step: int, readable: list[int], chosen: list[int]
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the positions that the policy reads: anchors, and recent ones with their slots."""
+        policy, position = self.policy, frame * step
+        start = min((f * step for f in readable), default=position)
+        before = self.note_before(frame, step < 0, readable)
+        anchors = policy.read_anchors(position, before.anchors, len(chosen)) if before is not None else []
+        anchors = [p for p in anchors if self._has_features(p * step)]
+        notes: dict[int, FrameNote] = {}
+        for p in range(max(start, position - 1 - REACH), position):
+            memory = None if p in anchors or p * step in chosen else self._before(p, step, readable)
+            if memory is not None and memory.features is not None:
+                notes[p] = memory.note or GIVEN
+        return anchors, policy.recents(position, notes, self.num_recent, len(chosen) + len(anchors), start)
+
+    def _before(self, position: int, step: int, readable: list[int]) -> FrameMemory | None:
+        """Return the memory of a position, if it was tracked in this direction or is a prompted one."""
+        frame = position * step
+        memory = self.tracked.get(frame)
+        if memory is not None and memory.reverse == (step < 0):
+            return memory
+        return self.conditioning[frame] if frame in readable else None
+
+    def _has_features(self, frame: int) -> bool:
+        return frame in self.tracked and self.tracked[frame].features is not None
+
+    def note_before(
+        self, frame: int, reverse: bool, prompted: Container[int] | None = None
+    ) -> FrameNote | None:
+        """Return the note of the last tracked frame before one; None if the object was prompted since."""
+        last = self.last_before(frame, reverse, prompted)
+        return None if last is None else self.tracked[last].note
+
+    def last_before(self, frame: int, reverse: bool, prompted: Container[int] | None = None) -> int | None:
+        """Return the last frame tracked before one in a direction; None if the object was prompted since."""
+        step = -1 if reverse else 1
+        prompted = self.conditioning if prompted is None else prompted
+        for f in range(frame - step, frame - step * (REACH + 1), -step):
+            if f in prompted:
+                return None
+            memory = self.tracked.get(f)
+            if memory is not None and memory.reverse == reverse:
+                return f
+        return None
+
+    def _held(self, frame: int, reverse: bool) -> frozenset[int]:
+        """Return the tracked frames that the policy may read after ``frame``: no later one reads others."""
+        step = -1 if reverse else 1
+        readable = list(self.conditioning)
+        chosen = select_conditioning(readable, frame + step, self.max_conditioning)
+        anchors, recents = self._select(frame + step, step, readable, chosen)
+        before = self.note_before(frame + step, reverse)
+        kept = {*anchors, *(p for _, p in recents), *(() if before is None else before.anchors)}
+        return frozenset(p * step for p in kept if p * step in self.tracked)
+
+    def complete_before(self, frame: int, reverse: bool) -> int | None:
+        """Return the last frame before one after which nothing is missing: the end, or a checkpoint."""
+        step = -1 if reverse else 1
+        known = [*self._checkpoints, *(() if self.complete is None else (self.complete,))]
+        frames = [f * step for f, r in known if r == reverse and f * step < frame * step]
+        return max(frames) * step if frames else None
+
     def prune(self, frame: int, reverse: bool) -> None:
         """Forget the tracked frames that no frame after ``frame`` reads and nothing else needs."""
+        held: frozenset[int] = frozenset()
+        if self.policy.takes_notes:
+            held = self._held(frame, reverse)
+            self.complete = (frame, reverse)
+            self._checkpoints[self.complete] = held
+            self._checkpoints = {at: kept for at, kept in self._checkpoints.items() if self._is_kept(*at)}
+            held = held.union(*self._checkpoints.values())
         for f, memory in list(self.tracked.items()):
+            if f in held:
+                continue
             age = frame - f if not reverse else f - frame
             if self._needed(f, age, self.num_recent, memory.reverse):
                 continue
@@ -211,16 +328,31 @@ class MemoryBank:
         if 0 <= age < window:
             return True
         # Propagation starts again from the first prompted frame, or backwards from the last.
-        if self.conditioning:
+        if self.conditioning and not self.policy.takes_notes:
             first, last = min(self.conditioning), max(self.conditioning)
             if 0 < first - frame <= window or 0 < frame - last <= window:
                 return True
         # The last frames before a checkpoint, in the direction of the propagation.
-        return self.stride is not None and (frame if reverse else -frame - 1) % self.stride < window
+        return self.stride is not None and self._since_checkpoint(frame, reverse) < window
+
+    def _since_checkpoint(self, frame: int, reverse: bool) -> int:
+        """Frames from one to the next checkpoint, in the direction of the propagation."""
+        assert self.stride is not None
+        return (frame if reverse else -frame - 1) % self.stride
+
+    def _is_kept(self, frame: int, reverse: bool) -> bool:
+        """Whether a frame is a checkpoint."""
+        return self.stride is not None and self._since_checkpoint(frame, reverse) == 0
 
     def forget(self, from_frame: int) -> None:
         """Forget every tracked frame from ``from_frame`` on."""
         self.tracked = {f: memory for f, memory in self.tracked.items() if f < from_frame}
+        self.complete = None
+        self._checkpoints = {
+            at: kept
+            for at, kept in self._checkpoints.items()
+            if at[0] < from_frame and all(f < from_frame for f in kept)
+        }
 
     @property
     def num_bytes(self) -> int:

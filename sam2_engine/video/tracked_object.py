@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sam2_engine.modeling.grid_window import GridWindow
 from sam2_engine.prompts import Prompt
+from sam2_engine.video.choosing import Past
 from sam2_engine.video.memory_bank import MemoryBank
 from sam2_engine.video.object_window import paste
 
@@ -164,6 +165,16 @@ class TrackedObject:
             return prompts.output.low_res_logits
         memory = self.bank.tracked.get(frame)
         return None if memory is None else memory.low_res_logits
+
+    def past(self, frame: int, reverse: bool, conditioning: frozenset[int] | None = None) -> Past:
+        """Return what is known of the object before a frame, given all conditioning frames or some."""
+        step, bank = -1 if reverse else 1, self.bank
+        prompted = frozenset(bank.conditioning) if conditioning is None else conditioning
+        start = min((f * step for f in prompted), default=frame * step)
+        last = bank.last_before(frame, reverse, prompted)
+        if last is None:
+            return Past(None, 1, frame * step, start)
+        return Past(bank.tracked[last].note, abs(frame - last), frame * step, start)
 
     def range_of(self, frame: int) -> TrackedRange | None:
         """Return the newest range that covers ``frame``."""

@@ -1,6 +1,6 @@
 """The model's work on one frame of a session: prediction from prompts, tracking, and tracking again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -12,7 +12,9 @@ from sam2_engine.image.wide_view import EncodedPrompt, predict_in_views
 from sam2_engine.modeling.approximations import WINDOWS
 from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
+from sam2_engine.video.choosing import Past, candidates_of, decide, taken
 from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReading, assemble
+from sam2_engine.video.memory_policies.policy import FrameNote, MemoryPolicy
 from sam2_engine.video.object_window import is_whole_turn, is_within, window_around
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
 from sam2_engine.video.weak_call import WeakCall
@@ -33,11 +35,12 @@ _LARGEST_MPS_TENSOR = 2**32 - 1
 
 
 class _Found(NamedTuple):
-    """An object on a frame, and the memory of it; the window that the memory shows, or None for all."""
+    """An object on a frame, the memory of it, the window that this shows (None for all), and the note."""
 
     output: ObjectOutput
     memory: Tensor
     window: GridWindow | None
+    note: FrameNote | None = None
 
 
 def _weak(method: Callable[[T], R]) -> Callable[[T], R]:
@@ -61,6 +64,8 @@ class Tracker:
         Its method that maps (P, 2) frame coordinates to input pixels.
     max_object_pointers
         Object pointers that a frame reads, and the normalizer of their time.
+    policy
+        What is remembered.
     """
 
     def __init__(
@@ -70,8 +75,10 @@ class Tracker:
         wide_features: Callable[[int], ImageFeatures],
         to_input: Callable[[NDArray[np.float32]], NDArray[np.float32]],
         max_object_pointers: int,
+        policy: MemoryPolicy,
     ) -> None:
         self.model = model
+        self.policy = policy
         self.features = _weak(features)
         self.wide_features = _weak(wide_features)
         self.to_input = _weak(to_input)
@@ -167,19 +174,23 @@ class Tracker:
         """Track objects on one frame, those of equal memory layout as one batch, and store their memories."""
         features = self.features(frame)
         readings = {i: tracked.bank.read(frame, reverse, conditioning) for i, tracked in objects.items()}
-        windows = {i: self._window(frame, tracked, reverse) for i, tracked in objects.items()}
         with self.model.autocast():
             frame_tokens = self.model.begin_attention(features.embedding)
-            found = self._track_all(features, frame_tokens, readings, windows)
-            # What left its window is looked for on the whole frame.
-            missed = {i: reading for i, reading in readings.items() if i not in found}
-            found |= self._track_all(features, frame_tokens, missed, dict.fromkeys(missed))
+            if self.policy.takes_notes:
+                pasts = {i: tracked.past(frame, reverse, conditioning) for i, tracked in objects.items()}
+                found = self._track_noted(features, frame_tokens, readings, pasts)
+            else:
+                windows = {i: self._window(frame, tracked, reverse) for i, tracked in objects.items()}
+                found = self._track_all(features, frame_tokens, readings, windows)
+                # What left its window is looked for on the whole frame.
+                missed = {i: reading for i, reading in readings.items() if i not in found}
+                found |= self._track_all(features, frame_tokens, missed, dict.fromkeys(missed))
         for object_id, tracked in objects.items():
-            output, memory, window = found[object_id]
+            output, memory, window, note = found[object_id]
             if conditioning is None:
                 tracked.record(frame, reverse)
             tracked.bank.tracked[frame] = FrameMemory(
-                memory.bfloat16(), output.pointer, output.low_res_logits, reverse, window
+                memory.bfloat16(), output.pointer, output.low_res_logits, reverse, window, note
             )
             if conditioning is None:
                 tracked.bank.prune(frame, reverse)
@@ -204,20 +215,72 @@ class Tracker:
         windows: dict[int, GridWindow | None],
     ) -> dict[int, _Found]:
         """Track objects on a frame, as many at once as there is room for; those that left a window miss."""
+        found: dict[int, _Found] = {}
+        for part in self._batches(readings, windows):
+            inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
+            parts_windows = [window for i in part if (window := windows[i]) is not None]
+            batch = self._track_batch(features, frame_tokens, inputs, parts_windows or None)
+            found |= {part[index]: one for index, one in batch.items()}
+        return found
+
+    def _batches(
+        self, readings: dict[int, MemoryReading], windows: Mapping[int, GridWindow | None]
+    ) -> Iterator[list[int]]:
+        """Yield objects that are computed together: of equal layout, as many as there is room for."""
         groups: dict[object, list[int]] = {}
         for object_id, reading in readings.items():
-            window = windows[object_id]
+            window = windows.get(object_id)
             groups.setdefault((reading.layout, window and window.size), []).append(object_id)
-        found: dict[int, _Found] = {}
         for members in groups.values():
             reading = readings[members[0]]
             size = self._batch_size(reading.num_memory_tokens, len(reading.pointers))
+            yield from (members[i : i + size] for i in range(0, len(members), size))
+
+    def _track_noted(
+        self,
+        features: ImageFeatures,
+        frame_tokens: Tensor,
+        readings: dict[int, MemoryReading],
+        pasts: dict[int, Past],
+    ) -> dict[int, _Found]:
+        """Track objects on a frame as the policy says: first the candidates of all, then what is taken."""
+        ids: list[int] = []
+        predictions: list[MaskPrediction] = []
+        for part in self._batches(readings, {}):
+            inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
+            predictions.append(self._predict_batch(features, frame_tokens, inputs, None))
+            ids += part
+        prediction, threshold = MaskPrediction.joined(predictions), self.policy.presence_threshold
+        notes = [
+            decide(self.policy, one, pasts[i]) for i, one in zip(ids, candidates_of(prediction), strict=True)
+        ]
+        chosen = taken(prediction, np.array([note.candidate for note in notes]), threshold)
+        pointers = self.model.object_pointer(chosen.tokens[:, 0], chosen.presence_logit - threshold)
+        are_anchors = [pasts[i].position in note.anchors for i, note in zip(ids, notes, strict=True)]
+        memories = self._encode_chosen(features, chosen, are_anchors)
+        outputs = _outputs(chosen, pointers)
+        return {
+            i: _Found(output, memory, None, note)
+            for i, output, memory, note in zip(ids, outputs, memories, notes, strict=True)
+        }
+
+    def _encode_chosen(
+        self, features: ImageFeatures, chosen: MaskPrediction, are_anchors: list[bool]
+    ) -> list[Tensor]:
+        """Return memories of masks; those of anchors count as certain, as of prompted frames."""
+        memories: dict[int, Tensor] = {}
+        size = self._batch_size(self.model.grid**2, 0)
+        for binarize in (False, True):
+            members = [i for i, is_anchor in enumerate(are_anchors) if is_anchor == binarize]
             for part in (members[i : i + size] for i in range(0, len(members), size)):
-                inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
-                parts_windows = [window for i in part if (window := windows[i]) is not None]
-                batch = self._track_batch(features, frame_tokens, inputs, parts_windows or None)
-                found |= {part[index]: one for index, one in batch.items()}
-        return found
+                encoded = self.model.encode_memory(
+                    features.embedding,
+                    chosen.low_res_logits[part],
+                    chosen.presence_logit[part],
+                    binarize=binarize,
+                )
+                memories |= zip(part, _channels_last(encoded), strict=True)
+        return [memories[i] for i in range(len(are_anchors))]
 
     def _batch_size(self, memory_tokens: int, pointers: int) -> int:
         """Return how many objects with so many tokens of memories, and pointers, are computed together."""
@@ -240,17 +303,7 @@ class Tracker:
     ) -> dict[int, _Found]:
         """Track objects of one layout, on the frame or in windows of one size; those found, by index."""
         model = self.model
-        embedding = model.attend_to_memory(
-            features.embedding, *memories, frame_tokens=frame_tokens, windows=windows
-        )
-        prediction = model.predict_masks(
-            embedding,
-            features.high_res,
-            pad_empty=True,
-            multimask=model.config.multimask_output_in_sam,
-            windows=windows,
-        )
-        prediction = _empty_absent(prediction.best())
+        prediction = _empty_absent(self._predict_batch(features, frame_tokens, memories, windows).best())
         pointer = model.object_pointer(prediction.tokens[:, 0], prediction.presence_logit)
         outputs = _outputs(prediction, pointer)
         if WINDOWS not in model.approximations:
@@ -267,6 +320,25 @@ class Tracker:
             if is_within(output.low_res_logits, windows[i], model.grid)
         }
         return self._with_memories(features, within, windows)
+
+    def _predict_batch(
+        self,
+        features: ImageFeatures,
+        frame_tokens: Tensor,
+        memories: MemoryInput,
+        windows: list[GridWindow] | None,
+    ) -> MaskPrediction:
+        """Return the candidates of objects of one layout."""
+        embedding = self.model.attend_to_memory(
+            features.embedding, *memories, frame_tokens=frame_tokens, windows=windows
+        )
+        return self.model.predict_masks(
+            embedding,
+            features.high_res,
+            pad_empty=True,
+            multimask=self.model.config.multimask_output_in_sam,
+            windows=windows,
+        )
 
     def _with_memories(
         self, features: ImageFeatures, outputs: dict[int, ObjectOutput], earlier: list[GridWindow] | None
@@ -293,6 +365,9 @@ class Tracker:
 
     def restore(self, tracked: TrackedObject, frame: int) -> None:
         """Compute a tracked frame's memory again, by tracking on from a checkpoint."""
+        if self.policy.takes_notes:
+            self._restore_noted(tracked, frame)
+            return
         pending: list[tuple[int, TrackedRange]] = []
         seen: set[int] = set()
         wanted = [frame]
@@ -309,8 +384,31 @@ class Tracker:
 
     def restore_window(self, tracked: TrackedObject, frame: int, reverse: bool) -> None:
         """Compute the memories again that ``frame`` reads."""
+        if self.policy.takes_notes:
+            self._restore_before(tracked, frame, reverse)
+            return
         for f in self._window_before(frame, reverse):
             self.restore(tracked, f)
+
+    def _restore_noted(self, tracked: TrackedObject, frame: int) -> None:
+        """Compute a frame's memory again where the policy chooses what is read."""
+        tracked_range = tracked.range_of(frame)
+        if tracked_range is not None and not self._has_memory(tracked, frame):
+            self._restore_before(tracked, frame, tracked_range.reverse)
+            self.track(frame, {0: tracked}, tracked_range.reverse, tracked_range.conditioning)
+
+    def _restore_before(self, tracked: TrackedObject, frame: int, reverse: bool) -> None:
+        """Track on from the last checkpoint, so that nothing is missing that the policy reads on a frame."""
+        step, bank = -1 if reverse else 1, tracked.bank
+        first = bank.complete_before(frame, reverse)
+        if first is None:
+            ends = [end for one in tracked.tracked_ranges for end in (one.first, one.last)]
+            first = min((end * step for end in ends), default=frame * step) * step - step
+        for f in range(first + step, frame, step):
+            tracked_range = tracked.range_of(f)
+            if f not in tracked.prompts and tracked_range is not None and tracked_range.reverse == reverse:
+                self.track(f, {0: tracked}, reverse, tracked_range.conditioning)
+        bank.complete = (frame - step, reverse)
 
     def _window_before(self, frame: int, reverse: bool) -> list[int]:
         step = -1 if reverse else 1

@@ -31,6 +31,8 @@ from sam2_engine.video.frame_encoder import FrameEncoder
 from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
 from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.memory_bank import MemoryBank
+from sam2_engine.video.memory_policies.policy import MemoryPolicy
+from sam2_engine.video.memory_policies.registry import check_policy, memory_policy_of
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject
 from sam2_engine.video.tracker import Tracker
 from sam2_engine.video.tracking_session import (
@@ -80,6 +82,9 @@ class VideoSession(TrackingSession):
     remove_small_components
         Remove, from what clicks or a box give, components far smaller than what was clicked; None: as the
         model's configuration says (nano does, the official models do not).
+    memory_policy
+        What is remembered of tracked frames and read again: a name of ``POLICIES`` in
+        ``sam2_engine.video.memory_policies.registry``, or an object; ``recent`` is SAM 2's own rule.
 
     axes, channel, fixed, level, series
         How ``frames`` is read, as for ``open_frames``: ``axes="TZYX", fixed={"Z": 3}``.
@@ -130,6 +135,7 @@ class VideoSession(TrackingSession):
         max_conditioning_frames: int | None = None,
         remove_small_components: bool | None = None,
         *,
+        memory_policy: str | MemoryPolicy = "recent",
         axes: str | None = None,
         channel: int | None = None,
         fixed: Mapping[str, int] | None = None,
@@ -142,7 +148,10 @@ class VideoSession(TrackingSession):
             raise InputError("max_conditioning_frames must be at least 1, or None for all.")
         if isinstance(frames, Sam2):
             raise InputError("The model comes first: VideoSession(model, frames).")
+        policy = memory_policy_of(memory_policy)
         self.model = model = as_model(model)
+        check_policy(policy, model)
+        self.memory_policy = policy
         self.frames: FrameSource = open_frames(
             frames, axes=axes, channel=channel, fixed=fixed, level=level, series=series
         )
@@ -160,7 +169,9 @@ class VideoSession(TrackingSession):
         self._stride = None if history is None else FIRST_STRIDE
         self._objects: dict[int, TrackedObject] = {}
         self._encoder = FrameEncoder(model, self.frames, self.window, self.region, self.cache)
-        self._tracker = Tracker(model, self.encode, self._encode_wide, self._to_input, max_object_pointers)
+        self._tracker = Tracker(
+            model, self.encode, self._encode_wide, self._to_input, max_object_pointers, policy
+        )
 
     @property
     @override
@@ -249,6 +260,7 @@ class VideoSession(TrackingSession):
             self.max_object_pointers,
             self.max_conditioning_frames,
             self._stride,
+            self.memory_policy,
         )
         return TrackedObject(bank)
 

@@ -1,0 +1,234 @@
+"""Memory policies beside each other: identity switches, J, objects found again, and cost.
+
+    python benchmarks/tracking/policies.py [--seeds 3] [--data FOLDER] [--only KIND] [--write]
+
+All objects of a scene are prompted by their true masks on its first frame and tracked by nano. The policies
+go from frame to frame in turns, on the same encoded frames; cost is process time without the encoder, as a
+part of that of ``recent``. ``--write`` writes ``benchmarks/results/memory_policies.md``.
+"""
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import scenarios
+import scenes
+
+from sam2_engine import VideoSession, load_model
+from sam2_engine.evaluation import LabeledSequence
+from sam2_engine.evaluation.metrics import boundary_f, mask_iou
+from sam2_engine.feature_cache import FeatureCache
+from sam2_engine.modeling.sam2 import Sam2
+
+RESULTS = Path(__file__).parents[1] / "results" / "memory_policies.md"
+CONFIGURATIONS: dict[str, dict[str, object]] = {
+    "recent": {},
+    "motion": {"memory_policy": "motion"},
+    "distractor_aware": {"memory_policy": "distractor_aware"},
+    "long_term": {"memory_policy": "long_term"},
+    "motion+long_term": {"memory_policy": "motion+long_term"},
+    "motion+distractor_aware": {"memory_policy": "motion+distractor_aware"},
+}
+SAME = 0.5
+"""IoU from which a mask is that object."""
+RETURN = 8
+"""Frames after it is back in which an object counts as found again."""
+SMALLEST = 64
+
+
+@dataclass
+class Score:
+    """What is counted of one configuration on some scenes.
+
+    Attributes
+    ----------
+    j, f
+        Of each object and frame after the prompted one.
+    switches
+        Times that an object's place is taken by another's mask.
+    returns, found
+        Times that an object came back, and was found.
+    seconds
+        Process time without the encoder.
+    """
+
+    j: list[float] = field(default_factory=list)
+    f: list[float] = field(default_factory=list)
+    switches: int = 0
+    returns: int = 0
+    found: int = 0
+    seconds: float = 0.0
+
+    def add(self, other: "Score") -> None:
+        """Add the counts of another scene."""
+        self.j += other.j
+        self.f += other.f
+        self.switches += other.switches
+        self.returns += other.returns
+        self.found += other.found
+        self.seconds += other.seconds
+
+
+Masks = dict[int, dict[int, NDArray[np.bool_]]]
+"""By frame and object."""
+
+
+def track(model: Sam2, sequence: LabeledSequence, names: list[str]) -> dict[str, tuple[Masks, float]]:
+    """Track a scene with each configuration, in turns; the masks, and the seconds."""
+    cache, start = FeatureCache(2**31), start_of(sequence)
+    objects = [i for i in sequence.ground_truth if sequence.mask(i, start).sum() >= SMALLEST]
+    sessions, masks, seconds = {}, {}, dict.fromkeys(names, 0.0)
+    for name in names:
+        session = VideoSession(model, sequence.frames, cache=cache, **CONFIGURATIONS[name])
+        for object_id in objects:
+            session.add_mask(start, object_id, sequence.mask(object_id, start))
+        sessions[name], masks[name] = session, {}
+    for frames in (range(start, len(sequence.frames)), range(start, -1, -1)[: start and None]):
+        runs = {name: session.propagate(reverse=frames.step < 0) for name, session in sessions.items()}
+        for number in frames:
+            sessions[names[0]].encode(number)
+            for name in names:
+                begun = time.process_time()
+                result = next(runs[name])
+                seconds[name] += time.process_time() - begun
+                masks[name][number] = dict(zip(result.object_ids, result.masks, strict=True))
+    return {name: (dict(sorted(masks[name].items())), seconds[name]) for name in names}
+
+
+def start_of(sequence: LabeledSequence) -> int:
+    """Return where to begin: a volume's largest plane, the first frame of all else."""
+    if 0 in {f for frames in sequence.ground_truth.values() for f in frames}:
+        return 0
+    return max(
+        range(len(sequence.frames)),
+        key=lambda f: sum(sequence.mask(i, f).sum() for i in sequence.ground_truth),
+    )
+
+
+def score(sequence: LabeledSequence, masks: Masks, seconds: float) -> Score:
+    """Compare masks with the truth."""
+    result, last = Score(seconds=seconds), {}
+    objects, start = list(masks[0]), start_of(sequence)
+    seen = {i: [sequence.mask(i, f).sum() >= SMALLEST // 2 for f in masks] for i in objects}
+    good: dict[int, list[bool]] = {i: [] for i in objects}
+    for frame, predicted in masks.items():
+        truths = {i: sequence.mask(i, frame) for i in objects}
+        for i in objects:
+            j = mask_iou(predicted[i], truths[i])
+            good[i].append(j >= SAME)
+            if frame != start:
+                result.j.append(j)
+                result.f.append(boundary_f(predicted[i], truths[i]))
+            if not seen[i][frame]:
+                continue
+            inside = [k for k in objects if (predicted[k] & truths[i]).any()]
+            by = max(inside, key=lambda k: mask_iou(predicted[k], truths[i]), default=0)
+            if by and mask_iou(predicted[by], truths[i]) >= SAME:
+                result.switches += last.get(i, by) != by
+                last[i] = by
+    for i in objects:
+        back = [f for f in range(1, len(masks)) if seen[i][f] and not seen[i][f - 1]]
+        result.returns += len(back)
+        result.found += sum(any(good[i][f : f + RETURN]) for f in back)
+    return result
+
+
+Scores = dict[str, dict[str, Score]]
+"""By kind of scene and configuration."""
+
+
+def measure(kinds: list[tuple[str, Callable[[], LabeledSequence]]], model: Sam2, names: list[str]) -> Scores:
+    """Track and score scenes."""
+    scores: Scores = defaultdict(lambda: {name: Score() for name in names})
+    for kind, make in kinds:
+        sequence = make()
+        for name, (masks, seconds) in track(model, sequence, names).items():
+            one = score(sequence, masks, seconds)
+            scores[kind][name].add(one)
+            print(
+                f"{sequence.name:24} {name:28} J {np.mean(one.j):.3f} switches {one.switches:3} "
+                f"found {one.found}/{one.returns} {one.seconds:.1f} s",
+                flush=True,
+            )
+    return scores
+
+
+def table(scores: Scores, names: list[str]) -> list[str]:
+    """Return lines of a Markdown table."""
+    lines = [
+        "| scenes | policy | J | F | identity switches | found again | cost |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kind, by_name in scores.items():
+        base = by_name["recent"].seconds
+        for name in names:
+            one = by_name[name]
+            found = f"{one.found} of {one.returns}" if one.returns else ""
+            cells = (
+                kind if name == names[0] else "",
+                name,
+                f"{np.mean(one.j):.3f}",
+                f"{np.mean(one.f):.3f}",
+                str(one.switches),
+                found,
+                f"{one.seconds / base:.2f}",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def overall(scores: Scores, names: list[str]) -> dict[str, Score]:
+    """Return the sums over all scenes; J and F are means of the scenes' means."""
+    total = {name: Score() for name in names}
+    for by_name in scores.values():
+        for name, one in by_name.items():
+            total[name].add(Score([float(np.mean(one.j))], [float(np.mean(one.f))], one.switches))
+            total[name].add(Score([], [], 0, one.returns, one.found, one.seconds))
+    return total
+
+
+def main() -> None:
+    """Print the tables, and write them where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--data", type=Path, help="Folder of the real stacks.")
+    parser.add_argument("--only", help="Kinds of scenes that begin so.")
+    parser.add_argument("--policies", nargs="+", default=list(CONFIGURATIONS), choices=list(CONFIGURATIONS))
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    names = arguments.policies
+    torch.set_num_threads(1)
+    drawn = [one for one in scenarios.synthetic(arguments.seeds) if one[0].startswith(arguments.only or "")]
+    groups = {"Synthetic scenes, input 256": (drawn, load_model("nano", device="cpu", image_size=256))}
+    if arguments.data is not None:
+        kinds = [one for one in scenarios.real(arguments.data) if one[0].startswith(arguments.only or "")]
+        groups["Real stacks, nano's own input"] = (kinds, load_model("nano", device="cpu"))
+    lines = [
+        "# Memory policies",
+        "",
+        f"{scenes.provenance()}; nano, 1 thread; every object prompted by its true mask on the first frame.",
+        "Cost: process time without the encoder, in turns, as a part of that of `recent`.",
+        "",
+    ]
+    for title, (kinds, model) in groups.items():
+        scores = measure(kinds, model, names)
+        if scores:
+            total = table({"all": overall(scores, names)}, names)
+            lines += [f"## {title}", "", *table(scores, names), *total[2:], ""]
+    print("\n".join(lines))
+    if arguments.write:
+        RESULTS.write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

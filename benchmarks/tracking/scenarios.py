@@ -1,0 +1,150 @@
+"""Scenes in which objects are easily lost or exchanged, and real stacks with ground truth.
+
+Every scene is a ``LabeledSequence`` whose objects are all prompted by their true masks on the first frame.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "review"))
+
+from tracks import cells, chair, in_memory, lesion
+
+from sam2_engine.evaluation import LabeledSequence
+from sam2_engine.evaluation.metrics import mask_iou
+from sam2_engine.synthetic.compositor import Motion, Sprite, compose
+from sam2_engine.synthetic.styles.sprites import SPRITE_STYLES
+
+SIDE = 256
+"""Of the synthetic frames."""
+OCCLUSIONS = (1, 4, 12, 30, 60)
+CROWDS = (2, 12, 50)
+STYLES = ("things", "cells")
+"""Of three seeds every third takes the second one."""
+
+Path2d = Callable[[int], tuple[float, float]]
+
+
+def synthetic(seeds: int) -> Iterator[tuple[str, Callable[[], LabeledSequence]]]:
+    """Yield kinds of scenes, each with how to make one."""
+    for seed in range(seeds):
+        yield "crossing", lambda seed=seed: crossing(seed)
+        yield "exits", lambda seed=seed: exits(seed)
+        for length in OCCLUSIONS:
+            yield f"occluded {length}", lambda seed=seed, length=length: occlusion(seed, length)
+        for count in CROWDS if seed == 0 else CROWDS[:-1]:
+            yield f"crowd {count}", lambda seed=seed, count=count: crowd(seed, count)
+
+
+def real(data: Path) -> Iterator[tuple[str, Callable[[], LabeledSequence]]]:
+    """Yield the real stacks."""
+    yield "usiigaci_T98G", lambda: cells(data)
+    yield "c2c12_laptrack", lambda: myoblasts(data)
+    yield "pumavos_chair", lambda: chair(data)
+    yield "ct_lesion", lambda: lesion(data)
+
+
+def crossing(seed: int) -> LabeledSequence:
+    """Pairs that look alike meet, the one in front of the other, and go on."""
+    rng, background, images = _material(seed, 1)
+    sprites = []
+    for pair in range(3):
+        row, half = SIDE * (0.2 + 0.3 * pair), SIDE * rng.uniform(0.05, 0.08)
+        image, slope, meeting = images[pair % len(images)], rng.uniform(-0.6, 0.6), rng.uniform(20, 28)
+        for side in (-1.0, 1.0):
+            speed = side * SIDE * rng.uniform(0.012, 0.018)
+            sprites.append((image, half, _straight(SIDE / 2, row, meeting, speed, side * slope)))
+    return _rendered("crossing", seed, background, sprites, 48)
+
+
+def occlusion(seed: int, length: int) -> LabeledSequence:
+    """Things that move on unseen for some frames, while one that looks alike stays in view."""
+    rng, background, images = _material(seed, 2)
+    num_frames, sprites = 24 + length, []
+    for number in range(3):
+        x, y = SIDE * rng.uniform(0.15, 0.3), SIDE * (0.2 + 0.3 * number)
+        half, speed = SIDE * rng.uniform(0.05, 0.08), SIDE * 0.6 / num_frames
+        hidden = frozenset(range(10, 10 + length)) if number < 2 else frozenset()
+        path = _straight(x, y, 0, speed, rng.uniform(-0.1, 0.1))
+        sprites.append((images[0], half, path, hidden))
+    return _rendered(f"occluded {length}", seed, background, sprites, num_frames)
+
+
+def exits(seed: int) -> LabeledSequence:
+    """Things that leave the frame and come back; one that looks alike enters where another left."""
+    rng, background, images = _material(seed, 3)
+    sprites = []
+    for number in range(4):
+        y, half, period = SIDE * (0.15 + 0.23 * number), SIDE * rng.uniform(0.05, 0.08), rng.uniform(40, 56)
+        phase = rng.uniform(-0.4, 0.4)
+
+        def path(t: int, y: float = y, period: float = period, phase: float = phase) -> tuple[float, float]:
+            return SIDE * (0.55 + 0.62 * np.sin(2 * np.pi * t / period + phase)), y
+
+        sprites.append((images[number // 2], half, path))
+    return _rendered("exits", seed, background, sprites, 64)
+
+
+def crowd(seed: int, count: int) -> LabeledSequence:
+    """Many that look alike wander and touch."""
+    rng, background, images = _material(seed, 4)
+    per_row, num_frames = int(np.ceil(np.sqrt(count))), 32
+    spacing, sprites = SIDE / np.ceil(np.sqrt(count)), []
+    half = min(spacing * 0.36, SIDE * 0.08)
+    for number in range(count):
+        home = (number % per_row + 0.5) * spacing, (number // per_row + 0.5) * spacing
+        steps = np.cumsum(rng.normal(0, 0.12 * half, (num_frames, 2)) + rng.normal(0, 0.06 * half, 2), axis=0)
+        places = np.clip(np.array(home) + steps, 4, SIDE - 4)
+        sprites.append((images[0], half, lambda t, places=places: (places[t, 0], places[t, 1])))
+    return _rendered(f"crowd {count}", seed, background, sprites, num_frames)
+
+
+def myoblasts(data: Path) -> LabeledSequence:
+    """Cells whose labels differ from frame to frame, joined by their overlap."""
+    with np.load(data / "c2c12_laptrack" / "data_small.npz") as stack:
+        frames, labels = stack["images"], stack["labels"].astype(np.int32)
+    joined = [labels[0]]
+    for image in labels[1:]:
+        linked, known = np.zeros_like(image), joined[-1]
+        for label in np.unique(image[image > 0]):
+            mask = image == label
+            ids, counts = np.unique(known[mask], return_counts=True)
+            best = int(ids[counts.argmax()])
+            if best and mask_iou(mask, known == best) > 0.4:
+                linked[mask] = best
+        joined.append(linked)
+    return in_memory("c2c12_laptrack", frames, np.stack(joined))
+
+
+def _material(seed: int, kind: int) -> tuple[np.random.Generator, NDArray[np.float32], list]:
+    rng = np.random.default_rng([2**31 + 24, kind, seed])
+    style = STYLES[1] if seed % 3 == 2 else STYLES[0]
+    background, images, _ = SPRITE_STYLES[style](rng, int(SIDE * 1.25))
+    return rng, background, images
+
+
+def _straight(x: float, y: float, meeting: float, speed: float, slope: float) -> Path2d:
+    return lambda t: (x + speed * (t - meeting), y + slope * speed * (t - meeting))
+
+
+def _rendered(
+    name: str, seed: int, background: NDArray[np.float32], sprites: list, num_frames: int
+) -> LabeledSequence:
+    """Draw sprites (image, half size, path and perhaps the frames on which they are hidden)."""
+    rng = np.random.default_rng([2**31 + 25, seed])
+    frames, labels = [], []
+    for t in range(num_frames):
+        there = [
+            Sprite(image, Motion(path(t), half * 1.3, 0.02 * t), label)
+            for label, (image, half, path, *hidden) in enumerate(sprites, start=1)
+            if not hidden or t not in hidden[0]
+        ]
+        clip = compose(background, Motion((0.0, 0.0), 1.0), there, 1, SIDE)
+        frames.append(clip.frames[0] + rng.normal(0, 0.02, clip.frames[0].shape))
+        labels.append(clip.labels[0])
+    pixels = (np.clip(frames, 0, 1) * 255).round().astype(np.uint8)
+    return in_memory(f"{name} {seed}", pixels, np.stack(labels))
