@@ -18,24 +18,32 @@ from napari_plugin.widgets.dock import AnnotationDock
 RESULTS = Path(__file__).parent / "results" / "napari.md"
 TITLE = "The napari plugin: how smooth it stays, and what it costs in memory"
 SIZE = (1320, 860)
-COLUMNS = 5
+LEAST_COLUMNS = 5
+
+
+def columns_for(objects: int) -> int:
+    """Return how many discs lie beside each other."""
+    return max(LEAST_COLUMNS, int(np.ceil(np.sqrt(objects))))
 
 
 def center(frame: int, number: int, side: int, objects: int) -> tuple[float, float]:
     """Return a disc's (x, y) in pixels on a frame: it circles within its own cell of a grid."""
-    rows = -(-objects // COLUMNS)
-    column, row, phase = number % COLUMNS, number // COLUMNS, frame / 25 + number
-    x, y = (column + 0.5) / COLUMNS, (row + 0.5) / rows
-    return side * (x + 0.03 * np.cos(phase)), side * (y + 0.03 * np.sin(phase))
+    columns = columns_for(objects)
+    rows = -(-objects // columns)
+    column, row, phase = number % columns, number // columns, frame / 25 + number
+    x, y = (column + 0.5) / columns, (row + 0.5) / rows
+    reach = 0.15 / columns
+    return side * (x + reach * np.cos(phase)), side * (y + reach * np.sin(phase))
 
 
 def draw(frame: int, side: int, objects: int) -> np.ndarray:
     """Draw one frame, (side, side) uint16: discs over noise, which is the same on every 16th frame."""
     y, x = np.mgrid[:side, :side]
     image = np.random.default_rng(frame % 16).integers(200, 900, (side, side)).astype(np.uint16)
+    radius = 0.25 * side / columns_for(objects)
     for number in range(objects):
         cx, cy = center(frame, number, side, objects)
-        image[(x - cx) ** 2 + (y - cy) ** 2 < (0.05 * side) ** 2] += 3000 + 100 * number
+        image[(x - cx) ** 2 + (y - cy) ** 2 < radius**2] += 3000 + 100 * number
     return image
 
 

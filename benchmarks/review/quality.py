@@ -4,7 +4,7 @@
 
 The data folder is that of ``nano_evaluation.py``. Tracks objects from their true first masks, saves the
 masks in the tracks folder (give each model its own), scores them and writes
-``benchmarks/results/review_quality.md``.
+``benchmarks/results/review/quality.md``.
 """
 
 import argparse
@@ -255,7 +255,7 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    path = BENCHMARKS / "results" / "review_quality.md"
+    path = BENCHMARKS / "results" / "review" / "quality.md"
     lines = [HEADING, "", f"{provenance()}; model `{Path(options.model).name}`.", ""]
     for line in table(options.data, options.tracks, options.model):
         print(line, flush=True)

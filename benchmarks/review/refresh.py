@@ -3,7 +3,7 @@
     python benchmarks/review/refresh.py [--frames N ...] [--objects N] [--clicks N]
 
 A session of tracked discs, made directly; clicks by nano. Times in milliseconds of this process's work, the
-median and the longest of the clicks. Writes ``benchmarks/results/review_refresh.md``.
+median and the longest of the clicks. Writes ``benchmarks/results/review/refresh.md``.
 """
 
 import argparse
@@ -30,7 +30,7 @@ sys.path.append(str(BENCHMARKS))
 
 import scenes  # noqa: E402
 
-RESULTS = BENCHMARKS / "results" / "review_refresh.md"
+RESULTS = BENCHMARKS / "results" / "review" / "refresh.md"
 SIDE = 256
 
 

@@ -1,6 +1,6 @@
 """Draw nano's losses over its training as an SVG: ``python docs/images/nano_curves.py``.
 
-Reads ``benchmarks/results/nano_training.csv`` (the logs of the stages one after the other) and writes
+Reads ``benchmarks/results/nano/training.csv`` (the logs of the stages one after the other) and writes
 ``nano_curves.svg`` beside this script: one panel per loss, a color per stage, thick lines the mean of
 nine entries.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
-LOG = HERE.parents[1] / "benchmarks" / "results" / "nano_training.csv"
+LOG = HERE.parents[1] / "benchmarks" / "results" / "nano" / "training.csv"
 WIDTH, HEIGHT, MARGIN = 900, 170, 46
 COLORS = (
     "#4878a8",
