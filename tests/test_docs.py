@@ -27,6 +27,7 @@ def _load(path: Path) -> ModuleType:
 
 rooms = _load(ROOT / "docs/rooms.py")
 commands = _load(ROOT / "docs/reference/write_commands.py")
+models = _load(ROOT / "docs/reference/write_models.py")
 MODULES = {path.relative_to(ROOT).as_posix(): path for path in rooms.modules()}
 
 
@@ -38,6 +39,11 @@ def test_the_rooms_are_those_of_the_tree() -> None:
 def test_every_option_stands_in_the_reference_and_the_reverse() -> None:
     written = commands.PAGE.read_text(encoding="utf-8")
     assert written == commands.written(), "run: python docs/reference/write_commands.py"
+
+
+def test_every_model_stands_in_the_reference_and_the_reverse() -> None:
+    written = models.PAGE.read_text(encoding="utf-8")
+    assert written == models.written(), "run: python docs/reference/write_models.py"
 
 
 NO_NOUN_PHRASE = re.compile(

@@ -10,7 +10,8 @@ from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_engine.errors import InputError
 from sam2_engine.weights.downloads import download
-from sam2_engine.weights.locations import SOURCES, cache_folder, find
+from sam2_engine.weights.locations import cache_folder, find
+from sam2_engine.weights.registry import REGISTRY
 from sam2_engine.wording import size_in_words
 from sam2_plugins.runtime.model_name import ModelName
 
@@ -91,7 +92,7 @@ class Loading:
 def missing_models(settings: Settings) -> list[str]:
     """Return the official models that a server needs and this machine has not, each once."""
     names = (ModelName.parse(model).weights for model in settings.model_names.values())
-    return [name for name in dict.fromkeys(names) if name in SOURCES and find(name) is None]
+    return [name for name in dict.fromkeys(names) if name in REGISTRY and find(name) is None]
 
 
 def _progress(done: int, total: int | None) -> str:

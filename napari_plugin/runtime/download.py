@@ -47,7 +47,7 @@ class Download:
         run_in_thread(
             worker,
             f"download {name}",
-            lambda: download(name, self._report),
+            lambda: download(name, self._report, accept_license=True),  # whoever asks for it was told
             lambda _: self._unless_cancelled(then),
             lambda error: self._unless_cancelled(lambda: failed(error)),
         )

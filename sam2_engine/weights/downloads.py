@@ -1,4 +1,4 @@
-"""Download of official weights, and adding weights from a file."""
+"""Download of registered models, and adding weights from a file."""
 
 import errno
 import hashlib
@@ -17,11 +17,11 @@ from safetensors import safe_open
 
 from sam2_engine.disk import is_full, replacing
 from sam2_engine.errors import InputError, OptionError
-from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.weights.huggingface import is_huggingface
 from sam2_engine.weights.loading import read_weights
-from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
-from sam2_engine.wording import size_in_words
+from sam2_engine.weights.locations import WEIGHT_SUFFIXES, cache_folder, find
+from sam2_engine.weights.registry import REGISTRY, RegisteredModel, check_license
+from sam2_engine.wording import did_you_mean, size_in_words
 
 __all__ = ["ProgressCallback", "add", "download", "fetch"]
 
@@ -33,15 +33,17 @@ _TIMEOUT = 30.0
 _NAME = re.compile(r"\w[\w.-]*")
 
 
-def download(name: str, progress: ProgressCallback | None = None) -> Path:
-    """Download an official checkpoint into the cache, or resume an earlier attempt.
+def download(name: str, progress: ProgressCallback | None = None, *, accept_license: bool = False) -> Path:
+    """Download a registered model into the cache, or resume an earlier attempt.
 
     Parameters
     ----------
     name
-        ``sam2.1_hiera_tiny`` or another official name.
+        ``sam2.1_hiera_tiny`` or another name of ``REGISTRY``.
     progress
         Called with the bytes received and the bytes in all, or None.
+    accept_license
+        Whether a license that forbids commercial use, or that nobody states, is accepted.
 
     Returns
     -------
@@ -51,30 +53,40 @@ def download(name: str, progress: ProgressCallback | None = None) -> Path:
     Raises
     ------
     InputError
-        If the name is unknown, or the transfer fails; what has been received stays for the next call.
+        If the name is unknown, the license has to be accepted, the file can be fetched by hand only, or the
+        transfer fails; what has been received stays for the next call.
     """
     path = find(name)
     if path is not None:
         return path
-    if name not in SOURCES:
-        raise InputError(f"There is no model {name!r} to download: give one of {', '.join(SOURCES)}.")
-    source = SOURCES[name]
-    server = os.environ.get("SAM2_DOWNLOAD_URL", source.server).rstrip("/")
-    return fetch(
-        f"{server}/{source.folder}/{name}.pt", cache_folder() / f"{name}.pt", source.sha256, progress
-    )
+    if name not in REGISTRY:
+        raise InputError(
+            f"There is no model {name!r} to download{did_you_mean(name, REGISTRY)}: give one of "
+            f"{', '.join(REGISTRY)}."
+        )
+    model = REGISTRY[name]
+    if model.server is None or model.path is None:
+        raise InputError(
+            f"{name} can be fetched by hand only: get its file from {model.page}, and run `sam2 models add "
+            f"FILE --name {name}`."
+        )
+    check_license(model, accept_license)
+    server = os.environ.get("SAM2_DOWNLOAD_URL", model.server).rstrip("/")
+    suffix = Path(model.path).suffix or ".pt"
+    return fetch(f"{server}/{model.path}", cache_folder() / f"{name}{suffix}", model.sha256, progress)
 
 
 def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: bool = False) -> Path:
     """Copy a checkpoint from a file into the cache, for machines without a network.
 
-    An official file is recognized by its checksum, or by the layout of transformers, whatever it is called.
-    No other gets the name of an official model, or of nano: its results would be taken for theirs.
+    A registered model's file is recognized by its checksum, or by the layout of transformers, whatever it is
+    called; where no checksum is known, by its architecture and its name. No other gets the name of a
+    registered model: its results would be taken for theirs.
 
     Parameters
     ----------
     path
-        A .pt or .safetensors file. Files other than official ones are checked strictly.
+        A .pt, .pth or .safetensors file. Those that no checksum knows are checked strictly.
     name
         What the model is called from now on; by default as its file, ``cells`` for ``cells.pt``. A
         ``model.safetensors`` of one's own, as training writes it, needs one.
@@ -89,31 +101,23 @@ def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: boo
     Raises
     ------
     InputError
-        If the file is missing or damaged or is no SAM 2 model; if the name is an official one and the file
+        If the file is missing or damaged or is no SAM 2 model; if the name is a registered one and the file
         is not, is none that a model can have, or is taken; if it cannot be copied.
     """
     file = Path(path)
     if not file.is_file():
         raise InputError(f"There is no file {file}: check the path.")
     if file.suffix not in WEIGHT_SUFFIXES:
-        raise InputError(f"{file} is no checkpoint: give a .pt or .safetensors file.")
-    checksum = _sha256(file)
-    official = next((one for one, source in SOURCES.items() if source.sha256 == checksum), None)
-    if official is None:
-        config, _ = read_weights(file)
-        source = SOURCES.get(config.name)
-        # Of some relatives no checksum is known: their layout and the file's name have to do.
-        unsummed = source is not None and source.sha256 is None and file.name == f"{config.name}.pt"
-        is_official = source is not None and (unsummed or _is_of_transformers(file))
-        official = config.name if is_official else None
-    chosen = name or official or (None if file.name == "model.safetensors" else file.stem)
+        raise InputError(f"{file} is no checkpoint: give a .pt, .pth or .safetensors file.")
+    known = _registered(file, name)
+    chosen = name or known or (None if file.name == "model.safetensors" else file.stem)
     if chosen is None:
         raise InputError(f"Say what {file} is called from now on: sam2 models add {file} --name cells.")
     if not _NAME.fullmatch(chosen):
         raise InputError(
             f"A model cannot be called {chosen!r}, but by letters, digits, '.', '_' and '-': give a --name."
         )
-    if chosen in VARIANTS and chosen != official:
+    if chosen in REGISTRY and chosen != known:
         raise InputError(
             f"{file} bears the name of a model that it is not, {chosen}: get it again, or give it a name of "
             "its own with --name if it is a model of your own."
@@ -162,6 +166,34 @@ def fetch(url: str, target: Path, sha256: str | None, progress: ProgressCallback
             "try again, or on another network."
         )
     return target
+
+
+def _registered(file: Path, name: str | None) -> str | None:
+    """Return which registered model a file is, if it is one.
+
+    Raises
+    ------
+    InputError
+        If no checksum knows it, and it cannot be read.
+    """
+    checksum = _sha256(file)
+    summed = next((one for one in REGISTRY.values() if one.sha256 == checksum), None)
+    if summed is not None:
+        return summed.name
+    called = _called(file, name)
+    if called is not None:
+        read_weights(file, called.config)
+        return called.name
+    config, _ = read_weights(file)
+    return config.name if _is_of_transformers(file) else None
+
+
+def _called(file: Path, name: str | None) -> RegisteredModel | None:
+    """Return the registered model that a file says it is, of those whose checksum is not known."""
+    unsummed = [one for one in REGISTRY.values() if one.sha256 is None and one.page is not None]
+    if name is not None:
+        return next((one for one in unsummed if one.name == name), None)
+    return next((one for one in unsummed if file.name == one.file_name or file.stem == one.name), None)
 
 
 def _is_of_transformers(file: Path) -> bool:

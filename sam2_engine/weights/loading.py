@@ -26,7 +26,8 @@ from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
-from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, cache_folder, find
+from sam2_engine.weights.locations import WEIGHT_SUFFIXES, cache_folder, find
+from sam2_engine.weights.registry import REGISTRY, registered
 from sam2_engine.wording import did_you_mean
 
 __all__ = ["as_model", "load_model", "read_weights", "recognize", "save_model"]
@@ -57,8 +58,9 @@ def load_model(
     Parameters
     ----------
     name_or_path
-        Name of a variant (``nano``, ``sam2.1_hiera_tiny``, ...) that is shipped, downloaded, added or in
-        the Hugging Face cache; or the path of a ``.pt`` or ``.safetensors`` file.
+        Name of a registered model (``nano``, ``sam2.1_hiera_tiny``, ...) that is shipped, downloaded, added
+        or in the Hugging Face cache; or the path of a ``.pt`` or ``.safetensors`` file. One that still has
+        the name that the authors of a registered model gave it is loaded as that, with the size of its input.
     device
         ``auto`` takes CUDA, then Apple's MPS, then the CPU.
     dtype
@@ -101,8 +103,10 @@ def load_model(
     target = find_device(device)
     precision, rough = choose_dtype(dtype, target), approximations_of(approximations)
     path = _locate(name_or_path)
-    config, weights = read_weights(path, variant)
-    if str(name_or_path) in SOURCES and config.name != str(name_or_path):
+    known = registered(os.fspath(name_or_path))
+    taught = known is not None and not known.is_variant and variant is None
+    config, weights = read_weights(path, known.config if known is not None and taught else variant)
+    if not taught and str(name_or_path) in REGISTRY and config.name != str(name_or_path):
         raise InputError(f"{path} holds {config.name}, not {name_or_path}: delete it and download again.")
     if image_size is not None:
         try:
@@ -329,12 +333,14 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
     path = find(name)
     if path is not None:
         return path
-    if name in SOURCES:
+    known = REGISTRY.get(name)
+    if known is not None and known.page is not None:
+        fetched = f"`sam2 download {name}` fetches it, or, without a network, "
         raise InputError(
-            f"{name} is not on this machine: `sam2 download {name}` fetches it, or, without a network, "
-            f"`sam2 models add FILE` takes it from a file."
+            f"{name} is not on this machine: {fetched if known.path else ''}"
+            f"`sam2 models add FILE --name {name}` takes it from a file of {known.page}."
         )
-    if name in VARIANTS:
+    if known is not None:
         raise InputError(
             f"The weights of {name} are missing from this installation: install sam2-plugins again."
         )
@@ -342,15 +348,14 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
         return Path(name)
     wish = re.fullmatch(rf"(.+?)(@\d+|\+({'|'.join((FAST, *APPROXIMATIONS))}))+", name)
     plain = wish[1] if wish else ""
-    if plain in VARIANTS or (plain and find(plain) is not None):
+    if plain in REGISTRY or (plain and find(plain) is not None):
         raise InputError(
             f"{name!r} is a name for commands and sam2_plugins.ModelStore: give load_model {plain!r}, and "
             "image_size= or approximations= beside it."
         )
     raise InputError(
-        f"There is no model {name!r}{did_you_mean(name, VARIANTS)}: give a path, the name of a file in "
-        f"{cache_folder()}, "
-        f"or one of {', '.join(VARIANTS)}."
+        f"There is no model {name!r}{did_you_mean(name, REGISTRY)}: give a path, the name of a file in "
+        f"{cache_folder()}, or one of those that `sam2 models` lists: {', '.join(REGISTRY)}."
     )
 
 

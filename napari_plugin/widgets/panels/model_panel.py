@@ -19,9 +19,10 @@ from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.runtime.download import Download
 from napari_plugin.widgets.file_dialogs import ask_for_file
 from napari_plugin.widgets.prompt_bar import PromptBar
+from sam2_engine.errors import InputError
 from sam2_engine.modeling.approximations import FAST
-from sam2_engine.modeling.config import VARIANTS
-from sam2_engine.weights.locations import SOURCES, WEIGHT_SUFFIXES, ModelStatus, list_models
+from sam2_engine.weights.locations import WEIGHT_SUFFIXES, ModelStatus, list_models
+from sam2_engine.weights.registry import REGISTRY
 from sam2_engine.wording import size_in_words
 from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.runtime.model_store import available_devices
@@ -124,10 +125,12 @@ class ModelPanel(QWidget):
         self.fast.setChecked(approximations is not None)
         self._list(name)
         self.combo.setCurrentIndex(self.combo.findData(name))
-        known = VARIANTS.get(name)
+        registered = REGISTRY.get(name)
+        known = None if registered is None else registered.config
         self.size.clear()
         self.size.addItem("its own size" if known is None else _pixels(known.image_size), None)
-        smaller = {one for one in _SIZES if known is None or one < known.image_size}
+        step = 1 if known is None else known.size_step
+        smaller = {one for one in _SIZES if known is None or (one < known.image_size and one % step == 0)}
         for one in sorted(smaller | ({size} if size else set()), reverse=True):
             self.size.addItem(_pixels(one), one)
         self.size.setCurrentIndex(0 if size is None else self.size.findData(size))
@@ -149,6 +152,9 @@ class ModelPanel(QWidget):
         for status in sorted(models, key=lambda one: not one.available):
             here = "" if status.available else ", not here yet"
             self.combo.addItem(f"{status.name}  ({size_in_words(status.megabytes * 1e6)}{here})", status.name)
+            if status.registered is not None:
+                words = f"For {status.registered.purpose}. {status.registered.terms}"
+                self.combo.setItemData(self.combo.count() - 1, words, Qt.ItemDataRole.ToolTipRole)
         for file in self._own_files:
             self.combo.addItem(_called(Path(file)), file)
             self.combo.setItemData(self.combo.count() - 1, file, Qt.ItemDataRole.ToolTipRole)
@@ -187,16 +193,27 @@ class ModelPanel(QWidget):
     def offer_download(self, name: str) -> None:
         """Offer to fetch an official model that is not on this machine."""
         for status in list_models():
-            if status.name == name and name in SOURCES and not status.available:
+            if status.name == name and not status.available:
                 self._offer_download(status)
 
     def _offer_download(self, status: ModelStatus) -> None:
-        if self._download is None:
-            self.prompt_bar.offer(
-                f"{status.name} is not on this machine yet.",
-                f"Download {size_in_words(status.megabytes * 1e6)}",
-                lambda: self._fetch(status.name),
+        known = status.registered
+        if self._download is not None or known is None:
+            return
+        if known.path is None:
+            self.failed.emit(
+                InputError(
+                    f"{status.name} can be fetched by hand only: get its file from {known.page}, and choose "
+                    f'it by "{_BROWSE}". {known.terms}'
+                )
             )
+            return
+        size = size_in_words(status.megabytes * 1e6)
+        self.prompt_bar.offer(
+            f"{status.name} is not on this machine yet.{f' {known.terms}' if known.needs_consent else ''}",
+            f"{'Accept and download' if known.needs_consent else 'Download'} {size}",
+            lambda: self._fetch(status.name),
+        )
 
     def _fetch(self, name: str) -> None:
         def progressed(done: int, total: int | None) -> None:

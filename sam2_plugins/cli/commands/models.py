@@ -1,5 +1,6 @@
 """``sam2 models`` and ``sam2 download``: the list of models, and their download."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,9 @@ from rich.table import Table
 
 from sam2_engine.errors import InputError
 from sam2_engine.weights.downloads import add, download
-from sam2_engine.weights.locations import cache_folder, list_models
-from sam2_engine.wording import size_in_words
+from sam2_engine.weights.locations import ModelStatus, cache_folder, list_models
+from sam2_engine.weights.registry import REGISTRY
+from sam2_engine.wording import did_you_mean, size_in_words
 from sam2_plugins.cli.commands.options import BomOption, OverwriteOption, examples
 from sam2_plugins.cli.commands.tables import CsvOption, check_table, save_table
 from sam2_plugins.cli.commands.terminal import byte_bar
@@ -26,7 +28,8 @@ def register(app: typer.Typer) -> None:
     models.command("add", epilog=examples("sam2 models add runs/cells/model.safetensors --name cells"))(
         add_model
     )
-    shown = examples("sam2 models", "sam2 models --device", "sam2 models --csv -")
+    models.command("show", epilog=examples("sam2 models show medsam2_latest"))(show_model)
+    shown = examples("sam2 models", "sam2 models --find microscopy", "sam2 models --device")
     app.add_typer(models, name="models", epilog=shown)
     app.command("download", epilog=examples("sam2 download sam2.1_hiera_tiny"))(download_model)
 
@@ -35,6 +38,15 @@ def show_models(
     context: typer.Context,
     device: Annotated[
         bool, typer.Option("--device", help="Show what this machine computes on, and by which kernels.")
+    ] = False,
+    find: Annotated[
+        str | None,
+        typer.Option(
+            "--find", metavar="TEXT", help="Only those with this in their name, family, purpose or license."
+        ),
+    ] = None,
+    commercial: Annotated[
+        bool, typer.Option("--commercial", help="Only those whose license allows commercial use.")
     ] = False,
     csv: CsvOption = None,
     bom: BomOption = False,
@@ -49,19 +61,99 @@ def show_models(
             raise InputError("--csv writes the list of models; leave --device out.")
         _show_device()
         return
+    listed = [one for one in list_models() if _is_wanted(one, find, commercial)]
     if csv is not None:
-        rows: list[list[Value]] = [[one.name, one.megabytes, str(one.path or "")] for one in list_models()]
-        save_table(csv, ["name", "size (MB)", "file"], rows, bom=bom)
+        save_table(csv, [*_HERE, *_KNOWN], [_row(one) for one in listed], bom=bom)
         return
+    if not listed:
+        raise InputError("No model is like that: `sam2 models` lists all of them.")
     table = Table(box=None, pad_edge=False, header_style=None)
-    table.add_column("name")
-    table.add_column("size", justify="right")
+    table.add_column("name", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("license", no_wrap=True)
     table.add_column("file", overflow="fold")
-    for status in list_models():
-        location = str(status.path) if status.path else f"not here; `sam2 download {status.name}`"
-        table.add_row(status.name, size_in_words(status.megabytes * 1e6), location)
+    for status in listed:
+        location = str(status.path) if status.path else "not here"
+        table.add_row(status.name, size_in_words(status.megabytes * 1e6), _short_license(status), location)
     Console(soft_wrap=True).print(table)
-    typer.echo(f"Downloaded and added models are stored in {cache_folder()}.")
+    typer.echo(
+        "`sam2 models show NAME` says what one is for, `sam2 download NAME` fetches it; downloaded and added "
+        f"models are stored in {cache_folder()}."
+    )
+
+
+_HERE = ("name", "size (MB)", "file")
+_KNOWN = ("family", "license", "commercial use", "purpose", "pixels", "citation", "page")
+
+
+def _row(status: ModelStatus) -> list[Value]:
+    known = status.registered
+    here = [status.name, status.megabytes, str(status.path or "")]
+    if known is None:
+        return [*here, *[""] * len(_KNOWN)]
+    allowed = {True: "yes", False: "no", None: "not stated"}[known.commercial]
+    said = (
+        known.family,
+        known.license,
+        allowed,
+        known.purpose,
+        known.pixels,
+        known.citation,
+        known.page or "",
+    )
+    return [*here, *said]
+
+
+def _is_wanted(status: ModelStatus, text: str | None, commercial: bool) -> bool:
+    known = status.registered
+    if commercial and (known is None or not known.commercial):
+        return False
+    said = (status.name,) if known is None else (status.name, known.family, known.purpose, known.license)
+    return text is None or any(text.casefold() in each.casefold() for each in said)
+
+
+def _short_license(status: ModelStatus) -> str:
+    known = status.registered
+    if known is None:
+        return "your own"
+    if known.commercial:
+        return known.license
+    return "not stated" if known.commercial is None else "not commercial"
+
+
+def show_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `sam2 models`.")],
+) -> None:
+    """Show what a model is for, what pixels it expects, its license and what to cite."""
+    status = next((one for one in list_models() if one.name == name), None)
+    if status is None:
+        names = [one.name for one in list_models()]
+        raise InputError(f"There is no model {name!r}{did_you_mean(name, names)}: `sam2 models` lists them.")
+    known = status.registered
+    rows = [("name", name), ("file", str(status.path or "not here"))]
+    if known is not None:
+        config = known.config
+        rows += [
+            ("family", f"{known.family}; architecture {config.name}, input {config.image_size} pixels"),
+            ("for", known.purpose),
+            ("pixels", known.pixels),
+            ("license", known.terms.removeprefix("License: ")),
+            ("cite", known.citation),
+        ]
+        rows += [("page", known.page)] if known.page else []
+        if status.path is None:
+            get = (
+                f"sam2 download {name}"
+                if known.path
+                else f"from its page, then sam2 models add FILE --name {name}"
+            )
+            rows.append(("get it", get))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _show_device() -> None:
@@ -97,8 +189,27 @@ def add_model(
 
 def download_model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `sam2 models`.")],
+    accept_license: Annotated[
+        bool,
+        typer.Option(
+            "--accept-license", help="Accept a license that forbids commercial use, or is not stated."
+        ),
+    ] = False,
 ) -> None:
-    """Fetch an official model; an interrupted download goes on where it stopped."""
+    """Fetch a model; an interrupted download goes on where it stopped."""
+    known = REGISTRY.get(name)
+    if known is not None and known.needs_consent and known.path is not None and not accept_license:
+        accept_license = _is_accepted(f"{known.terms} It is described at {known.page}.")
     with byte_bar(name) as on_progress:
-        path = download(name, on_progress)
+        path = download(name, on_progress, accept_license=accept_license)
     typer.echo(f"{name} is at {path}.")
+
+
+def _is_accepted(terms: str) -> bool:
+    """Ask whether a license is accepted, where somebody can answer."""
+    if not sys.stdin.isatty():
+        return False
+    typer.echo(terms)
+    if not typer.confirm("Do you accept it?"):
+        raise InputError("Nothing was downloaded.")
+    return True

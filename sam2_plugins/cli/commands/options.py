@@ -83,8 +83,8 @@ ContrastOption = Annotated[
     typer.Option(
         "--contrast",
         metavar="LO,HI",
-        help="Gray levels shown to the model as black and white; by default 8-bit images pass as they are, "
-        "others between their percentiles 0.1 and 99.9.",
+        help="Gray levels shown to the model as black and white, or a window of CT by its name, as lung or "
+        "'soft tissue'; by default 8-bit images pass as they are, others between their percentiles 0.1 and 99.9.",
     ),
 ]
 DeviceOption = Annotated[
@@ -188,15 +188,25 @@ def needs(extra: str, *modules: str) -> str:
 
 
 def parse_contrast(text: str | None) -> tuple[float, float] | None:
-    """Read ``LO,HI``.
+    """Read ``LO,HI``, or the name of a Hounsfield window.
 
     Raises
     ------
     InputError
-        If these are not two numbers with LO below HI.
+        If these are not two numbers with LO below HI, or there is no such window.
+
+    Examples
+    --------
+    >>> parse_contrast("100,4000"), parse_contrast("lung")
+    ((100.0, 4000.0), (-1350.0, 150.0))
     """
     if text is None:
         return None
+    if text.strip() and text.strip()[0].isalpha():
+        from sam2_engine.preprocessing import IntensityWindow  # imports PyTorch
+
+        window = IntensityWindow.of(text.strip())
+        return window.low[0], window.high[0]
     low, high = _numbers(text, 2, "--contrast LO,HI")
     if not low < high:
         raise InputError(f"--contrast {text}: LO must be below HI.")

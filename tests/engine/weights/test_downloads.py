@@ -18,7 +18,7 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.downloads import add, download, fetch
 from sam2_engine.weights.huggingface import to_huggingface
 from sam2_engine.weights.loading import load_model, save_model
-from sam2_engine.weights.locations import SOURCES, find, list_models
+from sam2_engine.weights.locations import find, list_models
 
 CONTENT = bytes(range(256)) * 10_000
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
@@ -197,17 +197,8 @@ def test_present_model_is_not_fetched_again(
 
 
 def test_unknown_name_is_told() -> None:
-    with pytest.raises(InputError, match=r"no model 'sam9' to download: give one of sam2\.1_hiera_tiny"):
+    with pytest.raises(InputError, match=r"no model 'sam9' to download: give one of nano, sam2"):
         download("sam9")
-
-
-def test_every_official_variant_has_a_source() -> None:
-    assert set(SOURCES) == set(VARIANTS) - {"nano"}
-    sums = [source.sha256 for source in SOURCES.values() if source.sha256 is not None]
-    assert len(set(sums)) == len(sums)
-    assert all(len(bytes.fromhex(one)) == 32 for one in sums)
-    unsummed = {name for name, source in SOURCES.items() if source.sha256 is None}
-    assert unsummed == {f"efficienttam_{size}_{rule}" for size in ("ti", "s") for rule in (1, 2)}
 
 
 def test_added_model_keeps_its_name_and_is_listed(tmp_path: Path, cache: Path) -> None:

@@ -5,6 +5,7 @@ import logging
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,7 @@ from labelstudio_backend.media.downloads import Downloader
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_engine.errors import InputError
-from sam2_engine.weights import downloads, loading, locations
-from sam2_engine.weights.locations import SOURCES, Source
+from sam2_engine.weights.registry import REGISTRY
 
 NAME = "sam2.1_hiera_tiny"
 WEIGHTS = f"/092824/{NAME}.pt"
@@ -41,9 +41,8 @@ def test_what_is_missing_is_downloaded_once_and_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     content = small_checkpoint.read_bytes()
-    source = Source("092824", 1, hashlib.sha256(content).hexdigest())
-    for module in (downloads, locations, loading):
-        monkeypatch.setitem(getattr(module, "SOURCES", SOURCES), NAME, source)
+    checksum = hashlib.sha256(content).hexdigest()
+    monkeypatch.setitem(REGISTRY, NAME, replace(REGISTRY[NAME], sha256=checksum))
     media_server.pages[WEIGHTS] = (200, {}, content)
     predictor = Predictor(Settings(NAME, "cpu", models=(f"{NAME}@320", "nano", str(small_checkpoint))))
     assert missing_models(predictor.settings) == [NAME]

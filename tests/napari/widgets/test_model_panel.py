@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ from napari_plugin.widgets.dock import AnnotationDock
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.video.video_session import VideoSession
 from sam2_engine.weights import downloads
-from sam2_engine.weights import locations as model_files
+from sam2_engine.weights.registry import REGISTRY
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 from sam2_plugins.session.propagation_plan import Direction
 from tests.napari.dock_steps import WAIT, Open, annotation_of, click, labels, start, wait_until_tracked
@@ -135,7 +136,7 @@ def test_a_model_that_is_not_here_is_offered_and_fetched(
     (server / "092824").mkdir(parents=True)
     shutil.copy(small_checkpoint, server / "092824" / f"{TINY}.pt")
     checksum = downloads._sha256(small_checkpoint)
-    monkeypatch.setitem(model_files.SOURCES, TINY, model_files.Source("092824", 1, checksum))
+    monkeypatch.setitem(REGISTRY, TINY, replace(REGISTRY[TINY], sha256=checksum))
     handler = partial(SimpleHTTPRequestHandler, directory=server)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         threading.Thread(target=http.serve_forever, daemon=True).start()

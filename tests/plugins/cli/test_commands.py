@@ -231,7 +231,13 @@ def test_one_plane_of_a_series_of_volumes(run, discs, disc_mask):
 def test_models_are_listed_added_and_used(run, tmp_path, small_checkpoint, image_file):
     listed = run("models", model=False)
     assert "sam2.1_hiera_tiny" in listed
-    assert "`sam2 download sam2.1_hiera_large`" in listed
+    assert "sam2.1_hiera_large" in listed
+    assert "not here" in listed
+    found = run("models", "--find", "microscopy", model=False)
+    assert ("micro_sam_hvit_t_cells" in found, "edgetam" in found) == (True, False)
+    free = run("models", "--commercial", model=False)
+    assert ("edgetam" in free, "medsam2" in free) == (True, False)
+    assert "lesions and organs" in run("models", "show", "medsam2_latest", model=False)
     own = tmp_path / "my_cells.safetensors"
     own.write_bytes(small_checkpoint.read_bytes())
     assert "--model my_cells" in run("models", "add", own, model=False)
