@@ -84,7 +84,8 @@ ContrastOption = Annotated[
         "--contrast",
         metavar="LO,HI",
         help="Gray levels shown to the model as black and white, or a window of CT by its name, as lung or "
-        "'soft tissue'; by default 8-bit images pass as they are, others between their percentiles 0.1 and 99.9.",
+        "'soft tissue'; by default 8-bit images pass as they are, others between their percentiles 0.1 and "
+        "99.9.",
     ),
 ]
 DeviceOption = Annotated[
