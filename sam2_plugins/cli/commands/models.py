@@ -88,7 +88,7 @@ _KNOWN = ("family", "license", "commercial use", "purpose", "pixels", "citation"
 
 def _row(status: ModelStatus) -> list[Value]:
     known = status.registered
-    here = [status.name, status.megabytes, str(status.path or "")]
+    here: list[Value] = [status.name, status.megabytes, str(status.path or "")]
     if known is None:
         return [*here, *[""] * len(_KNOWN)]
     allowed = {True: "yes", False: "no", None: "not stated"}[known.commercial]
