@@ -30,7 +30,7 @@ COMMAND_GROUP = "sam2_plugins.commands"
 
 _COMMANDS = {
     "models": ("models", "List the models, or add one from a file."),
-    "download": ("models", "Fetch an official model; an interrupted download goes on where it stopped."),
+    "download": ("models", "Fetch a model; an interrupted download goes on where it stopped."),
     "segment": (
         "segment",
         "Segment one object on an image by clicks and a box; with --each, one object per click and box.",

@@ -173,7 +173,7 @@ def test_a_download_can_be_given_up(
 ) -> None:
     ended: list[BaseException] = []
 
-    def endless(name: str, progress: Any) -> None:
+    def endless(name: str, progress: Any, accept_license: bool) -> None:
         try:
             for done in range(10**9):
                 progress(done * 2**20, 2**40)
