@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from sam2_engine.errors import InputError
+from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.wording import did_you_mean
 
 __all__ = ["APPROXIMATIONS", "FAST", "WINDOWS", "approximations_of"]
@@ -16,18 +17,20 @@ FAST = "fast"
 """All of them."""
 
 
-def approximations_of(names: str | Iterable[str] | None) -> frozenset[str]:
+def approximations_of(names: str | Iterable[str] | None, config: ModelConfig | None = None) -> frozenset[str]:
     """Return a set of approximations from their names.
 
     Parameters
     ----------
     names
         Some of ``APPROXIMATIONS``, or one; ``fast`` for all, None for none.
+    config
+        Of the model that is to compute so, if it is known.
 
     Raises
     ------
     InputError
-        If there is no such approximation.
+        If there is no such approximation, or the model cannot compute so.
 
     Examples
     --------
@@ -36,12 +39,17 @@ def approximations_of(names: str | Iterable[str] | None) -> frozenset[str]:
     """
     wanted = {names} if isinstance(names, str) else set(names or ())
     if wanted == {FAST}:
-        return frozenset(APPROXIMATIONS)
+        wanted = set(APPROXIMATIONS)
     unknown = sorted(wanted - APPROXIMATIONS.keys())
     if unknown:
         known = FAST, *APPROXIMATIONS
         raise InputError(
             f"There is no approximation {unknown[0]!r}{did_you_mean(unknown[0], known)}: give some of "
             f"{', '.join(known)}."
+        )
+    if config is not None and WINDOWS in wanted and not config.remembers_windows:
+        raise InputError(
+            f"{config.name} cannot look in windows ({WINDOWS}), as its memories are of whole frames: leave "
+            "the approximation out."
         )
     return frozenset(wanted)

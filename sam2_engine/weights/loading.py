@@ -20,7 +20,7 @@ from torch import Tensor
 from sam2_engine.arguments import suggests_arguments
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError, InputWarning
-from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, WINDOWS, approximations_of
+from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST, approximations_of
 from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict, config_to_dict
 from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import choose_dtype
@@ -116,20 +116,11 @@ def load_model(
     with torch.device("meta"):
         model = Sam2(config)
     model.load_state_dict(weights, assign=True)
-    _check_approximations(config, rough)
-    model.compute_dtype, model.approximations = precision, rough
+    model.compute_dtype, model.approximations = precision, approximations_of(rough, config)
     model.loaded_as = (os.fspath(name_or_path), image_size) if variant is None else None
     if compile:
         model.compile()
     return _trainable(model.eval(), trainable).to(target)
-
-
-def _check_approximations(config: ModelConfig, rough: frozenset[str]) -> None:
-    if WINDOWS in rough and not config.remembers_windows:
-        raise InputError(
-            f"{config.name} cannot look in windows ({WINDOWS}), as its memories are of whole frames: leave "
-            "the approximation out."
-        )
 
 
 def _trainable(model: Sam2, parts: bool | str | Iterable[str]) -> Sam2:

@@ -106,7 +106,7 @@ class ModelStore:
                     )
             if wanted not in self._models:
                 rough = copy(self._models[exact])  # of the same weights
-                rough.approximations = approximations_of(wanted.approximations)
+                rough.approximations = approximations_of(wanted.approximations, rough.config)
                 self._models[wanted] = rough
             return self._models[wanted]
 

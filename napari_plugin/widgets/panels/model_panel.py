@@ -127,6 +127,7 @@ class ModelPanel(QWidget):
         self.combo.setCurrentIndex(self.combo.findData(name))
         registered = REGISTRY.get(name)
         known = None if registered is None else registered.config
+        self.fast.setEnabled(known is None or known.remembers_windows)
         self.size.clear()
         self.size.addItem("its own size" if known is None else _pixels(known.image_size), None)
         step = 1 if known is None else known.size_step

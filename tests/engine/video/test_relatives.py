@@ -1,6 +1,5 @@
 """What the engine does for SAM 2, with a relative: small ones with drawn weights."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 import torch
 from drawn_weights import draw_weights
 from numpy.typing import NDArray
+from small_model import LATENT, PLAIN, RELATIVES
 
 from sam2_engine import ImagePredictor, load_model
 from sam2_engine.errors import InputError
@@ -15,7 +15,6 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.image.automatic_mask_generator import AutomaticMaskGenerator
 from sam2_engine.modeling.approximations import approximations_of
 from sam2_engine.modeling.attention_kernels import KERNELS, forced_kernel
-from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.official_api.build_sam import build_sam2_video_predictor
 from sam2_engine.training.fine_tuning.optimizer import choose_trainable_parameters
@@ -23,41 +22,10 @@ from sam2_engine.video.tiled_session import TiledVideoSession
 from sam2_engine.video.video_session import VideoSession
 from sam2_engine.weights.loading import save_model
 
-PLAIN = ModelConfig(
-    name="small-vit",
-    trunk="vit",
-    embed_dim=32,
-    num_heads=2,
-    stages=(3,),
-    global_attention_blocks=(1,),
-    window_sizes=(3,),
-    pos_embed_size=(5, 5),
-    image_size=128,
-    hidden_dim=64,
-    memory_dim=32,
-    memory_attention_layers=2,
-    memory_attention_ffn=64,
-    drop_path=0.0,
-    signed_pointer_time=False,
-    absent_memory_embedding=False,
-)
-LATENT = replace(
-    PLAIN,
-    name="small-latents",
-    trunk="repvit",
-    embed_dim=16,
-    num_heads=1,
-    stages=(1, 1, 2, 1),
-    global_attention_blocks=(),
-    memory_latents=16,
-)
-POOLED = [replace(PLAIN, name=rule, memory_pooling=rule) for rule in ("weighted", "shifted")]
-CONFIGS = PLAIN, *POOLED, LATENT
-
 Frames = NDArray[np.uint8]
 
 
-@pytest.fixture(scope="module", params=CONFIGS, ids=lambda config: config.name)
+@pytest.fixture(scope="module", params=RELATIVES, ids=lambda config: config.name)
 def relative(request: pytest.FixtureRequest) -> Sam2:
     model = draw_weights(Sam2(request.param))
     for name, tensor in model.state_dict().items():
