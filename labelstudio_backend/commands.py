@@ -1,4 +1,4 @@
-"""Commands ``sam2 serve`` and ``sam2 export-label-studio``, registered through entry points."""
+"""Commands of ``sam2`` that concern Label Studio, registered through entry points."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,13 @@ def register(app: typer.Typer) -> None:
         "export-label-studio",
         epilog=examples("sam2 export-label-studio project.json -o cells --format training"),
     )(export_label_studio)
+    app.command(
+        "masklet-tasks",
+        epilog=examples("sam2 masklet-tasks dataset -o tasks.json --media '/data/local-files/?d=dataset'"),
+    )(masklet_tasks)
+    app.command("masklet-verdicts", epilog=examples("sam2 masklet-verdicts dataset project.json"))(
+        masklet_verdicts
+    )
 
 
 def serve(
@@ -83,3 +90,55 @@ def export_label_studio(
         print_stderr(f"Note: {sentence}")
     counts = f"{counted(summary.frames, 'frame')}, {counted(summary.objects, 'object')}"
     typer.echo(f"{summary.path}: {counts}")
+
+
+def masklet_tasks(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A folder that `sam2 masklets` made.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="JSON", help="The tasks to import.")],
+    media: Annotated[
+        str,
+        typer.Option(
+            "--media",
+            metavar="URL",
+            help="The folder's address for the page: /data/local-files/?d=dataset, say.",
+        ),
+    ],
+    second: Annotated[
+        bool, typer.Option("--second", help="Tasks for what was decided on, for a second person.")
+    ] = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write the masklets that wait for a verdict as tasks of Label Studio, and print the labeling setup."""
+    from labelstudio_backend.export.masklet_tasks import LABELING_CONFIG, write_masklet_tasks
+    from sam2_engine.wording import counted
+    from sam2_plugins.cli.commands.streams import print_stderr
+    from sam2_plugins.masklets.dataset import MaskletDataset
+
+    count = write_masklet_tasks(
+        MaskletDataset.open(dataset), output, media, second=second, overwrite=overwrite
+    )
+    print_stderr(f"{output}: {counted(count, 'task')}. The project's labeling setup, as code:")
+    typer.echo(LABELING_CONFIG.rstrip())
+
+
+def masklet_verdicts(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A folder that `sam2 masklets` made.")],
+    project: Annotated[
+        Path, typer.Argument(metavar="PROJECT", help="The project's export from Label Studio, as JSON.")
+    ],
+    device: Annotated[str, typer.Option(envvar="DEVICE", help="cpu, cuda, mps, or auto.")] = "auto",
+) -> None:
+    """Take over the verdicts and corrections that people gave in Label Studio; each of them once."""
+    from labelstudio_backend.export.masklet_tasks import import_verdicts
+    from sam2_engine.wording import counted
+    from sam2_plugins.cli.commands.streams import print_stderr
+    from sam2_plugins.masklets.dataset import MaskletDataset
+    from sam2_plugins.runtime.model_store import ModelStore
+
+    summary = import_verdicts(MaskletDataset.open(dataset), project, ModelStore(device))
+    for problem in summary.problems:
+        print_stderr(f"Note: {problem}")
+    known = f", {summary.known} known before" if summary.known else ""
+    typer.echo(f"{counted(summary.taken, 'verdict')}, {summary.corrected} with corrections{known}")
+    if summary.problems:
+        raise typer.Exit(1)

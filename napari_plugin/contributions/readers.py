@@ -31,6 +31,7 @@ __all__ = [
     "LayerData",
     "Reader",
     "cell_tracking_reader",
+    "image_layer",
     "placed",
     "read_cell_tracking_folder",
     "read_session_folder",
@@ -68,7 +69,7 @@ def read_session_folder(path: str) -> list[LayerData]:
     session = read_session(Path(path), ModelStore("cpu"))  # the store is asked for no model
     scale = scale_in(read_manifest(path), session.frames)
     name = Path(path).stem
-    layers = [_image(session, name, scale)]
+    layers = [image_layer(session, name, scale)]
     if session.objects:
         labels = _labels(session)
         axes = f"{session.frames.axis}YX"[-labels.ndim :]
@@ -114,7 +115,7 @@ def placed(axes: str, scale: PhysicalScale) -> dict[str, Any]:
     return {"scale": [size for size, _ in sizes], "units": [unit for _, unit in sizes]}
 
 
-def _image(session: AnnotationSession, name: str, scale: PhysicalScale) -> LayerData:
+def image_layer(session: AnnotationSession, name: str, scale: PhysicalScale) -> LayerData:
     """Return the frames as a layer of the axes (T, Y, X) or (C, T, Y, X), shown as the model sees them.
 
     Channels come first, because napari lays the axes of masks and tracks on the image's last ones.

@@ -1,12 +1,13 @@
 """Readers of SA-V (videos with masklets) and SA-1B (images), both in COCO run lengths."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 from sam2_engine.datasets.annotations import RunLengths
 from sam2_engine.datasets.video import VideoRecord, warn_left_out
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import open_frames
 from sam2_engine.text_files import read_text
 from sam2_engine.wording import counted
@@ -14,13 +15,22 @@ from sam2_engine.wording import counted
 __all__ = ["find_sa_1b", "find_sa_v"]
 
 _KINDS = ("manual", "auto")
+_OUR_DATASET = "masklets.json"
+"""By which one tells a data set that ``sam2 masklets`` made."""
 _ODD = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """What values of another type than expected lead to."""
 
 
 def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
-    """Recognize ``NAME.mp4`` with ``NAME_manual.json`` or ``NAME_auto.json``, at any depth."""
-    files = sorted(path for kind in _KINDS for path in folder.rglob(f"*_{kind}.json"))
+    """Recognize ``NAME.mp4`` with ``NAME_manual.json`` or ``NAME_auto.json``, at any depth.
+
+    Of a data set that ``sam2 masklets`` made only the verified masklets count, those of ``NAME_manual.json``.
+    """
+    is_ours = (folder / _OUR_DATASET).is_file()
+    kinds = _KINDS[:1] if is_ours else _KINDS
+    files = sorted(path for kind in kinds for path in folder.rglob(f"*_{kind}.json"))
+    if is_ours:
+        _check_verified(folder, files)
     if not files:
         return None
     videos: dict[Path, list[Path]] = {}
@@ -39,13 +49,33 @@ def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
     return records, f"SA-V, {counted(len(records), 'video')} with masklets"
 
 
+def _check_verified(folder: Path, files: list[Path]) -> None:
+    """Refuse a data set without a verified masklet, and say what is not written yet."""
+    late = sorted(path.stem for path in (folder / "found").glob("*.unsettled"))
+    if not files:
+        raise InputError(
+            f"No masklet of {folder} is verified yet: verify some first, or give a folder with the videos "
+            "and their NAME_auto.json alone to use them as they are."
+            if not late
+            else f"The verdicts on {late[0]} are not written yet; `sam2 masklets report {folder}` does that."
+        )
+    if late:
+        warnings.warn(
+            f"The newest verdicts on {', '.join(late)} are not written yet and left out; "
+            f"`sam2 masklets report {folder}` writes them.",
+            InputWarning,
+            stacklevel=4,
+        )
+
+
 def _masklets(video: Path, files: list[Path]) -> VideoRecord:
-    if not video.is_file():
+    contents = {path: _read(path) for path in sorted(files, reverse=True)}  # manual before auto
+    video, opening = _where(video, contents)
+    if not video.exists():
         raise InputError(f"The masklets {files[0]} have no video; expected it in {video}.")
     rows: dict[int, dict[int, dict[str, Any]]] = {}
     offset = 0
-    for path in sorted(files, reverse=True):  # manual before auto
-        content = _read(path)
+    for path, content in contents.items():
         try:
             masklets, count = content["masklet"], content["video_frame_count"]
             # Annotated at 6 frames per second in videos of 24.
@@ -57,8 +87,22 @@ def _masklets(video: Path, files: list[Path]) -> VideoRecord:
         except _ODD:
             raise _unlike(path, "masklet and video_frame_count, as SA-V has them") from None
     return VideoRecord(
-        video.stem, lambda: open_frames(video), lambda frame: _runs(rows[frame], video), sorted(rows)
+        video.stem,
+        lambda: open_frames(video, **opening),
+        lambda frame: _runs(rows[frame], video),
+        sorted(rows),
     )
+
+
+def _where(video: Path, contents: dict[Path, Any]) -> tuple[Path, dict[str, Any]]:
+    """Return the video's file and how it is read: as ``sam2 masklets`` writes down, else ``NAME.mp4``."""
+    for path, content in contents.items():
+        try:
+            if name := content.get("video_file"):
+                return video.with_name(Path(str(name)).name), dict(content.get("video_opening") or {})
+        except _ODD:
+            raise _unlike(path, "an object with masklet and video_frame_count") from None
+    return video, {}
 
 
 def find_sa_1b(folder: Path) -> tuple[list[VideoRecord], str] | None:

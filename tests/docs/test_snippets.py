@@ -41,7 +41,10 @@ NOT_RUN = {
     "import nd2": "needs a file of Nikon's",
     "from label_studio_ml.api": "needs an environment of its own: tests/labelstudio/http",
 }
-RUN_ELSEWHERE = {"docs/guides/shell.md": "tests/plugins/cli/test_shell_guide.py"}
+RUN_ELSEWHERE = {
+    "docs/guides/shell.md": "tests/plugins/cli/test_shell_guide.py",
+    "docs/guides/data-engine.md": "tests/plugins/masklets/test_data_engine_guide.py",
+}
 """Pages whose commands, as one script, are run by a test of their own."""
 SHORTENED = {"sam2 train": ("--steps", "2"), "sam2 auto": ("--points-per-side", "8", "--model", "nano@256")}
 SHORTENED |= {f"sam2 {name}": ("--model", "nano@256") for name in ("track", "segment", "evaluate", "demo")}

@@ -1,0 +1,301 @@
+"""Which frame next? Simulated annotators who choose frames to correct by different rules.
+
+    OMP_NUM_THREADS=1 python benchmarks/masklets/next_frame.py --data FOLDER --runs FOLDER [--fit]
+
+The data folder is that of ``nano_evaluation.py``. An annotator clicks on an object on its first frame,
+tracks, then corrects one frame after the other, three clicks each at the center of the error, and tracks
+again; only
+which frame differs. Writes ``benchmarks/results/masklets.md``. Runs are saved and read again. ``--fit``: only
+the scenes on which the rule was chosen, and more rules.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+BENCHMARKS = Path(__file__).parents[1]
+sys.path += [str(BENCHMARKS), str(BENCHMARKS / "review")]
+
+from tracks import CELL_STYLES, FIT_SEED, TEST_SEED, THING_STYLES, cells, chair, in_memory  # noqa: E402
+
+from sam2_engine.evaluation import LabeledSequence  # noqa: E402
+from sam2_engine.evaluation.metrics import boundary_f, mask_iou  # noqa: E402
+from sam2_engine.evaluation.simulated_user import error_click  # noqa: E402
+from sam2_engine.feature_cache import FeatureCache  # noqa: E402
+from sam2_engine.synthetic.scenes import random_scene  # noqa: E402
+from sam2_plugins.review import Review  # noqa: E402
+from sam2_plugins.review.next_frame import expected_gains  # noqa: E402
+from sam2_plugins.runtime.model_store import ModelStore  # noqa: E402
+from sam2_plugins.session.annotation_session import AnnotationSession  # noqa: E402
+
+CORRECTIONS, CLICKS = 5, 3
+FRAMES, SIZE = 30, 512
+SMALLEST = 64
+
+Rule = Callable[["Annotator"], dict[int, float]]
+
+
+class Annotator:
+    """One object of a clip, corrected frame by frame."""
+
+    def __init__(
+        self, sequence: LabeledSequence, object_id: int, store: ModelStore, cache: FeatureCache
+    ) -> None:
+        self.sequence, self.object_id = sequence, object_id
+        self.first = sequence.first_frame(object_id)
+        self.session = AnnotationSession(sequence.frames, store, "nano", cache=cache)
+        self.id = self.session.add_object()
+        self.settled: list[int] = []
+        self.correct(self.first)
+
+    @property
+    def frames(self) -> list[int]:
+        return [f for f in self.sequence.known_frames(self.object_id) if f >= self.first]
+
+    def correct(self, frame: int) -> None:
+        truth = self.sequence.mask(self.object_id, frame)
+        for _ in range(CLICKS):
+            mask = self.session.mask(self.id, frame)
+            click = error_click(np.zeros_like(truth) if mask is None else mask, truth)
+            if click is None:
+                break
+            self.session.add_points(frame, self.id, [click[0]], [click[1]])
+        self.settled.append(frame)
+        self.session.propagate([self.id], start=self.first)
+
+    def j_and_f(self) -> float:
+        scores = []
+        for frame in self.frames:
+            mask = self.mask(frame)
+            truth = self.sequence.mask(self.object_id, frame)
+            scores.append((mask_iou(mask, truth) + boundary_f(mask, truth)) / 2)
+        return float(np.mean(scores))
+
+    def mask(self, frame: int) -> np.ndarray:
+        mask = self.session.mask(self.id, frame)
+        return np.zeros(self.sequence.frames.shape, bool) if mask is None else mask
+
+    def open_frames(self) -> list[int]:
+        return [frame for frame in self.frames if frame not in self.settled]
+
+    def doubts(self) -> dict[int, float]:
+        masks = {self.id: self.session.annotations.masks_of(self.id)}
+        return {item.frame: item.score for item in Review().review_items(masks)}
+
+
+# ---------------------------------------------------------------------- rules: the largest value is next
+
+
+def uniform(one: Annotator) -> dict[int, float]:
+    return {frame: min(abs(frame - other) for other in one.settled) for frame in one.open_frames()}
+
+
+def least_confident(one: Annotator) -> dict[int, float]:
+    values = {}
+    for frame in one.open_frames():
+        accepted = one.session.accepted(one.id, frame)
+        scores = accepted.scores
+        values[frame] = -(
+            1 - scores.presence if accepted.mask.is_empty else scores.presence * scores.predicted_iou
+        )
+    return values
+
+
+def most_doubtful(one: Annotator) -> dict[int, float]:
+    doubts = one.doubts()
+    return {frame: doubts[frame] for frame in one.open_frames()}
+
+
+def most_gain(one: Annotator, reach: float | None = None) -> dict[int, float]:
+    return expected_gains(one.doubts(), one.settled, **({} if reach is None else {"reach": reach}))
+
+
+def doubt_sum(one: Annotator, reach: float) -> dict[int, float]:
+    doubts, last = one.doubts(), {}
+    for frame in one.open_frames():
+        low = max((s for s in one.settled if s < frame), default=-1)
+        high = min((s for s in one.settled if s > frame), default=math.inf)
+        last[frame] = sum(d * math.exp(-abs(f - frame) / reach) for f, d in doubts.items() if low < f < high)
+    return last
+
+
+def forward_gain(one: Annotator, reach: float, product: bool = True) -> dict[int, float]:
+    doubts, gains = one.doubts(), {}
+    for frame in one.open_frames():
+        high = min((s for s in one.settled if s > frame), default=math.inf)
+        mass = sum(d * math.exp(-(f - frame) / reach) for f, d in doubts.items() if frame <= f < high)
+        gains[frame] = mass * (doubts[frame] if product else 1)
+    return gains
+
+
+def doubtful_and_far(one: Annotator) -> dict[int, float]:
+    doubts = one.doubts()
+    return {
+        frame: doubts[frame] * min(abs(frame - other) for other in one.settled) for frame in one.open_frames()
+    }
+
+
+def worst_in_truth(one: Annotator) -> dict[int, float]:
+    return {f: -mask_iou(one.mask(f), one.sequence.mask(one.object_id, f)) for f in one.open_frames()}
+
+
+RULES: dict[str, Rule] = {
+    "uniform": uniform,
+    "lowest confidence": least_confident,
+    "most doubtful": most_doubtful,
+    "expected gain": most_gain,
+    "lowest true IoU": worst_in_truth,
+}
+TRIED: dict[str, Rule] = {
+    "gain 32": partial(most_gain, reach=32),
+    "sum 8": partial(doubt_sum, reach=8),
+    "forward gain 8": partial(forward_gain, reach=8),
+    "doubt x distance": doubtful_and_far,
+}
+
+
+# ---------------------------------------------------------------------- clips
+
+
+def scene(seed: int, number: int, style: str) -> LabeledSequence:
+    clip = random_scene([seed, 100 + number], FRAMES, SIZE, style)
+    return in_memory(style, (np.clip(clip.frames, 0, 1) * 255).round().astype(np.uint8), clip.labels)
+
+
+def part(sequence: LabeledSequence, start: int, stop: int) -> LabeledSequence:
+    pixels = np.stack([sequence.frames[f] for f in range(start, stop)])
+    labels = np.stack(
+        [sum(i * sequence.mask(i, f) for i in sequence.ground_truth) for f in range(start, stop)]
+    )
+    return in_memory(sequence.name, pixels, labels.astype(np.int32))
+
+
+def clips(data: Path, fit: bool) -> dict[str, list[tuple[str, Callable[[], LabeledSequence], int]]]:
+    """Return by set: clips with names, and how many objects of each."""
+    seed = FIT_SEED if fit else TEST_SEED
+    sets = {
+        name: [
+            (f"{seed}-{n}-{style}", partial(scene, seed, n, style), 2 if fit else 3)
+            for n, style in enumerate(styles, first)
+        ]
+        for name, styles, first in (
+            ("synthetic cells", CELL_STYLES, 0),
+            ("synthetic things", THING_STYLES, 6),
+        )
+    }
+    if fit:
+        return sets
+    whole = partial(chair, data)
+    return {
+        "pumavos_chair": [(f"chair-{s}", lambda s=s: part(whole(), s, s + 30), 1) for s in range(0, 31, 6)],
+        "usiigaci_T98G": [("cells", partial(cells, data), 24)],
+        **sets,
+    }
+
+
+def objects_of(sequence: LabeledSequence, most: int) -> list[int]:
+    large = [
+        i
+        for i in sequence.ground_truth
+        if sequence.first_frame(i) == 0 and sequence.mask(i, 0).sum() >= SMALLEST
+    ]
+    return large[:: max(1, -(-len(large) // most))]
+
+
+def run(
+    sequence: LabeledSequence, object_id: int, rule: Rule, store: ModelStore, cache: FeatureCache
+) -> list:
+    one = Annotator(sequence, object_id, store, cache)
+    scores = [one.j_and_f()]
+    for _ in range(CORRECTIONS):
+        values = rule(one)
+        if not values:
+            break
+        one.correct(max(sorted(values), key=lambda frame: values[frame]))
+        scores.append(one.j_and_f())
+    return scores + [scores[-1]] * (CORRECTIONS + 1 - len(scores))
+
+
+def runs(data: Path, folder: Path, rules: dict[str, Rule], fit: bool) -> dict[str, dict[str, np.ndarray]]:
+    """Return by set and rule (objects, corrections + 1) J&F."""
+    folder.mkdir(parents=True, exist_ok=True)
+    store, found = ModelStore("cpu"), {}
+    for name, listed in clips(data, fit).items():
+        by_rule = {rule: [] for rule in rules}
+        for clip, make, most in listed:
+            path = folder / f"{clip}.json"
+            known = json.loads(path.read_text()) if path.exists() else {}
+            if set(known) < set(rules):
+                sequence, cache = make(), FeatureCache(2 * 2**30)
+                for rule in (one for one in rules if one not in known):
+                    known[rule] = [
+                        run(sequence, i, rules[rule], store, cache) for i in objects_of(sequence, most)
+                    ]
+                    print(
+                        clip,
+                        rule,
+                        np.mean(known[rule], 0).round(3).tolist(),
+                        f"{time.process_time():.0f} s",
+                        flush=True,
+                    )
+                path.write_text(json.dumps(known))
+            for rule in rules:
+                by_rule[rule] += known[rule]
+        found[name] = {rule: np.array(rows) for rule, rows in by_rule.items()}
+    return found
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> str:
+    """Mean difference over 1 to 5 corrections, and what 90 % of means of resampled objects lie within."""
+    gaps = (one[:, 1:] - other[:, 1:]).mean(1)
+    drawn = np.random.default_rng(0).choice(gaps, (4000, len(gaps))).mean(1)
+    low, high = np.quantile(drawn, (0.05, 0.95))
+    return f"{gaps.mean() * 100:+.2f} ({low * 100:+.2f} to {high * 100:+.2f})"
+
+
+def tables(found: dict[str, dict[str, np.ndarray]]) -> str:
+    lines = []
+    for name, by_rule in found.items():
+        count = len(next(iter(by_rule.values())))
+        lines += [f"## {name}, {count} objects" if count > 1 else f"## {name}", ""]
+        lines += ["| next frame | 0 | 1 | 2 | 3 | 4 | 5 | mean of 1 to 5 |", "|---|" + "---|" * 7]
+        for rule, rows in by_rule.items():
+            means = rows.mean(0) * 100
+            cells = " | ".join(f"{value:.1f}" for value in means)
+            lines.append(f"| {rule} | {cells} | {means[1:].mean():.2f} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--fit", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rules = {**RULES, **TRIED} if options.fit else RULES
+    found = runs(options.data, options.runs, rules, options.fit)
+    print(tables(found))
+    everything = {rule: np.concatenate([rows[rule] for rows in found.values()]) for rule in rules}
+    print(tables({"all": everything}))
+    for rule in rules:
+        print(
+            rule,
+            *(difference(everything[rule], everything[other]) for other in ("uniform", "lowest confidence")),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Verification of a data set's masklets in napari, by three keys."""

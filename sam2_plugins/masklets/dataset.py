@@ -1,0 +1,361 @@
+"""The folder of a data set of masklets: videos, their sessions, SA-V's JSON, and people's decisions.
+
+::
+
+    masklets.json        what kind of folder this is
+    NAME.mp4             a video, linked or copied
+    NAME_auto.json       masklets on which nobody has decided, as SA-V has them
+    NAME_manual.json     masklets that people verified
+    NAME.sam2/           the session in which they are corrected
+    found/NAME.json      all masklets as the model made them
+    decisions.jsonl      who decided what, when, and how long it took
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from sam2_engine.disk import replacing
+from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource, open_frames
+from sam2_plugins.batch.naming import stem
+from sam2_plugins.masklets.decisions import Decision, DecisionLog, Status, newest_verdicts, standing
+from sam2_plugins.masklets.sa_v import AUTO, MANUAL, describe_masklets, joined, only_masklets
+from sam2_plugins.masklets.selection import shown_mask
+from sam2_plugins.masklets.summary import MaskletSummary
+from sam2_plugins.masklets.taken_videos import take_video
+from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage import SessionFolder, open_session
+from sam2_plugins.storage.snapshot import read_json
+
+__all__ = ["MaskletDataset", "is_masklet_dataset"]
+
+_MANIFEST = "masklets.json"
+_FORMAT, _VERSION = "sam2-masklets", 1
+_FOUND, _LOCKS = "found", ".locks"
+_UNFINISHED, _UNSETTLED = ".unfinished", ".unsettled"
+
+
+class MaskletDataset:
+    """A data set of masklets in a folder; use :meth:`create` or :meth:`open`.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    decisions
+        What people decided.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> dataset = MaskletDataset.create(Path(tempfile.mkdtemp()) / "cells")
+    >>> dataset.videos()
+    []
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.decisions = DecisionLog(path / "decisions.jsonl")
+        self._summaries: dict[str, tuple[int | None, MaskletSummary]] = {}
+
+    @classmethod
+    def create(cls, path: str | Path) -> Self:
+        """Open the data set of a folder; make it if the folder is not there or empty.
+
+        Raises
+        ------
+        InputError
+            If the folder holds something else, or cannot be written.
+        """
+        path = Path(path).absolute()
+        if is_masklet_dataset(path):
+            return cls.open(path)
+        if path.exists() and (not path.is_dir() or any(one.name != _LOCKS for one in path.iterdir())):
+            raise InputError(f"{path} is no data set of masklets, and not empty; give a new folder.")
+        try:
+            for part in (_FOUND, _LOCKS):
+                (path / part).mkdir(parents=True, exist_ok=True)
+            _write_json(path / _MANIFEST, {"format": _FORMAT, "version": _VERSION})
+        except OSError as error:
+            raise InputError(os_error_sentence(error, path)) from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open the data set of a folder.
+
+        Raises
+        ------
+        InputError
+            If it is none, or of a newer version.
+        """
+        path = Path(path).absolute()
+        if not is_masklet_dataset(path):
+            raise InputError(
+                f"{path} is no data set of masklets: it has no {_MANIFEST}. `sam2 masklets VIDEOS -o {path}` "
+                "makes one."
+            )
+        manifest = read_json(path / _MANIFEST)
+        if manifest.get("format") != _FORMAT or not isinstance(manifest.get("version"), int):
+            raise InputError(f"{path / _MANIFEST} does not describe a data set of masklets.")
+        if manifest["version"] > _VERSION:
+            raise InputError(f"{path} was written by a newer version of sam2-plugins; update it.")
+        return cls(path)
+
+    # ------------------------------------------------------------------ what is in it
+
+    def videos(self) -> list[str]:
+        """Return the names of the videos whose masklets are found, sorted."""
+        names = (path.stem for path in (self.path / _FOUND).glob("*.json") if not path.name.startswith("."))
+        return sorted(name for name in names if not self._unfinished(name).exists())
+
+    def is_found(self, name: str) -> bool:
+        """Whether the masklets of a video are found, completely."""
+        return self._found(name).is_file() and not self._unfinished(name).exists()
+
+    def found(self, name: str) -> dict[str, Any]:
+        """Return all masklets of a video as the model made them, in SA-V's form.
+
+        Raises
+        ------
+        InputError
+            If the file is not there or damaged.
+        """
+        return _read_annotations(self._found(name))
+
+    def summary(self, name: str) -> MaskletSummary:
+        """Return what is known of a video's masklets without their masks, which are many.
+
+        Raises
+        ------
+        InputError
+            If the file is not there or damaged.
+        """
+        path = self._summary(name)
+        written = path.stat().st_mtime_ns if path.exists() else None
+        if name not in self._summaries or self._summaries[name][0] != written:
+            self._summaries[name] = written, MaskletSummary.from_json(read_json(path), path)
+        return self._summaries[name][1]
+
+    def verified(self, name: str) -> dict[str, Any] | None:
+        """Return the verified masklets of a video in SA-V's form, None if there are none."""
+        path = self.annotations(name, MANUAL)
+        return _read_annotations(path) if path.is_file() else None
+
+    def annotations(self, name: str, kind: str) -> Path:
+        """Return the path of ``NAME_auto.json`` or ``NAME_manual.json``."""
+        return self.path / f"{name}_{kind}.json"
+
+    def session(self, name: str) -> Path:
+        """Return the folder of a video's session."""
+        return self.path / f"{name}.sam2"
+
+    def statuses(self, name: str) -> dict[int, Status]:
+        """Return the status of every masklet of a video by its id."""
+        known = standing(self.decisions.read())
+        return {one: known.get((name, one), Status.OPEN) for one in self.summary(name).qualities}
+
+    def decided(self, name: str) -> set[int]:
+        """Return the masklets of a video on which somebody has decided."""
+        known = standing(self.decisions.read())
+        return {one for (video, one), status in known.items() if video == name and status is not Status.OPEN}
+
+    # ------------------------------------------------------------------ work in it
+
+    @contextmanager
+    def working_on(self, name: str) -> Iterator[None]:
+        """Keep other engines away from a video.
+
+        Raises
+        ------
+        InputError
+            If another one is at work on it.
+        """
+        lock = FileLock(self.path / _LOCKS / f"{name}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"{name} is being worked on by another run on {self.path}; it is left to that one."
+            ) from None
+        except OSError as error:
+            raise InputError(os_error_sentence(error, self.path)) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def take_video(self, source: Path) -> Path:
+        """Link a video into the folder, or copy it where it cannot be linked; return where it is there.
+
+        Raises
+        ------
+        InputError
+            If another video of its name is there, or it cannot be written.
+        """
+        return take_video(source, self.path)
+
+    @contextmanager
+    def changing(self, name: str) -> Iterator[Callable[[], None]]:
+        """Let a video count as unfinished until the function that this gives is called, whatever happens."""
+        self._unfinished(name).touch()
+        yield self._unfinished(name).unlink
+
+    def frames(self, name: str) -> FrameSource:
+        """Open the frames of a video.
+
+        Raises
+        ------
+        InputError
+            If they cannot be opened.
+        """
+        summary = self.summary(name)
+        return open_frames(self.path / summary.video_file, **summary.opening)
+
+    @contextmanager
+    def opened(self, name: str, store: ModelStore) -> Iterator[AnnotationSession]:
+        """Open the session of a video, saved as it changes.
+
+        Raises
+        ------
+        InputError
+            If it is open elsewhere or damaged, or the frames are not there.
+        """
+        frames = self.frames(name)
+        try:
+            session, folder = open_session(self.session(name), store, frames)
+            try:
+                yield session
+                raise_unsaved(folder)
+            finally:
+                folder.close()
+        finally:
+            frames.close()
+
+    def write_found(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write masklets of a video as the model made them, and those on which nobody decided.
+
+        What is known of those on which somebody decided stays.
+        """
+        decided = self.decided(name)
+        if decided and self._found(name).is_file():
+            content = joined(only_masklets(self.found(name), decided), content)
+        _write_json(self._summary(name), asdict(MaskletSummary.of(content)))
+        _write_json(self._found(name), content)
+        self.write_open(name)
+
+    def write_open(self, name: str) -> None:
+        """Write ``NAME_auto.json``: masklets on which nobody has decided."""
+        content = self.found(name)
+        undecided = {one for one, status in self.statuses(name).items() if status is Status.OPEN}
+        _write_json(self.annotations(name, AUTO), only_masklets(content, undecided))
+
+    def settle(self, name: str, session: AnnotationSession) -> None:
+        """Write a video's two JSON files by what people decided; the session is the video's, open."""
+        summary, statuses = self.summary(name), self.statuses(name)
+        accepted = [one for one, status in statuses.items() if status is Status.ACCEPTED]
+        newest = newest_verdicts(self.decisions.read())
+        content = describe_masklets(
+            session,
+            self.path / summary.video_file,
+            [one for one in accepted if one in session.objects],
+            MANUAL,
+            lambda one, frame: shown_mask(session.accepted(one, frame), summary.min_area),
+            qualities=dict.fromkeys(accepted, 1.0),
+            edited={
+                one: len({edit.frame for each in newest[name, one].values() for edit in each.edits})
+                for one in accepted
+            },
+            opening=summary.opening,
+            min_area=summary.min_area,
+        )
+        self.write_verified(name, content)
+        self.write_open(name)
+        self._unsettled(name).unlink(missing_ok=True)
+
+    def decide(self, decision: Decision) -> None:
+        """Add a decision; the video's JSON files are out of date until :meth:`settle`."""
+        self._unsettled(decision.video).touch()
+        self.decisions.add(decision)
+
+    def settle_all(self, store: ModelStore) -> list[str]:
+        """Write what broken-off verifications left; return sentences on videos that are open elsewhere."""
+        busy = []
+        for name in self.unsettled():
+            try:
+                with self.opened(name, store) as session:
+                    self.settle(name, session)
+            except InputError as error:
+                busy.append(f"{name}: {error}")
+        return busy
+
+    def unsettled(self) -> list[str]:
+        """Return the videos whose JSON files are out of date: a verifier is at work, or was broken off."""
+        return [name for name in self.videos() if self._unsettled(name).exists()]
+
+    def write_verified(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write ``NAME_manual.json``, or remove it if no masklet is verified any more."""
+        path = self.annotations(name, MANUAL)
+        if content["masklet_num"]:
+            _write_json(path, content)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _summary(self, name: str) -> Path:
+        return self.path / _FOUND / f"{name}.summary"
+
+    def _found(self, name: str) -> Path:
+        return self.path / _FOUND / f"{name}.json"
+
+    def _unsettled(self, name: str) -> Path:
+        return self.path / _FOUND / f"{name}{_UNSETTLED}"
+
+    def _unfinished(self, name: str) -> Path:
+        return self.path / _FOUND / f"{name}{_UNFINISHED}"
+
+
+def is_masklet_dataset(path: Path) -> bool:
+    """Whether a folder is a data set of masklets, intact or not."""
+    return (path / _MANIFEST).is_file()
+
+
+def video_name(source: Path) -> str:
+    """Return what a video is called in a data set."""
+    return stem(source)
+
+
+def raise_unsaved(folder: SessionFolder) -> None:
+    """Refuse to go on if the last actions of a session could not be saved.
+
+    Raises
+    ------
+    InputError
+        Why they could not.
+    """
+    if folder.save_error is not None:
+        raise InputError(folder.save_error)
+
+
+def _read_annotations(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content.get("masklet_id"), list) or not isinstance(content.get("masklet"), list):
+        raise InputError(f"{path} is damaged: it has no masklets; remove it and find them again.")
+    return content
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    try:
+        with replacing(path) as aside:
+            aside.write_text(json.dumps(content), encoding="utf-8")
+    except OSError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(os_error_sentence(error, path)) from None

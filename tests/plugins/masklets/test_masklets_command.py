@@ -1,0 +1,140 @@
+"""``sam2 masklets``: a data set made from videos, gone on with, searched again, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from filelock import FileLock
+
+from sam2_plugins.cli.app import main
+from sam2_plugins.masklets.dataset import MaskletDataset
+from sam2_plugins.masklets.decisions import Status
+from sam2_plugins.masklets.queue import VerificationQueue
+from sam2_plugins.runtime.model_store import ModelStore
+
+SMALL = ["--model", "nano@256", "--points-per-side", "4", "--crop-layers", "0", "--key-frames", "1"]
+
+
+def sam2(*arguments: object) -> int:
+    """Run a command, and return its exit status."""
+    return main([str(argument) for argument in arguments])
+
+
+def test_a_data_set_is_made_of_what_can_be_read(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    video.rename(videos / "discs.tif")
+    (videos / "bad.mp4").write_bytes(b"no video")
+    (videos / "notes.txt").write_text("notes")
+    assert sam2("masklets", videos, "-o", tmp_path / "dataset", *SMALL) == 1
+    said = capsys.readouterr()
+    assert "discs.tif: 2 masklets, quality" in said.out
+    assert "1 of 2 files done, 1 failed." in said.err
+    assert "bad.mp4" in said.err
+    assert "notes" not in said.err
+    dataset = MaskletDataset.open(tmp_path / "dataset")
+    assert dataset.videos() == ["discs"]
+    content = json.loads(dataset.annotations("discs", "auto").read_text())
+    assert content["masklet_num"] == 2
+    assert len(content["masklet"]) == content["video_frame_count"] == 4
+    assert content["masklet_frame_count"] == [4, 4]
+    assert all(0 < one <= 1 for one in content["masklet_quality"])
+    assert sorted(content) == sorted({*content, "video_id", "masklet_size_rel", "masklet_type"})
+
+    assert sam2("masklets", "make", videos / "discs.tif", "-o", tmp_path / "dataset", *SMALL) == 0
+    assert "done before" in capsys.readouterr().out
+
+
+def test_what_people_decided_on_stays_when_a_video_is_searched_again(
+    tmp_path: Path, video: Path, store: ModelStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL)
+    dataset = MaskletDataset.open(tmp_path / "dataset")
+    with VerificationQueue(dataset, store, "ada") as queue:
+        kept = queue.next()
+        assert kept is not None
+        queue.accept()
+        refused = queue.next()
+        assert refused is not None
+        queue.reject()
+    before = dataset.verified("discs")
+    assert sam2("masklets", video, "-o", tmp_path / "dataset", "--again", *SMALL) == 0
+    assert "0 masklets; dropped: 2 duplicate" in capsys.readouterr().out
+    assert dataset.verified("discs") == before
+    assert dataset.statuses("discs") == {kept.masklet: Status.ACCEPTED, refused.masklet: Status.REJECTED}
+
+
+def test_two_engines_do_not_work_on_one_video(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = MaskletDataset.create(tmp_path / "dataset")
+    with FileLock(dataset.path / ".locks" / "discs.lock"):
+        assert sam2("masklets", video, "-o", dataset.path, *SMALL) == 2
+    assert "is being worked on by another run" in capsys.readouterr().err
+    assert dataset.videos() == []
+
+
+def test_a_killed_run_is_done_again(tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL)
+    dataset = MaskletDataset.open(tmp_path / "dataset")
+    (dataset.path / "found" / "discs.json").unlink()  # killed after the session was made
+    assert dataset.videos() == []
+    assert sam2("masklets", video, "-o", dataset.path, *SMALL) == 0
+    assert len(dataset.found("discs")["masklet_id"]) == 2
+    (dataset.path / "found" / "discs.unfinished").touch()  # killed while it was searched again
+    assert dataset.videos() == []
+    assert sam2("masklets", video, "-o", dataset.path, *SMALL) == 0
+    assert dataset.videos() == ["discs"]
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_video_without_objects_and_one_of_one_frame(
+    tmp_path: Path, frames: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = tmp_path / "empty.tif"
+    tifffile.imwrite(video, np.full((frames, 60, 80), 50, np.uint8), metadata={"axes": "TYX"})
+    assert sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL) == 0
+    said = capsys.readouterr()
+    assert "0 masklets" in said.out
+    assert "Nothing was found" in said.err
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda root: root.mkdir(), "has no videos"),
+        (lambda root: None, "There is no video or folder"),
+    ],
+)
+def test_no_video_is_a_sentence(
+    tmp_path: Path, make: object, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(make)
+    make(tmp_path / "videos")
+    assert sam2("masklets", tmp_path / "videos", "-o", tmp_path / "dataset") == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_no_data_set(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").touch()
+    assert sam2("masklets", video, "-o", tmp_path / "photos", *SMALL) == 2
+    assert "is no data set of masklets, and not empty" in capsys.readouterr().err
+    assert [one.name for one in (tmp_path / "photos").iterdir()] == ["holiday.jpg"]
+
+
+def test_two_videos_of_one_name_are_kept_apart(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL)
+    other = tmp_path / "other" / "discs.tif"
+    other.parent.mkdir()
+    tifffile.imwrite(other, np.zeros((5, 60, 80), np.uint8), metadata={"axes": "TYX"})
+    assert sam2("masklets", other, "-o", tmp_path / "dataset", "--again", *SMALL) == 2
+    assert "another video of the same name" in capsys.readouterr().err

@@ -1,0 +1,160 @@
+"""Verification of masklets: what is shown, what is said of it, and that it is on disk at once."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from masklet_data import Maker, square
+
+from sam2_engine.datasets import find_dataset
+from sam2_engine.errors import InputError
+from sam2_plugins.masklets.dataset import MaskletDataset
+from sam2_plugins.masklets.decisions import Decision, DecisionLog, Edit, Status, Verdict
+from sam2_plugins.masklets.queue import VerificationQueue
+from sam2_plugins.runtime.model_store import ModelStore
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_masklets_are_shown_video_by_video_the_most_doubtful_first(made: Maker, store: ModelStore) -> None:
+    dataset = made({"b": 1, "a": 2})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        waiting = [(one.video, one.masklet) for one in queue.waiting()]
+    assert waiting == [("a", 1), ("a", 2), ("b", 1)]
+
+
+def test_a_verdict_takes_a_masklet_from_auto_to_manual_or_out(made: Maker, store: ModelStore) -> None:
+    dataset, clock = made({"a": 3}), Clock()
+    with VerificationQueue(dataset, store, "ada", clock=clock) as queue:
+        queue.next()
+        clock.now = 2.5
+        assert queue.accept().seconds == 2.5
+        queue.next()
+        queue.reject()
+        assert queue.next() is not None
+    assert dataset.statuses("a") == {1: Status.ACCEPTED, 2: Status.REJECTED, 3: Status.OPEN}
+    kinds = {kind: json.loads(dataset.annotations("a", kind).read_text()) for kind in ("auto", "manual")}
+    assert [kinds[kind]["masklet_id"] for kind in ("auto", "manual")] == [[3], [1]]
+    with find_dataset(dataset.path) as data:  # what is trained on: the verified one
+        (trained,) = data.videos
+        assert trained.visible == {frame: {1} for frame in range(4)}
+        assert np.array_equal(trained.annotation(2).mask(1), square(4, 12))
+
+
+def test_a_verdict_is_on_disk_before_the_queue_is_closed(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 1})
+    queue = VerificationQueue(dataset, store, "ada")
+    queue.next()
+    queue.accept()
+    again = MaskletDataset.open(dataset.path)  # as another process after a crash of this one
+    assert again.statuses("a") == {1: Status.ACCEPTED}
+    assert again.unsettled() == ["a"]
+    with pytest.raises(InputError, match="not written yet; `sam2 masklets report"):
+        find_dataset(dataset.path)
+    queue.close()
+    assert again.unsettled() == []
+
+
+def test_nothing_is_trained_on_before_something_is_verified(made: Maker) -> None:
+    with pytest.raises(InputError, match="is verified yet"):
+        find_dataset(made({"a": 1}).path)
+
+
+def test_a_correction_is_tracked_and_counted(made: Maker, store: ModelStore) -> None:
+    dataset, clock = made({"a": 1}), Clock()
+    with VerificationQueue(dataset, store, "ada", clock=clock) as queue:
+        queue.next()
+        queue.correct(2, mask=square(40, 30))
+        for _ in queue.track():
+            clock.now += 100  # the machine's time, not the person's
+        clock.now += 3
+        decision = queue.accept()
+        assert np.array_equal(queue.mask(2), square(40, 30))
+    assert (decision.edits, decision.tracked, decision.phase) == ((Edit(2),), True, 2)
+    assert decision.seconds == 3
+    assert decision.iou < 1
+    (content,) = [json.loads(dataset.annotations("a", "manual").read_text())]
+    assert content["masklet_edited_frame_count"] == [1]
+
+
+def test_the_phase_is_told_by_what_was_done() -> None:
+    def phase(edits: tuple[Edit, ...], tracked: bool) -> int:
+        return Decision("a", 1, Verdict.ACCEPT, "ada", 1.0, 4, edits, tracked).phase
+
+    painted, clicked = Edit(1), Edit(1, clicks=2)
+    assert [phase((), False), phase((painted,), False)] == [0, 1]
+    assert [phase((painted,), True), phase((clicked, Edit(2, boxes=1)), True)] == [2, 3]
+
+
+def test_a_verdict_is_taken_back(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 2})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        assert queue.take_back() is None
+        first = queue.next()
+        queue.accept()
+        queue.next()
+        assert queue.take_back() == first
+        assert not queue.session.verified(1)
+        queue.reject()
+    assert dataset.statuses("a")[1] is Status.REJECTED
+    assert not dataset.annotations("a", "manual").exists()
+    assert len(dataset.decisions.read()) == 3  # nothing is ever taken out
+
+
+def test_what_two_verifiers_disagree_on_is_not_trained_on(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 2})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        while queue.next():
+            queue.accept()
+    with VerificationQueue(dataset, store, "ada", second=True) as queue:
+        assert queue.next() is None  # it is somebody else who looks a second time
+    with VerificationQueue(dataset, store, "bob", second=True) as queue:
+        queue.next()
+        queue.reject()
+        queue.next()
+        queue.accept()
+        assert queue.next() is None
+    assert dataset.statuses("a") == {1: Status.DISPUTED, 2: Status.ACCEPTED}
+    manual = dataset.verified("a")
+    assert manual is not None
+    assert manual["masklet_id"] == [2]
+
+
+def test_a_video_that_is_open_elsewhere_is_passed_over(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 1, "b": 1})
+    with VerificationQueue(dataset, store, "ada") as ada, VerificationQueue(dataset, store, "bob") as bob:
+        shown = ada.next(), bob.next()
+        assert [one and one.video for one in shown] == ["a", "b"]
+        assert "open in another window or process" in bob.problems["a"]
+
+
+def test_a_person_has_a_name(made: Maker, store: ModelStore) -> None:
+    with pytest.raises(InputError, match="Say who verifies"):
+        VerificationQueue(made({}), store, " ")
+
+
+def test_a_line_that_was_cut_short_loses_no_other(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "decisions.jsonl")
+    log.add(Decision("a", 1, Verdict.ACCEPT, "ada", 1.0, 4))
+    with log.path.open("ab") as file:
+        file.write(b'{"number": 2, "video": "a", "mas')
+    log.add(Decision("a", 2, Verdict.REJECT, "ada", 1.0, 4))
+    assert [one.masklet for one in log.read()] == [1, 2]
+
+
+def test_a_damaged_line_is_named_and_nothing_is_written_behind_it(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "decisions.jsonl")
+    for masklet in (1, 2):
+        log.add(Decision("a", masklet, Verdict.ACCEPT, "ada", 1.0, 4))
+    lines = log.path.read_text().splitlines(keepends=True)
+    log.path.write_text(f"oops\n{lines[1]}")
+    for use in (log.read, lambda: log.add(Decision("a", 3, Verdict.ACCEPT, "ada", 1.0, 4))):
+        with pytest.raises(InputError, match="damaged in line 1"):
+            use()
