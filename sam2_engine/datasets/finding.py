@@ -8,7 +8,7 @@ from typing import Self
 from sam2_engine.datasets.cell_tracking_challenge import find_cell_tracking
 from sam2_engine.datasets.label_folders import find_label_folders
 from sam2_engine.datasets.label_stacks import find_label_stacks
-from sam2_engine.datasets.segment_anything import find_sa_1b, find_sa_v
+from sam2_engine.datasets.segment_anything import find_sa_1b, find_sa_v, is_masklet_dataset
 from sam2_engine.datasets.video import AnnotatedVideo, Progress, VideoRecord, check_videos
 from sam2_engine.errors import InputError
 from sam2_engine.wording import counted
@@ -116,6 +116,8 @@ def _recognized(root: Path, as_video: bool | None) -> list[tuple[list[VideoRecor
 
 
 def _recognize(folder: Path, as_video: bool | None) -> tuple[list[VideoRecord], str] | None:
+    if is_masklet_dataset(folder):
+        return find_sa_v(folder)
     return (
         find_cell_tracking(folder)
         or find_label_folders(folder, as_video)

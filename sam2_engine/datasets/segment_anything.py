@@ -12,13 +12,17 @@ from sam2_engine.frames import open_frames
 from sam2_engine.text_files import read_text
 from sam2_engine.wording import counted
 
-__all__ = ["find_sa_1b", "find_sa_v"]
+__all__ = ["find_sa_1b", "find_sa_v", "is_masklet_dataset"]
 
 _KINDS = ("manual", "auto")
 _OUR_DATASET = "masklets.json"
-"""By which one tells a data set that ``sam2 masklets`` made."""
 _ODD = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 """What values of another type than expected lead to."""
+
+
+def is_masklet_dataset(folder: Path) -> bool:
+    """Whether ``sam2 masklets`` made a folder: there verified masklets and others are told apart."""
+    return (folder / _OUR_DATASET).is_file()
 
 
 def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
@@ -26,9 +30,10 @@ def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
 
     Of a data set that ``sam2 masklets`` made only the verified masklets count, those of ``NAME_manual.json``.
     """
-    is_ours = (folder / _OUR_DATASET).is_file()
+    is_ours = is_masklet_dataset(folder)
     kinds = _KINDS[:1] if is_ours else _KINDS
-    files = sorted(path for kind in kinds for path in folder.rglob(f"*_{kind}.json"))
+    where = "" if is_ours else "**/"
+    files = sorted(path for kind in kinds for path in folder.glob(f"{where}*_{kind}.json"))
     if is_ours:
         _check_verified(folder, files)
     if not files:

@@ -20,12 +20,13 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from sam2_engine.datasets.segment_anything import is_masklet_dataset
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_plugins.batch.naming import stem
 from sam2_plugins.masklets.decisions import Decision, DecisionLog, Status, newest_verdicts, standing
-from sam2_plugins.masklets.sa_v import AUTO, MANUAL, describe_masklets, joined, only_masklets
+from sam2_plugins.masklets.sa_v import AUTO, MANUAL, describe_masklets, only_masklets
 from sam2_plugins.masklets.selection import shown_mask
 from sam2_plugins.masklets.summary import MaskletSummary
 from sam2_plugins.masklets.taken_videos import take_video
@@ -35,7 +36,7 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, open_session
 from sam2_plugins.storage.snapshot import read_json
 
-__all__ = ["MaskletDataset", "is_masklet_dataset"]
+__all__ = ["MaskletDataset", "raise_unsaved", "video_name"]
 
 _MANIFEST = "masklets.json"
 _FORMAT, _VERSION = "sam2-masklets", 1
@@ -120,6 +121,10 @@ class MaskletDataset:
     def is_found(self, name: str) -> bool:
         """Whether the masklets of a video are found, completely."""
         return self._found(name).is_file() and not self._unfinished(name).exists()
+
+    def has_found(self, name: str) -> bool:
+        """Whether masklets of a video were found once; it may be searched anew since."""
+        return self._found(name).is_file()
 
     def found(self, name: str) -> dict[str, Any]:
         """Return all masklets of a video as the model made them, in SA-V's form.
@@ -221,8 +226,8 @@ class MaskletDataset:
         return open_frames(self.path / summary.video_file, **summary.opening)
 
     @contextmanager
-    def opened(self, name: str, store: ModelStore) -> Iterator[AnnotationSession]:
-        """Open the session of a video, saved as it changes.
+    def opened(self, name: str, store: ModelStore) -> Iterator[tuple[AnnotationSession, SessionFolder]]:
+        """Open the session of a video, saved as it changes, and its folder.
 
         Raises
         ------
@@ -233,7 +238,7 @@ class MaskletDataset:
         try:
             session, folder = open_session(self.session(name), store, frames)
             try:
-                yield session
+                yield session, folder
                 raise_unsaved(folder)
             finally:
                 folder.close()
@@ -241,16 +246,14 @@ class MaskletDataset:
             frames.close()
 
     def write_found(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write masklets of a video as the model made them, and those on which nobody decided.
-
-        What is known of those on which somebody decided stays.
-        """
-        decided = self.decided(name)
-        if decided and self._found(name).is_file():
-            content = joined(only_masklets(self.found(name), decided), content)
-        _write_json(self._summary(name), asdict(MaskletSummary.of(content)))
+        """Write masklets of a video as the model made them, and those on which nobody decided."""
+        self.write_summary(name, content)
         _write_json(self._found(name), content)
         self.write_open(name)
+
+    def write_summary(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write what is known of a video's masklets without their masks; its session opens by it."""
+        _write_json(self._summary(name), asdict(MaskletSummary.of(content)))
 
     def write_open(self, name: str) -> None:
         """Write ``NAME_auto.json``: masklets on which nobody has decided."""
@@ -283,7 +286,10 @@ class MaskletDataset:
 
     def decide(self, decision: Decision) -> None:
         """Add a decision; the video's JSON files are out of date until :meth:`settle`."""
-        self._unsettled(decision.video).touch()
+        try:
+            self._unsettled(decision.video).touch()
+        except OSError as error:
+            raise InputError(os_error_sentence(error, self.path)) from None
         self.decisions.add(decision)
 
     def settle_all(self, store: ModelStore) -> list[str]:
@@ -291,7 +297,7 @@ class MaskletDataset:
         busy = []
         for name in self.unsettled():
             try:
-                with self.opened(name, store) as session:
+                with self.opened(name, store) as (session, _):
                     self.settle(name, session)
             except InputError as error:
                 busy.append(f"{name}: {error}")
@@ -320,11 +326,6 @@ class MaskletDataset:
 
     def _unfinished(self, name: str) -> Path:
         return self.path / _FOUND / f"{name}{_UNFINISHED}"
-
-
-def is_masklet_dataset(path: Path) -> bool:
-    """Whether a folder is a data set of masklets, intact or not."""
-    return (path / _MANIFEST).is_file()
 
 
 def video_name(source: Path) -> str:

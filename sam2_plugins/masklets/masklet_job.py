@@ -1,14 +1,16 @@
 """The job of finding the masklets of one video, for a data set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from typing_extensions import override
 
 from sam2_engine.errors import InputError
 from sam2_plugins.batch.job import FileJob, JobHost, Reading
-from sam2_plugins.masklets.dataset import MaskletDataset, video_name
+from sam2_plugins.masklets.dataset import MaskletDataset, raise_unsaved, video_name
 from sam2_plugins.masklets.finding import FoundMasklets, find_masklets
-from sam2_plugins.masklets.sa_v import AUTO, describe_masklets
+from sam2_plugins.masklets.sa_v import AUTO, describe_masklets, joined, only_masklets
 from sam2_plugins.masklets.selection import found_in_words, masklet_qualities, shown_mask
 from sam2_plugins.masklets.settings import MaskletSettings
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -65,6 +67,11 @@ class MaskletJob(FileJob):
 
     def _anew(self, dataset: MaskletDataset, host: JobHost) -> bool:
         """Find the masklets of a new video; until all are found the data set knows nothing of it."""
+        if dataset.decided(self.name):  # its ids would be those of other objects
+            raise InputError(
+                f"{dataset.session(self.name)} is gone, but people decided on its masklets: put it back, or "
+                "give the video another name."
+            )
         self.reading.open(self.source).close()  # what cannot be read is not taken in
         frames = self.reading.open(dataset.take_video(self.source))
         try:
@@ -74,25 +81,36 @@ class MaskletJob(FileJob):
             found = self._find(session, host)
             if found is None:
                 return True
+            content = self._describe(session, found)
             source, opening = reading_of(frames)
+            dataset.write_summary(self.name, content)
             SessionFolder.create(dataset.session(self.name), session, source=source, opening=opening).close()
-            self._write(dataset, session, found, host)
+            dataset.write_found(self.name, content)
         finally:
             frames.close()
+        self._say(content, found, host)
         return False
 
     def _again(self, dataset: MaskletDataset, host: JobHost) -> bool:
         """Find masklets beside those that people decided on; the others are given up."""
-        with dataset.changing(self.name) as finish, dataset.opened(self.name, host.store) as session:
-            for one in session.objects.keys() - dataset.decided(self.name):
-                if not session.verified(one):  # by a person whose verdict was not written down any more
-                    session.remove_object(one)
+        with (
+            dataset.opened(self.name, host.store) as (session, folder),
+            dataset.changing(self.name) as finish,
+        ):
+            # Also what a person verified whose verdict was not written down any more.
+            kept = {one for one in session.objects if session.verified(one)} | dataset.decided(self.name)
+            earlier = only_masklets(dataset.found(self.name), kept) if dataset.has_found(self.name) else None
+            for one in session.objects.keys() - kept:
+                session.remove_object(one)
             session.use_model(self.model)
             found = self._find(session, host)
             if found is None:
                 return True
-            self._write(dataset, session, found, host)
+            raise_unsaved(folder)
+            content = self._describe(session, found)
+            dataset.write_found(self.name, content if earlier is None else joined(earlier, content))
             finish()
+        self._say(content, found, host)
         return False
 
     def _find(self, session: AnnotationSession, host: JobHost) -> FoundMasklets | None:
@@ -108,26 +126,23 @@ class MaskletJob(FileJob):
                 except KeyboardInterrupt:  # a second Ctrl-C breaks off the current step
                     return None
 
-    def _write(
-        self, dataset: MaskletDataset, session: AnnotationSession, found: FoundMasklets, host: JobHost
-    ) -> None:
-        """Write what was found, beside what was known of masklets that people decided on."""
-        qualities, ids = masklet_qualities(session, found.seeds), [*found.seeds]
+    def _describe(self, session: AnnotationSession, found: FoundMasklets) -> dict[str, Any]:
+        """Return what was found, in SA-V's form."""
         source, opening = reading_of(session.frames)
         min_area = self.settings.min_area
-        content = describe_masklets(
+        return describe_masklets(
             session,
             source or self.source,
-            ids,
+            [*found.seeds],
             AUTO,
             lambda one, frame: shown_mask(session.accepted(one, frame), min_area),
-            qualities=qualities,
+            qualities=masklet_qualities(session, found.seeds),
             opening=opening,
             min_area=min_area,
         )
-        dataset.write_found(self.name, content)
-        host.say(f"{self.source}: {found_in_words([qualities[one] for one in ids], found.dropped)}")
-        if not ids:
-            host.note(
-                f"Nothing was found in {self.source}; lower --confidence, or use more --points-per-side."
-            )
+
+    def _say(self, content: Mapping[str, Any], found: FoundMasklets, host: JobHost) -> None:
+        qualities = [content["masklet_quality"][content["masklet_id"].index(one)] for one in found.seeds]
+        host.say(f"{self.source}: {found_in_words(qualities, found.dropped)}")
+        if not qualities:
+            host.note(f"Nothing was found in {self.source}; lower --confidence, or raise --points-per-side.")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
-from sam2_plugins.masklets.dataset import MaskletDataset
+from sam2_plugins.masklets.dataset import MaskletDataset, raise_unsaved
 from sam2_plugins.masklets.decisions import Decision, Edit, Verdict, newest_verdicts
 from sam2_plugins.masklets.selection import masklet_overlap, shown_mask
 from sam2_plugins.review.next_frame import frames_by_gain
@@ -20,6 +20,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import AcceptedMask
 from sam2_plugins.session.propagation_plan import Direction
+from sam2_plugins.storage import SessionFolder
 
 __all__ = ["QueuedMasklet", "VerificationQueue"]
 
@@ -123,6 +124,7 @@ class VerificationQueue:
         self.current: QueuedMasklet | None = None
         self._store, self._second, self._clock = store, second, clock
         self._session: AnnotationSession | None = None
+        self._folder: SessionFolder | None = None
         self._open = ExitStack()
         self._video: str | None = None
         self._passed: set[tuple[str, int]] = set()
@@ -277,6 +279,8 @@ class VerificationQueue:
             session.verify(shown.masklet, frames)
         elif verified := session.verified(shown.masklet):
             session.verify(shown.masklet, verified, verified=False)
+        if self._folder is not None:
+            raise_unsaved(self._folder)  # a verdict counts on masks that are on disk
         took = self._clock() - look.began - look.waited if seconds is None else seconds
         decision = Decision(
             shown.video,
@@ -343,7 +347,7 @@ class VerificationQueue:
             return
         self._leave_video()
         self._min_area = self.dataset.summary(video).min_area
-        self._session = self._open.enter_context(self.dataset.opened(video, self._store))
+        self._session, self._folder = self._open.enter_context(self.dataset.opened(video, self._store))
         self._video = video
 
     def _leave_video(self) -> None:
@@ -351,7 +355,7 @@ class VerificationQueue:
             if self._session is not None and self._video in self.dataset.unsettled():
                 self.dataset.settle(self._video, self._session)
         finally:
-            self._session = self._video = None
+            self._session = self._folder = self._video = None
             self._open.close()
 
 

@@ -1,6 +1,7 @@
 """``sam2 masklets``: a data set made from videos, gone on with, searched again, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,32 @@ def test_two_engines_do_not_work_on_one_video(
         assert sam2("masklets", video, "-o", dataset.path, *SMALL) == 2
     assert "is being worked on by another run" in capsys.readouterr().err
     assert dataset.videos() == []
+
+
+def test_masklets_whose_session_is_gone_are_not_mixed_up_with_new_ones(
+    tmp_path: Path, video: Path, store: ModelStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL)
+    dataset = MaskletDataset.open(tmp_path / "dataset")
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.next()
+        queue.accept()
+    shutil.rmtree(dataset.session("discs"))
+    assert sam2("masklets", video, "-o", dataset.path, "--again", *SMALL) == 2
+    assert "is gone, but people decided on its masklets" in capsys.readouterr().err
+    assert dataset.verified("discs") is not None
+
+
+def test_a_video_that_is_being_verified_is_not_searched_again(
+    tmp_path: Path, video: Path, store: ModelStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL)
+    dataset = MaskletDataset.open(tmp_path / "dataset")
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.next()
+        assert sam2("masklets", video, "-o", dataset.path, "--again", *SMALL) == 2
+        assert "open in another window or process" in capsys.readouterr().err
+        assert dataset.videos() == ["discs"]
 
 
 def test_a_killed_run_is_done_again(tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
