@@ -32,6 +32,7 @@ from sam2_plugins.masklets.report import report_on
 from sam2_plugins.runtime.model_store import ModelStore
 
 FRAMES, SIDE = 6, 320
+MODEL = "nano@384"
 GOOD, MENDABLE, CORRECTIONS = 0.75, 0.4, 2
 LOCATE, CLICK, EXAMINE = 1.0, 1.5, 0.1
 """Seconds of the paper's model of an annotator: finding the object, a click, a frame to look at."""
@@ -166,7 +167,7 @@ def judge(dataset: MaskletDataset, truths: dict[str, Truth]) -> tuple[float, flo
 def run(
     name: str, train: dict[str, Truth], test: dict[str, Truth], work: Path, rounds: int, steps: int
 ) -> None:
-    model, dataset = "nano", None
+    model = MODEL
     for number in range(rounds + 1):
         judged = work / f"judged{number}"
         command(["masklets", work / "test", "-o", judged, "--model", model, *SEARCH])
