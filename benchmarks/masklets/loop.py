@@ -197,7 +197,8 @@ def command(arguments: list[object]) -> None:
         status = sam2([str(one) for one in arguments])
     if status:
         raise SystemExit(said.getvalue())
-    print(f"<!-- {arguments[0]} {time.process_time() - began:.0f} s of processor time -->", flush=True)
+    seconds = time.process_time() - began
+    print(f"<!-- {arguments[0]}: {seconds:.0f} s of processor time\n{said.getvalue()}-->", flush=True)
 
 
 def main() -> None:

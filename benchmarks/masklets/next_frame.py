@@ -36,9 +36,9 @@ from sam2_plugins.review.next_frame import expected_gains  # noqa: E402
 from sam2_plugins.runtime.model_store import ModelStore  # noqa: E402
 from sam2_plugins.session.annotation_session import AnnotationSession  # noqa: E402
 
-CORRECTIONS, CLICKS = 5, 3
-FRAMES, SIZE = 24, 384
-MODEL = "nano@512"
+CORRECTIONS, CLICKS = 4, 3
+FRAMES, SIZE = 20, 320
+MODEL = "nano@320"
 SMALLEST = 64
 
 Rule = Callable[["Annotator"], dict[int, float]]
@@ -187,7 +187,9 @@ def clips(data: Path, fit: bool) -> dict[str, list[tuple[str, Callable[[], Label
         return sets
     whole = partial(chair, data)
     return {
-        "pumavos_chair": [(f"chair-{s}", lambda s=s: part(whole(), s, s + 30), 1) for s in range(0, 31, 6)],
+        "pumavos_chair": [
+            (f"chair-{s}", lambda s=s: part(whole(), s, s + FRAMES), 1) for s in range(0, 41, 8)
+        ],
         "usiigaci_T98G": [("cells", partial(cells, data), 24)],
         **sets,
     }
@@ -249,7 +251,7 @@ def runs(data: Path, folder: Path, rules: dict[str, Rule], fit: bool) -> dict[st
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> str:
-    """Mean difference over 1 to 5 corrections, and what 90 % of means of resampled objects lie within."""
+    """Mean difference over all corrections, and what 90 % of means of resampled objects lie within."""
     gaps = (one[:, 1:] - other[:, 1:]).mean(1)
     drawn = np.random.default_rng(0).choice(gaps, (4000, len(gaps))).mean(1)
     low, high = np.quantile(drawn, (0.05, 0.95))
@@ -261,7 +263,11 @@ def tables(found: dict[str, dict[str, np.ndarray]]) -> str:
     for name, by_rule in found.items():
         count = len(next(iter(by_rule.values())))
         lines += [f"## {name}, {count} objects" if count > 1 else f"## {name}", ""]
-        lines += ["| next frame | 0 | 1 | 2 | 3 | 4 | 5 | mean of 1 to 5 |", "|---|" + "---|" * 7]
+        columns = " | ".join(map(str, range(CORRECTIONS + 1)))
+        lines += [
+            f"| next frame | {columns} | mean of 1 to {CORRECTIONS} |",
+            "|---|" + "---|" * (CORRECTIONS + 2),
+        ]
         for rule, rows in by_rule.items():
             means = rows.mean(0) * 100
             cells = " | ".join(f"{value:.1f}" for value in means)

@@ -13,6 +13,7 @@ from sam2_plugins.masklets.finding import FoundMasklets, find_masklets
 from sam2_plugins.masklets.sa_v import AUTO, describe_masklets, joined, only_masklets
 from sam2_plugins.masklets.selection import found_in_words, masklet_qualities, shown_mask
 from sam2_plugins.masklets.settings import MaskletSettings
+from sam2_plugins.masklets.taken_videos import check_video
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, reading_of
 
@@ -49,10 +50,11 @@ class MaskletJob(FileJob):
     def check(self) -> None:
         if not self.source.exists():
             raise InputError(f"There is no video {self.source}.")
-        MaskletDataset.create(self.output)
+        check_video(self.source, MaskletDataset.create(self.output).path)
 
     @override
     def run(self, host: JobHost) -> bool:
+        self.check()
         dataset = MaskletDataset.create(self.output)
         if dataset.is_found(self.name) and not self.again:
             host.say(f"{self.source}: done before")

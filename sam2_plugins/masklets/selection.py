@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.masks import remove_small_regions
+from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.wording import counted
 from sam2_plugins.masklets.seeds import shared_and_union
 from sam2_plugins.masklets.settings import MaskletSettings
@@ -67,7 +68,8 @@ def drop_masklets(
     masks = {one: session.annotations.masks_of(one) for one in session.objects}
     small = [one for one in object_ids if _largest(masks[one]) < max(settings.min_area, 1)]
     rest = [one for one in object_ids if one not in small]
-    unstable = [one for one in rest if _stability(masks[one]) < settings.min_stability]
+    least = _least_stability(session) if settings.min_stability is None else settings.min_stability
+    unstable = [one for one in rest if _stability(masks[one]) < least]
     rest = [one for one in rest if one not in unstable]
     qualities = masklet_qualities(session, seeds)
     known = [one for one in session.objects if one not in object_ids]
@@ -121,6 +123,13 @@ def shown_mask(accepted: AcceptedMask | None, min_area: int) -> NDArray[np.bool_
 
 def _largest(masks: Masks) -> int:
     return max((int(np.count_nonzero(one.mask.crop())) for one in masks.values()), default=0)
+
+
+def _least_stability(session: AnnotationSession) -> float:
+    """Return what the model of a session counts as stable; elsewhere its weights are not here to be asked."""
+    store = session.store
+    known = VARIANTS["nano"] if store.remote is not None else store.get(session.model_name).config
+    return known.stability_score_thresh
 
 
 def _stability(masks: Masks) -> float:

@@ -31,7 +31,8 @@ class MaskletSettings:
     max_overlap
         Of two masklets with a larger IoU the better one stays.
     min_stability
-        Least mean stability of a masklet over the frames on which it is visible.
+        Least mean stability of a masklet over the frames on which it is tracked and visible; None: the
+        model's own, as for masks of everything.
     max_masklets
         At most so many per video, the surest.
 
@@ -52,7 +53,7 @@ class MaskletSettings:
     confidence: float | None = None
     min_area: int = 20
     max_overlap: float = 0.7
-    min_stability: float = 0.8
+    min_stability: float | None = None
     max_masklets: int = 100
 
     def __post_init__(self) -> None:
@@ -62,8 +63,9 @@ class MaskletSettings:
         if self.crop_layers not in range(len(_CLICKS)):
             raise InputError(f"crop_layers is 0, 1 or 2, not {self.crop_layers!r}.")
         for name in ("max_overlap", "min_stability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is a number from 0 to 1, not {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise InputError(f"{name} is a number from 0 to 1, not {value!r}.")
         self.on_crop(0)
 
     @property

@@ -1,5 +1,6 @@
 """Videos of a data set: linked into its folder, or copied."""
 
+import filecmp
 import os
 import shutil
 from pathlib import Path
@@ -7,7 +8,21 @@ from pathlib import Path
 from sam2_engine.errors import InputError
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 
-__all__ = ["take_video"]
+__all__ = ["check_video", "take_video"]
+
+
+def check_video(source: Path, folder: Path) -> Path:
+    """Return where a video is in a folder, or will be.
+
+    Raises
+    ------
+    InputError
+        If another video of its name is there.
+    """
+    target = folder / (f"{source.name}.frames" if source.is_dir() and not source.suffix else source.name)
+    if target.exists() and not _is_same(source, target):
+        raise InputError(f"{target} is another video of the same name as {source}; rename one of them.")
+    return target
 
 
 def take_video(source: Path, folder: Path) -> Path:
@@ -18,10 +33,8 @@ def take_video(source: Path, folder: Path) -> Path:
     InputError
         If another video of its name is there, or it cannot be written.
     """
-    target = folder / (f"{source.name}.frames" if source.is_dir() and not source.suffix else source.name)
+    target = check_video(source, folder)
     if target.exists():
-        if not _is_same(source, target):
-            raise InputError(f"{target} is another video of the same name as {source}; rename one of them.")
         return target
     aside = folder / f".{target.name}.taking"
     try:
@@ -47,14 +60,15 @@ def _link_or_copy(source: str, target: str) -> str:
 
 
 def _is_same(source: Path, target: Path) -> bool:
-    """Whether a video in the folder is this one: the same files, or files of the same sizes."""
+    """Whether a video in the folder is this one: by size and time of its files, else by their content."""
     if source.is_dir() != target.is_dir():
         return False
-    if source.is_dir():
-        return [(p.name, p.stat().st_size) for p in sorted(source.iterdir()) if p.is_file()] == [
-            (p.name, p.stat().st_size) for p in sorted(target.iterdir()) if p.is_file()
-        ]
-    return source.samefile(target) or source.stat().st_size == target.stat().st_size
+    if not source.is_dir():
+        return source.samefile(target) or filecmp.cmp(source, target)
+    names = [one.relative_to(source).as_posix() for one in source.rglob("*") if one.is_file()]
+    there = {one.relative_to(target).as_posix() for one in target.rglob("*") if one.is_file()}
+    same, _, _ = filecmp.cmpfiles(source, target, names)
+    return set(names) == there == set(same)
 
 
 def _remove(path: Path) -> None:

@@ -119,7 +119,8 @@ def make(
         float, typer.Option(min=0, max=1, metavar="0..1", help="IoU above which two masklets are one.")
     ] = DEFAULTS.max_overlap,
     min_stability: Annotated[
-        float, typer.Option(min=0, max=1, metavar="0..1", help="Least mean stability of a masklet.")
+        float | None,
+        typer.Option(metavar="0..1", help="Least mean stability of a masklet. By default the model's own."),
     ] = DEFAULTS.min_stability,
     max_masklets: Annotated[
         int, typer.Option(min=1, metavar="N", help="At most so many per video, the best.")

@@ -92,7 +92,7 @@ def test_verdicts_come_back_once(dataset: MaskletDataset, tmp_path: Path) -> Non
     assert (summary.taken, summary.corrected, summary.known, summary.problems) == (2, 0, 0, ())
     assert dataset.statuses("walk") == {1: Status.ACCEPTED, 2: Status.REJECTED}
     first = dataset.decisions.read()[0]
-    assert (first.by, first.seconds, first.at) == ("7", 3.5, 1796256000.0)
+    assert (first.by, first.seconds, first.at) == ("7", 3.5, 1795996800.0)
     assert import_verdicts(dataset, project, STORE).known == 2
     assert len(dataset.decisions.read()) == 2
 

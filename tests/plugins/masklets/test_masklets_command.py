@@ -16,6 +16,7 @@ from sam2_plugins.masklets.queue import VerificationQueue
 from sam2_plugins.runtime.model_store import ModelStore
 
 SMALL = ["--model", "nano@256", "--points-per-side", "4", "--crop-layers", "0", "--key-frames", "1"]
+SMALL += ["--min-stability", "0.5"]
 
 
 def sam2(*arguments: object) -> int:
@@ -123,7 +124,8 @@ def test_a_video_without_objects_and_one_of_one_frame(
     tmp_path: Path, frames: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video = tmp_path / "empty.tif"
-    tifffile.imwrite(video, np.full((frames, 60, 80), 50, np.uint8), metadata={"axes": "TYX"})
+    pixels = np.full((frames, 60, 80), 50, np.uint8)
+    tifffile.imwrite(video, pixels, metadata={"axes": "TYX"}, photometric="minisblack")
     assert sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL) == 0
     said = capsys.readouterr()
     assert "0 masklets" in said.out
@@ -162,6 +164,9 @@ def test_two_videos_of_one_name_are_kept_apart(
     sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL)
     other = tmp_path / "other" / "discs.tif"
     other.parent.mkdir()
-    tifffile.imwrite(other, np.zeros((5, 60, 80), np.uint8), metadata={"axes": "TYX"})
-    assert sam2("masklets", other, "-o", tmp_path / "dataset", "--again", *SMALL) == 2
-    assert "another video of the same name" in capsys.readouterr().err
+    pixels = np.zeros((4, 60, 80), np.uint8)  # a file of the same size
+    tifffile.imwrite(other, pixels, metadata={"axes": "TYX"}, photometric="minisblack")
+    assert other.stat().st_size == video.stat().st_size
+    for more in ([], ["--again"]):
+        assert sam2("masklets", other, "-o", tmp_path / "dataset", *more, *SMALL) == 2
+        assert "another video of the same name" in capsys.readouterr().err
