@@ -41,7 +41,7 @@ _COMMANDS = {
         "Track objects from frame to frame, from masks or clicks and boxes; Ctrl-C keeps finished frames.",
     ),
     "masklets": (
-        "masklets",
+        "masklets.group",
         "Find masklets in many videos, let people verify them, and count: the paper's data engine.",
     ),
     "open": ("sessions", "Begin the session of a stack, or go on with it, and say what is in it."),

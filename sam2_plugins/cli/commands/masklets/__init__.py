@@ -1,0 +1,1 @@
+"""Commands of a data set of masklets: make, queue, verdict, report."""
