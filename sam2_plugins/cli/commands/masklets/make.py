@@ -29,50 +29,59 @@ from sam2_plugins.masklets.videos import videos_in
 __all__ = ["make"]
 
 DEFAULTS = MaskletSettings()
+VideosArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="VIDEOS", help="Videos, stacks and folders of images, or folders of these."),
+]
+DatasetOption = Annotated[
+    Path,
+    typer.Option("-o", "--output", metavar="DATASET", help="The data set's folder; one is gone on with."),
+]
+KeyFramesOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Frames on which objects are looked for, evenly spread.")
+]
+PointsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Clicks per side of the grid on a whole frame.")
+]
+CropLayersOption = Annotated[
+    int,
+    typer.Option(min=0, max=2, metavar="0..2", help="Also 2 x 2 (1), and 4 x 4 (2) zoomed crops of it."),
+]
+ConfidenceOption = Annotated[
+    float | None,
+    typer.Option(metavar="0..1", help="Least score of a mask where it is found. By default the model's own."),
+]
+MinAreaOption = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Leave out masklets, components and holes below this.")
+]
+MaxOverlapOption = Annotated[
+    float, typer.Option(min=0, max=1, metavar="0..1", help="IoU above which two masklets are one.")
+]
+MinStabilityOption = Annotated[
+    float | None,
+    typer.Option(metavar="0..1", help="Least mean stability of a masklet. By default the model's own."),
+]
+MaxMaskletsOption = Annotated[
+    int, typer.Option(min=1, metavar="N", help="At most so many per video, the best.")
+]
+AgainOption = Annotated[
+    bool,
+    typer.Option("--again", help="Search videos that are done again; what people decided on stays."),
+]
 
 
 def make(
-    videos: Annotated[
-        list[Path],
-        typer.Argument(metavar="VIDEOS", help="Videos, stacks and folders of images, or folders of these."),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output", metavar="DATASET", help="The data set's folder; one is gone on with."),
-    ],
-    key_frames: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Frames on which objects are looked for, evenly spread.")
-    ] = DEFAULTS.key_frames,
-    points_per_side: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Clicks per side of the grid on a whole frame.")
-    ] = DEFAULTS.points_per_side,
-    crop_layers: Annotated[
-        int,
-        typer.Option(min=0, max=2, metavar="0..2", help="Also 2 x 2 (1), and 4 x 4 (2) zoomed crops of it."),
-    ] = DEFAULTS.crop_layers,
-    confidence: Annotated[
-        float | None,
-        typer.Option(
-            metavar="0..1", help="Least score of a mask where it is found. By default the model's own."
-        ),
-    ] = DEFAULTS.confidence,
-    min_area: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Leave out masklets, components and holes below this.")
-    ] = DEFAULTS.min_area,
-    max_overlap: Annotated[
-        float, typer.Option(min=0, max=1, metavar="0..1", help="IoU above which two masklets are one.")
-    ] = DEFAULTS.max_overlap,
-    min_stability: Annotated[
-        float | None,
-        typer.Option(metavar="0..1", help="Least mean stability of a masklet. By default the model's own."),
-    ] = DEFAULTS.min_stability,
-    max_masklets: Annotated[
-        int, typer.Option(min=1, metavar="N", help="At most so many per video, the best.")
-    ] = DEFAULTS.max_masklets,
-    again: Annotated[
-        bool,
-        typer.Option("--again", help="Search videos that are done again; what people decided on stays."),
-    ] = False,
+    videos: VideosArgument,
+    output: DatasetOption,
+    key_frames: KeyFramesOption = DEFAULTS.key_frames,
+    points_per_side: PointsOption = DEFAULTS.points_per_side,
+    crop_layers: CropLayersOption = DEFAULTS.crop_layers,
+    confidence: ConfidenceOption = DEFAULTS.confidence,
+    min_area: MinAreaOption = DEFAULTS.min_area,
+    max_overlap: MaxOverlapOption = DEFAULTS.max_overlap,
+    min_stability: MinStabilityOption = DEFAULTS.min_stability,
+    max_masklets: MaxMaskletsOption = DEFAULTS.max_masklets,
+    again: AgainOption = False,
     model: ModelOption = "nano",
     axes: AxesOption = None,
     channel: ChannelOption = None,
