@@ -42,7 +42,8 @@ class ProjectParameters:
     batch
         What "Retrieve predictions" does on images: ``"automatic"`` (prompts if the task holds any, else
         everything on the image, but not where a person may just be opening a single task), ``"always"``
-        (then, too), ``"prompts"`` (only from prompts), ``"off"``.
+        (then, too), ``"prompts"`` (only from prompts), ``"off"``. On videos: rectangles that a task holds
+        are tracked; only ``"always"`` finds and tracks everything where it holds none.
     label
         The label of automatic masks; None for the first label of the configuration.
     answer

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from labelstudio_backend.schema.image_prompts import LabeledPrompt, stored_prompts
-from labelstudio_backend.schema.labeling_config import Target
+from labelstudio_backend.schema.labeling_config import ControlTag, Target
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.project_parameters import ProjectParameters
 from labelstudio_backend.schema.regions import Region, ScoredRegions
@@ -15,7 +15,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
 
-__all__ = ["prompts_of_task", "segment_everything"]
+__all__ = ["automatic_control", "prompts_of_task", "segment_everything"]
 
 _DATA_KEYS = {"points", "labels", "box", "label"}
 
@@ -67,14 +67,7 @@ def segment_everything(
     InputError
         If no control tag accepts the label, or the image cannot be used.
     """
-    label = parameters.label or next(iter(target.controls[0].labels), None)
-    labels = () if label is None else (label,)
-    if not labels and not target.controls[0].accepts():
-        raise InputError(
-            "The labels of this configuration come with each task; "
-            'name one for automatic masks in the extra params, for example {"label": "Cell"}.'
-        )
-    control = target.control_for(*labels)
+    control, labels = automatic_control(target, parameters)
     settings = AutomaticSettings(
         confidence=parameters.confidence,
         min_area=parameters.min_area,
@@ -87,6 +80,24 @@ def segment_everything(
     for one in found:
         regions += mask_regions(one.mask.to_array(), control, labels, one.score, tolerance)
     return regions, sum(one.score for one in found) / len(found) if found else 0.0
+
+
+def automatic_control(target: Target, parameters: ProjectParameters) -> tuple[ControlTag, tuple[str, ...]]:
+    """Return the control tag of what is found without a prompt, and its label, if it has one.
+
+    Raises
+    ------
+    InputError
+        If no control tag accepts the label, or labels come with each task.
+    """
+    label = parameters.label or next(iter(target.controls[0].labels), None)
+    labels = () if label is None else (label,)
+    if not labels and not target.controls[0].accepts():
+        raise InputError(
+            "The labels of this configuration come with each task; "
+            'name one for automatic masks in the extra params, for example {"label": "Cell"}.'
+        )
+    return target.control_for(*labels), labels
 
 
 def _stored_regions(task: Mapping[str, Any], version: str) -> Iterator[list[Mapping[str, Any]]]:

@@ -17,6 +17,7 @@ from labelstudio_backend.tasks.lanes import Lane, Ticket
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.track_scheduler import TrackScheduler, VideoKey
 from labelstudio_backend.tasks.track_storage import TrackStore
+from labelstudio_backend.tasks.video_preannotation import everything_in_video
 from labelstudio_backend.tasks.video_tracking import VideoTrack, VideoTracking, box_prompts
 from sam2_engine.errors import InputError
 from sam2_engine.feature_cache import FeatureCache
@@ -52,6 +53,7 @@ class VideoTasks:
         self.scheduler = TrackScheduler(settings.max_sessions, settings.track_bytes)
         self._track_store = TrackStore(settings.state_folder, settings.kept_track_bytes, store, features)
         self._media = media
+        self._store = store
 
     @property
     def gauges(self) -> dict[str, float]:
@@ -110,7 +112,8 @@ class VideoTasks:
 
         Returns
         -------
-        The same rectangles as sequences; None if the task holds none, or the server is closing.
+        The same rectangles as sequences; if the task holds none, everything in the video where the project
+        always wants automatic masks, else None; None if the server is closing.
 
         Raises
         ------
@@ -118,8 +121,13 @@ class VideoTasks:
             As :meth:`predict_interactive`; or if a frame cannot be read.
         """
         results = _stored_results(task, target)
-        if not results:
+        if not results and options.parameters.batch != "always":
             return None
+        if not results:
+            media = self._media.video(target.media.source(task))
+            rate = target.media.frames_per_second(task["data"])
+            parameters = options.parameters
+            return everything_in_video(media, rate, self._store, options.model, target, parameters)
         regions, score = self._track(task, target, _tracks_of(results, target), options, Ticket())
         answers = answers_about(results, [region.get("id") for region in regions])
         return None if self.scheduler.closed else ([*regions, *answers], score)

@@ -23,7 +23,12 @@ from labelstudio_backend.tasks.predictor import Predictor
 from labelstudio_backend.tasks.track_storage import session_path
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames.video_frames import VideoFrames
+from sam2_engine.masks import CompressedMask
+from sam2_plugins.everything.run import TrackedEverything
+from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import ChangeKind
+from sam2_plugins.session.masks import MaskScores
 from sam2_plugins.storage.snapshot import read_state
 
 RECTANGLE = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0}
@@ -482,6 +487,37 @@ def test_a_batch_tracks_the_boxes_that_tasks_hold(page: Page, kind: str) -> None
     assert region["id"] == page.region["id"]
     assert [f for f, rectangle in shown(region).items() if rectangle] == list(range(1, FRAMES + 1))
     assert answers[1] == []
+
+
+def test_a_video_without_rectangles_gets_everything_only_where_the_project_always_wants_it(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[EverythingSettings] = []
+
+    def found(session: AnnotationSession, settings: EverythingSettings) -> TrackedEverything:
+        asked.append(settings)
+        mask = np.zeros(session.shape, bool)
+        mask[4:12, 8:20] = True
+        masks = {frame: CompressedMask.from_array(np.roll(mask, frame, 1)) for frame in range(2, 8)}
+        return TrackedEverything((session.import_track(masks, dict.fromkeys(masks, MaskScores(1, 0.8, 1))),))
+
+    monkeypatch.setattr("labelstudio_backend.tasks.video_preannotation.track_everything", found)
+    task = {**page.body["tasks"][0], "drafts": [], "annotations": [], "predictions": []}
+    request = [task], page.body["label_config"], None, page.body["project"]
+    assert page.predictor.predict(*request) == [[]]
+    assert not asked
+    page.set(batch="always", min_area=30, tolerance=0)
+    (answer,) = page.predictor.predict(*request)
+    assert isinstance(answer, dict)
+    assert [one.min_area for one in asked] == [30]
+    (region,) = answer["result"]
+    assert (region["from_name"], region["to_name"], region["value"]["labels"]) == ("box", "video", ["Ball"])
+    rectangles = {f: rectangle for f, rectangle in shown(region).items() if rectangle}
+    assert list(rectangles) == list(range(3, 9))  # the page counts from 1
+    assert rectangles[3]["x"] < rectangles[8]["x"]
+    assert answer["score"] == pytest.approx(0.8)
+    held = {**task, "predictions": [{"result": answer["result"], "updated_at": "2026-01-01"}]}
+    assert page.predictor.predict([held], *request[1:]) != [[]]  # and may be tracked as any other
 
 
 @pytest.mark.parametrize(
