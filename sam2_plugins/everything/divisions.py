@@ -7,9 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from sam2_plugins.everything.sightings import Sighting
+from sam2_plugins.everything.sightings import Sighting, overlaps
 
-__all__ = ["LIKELY", "ProposedDivision", "divided", "division_probability", "propose_divisions"]
+__all__ = [
+    "LIKELY",
+    "ProposedDivision",
+    "divided",
+    "division_features",
+    "division_probability",
+    "propose_divisions",
+]
 
 LIKELY = 0.5
 """From this probability on a division is taken for one."""
@@ -18,8 +25,8 @@ _LEAST = 0.1
 _NEAR = 1.5
 """Radii of the mother from her center within which daughters lie."""
 
-BIAS, WEIGHTS = -1.0, (-3.0, 2.5, 4.0, -2.0, 1.5, -4.0)
-"""Of the logistic regression over :func:`_features`."""
+BIAS, WEIGHTS = 2.0, (-3.3, 1.6, -3.2, 1.6, -6.2)
+"""Of the logistic regression over :func:`division_features`; by ``benchmarks/everything/weights.py``."""
 
 Sightings = Mapping[int, Sighting]
 """Sightings of one object by frame."""
@@ -49,43 +56,30 @@ class ProposedDivision:
 
 def division_probability(mother: Sighting, daughters: tuple[Sighting, Sighting]) -> float:
     """Return how probably two sightings are what another one, seen just before, has divided into."""
-    total = BIAS + sum(weight * value for weight, value in zip(WEIGHTS, _features(mother, daughters)))
+    total = BIAS + sum(weight * value for weight, value in zip(WEIGHTS, division_features(mother, daughters)))
     return 1 / (1 + math.exp(-total))
 
 
-def _features(mother: Sighting, daughters: tuple[Sighting, Sighting]) -> tuple[float, ...]:
-    """Return what speaks for a division, and against it: each about 0..1.
+def division_features(mother: Sighting, daughters: tuple[Sighting, Sighting]) -> tuple[float, ...]:
+    """Return what speaks for a division, and against it.
 
-    Change of area together, symmetry of the two, overlap with the mother, distance of their middle from her,
-    whether they lie on two sides of her, and how well one of them alone is where she was.
+    How much the area changes altogether (a logarithm), the smaller daughter as a part of the larger one, how
+    many of the mother's radii the middle of both is from her, whether they lie on two sides of her, and the
+    IoU of one of them alone with her: who is still where she was has not divided.
     """
     one, other = daughters
     radius = math.sqrt(mother.area / math.pi)
     center, first, second = (np.array(each.center) for each in (mother, one, other))
     middle = (first * one.area + second * other.area) / (one.area + other.area)
-    together = _union_overlap(mother, daughters)
-    alone = max(_union_overlap(mother, (each, each)) for each in daughters)
+    alone = max((pair.iou for pair in overlaps([mother], daughters)), default=0.0)
     sides = float((first - center) @ (second - center) < 0)
     return (
         min(abs(math.log((one.area + other.area) / mother.area)), 2.0),
         min(one.area, other.area) / max(one.area, other.area),
-        together,
         min(float(np.linalg.norm(middle - center)) / radius, 3.0),
         sides,
         alone,
     )
-
-
-def _union_overlap(mother: Sighting, daughters: tuple[Sighting, Sighting]) -> float:
-    """Return the IoU of the mother with both daughters together."""
-    masks = [each.mask for each in (mother, *daughters)]
-    window = (
-        slice(min(one.box[0].start for one in masks), max(one.box[0].stop for one in masks)),
-        slice(min(one.box[1].start for one in masks), max(one.box[1].stop for one in masks)),
-    )
-    before, one, other = (each.within(window) for each in masks)
-    both = one | other
-    return np.count_nonzero(before & both) / np.count_nonzero(before | both)
 
 
 def propose_divisions(tracks: Mapping[int, Sightings]) -> list[ProposedDivision]:
@@ -159,6 +153,12 @@ def _candidates(tracks: Mapping[int, Sightings]) -> Iterator[ProposedDivision]:
 
 
 def _is_near(mother: Sighting, daughter: Sighting) -> bool:
-    radius = math.sqrt(mother.area / math.pi)
-    (y, x), (other_y, other_x) = mother.center, daughter.center
-    return math.hypot(y - other_y, x - other_x) <= _NEAR * radius + math.sqrt(daughter.area / math.pi)
+    """Whether the middles of their boxes are: many are asked, and few remain."""
+    (y, x), (other_y, other_x) = _middle(mother), _middle(daughter)
+    reach = _NEAR * math.sqrt(mother.area / math.pi) + math.sqrt(daughter.area / math.pi)
+    return math.hypot(y - other_y, x - other_x) <= reach
+
+
+def _middle(sighting: Sighting) -> tuple[float, float]:
+    rows, columns = sighting.mask.box
+    return (rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2

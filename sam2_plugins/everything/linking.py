@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sam2_plugins.everything.following import Followed
-from sam2_plugins.everything.sightings import Sighting, assign, overlaps
+from sam2_plugins.everything.sightings import Overlap, Sighting, assign, overlaps
 
-__all__ = ["Linker", "Track", "worth_keeping"]
+__all__ = ["Linker", "Track"]
 
 LEAST_IOU = 0.3
 """Of a followed mask with a found one, to be the same object."""
 COVERED = 0.5
 """What shares more than this part of the smaller one with something surer is no object of its own."""
-MAX_GAP = 2
+MOSTLY = 0.7
+"""What lies in another mask to this part is inside of it; two of which that makes this much are all of it."""
+SURER = 0.7
+"""Several followed masks stand for one found if each has at least so many times its score."""
+MAX_GAP = 4
 """Frames of those looked at on which an object may be missed."""
 LEAST_CARRIED = 0.5
 """Least score of a mask that was followed to a frame on which nothing was found there."""
@@ -28,20 +32,13 @@ class Track:
         By frame.
     missed
         Frames since it was last found.
+    agreement
+        IoU of what was followed with what was found, wherever both were.
     """
 
     sightings: dict[int, Sighting] = field(default_factory=dict)
     missed: int = 0
-
-    @property
-    def first(self) -> int:
-        """The first frame."""
-        return min(self.sightings)
-
-    @property
-    def last(self) -> int:
-        """The last frame."""
-        return max(self.sightings)
+    agreement: list[float] = field(default_factory=list)
 
     @property
     def num_found(self) -> int:
@@ -53,12 +50,6 @@ class Track:
         """Mean score of where it was found."""
         scores = [one.score for one in self.sightings.values() if one.found]
         return sum(scores) / len(scores) if scores else 0.0
-
-    def trim(self) -> None:
-        """Let it end where it was found last."""
-        found = [frame for frame, one in self.sightings.items() if one.found]
-        last = max(found, default=-1)
-        self.sightings = {frame: one for frame, one in self.sightings.items() if frame <= last}
 
 
 class Linker:
@@ -93,12 +84,20 @@ class Linker:
             What was found there.
         """
         here = followed.get(frame, [])
-        scores = {(one.one, one.other): one.iou for one in overlaps(here, found) if one.iou >= LEAST_IOU}
+        pairs = list(overlaps(here, found))
+        merged = _merged(here, found, pairs)
+        apart = {i for several in merged.values() for i in several}
+        scores = {
+            (one.one, one.other): one.iou
+            for one in pairs
+            if one.iou >= LEAST_IOU and one.other not in merged and one.one not in apart
+        }
         partners = assign(scores)
         chosen = [found[j] for j in partners.values()]
-        taken = set(partners.values())
+        taken = {*partners.values(), *merged}
         new = [one for j, one in enumerate(found) if j not in taken]
-        carried = self._carried(here, partners, [*chosen, *new])
+        kept = {i: one for i in apart if (one := here[i]) is not None}
+        carried = kept | self._carried(here, {*partners, *apart}, [*chosen, *new, *kept.values()])
         going_on: list[Track] = []
         for i, track in enumerate(self.active):
             if i not in partners and i not in carried:
@@ -107,23 +106,24 @@ class Linker:
             track.sightings |= {other: one for other, one in between.items() if one is not None}
             if i in partners:
                 track.sightings[frame], track.missed = found[partners[i]], 0
+                track.agreement.append(scores[i, partners[i]])
             else:
                 track.sightings[frame] = carried[i]
-                track.missed += 1
+                track.missed += i not in apart
             going_on.append(track)
         begun = [Track({frame: one}) for one in new]
         self.tracks += begun
         self.active = going_on + begun
 
     def _carried(
-        self, here: Sequence[Sighting | None], partners: dict[int, int], seen: Sequence[Sighting]
+        self, here: Sequence[Sighting | None], settled: set[int], seen: Sequence[Sighting]
     ) -> dict[int, Sighting]:
         """Return the followed masks, by their positions, that stand for objects that were not found."""
         left = {
             i: one
             for i, one in enumerate(here)
             if one is not None
-            and i not in partners
+            and i not in settled
             and one.score >= LEAST_CARRIED
             and self.active[i].missed < MAX_GAP
         }
@@ -139,6 +139,19 @@ class Linker:
         return {i: left[i] for i in kept}
 
 
-def worth_keeping(track: Track, num_looked: int, confidence: float) -> bool:
-    """Whether a track is an object: found more than once, wherever that could be, and surely enough."""
-    return track.score >= confidence and (track.num_found > 1 or num_looked < 3)
+def _merged(
+    here: Sequence[Sighting | None], found: Sequence[Sighting], pairs: Sequence[Overlap]
+) -> dict[int, list[int]]:
+    """Return the found masks that are several followed ones, as touching objects are found at times."""
+    inside: dict[int, list[Overlap]] = {}
+    for pair in pairs:
+        if pair.of_one > MOSTLY:
+            inside.setdefault(pair.other, []).append(pair)
+    merged: dict[int, list[int]] = {}
+    for j, parts in inside.items():
+        whole = sum(part.of_other for part in parts)
+        scores = [one.score for part in parts if (one := here[part.one]) is not None]
+        is_one = max(part.iou for part in parts) > MOSTLY
+        if len(parts) > 1 and whole > MOSTLY and not is_one and min(scores) > SURER * found[j].score:
+            merged[j] = [part.one for part in parts]
+    return merged

@@ -11,7 +11,8 @@ from sam2_plugins.everything.estimate import Stopwatch
 from sam2_plugins.everything.finding import find_sightings, frames_to_look_at
 from sam2_plugins.everything.following import Follower
 from sam2_plugins.everything.kept import KeptSightings, SightingsInMemory, complete, description_of
-from sam2_plugins.everything.linking import Linker, Track, worth_keeping
+from sam2_plugins.everything.linking import Linker, Track
+from sam2_plugins.everything.selecting import objects_among
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.storing import not_known_yet, store
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -20,6 +21,9 @@ from sam2_plugins.session.readable import LongWork
 __all__ = ["TrackedEverything", "track_everything"]
 
 T = TypeVar("T")
+
+FURTHER = 0.5
+"""Objects are looked for down to this part of the model's confidence: more frames than one speak for each."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,10 @@ def _seen(
     session: AnnotationSession, wanted: EverythingSettings, keeping: KeptSightings, looked: Sequence[int]
 ) -> Generator[tuple[int, int], None, list[Track]]:
     """Look at the frames one after the other, and return the tracks through them."""
-    confidence = wanted.confidence
-    if confidence is None:
+    confidence, least = wanted.confidence, wanted.confidence
+    if confidence is None or least is None:
         confidence = session.store.load(session.model_name).confidence
+        least = confidence * FURTHER
     follower, linker, watch = Follower(session, wanted.min_area), Linker(), Stopwatch(session, wanted)
     for number, frame in enumerate(looked):
         followed = keeping.get(f"followed-{frame:06d}") if number else {}
@@ -117,15 +122,13 @@ def _seen(
             keeping.put(f"followed-{frame:06d}", followed)
         found = keeping.get(f"found-{frame:06d}")
         if found is None:
-            search = find_sightings(session, frame, wanted, confidence)
+            search = find_sightings(session, frame, wanted, least)
             found = {frame: [*(yield from _telling(search, number, len(looked)))]}
             keeping.put(f"found-{frame:06d}", found)
             watch.lap(counts=number > 0)  # models are loaded before the first one
         linker.advance(frame, followed, complete(found[frame]))
         yield number + 1, len(looked)
-    for track in linker.tracks:
-        track.trim()
-    return [track for track in linker.tracks if worth_keeping(track, len(looked), confidence)]
+    return objects_among(linker.tracks, len(looked), confidence)
 
 
 def _telling(steps: Generator[object, None, T], done: int, total: int) -> Generator[tuple[int, int], None, T]:

@@ -15,7 +15,10 @@ class EverythingSettings:
 
     Attributes
     ----------
-    confidence, min_area, max_objects, points_per_side
+    confidence
+        Least score of what is found on a frame; None: half of the model's own, since other frames speak for
+        an object, too.
+    min_area, max_objects, points_per_side
         As for :class:`sam2_plugins.session.automatic_segmentation.AutomaticSettings`, on each frame.
     every
         Objects are looked for on every so many frames; None: on all of a short stack, and on fewer of a
@@ -32,7 +35,7 @@ class EverythingSettings:
     confidence: float | None = None
     min_area: int = 20
     max_objects: int = 5000
-    points_per_side: int = 16
+    points_per_side: int = 24
     every: int | None = None
     divisions: bool | None = None
 

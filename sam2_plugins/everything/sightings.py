@@ -57,14 +57,20 @@ class Overlap:
         Their positions in their lists.
     iou
         Intersection over union, 0..1.
-    of_smaller
-        Part of the smaller one that is shared, 0..1.
+    of_one, of_other
+        Part of each that is shared, 0..1.
     """
 
     one: int
     other: int
     iou: float
-    of_smaller: float
+    of_one: float
+    of_other: float
+
+    @property
+    def of_smaller(self) -> float:
+        """Part of the smaller one that is shared."""
+        return max(self.of_one, self.of_other)
 
 
 def overlaps(ones: Sequence[Sighting | None], others: Sequence[Sighting | None]) -> Iterator[Overlap]:
@@ -94,7 +100,7 @@ def overlaps(ones: Sequence[Sighting | None], others: Sequence[Sighting | None])
             shared = int(np.count_nonzero(crops[i] & other.mask.within(one.mask.box)))
             if shared:
                 union = one.area + other.area - shared
-                yield Overlap(i, j, shared / union, shared / min(one.area, other.area))
+                yield Overlap(i, j, shared / union, shared / one.area, shared / other.area)
 
 
 def _boxes(sightings: Sequence[Sighting | None]) -> NDArray[np.int64]:

@@ -5,13 +5,13 @@ from collections.abc import Generator, Mapping, Sequence
 import numpy as np
 
 from sam2_engine.masks import CompressedMask, PackedMask
-from sam2_plugins.everything.divisions import ProposedDivision
+from sam2_plugins.everything.divisions import ProposedDivision, division_probability
 from sam2_plugins.everything.linking import Track
 from sam2_plugins.everything.sightings import Overlap, Sighting, overlaps
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import MaskScores
 
-__all__ = ["not_known_yet", "sightings_of", "store"]
+__all__ = ["divisions_of", "not_known_yet", "sightings_of", "store"]
 
 _KNOWN = 0.5
 """What shares more than this part with an object of the session, on half of its frames, is that object."""
@@ -48,6 +48,26 @@ def sightings_of(session: AnnotationSession, object_id: int) -> dict[int, Sighti
             area = int(np.count_nonzero(mask.crop()))
             sightings[frame] = Sighting(mask, area, accepted.scores.predicted_iou)
     return sightings
+
+
+def divisions_of(session: AnnotationSession) -> list[ProposedDivision]:
+    """Return the divisions of a session into two, as they are now, the least probable first: to look at.
+
+    Whoever linked them, and however masks were corrected since.
+    """
+    children: dict[int, list[int]] = {}
+    for one in session.objects.values():
+        if len(one.parents) == 1:
+            children.setdefault(one.parents[0], []).append(one.id)
+    found: list[ProposedDivision] = []
+    for mother, daughters in children.items():
+        seen = sightings_of(session, mother)
+        born = [sightings_of(session, one) for one in daughters]
+        if len(daughters) == 2 and seen and all(born):
+            first, second = (one[min(one)] for one in born)
+            sure = division_probability(seen[max(seen)], (first, second))
+            found.append(ProposedDivision(mother, (daughters[0], daughters[1]), min(map(min, born)), sure))
+    return sorted(found, key=lambda one: (one.probability, one.mother))
 
 
 def store(

@@ -19,10 +19,12 @@ from sam2_engine.progress import with_bar
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tracking_session import check_frame
+from sam2_plugins.everything.divisions import ProposedDivision
 from sam2_plugins.everything.estimate import EverythingEstimate, estimate_everything
 from sam2_plugins.everything.kept import SightingsInMemory, kept_beside
 from sam2_plugins.everything.run import TrackedEverything, track_everything
 from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.everything.storing import divisions_of
 from sam2_plugins.export.formats import format_for
 from sam2_plugins.export.targets import ExportSummary
 from sam2_plugins.importing.masks import ImportSummary, import_masks, open_masks
@@ -394,6 +396,10 @@ class Session:
     def estimate_everything(self, settings: EverythingSettings | None = None) -> EverythingEstimate:
         """Say on how many frames :meth:`track_everything` would look, and how long that takes."""
         return estimate_everything(self.annotation, settings)
+
+    def divisions(self) -> list[ProposedDivision]:
+        """Return who divided into which two, with how probable that is by their masks, the least first."""
+        return divisions_of(self.annotation)
 
     # ------------------------------------------------------------------ corrections
 

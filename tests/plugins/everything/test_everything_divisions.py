@@ -1,6 +1,11 @@
-from seen import seen
+import numpy as np
+from seen import SHAPE, seen
 
 from sam2_plugins.everything.divisions import LIKELY, divided, division_probability, propose_divisions
+from sam2_plugins.everything.storing import divisions_of
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.masks import MaskScores
 
 
 def test_two_halves_beside_the_middle_of_a_mother_are_her_daughters():
@@ -43,3 +48,20 @@ def test_a_mother_that_goes_on_is_cut_in_two_and_may_divide_again():
 
 def test_a_newcomer_at_a_distance_has_no_mother():
     assert not propose_divisions({1: {0: seen(20, 20), 1: seen(20, 20)}, 2: {1: seen(60, 40)}})
+
+
+def test_the_divisions_of_a_session_are_listed_least_probable_first(store: ModelStore):
+    session = AnnotationSession(np.zeros((4, *SHAPE), np.uint8), store, "nano@128", axes="TYX")
+
+    def track(x: float, radius: float, frames: range, y: float = 30, parents: tuple[int, ...] = ()) -> int:
+        masks = {frame: seen(x, y, radius).mask.compress() for frame in frames}
+        return session.import_track(masks, dict.fromkeys(masks, MaskScores(1, 0.9, 1)), parents=parents)
+
+    sure, doubtful = track(20, 8, range(2)), track(60, 8, range(2))
+    for x in (14.5, 25.5):
+        track(x, 6, range(2, 4), parents=(sure,))
+    track(60, 8, range(2, 4), parents=(doubtful,))
+    track(60, 3, range(2, 4), y=45, parents=(doubtful,))
+    first, second = divisions_of(session)
+    assert (first.mother, second.mother, first.frame) == (doubtful, sure, 2)
+    assert first.probability < LIKELY < second.probability

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from seen import seen
 
+from sam2_engine.masks import PackedMask
 from sam2_plugins.everything.linking import MAX_GAP, Linker
 from sam2_plugins.everything.sightings import Sighting, assign, overlaps
 
@@ -12,15 +13,18 @@ def moving(start: tuple[float, float], step: tuple[float, float], frames: int) -
     return [seen(start[0] + step[0] * t, start[1] + step[1] * t) for t in range(frames)]
 
 
-def link(frames: list[list[Sighting | None]], followed: bool = True) -> list[list[int]]:
-    """Link what is found, each followed perfectly, and return the frames of each track."""
+def link(frames: list[list[Sighting | None]], gone: int = 99) -> list[list[int]]:
+    """Link what is found, each followed perfectly until it is gone, and return the frames of each track."""
     linker = Linker()
     for frame, found in enumerate(frames):
         before = linker.to_follow(frame - 1) if frame else []
-        here = [seen(one.center[1], one.center[0], score=0.9, found=False) for one in before]
-        linker.advance(frame, {frame: here if followed else [None] * len(here)}, [f for f in found if f])
-    for track in linker.tracks:
-        track.trim()
+        here = [
+            None
+            if frame >= gone and one.center[1] < 40
+            else seen(one.center[1], one.center[0], (one.area / np.pi) ** 0.5, found=False)
+            for one in before
+        ]
+        linker.advance(frame, {frame: here}, [one for one in found if one])
     return [sorted(track.sightings) for track in linker.tracks]
 
 
@@ -36,15 +40,21 @@ def test_a_frame_on_which_nothing_was_found_is_bridged():
 
 def test_an_object_that_is_missed_for_long_is_another_one_when_it_comes_back():
     gap = range(2, 3 + MAX_GAP)
-    left = [None if t in gap else seen(20, 20) for t in range(8)]
-    assert link([[one] for one in left]) == [[0, 1], list(range(3 + MAX_GAP, 8))]
+    left = [None if t in gap else seen(20, 20) for t in range(5 + MAX_GAP)]
+    assert link([[one] for one in left]) == [[*range(2 + MAX_GAP)], [3 + MAX_GAP, 4 + MAX_GAP]]
 
 
-def test_an_object_ends_where_it_was_found_last_and_begins_where_first():
-    assert link([[seen(20, 20)], [seen(20, 20), seen(50, 40)], [seen(50, 40)], [seen(50, 40)]]) == [
-        [0, 1],
-        [1, 2, 3],
-    ]
+def test_an_object_ends_where_the_model_sees_it_no_more_and_begins_where_it_is_found():
+    frames = [[seen(20, 20)], [seen(20, 20), seen(50, 40)], [seen(50, 40)], [seen(50, 40)]]
+    assert link(frames, gone=2) == [[0, 1], [1, 2, 3]]
+
+
+def test_two_objects_that_are_found_as_one_for_a_while_stay_two():
+    two = [seen(30, 30, 8), seen(46, 30, 8)]
+    both = two[0].mask.to_array() | two[1].mask.to_array()
+    one = Sighting(PackedMask.from_array(both), int(both.sum()), 0.8)
+    assert link([two, two, [one], two]) == [[0, 1, 2, 3]] * 2
+    assert link([two, [seen(38, 30, 16, score=1.0)]]) != [[0, 1]] * 2  # much larger than both is another one
 
 
 def test_overlaps_are_those_of_the_pixels():

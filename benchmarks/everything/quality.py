@@ -1,0 +1,140 @@
+"""Everything in a stack, without a click: SEG, DET, TRA, LNK and F1 of divisions, beside two baselines.
+
+    python benchmarks/everything/quality.py --data FOLDER [--styles NAME...] [--real NAME...] [--write FILE]
+
+FOLDER is the one with ``usiigaci_T98G`` and the like. Prints one table; ``--write`` puts it between the
+marks of a Markdown file. Baselines, linked by laptrack: Otsu's threshold and a watershed, or automatic masks,
+both on each frame by itself. Those are the masks of ``sam2 auto`` with its own settings.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from baselines import linked, otsu_watershed
+from numpy.typing import NDArray
+from stacks import SEEDS, Stack, all_styles, real, synthetic
+
+from sam2_engine.evaluation.lineage_scores import LabeledTracks, LineageScores, lineage_scores
+from sam2_engine.frames import open_frames
+from sam2_plugins.everything.finding import find_sightings
+from sam2_plugins.everything.run import track_everything
+from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.everything.sightings import Sighting
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.automatic_segmentation import AutomaticSettings
+from sam2_plugins.session.readable import run_to_end
+
+METHODS = ("everything", "automatic masks + laptrack", "Otsu + watershed + laptrack")
+EVERY = EverythingSettings(every=1)
+USUAL = EverythingSettings(every=1, points_per_side=AutomaticSettings().points_per_side)
+Row = tuple[LineageScores, float]
+"""Scores, and seconds of processor time a frame."""
+
+
+def labels_of(found: list[Sighting], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Number what was found, the surer one on top."""
+    labels = np.zeros(shape, np.int32)
+    for number, one in reversed(list(enumerate(found, start=1))):
+        labels[one.mask.box][one.mask.crop()] = number
+    return labels
+
+
+def tracks_of(session: AnnotationSession) -> LabeledTracks:
+    """Return a session's objects as labels and parents."""
+    labels = np.stack([session.label_image(frame) for frame in range(len(session))])
+    return LabeledTracks(labels, {i: one.parents[0] for i, one in session.objects.items() if one.parents})
+
+
+def without_others(result: LabeledTracks, truth: LabeledTracks) -> LabeledTracks:
+    """Leave out the tracks that lie on no labeled object, where not every object is labeled."""
+    kept = set(np.unique(result.labels[truth.labels > 0]).tolist()) - {0}
+    mostly = [label for label in kept if (truth.labels[result.labels == label] > 0).mean() > 0.5]
+    return LabeledTracks(np.where(np.isin(result.labels, mostly), result.labels, 0))
+
+
+def measured(stack: Stack, store: ModelStore, model: str) -> dict[str, Row]:
+    """Find and track by each method."""
+    with open_frames(stack.frames, axes=stack.axes) as frames:
+        session = AnnotationSession(frames, store, model, history=None)
+        confidence, divides = store.load(model).confidence, frames.axis != "Z"
+        begin = time.process_time()
+        track_everything(session, EVERY)
+        results = {METHODS[0]: (tracks_of(session), time.process_time() - begin)}
+        begin = time.process_time()
+        found = [run_to_end(find_sightings(session, f, USUAL, confidence)) for f in range(len(frames))]
+        tracks = linked([labels_of(ones, frames.shape) for ones in found], divides)
+        results[METHODS[1]] = (tracks, time.process_time() - begin)
+        begin = time.process_time()
+        tracks = linked([otsu_watershed(image) for image in stack.frames], divides)
+        results[METHODS[2]] = (tracks, time.process_time() - begin)
+    rows = {}
+    for name, (tracks, seconds) in results.items():
+        result = tracks if stack.complete else without_others(tracks, stack.truth)
+        rows[name] = lineage_scores(stack.truth, result), seconds / len(stack.frames)
+    return rows
+
+
+def table(groups: dict[str, list[tuple[Stack, dict[str, Row]]]]) -> Iterator[str]:
+    """Yield the lines of a table: a group's means by each method."""
+    yield "| stacks | method | SEG | DET | TRA | LNK | F1 of divisions | s a frame |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for name, members in groups.items():
+        for method in METHODS:
+            rows = [rows[method] for _, rows in members]
+            persistent = all(stack.persistent for stack, _ in members)
+            scores = [
+                f"{np.mean([getattr(one, key) for one, _ in rows]):.3f}"
+                if persistent or key in ("seg", "det")
+                else ""
+                for key in ("seg", "det", "tra", "lnk")
+            ]
+            divisions = [one.division_f1 for one, _ in rows if one.division_f1 is not None]
+            divided = f"{np.mean(divisions):.2f}" if divisions and persistent and _divides(members) else ""
+            seconds = f"{np.mean([seconds for _, seconds in rows]):.1f}"
+            yield f"| {name} | {method} | {' | '.join(scores)} | {divided} | {seconds} |"
+
+
+def _divides(members: list[tuple[Stack, dict[str, Row]]]) -> bool:
+    return any(stack.truth.parents for stack, _ in members)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--styles", nargs="*", default=all_styles())
+    parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS)
+    parser.add_argument("--real", nargs="*", help="Names of real sets; all that are there if it is left out.")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    store = ModelStore("cpu")
+    groups: dict[str, list[tuple[Stack, dict[str, Row]]]] = defaultdict(list)
+    stacks = [(style, synthetic(style, seed)) for style in options.styles for seed in options.seeds]
+    found = ((stack.name, stack) for stack in real(options.data))
+    stacks += [one for one in found if options.real is None or one[0].startswith(tuple(options.real))]
+    for group, stack in stacks:
+        rows = measured(stack, store, options.model)
+        groups[group].append((stack, rows))
+        for method, (scores, seconds) in rows.items():
+            print(stack.name, method, scores, f"{seconds:.1f} s a frame", flush=True)
+    lines = "\n".join(table(groups))
+    print(lines)
+    if options.write is not None:
+        text = options.write.read_text(encoding="utf-8")
+        before, rest = text.split("<!-- table -->", 1)
+        after = rest.split("<!-- end of table -->", 1)[1]
+        options.write.write_text(
+            f"{before}<!-- table -->\n{lines}\n<!-- end of table -->{after}", encoding="utf-8"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Selection of the tracks that are objects, by how sure, steady and alike they are among all of a stack."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_plugins.everything.linking import Track
+
+__all__ = ["BIAS", "FEATURES", "WEIGHTS", "object_probabilities", "objects_among", "track_features"]
+
+LIKELY = 0.6
+"""From this probability on a track is an object."""
+_ENOUGH = 5
+"""Frames on which to be found is as good as on more."""
+_USUAL = 0.9
+"""The quantile of the scores of all sightings that stands for sure ones."""
+
+FEATURES = ("score", "beside the sure ones", "smaller than usual", "agreement", "frames")
+BIAS, WEIGHTS = -0.7, (1.6, 3.2, -3.3, 0.6, 0.6)
+"""Of the logistic regression over :func:`track_features`; found by ``benchmarks/everything/weights.py``."""
+
+
+def track_features(tracks: Sequence[Track], num_looked: int) -> NDArray[np.float64]:
+    """Return the (N, features) that tell objects from what only looks like one, each about 0..1.
+
+    The mean score; the same against that of the surest of the stack, as styles of images differ; how much
+    smaller it is than others (1: an eighth of their area); how well what was followed lay on what was found;
+    and on how many frames it was found.
+    """
+    sure = _sure(tracks)
+    areas = [float(np.median([one.area for one in track.sightings.values()])) for track in tracks]
+    usual = _weighted_median(np.array(areas), np.array([track.score * track.num_found for track in tracks]))
+    enough = min(_ENOUGH, num_looked)
+    return np.array(
+        [
+            (
+                track.score,
+                min(track.score / max(sure, 1e-6), 1.5),
+                min(max(math.log2(max(usual, 1.0) / max(area, 1.0)) / 3, 0.0), 1.5),
+                float(np.mean(track.agreement)) if track.agreement else 0.0,
+                min(track.num_found, enough) / enough,
+            )
+            for track, area in zip(tracks, areas)
+        ]
+    ).reshape(-1, len(FEATURES))
+
+
+def _sure(tracks: Sequence[Track]) -> float:
+    """Return the score of the surest sightings of a stack; 0 of none."""
+    scores = [one.score for track in tracks for one in track.sightings.values() if one.found]
+    return float(np.quantile(scores, _USUAL)) if scores else 0.0
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return the value below which half of the weight lies; 1 of none."""
+    if not len(values) or not weights.sum():
+        return 1.0
+    order = np.argsort(values)
+    return float(values[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)])
+
+
+def object_probabilities(tracks: Sequence[Track], num_looked: int) -> NDArray[np.float64]:
+    """Return how probably each track is an object, (N,)."""
+    totals = BIAS + track_features(tracks, num_looked) @ np.array(WEIGHTS)
+    return np.asarray(1 / (1 + np.exp(-totals)))
+
+
+def objects_among(tracks: Sequence[Track], num_looked: int, confidence: float) -> list[Track]:
+    """Return the tracks that are objects; none where even the surest ones score below ``confidence``."""
+    if _sure(tracks) < confidence:
+        return []
+    sure = object_probabilities(tracks, num_looked)
+    return [track for track, one in zip(tracks, sure) if one >= LIKELY]
