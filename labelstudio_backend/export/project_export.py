@@ -8,7 +8,7 @@ from labelstudio_backend.export.project_file import ExportedTask, read_project_f
 from labelstudio_backend.schema.keyframes import was_never_tracked
 from labelstudio_backend.settings import Settings
 from sam2_engine.errors import InputError
-from sam2_engine.wording import counted
+from sam2_engine.wording import counted, in_ranges
 from sam2_plugins.cli.commands.streams import print_stderr
 from sam2_plugins.cli.commands.terminal import run_with_progress_bar
 from sam2_plugins.export.coco import write_coco_videos
@@ -54,10 +54,30 @@ def export_project(
     tasks = read_project_file(project)
     annotated_tasks = AnnotatedTasks(settings, key)
     try:
-        steps = _WRITERS[format_name](_masks(annotated_tasks, tasks), output, settings, overwrite)
+        pages = _pages(tasks, key)
+        steps = _WRITERS[format_name](_masks(annotated_tasks, pages), output, settings, overwrite)
         return run_with_progress_bar(steps, None, "exporting")
     finally:
         annotated_tasks.close()
+
+
+def _pages(tasks: Iterable[ExportedTask], key: str | None) -> Iterator[ExportedTask]:
+    """Yield the pages of tasks that have some; those without a region are named and left out."""
+    for task in tasks:
+        try:
+            pages = task.pages(key)
+        except InputError as error:
+            print_stderr(f"Note: {task.name} is left out: {error}")
+            continue
+        empty = [one.page for one in pages if one.page is not None and not _is_drawn_on(one)]
+        if empty:
+            left_out = in_ranges(page + 1 for page in empty)
+            print_stderr(f"Note: of {task.name}, pages without a region are left out: {left_out}.")
+        yield from (one for one in pages if one.page not in empty)
+
+
+def _is_drawn_on(page: ExportedTask) -> bool:
+    return any(region.get("type") != "labels" for region in page.regions)
 
 
 def _masks(

@@ -2,6 +2,10 @@
 
 All of them are predict requests whose context names an ``event``. (Source of the words: README and answers of
 HumanSignal's ``segment_anything_video_interactive`` example of 2026, for Label Studio Enterprise.)
+
+Frames are counted twice, and both ways are the protocol's: a request counts as the page does, from 1 at the
+page's rate; an answer counts the frames of the file, from 0, which the page does not know and finds by their
+``time_ms``.
 """
 
 import base64
@@ -120,7 +124,7 @@ def prompt_of(context: Mapping[str, Any], shape: tuple[int, int]) -> Prompt | No
 
 
 def most_frames(context: Mapping[str, Any], clock: FrameClock) -> int:
-    """Return how many frames at most are tracked in one direction.
+    """Return how many frames at most are tracked in one direction, the prompted one among them.
 
     Raises
     ------
@@ -132,7 +136,7 @@ def most_frames(context: Mapping[str, Any], clock: FrameClock) -> int:
         asked = round(number_of(context, "max_duration_ms", 0.0) / 1000 * rate)
     else:
         asked = int(number_of(context, "max_frames", _MOST_FRAMES))
-    return min(asked, _MOST_FRAMES)
+    return min(max(1, asked), _MOST_FRAMES)
 
 
 def number_of(context: Mapping[str, Any], key: str, default: float) -> float:

@@ -45,6 +45,8 @@ class EventTrack:
         First and last frame of each direction, from the prompt on.
     prompt
         Clicks and a box.
+    is_ended
+        Whether nothing is added any more: it is done, failed, or was cancelled.
     """
 
     task_id: object
@@ -58,6 +60,8 @@ class EventTrack:
     produced: int = 0
     error: str | None = None
     is_ended: bool = False
+    looked_at: int = 0
+    reached: int = 0
     asked: float = field(default_factory=time.monotonic)
     _ready: list[dict[str, Any]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -67,8 +71,21 @@ class EventTrack:
         """How many frames are looked at in all."""
         return 1 + sum(abs(last - first) for first, last in self.spans)
 
+    @property
+    def stopped(self) -> str | None:
+        """Where it was stopped, in a sentence that counts as the page does; None if it was not."""
+        if not self.cancel.cancelled or self.looked_at == self.num_frames:
+            return None
+        if not self.looked_at:
+            return "Tracking was stopped before its first frame."
+        reached = f"frame {self.clock.page_frame(self.reached)} of {self.clock.page_frames}"
+        return f"Tracking was stopped at {reached}; the masks that were finished stay."
+
     def run(self) -> None:
         """Track the object to the ends of its spans, unless it is cancelled."""
+        if self.cancel.cancelled:
+            self._end()
+            return
         session = self.session
         object_id = session.add_object(f"event {self.id}")
         try:
@@ -88,13 +105,17 @@ class EventTrack:
         finally:
             if object_id in session.objects:
                 session.remove_object(object_id)
-            with self._changed:
-                self.is_ended = True
-                self._changed.notify_all()
+            self._end()
+
+    def _end(self) -> None:
+        with self._changed:
+            self.is_ended = True
+            self._changed.notify_all()
 
     def _add(self, object_id: int, frame: int) -> None:
         """Have the mask of a frame ready; where the object is not seen, the page shows nothing."""
         mask = self.session.mask(object_id, frame)
+        self.looked_at, self.reached = self.looked_at + 1, frame
         if mask is None or not mask.any():
             return
         with self._changed:
@@ -116,6 +137,7 @@ class EventTrack:
                 "total": self.num_frames,
                 "done": self.is_ended and not self._ready,
                 "error": self.error,
+                **({"stopped": self.stopped} if self.is_ended and self.stopped else {}),
             }
 
 
@@ -137,6 +159,11 @@ class EventTracks:
     def __len__(self) -> int:
         return len(self._tracks)
 
+    @property
+    def under_way(self) -> int:
+        """How many are computed, or wait for that."""
+        return sum(not (track.is_ended or track.cancel.cancelled) for track in self._tracks.values())
+
     def start(self, track: EventTrack, ended: Callable[[], None]) -> bool:
         """Compute a track in the background; return whether there was room for it.
 
@@ -149,14 +176,13 @@ class EventTracks:
         """
         with self._lock:
             self._drop_forgotten()
-            if len(self._tracks) >= self.most:
+            if self.under_way >= self.most:
                 return False
             self._tracks[track.id] = track
 
         def run() -> None:
             try:
-                if not track.cancel.cancelled:
-                    track.run()
+                track.run()
             finally:
                 ended()
 
@@ -176,10 +202,14 @@ class EventTracks:
         return found
 
     def cancel(self, task_id: object, track_id: object) -> bool:
-        """Stop a task's track; return whether there was one."""
+        """Stop a task's track after its frame; return whether there was one.
+
+        What is finished can be asked for on: who stops a track has seen enough of it, and wants that much.
+        """
         with self._lock:
             track = self._find(task_id, track_id)
-            self._stop([] if track is None else [track])
+        if track is not None:
+            track.cancel.cancel()
         return track is not None
 
     def release(self, task_id: object) -> None:

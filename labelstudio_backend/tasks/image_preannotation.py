@@ -9,11 +9,13 @@ from labelstudio_backend.schema.labeling_config import ControlTag, Target
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.project_parameters import ProjectParameters
 from labelstudio_backend.schema.regions import Region, ScoredRegions
+from labelstudio_backend.tasks.doubts import scores_by_object, task_score
 from sam2_engine.errors import InputError
 from sam2_engine.prompts import Box, Points, Prompt
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
 __all__ = ["automatic_control", "prompts_of_task", "segment_everything"]
 
@@ -60,7 +62,7 @@ def prompts_of_task(
 def segment_everything(
     session: AnnotationSession, store: ModelStore, target: Target, parameters: ProjectParameters
 ) -> ScoredRegions:
-    """Return regions for everything on an image, the surest first, and the mean confidence in them (0 to 1).
+    """Return regions for everything on an image, the surest first, and the score of all of them (0 to 1).
 
     Raises
     ------
@@ -76,10 +78,12 @@ def segment_everything(
     )
     found = find_objects(store, session.model_name, session.frames[0], session.window, settings)
     tolerance = parameters.polygon_tolerance(session.shape)
+    masks = {n: {0: AcceptedMask(one.mask, MaskOrigin.TRACKED, one.scores)} for n, one in enumerate(found)}
+    scores = scores_by_object(masks)
     regions: list[Region] = []
-    for one in found:
-        regions += mask_regions(one.mask.to_array(), control, labels, one.score, tolerance)
-    return regions, sum(one.score for one in found) / len(found) if found else 0.0
+    for number, one in enumerate(found):
+        regions += mask_regions(one.mask.to_array(), control, labels, scores[number], tolerance)
+    return regions, task_score(scores.values())
 
 
 def automatic_control(target: Target, parameters: ProjectParameters) -> tuple[ControlTag, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.mask_regions import mask_regions
 from labelstudio_backend.schema.project_parameters import ProjectParameters
 from labelstudio_backend.schema.regions import Region, ScoredRegions
+from labelstudio_backend.tasks.doubts import scores_by_object, task_score
 from labelstudio_backend.tasks.image_preannotation import prompts_of_task, segment_everything
 from labelstudio_backend.tasks.lanes import Lane, Ticket
 from labelstudio_backend.tasks.request_options import RequestOptions
@@ -58,7 +59,7 @@ class ImageTasks:
     def predict_interactive(
         self, task: Mapping[str, Any], target: Target, regions: Sequence[object], options: RequestOptions
     ) -> ScoredRegions:
-        """Return regions for what a person has just drawn, and the model's confidence in them (0 to 1).
+        """Return regions for what a person has just drawn, and their score (0 to 1).
 
         Raises
         ------
@@ -105,7 +106,7 @@ class ImageTasks:
         ]
         if not pages:
             return None
-        return [region for found, _ in pages for region in found], min(score for _, score in pages)
+        return [region for found, _ in pages for region in found], task_score(score for _, score in pages)
 
     def _predict_page(
         self, task: Mapping[str, Any], target: Target, page: int, address: str, options: RequestOptions
@@ -142,7 +143,7 @@ def segment(
     target: Target,
     parameters: ProjectParameters,
 ) -> ScoredRegions:
-    """Return regions for prompts, one per object, and the model's mean confidence in them (0 to 1).
+    """Return regions for prompts, one per object, and the score of all of them (0 to 1).
 
     Parameters
     ----------
@@ -158,17 +159,18 @@ def segment(
     """
     controls = [target.control_for(*prompt.labels) for prompt in prompts]
     tolerance = parameters.polygon_tolerance(session.shape)
+    drawn = []
+    for prompt in prompts:
+        drawn.append(session.add_object(label=", ".join(prompt.labels) or None))
+        session.add_prompt(0, drawn[-1], prompt.prompt)
+    accepted = {object_id: session.accepted(object_id, 0) for object_id in drawn}
+    scores = scores_by_object({key: {0: mask} for key, mask in accepted.items() if mask is not None})
     regions: list[Region] = []
-    scores = []
-    for prompt, control in zip(prompts, controls):
-        object_id = session.add_object(label=", ".join(prompt.labels) or None)
-        session.add_prompt(0, object_id, prompt.prompt)
+    for object_id, prompt, control in zip(drawn, prompts, controls):
         mask = session.mask(object_id, 0)
         if mask is not None and mask.any():
-            quality = session.score(object_id, 0)
-            scores.append(quality.predicted_iou if quality is not None else 0.0)
-            regions += mask_regions(mask, control, prompt.labels, scores[-1], tolerance)
-    return regions, sum(scores) / len(scores) if scores else 0.0
+            regions += mask_regions(mask, control, prompt.labels, scores[object_id], tolerance)
+    return regions, task_score(scores.values())
 
 
 def _page_and_rotation(regions: Sequence[object]) -> tuple[int, object]:

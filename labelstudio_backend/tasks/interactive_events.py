@@ -177,11 +177,11 @@ class InteractiveEvents:
             frame, prompt = frame_of(context, video.clock), prompt_of(context, video.session.shape)
             if prompt is None:
                 raise InputError("There is nothing to track; click on the object, or draw a box around it.")
-            most, last = most_frames(context, video.clock), len(video.session) - 1
+            further, last = most_frames(context, video.clock) - 1, len(video.session) - 1
             direction = direction_of(context)
         except InputError as error:
             return messages.message("track_error", {"error": str(error), "done": True})
-        ends = {"forward": min(last, frame + most), "backward": max(0, frame - most)}
+        ends = {"forward": min(last, frame + further), "backward": max(0, frame - further)}
         chosen = tuple(ends.values()) if direction == "both" else (ends[direction],)
         track = EventTrack(
             task_id, video.session, video.clock, frame, tuple((frame, end) for end in chosen), prompt
@@ -191,7 +191,7 @@ class InteractiveEvents:
         if not self.tracks.start(track, lambda: self._leave(video)):
             self._leave(video)
             busy = {"error": "tracking capacity exhausted", "max_sessions": self.tracks.most}
-            count = {"active_or_queued": len(self.tracks), "resident_sessions": len(self.tracks)}
+            count = {"active_or_queued": self.tracks.under_way, "resident_sessions": len(self.tracks)}
             return messages.message("track_busy", {**busy, **count})
         rate = len(video.clock.start_times) / video.clock.duration if video.clock.duration > 0 else 0.0
         about = {"fps": rate, "duration_ms": 1000 * video.clock.duration}

@@ -17,6 +17,7 @@ from labelstudio_backend.schema.project_parameters import ProjectParameters, Pro
 from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.settings import Settings, model_name
 from labelstudio_backend.tasks.batch_jobs import BatchJobs
+from labelstudio_backend.tasks.doubts import task_score
 from labelstudio_backend.tasks.image_tasks import ImageTasks
 from labelstudio_backend.tasks.interactive_events import InteractiveEvents
 from labelstudio_backend.tasks.lanes import Lane, Requests, SupersededError, Ticket
@@ -277,7 +278,7 @@ class Predictor:
         if not predicted:
             return None
         result = [region for regions, _ in predicted for region in regions]
-        return result, min(score for _, score in predicted)
+        return result, task_score(score for _, score in predicted)
 
 
 def _prediction(result: list[Region], score: float, options: RequestOptions) -> Prediction:

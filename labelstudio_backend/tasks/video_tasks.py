@@ -13,6 +13,7 @@ from labelstudio_backend.schema.labeling_config import Target
 from labelstudio_backend.schema.regions import Region, ScoredRegions
 from labelstudio_backend.schema.sequences import sequence_of
 from labelstudio_backend.settings import Settings
+from labelstudio_backend.tasks.doubts import task_score
 from labelstudio_backend.tasks.lanes import Lane, Ticket
 from labelstudio_backend.tasks.request_options import RequestOptions
 from labelstudio_backend.tasks.track_scheduler import TrackScheduler, VideoKey
@@ -251,8 +252,10 @@ def _scored_regions(
     has_boxes = any(video_track.boxes for _, video_track in video_tracks)
     if error is not None and not (isinstance(error, InputError) and has_boxes):
         raise error
+    known = video.scores()
     for track, video_track in video_tracks:
-        boxes, score, is_complete = video.progress_of(video_track)
+        boxes, is_complete = video.progress_of(video_track)
+        score = known.get(video_track.region_id, 0.0)
         items = sequence_of(track, boxes, clock, video.session.shape, options.parameters.keyframe_tolerance)
         if is_complete:
             message = _passed_over(video.unreadable, clock)
@@ -260,7 +263,7 @@ def _scored_regions(
             message = _progress_message(video_track, boxes, clock, error)
         regions.append(_with_sequence(track.region, items, score, message))
         scores.append(score)
-    return regions, sum(scores) / len(scores) if scores else 0.0
+    return regions, task_score(scores)
 
 
 def _usable(

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from labelstudio_backend.schema.frame_clock import FrameClock
 from labelstudio_backend.schema.keyframes import Track
 from labelstudio_backend.schema.regions import PixelBox, box_from_rectangle, object_bounds
+from labelstudio_backend.tasks.doubts import scores_by_object
 from sam2_engine.prompts import Box
 from sam2_engine.video.frame_result import FrameResult
+from sam2_plugins.review import Review
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.life import Life
+from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["VideoTrack", "VideoTracking", "box_prompts"]
 
@@ -65,8 +68,6 @@ class VideoTrack:
         How many requests wait for it.
     boxes
         By the file's frame, where it was tracked: its box, None where it is absent.
-    scores
-        The model's confidence by frame, where it found the object.
     num_bytes
         About how much memory its masks take.
     object_id
@@ -83,15 +84,9 @@ class VideoTrack:
     active: bool = False
     waiting_requests: int = 0
     boxes: dict[int, PixelBox | None] = field(default_factory=dict)
-    scores: dict[int, float] = field(default_factory=dict)
     num_bytes: int = 0
     object_id: int | None = None
     restored: frozenset[int] = frozenset()
-
-    @property
-    def score(self) -> float:
-        """Mean confidence of the model where it found the object, 0 to 1."""
-        return sum(self.scores.values()) / len(self.scores) if self.scores else 0.0
 
     def frames_to_track(self, length: int) -> list[int]:
         """Return the file's frames on which it is tracked in the end."""
@@ -104,7 +99,6 @@ class VideoTrack:
         if life != self.life:
             self.life = life
             self.boxes = {frame: box for frame, box in self.boxes.items() if frame in life}
-            self.scores = {frame: score for frame, score in self.scores.items() if frame in life}
 
     def has_prompts(self, prompts: Mapping[int, Box]) -> bool:
         """Whether a person's boxes are still these."""
@@ -139,6 +133,7 @@ class VideoTracking:
         self._tracks: dict[str, VideoTrack] = {}
         self._steps: Iterator[None] | None = None
         self._unreadable: dict[int, str] = {}
+        self._review, self._reviewing = Review(), threading.Lock()
         self._restore()
 
     @property
@@ -216,10 +211,26 @@ class VideoTracking:
         with self._lock:
             return dict(self._unreadable)
 
-    def progress_of(self, track: VideoTrack) -> tuple[dict[int, PixelBox | None], float, bool]:
-        """Return a track's boxes by the file's frame, its score, and whether that is all."""
+    def progress_of(self, track: VideoTrack) -> tuple[dict[int, PixelBox | None], bool]:
+        """Return a track's boxes by the file's frame, and whether that is all."""
         with self._lock:
-            return dict(track.boxes), track.score, not self._frames_left(track)
+            return dict(track.boxes), not self._frames_left(track)
+
+    def scores(self) -> dict[str, float]:
+        """Return by region's id how little doubtful each track is, as far as it is tracked (0 to 1)."""
+        with self._lock:
+            tracked = {
+                track.object_id: (track.region_id, list(track.boxes))
+                for track in self._tracks.values()
+                if track.object_id is not None and track.boxes
+            }
+        masks: dict[int, dict[int, AcceptedMask]] = {}
+        for object_id, (_, frames) in tracked.items():
+            found = ((frame, self.session.accepted(object_id, frame)) for frame in frames)
+            masks[object_id] = {frame: mask for frame, mask in found if mask is not None}
+        with self._reviewing:
+            scores = scores_by_object(masks, self._review)
+        return {tracked[object_id][0]: score for object_id, score in scores.items()}
 
     def _frames_left(self, track: VideoTrack) -> bool:
         frames = track.frames_to_track(len(self.session))
@@ -301,7 +312,7 @@ class VideoTracking:
                 self._record_mask(tracks[object_id], object_id, result.frame)
 
     def _record_mask(self, track: VideoTrack, object_id: int, frame: int) -> None:
-        """Take over the box and the score of the session's mask of an object on a frame."""
+        """Take over the box of the session's mask of an object on a frame."""
         accepted = self.session.accepted(object_id, frame)
         if accepted is None:
             return
@@ -309,8 +320,6 @@ class VideoTracking:
         logits = len(accepted.logits.values) if accepted.logits is not None else 0
         with self._lock:
             track.boxes[frame] = bounds
-            if bounds is not None:
-                track.scores[frame] = accepted.scores.predicted_iou
             track.num_bytes += _MASK_OVERHEAD_BYTES + len(accepted.mask.bits) + logits
 
     def _restore(self) -> None:

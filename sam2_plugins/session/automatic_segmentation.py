@@ -16,6 +16,7 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import DeviceLock, Priority
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.out_of_memory import translate_oom
+from sam2_plugins.session.masks import MaskScores
 from sam2_plugins.session.readable import LongWork
 
 __all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects"]
@@ -78,11 +79,15 @@ class FoundObject:
         The pixels, and how many.
     score
         Predicted IoU times stability, 0..1.
+    scores
+        The model's opinion of the mask, as the review reads it. Whether something is there at all is not
+        asked of a grid's click: its presence is 1.
     """
 
     mask: CompressedMask
     area: int
     score: float
+    scores: MaskScores
 
 
 @LongWork
@@ -190,7 +195,8 @@ def _distinct_objects(
             for number, count in zip(surer.tolist(), shared.tolist())
         ):
             continue
-        found.append(FoundObject(candidate.mask.compress(), candidate.area, _score(candidate)))
+        scores = MaskScores(1.0, candidate.predicted_iou, candidate.stability)
+        found.append(FoundObject(candidate.mask.compress(), candidate.area, _score(candidate), scores))
         crop[pixels & (crop == 0)] = len(found)
     return found
 

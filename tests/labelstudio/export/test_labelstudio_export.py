@@ -143,6 +143,30 @@ def test_images_with_drawn_masks(server: MediaServer, tmp_path: Path) -> None:
         assert (found ^ mask).sum() <= 2 * (100 + 120)
 
 
+def test_each_page_of_a_task_is_an_image_of_its_own(
+    server: MediaServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    control = ControlTag("BrushLabels", "brush", "image", ("Ball",))
+    regions: list[dict[str, Any]] = []
+    masks = {0: np.zeros((480, 640), np.bool_), 2: np.zeros((480, 640), np.bool_)}
+    masks[0][10:60, 20:90], masks[2][300:400, 300:420] = True, True
+    for page, mask in masks.items():
+        regions += [{**one, "item_index": page} for one in mask_regions(mask, control, ["Ball"], 0.5, 0.0)]
+    page_address = "/data/upload/1/shapes.png"
+    data = {"pages": [page_address] * 3, "tags": ["a", "b"], "title": "x"}
+    task = {"id": 5, "data": data, "annotations": [{"result": regions}]}
+    folder = export([task], tmp_path, "tiffs", "tiff")
+    assert sorted(one.name for one in folder.iterdir()) == ["task-5-page-1.tif", "task-5-page-3.tif"]
+    for page, mask in masks.items():
+        stack = np.squeeze(tifffile.imread(folder / f"task-5-page-{page + 1}.tif"))
+        np.testing.assert_array_equal(stack > 0, mask)
+    assert "of task-5, pages without a region are left out: 2." in " ".join(capsys.readouterr().err.split())
+    regions[1]["item_index"] = 3
+    export([task, {**task, "id": 6, "data": {"pages": [page_address] * 4}}], tmp_path, "more", "tiff")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "task-5 is left out: Task 5 has a region on page 4, but only 3 images" in said
+
+
 def test_a_task_that_cannot_be_read_is_named_and_left_out(
     tracked: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image
 from labelstudio_backend.http.app import Application
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks import interactive_events
+from labelstudio_backend.tasks.event_tracks import EventTrack
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_engine.errors import InputError
 from sam2_engine.frames.video_frames import VideoFrames
@@ -154,9 +156,12 @@ def test_both_directions_begin_at_the_click(predictor: Predictor) -> None:
     # The page counts frames at 24 a second, so its fifth is the file's second.
     assert started["type"] == "track_started"
     follow(predictor, started)
-    started = ask(predictor, event="track", time_ms=403, direction="both", max_frames=2, result=click)
+    started = ask(predictor, event="track", time_ms=403, direction="both", max_frames=3, result=click)
     assert started["value"]["total_frames"] == 5
     assert sorted(follow(predictor, started)) == [2, 3, 4, 5, 6]
+    for most in (0, 1):  # the one with the click
+        started = ask(predictor, event="track", time_ms=403, max_frames=most, result=click)
+        assert started["value"]["total_frames"] == len(follow(predictor, started)) == 1
     started = ask(predictor, event="track", time_ms=403, direction="backward", result=click)
     assert sorted(follow(predictor, started)) == [0, 1, 2, 3, 4]
     started = ask(predictor, event="track", time_ms=403, max_duration_ms=150, result=click)
@@ -170,8 +175,49 @@ def test_a_track_is_cancelled_by_its_own_task_alone(predictor: Predictor) -> Non
     assert other["value"] == {"status": "not_found"}
     cancelled = ask(predictor, event="track_cancel", session_id=track_id)
     assert (cancelled["type"], cancelled["value"]) == ("track_cancel_ack", {"status": "cancelled"})
-    assert ask(predictor, event="track_progress", session_id=track_id)["value"]["done"]
     assert ask(predictor, event="track_cancel", session_id=None)["value"] == {"status": "not_found"}
+
+
+def test_what_was_finished_when_a_track_was_cancelled_is_still_answered(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor._events.tracks, "most", 1)
+    reached, go_on = threading.Event(), threading.Event()
+    add = EventTrack._add
+
+    def pause(track: EventTrack, object_id: int, frame: int) -> None:
+        add(track, object_id, frame)
+        if frame == 2:
+            reached.set()
+            go_on.wait(60)
+
+    monkeypatch.setattr(EventTrack, "_add", pause)
+    started = ask(predictor, event="track", time_ms=3, result=LABEL)["value"]
+    assert reached.wait(60)
+    ask(predictor, event="track_cancel", session_id=started["session_id"])
+    go_on.set()
+    answers = []
+    while not answers or not answers[-1]["done"]:
+        answers.append(ask(predictor, event="track_progress", session_id=started["session_id"])["value"])
+    assert sorted(one["frame"] for value in answers for one in value["frames"]) == [0, 1, 2]
+    page_frame = 7  # of 19, at the page's 24 a second
+    assert answers[-1]["stopped"].startswith(f"Tracking was stopped at frame {page_frame} of 19;")
+    # One that was stopped takes no place of another.
+    other = ask(predictor, event="track", time_ms=3, result=LABEL)
+    follow(predictor, other)
+
+
+def test_a_track_that_is_cancelled_before_its_turn_says_so(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    predictor._events.tracks._worker.submit(go_on.wait, 60)  # the worker is busy
+    started = ask(predictor, event="track", time_ms=3, result=LABEL)["value"]
+    ask(predictor, event="track_cancel", session_id=started["session_id"])
+    go_on.set()
+    value = ask(predictor, event="track_progress", session_id=started["session_id"])["value"]
+    assert (value["frames"], value["done"]) == ([], True)
+    assert value["stopped"] == "Tracking was stopped before its first frame."
 
 
 def test_what_was_released_is_closed_when_nobody_uses_it(

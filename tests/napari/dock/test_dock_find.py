@@ -13,6 +13,7 @@ from napari_plugin.widgets.dock import AnnotationDock
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.session.automatic_segmentation import FoundObject
+from sam2_plugins.session.masks import MaskScores
 from sam2_plugins.session.readable import LongWork
 
 pytestmark = pytest.mark.gui
@@ -26,7 +27,9 @@ def found() -> list[FoundObject]:
     for number, (top, left, side) in enumerate(((10, 10, 20), (35, 50, 14), (8, 60, 6))):
         mask = np.zeros((60, 80), bool)
         mask[top : top + side, left : left + side] = True
-        made.append(FoundObject(CompressedMask.from_array(mask), side * side, 0.9 - 0.25 * number))
+        score = 0.9 - 0.25 * number
+        scores = MaskScores(1.0, score, 1.0)
+        made.append(FoundObject(CompressedMask.from_array(mask), side * side, score, scores))
     return made
 
 
