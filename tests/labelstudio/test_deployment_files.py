@@ -1,6 +1,10 @@
 """The examples in ``deploy`` and the documentation name what there is, and the files are whole."""
 
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +69,47 @@ def test_probes_ask_for_what_is_answered() -> None:
     assert {ready, live, checked} <= routes.keys()
 
 
-def test_the_image_is_given_what_it_copies() -> None:
+def copied_into_the_image() -> set[str]:
     image = (DEPLOY / "Dockerfile").read_text()
-    copied = {
-        name
-        for line in re.findall(r"^COPY (?!--from)(.*)", image, re.MULTILINE)
-        for name in line.split()[:-1]
-    }
+    lines = re.findall(r"^COPY (?!--from)(.*)", image, re.MULTILINE)
+    return {name for line in lines for name in line.split()[:-1]}
+
+
+def test_the_image_is_given_what_it_copies() -> None:
+    copied = copied_into_the_image()
     let_in = set(re.findall(r"^!(\S+)", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE))
     assert copied == let_in
     assert all((ROOT / name).exists() for name in copied)
     assert compose()["services"]["sam2"]["build"] == {"context": "..", "dockerfile": "deploy/Dockerfile"}
+
+
+@pytest.mark.slow
+def test_what_the_image_copies_is_enough_to_build_the_package(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    for name in copied_into_the_image():
+        target = source / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
+    wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run([*wheel, "--disable-pip-version-check", str(source)], check=True)
+    (built,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(built) as content:
+        names = set(content.namelist())
+    assert {"sam2_engine/weights/nano.safetensors", "labelstudio_backend/http/openapi.json"} <= names
+
+
+def test_the_script_that_checks_these_files_says_what_it_did_not_run(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["/bin/bash", str(DEPLOY / "check.sh")],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 4, said
+    assert all(line.startswith(("passed: ", "not run: ")) for line in said)
