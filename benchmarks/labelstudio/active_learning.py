@@ -125,17 +125,19 @@ def ordered(predictor: Predictor, left: list[Labelled], order: str, chance: rand
     return [one for _, one in sorted(zip(scores, left), key=lambda pair: pair[0])]
 
 
-def loop(
-    settings: Settings,
-    media: Path,
-    pool: list[Labelled],
-    held: list[Labelled],
-    order: str,
-    given: Any,
-    seed: int,
-) -> Iterator[Point]:
+@dataclass(frozen=True)
+class Draw:
+    """Images of one draw: those that may be labelled, those that are measured on, and where they lie."""
+
+    seed: int
+    pool: list[Labelled]
+    held: list[Labelled]
+    media: Path
+
+
+def loop(settings: Settings, draw: Draw, order: str, rounds: int, tasks: int) -> Iterator[Point]:
     """Label, train and measure, round after round."""
-    predictor, chance = Predictor(settings), random.Random(seed)
+    predictor, chance = Predictor(settings), random.Random(draw.seed)
     predictor.setup(CONFIG, PROJECT, {"points_per_side": 8})
     labelled: list[Labelled] = []
 
