@@ -1,6 +1,6 @@
 // Drives Label Studio's page in Chromium as an annotator does, and prints what the page sent the backend and got,
 // and the regions that are there at the end, read from their drawing and packed again by the page.
-// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video|again} SCREENSHOT.png [REGION [SCENE]]
+// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video|again|keys|smart} SCREENSHOT.png [REGION [SCENE]]
 // REGION is the type of region that predictions become, as the page names it; SCENE is JSON: where things are, in pixels.
 // Nothing is waited for by the clock, as machines differ: PATIENCE only ends what will never come, and what LOST
 // milliseconds later has had no effect is done again: a busy page misses clicks, as an annotator knows.
@@ -160,12 +160,68 @@ async function labelAgain(page) {
   await page.getByText('SAM 2 ').first().waitFor({ timeout: 4 * LOST });
 }
 
+// One click per object: the label and the smart tool by their keys, Auto-Accept on, and the label stays chosen.
+async function keysAndAutoAccept(page) {
+  const toggle = page.locator('[data-testid=bottombar-auto-accept-toggle]');
+  await toggle.waitFor({ state: 'attached' });
+  if (!(await toggle.isChecked())) await toggle.evaluate(element => element.click());
+  await page.evaluate(() => {
+    const { settings } = window.Htx;
+    if (!settings.continuousLabeling) settings.toggleContinuousLabeling();
+  });
+  const accepted = count => page.waitForFunction(([type, wanted]) => {
+    const { regions, suggestions } = window.Htx.annotationStore.selected;
+    return !suggestions.size && regions.length === wanted && regions.every(region => region.type === type);
+  }, [regionType, count], { timeout: PATIENCE });
+  await request(page, async () => {
+    const chosen = "window.Htx.annotationStore.selected.names.get('point').selectedLabels.length";
+    if (!(await page.evaluate(chosen))) await page.keyboard.press('1');
+    await until(page, chosen);
+    await page.keyboard.press('m');
+    await until(page, () => {
+      const image = window.Htx.annotationStore.selected.names.get('image');
+      return image.getToolsManager().findSelectedTool()?.dynamic;
+    });
+    await clickOn(page, click);
+  });
+  await accepted(1);
+  await request(page, () => clickOn(page, [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]));
+  await accepted(2);
+}
+
+// Draws with one control whose labels are the first ones, the smart tool chosen by its key where there is one, and
+// records what is sent within SILENCE milliseconds: that nothing is sent cannot be waited for.
+const SILENCE = 15000;
+async function drawSmart(page) {
+  page.on('request', one => {
+    if (one.url().includes('interactive-annotating')) exchanges.push({ sent: one.postDataJSON().context.result, received: [] });
+  });
+  const at = await pixels(page, ...size);
+  const corners = [[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]].map(corner => at(...corner));
+  await label(page, labels[0]).first().click();
+  await page.keyboard.press('m');
+  const tool = await page.evaluate(() => {
+    const found = window.Htx.annotationStore.selected.names.get('image').getToolsManager().findSelectedTool();
+    return { name: found?.toolName ?? found?.fullName ?? '', smart: Boolean(found?.dynamic) };
+  });
+  if (/polygon|vector/i.test(tool.name)) {
+    for (const corner of [...corners, corners[0]]) {
+      await page.mouse.click(...corner);
+      await page.waitForTimeout(400);
+    }
+  } else {
+    await drag(page, ...corners[0], ...corners[2]);
+  }
+  await page.waitForTimeout(SILENCE);
+  exchanges.push({ tool });
+}
+
 async function main() {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
   try {
     const page = await open(browser);
     try {
-      await { click: clickOnImage, prompts: clicksAndRectangle, video: boxOnVideo, again: labelAgain }[kind](page);
+      await { click: clickOnImage, prompts: clicksAndRectangle, video: boxOnVideo, again: labelAgain, keys: keysAndAutoAccept, smart: drawSmart }[kind](page);
     } finally {
       await page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
       await page.screenshot({ path: screenshot });
