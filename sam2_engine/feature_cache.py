@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from itertools import chain
@@ -113,6 +114,15 @@ def hash_pixels(pixels: NDArray[Any]) -> "hashlib.blake2b":
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16)
 
 
+def _read_only_owner(pixels: NDArray[Any]) -> NDArray[Any] | None:
+    """Return the array in whose memory some pixels are, if nobody can write to it; else None."""
+    owner = pixels
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    is_fixed = not owner.flags.writeable and (owner.flags.owndata or isinstance(owner.base, bytes))
+    return owner if is_fixed else None
+
+
 def feature_key(
     model: Sam2, pixels: NDArray[Any], *context: object, hashed: "hashlib.blake2b | None" = None
 ) -> str:
@@ -161,6 +171,7 @@ class FeatureCache:
         self.folder = None if folder is None else Path(folder)
         self.num_bytes = 0
         self._entries: OrderedDict[str, ImageFeatures] = OrderedDict()
+        self._hashed: dict[int, tuple[weakref.ref[NDArray[Any]], dict[object, hashlib.blake2b]]] = {}
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -201,6 +212,23 @@ class FeatureCache:
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries or (self.folder is not None and self._path(key).is_file())
+
+    def hashed(self, pixels: NDArray[Any]) -> "hashlib.blake2b":
+        """Return what ``hash_pixels`` gives; pixels that nobody can write to are hashed once.
+
+        Of an image of 8000 x 6000 pixels the hash takes longer than the decoder.
+        """
+        owner = _read_only_owner(pixels)
+        if owner is None:
+            return hash_pixels(pixels)
+        known = self._hashed.get(id(owner))
+        if known is None or known[0]() is not owner:
+            self._hashed = {key: one for key, one in self._hashed.items() if one[0]() is not None}
+            known = self._hashed[id(owner)] = weakref.ref(owner), {}
+        place = (pixels.ctypes.data, pixels.shape, pixels.strides, pixels.dtype)
+        if place not in known[1]:
+            known[1][place] = hash_pixels(pixels)
+        return known[1][place]
 
     def clear(self) -> None:
         """Remove what is in memory; files stay."""

@@ -127,6 +127,8 @@ class ControlTag:
         Whether the labels come with each task (dynamic labels, ``value="$labels"``), so that any is accepted.
     smart
         Whether what is drawn with it is sent to a backend (``smart="true"``).
+    allow_empty
+        Whether a region's only label may be taken away again (``allowEmpty="true"``).
     """
 
     kind: str
@@ -136,6 +138,7 @@ class ControlTag:
     labeled_by: str | None = None
     dynamic_labels: bool = False
     smart: bool = False
+    allow_empty: bool = False
 
     @property
     def form(self) -> str | None:
@@ -219,6 +222,7 @@ class LabelingConfig:
                 _labels(tag),
                 dynamic_labels=_has_dynamic_labels(tag),
                 smart="true" in (tag.get("smart", "").lower(), tag.get("smartOnly", "").lower()),
+                allow_empty=tag.get("allowEmpty", "").lower() == "true",
             )
             for tag in elements
             if {"name", "toName"} <= tag.attrib.keys()
@@ -347,6 +351,10 @@ def _with_labels(control: ControlTag, controls: Sequence[ControlTag]) -> Control
     for other in controls:
         if other.kind == "Labels" and other.to_name == control.to_name:
             return replace(
-                control, labels=other.labels, labeled_by=other.name, dynamic_labels=other.dynamic_labels
+                control,
+                labels=other.labels,
+                labeled_by=other.name,
+                dynamic_labels=other.dynamic_labels,
+                allow_empty=other.allow_empty,
             )
     return control

@@ -29,6 +29,8 @@ __all__ = ["VideoTasks", "labeled_tracks", "stored_tracks"]
 
 _MESSAGE_PREFIX = "SAM 2 "
 _STORED = ("drafts", "annotations", "predictions")
+_AGAIN = {True: "click its label twice", False: "choose another label and then its own"}
+"""How a track is asked for again, where a region's only label may be taken away and where it may not."""
 _log = logging.getLogger(__name__)
 
 _Entry = TypeVar("_Entry", Region, Track)
@@ -163,7 +165,7 @@ class VideoTasks:
             tracks = list(_usable(tracks, check_boxes, refused))
             with video.request(tracks, clock, options.parameters.direction) as video_tracks:
                 self.scheduler.wait(video, lambda: video.is_done(video_tracks), ticket)
-                return _scored_regions(video, list(zip(tracks, video_tracks)), clock, options)
+                return _scored_regions(video, list(zip(tracks, video_tracks)), clock, target, options)
 
     def _open(self, key: VideoKey, ticket: Ticket) -> VideoTracking:
         with self._opening.place(ticket):
@@ -239,6 +241,7 @@ def _scored_regions(
     video: VideoTracking,
     video_tracks: Sequence[tuple[Track, VideoTrack]],
     clock: FrameClock,
+    target: Target,
     options: RequestOptions,
 ) -> ScoredRegions:
     """Return the regions as far as they are tracked.
@@ -260,7 +263,8 @@ def _scored_regions(
         if is_complete:
             message = _passed_over(video.unreadable, clock)
         else:
-            message = _progress_message(video_track, boxes, clock, error)
+            again = _AGAIN[target.control_for(track.label).allow_empty]
+            message = _progress_message(video_track, boxes, clock, error, again)
         regions.append(_with_sequence(track.region, items, score, message))
         scores.append(score)
     return regions, task_score(scores)
@@ -280,7 +284,7 @@ def _usable(
 
 
 def _progress_message(
-    track: VideoTrack, boxes: Mapping[int, object], clock: FrameClock, error: Exception | None
+    track: VideoTrack, boxes: Mapping[int, object], clock: FrameClock, error: Exception | None, again: str
 ) -> str:
     """Return a sentence for people on how far a track is."""
     last = clock.page_frame(max(boxes)) if boxes else 0
@@ -288,8 +292,7 @@ def _progress_message(
     reached = f"frames {first} to {last}" if track.direction != "forward" else f"frame {last}"
     if error is not None:
         return f"{_MESSAGE_PREFIX}stopped at {reached} of {clock.page_frames}: {error}"
-    more = "choose another label and then its own to see more"
-    return f"{_MESSAGE_PREFIX}reached {reached} of {clock.page_frames} and goes on; {more}."
+    return f"{_MESSAGE_PREFIX}reached {reached} of {clock.page_frames} and goes on; {again} to see more."
 
 
 def _passed_over(problems: Mapping[int, str], clock: FrameClock) -> str | None:

@@ -173,7 +173,7 @@ class ImagePredictor:
                 return self.model.encode_image(pixels)
 
         with torch.inference_mode():
-            key = feature_key(self.model, image, window)
+            key = feature_key(self.model, image, window, hashed=self.cache.hashed(image))
             features = self.cache.get_or_encode(key, self.model, encode)
         # What may still be seen in the wider view is what was there when the image was set.
         pixels = None if WideView.of(self.model.config) is None else image.copy()

@@ -157,7 +157,8 @@ def encode_wide(
         with model.autocast():
             return model.encode_image(view.pixels(plane, window, region).to(model.device))
 
-    return cache.get_or_encode(feature_key(model, plane, window, region, view), model, encode)
+    key = feature_key(model, plane, window, region, view, hashed=cache.hashed(plane))
+    return cache.get_or_encode(key, model, encode)
 
 
 def predict_in_views(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2_engine.errors import InputError
-from sam2_engine.feature_cache import FeatureCache, feature_key, hash_pixels
+from sam2_engine.feature_cache import FeatureCache, feature_key
 from sam2_engine.frames import FrameSource
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, Region, to_model_input
@@ -81,7 +81,7 @@ class FrameEncoder:
     def _see(self, frame: int) -> _SeenFrame:
         x0, y0, x1, y1 = self.region or (0, 0, self.frames.shape[1], self.frames.shape[0])
         pixels = self.frames[frame][y0:y1, x0:x1]
-        return _SeenFrame(frame, pixels, hash_pixels(pixels))
+        return _SeenFrame(frame, pixels, self.cache.hashed(pixels))
 
     def _key(self, seen: _SeenFrame) -> str:
         return feature_key(self.model, seen.pixels, self.window, self.region, hashed=seen.hashed)

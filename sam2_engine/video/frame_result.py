@@ -97,6 +97,20 @@ class FrameResult:
             masks[index] = self.logits_of(index) > 0
         return masks
 
+    def mask_of(self, index: int) -> CompressedMask:
+        """Return the mask of the ``index``-th object, compressed.
+
+        It is made once: on a large plane that takes longer than to predict it, and several ask for it.
+        """
+        if index not in self._compressed:
+            crop, corner = self.crop_of(index)
+            self._compressed[index] = CompressedMask.from_array(crop > 0, self.shape, corner)
+        return self._compressed[index]
+
+    @cached_property
+    def _compressed(self) -> dict[int, CompressedMask]:
+        return {}
+
     @property
     def logits(self) -> NDArray[np.float32]:
         """(N, H, W) float32, computed anew on each access; far below 0 outside of the regions."""
@@ -113,17 +127,23 @@ class FrameResult:
         logits[row : row + crop.shape[0], column : column + crop.shape[1]] = crop
         return logits
 
+    def region_of(self, index: int) -> Region:
+        """Return the part of the frame that the model saw for an object; of a given mask, the mask's box."""
+        given = self.given_masks[index] if self.given_masks else None
+        if given is not None:
+            rows, columns = given.box
+            return columns.start, rows.start, columns.stop, rows.stop
+        region = self.regions[index] if self.regions else None
+        return region or (0, 0, self.shape[1], self.shape[0])
+
     def crop_of(self, index: int) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Return (h, w) float32 logits of what the model saw for an object, and its first row and column.
 
         Those of a given mask are of the mask's box, +-10.
         """
         given = self.given_masks[index] if self.given_masks else None
+        x0, y0, x1, y1 = self.region_of(index)
         if given is not None:
-            rows, columns = given.box
-            logits = np.where(given.crop(), np.float32(GIVEN_LOGIT), np.float32(-GIVEN_LOGIT))
-            return logits, (rows.start, columns.start)
-        region = self.regions[index] if self.regions else None
-        x0, y0, x1, y1 = region or (0, 0, self.shape[1], self.shape[0])
+            return np.where(given.crop(), np.float32(GIVEN_LOGIT), np.float32(-GIVEN_LOGIT)), (y0, x0)
         low_res = torch.from_numpy(self.low_res_logits[index])[None, None]
         return logits_to_size(low_res, (y1 - y0, x1 - x0))[0, 0].numpy(), (y0, x0)

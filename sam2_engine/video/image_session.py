@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from typing_extensions import override
 
 from sam2_engine.prompts import Prompt
@@ -54,9 +55,9 @@ class ImageSession(TiledVideoSession):
         height, width = self.frames.shape
         x0, y0, x1, y1 = tile or (0, 0, width, height)
         side = max(x1 - x0, y1 - y0)
-        area = int((result.crop_of(0)[0] > 0).sum())
         if box is None or side < 2 * MIN_SIDE:
             return None
+        area = int(np.count_nonzero(result.mask_of(0).crop()))
         if area**0.5 * self.model.image_size >= SMALL_OBJECT * side:
             return None
         grid = TileGrid(self.frames.shape, side // 2, side // 4)

@@ -12,7 +12,6 @@ from typing_extensions import override
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.frames.latest_frame import LatestFrame
-from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt
@@ -296,9 +295,7 @@ class TiledVideoSession(TrackingSession):
         target = tile if prompted or box is None else self._next_tile(tile, box)
         if target == tile:
             return
-        crop, corner = result.crop_of(index)
-        mask = CompressedMask.from_array(crop > 0, self.frames.shape, corner)
-        handover = TileHandover(target, Prompt(mask=mask))
+        handover = TileHandover(target, Prompt(mask=result.mask_of(index)))
         session = self._tile_session(tile)
         if tile in tiled.tile_by_frame.values():
             session.invalidate(object_id, 0)
@@ -311,16 +308,11 @@ class TiledVideoSession(TrackingSession):
 
 def mask_box(result: FrameResult, index: int = 0) -> Extent | None:
     """Return the inclusive box of an object's mask on the plane; None if it is empty."""
-    crop, (row, column) = result.crop_of(index)
-    rows, columns = np.flatnonzero((crop > 0).any(1)), np.flatnonzero((crop > 0).any(0))
-    if not len(rows):
+    mask = result.mask_of(index)
+    if mask.is_empty:
         return None
-    return (
-        int(columns[0]) + column,
-        int(rows[0]) + row,
-        int(columns[-1]) + column,
-        int(rows[-1]) + row,
-    )
+    rows, columns = mask.box
+    return columns.start, rows.start, columns.stop - 1, rows.stop - 1
 
 
 def _merge_results(results: list[FrameResult], ids: list[int]) -> FrameResult:

@@ -137,12 +137,11 @@ class AcceptedMask:
             float(result.presence[index]), float(result.predicted_iou[index]), float(result.stability[index])
         )
         # One mask at a time: hundreds of objects on a large plane would not fit together.
-        crop, corner = result.crop_of(index)
-        mask = CompressedMask.from_array(crop > 0, result.shape, corner)
+        mask = result.mask_of(index)
         if mask.is_empty or (result.given_masks and result.given_masks[index] is not None):
             return cls(mask, origin, scores)  # the logits are not those of a mask that was handed over
-        shape = (crop.shape[0], crop.shape[1])
-        logits = PackedLogits.of(result.low_res_logits[index], mask.box, shape, corner)
+        x0, y0, x1, y1 = result.region_of(index)
+        logits = PackedLogits.of(result.low_res_logits[index], mask.box, (y1 - y0, x1 - x0), (y0, x0))
         return cls(mask, origin, scores, logits)
 
     @classmethod

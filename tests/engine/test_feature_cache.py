@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sam2_engine import ImagePredictor, VideoSession
+from sam2_engine import ImagePredictor, VideoSession, feature_cache
 from sam2_engine.feature_cache import FeatureCache, encoder_fingerprint, feature_key, weights_fingerprint
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
 
@@ -209,3 +209,31 @@ def test_the_weights_are_not_read_again_for_every_click(
     encoder_fingerprint(small_model)
     monkeypatch.setattr("sam2_engine.feature_cache._digest", refuse)
     encoder_fingerprint(small_model)
+
+
+def test_pixels_that_nobody_can_write_to_are_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[int] = []
+    original = feature_cache.hash_pixels
+    monkeypatch.setattr(feature_cache, "hash_pixels", lambda p: hashed.append(p.size) or original(p))
+    cache = FeatureCache()
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    for _ in range(2):
+        cache.hashed(image[:2])
+    assert hashed == [24, 24]  # somebody may have written to it
+    image.setflags(write=False)
+    hashed.clear()
+    for _ in range(2):
+        assert cache.hashed(image).digest() == original(image).digest()
+        assert cache.hashed(image[:2]).digest() == original(image[:2]).digest()
+        assert cache.hashed(image[2:]).digest() == original(image[2:]).digest()
+    assert hashed == [48, 24, 24]
+    writable = np.zeros((4, 4), np.uint8)
+    view = writable[:]
+    view.setflags(write=False)
+    before = cache.hashed(view).digest()
+    writable[0, 0] = 1
+    assert cache.hashed(view).digest() != before
+    del image
+    fixed = np.frombuffer(bytes(range(16)), np.uint8)
+    cache.hashed(fixed)
+    assert len(cache._hashed) == 1  # what is gone is forgotten

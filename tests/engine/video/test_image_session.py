@@ -149,3 +149,14 @@ def test_a_large_image_goes_on_from_its_tile(
 def test_a_video_is_not_magnified(small_model: Sam2, image: NDArray[np.uint8]) -> None:
     frames = open_frames(np.repeat(image[:, :120, :120], 2, axis=0))
     assert type(open_video_session(small_model, frames)) is VideoSession
+
+
+def test_the_pixels_of_a_mask_are_made_once(session: ImageSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[FrameResult] = []
+    crop_of = FrameResult.crop_of
+    monkeypatch.setattr(FrameResult, "crop_of", lambda one, i: made.append(one) or crop_of(one, i))
+    result = session.add_prompt(0, 1, Prompt.of(SHAPE, points=[(100, 90)]))
+    mask = result.mask_of(0)
+    assert result.mask_of(0) is mask
+    assert len(made) == len({id(one) for one in made})
+    np.testing.assert_array_equal(mask.to_array(), result.masks[0])

@@ -349,18 +349,20 @@ def wait_for_the_background(page: Page) -> None:
     raise AssertionError("the track is never finished")
 
 
+@pytest.mark.parametrize("allow_empty", [False, True])
 def test_out_of_time_the_answer_says_how_far_it_got_and_the_work_goes_on(
-    page: Page, tracked_frames: list[int]
+    allow_empty: bool, page: Page, tracked_frames: list[int]
 ) -> None:
     page.restart(predict_seconds=1e-6)
+    if not allow_empty:
+        page.body["label_config"] = page.body["label_config"].replace(' allowEmpty="true"', "")
     page.items.append({**page.items[0], "frame": 9, "x": 30.0})
     (region,) = page.assign_label()
     assert [item["frame"] for item in region["value"]["sequence"] if "sam2" not in item] == [1]
     assert region["value"]["sequence"][-1]["enabled"] is False
     (note,) = region["meta"]["text"]
-    assert re.fullmatch(
-        r"SAM 2 reached frame \d+ of 12 and goes on; choose another label and then its own to see more.", note
-    )
+    again = "click its label twice" if allow_empty else "choose another label and then its own"
+    assert re.fullmatch(rf"SAM 2 reached frame \d+ of 12 and goes on; {again} to see more.", note)
     page.region["meta"]["text"].append("a person's note")
     wait_for_the_background(page)
     (region,) = page.assign_label()
