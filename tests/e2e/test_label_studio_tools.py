@@ -1,10 +1,13 @@
 """The page's tools in a real Label Studio: its keys, Auto-Accept, and which of them ask a backend at all."""
 
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from label_studio_host import GUIDE, MARKS, LabelStudio, Service, make_project
+from PIL import Image
 
 pytestmark = MARKS
 
@@ -34,3 +37,24 @@ def test_which_smart_tools_ask_a_backend(
     assert bool(sent) == is_sent
     assert {region["type"] for one in sent for region in one["sent"]} <= {f"{kind.lower()}labels"}
     assert regions or sent
+
+
+def test_the_most_doubtful_task_is_the_next_one_to_label(
+    label_studio: LabelStudio, backend: Service, tmp_path: Path
+) -> None:
+    config, _ = re.findall(r"```xml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    project = make_project(label_studio, backend, config, "shapes.png")
+    noise = np.random.default_rng(0).normal(90, 30, (240, 320))
+    noise[80:160, 100:220] += 25
+    Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(tmp_path / "noise.png")
+    noisy = label_studio.upload(project.id, tmp_path / "noise.png")
+    label_studio.set_up(project, backend, {"points_per_side": 6})
+    label_studio.retrieve_predictions(project)
+    tasks = [project.task["id"], noisy["id"]]
+    found = {task: label_studio.api("GET", f"/api/predictions?task={task}") for task in tasks}
+    scores = {task: prediction["score"] for task, (prediction,) in found.items()}
+    assert scores[noisy["id"]] < scores[project.task["id"]]
+    version = found[noisy["id"]][0]["model_version"]
+    chosen = {"sampling": "Uncertainty sampling", "model_version": version}
+    label_studio.api("PATCH", f"/api/projects/{project.id}", chosen)
+    assert label_studio.api("GET", f"/api/projects/{project.id}/next")["id"] == noisy["id"]
