@@ -161,8 +161,8 @@ class EventTracks:
 
     @property
     def under_way(self) -> int:
-        """How many are computed, or wait for that."""
-        return sum(not (track.is_ended or track.cancel.cancelled) for track in self._tracks.values())
+        """How many take a place: all that were not cancelled and are not fetched to their end."""
+        return sum(not track.cancel.cancelled for track in self._tracks.values())
 
     def start(self, track: EventTrack, ended: Callable[[], None]) -> bool:
         """Compute a track in the background; return whether there was room for it.
@@ -178,6 +178,8 @@ class EventTracks:
             self._drop_forgotten()
             if self.under_way >= self.most:
                 return False
+            cancelled = [one for one in self._tracks.values() if one.cancel.cancelled]
+            self._stop(cancelled[: -self.most])  # of the others what was finished can still be fetched
             self._tracks[track.id] = track
 
         def run() -> None:

@@ -200,7 +200,7 @@ def test_what_was_finished_when_a_track_was_cancelled_is_still_answered(
     while not answers or not answers[-1]["done"]:
         answers.append(ask(predictor, event="track_progress", session_id=started["session_id"])["value"])
     assert sorted(one["frame"] for value in answers for one in value["frames"]) == [0, 1, 2]
-    page_frame = 7  # of 19, at the page's 24 a second
+    page_frame = 8  # of 19, at the page's 24 a second
     assert answers[-1]["stopped"].startswith(f"Tracking was stopped at frame {page_frame} of 19;")
     # One that was stopped takes no place of another.
     other = ask(predictor, event="track", time_ms=3, result=LABEL)
