@@ -130,7 +130,6 @@ class ImageTasks:
         self, address: str, model: str, features: FeatureCache | None
     ) -> tuple[AnnotationSession, MediaFile]:
         image, file = self._media.image(address)
-        image.setflags(write=False)  # nobody does, and so it is hashed once and not with every click
         axes = "YXS" if image.ndim == 3 else "YX"
         session = AnnotationSession(
             image, self._store, model, axes=axes, history=None, cache=features, undo_bytes=0

@@ -187,7 +187,17 @@ async function keysAndAutoAccept(page) {
   await accepted(1);
   await request(page, () => clickOn(page, [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]));
   await accepted(2);
+  // What the key chooses for the label of a rectangle.
+  await page.keyboard.press('3');
+  await until(page, "window.Htx.annotationStore.selected.names.get('box').selectedLabels.length");
+  await page.keyboard.press('m');
+  exchanges.push({ tool: await selectedTool(page) });
 }
+
+const selectedTool = page => page.evaluate(() => {
+  const found = window.Htx.annotationStore.selected.names.get('image').getToolsManager().findSelectedTool();
+  return { name: found?.toolName ?? found?.fullName ?? '', smart: Boolean(found?.dynamic) };
+});
 
 // Draws with one control whose labels are the first ones, the smart tool chosen by its key where there is one, and
 // records what is sent within SILENCE milliseconds: that nothing is sent cannot be waited for.
@@ -200,10 +210,7 @@ async function drawSmart(page) {
   const corners = [[box[0], box[1]], [box[2], box[1]], [box[2], box[3]], [box[0], box[3]]].map(corner => at(...corner));
   await label(page, labels[0]).first().click();
   await page.keyboard.press('m');
-  const tool = await page.evaluate(() => {
-    const found = window.Htx.annotationStore.selected.names.get('image').getToolsManager().findSelectedTool();
-    return { name: found?.toolName ?? found?.fullName ?? '', smart: Boolean(found?.dynamic) };
-  });
+  const tool = await selectedTool(page);
   if (/polygon|vector/i.test(tool.name)) {
     for (const corner of [...corners, corners[0]]) {
       await page.mouse.click(...corner);

@@ -216,7 +216,7 @@ def test_pixels_that_nobody_can_write_to_are_hashed_once(monkeypatch: pytest.Mon
     original = feature_cache.hash_pixels
     monkeypatch.setattr(feature_cache, "hash_pixels", lambda p: hashed.append(p.size) or original(p))
     cache = FeatureCache()
-    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    image = np.full((4, 4, 3), np.arange(3, dtype=np.uint8))
     for _ in range(2):
         cache.hashed(image[:2])
     assert hashed == [24, 24]  # somebody may have written to it

@@ -8,8 +8,11 @@ import pytest
 from labelstudio_harness import DATA, MediaServer, call
 
 from labelstudio_backend.http.app import Application
+from labelstudio_backend.media import decoding
 from labelstudio_backend.settings import Settings
 from labelstudio_backend.tasks.predictor import Predictor
+from sam2_engine import feature_cache
+from sam2_engine.modeling.sam2 import Sam2
 
 IMAGE = "/data/upload/1/shapes.png"
 BRUSH = """<View><Image name="image" value="$image"/>
@@ -102,6 +105,21 @@ def test_every_prompt_gives_every_form(kind: str, prompt: dict[str, Any], applic
         assert region["value"].keys() == {*FORMS[kind], kind.lower()}
         assert region["value"][kind.lower()] == ["Cell"]
         assert region["score"] == prediction["score"]
+
+
+def test_a_second_click_neither_reads_nor_hashes_nor_encodes_the_image_again(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict(application, [task()], BRUSH, POINT)
+    done: list[str] = []
+    for owner, name in ((decoding, "_run_decoder"), (feature_cache, "hash_pixels"), (Sam2, "encode_image")):
+        original = getattr(owner, name)
+        monkeypatch.setattr(
+            owner, name, lambda *a, name=name, original=original: done.append(name) or original(*a)
+        )
+    other = {**POINT, "value": {**POINT["value"], "x": 31}}
+    predict(application, [task()], BRUSH, other)
+    assert done == []
 
 
 def test_several_prompts_are_predicted_at_once(application: Application) -> None:
