@@ -1,6 +1,6 @@
 // Drives Label Studio's page in Chromium as an annotator does, and prints what the page sent the backend and got,
 // and the regions that are there at the end, read from their drawing and packed again by the page.
-// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video|again|keys|smart} SCREENSHOT.png [REGION [SCENE]]
+// node label_studio_page.js URL EMAIL PASSWORD PROJECT TASK {click|prompts|video|again|keys|kept|smart} SCREENSHOT.png [REGION [SCENE]]
 // REGION is the type of region that predictions become, as the page names it; SCENE is JSON: where things are, in pixels.
 // Nothing is waited for by the clock, as machines differ: PATIENCE only ends what will never come, and what LOST
 // milliseconds later has had no effect is done again: a busy page misses clicks, as an annotator knows.
@@ -160,21 +160,22 @@ async function labelAgain(page) {
   await page.getByText('SAM 2 ').first().waitFor({ timeout: 4 * LOST });
 }
 
-// One click per object: the label and the smart tool by their keys, Auto-Accept on, and the label stays chosen.
-async function keysAndAutoAccept(page) {
+// One click per object: the label and the smart tool by their keys, and Auto-Accept on. Where the page's setting keeps
+// the label chosen, the second object takes the click alone.
+async function keysAndAutoAccept(page, keepsLabel) {
   const toggle = page.locator('[data-testid=bottombar-auto-accept-toggle]');
   await toggle.waitFor({ state: 'attached' });
   if (!(await toggle.isChecked())) await toggle.evaluate(element => element.click());
-  await page.evaluate(() => {
+  await page.evaluate(keeps => {
     const { settings } = window.Htx;
-    if (!settings.continuousLabeling) settings.toggleContinuousLabeling();
-  });
+    if (settings.continuousLabeling !== keeps) settings.toggleContinuousLabeling();
+  }, keepsLabel);
   const accepted = count => page.waitForFunction(([type, wanted]) => {
     const { regions, suggestions } = window.Htx.annotationStore.selected;
     return !suggestions.size && regions.length === wanted && regions.every(region => region.type === type);
   }, [regionType, count], { timeout: PATIENCE });
-  await request(page, async () => {
-    const chosen = "window.Htx.annotationStore.selected.names.get('point').selectedLabels.length";
+  const chosen = "window.Htx.annotationStore.selected.names.get('point').selectedLabels.length";
+  const byKeys = async () => {
     if (!(await page.evaluate(chosen))) await page.keyboard.press('1');
     await until(page, chosen);
     await page.keyboard.press('m');
@@ -182,16 +183,12 @@ async function keysAndAutoAccept(page) {
       const image = window.Htx.annotationStore.selected.names.get('image');
       return image.getToolsManager().findSelectedTool()?.dynamic;
     });
-    await clickOn(page, click);
-  });
+  };
+  await request(page, async () => { await byKeys(); await clickOn(page, click); });
   await accepted(1);
-  await request(page, () => clickOn(page, [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]));
+  const next = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+  await request(page, async () => { if (!keepsLabel) await byKeys(); await clickOn(page, next); });
   await accepted(2);
-  // What the key chooses for the label of a rectangle.
-  await page.keyboard.press('3');
-  await until(page, "window.Htx.annotationStore.selected.names.get('box').selectedLabels.length");
-  await page.keyboard.press('m');
-  exchanges.push({ tool: await selectedTool(page) });
 }
 
 const selectedTool = page => page.evaluate(() => {
@@ -228,7 +225,7 @@ async function main() {
   try {
     const page = await open(browser);
     try {
-      await { click: clickOnImage, prompts: clicksAndRectangle, video: boxOnVideo, again: labelAgain, keys: keysAndAutoAccept, smart: drawSmart }[kind](page);
+      await { click: clickOnImage, prompts: clicksAndRectangle, video: boxOnVideo, again: labelAgain, keys: page => keysAndAutoAccept(page, false), kept: page => keysAndAutoAccept(page, true), smart: drawSmart }[kind](page);
     } finally {
       await page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
       await page.screenshot({ path: screenshot });

@@ -12,17 +12,6 @@ from PIL import Image
 pytestmark = MARKS
 
 
-def test_one_click_per_object_with_keys_and_auto_accept_as_the_guide_says(
-    label_studio: LabelStudio, backend: Service, drive: Any
-) -> None:
-    config, _ = re.findall(r"```xml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    exchanges, regions = drive("keys", make_project(label_studio, backend, config, "shapes.png"))
-    *exchanges, chosen = exchanges
-    print(chosen)
-    assert [[one["type"] for one in exchange["sent"]] for exchange in exchanges] == [["keypointlabels"]] * 2
-    assert [region["value"]["brushlabels"] for region in regions] == [["Cell"], ["Cell"]]
-
-
 @pytest.mark.parametrize(
     ("kind", "is_sent"),
     [("Rectangle", True), ("Brush", False), ("Bitmask", False), ("Polygon", False), ("Ellipse", False)],
