@@ -34,6 +34,8 @@ NOT_RUN = {
     "dask ": "starts a cluster: tests/plugins/cluster",
     "ssh ": "needs another machine",
     "LABEL_STUDIO_API_KEY=": "needs Docker: tests/labelstudio/test_deployment_files.py",
+    "kubectl ": "needs Kubernetes: tests/labelstudio/test_helm_chart.py",
+    "helm ": "as before",
     "sudo ": "changes the system",
     # blocks of Python, by their first line
     "from sam2_engine import load_model, ImagePredictor, VideoSession, Auto": "shows signatures",
