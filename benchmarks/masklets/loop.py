@@ -31,18 +31,20 @@ from sam2_plugins.masklets.queue import VerificationQueue
 from sam2_plugins.masklets.report import report_on
 from sam2_plugins.runtime.model_store import ModelStore
 
-FRAMES, SIDE = 6, 320
-MODEL = "nano@384"
+FRAMES, SIDE = 5, 256
+MODEL = "nano@256"
 GOOD, MENDABLE, CORRECTIONS = 0.75, 0.4, 2
 LOCATE, CLICK, EXAMINE = 1.0, 1.5, 0.1
 """Seconds of the paper's model of an annotator: finding the object, a click, a frame to look at."""
-SEARCH = ["--points-per-side", "12", "--crop-layers", "0", "--key-frames", "2"]
+SEARCH = ["--points-per-side", "8", "--crop-layers", "0", "--key-frames", "1"]
 
 HEAD = "| set | round | masklets | recall | precision | mean best IoU "
 HEAD += "| verdicts | accepted | s each | IoU as found |"
 
 Truth = np.ndarray
 """(T, H, W) labels."""
+Truths = tuple[dict[str, Truth], dict[str, Truth]]
+"""By video, of the training and of the test videos."""
 
 
 # ---------------------------------------------------------------------- videos
@@ -164,9 +166,8 @@ def judge(dataset: MaskletDataset, truths: dict[str, Truth]) -> tuple[float, flo
     return float(np.mean(np.array(best) >= 0.5)), right / max(many, 1), float(np.mean(best)), many
 
 
-def run(
-    name: str, train: dict[str, Truth], test: dict[str, Truth], work: Path, rounds: int, steps: int
-) -> None:
+def run(name: str, truths: Truths, work: Path, rounds: int, steps: int) -> None:
+    train, test = truths
     model = MODEL
     for number in range(rounds + 1):
         judged = work / f"judged{number}"
@@ -217,9 +218,9 @@ def main() -> None:
         work = options.work / name
         shutil.rmtree(work, ignore_errors=True)
         if name == "real":
-            parts = real_videos(options.train, 10, 0), real_videos(options.train, 6, 30)
+            parts = real_videos(options.train, 5, 0), real_videos(options.train, 4, 30)
         else:
-            parts = synthetic_videos(options.style, 10, 0), synthetic_videos(options.style, 6, 30)
+            parts = synthetic_videos(options.style, 5, 0), synthetic_videos(options.style, 4, 30)
         truths = write(parts[0], work / "train"), write(parts[1], work / "test")
         run(name, truths, work, options.rounds, options.steps)
 
