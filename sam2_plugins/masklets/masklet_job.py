@@ -112,7 +112,7 @@ class MaskletJob(FileJob):
             content = self._describe(session, found)
             dataset.write_found(self.name, content if earlier is None else joined(earlier, content))
             finish()
-        self._say(content, found, host)
+        self._say(content, found, host, len(kept))
         return False
 
     def _find(self, session: AnnotationSession, host: JobHost) -> FoundMasklets | None:
@@ -143,8 +143,11 @@ class MaskletJob(FileJob):
             min_area=min_area,
         )
 
-    def _say(self, content: Mapping[str, Any], found: FoundMasklets, host: JobHost) -> None:
+    def _say(
+        self, content: Mapping[str, Any], found: FoundMasklets, host: JobHost, num_kept: int = 0
+    ) -> None:
         qualities = [content["masklet_quality"][content["masklet_id"].index(one)] for one in found.seeds]
-        host.say(f"{self.source}: {found_in_words(qualities, found.dropped)}")
-        if not qualities:
+        beside = f"; {num_kept} decided on before stay" if num_kept else ""
+        host.say(f"{self.source}: {found_in_words(qualities, found.dropped)}{beside}")
+        if not qualities and not num_kept:
             host.note(f"Nothing was found in {self.source}; lower --confidence, or raise --points-per-side.")

@@ -65,7 +65,7 @@ def test_what_people_decided_on_stays_when_a_video_is_searched_again(
         queue.reject()
     before = dataset.verified("discs")
     assert sam2("masklets", video, "-o", tmp_path / "dataset", "--again", *SMALL) == 0
-    assert "0 masklets; dropped: 2 duplicate" in capsys.readouterr().out
+    assert "0 masklets; 2 decided on before stay" in capsys.readouterr().out
     assert dataset.verified("discs") == before
     assert dataset.statuses("discs") == {kept.masklet: Status.ACCEPTED, refused.masklet: Status.REJECTED}
 
