@@ -70,7 +70,7 @@ class ProjectTrainings:
     def model_for(self, project: object, base: str) -> str | None:
         """Return the weights that a project has trained from a model; None if there are no better ones."""
         served = self._served.get(_folder_name(project))
-        if served is None or served.base != base or not Path(served.weights).is_file():
+        if served is None or served.base != base or not Path(served.weights).exists():
             return None
         return served.weights
 
@@ -158,14 +158,14 @@ class ProjectTrainings:
         if not training.is_better:
             _log.info("training=%s the earlier model stays: the new one is not better", name)
             return
-        weights = training.weights.with_name(f"{name}-{training.folder.name}.safetensors")
-        training.weights.replace(weights)
-        self._load(str(weights))
+        model = training.folder / f"{name}-{training.folder.name}"
+        training.model.replace(model)  # whose name is what people read; its card is in it
+        self._load(str(model))
         with replacing(home / _SERVED) as aside:
-            content = {"base": base, "weights": str(weights.relative_to(home))}
+            content = {"base": base, "weights": str(model.relative_to(home))}
             aside.write_text(json.dumps(content), encoding="utf-8")
-        self._served[name] = _Served(base, str(weights))
-        version = self._settings.version_of(model_name(str(weights)))
+        self._served[name] = _Served(base, str(model))
+        version = self._settings.version_of(model_name(str(model)))
         _log.info("training=%s is served from now on as %s", name, version)
 
 

@@ -12,15 +12,15 @@ from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.form import form
 from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine import InputError
-from sam2_engine.training.fine_tuning.config import usual_steps
-from sam2_plugins.fine_tuning import FineTuning, reviewed_frames
+from sam2_plugins.fine_tuning import FineTuning, steps_that_fit, what_is_taught
 
 __all__ = ["TrainingDialog"]
 
 _EXPLAINED = (
-    "The model is trained on the frames on which every mask is verified, clicked or painted. The last fifth "
-    "of them is held out, to measure the improvement. It runs beside napari: go on working, also with this "
-    "window closed."
+    "The model is taught your objects: five verified, clicked or painted masks are enough to begin with. "
+    "With three frames or more on which every mask is, it is trained on these. A part is held out, to "
+    "measure the gain before anything uses the new model. It runs beside napari: go on working, also with "
+    "this window closed."
 )
 
 
@@ -45,7 +45,7 @@ class TrainingDialog(QDialog):
 
     def __init__(self, application: Sam2Application, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Fine-tune on this session")
+        self.setWindowTitle("Teach it your objects")
         self._application = application
         self._annotation: AnnotationController | None = None
         self.training = Training(application.worker, self)
@@ -54,7 +54,7 @@ class TrainingDialog(QDialog):
         self.frames = QLabel()
         self.frames.setWordWrap(True)
         self.steps = SpinBox(
-            value=usual_steps(0),
+            value=100,
             min=1,
             max=1_000_000,
             label="Steps",
@@ -87,7 +87,7 @@ class TrainingDialog(QDialog):
         """Open it for an annotation; while another one is trained on, that one is shown."""
         if not self.training.running and annotation is not self._annotation:
             self._annotation = annotation
-            self.steps.value = usual_steps(len(reviewed_frames(annotation.session)))
+            self.steps.value = steps_that_fit(annotation.session)
             self.prompt_bar.clear()
         self._refresh()
         self.show()
@@ -103,9 +103,8 @@ class TrainingDialog(QDialog):
         self.start.setEnabled(annotation is not None and not running)
         self.resume.setEnabled(False)
         if annotation is not None:
-            count = len(reviewed_frames(annotation.session))
-            name = annotation.stack.layer.name
-            self.frames.setText(f"It trains on {count} of {len(annotation.session)} frames of {name}.")
+            name, taught = annotation.stack.layer.name, what_is_taught(annotation.session)
+            self.frames.setText(f"It trains on {taught} of {name}.")
             self.resume.setEnabled(not running and self.training.unfinished(annotation) is not None)
 
     # ------------------------------------------------------------------ training
@@ -153,13 +152,17 @@ class TrainingDialog(QDialog):
     # ------------------------------------------------------------------ the new weights
 
     def _offer(self, result: FineTuning) -> None:
+        if not result.is_better:
+            self._say(f"{result.improvement} No better: not used. The new model stays in {result.model}.")
+            self.show()
+            return
         annotation = self.training.annotation
         self.prompt_bar.offer(
             f"{result.improvement} Use the new weights?",
             "Use them",
             lambda: self._use(annotation, result),
             "Stay with the old ones",
-            lambda: self._say(f"The new weights stay in {result.weights}."),
+            lambda: self._say(f"The new model stays in {result.model}."),
         )
         self.show()
 

@@ -1,12 +1,12 @@
 """Download of registered models, and adding weights from a file."""
 
 import errno
-import hashlib
 import os
 import re
 import shutil
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -15,11 +15,14 @@ from urllib.request import Request, urlopen
 
 from safetensors import safe_open
 
-from sam2_engine.disk import is_full, replacing
+from sam2_engine.disk import is_full, remove_folder, replacing
 from sam2_engine.errors import InputError, OptionError
+from sam2_engine.weights.hub import fetch_from_hub
+from sam2_engine.weights.hub_names import HubName, is_hub_name
 from sam2_engine.weights.huggingface import is_huggingface
 from sam2_engine.weights.loading import read_weights
-from sam2_engine.weights.locations import WEIGHT_SUFFIXES, cache_folder, find
+from sam2_engine.weights.locations import WEIGHT_SUFFIXES, cache_folder, cached_files, find
+from sam2_engine.weights.model_folder import MODEL_FILES, checked_folder, file_sha256, read_card, write_card
 from sam2_engine.weights.registry import REGISTRY, RegisteredModel, check_license
 from sam2_engine.wording import did_you_mean, size_in_words
 
@@ -34,12 +37,12 @@ _NAME = re.compile(r"\w[\w.-]*")
 
 
 def download(name: str, progress: ProgressCallback | None = None, *, accept_license: bool = False) -> Path:
-    """Download a registered model into the cache, or resume an earlier attempt.
+    """Download a registered model, or one of the Hugging Face hub, or resume an earlier attempt.
 
     Parameters
     ----------
     name
-        ``sam2.1_hiera_tiny`` or another name of ``REGISTRY``.
+        ``sam2.1_hiera_tiny`` or another name of ``REGISTRY``; or ``hf:owner/name``.
     progress
         Called with the bytes received and the bytes in all, or None.
     accept_license
@@ -59,6 +62,11 @@ def download(name: str, progress: ProgressCallback | None = None, *, accept_lice
     path = find(name)
     if path is not None:
         return path
+    if is_hub_name(name):
+        official = HubName.parse(name).registered
+        if official is None:
+            return fetch_from_hub(name, progress, accept_license=accept_license)
+        return download(official, progress, accept_license=accept_license)
     if name not in REGISTRY:
         raise InputError(
             f"There is no model {name!r} to download{did_you_mean(name, REGISTRY)}: give one of "
@@ -77,7 +85,7 @@ def download(name: str, progress: ProgressCallback | None = None, *, accept_lice
 
 
 def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: bool = False) -> Path:
-    """Copy a checkpoint from a file into the cache, for machines without a network.
+    """Copy a checkpoint, or a folder that ``sam2 train`` wrote, into the cache.
 
     A registered model's file is recognized by its checksum, or by the layout of transformers, whatever it is
     called; where no checksum is known, by its architecture and its name. No other gets the name of a
@@ -86,9 +94,10 @@ def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: boo
     Parameters
     ----------
     path
-        A .pt, .pth or .safetensors file. Those that no checksum knows are checked strictly.
+        A .pt, .pth or .safetensors file, or a folder with weights and a card. Weights that no checksum knows
+        are checked strictly, and against the card.
     name
-        What the model is called from now on; by default as its file, ``cells`` for ``cells.pt``. A
+        What the model is called from now on; by default as its file or folder, ``cells`` for ``cells.pt``. A
         ``model.safetensors`` of one's own, as training writes it, needs one.
     overwrite
         Whether a model that was added by this name may be replaced.
@@ -105,6 +114,8 @@ def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: boo
         is not, is none that a model can have, or is taken; if it cannot be copied.
     """
     file = Path(path)
+    if file.is_dir():
+        return _add_folder(file, name, overwrite)
     if not file.is_file():
         raise InputError(f"There is no file {file}: check the path.")
     if file.suffix not in WEIGHT_SUFFIXES:
@@ -113,23 +124,68 @@ def add(path: str | os.PathLike[str], name: str | None = None, *, overwrite: boo
     chosen = name or known or (None if file.name == "model.safetensors" else file.stem)
     if chosen is None:
         raise InputError(f"Say what {file} is called from now on: sam2 models add {file} --name cells.")
-    if not _NAME.fullmatch(chosen):
-        raise InputError(
-            f"A model cannot be called {chosen!r}, but by letters, digits, '.', '_' and '-': give a --name."
-        )
     if chosen in REGISTRY and chosen != known:
         raise InputError(
             f"{file} bears the name of a model that it is not, {chosen}: get it again, or give it a name of "
             "its own with --name if it is a model of your own."
         )
     target = cache_folder() / f"{chosen}{file.suffix}"
-    if target.exists() and not overwrite:
+    _check_name(chosen, overwrite)
+    _copy(file, target)
+    _remove_others(chosen, target)
+    return target
+
+
+def _add_folder(folder: Path, name: str | None, overwrite: bool) -> Path:
+    """Copy what is of the model in a folder; return the file of its weights in the cache."""
+    weights = checked_folder(folder)
+    chosen = name or folder.absolute().name
+    if chosen in REGISTRY:
+        raise InputError(f"{chosen} is the name of another model: give yours another with --name.")
+    _check_name(chosen, overwrite)
+    read_weights(weights)
+    target = cache_folder() / chosen
+    aside = target.with_name(f".{chosen}-{os.getpid()}")
+    try:
+        aside.mkdir(parents=True, exist_ok=True)
+        for one in MODEL_FILES:
+            if (folder / one).is_file():
+                shutil.copyfile(folder / one, aside / one)
+        if (card := read_card(aside)) is not None:
+            write_card(aside, replace(card, name=chosen))
+        remove_folder(target)
+        aside.replace(target)
+    except OSError as error:
+        raise InputError(_disk_sentence(target, error)) from None
+    finally:
+        remove_folder(aside)
+    _remove_others(chosen, target / weights.name)
+    return target / weights.name
+
+
+def _check_name(name: str, overwrite: bool) -> None:
+    """Refuse what no model can be called, and, unless it may be replaced, what one is called already."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"A model cannot be called {name!r}, but by letters, digits, '.', '_' and '-': give a --name."
+        )
+    taken = next((file for file in cached_files(name) if file.exists()), None)
+    if taken is not None and not overwrite:
         raise OptionError(
-            f"There is a model {chosen} already: {target}; give another {{name}}, or {{overwrite}}.",
+            f"There is a model {name} already: {taken}; give another {{name}}, or {{overwrite}}.",
             name=None,
             overwrite=True,
         )
-    return _copy(file, target)
+
+
+def _remove_others(name: str, kept: Path) -> None:
+    """Remove what else bears the name in the cache, which would be found in the place of what is new."""
+    for file in cached_files(name):
+        if file != kept and file.exists():
+            if file.parent == cache_folder():
+                file.unlink()
+            else:
+                remove_folder(file.parent)
 
 
 def fetch(url: str, target: Path, sha256: str | None, progress: ProgressCallback | None = None) -> Path:
@@ -148,7 +204,7 @@ def fetch(url: str, target: Path, sha256: str | None, progress: ProgressCallback
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _receive(url, part, progress)
-        if right := sha256 is None or _sha256(part) == sha256:
+        if right := sha256 is None or file_sha256(part) == sha256:
             part.replace(target)
     except HTTPError as error:
         with error:  # it holds the connection
@@ -176,7 +232,7 @@ def _registered(file: Path, name: str | None) -> str | None:
     InputError
         If no checksum knows it, and it cannot be read.
     """
-    checksum = _sha256(file)
+    checksum = file_sha256(file)
     summed = next((one for one in REGISTRY.values() if one.sha256 == checksum), None)
     if summed is not None:
         return summed.name
@@ -219,12 +275,6 @@ def _copy(source: Path, target: Path) -> Path:
     except OSError as error:
         raise InputError(_disk_sentence(target, error)) from None
     return target
-
-
-def _sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _receive(url: str, part: Path, progress: ProgressCallback | None) -> None:

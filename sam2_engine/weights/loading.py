@@ -25,12 +25,15 @@ from sam2_engine.modeling.config import VARIANTS, ModelConfig, config_from_dict,
 from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.weights.adapters import Adapter, is_adapter
+from sam2_engine.weights.hub_names import is_hub_name
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import WEIGHT_SUFFIXES, cache_folder, find
+from sam2_engine.weights.model_folder import checked_folder
 from sam2_engine.weights.registry import REGISTRY, registered
 from sam2_engine.wording import did_you_mean
 
-__all__ = ["as_model", "load_model", "read_weights", "recognize", "save_model"]
+__all__ = ["as_model", "holds_adapter", "load_model", "read_weights", "recognize", "save_model"]
 
 _CONFIG_KEY = "sam2_config"
 _TABLES = "model", "state_dict"
@@ -59,8 +62,10 @@ def load_model(
     ----------
     name_or_path
         Name of a registered model (``nano``, ``sam2.1_hiera_tiny``, ...) that is shipped, downloaded, added
-        or in the Hugging Face cache; or the path of a ``.pt`` or ``.safetensors`` file. One that still has
-        the name that the authors of a registered model gave it is loaded as that, with the size of its input.
+        or in the Hugging Face cache; or the path of a ``.pt`` or ``.safetensors`` file, or of a folder that
+        ``sam2 train`` wrote. A file that still has the name that the authors of a registered model gave it is
+        loaded as that, with the size of its input. An adapter is loaded over its base model.
+        ``hf:owner/name`` is a model on the Hugging Face hub, fetched once (``sam2-plugins[hub]``).
     device
         ``auto`` takes CUDA, then Apple's MPS, then the CPU.
     dtype
@@ -102,12 +107,7 @@ def load_model(
         raise InputError(f"A model is loaded by its name or its file, not by {name_or_path!r}.")
     target = find_device(device)
     precision, rough = choose_dtype(dtype, target), approximations_of(approximations)
-    path = _locate(name_or_path)
-    known = registered(os.fspath(name_or_path))
-    taught = known is not None and not known.is_variant and variant is None
-    config, weights = read_weights(path, known.config if known is not None and taught else variant)
-    if not taught and str(name_or_path) in REGISTRY and config.name != str(name_or_path):
-        raise InputError(f"{path} holds {config.name}, not {name_or_path}: delete it and download again.")
+    config, weights = _read_named(os.fspath(name_or_path), variant)
     if image_size is not None:
         try:
             config = config.with_image_size(image_size)
@@ -121,6 +121,16 @@ def load_model(
     if compile:
         model.compile()
     return _trainable(model.eval(), trainable).to(target)
+
+
+def _read_named(name: str, variant: str | ModelConfig | None) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Read the weights of a name or path, a registered model's as what it is registered as."""
+    path, known = _locate(name), registered(name)
+    taught = known is not None and not known.is_variant and variant is None
+    config, weights = read_weights(path, known.config if known is not None and taught else variant)
+    if not taught and name in REGISTRY and config.name != name:
+        raise InputError(f"{path} holds {config.name}, not {name}: delete it and download again.")
+    return config, weights
 
 
 def _trainable(model: Sam2, parts: bool | str | Iterable[str]) -> Sam2:
@@ -232,6 +242,8 @@ def read_weights(
         weights, metadata = _read_safetensors(path)
     else:
         weights, metadata = _read_torch(path), {}
+    if is_adapter(metadata):
+        return _read_adapted(Adapter.read(weights, metadata, path), path)
     config = _own_config(metadata, path) if variant is None else _variant(variant)
     config = config or recognize({name: t.shape for name, t in weights.items()}, path, _warn)
     expected = _expected(config, len(weights), path)
@@ -242,6 +254,39 @@ def read_weights(
         name: tensor.float() if expected[name].is_floating_point() else tensor.long()
         for name, tensor in weights.items()
     }
+
+
+def holds_adapter(path: Path) -> bool:
+    """Whether a file holds an adapter, not a model; its weights are not read."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return is_adapter(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False  # whoever reads it says why
+
+
+def _read_adapted(adapter: Adapter, path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Read the base model of an adapter, and put the adapter into its weights."""
+    base = find(adapter.base.name)
+    if base is None:
+        known = REGISTRY.get(adapter.base.name)
+        get = f"sam2 download {known.name}" if known and known.path else "sam2 models add FILE"
+        raise InputError(
+            f"{path} is an adapter for the model {adapter.base.name}, which is not on this machine: get it "
+            f"first, with `{get}`."
+        )
+    if holds_adapter(base):
+        raise InputError(
+            f"{path} is an adapter for {adapter.base.name}, which is an adapter itself: train it again."
+        )
+    config, weights = _read_named(adapter.base.name, None)
+    weights = adapter.over(weights, path)
+    if config.name != adapter.config.name:
+        raise InputError(f"{path} says that it changes {adapter.config.name}, and its base is {config.name}.")
+    _check_strictly(weights, _expected(adapter.config, len(weights), path), adapter.config, path)
+    return adapter.config, weights
 
 
 def _warn(sentence: str) -> None:
@@ -324,6 +369,10 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
     path = find(name)
     if path is not None:
         return path
+    if is_hub_name(name):
+        from sam2_engine.weights.downloads import download  # which reads what it has fetched
+
+        return download(name)
     known = REGISTRY.get(name)
     if known is not None and known.page is not None:
         fetched = f"`sam2 download {name}` fetches it, or, without a network, "
@@ -335,6 +384,8 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
         raise InputError(
             f"The weights of {name} are missing from this installation: install sam2-plugins again."
         )
+    if Path(name).is_dir():
+        return checked_folder(name)
     if Path(name).exists() or Path(name).suffix in WEIGHT_SUFFIXES:
         return Path(name)
     wish = re.fullmatch(rf"(.+?)(@\d+|\+({'|'.join((FAST, *APPROXIMATIONS))}))+", name)

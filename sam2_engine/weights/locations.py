@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from sam2_engine.user_cache import user_cache
+from sam2_engine.weights.hub_names import HubName, cached_hub_models, is_hub_name
+from sam2_engine.weights.model_folder import WEIGHTS_FILE, ModelCard, read_card, weights_in
 from sam2_engine.weights.registry import REGISTRY, RegisteredModel
 
-__all__ = ["WEIGHT_SUFFIXES", "ModelStatus", "cache_folder", "find", "list_models"]
+__all__ = ["WEIGHT_SUFFIXES", "ModelStatus", "cache_folder", "cached_files", "find", "list_models", "name_of"]
 
 WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
 _SHIPPED = Path(__file__).parent
 
-Origin = Literal["shipped", "cache", "hugging face"]
+Origin = Literal["shipped", "cache", "hugging face", "hub"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ class ModelStatus:
         return self.path is not None
 
     @property
+    def card(self) -> ModelCard | None:
+        """The card of a model of one's own, if it has one.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        own = self.path is not None and self.origin in ("cache", "hub")
+        return read_card(self.path.parent) if own and self.path is not None else None
+
+    @property
     def registered(self) -> RegisteredModel | None:
         """What is known of it, unless it is one of the user's own."""
         return REGISTRY.get(self.name)
@@ -60,7 +74,7 @@ def find(name: str) -> Path | None:
 
 
 def list_models() -> list[ModelStatus]:
-    """Return every registered model, and after them those that the user added under names of their own.
+    """Return every registered model, then those that the user added by names of their own, or from the hub.
 
     Examples
     --------
@@ -69,20 +83,39 @@ def list_models() -> list[ModelStatus]:
     >>> find("nano").name
     'nano.safetensors'
     """
-    cached = cache_folder().glob("*") if cache_folder().is_dir() else ()
-    own = sorted({path.stem for path in cached if path.suffix in WEIGHT_SUFFIXES} - set(REGISTRY))
-    return [_status(name) for name in (*REGISTRY, *own)]
+    cached = [*cache_folder().glob("*")] if cache_folder().is_dir() else []
+    own = {path.stem for path in cached if path.suffix in WEIGHT_SUFFIXES and path.is_file()}
+    own |= {path.name for path in cached if weights_in(path) is not None}
+    names = *REGISTRY, *sorted(own - set(REGISTRY)), *map(str, cached_hub_models())
+    return [_status(name) for name in names]
 
 
 def _locate(name: str) -> tuple[Path, Origin] | None:
+    if is_hub_name(name):
+        fetched = HubName.parse(name)
+        if fetched.registered is not None:
+            return _locate(fetched.registered)
+        return None if fetched.weights is None else (fetched.weights, "hub")
     if Path(name).name != name:
         return None
     candidates: tuple[tuple[Origin, list[Path]], ...] = (
         ("shipped", [_SHIPPED / f"{name}.safetensors"]),
-        ("cache", [cache_folder() / f"{name}{suffix}" for suffix in WEIGHT_SUFFIXES]),
+        ("cache", cached_files(name)),
         ("hugging face", _huggingface_files(name)),
     )
     return next(((path, origin) for origin, paths in candidates for path in paths if path.is_file()), None)
+
+
+def cached_files(name: str) -> list[Path]:
+    """Return where a model of this name lies in the cache, or would lie: as one file, or in a folder."""
+    folder = cache_folder() / name
+    files = [cache_folder() / f"{name}{suffix}" for suffix in WEIGHT_SUFFIXES]
+    return [*files, weights_in(folder) or folder / WEIGHTS_FILE]
+
+
+def name_of(path: Path) -> str:
+    """Return what a model in the cache is called, by the file of its weights."""
+    return path.stem if path.parent == cache_folder() else path.parent.name
 
 
 def _huggingface_files(name: str) -> list[Path]:

@@ -1,6 +1,6 @@
 """Training folders for ``sam2 train``: frames and label images of the same names, as in DAVIS."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,16 @@ from sam2_plugins.export.targets import (
     frame_number,
     new_folder,
 )
+from sam2_plugins.session.label_image import compose_labels
 from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
 
-__all__ = ["left_out_sentences", "usable_frames", "write_training_folder", "write_training_videos"]
+__all__ = [
+    "left_out_sentences",
+    "usable_frames",
+    "write_masks",
+    "write_training_folder",
+    "write_training_videos",
+]
 
 _FRAMES, _LABELS = "images", "labels"
 
@@ -111,6 +118,45 @@ def write_training_videos(
         if not written:
             raise NothingToExportError
     return ExportSummary(path, written, num_objects, tuple(changes))
+
+
+@LongWork
+def write_masks(
+    session: ReadableSession, path: str | Path, masks: Mapping[int, Collection[int]]
+) -> Generator[int, None, ExportSummary]:
+    """Write some masks to train on as images: ``images/000.tif`` and ``labels/000.tif`` and so on.
+
+    Of each frame its pixels and the masks of the objects that are named; what else is on it is left out.
+
+    Parameters
+    ----------
+    session, path
+        What to write, and the folder to be.
+    masks
+        By frame, the objects.
+
+    Yields
+    ------
+    int
+        Each frame, once it is written.
+
+    Raises
+    ------
+    InputError
+        If a frame cannot be read, or the folder cannot be written there.
+    """
+    path = Path(path)
+    with new_folder(path, is_earlier_export=_is_training_folder) as folder:
+        for part in (_FRAMES, _LABELS):
+            (folder / part).mkdir()
+        for frame, object_ids in sorted(masks.items()):
+            file = f"{frame_number(frame, len(session.frames))}.tif"
+            known = {i: mask for i in object_ids if (mask := session.accepted(i, frame)) is not None}
+            labels = compose_labels(session.frames.shape, known, max(session.objects))
+            _write_pixels(folder / _FRAMES / file, session.frames[frame], session.frames.is_rgb)
+            _write_pixels(folder / _LABELS / file, labels, is_rgb=False)
+            yield frame
+    return ExportSummary(path, len(masks), len({i for ids in masks.values() for i in ids}))
 
 
 def _write_video(

@@ -105,12 +105,12 @@ class ModelPanel(QWidget):
     def _more(self) -> QToolButton:
         """Return a button with a menu of what is seldom wanted."""
         menu = QMenu(self)
-        self.fine_tune = menu.addAction("Fine-tune on this session …")
+        self.fine_tune = menu.addAction("Teach it your objects …")
         self.fine_tune.triggered.connect(lambda _: self.training_wanted.emit())
         more = QToolButton()
         more.setText("⋯")
         more.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # it would lie on the dots
-        more.setToolTip("More: fine-tune on this session")
+        more.setToolTip("More: teach it your objects")
         more.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         more.setMenu(menu)
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from sam2_engine.errors import InputError
 from sam2_engine.training.fine_tuning.augmentation import AugmentationConfig
 from sam2_engine.training.fine_tuning.interactive_training import PromptConfig
+from sam2_engine.training.fine_tuning.low_rank import changes_trunk
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.wording import did_you_mean
 
@@ -38,12 +39,15 @@ class TrainingConfig:
     train_image_encoder
         Train the image encoder too. By default it is frozen, with its two projections for the mask decoder,
         and every frame is encoded once.
+    lora, lora_blocks
+        Rank of low-rank adapters, which alone are trained, beside frozen weights; 0: none. The blocks that
+        get them: ``trunk``, ``decoder``, ``memory``, or some of the trunk by number: ``8-11,decoder``.
     steps
         Steps; None: as many as fit the data (``usual_steps``), or as the run has that is continued.
     batch_size
         Samples (an image, or a clip) per step in all processes together.
     learning_rate, encoder_rate
-        Peak of the learning rate; the image encoder's as a part of it.
+        Peak of the learning rate; the image encoder's as a part of it. Adapters have ten times that rate.
     layer_decay
         Factor from each block of the trunk to the one before; None: the paper's for the model's size.
     warmup, final
@@ -70,6 +74,8 @@ class TrainingConfig:
 
     model: str = "nano"
     train_image_encoder: bool = False
+    lora: int = 0
+    lora_blocks: str = "trunk,decoder"
     steps: int | None = None
     batch_size: int = 2
     learning_rate: float = 1e-4
@@ -108,6 +114,18 @@ class TrainingConfig:
             raise InputError(f"clip_share = {self.clip_share}: it is a part, from 0 to 1.")
         if not self.learning_rate > 0:
             raise InputError(f"learning_rate = {self.learning_rate}: it must be above 0.")
+        if self.lora < 0:
+            raise InputError(f"lora = {self.lora}: it is a rank, 1 or more, or 0 for no adapters.")
+        if self.lora and self.train_image_encoder:
+            raise InputError(
+                "Either adapters are trained, or the image encoder with everything: leave out lora or "
+                "train_image_encoder (--lora or --everything)."
+            )
+
+    @property
+    def changes_encoder(self) -> bool:
+        """Whether what encodes a frame changes from step to step, so that no features can be cached."""
+        return self.train_image_encoder or (self.lora > 0 and changes_trunk(self.lora_blocks))
 
     @property
     def total_steps(self) -> int:

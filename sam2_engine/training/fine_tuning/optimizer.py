@@ -26,6 +26,9 @@ _MEMORY_PARTS = (
     "no_obj_ptr",
     "no_obj_embed_spatial",
 )
+_ADAPTER = ".parametrizations."
+_ADAPTER_SCALE = 10.0
+"""Rate of adapters as a multiple of that of weights which were trained before: they begin at zero."""
 _ENCODING = ("image_encoder.", "sam_mask_decoder.conv_s0.", "sam_mask_decoder.conv_s1.")
 
 
@@ -73,16 +76,17 @@ def make_optimizer(
 ) -> torch.optim.AdamW:
     """Make AdamW; each group's ``scale`` is its part of the scheduled learning rate.
 
-    Biases and the weights of norms do not decay.
+    Biases, the weights of norms, and adapters do not decay.
     """
     decay = config.layer_decay or _LAYER_DECAY.get(model.config.embed_dim, 0.8)
     blocks = sum(model.config.stages)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in trainable_parameters.items():
-        scale = layer_scale(name, blocks, decay, model.config.stages)
-        if name.startswith("image_encoder."):
+        is_adapter = _ADAPTER in name
+        scale = _ADAPTER_SCALE if is_adapter else layer_scale(name, blocks, decay, model.config.stages)
+        if name.startswith("image_encoder.") and not is_adapter:
             scale *= config.encoder_rate
-        no_decay = name.endswith("bias") or parameter.ndim <= 1
+        no_decay = is_adapter or name.endswith("bias") or parameter.ndim <= 1
         groups.setdefault((scale, 0.0 if no_decay else config.weight_decay), []).append(parameter)
     return torch.optim.AdamW(
         [{"params": part, "scale": s, "weight_decay": d} for (s, d), part in groups.items()],

@@ -22,13 +22,16 @@ from sam2_engine.preprocessing import to_rgb
 from sam2_engine.tiles import is_large
 from sam2_engine.training.fine_tuning.config import TrainingConfig, usual_steps
 from sam2_engine.training.fine_tuning.distributed import ProcessGroup
+from sam2_engine.training.fine_tuning.held_out_objects import holds_out_objects, split_objects
+from sam2_engine.training.fine_tuning.low_rank import merge_adapters
+from sam2_engine.training.fine_tuning.result import RunResult, make_card
 from sam2_engine.training.fine_tuning.run_folder import RunFolder
 from sam2_engine.training.fine_tuning.run_log import RunLog, save_comparison
 from sam2_engine.training.fine_tuning.sampling import ClipSampler, train_validation_split
 from sam2_engine.training.fine_tuning.thresholds import with_measured_thresholds
 from sam2_engine.training.fine_tuning.trainer import FineTuner
 from sam2_engine.training.fine_tuning.validation import Score, improvement, one_click_masks, validate
-from sam2_engine.weights.loading import load_model, save_model
+from sam2_engine.weights.loading import load_model
 from sam2_engine.wording import counted, duration_in_words, size_in_words
 
 __all__ = ["Outcome", "fine_tune"]
@@ -88,6 +91,7 @@ def fine_tune(
     run: Path,
     output: Path | None = None,
     *,
+    license: str | None = None,
     group: ProcessGroup | None = None,
     say: Callable[[str], None] = _print,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
@@ -104,7 +108,10 @@ def fine_tune(
         Folder for checkpoint, log and figures; a run found there is continued, also to more steps than it
         was begun for.
     output
-        File of the weights; by default ``model.safetensors`` in ``run``.
+        A ``.safetensors`` file for the weights alone, or a folder, which gets their card, too; by default
+        the folder ``run``.
+    license
+        Of the weights, for the card.
     group
         The processes that share the work.
     say
@@ -126,7 +133,7 @@ def fine_tune(
     # What "auto" takes on a CPU was measured without gradients.
     on_cpu = config.dtype == "auto" and find_device(group.device).type == "cpu"
     model = load_model(config.model, group.device, "float32" if on_cpu else config.dtype, config.image_size)
-    whole = _Split(data.videos, *train_validation_split(data.videos))
+    whole = _Split.of(data.videos)
     split = whole.in_tiles(model.image_size)
     sampler = ClipSampler(split.videos, split.training, config)
     if not sampler.images:
@@ -134,6 +141,7 @@ def fine_tune(
             "No object is on a training frame: all are on frames held out for validation; annotate more."
         )
     folder = RunFolder(run)
+    result = RunResult.of(output or run, model, config, license)
     state = folder.load()
     begun = folder.read("settings.json") or {}
     if config.steps is None:
@@ -147,10 +155,11 @@ def fine_tune(
     if state is not None:
         tuner.resume(state)
         say(f"Continuing {run} after step {tuner.step} of {config.steps}.")
-    target = output or run / "model.safetensors"
     if group.is_main_process:
-        _check_space(tuner, folder, split, target)
+        _check_space(tuner, folder, split, result)
     _describe(tuner, whole, split, say)
+    if config.lora and not result.as_adapter:
+        say(f"The whole model will be written, no adapter: {config.model} is none that others have by name.")
     loop = _TrainingLoop(tuner, folder, split, measuring)
     before = loop.score("before") if group.is_main_process else Score(None, None, 0, 0)
     release_freed_memory()
@@ -161,22 +170,27 @@ def fine_tune(
     finished = loop.run(say, progress, should_stop)
     if not finished or not group.is_main_process:
         return Outcome(tuner.step, finished, before)
+    adapters = merge_adapters(model)
     after = loop.score("after")
     model.config = with_measured_thresholds(model, split.videos, split.validation)
-    save_model(model, target)
-    return Outcome(tuner.step, True, before, after, target)
+    result.save(model, adapters)
+    used = replace(data, videos=whole.videos)
+    result.save_card(make_card(result, model, config, used, whole.training, (before, after)))
+    return Outcome(tuner.step, True, before, after, result.weights)
 
 
-def _check_space(tuner: FineTuner, folder: RunFolder, split: "_Split", target: Path) -> None:
+def _check_space(tuner: FineTuner, folder: RunFolder, split: "_Split", result: RunResult) -> None:
     """Raise before the first step if what the run writes will not fit beside what is there.
 
     A checkpoint stays until the next one is complete.
     """
     steps, few = tuner.config.total_steps, min(_FIRST_CHECKPOINT, tuner.config.save_every)
     checkpoints = 1 if folder.checkpoint.exists() or steps <= few else 2
-    weights = sum(parameter.numel() for parameter in tuner.model.parameters()) * torch.float32.itemsize
-    files = {folder.checkpoint: checkpoints * tuner.state_bytes if tuner.step < steps else 0, target: weights}
-    if tuner.config.features_on_disk and not tuner.config.train_image_encoder:
+    parameters = tuner.trainable_parameters.values() if result.as_adapter else tuner.model.parameters()
+    weights = sum(parameter.numel() for parameter in parameters) * torch.float32.itemsize
+    state = checkpoints * tuner.state_bytes if tuner.step < steps else 0
+    files = {folder.checkpoint: state, result.weights: weights}
+    if tuner.config.features_on_disk and not tuner.config.changes_encoder:
         features = folder.path / "features"
         there = sum(file.stat().st_size for file in features.glob("*"))
         files[features] = max(_feature_bytes(tuner, split) - there, 0)
@@ -198,27 +212,41 @@ class _Split:
     videos: tuple[AnnotatedVideo, ...]
     training: list[list[int]]
     validation: list[list[int]]
+    by_objects: bool = False
+
+    @classmethod
+    def of(cls, videos: tuple[AnnotatedVideo, ...]) -> "_Split":
+        """Hold out frames, or, of an image alone or two with few objects, objects."""
+        if holds_out_objects(videos):
+            return cls(*split_objects(videos), by_objects=True)
+        return cls(videos, *train_validation_split(videos))
+
+    def counts(self, frames_of: list[list[int]]) -> str:
+        """Return how much one half of it is: frames, or objects."""
+        if not self.by_objects:
+            return counted(sum(map(len, frames_of)), "frame")
+        visible = (video.visible[f] for video, frames in zip(self.videos, frames_of) for f in frames)
+        return counted(sum(map(len, visible)), "object")
 
     def in_tiles(self, side: int) -> "_Split":
         """Split large planes into tiles; a validation frame is one in all its tiles."""
         parts = [split_into_tiles(video, side) for video in self.videos]
         origins = [v for v, part in enumerate(parts) for _ in part]
         training, validation = ([frames[v] for v in origins] for frames in (self.training, self.validation))
-        return _Split(tuple(chain.from_iterable(parts)), training, validation)
+        return _Split(tuple(chain.from_iterable(parts)), training, validation, self.by_objects)
 
 
 def _describe(tuner: FineTuner, whole: _Split, split: _Split, say: Callable[[str], None]) -> None:
     config, model = tuner.config, tuner.model
     count = sum(parameter.numel() for parameter in tuner.trainable_parameters.values())
     part = "all of it" if config.train_image_encoder else "the image encoder is frozen"
+    part = f"adapters on {config.lora_blocks}" if config.lora else part
     say(f"Training {count / 1e6:.1f} M parameters of {model.config.name} on {model.device} ({part}).")
-    say(
-        f"{counted(sum(len(frames) for frames in whole.training), 'frame')} for training, "
-        f"{sum(len(frames) for frames in whole.validation)} held out for validation."
-    )
+    held_out = whole.counts(whole.validation).split()[0]
+    say(f"{whole.counts(whole.training)} for training, {held_out} held out for validation.")
     if large := sum(is_large(video.shape, model.image_size) for video in whole.videos):
         _describe_tiles(large, split, model.image_size, say)
-    if config.train_image_encoder or config.features_on_disk:
+    if config.changes_encoder or config.features_on_disk:
         return
     need = _feature_bytes(tuner, split)
     if need > config.feature_bytes:
@@ -268,7 +296,8 @@ class _TrainingLoop:
         if when == "before" and self.tuner.step:
             raise InputError(f"{self.folder.path} lacks held_out.json; give another folder for the run.")
         started, split = time.monotonic(), self.split
-        score = validate(self.model, split.videos, split.training, split.validation, self.measuring)
+        halves = split.training, split.validation
+        score = validate(self.model, split.videos, *halves, self.measuring, by_objects=split.by_objects)
         self.seconds_of_scoring = time.monotonic() - started
         self.folder.write("held_out.json", {**known, when: score.to_dict(), "steps": self.tuner.step})
         return score

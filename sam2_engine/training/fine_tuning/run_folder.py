@@ -9,7 +9,7 @@ import torch
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError, OptionError
-from sam2_engine.training.fine_tuning.config import with_current_names
+from sam2_engine.training.fine_tuning.config import TrainingConfig, with_current_names
 
 __all__ = ["RunFolder"]
 
@@ -49,7 +49,8 @@ class RunFolder:
             If the folder holds a run with other settings, or one that has done more steps.
         """
         before = self.read("settings.json")
-        before = None if before is None else with_current_names(before)
+        # What an earlier version did not know yet was as it is by default.
+        before = None if before is None else {**TrainingConfig().to_dict(), **with_current_names(before)}
         now = json.loads(json.dumps(settings, default=str))
         if before is None:
             self.write("settings.json", now)

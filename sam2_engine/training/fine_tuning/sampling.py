@@ -102,7 +102,7 @@ class ClipSampler:
     ) -> Clip:
         video = self.videos[number]
         candidates = tuple(rng.permutation(sorted(video.visible[frames[0]])).tolist())
-        if self.config.train_image_encoder:
+        if self.config.changes_encoder:
             seed = [int(value) for value in rng.integers(2**31, size=2)]
             views = self._views(number, frames, seed)
             return Clip(video, frames, tuple(views), candidates, max_objects)

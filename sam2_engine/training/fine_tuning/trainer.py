@@ -22,6 +22,7 @@ from sam2_engine.training.fine_tuning.interactive_training import (
     ObjectsOfClip,
     draw_plan,
 )
+from sam2_engine.training.fine_tuning.low_rank import add_adapters
 from sam2_engine.training.fine_tuning.optimizer import (
     choose_trainable_parameters,
     gradients,
@@ -142,8 +143,10 @@ class FineTuner:
         self.config = config
         self.group = group or ProcessGroup()
         clips = sampler.has_clips and config.clip_share > 0
-        self.trainable_parameters: dict[str, nn.Parameter] = choose_trainable_parameters(
-            model, config.train_image_encoder, clips
+        self.trainable_parameters: dict[str, nn.Parameter] = (
+            add_adapters(model, config.lora, config.lora_blocks, config.seed)
+            if config.lora
+            else choose_trainable_parameters(model, config.train_image_encoder, clips)
         )
         self.optimizer = make_optimizer(model, self.trainable_parameters, config)
         # Gradients of losses that are not scaled up would vanish in float16; elsewhere it does nothing.
@@ -252,7 +255,7 @@ class FineTuner:
 
     def _set_train_mode(self) -> None:
         self.model.train()
-        if not self.config.train_image_encoder:
+        if not self.config.changes_encoder:
             self.model.image_encoder.eval()
 
     def _losses(self, sample: Sample) -> dict[str, Tensor]:
@@ -275,7 +278,7 @@ class FineTuner:
     def _features(self, sample: Sample, index: int) -> ImageFeatures:
         def encode() -> ImageFeatures:
             pixels = self.loader.pixels(sample, index).to(self.model.device)
-            if self.save_memory and self.config.train_image_encoder:
+            if self.save_memory and self.config.changes_encoder:
                 encoded: ImageFeatures = checkpoint(self.model.encode_image, pixels, use_reentrant=False)
                 return encoded
             return self.model.encode_image(pixels)

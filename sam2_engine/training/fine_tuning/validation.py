@@ -31,6 +31,8 @@ _MAX_FRAMES = 40
 _MAX_OBJECTS = 24
 _MAX_VIDEOS = 8
 _PROMPTS_PER_BATCH = 8
+_PLACES = 5
+"""Clicks on each object, where a few objects are all that is held out."""
 
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
@@ -47,12 +49,15 @@ class Score:
         of objects tracked from their masks on the last training frame. None: nothing to measure.
     frames, videos
         Validation frames, and videos that were tracked.
+    objects
+        Validation objects, where these are held out in the place of frames; else 0.
     """
 
     one_click: float | None
     tracked: float | None
     frames: int
     videos: int
+    objects: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as it is written to files and JSON lines, where ``tracked`` is ``followed``."""
@@ -71,6 +76,8 @@ def validate(
     training: Sequence[Sequence[int]],
     validation: Sequence[Sequence[int]],
     progress: Callable[[int, int | None], None] = lambda done, total: None,
+    *,
+    by_objects: bool = False,
 ) -> Score:
     """Score a model on validation frames, at most 40 of them, evenly chosen, and 8 videos.
 
@@ -84,16 +91,21 @@ def validate(
         As from ``train_validation_split``.
     progress
         Called with frames and videos done, and all.
+    by_objects
+        Whether objects are held out, and not frames. As they are few, each is clicked on at five places.
     """
     model.eval()
     chosen = validation_frames(videos, validation)
     usable = _tracked_videos(videos, training, validation)
     total = len(chosen) + len(usable)
     one_click: list[float] = []
+    objects = 0
     for number, (v, frame) in enumerate(chosen):
         progress(number, total)
-        _, ground_truth, predicted = one_click_masks(model, videos[v], frame)
-        one_click += [mask_iou(one, other) for one, other in zip(predicted, ground_truth, strict=True)]
+        for place in range(_PLACES if by_objects else 1):
+            ids, ground_truth, predicted = one_click_masks(model, videos[v], frame, place=place)
+            one_click += [mask_iou(one, other) for one, other in zip(predicted, ground_truth, strict=True)]
+        objects += len(ids) if by_objects else 0
     tracked: list[float] = []
     for number, v in enumerate(usable, start=len(chosen)):
         progress(number, total)
@@ -101,7 +113,7 @@ def validate(
     progress(total, total)
     wholes = [id(video.whole or video) for video in videos]
     frames = {(wholes[v], frame) for v, frame in chosen}
-    return Score(_mean(one_click), _mean(tracked), len(frames), len({wholes[v] for v in usable}))
+    return Score(_mean(one_click), _mean(tracked), len(frames), len({wholes[v] for v in usable}), objects)
 
 
 def _tracked_videos(
@@ -136,9 +148,9 @@ def _mean(values: list[float]) -> float | None:
 
 @torch.inference_mode()
 def one_click_masks(
-    model: Sam2, video: AnnotatedVideo, frame: int, max_objects: int = _MAX_OBJECTS
+    model: Sam2, video: AnnotatedVideo, frame: int, max_objects: int = _MAX_OBJECTS, place: int = 0
 ) -> tuple[tuple[int, ...], Mask, Mask]:
-    """Click at the center of each object of a frame, and take the mask that the model prefers.
+    """Click once on each object of a frame, and take the mask that the model prefers; ``click_objects``.
 
     Returns
     -------
@@ -147,7 +159,7 @@ def one_click_masks(
     ground_truth, predicted
         (N, H, W) masks.
     """
-    clicked = click_objects(model, video, frame, max_objects)
+    clicked = click_objects(model, video, frame, max_objects, place)
     return clicked.ids, clicked.ground_truth, clicked.logits > 0
 
 
@@ -171,15 +183,18 @@ class ClickedObjects:
 
 @torch.inference_mode()
 def click_objects(
-    model: Sam2, video: AnnotatedVideo, frame: int, max_objects: int = _MAX_OBJECTS
+    model: Sam2, video: AnnotatedVideo, frame: int, max_objects: int = _MAX_OBJECTS, place: int = 0
 ) -> ClickedObjects:
-    """Click at the center of each object of a frame; of at most ``max_objects``, evenly chosen."""
+    """Click once on each object of a frame: at its center, or, at another ``place``, anywhere on it.
+
+    Of at most ``max_objects``, evenly chosen.
+    """
     annotation = video.annotation(frame)
     ids = tuple(_evenly(sorted(annotation.ids), max_objects))
     ground_truth = np.stack([annotation.mask(object_id) for object_id in ids])
     predictor = ImagePredictor(model)
     predictor.set_image(video.frames[frame], contrast=video.window)
-    points = np.array([[mask_center(mask)[0]] for mask in ground_truth], dtype=np.float32)
+    points = np.array([[_place(mask, place)] for mask in ground_truth], dtype=np.float32)
     logits, ious = [], []
     for start in range(0, len(ids), _PROMPTS_PER_BATCH):
         part = points[start : start + _PROMPTS_PER_BATCH]
@@ -194,6 +209,15 @@ def click_objects(
         logits.append(masks[np.arange(len(part)), scores.argmax(1)])
         ious.append(scores.max(1))
     return ClickedObjects(ids, ground_truth, np.concatenate(logits), np.concatenate(ious))
+
+
+def _place(mask: NDArray[np.bool_], number: int) -> tuple[int, int]:
+    """Return the (x, y) of a click on a mask: its center, or a pixel that depends on the number alone."""
+    if number == 0:
+        return mask_center(mask)[0]
+    rows, columns = np.nonzero(mask)
+    chosen = int(np.random.default_rng(number).integers(len(rows)))
+    return int(columns[chosen]), int(rows[chosen])
 
 
 @torch.inference_mode()
@@ -231,4 +255,5 @@ def improvement(before: Score, after: Score) -> str:
     ]
     if not parts:
         return "Gain: not measured, because there is no frame to hold out."
-    return f"Gain on {counted(after.frames, 'held-out frame')}: {', '.join(parts)}."
+    on = counted(after.objects or after.frames, f"held-out {'object' if after.objects else 'frame'}")
+    return f"Gain on {on}: {', '.join(parts)}."

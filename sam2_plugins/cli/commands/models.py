@@ -10,7 +10,10 @@ from rich.table import Table
 
 from sam2_engine.errors import InputError
 from sam2_engine.weights.downloads import add, download
-from sam2_engine.weights.locations import ModelStatus, cache_folder, list_models
+from sam2_engine.weights.hub import fetch_from_hub, find_on_hub, push
+from sam2_engine.weights.hub_names import HubName, is_hub_name
+from sam2_engine.weights.locations import ModelStatus, cache_folder, find, list_models, name_of
+from sam2_engine.weights.model_folder import ModelCard, checked_folder, read_card
 from sam2_engine.weights.registry import REGISTRY
 from sam2_engine.wording import did_you_mean, size_in_words
 from sam2_plugins.cli.commands.options import BomOption, OverwriteOption, examples
@@ -29,6 +32,7 @@ def register(app: typer.Typer) -> None:
         add_model
     )
     models.command("show", epilog=examples("sam2 models show medsam2_latest"))(show_model)
+    models.command("push", epilog=examples("sam2 models push runs/cells lab/cells"))(push_model)
     shown = examples("sam2 models", "sam2 models --find microscopy", "sam2 models --device")
     app.add_typer(models, name="models", epilog=shown)
     app.command("download", epilog=examples("sam2 download sam2.1_hiera_tiny"))(download_model)
@@ -122,15 +126,21 @@ def _short_license(status: ModelStatus) -> str:
 
 
 def show_model(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `sam2 models`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name from `sam2 models`, or a folder of `sam2 train`.")
+    ],
 ) -> None:
     """Show what a model is for, what pixels it expects, its license and what to cite."""
     status = next((one for one in list_models() if one.name == name), None)
+    if status is None and Path(name).is_dir():
+        weights = checked_folder(name)
+        return _print_rows([("file", str(weights)), *_card_rows(read_card(Path(name)))])
     if status is None:
         names = [one.name for one in list_models()]
         raise InputError(f"There is no model {name!r}{did_you_mean(name, names)}: `sam2 models` lists them.")
     known = status.registered
     rows = [("name", name), ("file", str(status.path or "not here"))]
+    rows += _card_rows(status.card)
     if known is not None:
         config = known.config
         rows += [
@@ -148,6 +158,14 @@ def show_model(
                 else f"from its page, then sam2 models add FILE --name {name}"
             )
             rows.append(("get it", get))
+    return _print_rows(rows)
+
+
+def _card_rows(card: ModelCard | None) -> list[tuple[str, str]]:
+    return [] if card is None else card.rows
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -175,7 +193,12 @@ def _show_device() -> None:
 
 
 def add_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .pt or .safetensors file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A .pt or .safetensors file, or a folder that `sam2 train` wrote."
+        ),
+    ],
     name: Annotated[
         str | None,
         typer.Option("--name", metavar="NAME", help="What it is called from now on; by default as its file."),
@@ -184,11 +207,12 @@ def add_model(
 ) -> None:
     """Take a model from a file: one of your own, or an official one where there is no network."""
     path = add(file, name, overwrite=overwrite)
-    typer.echo(f"{path.stem} is now at {path}; use it with --model {path.stem}.")
+    added = name_of(path)
+    typer.echo(f"{added} is now at {path}; use it with --model {added}.")
 
 
 def download_model(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `sam2 models`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `sam2 models`, or hf:owner/name.")],
     accept_license: Annotated[
         bool,
         typer.Option(
@@ -197,12 +221,41 @@ def download_model(
     ] = False,
 ) -> None:
     """Fetch a model; an interrupted download goes on where it stopped."""
+    if is_hub_name(name):
+        name = HubName.parse(name).registered or name
     known = REGISTRY.get(name)
     if known is not None and known.needs_consent and known.path is not None and not accept_license:
         accept_license = _is_accepted(f"{known.terms} It is described at {known.page}.")
+    if is_hub_name(name) and find(name) is None:
+        _download_from_hub(name, accept_license)
+        return
     with byte_bar(name) as on_progress:
         path = download(name, on_progress, accept_license=accept_license)
     typer.echo(f"{name} is at {path}.")
+
+
+def _download_from_hub(name: str, accept_license: bool) -> None:
+    model = find_on_hub(name)
+    if model.needs_consent and not accept_license:
+        accept_license = _is_accepted(f"{model.terms} It is described at {model.page}.")
+    else:
+        typer.echo(model.terms)
+    with byte_bar(name) as on_progress:
+        path = fetch_from_hub(model, on_progress, accept_license=accept_license)
+    typer.echo(f"{name} is at {path}, as of commit {model.commit[:12]}; use it with --model {name}.")
+
+
+def push_model(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A folder that `sam2 train` wrote, with its card.")
+    ],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where to, on the hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new one for yourself alone.")] = False,
+) -> None:
+    """Share a model that you trained on the Hugging Face hub."""
+    page = push(folder, repository, private=private)
+    name = HubName.parse(repository)
+    typer.echo(f"It is at {page}; elsewhere `sam2 download {name}` fetches it, and --model {name} uses it.")
 
 
 def _is_accepted(terms: str) -> bool:

@@ -13,6 +13,7 @@ from sam2_engine.text_files import read_text
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.distributed import join_process_group
 from sam2_engine.training.fine_tuning.run import fine_tune
+from sam2_engine.weights.model_folder import MODEL_FILES
 from sam2_plugins.cli.commands.options import OverwriteOption, examples
 from sam2_plugins.cli.commands.stopping import exit_status
 from sam2_plugins.cli.commands.training_output import JsonLinesOutput, TerminalOutput
@@ -23,7 +24,10 @@ __all__ = ["register"]
 OutputOption = Annotated[
     Path | None,
     typer.Option(
-        "-o", "--output", metavar="FILE", help="Weights to write; by default model.safetensors in --run."
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Weights to write, or a folder for them and their card; by default --run.",
     ),
 ]
 RunOption = Annotated[
@@ -45,7 +49,24 @@ JsonLinesOption = Annotated[
 EverythingOption = Annotated[
     bool | None, typer.Option("--everything", help="Train the image encoder too; slower, needs more data.")
 ]
-_OTHER_SETTINGS = ("data", "run", "output", "device", "as_video")
+LoraOption = Annotated[
+    int | None,
+    typer.Option(
+        "--lora", metavar="RANK", help="Train low-rank adapters alone: a small file, 4 or 8 is usual."
+    ),
+]
+LoraBlocksOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lora-blocks",
+        metavar="BLOCKS",
+        help="trunk, decoder, memory, or blocks of the trunk: 8-11,decoder.",
+    ),
+]
+LicenseOption = Annotated[
+    str | None, typer.Option("--license", metavar="NAME", help="License of the new weights, for their card.")
+]
+_OTHER_SETTINGS = ("data", "run", "output", "device", "as_video", "license")
 """What a configuration file holds beside the settings of ``TrainingConfig``."""
 
 
@@ -73,6 +94,8 @@ def train(
     run: RunOption = None,
     steps: StepsOption = None,
     everything: EverythingOption = None,
+    lora: LoraOption = None,
+    lora_blocks: LoraBlocksOption = None,
     learning_rate: Annotated[
         float | None, typer.Option("--learning-rate", metavar="RATE", help="Highest rate.")
     ] = None,
@@ -93,6 +116,7 @@ def train(
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")
     ] = None,
+    license: LicenseOption = None,
     overwrite: OverwriteOption = False,
     json_lines: JsonLinesOption = False,
 ) -> int:
@@ -104,12 +128,15 @@ def train(
         "run": run,
         "steps": steps,
         "train_image_encoder": everything,
+        "lora": lora,
+        "lora_blocks": lora_blocks,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "image_size": image_size,
         "as_video": as_video,
         "seed": seed,
         "device": device,
+        "license": license,
     }
     settings = {**_read(config), **{name: value for name, value in given.items() if value is not None}}
     others = {name: settings.pop(name) for name in _OTHER_SETTINGS if name in settings}
@@ -123,9 +150,15 @@ def train(
 
 def _check_weights(output: str | Path | None, started_from: str, overwrite: bool) -> None:
     """Refuse weights that cannot be written, before any work."""
-    if output is not None:
+    if output is not None and not Path(output).suffix:
+        check_output_folder(Path(output), is_earlier=_is_model_folder, overwrite=overwrite, with_parents=True)
+    elif output is not None:
         inputs = (Path(started_from),)
         check_output(Path(output), suffixes=(".safetensors",), inputs=inputs, overwrite=overwrite)
+
+
+def _is_model_folder(folder: Path) -> bool:
+    return {one.name for one in folder.iterdir()} <= set(MODEL_FILES)
 
 
 def _train(settings: dict[str, Any], others: dict[str, Any], terminal: TerminalOutput) -> int:
@@ -145,6 +178,7 @@ def _train(settings: dict[str, Any], others: dict[str, Any], terminal: TerminalO
             found,
             run,
             output,
+            license=others.get("license"),
             group=group,
             say=say,
             progress=partial(show, "learning"),

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from sam2_engine.training.fine_tuning.run import Outcome
+from sam2_engine.weights.model_folder import CARD_FILE, WEIGHTS_FILE
 from sam2_engine.wording import duration_in_words
 from sam2_plugins.cli.commands.stopping import interruptible
 from sam2_plugins.cli.commands.streams import print_stderr
@@ -122,7 +123,10 @@ class JsonLinesOutput(TerminalOutput):
 
 def _adding(weights: Path) -> str:
     """Return the command that adds weights, with a name where the file's own says nothing."""
-    name = f" --name {weights.absolute().parent.name}" if weights.stem == "model" else ""
+    folder = weights.parent
+    if (folder / CARD_FILE).is_file():
+        return f"sam2 models add {shlex.quote(str(folder))}"
+    name = f" --name {folder.absolute().name}" if weights.name == WEIGHTS_FILE else ""
     return f"sam2 models add {shlex.quote(str(weights))}{name}"
 
 

@@ -76,7 +76,8 @@ def finished_as(monkeypatch: pytest.MonkeyPatch, better: bool) -> list[FineTunin
     def train(training: FineTuning) -> Iterator[Any]:
         from sam2_engine.weights.loading import load_model, save_model
 
-        save_model(load_model("nano", device="cpu", image_size=64), training.weights)
+        training.model.mkdir()
+        save_model(load_model("nano", device="cpu", image_size=64), training.model / "model.safetensors")
         training.improvement, training.is_better = "Gain: as a test wants it.", better
         ended.append(training)
         yield from ()
@@ -92,7 +93,7 @@ def test_a_whole_training(predictor: Predictor, caplog: pytest.LogCaptureFixture
     predictor.trainings.wait()
     (folder,) = (predictor.settings.state_folder or Path()).glob("trainings/project-2/1")
     assert (folder / "data").is_dir()
-    assert list(folder.glob("*.safetensors"))
+    assert list(folder.glob("*/*.safetensors"))
     assert any("Gain on" in record.getMessage() for record in caplog.records)
 
 
@@ -116,9 +117,7 @@ def test_better_weights_are_served_under_a_version_of_their_own(
     again.start_training(2)
     again.trainings.wait()
     assert again.version_for(PROJECT).endswith("project-2-2")
-    assert json.loads((ended[1].folder / "settings.json").read_text())["model"].endswith(
-        "project-2-1.safetensors"
-    )
+    assert json.loads((ended[1].folder / "settings.json").read_text())["model"].endswith("project-2-1")
     again.setup(CONFIG, PROJECT, {"model": "nano@64"})
     assert again.version_for(PROJECT).endswith("project-2-2")
     again.close()

@@ -61,7 +61,7 @@ def test_a_run_is_continued_added_and_tells_how_far_it_is(
     for line in ("measuring 1 of 2", "learning 2 of 2", "Continuing runs/mine after step 1 of 2."):
         assert line in err
     assert "of 1\n" not in err.replace("learning 1 of 1", "")
-    adding = "sam2 models add runs/mine/model.safetensors --name mine"
+    adding = "sam2 models add runs/mine"
     assert f"To have it by name everywhere: {adding}" in err
     assert cli.main(adding.split()[1:]) == 0
     assert load_model("mine", "cpu").config.name == "small"

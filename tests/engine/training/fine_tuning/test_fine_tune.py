@@ -70,6 +70,7 @@ def _same(one: Path, other: Path) -> bool:
         {"train_image_encoder": False, "checkpointing": False},
         {"train_image_encoder": True, "checkpointing": True},
         {"features_on_disk": True, "checkpointing": False},
+        {"lora": 2, "checkpointing": True},
     ],
 )
 def test_a_stopped_run_continues_with_the_same_losses(
