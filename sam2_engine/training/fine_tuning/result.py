@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sam2_engine.datasets import AnnotatedData, AnnotatedVideo
+from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.low_rank import LowRank
@@ -70,6 +71,20 @@ class RunResult:
             return self.path
         return self.path / (ADAPTER_FILE if self.as_adapter else WEIGHTS_FILE)
 
+    def make_folder(self) -> None:
+        """Make the folder of the result, before any work.
+
+        Raises
+        ------
+        InputError
+            If it cannot be made.
+        """
+        if self.path != self.weights:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(f"The folder {self.path} cannot be made ({error.strerror}).") from None
+
     def save(self, model: Sam2, adapters: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """Write the weights, or, of a run that trained them over a named model, the adapters alone.
 
@@ -81,7 +96,6 @@ class RunResult:
         if self.path != self.weights:  # what was there before is no longer what the folder holds
             for name in MODEL_FILES:
                 (self.path / name).unlink(missing_ok=True)
-            self.path.mkdir(parents=True, exist_ok=True)
         if self.as_adapter:
             Adapter(self.base, model.config, LowRank.scale, adapters).save(self.weights)
         else:

@@ -156,6 +156,7 @@ def fine_tune(
         tuner.resume(state)
         say(f"Continuing {run} after step {tuner.step} of {config.steps}.")
     if group.is_main_process:
+        result.make_folder()
         _check_space(tuner, folder, split, result)
     _describe(tuner, whole, split, say)
     if config.lora and not result.as_adapter:
