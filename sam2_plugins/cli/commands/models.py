@@ -19,6 +19,7 @@ from sam2_engine.wording import did_you_mean, size_in_words
 from sam2_plugins.cli.commands.options import BomOption, OverwriteOption, examples
 from sam2_plugins.cli.commands.tables import CsvOption, check_table, save_table
 from sam2_plugins.cli.commands.terminal import byte_bar
+from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.csv_files import Value
 
 __all__ = ["register"]
@@ -33,6 +34,9 @@ def register(app: typer.Typer) -> None:
     )
     models.command("show", epilog=examples("sam2 models show medsam2_latest"))(show_model)
     models.command("push", epilog=examples("sam2 models push runs/cells lab/cells"))(push_model)
+    models.command("export-bioimage", epilog=examples("sam2 models export-bioimage runs/cells -o cells.zip"))(
+        export_bioimage_model
+    )
     shown = examples("sam2 models", "sam2 models --find microscopy", "sam2 models --device")
     app.add_typer(models, name="models", epilog=shown)
     app.command("download", epilog=examples("sam2 download sam2.1_hiera_tiny"))(download_model)
@@ -256,6 +260,24 @@ def push_model(
     page = push(folder, repository, private=private)
     name = HubName.parse(repository)
     typer.echo(f"It is at {page}; elsewhere `sam2 download {name}` fetches it, and --model {name} uses it.")
+
+
+def export_bioimage_model(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A folder that `sam2 train` wrote, with its card.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The .zip to write.")],
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write a package of the BioImage Model Zoo: from an image and boxes to masks, for other programs."""
+    from sam2_engine.weights.bioimage import export_bioimage
+
+    check_output(output, suffixes=(".zip",), overwrite=overwrite)
+    export_bioimage(folder, output)
+    typer.echo(
+        f"{output}: masks in boxes; clicks, corrections, tracking and larger images stay here. Test it with "
+        "`bioimageio test`, of the package bioimageio.core."
+    )
 
 
 def _is_accepted(terms: str) -> bool:
