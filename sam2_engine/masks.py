@@ -33,7 +33,7 @@ _COMPRESSION = 1  # little is gained above, and a mask is compressed for every o
 
 def _is_traced() -> bool:
     """Whether a program is made of what is computed, which shall take any number of masks."""
-    return bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call]
+    return bool(torch._C._get_tracing_state())
 
 
 def count_pixels(masks: Tensor) -> Tensor:
