@@ -30,6 +30,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
 
     Examples
     --------
+    >>> import torch
     >>> weights_digest({"a": torch.zeros(2)}) == weights_digest({"a": torch.zeros(2, dtype=torch.float64)})
     True
     """

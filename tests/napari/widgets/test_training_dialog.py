@@ -1,5 +1,6 @@
 """Fine-tuning from the window, by real steps of a small model: start, stop, continue, use."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_plugin.widgets.dock import AnnotationDock
 from sam2_engine.weights.locations import find
+from sam2_plugins import fine_tuning
 from tests.napari.dock_steps import WAIT, Open, annotation_of, shown_when_idle
 
 
@@ -27,8 +29,9 @@ def checked(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, monkeypatch: 
 
 
 def test_it_stops_continues_and_says_the_gain_before_anything_uses_it(
-    checked: AnnotationDock, qtbot: Any
+    checked: AnnotationDock, qtbot: Any, monkeypatch: Any
 ) -> None:
+    monkeypatch.setattr(fine_tuning, "_is_gain", lambda outcome: True)  # six steps gain now this, now that
     dock = checked
     dock.model.fine_tune.trigger()
     dialog = dock.training
@@ -57,6 +60,16 @@ def test_it_stops_continues_and_says_the_gain_before_anything_uses_it(
     assert dock.model.combo.currentData() == "cells-tuned"
     assert "cells-tuned" in dialog.prompt_bar.sentence.text()
     assert annotation_of(dock).session.verified(1) == set(range(5))
+
+
+def test_what_is_no_better_is_not_used(checked: AnnotationDock, qtbot: Any) -> None:
+    dialog = checked.training
+    dialog.show_for(annotation_of(checked))
+    dialog._offer(SimpleNamespace(improvement="Gain: none.", is_better=False, model="training/1/run"))
+    said = "Gain: none. No better: not used. The new model stays in training/1/run."
+    assert dialog.prompt_bar.sentence.text() == said
+    assert not dialog.prompt_bar.accept.isVisible()
+    assert annotation_of(checked).session.model_name == "small"
 
 
 def test_a_dock_that_is_closed_meanwhile_stops_it_and_it_can_be_continued(
