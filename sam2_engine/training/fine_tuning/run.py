@@ -171,13 +171,21 @@ def fine_tune(
     finished = loop.run(say, progress, should_stop)
     if not finished or not group.is_main_process:
         return Outcome(tuner.step, finished, before)
+    after = _write(result, loop, replace(data, videos=whole.videos), whole, before)
+    return Outcome(tuner.step, True, before, after, result.weights)
+
+
+def _write(
+    result: RunResult, loop: "_TrainingLoop", data: AnnotatedData, whole: "_Split", before: Score
+) -> Score:
+    """Write the weights that a run ends with, and their card; return their score."""
+    model, split = loop.model, loop.split
     adapters = merge_adapters(model)
     after = loop.score("after")
     model.config = with_measured_thresholds(model, split.videos, split.validation)
     result.save(model, adapters)
-    used = replace(data, videos=whole.videos)
-    result.save_card(make_card(result, model, config, used, whole.training, (before, after)))
-    return Outcome(tuner.step, True, before, after, result.weights)
+    result.save_card(make_card(result, model, loop.tuner.config, data, whole.training, (before, after)))
+    return after
 
 
 def _check_space(tuner: FineTuner, folder: RunFolder, split: "_Split", result: RunResult) -> None:

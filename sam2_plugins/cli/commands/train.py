@@ -49,6 +49,16 @@ JsonLinesOption = Annotated[
 EverythingOption = Annotated[
     bool | None, typer.Option("--everything", help="Train the image encoder too; slower, needs more data.")
 ]
+AsVideoOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--video/--pictures",
+        help="Whether image files are frames of a video or images; by default detected.",
+    ),
+]
+ConfigArgument = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG]", help="A TOML file of settings; options go before it.")
+]
 LoraOption = Annotated[
     int | None,
     typer.Option(
@@ -80,9 +90,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="A TOML file of settings; options go before it.")
-    ] = None,
+    config: ConfigArgument = None,
     model: Annotated[
         str | None,
         typer.Option("--from", metavar="NAME", help="Where to start: a name from `sam2 models`, or a file."),
@@ -105,13 +113,7 @@ def train(
     image_size: Annotated[
         int | None, typer.Option("--image-size", metavar="PIXELS", help="Side of the model's input.")
     ] = None,
-    as_video: Annotated[
-        bool | None,
-        typer.Option(
-            "--video/--pictures",
-            help="Whether image files are frames of a video or images; by default detected.",
-        ),
-    ] = None,
+    as_video: AsVideoOption = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="For another run.")] = None,
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:1, mps.")
