@@ -12,6 +12,7 @@ from sam2_plugins.everything.sightings import Sighting, overlaps
 __all__ = [
     "LIKELY",
     "ProposedDivision",
+    "candidates",
     "divided",
     "division_features",
     "division_probability",
@@ -20,7 +21,7 @@ __all__ = [
 
 LIKELY = 0.5
 """From this probability on a division is taken for one."""
-_LEAST = 0.1
+LEAST = 0.1
 """What is less probable is not proposed."""
 _NEAR = 1.5
 """Radii of the mother from her center within which daughters lie."""
@@ -90,11 +91,11 @@ def propose_divisions(tracks: Mapping[int, Sightings]) -> list[ProposedDivision]
     tracks
         Sightings by object and frame.
     """
-    candidates = sorted(_candidates(tracks), key=lambda one: (-one.probability, one.frame, one.mother))
+    ranked = sorted(candidates(tracks), key=lambda one: (-one.probability, one.frame, one.mother))
     proposed: list[ProposedDivision] = []
     divided: set[tuple[int, int]] = set()
     born: set[int] = set()
-    for one in candidates:
+    for one in ranked:
         new = [daughter for daughter in one.daughters if daughter != one.mother]
         if (one.mother, one.frame) in divided or born.intersection(new):
             continue
@@ -126,8 +127,8 @@ def divided(
     return dict(parts), done
 
 
-def _candidates(tracks: Mapping[int, Sightings]) -> Iterator[ProposedDivision]:
-    """Yield every mother with two daughters that are near her, one of which begins there."""
+def candidates(tracks: Mapping[int, Sightings], least: float = LEAST) -> Iterator[ProposedDivision]:
+    """Yield every mother with two daughters that are near her, one of which begins there, if probable."""
     present: dict[int, list[int]] = {}
     for object_id, sightings in tracks.items():
         for frame in sightings:
@@ -148,7 +149,7 @@ def _candidates(tracks: Mapping[int, Sightings]) -> Iterator[ProposedDivision]:
             for pair in pairs:
                 daughters = tracks[pair[0]][frame], tracks[pair[1]][frame]
                 probability = division_probability(seen, daughters)
-                if probability >= _LEAST:
+                if probability >= least:
                     yield ProposedDivision(mother, pair, frame, probability)
 
 
