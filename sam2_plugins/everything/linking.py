@@ -1,6 +1,6 @@
 """Linking of what is found on one frame with what was followed to it: tracks that go on, begin and end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sam2_plugins.everything.following import Followed
@@ -61,11 +61,14 @@ class Linker:
         All of them, in the order in which they began.
     active
         Those that may go on.
+    begun
+        Those that began on the last frame.
     """
 
     def __init__(self) -> None:
         self.tracks: list[Track] = []
         self.active: list[Track] = []
+        self.begun: list[Track] = []
 
     def to_follow(self, frame: int) -> list[Sighting]:
         """Return the sightings on a frame that are to be followed to the next one, one per active track."""
@@ -100,10 +103,9 @@ class Linker:
         carried = kept | self._carried(here, {*partners, *apart}, [*chosen, *new, *kept.values()])
         going_on: list[Track] = []
         for i, track in enumerate(self.active):
+            track.sightings |= _until_gone({other: on[i] for other, on in followed.items() if other != frame})
             if i not in partners and i not in carried:
-                continue
-            between = {other: on[i] for other, on in followed.items() if other != frame}
-            track.sightings |= {other: one for other, one in between.items() if one is not None}
+                continue  # it ended on the way
             if i in partners:
                 track.sightings[frame], track.missed = found[partners[i]], 0
                 track.agreement.append(scores[i, partners[i]])
@@ -111,9 +113,20 @@ class Linker:
                 track.sightings[frame] = carried[i]
                 track.missed += i not in apart
             going_on.append(track)
-        begun = [Track({frame: one}) for one in new]
-        self.tracks += begun
-        self.active = going_on + begun
+        self.begun = [Track({frame: one}) for one in new]
+        self.tracks += self.begun
+        self.active = going_on + self.begun
+
+    def extend_back(self, followed: Followed) -> None:
+        """Let the tracks that began on the last frame begin where they entered before it.
+
+        Parameters
+        ----------
+        followed
+            What became of their first sightings on the frames before, the nearest first.
+        """
+        for i, track in enumerate(self.begun):
+            track.sightings |= _until_gone({frame: on[i] for frame, on in followed.items()})
 
     def _carried(
         self, here: Sequence[Sighting | None], settled: set[int], seen: Sequence[Sighting]
@@ -137,6 +150,16 @@ class Linker:
             if not any(o.of_smaller > COVERED for o in others):
                 kept.append(i)
         return {i: left[i] for i in kept}
+
+
+def _until_gone(sightings: Mapping[int, Sighting | None]) -> dict[int, Sighting]:
+    """Return the sightings up to the first frame on which there is none."""
+    seen: dict[int, Sighting] = {}
+    for frame, one in sightings.items():
+        if one is None:
+            break
+        seen[frame] = one
+    return seen
 
 
 def _merged(

@@ -127,8 +127,24 @@ def _seen(
             keeping.put(f"found-{frame:06d}", found)
             watch.lap(counts=number > 0)  # models are loaded before the first one
         linker.advance(frame, followed, complete(found[frame]))
+        if number and frame > looked[number - 1] + 1:
+            yield from _telling(
+                _entered(linker, follower, keeping, frame, looked[number - 1]), number, len(looked)
+            )
         yield number + 1, len(looked)
     return objects_among(linker.tracks, len(looked), confidence)
+
+
+def _entered(
+    linker: Linker, follower: Follower, keeping: KeptSightings, frame: int, before: int
+) -> Generator[object, None, None]:
+    """Follow what began on a frame back to where it entered since the frame looked at before."""
+    back = keeping.get(f"entered-{frame:06d}")
+    if back is None:
+        begun = [track.sightings[frame] for track in linker.begun]
+        back = yield from follower.steps(frame, begun, before + 1)
+        keeping.put(f"entered-{frame:06d}", back)
+    linker.extend_back(back)
 
 
 def _telling(steps: Generator[object, None, T], done: int, total: int) -> Generator[tuple[int, int], None, T]:

@@ -49,6 +49,20 @@ def test_an_object_ends_where_the_model_sees_it_no_more_and_begins_where_it_is_f
     assert link(frames, gone=2) == [[0, 1], [1, 2, 3]]
 
 
+def test_between_the_frames_looked_at_an_object_is_where_it_was_followed():
+    linker = Linker()
+    linker.advance(0, {}, [seen(20, 20), seen(20, 45)])
+    staying = [seen(20 + t, 20, found=False) for t in range(1, 5)]
+    leaving = [seen(20, 45, found=False), None, seen(20, 45, found=False), None]
+    linker.advance(
+        4, {t: [staying[t - 1], leaving[t - 1]] for t in range(1, 5)}, [seen(24, 20), seen(60, 30)]
+    )
+    (entered,) = linker.begun
+    linker.extend_back({3: [seen(61, 30, found=False)], 2: [None], 1: [seen(63, 30, found=False)]})
+    assert [sorted(one.sightings) for one in linker.tracks] == [[0, 1, 2, 3, 4], [0, 1], [3, 4]]
+    assert entered is linker.tracks[2]
+
+
 def test_two_objects_that_are_found_as_one_for_a_while_stay_two():
     two = [seen(30, 30, 8), seen(46, 30, 8)]
     both = two[0].mask.to_array() | two[1].mask.to_array()

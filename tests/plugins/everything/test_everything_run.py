@@ -1,5 +1,6 @@
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,13 @@ def test_what_a_session_has_already_is_not_found_again(work: AnnotationSession, 
     before = len(work.objects)
     assert track_everything(work, FEW).object_ids == ()
     assert len(work.objects) == before
+
+
+def test_between_the_frames_looked_at_objects_are_followed(work: AnnotationSession):
+    result = track_everything(work, replace(FEW, every=2))
+    assert result.looked_at == (0, 2, 3)
+    found = centers(work)
+    assert found[3, 3] == found[7, 7] == [0, 1, 2, 3]
 
 
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
