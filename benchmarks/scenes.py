@@ -57,7 +57,7 @@ def provenance() -> str:
 def cpu_flags() -> list[str]:
     """Return those of the CPU's features that decide how fast it is here (Linux)."""
     cpuinfo = Path("/proc/cpuinfo").read_text().split()
-    return [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in cpuinfo]
+    return [flag for flag in ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2") if flag in cpuinfo]
 
 
 def write_section(page: Path, title: str, name: str, lines: list[str]) -> None:

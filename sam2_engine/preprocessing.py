@@ -25,6 +25,8 @@ from sam2_engine.wording import did_you_mean
 
 __all__ = [
     "HOUNSFIELD_WINDOWS",
+    "MEAN",
+    "STD",
     "Contrast",
     "IntensityWindow",
     "Region",
@@ -39,8 +41,8 @@ __all__ = [
     "window_of",
 ]
 
-_MEAN = torch.tensor((0.485, 0.456, 0.406), dtype=torch.float32).view(3, 1, 1)
-_STD = torch.tensor((0.229, 0.224, 0.225), dtype=torch.float32).view(3, 1, 1)
+MEAN = torch.tensor((0.485, 0.456, 0.406), dtype=torch.float32).view(3, 1, 1)
+STD = torch.tensor((0.229, 0.224, 0.225), dtype=torch.float32).view(3, 1, 1)
 _PERCENTILES = (0.1, 99.9)
 _MAX_FRAMES = 16
 _MAX_SAMPLE_BYTES = 64 << 20
@@ -364,7 +366,7 @@ def denormalize(pixels: Tensor) -> Tensor:
 @torch.inference_mode(False)
 def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and deviation of ImageNet on a device."""
-    return _MEAN.to(device), _STD.to(device)
+    return MEAN.to(device), STD.to(device)
 
 
 def check_region(region: Region, shape: tuple[int, int]) -> Region:

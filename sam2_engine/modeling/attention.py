@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sam2_engine.modeling.attention_kernels import KERNELS, fastest_kernel
-from sam2_engine.modeling.derived_weights import computed_in, derived, saves_launches
+from sam2_engine.modeling.derived_weights import computed_in, derived, is_exporting, saves_launches
 from sam2_engine.modeling.grid_window import GridPositions
 from sam2_engine.modeling.layers import Linear
 
@@ -201,12 +201,15 @@ class RotaryAttention(Attention):
             (projection.weight, projection.bias),
             lambda: tuple(tensor.to(dtype) for tensor in _exchanged(projection)),
         )
-        frames = (len(x), -1, *cosine.shape[2:])
+        frames, plain = (x.shape[0], -1, *cosine.shape[2:]), x.shape[1] - num_rotated
+        if torch.is_grad_enabled() or is_exporting():
+            # Split, as in an exported program the size of a slice is not known to be what it was cut to.
+            straight, unturned = torch.split(projected, [num_rotated, plain], dim=1)
+            exchanged = F.linear(torch.split(x, [num_rotated, plain], dim=1)[0], *weights)
+            rotated = straight.view(frames) * cosine + exchanged.view(frames) * sine
+            return torch.cat((rotated.flatten(1, 2), unturned), dim=1)
         straight = projected[:, :num_rotated].view(frames)
         exchanged = F.linear(x[:, :num_rotated], *weights).view(frames)
-        if torch.is_grad_enabled():
-            rotated = straight * cosine + exchanged * sine
-            return torch.cat((rotated.flatten(1, 2), projected[:, num_rotated:]), dim=1)
         straight.mul_(cosine).addcmul_(exchanged, sine)
         return projected
 

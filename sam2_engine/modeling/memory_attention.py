@@ -129,7 +129,7 @@ class MemoryAttention(nn.Module):
         Tensor
             (N, L, C).
         """
-        x = begun.expand(len(memory), -1, -1)
+        x = begun.expand(memory.shape[0], -1, -1)
         keys = memory + memory_pos
         for index, layer in enumerate(self.layers):
             if index:

@@ -6,14 +6,18 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-__all__ = ["RandomFourierEncoding", "cached_rotation", "rotation", "sine_grid", "sine_time"]
+__all__ = [
+    "RandomFourierEncoding",
+    "cached_rotation",
+    "cached_sine_grid",
+    "rotation",
+    "sine_grid",
+    "sine_time",
+]
 
 _TEMPERATURE = 10000.0
 
 
-# Cached tensors are normal ones even if first made in inference mode: training reads them too.
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
 def sine_grid(
     channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Tensor:
@@ -21,6 +25,12 @@ def sine_grid(
 
     Positions run from 1 and are normalized to 2 pi; sine on even, cosine on odd channels.
     """
+    if torch.compiler.is_compiling():  # which would put what it only pretends to compute into the cache
+        return _sine_grid(channels, height, width, device, dtype)
+    return cached_sine_grid(channels, height, width, device, dtype)
+
+
+def _sine_grid(channels: int, height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     half = channels // 2
     exponents = 2 * (torch.arange(half, dtype=torch.float32, device=device) // 2) / half
     frequencies = _TEMPERATURE**exponents
@@ -34,6 +44,10 @@ def sine_grid(
     y = encode(height)[:, :, None].expand(half, height, width)
     x = encode(width)[:, None, :].expand(half, height, width)
     return torch.cat((y, x)).to(dtype)
+
+
+# Cached tensors are normal ones even if first made in inference mode: training reads them too.
+cached_sine_grid = lru_cache(maxsize=16)(torch.inference_mode(False)(_sine_grid))
 
 
 def sine_time(values: Tensor, channels: int) -> Tensor:
@@ -101,5 +115,5 @@ def _rotation(
     return angles.cos().repeat_interleave(2, dim=-1).to(dtype), sines.to(dtype)
 
 
-# Cached tensors are normal ones even if first made in inference mode: training reads them too.
+# As above.
 cached_rotation = lru_cache(maxsize=16)(torch.inference_mode(False)(_rotation))

@@ -29,6 +29,8 @@ __all__ = [
     "LOGIT_CLAMP",
     "MASK_STRIDE",
     "NO_OBJECT_LOGIT",
+    "STABILITY_OFFSET",
+    "STABILITY_THRESHOLD",
     "ImageFeatures",
     "MaskPrediction",
     "Sam2",
@@ -42,8 +44,9 @@ LOGIT_CLAMP = 32.0
 MASK_STRIDE = 4
 """Input pixels per cell of a low-resolution mask."""
 
-_STABILITY_OFFSET = 0.05
-_STABILITY_THRESHOLD = 0.98
+STABILITY_OFFSET = 0.05
+STABILITY_THRESHOLD = 0.98
+"""A single mask that changes more when its threshold moves so far gives way to the best candidate."""
 
 
 _CELLS_AT_ONCE = 2**13
@@ -469,9 +472,9 @@ class Sam2(nn.Module):
     def stable(decoded: MaskPrediction) -> MaskPrediction:
         """Fall back on the best candidate where the single mask is unstable; the token stays."""
         masks, iou = decoded.low_res_logits, decoded.iou
-        stability = mask_stability(masks[:, 0], _STABILITY_OFFSET)
+        stability = mask_stability(masks[:, 0], STABILITY_OFFSET)
         best = 1 + iou[:, 1:].argmax(1)
-        index = torch.where(stability >= _STABILITY_THRESHOLD, 0, best)
+        index = torch.where(stability >= STABILITY_THRESHOLD, 0, best)
         row = torch.arange(index.shape[0], device=index.device)
         return MaskPrediction(
             masks[row, index][:, None],
@@ -530,7 +533,8 @@ class Sam2(nn.Module):
 
     def begin_attention(self, embedding: Tensor) -> Tensor:
         """Compute the part of ``attend_to_memory`` on (B, C, G, G) that no memory changes: (B, G * G, C)."""
-        position = sine_grid(self.config.hidden_dim, *embedding.shape[2:], embedding.device, embedding.dtype)
+        height, width = embedding.shape[2:]
+        position = sine_grid(self.config.hidden_dim, height, width, embedding.device, embedding.dtype)
         begun: Tensor = self.memory_attention.begin(embedding, position)
         return begun
 
@@ -577,24 +581,26 @@ class Sam2(nn.Module):
         conditioned: Tensor = self.memory_attention(
             x, positions, memory, memory_pos, memory_positions, num_pointer_tokens
         )
-        return conditioned.transpose(1, 2).reshape(len(memory), -1, *size)
+        return conditioned.transpose(1, 2).reshape(memory.shape[0], -1, *size)
+
+    def memory_space(self) -> Tensor:
+        """Where the tokens of a memory lie on its frame, (K, Cm), whenever that was."""
+        if self.config.memory_latents:
+            return self.spatial_perceiver.position()
+        return sine_grid(self.config.memory_dim, self.grid, self.grid, self.device).flatten(1).T
 
     def memory_position(self, slot: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Position of one memory's tokens, (K, Cm); slot 0 is a conditioning frame, t the t-th last."""
 
         def make() -> Tensor:
-            if self.config.memory_latents:
-                space = self.spatial_perceiver.position()
-            else:
-                space = sine_grid(self.config.memory_dim, self.grid, self.grid, self.device).flatten(1).T
-            return (space + self.maskmem_tpos_enc[slot - 1].view(1, -1)).to(dtype)
+            return (self.memory_space() + self.maskmem_tpos_enc[slot - 1].view(1, -1)).to(dtype)
 
         return derived(self, ("memory position", slot, dtype), [self.maskmem_tpos_enc], make)
 
     def pointer_position(self, time_differences: Tensor) -> Tensor:
         """Position of object pointers, (P, Cm), from (P,) differences in time, normalized to 0..1."""
         if not self.config.signed_pointer_time:
-            return time_differences.new_zeros(len(time_differences), self.config.memory_dim)
+            return time_differences.new_zeros(time_differences.shape[0], self.config.memory_dim)
         encoded = sine_time(time_differences, self.config.hidden_dim).to(self.dtype)
         result: Tensor = self.obj_ptr_tpos_proj(encoded)
         return result

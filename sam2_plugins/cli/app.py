@@ -31,6 +31,10 @@ COMMAND_GROUP = "sam2_plugins.commands"
 _COMMANDS = {
     "models": ("models", "List the models, or add one from a file."),
     "download": ("models", "Fetch a model; an interrupted download goes on where it stopped."),
+    "export-model": (
+        "weights.export_model",
+        "Export a model to run without this package: its parts as ONNX, and a card that says how they fit.",
+    ),
     "segment": (
         "segment",
         "Segment one object on an image by clicks and a box; with --each, one object per click and box.",

@@ -29,6 +29,8 @@ NOT_RUN = {
     "sam2 serve": "serves until it is stopped: tests/labelstudio and tests/e2e",
     "sam2 export-label-studio": "needs a project of Label Studio: tests/labelstudio/export",
     "sam2 train --from sam2.1": "official weights are not in the package",
+    "sam2 export-model sam2.1": "as before",
+    "python -m sam2_engine.onnx_runner": "is run where there is no PyTorch: tests/engine/model_export",
     "sam2 train cells.toml": "six minutes, and its output is shown: tests/plugins/cli/test_train_command.py",
     "python -m sam2_engine.training.nano.train": "takes hours: tests/engine/training/nano",
     "dask ": "starts a cluster: tests/plugins/cluster",

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from sam2_engine import AutomaticMaskGenerator, ImagePredictor, InputError, VideoSession, load_model
-from sam2_engine.modeling.position_encoding import cached_rotation, sine_grid
+from sam2_engine.modeling.position_encoding import cached_rotation, cached_sine_grid
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.image_session import ImageSession
 
@@ -45,13 +45,13 @@ RUNS = [click, session_on_an_image, track, find_everything]
 @pytest.fixture
 def float64_by_default() -> Iterator[Callable[[], None]]:
     def set_it() -> None:
-        sine_grid.cache_clear()
+        cached_sine_grid.cache_clear()
         cached_rotation.cache_clear()
         torch.set_default_dtype(torch.float64)
 
     yield set_it
     torch.set_default_dtype(torch.float32)
-    sine_grid.cache_clear()
+    cached_sine_grid.cache_clear()
     cached_rotation.cache_clear()
 
 

@@ -54,20 +54,22 @@ class PooledAttention(RotaryAttention):
             return super().forward(q, k, v, query_positions, key_positions, num_plain_keys)
         queries = self._rotated(q, self.q_proj, query_positions, q.shape[1])
         keys = self._rotated(k, self.k_proj, key_positions, rotated)
-        pooled = _pooled(keys[:, :rotated], height, width)
+        turned, plain = torch.split(keys, [rotated, num_plain_keys], dim=1)
+        pooled = _pooled(turned, height, width)
         if self.rule == "shifted":
             pooled = pooled + _FOUR
-        keys = torch.cat((pooled, keys[:, rotated:]), dim=1)
+        keys = torch.cat((pooled, plain), dim=1)
         # Pooling is linear, so it goes before the projection, of which there is less then.
-        values = torch.cat((_pooled(v[:, :rotated], height, width), v[:, rotated:]), dim=1)
+        cells, pointers = torch.split(v, [rotated, num_plain_keys], dim=1)
+        values = torch.cat((_pooled(cells, height, width), pointers), dim=1)
         dropout = self.dropout if self.training else 0.0
         if self.rule == "shifted":
             attended = self._attend(queries, keys, values, dropout)
         else:
-            raised = keys.new_zeros(1, 1, keys.shape[1])
-            raised[..., : pooled.shape[1]] = _FOUR
+            raised = torch.cat((keys.new_full((pooled.shape[1],), _FOUR), keys.new_zeros(num_plain_keys)))
+            values = self.v_proj(values)[:, None]
             attended = F.scaled_dot_product_attention(
-                queries[:, None], keys[:, None], self.v_proj(values)[:, None], raised[None], dropout
+                queries[:, None], keys[:, None], values, raised[None, None, None], dropout
             )[:, 0]
         result: Tensor = self.out_proj(attended)
         return result

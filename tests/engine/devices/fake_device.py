@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sam2_engine.modeling.config import ModelConfig
-from sam2_engine.modeling.position_encoding import cached_rotation, sine_grid
+from sam2_engine.modeling.position_encoding import cached_rotation, cached_sine_grid
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import _statistics
 
@@ -187,7 +187,7 @@ class _FakeTensors(FakeTensorMode):
 def fake_device(name: str) -> Iterator[FakeDevice]:
     """Compute on a ``cuda`` or ``mps`` device that is not there."""
     with (
-        _forgotten(sine_grid, cached_rotation, _statistics),
+        _forgotten(cached_sine_grid, cached_rotation, _statistics),
         patch("torch.cuda.is_bf16_supported", lambda including_emulation=True: True),
         patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
         _FakeTensors(allow_non_fake_inputs=True) as fake_tensors,

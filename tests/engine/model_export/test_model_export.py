@@ -1,0 +1,95 @@
+"""Parts of a model computed by ONNX Runtime and by PyTorch, and what cannot be exported."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sam2_engine import InputError, load_model
+from sam2_engine.model_export.parts import Part, parts_of
+from sam2_engine.model_export.writing import check_can_export, export_model, is_exported_model
+from sam2_engine.modeling.sam2 import Sam2
+
+PARTS = ["image_encoder", "mask_decoder", "memory_encoder", "memory_attention"]
+
+
+def drawn_inputs(part: Part, counts: dict[str, int]) -> dict[str, torch.Tensor]:
+    """Return inputs of a part for so many objects, points, memories and pointers."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = {}
+    for name, example in part.inputs.items():
+        shape = [
+            counts[part.free[name][a]] if a in part.free[name] else n for a, n in enumerate(example.shape)
+        ]
+        if example.is_floating_point():
+            inputs[name] = torch.randn(shape, generator=generator)
+        else:
+            inputs[name] = torch.randint(0, 3, shape, generator=generator)
+    return inputs
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_onnx_runtime_computes_what_pytorch_does(
+    small_model: Sam2, exported: Path, name: str, count: int
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    (part,) = (one for one in parts_of(small_model) if one.name == name)
+    counts = {"objects": count, "points": 2 * count - 1, "memories": count + 1, "pointers": 4 * count}
+    inputs = drawn_inputs(part, counts | ({"memories": 1, "pointers": 1} if count == 1 else {}))
+    with torch.inference_mode():
+        expected = part.module(**inputs)
+    session = onnxruntime.InferenceSession(exported / f"{name}.onnx")
+    computed = session.run(None, {key: value.numpy() for key, value in inputs.items()})
+    for ours, theirs in zip(computed, expected if isinstance(expected, tuple) else (expected,), strict=True):
+        assert ours.shape == tuple(theirs.shape)
+        assert np.abs(ours - theirs.numpy()).max() < 1e-4 * max(1.0, float(theirs.abs().max()))
+
+
+def test_the_card_says_what_is_in_the_files(small_model: Sam2, exported: Path) -> None:
+    card = json.loads((exported / "card.json").read_text())
+    assert list(card["parts"]) == PARTS
+    assert card["model"] == "small-test"
+    assert card["license"] == "CC0-1.0"
+    assert card["image_size"] == 128
+    assert card["memory"] == {"tokens": 64, "channels": 32, "recent": 6, "pointers": 16, "type": "bfloat16"}
+    assert card["parts"]["mask_decoder"]["inputs"]["points"]["shape"] == ["objects", "points", 2]
+    assert {entry["file"] for entry in card["parts"].values()} | {"card.json"} == {
+        path.name for path in exported.iterdir()
+    }
+    assert is_exported_model(exported)
+
+
+def test_torch_programs_compute_the_same(small_model: Sam2, tmp_path: Path) -> None:
+    export_model(small_model, tmp_path / "small", format="torch")
+    for part in parts_of(small_model):
+        program = torch.export.load(tmp_path / "small" / f"{part.name}.pt2").module()
+        inputs = drawn_inputs(part, {"objects": 3, "points": 4, "memories": 5, "pointers": 6})
+        with torch.inference_mode():
+            computed, expected = program(**inputs), part.module(**inputs)
+        torch.testing.assert_close(computed, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_exported_is_refused(small_model: Sam2, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^Models are exported as onnx or torch, not as 'coreml'\.$"):
+        export_model(small_model, tmp_path / "a", format="coreml")
+    rough = load_model("nano", device="cpu", image_size=128, approximations="fast")
+    with pytest.raises(InputError, match=r"^nano with .* cannot be exported, as windows change"):
+        export_model(rough, tmp_path / "a")
+    with pytest.raises(InputError, match="weights were converted"):
+        export_model(load_model("nano", device="cpu", image_size=128).half(), tmp_path / "a")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not an empty folder; choose another name"):
+        export_model(small_model, tmp_path / "full")
+    assert not is_exported_model(tmp_path / "full")
+    assert not (tmp_path / "a").exists()
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sam2_engine.model_export.writing.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'^Export to ONNX needs onnx and onnxscript: pip install "sam2-pl'):
+        check_can_export(None)
+    check_can_export(None, "torch")

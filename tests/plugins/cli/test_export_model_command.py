@@ -1,0 +1,57 @@
+"""``sam2 export-model``: what it writes, and what it refuses before any work."""
+
+from pathlib import Path
+
+import pytest
+
+from sam2_plugins.cli.app import main
+
+
+def test_a_model_is_exported_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["export-model", "nano@64", "--images", "--format", "torch", "-o", str(tmp_path / "nano")]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'nano'}: 2 parts of nano, ")
+    names = sorted(path.name for path in (tmp_path / "nano").iterdir())
+    assert names == ["card.json", "image_encoder.pt2", "mask_decoder.pt2"]
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"{tmp_path / 'nano'} exists; choose another name, or replace it with --overwrite.\n"
+    )
+    assert main([*arguments, "--overwrite"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["nano"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nano", "--format", "coreml"], "Models are exported as onnx or torch, not as 'coreml'.\n"),
+        (
+            ["nano", "--precision", "int4"],
+            "Models are exported in float32, float16, int8, not in 'int4'.\n",
+        ),
+        (
+            ["nano", "--precision", "int8", "--format", "torch"],
+            "Programs of PyTorch are exported in float32; int8 is for onnx alone.\n",
+        ),
+        (
+            ["nano+fast", "--format", "torch"],
+            "nano with windows cannot be exported, as windows change from frame to frame: leave the "
+            "approximations out.\n",
+        ),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export-model", *arguments, "-o", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_something_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["export-model", "nano", "-o", str(tmp_path), "--overwrite"]) == 2
+    assert "holds something else; choose another name" in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "mine"
