@@ -16,6 +16,7 @@ from sam2_engine.modeling.sam2 import (
     Sam2,
 )
 from sam2_engine.preprocessing import MEAN, STD
+from sam2_engine.weights.registry import registered
 
 __all__ = ["CARD", "FORMAT", "FORMAT_VERSION", "describe", "fingerprint"]
 
@@ -35,15 +36,31 @@ def fingerprint(model: Sam2) -> str:
     return digest.hexdigest()[:16]
 
 
-def describe(model: Sam2, parts: list[Part], license: str) -> dict[str, Any]:
-    """Return the card of a model, as plain JSON values, without what is known of its files."""
+def _license_of(model: Sam2) -> dict[str, Any]:
+    """Return what is known of the license of a model's weights."""
+    known = registered(model.loaded_as[0]) if model.loaded_as else None
+    if known is None:
+        return {"license": "not stated", "commercial_use": None}
+    return {"license": known.license, "commercial_use": known.commercial}
+
+
+def describe(model: Sam2, parts: list[Part], license: str | None) -> dict[str, Any]:
+    """Return the card of a model, as plain JSON values, without what is known of its files.
+
+    Parameters
+    ----------
+    model, parts
+        The model, and what is exported of it.
+    license
+        Of the weights; None for what the registry of models says.
+    """
     config = model.config
     described: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "model": config.name,
         "fingerprint": fingerprint(model),
-        "license": license,
+        **(_license_of(model) if license is None else {"license": license, "commercial_use": None}),
         "written_by": f"sam2-plugins {version('sam2-plugins')}, PyTorch {version('torch')}",
         "image_size": model.image_size,
         "mean": MEAN.flatten().tolist(),

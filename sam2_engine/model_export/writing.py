@@ -89,7 +89,7 @@ def export_model(
     video: bool = True,
     format: str = "onnx",
     precision: str = "float32",
-    license: str = "unknown",
+    license: str | None = None,
 ) -> dict[str, Any]:
     """Export a model: a file for each part, and a card that says how they go together.
 
@@ -106,7 +106,7 @@ def export_model(
     precision
         ``float32``, ``float16``, or ``int8`` for the image encoder's weights.
     license
-        Of the weights, for the card.
+        Of the weights, for the card; None for what the registry of models says.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def export_model(
 
 
 def _write_parts(
-    model: Sam2, folder: Path, video: bool, format: str, precision: str, license: str
+    model: Sam2, folder: Path, video: bool, format: str, precision: str, license: str | None
 ) -> dict[str, Any]:
     parts = parts_of(model, video)
     card = describe(model, parts, license) | {"file_format": format}

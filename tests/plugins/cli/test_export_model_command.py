@@ -1,5 +1,6 @@
 """``sam2 export-model``: what it writes, and what it refuses before any work."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ def test_a_model_is_exported_into_a_folder(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out.startswith(f"{tmp_path / 'nano'}: 2 parts of nano, ")
     names = sorted(path.name for path in (tmp_path / "nano").iterdir())
     assert names == ["card.json", "image_encoder.pt2", "mask_decoder.pt2"]
+    card = json.loads((tmp_path / "nano" / "card.json").read_text())
+    assert (card["model"], card["license"], card["commercial_use"]) == ("nano", "Apache-2.0", True)
     assert main(arguments) == 2
     assert capsys.readouterr().err == (
         f"{tmp_path / 'nano'} exists; choose another name, or replace it with --overwrite.\n"
