@@ -18,7 +18,7 @@ def test_a_model_is_exported_into_a_folder(tmp_path: Path, capsys: pytest.Captur
     assert (card["model"], card["license"], card["commercial_use"]) == ("nano", "Apache-2.0", True)
     assert main(arguments) == 2
     assert capsys.readouterr().err == (
-        f"{tmp_path / 'nano'} exists; choose another name, or replace it with --overwrite.\n"
+        f"sam2: {tmp_path / 'nano'} exists; choose another name, or replace it with --overwrite.\n"
     )
     assert main([*arguments, "--overwrite"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["nano"]
@@ -47,7 +47,7 @@ def test_what_cannot_be_exported_is_refused(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["export-model", *arguments, "-o", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == f"sam2: {said}"
     assert list(tmp_path.iterdir()) == []
 
 
