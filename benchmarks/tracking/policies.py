@@ -8,6 +8,7 @@ part of that of ``recent``. ``--write`` writes ``benchmarks/results/memory_polic
 """
 
 import argparse
+import json
 import sys
 import time
 from collections import defaultdict
@@ -31,13 +32,17 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import Sam2
 
 RESULTS = Path(__file__).parents[1] / "results" / "memory_policies.md"
+POLICY_NAMES = (
+    "recent",
+    "motion",
+    "distractor_aware",
+    "long_term",
+    "motion+long_term",
+    "motion+distractor_aware",
+)
 CONFIGURATIONS: dict[str, dict[str, object]] = {
-    "recent": {},
-    "motion": {"memory_policy": "motion"},
-    "distractor_aware": {"memory_policy": "distractor_aware"},
-    "long_term": {"memory_policy": "long_term"},
-    "motion+long_term": {"memory_policy": "motion+long_term"},
-    "motion+distractor_aware": {"memory_policy": "motion+distractor_aware"},
+    **{name: {"memory_policy": name, "overlapping": True} for name in POLICY_NAMES},
+    **{f"{name}, settled": {"memory_policy": name, "overlapping": False} for name in POLICY_NAMES},
 }
 SAME = 0.5
 """IoU from which a mask is that object."""
@@ -147,16 +152,29 @@ Scores = dict[str, dict[str, Score]]
 """By kind of scene and configuration."""
 
 
-def measure(kinds: list[tuple[str, Callable[[], LabeledSequence]]], model: Sam2, names: list[str]) -> Scores:
-    """Track and score scenes."""
+def measure(
+    kinds: list[tuple[str, str, Callable[[], LabeledSequence]]],
+    model: Sam2,
+    names: list[str],
+    folder: Path | None,
+) -> Scores:
+    """Track and score scenes, or read the scores that are in a folder already."""
     scores: Scores = defaultdict(lambda: {name: Score() for name in names})
-    for kind, make in kinds:
-        sequence = make()
-        for name, (masks, seconds) in track(model, sequence, names).items():
-            one = score(sequence, masks, seconds)
+    for title, kind, make in kinds:
+        path = None if folder is None else folder / f"{title}.json"
+        if path is not None and path.exists():
+            found = {name: Score(**one) for name, one in json.loads(path.read_text()).items()}
+        else:
+            sequence = make()
+            tracked = track(model, sequence, names)
+            found = {name: score(sequence, *one) for name, one in tracked.items()}
+            if path is not None:
+                path.write_text(json.dumps({name: vars(one) for name, one in found.items()}))
+        for name in names:
+            one = found[name]
             scores[kind][name].add(one)
             print(
-                f"{sequence.name:24} {name:28} J {np.mean(one.j):.3f} switches {one.switches:3} "
+                f"{kind:16} {name:34} J {np.mean(one.j):.3f} switches {one.switches:3} "
                 f"found {one.found}/{one.returns} {one.seconds:.1f} s",
                 flush=True,
             )
@@ -204,14 +222,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="Folder of the real stacks.")
     parser.add_argument("--only", help="Kinds of scenes that begin so.")
     parser.add_argument("--policies", nargs="+", default=list(CONFIGURATIONS), choices=list(CONFIGURATIONS))
+    parser.add_argument("--scores", type=Path, help="Folder in which scores are kept, and read again.")
+    parser.add_argument("--first", type=int, default=0, help="Number of the first seed.")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     names = arguments.policies
     torch.set_num_threads(1)
-    drawn = [one for one in scenarios.synthetic(arguments.seeds) if one[0].startswith(arguments.only or "")]
+    drawn = [
+        one
+        for one in scenarios.synthetic(range(arguments.first, arguments.seeds))
+        if one[1].startswith(arguments.only or "")
+    ]
     groups = {"Synthetic scenes, input 256": (drawn, load_model("nano", device="cpu", image_size=256))}
     if arguments.data is not None:
-        kinds = [one for one in scenarios.real(arguments.data) if one[0].startswith(arguments.only or "")]
+        kinds = [one for one in scenarios.real(arguments.data) if one[1].startswith(arguments.only or "")]
         groups["Real stacks, nano's own input"] = (kinds, load_model("nano", device="cpu"))
     lines = [
         "# Memory policies",
@@ -221,7 +245,7 @@ def main() -> None:
         "",
     ]
     for title, (kinds, model) in groups.items():
-        scores = measure(kinds, model, names)
+        scores = measure(kinds, model, names, arguments.scores)
         if scores:
             total = table({"all": overall(scores, names)}, names)
             lines += [f"## {title}", "", *table(scores, names), *total[2:], ""]

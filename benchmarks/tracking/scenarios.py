@@ -4,7 +4,8 @@ Every scene is a ``LabeledSequence`` whose objects are all prompted by their tru
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,38 +24,48 @@ SIDE = 256
 """Of the synthetic frames."""
 OCCLUSIONS = (1, 4, 12, 30, 60)
 CROWDS = (2, 12, 50)
-STYLES = ("things", "cells")
-"""Of three seeds every third takes the second one."""
+STYLES = ("things", "nuclei", "cells")
+"""One after the other, seed by seed."""
+
+REAL = {
+    "cells": "usiigaci_T98G",
+    "myoblasts": "c2c12_laptrack",
+    "chair": "pumavos_chair",
+    "lesion": "ct_lesion",
+}
 
 Path2d = Callable[[int], tuple[float, float]]
 
 
-def synthetic(seeds: int) -> Iterator[tuple[str, Callable[[], LabeledSequence]]]:
-    """Yield kinds of scenes, each with how to make one."""
-    for seed in range(seeds):
-        yield "crossing", lambda seed=seed: crossing(seed)
-        yield "exits", lambda seed=seed: exits(seed)
+Scenes = Iterator[tuple[str, str, Callable[[], LabeledSequence]]]
+"""Names of single scenes, their kinds, and how to make them."""
+
+
+def synthetic(seeds: Iterable[int]) -> Scenes:
+    """Yield scenes of all kinds."""
+    for seed in seeds:
+        yield f"crossing {seed}", "crossing", partial(crossing, seed)
+        yield f"exits {seed}", "exits", partial(exits, seed)
         for length in OCCLUSIONS:
-            yield f"occluded {length}", lambda seed=seed, length=length: occlusion(seed, length)
-        for count in CROWDS if seed == 0 else CROWDS[:-1]:
-            yield f"crowd {count}", lambda seed=seed, count=count: crowd(seed, count)
+            yield f"occluded {length} {seed}", f"occluded {length}", partial(occlusion, seed, length)
+        for count in CROWDS:
+            yield f"crowd {count} {seed}", f"crowd {count}", partial(crowd, seed, count)
 
 
-def real(data: Path) -> Iterator[tuple[str, Callable[[], LabeledSequence]]]:
+def real(data: Path) -> Scenes:
     """Yield the real stacks."""
-    yield "usiigaci_T98G", lambda: cells(data)
-    yield "c2c12_laptrack", lambda: myoblasts(data)
-    yield "pumavos_chair", lambda: chair(data)
-    yield "ct_lesion", lambda: lesion(data)
+    for read in (cells, myoblasts, chair, lesion):
+        name = REAL[read.__name__]
+        yield name, name, partial(read, data)
 
 
 def crossing(seed: int) -> LabeledSequence:
     """Pairs that look alike meet, the one in front of the other, and go on."""
     rng, background, images = _material(seed, 1)
     sprites = []
-    for pair in range(3):
-        row, half = SIDE * (0.2 + 0.3 * pair), SIDE * rng.uniform(0.05, 0.08)
-        image, slope, meeting = images[pair % len(images)], rng.uniform(-0.6, 0.6), rng.uniform(20, 28)
+    for pair in range(2):
+        row, half = SIDE * (0.25 + 0.5 * pair), SIDE * rng.uniform(0.1, 0.14)
+        image, slope, meeting = images[pair % len(images)], rng.uniform(-0.3, 0.3), rng.uniform(20, 28)
         for side in (-1.0, 1.0):
             speed = side * SIDE * rng.uniform(0.012, 0.018)
             sprites.append((image, half, _straight(SIDE / 2, row, meeting, speed, side * slope)))
@@ -67,7 +78,7 @@ def occlusion(seed: int, length: int) -> LabeledSequence:
     num_frames, sprites = 24 + length, []
     for number in range(3):
         x, y = SIDE * rng.uniform(0.15, 0.3), SIDE * (0.2 + 0.3 * number)
-        half, speed = SIDE * rng.uniform(0.05, 0.08), SIDE * 0.6 / num_frames
+        half, speed = SIDE * rng.uniform(0.1, 0.13), SIDE * 0.5 / num_frames
         hidden = frozenset(range(10, 10 + length)) if number < 2 else frozenset()
         path = _straight(x, y, 0, speed, rng.uniform(-0.1, 0.1))
         sprites.append((images[0], half, path, hidden))
@@ -79,7 +90,7 @@ def exits(seed: int) -> LabeledSequence:
     rng, background, images = _material(seed, 3)
     sprites = []
     for number in range(4):
-        y, half, period = SIDE * (0.15 + 0.23 * number), SIDE * rng.uniform(0.05, 0.08), rng.uniform(40, 56)
+        y, half, period = SIDE * (0.14 + 0.24 * number), SIDE * rng.uniform(0.09, 0.12), rng.uniform(40, 56)
         phase = rng.uniform(-0.4, 0.4)
 
         def path(t: int, y: float = y, period: float = period, phase: float = phase) -> tuple[float, float]:
@@ -92,9 +103,9 @@ def exits(seed: int) -> LabeledSequence:
 def crowd(seed: int, count: int) -> LabeledSequence:
     """Many that look alike wander and touch."""
     rng, background, images = _material(seed, 4)
-    per_row, num_frames = int(np.ceil(np.sqrt(count))), 32
+    per_row, num_frames = int(np.ceil(np.sqrt(count))), 32 if count < 20 else 16
     spacing, sprites = SIDE / np.ceil(np.sqrt(count)), []
-    half = min(spacing * 0.36, SIDE * 0.08)
+    half = min(spacing * 0.4, SIDE * 0.12)
     for number in range(count):
         home = (number % per_row + 0.5) * spacing, (number // per_row + 0.5) * spacing
         steps = np.cumsum(rng.normal(0, 0.12 * half, (num_frames, 2)) + rng.normal(0, 0.06 * half, 2), axis=0)
@@ -122,7 +133,7 @@ def myoblasts(data: Path) -> LabeledSequence:
 
 def _material(seed: int, kind: int) -> tuple[np.random.Generator, NDArray[np.float32], list]:
     rng = np.random.default_rng([2**31 + 24, kind, seed])
-    style = STYLES[1] if seed % 3 == 2 else STYLES[0]
+    style = STYLES[seed % len(STYLES)]
     background, images, _ = SPRITE_STYLES[style](rng, int(SIDE * 1.25))
     return rng, background, images
 

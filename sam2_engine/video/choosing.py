@@ -1,6 +1,7 @@
 """Choice among the model's candidates, for all objects of a frame, and what is noted of it."""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,9 +10,12 @@ from torch import Tensor
 
 from sam2_engine.modeling.sam2 import MASK_STRIDE, NO_OBJECT_LOGIT, MaskPrediction
 from sam2_engine.video.memory_policies.policy import Candidates, FrameNote, MemoryPolicy
+from sam2_engine.video.settlement import Claim, Overlapping, Settled, give_pixels, settle
 
-__all__ = ["Past", "candidates_of", "decide", "taken"]
+__all__ = ["ABSENT", "Chosen", "Past", "candidates_of", "choose_all", "decide"]
 
+ABSENT = -1
+"""In place of a candidate, of an object that gave way to another."""
 _AREAS = 10
 """Last areas that a note holds."""
 
@@ -28,12 +32,16 @@ class Past:
         Frames since then.
     position, start
         Of the frame and of the first prompted one, counted in the direction of the tracking.
+    settled
+        The candidate that it got when the frame was tracked before, beside all others, or ``ABSENT``; None
+        where nothing was settled.
     """
 
     note: FrameNote | None
     elapsed: int
     position: int
     start: int
+    settled: int | None = None
 
 
 def candidates_of(prediction: MaskPrediction) -> list[Candidates]:
@@ -83,15 +91,117 @@ def decide(policy: MemoryPolicy, candidates: Candidates, past: Past) -> FrameNot
     return replace(note, anchors=policy.anchors(past.position, candidates, note, past.note, past.start))
 
 
-def taken(prediction: MaskPrediction, candidates: NDArray[np.int64], threshold: float) -> MaskPrediction:
-    """Return the chosen masks (M = 1), those of absent objects empty."""
-    index = torch.from_numpy(candidates).to(prediction.iou.device)
-    row = torch.arange(len(index), device=index.device)
-    absent = (prediction.presence_logit <= threshold)[..., None, None]
-    logits = prediction.low_res_logits[row, index][:, None].float()
+class Chosen(NamedTuple):
+    """What N objects get on a frame.
+
+    Attributes
+    ----------
+    prediction
+        Their masks (M = 1), those of absent objects empty.
+    notes
+        One each.
+    """
+
+    prediction: MaskPrediction
+    notes: list[FrameNote]
+
+
+def choose_all(
+    policy: MemoryPolicy,
+    prediction: MaskPrediction,
+    pasts: dict[int, Past],
+    overlapping: Overlapping,
+    given: dict[int, Tensor],
+) -> Chosen:
+    """Choose for all objects of a frame, and settle what several claim.
+
+    Parameters
+    ----------
+    policy
+        Which candidate each would take.
+    prediction
+        Candidates of N objects.
+    pasts
+        What is known of them, by id.
+    overlapping
+        Which may share pixels.
+    given
+        (4 G, 4 G) logits of the objects that are prompted on the frame, by id.
+    """
+    offered = dict(zip(pasts, candidates_of(prediction), strict=True))
+    notes = {i: decide_again(policy, one, pasts[i], pasts[i].settled) for i, one in offered.items()}
+    rows = dict(zip(pasts, range(len(pasts)), strict=True))
+    if overlapping.everything:
+        return Chosen(_taken(prediction, rows, notes, policy.presence_threshold), list(notes.values()))
+    if len(pasts) + len(given) > 1:
+        ids = list(pasts)
+        for object_id, one in _settled(prediction, offered, notes, pasts, overlapping, given).items():
+            rows[object_id] = one.row
+            outcome = ABSENT if one.candidate is None else one.candidate
+            note = decide_again(policy, offered[ids[one.row]], pasts[object_id], outcome)
+            notes[object_id] = replace(note, rivals=tuple(one.rivals))
+    chosen = _taken(prediction, rows, notes, policy.presence_threshold)
+    logits = torch.cat([chosen.low_res_logits[:, 0], *(one[None] for one in given.values())])
+    is_fixed = [False] * len(pasts) + [True] * len(given)
+    logits = give_pixels(logits, [*pasts, *given], is_fixed, overlapping)[: len(pasts), None]
+    return Chosen(replace(chosen, low_res_logits=logits), list(notes.values()))
+
+
+def _settled(
+    prediction: MaskPrediction,
+    offered: dict[int, Candidates],
+    notes: dict[int, FrameNote],
+    pasts: dict[int, Past],
+    overlapping: Overlapping,
+    given: dict[int, Tensor],
+) -> dict[int, Settled]:
+    """Return what the objects get that give way to others, or are exchanged."""
+    claims = [
+        Claim(i, one, notes[i].candidate if notes[i].area else None, pasts[i].note)
+        for i, one in offered.items()
+    ]
+    masks = prediction.low_res_logits > 0
+    if given:
+        count = masks.shape[1]
+        fixed = torch.stack(list(given.values()))[:, None].expand(-1, count, -1, -1) > 0
+        masks = torch.cat([masks, fixed])
+        claims += [Claim(i, _given(count), 0, is_fixed=True) for i in given]
+    return {i: one for i, one in zip(offered, settle(claims, masks, overlapping)) if one.rivals}
+
+
+def decide_again(policy: MemoryPolicy, offered: Candidates, past: Past, outcome: int | None) -> FrameNote:
+    """Return the note of an object whose candidate is settled, or that is absent; None: it may choose."""
+    if outcome is None:
+        return decide(policy, offered, past)
+    if outcome == ABSENT:
+        return decide(policy, offered.absent(), past)
+    return replace(decide(policy, offered.only(outcome), past), candidate=outcome)
+
+
+def _given(count: int) -> Candidates:
+    """Return the candidates of a prompted object: its mask, so many times; only that it is fixed matters."""
+    ones = np.ones(count, np.float32)
+    return Candidates(ones, 10.0, np.zeros((count, 4), np.float32), np.ones(count, np.int64), _no_masks)
+
+
+def _no_masks() -> NDArray[np.bool_]:
+    return np.zeros((0, 1, 1), np.bool_)
+
+
+def _taken(
+    prediction: MaskPrediction, rows: dict[int, int], notes: dict[int, FrameNote], threshold: float
+) -> MaskPrediction:
+    """Return the masks that were chosen (M = 1), those of absent objects empty."""
+    device = prediction.iou.device
+    row = torch.tensor(list(rows.values()), device=device)
+    index = torch.tensor([note.candidate for note in notes.values()], device=device)
+    logits = [note.presence_logit for note in notes.values()]
+    presence = prediction.presence_logit.new_tensor(logits)[:, None]
+    absent = (presence <= threshold)[..., None, None]
+    masks = prediction.low_res_logits[row, index][:, None].float()
     return MaskPrediction(
-        torch.where(absent, NO_OBJECT_LOGIT, logits),
+        torch.where(absent, NO_OBJECT_LOGIT, masks),
         prediction.iou[row, index][:, None],
-        prediction.presence_logit,
+        presence,
         prediction.tokens[row, index][:, None],
     )

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sam2_engine.masks import CompressedMask, mask_stability
 from sam2_engine.modeling.sam2 import NO_OBJECT_LOGIT
 from sam2_engine.preprocessing import Region, logits_to_size
+from sam2_engine.video.memory_policies.policy import FrameNote
+from sam2_engine.video.scene_changes import SceneChange
 from sam2_engine.wording import counted, in_ranges
 
 __all__ = ["GIVEN_LOGIT", "FrameResult"]
@@ -45,6 +47,11 @@ class FrameResult:
         low-resolution logits show of it; or None. Empty if none was given.
     problem
         Why the frame could not be read and has no objects, in a sentence; empty where it was read.
+    scene_change
+        ``cut`` where another shot begins with the frame, ``blank`` where there is nothing to see: what was
+        found there is not remembered, but by the policy ``recent``. Empty on all others.
+    notes
+        Of each object what its memory policy noted of the frame, or None; empty with ``recent``.
 
     Examples
     --------
@@ -71,6 +78,8 @@ class FrameResult:
     regions: tuple[Region | None, ...] = ()
     given_masks: tuple[CompressedMask | None, ...] = ()
     problem: str = ""
+    scene_change: SceneChange = SceneChange.NONE
+    notes: tuple[FrameNote | None, ...] = ()
 
     def __repr__(self) -> str:
         count = counted(len(self.object_ids), "object")

@@ -261,7 +261,7 @@ class MemoryBank:
         frame = position * step
         memory = self.tracked.get(frame)
         if memory is not None and memory.reverse == (step < 0):
-            return memory
+            return memory if memory.note is None or memory.note.is_remembered else None
         return self.conditioning[frame] if frame in readable else None
 
     def _has_features(self, frame: int) -> bool:

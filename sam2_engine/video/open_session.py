@@ -1,6 +1,7 @@
 """The choice of a session for an image, for a video, or for one of large planes."""
 
-from sam2_engine.errors import InputError
+from collections.abc import Iterable
+
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource
 from sam2_engine.modeling.sam2 import Sam2
@@ -8,7 +9,8 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.tiles import tile_side
 from sam2_engine.video.image_session import ImageSession
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
-from sam2_engine.video.memory_policies.registry import memory_policy_of
+from sam2_engine.video.memory_policies.registry import check_tiles, memory_policy_of
+from sam2_engine.video.settlement import Overlapping
 from sam2_engine.video.tiled_session import TiledVideoSession
 from sam2_engine.video.tracking_session import TrackingSession
 from sam2_engine.video.video_session import VideoSession
@@ -25,6 +27,7 @@ def open_video_session(
     max_conditioning_frames: int | None = None,
     remove_small_components: bool | None = True,
     memory_policy: str | MemoryPolicy = "recent",
+    overlapping: bool | Iterable[tuple[int, int]] | None = None,
 ) -> TrackingSession:
     """Return a session on frames of any size.
 
@@ -38,8 +41,8 @@ def open_video_session(
     remove_small_components
         Remove, from what clicks or a box give on an image or a frame, components far smaller than what was
         clicked, whichever model it is; None: as it was published.
-    memory_policy
-        As for ``VideoSession``; on tiles there is ``recent`` alone.
+    memory_policy, overlapping
+        As for ``VideoSession``; on tiles everything is as in SAM 2.
 
     Returns
     -------
@@ -49,17 +52,14 @@ def open_video_session(
     Raises
     ------
     InputError
-        If an option cannot be used, or the memory policy not on such planes.
+        If an option cannot be used, or not on such planes.
     """
-    policy = memory_policy_of(memory_policy)
+    policy = memory_policy_of(memory_policy, frames)
+    may_overlap = policy.lets_overlap if overlapping is None else overlapping
     if frames.length == 1:
         return ImageSession(model, frames, contrast, cache, remove_small_components=remove_small_components)
     if tile_side(frames.shape, model.config) < max(frames.shape):
-        if policy.takes_notes:
-            raise InputError(
-                f"The memory policy {policy.name!r} does not work on large or narrow planes yet, which are "
-                'tracked in tiles: track with memory_policy="recent", or crop or shrink the frames.'
-            )
+        check_tiles(policy, Overlapping.of(may_overlap))
         return TiledVideoSession(
             model,
             frames,
@@ -77,4 +77,5 @@ def open_video_session(
         max_conditioning_frames=max_conditioning_frames,
         remove_small_components=remove_small_components,
         memory_policy=policy,
+        overlapping=may_overlap,
     )

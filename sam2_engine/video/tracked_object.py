@@ -10,8 +10,9 @@ from torch import Tensor
 
 from sam2_engine.modeling.grid_window import GridWindow
 from sam2_engine.prompts import Prompt
-from sam2_engine.video.choosing import Past
+from sam2_engine.video.choosing import ABSENT, Past
 from sam2_engine.video.memory_bank import MemoryBank
+from sam2_engine.video.memory_policies.policy import FrameNote
 from sam2_engine.video.object_window import paste
 
 __all__ = ["FramePrompts", "ObjectOutput", "TrackedObject", "TrackedRange"]
@@ -148,11 +149,14 @@ class TrackedObject:
         By frame.
     tracked_ranges
         Where it was tracked, the newest last.
+    settled
+        The candidate, or ``ABSENT``, on frames where it gave way to another object.
     """
 
     bank: MemoryBank
     prompts: dict[int, FramePrompts] = field(default_factory=dict)
     tracked_ranges: list[TrackedRange] = field(default_factory=list)
+    settled: dict[int, int] = field(default_factory=dict)
 
     def started(self, frame: int, reverse: bool) -> bool:
         """Whether the object was prompted before ``frame`` (after it, if reverse)."""
@@ -172,16 +176,20 @@ class TrackedObject:
         prompted = frozenset(bank.conditioning) if conditioning is None else conditioning
         start = min((f * step for f in prompted), default=frame * step)
         last = bank.last_before(frame, reverse, prompted)
+        settled = None if conditioning is None else self.settled.get(frame)
         if last is None:
-            return Past(None, 1, frame * step, start)
-        return Past(bank.tracked[last].note, abs(frame - last), frame * step, start)
+            return Past(None, 1, frame * step, start, settled)
+        return Past(bank.tracked[last].note, abs(frame - last), frame * step, start, settled)
 
     def range_of(self, frame: int) -> TrackedRange | None:
         """Return the newest range that covers ``frame``."""
         return next((one for one in reversed(self.tracked_ranges) if frame in one), None)
 
-    def record(self, frame: int, reverse: bool) -> None:
-        """Record that ``frame`` was tracked, given all conditioning frames of now."""
+    def record(self, frame: int, reverse: bool, note: FrameNote | None = None) -> None:
+        """Record that ``frame`` was tracked, given all conditioning frames of now, and what was noted."""
+        self.settled.pop(frame, None)
+        if note is not None and note.rivals:
+            self.settled[frame] = note.candidate if note.area else ABSENT
         conditioning = frozenset(self.bank.conditioning)
         step = -1 if reverse else 1
         if self.tracked_ranges:
@@ -201,6 +209,7 @@ class TrackedObject:
     def forget(self, from_frame: int) -> None:
         """Forget that anything was tracked at or after ``from_frame``."""
         self.bank.forget(from_frame)
+        self.settled = {f: candidate for f, candidate in self.settled.items() if f < from_frame}
         remaining = []
         for tracked_range in self.tracked_ranges:
             low, high = sorted((tracked_range.first, tracked_range.last))

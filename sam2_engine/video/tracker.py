@@ -12,10 +12,12 @@ from sam2_engine.image.wide_view import EncodedPrompt, predict_in_views
 from sam2_engine.modeling.approximations import WINDOWS
 from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeatures, MaskPrediction, Sam2
-from sam2_engine.video.choosing import Past, candidates_of, decide, taken
+from sam2_engine.video.choosing import Past, choose_all
 from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReading, assemble
 from sam2_engine.video.memory_policies.policy import FrameNote, MemoryPolicy
 from sam2_engine.video.object_window import is_whole_turn, is_within, window_around
+from sam2_engine.video.scene_changes import SceneChange, SceneWatch
+from sam2_engine.video.settlement import Overlapping
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
 from sam2_engine.video.weak_call import WeakCall
 
@@ -66,6 +68,8 @@ class Tracker:
         Object pointers that a frame reads, and the normalizer of their time.
     policy
         What is remembered.
+    overlapping
+        Which objects may share pixels.
     """
 
     def __init__(
@@ -76,9 +80,13 @@ class Tracker:
         to_input: Callable[[NDArray[np.float32]], NDArray[np.float32]],
         max_object_pointers: int,
         policy: MemoryPolicy,
+        overlapping: Overlapping,
     ) -> None:
         self.model = model
         self.policy = policy
+        self.overlapping = overlapping
+        self.scenes = SceneWatch()
+        self.takes_notes = policy.takes_notes or not overlapping.everything
         self.features = _weak(features)
         self.wide_features = _weak(wide_features)
         self.to_input = _weak(to_input)
@@ -147,10 +155,12 @@ class Tracker:
         """Make conditioning memories of the objects that were prompted on a frame."""
         outputs = [tracked.prompts[frame].output for tracked in objects]
         values = torch.stack([output.values for output in outputs if output is not None])
-        side = self.model.low_res_size
+        side, features = self.model.low_res_size, self.features(frame)
+        for reverse in (False, True):
+            self.scenes.look(frame, reverse, features.embedding)
         with self.model.autocast():
             memories = self.model.encode_memory(
-                self.features(frame).embedding,
+                features.embedding,
                 values[:, :-2].view(-1, 1, side, side),
                 values[:, -1:],
                 binarize=True,
@@ -170,27 +180,46 @@ class Tracker:
         objects: dict[int, TrackedObject],
         reverse: bool,
         conditioning: frozenset[int] | None = None,
+        given: dict[int, Tensor] | None = None,
     ) -> dict[int, ObjectOutput]:
-        """Track objects on one frame, those of equal memory layout as one batch, and store their memories."""
+        """Track objects on one frame, those of equal memory layout as one batch, and store their memories.
+
+        Parameters
+        ----------
+        frame, objects, reverse
+            Where, which, by id, and in which direction.
+        conditioning
+            To track a frame again: the conditioning frames of then.
+        given
+            Logits of other objects that are prompted on the frame, by id.
+        """
         features = self.features(frame)
         readings = {i: tracked.bank.read(frame, reverse, conditioning) for i, tracked in objects.items()}
         with self.model.autocast():
             frame_tokens = self.model.begin_attention(features.embedding)
-            if self.policy.takes_notes:
+            if self.takes_notes:
                 pasts = {i: tracked.past(frame, reverse, conditioning) for i, tracked in objects.items()}
-                found = self._track_noted(features, frame_tokens, readings, pasts)
+                found = self._track_noted(features, frame_tokens, readings, pasts, given or {})
             else:
                 windows = {i: self._window(frame, tracked, reverse) for i, tracked in objects.items()}
                 found = self._track_all(features, frame_tokens, readings, windows)
                 # What left its window is looked for on the whole frame.
                 missed = {i: reading for i, reading in readings.items() if i not in found}
                 found |= self._track_all(features, frame_tokens, missed, dict.fromkeys(missed))
+        if conditioning is None:
+            change = self.scenes.look(frame, reverse, features.embedding)
+        else:
+            change = self.scenes.found(frame, reverse)
+        forgets = bool(change) and self.policy.takes_notes
         for object_id, tracked in objects.items():
             output, memory, window, note = found[object_id]
+            if note is not None and forgets:
+                note = note.forgotten(-frame if reverse else frame, change is SceneChange.BLANK)
             if conditioning is None:
-                tracked.record(frame, reverse)
+                tracked.record(frame, reverse, note)
+            kept = None if forgets else memory.bfloat16()
             tracked.bank.tracked[frame] = FrameMemory(
-                memory.bfloat16(), output.pointer, output.low_res_logits, reverse, window, note
+                kept, output.pointer, output.low_res_logits, reverse, window, note
             )
             if conditioning is None:
                 tracked.bank.prune(frame, reverse)
@@ -242,6 +271,7 @@ class Tracker:
         frame_tokens: Tensor,
         readings: dict[int, MemoryReading],
         pasts: dict[int, Past],
+        given: dict[int, Tensor],
     ) -> dict[int, _Found]:
         """Track objects on a frame as the policy says: first the candidates of all, then what is taken."""
         ids: list[int] = []
@@ -250,12 +280,10 @@ class Tracker:
             inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
             predictions.append(self._predict_batch(features, frame_tokens, inputs, None))
             ids += part
-        prediction, threshold = MaskPrediction.joined(predictions), self.policy.presence_threshold
-        notes = [
-            decide(self.policy, one, pasts[i]) for i, one in zip(ids, candidates_of(prediction), strict=True)
-        ]
-        chosen = taken(prediction, np.array([note.candidate for note in notes]), threshold)
-        pointers = self.model.object_pointer(chosen.tokens[:, 0], chosen.presence_logit - threshold)
+        prediction, pasts = MaskPrediction.joined(predictions), {i: pasts[i] for i in ids}
+        chosen, notes = choose_all(self.policy, prediction, pasts, self.overlapping, given)
+        present = chosen.presence_logit - self.policy.presence_threshold
+        pointers = self.model.object_pointer(chosen.tokens[:, 0], present)
         are_anchors = [pasts[i].position in note.anchors for i, note in zip(ids, notes, strict=True)]
         memories = self._encode_chosen(features, chosen, are_anchors)
         outputs = _outputs(chosen, pointers)

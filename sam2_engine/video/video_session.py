@@ -6,6 +6,7 @@ one thread, owns none itself, and keeps no more memories than propagation can st
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from os import PathLike
 
 import numpy as np
@@ -33,6 +34,7 @@ from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.memory_bank import MemoryBank
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
 from sam2_engine.video.memory_policies.registry import check_policy, memory_policy_of
+from sam2_engine.video.settlement import Overlapping
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject
 from sam2_engine.video.tracker import Tracker
 from sam2_engine.video.tracking_session import (
@@ -85,6 +87,10 @@ class VideoSession(TrackingSession):
     memory_policy
         What is remembered of tracked frames and read again: a name of ``POLICIES`` in
         ``sam2_engine.video.memory_policies.registry``, or an object; ``recent`` is SAM 2's own rule.
+    overlapping
+        Whether tracked objects may share pixels: True for all, False for none, or the pairs of ids that may
+        (an organ and the lesion in it). What may not is settled before it is remembered. None: as the policy
+        says; with ``recent`` all may, as in SAM 2.
 
     axes, channel, fixed, level, series
         How ``frames`` is read, as for ``open_frames``: ``axes="TZYX", fixed={"Z": 3}``.
@@ -136,6 +142,7 @@ class VideoSession(TrackingSession):
         remove_small_components: bool | None = None,
         *,
         memory_policy: str | MemoryPolicy = "recent",
+        overlapping: bool | Iterable[tuple[int, int]] | None = None,
         axes: str | None = None,
         channel: int | None = None,
         fixed: Mapping[str, int] | None = None,
@@ -148,13 +155,14 @@ class VideoSession(TrackingSession):
             raise InputError("max_conditioning_frames must be at least 1, or None for all.")
         if isinstance(frames, Sam2):
             raise InputError("The model comes first: VideoSession(model, frames).")
-        policy = memory_policy_of(memory_policy)
+        memory_policy_of(memory_policy)  # what is wrong with it is said before anything is opened
         self.model = model = as_model(model)
-        check_policy(policy, model)
-        self.memory_policy = policy
         self.frames: FrameSource = open_frames(
             frames, axes=axes, channel=channel, fixed=fixed, level=level, series=series
         )
+        self.memory_policy = policy = memory_policy_of(memory_policy, self.frames)
+        self.overlapping = Overlapping.of(policy.lets_overlap if overlapping is None else overlapping)
+        check_policy(policy, self.overlapping, model)
         self.window = window_of(self.frames, contrast)
         self.region = None if region is None else check_region(region, self.frames.shape)
         self.cache = FeatureCache(_FEW_FRAMES) if cache is None else cache
@@ -170,7 +178,13 @@ class VideoSession(TrackingSession):
         self._objects: dict[int, TrackedObject] = {}
         self._encoder = FrameEncoder(model, self.frames, self.window, self.region, self.cache)
         self._tracker = Tracker(
-            model, self.encode, self._encode_wide, self._to_input, max_object_pointers, policy
+            model,
+            self.encode,
+            self._encode_wide,
+            self._to_input,
+            max_object_pointers,
+            policy,
+            self.overlapping,
         )
 
     @property
@@ -341,14 +355,22 @@ class VideoSession(TrackingSession):
                     self._tracker.restore_window(tracked, frame, reverse)
                 to_track.append(object_id)
         if to_track:
-            outputs |= self._tracker.track(frame, {i: self._objects[i] for i in to_track}, reverse)
+            given = {i: output.low_res_logits for i, output in outputs.items()}
+            tracked_here = {i: self._objects[i] for i in to_track}
+            outputs |= self._tracker.track(frame, tracked_here, reverse, given=given)
             self._thin_out_checkpoints()
         elif not ids:
             # Nobody needs the pixels, but a live stream must move on.
             self._advance(frame)
         if to_track and next_frame is not None:
             self._encoder.look_ahead(next_frame)
-        return self._result(frame, {i: outputs[i] for i in ids})
+        result = self._result(frame, {i: outputs[i] for i in ids})
+        if not to_track:
+            return result
+        memories = [None if i not in to_track else self._objects[i].bank.tracked.get(frame) for i in ids]
+        notes = tuple(None if one is None else one.note for one in memories)
+        change = self._tracker.scenes.found(frame, reverse)
+        return replace(result, scene_change=change, notes=notes if any(notes) else ())
 
     def _check_end(self, frame: int) -> None:
         if self.frames.length is not None and frame >= self.frames.length:

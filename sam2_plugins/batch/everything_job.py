@@ -68,10 +68,7 @@ class EverythingJob(TrackJob):
     def run(self, host: JobHost) -> bool:
         self.check()
         with self.reading.open(self.source) as frames:
-            window = self.reading.contrast
-            session = AnnotationSession(
-                frames, host.store, self.model or "nano", contrast=window, history=None
-            )
+            session = self.new_session(frames, host.store, history=None)
             host.say(f"{self.source}: {frames.description}")
             if find_and_track(host, session, self.settings, None):
                 host.note("Nothing was written; with --session FOLDER a run goes on where it was stopped.")

@@ -90,9 +90,7 @@ class TrackSessionJob(TrackingJob):
         else:
             frames = self.reading.open(self.source)
             try:
-                annotation = AnnotationSession(
-                    frames, host.store, self.model or "nano", contrast=self.reading.contrast
-                )
+                annotation = self.new_session(frames, host.store)
                 source, opening = reading_of(frames)
                 folder = SessionFolder.create(self.output, annotation, source=source, opening=opening)
             except BaseException:
@@ -118,6 +116,7 @@ class TrackSessionJob(TrackingJob):
             raise InputError(
                 f"{self.output} has another contrast: leave --contrast out, or set it in napari."
             )
+        session.memory.check_same(self.memory_policy, self.overlapping, session.frames, f"{self.output}")
         if self.model is not None and str(ModelName.parse(self.model).absolute()) != session.model_name:
             session.use_model(self.model)
 

@@ -4,10 +4,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from typing_extensions import override
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource
 from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, JobHost, Reading, run_under_bar
 from sam2_plugins.batch.naming import beside
@@ -16,6 +18,7 @@ from sam2_plugins.importing.starts import Starts, place_starts
 from sam2_plugins.measure import PhysicalScale, measure
 from sam2_plugins.runtime.atomic_files import check_output, os_error_sentence
 from sam2_plugins.runtime.csv_files import CSV_SUFFIXES
+from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import known_by_frame
@@ -40,6 +43,8 @@ class TrackingJob(FileJob):
         As for :meth:`AnnotationSession.propagate`.
     model, reading
         Which model, None for that of a session that is there, or nano; and how files are read.
+    memory_policy, overlapping
+        As for :class:`AnnotationSession`; None: as the session that is there, or as SAM 2.
     """
 
     masks: Path | None = None
@@ -50,6 +55,20 @@ class TrackingJob(FileJob):
     reverse: bool = False
     model: str | None = None
     reading: Reading = field(default_factory=Reading)
+    memory_policy: str | None = None
+    overlapping: bool | None = None
+
+    def new_session(self, frames: FrameSource, store: ModelStore, **options: Any) -> AnnotationSession:
+        """Return a session that begins, as it was asked for."""
+        return AnnotationSession(
+            frames,
+            store,
+            self.model or "nano",
+            contrast=self.reading.contrast,
+            memory_policy=self.memory_policy or "recent",
+            overlapping=self.overlapping,
+            **options,
+        )
 
     @property
     @override
@@ -102,10 +121,7 @@ class TrackJob(TrackingJob):
     def run(self, host: JobHost) -> bool:
         self.check()
         with self.reading.open(self.source) as frames:
-            window = self.reading.contrast
-            session = AnnotationSession(
-                frames, host.store, self.model or "nano", contrast=window, history=None
-            )
+            session = self.new_session(frames, host.store, history=None)
             host.say(f"{self.source}: {frames.description}")
             stopped = self._write_tracked(session, self.place_starts(session), host)
             host.say(f"{self.output}")

@@ -1,8 +1,9 @@
 """Opening of a stack or a session by one call, as a script or a notebook does."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.scripting.session import Session
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.memory_options import MemoryOptions
 from sam2_plugins.storage import (
     SessionFolder,
     is_session_folder,
@@ -30,6 +32,17 @@ __all__ = ["open"]
 DEFAULT_MODEL = "nano"
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """What a session begins with."""
+
+    contrast: tuple[float, float] | None
+    memory: MemoryOptions
+
+    def session(self, frames: FrameSource, store: ModelStore, model: str) -> AnnotationSession:
+        return AnnotationSession(frames, store, model, contrast=self.contrast, **self.memory.given)
+
+
 def open(
     frames: Any,
     model: str | Path | Sam2 | None = None,
@@ -39,6 +52,8 @@ def open(
     device: str = "auto",
     scale: PhysicalScale | None = None,
     contrast: tuple[float, float] | None = None,
+    memory_policy: str | None = None,
+    overlapping: bool | Iterable[tuple[int, int]] | None = None,
     **reading: Any,
 ) -> Session:
     """Open a stack to work on, and go on with its session if there is one.
@@ -63,6 +78,9 @@ def open(
         the file.
     contrast
         Intensities ``(low, high)`` that the model sees, of a session that begins; None: the stack decides.
+    memory_policy, overlapping
+        What is remembered of tracked frames (``recent``, ``motion``, ``auto``, ...), and whether objects may
+        share pixels, of a session that begins, as for ``AnnotationSession``; None: as SAM 2.
     reading
         How the stack is read, as for ``open_frames``: ``axes``, ``channel``, ``fixed``, ``level``,
         ``series``.
@@ -109,8 +127,15 @@ def open(
             "A session that is saved needs to find its model again, and this one is in memory alone, or its "
             "file does not say which it is: write it with save_model() and give that path, or keep=False."
         )
-    opened = _open(frames, store, name or DEFAULT_MODEL, session, kept, contrast, reading)
+    if overlapping is not None and not isinstance(overlapping, bool):
+        overlapping = list(overlapping)
+    begun = _Begun(contrast, MemoryOptions.of(memory_policy or "recent", overlapping))
+    opened = _open(frames, store, name or DEFAULT_MODEL, session, kept, begun, reading)
     try:
+        stack = opened.annotation
+        stack.memory.check_same(
+            memory_policy, overlapping, stack.frames, f"The session of {stack.frames.name}"
+        )
         if name is not None and opened.annotation.model_name != name:
             opened.annotation.use_model(name)
         if scale is not None:
@@ -135,7 +160,7 @@ def _open(
     model: str,
     folder: str | Path | None,
     kept: bool,
-    contrast: tuple[float, float] | None,
+    begun: _Begun,
     reading: Mapping[str, Any],
 ) -> Session:
     """Open the session that was asked for, with the model that it has, or a new one."""
@@ -152,8 +177,8 @@ def _open(
     own = source is not frames
     try:
         if not kept:
-            return Session(AnnotationSession(source, store, model, contrast=contrast), owns_frames=own)
-        return _kept(source, store, model, folder, contrast, own)
+            return Session(begun.session(source, store, model), owns_frames=own)
+        return _kept(source, store, model, folder, begun, own)
     except BaseException:
         if own:
             source.close()
@@ -177,7 +202,7 @@ def _kept(
     store: ModelStore,
     model: str,
     folder: str | Path | None,
-    contrast: tuple[float, float] | None,
+    begun: _Begun,
     own: bool,
 ) -> Session:
     """Go on with the session of frames, or begin one that is saved."""
@@ -185,10 +210,12 @@ def _kept(
     if folder is not None and is_session_folder(folder):
         return Session(*open_session(folder, store, frames), owns_frames=own)
     if folder is not None:
-        annotation = AnnotationSession(frames, store, model, contrast=contrast)
+        annotation = begun.session(frames, store, model)
         saved = SessionFolder.create(folder, annotation, source=source, opening=opening)
         return Session(annotation, saved, owns_frames=own)
-    found = open_or_create_session(frames, store, model, source=source, opening=opening, contrast=contrast)
+    found = open_or_create_session(
+        frames, store, model, source=source, opening=opening, contrast=begun.contrast, memory=begun.memory
+    )
     if found.note:
         warnings.warn(found.note, InputWarning, stacklevel=4)
     if found.folder is None:

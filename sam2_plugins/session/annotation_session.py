@@ -22,6 +22,7 @@ from sam2_engine.masks import CompressedMask, as_mask
 from sam2_engine.preprocessing import IntensityWindow, window_of
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.memory_policies.registry import memory_policy_of
 from sam2_engine.video.tracking_session import TrackingSession, check_frame, frames_to_clear
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
@@ -33,6 +34,7 @@ from sam2_plugins.session.history import DEFAULT_UNDO_BYTES, Action, History
 from sam2_plugins.session.label_image import compose_labels
 from sam2_plugins.session.lineage import Lineage
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
+from sam2_plugins.session.memory_options import MemoryOptions
 from sam2_plugins.session.prefetch import prefetch
 from sam2_plugins.session.propagation import propagate, store_result
 from sam2_plugins.session.propagation_plan import Direction, PropagateArguments, PropagationPlan, runs_in
@@ -74,6 +76,11 @@ class AnnotationSession:
     cleans_clicked_frames
         Whether clicks and boxes on frames of videos give masks without small components, whichever model it
         is, as they do on images; False: as the model was published.
+    memory_policy
+        What is remembered of tracked frames: a name of ``POLICIES`` in
+        ``sam2_engine.video.memory_policies.registry``, or ``auto``, which chooses for the kind of stack.
+    overlapping
+        Whether tracked objects may share pixels: True, False, pairs that may; None: as the policy says.
 
     Attributes
     ----------
@@ -83,6 +90,8 @@ class AnnotationSession:
         As given.
     model_name
         Which model predicts now.
+    memory
+        What is remembered of tracked frames, and whether objects may overlap.
     annotations
         Objects, prompts, accepted masks, which of them are verified, and the intensity window.
     history
@@ -138,7 +147,10 @@ class AnnotationSession:
         cache: FeatureCache | None = None,
         undo_bytes: int = DEFAULT_UNDO_BYTES,
         cleans_clicked_frames: bool = True,
+        memory_policy: str = "recent",
+        overlapping: bool | Iterable[tuple[int, int]] | None = None,
     ) -> None:
+        pairs = MemoryOptions.check(memory_policy, overlapping)
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:
             window = window_of(self.frames, contrast)
@@ -151,6 +163,7 @@ class AnnotationSession:
         self._max_conditioning_frames = max_conditioning_frames
         self._checkpoint_bytes = history
         self.cleans_clicked_frames = cleans_clicked_frames
+        self.memory = MemoryOptions(memory_policy_of(memory_policy, self.frames).name, pairs)
         self._cache = FeatureCache(store.encoded_bytes) if cache is None else cache
         self._device_lock = store.lock
         self.annotations = Annotations(window)
@@ -920,6 +933,7 @@ class AnnotationSession:
             history=self._checkpoint_bytes,
             max_conditioning_frames=self._max_conditioning_frames,
             remove_small_components=True if cleans else None,
+            **self.memory.given,
         )
 
     # ------------------------------------------------------------------ how
@@ -932,6 +946,7 @@ class AnnotationSession:
             "history": self._checkpoint_bytes,
             "undo_bytes": self.history.max_bytes,
             "cleans_clicked_frames": self.cleans_clicked_frames,
+            **self.memory.given,
         }
 
     def restore(self, changes: Iterable[Change], highest_used_id: int) -> None:

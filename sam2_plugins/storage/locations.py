@@ -17,6 +17,7 @@ from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.history import Action
+from sam2_plugins.session.memory_options import MemoryOptions
 from sam2_plugins.storage.creation import TakenError, clear_leftovers, is_half_made
 from sam2_plugins.storage.manifest import check_frames, describe_frames, read_manifest, scale_in
 from sam2_plugins.storage.opening import open_session, read_session
@@ -93,6 +94,7 @@ def open_or_create_session(
     home: str | Path | None = None,
     scale: PhysicalScale | None = None,
     contrast: tuple[float, float] | None = None,
+    memory: MemoryOptions | None = None,
     begin_later: bool = False,
 ) -> OpenedSession:
     """Reopen the session of a stack, or begin one.
@@ -116,8 +118,8 @@ def open_or_create_session(
         Sizes of pixels, planes and frames, instead of those that the session or the file has.
     home
         Folder for what cannot be saved beside its file; None for :func:`user_sessions`.
-    contrast
-        Intensity window of a session that begins.
+    contrast, memory
+        Intensity window of a session that begins, and what is remembered in it.
     begin_later
         Make the folder of a session that begins only when something is done in it: until then nothing is
         written, and nobody is kept away. If another process has begun the stack's session by then, the first
@@ -133,9 +135,10 @@ def open_or_create_session(
     opening = opening or {}
     name = Path(frames.name).stem if name is None else name
     stems = _stems(name, source, _place(opening), user_sessions() if home is None else home)
+    new = {"contrast": contrast, **(memory or MemoryOptions()).given}
     for _ in range(_ATTEMPTS):
         with suppress(TakenError):  # another process has made it meanwhile: it is there to be opened now
-            return _open_or_create(frames, store, model, stems, source, opening, scale, contrast, begin_later)
+            return _open_or_create(frames, store, model, stems, source, opening, scale, new, begin_later)
     raise InputError(f"Other processes make the session of {frames.name} all the time; try again later.")
 
 
@@ -147,7 +150,7 @@ def _open_or_create(
     source: Path | None,
     opening: Mapping[str, Any],
     scale: PhysicalScale | None,
-    contrast: tuple[float, float] | None,
+    new: Mapping[str, Any],
     begin_later: bool,
 ) -> OpenedSession:
     notes: list[str] = []
@@ -155,7 +158,7 @@ def _open_or_create(
     if existing:
         return reopen_session(max(existing, key=_last_used), frames, store, opening, scale, begin_later)
     sizes = (scale or PhysicalScale()).filled(PhysicalScale.of(frames))
-    session = AnnotationSession(frames, store, model, contrast=contrast)
+    session = AnnotationSession(frames, store, model, **new)
     opened = OpenedSession(session, None, sizes, note=next(iter(notes), None))
     places = [next(path for path in _numbered(stem) if not path.exists()) for stem in stems]
     described = describe_frames(frames, source, opening)

@@ -58,6 +58,7 @@ def write_manifest(
         "model": session.model_name,
         "computed_in": session.compute_dtype,
         "cleans_clicked_frames": session.cleans_clicked_frames,
+        **session.memory.given,
     }
     _write(path, manifest)
 

@@ -11,6 +11,7 @@ from sam2_engine.frames import FrameSource, open_frames
 from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.memory_options import MemoryOptions
 from sam2_plugins.storage.manifest import check_frames, read_manifest
 from sam2_plugins.storage.serialization import window_from_json
 from sam2_plugins.storage.session_folder import SessionFolder
@@ -143,7 +144,8 @@ def _empty_session(
         cleans = (
             manifest.get("cleans_clicked_frames") is True
         )  # sessions before it are gone on with as they began
-        options = {"contrast": contrast, "cleans_clicked_frames": cleans, **options}
+        memory = MemoryOptions.in_manifest(manifest).given
+        options = {"contrast": contrast, "cleans_clicked_frames": cleans, **memory, **options}
         session = AnnotationSession(frames, store, manifest["model"], **options)
         check_frames(session.frames, described, path)
         warn_of_rewritten_files(session.frames, described, path)

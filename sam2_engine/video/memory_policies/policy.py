@@ -5,13 +5,14 @@ tracking from several places, both ways, again after a correction or from a chec
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ABSENT_LOGIT",
     "GIVEN",
     "REACH",
     "Candidates",
@@ -22,6 +23,8 @@ __all__ = [
     "iou_of_boxes",
 ]
 
+ABSENT_LOGIT = -10.0
+"""Presence logit of an object that is surely not there."""
 REACH = 64
 """Frames that a policy looks back for recent memories, at most."""
 
@@ -70,6 +73,10 @@ class FrameNote:
         Tracked frames that are remembered for long, oldest first, this one included where it became one.
     areas
         The last areas above 0, oldest first, this one included.
+    rivals
+        Ids of the objects that it gave way to, or was exchanged with, on this frame.
+    is_remembered
+        Whether later frames may read it; not where another shot begins, nor blank frames.
     """
 
     predicted_iou: float
@@ -81,6 +88,14 @@ class FrameNote:
     motion_iou: float | None = None
     anchors: tuple[int, ...] = ()
     areas: tuple[int, ...] = ()
+    rivals: tuple[int, ...] = ()
+    is_remembered: bool = True
+
+    def forgotten(self, position: int, keeps_course: bool) -> "FrameNote":
+        """Return the note of a frame that is not remembered; an object may keep its course over it."""
+        anchors = tuple(p for p in self.anchors if p != position)
+        motion = self.motion if keeps_course else None
+        return replace(self, is_remembered=False, anchors=anchors, motion=motion)
 
 
 GIVEN = FrameNote(1.0, 10.0, 1, (0.0, 0.0, 0.0, 0.0))
@@ -110,6 +125,16 @@ class Candidates:
     boxes: NDArray[np.float32]
     areas: NDArray[np.int64]
     fetch_masks: Callable[[], NDArray[np.bool_]]
+
+    def only(self, index: int) -> "Candidates":
+        """Return one of them alone."""
+        part, fetch = slice(index, index + 1), self.fetch_masks
+        numbers = self.predicted_iou[part], self.presence_logit, self.boxes[part], self.areas[part]
+        return Candidates(*numbers, lambda: fetch()[part])
+
+    def absent(self) -> "Candidates":
+        """Return the same of an object that is not there."""
+        return replace(self, presence_logit=min(self.presence_logit, ABSENT_LOGIT))
 
 
 @dataclass(frozen=True)
@@ -143,6 +168,8 @@ class MemoryPolicy:
         Whether frames are to have notes; without, none of the methods is asked, and the official rule holds.
     presence_threshold
         Presence logit up to which an object counts as absent, so that its mask is emptied.
+    lets_overlap
+        Whether objects may share pixels where nobody says so.
 
     Examples
     --------
@@ -160,6 +187,7 @@ class MemoryPolicy:
     name = "recent"
     takes_notes = False
     presence_threshold = 0.0
+    lets_overlap = True
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

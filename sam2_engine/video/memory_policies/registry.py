@@ -1,14 +1,16 @@
 """Memory policies by name, alone and combined."""
 
 from sam2_engine.errors import InputError
+from sam2_engine.frames import FrameSource
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.memory_policies.distractors import DistractorAware
 from sam2_engine.video.memory_policies.long_term import LongTerm
 from sam2_engine.video.memory_policies.motion import Motion
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
+from sam2_engine.video.settlement import Overlapping
 from sam2_engine.wording import did_you_mean
 
-__all__ = ["POLICIES", "check_policy", "memory_policy_of"]
+__all__ = ["AUTO", "BY_KIND", "POLICIES", "check_policy", "check_tiles", "kind_of", "memory_policy_of"]
 
 
 class MotionLongTerm(Motion, LongTerm):
@@ -34,13 +36,27 @@ POLICIES: dict[str, type[MemoryPolicy]] = {
 """What can be chosen by name."""
 
 
-def memory_policy_of(policy: str | MemoryPolicy) -> MemoryPolicy:
+AUTO = "auto"
+BY_KIND = {"time-lapse": "recent", "video": "recent", "volume": "recent"}
+"""What ``auto`` takes for each kind of stack: what was best in ``benchmarks/results/memory_policies.md``."""
+
+
+def kind_of(frames: FrameSource) -> str:
+    """Return which kind of stack frames are: a volume has planes, a video colors, a time-lapse neither."""
+    if frames.axis == "Z":
+        return "volume"
+    return "video" if frames.is_rgb else "time-lapse"
+
+
+def memory_policy_of(policy: str | MemoryPolicy, frames: FrameSource | None = None) -> MemoryPolicy:
     """Return a policy from its name, or the given one.
 
     Parameters
     ----------
     policy
-        One of ``POLICIES``, or an object of a subclass of ``MemoryPolicy``.
+        One of ``POLICIES``, ``auto``, or an object of a subclass of ``MemoryPolicy``.
+    frames
+        For ``auto``: what is tracked in; without them it is ``recent``.
 
     Raises
     ------
@@ -54,29 +70,56 @@ def memory_policy_of(policy: str | MemoryPolicy) -> MemoryPolicy:
     """
     if isinstance(policy, MemoryPolicy):
         return policy
+    if policy == AUTO:
+        policy = "recent" if frames is None else BY_KIND[kind_of(frames)]
     if policy not in POLICIES:
-        guess = did_you_mean(str(policy), POLICIES)
-        raise InputError(f"There is no memory policy {policy!r}{guess}: choose one of {', '.join(POLICIES)}.")
+        known = AUTO, *POLICIES
+        guess = did_you_mean(str(policy), known)
+        raise InputError(f"There is no memory policy {policy!r}{guess}: choose one of {', '.join(known)}.")
     return POLICIES[policy]()
 
 
-def check_policy(policy: MemoryPolicy, model: Sam2) -> None:
-    """Refuse a policy that does not work with a model.
+def check_policy(policy: MemoryPolicy, overlapping: Overlapping, model: Sam2) -> None:
+    """Refuse what does not work with a model.
 
     Raises
     ------
     InputError
         If the model tracks roughly, or pools its memories.
     """
-    if not policy.takes_notes:
-        return
-    if model.approximations:
+    wanted = named(policy, overlapping)
+    if wanted and model.approximations:
         raise InputError(
-            f"The memory policy {policy.name!r} does not work with approximations: load the model without "
-            'them, or track with memory_policy="recent".'
+            f"{wanted} does not work with approximations: load the model without them, or {_AS_EVER}."
         )
-    if model.config.memory_latents:
+    if policy.takes_notes and model.config.memory_latents:
         raise InputError(
-            f"The memory policy {policy.name!r} does not work with {model.config.name}, whose memories are "
-            'pooled: track with memory_policy="recent", or take another model.'
+            f"{wanted} does not work with {model.config.name}, whose memories are pooled: take another "
+            f"model, or {_AS_EVER}."
         )
+
+
+_AS_EVER = 'track with memory_policy="recent" and overlapping=True'
+
+
+def check_tiles(policy: MemoryPolicy, overlapping: Overlapping) -> None:
+    """Refuse what does not work on planes that are tracked in tiles.
+
+    Raises
+    ------
+    InputError
+        Unless everything is as in SAM 2.
+    """
+    wanted = named(policy, overlapping)
+    if wanted:
+        raise InputError(
+            f"{wanted} does not work on large or narrow planes yet, which are tracked in tiles: {_AS_EVER}, "
+            "or crop or shrink the frames."
+        )
+
+
+def named(policy: MemoryPolicy, overlapping: Overlapping) -> str:
+    """Return what is not as in SAM 2, as the beginning of a sentence; empty where all is."""
+    if policy.takes_notes:
+        return f"The memory policy {policy.name!r}"
+    return "" if overlapping.everything else "Tracking without overlaps"

@@ -53,6 +53,7 @@ def replay_session(
             manifest["model"],
             contrast=window_from_json(manifest["window"]),
             cleans_clicked_frames=recorded.cleans_clicked_frames,
+            **recorded.memory.given,
         )
         done = list(replay(again, calls))
         typer.echo(f"{counted(len(done), 'action')}, {counted(sum(done), 'frame')} tracked")

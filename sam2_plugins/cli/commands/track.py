@@ -75,6 +75,21 @@ StartOption = Annotated[
 StopOption = Annotated[
     int | None, typer.Option("--stop", min=0, metavar="N", help="Last frame, included; by default the end.")
 ]
+MemoryPolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-policy",
+        metavar="NAME",
+        help="What is remembered: recent (as SAM 2, the default), motion, distractor_aware, long_term, "
+        "motion+long_term, motion+distractor_aware, or auto.",
+    ),
+]
+OverlapsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--overlaps/--no-overlaps", help="Whether objects may share pixels; by default as the policy."
+    ),
+]
 EverythingOption = Annotated[
     bool, typer.Option("--everything", help="Find all objects, without any prompt, and track them.")
 ]
@@ -129,6 +144,8 @@ def track(
     series: SeriesOption = None,
     level: LevelOption = 0,
     contrast: ContrastOption = None,
+    memory_policy: MemoryPolicyOption = None,
+    overlaps: OverlapsOption = None,
     device: DeviceOption = "auto",
     each: EachOption = False,
     scheduler: SchedulerOption = None,
@@ -152,6 +169,7 @@ def track(
     common: dict[str, Any] = {
         **{"masks": masks, "prompts": prompts, "start": start, "stop": stop, "reverse": reverse},
         **{"model": model, "reading": reading, "writing": Writing(overwrite, bom)},
+        **{"memory_policy": memory_policy, "overlapping": overlaps},
     }
     if everything:
         common["settings"] = settings

@@ -97,6 +97,7 @@ def test_it_replays_to_the_same_masks(
         small_checkpoint,
         axes="TYX",
         cleans_clicked_frames=session.cleans_clicked_frames,
+        **session.memory.given,
     )
     frames = sum(replay(again, calls))
     assert frames >= sum(call["do"] in ("follow", "answer_again") for call in calls) - 3
