@@ -40,9 +40,10 @@ POLICY_NAMES = (
     "motion+long_term",
     "motion+distractor_aware",
 )
+SETTLED = ("recent", "motion", "motion+distractor_aware")
 CONFIGURATIONS: dict[str, dict[str, object]] = {
     **{name: {"memory_policy": name, "overlapping": True} for name in POLICY_NAMES},
-    **{f"{name}, settled": {"memory_policy": name, "overlapping": False} for name in POLICY_NAMES},
+    **{f"{name}, no overlaps": {"memory_policy": name, "overlapping": False} for name in SETTLED},
 }
 SAME = 0.5
 """IoU from which a mask is that object."""

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from sam2_engine.wording import plural
 from sam2_plugins.review.mask_features import MaskFeatures, Overlap
+from sam2_plugins.session.masks import MaskRemark
 
 __all__ = [
     "BIAS",
     "CUES",
     "PROMPTED_FACTOR",
+    "REMARK",
     "Cue",
     "CueInputs",
     "Neighbor",
@@ -25,6 +27,8 @@ BIAS = -5.70
 """Weighted sum of a mask whose cues are all 0."""
 PROMPTED_FACTOR = 0.2
 """Factor of a mask's score where a person clicked on this very frame."""
+REMARK = 3.0
+"""What the sum gains where something was noticed while the mask was tracked."""
 MAX_ODDS = 10_000.0
 """Odds for or against an object's presence that count as certain."""
 MAX_AREA_CHANGE = 1.0
@@ -173,6 +177,9 @@ def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
         if above > most:
             most, main = above, name
     words = _NOTHING_UNUSUAL if main is None else _WORDS[main](inputs)
+    if inputs.features.remark:
+        total += REMARK
+        words = words if most > REMARK else (_REMARKS[inputs.features.remark],)
     return ReviewItem(object_id, inputs.frame, inputs.factor / (1 + math.exp(-total)), words)
 
 
@@ -286,6 +293,11 @@ def _arrival_in_words(inputs: CueInputs) -> Words:
     return _border_in_words(inputs.features, reviewed)
 
 
+_REMARKS = {
+    MaskRemark.CUT: "another shot begins with this frame",
+    MaskRemark.BLANK: "there is nothing to see on this frame",
+    MaskRemark.GAVE_WAY: "another object claimed the same place",
+}
 _WORDS: dict[str, Callable[[CueInputs], Words]] = {
     "presence": lambda inputs: (
         "the model is not sure whether it is here"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import label
 
-from sam2_plugins.session.masks import AcceptedMask, MaskScores
+from sam2_plugins.session.masks import AcceptedMask, MaskRemark, MaskScores
 
 __all__ = ["NO_OVERLAP", "MaskFeatures", "Overlap", "frame_overlaps"]
 
@@ -32,6 +32,8 @@ class MaskFeatures:
         Fraction of the pixels outside of the largest piece.
     at_border
         Whether it touches the border of the frame.
+    remark
+        What was noticed where it was tracked.
     """
 
     scores: MaskScores
@@ -41,13 +43,14 @@ class MaskFeatures:
     pieces: int = 0
     outside_largest: float = 0.0
     at_border: bool = False
+    remark: MaskRemark = MaskRemark.NONE
 
     @classmethod
     def of(cls, accepted: AcceptedMask) -> "MaskFeatures":
         """Measure a mask."""
         mask = accepted.mask
         if mask.is_empty:
-            return cls(accepted.scores, 0)
+            return cls(accepted.scores, 0, remark=accepted.remark)
         crop, (rows, columns) = mask.crop(), mask.box
         by_row, by_column = crop.sum(1), crop.sum(0)
         area = int(by_row.sum())
@@ -63,6 +66,7 @@ class MaskFeatures:
             min(rows.start, columns.start) == 0
             or rows.stop == mask.shape[0]
             or columns.stop == mask.shape[1],
+            accepted.remark,
         )
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from sam2_engine.masks import CompressedMask
 from sam2_engine.video.frame_result import FrameResult
 
-__all__ = ["AcceptedMask", "MaskOrigin", "MaskScores", "PackedLogits"]
+__all__ = ["AcceptedMask", "MaskOrigin", "MaskRemark", "MaskScores", "PackedLogits"]
 
 _LOGIT_STEP = 0.25
 _LOGIT_LIMIT = 127
@@ -28,6 +28,26 @@ class MaskOrigin(IntEnum):
     """Predicted from clicks or a box on this very frame."""
     PAINTED = 2
     """Given by a person or another tool, and stored as it is."""
+
+
+class MaskRemark(IntEnum):
+    """What was noticed where a mask was tracked."""
+
+    NONE = 0
+    CUT = 1
+    """Another shot begins with the frame."""
+    BLANK = 2
+    """There is nothing to see on the frame."""
+    GAVE_WAY = 3
+    """Another object claimed the same place."""
+
+    @classmethod
+    def of(cls, result: FrameResult, index: int) -> "MaskRemark":
+        """Return what was noticed of the ``index``-th object of a frame."""
+        note = result.notes[index] if result.notes else None
+        if note is not None and note.rivals:
+            return cls.GAVE_WAY
+        return cls[result.scene_change.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +143,15 @@ class AcceptedMask:
         The model's.
     logits
         Around the mask; None for a painted or an empty one.
+    remark
+        What was noticed where it was tracked.
     """
 
     mask: CompressedMask
     origin: MaskOrigin
     scores: MaskScores
     logits: PackedLogits | None = None
+    remark: MaskRemark = MaskRemark.NONE
 
     @classmethod
     def predicted(cls, result: FrameResult, index: int, origin: MaskOrigin) -> "AcceptedMask":
@@ -136,13 +159,15 @@ class AcceptedMask:
         scores = MaskScores(
             float(result.presence[index]), float(result.predicted_iou[index]), float(result.stability[index])
         )
+        remark = MaskRemark.of(result, index)
         # One mask at a time: hundreds of objects on a large plane would not fit together.
         mask = result.mask_of(index)
         if mask.is_empty or (result.given_masks and result.given_masks[index] is not None):
-            return cls(mask, origin, scores)  # the logits are not those of a mask that was handed over
+            # the logits are not those of a mask that was handed over
+            return cls(mask, origin, scores, remark=remark)
         x0, y0, x1, y1 = result.region_of(index)
         logits = PackedLogits.of(result.low_res_logits[index], mask.box, (y1 - y0, x1 - x0), (y0, x0))
-        return cls(mask, origin, scores, logits)
+        return cls(mask, origin, scores, logits, remark)
 
     @classmethod
     def painted(cls, mask: CompressedMask) -> "AcceptedMask":

@@ -20,7 +20,7 @@ from sam2_engine.limits import check_bytes
 from sam2_engine.masks import CompressedMask
 from sam2_engine.wording import plural
 from sam2_plugins.runtime.atomic_files import os_error_sentence
-from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskRemark, MaskScores, PackedLogits
 
 __all__ = ["read_masks", "write_masks"]
 
@@ -46,6 +46,7 @@ def write_masks(folder: Path, shape: tuple[int, int], masks: Mapping[int, Accept
             [(*row.logits.corner, *row.logits.size) if row.logits else (0, 0, 0, 0) for row in rows],
             np.float64,
         ).reshape(-1, 4),
+        "remark": np.array([row.remark for row in rows], np.uint8),
         **_concatenate("logits", [row.logits.values if row.logits else b"" for row in rows]),
     }
     group = zarr.create_group(store=str(folder), attributes={"shape": list(shape)})
@@ -67,6 +68,11 @@ def read_masks(folder: Path) -> tuple[dict[int, AcceptedMask], str]:
         group = zarr.open_group(store=str(folder), mode="r")
         height, width = (int(side) for side in _attribute(group, "shape"))
         columns = {name: _column(group, name, folder / name) for name in _COLUMNS}
+        count = len(columns["frame"])
+        has_remarks = "remark" in group  # earlier versions noticed nothing
+        columns["remark"] = (
+            _column(group, "remark", folder / "remark") if has_remarks else np.zeros(count, np.uint8)
+        )
         rows = _rows(columns)
         frames = columns["frame"].tolist()
     except PermissionError as error:
@@ -83,14 +89,15 @@ def read_masks(folder: Path) -> tuple[dict[int, AcceptedMask], str]:
     return masks, f"{plural(len(damaged), 'frame')} {shown}" if damaged else ""
 
 
-_Row = tuple[int, list[float], list[int], bytes, list[float], list[float], bytes]
+_Row = tuple[int, list[float], list[int], bytes, list[float], list[float], bytes, int]
 
 
 def _rows(columns: Mapping[str, NDArray[Any]]) -> Iterator[_Row]:
     """Return the rows of all columns but ``frame``, as plain values: a row at a time they take far longer."""
     plain = (columns[name].tolist() for name in ("origin", "scores", "box"))
     logits = (columns[name].tolist() for name in ("logits_scale", "logits_window"))
-    return zip(*plain, _split(columns, "bits"), *logits, _split(columns, "logits"), strict=True)
+    packed = _split(columns, "bits"), *logits, _split(columns, "logits")
+    return zip(*plain, *packed, columns["remark"].tolist(), strict=True)
 
 
 def _mask(
@@ -102,6 +109,7 @@ def _mask(
     scale: list[float],
     window: list[float],
     logits: bytes,
+    remark: int,
 ) -> AcceptedMask:
     """Return the mask of one row.
 
@@ -120,7 +128,7 @@ def _mask(
     if logits:
         row, column, height, width = window
         packed = PackedLogits((scale[0], scale[1]), (row, column), (int(height), int(width)), logits)
-    return AcceptedMask(mask, MaskOrigin(origin), MaskScores(*scores), packed)
+    return AcceptedMask(mask, MaskOrigin(origin), MaskScores(*scores), packed, MaskRemark(remark))
 
 
 _MAX_CHUNKS = 4096

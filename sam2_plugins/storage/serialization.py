@@ -12,7 +12,7 @@ from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Box, Points, Prompt
 from sam2_plugins.session.annotations import AnnotatedObject, Change, ChangeKind
 from sam2_plugins.session.life import Life
-from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores, PackedLogits
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskRemark, MaskScores, PackedLogits
 
 __all__ = [
     "call_from_json",
@@ -181,6 +181,8 @@ def _accepted_to_json(accepted: AcceptedMask) -> dict[str, Any]:
     if logits is not None:
         values = b64encode(logits.values).decode()
         value["logits"] = [list(logits.scale), list(logits.corner), list(logits.size), values]
+    if accepted.remark:
+        value["remark"] = accepted.remark.name
     return value
 
 
@@ -191,6 +193,6 @@ def _accepted_from_json(value: Mapping[str, Any]) -> AcceptedMask:
         logits = PackedLogits(
             (scale[0], scale[1]), (corner[0], corner[1]), (size[0], size[1]), b64decode(values)
         )
-    return AcceptedMask(
-        _mask_from_json(value), MaskOrigin[value["origin"]], MaskScores(*value["scores"]), logits
-    )
+    remark = MaskRemark[value.get("remark", "NONE")]
+    scores = MaskScores(*value["scores"])
+    return AcceptedMask(_mask_from_json(value), MaskOrigin[value["origin"]], scores, logits, remark)

@@ -1,6 +1,7 @@
 """What a session remembers by: kept in its folder, used again, and not exchanged in the middle."""
 
 import json
+from contextlib import closing
 from copy import deepcopy
 from pathlib import Path
 
@@ -33,11 +34,9 @@ def test_reopening_uses_the_same(stack: Path, store: ModelStore, small_checkpoin
         folder = work.path
     assert folder is not None
     session, saved = open_session(folder, store)
-    with saved:
+    with closing(saved), session.frames:
         expected = MemoryOptions("long_term", ((1, 3),))
-        other = deepcopy(session)
-        with other.frames:
-            assert session.memory == other.memory == expected
+        assert session.memory == expected
         cell = session.add_object()
         session.add_points(0, cell, (20, 20))
         session.propagate(stop=3)
@@ -45,7 +44,6 @@ def test_reopening_uses_the_same(stack: Path, store: ModelStore, small_checkpoin
             assert engine.memory_policy.name == "long_term"  # type: ignore[attr-defined]
             assert engine.overlapping.allows(1, 3)  # type: ignore[attr-defined]
             assert not engine.overlapping.allows(1, 2)  # type: ignore[attr-defined]
-    session.frames.close()
     with sam2_plugins.open(stack, device="cpu", memory_policy="long_term") as work:
         assert work.annotation.memory == expected
     with pytest.raises(InputError, match="remembers by the policy 'long_term', not 'motion'"):
@@ -57,6 +55,7 @@ def test_reopening_uses_the_same(stack: Path, store: ModelStore, small_checkpoin
 def test_auto_stands_for_a_name(discs: Stack, store: ModelStore, small_checkpoint: Path) -> None:
     session = AnnotationSession(discs, store, small_checkpoint, axes="TYX", memory_policy="auto")
     assert session.memory.memory_policy != "auto"
+    assert deepcopy(session).memory == session.memory
 
 
 def test_what_cannot_be_kept_is_refused(discs: Stack, store: ModelStore, small_checkpoint: Path) -> None:
