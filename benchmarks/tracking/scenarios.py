@@ -22,7 +22,7 @@ from sam2_engine.synthetic.styles.sprites import SPRITE_STYLES
 
 SIDE = 256
 """Of the synthetic frames."""
-OCCLUSIONS = (1, 4, 12, 30, 60)
+OCCLUSIONS = (1, 8, 30, 60)
 CROWDS = (2, 12, 50)
 STYLES = ("things", "nuclei", "cells")
 """One after the other, seed by seed."""
@@ -65,21 +65,21 @@ def crossing(seed: int) -> LabeledSequence:
     sprites = []
     for pair in range(2):
         row, half = SIDE * (0.25 + 0.5 * pair), SIDE * rng.uniform(0.1, 0.14)
-        image, slope, meeting = images[pair % len(images)], rng.uniform(-0.3, 0.3), rng.uniform(20, 28)
+        image, slope, meeting = images[pair % len(images)], rng.uniform(-0.3, 0.3), rng.uniform(15, 20)
         for side in (-1.0, 1.0):
-            speed = side * SIDE * rng.uniform(0.012, 0.018)
+            speed = side * SIDE * rng.uniform(0.016, 0.022)
             sprites.append((image, half, _straight(SIDE / 2, row, meeting, speed, side * slope)))
-    return _rendered("crossing", seed, background, sprites, 48)
+    return _rendered("crossing", seed, background, sprites, 36)
 
 
 def occlusion(seed: int, length: int) -> LabeledSequence:
     """Things that move on unseen for some frames, while one that looks alike stays in view."""
     rng, background, images = _material(seed, 2)
-    num_frames, sprites = 24 + length, []
+    num_frames, sprites = 20 + length, []
     for number in range(3):
         x, y = SIDE * rng.uniform(0.15, 0.3), SIDE * (0.2 + 0.3 * number)
         half, speed = SIDE * rng.uniform(0.1, 0.13), SIDE * 0.5 / num_frames
-        hidden = frozenset(range(10, 10 + length)) if number < 2 else frozenset()
+        hidden = frozenset(range(8, 8 + length)) if number < 2 else frozenset()
         path = _straight(x, y, 0, speed, rng.uniform(-0.1, 0.1))
         sprites.append((images[0], half, path, hidden))
     return _rendered(f"occluded {length}", seed, background, sprites, num_frames)
@@ -90,20 +90,20 @@ def exits(seed: int) -> LabeledSequence:
     rng, background, images = _material(seed, 3)
     sprites = []
     for number in range(4):
-        y, half, period = SIDE * (0.14 + 0.24 * number), SIDE * rng.uniform(0.09, 0.12), rng.uniform(40, 56)
+        y, half, period = SIDE * (0.14 + 0.24 * number), SIDE * rng.uniform(0.09, 0.12), rng.uniform(30, 40)
         phase = rng.uniform(-0.4, 0.4)
 
         def path(t: int, y: float = y, period: float = period, phase: float = phase) -> tuple[float, float]:
             return SIDE * (0.55 + 0.62 * np.sin(2 * np.pi * t / period + phase)), y
 
         sprites.append((images[number // 2], half, path))
-    return _rendered("exits", seed, background, sprites, 64)
+    return _rendered("exits", seed, background, sprites, 48)
 
 
 def crowd(seed: int, count: int) -> LabeledSequence:
     """Many that look alike wander and touch."""
     rng, background, images = _material(seed, 4)
-    per_row, num_frames = int(np.ceil(np.sqrt(count))), 32 if count < 20 else 16
+    per_row, num_frames = int(np.ceil(np.sqrt(count))), 24 if count < 20 else 12
     spacing, sprites = SIDE / np.ceil(np.sqrt(count)), []
     half = min(spacing * 0.4, SIDE * 0.12)
     for number in range(count):

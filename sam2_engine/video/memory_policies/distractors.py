@@ -17,7 +17,7 @@ from sam2_engine.video.memory_policies.policy import REACH, Candidates, FrameNot
 __all__ = ["DistractorAware"]
 
 LONG_TERM = 4
-"""Prompted frames and anchors, at most; each but the first takes a recent frame's place."""
+"""Prompted frames and anchors, at most; each but the first takes a recent frame's place, of half of them."""
 STRIDE = 5
 """Distance of the recent frames but the newest."""
 SURE_IOU = 0.8
@@ -60,7 +60,7 @@ class DistractorAware(MemoryPolicy):
         self, position: int, notes: Mapping[int, FrameNote], count: int, num_long_term: int, start: int
     ) -> list[tuple[int, int]]:
         positions: list[int] = []
-        count -= min(num_long_term, LONG_TERM) - 1
+        count = max(count + 1 - min(num_long_term, LONG_TERM), (count + 1) // 2)
         p, step = position - 1, 1
         while len(positions) < count and p > max(start, position - 1 - REACH):
             note = notes.get(p)
