@@ -54,7 +54,7 @@ def synthetic(seeds: Iterable[int]) -> Scenes:
 
 def real(data: Path) -> Scenes:
     """Yield the real stacks."""
-    for read in (cells, myoblasts, chair, lesion):
+    for read in (lesion, chair, myoblasts, cells):
         name = REAL[read.__name__]
         yield name, name, partial(read, data)
 
