@@ -21,6 +21,8 @@ __all__ = ["Claim", "Overlapping", "Settled", "give_pixels", "settle"]
 
 MOSTLY = 0.5
 """Part of the smaller mask that two objects share, from which they claim the same area."""
+NEARLY_ALL = 0.8
+"""Part of a mask that is another object's, from which nothing is left of it."""
 LEAST_IOU = 0.4
 """Predicted IoU of a candidate that is taken in place of a disputed one."""
 PLACE = 0.5
@@ -232,18 +234,21 @@ def _divide(
         free = [
             candidate
             for candidate, iou in enumerate(claim.candidates.predicted_iou)
-            if iou >= LEAST_IOU and _is_free(flat[mine.row, candidate], blocked)
+            if iou >= LEAST_IOU and _is_free(flat[mine.row, candidate], blocked, MOSTLY)
         ]
+        # What is half behind another one keeps the half that is seen.
+        if not free and _is_free(flat[mine.row, mine.candidate], blocked, NEARLY_ALL):
+            continue
         best = max(free, key=lambda candidate: sureness(row, candidate), default=None)
         if best != mine.candidate:
             others = [claims[other].object_id for other in rivals[row] if other in done and other != row]
             settled[row] = Settled(mine.row, best, [*mine.rivals, *others])
 
 
-def _is_free(mask: Tensor, blocked: Tensor) -> bool:
-    """Whether a mask is there, and mostly nobody else's."""
+def _is_free(mask: Tensor, blocked: Tensor, most: float) -> bool:
+    """Whether a mask is there, and at most such a part of it another's."""
     area = int(mask.sum())
-    return area > 0 and int((mask & blocked).sum()) <= MOSTLY * area
+    return area > 0 and int((mask & blocked).sum()) <= most * area
 
 
 def give_pixels(

@@ -57,6 +57,12 @@ def test_it_is_absent_where_nothing_is_left() -> None:
     assert (other.candidate, other.rivals) == (None, [5])
 
 
+def test_what_is_half_behind_another_keeps_the_other_half() -> None:
+    boxes = [[LEFT, LEFT], [(5, 8, 13, 16), LEFT]]
+    one, other = settled([claim(5, boxes[0], [0.9, 0.8]), claim(6, boxes[1], [0.8, 0.3])], boxes)
+    assert (one.candidate, other.candidate, other.rivals) == (0, 0, [])
+
+
 def test_where_each_was_expected_counts() -> None:
     """What looks a little better came from elsewhere."""
     boxes = [[LEFT, RIGHT], [LEFT, RIGHT]]
