@@ -172,12 +172,18 @@ def _visible_frames(track: Track, clock: FrameClock, length: int) -> list[int]:
 
 
 def _image_task(task: ExportedTask, frames: FrameSource) -> AnnotatedTask:
-    """Return an image with the masks that are drawn on it; boxes and points are no masks."""
+    """Return an image with the masks that are drawn on it; boxes and points are no masks.
+
+    Several results with one id are one region: its labels, each with the mask once more.
+    """
     annotated = AnnotatedTask(frames)
     labels = {region.get("id"): label for region in task.regions if (label := _label(region))}
+    known: set[object] = set()
     for region in task.regions:
-        mask = _region_mask(region, frames.shape)
+        mask = None if region.get("id") in known else _region_mask(region, frames.shape)
         if mask is not None:
+            if region.get("id") is not None:
+                known.add(region["id"])
             label = _label(region) or labels.get(region.get("id"))
             accepted = AcceptedMask.painted(CompressedMask.from_array(mask))
             annotated.add(str(region.get("id")), label, {0: accepted})

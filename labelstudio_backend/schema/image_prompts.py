@@ -23,6 +23,7 @@ __all__ = ["LabeledPrompt", "drawn_prompts", "stored_prompts"]
 _BOXES = {"rectangle": box_from_rectangle, "ellipse": box_from_ellipse, "polygon": box_from_polygon}
 _STORED = ("keypoint", "rectangle", "ellipse")
 """What a task holds as prompts; polygons and brushes that it holds are annotations."""
+_MASKS = ("brush", "bitmask", "polygon", "vector")
 _POINTS_OF_STROKE = 5
 
 
@@ -103,18 +104,26 @@ def _within(box: PixelBox, points: Sequence[tuple[float, float]]) -> list[tuple[
     return [(x, y) for x, y in points if x0 <= x <= x1 and y0 <= y <= y1]
 
 
-def stored_prompts(regions: Sequence[object], shape: tuple[int, int]) -> list[LabeledPrompt]:
+def stored_prompts(regions: Sequence[Mapping[str, Any]], shape: tuple[int, int]) -> list[LabeledPrompt]:
     """Sort by object the prompts that a task holds: each box and each keypoint on an object is one.
 
     Keypoints on the background count for all keypoints of their label. Regions of other kinds, which are
-    no prompts, are passed over.
+    no prompts, are passed over, and masks with all results of their ids: one that is accepted while the label
+    of a keypoint stays chosen gets that label, too, as a keypoint without a place.
 
     Raises
     ------
     InputError
         If a keypoint, a rectangle or an ellipse is not complete.
     """
-    usable = [region for region in regions if _prompt_kind(region) in _STORED or _is_label_result(region)]
+    masks = {region.get("id") for region in regions if _kind(region).removesuffix("labels") in _MASKS} - {
+        None
+    }
+    usable = [
+        region
+        for region in regions
+        if (_prompt_kind(region) in _STORED and region.get("id") not in masks) or _is_label_result(region)
+    ]
     prompts = []
     for labels, drawn in _by_labels(usable, shape).items():
         prompts += [LabeledPrompt.of(labels, box) for box in drawn.boxes]

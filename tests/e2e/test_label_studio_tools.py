@@ -12,20 +12,41 @@ from PIL import Image
 pytestmark = MARKS
 
 
+@pytest.mark.parametrize("kind", ["keys", "kept"])
+def test_one_click_per_object_with_keys_and_auto_accept_as_the_guide_says(
+    kind: str, label_studio: LabelStudio, backend: Service, drive: Any
+) -> None:
+    config, _ = re.findall(r"```xml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    exchanges, regions = drive(kind, make_project(label_studio, backend, config, "shapes.png"))
+    assert [[one["type"] for one in exchange["sent"]] for exchange in exchanges] == [["keypointlabels"]] * 2
+    masks = [region for region in regions if region["type"] == "brushlabels"]
+    assert [mask["value"]["brushlabels"] for mask in masks] == [["Cell"], ["Cell"]]
+    # A label that stays chosen is given to each mask once more, as a result of its own under the same id.
+    others = [(one["id"], one["type"]) for one in regions if one not in masks]
+    expected = [(mask["id"], "keypointlabels") for mask in masks] if kind == "kept" else []
+    assert others == expected
+
+
 @pytest.mark.parametrize(
-    ("kind", "is_sent"),
-    [("Rectangle", True), ("Brush", False), ("Bitmask", False), ("Polygon", False), ("Ellipse", False)],
+    ("kind", "is_smart", "is_sent"),
+    [
+        ("Rectangle", True, True),
+        ("Brush", True, False),
+        ("Bitmask", True, False),
+        ("Polygon", False, False),
+        ("Ellipse", False, False),
+    ],
 )
 def test_which_smart_tools_ask_a_backend(
-    kind: str, is_sent: bool, label_studio: LabelStudio, backend: Service, drive: Any
+    kind: str, is_smart: bool, is_sent: bool, label_studio: LabelStudio, backend: Service, drive: Any
 ) -> None:
     config = f"""<View>
   <{kind}Labels name="drawn" toName="image" smart="true"><Label value="Cell"/></{kind}Labels>
   <Image name="image" value="$image"/>
   <VectorLabels name="mask" toName="image"><Label value="Cell"/></VectorLabels></View>"""
     exchanges, regions = drive("smart", make_project(label_studio, backend, config, "shapes.png"))
-    *sent, _ = exchanges
-    assert bool(sent) == is_sent
+    *sent, chosen = exchanges
+    assert (chosen["tool"]["smart"], bool(sent)) == (is_smart, is_sent)
     assert {region["type"] for one in sent for region in one["sent"]} <= {f"{kind.lower()}labels"}
     assert regions or sent
 

@@ -143,6 +143,25 @@ def test_images_with_drawn_masks(server: MediaServer, tmp_path: Path) -> None:
         assert (found ^ mask).sum() <= 2 * (100 + 120)
 
 
+def test_a_region_of_several_results_is_one_object(server: MediaServer, tmp_path: Path) -> None:
+    mask = np.zeros((480, 640), np.bool_)
+    mask[100:200, 300:420] = True
+    rle = {"format": "rle", "rle": encode_brush_rle(mask)}
+    regions = [
+        # As the page stores a mask that it accepts while a keypoint's label stays chosen.
+        {"id": "a", "type": "brushlabels", "value": {**rle, "brushlabels": ["Ball"]}},
+        {"id": "a", "type": "keypointlabels", "value": {**rle, "keypointlabels": ["Ball"]}},
+        # As a tag without labels of its own is answered.
+        {"id": "b", "type": "brush", "value": rle},
+        {"id": "b", "type": "labels", "value": {**rle, "labels": ["Box"]}},
+    ]
+    data = {"image": "/data/upload/1/shapes.png"}
+    task = {"id": 5, "data": data, "annotations": [{"result": regions}]}
+    coco = json.loads(export([task], tmp_path, "coco.json", "coco").read_text())
+    names = {one["id"]: one["name"] for one in coco["categories"]}
+    assert [names[one["category_id"]] for one in coco["annotations"]] == ["Ball", "Box"]
+
+
 def test_each_page_of_a_task_is_an_image_of_its_own(
     server: MediaServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

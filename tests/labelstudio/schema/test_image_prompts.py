@@ -100,6 +100,16 @@ def test_a_region_may_be_named_by_a_second_result() -> None:
     assert drawn_prompts([plain], SHAPE)[0].labels == ()
 
 
+def test_a_mask_with_the_label_of_a_keypoint_is_no_prompt() -> None:
+    """What Label Studio stores where "Keep label selected after creating a region" is on."""
+    mask = {"id": "a", "type": "brushlabels", "value": {"rle": [1], "brushlabels": ["Cell"]}}
+    label = {"id": "a", "type": "keypointlabels", "value": {"rle": [1], "keypointlabels": ["Cell"]}}
+    choice = {"id": "b", "type": "choices", "value": {"choices": ["good"]}}
+    assert stored_prompts([mask, label], SHAPE) == []
+    (box,) = stored_prompts([mask, label, choice, rectangle(10, 10, id="b")], SHAPE)
+    assert box.labels == ("Cell",)
+
+
 def test_a_turned_image_changes_nothing() -> None:
     """Label Studio measures from the image's own corner, however the page shows it (``rotateControl``)."""
     for drawn in (drawn_prompts, stored_prompts):
