@@ -1,6 +1,6 @@
 """Memory policies beside each other: identity switches, J, objects found again, and cost.
 
-    python benchmarks/tracking/policies.py [--seeds 3] [--data FOLDER] [--only KIND] [--write]
+    python benchmarks/tracking/policies.py [--data FOLDER] [--only KIND] [--scores FOLDER] [--write]
 
 All objects of a scene are prompted by their true masks on its first frame and tracked by nano. The policies
 go from frame to frame in turns, on the same encoded frames; cost is process time without the encoder, as a
@@ -162,6 +162,7 @@ def measure(
     model: Sam2,
     names: list[str],
     folder: Path | None,
+    is_stored: bool = False,
 ) -> Scores:
     """Track and score scenes, or read the scores that are in a folder already."""
     scores: Scores = defaultdict(lambda: {name: Score() for name in names})
@@ -169,6 +170,8 @@ def measure(
         path = None if folder is None else folder / f"{title}.json"
         if path is not None and path.exists():
             found = {name: Score(**one) for name, one in json.loads(path.read_text()).items()}
+        elif is_stored:
+            continue
         else:
             sequence = make()
             tracked = track(model, sequence, names)
@@ -229,6 +232,7 @@ def main() -> None:
     parser.add_argument("--policies", nargs="+", default=list(CONFIGURATIONS), choices=list(CONFIGURATIONS))
     parser.add_argument("--scores", type=Path, help="Folder in which scores are kept, and read again.")
     parser.add_argument("--first", type=int, default=0, help="Number of the first seed.")
+    parser.add_argument("--stored", action="store_true", help="Only scenes that have scores there.")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     names = arguments.policies
@@ -250,7 +254,7 @@ def main() -> None:
         "",
     ]
     for title, (kinds, model) in groups.items():
-        scores = measure(kinds, model, names, arguments.scores)
+        scores = measure(kinds, model, names, arguments.scores, arguments.stored)
         if scores:
             total = table({"all": overall(scores, names)}, names)
             lines += [f"## {title}", "", *table(scores, names), *total[2:], ""]
