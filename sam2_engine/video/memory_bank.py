@@ -308,8 +308,9 @@ class MemoryBank:
         held: frozenset[int] = frozenset()
         if self.policy.takes_notes:
             held = self._held(frame, reverse)
-            self.complete = (frame, reverse)
-            self._checkpoints[self.complete] = held
+            if self._has_features(frame):  # not where the bank went back to an earlier frame meanwhile
+                self.complete = (frame, reverse)
+                self._checkpoints[self.complete] = held
             self._checkpoints = {at: kept for at, kept in self._checkpoints.items() if self._is_kept(*at)}
             held = held.union(*self._checkpoints.values())
         for f, memory in list(self.tracked.items()):

@@ -231,3 +231,20 @@ def test_the_filter_is_samurais() -> None:
             mean, covariance = mean + gain @ (z - mean[:4]), covariance - gain @ spread @ gain.T
         assert choice.motion is not None
         np.testing.assert_allclose(choice.motion.mean.T.ravel(), mean, rtol=1e-9)
+
+
+def test_a_frame_whose_memory_is_gone_is_no_place_to_go_on_from() -> None:
+    """The bank went back to frame 3, for a correction, and is thinned out by its last frame afterwards."""
+    bank, note = MemoryBank(2, stride=2, policy=Motion()), FrameNote(0.9, 5.0, 1, (0, 0, 1, 1))
+    bank.conditioning[0] = memory(0, None, False)
+    for f in range(1, 9):
+        bank.tracked[f] = memory(f, note, False)
+        bank.prune(f, False)
+    bank.tracked[3] = memory(3, note, False)
+    bank.prune(3, False)
+    assert bank.complete == (3, False)
+    bank.stride = 64
+    bank.tracked[8] = bank.tracked[8].pointer_only()
+    bank.prune(8, False)
+    assert bank.complete == (3, False)
+    assert bank.complete_before(9, False) == 3
