@@ -189,6 +189,11 @@ def measure(
     return scores
 
 
+def is_scored(folder: Path | None, title: str) -> bool:
+    """Whether a scene's scores are in a folder."""
+    return folder is not None and (folder / f"{title}.json").exists()
+
+
 def table(scores: Scores, names: list[str]) -> list[str]:
     """Return lines of a Markdown table."""
     lines = [
@@ -257,7 +262,9 @@ def main() -> None:
         scores = measure(kinds, model, names, arguments.scores, arguments.stored)
         if scores:
             total = table({"all": overall(scores, names)}, names)
-            lines += [f"## {title}", "", *table(scores, names), *total[2:], ""]
+            count = sum(1 for name, *_ in kinds if is_scored(arguments.scores, name))
+            said = f"{count} of {len(kinds)} scenes." if arguments.stored else f"{len(kinds)} scenes."
+            lines += [f"## {title}", "", said, "", *table(scores, names), *total[2:], ""]
     print("\n".join(lines))
     if arguments.write:
         RESULTS.write_text("\n".join(lines), encoding="utf-8")
