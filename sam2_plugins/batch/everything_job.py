@@ -10,7 +10,7 @@ from sam2_plugins.batch.session_job import TrackSessionJob
 from sam2_plugins.batch.track_job import TrackJob
 from sam2_plugins.everything.divisions import ProposedDivision
 from sam2_plugins.everything.estimate import estimate_everything
-from sam2_plugins.everything.kept import KeptSightings, kept_beside
+from sam2_plugins.everything.kept import KeptSightings
 from sam2_plugins.everything.run import TrackedEverything, track_everything
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.export.label_tiff import write_label_tiff
@@ -45,7 +45,7 @@ class EverythingSessionJob(TrackSessionJob):
         self.check()
         with self._opened(host) as work:
             host.say(f"{self.source}: {work.annotation.frames.description}")
-            stopped = find_and_track(host, work.annotation, self.settings, kept_beside(self.output))
+            stopped = find_and_track(host, work.annotation, self.settings, work.kept_sightings)
             host.say(f"{self.output}")
             if not stopped:
                 self._write(work, host)

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from sam2_engine.masks import PackedMask
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage import SessionFolder
 
 __all__ = ["FolderOfSightings", "KeptSightings", "SightingsInMemory", "description_of", "kept_beside"]
 
@@ -83,10 +84,13 @@ class FolderOfSightings:
     ----------
     folder
         Made when something is kept, removed when the run is done.
+    saved
+        Whether what the run stored is on disk; as long as it is not, what was seen stays.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, saved: Callable[[], bool] = lambda: True) -> None:
         self.folder = folder
+        self._saved = saved
 
     def begin(self, description: Mapping[str, Any]) -> None:
         """Forget what was kept of a run of another description."""
@@ -97,7 +101,7 @@ class FolderOfSightings:
         except (OSError, ValueError):
             same = False
         if not same:
-            self.clear()
+            self._remove()
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(path) as aside:
                 aside.write_text(wanted, encoding="utf-8")
@@ -123,14 +127,18 @@ class FolderOfSightings:
             np.savez_compressed(file, **_packed(sightings))
 
     def clear(self) -> None:
-        """Forget everything: the run is done."""
+        """Forget everything: the run is done; not while a full disk keeps its result from being saved."""
+        if self._saved():
+            self._remove()
+
+    def _remove(self) -> None:
         if self.folder.is_dir():
             remove_folder(self.folder)
 
 
-def kept_beside(session_folder: Path) -> FolderOfSightings:
+def kept_beside(folder: SessionFolder) -> FolderOfSightings:
     """Return where a run in a session keeps what it has seen until it is done: in the session's folder."""
-    return FolderOfSightings(session_folder / "everything")
+    return FolderOfSightings(folder.path / "everything", saved=lambda: folder.save_error is None)
 
 
 def _packed(sightings: Kept) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tracking_session import check_frame
 from sam2_plugins.everything.divisions import ProposedDivision
 from sam2_plugins.everything.estimate import EverythingEstimate, estimate_everything
-from sam2_plugins.everything.kept import SightingsInMemory, kept_beside
+from sam2_plugins.everything.kept import KeptSightings, SightingsInMemory, kept_beside
 from sam2_plugins.everything.run import TrackedEverything, track_everything
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.storing import divisions_of
@@ -388,10 +388,14 @@ class Session:
         KeyboardInterrupt
             After Ctrl-C.
         """
-        kept = self._seen if self.path is None else kept_beside(self.path)
         looked = self.estimate_everything(settings).looked_at
-        steps = _frame_by_frame(track_everything.steps(self.annotation, settings, kept))
+        steps = _frame_by_frame(track_everything.steps(self.annotation, settings, self.kept_sightings))
         return self._run(steps, looked, "finding and tracking", progress)
+
+    @property
+    def kept_sightings(self) -> KeptSightings:
+        """Where :meth:`track_everything` keeps what it has seen: in the session's folder, if it has one."""
+        return self._seen if self._folder is None else kept_beside(self._folder)
 
     def estimate_everything(self, settings: EverythingSettings | None = None) -> EverythingEstimate:
         """Say on how many frames :meth:`track_everything` would look, and how long that takes."""

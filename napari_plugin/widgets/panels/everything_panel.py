@@ -49,7 +49,7 @@ class EverythingPanel(Panel):
         annotation = self.annotation
         assert annotation is not None
         folder, cancel = annotation.autosave.folder, CancelToken()
-        kept = self._kept if folder is None else kept_beside(folder.path)
+        kept = self._kept if folder is None else kept_beside(folder)
         work = ResultGenerator(_work(annotation.session, kept))
         self._cancel = cancel
         self.start.setEnabled(False)

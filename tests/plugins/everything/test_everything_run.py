@@ -166,6 +166,18 @@ def test_a_full_disk_is_said_and_what_was_kept_stays(tmp_path: Path, monkeypatch
     assert [path.name for path in sorted(kept.folder.iterdir())] == ["found-000000.npz", "run.json"]
 
 
+def test_what_was_seen_stays_until_the_session_is_saved(tmp_path: Path):
+    is_saved = False
+    kept = FolderOfSightings(tmp_path / "everything", saved=lambda: is_saved)
+    kept.begin({"version": 1})
+    kept.put("found-000000", {0: [seen(20, 20)]})
+    kept.clear()
+    assert kept.get("found-000000") is not None
+    is_saved = True
+    kept.clear()
+    assert not kept.folder.exists()
+
+
 def test_what_is_kept_comes_back_as_it_was(tmp_path: Path):
     kept = FolderOfSightings(tmp_path / "everything")
     given = {3: [seen(20, 20, score=0.25), None], 4: [], 5: [None, seen(50, 40, found=False)]}
