@@ -14,7 +14,7 @@ from sam2_plugins.everything.kept import KeptSightings, SightingsInMemory, compl
 from sam2_plugins.everything.linking import Linker, Track
 from sam2_plugins.everything.selecting import objects_among
 from sam2_plugins.everything.settings import EverythingSettings
-from sam2_plugins.everything.storing import not_known_yet, store
+from sam2_plugins.everything.storing import store
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.readable import LongWork
 
@@ -162,11 +162,11 @@ def _stored(
     session: AnnotationSession, tracks: Sequence[Track], wanted: EverythingSettings, looked: Sequence[int]
 ) -> Generator[tuple[int, int], None, TrackedEverything]:
     """Store what is new, with its divisions."""
-    new = {number: one.sightings for number, one in enumerate(not_known_yet(session, tracks))}
+    seen = {number: one.sightings for number, one in enumerate(tracks)}
     divides = session.frames.axis != "Z" if wanted.divisions is None else wanted.divisions
-    proposed = propose_divisions(new) if divides else []
+    proposed = propose_divisions(seen) if divides else []
     likely = [one for one in proposed if one.probability >= LIKELY]
-    parts, divisions = divided(new, likely)
+    parts, divisions = divided(seen, likely)
     steps = store(session, parts, divisions, object())
     ids = yield from _telling(steps, len(looked), len(looked))
 

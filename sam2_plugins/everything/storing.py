@@ -1,41 +1,37 @@
 """Storing of tracks in a session: as masks that a model made, which the review looks at, and as a lineage."""
 
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 
 import numpy as np
 
 from sam2_engine.masks import CompressedMask, PackedMask
 from sam2_plugins.everything.divisions import ProposedDivision, division_probability
-from sam2_plugins.everything.linking import Track
 from sam2_plugins.everything.sightings import Overlap, Sighting, overlaps
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import MaskScores
 
-__all__ = ["divisions_of", "not_known_yet", "sightings_of", "store"]
+__all__ = ["divisions_of", "known_already", "sightings_of", "store"]
 
 _KNOWN = 0.5
-"""What shares more than this part with an object of the session, on half of its frames, is that object."""
+"""What shares more than this part with an object, on half of the frames on which both are, is that object."""
 
 
-def not_known_yet(session: AnnotationSession, tracks: Sequence[Track]) -> list[Track]:
-    """Return the tracks of objects that a session does not have yet."""
-    if not session.objects:
-        return list(tracks)
-    known = {frame: ones for frame, ones in _by_frame(session).items() if ones}
-    hits = dict.fromkeys(range(len(tracks)), 0)
-    for frame, ones in known.items():
-        here = [track.sightings.get(frame) for track in tracks]
-        for i in {pair.one for pair in overlaps(here, ones) if pair.of_smaller > _KNOWN}:
-            hits[i] += 1
-    return [track for i, track in enumerate(tracks) if 2 * hits[i] < len(track.sightings)]
-
-
-def _by_frame(session: AnnotationSession) -> dict[int, list[Sighting]]:
-    by_frame: dict[int, list[Sighting]] = {}
-    for object_id in session.objects:
-        for frame, one in sightings_of(session, object_id).items():
-            by_frame.setdefault(frame, []).append(one)
-    return by_frame
+def known_already(session: AnnotationSession, tracks: Mapping[int, Mapping[int, Sighting]]) -> dict[int, int]:
+    """Return by the numbers of tracks the objects of a session that they are; new ones are left out."""
+    known = {object_id: sightings_of(session, object_id) for object_id in session.objects}
+    shared: Counter[tuple[int, int]] = Counter()
+    for frame in {frame for seen in known.values() for frame in seen}:
+        here = {number: track[frame] for number, track in tracks.items() if frame in track}
+        there = {object_id: seen[frame] for object_id, seen in known.items() if frame in seen}
+        numbers, ids = list(here), list(there)
+        for pair in overlaps(list(here.values()), list(there.values())):
+            shared[numbers[pair.one], ids[pair.other]] += pair.of_smaller > _KNOWN
+    return {
+        number: object_id
+        for (number, object_id), count in sorted(shared.items(), key=lambda item: item[1])
+        if 2 * count >= len(tracks[number].keys() & known[object_id].keys())
+    }
 
 
 def sightings_of(session: AnnotationSession, object_id: int) -> dict[int, Sighting]:
@@ -81,7 +77,7 @@ def store(
     Parameters
     ----------
     session
-        Where to.
+        Where to; what is an object there already stays as it is.
     tracks
         Sightings of each by frame, by numbers of their own.
     divisions
@@ -97,22 +93,35 @@ def store(
     Returns
     -------
     dict
-        Ids of the objects by the numbers of the tracks.
+        Ids of the new objects by the numbers of their tracks.
     """
+    known = known_already(session, tracks)
     parents = {daughter: one.mother for one in divisions for daughter in one.daughters}
+    masks = _masks_apart({number: track for number, track in tracks.items() if number not in known})
+    ids: dict[int, int] = {}
+    for number in sorted(masks, key=lambda one: (min(tracks[one]), one)):  # mothers first
+        if masks[number]:
+            scores = {f: MaskScores(1.0, tracks[number][f].score, 1.0) for f in masks[number]}
+            mother = (known | ids).get(parents.get(number, -1))
+            mothers = [mother] if mother is not None and _ended(session, mother, min(masks[number])) else []
+            ids[number] = session.import_track(masks[number], scores, parents=mothers, undo_group=undo_group)
+        yield number
+    return ids
+
+
+def _ended(session: AnnotationSession, object_id: int, frame: int) -> bool:
+    """Whether an object is not seen from a frame on, so that it may have divided there."""
+    return max(sightings_of(session, object_id), default=-1) < frame
+
+
+def _masks_apart(tracks: Mapping[int, Mapping[int, Sighting]]) -> dict[int, dict[int, CompressedMask]]:
+    """Return the masks of tracks by number and frame, without what they share."""
     masks: dict[int, dict[int, CompressedMask]] = {number: {} for number in tracks}
     for frame in sorted({frame for track in tracks.values() for frame in track}):
         here = {number: track[frame] for number, track in tracks.items() if frame in track}
         for number, mask in _apart(here).items():
             masks[number][frame] = mask
-    ids: dict[int, int] = {}
-    for number in sorted(tracks, key=lambda one: (min(tracks[one]), one)):  # mothers first
-        if masks[number]:
-            scores = {f: MaskScores(1.0, tracks[number][f].score, 1.0) for f in masks[number]}
-            mothers = [ids[parents[number]]] if parents.get(number) in ids else []
-            ids[number] = session.import_track(masks[number], scores, parents=mothers, undo_group=undo_group)
-        yield number
-    return ids
+    return masks
 
 
 def _apart(here: Mapping[int, Sighting]) -> dict[int, CompressedMask]:

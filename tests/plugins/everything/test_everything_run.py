@@ -6,20 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from seen import seen
+from seen import SHAPE, seen
 
 from sam2_engine import InputError
 from sam2_engine.frames.live_stream import LiveFrames
 from sam2_plugins.everything import kept as kept_module
 from sam2_plugins.everything import run as run_module
+from sam2_plugins.everything.divisions import ProposedDivision
 from sam2_plugins.everything.estimate import estimate_everything
 from sam2_plugins.everything.finding import frames_to_look_at
 from sam2_plugins.everything.kept import FolderOfSightings, SightingsInMemory
 from sam2_plugins.everything.run import track_everything
 from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.everything.storing import known_already
+from sam2_plugins.everything.storing import store as store_tracks
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import MaskOrigin
+from sam2_plugins.session.readable import run_to_end
 
 FEW = EverythingSettings(points_per_side=8, min_area=40, confidence=0.6)
 
@@ -75,6 +79,27 @@ def test_what_a_session_has_already_is_not_found_again(work: AnnotationSession, 
     before = len(work.objects)
     assert track_everything(work, FEW).object_ids == ()
     assert len(work.objects) == before
+
+
+def test_an_object_that_was_marked_on_one_frame_is_known_on_all(store: ModelStore):
+    session = AnnotationSession(np.zeros((4, *SHAPE), np.uint8), store, "nano@128", axes="TYX")
+    session.import_masks(2, {5: seen(20, 20).mask.to_array()})
+    same, other = ({t: seen(x + t, 20) for t in range(4)} for x in (18, 60))
+    assert known_already(session, {0: same, 1: other}) == {0: 5}
+
+
+def test_what_is_stored_after_a_kill_has_the_mother_that_was_stored_before(store: ModelStore):
+    session = AnnotationSession(np.zeros((4, *SHAPE), np.uint8), store, "nano@128", axes="TYX")
+    tracks = {0: {t: seen(40, 30, 9) for t in range(2)}} | {
+        number: {t: seen(x, 30, 6) for t in range(2, 4)} for number, x in ((1, 34), (2, 46))
+    }
+    division = ProposedDivision(0, (1, 2), 2, 0.9)
+    steps = store_tracks(session, tracks, [division], object())
+    assert (next(steps), next(steps)) == (0, 1)
+    steps.close()
+    assert len(session.objects) == 2
+    assert list(run_to_end(store_tracks(session, tracks, [division], object()))) == [2]
+    assert {one.parents for one in session.objects.values() if one.id > 1} == {(1,)}
 
 
 def test_between_the_frames_looked_at_objects_are_followed(work: AnnotationSession):
