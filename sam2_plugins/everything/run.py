@@ -9,11 +9,12 @@ from sam2_engine.wording import counted
 from sam2_plugins.everything.divisions import LIKELY, ProposedDivision, divided, propose_divisions
 from sam2_plugins.everything.estimate import Stopwatch
 from sam2_plugins.everything.finding import find_sightings, frames_to_look_at
-from sam2_plugins.everything.following import Follower
+from sam2_plugins.everything.following import Followed, Follower
 from sam2_plugins.everything.kept import KeptSightings, SightingsInMemory, complete, description_of
 from sam2_plugins.everything.linking import Linker, Track
 from sam2_plugins.everything.selecting import objects_among
 from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.everything.storing import store
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.readable import LongWork
@@ -114,12 +115,11 @@ def _seen(
         least = confidence * FURTHER
     follower, linker, watch = Follower(session, wanted.min_area), Linker(), Stopwatch(session, wanted)
     for number, frame in enumerate(looked):
-        followed = keeping.get(f"followed-{frame:06d}") if number else {}
-        if followed is None:
+        followed: Followed = {}
+        if number:
             before = looked[number - 1]
-            steps = follower.steps(before, linker.to_follow(before), frame)
+            steps = _followed(follower, keeping, "followed", before, linker.to_follow(before), frame)
             followed = yield from _telling(steps, number, len(looked))
-            keeping.put(f"followed-{frame:06d}", followed)
         found = keeping.get(f"found-{frame:06d}")
         if found is None:
             search = find_sightings(session, frame, wanted, least)
@@ -127,24 +127,30 @@ def _seen(
             keeping.put(f"found-{frame:06d}", found)
             watch.lap(counts=number > 0)  # models are loaded before the first one
         linker.advance(frame, followed, complete(found[frame]))
-        if number and frame > looked[number - 1] + 1:
-            yield from _telling(
-                _entered(linker, follower, keeping, frame, looked[number - 1]), number, len(looked)
-            )
+        if number and frame > before + 1:  # since then something may have entered
+            begun = [track.sightings[frame] for track in linker.begun]
+            steps = _followed(follower, keeping, "entered", frame, begun, before + 1)
+            linker.extend_back((yield from _telling(steps, number, len(looked))))
         yield number + 1, len(looked)
     return objects_among(linker.tracks, len(looked), confidence)
 
 
-def _entered(
-    linker: Linker, follower: Follower, keeping: KeptSightings, frame: int, before: int
-) -> Generator[object, None, None]:
-    """Follow what began on a frame back to where it entered since the frame looked at before."""
-    back = keeping.get(f"entered-{frame:06d}")
-    if back is None:
-        begun = [track.sightings[frame] for track in linker.begun]
-        back = yield from follower.steps(frame, begun, before + 1)
-        keeping.put(f"entered-{frame:06d}", back)
-    linker.extend_back(back)
+def _followed(
+    follower: Follower,
+    keeping: KeptSightings,
+    name: str,
+    frame: int,
+    sightings: Sequence[Sighting],
+    stop: int,
+) -> Generator[object, None, Followed]:
+    """Follow sightings from a frame, unless what became of them is kept."""
+    key = f"{name}-{max(frame, stop):06d}"
+    kept = keeping.get(key)
+    if kept is not None and all(len(ones) == len(sightings) for ones in kept.values()):
+        return kept
+    followed = yield from follower.steps(frame, sightings, stop)
+    keeping.put(key, followed)
+    return followed
 
 
 def _telling(steps: Generator[object, None, T], done: int, total: int) -> Generator[tuple[int, int], None, T]:
