@@ -10,6 +10,7 @@ import dask.array as da
 import napari
 import numpy as np
 import scenes
+from napari.settings import get_plugin_settings
 from qtpy.QtTest import QTest
 
 from napari_plugin.annotation.controller import AnnotationController
@@ -74,6 +75,7 @@ def open_dock(
     ``cache``: whether napari caches what it has shown of a dask array, up to a quarter of the memory.
     """
     os.environ["SAM2_SESSIONS"] = tempfile.mkdtemp()
+    get_plugin_settings(path_dir=None)  # the dock is as it comes, whatever was ticked in it before
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     viewer.add_image(pixels, cache=cache, name="discs", contrast_limits=(0, 6000))

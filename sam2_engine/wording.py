@@ -3,10 +3,21 @@
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-__all__ = ["counted", "did_you_mean", "duration_in_words", "in_ranges", "plural", "size_in_words"]
+__all__ = ["begun", "counted", "did_you_mean", "duration_in_words", "in_ranges", "plural", "size_in_words"]
 
 _NEAR = 0.6
 """Least likeness of names, 0 to 1, of which one may be meant by the other; as of Python's ``difflib``."""
+
+
+def begun(words: str) -> str:
+    """Return words as they begin a sentence.
+
+    Examples
+    --------
+    >>> begun("object 3 (HeLa)")
+    'Object 3 (HeLa)'
+    """
+    return words[:1].upper() + words[1:]
 
 
 def plural(count: int, noun: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import napari
 import numpy as np
+from napari.settings import get_plugin_settings
 from napari_person import ALT, CONTROL, Person, wait_until
 from numpy.typing import NDArray
 from qtpy.QtTest import QTest
@@ -59,6 +60,7 @@ class Tutorial:
 
     def __init__(self, cells: Sequence[tuple[int, int]], folder: Path | None) -> None:
         self.cells, self._folder = cells, folder
+        get_plugin_settings(path_dir=None)  # the dock is as it comes, whatever was ticked in it before
         self.viewer = napari.Viewer(show=True)
         self.viewer.window.resize(*SIZE)
         self.person = Person(self.viewer)

@@ -8,18 +8,25 @@ from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_plugin.annotation.autosave import AutosaveStatus
 from napari_plugin.annotation.layer_sync import LayerSync
+from napari_plugin.annotation.names import NameView
+from napari_plugin.annotation.object_choice import ObjectChoice
 from napari_plugin.annotation.propagation import LabeledFrame, Propagation
-from napari_plugin.annotation.repredict import repredict
 from napari_plugin.annotation.review import ReviewModel
 from napari_plugin.annotation.tracks import TrackView
-from napari_plugin.layers import Companions, ImageStack, MaskLayer, PromptLayers, Tool, Tools, TransformSync
+from napari_plugin.layers import (
+    Companions,
+    ImageStack,
+    MaskLayer,
+    PromptLayers,
+    SurfaceClicks,
+    Tool,
+    Tools,
+    TransformSync,
+)
 from napari_plugin.runtime.workers import TaskRunner
-from sam2_engine import InputError
-from sam2_engine.preprocessing import IntensityWindow
 from sam2_plugins.runtime.jobs import CancelToken, Priority, Progress
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import Change
-from sam2_plugins.session.history import UndoGroup
 from sam2_plugins.session.propagation_plan import Direction
 from sam2_plugins.storage import OpenedSession, SessionFolder
 
@@ -60,17 +67,13 @@ class AnnotationController(QObject):
         Emitted with a sentence about what was left out; it holds until something works.
     edited
         Emitted when something asked for was done.
-    current
-        Id of the object that the next prompts belong to, 0 if there is none.
-    excluding
-        Whether the next clicks take away from it.
     show_each_frame
         Whether the viewer shows each frame as it is finished.
     autosave
         The session on disk.
-    sync, review, tracks, propagation, companions
-        The synchronization of layers and session; the review queue; the Tracks layer; tracking; all layers
-        that belong to the image.
+    sync, review, tracks, names, propagation, companions
+        The synchronization of layers and session; the review queue; the Tracks layer; names on the canvas;
+        tracking; all layers that belong to the image.
     """
 
     changed = Signal()
@@ -94,7 +97,8 @@ class AnnotationController(QObject):
         super().__init__(parent)
         session = opened.session
         self.stack, self.session = stack, session
-        self.current, self.excluding, self.show_each_frame = 0, False, False
+        self.show_each_frame = False
+        self._choice = ObjectChoice(session, self)
         self._viewer, self._task_runner = viewer, task_runner
         self._closed = False
         self.autosave = AutosaveStatus(opened, stack, self)
@@ -103,6 +107,7 @@ class AnnotationController(QObject):
         self.companions = Companions(viewer, stack)
         earlier = self.companions.take_masks(stack)
         self.tracks = TrackView(viewer, stack, session, task_runner, self.companions, self)
+        self.names = NameView(viewer, stack, session, self.companions, self)
         self.masks = MaskLayer(
             viewer, stack, lambda stroke: self.sync.paint(stroke), self.warned.emit, earlier
         )
@@ -115,13 +120,16 @@ class AnnotationController(QObject):
             self.select_object,
         )
         self.sync = LayerSync(
-            viewer, stack, self.masks, self.prompts, self._owner_of_new, session, task_runner, self
+            viewer, stack, self.masks, self.prompts, self._choice.owner_of_new, session, task_runner, self
         )
         self.layers = (self.masks.layer, self.prompts.boxes, self.prompts.points)
         self.tools = Tools(
             viewer, self.prompts.points, self.prompts.boxes, self.masks.layer, self.tool_changed.emit
         )
-        self._transform_sync = TransformSync(stack, self.layers)
+        self._surface_clicks = SurfaceClicks(
+            viewer, self.masks, self.prompts, self.tools, self.status_message.emit
+        )
+        self._transform_sync = TransformSync(stack, self.companions.all)
         for layer in self.layers:
             self.companions.add(layer)
         self._connect()
@@ -132,6 +140,9 @@ class AnnotationController(QObject):
         self.tools.use(Tool.CLICK)
 
     def _connect(self) -> None:
+        self._choice.changed.connect(self._on_choice)
+        self._choice.began.connect(self.sync.join)
+        self._choice.failed.connect(self.failed)
         self._must_end.connect(self._end, Qt.ConnectionType.QueuedConnection)
         self.autosave.status_message.connect(self.status_message)
         self.sync.status_message.connect(self.warned)
@@ -147,7 +158,6 @@ class AnnotationController(QObject):
         self.stack.layer.events.data.connect(self._on_pixels_replaced)
 
     def _show_what_is_known(self) -> None:
-        self._color_layers()
         self.select_object(max(self.session.objects))
         self.edit(lambda _: None)
 
@@ -166,7 +176,9 @@ class AnnotationController(QObject):
         self.sync.close()
         self.review.close()
         self.tracks.close()
+        self.names.close()
         self.companions.close()
+        self._surface_clicks.close()
         self.tools.close()
         self._transform_sync.close()
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
@@ -200,10 +212,12 @@ class AnnotationController(QObject):
         self.companions.remove(keep=self.masks.layer if self.stack.layer in self._viewer.layers else None)
 
     def _on_layer_removed(self, event: Any) -> None:
-        if self.tracks.owns(event.value):
-            self.tracks.show(False)
-            self.changed.emit()
-        elif event.value == self.stack.layer or event.value in self.layers:
+        for view in (self.tracks, self.names):
+            if view.owns(event.value):
+                view.show(False)
+                self.changed.emit()
+                return
+        if event.value == self.stack.layer or event.value in self.layers:
             self.propagation.stop()
             # Not at once: whoever removes layers may be about to remove more.
             self._must_end.emit(f"Layer '{event.value.name}' was removed, so annotating has ended.")
@@ -223,93 +237,64 @@ class AnnotationController(QObject):
             self.remove_layers()
             self.ended.emit(reason)
 
-    # ------------------------------------------------------------------ the model
-
-    def use_model(self, model: str) -> None:
-        """Go on with another model; of what was clicked on one frame only, the mask is made anew at once."""
-        self.propagation.stop()
-        self.edit(lambda session: session.use_model(model), lambda _: repredict(self))
-
-    def use_window(self, window: IntensityWindow) -> None:
-        """Let the model see other intensities; masks of clicks on one frame only are made anew at once."""
-        self.propagation.stop()
-        self.edit(
-            lambda session: session.set_window(window),
-            lambda _: self.status_message.emit(
-                "The model sees the new contrast; track again for the other masks."
-            ),
-        )
-
-    def drop_engine(self) -> None:
-        """Drop a model that is about to run elsewhere; what is known of the objects stays."""
-        self.edit(lambda session: session.drop_engine())
-
     # ------------------------------------------------------------------ objects
+
+    @property
+    def current(self) -> int:
+        """Id of the object that the next prompts belong to, 0 if there is none."""
+        return self._choice.current
+
+    @property
+    def excluding(self) -> bool:
+        """Whether the next clicks take away from it."""
+        return self._choice.excluding
+
+    def select_object(self, object_id: int) -> None:
+        """Let the next prompts belong to an object, and add to it."""
+        self._choice.select(object_id)
+
+    def set_excluding(self, excluding: bool) -> None:
+        """Let the next clicks take away from the current object, or add to it."""
+        self._choice.set_excluding(excluding)
 
     def add_object(self) -> None:
         """Make an object, to which the next prompts belong; those of just now have their own."""
         self.sync.read()
-        self._make_object(None)
-
-    def _make_object(self, undo_group: UndoGroup | None) -> None:
-        try:
-            object_id = self.session.add_object(undo_group=undo_group)
-        except InputError as error:
-            self.failed.emit(error)
-            return
-        self._color_layers()
-        self.select_object(object_id)
-
-    def _begin_object(self) -> None:
-        """Let the next prompt begin an object, which the current one is as long as nothing is known of it."""
-        self.sync.read()
-        prompted = {object_id for object_id, _ in self.prompts.read()}
-        known = self.current in self.session.objects
-        if not known or self.current in prompted or self.session.frames_of(self.current):
-            self._make_object_of_prompt()
-
-    def _object_to_choose(self, frame: int, x: float, y: float) -> int:
-        """Return the other object whose mask a click hits; 0 if the current one is only to begin there."""
-        hit = self.masks.label_at(frame, x, y)
-        known = self.current in self.session.objects and self.session.frames_of(self.current)
-        return hit if known and hit != self.current and hit in self.session.objects else 0
-
-    def _make_object_of_prompt(self) -> None:
-        """Make an object for a prompt: one undo takes back both."""
-        undo_group = UndoGroup()
-        self._make_object(undo_group)
-        self.sync.join(self.current, undo_group)
-
-    def _color_layers(self) -> None:
-        for view in (self.masks, self.prompts):
-            view.color(self.session.objects.values())
-
-    def select_object(self, object_id: int) -> None:
-        """Let the next prompts belong to an object, and add to it."""
-        self.current = object_id
-        self.set_excluding(False)
-
-    def _on_label_picked(self, event: Any) -> None:
-        picked = int(self.masks.layer.selected_label)
-        if picked != self.current and picked in self.session.objects:
-            self.select_object(picked)
-
-    def set_excluding(self, excluding: bool) -> None:
-        """Let the next clicks take away from the current object, or add to it."""
-        self.excluding = excluding
-        self.prompts.set_next(self.current, excluding)
-        self.masks.select(self.current or self.session.annotations.next_id)  # a stroke makes an object
-        self.changed.emit()
+        self._choice.make()
 
     def remove_object(self, object_id: int) -> None:
         """Remove an object with its prompts and masks."""
         if object_id in self.session.objects:
             self.edit(lambda session: session.remove_object(object_id))
 
-    def _owner_of_new(self) -> int:
-        if self.current not in self.session.objects:
-            self._make_object_of_prompt()
-        return self.current
+    def _begin_object(self) -> None:
+        """Let the next prompt begin an object, which the current one is as long as nothing is known of it."""
+        self.sync.read()
+        prompted = {object_id for object_id, _ in self.prompts.read()}
+        known = self.current in self.session.objects
+        if not known or self.current in prompted or self._choice.is_known:
+            self._choice.make_for_prompt()
+
+    def _object_to_choose(self, frame: int, x: float, y: float) -> int:
+        """Return the other object whose mask a click hits; 0 if the current one is only to begin there."""
+        hit = self.masks.label_at(frame, x, y)
+        others = self.session.objects.keys() - {self.current}
+        return hit if self._choice.is_known and hit in others else 0
+
+    def _on_choice(self) -> None:
+        self._color_layers()
+        self.prompts.set_next(self.current, self.excluding)
+        self.masks.select(self.current or self.session.annotations.next_id)  # a stroke makes an object
+        self.changed.emit()
+
+    def _color_layers(self) -> None:
+        for view in (self.masks, self.prompts):
+            view.color(self.session.objects.values())
+
+    def _on_label_picked(self, event: Any) -> None:
+        picked = int(self.masks.layer.selected_label)
+        if picked != self.current and picked in self.session.objects:
+            self.select_object(picked)
 
     # ------------------------------------------------------------------ edits
 
@@ -334,10 +319,8 @@ class AnnotationController(QObject):
             self.stack.show_frame(self._viewer, min(frames, key=lambda one: abs(one - self.shown_frame)))
 
     def _on_edited(self) -> None:
-        objects = self.session.objects
         self._color_layers()
-        if self.current not in objects:
-            self.select_object(max(objects, default=0))
+        self._choice.update()
         self._update_soon()
         self.changed.emit()
 
@@ -345,6 +328,7 @@ class AnnotationController(QObject):
         self.autosave.check()
         self.review.update_soon()
         self.tracks.update_soon()
+        self.names.update_soon()
 
     # ------------------------------------------------------------------ review and identity
 

@@ -12,13 +12,16 @@ _LONGEST = 20
 def tool_hint(annotation: AnnotationController) -> str:
     """Return what the next press in the viewer does."""
     tools, session = annotation.tools, annotation.session
-    if not tools.works:
-        return "In 3D the mouse turns the view; the tools are back with the slices."
     tool, known = tools.active, session.objects.get(annotation.current)
+    if not tools.flat and tool is None:
+        return "In 3D the mouse turns the view, and only clicks act; other tools are back with the slices."
     if tool is None:
         return f"The mouse works in layer '{annotation.active_layer}'; press a tool, or W, to get it back."
     new = known is None or annotation.prompts.each_new
     whose = "a new object" if known is None or new else _short(known.name)
+    if not tools.flat:
+        does = "takes away from" if annotation.excluding else "adds to"
+        return f"3D: a click on a mask's surface {does} {whose} there, or chooses the mask's object."
     if annotation.excluding and tool is not Tool.BOX:
         return {
             Tool.CLICK: f"A click takes away from {whose}; Ctrl+click adds.",

@@ -38,7 +38,9 @@ class StackOptions(NamedTuple):
         axes, fixed = opening.get("axes"), opening.get("fixed") or {}
         if axes is None:
             return cls()
-        along = next((letter for letter in axes if letter not in "YXCS" and letter not in fixed), None)
+        along = opening.get("along") or next(
+            (letter for letter in axes if letter not in "YXCS" and letter not in fixed), None
+        )
         return cls(axes.removesuffix("S") if rgb else axes, opening.get("channel"), along)
 
 

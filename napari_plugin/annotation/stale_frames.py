@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_plugin.layers import PromptKey
-from napari_plugin.layers.prompt_layers import rounded
+from napari_plugin.layers.prompts.prompt_layers import rounded
 from sam2_engine.prompts import Prompt
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import AcceptedMask

@@ -5,7 +5,8 @@ from napari_plugin.layers.companions import Companions
 from napari_plugin.layers.image_stack import ImageStack, file_of, guess_axes, in_words, session_of
 from napari_plugin.layers.layer_sizes import show_sizes
 from napari_plugin.layers.mask_layer import MaskLayer
-from napari_plugin.layers.prompt_layers import Lasso, PromptKey, PromptLayers
+from napari_plugin.layers.prompts.prompt_layers import Lasso, PromptKey, PromptLayers
+from napari_plugin.layers.prompts.surface_click import SurfaceClicks
 from napari_plugin.layers.source_file import axes_of_file, take_from_file
 from napari_plugin.layers.tools import Tool, Tools
 from napari_plugin.layers.transform_sync import TransformSync
@@ -18,6 +19,7 @@ __all__ = [
     "MaskLayer",
     "PromptKey",
     "PromptLayers",
+    "SurfaceClicks",
     "Tool",
     "Tools",
     "TransformSync",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sam2_engine import FrameSource, open_frames
 from sam2_engine.frames.axes import AxisPlan, plan_axes
+from sam2_engine.frames.derived_frames import turned_axes
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.storage import is_session_folder
 
@@ -35,7 +36,13 @@ FILE_ORDER = "sam2_file_order"
 
 _MAX_CHANNELS = 4
 _NOUNS = {"T": "time point", "Z": "plane"}
-_ALONG = {"T": "through time", "Z": "through the planes"}
+_ALONG = {
+    "T": "through time",
+    "Z": "through the planes",
+    "Y": "across the planes, along Y",
+    "X": "across the planes, along X",
+}
+_CUTS = ("Y", "X")
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
@@ -90,10 +97,14 @@ class ImageStack:
         The layer; of a pyramid, its finest level is used.
     plan
         How frames are cut out of the layer's pixels.
+    cut
+        Y or X of a volume that is cut across along that axis; its frames count as planes (Z) then, with rows
+        along what was Z, and the letters of ``plan`` and ``dims`` are those that axes have then.
     """
 
     layer: Image
     plan: AxisPlan
+    cut: str | None = None
 
     @classmethod
     def of(
@@ -115,8 +126,8 @@ class ImageStack:
         channel
             The only channel to use, counted from 0.
         along
-            Letter of the axis that objects are tracked along; time, else the first, where it is none of
-            the layer's.
+            Letter of the axis that objects are tracked along, Y or X to cut a volume across; time, else the
+            first, where it is none of the layer's.
         fixed
             Position on each further axis by its letter; 0 where nothing is said.
 
@@ -127,12 +138,16 @@ class ImageStack:
         """
         pixels = finest(layer)
         letters = (axes or guess_axes(layer)).strip().upper()
+        cut = along if along in _CUTS and dict(zip(letters, pixels.shape)).get("Z", 1) > 1 else None
+        if cut is not None:
+            letters = turned_axes(letters, cut)
         if layer.rgb:
             letters += "S"
         name = f"Layer '{layer.name}'"
         sizes = dict(zip(letters, pixels.shape))
         free = _long_axes(sizes)
-        tracked = along if along in free else "T" if "T" in free else next(iter(free), None)
+        wanted = along if cut is None else "Z"
+        tracked = wanted if wanted in free else "T" if "T" in free else next(iter(free), None)
         asked = fixed or {}
         places = {
             letter: min(max(asked.get(letter, 0), 0), sizes[letter] - 1)
@@ -142,15 +157,19 @@ class ImageStack:
         plan = plan_axes(
             name, pixels.shape, np.dtype(pixels.dtype), axes=letters, channel=channel, fixed=places
         )
-        return cls(layer, plan)
+        return cls(layer, plan, cut)
 
     def at(self, fixed: Mapping[str, int]) -> "ImageStack":
         """Return the frames of another position on the axes that objects are not tracked along."""
-        return ImageStack.of(self.layer, self.dims, self._channel, self.plan.axis, fixed)
+        return ImageStack.of(self.layer, self.axes, self._channel, self.way, fixed)
 
     def open(self) -> FrameSource:
         """Return the frames; nothing is read yet."""
-        return open_frames(finest(self.layer), **self.opening | {"axes": self.plan.axes})
+        plan = self.plan
+        frames = open_frames(finest(self.layer), axes=plan.axes, channel=self._channel, fixed=self.fixed)
+        if self.cut is not None:  # plane by plane, and not read as a whole first
+            frames.volume_order = turned_axes("XYZ", self.cut)
+        return frames
 
     @property
     def file(self) -> Path | None:
@@ -160,9 +179,11 @@ class ImageStack:
     @property
     def opening(self) -> dict[str, Any]:
         """Options of ``open_frames`` that read the same frames from the file."""
-        order = self.layer.metadata.get(FILE_ORDER, range(len(self.plan.axes)))
-        axes = "".join(self.plan.axes[number] for number in order)
-        return {"axes": axes, "channel": self._channel, "fixed": self.fixed}
+        letters = self.axes + ("S" if self.layer.rgb else "")
+        order = self.layer.metadata.get(FILE_ORDER, range(len(letters)))
+        axes = "".join(letters[number] for number in order)
+        along = {} if self.cut is None else {"along": self.cut}
+        return {"axes": axes, "channel": self._channel, "fixed": self.fixed, **along}
 
     @property
     def _channel(self) -> int | None:
@@ -175,19 +196,37 @@ class ImageStack:
         return {letter: _along(letter) for letter in _long_axes(self.plan.sizes)}
 
     @property
+    def ways(self) -> dict[str, str]:
+        """What :meth:`of` takes for ``along``, in words; one or none leaves no choice."""
+        known = _long_axes(dict(zip(self.axes, self.shape)))
+        across = _CUTS if "Z" in known else ()
+        return {letter: _along(letter) for letter in (*known, *across)}
+
+    @property
+    def way(self) -> str | None:
+        """Which of the ways objects are tracked."""
+        return self.cut or self.plan.axis
+
+    @property
     def fixed(self) -> dict[str, int]:
         """Position by letter on the axes that objects are not tracked along, where there are several."""
         return {letter: self.plan.fixed[letter] for letter in self.tracking_axes if letter != self.plan.axis}
 
     @property
     def name(self) -> str:
-        """The layer's name and, in a stack of further axes, the position there, as ``cells Z7``."""
-        return str(self.layer.name) + "".join(f" {letter}{place}" for letter, place in self.fixed.items())
+        """The layer's name and, where there are several, the position and the way, as ``cells Z7``."""
+        places = "".join(f" {letter}{place}" for letter, place in self.fixed.items())
+        return f"{self.layer.name}{places}" + (f" along {self.cut}" if self.cut else "")
 
     @property
     def dims(self) -> str:
-        """One letter per axis of the layer."""
+        """One letter per axis of the layer, as the frames have it."""
         return self.plan.axes.removesuffix("S") if self.layer.rgb else self.plan.axes
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis of the layer, as people have it: of a volume that is cut across, as it was."""
+        return self.dims if self.cut is None else turned_axes(self.dims, self.cut, back=True)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -215,12 +254,18 @@ class ImageStack:
         """Along which axis objects are tracked and where, as ``tracked through time in plane 7``."""
         if not self.tracking_axes:
             return ""
-        return f"tracked {_along(self.plan.axis)}" + (f" {in_words(self.fixed)}" if self.fixed else "")
+        return f"tracked {_along(self.way or '')}" + (f" {in_words(self.fixed)}" if self.fixed else "")
 
     @property
     def nouns(self) -> str:
         """What people call its frames, for example "planes"."""
         return f"{_NOUNS.get(self.plan.axis or '', 'frame')}s"
+
+    def turn(self, viewer: Viewer) -> None:
+        """Let the viewer show frames as they lie, with the slider of the axis that they are counted along."""
+        missing = viewer.dims.ndim - len(self.dims)
+        plane = [missing + self.dims.index(letter) for letter in "YX"]
+        viewer.dims.order = (*(axis for axis in range(viewer.dims.ndim) if axis not in plane), *plane)
 
     def is_rolled(self, viewer: Viewer) -> bool:
         """Whether the viewer shows slices in another direction than frames lie."""
@@ -235,6 +280,10 @@ class ImageStack:
             letter: min(max(round(float(place[letter])), 0), self.plan.sizes[letter] - 1)
             for letter in self.fixed
         }
+
+    def holds(self, position: Sequence[float]) -> bool:
+        """Whether a position in the layer's data coordinates lies where objects are tracked."""
+        return self.places_of(position) == self.fixed
 
     def shown_places(self, viewer: Viewer) -> dict[str, int]:
         """Return where the viewer's sliders stand on the axes of ``fixed``."""

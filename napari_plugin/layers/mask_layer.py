@@ -103,6 +103,32 @@ class MaskLayer:
             return 0
         return int(np.asarray(self._labels[self._index_of(frame)])[round(y), round(x)])
 
+    def first_on(self, ray: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return the middle of the first pixel on a ray that a mask is drawn on; None if there is none.
+
+        Parameters
+        ----------
+        ray
+            (N, axes) places in the layer's data, the nearest one first, closer to each other than pixels.
+        """
+        places = np.round(ray).astype(np.intp)
+        places = places[((places >= 0) & (places < self._labels.shape)).all(axis=1)]
+        rows, columns = (self._stack.dims.index(letter) for letter in "YX")
+        others = [axis for axis in range(places.shape[1]) if axis not in (rows, columns)]
+        ends = np.flatnonzero((np.diff(places[:, others], axis=0) != 0).any(axis=1)) + 1
+        for part in np.split(places, ends) if len(places) else ():
+            index = tuple(
+                slice(None) if axis in (rows, columns) else part[0, axis] for axis in range(len(part[0]))
+            )
+            plane = np.asarray(self._labels[index])
+            plane = plane if rows < columns else plane.T
+            labels = plane[part[:, rows], part[:, columns]]
+            drawn = labels == self.layer.selected_label if self.layer.show_selected_label else labels != 0
+            if drawn.any():
+                found: NDArray[np.float64] = part[int(drawn.argmax())].astype(float)
+                return found
+        return None
+
     @staticmethod
     def serves(layer: Layer, stack: ImageStack) -> bool:
         """Whether a layer that shows masks of the same image may be used further for a stack of it."""

@@ -11,7 +11,7 @@ __all__ = ["Tool", "Tools"]
 
 _MOVES_VIEW = "pan_zoom"
 _FLAT = 2
-"""Axes shown at once for a tool to say where it is: in three, a click has no depth."""
+"""Axes shown at once for all tools to work: in three, only what lies on a mask's surface has a depth."""
 
 
 class Tool(Enum):
@@ -26,8 +26,8 @@ class Tool(Enum):
 class Tools:
     """Sets layers so that a tool works, and says which one does.
 
-    In 3D, clicks would land on a plane that nobody sees: there, the mouse turns the view, and the tool is
-    back with the slices.
+    In 3D the mouse turns the view; clicks act on the surfaces of masks, boxes, lasso and brush nowhere: they
+    would land on a plane that nobody sees. They are back with the slices.
 
     Parameters
     ----------
@@ -62,16 +62,17 @@ class Tools:
         self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
 
     @property
-    def works(self) -> bool:
-        """Whether the viewer shows slices, in which tools work."""
+    def flat(self) -> bool:
+        """Whether the viewer shows slices, in which all tools work."""
         return bool(self._viewer.dims.ndisplay == _FLAT)
 
     @property
     def active(self) -> Tool | None:
         """The tool that works now; None if the mouse does something else."""
         active = self._viewer.layers.selection.active
-        if not self.works:
-            return None
+        if not self.flat:
+            clicks = self._asked is Tool.CLICK and active == self._modes[Tool.CLICK][0]
+            return Tool.CLICK if clicks else None
         states = {tool: layer == active and layer.mode == mode for tool, (layer, mode) in self._modes.items()}
         return next((tool for tool, works in states.items() if works), None)
 
@@ -80,11 +81,11 @@ class Tools:
         layer, mode = self._modes[tool]
         self._asked = tool
         self._viewer.layers.selection.active = layer
-        layer.mode = mode if self.works else _MOVES_VIEW
+        layer.mode = mode if self.flat else _MOVES_VIEW
 
     def _on_ndisplay(self, event: Any = None) -> None:
         active = self._viewer.layers.selection.active
-        if not self.works:
+        if not self.flat:
             for layer in self._layers:
                 layer.mode = _MOVES_VIEW
         elif self._asked is not None and active == self._modes[self._asked][0]:

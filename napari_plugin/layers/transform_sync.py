@@ -1,6 +1,6 @@
 """The placement of layers exactly on the image, whatever is done to the image's scale, position or units."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from napari.layers import Layer
@@ -20,10 +20,10 @@ class TransformSync:
     stack
         The image.
     layers
-        What lies on it, with as many axes.
+        Returns what lies on it; what has fewer axes is let be.
     """
 
-    def __init__(self, stack: ImageStack, layers: Sequence[Layer]) -> None:
+    def __init__(self, stack: ImageStack, layers: Callable[[], Iterable[Layer]]) -> None:
         self._stack, self._layers = stack, layers
         for name in _CHANGES:
             getattr(stack.layer.events, name).connect(self._sync)
@@ -34,6 +34,6 @@ class TransformSync:
             getattr(self._stack.layer.events, name).disconnect(self._sync)
 
     def _sync(self, event: Any = None) -> None:
-        for layer in self._layers:
+        for layer in [one for one in self._layers() if one.ndim == self._stack.layer.ndim]:
             for name, value in self._stack.placement().items():
                 setattr(layer, name, value)

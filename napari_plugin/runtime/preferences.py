@@ -8,7 +8,14 @@ from typing import Any
 from napari.settings import get_plugin_settings
 from napari.utils.key_bindings import coerce_keybinding
 
-__all__ = ["Preferences", "on_preferences_changed", "read_keys", "read_preferences"]
+__all__ = [
+    "Preferences",
+    "keep_choice",
+    "on_preferences_changed",
+    "read_choice",
+    "read_keys",
+    "read_preferences",
+]
 
 _PLUGIN = "sam2-plugins"
 _MEGABYTE = 2**20
@@ -63,6 +70,16 @@ def read_keys() -> dict[str, str]:
 def _is_key(key: str) -> bool:
     parts = coerce_keybinding(key).parts
     return bool(parts) and all(part.key for part in parts)  # an unknown one is 0
+
+
+def read_choice(name: str) -> Any:
+    """Return what the user left in a field of the dock."""
+    return getattr(get_plugin_settings(_PLUGIN).dock, name)
+
+
+def keep_choice(name: str, value: Any) -> None:
+    """Remember what the user leaves in a field of the dock; docks that are open keep what they have."""
+    setattr(get_plugin_settings(_PLUGIN).dock, name, value)
 
 
 def on_preferences_changed(act: Callable[[Preferences], None]) -> None:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QDockWidget, QLabel, QLineEdit, QSizePolicy, QTabWidg
 
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.annotation.guide import next_step
+from napari_plugin.annotation.model_changes import use_model
 from napari_plugin.runtime.application import Sam2Application, sam2_application
 from napari_plugin.runtime.canvas_context import CanvasContext
 from napari_plugin.widgets import keys
@@ -18,6 +19,7 @@ from napari_plugin.widgets.foldable import Foldable
 from napari_plugin.widgets.help_dialog import HelpDialog
 from napari_plugin.widgets.opened_images import OpenedImages
 from napari_plugin.widgets.panels.automatic_panel import AutomaticPanel
+from napari_plugin.widgets.panels.carry_panel import CarryPanel
 from napari_plugin.widgets.panels.commit_panel import CommitPanel
 from napari_plugin.widgets.panels.contrast_panel import ContrastPanel
 from napari_plugin.widgets.panels.everything_panel import EverythingPanel
@@ -75,6 +77,7 @@ class AnnotationDock(QWidget):
         self.images = OpenedImages(napari_viewer, self._application, self.image, self.model, self)
         self.objects = ObjectPanel()
         self.propagation = PropagationPanel()
+        self.carry = CarryPanel(self._application)
         self.automatic = AutomaticPanel(napari_viewer, self._application.store)
         self.everything = EverythingPanel()
         self.review = ReviewPanel()
@@ -86,7 +89,7 @@ class AnnotationDock(QWidget):
         self.history = UndoRow()
         self.tabs = _tabs(
             {
-                "Annotate": (self.objects, self.propagation),
+                "Annotate": (self.objects, self.propagation, self.carry),
                 "Find": (self.automatic, self.everything),
                 "Review": (self.review,),
                 "Measure": (self.measure,),
@@ -97,6 +100,7 @@ class AnnotationDock(QWidget):
             self.contrast,
             self.objects,
             self.propagation,
+            self.carry,
             self.automatic,
             self.everything,
             self.review,
@@ -151,6 +155,7 @@ class AnnotationDock(QWidget):
         self.images.changed.connect(self._refresh)
         self.images.progressed.connect(self._show_progress)
         self.review.item_chosen.connect(self._on_review_item_chosen)
+        self.carry.carried.connect(self.images.show_place)
         self.viewer.dims.events.point.connect(self._on_slider)
 
     @property
@@ -234,7 +239,7 @@ class AnnotationDock(QWidget):
         if annotation is self.annotation:
             self.model.choose(model)
         elif not annotation.closed:
-            annotation.use_model(model)
+            use_model(annotation, model)
 
     # ------------------------------------------------------------------ keys, and the end
 

@@ -1,5 +1,6 @@
 """The images that have been opened in this dock, each with its annotation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from napari import Viewer
@@ -9,10 +10,12 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from superqt.utils import qthrottled
 
 from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.annotation.model_changes import drop_engine, use_model
 from napari_plugin.annotation.prefetch import Prefetch
 from napari_plugin.annotation.session_loader import SessionLoader, StackOptions
 from napari_plugin.layers import ImageStack, guess_axes, show_sizes
 from napari_plugin.runtime.application import Sam2Application
+from napari_plugin.runtime.preferences import read_choice
 from napari_plugin.runtime.workers import TaskRunner
 from napari_plugin.widgets import keys
 from napari_plugin.widgets.panels.image_panel import ImagePanel
@@ -176,16 +179,22 @@ class OpenedImages(QObject):
         elif self._may_leave("by working elsewhere"):
             self._open_anew()
 
+    def show_place(self, places: Mapping[str, int]) -> None:
+        """Move the sliders to another place of the image, where the button to work there appears."""
+        if self.annotation is not None:
+            frame = self.annotation.shown_frame
+            self.annotation.stack.at(places).show_frame(self._viewer, frame)
+
     def _on_model_chosen(self) -> None:
         if self.annotation is not None:
             self.status_message.emit(f"Loading the model {self._model.model} …")
-            self.annotation.use_model(self._model.model)
+            use_model(self.annotation, self._model.model)
         elif self._image.layer is not None:
             self._open_anew()
 
     def _on_device_changed(self, device: str) -> None:
         for annotation in self._annotations.values():
-            annotation.drop_engine()
+            drop_engine(annotation)
         self._prefetch.set_annotation(self.annotation)
         self.status_message.emit(f"Models run on {device} from now on.")
 
@@ -213,6 +222,8 @@ class OpenedImages(QObject):
             self._image.show_axes(options.axes or guess_axes(layer), "")
             self.failed.emit(error)
             return
+        if options.chosen or stack.cut is not None:
+            stack.turn(self._viewer)
         self._image.show_stack(stack)
         self._open(stack, options.chosen)
 
@@ -271,6 +282,8 @@ class OpenedImages(QObject):
     def _start(self, stack: ImageStack, opened: OpenedSession, task_runner: TaskRunner) -> None:
         annotation = AnnotationController(self._viewer, stack, opened, task_runner, self)
         self._annotations[stack.layer] = annotation
+        annotation.names.show(read_choice("names"))
+        annotation.tracks.show(read_choice("tracks") and stack.plan.length > 1)
         masks = annotation.masks.layer
         masks.bind_key(keys.key_of(keys.UNDO), lambda _: annotation.undo())  # before the layer's own
         masks.bind_key(keys.key_of(keys.REDO), lambda _: annotation.redo())

@@ -57,7 +57,7 @@ class PromptBar(QWidget):
         self.accept.setVisible(True)
         self.bar.setVisible(False)
 
-    def wait(self, sentence: str, cancelled: Callable[[], None], cancel: str = "Cancel") -> None:
+    def wait(self, sentence: str, cancelled: Callable[[], None], cancel: str = "Stop") -> None:
         """Show that something is being done, which a button cancels."""
         self._show(sentence, lambda: None, cancelled)
         self.decline.setText(cancel)

@@ -30,6 +30,11 @@ class TaskProgressRow(PromptBar):
         self._annotation: AnnotationController | None = None
         self._allowed = True
 
+    @property
+    def busy(self) -> bool:
+        """Whether a task is being done."""
+        return self._annotation is not None
+
     def allow(self, allowed: bool) -> None:
         """Let a task be started, or not because it could not be done."""
         self._allowed = allowed

@@ -11,7 +11,7 @@ from sam2_engine.frames.source import FrameSource
 from sam2_engine.frames.spacing.geometry import Geometry
 from sam2_engine.limits import check_memory
 
-__all__ = ["CroppedFrames", "DerivedFrames", "TurnedFrames", "check_along"]
+__all__ = ["CroppedFrames", "DerivedFrames", "TurnedFrames", "check_along", "turned_axes"]
 
 _TURNED = {"Y": {"Z": "Y", "Y": "Z", "X": "X"}, "X": {"Z": "Y", "Y": "X", "X": "Z"}}
 """By the axis that a volume is cut along, what each of its axes is then."""
@@ -73,6 +73,22 @@ def check_along(along: object) -> str:
     if letter not in ("Z", "Y", "X"):
         raise InputError(f"A volume is cut along Z, Y or X, not {along!r}.")
     return letter
+
+
+def turned_axes(axes: str, along: str, *, back: bool = False) -> str:
+    """Return what the axes of a volume are called when it is cut along Y or X, or what they were before.
+
+    Examples
+    --------
+    >>> turned_axes("TZYX", "X")
+    'TYXZ'
+    >>> turned_axes("TYXZ", "X", back=True)
+    'TZYX'
+    """
+    names = _TURNED[along]
+    if back:
+        names = {turned: letter for letter, turned in names.items()}
+    return "".join(names.get(letter, letter) for letter in axes)
 
 
 class TurnedFrames(FrameSource):

@@ -39,7 +39,7 @@ _COMMANDS = {
         "segment",
         "Segment one object on an image by clicks and a box; with --each, one object per click and box.",
     ),
-    "auto": ("auto", "Segment everything on an image, without a prompt; a large one in tiles, then joined."),
+    "auto": ("auto", "Find everything on an image, without a prompt; a large one in tiles, then joined."),
     "track": (
         "track",
         "Track objects from frame to frame, from masks or clicks and boxes; Ctrl-C keeps finished frames.",

@@ -14,6 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
+from sam2_engine.wording import begun
 from sam2_plugins.export.format import no_mask, planes_in
 from sam2_plugins.export.targets import ExportSummary, LabelImages, frame_number, new_folder
 from sam2_plugins.session.readable import LongWork, ReadableSession, known_by_frame
@@ -142,6 +143,7 @@ class _Tracks:
 
     def __init__(self, session: ReadableSession) -> None:
         self._parents = {object_id: one.parents for object_id, one in session.objects.items()}
+        self._names = {object_id: one.numbered for object_id, one in session.objects.items()}
         self._free = _free_labels(session.objects)
         self._spans: dict[int, list[int]] = {}  # by label: begin, end, parent
         self._current: dict[int, int] = {}  # by object: the label of its last track
@@ -218,7 +220,8 @@ class _Tracks:
     def changes(self) -> tuple[str, ...]:
         """What the rules changed, one sentence each."""
         changes = [
-            f"Object {object_id} was written as {count} tracks, each the parent of the next, because it is "
+            f"{self._called(object_id)} was written as {count} tracks, each the parent of the next, because "
+            "it is "
             + (
                 "still there when a daughter begins."
                 if object_id in self._split_by_division
@@ -227,20 +230,23 @@ class _Tracks:
             for object_id, count in sorted(self._split.items())
         ]
         changes += [
-            f"Object {object_id} was written without parents, because a track has at most one."
+            f"{self._called(object_id)} was written without parents, because a track has at most one."
             for object_id in sorted(self._fused)
         ]
         changes += [
-            f"Object {object_id} was written without its parent, which is not visible before it."
+            f"{self._called(object_id)} was written without its parent, which is not visible before it."
             for object_id in sorted(self._orphaned)
         ]
         changes += [
-            f"Object {object_id} was written as label {label}, because labels have 16 bits."
+            f"{self._called(object_id)} was written as label {label}, because labels have 16 bits."
             for object_id, label in sorted(self._relabeled.items())
         ]
         missing = sorted(set(self._parents) - set(self._current))
-        changes += [f"Object {object_id} has no visible pixel and was left out." for object_id in missing]
+        changes += [f"{self._called(one)} has no visible pixel and was left out." for one in missing]
         return tuple(changes)
+
+    def _called(self, object_id: int) -> str:
+        return begun(self._names[object_id])
 
 
 def _relabel(labels: NDArray[Any], label_of: Mapping[int, int]) -> NDArray[np.uint16]:

@@ -22,7 +22,7 @@ def not_held(session: ReadableSession, title: str, *words: str) -> tuple[str, ..
     """
     objects = session.objects.values()
     lost = {
-        "names": any(one.name != f"object {one.id}" for one in objects),
+        "names": any(one.is_named for one in objects),
         "classes": any(one.label for one in objects),
         "parents": any(one.parents for one in objects),
     }

@@ -506,7 +506,8 @@ class Session:
         if frames is None:
             frames = self.annotation.frames_of(self.annotation.annotations.require(object_id))
             if not frames:
-                raise InputError(f"Object {object_id} has no mask to verify yet.")
+                called = self.annotation.annotations.called(int(object_id), begins=True)
+                raise InputError(f"{called} has no mask to verify yet.")
         self.annotation.verify(object_id, [frames] if not isinstance(frames, Iterable) else frames, verified)
 
     # ------------------------------------------------------------------ results

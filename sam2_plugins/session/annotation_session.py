@@ -518,13 +518,16 @@ class AnnotationSession:
         packed = {
             int(object_id): mask
             if isinstance(mask, CompressedMask)
-            else CompressedMask.from_array(as_mask(mask, f"The mask of object {object_id}"))
+            else CompressedMask.from_array(
+                as_mask(mask, f"The mask of {self.annotations.called(int(object_id))}")
+            )
             for object_id, mask in masks.items()
         }
         for object_id, mask in packed.items():
             if mask.shape != self.shape:
                 raise InputError(
-                    f"The mask of object {object_id} is {mask.shape}, the frames are {self.shape}."
+                    f"The mask of {self.annotations.called(object_id)} is {mask.shape}, the frames are "
+                    f"{self.shape}."
                 )
         frame = check_frame(self.frames, frame)
         call = {"do": "take_masks", "frame": frame, "masks": packed, "as_prompts": as_prompts}

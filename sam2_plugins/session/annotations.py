@@ -19,6 +19,7 @@ from sam2_engine.arguments import is_whole
 from sam2_engine.errors import InputError
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
+from sam2_engine.wording import begun
 from sam2_plugins.session.life import Life
 from sam2_plugins.session.masks import AcceptedMask
 
@@ -72,6 +73,26 @@ class AnnotatedObject:
     color: tuple[int, int, int]
     parents: tuple[int, ...] = ()
     life: Life = field(default_factory=Life)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody gave it a name; else it is called by its number."""
+        return self.name != _nameless(self.id)
+
+    @property
+    def numbered(self) -> str:
+        """What it is called where people need its number, too: ``object 3 (nucleus)``.
+
+        Examples
+        --------
+        >>> AnnotatedObject(3, "nucleus", None, (255, 0, 0)).numbered
+        'object 3 (nucleus)'
+        """
+        return f"{_nameless(self.id)} ({self.name})" if self.is_named else self.name
+
+
+def _nameless(object_id: int) -> str:
+    return f"object {object_id}"
 
 
 def check_color(color: object) -> None:
@@ -219,7 +240,7 @@ class Annotations:
                 raise InputError(
                     f"Object id {object_id} was used before in this session; ids are never used again."
                 )
-            made = AnnotatedObject(object_id, name or f"object {object_id}", label, object_color(object_id))
+            made = AnnotatedObject(object_id, name or _nameless(object_id), label, object_color(object_id))
             self.set_object(object_id, made)
             return made
 
@@ -337,8 +358,8 @@ class Annotations:
     def called(self, object_id: int, *, begins: bool = False) -> str:
         """Return what people call an object, as it stands in a sentence or begins one."""
         known = self.objects().get(object_id)
-        name = f"object {object_id}" if known is None else known.name
-        return name[:1].upper() + name[1:] if begins else name
+        name = _nameless(object_id) if known is None else known.name
+        return begun(name) if begins else name
 
     def require(self, object_id: int) -> int:
         """Return the id of a known object.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-from sam2_engine.wording import counted, in_ranges
+from sam2_engine.wording import counted
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.propagation_plan import Direction
 from sam2_plugins.session.readable import LongWork
@@ -30,24 +30,30 @@ class CarriedObjects:
         Ids of those that were annotated there already.
     others
         Of these, those that have another name there, as two objects would: the names here and there.
+    names
+        What those that are spoken of are called.
     """
 
     carried: tuple[int, ...]
     lost: tuple[int, ...] = ()
     left_alone: tuple[int, ...] = ()
     others: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [f"{counted(len(self.carried), 'object')} carried on"]
         if self.lost:
-            parts.append(f"not found: {in_ranges(self.lost)}")
+            parts.append(f"not found: {self._named(self.lost)}")
         if self.left_alone:
-            parts.append(f"annotated there already: {in_ranges(self.left_alone)}")
+            parts.append(f"annotated there already: {self._named(self.left_alone)}")
         parts += [
             f"object {one} is {here!r} here and {there!r} there: rename one, or split it off, if they are two"
             for one, (here, there) in self.others.items()
         ]
         return "; ".join(parts)
+
+    def _named(self, object_ids: Iterable[int]) -> str:
+        return ", ".join(self.names.get(one, f"object {one}") for one in object_ids)
 
 
 @LongWork
@@ -112,7 +118,8 @@ def carry(
             for result in later.iter_propagate(**run, undo_group=group):
                 yield result.frame
     lost = set(planes) - there - set(found)
-    return CarriedObjects(tuple(sorted(found)), tuple(sorted(lost)), tuple(sorted(there)), others)
+    names = {one: session.objects[one].numbered for one in (*lost, *there)}
+    return CarriedObjects(tuple(sorted(found)), tuple(sorted(lost)), tuple(sorted(there)), others, names)
 
 
 def _largest(session: AnnotationSession, object_id: int) -> int | None:

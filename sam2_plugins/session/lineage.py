@@ -191,7 +191,7 @@ class Lineage:
         """
         frame = self._existing(frame)
         call = {"do": "lineage.swap", "one": one, "other": other, "frame": frame}
-        with self._edit(f"swap objects {one} and {other}", call):
+        with self._edit(f"swap {self._named((one, other))}", call):
             self._require_two(one, other)
             for later in sorted({*self._annotated_frames(one), *self._annotated_frames(other)}):
                 if later >= frame:
@@ -215,7 +215,7 @@ class Lineage:
         """
         frame = self._existing(frame)
         call = {"do": "lineage.delete_from", "object_id": object_id, "frame": frame}
-        with self._edit(f"delete {self.annotations.called(object_id)} from frame {frame} on", call):
+        with self._edit(f"end {self.annotations.called(object_id)} before frame {frame}", call):
             self.annotations.require(object_id)
             known = (*self._visible_frames(object_id), *self.annotations.prompts_of(object_id))
             begins = min(known, default=-1)
@@ -319,7 +319,9 @@ class Lineage:
         self.annotations.require(one)
         self.annotations.require(other)
         if one == other:
-            raise InputError(f"These are not two objects: {one} and {other}.")
+            raise InputError(
+                f"{self.annotations.called(one, begins=True)} is one object, not two; choose another one."
+            )
 
     def _annotated_frames(self, object_id: int) -> list[int]:
         return sorted({*self.annotations.frames_of(object_id), *self.annotations.prompts_of(object_id)})

@@ -225,7 +225,7 @@ def last_opening(
     home = None if home is None else Path(home)
     paths: list[Path] = []
     for stem in _stems(name, source, "", user_sessions() if home is None else home):
-        same = re.compile(re.escape(stem.name) + r"( [A-Z]\d+)*(-\d+)?" + re.escape(SUFFIX))
+        same = re.compile(re.escape(stem.name) + r"( [A-Z]\d+)*( along [YX])?(-\d+)?" + re.escape(SUFFIX))
         paths += [path for path in stem.parent.glob(f"*{SUFFIX}") if same.fullmatch(path.name)]
     for path in sorted(paths, key=_last_used, reverse=True):
         # One that is damaged or another stack's is passed over.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import napari.settings
 import numpy as np
 import pytest
 from napari._vispy.canvas import VispyCanvas
@@ -72,6 +73,12 @@ def older_objects_left_alone(_garbage_of_other_modules: None, monkeypatch: pytes
     gc.freeze()
     monkeypatch.setattr(gc, "freeze", lambda: None)
     monkeypatch.setattr(gc, "unfreeze", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a test leaves in the dock be forgotten after it, and nothing be there before."""
+    monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
 
 
 @pytest.fixture(autouse=True)

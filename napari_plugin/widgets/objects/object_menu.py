@@ -41,7 +41,7 @@ def object_menu(
         lambda: identity.mark_absent(annotation, object_id),
     )
     menu.addAction(
-        f"Delete from frame {frame} on",
+        f"Ends before frame {frame}",
         lambda: identity.delete_from(annotation, object_id),
     )
     menu.addAction("Remove", lambda: annotation.remove_object(object_id))

@@ -16,6 +16,7 @@ from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
+from napari_plugin.widgets.remembered import remember_field
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
@@ -67,16 +68,16 @@ class AutomaticPanel(Panel):
         self._cancel: CancelToken | None = None
         self._confidence: float | None = None  # of the model, until a person chooses another one
         self._confidence_is_chosen = False
-        self.find = button("Find objects", "Segment everything on the shown frame, without clicks")
+        self.find = button("Find objects", "Find everything on the shown frame, without clicks")
         self.prompt_bar = PromptBar()
         self.fine = CheckBox(
             text="many small objects",
-            tooltip=f"Search {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long",
+            tooltip=f"Look {_FINE * _FINE} times as closely; takes {_FINE * _FINE} times as long",
         )
         self.confidence = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.confidence.setRange(_LEAST_CONFIDENCE, 0.95)
         self.confidence.setValue(VARIANTS["nano"].confidence)
-        self.confidence.setToolTip("Show only objects of at least this score")
+        self.confidence.setToolTip("Show only objects of at least this confidence")
         self.confidence.findChild(QSlider).setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.min_area = SpinBox(
             value=_DEFAULTS.min_area,
@@ -92,6 +93,12 @@ class AutomaticPanel(Panel):
             label="Objects at most",
             tooltip="Show only so many, the surest",
         )
+        for field, name in (
+            (self.fine, "many_small"),
+            (self.min_area, "min_area"),
+            (self.max_objects, "max_objects"),
+        ):
+            remember_field(field, name)
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         self.all = button("All", "Choose all that are shown")
@@ -115,7 +122,7 @@ class AutomaticPanel(Panel):
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(heading("Segment everything on this frame"))
+        layout.addWidget(heading("Find everything on this frame"))
         layout.addWidget(self.find)
         layout.addWidget(self.prompt_bar)
         settings = form(self.fine, self.min_area, self.max_objects)
@@ -166,12 +173,12 @@ class AutomaticPanel(Panel):
         search = ResultGenerator(self._search(session, frame, settings))
         self._session, self._frame, self._cancel = session, frame, cancel
         self.find.setEnabled(False)
-        self.prompt_bar.wait("Searching …", cancel.cancel, "Stop")
+        self.prompt_bar.wait("Finding objects …", cancel.cancel, "Stop")
 
         def on_step(step: object) -> None:
             if self._cancel is cancel and not cancel.cancelled and isinstance(step, tuple):
                 done, total = step
-                self.prompt_bar.show_progress(done, total, f"Searching: {done:,} of {total:,} places")
+                self.prompt_bar.show_progress(done, total, f"Finding objects: {done:,} of {total:,} places")
 
         def ended(_: int) -> None:
             if self._cancel is cancel:
@@ -179,7 +186,7 @@ class AutomaticPanel(Panel):
                 if hasattr(search, "result"):
                     self._show_found(annotation, search.result)
                 else:
-                    self.status_message.emit("Searching was stopped.")
+                    self.status_message.emit("Finding objects was stopped.")
 
         def failed(error: BaseException) -> None:
             if self._cancel is cancel:

@@ -11,6 +11,7 @@ from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.remembered import remember_field
 from napari_plugin.widgets.task_progress_row import TaskProgressRow
 from sam2_engine import InputError
 
@@ -42,6 +43,7 @@ class CommitPanel(Panel):
             "masks are written over other labels. Or all labels stay, masks are written only where none is, "
             "and their numbers go on above those that are there.",
         )
+        remember_field(self.there, "labels_there")
         self.progress_row = TaskProgressRow(self.selected, self.new)
         row = QHBoxLayout()
         row.addWidget(self.selected)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from napari_plugin.annotation.controller import AnnotationController
+from napari_plugin.annotation.model_changes import use_window
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
@@ -125,7 +126,7 @@ class ContrastPanel(Panel):
             f"The model would see {in_words(wanted)} instead of {in_words(session.window)}. "
             f"{_consequences(session)}",
             "Use it",
-            lambda: annotation.use_window(wanted),
+            lambda: use_window(annotation, wanted),
         )
 
 

@@ -13,13 +13,14 @@ from napari_plugin.widgets.file_dialogs import ask_where_to_save
 from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.remembered import remember_field
 from napari_plugin.widgets.task_progress_row import TaskProgressRow
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.export.targets import ExportSummary
 
 __all__ = ["ExportPanel"]
 
-_SAVE = "Write everything that is known of the objects, in this format"
+_EXPORT = "Write everything that is known of the objects, in this format"
 
 
 class ExportPanel(Panel):
@@ -35,7 +36,8 @@ class ExportPanel(Panel):
         self.format.native.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.save = button("Save…", _SAVE)
+        remember_field(self.format, "export_format")
+        self.save = button("Export…", _EXPORT)
         self.progress_row = TaskProgressRow(self.save)
         self.why_not, self.sizes, self.saved_in = QLabel(), QLabel(), QLabel()
         layout = QVBoxLayout(self)
@@ -91,7 +93,7 @@ class ExportPanel(Panel):
     def _show_obstacle(self) -> None:
         reason = self.format.value.why_not(self.annotation.session) if self.annotation else None
         self.progress_row.allow(reason is None)
-        self.save.setToolTip(reason or _SAVE)
+        self.save.setToolTip(reason or _EXPORT)
         self.why_not.setText(reason or "")
         self.why_not.setVisible(reason is not None)
 
@@ -108,15 +110,15 @@ class ExportPanel(Panel):
         left_out = _left_out(self.annotation)
 
         def written(summary: ExportSummary) -> None:
-            self.status_message.emit(" ".join((f"Saved {summary.path}.", *summary.changes, *left_out)))
+            self.status_message.emit(" ".join((f"Exported {summary.path}.", *summary.changes, *left_out)))
 
         self.progress_row.start(
             self.annotation,
-            "Writing",
+            "Exporting",
             self.format.value.steps(session, path, scale, True),
             len(session),
             then=written,
-            stopped=lambda: self.status_message.emit("Writing was stopped; nothing was left behind."),
+            stopped=lambda: self.status_message.emit("Exporting was stopped; nothing was left behind."),
             failed=self.failed.emit,
         )
 

@@ -52,7 +52,9 @@ class ImagePanel(QWidget):
         self.channel.setToolTip("Which channels the model sees")
         self.channel.setVisible(False)
         self.along = QComboBox()
-        self.along.setToolTip("The axis to track along; on the other one objects stay where they are")
+        self.along.setToolTip(
+            "What objects are tracked along; across the planes, a volume is cut as coronal or sagittal views"
+        )
         self.along.setVisible(False)
         self.here = button(
             "", "Objects are tracked elsewhere; each place has objects and a session of its own"
@@ -114,12 +116,12 @@ class ImagePanel(QWidget):
 
     def show_stack(self, stack: ImageStack) -> None:
         """Show how an image is read."""
-        self.show_axes(stack.dims, "; ".join(filter(None, (stack.description, stack.tracked_along))))
+        self.show_axes(stack.axes, "; ".join(filter(None, (stack.description, stack.tracked_along))))
         self._stack = stack
-        for letter, words in stack.tracking_axes.items():
+        for letter, words in stack.ways.items():
             self.along.addItem(words, letter)
-        self.along.setCurrentIndex(self.along.findData(stack.plan.axis))
-        self.along.setVisible(bool(stack.fixed))
+        self.along.setCurrentIndex(self.along.findData(stack.way))
+        self.along.setVisible(len(stack.ways) > 1)
         self._offer_place()
         names = ["all channels", *(f"channel {i}" for i in range(stack.num_channels))]
         self.channel.setVisible(stack.num_channels > 1)

@@ -12,12 +12,13 @@ from qtpy.QtWidgets import QGridLayout, QSizePolicy, QVBoxLayout, QWidget
 from napari_plugin.annotation.controller import AnnotationController
 from napari_plugin.layers import Tool
 from napari_plugin.layers.label_source import labels_for
-from napari_plugin.layers.prompt_source import prompts_in_layer
+from napari_plugin.layers.prompts.prompt_source import prompts_in_layer
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.file_dialogs import ask_for_file, ask_for_folder
 from napari_plugin.widgets.form import form
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.remembered import remember_field
 from napari_plugin.widgets.task_progress_row import TaskProgressRow
 from sam2_engine import InputError
 from sam2_engine.wording import counted
@@ -28,8 +29,8 @@ __all__ = ["ImportPanel"]
 
 _KINDS = [
     ("what they look like", None),
-    ("prompts to track from", True),
-    ("finished masks", False),
+    ("to track from", True),
+    ("finished", False),
 ]
 _ENDINGS = "Label images, COCO (*.tif *.tiff *.png *.json);;All files (*)"
 
@@ -59,13 +60,14 @@ class ImportPanel(Panel):
         self.kind = ComboBox(
             label="Count as",
             choices=_KINDS,
-            tooltip="Objects are tracked from prompts; finished masks are there to be corrected. "
-            "Masks on one frame, or with gaps between their frames, look like prompts.",
+            tooltip="Objects are tracked from them as from what you click or paint; or they are finished, "
+            "there to be corrected. Masks on one frame, or with gaps between, look as if to track from.",
         )
         self.verify = CheckBox(
             text="verify them",
             tooltip="Count the masks as right: objects are tracked from them, nothing changes them",
         )
+        remember_field(self.kind, "count_as")  # not what counts as verified: that is said each time
         self.progress_row = TaskProgressRow(self.layer, self.file, self.folder)
         grid = QGridLayout()
         grid.addWidget(self.layer, 0, 0, 1, 2)

@@ -28,7 +28,7 @@ class MeasurePanel(Panel):
         self._outdated = False
         self._jumping = False
         self.measure = button("Measure", "Areas, positions, shapes, intensities and speeds of all masks")
-        self.save = button("Save CSV…", "Write this table to a file")
+        self.save = button("Export CSV…", "Write this table to a file")
         self.state = QLabel()
         self.state.setWordWrap(True)
         self.progress_row = TaskProgressRow(self.measure)
@@ -133,5 +133,5 @@ class MeasurePanel(Panel):
             yield
 
         annotation.run_steps(
-            steps(), lambda _: None, lambda _: self.status_message.emit(f"Saved {path}."), self.failed.emit
+            steps(), lambda _: None, lambda _: self.status_message.emit(f"Exported {path}."), self.failed.emit
         )

@@ -25,6 +25,7 @@ from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.objects.object_list import ObjectList
 from napari_plugin.widgets.objects.object_menu import object_menu
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.remembered import remember_tick
 from napari_plugin.widgets.sentence import Sentence
 from sam2_plugins.runtime.jobs import Progress
 
@@ -54,12 +55,18 @@ class ObjectPanel(Panel):
         self.paint = button("Paint", "Paint its mask with napari's brush", keys.TOOL, checkable=True)
         self._tools = (self.click, self.box, self.lasso, self.paint)
         self._groups = [_exclusive(self, self.include, self.exclude), _exclusive(self, *self._tools)]
-        self.correct = button("Edit ▾", "Merge, split, swap, divide, absent here, delete: the current object")
+        self.correct = button("Edit ▾", "Merge, split, swap, divide, absent here, end: the current object")
         self.correct.clicked.connect(self._on_correct)
         self.each_new = QCheckBox("each click a new one")
         self.each_new.setToolTip("Clicks and boxes begin objects; Shift+click does the opposite, once")
         self.each_new.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+        remember_tick(self.each_new, "each_click_new")
         self.each_new.toggled.connect(lambda _: self._set_each_new())
+        self.names = QCheckBox("names")
+        self.names.setToolTip("Write the names of objects at their masks, where they have none their numbers")
+        self.names.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        remember_tick(self.names, "names")
+        self.names.clicked.connect(self._on_names)
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("filter by name")
         self.filter.setClearButtonEnabled(True)
@@ -76,7 +83,7 @@ class ObjectPanel(Panel):
             row.addWidget(acting, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(heading("Objects", self.each_new))
+        layout.addWidget(heading("Objects", self.names, self.each_new))
         layout.addLayout(tools)
         layout.addWidget(self.hint)
         layout.addWidget(self.filter)
@@ -104,6 +111,10 @@ class ObjectPanel(Panel):
         if self.annotation is not None:
             self.annotation.prompts.each_new = self.each_new.isChecked()
         self._show_hint()
+
+    def _on_names(self, shown: bool) -> None:
+        if self.annotation is not None:
+            self.annotation.names.show(shown)
 
     def _use(self, tool: Tool, checked: bool = True) -> None:
         if self.annotation is None:
@@ -133,6 +144,7 @@ class ObjectPanel(Panel):
         for acting in (self.remove, self.correct):
             acting.offer(annotation is not None and annotation.current in objects, "There is no object yet")
         if annotation is not None:
+            self.names.setChecked(annotation.names.shown)
             (self.exclude if annotation.excluding else self.include).setChecked(True)
         self._show_hint()
 

@@ -19,6 +19,7 @@ from napari_plugin.widgets import keys
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.heading import heading
 from napari_plugin.widgets.panels.panel import Panel
+from napari_plugin.widgets.remembered import remember_tick
 from napari_plugin.widgets.sentence import Sentence
 from sam2_engine import InputError
 from sam2_plugins.runtime.jobs import Progress
@@ -80,6 +81,13 @@ class PropagationPanel(Panel):
         layout.addLayout(options)
         for widget in (*self.buttons.values(), *choices):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
+        for box, name in (
+            (self.from_shown, "start_at_shown"),
+            (self.show_each_frame, "show_each_frame"),
+            (self.only_current, "only_current"),
+            (self.tracks, "tracks"),
+        ):
+            remember_tick(box, name)
         self.show_each_frame.toggled.connect(self._on_show_each_frame)
         self.from_shown.toggled.connect(self._estimate_soon)
         self.only_current.toggled.connect(self._estimate_soon)

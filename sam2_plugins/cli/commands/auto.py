@@ -69,7 +69,7 @@ def auto(
     each: EachOption = False,
     scheduler: SchedulerOption = None,
 ) -> None:
-    """Segment everything on an image, without a prompt; a large one in tiles, then joined."""
+    """Find everything on an image, without a prompt; a large one in tiles, then joined."""
     reading = Reading(axes, channel, parse_fixed(fixed), series, level, parse_contrast(contrast))
     settings = AutomaticSettings(confidence, min_area, max_objects, points_per_side)
     many = takes_many(image, each, scheduler)

@@ -54,8 +54,8 @@ def verify(
     with working_on(session) as work:
         object_id = known_object(work, object_name)
         work.verify(object_id, wanted, verified=not no_longer)
-        known = sorted(work.annotation.verified(object_id))
-    typer.echo(f"object {object_id} is verified on {f'frames {in_ranges(known)}' if known else 'no frame'}")
+        known, said = sorted(work.annotation.verified(object_id)), work.objects[object_id].numbered
+    typer.echo(f"{said} is verified on {f'frames {in_ranges(known)}' if known else 'no frame'}")
 
 
 def divide(
@@ -68,8 +68,9 @@ def divide(
     with working_on(session) as work:
         object_id = known_object(work, object_name)
         ids = work.divide(object_id, frame, daughters)
+        said = work.objects[object_id].numbered
     typer.echo(
-        f"object {object_id} ends before frame {frame}; its daughters are "
+        f"{said} ends before frame {frame}; its daughters are "
         f"{', '.join(map(str, ids))}: `sam2 prompt {session} --frame {frame} --object {ids[0]} --point X,Y`"
     )
 
@@ -78,9 +79,10 @@ def merge(session: SessionArgument, object_name: ObjectOption, other: OtherOptio
     """Make two objects of a session one; the other's masks and prompts become the first one's."""
     with working_on(session) as work:
         object_id, other_id = known_object(work, object_name), known_object(work, other)
+        said, gone = (work.objects[one].numbered for one in (object_id, other_id))
         work.merge(object_id, other_id)
         frames = work.annotation.frames_of(object_id)
-    typer.echo(f"object {object_id} has what object {other_id} had: masks on frames {in_ranges(frames)}")
+    typer.echo(f"{said} has what {gone} had: masks on frames {in_ranges(frames)}")
 
 
 def split(session: SessionArgument, object_name: ObjectOption, frame: FrameOption) -> None:
@@ -88,7 +90,8 @@ def split(session: SessionArgument, object_name: ObjectOption, frame: FrameOptio
     with working_on(session) as work:
         object_id = known_object(work, object_name)
         new = work.split(object_id, frame)
-    typer.echo(f"object {object_id} ends before frame {frame}; from there on it is object {new}")
+        said = work.objects[object_id].numbered
+    typer.echo(f"{said} ends before frame {frame}; from there on it is object {new}")
 
 
 def swap(session: SessionArgument, object_name: ObjectOption, other: OtherOption, frame: FrameOption) -> None:
@@ -96,7 +99,8 @@ def swap(session: SessionArgument, object_name: ObjectOption, other: OtherOption
     with working_on(session) as work:
         object_id, other_id = known_object(work, object_name), known_object(work, other)
         work.swap(object_id, other_id, frame)
-    typer.echo(f"objects {object_id} and {other_id} are exchanged from frame {frame} on")
+        said, other_said = (work.objects[one].numbered for one in (object_id, other_id))
+    typer.echo(f"{said} and {other_said} are exchanged from frame {frame} on")
 
 
 def absent(
@@ -112,8 +116,9 @@ def absent(
     with working_on(session) as work:
         object_id = known_object(work, object_name)
         work.mark_absent(object_id, frame, last)
+        said = work.objects[object_id].numbered
     frames = f"frames {frame} to {last}" if last is not None and last > frame else f"frame {frame}"
-    typer.echo(f"object {object_id} is absent on {frames}")
+    typer.echo(f"{said} is absent on {frames}")
 
 
 def end(session: SessionArgument, object_name: ObjectOption, frame: FrameOption) -> None:
@@ -121,7 +126,8 @@ def end(session: SessionArgument, object_name: ObjectOption, frame: FrameOption)
     with working_on(session) as work:
         object_id = known_object(work, object_name)
         work.delete_from(object_id, frame)
-    typer.echo(f"object {object_id} ends before frame {frame}")
+        said = work.objects[object_id].numbered
+    typer.echo(f"{said} ends before frame {frame}")
 
 
 def parents(
@@ -137,8 +143,12 @@ def parents(
         object_id = known_object(work, object_name)
         chosen = [known_object(work, one) for one in of or []]
         work.set_parents(object_id, chosen)
-    came = "no other" if not chosen else " and ".join(f"object {one}" for one in sorted(set(chosen)))
-    typer.echo(f"object {object_id} came from {came}")
+        said, named = (
+            work.objects[object_id].numbered,
+            [work.objects[i].numbered for i in sorted(set(chosen))],
+        )
+    came = " and ".join(named) or "no other"
+    typer.echo(f"{said} came from {came}")
 
 
 def carry(

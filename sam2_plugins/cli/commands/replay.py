@@ -63,9 +63,8 @@ def replay_session(
     masks = sum(len(recorded.frames_of(object_id)) for object_id in recorded.objects)
     if different:
         object_id, frame = different[0]
-        print_stderr(
-            f"{len(different)} of {masks} masks differ, the first: object {object_id} on frame {frame}."
-        )
+        first = recorded.objects[object_id].numbered
+        print_stderr(f"{len(different)} of {masks} masks differ, the first: {first} on frame {frame}.")
         raise typer.Exit(_DIFFERENT)
     typer.echo(f"all {masks} masks are the same")
 

@@ -11,7 +11,7 @@ import typer
 from sam2_engine.errors import InputError
 from sam2_engine.frames.spacing.units import LENGTH_UNITS, TIME_UNITS
 from sam2_engine.prompts import Prompt
-from sam2_engine.wording import counted, in_ranges
+from sam2_engine.wording import begun, counted, in_ranges
 from sam2_plugins.batch.job import problem_of
 from sam2_plugins.batch.session_job import track_runs
 from sam2_plugins.cli.commands.many_files import SOME_FAILED, TerminalHost
@@ -262,10 +262,10 @@ def prompt(
             raise
         score = work.annotation.score(object_id, frame)
         said = "" if score is None else f", predicted IoU {score.predicted_iou:.2f}"
-        size = int(np.count_nonzero(found))
-    typer.echo(f"object {object_id} on frame {frame}: {size} pixels{said}")
+        size, name = int(np.count_nonzero(found)), work.objects[object_id].numbered
+    typer.echo(f"{name} on frame {frame}: {size} pixels{said}")
     if not size:
-        print_stderr(f"Object {object_id} is empty on frame {frame}: the model sees nothing there.")
+        print_stderr(f"{begun(name)} is empty on frame {frame}: the model sees nothing there.")
 
 
 def _add_object(work: Session, said: str | None) -> int:

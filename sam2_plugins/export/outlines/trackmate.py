@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from sam2_engine.wording import counted
+from sam2_engine.wording import begun, counted
 from sam2_plugins.export.format import no_mask, planes_in
 from sam2_plugins.export.losses import not_held
 from sam2_plugins.export.outlines.polygons import polygons_of
@@ -163,7 +163,8 @@ class _Writer:
                 "largest part; areas and positions are those of all of it."
             )
         changes += [
-            f"Object {one} was written without a parent that is not visible before it."
+            f"{begun(self._session.objects[one].numbered)} was written without a parent that is not visible "
+            "before it."
             for one in self._lost_parents
         ]
         return tuple(changes)

@@ -30,7 +30,7 @@ def test_a_click_shows_a_mask_of_the_current_object(
     dock = open_dock(discs)
     name = annotation_of(dock).stack.layer.name
     made = [layer.name for layer in dock.viewer.layers][1:]
-    assert made == [f"objects of {name}", f"boxes on {name}", f"prompts on {name}"]
+    assert made == [f"objects of {name}", f"boxes on {name}", f"clicks on {name}"]
     assert dock.viewer.layers.selection.active == annotation_of(dock).prompts.points
     click(dock, 0, 20, 20)
     qtbot.waitUntil(lambda: (labels(dock)[0] == 1).any(), timeout=WAIT)

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from qtpy.QtGui import QImage
 
+from napari_plugin.annotation.model_changes import use_window
 from napari_plugin.widgets.dock import AnnotationDock
 from napari_plugin.widgets.panels.contrast_panel import in_words, model_view
 from sam2_engine.preprocessing import IntensityWindow, to_rgb
@@ -107,7 +108,7 @@ def test_a_reopened_session_has_the_contrast_it_was_left_with(
     open_dock: Open, deep: NDArray[np.uint16], qtbot: Any
 ) -> None:
     dock = open_dock(deep, name="cells")
-    annotation_of(dock).use_window(IntensityWindow((100,), (30_000,)))
+    use_window(annotation_of(dock), IntensityWindow((100,), (30_000,)))
     shown_when_idle(dock, qtbot)
     dock.viewer.window.remove_dock_widget(dock)
     dock.release()

@@ -31,7 +31,7 @@ def test_label_images_and_measurements_in_the_layers_units(clicked: Any, qtbot: 
     assert "cells.sam2" in clicked.export.saved_in.text()
     choose(clicked, "tiff")
     clicked.export.write(tmp_path / "masks.tif")
-    qtbot.waitUntil(lambda: clicked.message.text() == f"Saved {tmp_path / 'masks.tif'}.", timeout=WAIT)
+    qtbot.waitUntil(lambda: clicked.message.text() == f"Exported {tmp_path / 'masks.tif'}.", timeout=WAIT)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "masks.tif"), labels(clicked))
     choose(clicked, "csv")
     clicked.export.write(tmp_path / "cells.csv")
@@ -50,7 +50,7 @@ def test_what_a_format_cannot_keep_is_said(clicked: Any, qtbot: Any, tmp_path: P
     clicked.export.write(tmp_path / "01_RES")
     qtbot.waitUntil(lambda: "01_RES" in clicked.message.text(), timeout=WAIT)
     assert (tmp_path / "01_RES" / "res_track.txt").is_file()
-    assert len(clicked.message.text()) > len(f"Saved {tmp_path / '01_RES'}.")
+    assert len(clicked.message.text()) > len(f"Exported {tmp_path / '01_RES'}.")
 
 
 def test_a_place_that_is_not_there(clicked: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -99,11 +99,14 @@ def test_a_pressed_tool_works_whatever_else_was_chosen_meanwhile(dock: Annotatio
     assert not panel.click.isChecked()
     Hand(dock, qtbot).press("W")
     assert panel.click.isChecked()
+    panel.box.click()
     dock.viewer.dims.ndisplay = 3
     qtbot.wait(100)
-    assert not panel.click.isChecked()
-    panel.click.click()
+    assert not panel.box.isChecked()
     assert "In 3D" in panel.hint.text()
+    panel.click.click()
+    assert panel.click.isChecked()
+    assert "surface" in panel.hint.text()
     dock.viewer.dims.ndisplay = 2
     qtbot.wait(100)
     assert panel.click.isChecked()

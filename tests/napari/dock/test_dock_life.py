@@ -119,7 +119,7 @@ def test_closing_the_dock_stops_work_and_keeps_masks(
     viewer.window.add_dock_widget(again, name="again")
     qtbot.waitUntil(lambda: again.annotation is not None, timeout=WAIT)
     assert annotation_of(again).masks.layer is masks
-    assert names(again) == ["image", "objects of image", "boxes on image", "prompts on image"]
+    assert names(again) == ["image", "objects of image", "boxes on image", "clicks on image"]
 
 
 def test_closing_the_window_stops_work(open_dock: Open, long_stack: NDArray[np.uint8], qtbot: Any) -> None:
@@ -191,7 +191,7 @@ def test_other_axes_and_other_choices_leave_one_set_of_layers(
     open_dock: Open, discs: NDArray[np.uint8], qtbot: Any
 ) -> None:
     dock = open_dock(discs, name="cells")
-    expected = ["cells", "objects of cells", "boxes on cells", "prompts on cells"]
+    expected = ["cells", "objects of cells", "boxes on cells", "clicks on cells"]
     click(dock, 0, 20, 20)
     qtbot.waitUntil(lambda: labels(dock)[0].any(), timeout=WAIT)
     for axes in ("ZYX", "TYX"):

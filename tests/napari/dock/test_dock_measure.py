@@ -74,7 +74,7 @@ def test_a_change_is_shown_until_it_is_measured_again(measured: AnnotationDock, 
 def test_what_is_shown_is_what_is_saved(measured: AnnotationDock, qtbot: Any, tmp_path: Path) -> None:
     path = tmp_path / "cells.csv"
     measured.measure.write(path)
-    qtbot.waitUntil(lambda: measured.message.text() == f"Saved {path}.", timeout=WAIT)
+    qtbot.waitUntil(lambda: measured.message.text() == f"Exported {path}.", timeout=WAIT)
     with path.open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["area (µm²)"]) for row in rows] == [4, 6.25, 9, 9, 12.25]

@@ -208,7 +208,7 @@ def test_the_menu_of_an_object(tracked: AnnotationDock, qtbot: Any) -> None:
     choose(3, "Merge into", "object 1")
     assert session.frames_of(1) == [0, 1, 2, 3, 4, 5]
     assert rows_of(dock.objects.list) == [["object 1", "6"], ["object 2", "6"]]
-    choose(2, "Delete from frame 3 on")
+    choose(2, "Ends before frame 3")
     assert session.frames_of(2) == [0, 1, 2]
     choose(2, "Absent on frame 3")
     show(dock, 1)
@@ -235,7 +235,7 @@ def test_what_was_decided_in_the_menu_stays_when_everything_is_tracked_again(
     dock, annotation = tracked, annotation_of(tracked)
     session = annotation.session
     show(dock, 3)
-    for object_id, text in ((1, "Divides at frame 3"), (2, "Delete from frame 3 on")):
+    for object_id, text in ((1, "Divides at frame 3"), (2, "Ends before frame 3")):
         action(object_menu(annotation, object_id, lambda: None, dock), text).trigger()
         shown_when_idle(dock, qtbot)
     for daughter in (3, 4):

@@ -10,6 +10,7 @@ from dock_input import Hand
 from numpy.typing import NDArray
 
 from napari_plugin.widgets.dock import AnnotationDock
+from sam2_plugins import open as open_work
 from sam2_plugins.export.formats import FORMATS
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from tests.napari.dock_steps import (
@@ -119,7 +120,7 @@ def test_every_plane_has_objects_of_its_own(
     assert planes_with_masks(dock)[1] == [3]
     np.testing.assert_allclose(annotation_of(dock).prompts.points.data, [[0, 0, 20, 20]], atol=0.5)
     names = [layer.name for layer in dock.viewer.layers]
-    assert names == ["cells", "objects of cells", "boxes on cells", "prompts on cells"]
+    assert names == ["cells", "objects of cells", "boxes on cells", "clicks on cells"]
     folders = sorted(path.name for path in (dock._application.sessions or Path()).iterdir())
     assert folders[:2] == ["cells Z0.sam2", "cells Z1.sam2"]
 
@@ -138,7 +139,7 @@ def test_tracked_through_the_planes_at_a_time_point(
     assert dock.propagation.isVisibleTo(dock)
     dock.export.format.value = FORMATS["tiff"]
     dock.export.write(tmp_path / "labels.tif")
-    qtbot.waitUntil(lambda: "Saved" in dock.message.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "Exported" in dock.message.text(), timeout=WAIT)
     written = tifffile.imread(tmp_path / "labels.tif")
     np.testing.assert_array_equal(written, labels(dock)[3])
     assert "the objects at time point 3; for the masks of all places, select" in dock.message.text()
@@ -230,3 +231,70 @@ def test_sizes_that_the_layer_had_once_are_there_when_it_has_none(
     again = open_dock(volumes, name="cells")
     assert annotation_of(again).autosave.scale == known
     assert str(known) in again.export.sizes.text()
+
+
+def test_objects_are_carried_on_to_the_next_time_point_under_their_ids(
+    open_dock: Open, volumes: NDArray[np.uint8], qtbot: Any
+) -> None:
+    dock = open_dock(volumes, name="cells")
+    assert not dock.carry.isVisibleTo(dock)  # it is tracked through time
+    go_to(dock, 0, 0)
+    choose_axis(dock, "through the planes", qtbot)
+    assert dock.carry.isVisibleTo(dock)
+    assert not dock.carry.before.isVisibleTo(dock)  # there is no time before
+    assert dock.carry.after.lacking == "No object has a mask yet"
+    click_here(dock, qtbot)
+    annotation_of(dock).edit(lambda session: session.edit_object(1, name="HeLa"))
+    start(dock)
+    wait_until_tracked(dock, qtbot)
+    qtbot.waitUntil(dock.carry.after.isEnabled, timeout=WAIT)
+    assert dock.carry.after.text() == "Carry to time point 1 ▶"
+    dock.carry.after.click()
+    qtbot.waitUntil(lambda: "1 object carried on" in dock.message.text(), timeout=WAIT)
+    assert dock.image.here.text() == "Work at time point 1"
+    work_here(dock, qtbot)
+    session = annotation_of(dock).session
+    assert {i: one.name for i, one in session.objects.items()} == {1: "HeLa"}
+    assert session.frames_of(1) == [0, 1, 2, 3, 4]
+    shown_when_idle(dock, qtbot)
+    assert planes_with_masks(dock)[0] == [0, 1]
+    assert dock.carry.before.text() == "◀ Carry to time point 0"
+    dock.carry.before.click()
+    qtbot.waitUntil(lambda: "annotated there already" in dock.message.text(), timeout=WAIT)
+    assert "object 1 (HeLa)" in dock.message.text()
+
+
+@pytest.mark.parametrize(("along", "axis"), [("Y", 1), ("X", 2)])
+def test_a_volume_is_tracked_across_its_planes_in_the_session_that_scripts_have(
+    open_dock: Open, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path, along: str, axis: int
+) -> None:
+    path = tmp_path / "ct.tif"
+    volume = np.concatenate([discs] * 8)
+    tifffile.imwrite(path, volume, imagej=True, metadata={"axes": "ZYX", "spacing": 3, "unit": "um"})
+    with open_work(path, along=along) as work:
+        cut = work.frames
+        work.add_box(20, work.add_object("tube"), (10, 10, 30, 30))
+        known, scale = work.mask(1, 20), work.scale
+    dock = open_dock(wait=False)
+    dock.viewer.open(path, plugin="napari")
+    qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
+    if dock.image.along.currentText() != f"across the planes, along {along}":
+        choose_axis(dock, f"across the planes, along {along}", qtbot)
+    stack, session = annotation_of(dock).stack, annotation_of(dock).session
+    assert (dock.image.axes.text(), len(session)) == ("ZYX", volume.shape[axis])
+    np.testing.assert_array_equal(session.frames[20], np.take(volume, 20, axis))
+    assert session.frames.volume_order == cut.volume_order
+    assert annotation_of(dock).autosave.scale.is_like(scale)
+    np.testing.assert_array_equal(session.mask(1, 20), known)  # it is the very session
+    assert not stack.is_rolled(dock.viewer)
+    shown_when_idle(dock, qtbot)
+    np.testing.assert_array_equal(np.take(labels(dock), 20, axis) == 1, known)
+    stack.show_frame(dock.viewer, 21)
+    Hand(dock, qtbot)
+    annotation_of(dock).prompts.click_at(stack.position(dock.viewer, 21, 25, 12))
+    shown_when_idle(dock, qtbot)
+    choose_axis(dock, "through the planes", qtbot)
+    assert not annotation_of(dock).stack.is_rolled(dock.viewer)
+    assert annotation_of(dock).session.objects == {}  # each way has objects of its own
+    choose_axis(dock, f"across the planes, along {along}", qtbot)
+    assert sorted(annotation_of(dock).session.prompts_of(1)) == [20, 21]

@@ -64,7 +64,7 @@ def dock(open_dock: Any, discs: NDArray[np.uint8], qtbot: Any, tmp_path: Path) -
 
 
 def save(dock: AnnotationDock, qtbot: Any) -> str:
-    """Press Save…, and return what the dock says when that is over."""
+    """Press Export…, and return what the dock says when that is over."""
     dock.show_message("")
     qtbot.waitUntil(lambda: dock.export.save.isEnabled(), timeout=WAIT)  # once there is something to save
     qtbot.mouseClick(dock.export.save, Qt.MouseButton.LeftButton)
@@ -83,7 +83,7 @@ def test_where_to_save(dock: AnnotationDock, answers: Answers, qtbot: Any, tmp_p
     assert sorted(images.iterdir()) == before
 
     answers.path = str(results / "masks")
-    assert save(dock, qtbot) == f"Saved {results / 'masks.tif'}."
+    assert save(dock, qtbot) == f"Exported {results / 'masks.tif'}."
     assert answers.begun[-1] == str(images / "cells tiff.tif")  # what was cancelled is not remembered
     assert tifffile.imread(results / "masks.tif").shape == (6, 60, 80)
 
@@ -93,12 +93,12 @@ def test_where_to_save(dock: AnnotationDock, answers: Answers, qtbot: Any, tmp_p
     assert (results / "masks.tif").read_text() == "somebody's"
     assert answers.begun[-1] == str(results / "cells tiff.tif")
     answers.replace = True
-    assert save(dock, qtbot) == f"Saved {results / 'masks.tif'}."
+    assert save(dock, qtbot) == f"Exported {results / 'masks.tif'}."
     assert answers.asked == [f"{results / 'masks.tif'} exists already. Replace it?"] * 2
 
     answers.path = str(results / "masks.TIF")
     (results / "masks.TIF").write_text("somebody's")
-    assert save(dock, qtbot) == f"Saved {results / 'masks.TIF'}."
+    assert save(dock, qtbot) == f"Exported {results / 'masks.TIF'}."
     assert len(answers.asked) == 2  # the dialog itself has asked
     assert tifffile.imread(results / "masks.TIF").shape == (6, 60, 80)
 
@@ -117,7 +117,7 @@ def test_a_folder_that_may_not_be_written(
         patch.setattr(files.tempfile, "TemporaryFile", refused)
         assert save(dock, qtbot) == f"{closed}: Permission denied."
     assert not list(closed.iterdir())
-    assert save(dock, qtbot) == f"Saved {closed / 'masks.tif'}."
+    assert save(dock, qtbot) == f"Exported {closed / 'masks.tif'}."
     assert answers.begun[-1] == str(closed / "cells tiff.tif")
 
 

@@ -305,6 +305,9 @@ def test_where_an_object_is_not_and_where_it_came_from(run: Run, disc_mask: NDAr
     assert run("parents", "cells.sam2", "--object", 2) == "object 2 came from no other\n"
     for _ in range(4):
         run("undo", "cells.sam2")
+    run("prompt", "cells.sam2", "--frame", 0, "--object", "right one", "--box", "50,30,70,50")
+    said = run("verify", "cells.sam2", "--object", "right one")
+    assert said == "object 3 (right one) is verified on frames 0\n"
     assert masks_of("cells.sam2", 2)[:5].any(axis=(1, 2)).all()
 
 

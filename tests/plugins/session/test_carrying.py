@@ -64,7 +64,7 @@ def test_an_object_has_one_id_across_planes_and_times(movie: Path) -> None:
         assert work.carry_to(later, 4).carried == (4,)
         again = work.carry_to(later, 4)
         assert again.left_alone == (4,)
-        assert str(again) == "0 objects carried on; annotated there already: 4"
+        assert str(again) == "0 objects carried on; annotated there already: object 4 (cell 4)"
 
 
 def test_what_is_gone_is_said_and_not_made_up(movie: Path) -> None:

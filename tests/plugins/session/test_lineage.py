@@ -66,6 +66,17 @@ def test_an_end_before_an_object_begins_is_refused(painted):
     assert painted.frames_of(2) == []
 
 
+def test_objects_are_called_by_their_names(painted):
+    painted.edit_object(1, name="nucleus")
+    assert [one.numbered for one in painted.objects.values()] == ["object 1 (nucleus)", "object 2"]
+    painted.lineage.swap(1, 2, 4)
+    assert painted.undo_name == "swap nucleus and object 2"
+    with pytest.raises(InputError, match=r"Nucleus is one object, not two"):
+        painted.lineage.merge(1, 1)
+    with pytest.raises(InputError, match="The mask of nucleus is"):
+        painted.import_masks(0, {1: np.ones((3, 3), bool)})
+
+
 def test_split_gives_the_rest_to_a_new_object_with_the_children(painted):
     painted.lineage.split(2, 4)
     assert columns(painted, 2) == {2: 42, 3: 43}
@@ -118,7 +129,7 @@ def test_merge_unites_masks_and_takes_over_the_children(painted):
     assert painted.frames_of(1) == [0, 1, 2, 3, 4, 5]
     np.testing.assert_array_equal(painted.mask(1, 4), square(24) | square(44))
     assert painted.objects[3].parents == (1,)
-    with pytest.raises(InputError, match="not two objects"):
+    with pytest.raises(InputError, match="one object, not two"):
         painted.lineage.merge(1, 1)
 
 

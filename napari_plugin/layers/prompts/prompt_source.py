@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
 from napari_plugin.layers.image_stack import ImageStack
-from napari_plugin.layers.prompt_layers import EXCLUDE
+from napari_plugin.layers.prompts.prompt_layers import EXCLUDE
 from sam2_engine import InputError
 from sam2_engine.prompts import Box, Points, Prompt, covers_pixels
 from sam2_plugins.importing.prompts import PlacedPrompt
@@ -49,7 +49,7 @@ def prompts_in_layer(
             "select a layer of this image."
         )
     if as_masks and isinstance(layer, PointsLayer):
-        raise InputError(f"Layer '{layer.name}' holds points, which are no masks; count them as prompts.")
+        raise InputError(f"Layer '{layer.name}' holds points, no masks; count them as “to track from”.")
     owners, placed = _owners(layer, first_id), dict[tuple[int, int], list[Prompt]]()
     found = (
         _clicks(layer, stack, viewer)

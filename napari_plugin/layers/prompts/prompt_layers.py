@@ -4,7 +4,7 @@ The layers are read as a whole whenever anything in them changed: clicks that ar
 or pasted, by whatever tool of napari, are all the same thing then.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,8 @@ from napari.layers.base import ActionType
 from numpy.typing import NDArray
 
 from napari_plugin.layers.image_stack import ImageStack
+from napari_plugin.layers.prompts.outlines import box_of, lies_across, outline_of
+from napari_plugin.layers.prompts.unusable_prompts import find_unusable
 from napari_plugin.theme import (
     CLICK_COLORS,
     CLICK_RING,
@@ -27,7 +29,7 @@ from napari_plugin.theme import (
     point_size,
     rgba,
 )
-from sam2_engine.prompts import Box, Points, Prompt, covers_pixels
+from sam2_engine.prompts import Box, Points, Prompt
 from sam2_plugins.session.annotations import AnnotatedObject
 
 __all__ = ["Lasso", "PromptKey", "PromptLayers", "rounded"]
@@ -119,7 +121,7 @@ class PromptLayers:
         )
         self.points = PointsLayer(
             ndim=ndim,
-            name=f"prompts on {stack.layer.name}",
+            name=f"clicks on {stack.layer.name}",
             features={"object": np.zeros(0, int), "prompt": np.zeros(0, str)},
             feature_defaults={"object": 0, "prompt": INCLUDE},
             face_color=np.array([rgba(NO_OBJECT)]),
@@ -178,13 +180,29 @@ class PromptLayers:
             self.points.canvas_size_limits = limits
 
     def _on_press(self, layer: PointsLayer | Shapes, event: Any) -> None:
-        # A selected point has changed the defaults to its own; Ctrl and Shift ask for the opposite, once.
-        excludes = self._excluding != ("Control" in event.modifiers)
-        begins = self.each_new != ("Shift" in event.modifiers)
-        self._picked = 0
-        if layer is self.points and layer.mode == "add" and not event.modifiers:
-            self._picked = self._mask_at(*self._stack.locate(layer.world_to_data(event.position)))
-        if begins and not excludes and not self._picked and str(layer.mode).startswith("add"):
+        adds = layer is self.points and layer.mode == "add"
+        place = layer.world_to_data(event.position) if adds else None
+        self._prepare(event.modifiers, place, begins=str(layer.mode).startswith("add"))
+
+    def click_at(self, place: Any, modifiers: Collection[str] = ()) -> None:
+        """Do what a click at a place in the layer's data does there, however the viewer shows it."""
+        self._prepare(modifiers, place, begins=True)
+        if self._picked:
+            picked, self._picked = self._picked, 0
+            self._on_pick(picked)
+        else:
+            self.points.add([place])
+
+    def _prepare(self, modifiers: Collection[str], place: Any, begins: bool) -> None:
+        """Let what is added next be what is asked for; a selected point has changed the defaults to its own.
+
+        Ctrl and Shift ask for the opposite, once.
+        """
+        excludes = self._excluding != ("Control" in modifiers)
+        is_new = self.each_new != ("Shift" in modifiers)
+        plain = place is not None and not modifiers
+        self._picked = self._mask_at(*self._stack.locate(place)) if plain else 0
+        if begins and is_new and not excludes and not self._picked:
             self._on_new()
         self._set_defaults(excludes)
 
@@ -220,7 +238,7 @@ class PromptLayers:
             points.setdefault((int(owner), frame), []).append((x, y))
             labels.setdefault((int(owner), frame), []).append(int(kind != EXCLUDE))
         for outline, owner in zip(self.boxes.data, self.boxes.features["object"]):
-            frame, box = self._box_of(outline)
+            frame, box = box_of(self._stack, outline)
             boxes[int(owner), frame] = box
         return {
             key: rounded(
@@ -236,7 +254,8 @@ class PromptLayers:
         """Return the outlines that were drawn, in their order, and remove them: masks take their place."""
         lassos, indices = [], []
         for i, (outline, shape_type) in enumerate(zip(self.boxes.data, self.boxes.shape_type)):
-            if shape_type == "polygon" and self._is_here(outline[0]) and not self._lies_across(outline):
+            across = lies_across(self._stack, outline)
+            if shape_type == "polygon" and self._stack.holds(outline[0]) and not across:
                 frames, x, y = zip(*(self._stack.locate(corner) for corner in outline))
                 object_id, frame = self._key(self.boxes, i, round(float(np.mean(frames))))
                 lassos.append(Lasso(object_id, frame, np.column_stack([x, y])))
@@ -246,60 +265,11 @@ class PromptLayers:
 
     def drop_unusable(self) -> list[str]:
         """Remove clicks off the image, boxes without area and replaced boxes; return sentences about them."""
-        sentences = []
-        if self._drop_elsewhere():
-            sentences.append(
-                f"A prompt elsewhere was left out: objects are {self._stack.tracked_along}. "
-                "Move the slider there, or press the button below the image's axes to work here."
-            )
-        places = [self._stack.locate(row) for row in self.points.data]
-        off = [i for i, place in enumerate(places) if not self._stack.contains(*place)]
-        if off:
-            sentences.append("A click off the image was left out; click on the object itself.")
-            self._remove(self.points, off)
-        unusable, replaced, seen, across = [], [], set(), False
-        for i in reversed(range(len(self.boxes.data))):
-            frame, (x0, y0, x1, y1) = self._box_of(self.boxes.data[i])
-            key = int(self.boxes.features["object"].iloc[i]), frame
-            height, width = self._stack.plan.frame_shape
-            inside = self._stack.contains(frame, 0, 0) and x1 >= 0 and y1 >= 0 and x0 < width and y0 < height
-            if self._lies_across(self.boxes.data[i]):
-                across = True
-                unusable.append(i)
-            elif not inside or not covers_pixels(x0, y0, x1, y1):
-                unusable.append(i)
-            elif key in seen:
-                replaced.append(i)
-            else:
-                seen.add(key)
-        if across:
-            sentences.append(
-                f"A box or lasso across {self._stack.nouns} was left out: the view is rolled, and it lies on "
-                "one frame. Click instead, or roll the view back and draw it there."
-            )
-        elif unusable:
-            sentences.append(
-                "A box without an area on the image was left out; drag from one corner to the other."
-            )
-        if unusable or replaced:
-            self._remove(self.boxes, unusable + replaced)
-        return sentences
-
-    def _lies_across(self, outline: Any) -> bool:
-        """Whether a shape spans several frames: it was drawn in a rolled view."""
-        frames = [self._stack.locate(corner)[0] for corner in outline]
-        return max(frames) > min(frames)
-
-    def _drop_elsewhere(self) -> bool:
-        """Remove what lies at another place on the axes that nothing is tracked along."""
-        clicks = [i for i, row in enumerate(self.points.data) if not self._is_here(row)]
-        outlines = [i for i, one in enumerate(self.boxes.data) if not self._is_here(one[0])]
-        self._remove(self.points, clicks)
-        self._remove(self.boxes, outlines)
-        return bool(clicks or outlines)
-
-    def _is_here(self, position: Any) -> bool:
-        return self._stack.places_of(position) == self._stack.fixed
+        owners = list(self.boxes.features["object"])
+        found = find_unusable(self._stack, list(self.points.data), list(self.boxes.data), owners)
+        self._remove(self.points, found.clicks)
+        self._remove(self.boxes, found.outlines)
+        return found.sentences
 
     def adopt(self, object_ids: set[int], owner: int) -> None:
         """Give prompts that belong to no known object to ``owner``."""
@@ -318,7 +288,7 @@ class PromptLayers:
             [i for i, frame in enumerate(frames) if self._key(layer, i, frame) in prompts]
             for layer, frames in (
                 (self.points, [self._stack.locate(row)[0] for row in self.points.data]),
-                (self.boxes, [self._box_of(outline)[0] for outline in self.boxes.data]),
+                (self.boxes, [box_of(self._stack, outline)[0] for outline in self.boxes.data]),
             )
         ]
         self._remove(self.points, owned[0])
@@ -358,10 +328,8 @@ class PromptLayers:
             return
         before, outlines = len(self.boxes.data), []
         for _, frame, box in rows:
-            (x0, y0), (x1, y1) = box.corners.tolist()
-            left, top, right, bottom = x0 - 0.5, y0 - 0.5, x1 + 0.5, y1 + 0.5
-            corners = ((left, top), (right, top), (right, bottom), (left, bottom))
-            outlines.append(np.array([self._stack.position(self._viewer, frame, x, y) for x, y in corners]))
+            corners = [self._stack.position(self._viewer, frame, x, y) for x, y in outline_of(box)]
+            outlines.append(np.array(corners))
         self.boxes.add_rectangles(outlines)
         features = self.boxes.features.copy()
         features.loc[before:, "object"] = [row[0] for row in rows]
@@ -381,12 +349,6 @@ class PromptLayers:
         self._viewer.dims.events.point.disconnect(self._size_clicks)
         self.boxes.events.data.disconnect(self._show_boxes_if_needed)
         self._viewer.layers.selection.events.active.disconnect(self._show_boxes_if_needed)
-
-    def _box_of(self, outline: Any) -> tuple[int, tuple[float, float, float, float]]:
-        """Return frame and inclusive pixel box of an outline, which runs along the pixels' outer edges."""
-        corners = [self._stack.locate(corner) for corner in outline]
-        frames, x, y = zip(*corners)
-        return round(float(np.mean(frames))), (min(x) + 0.5, min(y) + 0.5, max(x) - 0.5, max(y) - 0.5)
 
     def _remove(self, layer: PointsLayer | Shapes, indices: list[int]) -> None:
         if indices:

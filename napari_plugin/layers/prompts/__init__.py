@@ -1,0 +1,1 @@
+"""Clicks, boxes and lassos: the layers that they are placed in, and what is read from them."""
