@@ -282,9 +282,10 @@ class AnnotationController(QObject):
         return hit if self._choice.is_known and hit in others else 0
 
     def _on_choice(self) -> None:
+        # The label goes first: with its colors, the layer says again which one is picked.
+        self.masks.select(self.current or self.session.annotations.next_id)  # a stroke makes an object
         self._color_layers()
         self.prompts.set_next(self.current, self.excluding)
-        self.masks.select(self.current or self.session.annotations.next_id)  # a stroke makes an object
         self.changed.emit()
 
     def _color_layers(self) -> None:

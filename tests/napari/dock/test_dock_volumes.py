@@ -273,8 +273,8 @@ def test_a_volume_is_tracked_across_its_planes_in_the_session_that_scripts_have(
     tifffile.imwrite(path, volume, imagej=True, metadata={"axes": "ZYX", "spacing": 3, "unit": "um"})
     with open_work(path, along=along) as work:
         cut = work.frames
-        work.add_box(20, work.add_object("tube"), (10, 10, 30, 30))
-        known, scale = work.mask(1, 20), work.scale
+        known = np.asarray(work.add_prompt(20, work.add_object("tube"), box=(10, 10, 30, 30)))
+        scale = work.scale
     dock = open_dock(wait=False)
     dock.viewer.open(path, plugin="napari")
     qtbot.waitUntil(lambda: dock.annotation is not None, timeout=WAIT)
