@@ -48,7 +48,7 @@ def test_they_stand_at_the_masks_of_the_shown_frame(dock: AnnotationDock, qtbot:
     annotation.stack.show_frame(dock.viewer, 2)
     dock.objects.names.click()
     assert written(dock) == [("nucleus", [2, 11.5, 15.5]), ("2", [2, 29.5, 49.5])]
-    assert dock.viewer.layers.selection.active is active  # clicks go on where they went
+    assert dock.viewer.layers.selection.active == active  # clicks go on where they went
     layer = names_layer(dock)
     assert layer is not None
     colors = np.array([one.color for one in annotation.session.objects.values()]) / 255

@@ -20,10 +20,10 @@ NEAR, FAR = 1, 2
 
 @pytest.fixture
 def dock(open_dock: Open, discs: NDArray[np.uint8], qtbot: Any) -> AnnotationDock:
-    """Two cubes in a volume: one at the left, in front of a part of one at the right."""
+    """Two cubes in a volume: one at the left, in front of a part of one at the right; planes come nearer."""
     dock = open_dock(np.concatenate([discs] * 4), name="ct", axis_labels=("z", "y", "x"))
     cubes = np.zeros((2, 24, 60, 80), bool)
-    cubes[0, 4:10, 20:40, 10:30] = cubes[1, 14:20, 20:40, 25:60] = True
+    cubes[0, 14:20, 20:40, 10:30] = cubes[1, 4:10, 20:40, 25:60] = True
 
     def act(session: Any) -> None:
         for frame in range(24):
@@ -85,9 +85,9 @@ def clicks_of(dock: AnnotationDock, object_id: int) -> dict[int, list[tuple[floa
 def test_a_click_on_another_surface_chooses_its_object(dock: AnnotationDock, qtbot: Any) -> None:
     annotation, hand = annotation_of(dock), Hand3D(dock, qtbot)
     assert annotation.tools.active is Tool.CLICK
-    hand.click(14, 30, 50)
+    hand.click(9, 30, 50)
     assert annotation.current == FAR
-    hand.click(4, 30, 27)  # both lie there: the one in front is seen
+    hand.click(19, 30, 27)  # both lie there: the one in front is seen
     assert annotation.current == NEAR
     assert not annotation.prompts.points.data.size
 
@@ -96,29 +96,29 @@ def test_a_click_on_the_own_surface_is_a_click_on_the_plane_that_it_hits(
     dock: AnnotationDock, qtbot: Any
 ) -> None:
     hand = Hand3D(dock, qtbot)
-    hand.click(4, 30, 20)
-    assert clicks_of(dock, NEAR) == {4: [(pytest.approx(20, abs=1), pytest.approx(30, abs=1), 1)]}
-    hand.click(4, 35, 14, CONTROL)
-    qtbot.waitUntil(lambda: len(clicks_of(dock, NEAR)[4]) == 2, timeout=WAIT)
-    assert clicks_of(dock, NEAR)[4][1] == (pytest.approx(14, abs=1), pytest.approx(35, abs=1), 0)
+    hand.click(19, 30, 20)
+    assert clicks_of(dock, NEAR) == {19: [(pytest.approx(20, abs=1), pytest.approx(30, abs=1), 1)]}
+    hand.click(19, 35, 14, CONTROL)
+    qtbot.waitUntil(lambda: len(clicks_of(dock, NEAR)[19]) == 2, timeout=WAIT)
+    assert clicks_of(dock, NEAR)[19][1] == (pytest.approx(14, abs=1), pytest.approx(35, abs=1), 0)
     session = annotation_of(dock).session
     shown_when_idle(dock, qtbot)
-    assert list(session.prompts_of(NEAR)) == [4]
+    assert list(session.prompts_of(NEAR)) == [19]
 
 
 def test_a_drag_turns_the_view_and_a_click_beside_says_why_nothing_happens(
     dock: AnnotationDock, qtbot: Any
 ) -> None:
     annotation, hand = annotation_of(dock), Hand3D(dock, qtbot)
-    before = tuple(dock.viewer.camera.angles)
-    hand.drag((4, 30, 20), 60)
-    assert tuple(dock.viewer.camera.angles) != before
+    before = tuple(dock.viewer.scene.camera.angles)
+    hand.drag((19, 30, 20), 60)
+    assert tuple(dock.viewer.scene.camera.angles) != before
     assert not annotation.prompts.points.data.size
-    dock.viewer.camera.angles = before
-    hand.click(4, 5, 70)
+    dock.viewer.scene.camera.angles = before
+    hand.click(19, 5, 70)
     assert "act on the surfaces of masks" in dock.message.text()
     assert not annotation.prompts.points.data.size
     dock.objects.box.click()
-    hand.click(4, 30, 20)
+    hand.click(19, 30, 20)
     assert not annotation.prompts.points.data.size
     assert "other tools are back with the slices" in dock.objects.hint.text()
