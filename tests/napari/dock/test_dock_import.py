@@ -209,4 +209,4 @@ def test_shapes_become_finished_masks(open_dock: Open, discs: NDArray[np.uint8],
     dots = dock.viewer.add_points([[2, 20, 20]], name="dots")
     dock.viewer.layers.selection.active = dots
     dock.importing.layer.click()
-    assert dock.message.text() == "Layer 'dots' holds points, which are no masks; count them as prompts."
+    assert dock.message.text() == "Layer 'dots' holds points, no masks; count them as “to track from”."

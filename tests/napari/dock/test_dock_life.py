@@ -170,7 +170,7 @@ def test_hasty_choices_end_with_the_last_one(open_dock: Open, discs: NDArray[np.
     assert annotation_of(dock).stack.layer == last
     shown_when_idle(dock, qtbot)
     assert annotation_of(dock).stack.layer == last
-    assert sum(layer.name.startswith("prompts") for layer in dock.viewer.layers) == 1
+    assert sum(layer.name.startswith("clicks") for layer in dock.viewer.layers) == 1
 
 
 def test_renamed_and_new_images_are_in_the_list(open_dock: Open, discs: NDArray[np.uint8]) -> None:
