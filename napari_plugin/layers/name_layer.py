@@ -68,9 +68,11 @@ class NameLayer:
             "name": [_short(one) for one in seen],
             "color": ["#{:02x}{:02x}{:02x}".format(*one.color) for one in seen],
         }
-        if (places, words) != self._written:
-            self._written = places, words
+        before_places, before_words = self._written
+        self._written = places, words
+        if places != before_places:
             self.layer.data = np.array(places).reshape(-1, len(self._stack.dims))
+        if words != before_words:  # to set them draws everything once more
             self.layer.features = words
 
     def close(self) -> None:
