@@ -1,7 +1,7 @@
 """The buttons that carry a volume's objects on to the time before or after."""
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_plugin.annotation.carrying import carry_to
 from napari_plugin.annotation.controller import AnnotationController
@@ -41,8 +41,9 @@ class CarryPanel(Panel):
         self.before, self.after = button("", _TOOLTIP), button("", _TOOLTIP)
         self.progress_row = TaskProgressRow(self.before, self.after)
         row = QHBoxLayout()
-        row.addWidget(self.before)
-        row.addWidget(self.after)
+        row.addWidget(QLabel("Carry objects to"))
+        row.addWidget(self.before, 1)
+        row.addWidget(self.after, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row)
@@ -68,8 +69,8 @@ class CarryPanel(Panel):
         masked = any(session.frames_of(object_id) for object_id in session.objects)
         last = annotation.stack.plan.sizes["T"] - 1
         for one, to, words in (
-            (self.before, time - 1, f"◀ Carry to time point {time - 1}"),
-            (self.after, time + 1, f"Carry to time point {time + 1} ▶"),
+            (self.before, time - 1, f"◀ time point {time - 1}"),
+            (self.after, time + 1, f"time point {time + 1} ▶"),
         ):
             there = 0 <= to <= last
             one.setText(words if there else "")

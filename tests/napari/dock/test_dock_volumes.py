@@ -248,7 +248,7 @@ def test_objects_are_carried_on_to_the_next_time_point_under_their_ids(
     start(dock)
     wait_until_tracked(dock, qtbot)
     qtbot.waitUntil(dock.carry.after.isEnabled, timeout=WAIT)
-    assert dock.carry.after.text() == "Carry to time point 1 ▶"
+    assert dock.carry.after.text() == "time point 1 ▶"
     dock.carry.after.click()
     qtbot.waitUntil(lambda: "1 object carried on" in dock.message.text(), timeout=WAIT)
     assert dock.image.here.text() == "Work at time point 1"
@@ -258,7 +258,7 @@ def test_objects_are_carried_on_to_the_next_time_point_under_their_ids(
     assert session.frames_of(1) == [0, 1, 2, 3, 4]
     shown_when_idle(dock, qtbot)
     assert planes_with_masks(dock)[0] == [0, 1]
-    assert dock.carry.before.text() == "◀ Carry to time point 0"
+    assert dock.carry.before.text() == "◀ time point 0"
     dock.carry.before.click()
     qtbot.waitUntil(lambda: "annotated there already" in dock.message.text(), timeout=WAIT)
     assert "object 1 (HeLa)" in dock.message.text()
