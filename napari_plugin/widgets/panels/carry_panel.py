@@ -41,7 +41,7 @@ class CarryPanel(Panel):
         self.before, self.after = button("", _TOOLTIP), button("", _TOOLTIP)
         self.progress_row = TaskProgressRow(self.before, self.after)
         row = QHBoxLayout()
-        row.addWidget(QLabel("Carry objects to"))
+        row.addWidget(QLabel("Carry to"))
         row.addWidget(self.before, 1)
         row.addWidget(self.after, 1)
         layout = QVBoxLayout(self)
