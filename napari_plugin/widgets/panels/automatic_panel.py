@@ -93,12 +93,6 @@ class AutomaticPanel(Panel):
             label="Objects at most",
             tooltip="Show only so many, the surest",
         )
-        for field, name in (
-            (self.fine, "many_small"),
-            (self.min_area, "min_area"),
-            (self.max_objects, "max_objects"),
-        ):
-            remember_field(field, name)
         self.summary = QLabel()
         self.summary.setWordWrap(True)
         self.all = button("All", "Choose all that are shown")
@@ -120,6 +114,12 @@ class AutomaticPanel(Panel):
         self.show_annotation(None)
 
     def _lay_out(self) -> None:
+        for field, name in (
+            (self.fine, "many_small"),
+            (self.min_area, "min_area"),
+            (self.max_objects, "max_objects"),
+        ):
+            remember_field(field, name)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Find everything on this frame"))
