@@ -1,6 +1,6 @@
 """Gain by five masks of one image, by what is trained: frozen image encoder, or low-rank adapters.
 
-    python benchmarks/teaching/five_masks.py FOLDER [--steps 100] [--masks 5] [--only KIND]
+    python benchmarks/teaching/five_masks.py FOLDER [--steps 60] [--masks 5] [--only KIND]
 
 FOLDER holds ``usiigaci_T98G``, ``c2c12_laptrack`` and ``train/dsb2018``; nano saw none of the pictures that
 are used here. Each picture is a task of its own: nano is taught five of its objects, drawn by chance, and
@@ -32,7 +32,6 @@ from sam2_engine.weights.loading import load_model
 
 KINDS = {
     "frozen encoder": {},
-    "frozen encoder, 3e-5": {"learning_rate": 3e-5},
     "LoRA 4, decoder": {"lora": 4, "lora_blocks": "decoder"},
     "LoRA 4, trunk and decoder": {"lora": 4},
 }
@@ -61,11 +60,11 @@ def pictures(folder: Path) -> Iterator[Picture]:
     truth = np.asarray(Image.open(usiigaci / "human_gt_t000_instances_ids.png")).astype(np.uint16)
     corners = [(slice(y, y + 512), slice(x, x + 512)) for y in (0, 510) for x in (0, 512)]
     parts = [(stack[0][corner], truth[corner]) for corner in corners]
-    for number in (0,):
+    for number in (0, 1):
         yield Picture(f"phase contrast {number}", *parts[number], parts[number + 1])
     with np.load(folder / "c2c12_laptrack" / "data_small.npz") as cells:
         frames, labels = cells["images"], cells["labels"]
-    for number in (0,):
+    for number in (0, 5):
         yield Picture(
             f"C2C12 {number}", frames[number], labels[number], (frames[number + 4], labels[number + 4])
         )
@@ -73,7 +72,7 @@ def pictures(folder: Path) -> Iterator[Picture]:
     names = [path.name for path in sorted((nuclei / "images").glob("*3.png"))]  # kept aside from teaching
     read = [[np.asarray(Image.open(nuclei / part / n)) for part in ("images", "labels")] for n in names]
     many = [(pixels, labels) for pixels, labels in read if len(np.unique(labels)) > 16]
-    for number in (3,):
+    for number in (0, 3, 6):
         yield Picture(f"nuclei {number}", *many[number], many[number + 1])
 
 
@@ -97,14 +96,17 @@ def score(model: object, video: AnnotatedVideo, without: set[int]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--masks", type=int, default=5)
+    parser.add_argument("--image-size", type=int, help="side of nano's input; by default its own, 512")
+    parser.add_argument("--pictures", nargs="*", default=[""], help="only those with this in their name")
     parser.add_argument("--only", choices=KINDS)
     arguments = parser.parse_args()
     print("| picture | trained | before | after | other picture before | after | CPU s |")
     print("|---|---|---|---|---|---|---|", flush=True)
     gains: dict[str, list[tuple[float, float]]] = {}
-    for picture in pictures(arguments.folder):
+    chosen = [one for one in pictures(arguments.folder) if any(w in one.name for w in arguments.pictures)]
+    for picture in chosen:
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
             whole = as_video(folder / "whole", picture.pixels, picture.labels)
@@ -116,7 +118,9 @@ def main() -> None:
             few = as_video(folder / "few", picture.pixels, some)
             for kind, settings in KINDS.items():
                 if arguments.only in (None, kind):
-                    config = TrainingConfig(steps=arguments.steps, **QUICK, **settings)
+                    config = TrainingConfig(
+                        steps=arguments.steps, image_size=arguments.image_size, **QUICK, **settings
+                    )
                     row = teach(config, few, whole, other, {int(i) for i in taught})
                     gains.setdefault(kind, []).append((row[1] - row[0], row[3] - row[2]))
                     print(
@@ -137,7 +141,7 @@ def teach(
     taught: set[int],
 ) -> tuple[float, float, float, float, float]:
     """Return the scores before and after, here and on another picture, and the seconds."""
-    model = load_model("nano", "cpu", "float32")
+    model = load_model("nano", "cpu", "float32", config.image_size)
     model.eval()
     here, there = score(model, whole, taught), score(model, other, set())
     began = time.process_time()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sam2_engine.disk import remove_folder
 from sam2_engine.errors import InputError, OptionError
-from sam2_engine.weights.hub_names import HubName
+from sam2_engine.weights.hub_names import HubName, is_hub_name
 from sam2_engine.weights.loading import holds_adapter, read_weights
 from sam2_engine.weights.model_folder import (
     ADAPTER_FILE,
@@ -192,10 +192,10 @@ def push(folder: str | os.PathLike[str], name: str, *, private: bool = False) ->
     weights, card = checked_folder(folder), read_card(folder)
     if card is None:
         raise InputError(f"{folder} has no card that says what it is: push a folder that sam2 train wrote.")
-    if weights.name == ADAPTER_FILE and card.base not in REGISTRY:
+    if weights.name == ADAPTER_FILE and card.base not in REGISTRY and not is_hub_name(card.base):
         raise InputError(
             f"{folder} is an adapter for {card.base}, which others do not have by that name: train it again "
-            "from a model that `sam2 models` lists, or without --lora."
+            "from a model that `sam2 download` fetches, or without --lora."
         )
     api = _api()
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete

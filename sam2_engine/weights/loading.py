@@ -271,8 +271,9 @@ def _read_adapted(adapter: Adapter, path: Path) -> tuple[ModelConfig, dict[str, 
     """Read the base model of an adapter, and put the adapter into its weights."""
     base = find(adapter.base.name)
     if base is None:
-        known = REGISTRY.get(adapter.base.name)
-        get = f"sam2 download {known.name}" if known and known.path else "sam2 models add FILE"
+        name, known = adapter.base.name, REGISTRY.get(adapter.base.name)
+        fetched = is_hub_name(name) or (known is not None and known.path is not None)
+        get = f"sam2 download {name}" if fetched else f"sam2 models add FILE --name {name}"
         raise InputError(
             f"{path} is an adapter for the model {adapter.base.name}, which is not on this machine: get it "
             f"first, with `{get}`."

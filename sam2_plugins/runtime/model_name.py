@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sam2_engine.modeling.approximations import APPROXIMATIONS, FAST
+from sam2_engine.weights.locations import find
+from sam2_engine.weights.model_folder import weights_in
 
 __all__ = ["ModelName"]
 
@@ -49,9 +51,10 @@ class ModelName(NamedTuple):
         return cls(weights, size, approximations)
 
     def absolute(self) -> "ModelName":
-        """Return the name for whoever has another working directory: of a file, its absolute path."""
-        file = Path(self.weights)
-        return self._replace(weights=str(file.absolute())) if file.is_file() else self
+        """Return the name for whoever has another working directory: of a file or folder, its full path."""
+        path = Path(self.weights)
+        is_folder = path.is_dir() and weights_in(path) is not None and find(self.weights) is None
+        return self._replace(weights=str(path.absolute())) if path.is_file() or is_folder else self
 
     def __str__(self) -> str:
         size = "" if self.image_size is None else f"@{self.image_size}"
