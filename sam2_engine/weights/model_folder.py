@@ -175,7 +175,7 @@ def weights_in(folder: Path) -> Path | None:
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
-    """Write ``card.json`` and ``README.md`` beside the weights.
+    """Write ``card.json`` beside the weights, and ``README.md`` unless there is one.
 
     Raises
     ------
@@ -183,6 +183,8 @@ def write_card(folder: Path, card: ModelCard) -> None:
         If they cannot be written.
     """
     for name, text in ((CARD_FILE, json.dumps(asdict(card), indent=2) + "\n"), (_README, _readme(card))):
+        if name == _README and (folder / name).exists():
+            continue
         try:
             with replacing(folder / name) as aside:
                 aside.write_text(text, encoding="utf-8")

@@ -18,6 +18,7 @@ from sam2_engine.weights.loading import holds_adapter, save_model
 from sam2_engine.weights.locations import find
 from sam2_engine.weights.model_folder import (
     ADAPTER_FILE,
+    CARD_FILE,
     MODEL_FILES,
     WEIGHTS_FILE,
     ModelCard,
@@ -94,7 +95,9 @@ class RunResult:
             If the file cannot be written.
         """
         if self.path != self.weights:  # what was there before is no longer what the folder holds
-            for name in MODEL_FILES:
+            # A README beside weights without a card is somebody's own.
+            ours = MODEL_FILES if (self.path / CARD_FILE).is_file() else (WEIGHTS_FILE, ADAPTER_FILE)
+            for name in ours:
                 (self.path / name).unlink(missing_ok=True)
         if self.as_adapter:
             Adapter(self.base, model.config, LowRank.scale, adapters).save(self.weights)

@@ -60,6 +60,14 @@ def test_a_folder_says_what_it_is(cells: Path) -> None:
     assert card.gain in readme
 
 
+def test_a_readme_of_one_s_own_stays(small_checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "README.md").write_text("my notes")
+    _train(str(small_checkpoint), tmp_path)
+    assert (tmp_path / "run" / "README.md").read_text() == "my notes"
+    assert read_card(tmp_path / "run") is not None
+
+
 def test_it_loads_from_the_folder_and_by_a_name_with_its_card(cells: Path) -> None:
     weights = load_model(cells, "cpu").state_dict()
     path = add(cells, "mine")
