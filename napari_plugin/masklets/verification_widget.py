@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from napari import Viewer
 from napari.layers import Image, Labels, Points
+from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLineEdit, QVBoxLayout, QWidget
 
 from napari_plugin.contributions.readers import image_layer
@@ -62,8 +63,8 @@ class MaskletWidget(QWidget):
         self._known_clicks = 0
         self._untracked = self._is_busy = False
         self._build()
-        self._keys(bind=True)
-        self.destroyed.connect(lambda: self._keys(bind=False))
+        self._earlier_keys = {key: viewer.keymap.get(coerce_keybinding(key)) for key in _KEYS}
+        self._bind_keys(viewer)
 
     def _build(self) -> None:
         self.who, self.second = QLineEdit(), QCheckBox("Look at what another person decided")
@@ -91,9 +92,10 @@ class MaskletWidget(QWidget):
         made.clicked.connect(lambda: act())
         return made
 
-    def _keys(self, *, bind: bool) -> None:
+    def _bind_keys(self, provider: Any) -> None:
+        """Let the keys act whatever is active: the window, or a layer, whose own keys go first otherwise."""
         for key, name in _KEYS.items():
-            self.viewer.bind_key(key, _on_key(getattr(self, name)) if bind else None, overwrite=True)
+            provider.bind_key(key, _on_key(getattr(self, name)), overwrite=True)
 
     # ------------------------------------------------------------------ what a person does
 
@@ -155,8 +157,10 @@ class MaskletWidget(QWidget):
         self.queue = None
 
     def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
-        """Leave nothing unwritten."""
+        """Leave nothing unwritten, and the keys as they were."""
         self.close_queue()
+        for key, earlier in self._earlier_keys.items():
+            self.viewer.bind_key(key, earlier, overwrite=True)
         super().closeEvent(event)
 
     # ------------------------------------------------------------------ how
@@ -215,6 +219,8 @@ class MaskletWidget(QWidget):
         )
         self._clicks.feature_defaults = {"inside": True}
         self._clicks.events.data.connect(self._on_clicks)
+        for layer in (self._image, self._masks, self._clicks):
+            self._bind_keys(layer)
         self._video = video
 
     def _clear(self) -> None:
@@ -285,5 +291,5 @@ class MaskletWidget(QWidget):
                 self._clicks.data = np.empty((0, 3))
 
 
-def _on_key(act: Callable[[], None]) -> Callable[[Viewer], None]:
+def _on_key(act: Callable[[], None]) -> Callable[[Any], None]:
     return lambda _: act()

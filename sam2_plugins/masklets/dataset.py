@@ -26,7 +26,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_plugins.batch.naming import stem
 from sam2_plugins.masklets.decisions import Decision, DecisionLog, Status, newest_verdicts, standing
-from sam2_plugins.masklets.sa_v import AUTO, MANUAL, describe_masklets, only_masklets
+from sam2_plugins.masklets.sa_v import AUTO, MANUAL, describe_masklets, joined, only_masklets
 from sam2_plugins.masklets.selection import shown_mask
 from sam2_plugins.masklets.summary import MaskletSummary
 from sam2_plugins.masklets.taken_videos import take_video
@@ -262,27 +262,38 @@ class MaskletDataset:
         _write_json(self.annotations(name, AUTO), only_masklets(content, undecided))
 
     def settle(self, name: str, session: AnnotationSession) -> None:
-        """Write a video's two JSON files by what people decided; the session is the video's, open."""
-        summary, statuses = self.summary(name), self.statuses(name)
-        accepted = [one for one, status in statuses.items() if status is Status.ACCEPTED]
-        newest = newest_verdicts(self.decisions.read())
-        content = describe_masklets(
+        """Write a video's two JSON files by what people decided; the session is the video's, open.
+
+        A masklet that was accepted and is being corrected again stays as it was accepted.
+        """
+        accepted = [one for one, status in self.statuses(name).items() if status is Status.ACCEPTED]
+        settled = [one for one in accepted if _is_verified(session, one)]
+        content = self._describe_verified(name, session, settled)
+        earlier = self.verified(name)
+        if earlier is not None and (rest := set(accepted) - set(settled)):
+            content = joined(only_masklets(earlier, rest), content)
+        self.write_verified(name, content)
+        self.write_open(name)
+        self._unsettled(name).unlink(missing_ok=True)
+
+    def _describe_verified(
+        self, name: str, session: AnnotationSession, masklets: list[int]
+    ) -> dict[str, Any]:
+        summary, newest = self.summary(name), newest_verdicts(self.decisions.read())
+        return describe_masklets(
             session,
             self.path / summary.video_file,
-            [one for one in accepted if one in session.objects],
+            masklets,
             MANUAL,
             lambda one, frame: shown_mask(session.accepted(one, frame), summary.min_area),
-            qualities=dict.fromkeys(accepted, 1.0),
+            qualities=dict.fromkeys(masklets, 1.0),
             edited={
                 one: len({edit.frame for each in newest[name, one].values() for edit in each.edits})
-                for one in accepted
+                for one in masklets
             },
             opening=summary.opening,
             min_area=summary.min_area,
         )
-        self.write_verified(name, content)
-        self.write_open(name)
-        self._unsettled(name).unlink(missing_ok=True)
 
     def decide(self, decision: Decision) -> None:
         """Add a decision; the video's JSON files are out of date until :meth:`settle`."""
@@ -343,6 +354,14 @@ def raise_unsaved(folder: SessionFolder) -> None:
     """
     if folder.save_error is not None:
         raise InputError(folder.save_error)
+
+
+def _is_verified(session: AnnotationSession, masklet: int) -> bool:
+    """Whether all masks of a masklet are verified in its session."""
+    if masklet not in session.objects:
+        return False
+    frames = session.frames_of(masklet)
+    return bool(frames) and session.verified(masklet) >= set(frames)
 
 
 def _read_annotations(path: Path) -> dict[str, Any]:

@@ -65,9 +65,7 @@ def widget(
 
 def press(widget: MaskletWidget, key: str) -> None:
     """As napari does when a key is pressed on the canvas."""
-    from napari.utils.key_bindings import coerce_keybinding
-
-    widget.viewer.keymap[coerce_keybinding(key)](widget.viewer)
+    widget.viewer.window._qt_viewer._key_map_handler.press_key(key.upper())
 
 
 def test_a_and_r_decide_and_show_the_next(widget: MaskletWidget, dataset: MaskletDataset, qtbot: Any) -> None:

@@ -93,6 +93,8 @@ def test_the_report_writes_what_a_broken_off_verification_left(
     made: Maker, store: ModelStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     dataset = made({"a": 1})
+    with dataset.opened("a", store) as (session, _):  # killed before the JSON files were written
+        session.verify(1, range(4))
     dataset.decide(Decision("a", 1, Verdict.ACCEPT, "ada", 2.0, 4))
     assert dataset.unsettled() == ["a"]
     assert main(["masklets", "report", str(dataset.path), "--csv", str(tmp_path / "phases.csv")]) == 0

@@ -127,6 +127,20 @@ def test_what_two_verifiers_disagree_on_is_not_trained_on(made: Maker, store: Mo
     assert manual["masklet_id"] == [2]
 
 
+def test_what_was_accepted_stays_so_until_a_second_look_has_a_verdict(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 2})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.next()
+        queue.accept()
+    before = dataset.verified("a")
+    with VerificationQueue(dataset, store, "bob") as queue:
+        queue.go_to("a", 1)
+        queue.correct(2, mask=square(40, 30))  # and then something else comes up
+        queue.go_to("a", 2)
+        queue.reject()
+    assert dataset.verified("a") == before
+
+
 def test_a_video_that_is_open_elsewhere_is_passed_over(made: Maker, store: ModelStore) -> None:
     dataset = made({"a": 1, "b": 1})
     with VerificationQueue(dataset, store, "ada") as ada, VerificationQueue(dataset, store, "bob") as bob:
