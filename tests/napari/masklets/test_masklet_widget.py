@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from qtpy.QtCore import Qt
 
 from napari_plugin.masklets.verification_widget import MaskletWidget
 from napari_plugin.runtime.application import Sam2Application
@@ -63,38 +64,39 @@ def widget(
     qtbot.waitUntil(lambda: dataset.unsettled() == [], timeout=WAIT)
 
 
-def press(widget: MaskletWidget, key: str) -> None:
-    """As napari does when a key is pressed on the canvas."""
-    widget.viewer.window._qt_viewer._key_map_handler.press_key(key.upper())
+def press(widget: MaskletWidget, key: str, qtbot: Any) -> None:
+    """Press a key over the canvas, whatever layer is active."""
+    window = widget.viewer.__wrapped__.window._qt_window  # type: ignore[attr-defined]
+    qtbot.keyClick(window._qt_viewer.canvas.native, getattr(Qt.Key, f"Key_{key}"))
 
 
 def test_a_and_r_decide_and_show_the_next(widget: MaskletWidget, dataset: MaskletDataset, qtbot: Any) -> None:
     shown = widget.viewer.layers["masklet"].data
     assert shown[2][20, 24] == 1
     assert shown[2][40, 60] == 0
-    press(widget, "a")
+    press(widget, "A", qtbot)
     qtbot.waitUntil(lambda: "masklet 2" in widget.message.text(), timeout=WAIT)
     assert shown[2][40, 60] == 1
-    press(widget, "r")
+    press(widget, "R", qtbot)
     qtbot.waitUntil(lambda: "Nothing is left" in widget.message.text(), timeout=WAIT)
     assert dataset.statuses("discs") == {1: Status.ACCEPTED, 2: Status.REJECTED}
     assert [one.by for one in dataset.decisions.read()] == ["ada", "ada"]
-    press(widget, "z")
+    press(widget, "Z", qtbot)
     qtbot.waitUntil(lambda: "masklet 2" in widget.message.text(), timeout=WAIT)
     assert dataset.statuses("discs")[2] is Status.OPEN
 
 
 def test_c_corrects_by_clicks_and_tracks(widget: MaskletWidget, dataset: MaskletDataset, qtbot: Any) -> None:
-    press(widget, "c")
+    press(widget, "C", qtbot)
     qtbot.waitUntil(lambda: "click inside" in widget.message.text(), timeout=WAIT)
     frame = widget.viewer.dims.current_step[0]
     clicks = widget.viewer.layers["corrections"]
     assert clicks.mode == "add"
     clicks.add([[frame, 20, 20 + 2 * frame]])
     qtbot.waitUntil(lambda: not widget._is_busy, timeout=WAIT)
-    press(widget, "c")
+    press(widget, "C", qtbot)
     qtbot.waitUntil(lambda: "Tracked again" in widget.message.text(), timeout=WAIT)
-    press(widget, "a")
+    press(widget, "A", qtbot)
     qtbot.waitUntil(lambda: "masklet 2" in widget.message.text(), timeout=WAIT)
     (decision,) = dataset.decisions.read()
     assert [(edit.frame, edit.clicks) for edit in decision.edits] == [(frame, 1)]
