@@ -49,12 +49,12 @@ PAGE = BENCHMARKS / "results" / "masklets.md"
 OURS = "expected gain"
 HEADING = f"""By `benchmarks/masklets/next_frame.py`, {MODEL}. A simulated annotator clicks three times on an
 object on its first frame (centers of the error), tracks, and then corrects one frame after the other by three
-clicks each, tracking everything again; only which frame is next differs. J&F over all frames in percent, corrected
-frames included. *Uniform*: the frame farthest from all corrected ones. *Lowest confidence*: presence times
-predicted IoU. *Most doubtful*: the highest score of the review. *Expected gain*:
-`sam2_plugins/review/next_frame.py`; its form and its reach of 8 frames were settled before anything was measured
-on these sets. Differences are means over all numbers of corrections; in brackets, what 90 % of the means of
-resampled objects lie within."""
+clicks each, tracking everything again; only which frame is next differs. J&F over all frames in percent,
+corrected frames included. *Uniform*: the frame farthest from all corrected ones. *Lowest confidence*: presence
+times predicted IoU. *Most doubtful*: the highest score of the review. *Expected gain*:
+`sam2_plugins/review/next_frame.py`; its form and its reach of 8 frames were settled before anything was
+measured on these sets. Differences are means over all numbers of corrections; in brackets, what 90 % of the
+means of resampled objects lie within."""
 
 Rule = Callable[["Annotator"], dict[int, float]]
 
