@@ -32,7 +32,8 @@ from sam2_plugins.masklets.report import report_on
 from sam2_plugins.runtime.model_store import ModelStore
 
 FRAMES, SIDE = 5, 256
-MODEL = "nano@256"
+IMAGE_SIZE = 256
+MODEL = f"nano@{IMAGE_SIZE}"
 GOOD, MENDABLE, CORRECTIONS = 0.75, 0.4, 2
 LOCATE, CLICK, EXAMINE = 1.0, 1.5, 0.1
 """Seconds of the paper's model of an annotator: finding the object, a click, a frame to look at."""
@@ -185,7 +186,8 @@ def run(name: str, truths: Truths, work: Path, rounds: int, steps: int) -> None:
             line += f"{everything.seconds / many:.1f} | {found.quality.iou:.3f} |"
             new = work / f"round{number + 1}.safetensors"
             options = ["--steps", steps, "--run", work / f"run{number}", "-o", new]
-            command(["train", "--from", model, "--data", work / "data", *options])
+            options += ["--image-size", IMAGE_SIZE]
+            command(["train", "--from", model.partition("@")[0], "--data", work / "data", *options])
             model = str(new)
         else:
             line += " | | | |"
