@@ -178,10 +178,10 @@ RULES: dict[str, Rule] = {
     "uniform": uniform,
     "lowest confidence": least_confident,
     "most doubtful": most_doubtful,
+    "doubt in reach": partial(doubt_sum, reach=8),
     "expected gain": most_gain,
 }
 TRIED: dict[str, Rule] = {
-    "sum 8": partial(doubt_sum, reach=8),
     "forward gain 8": partial(forward_gain, reach=8),
 }
 
@@ -319,7 +319,7 @@ def table(found: dict[str, dict[str, np.ndarray]]) -> list[str]:
 
 def comparison(found: dict[str, dict[str, np.ndarray]]) -> list[str]:
     lines = [f"| {OURS}, less ... | {' | '.join(found)} |", "|---|" + "---|" * len(found)]
-    for other in (rule for rule in RULES if rule != OURS):
+    for other in (rule for rule in next(iter(found.values())) if rule != OURS):
         gaps = [difference(rows[OURS], rows[other]) for rows in found.values()]
         lines.append(f"| {other} | {' | '.join(gaps)} |")
     return lines
@@ -331,11 +331,14 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--always-click", action="store_true", help="never confirm, never paint")
+    parser.add_argument("--rules", help="some of the rules, with commas between")
     parser.add_argument("--so-far", action="store_true", help="write what was run already, and run no more")
     options = parser.parse_args()
     torch.set_num_threads(1)
     Annotator.always_clicks = options.always_click
     rules = {**RULES, **TRIED} if options.fit else RULES
+    if options.rules:
+        rules = {name: rules[name] for name in options.rules.split(",")}
     found = runs(options.data, options.runs, rules, options.fit, more=not options.so_far)
     found = {name: by_rule for name, by_rule in found.items() if len(by_rule[OURS])}
     every = {rule: np.concatenate([rows[rule] for rows in found.values()]) for rule in rules}
