@@ -346,9 +346,9 @@ def main() -> None:
     if options.fit:
         print("\n".join(lines))
     else:
-        write_section(
-            PAGE, "The data engine", "Which frame next", [HEADING, "", *lines, "", f"({provenance()})"]
-        )
+        heading = HEADING.format(how=HOW[options.always_click])
+        name = "Which frame next, always clicked on" if options.always_click else "Which frame next"
+        write_section(PAGE, "The data engine", name, [heading, "", *lines, "", f"({provenance()})"])
 
 
 if __name__ == "__main__":
