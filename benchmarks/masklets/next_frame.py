@@ -5,7 +5,7 @@
 The data folder is that of ``nano_evaluation.py``. An annotator clicks on an object on its first frame,
 tracks, then corrects one frame after the other, three clicks each at the center of the error, and tracks
 again; only
-which frame differs. Writes ``benchmarks/results/masklets.md``. Runs are saved and read again. ``--fit``: only
+which frame differs. Writes ``benchmarks/results/review/masklets.md``. Runs are saved and read again. ``--fit``: only
 the scenes on which the rule was chosen, and more rules.
 """
 
@@ -48,7 +48,7 @@ OBJECTS = 1
 """Objects of each synthetic scene; twice as many of a part of T98G."""
 MODEL = "nano@320"
 SMALLEST = 64
-PAGE = BENCHMARKS / "results" / "masklets.md"
+PAGE = BENCHMARKS / "results" / "review" / "masklets.md"
 OURS = "expected gain"
 HEADING = f"""\
 By `benchmarks/masklets/next_frame.py`, {MODEL}. A simulated annotator clicks three times on an
