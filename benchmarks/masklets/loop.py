@@ -5,7 +5,7 @@
 The train folder holds ``usiigaci_stills/images`` and ``labels``, which may be trained on. Every round finds
 the masklets of the training videos by the model of the round before, a simulated person verifies them by the
 ground truth, and the next model is trained on what is verified. Each model is judged by the masklets that it
-finds, alone, in other videos. Writes a table for ``benchmarks/results/review/masklets.md`` to standard output.
+finds, alone, in other videos. Prints a table.
 """
 
 import argparse

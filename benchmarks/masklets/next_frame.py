@@ -3,10 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/masklets/next_frame.py --data FOLDER --runs FOLDER [--fit]
 
 The data folder is that of ``nano_evaluation.py``. An annotator clicks on an object on its first frame,
-tracks, then corrects one frame after the other, three clicks each at the center of the error, and tracks
-again; only
-which frame differs. Writes ``benchmarks/results/review/masklets.md``. Runs are saved and read again. ``--fit``: only
-the scenes on which the rule was chosen, and more rules.
+tracks, then looks at one frame after the other, corrects it where it must be, and tracks again; only which
+frame is next differs. Writes ``benchmarks/results/review/masklets.md``. Runs are saved and read again.
+``--fit``: other scenes, and more rules.
 """
 
 import argparse
