@@ -152,7 +152,7 @@ def loop(settings: Settings, draw: Draw, order: str, rounds: int, tasks: int) ->
         left = [one for one in draw.pool if one.id not in known]
         labelled += ordered(predictor, left, order, chance)[:tasks]
         (draw.media / EXPORT).write_text(json.dumps([one.annotated() for one in labelled]))
-        assert predictor.start_training(PROJECT)
+        assert predictor.start_training(1)
         predictor.trainings.wait()
         yield measured()
     predictor.close()
