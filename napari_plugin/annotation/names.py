@@ -45,6 +45,8 @@ class NameView(QObject):
     def close(self) -> None:
         """Do nothing any more; the layer stays as it is."""
         self.update_soon.cancel()
+        if self._layer is not None:
+            self._layer.layer.events.visible.disconnect(self._on_view)
         for event in self._events():
             event.disconnect(self._on_view)
 
@@ -52,7 +54,9 @@ class NameView(QObject):
         """Begin or end to show them."""
         self.shown = shown
         if shown:
-            self._layer = self._layer or NameLayer(self._viewer, self._stack, self._companions.add)
+            if self._layer is None:
+                self._layer = NameLayer(self._viewer, self._stack, self._companions.add)
+                self._layer.layer.events.visible.connect(self._on_view)
             self._write()
         elif self._layer is not None:
             layer, self._layer = self._layer, None
@@ -71,8 +75,8 @@ class NameView(QObject):
             self.update_soon()
 
     def _write(self) -> None:
-        if self._layer is None:
-            return
+        if self._layer is None or not self._layer.layer.visible:
+            return  # napari does not slice a hidden layer anew, and would look for words that are gone
         frame, session = self._stack.shown_frame(self._viewer), self._session
         objects = session.objects
         known = {object_id: session.accepted(object_id, frame) for object_id in objects}

@@ -86,6 +86,12 @@ def test_they_come_again_with_another_image_and_another_dock(
     dock.image.chosen.emit()
     qtbot.waitUntil(lambda: "names on others" in viewer.layers, timeout=WAIT)
     assert not viewer.layers["names on cells"].visible
+    for place in (2, 0, 2, 1):  # the hidden ones let be what they cannot draw
+        viewer.dims.set_point(0, place)
+        qtbot.wait(80)
+    viewer.dims.ndisplay = 3
+    qtbot.wait(80)
+    viewer.dims.ndisplay = 2
     viewer.window.remove_dock_widget(dock)
     again = AnnotationDock(viewer, dock._application)
     viewer.window.add_dock_widget(again, name="again")
