@@ -7,6 +7,7 @@ time and wall time. Weights but nano's are random, which cost as much.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import scenes
 
 from sam2_engine import load_model
+from sam2_engine.model_export.precision import convert
 from sam2_engine.model_export.writing import export_model
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
@@ -64,7 +66,7 @@ def static_int8(path: Path, size: int, target: Path) -> None:
 
     class Frames(CalibrationDataReader):
         def __init__(self) -> None:
-            self.left = [to_model_input(scenes.draw(n), None, size).numpy() for n in range(4)]
+            self.left = [to_model_input(scenes.draw(n), None, size).numpy() for n in range(2)]
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             return {"pixels": self.left.pop()} if self.left else None
@@ -85,18 +87,18 @@ def measured(name: str, threads: int, turns: int, folder: Path) -> list[str]:
     """Return a row of the table for each way to compute a model's encoder."""
     model = loaded(name)
     pixels = to_model_input(scenes.draw(9), None, model.image_size)
-    for precision in ("float32", "int8"):
-        export_model(model, folder / precision, video=False, precision=precision)
-    float32 = folder / "float32" / "image_encoder.onnx"
-    static = folder / "static.onnx"
+    export_model(model, folder / "float32", video=False)
+    float32, int8, static = (
+        folder / name for name in ("float32/image_encoder.onnx", "int8.onnx", "static.onnx")
+    )
+    shutil.copy(float32, int8)
+    convert(int8, "image_encoder", "int8")
     static_int8(float32, model.image_size, static)
     ways = {
         "PyTorch, float32": in_pytorch(model, pixels, torch.float32),
         "PyTorch, bfloat16": in_pytorch(model, pixels, torch.bfloat16),
         "ONNX Runtime, float32": in_onnx_runtime(float32, pixels, threads),
-        "ONNX Runtime, int8 weights": in_onnx_runtime(
-            folder / "int8" / "image_encoder.onnx", pixels, threads
-        ),
+        "ONNX Runtime, int8 weights": in_onnx_runtime(int8, pixels, threads),
         "ONNX Runtime, int8 throughout": in_onnx_runtime(static, pixels, threads),
     }
     reference = ways["PyTorch, float32"]()

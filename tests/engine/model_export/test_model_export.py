@@ -1,6 +1,7 @@
 """Parts of a model computed by ONNX Runtime and by PyTorch, and what cannot be exported."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from sam2_engine import InputError, load_model
 from sam2_engine.model_export.parts import Part, parts_of
+from sam2_engine.model_export.precision import convert
 from sam2_engine.model_export.writing import check_can_export, export_model, is_exported_model
 from sam2_engine.modeling.sam2 import Sam2
 
@@ -46,6 +48,27 @@ def test_onnx_runtime_computes_what_pytorch_does(
     for ours, theirs in zip(computed, expected if isinstance(expected, tuple) else (expected,), strict=True):
         assert ours.shape == tuple(theirs.shape)
         assert np.abs(ours - theirs.numpy()).max() < 1e-4 * max(1.0, float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize(("precision", "least"), [("float16", 1.7), ("int8", 1.2)])
+def test_smaller_files_compute_nearly_the_same(
+    small_model: Sam2, exported: Path, tmp_path: Path, precision: str, least: float
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    part = next(one for one in parts_of(small_model) if one.name == "image_encoder")
+    inputs = {name: value.numpy() for name, value in drawn_inputs(part, {}).items()}
+    whole, small = exported / "image_encoder.onnx", tmp_path / "image_encoder.onnx"
+    shutil.copy(whole, small)
+    assert convert(small, part.name, precision) == precision
+    assert whole.stat().st_size > least * small.stat().st_size
+    expected, *_ = onnxruntime.InferenceSession(whole).run(None, inputs)
+    session = onnxruntime.InferenceSession(small)
+    computed, *_ = session.run(None, inputs)
+    assert computed.dtype == np.float32
+    assert np.abs(computed - expected).mean() < 0.1 * np.abs(expected).mean()
+    marks = session.get_modelmeta().custom_metadata_map
+    assert marks["sam2_part"] == "image_encoder"  # what a file says of itself is kept
+    assert convert(tmp_path / "unread.onnx", "mask_decoder", "int8") == "float32"
 
 
 def test_the_card_says_what_is_in_the_files(small_model: Sam2, exported: Path) -> None:
