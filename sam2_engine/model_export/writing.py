@@ -213,6 +213,9 @@ def _write_onnx(part: Part, path: Path, marks: dict[str, str]) -> None:
     assert program is not None
     # What follows from weights alone is computed now: products, other orders, positions.
     optimizer.optimize(program.model, input_size_limit=_FOLDED, output_size_limit=_FOLDED)
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # where in whose files each step was traced
+    program.model.metadata_props.clear()
     program.model.metadata_props.update(marks)
     program.save(path, external_data=False)
 

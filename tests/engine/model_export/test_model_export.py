@@ -50,7 +50,7 @@ def test_onnx_runtime_computes_what_pytorch_does(
         assert np.abs(ours - theirs.numpy()).max() < 1e-4 * max(1.0, float(theirs.abs().max()))
 
 
-@pytest.mark.parametrize(("precision", "least"), [("float16", 1.7), ("int8", 1.2)])
+@pytest.mark.parametrize(("precision", "least"), [("float16", 1.5), ("int8", 1.2)])
 def test_smaller_files_compute_nearly_the_same(
     small_model: Sam2, exported: Path, tmp_path: Path, precision: str, least: float
 ) -> None:
@@ -83,6 +83,8 @@ def test_the_card_says_what_is_in_the_files(small_model: Sam2, exported: Path) -
         path.name for path in exported.iterdir()
     }
     assert is_exported_model(exported)
+    for path in exported.iterdir():
+        assert b"sam2_engine/" not in path.read_bytes(), "whoever exports does not tell where"
 
 
 def test_torch_programs_compute_the_same(small_model: Sam2, tmp_path: Path) -> None:
