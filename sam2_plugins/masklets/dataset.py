@@ -3,7 +3,7 @@
 ::
 
     masklets.json        what kind of folder this is
-    NAME.mp4             a video, linked or copied
+    NAME.mp4             a video, copied
     NAME_auto.json       masklets on which nobody has decided, as SA-V has them
     NAME_manual.json     masklets that people verified
     NAME.sam2/           the session in which they are corrected
@@ -118,6 +118,11 @@ class MaskletDataset:
         names = (path.stem for path in (self.path / _FOUND).glob("*.json") if not path.name.startswith("."))
         return sorted(name for name in names if not self._unfinished(name).exists())
 
+    def unfinished(self) -> list[str]:
+        """Return the names of the videos whose search was broken off, sorted."""
+        broken_off = (self.path / _FOUND).glob(f"*{_UNFINISHED}")
+        return sorted(path.name.removesuffix(_UNFINISHED) for path in broken_off)
+
     def is_found(self, name: str) -> bool:
         """Whether the masklets of a video are found, completely."""
         return self._found(name).is_file() and not self._unfinished(name).exists()
@@ -199,7 +204,7 @@ class MaskletDataset:
             lock.release()
 
     def take_video(self, source: Path) -> Path:
-        """Link a video into the folder, or copy it where it cannot be linked; return where it is there.
+        """Copy a video into the folder, without taking space where the disk can; return where it is there.
 
         Raises
         ------

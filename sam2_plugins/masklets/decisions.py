@@ -1,5 +1,6 @@
 """Decisions of people on masklets: who, when, how long, and what was corrected; added, never changed."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from sam2_engine.errors import InputError
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.storage.journal import Journal
 
-__all__ = ["Decision", "DecisionLog", "Edit", "Status", "Verdict", "newest_verdicts"]
+__all__ = ["Decision", "DecisionLog", "Edit", "Status", "Verdict", "check_person", "newest_verdicts"]
 __all__ += ["standing"]
 
 _WAIT = 10.0
@@ -168,10 +169,14 @@ class DecisionLog:
         Raises
         ------
         InputError
-            If it cannot be written, or a line before it is damaged.
+            If it cannot be written, a line before it is damaged, or its seconds or its person cannot be.
         """
+        if not math.isfinite(decision.seconds):
+            raise InputError(f"A masklet was looked at for a number of seconds, not for {decision.seconds}.")
         with self._alone():
-            number = len(self.read()) + 1
+            earlier = self.read()
+            check_person(decision.by, earlier)
+            number = len(earlier) + 1
             try:
                 Journal(self.path).add([{"number": number, **asdict(decision)}])
             except OSError as error:
@@ -191,6 +196,22 @@ class DecisionLog:
             if isinstance(error, InputError):
                 raise
             raise InputError(os_error_sentence(error, self.path)) from None
+
+
+def check_person(by: str, earlier: Iterable[Decision]) -> None:
+    """Refuse a name that somebody who decided before has, but for capital letters: it is the same person.
+
+    Raises
+    ------
+    InputError
+        If it is.
+    """
+    alike = next((one.by for one in earlier if one.by != by and one.by.casefold() == by.casefold()), None)
+    if alike is not None:
+        raise InputError(
+            f"{alike!r} decided in this data set before, and {by!r} would count as somebody else: give the "
+            f"name {alike!r}, or quite another one."
+        )
 
 
 def newest_verdicts(decisions: Iterable[Decision]) -> dict[tuple[str, int], dict[str, Decision]]:

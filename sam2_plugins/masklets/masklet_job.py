@@ -1,7 +1,8 @@
 """The job of finding the masklets of one video, for a data set."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from typing_extensions import override
@@ -50,7 +51,28 @@ class MaskletJob(FileJob):
     def check(self) -> None:
         if not self.source.exists():
             raise InputError(f"There is no video {self.source}.")
-        check_video(self.source, MaskletDataset.create(self.output).path)
+        dataset = MaskletDataset.create(self.output)
+        target = check_video(self.source, dataset.path)
+        if dataset.has_found(self.name):
+            self._check_taken(dataset, target.name)
+
+    def _check_taken(self, dataset: MaskletDataset, file: str) -> None:
+        """Refuse another video of the name, or the same one read in another way."""
+        there = dataset.summary(self.name)
+        if there.video_file != file:
+            raise InputError(
+                f"{dataset.path} has another video called {self.name}: {there.video_file}; rename one of "
+                "them."
+            )
+        if replace(self.reading, contrast=None) == Reading():
+            return
+        with self.reading.open(self.source) as frames:
+            _, opening = reading_of(frames)
+        if json.loads(json.dumps(opening)) != there.opening:
+            raise InputError(
+                f"{self.name} is in {dataset.path} already, read in another way: {_in_words(there.opening)}. "
+                "Give it the same options, or another data set."
+            )
 
     @override
     def run(self, host: JobHost) -> bool:
@@ -95,6 +117,7 @@ class MaskletJob(FileJob):
 
     def _again(self, dataset: MaskletDataset, host: JobHost) -> bool:
         """Find masklets beside those that people decided on; the others are given up."""
+        host.store.load(self.model)  # before anything is given up for it
         with (
             dataset.opened(self.name, host.store) as (session, folder),
             dataset.changing(self.name) as finish,
@@ -151,3 +174,9 @@ class MaskletJob(FileJob):
         host.say(f"{self.source}: {found_in_words(qualities, found.dropped)}{beside}")
         if not qualities and not num_kept:
             host.note(f"Nothing was found in {self.source}; lower --confidence, or raise --points-per-side.")
+
+
+def _in_words(opening: Mapping[str, Any]) -> str:
+    """Return how a video is read."""
+    given = {name: value for name, value in opening.items() if value not in (None, {}, [])}
+    return ", ".join(f"{name} {value}" for name, value in given.items()) or "as its file says"

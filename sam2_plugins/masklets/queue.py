@@ -12,7 +12,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_plugins.masklets.dataset import MaskletDataset, raise_unsaved
-from sam2_plugins.masklets.decisions import Decision, Edit, Verdict, newest_verdicts
+from sam2_plugins.masklets.decisions import Decision, Edit, Verdict, check_person, newest_verdicts
 from sam2_plugins.masklets.selection import masklet_overlap, shown_mask
 from sam2_plugins.review.next_frame import frames_by_gain
 from sam2_plugins.runtime.jobs import CancelToken
@@ -121,6 +121,7 @@ class VerificationQueue:
         if not by.strip():
             raise InputError("Say who verifies: a name, by which verdicts are told apart.")
         self.dataset, self.by = dataset, by.strip()
+        check_person(self.by, dataset.decisions.read())
         self.current: QueuedMasklet | None = None
         self._store, self._second, self._clock = store, second, clock
         self._session: AnnotationSession | None = None
@@ -185,6 +186,11 @@ class VerificationQueue:
         InputError
             If there is none, or its video is open elsewhere.
         """
+        videos = self.dataset.videos()
+        if video not in videos:
+            raise InputError(
+                f"{self.dataset.path} has no video {video!r}; it has {', '.join(videos) or 'none'}."
+            )
         qualities = self.dataset.summary(video).qualities
         if masklet not in qualities:
             raise InputError(f"{video} has no masklet {masklet}.")

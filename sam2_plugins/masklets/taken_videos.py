@@ -1,14 +1,25 @@
-"""Videos of a data set: linked into its folder, or copied."""
+"""Videos of a data set: copies in its folder, which nothing that is done to the originals changes."""
 
 import filecmp
-import os
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 from sam2_engine.errors import InputError
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 
 __all__ = ["check_video", "take_video"]
+
+try:
+    import fcntl as _fcntl
+
+    fcntl: ModuleType | None = _fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_CLONE = 0x40049409
+"""Linux: the second file shares the first one's blocks (FICLONE of ioctl_ficlone(2))."""
+_CHUNK = 16 << 20
 
 
 def check_video(source: Path, folder: Path) -> Path:
@@ -26,7 +37,7 @@ def check_video(source: Path, folder: Path) -> Path:
 
 
 def take_video(source: Path, folder: Path) -> Path:
-    """Link a video into a folder, or copy it where it cannot be linked; return where it is there.
+    """Copy a video into a folder, without taking space where the disk can do that; return where it is there.
 
     Raises
     ------
@@ -40,9 +51,9 @@ def take_video(source: Path, folder: Path) -> Path:
     try:
         _remove(aside)
         if source.is_dir():
-            shutil.copytree(source, aside, copy_function=_link_or_copy)
+            shutil.copytree(source, aside, copy_function=_copy)
         else:
-            _link_or_copy(str(source), str(aside))
+            _copy(str(source), str(aside))
         aside.replace(target)
     except OSError as error:
         _remove(aside)
@@ -50,12 +61,19 @@ def take_video(source: Path, folder: Path) -> Path:
     return target
 
 
-def _link_or_copy(source: str, target: str) -> str:
-    """Give a file a second name, which takes no space; or copy it where there are no links."""
-    try:
-        os.link(Path(source).resolve(), target)
-    except OSError:
-        shutil.copy2(source, target)
+def _copy(source: str, target: str) -> str:
+    """Copy a file; where the file system can (Btrfs, XFS), both share their blocks until one is written.
+
+    Not a second name of the same file: programs that save a stack again write into that very file.
+    """
+    with Path(source).open("rb") as read, Path(target).open("wb") as written:
+        try:
+            shared = fcntl is not None and not fcntl.ioctl(written, _CLONE, read.fileno())
+        except OSError:  # it cannot, or the two are on different disks
+            shared = False
+        if not shared:
+            shutil.copyfileobj(read, written, _CHUNK)
+    shutil.copystat(source, target)
     return target
 
 

@@ -1,5 +1,6 @@
 """``sam2 open``, ``prompt``, ``propagate``, ``review`` and ``measure``: work on sessions, which are kept."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -371,6 +372,11 @@ def measure(
     """Measure every mask of one or many sessions into one table, with a column that names the session."""
     check_table(csv, overwrite)
     header: list[str] = ["session"]
+    once = {path.absolute(): path for path in session}
+    if len(once) < len(session):
+        raise InputError("A session is given twice, so its rows would be, too: give each once.")
+    stems = Counter(path.stem for path in session)
+    named = {path: path.stem if stems[path.stem] == 1 else str(path.with_suffix("")) for path in session}
     rows: list[dict[str, Value]] = []
     failed: list[tuple[Path, InputError]] = []
     for number, path in enumerate(session, start=1):
@@ -384,7 +390,7 @@ def measure(
             failed.append((path, error))
             continue
         header += [one.header for one in table.columns if one.header not in header]
-        columns = [[path.stem] * len(table), *(one.values for one in table.columns)]
+        columns = [[named[path]] * len(table), *(one.values for one in table.columns)]
         names = ["session", *(one.header for one in table.columns)]
         rows += [dict(zip(names, row)) for row in zip(*columns)]
     if len(failed) == len(session) == 1:

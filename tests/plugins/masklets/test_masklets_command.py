@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from filelock import FileLock
+from masklet_data import Maker
 
 from sam2_plugins.cli.app import main
 from sam2_plugins.masklets.dataset import MaskletDataset
@@ -170,3 +171,69 @@ def test_two_videos_of_one_name_are_kept_apart(
     for more in ([], ["--again"]):
         assert sam2("masklets", other, "-o", tmp_path / "dataset", *more, *SMALL) == 2
         assert "another video of the same name" in capsys.readouterr().err
+
+
+def test_a_video_that_is_written_again_does_not_change_the_data_set(
+    tmp_path: Path, video: Path, store: ModelStore
+) -> None:
+    dataset = MaskletDataset.create(tmp_path / "dataset")
+    taken, before = dataset.take_video(video), tifffile.imread(video)
+    with video.open("r+b") as file:  # as programs do that save into the file that is there
+        file.seek(-1000, 2)
+        file.write(bytes(1000))
+    assert np.array_equal(tifffile.imread(taken), before)
+
+
+def test_another_video_of_the_name_or_read_otherwise_is_refused(
+    tmp_path: Path, video: Path, made: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = made({"day1": 1})
+    other = tmp_path / "day1.tiff"
+    shutil.copy(video, other)
+    for again in ([], ["--again"]):
+        assert sam2("masklets", other, "-o", dataset.path, *SMALL, *again) == 2
+        assert "has another video called day1: day1.tif" in capsys.readouterr().err
+    day1 = tmp_path / "day1.tif"
+    assert sam2("masklets", day1, "-o", dataset.path, *SMALL) == 0
+    assert sam2("masklets", day1, "-o", dataset.path, *SMALL, "--axes", "ZYX") == 2
+    assert "read in another way" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_gives_nothing_up(
+    tmp_path: Path, made: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = made({"day1": 2})
+    assert (
+        sam2("masklets", tmp_path / "day1.tif", "-o", dataset.path, *SMALL[2:], "--again", "--model", "no")
+        == 2
+    )
+    assert "There is no model 'no'" in capsys.readouterr().err
+    assert dataset.videos() == ["day1"]
+    assert dataset.statuses("day1") == {1: Status.OPEN, 2: Status.OPEN}
+    (dataset.path / "found" / "day1.unfinished").touch()
+    assert sam2("masklets", "report", dataset.path) == 0
+    assert "day1 is not counted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--video", "day9"], "has no video 'day9'; it has day1."),
+        (["--video", "../dataset/day1"], "has no video '../dataset/day1'"),
+        (["--seconds", "inf"], "for a number of seconds, not for inf"),
+        (["--seconds", "nan"], "seconds"),
+        (["--by", "Ada"], "'ada' decided in this data set before"),
+    ],
+)
+def test_verdicts_that_cannot_be_are_refused(
+    options: list[str], sentence: str, made: Maker, store: ModelStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = made({"day1": 2})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.next()
+        queue.reject()
+    lines = dataset.decisions.path.read_text()
+    usual = ["--video", "day1", "--masklet", "1", "--by", "ada", "--accept"]
+    assert sam2("masklets", "verdict", dataset.path, *usual, *options) == 2
+    assert sentence in capsys.readouterr().err
+    assert dataset.decisions.path.read_text() == lines

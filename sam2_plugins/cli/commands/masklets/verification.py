@@ -80,6 +80,10 @@ def report(
     data = MaskletDataset.open(dataset)
     for problem in data.settle_all(ModelStore("cpu")):
         print_stderr(f"Note: {problem}")
+    for name in data.unfinished():
+        print_stderr(
+            f"Note: {name} is not counted: its search was broken off; `sam2 masklets` goes on with it."
+        )
     found = report_on(data)
     header, rows = _phase_table(found)
     if csv is not None:
