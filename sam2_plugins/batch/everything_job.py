@@ -122,5 +122,8 @@ def _say(host: JobHost, session: AnnotationSession, done: TrackedEverything) -> 
 
 def _in_words(session: AnnotationSession, division: ProposedDivision) -> str:
     mother, *daughters = (session.annotations.called(one) for one in (division.mother, *division.daughters))
-    sure = f"{division.probability:.0%} sure"
-    return f"{mother} divides into {' and '.join(daughters)} before frame {division.frame}, {sure}"
+    when = f"before frame {division.frame}, {division.probability:.0%} sure"
+    if division.mother in division.daughters:  # it was not cut in two
+        (other,) = (one for one in daughters if one != mother)
+        return f"{mother} divides {when}: it goes on as one of the two, the other is {other}"
+    return f"{mother} divides into {' and '.join(daughters)} {when}"

@@ -15,6 +15,7 @@ from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder
+from sam2_plugins.storage.source_files import source_files
 
 __all__ = ["FolderOfSightings", "KeptSightings", "SightingsInMemory", "description_of", "kept_beside"]
 
@@ -40,9 +41,10 @@ class KeptSightings(Protocol):
 
 def description_of(session: AnnotationSession, settings: EverythingSettings) -> dict[str, Any]:
     """Return all that decides what is seen: another run sees the same if this is the same."""
-    window = session.window
+    window, read_from = session.window, session.frames.opened_as
     return {
         "version": 1,
+        "files": None if read_from is None else source_files(read_from[0]),
         "model": session.model_name,
         "frames": [len(session), *session.shape],
         "window": None if window is None else [list(window.low), list(window.high)],

@@ -104,7 +104,9 @@ def store(
             scores = {f: MaskScores(1.0, tracks[number][f].score, 1.0) for f in masks[number]}
             mother = (known | ids).get(parents.get(number, -1))
             mothers = [mother] if mother is not None and _ended(session, mother, min(masks[number])) else []
-            ids[number] = session.import_track(masks[number], scores, parents=mothers, undo_group=undo_group)
+            ids[number] = session.import_track(
+                masks[number], scores, parents=mothers, undo_group=undo_group, action="find everything"
+            )
         yield number
     return ids
 

@@ -551,6 +551,7 @@ class AnnotationSession:
         parents: Iterable[int] = (),
         object_id: int | None = None,
         undo_group: object = None,
+        action: str = "import track",
     ) -> int:
         """Make an object of masks that a model made, all in one action, and return its id.
 
@@ -569,6 +570,8 @@ class AnnotationSession:
             An id that was never used in this session; None for the next one.
         undo_group
             Calls one after the other with the same token are undone as one.
+        action
+            What undo calls it.
 
         Raises
         ------
@@ -583,7 +586,7 @@ class AnnotationSession:
                 raise InputError(f"The mask on frame {frame} is {mask.shape}, the frames are {self.shape}.")
         parents, scores = sorted(parents), {frame: scores[frame] for frame in packed}
         call: dict[str, Any] = {"do": "take_track", "masks": packed, "scores": scores, "parents": parents}
-        with self._edit("import track", call, undo_group):
+        with self._edit(action, call, undo_group):
             made = call["object_id"] = self.annotations.new_object(None, None, object_id).id
             for frame, mask in packed.items():
                 self.annotations.set_mask(made, frame, AcceptedMask(mask, MaskOrigin.TRACKED, scores[frame]))

@@ -372,11 +372,13 @@ def measure(
     """Measure every mask of one or many sessions into one table, with a column that names the session."""
     check_table(csv, overwrite)
     header: list[str] = ["session"]
-    once = {path.absolute(): path for path in session}
+    once = {path.resolve() for path in session}
     if len(once) < len(session):
         raise InputError("A session is given twice, so its rows would be, too: give each once.")
     stems = Counter(path.stem for path in session)
-    named = {path: path.stem if stems[path.stem] == 1 else str(path.with_suffix("")) for path in session}
+    named = {
+        path: path.stem if stems[path.stem] == 1 else path.with_suffix("").as_posix() for path in session
+    }
     rows: list[dict[str, Value]] = []
     failed: list[tuple[Path, InputError]] = []
     for number, path in enumerate(session, start=1):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -361,8 +362,21 @@ def test_what_is_no_volume_keeps_no_volume_from_being_measured(run: Run, discs: 
     with Path("all.csv").open(encoding="utf-8") as file:
         assert [row["session"] for row in csv.DictReader(file)] == ["volume"]
     assert "are times" in run("measure", "cells.sam2", "--volumes", "--csv", "no.csv", status=2)
-    run("measure", "cells.sam2", "cells.sam2", "--volumes", "--csv", "no.csv", status=1)
+    shutil.copytree("cells.sam2", "other.sam2")
+    run("measure", "cells.sam2", "other.sam2", "--volumes", "--csv", "no.csv", status=1)
     assert not Path("no.csv").exists()
+
+
+def test_rows_of_sessions_of_one_name_are_told_apart(run: Run) -> None:
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        shutil.copy("cells.tif", f"{folder}/cells.tif")
+        run("open", f"{folder}/cells.tif", model=True)
+        run("prompt", f"{folder}/cells.sam2", "--frame", 0, "--mask", "first.tif")
+    run("measure", "a/cells.sam2", "b/cells.sam2", "--csv", "all.csv")
+    with Path("all.csv").open(encoding="utf-8") as file:
+        assert {row["session"] for row in csv.DictReader(file)} == {"a/cells", "b/cells"}
+    assert "given twice" in run("measure", "a/cells.sam2", "./a/cells.sam2", "--csv", "no.csv", status=2)
 
 
 def test_sizes_along_axes_that_frames_do_not_have_are_refused(run: Run, discs: NDArray[np.uint8]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from seen import SHAPE, seen
 
@@ -15,7 +16,7 @@ from sam2_plugins.everything import run as run_module
 from sam2_plugins.everything.divisions import ProposedDivision
 from sam2_plugins.everything.estimate import estimate_everything
 from sam2_plugins.everything.finding import frames_to_look_at
-from sam2_plugins.everything.kept import FolderOfSightings, SightingsInMemory
+from sam2_plugins.everything.kept import FolderOfSightings, SightingsInMemory, description_of
 from sam2_plugins.everything.run import track_everything
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.storing import known_already
@@ -271,3 +272,20 @@ def test_the_estimate_knows_what_was_measured(frames: NDArray[np.uint8]):
     assert "time not known" in str(estimate_everything(work, FEW))
     track_everything(work, FEW)
     assert estimate_everything(work, FEW).seconds is not None
+
+
+def test_what_was_seen_in_a_stack_that_is_written_again_is_not_gone_on_with(
+    frames: NDArray[np.uint8], store: ModelStore, tmp_path: Path
+):
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, frames, metadata={"axes": "TYX"}, photometric="minisblack")
+    before = description_of(AnnotationSession(stack, store, "nano@128"), FEW)
+    assert description_of(AnnotationSession(stack, store, "nano@128"), FEW) == before
+    frames[1] = frames[1, ::-1]
+    tifffile.imwrite(stack, frames, metadata={"axes": "TYX"}, photometric="minisblack")
+    assert description_of(AnnotationSession(stack, store, "nano@128"), FEW) != before
+
+
+def test_undo_says_that_everything_was_found(work: AnnotationSession):
+    list(track_everything.steps(work, FEW))
+    assert work.undo_name == "find everything"
