@@ -15,7 +15,7 @@ __all__ = ["NameLayer"]
 
 _SIZE = 9
 """Of the letters, in points on the screen, at any zoom."""
-_WHITE = "#ffffff"
+_DEFAULTS = {"name": "", "color": "#ffffff"}
 
 
 class NameLayer:
@@ -41,8 +41,8 @@ class NameLayer:
             ndim=len(stack.dims),
             name=f"names on {stack.layer.name}",
             features={"name": np.zeros(0, str), "color": np.zeros(0, str)},
-            feature_defaults={"name": "", "color": _WHITE},
-            text={"string": "{name}", "color": {"feature": "color"}, "size": _SIZE, "anchor": "lower_left"},
+            feature_defaults=_DEFAULTS,
+            text={"string": "{name}", "color": {"feature": "color"}, "size": _SIZE, "anchor": "upper_left"},
             size=1,
             face_color="transparent",
             border_color="transparent",
@@ -73,7 +73,8 @@ class NameLayer:
         if places != before_places:
             self.layer.data = np.array(places).reshape(-1, len(self._stack.dims))
         if words != before_words:  # to set them draws everything once more
-            self.layer.features = words
+            self.layer.features = {key: np.array(column, object) for key, column in words.items()}
+            self.layer.feature_defaults = _DEFAULTS  # which features of no rows take along
 
     def close(self) -> None:
         """Take the layer away."""

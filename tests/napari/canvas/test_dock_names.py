@@ -59,6 +59,8 @@ def test_they_stand_at_the_masks_of_the_shown_frame(dock: AnnotationDock, qtbot:
     qtbot.waitUntil(lambda: written(dock)[0][0] == "HeLa", timeout=WAIT)
     dock.viewer.dims.ndisplay = 3
     assert written(dock) == []
+    dock.viewer.dims.ndisplay = 2
+    assert [name for name, _ in written(dock)] == ["HeLa"]
 
 
 def test_they_are_switched_off_by_the_box_or_with_their_layer(dock: AnnotationDock) -> None:
