@@ -45,6 +45,7 @@ _LEAST_GAIN = {"objects": 0.01, "frames": 0.0}
 _FEW_STEPS = 60
 _FEW_MASKS = f"""# A few masks: benchmarks/teaching/five_masks.py
 batch_size = 1
+learning_rate = 3e-5
 steps = {_FEW_STEPS}
 
 [prompts]

@@ -32,6 +32,7 @@ from sam2_engine.weights.loading import load_model
 
 KINDS = {
     "frozen encoder": {},
+    "frozen encoder, 3e-5": {"learning_rate": 3e-5},
     "LoRA 4, decoder": {"lora": 4, "lora_blocks": "decoder"},
     "LoRA 4, trunk and decoder": {"lora": 4},
 }
