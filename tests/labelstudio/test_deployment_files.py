@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 DOCUMENTATION = (ROOT / "docs" / "label-studio.md").read_text()
 OF_OTHERS = {"XDG_CACHE_HOME", "PATH", "PYTHONUNBUFFERED"}
-METAVARS = {"KEY", "NAME", "PATH", "PROJECT"}  # what options are called in the help
+METAVARS = {"DATASET", "JSON", "KEY", "NAME", "PATH", "PROJECT", "URL"}  # what options are called in the help
 
 
 @pytest.fixture(scope="module")
