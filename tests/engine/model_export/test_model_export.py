@@ -87,6 +87,7 @@ def test_the_card_says_what_is_in_the_files(small_model: Sam2, exported: Path) -
         assert b"sam2_engine/" not in path.read_bytes(), "whoever exports does not tell where"
 
 
+@pytest.mark.slow
 def test_torch_programs_compute_the_same(small_model: Sam2, tmp_path: Path) -> None:
     export_model(small_model, tmp_path / "small", format="torch")
     for part in parts_of(small_model):

@@ -8,6 +8,7 @@ import pytest
 from sam2_plugins.cli.app import main
 
 
+@pytest.mark.slow
 def test_a_model_is_exported_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["export-model", "nano@64", "--images", "--format", "torch", "-o", str(tmp_path / "nano")]
     assert main(arguments) == 0
