@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing_extensions import override
 
 from sam2_engine.errors import InputError
+from sam2_engine.wording import counted, in_ranges
 from sam2_plugins.batch.job import JobHost, run_under_bar
 from sam2_plugins.batch.session_job import TrackSessionJob
 from sam2_plugins.batch.track_job import TrackJob
@@ -115,6 +116,12 @@ def _say(host: JobHost, session: AnnotationSession, done: TrackedEverything) -> 
     host.say(f"{done}")
     if not done.object_ids:
         host.note("Nothing was found that the session does not have already.")
+    for object_id, frames in [*done.seen_beyond.items()][:_MOST_LINES]:
+        host.note(
+            f"Note: {session.annotations.called(object_id)}, which was there before, stays as it is; it was "
+            f"seen on {counted(len(frames), 'more frame')} ({in_ranges(frames)}), too, where it has no mask: "
+            "track it on."
+        )
     for title, divisions in (("", done.divisions), ("perhaps, but not taken for one: ", done.unlikely)):
         for division in divisions[:_MOST_LINES]:
             host.say(f"{title}{_in_words(session, division)}")

@@ -1,7 +1,7 @@
 """Finding and tracking of everything in a stack: looked at, linked, divided, stored in the session."""
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sam2_engine.errors import InputError
@@ -15,7 +15,7 @@ from sam2_plugins.everything.linking import Linker, Track
 from sam2_plugins.everything.selecting import objects_among
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sightings import Sighting
-from sam2_plugins.everything.storing import store
+from sam2_plugins.everything.storing import seen_beyond, store
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.readable import LongWork
 
@@ -41,12 +41,16 @@ class TrackedEverything:
         Others that might be, the most probable first; the lineage does not have them.
     looked_at
         The frames on which objects were looked for.
+    seen_beyond
+        By objects that the session had before, the frames on which they were seen, too, and have no mask: they
+        stay as they are, and may be tracked on.
     """
 
     object_ids: tuple[int, ...]
     divisions: tuple[ProposedDivision, ...] = ()
     unlikely: tuple[ProposedDivision, ...] = ()
     looked_at: tuple[int, ...] = ()
+    seen_beyond: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Return one line for people: ``12 objects, 2 divisions, looked for on 20 frames``."""
@@ -173,6 +177,7 @@ def _stored(
     proposed = propose_divisions(seen) if divides else []
     likely = [one for one in proposed if one.probability >= LIKELY]
     parts, divisions = divided(seen, likely)
+    beyond = seen_beyond(session, parts)
     steps = store(session, parts, divisions, object())
     ids = yield from _telling(steps, len(looked), len(looked))
 
@@ -188,4 +193,5 @@ def _stored(
         named(sorted(divisions, key=lambda one: one.probability)),
         named([one for one in proposed if one.probability < LIKELY]),
         tuple(looked),
+        beyond,
     )

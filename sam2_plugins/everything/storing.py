@@ -11,7 +11,7 @@ from sam2_plugins.everything.sightings import Overlap, Sighting, overlaps
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.masks import MaskScores
 
-__all__ = ["divisions_of", "known_already", "sightings_of", "store"]
+__all__ = ["divisions_of", "known_already", "seen_beyond", "sightings_of", "store"]
 
 _KNOWN = 0.5
 """What shares more than this part with an object, on half of the frames on which both are, is that object."""
@@ -32,6 +32,17 @@ def known_already(session: AnnotationSession, tracks: Mapping[int, Mapping[int, 
         for (number, object_id), count in sorted(shared.items(), key=lambda item: item[1])
         if 2 * count >= len(tracks[number].keys() & known[object_id].keys())
     }
+
+
+def seen_beyond(
+    session: AnnotationSession, tracks: Mapping[int, Mapping[int, Sighting]]
+) -> dict[int, tuple[int, ...]]:
+    """Return by objects that a session has the frames on which they were seen, too, and have no mask."""
+    beyond: dict[int, set[int]] = {}
+    for number, object_id in known_already(session, tracks).items():
+        missing = tracks[number].keys() - set(session.frames_of(object_id))
+        beyond[object_id] = beyond.get(object_id, set()) | missing
+    return {object_id: tuple(sorted(frames)) for object_id, frames in sorted(beyond.items()) if frames}
 
 
 def sightings_of(session: AnnotationSession, object_id: int) -> dict[int, Sighting]:

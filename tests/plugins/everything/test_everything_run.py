@@ -2,6 +2,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from seen import SHAPE, seen
 
 from sam2_engine import InputError
+from sam2_engine.frames import open_frames
 from sam2_engine.frames.live_stream import LiveFrames
 from sam2_plugins.everything import kept as kept_module
 from sam2_plugins.everything import run as run_module
@@ -19,7 +21,7 @@ from sam2_plugins.everything.finding import frames_to_look_at
 from sam2_plugins.everything.kept import FolderOfSightings, SightingsInMemory, description_of
 from sam2_plugins.everything.run import track_everything
 from sam2_plugins.everything.settings import EverythingSettings
-from sam2_plugins.everything.storing import known_already
+from sam2_plugins.everything.storing import known_already, seen_beyond
 from sam2_plugins.everything.storing import store as store_tracks
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -87,6 +89,7 @@ def test_an_object_that_was_marked_on_one_frame_is_known_on_all(store: ModelStor
     session.import_masks(2, {5: seen(20, 20).mask.to_array()})
     same, other = ({t: seen(x + t, 20) for t in range(4)} for x in (18, 60))
     assert known_already(session, {0: same, 1: other}) == {0: 5}
+    assert seen_beyond(session, {0: same, 1: other}) == {5: (0, 1, 3)}
 
 
 def test_what_is_stored_after_a_kill_has_the_mother_that_was_stored_before(store: ModelStore):
@@ -279,11 +282,16 @@ def test_what_was_seen_in_a_stack_that_is_written_again_is_not_gone_on_with(
 ):
     stack = tmp_path / "stack.tif"
     tifffile.imwrite(stack, frames, metadata={"axes": "TYX"}, photometric="minisblack")
-    before = description_of(AnnotationSession(stack, store, "nano@128"), FEW)
-    assert description_of(AnnotationSession(stack, store, "nano@128"), FEW) == before
+
+    def described() -> dict[str, Any]:
+        with open_frames(stack) as opened:
+            return description_of(AnnotationSession(opened, store, "nano@128"), FEW)
+
+    before = described()
+    assert described() == before
     frames[1] = frames[1, ::-1]
     tifffile.imwrite(stack, frames, metadata={"axes": "TYX"}, photometric="minisblack")
-    assert description_of(AnnotationSession(stack, store, "nano@128"), FEW) != before
+    assert described() != before
 
 
 def test_undo_says_that_everything_was_found(work: AnnotationSession):
