@@ -42,8 +42,8 @@ class TrackedEverything:
     looked_at
         The frames on which objects were looked for.
     seen_beyond
-        By objects that the session had before, the frames on which they were seen, too, and have no mask: they
-        stay as they are, and may be tracked on.
+        By objects that the session had before, the frames on which they were seen, too, and have no mask:
+        they stay as they are, and may be tracked on.
     """
 
     object_ids: tuple[int, ...]

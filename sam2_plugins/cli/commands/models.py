@@ -21,6 +21,7 @@ from sam2_plugins.cli.commands.tables import CsvOption, check_table, save_table
 from sam2_plugins.cli.commands.terminal import byte_bar
 from sam2_plugins.runtime.atomic_files import check_output
 from sam2_plugins.runtime.csv_files import Value
+from sam2_plugins.runtime.model_name import ModelName
 
 __all__ = ["register"]
 
@@ -50,11 +51,15 @@ def show_models(
     find: Annotated[
         str | None,
         typer.Option(
-            "--find", metavar="TEXT", help="Only those with this in their name, family, purpose or license."
+            "--find", metavar="WORDS", help="Only those with these in name, family, purpose or license."
         ),
     ] = None,
     commercial: Annotated[
-        bool, typer.Option("--commercial", help="Only those whose license allows commercial use.")
+        bool,
+        typer.Option(
+            "--commercial",
+            help="Only those whose license allows commercial use, as far as it is known: not your own.",
+        ),
     ] = False,
     csv: CsvOption = None,
     bom: BomOption = False,
@@ -117,7 +122,8 @@ def _is_wanted(status: ModelStatus, text: str | None, commercial: bool) -> bool:
     if commercial and (known is None or not known.commercial):
         return False
     said = (status.name,) if known is None else (status.name, known.family, known.purpose, known.license)
-    return text is None or any(text.casefold() in each.casefold() for each in said)
+    whole = " ".join(said).casefold()
+    return text is None or all(word in whole for word in text.casefold().split())
 
 
 def _short_license(status: ModelStatus) -> str:
@@ -135,7 +141,8 @@ def show_model(
     ],
 ) -> None:
     """Show what a model is for, what pixels it expects, its license and what to cite."""
-    status = next((one for one in list_models() if one.name == name), None)
+    weights_of = ModelName.parse(name).weights  # of nano@384, nano
+    status = next((one for one in list_models() if one.name in (name, weights_of)), None)
     if status is None and Path(name).is_dir():
         weights = checked_folder(name)
         return _print_rows([("file", str(weights)), *_card_rows(read_card(Path(name)))])

@@ -238,6 +238,8 @@ def test_models_are_listed_added_and_used(run, tmp_path, small_checkpoint, image
     free = run("models", "--commercial", model=False)
     assert ("edgetam" in free, "medsam2" in free) == (True, False)
     assert "lesions and organs" in run("models", "show", "medsam2_latest", model=False)
+    assert "nuclei" in run("models", "show", "nano@384+fast", model=False)
+    assert "medsam2_us_heart" in run("models", "--find", "ultrasound MEDICAL", model=False)
     own = tmp_path / "my_cells.safetensors"
     own.write_bytes(small_checkpoint.read_bytes())
     assert "--model my_cells" in run("models", "add", own, model=False)
