@@ -402,7 +402,7 @@ def test_sizes_along_axes_that_frames_do_not_have_are_refused(run: Run, discs: N
     [
         (
             ("track", "cells.tif", "--session", "new.sam2"),
-            "say what to track, with --masks LABELS or --prompts",
+            "say what to track, with --masks LABELS, --prompts JSON, or --everything",
         ),
         (("track", "cells.tif", "--prompts", "clicks.json"), "Say where the result goes"),
         (("track", "cells.tif", "--prompts", "clicks.json", "--session", "."), "is not a session folder"),
