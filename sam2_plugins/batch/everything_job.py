@@ -16,6 +16,7 @@ from sam2_plugins.everything.run import TrackedEverything, track_everything
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.export.label_tiff import write_label_tiff
 from sam2_plugins.measure import PhysicalScale, measure
+from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.session.annotation_session import AnnotationSession
 
 __all__ = ["EverythingJob", "EverythingSessionJob"]
@@ -95,6 +96,11 @@ def find_and_track(
         If there is no object then.
     """
     host.note(f"{estimate_everything(session, settings)}")
+    if (size := ModelName.parse(session.model_name).image_size) is not None:
+        host.note(
+            f"Note: with an input of {size} pixels noise is easily taken for objects; give the model without "
+            f"@{size}, or a higher --confidence, if there are too many."
+        )
     steps = track_everything.steps(session, settings, kept)
     with host.counting("frames") as on_progress, host.interruptible() as cancel:
         while not cancel.cancelled:

@@ -59,13 +59,23 @@ def warn_of_rewritten_files(frames: FrameSource, described: Mapping[str, Any], p
     """
     source = source_of(frames, described)
     before, now = described.get("files"), source_files(source)
-    if before is not None and now is not None and before != now:
-        warnings.warn(
-            f"{source} was written again since {path} was made on it. Its first, middle and last frame are "
-            "the same, the others were not compared: look at some masks before you go on.",
-            InputWarning,
-            stacklevel=4,
-        )
+    if before is None or now is None or before == now:
+        return
+    made_on = described["source"]
+    is_another = made_on is not None and Path(str(source)).resolve() != Path(made_on)
+    what = (
+        f"{path} was made on {made_on}, and is opened with {source}, which is another file"
+        if is_another and Path(made_on).exists()
+        else f"{source} was written again since {path} was made on it"
+    )
+    was, axes = described.get("axes"), frames.axes
+    read_as = f" Its axes are {axes} now, and were {was}." if is_another and was not in (None, axes) else ""
+    warnings.warn(
+        f"{what}. Its first, middle and last frame are the same, the others were not compared: look at some "
+        f"masks before you go on.{read_as}",
+        InputWarning,
+        stacklevel=4,
+    )
 
 
 def source_of(frames: FrameSource, described: Mapping[str, Any]) -> str | Path | None:

@@ -12,6 +12,7 @@ import zarr
 
 import sam2_plugins
 from sam2_engine.errors import InputWarning
+from sam2_engine.frames import open_frames
 from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, open_session, read_session, snapshot
@@ -101,6 +102,19 @@ def test_frames_that_were_written_again_are_said_once(tmp_path: Path, store, sma
         sam2_plugins.open(stack, device="cpu").close()
     with sam2_plugins.open(stack, device="cpu") as work:  # warnings are errors here
         assert work.objects[1].name == "cell"
+
+
+def test_another_file_of_the_same_pixels_is_said_with_its_axes(
+    tmp_path: Path, store, small_checkpoint
+) -> None:
+    frames = np.zeros((7, 40, 60), np.uint8)
+    for name, axes in (("times", "TYX"), ("planes", "ZYX")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", frames, metadata={"axes": axes, "made": name})
+    with sam2_plugins.open(tmp_path / "times.tif", small_checkpoint, device="cpu") as work:
+        work.add_object("cell")
+    said = r"times.sam2 was made on .*times.tif, and is opened with .*planes.tif, .*Its axes are ZYX now"
+    with pytest.warns(InputWarning, match=said):
+        read_session(tmp_path / "times.sam2", store, open_frames(tmp_path / "planes.tif")).frames.close()
 
 
 def test_what_lies_among_the_images_of_a_folder_is_none_of_them(tmp_path: Path, monkeypatch) -> None:
