@@ -116,13 +116,16 @@ def stored_prompts(regions: Sequence[Mapping[str, Any]], shape: tuple[int, int])
     InputError
         If a keypoint, a rectangle or an ellipse is not complete.
     """
-    masks = {region.get("id") for region in regions if _kind(region).removesuffix("labels") in _MASKS} - {
-        None
+    masks = {
+        str(region["id"])
+        for region in regions
+        if "id" in region and _kind(region).removesuffix("labels") in _MASKS
     }
     usable = [
         region
         for region in regions
-        if (_prompt_kind(region) in _STORED and region.get("id") not in masks) or _is_label_result(region)
+        if (_prompt_kind(region) in _STORED and str(region.get("id")) not in masks)
+        or _is_label_result(region)
     ]
     prompts = []
     for labels, drawn in _by_labels(usable, shape).items():

@@ -87,7 +87,7 @@ class SessionLoader:
             return StackOptions.of(opening, layer.rgb).stack(layer, opening.get("fixed")).open()
 
         def find() -> StackOptions:
-            opening = last_opening(open_as, layer.name, file, home)
+            opening = last_opening(open_as, layer.name, file, home, across=True)
             if opening is None:
                 return StackOptions(axes_of_file(layer))
             return StackOptions.of(opening, layer.rgb)

@@ -55,15 +55,31 @@ class SceneWatch:
     def __init__(self) -> None:
         self._last: dict[bool, _Look] = {}
         self._found: dict[tuple[int, bool], SceneChange] = {}
+        self._unsettled: dict[bool, tuple[_Look, Tensor | None]] = {}
 
     def look(self, frame: int, reverse: bool, embedding: Tensor) -> SceneChange:
         """Return what changed with a frame, given its (1, C, G, G) features."""
-        seen, last = _look(frame, embedding), self._last.get(reverse)
-        change = SceneChange.NONE
+        self.notice(frame, reverse, embedding)
+        return self.found(frame, reverse)
+
+    def notice(self, frame: int, reverse: bool, embedding: Tensor) -> None:
+        """Look at a frame without waiting for what comes of it, which :meth:`found` says."""
+        self._settle(reverse)
+        seen, last, compared = _look(frame, embedding), self._last.get(reverse), None
         if last is not None and 0 < (last.frame - frame if reverse else frame - last.frame) <= _NEAR:
-            likeness, contrast = torch.stack(
+            compared = torch.stack(
                 [(seen.pattern * last.pattern).sum(), seen.contrast / last.contrast.clamp(min=1e-6)]
-            ).tolist()
+            )
+        self._unsettled[reverse] = seen, compared
+
+    def _settle(self, reverse: bool) -> None:
+        """Decide on the last frame that was looked at; a GPU is waited for."""
+        if reverse not in self._unsettled:
+            return
+        seen, compared = self._unsettled.pop(reverse)
+        change, frame = SceneChange.NONE, seen.frame
+        if compared is not None:
+            likeness, contrast = compared.to("cpu").tolist()
             if likeness <= _SAME_SHOT:
                 change = SceneChange.BLANK if contrast <= _BLANK else SceneChange.CUT
         # What comes after a blank is compared with what was before it.
@@ -73,10 +89,10 @@ class SceneWatch:
             self._found[frame, reverse] = change
         else:
             self._found.pop((frame, reverse), None)
-        return change
 
     def found(self, frame: int, reverse: bool) -> SceneChange:
-        """Return what was noticed when a frame was looked at before."""
+        """Return what was noticed when a frame was looked at."""
+        self._settle(reverse)
         return self._found.get((frame, reverse), SceneChange.NONE)
 
 

@@ -157,7 +157,7 @@ class Tracker:
         values = torch.stack([output.values for output in outputs if output is not None])
         side, features = self.model.low_res_size, self.features(frame)
         for reverse in (False, True):
-            self.scenes.look(frame, reverse, features.embedding)
+            self.scenes.notice(frame, reverse, features.embedding)
         with self.model.autocast():
             memories = self.model.encode_memory(
                 features.embedding,
@@ -207,10 +207,10 @@ class Tracker:
                 missed = {i: reading for i, reading in readings.items() if i not in found}
                 found |= self._track_all(features, frame_tokens, missed, dict.fromkeys(missed))
         if conditioning is None:
-            change = self.scenes.look(frame, reverse, features.embedding)
-        else:
-            change = self.scenes.found(frame, reverse)
-        forgets = bool(change) and self.policy.takes_notes
+            self.scenes.notice(frame, reverse, features.embedding)
+        # Only whoever forgets by it has to wait for what was noticed.
+        change = self.scenes.found(frame, reverse) if self.policy.takes_notes else SceneChange.NONE
+        forgets = bool(change)
         for object_id, tracked in objects.items():
             output, memory, window, note = found[object_id]
             if note is not None and forgets:

@@ -209,6 +209,8 @@ def last_opening(
     name: str,
     source: str | Path | None = None,
     home: str | Path | None = None,
+    *,
+    across: bool = False,
 ) -> Mapping[str, Any] | None:
     """Return the options with which a stack was read in the session of it that was used last, if any.
 
@@ -220,12 +222,15 @@ def last_opening(
         Opens the stack with such options; raises ``InputError`` if they do not fit.
     name, source, home
         As for :func:`open_or_create_session`.
+    across
+        Whether sessions of a volume that was cut along Y or X count, too.
     """
     source = None if source is None else Path(source)
     home = None if home is None else Path(home)
+    cut = r"( along [YX])?" if across else ""
     paths: list[Path] = []
     for stem in _stems(name, source, "", user_sessions() if home is None else home):
-        same = re.compile(re.escape(stem.name) + r"( [A-Z]\d+)*( along [YX])?(-\d+)?" + re.escape(SUFFIX))
+        same = re.compile(re.escape(stem.name) + rf"( [A-Z]\d+)*{cut}(-\d+)?" + re.escape(SUFFIX))
         paths += [path for path in stem.parent.glob(f"*{SUFFIX}") if same.fullmatch(path.name)]
     for path in sorted(paths, key=_last_used, reverse=True):
         # One that is damaged or another stack's is passed over.

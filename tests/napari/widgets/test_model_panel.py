@@ -18,6 +18,7 @@ from napari_plugin.widgets.dock import AnnotationDock
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.video.video_session import VideoSession
 from sam2_engine.weights import downloads
+from sam2_engine.weights.model_folder import file_sha256
 from sam2_engine.weights.registry import REGISTRY
 from sam2_plugins.runtime.out_of_memory import OutOfMemoryError
 from sam2_plugins.session.propagation_plan import Direction
@@ -135,7 +136,7 @@ def test_a_model_that_is_not_here_is_offered_and_fetched(
     server = tmp_path / "server"
     (server / "092824").mkdir(parents=True)
     shutil.copy(small_checkpoint, server / "092824" / f"{TINY}.pt")
-    checksum = downloads._sha256(small_checkpoint)
+    checksum = file_sha256(small_checkpoint)
     monkeypatch.setitem(REGISTRY, TINY, replace(REGISTRY[TINY], sha256=checksum))
     handler = partial(SimpleHTTPRequestHandler, directory=server)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
