@@ -17,6 +17,8 @@ from sam2_plugins.masklets.settings import MaskletSettings
 from sam2_plugins.masklets.taken_videos import check_video
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, reading_of
+from sam2_plugins.storage.manifest import read_manifest
+from sam2_plugins.storage.serialization import window_from_json
 
 __all__ = ["MaskletJob"]
 
@@ -64,6 +66,14 @@ class MaskletJob(FileJob):
                 f"{dataset.path} has another video called {self.name}: {there.video_file}; rename one of "
                 "them."
             )
+        session = dataset.session(self.name)
+        if self.reading.contrast is not None and session.exists():
+            window = window_from_json(read_manifest(session)["window"])
+            if window is None or (window.low[0], window.high[0]) != self.reading.contrast:
+                raise InputError(
+                    f"{self.name} is in {dataset.path} already, seen with other gray levels: give it the same "
+                    "--contrast, or another data set."
+                )
         if replace(self.reading, contrast=None) == Reading():
             return
         with self.reading.open(self.source) as frames:

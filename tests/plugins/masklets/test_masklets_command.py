@@ -197,6 +197,8 @@ def test_another_video_of_the_name_or_read_otherwise_is_refused(
     assert sam2("masklets", day1, "-o", dataset.path, *SMALL) == 0
     assert sam2("masklets", day1, "-o", dataset.path, *SMALL, "--axes", "ZYX") == 2
     assert "read in another way" in capsys.readouterr().err
+    assert sam2("masklets", day1, "-o", dataset.path, *SMALL, "--contrast", "10,90") == 2
+    assert "seen with other gray levels" in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there_gives_nothing_up(
