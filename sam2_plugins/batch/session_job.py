@@ -80,6 +80,8 @@ class TrackSessionJob(TrackingJob):
     @contextmanager
     def _opened(self, host: JobHost) -> Iterator[Session]:
         """Go on with the session, by its own model and reading, or begin it."""
+        if self.model is not None:
+            host.store.load(self.model)  # no session is left that asks for a model which is not there
         if is_session_folder(self.output):
             work = Session(*open_session(self.output, host.store, self.source))
             try:

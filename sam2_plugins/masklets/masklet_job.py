@@ -71,7 +71,7 @@ class MaskletJob(FileJob):
             window = window_from_json(read_manifest(session)["window"])
             if window is None or (window.low[0], window.high[0]) != self.reading.contrast:
                 raise InputError(
-                    f"{self.name} is in {dataset.path} already, seen with other gray levels: give it the same "
+                    f"{self.name} is in {dataset.path} already, seen with other gray levels: give the same "
                     "--contrast, or another data set."
                 )
         if replace(self.reading, contrast=None) == Reading():

@@ -367,6 +367,13 @@ def test_what_is_no_volume_keeps_no_volume_from_being_measured(run: Run, discs: 
     assert not Path("no.csv").exists()
 
 
+def test_no_session_is_left_with_a_model_that_is_not_there(run: Run) -> None:
+    for what in (("--masks", "first.tif"), ("--everything",)):
+        said = run("track", "cells.tif", *what, "--model", "no", "--session", "new.sam2", status=2)
+        assert "There is no model 'no'" in said
+        assert not Path("new.sam2").exists()
+
+
 def test_rows_of_sessions_of_one_name_are_told_apart(run: Run) -> None:
     for folder in ("a", "b"):
         Path(folder).mkdir()
