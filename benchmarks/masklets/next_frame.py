@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -24,31 +24,36 @@ import torch
 BENCHMARKS = Path(__file__).parents[1]
 sys.path += [str(BENCHMARKS), str(BENCHMARKS / "review")]
 
+from annotator import GOOD, RIGHT, Annotator, State  # noqa: E402
 from scenes import provenance, write_section  # noqa: E402
-from tracks import CELL_STYLES, FIT_SEED, TEST_SEED, THING_STYLES, cells, chair, in_memory  # noqa: E402
+from tracks import (  # noqa: E402
+    CELL_STYLES,
+    FIT_SEED,
+    TEST_SEED,
+    THING_STYLES,
+    cells,
+    chair,
+    in_memory,
+    lesion,
+)
 
 from sam2_engine.evaluation import LabeledSequence  # noqa: E402
-from sam2_engine.evaluation.metrics import boundary_f, mask_iou  # noqa: E402
-from sam2_engine.evaluation.simulated_user import error_click  # noqa: E402
+from sam2_engine.evaluation.metrics import mask_iou  # noqa: E402
 from sam2_engine.feature_cache import FeatureCache  # noqa: E402
-from sam2_engine.prompts import Prompt  # noqa: E402
 from sam2_engine.synthetic.scenes import random_scene  # noqa: E402
 from sam2_engine.wording import counted  # noqa: E402
-from sam2_plugins.review import Review  # noqa: E402
-from sam2_plugins.review.next_frame import expected_gains  # noqa: E402
 from sam2_plugins.runtime.model_store import ModelStore  # noqa: E402
-from sam2_plugins.session.annotation_session import AnnotationSession  # noqa: E402
 
-CORRECTIONS, CLICKS = 4, 3
-RIGHT, GOOD = 0.9, 0.75
-"""IoU from which a mask needs no correction, and from which clicks have corrected it."""
+CORRECTIONS = 4
+REACH = 8.0
+"""Frames over which what a correction mends falls to a third, for the rule that asks."""
 FRAMES, SIZE = 20, 320
-OBJECTS = 1
-"""Objects of each synthetic scene; twice as many of a part of T98G."""
+OBJECTS = 2
+"""Objects of each synthetic scene; twice as many of a part of T98G, four times of C2C12."""
 MODEL = "nano@320"
 SMALLEST = 64
 PAGE = BENCHMARKS / "results" / "review" / "masklets.md"
-OURS = "expected gain"
+OURS = "most doubtful"
 HEADING = f"""\
 By `benchmarks/masklets/next_frame.py`, {MODEL}. A simulated annotator clicks three times on an
 object on its first frame (centers of the error), tracks, and then looks at one frame after the
@@ -65,123 +70,107 @@ HOW = {
 }
 """What the annotator does, by whether it always clicks."""
 
-Rule = Callable[["Annotator"], dict[int, float]]
-
-
-class Annotator:
-    """One object of a clip, corrected frame by frame."""
-
-    always_clicks = False
-
-    def __init__(
-        self, sequence: LabeledSequence, object_id: int, store: ModelStore, cache: FeatureCache
-    ) -> None:
-        self.sequence, self.object_id = sequence, object_id
-        self.first = sequence.first_frame(object_id)
-        self.session = AnnotationSession(sequence.frames, store, MODEL, cache=cache)
-        self.id = self.session.add_object()
-        self.settled: list[int] = []
-        self.correct(self.first)
-
-    @property
-    def frames(self) -> list[int]:
-        return [f for f in self.sequence.known_frames(self.object_id) if f >= self.first]
-
-    def correct(self, frame: int) -> None:
-        """Confirm a mask that is right; else click, and paint it if clicks do not make it good."""
-        truth = self.sequence.mask(self.object_id, frame)
-        if self.always_clicks:
-            self.click(frame, truth)
-        elif frame != self.first and mask_iou(self.mask(frame), truth) >= RIGHT:
-            self.session.verify(self.id, [frame])
-        else:
-            self.click(frame, truth)
-            if mask_iou(self.mask(frame), truth) < GOOD:
-                self.session.add_prompt(frame, self.id, Prompt.of(truth.shape, mask=truth), replace=True)
-        self.settled.append(frame)
-        self.session.propagate([self.id], start=self.first)
-
-    def click(self, frame: int, truth: np.ndarray) -> None:
-        for _ in range(CLICKS):
-            click = error_click(self.mask(frame), truth)
-            if click is None:
-                break
-            self.session.add_points(frame, self.id, [click[0]], [click[1]])
-
-    def j_and_f(self) -> float:
-        scores = []
-        for frame in self.frames:
-            mask = self.mask(frame)
-            truth = self.sequence.mask(self.object_id, frame)
-            scores.append((mask_iou(mask, truth) + boundary_f(mask, truth)) / 2)
-        return float(np.mean(scores))
-
-    def mask(self, frame: int) -> np.ndarray:
-        mask = self.session.mask(self.id, frame)
-        return np.zeros(self.sequence.frames.shape, bool) if mask is None else mask
-
-    def open_frames(self) -> list[int]:
-        return [frame for frame in self.frames if frame not in self.settled]
-
-    def doubts(self) -> dict[int, float]:
-        masks = {self.id: self.session.annotations.masks_of(self.id)}
-        return {item.frame: item.score for item in Review().review_items(masks)}
+Rule = Callable[[State], dict[int, float]]
 
 
 # ---------------------------------------------------------------------- rules: the largest value is next
 
 
-def uniform(one: Annotator) -> dict[int, float]:
-    return {frame: min(abs(frame - other) for other in one.settled) for frame in one.open_frames()}
+def uniform(state: State) -> dict[int, float]:
+    return {frame: distance(state, frame) for frame in state.open_frames}
 
 
-def least_confident(one: Annotator) -> dict[int, float]:
-    values = {}
-    for frame in one.open_frames():
-        accepted = one.session.accepted(one.id, frame)
-        scores = accepted.scores
-        values[frame] = -(
-            1 - scores.presence if accepted.mask.is_empty else scores.presence * scores.predicted_iou
+def least_confident(state: State) -> dict[int, float]:
+    return {frame: -state.confidences[frame] for frame in state.open_frames}
+
+
+def most_doubtful(state: State) -> dict[int, float]:
+    return {frame: state.doubts[frame] for frame in state.open_frames}
+
+
+def most_gain(state: State, reach: float = REACH) -> dict[int, float]:
+    """Doubt times the doubts around it, which fade, up to the next settled frame."""
+    return {
+        frame: state.doubts[frame]
+        * sum(
+            doubt * math.exp(-abs(near - frame) / reach)
+            for near, doubt in state.doubts.items()
+            if near in gap(state, frame)
         )
-    return values
+        for frame in state.open_frames
+    }
 
 
-def most_doubtful(one: Annotator) -> dict[int, float]:
-    doubts = one.doubts()
-    return {frame: doubts[frame] for frame in one.open_frames()}
+def doubt_and_distance(state: State, power: float) -> dict[int, float]:
+    return {frame: state.doubts[frame] * distance(state, frame) ** power for frame in state.open_frames}
 
 
-def most_gain(one: Annotator, reach: float | None = None) -> dict[int, float]:
-    return expected_gains(one.doubts(), one.settled, **({} if reach is None else {"reach": reach}))
+def doubt_and_gap(state: State, power: float) -> dict[int, float]:
+    return {frame: state.doubts[frame] * len(gap(state, frame)) ** power for frame in state.open_frames}
 
 
-def doubt_sum(one: Annotator, reach: float) -> dict[int, float]:
-    doubts, last = one.doubts(), {}
-    for frame in one.open_frames():
-        low = max((s for s in one.settled if s < frame), default=-1)
-        high = min((s for s in one.settled if s > frame), default=math.inf)
-        last[frame] = sum(d * math.exp(-abs(f - frame) / reach) for f, d in doubts.items() if low < f < high)
-    return last
+def doubt_onward(state: State, power: float) -> dict[int, float]:
+    """By how many frames lie between it and the next settled one, which are tracked from it."""
+    return {
+        frame: state.doubts[frame] * (gap(state, frame).stop - frame) ** power for frame in state.open_frames
+    }
 
 
-def forward_gain(one: Annotator, reach: float, product: bool = True) -> dict[int, float]:
-    doubts, gains = one.doubts(), {}
-    for frame in one.open_frames():
-        high = min((s for s in one.settled if s > frame), default=math.inf)
-        mass = sum(d * math.exp(-(f - frame) / reach) for f, d in doubts.items() if frame <= f < high)
-        gains[frame] = mass * (doubts[frame] if product else 1)
-    return gains
+def doubt_around(state: State, share: float) -> dict[int, float]:
+    """Doubt, and a share of the doubts on both sides: a stretch before a single frame."""
+    doubts = state.doubts
+    return {
+        frame: doubts[frame] + share * (doubts.get(frame - 1, 0) + doubts.get(frame + 1, 0)) / 2
+        for frame in state.open_frames
+    }
+
+
+def doubt_and_confidence(state: State) -> dict[int, float]:
+    """Mean of the two ranks."""
+    ranks = [
+        {frame: rank for rank, frame in enumerate(sorted(values, key=lambda one: values[one]))}
+        for values in (most_doubtful(state), least_confident(state))
+    ]
+    return {frame: ranks[0][frame] + ranks[1][frame] for frame in state.open_frames}
+
+
+def doubt_times_unsure(state: State) -> dict[int, float]:
+    return {frame: state.doubts[frame] * (1 - state.confidences[frame]) for frame in state.open_frames}
+
+
+def worst(state: State) -> dict[int, float]:
+    """The frame that is worst in truth, which no rule can know."""
+    return {frame: -state.ious[frame] for frame in state.open_frames}
+
+
+def distance(state: State, frame: int) -> int:
+    return min(abs(frame - other) for other in state.settled)
+
+
+def gap(state: State, frame: int) -> range:
+    """Return the frames around one up to the next settled ones."""
+    low = max((one for one in state.settled if one < frame), default=-1)
+    high = min((one for one in state.settled if one > frame), default=max(state.doubts) + 1)
+    return range(low + 1, high)
 
 
 RULES: dict[str, Rule] = {
     "uniform": uniform,
     "lowest confidence": least_confident,
     "most doubtful": most_doubtful,
-    "doubt in reach": partial(doubt_sum, reach=8),
-    "expected gain": most_gain,
+    "doubt and doubts around": most_gain,
 }
 TRIED: dict[str, Rule] = {
-    "forward gain 8": partial(forward_gain, reach=8),
+    "distance^0.25": partial(doubt_and_distance, power=0.25),
+    "distance^0.5": partial(doubt_and_distance, power=0.5),
+    "distance": partial(doubt_and_distance, power=1.0),
+    "gap^0.5": partial(doubt_and_gap, power=0.5),
+    "onward^0.5": partial(doubt_onward, power=0.5),
+    "around 0.5": partial(doubt_around, share=0.5),
+    "gain, reach 2": partial(most_gain, reach=2.0),
+    "two ranks": doubt_and_confidence,
+    "doubt x unsure": doubt_times_unsure,
+    "worst in truth": worst,
 }
 
 
@@ -204,6 +193,23 @@ def part(sequence: LabeledSequence, frames: slice, rows: slice, columns: slice) 
     return in_memory(sequence.name, pixels, labels)
 
 
+def linked(data: Path) -> LabeledSequence:
+    """Return C2C12 cells, labeled frame by frame, as objects: linked where they overlap most."""
+    with np.load(data / "c2c12_laptrack" / "data_small.npz") as stack:
+        images, labels = stack["images"], stack["labels"].astype(np.int32)
+    objects = np.zeros_like(labels)
+    for first in (one for one in np.unique(labels[0]) if one):
+        track = [labels[0] == first]
+        for image in labels[1:]:
+            there = np.bincount(image[track[-1]], minlength=1)
+            there[0] = 0
+            track.append(image == there.argmax() if there.max() else np.zeros(image.shape, bool))
+        overlaps = [mask_iou(one, other) for one, other in pairwise(track)]
+        if min(overlaps) > 0.3:  # seen on all frames, and not divided
+            objects[np.stack(track)] = first
+    return in_memory("c2c12", images, objects)
+
+
 def clips(data: Path, fit: bool) -> dict[str, list[tuple[str, Callable[[], LabeledSequence], int]]]:
     """Return by set: clips with names, and how many objects of each."""
     seed = FIT_SEED if fit else TEST_SEED
@@ -218,7 +224,11 @@ def clips(data: Path, fit: bool) -> dict[str, list[tuple[str, Callable[[], Label
         )
     }
     if fit:
-        return sets
+        return {
+            "c2c12": [("c2c12", partial(linked, data), 4 * OBJECTS)],
+            "ct_lesion": [("lesion", lambda: part(lesion(data), slice(5, 12), *[slice(None)] * 2), 1)],
+            **sets,
+        }
     everything, quarters = slice(None), (slice(0, 400), slice(500, 900))
     return {
         "pumavos_chair": [
@@ -243,17 +253,15 @@ def objects_of(sequence: LabeledSequence, most: int) -> list[int]:
     return large[:: max(1, -(-len(large) // most))]
 
 
-def run(
-    sequence: LabeledSequence, object_id: int, rule: Rule, store: ModelStore, cache: FeatureCache
-) -> list:
-    one = Annotator(sequence, object_id, store, cache)
-    scores = [one.j_and_f()]
+def run(annotator: Annotator, rule: Rule) -> list[float]:
+    state = annotator.state((annotator.first,))
+    scores = [state.j_and_f]
     for _ in range(CORRECTIONS):
-        values = rule(one)
+        values = rule(state)
         if not values:
             break
-        one.correct(max(sorted(values), key=lambda frame: values[frame]))
-        scores.append(one.j_and_f())
+        state = annotator.state((*state.settled, max(sorted(values), key=lambda frame: values[frame])))
+        scores.append(state.j_and_f)
     return scores + [scores[-1]] * (CORRECTIONS + 1 - len(scores))
 
 
@@ -272,17 +280,11 @@ def runs(
                 continue
             if set(known) < set(rules):
                 sequence, cache = make(), FeatureCache(2 * 2**30)
+                people = [Annotator(sequence, i, store, MODEL, cache) for i in objects_of(sequence, most)]
                 for rule in (one for one in rules if one not in known):
-                    known[rule] = [
-                        run(sequence, i, rules[rule], store, cache) for i in objects_of(sequence, most)
-                    ]
-                    print(
-                        clip,
-                        rule,
-                        np.mean(known[rule], 0).round(3),
-                        f"{time.process_time():.0f} s",
-                        flush=True,
-                    )
+                    known[rule] = [run(one, rules[rule]) for one in people]
+                    means, seconds = np.mean(known[rule], 0).round(3), time.process_time()
+                    print(clip, rule, means, f"{seconds:.0f} s", flush=True)
                 path.write_text(json.dumps(known))
             for rule in rules:
                 found[name][rule] += known[rule]

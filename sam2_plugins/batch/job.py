@@ -15,11 +15,15 @@ from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.readable import ResultGenerator
 
-__all__ = ["FileJob", "JobHost", "Outcome", "Reading", "Writing"]
+__all__ = ["FileJob", "JobHost", "LeftToAnotherError", "Outcome", "Reading", "Writing"]
 __all__ += ["prepare", "problem_of", "run_to_outcome", "run_under_bar"]
 
 T = TypeVar("T")
 OnCount = Callable[[int, int | None], None]
+
+
+class LeftToAnotherError(InputError):
+    """A file on which another run is at work: this one passes over it, and nothing has failed."""
 
 
 class JobHost(Protocol):
@@ -161,17 +165,20 @@ class Outcome:
         Why it failed, in a sentence; empty if it did not.
     stopped
         Whether the user stopped it.
+    left
+        Which other run does it, in a sentence; empty if none does.
     """
 
     lines: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str = ""
     stopped: bool = False
+    left: str = ""
 
     @property
     def is_done(self) -> bool:
         """Whether the output is there, complete."""
-        return not self.problem and not self.stopped
+        return not self.problem and not self.stopped and not self.left
 
 
 def run_to_outcome(job: FileJob, host: JobHost) -> Outcome:
@@ -179,6 +186,8 @@ def run_to_outcome(job: FileJob, host: JobHost) -> Outcome:
     try:
         prepare(job)
         return Outcome(stopped=job.run(host))
+    except LeftToAnotherError as error:
+        return Outcome(left=str(error))
     except (InputError, MemoryError) as error:
         return Outcome(problem=problem_of(error))
 

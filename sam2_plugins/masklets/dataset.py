@@ -12,28 +12,30 @@
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from sam2_engine.datasets.segment_anything import is_masklet_dataset
-from sam2_engine.disk import replacing
+from sam2_engine.disk import remove_folder, replacing
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
+from sam2_plugins.batch.job import LeftToAnotherError
 from sam2_plugins.batch.naming import stem
 from sam2_plugins.masklets.decisions import Decision, DecisionLog, Status, newest_verdicts, standing
 from sam2_plugins.masklets.sa_v import AUTO, MANUAL, describe_masklets, joined, only_masklets
+from sam2_plugins.masklets.search_progress import SearchProgress
 from sam2_plugins.masklets.selection import shown_mask
 from sam2_plugins.masklets.summary import MaskletSummary
 from sam2_plugins.masklets.taken_videos import take_video
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.storage import SessionFolder, open_session
+from sam2_plugins.storage import SessionFolder, open_session, read_session
 from sam2_plugins.storage.snapshot import read_json
 
 __all__ = ["MaskletDataset", "raise_unsaved", "video_name"]
@@ -79,7 +81,7 @@ class MaskletDataset:
         path = Path(path).absolute()
         if is_masklet_dataset(path):
             return cls.open(path)
-        if path.exists() and (not path.is_dir() or any(one.name != _LOCKS for one in path.iterdir())):
+        if path.exists() and not _may_become_one(path):
             raise InputError(f"{path} is no data set of masklets, and not empty; give a new folder.")
         try:
             for part in (_FOUND, _LOCKS):
@@ -186,15 +188,18 @@ class MaskletDataset:
 
         Raises
         ------
-        InputError
+        LeftToAnotherError
             If another one is at work on it.
+        InputError
+            If that cannot be told.
         """
         lock = FileLock(self.path / _LOCKS / f"{name}.lock", thread_local=False)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise InputError(
-                f"{name} is being worked on by another run on {self.path}; it is left to that one."
+            raise LeftToAnotherError(
+                f"{name} is being worked on by another run on {self.path}; it is left to that one"
+                f"{_unless_it_died(lock)}."
             ) from None
         except OSError as error:
             raise InputError(os_error_sentence(error, self.path)) from None
@@ -213,11 +218,38 @@ class MaskletDataset:
         """
         return take_video(source, self.path)
 
-    @contextmanager
-    def changing(self, name: str) -> Iterator[Callable[[], None]]:
-        """Let a video count as unfinished until the function that this gives is called, whatever happens."""
-        self._unfinished(name).touch()
-        yield self._unfinished(name).unlink
+    def search(self, name: str, description: Mapping[str, Any]) -> SearchProgress:
+        """Return how far the search of a video is; as long as it is not finished, the video does not count.
+
+        Raises
+        ------
+        InputError
+            If nothing can be written.
+        """
+        progress = SearchProgress.read(self._unfinished(name), description)
+        progress.save()
+        return progress
+
+    def finish_search(self, name: str) -> None:
+        """Let a video count whose masklets are written."""
+        self._unfinished(name).unlink(missing_ok=True)
+
+    def give_up_search(self, name: str, store: ModelStore) -> None:
+        """Take away what the search of a video has left that never came to its end.
+
+        Raises
+        ------
+        InputError
+            If people decided on its masklets, or verified some in its session.
+        """
+        if self.session(name).exists():
+            with self.frames(name) as frames:
+                session = read_session(self.session(name), store, frames)
+            if self.decided(name) or any(session.verified(one) for one in session.objects):
+                raise InputError(f"People verified masklets in {self.session(name)}; they are not given up.")
+            remove_folder(self.session(name))
+        for path in (self._unfinished(name), self._summary(name)):
+            path.unlink(missing_ok=True)
 
     def frames(self, name: str) -> FrameSource:
         """Open the frames of a video.
@@ -252,13 +284,13 @@ class MaskletDataset:
 
     def write_found(self, name: str, content: Mapping[str, Any]) -> None:
         """Write masklets of a video as the model made them, and those on which nobody decided."""
-        self.write_summary(name, content)
+        self.write_summary(name, MaskletSummary.of(content))
         _write_json(self._found(name), content)
         self.write_open(name)
 
-    def write_summary(self, name: str, content: Mapping[str, Any]) -> None:
+    def write_summary(self, name: str, summary: MaskletSummary) -> None:
         """Write what is known of a video's masklets without their masks; its session opens by it."""
-        _write_json(self._summary(name), asdict(MaskletSummary.of(content)))
+        _write_json(self._summary(name), asdict(summary))
 
     def write_open(self, name: str) -> None:
         """Write ``NAME_auto.json``: masklets on which nobody has decided."""
@@ -359,6 +391,22 @@ def raise_unsaved(folder: SessionFolder) -> None:
     """
     if folder.save_error is not None:
         raise InputError(folder.save_error)
+
+
+def _may_become_one(path: Path) -> bool:
+    """Whether a folder is empty, but for what another run that makes a data set of it has begun with."""
+    if not path.is_dir():
+        return False
+    begun = (path / _FOUND, path / _LOCKS)
+    others = [one for one in path.iterdir() if one not in begun and not one.name.startswith(".")]
+    return not others and not (begun[0].is_dir() and any(begun[0].iterdir()))
+
+
+def _unless_it_died(lock: BaseFileLock) -> str:
+    """Say what to do where the file system knows no locks, and a file stands for one, also of who died."""
+    if not isinstance(lock, SoftFileLock):
+        return ""
+    return f" (if it no longer runs, delete {lock.lock_file})"
 
 
 def _is_verified(session: AnnotationSession, masklet: int) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Generator
 
 import numpy as np
 
+from sam2_plugins.masklets.search_progress import SearchProgress
 from sam2_plugins.masklets.seeds import Seed, distinct_seeds, find_seeds
 from sam2_plugins.masklets.selection import Dropped, drop_masklets
 from sam2_plugins.masklets.settings import MaskletSettings
@@ -34,8 +35,11 @@ def find_masklets(
     session: AnnotationSession,
     settings: MaskletSettings,
     cancel: CancelToken | None = None,
+    progress: SearchProgress | None = None,
 ) -> Generator[tuple[int, int], None, FoundMasklets | None]:
     """Find masklets step by step; they are objects of the session. What is in it already stays and counts.
+
+    What is found does not depend on whether, and where, a run before was broken off.
 
     Parameters
     ----------
@@ -45,6 +49,8 @@ def find_masklets(
         What to look for.
     cancel
         Asked between two steps.
+    progress
+        What a run before has found in this session, which is gone on with; it is kept up to date.
 
     Yields
     ------
@@ -61,11 +67,13 @@ def find_masklets(
     InputError
         If a frame cannot be read.
     """
-    seeds: dict[int, float] = {}
+    progress = progress or SearchProgress()
     frames = key_frames(len(session.frames), settings.key_frames)
     each = sum(4**layer for layer in range(settings.crop_layers + 1)) + len(session.frames)
     for number, frame in enumerate(frames):
-        search = _search(session, frame, settings)
+        if frame in progress.tracked:
+            continue
+        search = _search(session, frame, settings, progress)
         done = number * each
         while True:
             yield min(done, (number + 1) * each), len(frames) * each
@@ -73,11 +81,12 @@ def find_masklets(
                 return None
             try:
                 done = number * each + next(search)
-            except StopIteration as end:
-                seeds.update(end.value)
+            except StopIteration:
                 break
-    dropped = drop_masklets(session, [*seeds], seeds, settings)
-    return FoundMasklets({one: score for one, score in seeds.items() if one in session.objects}, dropped)
+        progress.track(frame)
+    dropped = drop_masklets(session, progress, settings)
+    scores = {one: score for one, score in progress.scores.items() if one in session.objects}
+    return FoundMasklets(scores, dropped)
 
 
 def key_frames(length: int, count: int) -> list[int]:
@@ -93,33 +102,39 @@ def key_frames(length: int, count: int) -> list[int]:
 
 
 def _search(
-    session: AnnotationSession, frame: int, settings: MaskletSettings
-) -> Generator[int, None, dict[int, float]]:
-    """Find what is new on a frame, and track it; yield the steps done, return the scores by object."""
-    seeds: list[Seed]
-    find = find_seeds(session.store, session.model_name, session.frames[frame], session.window, settings)
+    session: AnnotationSession, frame: int, settings: MaskletSettings, progress: SearchProgress
+) -> Generator[int, None, None]:
+    """Find what is new on a frame, and track it; yield the steps done."""
     crops = 0
-    while True:
-        try:
-            crops = next(find)[0]
-        except StopIteration as end:
-            seeds = end.value
-            break
-        yield crops
-    known = [one.mask for one in session.annotations.masks_on(frame).values() if not one.mask.is_empty]
-    new = distinct_seeds(seeds, settings.max_overlap, known)[: settings.max_masklets]
-    ids = _add_objects(session, frame, new)
-    if ids and len(session.frames) > 1:
+    if progress.added is None:
+        find = find_seeds(session.store, session.model_name, session.frames[frame], session.window, settings)
+        while True:
+            try:
+                crops = next(find)[0]
+            except StopIteration as end:
+                _add_objects(session, frame, end.value, settings, progress)
+                break
+            yield crops
+    if progress.added and len(session.frames) > 1:
         steps = crops + 1
-        for run in session.runs(Direction.BOTH, tuple(ids)):
+        for run in session.runs(Direction.BOTH, tuple(progress.added)):
             for _ in session.iter_propagate(**run):
                 steps += 1
                 yield steps
-    return dict(zip(ids, (one.score for one in new)))
 
 
-def _add_objects(session: AnnotationSession, frame: int, seeds: Collection[Seed]) -> list[int]:
+def _add_objects(
+    session: AnnotationSession,
+    frame: int,
+    seeds: Collection[Seed],
+    settings: MaskletSettings,
+    progress: SearchProgress,
+) -> None:
+    """Let those seeds be objects that are none yet."""
+    known = [one.mask for one in session.annotations.masks_on(frame).values() if not one.mask.is_empty]
+    new = distinct_seeds(seeds, settings.max_overlap, known)[: settings.max_masklets]
     first = session.annotations.next_id
-    masks = {first + number: seed.mask for number, seed in enumerate(seeds)}
-    session.import_masks(frame, masks, as_prompts=True)
-    return [*masks]
+    session.import_masks(
+        frame, {first + number: seed.mask for number, seed in enumerate(new)}, as_prompts=True
+    )
+    progress.add({first + number: seed.score for number, seed in enumerate(new)})

@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from typing_extensions import override
 
 from sam2_engine.errors import InputError
+from sam2_engine.feature_cache import weights_fingerprint
 from sam2_plugins.batch.job import FileJob, JobHost, Reading
 from sam2_plugins.masklets.dataset import MaskletDataset, raise_unsaved, video_name
 from sam2_plugins.masklets.finding import FoundMasklets, find_masklets
 from sam2_plugins.masklets.sa_v import AUTO, describe_masklets, joined, only_masklets
+from sam2_plugins.masklets.search_progress import SearchProgress
 from sam2_plugins.masklets.selection import found_in_words, masklet_qualities, shown_mask
 from sam2_plugins.masklets.settings import MaskletSettings
+from sam2_plugins.masklets.summary import MaskletSummary
 from sam2_plugins.masklets.taken_videos import check_video
+from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, reading_of
 from sam2_plugins.storage.manifest import read_manifest
@@ -56,16 +60,21 @@ class MaskletJob(FileJob):
         dataset = MaskletDataset.create(self.output)
         target = check_video(self.source, dataset.path)
         if dataset.has_found(self.name):
-            self._check_taken(dataset, target.name)
+            self._check_name(dataset, target.name)
+            self._check_reading(dataset)
 
-    def _check_taken(self, dataset: MaskletDataset, file: str) -> None:
-        """Refuse another video of the name, or the same one read in another way."""
+    def _check_name(self, dataset: MaskletDataset, file: str) -> None:
+        """Refuse another video of the name."""
         there = dataset.summary(self.name)
         if there.video_file != file:
             raise InputError(
                 f"{dataset.path} has another video called {self.name}: {there.video_file}; rename one of "
                 "them."
             )
+
+    def _check_reading(self, dataset: MaskletDataset) -> None:
+        """Refuse the same video read in another way."""
+        there = dataset.summary(self.name)
         session = dataset.session(self.name)
         if self.reading.contrast is not None and session.exists():
             window = window_from_json(read_manifest(session)["window"])
@@ -95,63 +104,74 @@ class MaskletJob(FileJob):
             if dataset.is_found(self.name) and not self.again:
                 host.say(f"{self.source}: done meanwhile by another run")
                 return False
-            if dataset.session(self.name).exists():
-                return self._again(dataset, host)
-            return self._anew(dataset, host)
+            host.store.load(self.model)  # before anything is taken in, or given up
+            if not dataset.has_found(self.name) or not dataset.session(self.name).exists():
+                self._take_in(dataset, host)
+            return self._search(dataset, host)
 
-    def _anew(self, dataset: MaskletDataset, host: JobHost) -> bool:
-        """Find the masklets of a new video; until all are found the data set knows nothing of it."""
+    def _description(self, store: ModelStore) -> dict[str, Any]:
+        """Return all that decides what is found in the session of a video."""
+        is_here = store.remote is None
+        weights = weights_fingerprint(store.get(self.model)) if is_here else None
+        return {"model": self.model, "weights": weights, **asdict(self.settings)}
+
+    def _take_in(self, dataset: MaskletDataset, host: JobHost) -> None:
+        """Make the session of a new video, in which its masklets are found."""
+        there = dataset.session(self.name)
+        if there.exists():  # of a run that was broken off
+            self._check_name(dataset, check_video(self.source, dataset.path).name)
+            try:
+                self._check_reading(dataset)
+                return
+            except InputError:
+                dataset.give_up_search(self.name, host.store)
         if dataset.decided(self.name):  # its ids would be those of other objects
             raise InputError(
-                f"{dataset.session(self.name)} is gone, but people decided on its masklets: put it back, or "
-                "give the video another name."
+                f"{there} is gone, but people decided on its masklets: put it back, or give the video "
+                "another name."
             )
         self.reading.open(self.source).close()  # what cannot be read is not taken in
-        frames = self.reading.open(dataset.take_video(self.source))
-        try:
+        video = dataset.take_video(self.source)
+        with self.reading.open(video) as frames:
             if frames.note:
                 host.note(f"Note: {self.source.name}: {frames.note}.")
             session = AnnotationSession(frames, host.store, self.model, contrast=self.reading.contrast)
-            found = self._find(session, host)
-            if found is None:
-                return True
-            content = self._describe(session, found)
             source, opening = reading_of(frames)
-            dataset.write_summary(self.name, content)
-            SessionFolder.create(dataset.session(self.name), session, source=source, opening=opening).close()
-            dataset.write_found(self.name, content)
-        finally:
-            frames.close()
-        self._say(content, found, host)
-        return False
+            dataset.write_summary(
+                self.name, MaskletSummary({}, video.name, opening, len(frames), self.settings.min_area)
+            )
+            SessionFolder.create(there, session, source=source, opening=opening).close()
 
-    def _again(self, dataset: MaskletDataset, host: JobHost) -> bool:
+    def _search(self, dataset: MaskletDataset, host: JobHost) -> bool:
         """Find masklets beside those that people decided on; the others are given up."""
-        host.store.load(self.model)  # before anything is given up for it
-        with (
-            dataset.opened(self.name, host.store) as (session, folder),
-            dataset.changing(self.name) as finish,
-        ):
+        with dataset.opened(self.name, host.store) as (session, folder):
+            progress = dataset.search(self.name, self._description(host.store))
+            progress.before_saving = lambda: raise_unsaved(folder)
+            if progress.is_begun:
+                frames = self.settings.key_frames
+                host.say(f"{self.source}: goes on after {len(progress.tracked)} of {frames} key frames")
             # Also what a person verified whose verdict was not written down any more.
             kept = {one for one in session.objects if session.verified(one)} | dataset.decided(self.name)
             earlier = only_masklets(dataset.found(self.name), kept) if dataset.has_found(self.name) else None
-            for one in session.objects.keys() - kept:
+            for one in session.objects.keys() - kept - progress.scores.keys():
                 session.remove_object(one)
             session.use_model(self.model)
-            found = self._find(session, host)
+            found = self._find(session, progress, host)
             if found is None:
                 return True
             raise_unsaved(folder)
             content = self._describe(session, found)
             dataset.write_found(self.name, content if earlier is None else joined(earlier, content))
-            finish()
+            dataset.finish_search(self.name)
         self._say(content, found, host, len(kept))
         return False
 
-    def _find(self, session: AnnotationSession, host: JobHost) -> FoundMasklets | None:
+    def _find(
+        self, session: AnnotationSession, progress: SearchProgress, host: JobHost
+    ) -> FoundMasklets | None:
         """Find masklets, shown by the host; None if the user stopped it."""
         with host.interruptible() as cancel, host.counting("masklets") as show:
-            search = find_masklets(session, self.settings, cancel)
+            search = find_masklets(session, self.settings, cancel, progress)
             while True:
                 try:
                     show(*next(search))

@@ -1,6 +1,6 @@
 """Selection of masklets: which are dropped, by the paper's rules, and how good each one is."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sam2_engine.masks import remove_small_regions
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.wording import counted
+from sam2_plugins.masklets.search_progress import SearchProgress
 from sam2_plugins.masklets.seeds import shared_and_union
 from sam2_plugins.masklets.settings import MaskletSettings
 from sam2_plugins.review.queue import Review
@@ -46,41 +47,47 @@ class Dropped:
         return ", ".join(f"{number} {name}" for name, number in parts.items() if number)
 
 
-def drop_masklets(
-    session: AnnotationSession,
-    object_ids: Collection[int],
-    seeds: Mapping[int, float],
-    settings: MaskletSettings,
-) -> Dropped:
+def drop_masklets(session: AnnotationSession, progress: SearchProgress, settings: MaskletSettings) -> Dropped:
     """Remove from a session the masklets that are too small, unstable, duplicates or too many.
 
     Parameters
     ----------
     session
         With all masklets tracked.
-    object_ids
-        Those that may go; the others are known, and what duplicates one of them goes.
-    seeds
-        Score of each on its key frame.
+    progress
+        Of the search: its masklets may go, unless a person verified them; the others are known, and what
+        duplicates one of them goes.
     settings
         The rules.
     """
+    if progress.dropped is None:
+        progress.drop(_chosen(session, progress.scores, settings))
+    dropped = progress.dropped or {}
+    for one in (one for ones in dropped.values() for one in ones):
+        if one in session.objects:
+            session.remove_object(one)
+    return Dropped(**{rule: len(ones) for rule, ones in dropped.items()})
+
+
+def _chosen(
+    session: AnnotationSession, seeds: Mapping[int, float], settings: MaskletSettings
+) -> dict[str, list[int]]:
+    """Return what is to be dropped, by the rules of :class:`Dropped`."""
+    candidates = [one for one in seeds if one in session.objects and not session.verified(one)]
     masks = {one: session.annotations.masks_of(one) for one in session.objects}
-    small = [one for one in object_ids if _largest(masks[one]) < max(settings.min_area, 1)]
-    rest = [one for one in object_ids if one not in small]
+    small = [one for one in candidates if _largest(masks[one]) < max(settings.min_area, 1)]
+    rest = [one for one in candidates if one not in small]
     least = _least_stability(session) if settings.min_stability is None else settings.min_stability
     unstable = [one for one in rest if _stability(masks[one]) < least]
     rest = [one for one in rest if one not in unstable]
     qualities = masklet_qualities(session, seeds)
-    known = [one for one in session.objects if one not in object_ids]
+    known = [one for one in session.objects if one not in candidates]
     kept, duplicates = list(known), list[int]()
     for one in sorted(rest, key=lambda i: qualities[i], reverse=True):
         is_known = any(masklet_overlap(masks[one], masks[other]) > settings.max_overlap for other in kept)
         (duplicates if is_known else kept).append(one)
     surplus = kept[len(known) :][settings.max_masklets :]
-    for one in (*small, *unstable, *duplicates, *surplus):
-        session.remove_object(one)
-    return Dropped(len(small), len(unstable), len(duplicates), len(surplus))
+    return {"small": small, "unstable": unstable, "duplicates": duplicates, "surplus": surplus}
 
 
 def masklet_qualities(session: AnnotationSession, seeds: Mapping[int, float]) -> dict[int, float]:

@@ -161,8 +161,8 @@ def _run_here(jobs: Sequence[FileJob], device: str, outcomes: dict[Path, Outcome
         except Exception as error:
             outcome = Outcome(problem=problem_of(error))
         outcomes[job.source] = outcome
-        if outcome.problem:
-            print_stderr(f"{job.source}: {outcome.problem}")
+        if said := outcome.problem or outcome.left:
+            print_stderr(f"{job.source}: {said}")
         if outcome.stopped:
             return True
     return False
@@ -184,7 +184,7 @@ def _run_there(jobs: Sequence[FileJob], scheduler: str, device: str, outcomes: d
             for note in outcome.notes:
                 print_stderr(f"{job.source}: {note}")
             if not outcome.stopped:
-                print_stderr(f"{where}: {outcome.problem or 'done'}")
+                print_stderr(f"{where}: {outcome.problem or outcome.left or 'done'}")
             for line in outcome.lines:
                 typer.echo(line)
         return cancel.cancelled and any(not one.is_done for one in outcomes.values())
@@ -196,7 +196,9 @@ def _leave(jobs: Sequence[FileJob], outcomes: dict[Path, Outcome], stopped: bool
     if failed and len(jobs) == 1:
         raise InputError(next(iter(failed.values())))
     done = sum(one.is_done for one in outcomes.values())
-    print_stderr(f"{done} of {counted(len(jobs), 'file')} done, {len(failed)} failed.")
+    left = sum(bool(one.left) for one in outcomes.values())
+    elsewhere = f"{left} left to another run, " if left else ""
+    print_stderr(f"{done} of {counted(len(jobs), 'file')} done, {elsewhere}{len(failed)} failed.")
     width = max((len(str(source)) for source in failed), default=0)
     for source, problem in failed.items():
         print_stderr(f"  {source!s:<{width}}  {problem}")

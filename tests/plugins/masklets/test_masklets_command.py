@@ -10,10 +10,13 @@ import tifffile
 from filelock import FileLock
 from masklet_data import Maker
 
+from sam2_engine.errors import InputError
 from sam2_plugins.cli.app import main
+from sam2_plugins.masklets import finding, seeds
 from sam2_plugins.masklets.dataset import MaskletDataset
 from sam2_plugins.masklets.decisions import Status
 from sam2_plugins.masklets.queue import VerificationQueue
+from sam2_plugins.masklets.search_progress import SearchProgress
 from sam2_plugins.runtime.model_store import ModelStore
 
 SMALL = ["--model", "nano@256", "--points-per-side", "4", "--crop-layers", "0", "--key-frames", "1"]
@@ -71,14 +74,78 @@ def test_what_people_decided_on_stays_when_a_video_is_searched_again(
     assert dataset.statuses("discs") == {kept.masklet: Status.ACCEPTED, refused.masklet: Status.REJECTED}
 
 
-def test_two_engines_do_not_work_on_one_video(
+def test_two_engines_share_the_videos(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.tif"
+    shutil.copy(video, other)
+    dataset = MaskletDataset.create(tmp_path / "dataset")
+    with FileLock(dataset.path / ".locks" / "discs.lock"):
+        assert sam2("masklets", video, other, "-o", dataset.path, *SMALL) == 0
+    said = capsys.readouterr().err
+    assert "is being worked on by another run" in said
+    assert "1 of 2 files done, 1 left to another run, 0 failed." in said
+    assert dataset.videos() == ["other"]
+
+
+def test_two_engines_that_begin_at_once_make_one_data_set(tmp_path: Path) -> None:
+    (tmp_path / "dataset" / "found").mkdir(parents=True)  # as far as the other one is
+    assert MaskletDataset.create(tmp_path / "dataset").videos() == []
+    (tmp_path / "other" / "found").mkdir(parents=True)
+    (tmp_path / "other" / "found" / "mine.txt").write_text("notes")
+    with pytest.raises(InputError, match="no data set of masklets, and not empty"):
+        MaskletDataset.create(tmp_path / "other")
+
+
+def test_a_search_that_was_broken_off_goes_on_within_the_video(
+    tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = []
+
+    def find_seeds(store: ModelStore, model: str, image: object, *given: object) -> object:
+        frames.append(image)
+        if len(frames) == 2:
+            raise RuntimeError("as if it were killed")
+        return seeds.find_seeds(store, model, image, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finding, "find_seeds", find_seeds)
+    two = [*SMALL, "--key-frames", "2"]
+    assert sam2("masklets", video, "-o", tmp_path / "dataset", *two) == 2
+    dataset = MaskletDataset.open(tmp_path / "dataset")
+    assert dataset.videos() == []
+    assert dataset.unfinished() == ["discs"]
+    assert sam2("masklets", video, "-o", dataset.path, *two) == 0
+    assert len(frames) == 3
+    assert "goes on after 1 of 2 key frames" in capsys.readouterr().out
+    assert dataset.unfinished() == []
+    assert len(dataset.found("discs")["masklet_id"]) == 2
+
+
+def test_another_search_does_not_go_on_with_what_was_broken_off(
     tmp_path: Path, video: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = MaskletDataset.create(tmp_path / "dataset")
-    with FileLock(dataset.path / ".locks" / "discs.lock"):
-        assert sam2("masklets", video, "-o", dataset.path, *SMALL) == 2
-    assert "is being worked on by another run" in capsys.readouterr().err
-    assert dataset.videos() == []
+    SearchProgress(dataset.path / "found" / "discs.unfinished", {"points": 8}, tracked=[0]).save()
+    assert sam2("masklets", video, "-o", dataset.path, *SMALL) == 0
+    assert "goes on" not in capsys.readouterr().out
+    assert len(dataset.found("discs")["masklet_id"]) == 2
+
+
+def test_a_first_search_that_was_broken_off_may_be_read_in_another_way(
+    tmp_path: Path, video: Path, store: ModelStore
+) -> None:
+    sam2("masklets", video, "-o", tmp_path / "dataset", *SMALL, "--axes", "ZYX")
+    dataset = MaskletDataset.open(tmp_path / "dataset")
+    (dataset.path / "found" / "discs.json").unlink()
+    assert sam2("masklets", video, "-o", dataset.path, *SMALL, "--axes", "TYX") == 0
+    assert dataset.summary("discs").opening["axes"] == "TYX"
+    with dataset.opened("discs", store) as (session, _):
+        (one, _) = session.objects
+        session.verify(one, session.frames_of(one))
+    (dataset.path / "found" / "discs.json").unlink()
+    assert sam2("masklets", video, "-o", dataset.path, *SMALL, "--axes", "ZYX") == 2
+    with dataset.opened("discs", store) as (session, _):
+        assert session.verified(one)
 
 
 def test_masklets_whose_session_is_gone_are_not_mixed_up_with_new_ones(
