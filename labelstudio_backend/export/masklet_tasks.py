@@ -77,6 +77,7 @@ def write_masklet_tasks(
         If nothing waits, or the file cannot be written.
     """
     tasks: list[dict[str, Any]] = []
+    dataset.settle_all(ModelStore("cpu"))  # what was taken back in a session waits again
     for name in dataset.videos():
         statuses = dataset.statuses(name)
         waiting = [one for one, status in statuses.items() if (status is not Status.OPEN) == second]

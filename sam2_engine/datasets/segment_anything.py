@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2_engine.datasets.annotations import RunLengths
+from sam2_engine.datasets.masklet_folder import late_videos
 from sam2_engine.datasets.video import VideoRecord, warn_left_out
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import open_frames
@@ -56,7 +57,7 @@ def find_sa_v(folder: Path) -> tuple[list[VideoRecord], str] | None:
 
 def _check_verified(folder: Path, files: list[Path]) -> None:
     """Refuse a data set without a verified masklet, and say what is not written yet."""
-    late = sorted(path.stem for path in (folder / "found").glob("*.unsettled"))
+    late = late_videos(folder)
     if not files:
         raise InputError(
             f"No masklet of {folder} is verified yet: verify some first, or give a folder with the videos "

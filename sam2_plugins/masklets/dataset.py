@@ -11,28 +11,35 @@
     decisions.jsonl      who decided what, when, and how long it took
 """
 
-import json
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
-
+from sam2_engine.datasets.masklet_folder import late_videos
 from sam2_engine.datasets.segment_anything import is_masklet_dataset
-from sam2_engine.disk import remove_folder, replacing
+from sam2_engine.disk import remove_folder
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
-from sam2_plugins.batch.job import LeftToAnotherError
 from sam2_plugins.batch.naming import stem
-from sam2_plugins.masklets.decisions import Decision, DecisionLog, Status, newest_verdicts, standing
-from sam2_plugins.masklets.sa_v import AUTO, MANUAL, describe_masklets, joined, only_masklets
+from sam2_plugins.masklets.decisions import Decision, DecisionLog, Status, Verdict, newest_verdicts, standing
+from sam2_plugins.masklets.one_engine import LOCKS, alone_on
+from sam2_plugins.masklets.sa_v import (
+    AUTO,
+    MANUAL,
+    describe_masklets,
+    joined,
+    only_masklets,
+    read_annotations,
+)
 from sam2_plugins.masklets.search_progress import SearchProgress
 from sam2_plugins.masklets.selection import shown_mask
 from sam2_plugins.masklets.summary import MaskletSummary
 from sam2_plugins.masklets.taken_videos import take_video
-from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.masklets.verdict_marks import VerdictMarks
+from sam2_plugins.runtime.atomic_files import os_error_sentence, write_json
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage import SessionFolder, open_session, read_session
@@ -42,8 +49,8 @@ __all__ = ["MaskletDataset", "raise_unsaved", "video_name"]
 
 _MANIFEST = "masklets.json"
 _FORMAT, _VERSION = "sam2-masklets", 1
-_FOUND, _LOCKS = "found", ".locks"
-_UNFINISHED, _UNSETTLED = ".unfinished", ".unsettled"
+_FOUND = "found"
+_UNFINISHED = ".unfinished"
 
 
 class MaskletDataset:
@@ -55,6 +62,8 @@ class MaskletDataset:
         The folder.
     decisions
         What people decided.
+    marks
+        Whose annotations are out of date.
 
     Examples
     --------
@@ -67,6 +76,7 @@ class MaskletDataset:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.decisions = DecisionLog(path / "decisions.jsonl")
+        self.marks = VerdictMarks(path / _FOUND)
         self._summaries: dict[str, tuple[int | None, MaskletSummary]] = {}
 
     @classmethod
@@ -84,9 +94,9 @@ class MaskletDataset:
         if path.exists() and not _may_become_one(path):
             raise InputError(f"{path} is no data set of masklets, and not empty; give a new folder.")
         try:
-            for part in (_FOUND, _LOCKS):
+            for part in (_FOUND, LOCKS):
                 (path / part).mkdir(parents=True, exist_ok=True)
-            _write_json(path / _MANIFEST, {"format": _FORMAT, "version": _VERSION})
+            write_json(path / _MANIFEST, {"format": _FORMAT, "version": _VERSION})
         except OSError as error:
             raise InputError(os_error_sentence(error, path)) from None
         return cls(path)
@@ -141,7 +151,7 @@ class MaskletDataset:
         InputError
             If the file is not there or damaged.
         """
-        return _read_annotations(self._found(name))
+        return read_annotations(self._found(name))
 
     def summary(self, name: str) -> MaskletSummary:
         """Return what is known of a video's masklets without their masks, which are many.
@@ -160,7 +170,7 @@ class MaskletDataset:
     def verified(self, name: str) -> dict[str, Any] | None:
         """Return the verified masklets of a video in SA-V's form, None if there are none."""
         path = self.annotations(name, MANUAL)
-        return _read_annotations(path) if path.is_file() else None
+        return read_annotations(path) if path.is_file() else None
 
     def annotations(self, name: str, kind: str) -> Path:
         """Return the path of ``NAME_auto.json`` or ``NAME_manual.json``."""
@@ -182,31 +192,9 @@ class MaskletDataset:
 
     # ------------------------------------------------------------------ work in it
 
-    @contextmanager
-    def working_on(self, name: str) -> Iterator[None]:
-        """Keep other engines away from a video.
-
-        Raises
-        ------
-        LeftToAnotherError
-            If another one is at work on it.
-        InputError
-            If that cannot be told.
-        """
-        lock = FileLock(self.path / _LOCKS / f"{name}.lock", thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise LeftToAnotherError(
-                f"{name} is being worked on by another run on {self.path}; it is left to that one"
-                f"{_unless_it_died(lock)}."
-            ) from None
-        except OSError as error:
-            raise InputError(os_error_sentence(error, self.path)) from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def working_on(self, name: str) -> AbstractContextManager[None]:
+        """Keep other engines away from a video; see :func:`~sam2_plugins.masklets.one_engine.alone_on`."""
+        return alone_on(name, self.path)
 
     def take_video(self, source: Path) -> Path:
         """Copy a video into the folder, without taking space where the disk can; return where it is there.
@@ -271,6 +259,9 @@ class MaskletDataset:
         InputError
             If it is open elsewhere or damaged, or the frames are not there.
         """
+        changed = self.marks.has_changed(name, self.session(name))
+        if changed or (changed is None and self.decided(name)):  # an earlier version did not look
+            self.marks.mark(name)
         frames = self.frames(name)
         try:
             session, folder = open_session(self.session(name), store, frames)
@@ -279,30 +270,34 @@ class MaskletDataset:
                 raise_unsaved(folder)
             finally:
                 folder.close()
+                self.marks.remember(name, self.session(name))
         finally:
             frames.close()
 
     def write_found(self, name: str, content: Mapping[str, Any]) -> None:
         """Write masklets of a video as the model made them, and those on which nobody decided."""
         self.write_summary(name, MaskletSummary.of(content))
-        _write_json(self._found(name), content)
+        write_json(self._found(name), content)
         self.write_open(name)
 
     def write_summary(self, name: str, summary: MaskletSummary) -> None:
         """Write what is known of a video's masklets without their masks; its session opens by it."""
-        _write_json(self._summary(name), asdict(summary))
+        write_json(self._summary(name), asdict(summary))
 
     def write_open(self, name: str) -> None:
         """Write ``NAME_auto.json``: masklets on which nobody has decided."""
         content = self.found(name)
         undecided = {one for one, status in self.statuses(name).items() if status is Status.OPEN}
-        _write_json(self.annotations(name, AUTO), only_masklets(content, undecided))
+        write_json(self.annotations(name, AUTO), only_masklets(content, undecided))
 
     def settle(self, name: str, session: AnnotationSession) -> None:
         """Write a video's two JSON files by what people decided; the session is the video's, open.
 
-        A masklet that was accepted and is being corrected again stays as it was accepted.
+        A masklet that was accepted and is being corrected again stays as it was accepted. One that nobody
+        corrects, and of which nothing is verified in the session any more, is accepted no more: there, in
+        whatever program, its verification was taken back.
         """
+        self._withdraw(name, session)
         accepted = [one for one, status in self.statuses(name).items() if status is Status.ACCEPTED]
         settled = [one for one in accepted if _is_verified(session, one)]
         content = self._describe_verified(name, session, settled)
@@ -311,7 +306,31 @@ class MaskletDataset:
             content = joined(only_masklets(earlier, rest), content)
         self.write_verified(name, content)
         self.write_open(name)
-        self._unsettled(name).unlink(missing_ok=True)
+        self.marks.settle(name)
+
+    def correct_again(self, name: str, masklet: int) -> None:
+        """Let a masklet that was accepted stay so while it is corrected, until the next word on it.
+
+        Raises
+        ------
+        InputError
+            If that cannot be written.
+        """
+        self.marks.write_corrected(name, self.marks.corrected(name) | {masklet})
+
+    def _withdraw(self, name: str, session: AnnotationSession) -> None:
+        """Withdraw the verdicts that were taken back in the session."""
+        corrected, newest = self.marks.corrected(name), newest_verdicts(self.decisions.read())
+        for one, status in self.statuses(name).items():
+            if status is not Status.ACCEPTED or one not in session.objects:
+                continue
+            if session.verified(one):
+                corrected -= {one}
+            elif one not in corrected:
+                for said in newest[name, one].values():
+                    fields = {"verdict": Verdict.WITHDRAW, "seconds": 0.0, "edits": (), "tracked": False}
+                    self.decisions.add(replace(said, **fields, at=time.time(), source="session"))
+        self.marks.write_corrected(name, corrected)
 
     def _describe_verified(
         self, name: str, session: AnnotationSession, masklets: list[int]
@@ -334,11 +353,9 @@ class MaskletDataset:
 
     def decide(self, decision: Decision) -> None:
         """Add a decision; the video's JSON files are out of date until :meth:`settle`."""
-        try:
-            self._unsettled(decision.video).touch()
-        except OSError as error:
-            raise InputError(os_error_sentence(error, self.path)) from None
+        self.marks.mark(decision.video)
         self.decisions.add(decision)
+        self.marks.write_corrected(decision.video, self.marks.corrected(decision.video) - {decision.masklet})
 
     def settle_all(self, store: ModelStore) -> list[str]:
         """Write what broken-off verifications left; return sentences on videos that are open elsewhere."""
@@ -352,14 +369,18 @@ class MaskletDataset:
         return busy
 
     def unsettled(self) -> list[str]:
-        """Return the videos whose JSON files are out of date: a verifier is at work, or was broken off."""
-        return [name for name in self.videos() if self._unsettled(name).exists()]
+        """Return the videos whose JSON files are out of date.
+
+        A verifier is at work, or was broken off, or what is verified has changed in the session.
+        """
+        late = late_videos(self.path)
+        return [name for name in self.videos() if name in late]
 
     def write_verified(self, name: str, content: Mapping[str, Any]) -> None:
         """Write ``NAME_manual.json``, or remove it if no masklet is verified any more."""
         path = self.annotations(name, MANUAL)
         if content["masklet_num"]:
-            _write_json(path, content)
+            write_json(path, content)
         else:
             path.unlink(missing_ok=True)
 
@@ -368,9 +389,6 @@ class MaskletDataset:
 
     def _found(self, name: str) -> Path:
         return self.path / _FOUND / f"{name}.json"
-
-    def _unsettled(self, name: str) -> Path:
-        return self.path / _FOUND / f"{name}{_UNSETTLED}"
 
     def _unfinished(self, name: str) -> Path:
         return self.path / _FOUND / f"{name}{_UNFINISHED}"
@@ -397,16 +415,9 @@ def _may_become_one(path: Path) -> bool:
     """Whether a folder is empty, but for what another run that makes a data set of it has begun with."""
     if not path.is_dir():
         return False
-    begun = (path / _FOUND, path / _LOCKS)
+    begun = (path / _FOUND, path / LOCKS)
     others = [one for one in path.iterdir() if one not in begun and not one.name.startswith(".")]
     return not others and not (begun[0].is_dir() and any(begun[0].iterdir()))
-
-
-def _unless_it_died(lock: BaseFileLock) -> str:
-    """Say what to do where the file system knows no locks, and a file stands for one, also of who died."""
-    if not isinstance(lock, SoftFileLock):
-        return ""
-    return f" (if it no longer runs, delete {lock.lock_file})"
 
 
 def _is_verified(session: AnnotationSession, masklet: int) -> bool:
@@ -415,20 +426,3 @@ def _is_verified(session: AnnotationSession, masklet: int) -> bool:
         return False
     frames = session.frames_of(masklet)
     return bool(frames) and session.verified(masklet) >= set(frames)
-
-
-def _read_annotations(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content.get("masklet_id"), list) or not isinstance(content.get("masklet"), list):
-        raise InputError(f"{path} is damaged: it has no masklets; remove it and find them again.")
-    return content
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    try:
-        with replacing(path) as aside:
-            aside.write_text(json.dumps(content), encoding="utf-8")
-    except OSError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(os_error_sentence(error, path)) from None

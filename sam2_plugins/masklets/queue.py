@@ -132,6 +132,7 @@ class VerificationQueue:
         self._min_area = self.num_left = 0
         self.problems: dict[str, str] = {}
         self._said: list[QueuedMasklet] = []
+        self._has_settled = False
         self._begin_look()
 
     def __enter__(self) -> "VerificationQueue":
@@ -157,6 +158,9 @@ class VerificationQueue:
 
     def waiting(self) -> list[QueuedMasklet]:
         """Return what waits for this person, in the order in which it is shown."""
+        if not self._has_settled:  # what was taken back elsewhere waits again
+            self._has_settled = True
+            self.dataset.settle_all(self._store)
         spoken = newest_verdicts(self.dataset.decisions.read())
         waiting = []
         for video in self.dataset.videos():
@@ -232,6 +236,7 @@ class VerificationQueue:
         prompt = Prompt.of(session.shape, points=points, labels=labels, box=box, mask=mask)
         verified = session.verified(masklet)
         if verified:
+            self.dataset.correct_again(self._shown.video, masklet)
             session.verify(masklet, verified, verified=False)
         session.add_prompt(frame, masklet, prompt)
         clicks = 0 if prompt.points is None else len(prompt.points)
@@ -358,8 +363,9 @@ class VerificationQueue:
 
     def _leave_video(self) -> None:
         try:
-            if self._session is not None and self._video in self.dataset.unsettled():
-                self.dataset.settle(self._video, self._session)
+            session, video = self._session, self._video
+            if session is not None and video is not None and self.dataset.marks.needs_settling(video):
+                self.dataset.settle(video, session)
         finally:
             self._session = self._folder = self._video = None
             self._open.close()

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2_engine.errors import InputError
 from sam2_engine.masks import compress_rle, encode_rle
 from sam2_plugins.session.readable import ReadableSession
+from sam2_plugins.storage.snapshot import read_json
 
 __all__ = ["AUTO", "MANUAL", "MaskReader", "describe_masklets", "joined", "only_masklets"]
+__all__ += ["read_annotations"]
 
 AUTO, MANUAL = "auto", "manual"
 
@@ -95,6 +98,20 @@ def describe_masklets(
         "masklet_stability_score": stability,
         "masklet_num": len(object_ids),
     }
+    return content
+
+
+def read_annotations(path: Path) -> dict[str, Any]:
+    """Return the content of an SA-V JSON.
+
+    Raises
+    ------
+    InputError
+        If it is not there or damaged.
+    """
+    content = read_json(path)
+    if not isinstance(content.get("masklet_id"), list) or not isinstance(content.get("masklet"), list):
+        raise InputError(f"{path} is damaged: it has no masklets; remove it and find them again.")
     return content
 
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from sam2_engine.disk import replacing
-from sam2_engine.errors import InputError
-from sam2_plugins.runtime.atomic_files import os_error_sentence
+from sam2_plugins.runtime.atomic_files import write_json
 
 __all__ = ["SearchProgress"]
 
@@ -99,10 +97,4 @@ class SearchProgress:
             "scores": self.scores,
             "dropped": self.dropped,
         }
-        try:
-            with replacing(self.path) as aside:
-                aside.write_text(json.dumps(content), encoding="utf-8")
-        except OSError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(os_error_sentence(error, self.path)) from None
+        write_json(self.path, content)

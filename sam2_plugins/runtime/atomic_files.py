@@ -1,14 +1,17 @@
-"""Outputs that a user names: checked before any work is done, then written aside."""
+"""Outputs, checked before any work is done, then written aside: those that a user names, and small ones."""
 
+import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sam2_engine.disk import NoSpaceError, check_space, is_full, replacing
 from sam2_engine.errors import InputError, OptionError
 
 __all__ = ["check_is_no_input", "check_output", "check_output_folder", "new_file", "os_error_sentence"]
+__all__ += ["write_json"]
 
 
 _SESSION = "session.json"
@@ -153,6 +156,23 @@ def new_file(
     check_output(path, suffixes=suffixes, inputs=inputs, overwrite=overwrite, num_bytes=num_bytes)
     with replacing(path) as aside:
         yield aside
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file of JSON, which is there wholly or as it was.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    try:
+        with replacing(path) as aside:
+            aside.write_text(json.dumps(content), encoding="utf-8")
+    except OSError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(os_error_sentence(error, path)) from None
 
 
 def os_error_sentence(error: OSError, path: Path | None = None) -> str:

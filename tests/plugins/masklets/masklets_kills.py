@@ -107,7 +107,11 @@ def check(folder: Path, wanted: dict[str, Any]) -> str:
         *("masklets.json", "discs.tif", "discs_auto.json", "discs.sam2", "found", ".locks"),
         *("discs_manual.json", "decisions.jsonl", ".decisions.jsonl.lock"),
     }
-    lying |= {one.name for one in (data / "found").iterdir()} - {"discs.json", "discs.summary"}
+    lying |= {one.name for one in (data / "found").iterdir()} - {
+        "discs.json",
+        "discs.summary",
+        "discs.settled",
+    }
     return f"left over: {sorted(lying)}" if lying else ""
 
 

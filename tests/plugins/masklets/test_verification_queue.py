@@ -8,11 +8,13 @@ import pytest
 from masklet_data import Maker, square
 
 from sam2_engine.datasets import find_dataset
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
+from sam2_plugins.cli.app import main
 from sam2_plugins.masklets.dataset import MaskletDataset
 from sam2_plugins.masklets.decisions import Decision, DecisionLog, Edit, Status, Verdict
 from sam2_plugins.masklets.queue import VerificationQueue
 from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.storage import read_session
 
 
 class Clock:
@@ -172,3 +174,74 @@ def test_a_damaged_line_is_named_and_nothing_is_written_behind_it(tmp_path: Path
     for use in (log.read, lambda: log.add(Decision("a", 3, Verdict.ACCEPT, "ada", 1.0, 4))):
         with pytest.raises(InputError, match="damaged in line 1"):
             use()
+
+
+@pytest.mark.parametrize("how", [["undo"], ["verify", "--object", "1", "--not"]])
+def test_what_is_taken_back_in_the_session_waits_again(
+    made: Maker, store: ModelStore, how: list[str]
+) -> None:
+    dataset = made({"a": 2})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.next()
+        queue.accept()
+    assert dataset.unsettled() == []
+    command, *options = how
+    assert main([command, str(dataset.session("a")), *options]) == 0
+    assert dataset.unsettled() == ["a"]
+    with (
+        pytest.warns(InputWarning, match="newest verdicts on a are not written yet"),
+        find_dataset(dataset.path),
+    ):
+        pass
+    with VerificationQueue(dataset, store, "bob") as queue:
+        assert [one.masklet for one in queue.waiting()] == [1, 2]
+    assert dataset.statuses("a") == {1: Status.OPEN, 2: Status.OPEN}
+    assert dataset.verified("a") is None
+    assert dataset.unsettled() == []
+    assert [(one.by, one.verdict) for one in dataset.decisions.read()] == [
+        ("ada", Verdict.ACCEPT),
+        ("ada", Verdict.WITHDRAW),
+    ]
+
+
+def test_what_is_undone_and_done_again_in_the_session_stays_accepted(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 1})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.next()
+        queue.accept()
+    before = dataset.verified("a")
+    for options in ([], ["--redo"]):
+        assert main(["undo", str(dataset.session("a")), *options]) == 0
+    assert dataset.settle_all(store) == []
+    assert dataset.statuses("a") == {1: Status.ACCEPTED}
+    assert dataset.verified("a") == before
+
+
+def test_looking_into_a_session_changes_no_annotations(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 1})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.next()
+        queue.accept()
+    with dataset.opened("a", store):
+        pass
+    read_session(dataset.session("a"), store).frames.close()
+    assert dataset.unsettled() == []
+
+
+def test_a_correction_that_is_undone_ends_with_what_was_accepted(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 1})
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.next()
+        queue.accept()
+    before = dataset.verified("a")
+    with VerificationQueue(dataset, store, "bob") as queue:
+        queue.go_to("a", 1)
+        queue.correct(2, mask=square(40, 30))
+    assert dataset.statuses("a") == {1: Status.ACCEPTED}
+    for _ in range(2):  # the mask, and that it is open again
+        assert main(["undo", str(dataset.session("a"))]) == 0
+    dataset.settle_all(store)
+    assert dataset.verified("a") == before
+    assert main(["undo", str(dataset.session("a"))]) == 0  # that it was accepted
+    dataset.settle_all(store)
+    assert dataset.statuses("a") == {1: Status.OPEN}
