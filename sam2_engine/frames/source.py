@@ -320,6 +320,9 @@ class FrameSource(ABC):
             frame,
         )
 
+    def _was_closed(self) -> InputError:
+        return InputError(f"{self._in_sentence} has been closed: open it again.")
+
     def __iter__(self) -> Iterator[NDArray[Any]]:
         frame = 0
         while self.length is None or frame < self.length:

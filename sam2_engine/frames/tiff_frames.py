@@ -91,6 +91,7 @@ class TiffFrames(PlannedFrames):
         self._file = file
         self._planes = planes
         self._lock = threading.Lock()
+        self._closed = False
         self._numbers = np.arange(planes.present.size).reshape(planes.present.shape)
         self._whole: Any = None
         if not planes.are_pages and planes.stack.offset is None:
@@ -101,6 +102,8 @@ class TiffFrames(PlannedFrames):
     @contextmanager
     def _opened(self) -> Iterator[None]:
         """Open a single image only while it is read: data sets have thousands of those."""
+        if self._closed:
+            raise self._was_closed()
         if len(self) > 1:
             yield
             return
@@ -172,7 +175,9 @@ class TiffFrames(PlannedFrames):
         return pixels
 
     def close(self) -> None:
-        self._file.close()
+        with self._lock:  # another thread may be reading
+            self._closed = True
+            self._file.close()
 
 
 def _by_pillow(page: Any) -> NDArray[Any]:

@@ -224,8 +224,10 @@ class VolumeFrames(PlannedFrames):
         self._lock = threading.Lock()
 
     def _read(self, frame: int) -> NDArray[Any]:
-        index = self.plan.index(frame)[: len(self._voxels.shape)]
         with self._lock, quiet():
+            if self._voxels is None:
+                raise self._was_closed()
+            index = self.plan.index(frame)[: len(self._voxels.shape)]
             block = np.asarray(self._voxels[index])
         if block.dtype.names is None:
             return self.plan.arrange(block)
@@ -234,5 +236,6 @@ class VolumeFrames(PlannedFrames):
 
     def close(self) -> None:
         """Close the file."""
-        voxels, self._voxels = self._voxels, None
-        _close(voxels)
+        with self._lock:  # another thread may be reading
+            voxels, self._voxels = self._voxels, None
+            _close(voxels)

@@ -1,5 +1,6 @@
 """Decoder of a video: reads forwards, seeks when it has to, refuses frames that damage may have changed."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import chain, dropwhile
@@ -21,7 +22,7 @@ _WHOLE_GRAYS = ("gray9le", "gray10le", "gray12le", "gray14le")
 
 
 class VideoDecoder:
-    """One container, open once it is read.
+    """One container, open once it is read; any thread may close it, after the frame that another one reads.
 
     Attributes
     ----------
@@ -35,6 +36,7 @@ class VideoDecoder:
         self._path = path
         self._stream_number = stream_number
         self.index = index
+        self._lock = threading.RLock()  # closed twice at a time, or while it decodes, it ends the process
         self._container: Any = None
         self._stream: Any = None
         self._converter: Any = None
@@ -57,7 +59,8 @@ class VideoDecoder:
         ValueError
             If it is missing, or its data, or those that it builds on, are damaged.
         """
-        return self._to_array(self.decode(frame))
+        with self._lock:
+            return self._to_array(self.decode(frame))
 
     def decode(self, frame: int) -> Any:
         """Return one frame as PyAV has it, for who converts it otherwise.
@@ -71,6 +74,10 @@ class VideoDecoder:
             raise ValueError("it is missing from the file")
         if self.index.builds_on_missing(frame):
             raise ValueError("it builds on a frame that is missing from the file")
+        with self._lock:
+            return self._decode(frame)
+
+    def _decode(self, frame: int) -> Any:
         if frame in self._refused:
             raise ValueError(self._refused[frame])
         self._reach(frame)
@@ -190,9 +197,10 @@ class VideoDecoder:
 
     def close(self) -> None:
         """Close the file and free all frames; reading opens it again."""
-        self._decoded = iter(())
-        self._recent.clear()
-        self._stream = self._converter = None
-        if self._container is not None:
-            self._container.close()
-            self._container = None
+        with self._lock:
+            self._decoded = iter(())
+            self._recent.clear()
+            self._stream = self._converter = None
+            if self._container is not None:
+                self._container.close()
+                self._container = None
