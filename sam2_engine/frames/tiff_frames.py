@@ -102,9 +102,9 @@ class TiffFrames(PlannedFrames):
     @contextmanager
     def _opened(self) -> Iterator[None]:
         """Open a single image only while it is read: data sets have thousands of those."""
-        if self._closed:
-            raise self._was_closed()
         if len(self) > 1:
+            if self._closed:
+                raise self._was_closed()
             yield
             return
         self._file.filehandle.open()
