@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,5 +24,6 @@ def test_examples_run(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     if file in OPTIONAL:
         pytest.importorskip(OPTIONAL[file])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what an example leaves goes with the test
     module = importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     assert doctest.testmod(module, report=False).failed == 0, "printed above: what was expected, what came"
