@@ -8,6 +8,7 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.masks import PackedMask
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.video.scene_changes import SceneChange
 from sam2_engine.video.tracking_session import TrackingSession
 from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.runtime.jobs import Priority
@@ -17,7 +18,7 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 __all__ = ["Followed", "Follower"]
 
 Followed = dict[int, list[Sighting | None]]
-"""By frame, in the order of what was followed: None where it is gone."""
+"""By frame, in the order of what was followed: None where it is gone. Blank frames are left out."""
 
 _PRESENT = 0.5
 """Least presence of an object that is still there."""
@@ -50,7 +51,7 @@ class Follower:
         Returns
         -------
         Followed
-            Each sighting on every frame on the way, ``stop`` included.
+            Each sighting on every frame on the way, ``stop`` included, but those that show nothing.
         """
         step = 1 if stop >= frame else -1
         followed: Followed = {
@@ -71,7 +72,9 @@ class Follower:
                 result = next(results, None)
                 if result is None:
                     break
-                if result.frame in followed:
+                if result.scene_change is SceneChange.BLANK:
+                    followed.pop(result.frame, None)
+                elif result.frame in followed:
                     followed[result.frame] = self._sightings(result, ids)
             yield result.frame
         with lock.held(Priority.BACKGROUND):

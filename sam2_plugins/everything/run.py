@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sam2_engine.errors import InputError
-from sam2_engine.wording import counted
+from sam2_engine.wording import counted, in_ranges
 from sam2_plugins.everything.divisions import LIKELY, ProposedDivision, divided, propose_divisions
 from sam2_plugins.everything.estimate import Stopwatch
 from sam2_plugins.everything.finding import find_sightings, frames_to_look_at
@@ -17,6 +17,7 @@ from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.everything.storing import seen_beyond, store
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.automatic_segmentation import shows_nothing
 from sam2_plugins.session.readable import LongWork
 
 __all__ = ["TrackedEverything", "track_everything"]
@@ -44,6 +45,8 @@ class TrackedEverything:
     seen_beyond
         By objects that the session had before, the frames on which they were seen, too, and have no mask:
         they stay as they are, and may be tracked on.
+    blank
+        Frames that show nothing, as of a closed shutter: tracks go on over them.
     """
 
     object_ids: tuple[int, ...]
@@ -51,13 +54,16 @@ class TrackedEverything:
     unlikely: tuple[ProposedDivision, ...] = ()
     looked_at: tuple[int, ...] = ()
     seen_beyond: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    blank: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         """Return one line for people: ``12 objects, 2 divisions, looked for on 20 frames``."""
         parts = [counted(len(self.object_ids), "object")]
         if self.divisions:
             parts.append(counted(len(self.divisions), "division"))
-        return f"{', '.join(parts)}, looked for on {counted(len(self.looked_at), 'frame')}"
+        on = "frames" if len(self.blank) > 1 else "frame"
+        blank = f"; nothing is to be seen on {on} {in_ranges(self.blank)}" if self.blank else ""
+        return f"{', '.join(parts)}, looked for on {counted(len(self.looked_at), 'frame')}{blank}"
 
 
 @LongWork
@@ -103,27 +109,32 @@ def track_everything(
     keeping = SightingsInMemory() if kept is None else kept
     keeping.begin(description_of(session, wanted))
     looked = frames_to_look_at(session.frames, wanted.every)
-    tracks = yield from _seen(session, wanted, keeping, looked)
-    added = yield from _stored(session, tracks, wanted, looked)
+    tracks, blank = yield from _seen(session, wanted, keeping, looked)
+    seen = tuple(frame for frame in looked if frame not in blank)
+    added = yield from _stored(session, tracks, wanted, seen)
     keeping.clear()
-    return added
+    return replace(added, blank=tuple(blank))
 
 
 def _seen(
     session: AnnotationSession, wanted: EverythingSettings, keeping: KeptSightings, looked: Sequence[int]
-) -> Generator[tuple[int, int], None, list[Track]]:
-    """Look at the frames one after the other, and return the tracks through them."""
+) -> Generator[tuple[int, int], None, tuple[list[Track], list[int]]]:
+    """Look at the frames one after the other, and return the tracks through them, and the blank ones."""
     confidence, least = wanted.confidence, wanted.confidence
     if confidence is None or least is None:
         confidence = session.store.load(session.model_name).confidence
         least = confidence * FURTHER
     follower, linker, watch = Follower(session, wanted.min_area), Linker(), Stopwatch(session, wanted)
+    before, blank = -1, list[int]()
     for number, frame in enumerate(looked):
         followed: Followed = {}
-        if number:
-            before = looked[number - 1]
+        if before >= 0:
             steps = _followed(follower, keeping, "followed", before, linker.to_follow(before), frame)
             followed = yield from _telling(steps, number, len(looked))
+        if shows_nothing(session.frames[frame]) or (before >= 0 and frame not in followed):
+            blank.append(frame)
+            yield number + 1, len(looked)
+            continue
         found = keeping.get(f"found-{frame:06d}")
         if found is None:
             search = find_sightings(session, frame, wanted, least)
@@ -131,12 +142,13 @@ def _seen(
             keeping.put(f"found-{frame:06d}", found)
             watch.lap(counts=number > 0)  # models are loaded before the first one
         linker.advance(frame, followed, complete(found[frame]))
-        if number and frame > before + 1:  # since then something may have entered
+        if 0 <= before < frame - 1:  # since then something may have entered
             begun = [track.sightings[frame] for track in linker.begun]
             steps = _followed(follower, keeping, "entered", frame, begun, before + 1)
             linker.extend_back((yield from _telling(steps, number, len(looked))))
+        before = frame
         yield number + 1, len(looked)
-    return objects_among(linker.tracks, len(looked), confidence)
+    return objects_among(linker.tracks, len(looked) - len(blank), confidence), blank
 
 
 def _followed(

@@ -19,7 +19,7 @@ from sam2_plugins.runtime.out_of_memory import translate_oom
 from sam2_plugins.session.masks import MaskScores
 from sam2_plugins.session.readable import LongWork
 
-__all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects"]
+__all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects", "shows_nothing"]
 
 MAX_OVERLAP = 0.5
 """Of two masks that share more than this part of the smaller one, the surer stays."""
@@ -130,6 +130,8 @@ def find_objects(
         If the image cannot be used.
     """
     wanted = settings or AutomaticSettings()
+    if shows_nothing(image):
+        return []
     if (remote := store.remote) is not None:
         return (yield from remote.find_objects(store.lock, model, image, window, wanted))
     loaded = store.get(model)
@@ -147,6 +149,22 @@ def find_objects(
     search = generator.search(image, contrast=window)
     candidates = yield from _search_with_device(store.lock, search, str(loaded.device))
     return _distinct_objects(candidates, wanted, confidence)
+
+
+def shows_nothing(image: Any) -> bool:
+    """Whether all pixels of a frame are alike, as where a shutter stayed closed; of a lazy plane, never.
+
+    Examples
+    --------
+    >>> shows_nothing(np.zeros((4, 6))), shows_nothing(np.eye(4))
+    (True, False)
+    """
+    if not isinstance(image, np.ndarray):
+        return False
+    pixels = image.reshape(image.shape[0] * image.shape[1], -1)
+    if pixels.dtype.kind == "f":
+        pixels = pixels[np.isfinite(pixels).all(1)]
+    return bool((pixels == pixels[:1]).all())
 
 
 def number_objects(shape: tuple[int, int], found: list[FoundObject]) -> NDArray[Any]:

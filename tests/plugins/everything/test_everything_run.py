@@ -113,6 +113,23 @@ def test_between_the_frames_looked_at_objects_are_followed(work: AnnotationSessi
     assert found[3, 3] == found[7, 7] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("noise", [0, 3], ids=["black", "noise"])
+def test_tracks_go_on_over_frames_that_show_nothing(frames: NDArray[np.uint8], store: ModelStore, noise: int):
+    dark = np.random.default_rng(5).integers(0, noise + 1, frames[0].shape).astype(np.uint8)
+    stack = np.stack([frames[0], frames[1], dark, frames[2], frames[3]])
+    work = AnnotationSession(stack, store, "nano@128", axes="TYX")
+    result = track_everything(work, FEW)
+    assert (result.looked_at, result.blank) == ((0, 1, 3, 4), (2,))
+    assert str(result).endswith("looked for on 4 frames; nothing is to be seen on frame 2")
+    assert centers(work)[3, 3] == centers(work)[7, 7] == [0, 1, 3, 4]
+
+
+def test_a_stack_that_begins_with_a_black_frame(frames: NDArray[np.uint8], store: ModelStore):
+    work = AnnotationSession(np.stack([0 * frames[0], *frames]), store, "nano@128", axes="TYX")
+    assert track_everything(work, FEW).blank == (0,)
+    assert centers(work)[3, 3] == centers(work)[7, 7] == [1, 2, 3, 4]
+
+
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list in which the frames stand that are searched from now on."""
     frames: list[int] = []
