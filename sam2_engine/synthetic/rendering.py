@@ -14,6 +14,7 @@ from sam2_engine.synthetic.styles.particles import draw_particles
 from sam2_engine.synthetic.styles.phase_contrast import draw_phase_contrast
 from sam2_engine.synthetic.styles.stained_tissue import draw_stained_tissue
 from sam2_engine.synthetic.styles.textured_objects import draw_textured_objects
+from sam2_engine.synthetic.styles.turning_solids import draw_turning_solids
 
 __all__ = ["STYLES", "render_scene"]
 
@@ -29,6 +30,7 @@ STYLES: dict[str, Callable[[np.random.Generator, int, int, int], Drawing]] = {
     "particles": draw_particles,
     "organs": draw_organs,
     "textured_objects": draw_textured_objects,
+    "turning_solids": draw_turning_solids,
 }
 """One drawing function per style; it takes a random generator, number of frames, height and width."""
 

@@ -33,14 +33,16 @@ CLIP_WEIGHTS = {"shapes": 0.15, "things": 0.65, "nuclei": 0.05, "cells": 0.1, "d
 """The mixtures unless others are given; the runs that made the released weights rely on them."""
 
 WIDE_IMAGE_WEIGHTS = {
-    **{"shapes": 0.14, "things": 0.12, "nuclei": 0.04, "cells": 0.07, "discs": 0.03},
-    **{"phase_contrast": 0.3, "dividing_nuclei": 0.05, "membranes": 0.03, "bacteria": 0.04},
+    **{"shapes": 0.12, "things": 0.08, "nuclei": 0.04, "cells": 0.07, "discs": 0.03},
+    **{"phase_contrast": 0.26, "dividing_nuclei": 0.05, "membranes": 0.03, "bacteria": 0.04},
     **{"stained_tissue": 0.12, "particles": 0.01, "organs": 0.04, "textured_objects": 0.01},
+    **{"turning_solids": 0.1},
 }
 WIDE_CLIP_WEIGHTS = {
-    **{"shapes": 0.1, "things": 0.28, "nuclei": 0.03, "cells": 0.05, "discs": 0.02},
-    **{"phase_contrast": 0.18, "dividing_nuclei": 0.04, "membranes": 0.02, "bacteria": 0.03},
-    **{"stained_tissue": 0.02, "particles": 0.01, "organs": 0.1, "textured_objects": 0.12},
+    **{"shapes": 0.08, "things": 0.14, "nuclei": 0.03, "cells": 0.04, "discs": 0.02},
+    **{"phase_contrast": 0.14, "dividing_nuclei": 0.04, "membranes": 0.02, "bacteria": 0.03},
+    **{"stained_tissue": 0.02, "particles": 0.01, "organs": 0.1, "textured_objects": 0.05},
+    **{"turning_solids": 0.28},
 }
 """Mixtures of every style, for runs to come: much phase contrast, volumes and distractors among the clips."""
 

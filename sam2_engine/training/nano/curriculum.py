@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from sam2_engine.synthetic.compositor import Clip
-from sam2_engine.synthetic.scenes import WIDE_CLIP_WEIGHTS, WIDE_IMAGE_WEIGHTS, random_scene
 from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, read_folder
+from sam2_engine.training.nano.scene_drawing import SceneKind, draw_scene
+from sam2_engine.training.nano.scene_pool import ScenePool
 
-__all__ = ["Batch", "BatchConfig", "Curriculum", "batches", "resize_clip"]
+__all__ = ["Batch", "BatchConfig", "Curriculum", "batches", "folders_of", "read_folders"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,11 @@ class BatchConfig:
     all_styles: bool = False
     full_input: bool = False
 
+    @property
+    def scene_kind(self) -> SceneKind:
+        """What its synthetic scenes are."""
+        return SceneKind(self.num_frames, self.size, self.all_styles)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -70,13 +75,20 @@ class Curriculum(Dataset[Batch]):
         Taken in turn.
     seed
         Seed of the run.
+    pool
+        Scenes rendered before, to be replayed; None: every scene is rendered for the one batch.
     """
 
     zoom = (0.5, 3.2)
 
     def __init__(
-        self, folders: Sequence[Sequence[LabeledImage]], batch_configs: Sequence[BatchConfig], seed: int
+        self,
+        folders: Sequence[Sequence[LabeledImage]],
+        batch_configs: Sequence[BatchConfig],
+        seed: int,
+        pool: ScenePool | None = None,
     ) -> None:
+        self.pool = pool
         self.folders = folders
         self._probabilities = [_sampling_probabilities(folder) for folder in folders]
         self.batch_configs = batch_configs
@@ -98,12 +110,10 @@ class Curriculum(Dataset[Batch]):
     def _sample(self, config: BatchConfig, seed: list[int]) -> Clip:
         rng = np.random.default_rng(seed)
         if not self.folders or rng.random() < config.synthetic:
-            every_style = WIDE_IMAGE_WEIGHTS if config.num_frames == 1 else WIDE_CLIP_WEIGHTS
-            weights = every_style if config.all_styles else None
-            side = _rendered_size(rng, config.size) if config.all_styles else config.size
-            clip = resize_clip(
-                random_scene([*seed, 1], config.num_frames, side, weights=weights), config.size
-            )
+            if self.pool is not None:
+                clip = self.pool.view(rng, config.scene_kind)
+            else:
+                clip = draw_scene(seed, config.scene_kind, rng)
         else:
             number = int(rng.integers(len(self.folders)))
             folder = self.folders[number]
@@ -118,21 +128,6 @@ def _sampling_probabilities(folder: Sequence[LabeledImage]) -> NDArray[np.float6
     weights = np.array([appearances.count(one) for one in appearances], np.float64) ** -0.5
     total: np.float64 = weights.sum()
     return weights / total
-
-
-def _rendered_size(rng: np.random.Generator, size: int) -> int:
-    """Draw the side in which a scene is rendered: some images have fewer pixels than the input."""
-    return round(size / np.exp(rng.uniform(0, np.log(2.6)))) if rng.random() < 0.35 else size
-
-
-def resize_clip(clip: Clip, size: int) -> Clip:
-    """Resize a clip to ``size`` pixels a side, as preprocessing resizes an image."""
-    if clip.labels.shape[-1] == size:
-        return clip
-    pixels = torch.from_numpy(clip.frames.astype(np.float32)).permute(0, 3, 1, 2)
-    frames = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
-    labels = F.interpolate(torch.from_numpy(clip.labels.astype(np.float32))[None], size=(size, size))
-    return Clip(frames.permute(0, 2, 3, 1).numpy(), labels[0].numpy().astype(np.int32))
 
 
 def _jitter_colors(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -170,6 +165,11 @@ def _use_one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
+def folders_of(root: Path) -> list[Path]:
+    """Return the folders of labeled images under ``root``, in the order of their names."""
+    return [folder for folder in sorted(root.iterdir()) if (folder / "images").is_dir()]
+
+
 def read_folders(root: Path) -> list[list[LabeledImage]]:
     """Read every folder of labeled images under ``root``, in the order of their names."""
-    return [read_folder(folder) for folder in sorted(root.iterdir()) if (folder / "images").is_dir()]
+    return [read_folder(folder) for folder in folders_of(root)]

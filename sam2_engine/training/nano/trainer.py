@@ -25,6 +25,9 @@ from sam2_engine.training.nano.step_losses import StepLosses, clip_losses, image
 
 __all__ = ["Schedule", "Trainer", "load_weights"]
 
+_UNLIMITED = 10**9
+"""Steps of a run that ends by time."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -57,11 +60,12 @@ class Schedule:
     dense_weight: float = 1.0
     weights: LossWeights = field(default_factory=lambda: LossWeights(focal_alpha=0.5))
 
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step."""
+    def rate(self, step: int, done: float | None = None) -> float:
+        """Return the learning rate of a step; ``done`` is the part of the run before it, if time ends it."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        if done is None:
+            done = (step - self.warmup) / max(self.steps - self.warmup, 1)
         return self.learning_rate * (self.final + (1 - self.final) * 0.5 * (1 + float(np.cos(np.pi * done))))
 
 
@@ -90,6 +94,9 @@ class Trainer:
         Where checkpoint and log are written; a checkpoint found there is continued from.
     device
         Where to train.
+    hours
+        How long to train, over all continuations, instead of for the schedule's steps: the learning rate
+        falls to its end as this time passes, however many steps the machine takes in it.
     """
 
     def __init__(
@@ -99,12 +106,15 @@ class Trainer:
         schedule: Schedule,
         folder: Path,
         device: torch.device | str = "cpu",
+        hours: float | None = None,
     ) -> None:
         self.full_size = model.image_size
         self.device = torch.device(device)
         self.model = _without_dropout(model).train().to(self.device)
         self.curriculum = curriculum
         self.schedule = schedule
+        self.budget = None if hours is None else hours * 3600
+        self.spent = 0.0
         self.folder = folder
         self.head = DenseHead(model.config.hidden_dim).to(self.device)
         self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
@@ -131,24 +141,42 @@ class Trainer:
     ) -> None:
         """Train from the current step to the schedule's end, or until ``seconds`` have passed."""
         values_by_name: dict[str, list[float]] = {}
-        started = time.monotonic()
+        started = before = time.monotonic()
         end = started + seconds
-        for batch in batches(self.curriculum, self.step, self.schedule.steps, workers):
+        if self.finished:
+            return
+        for batch in batches(self.curriculum, self.step, self._last_step, workers):
             losses = self.train_step(batch)
             self.step += 1
+            self.spent, before = self.spent + time.monotonic() - before, time.monotonic()
             for name, value in losses.items():
                 values_by_name.setdefault(name, []).append(value.item())
-            if self.step % log_every == 0:
+            if self.step % log_every == 0 or self.finished:
                 self._log(
                     {name: float(np.mean(values)) for name, values in values_by_name.items()},
                     time.monotonic() - started,
                 )
                 values_by_name, started = {}, time.monotonic()
-            if self.step % save_every == 0 or self.step == self.schedule.steps:
+            if self.step % save_every == 0 or self.finished:
                 self.save()
+            if self.finished:
+                return
             if time.monotonic() > end:
                 self.save()
                 return
+
+    @property
+    def finished(self) -> bool:
+        """Whether the schedule's steps are taken, or its hours spent."""
+        return self.step >= self._last_step or (self.budget is not None and self.spent >= self.budget)
+
+    @property
+    def _last_step(self) -> int:
+        return self.schedule.steps if self.budget is None else _UNLIMITED
+
+    def _rate(self) -> float:
+        done = None if self.budget is None else min(self.spent / self.budget, 1.0)
+        return self.schedule.rate(self.step, done)
 
     def train_step(self, batch: Batch) -> StepLosses:
         """Take one step on a batch and return its losses; the caller counts the step."""
@@ -169,7 +197,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(
             [*self.model.parameters(), *self.head.parameters()], self.schedule.clip
         )
-        rate = self.schedule.rate(self.step)
+        rate = self._rate()
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["rate"]
@@ -193,13 +221,14 @@ class Trainer:
             if fresh:
                 writer.writerow(["step", "rate", "seconds", "dense", "mask", "track"])
             row = [f"{values[name]:.4f}" if name in values else "" for name in ("dense", "mask", "track")]
-            writer.writerow([self.step, f"{self.schedule.rate(self.step):.2e}", f"{seconds:.1f}", *row])
+            writer.writerow([self.step, f"{self._rate():.2e}", f"{seconds:.1f}", *row])
         print(self.step, f"{seconds:.1f} s", {k: round(v, 3) for k, v in values.items()}, flush=True)
 
     def save(self) -> None:
         """Write the checkpoint aside, then rename it: a killed run never loses the last complete one."""
         state = {
             "step": self.step,
+            "spent": self.spent,
             "model": self.model.state_dict(),
             "head": self.head.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -211,6 +240,7 @@ class Trainer:
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.step = state["step"]
+        self.spent = state.get("spent", 0.0)
         load_weights(self.model, state["model"])
         load_weights(self.head, state["head"])
         load_weights(self.averaged, state["averaged"])

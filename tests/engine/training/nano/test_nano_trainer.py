@@ -17,10 +17,11 @@ from sam2_engine.synthetic.compositor import Clip
 from sam2_engine.synthetic.scenes import random_scene
 from sam2_engine.training.losses import LossWeights
 from sam2_engine.training.nano import step_losses as step_losses
-from sam2_engine.training.nano.curriculum import BatchConfig, Curriculum, resize_clip
+from sam2_engine.training.nano.curriculum import BatchConfig, Curriculum
 from sam2_engine.training.nano.dense_head import DenseHead
 from sam2_engine.training.nano.labeled_images import LabeledImage, random_view, read_folder
 from sam2_engine.training.nano.muon import Muon, orthogonalize
+from sam2_engine.training.nano.scene_drawing import resize_clip
 from sam2_engine.training.nano.trainer import Schedule, Trainer
 from sam2_engine.training.nano.validation import one_click_iou
 from sam2_engine.video.memory_bank import MemoryInput, MemoryReading, assemble
@@ -173,7 +174,7 @@ def test_some_wide_scenes_are_coarse_and_enlarged_with_their_labels(monkeypatch:
         sides.append(size)
         return random_scene(seed, num_frames, size, **options)
 
-    monkeypatch.setattr("sam2_engine.training.nano.curriculum.random_scene", scene)
+    monkeypatch.setattr("sam2_engine.training.nano.scene_drawing.random_scene", scene)
     config = BatchConfig(size=96, batch_size=24, max_objects=4, synthetic=1.0, all_styles=True)
     batch = Curriculum([], (config,), seed=4)[0]
     assert 2 < sum(side < 96 for side in sides) < 16

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sam2_engine.training.nano import stages
 from sam2_engine.training.nano import train as train_nano
 from sam2_engine.training.nano.curriculum import BatchConfig
 from sam2_engine.training.nano.trainer import Schedule
@@ -38,19 +39,20 @@ def test_a_stage_whose_stage_before_was_not_run(
     assert "run the stage before, or give --from" in error_message(capsys, monkeypatch, *arguments)
 
 
-def test_weights_without_a_stage(
+def test_weights_without_a_stage_or_hours(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = error_message(capsys, monkeypatch, "--data", str(tmp_path), "--from", "some.safetensors")
-    assert "--from needs --stage" in message
+    assert "--from needs --stage or --hours" in message
 
 
 def test_stages_in_turn_leave_the_mean_with_what_they_started_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = BatchConfig(size=128, batch_size=1, max_objects=1, synthetic=1.0, corrections=0)
-    first = train_nano.Stage((config,), Schedule(2, warmup=1))
-    monkeypatch.setattr(train_nano, "STAGES", {"first": first, "again": replace(first, initial_share=0.5)})
+    first = stages.Stage((config,), Schedule(2, warmup=1))
+    for module in (train_nano, stages):
+        monkeypatch.setattr(module, "STAGES", {"first": first, "again": replace(first, initial_share=0.5)})
     (tmp_path / "data").mkdir()
     run, output = tmp_path / "run", tmp_path / "nano.safetensors"
     arguments = ["--data", str(tmp_path / "data"), "--run", str(run), "--output", str(output)]

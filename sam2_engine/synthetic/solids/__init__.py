@@ -1,0 +1,1 @@
+"""Solid bodies in three dimensions: meshes, and a small renderer for them."""
