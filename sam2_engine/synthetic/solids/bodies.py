@@ -100,10 +100,16 @@ def _vessel(rng: np.random.Generator) -> Body:
     return _rigid(joined(parts))
 
 
+def _two(rng: np.random.Generator, *values: float) -> tuple[float, float]:
+    """Draw two of the values."""
+    first, second = rng.choice(values, 2)
+    return float(first), float(second)
+
+
 def _stone(rng: np.random.Generator) -> Body:
     """A stone, a fruit, a cushion: a superquadric, dented by a sum of waves that get finer (fractal)."""
     half = rng.uniform(0.5, 1.0, 3)
-    body = superquadric(half, *rng.choice([0.35, 0.6, 1.0, 1.0, 1.6], 2), segments=32)
+    body = superquadric(half, *_two(rng, 0.35, 0.6, 1.0, 1.0, 1.6), segments=32)
     strength, points = rng.uniform(0.0, 0.25), body.vertices
     bump = np.zeros(len(points))
     for octave in range(4):
@@ -118,10 +124,8 @@ def _pile(rng: np.random.Generator) -> Body:
     parts, at = [], np.zeros(3)
     for _ in range(int(rng.integers(2, 6))):
         half = rng.uniform(0.12, 0.55, 3)
-        if rng.random() < 0.5:
-            part = box(half)
-        else:
-            part = superquadric(half, *rng.choice([0.3, 0.5, 1.0], 2), segments=20)
+        sharp = rng.random() < 0.5
+        part = box(half) if sharp else superquadric(half, *_two(rng, 0.3, 0.5, 1.0), segments=20)
         parts.append(part.moved(np.eye(3), at))
         step = rng.choice([-1.0, 1.0], 3) * half * rng.choice([0.0, 1.0], 3)
         at = np.clip(at + step, -0.55, 0.55)
@@ -206,7 +210,8 @@ def _branches(rng: np.random.Generator) -> Body:
     def at(phase: float) -> Mesh:
         def swayed(point: NDArray[np.float64]) -> NDArray[np.float64]:
             aside = sway * np.sin(phase) * (point[1] + 1) ** 2
-            return point + np.array([aside, 0.0, 0.0])
+            moved: NDArray[np.float64] = point + np.array([aside, 0.0, 0.0])
+            return moved
 
         whole = joined([_rod(swayed(start), swayed(end), radius) for start, end, radius in rods])
         return Mesh(whole.vertices, whole.normals, whole.uv, whole.faces, np.zeros_like(whole.parts))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 __all__ = ["Mesh", "box", "grid_body", "joined", "lathe", "superquadric", "tube"]
 
 Points = NDArray[np.float64]
+Vector = Points | Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Mesh:
     faces: NDArray[np.intp]
     parts: NDArray[np.intp]
 
-    def moved(self, matrix: Points, shift: Points | Sequence[float] = (0.0, 0.0, 0.0)) -> "Mesh":
+    def moved(self, matrix: Points, shift: Vector = (0.0, 0.0, 0.0)) -> "Mesh":
         """Return it turned or stretched by a (3, 3) matrix, then shifted."""
         normals = self.normals @ np.linalg.inv(matrix)
         normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
@@ -68,9 +69,7 @@ def _power(value: Points, exponent: float) -> Points:
     return np.sign(value) * np.abs(value) ** exponent
 
 
-def superquadric(
-    half: Sequence[float], around: float = 1.0, upright: float = 1.0, segments: int = 24
-) -> Mesh:
+def superquadric(half: Vector, around: float = 1.0, upright: float = 1.0, segments: int = 24) -> Mesh:
     """Make an ellipsoid, or with smaller exponents than 1 a rounded box, with larger ones a spindle."""
     latitude = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)[:, None]
     longitude = np.linspace(0, -2 * np.pi, segments + 1)[None]
@@ -97,7 +96,7 @@ def lathe(radii: Points, height: float, segments: int = 24) -> Mesh:
     return grid_body(points)
 
 
-def box(half: Sequence[float], center: Sequence[float] = (0.0, 0.0, 0.0), cuts: int = 2) -> Mesh:
+def box(half: Vector, center: Vector = (0.0, 0.0, 0.0), cuts: int = 2) -> Mesh:
     """Make a box with sharp edges; each face is cut so often that its texture lies straight."""
     ticks = np.linspace(-1, 1, cuts + 1)
     v, u = np.meshgrid(ticks, ticks, indexing="ij")

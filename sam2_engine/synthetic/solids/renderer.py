@@ -64,14 +64,15 @@ def draw_mesh(
     height, width = (bottom - top) * fine, (right - left) * fine
     corners = np.stack(((x - left) * fine, (y - top) * fine), -1)[mesh.faces]
     found = _nearest(corners, depth[mesh.faces], height, width)
-    color = np.zeros((height * width, 3), np.float32)
-    coverage = np.zeros(height * width, np.float32)
+    color: Image = np.zeros((height * width, 3), np.float32)
+    coverage: Image = np.zeros(height * width, np.float32)
     if found is not None:
         pixel, face, weights = found
         color[pixel] = _shade(mesh, surface, light, face, weights)
         coverage[pixel] = 1.0
     coverage = _averaged(coverage.reshape(height, width, 1), fine)
-    color = _averaged(color.reshape(height, width, 3), fine) / np.maximum(coverage, 1e-3)
+    color = _averaged(color.reshape(height, width, 3), fine)
+    color /= np.maximum(coverage, 1e-3)
     return (slice(top, bottom), slice(left, right)), color, coverage[..., 0]
 
 
@@ -134,4 +135,5 @@ def _shade(
     halfway = light.direction + np.array([0.0, 0.0, 1.0])
     shine = np.clip(normal @ (halfway / np.linalg.norm(halfway)), 0, None) ** 24
     bright = light.ambient + (1 - light.ambient) * lit
-    return (texture * bright[:, None] + light.gloss * shine[:, None]).astype(np.float32)
+    result: Image = (texture * bright[:, None] + light.gloss * shine[:, None]).astype(np.float32)
+    return result

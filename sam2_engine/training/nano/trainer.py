@@ -143,7 +143,7 @@ class Trainer:
         values_by_name: dict[str, list[float]] = {}
         started = before = time.monotonic()
         end = started + seconds
-        if self.finished:
+        if self.finished():
             return
         for batch in batches(self.curriculum, self.step, self._last_step, workers):
             losses = self.train_step(batch)
@@ -151,21 +151,20 @@ class Trainer:
             self.spent, before = self.spent + time.monotonic() - before, time.monotonic()
             for name, value in losses.items():
                 values_by_name.setdefault(name, []).append(value.item())
-            if self.step % log_every == 0 or self.finished:
+            if self.step % log_every == 0 or self.finished():
                 self._log(
                     {name: float(np.mean(values)) for name, values in values_by_name.items()},
                     time.monotonic() - started,
                 )
                 values_by_name, started = {}, time.monotonic()
-            if self.step % save_every == 0 or self.finished:
+            if self.step % save_every == 0 or self.finished():
                 self.save()
-            if self.finished:
+            if self.finished():
                 return
             if time.monotonic() > end:
                 self.save()
                 return
 
-    @property
     def finished(self) -> bool:
         """Whether the schedule's steps are taken, or its hours spent."""
         return self.step >= self._last_step or (self.budget is not None and self.spent >= self.budget)

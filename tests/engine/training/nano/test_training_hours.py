@@ -68,13 +68,13 @@ def test_time_ends_a_run_also_over_continuations(tmp_path: Path, monkeypatch: py
     first = _trainer(tmp_path, hours=1.0)
     first.run(workers=0, seconds=600.0)
     assert 0 < first.spent < 3600.0
-    assert not first.finished
+    assert not first.finished()
     rate = first._rate()
     assert first.step > first.schedule.steps, "the schedule's steps do not count"
     second = _trainer(tmp_path, hours=1.0)
     assert (second.step, second.spent) == (first.step, first.spent)
     second.run(workers=0)
-    assert second.finished
+    assert second.finished()
     assert (tmp_path / "log.csv").read_text().splitlines()[-1].startswith(f"{second.step},"), (
         "the last steps too"
     )
