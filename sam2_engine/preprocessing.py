@@ -7,7 +7,7 @@ its levels. It is chosen once per stack, never per frame.
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import index
 from typing import Any
@@ -35,10 +35,10 @@ __all__ = [
     "estimate_window",
     "logits_around",
     "logits_to_size",
+    "lowest_level",
     "normalize",
     "to_model_input",
     "to_rgb",
-    "window_of",
 ]
 
 MEAN = torch.tensor((0.485, 0.456, 0.406), dtype=torch.float32).view(3, 1, 1)
@@ -135,29 +135,29 @@ HOUNSFIELD_WINDOWS: dict[str, IntensityWindow] = {
 """Common windows for computed tomography, in Hounsfield units."""
 
 
-def window_of(frames: FrameSource, contrast: "Contrast | str" = None) -> IntensityWindow | None:
-    """Return the intensity window that a stack is seen with: the given one, else an estimated one.
-
-    Either way the source's fill values are read as black.
-
-    Raises
-    ------
-    InputError
-        If it is no window, or no frame can be read to estimate one from.
-    """
-    if contrast is None:
-        return estimate_window(frames)
-    window = IntensityWindow.of(contrast)
-    return window if window.fill else replace(window, fill=frames.fill_values)
-
-
-def estimate_window(frames: FrameSource) -> IntensityWindow | None:
+def estimate_window(
+    frames: FrameSource,
+    percentiles: tuple[float, float] = _PERCENTILES,
+    above: float | None = None,
+    eight_bits: bool = False,
+) -> IntensityWindow | None:
     """Choose the intensity window of a stack.
 
-    Per channel the percentiles 0.1 and 99.9 over at most 16 evenly spaced frames; a live stream gives
-    its first frame. Frames that cannot be read, non-finite pixels and the source's fill values are left
-    out. Where the percentiles coincide (a few bright spots on a flat ground) the extremes are taken, and
-    where no pixel is left, 0 to 1: everything is dark.
+    Per channel percentiles over at most 16 evenly spaced frames; a live stream gives its first frame. Frames
+    that cannot be read, non-finite pixels and the source's fill values are left out. Where the percentiles
+    coincide (a few bright spots on a flat ground) the extremes are taken, and where no pixel is left, 0 to 1:
+    everything is dark.
+
+    Parameters
+    ----------
+    frames
+        The stack.
+    percentiles
+        What is black and white.
+    above
+        Only values above it count, if there are any; None: all.
+    eight_bits
+        Whether 8-bit pixels get a window, too.
 
     Returns
     -------
@@ -170,9 +170,34 @@ def estimate_window(frames: FrameSource) -> IntensityWindow | None:
         If no frame can be read.
     """
     fill = frames.fill_values
-    if frames.dtype in (np.uint8, np.bool_):
+    if frames.dtype == np.bool_ or (frames.dtype == np.uint8 and not eight_bits):
         bright = frames.dtype == np.uint8 and any(high > 0 for _, high in fill)
         return IntensityWindow((0.0,), (255.0,), fill) if bright else None
+    levels = _levels(frames)
+    if above is not None:
+        levels = [some if len(some := values[values > above]) else values for values in levels]
+    ends = [_ends(values, percentiles) for values in levels]
+    known = next((pair for pair in ends if pair is not None), None)
+    if known is None and fill:
+        message = f"{frames.name} has no pixel that is not declared as no data; it is read as empty and dark."
+        warnings.warn(message, InputWarning, stacklevel=2)
+    pairs = [pair or known or (0.0, 1.0) for pair in ends]
+    return IntensityWindow(tuple(low for low, _ in pairs), tuple(high for _, high in pairs), fill)
+
+
+def lowest_level(frames: FrameSource) -> float:
+    """Return the lowest gray level of a stack, in the pixels that its window is estimated from; 0 of none.
+
+    Raises
+    ------
+    InputError
+        If no frame can be read.
+    """
+    return min((float(values.min()) for values in _levels(frames) if values.size), default=0.0)
+
+
+def _levels(frames: FrameSource) -> list[NDArray[Any]]:
+    """Return pixels of a stack, per channel, that stand for all of them: finite ones that hold data."""
     count = 1 if frames.length is None else frames.length
     numbers = np.unique(np.linspace(0, count - 1, min(count, _MAX_FRAMES)).round().astype(int))
     height, width = frames.shape
@@ -180,16 +205,10 @@ def estimate_window(frames: FrameSource) -> IntensityWindow | None:
     samples: list[list[NDArray[Any]]] = [[] for _ in range(frames.channels)]
     for frame in _readable(frames, numbers.tolist()):
         pixels = frame[::step, ::step].reshape(-1, frames.channels)
-        valid = np.isfinite(pixels) & ~is_fill(pixels, fill)
+        valid = np.isfinite(pixels) & ~is_fill(pixels, frames.fill_values)
         for channel in range(frames.channels):
             samples[channel].append(pixels[valid[:, channel], channel])
-    ends = [_ends(np.concatenate(values)) for values in samples]
-    known = next((pair for pair in ends if pair is not None), None)
-    if known is None and fill:
-        message = f"{frames.name} has no pixel that is not declared as no data; it is read as empty and dark."
-        warnings.warn(message, InputWarning, stacklevel=2)
-    pairs = [pair or known or (0.0, 1.0) for pair in ends]
-    return IntensityWindow(tuple(low for low, _ in pairs), tuple(high for _, high in pairs), fill)
+    return [np.concatenate(values) for values in samples]
 
 
 def _readable(frames: FrameSource, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
@@ -208,10 +227,10 @@ def _readable(frames: FrameSource, numbers: Sequence[int]) -> Iterator[NDArray[A
         raise unreadable
 
 
-def _ends(values: NDArray[Any]) -> tuple[float, float] | None:
+def _ends(values: NDArray[Any], percentiles: tuple[float, float]) -> tuple[float, float] | None:
     if not values.size:
         return None
-    low, high = (float(v) for v in np.percentile(values.astype(np.float64, copy=False), _PERCENTILES))
+    low, high = (float(v) for v in np.percentile(values.astype(np.float64, copy=False), percentiles))
     if low == high:
         low, high = float(values.min()), float(values.max())
     if low == high:

@@ -18,7 +18,7 @@ from sam2_engine.errors import OptionError
 from sam2_engine.frames.array_frames import PlannedFrames
 from sam2_engine.frames.dicom.headers import is_dicom
 from sam2_engine.frames.volume_frames import is_volume
-from sam2_engine.preprocessing import window_of
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.storage import is_session_folder
 

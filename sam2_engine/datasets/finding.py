@@ -1,7 +1,9 @@
 """Data set of a folder, whatever format it is in."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -39,6 +41,12 @@ class AnnotatedData:
             for video in self.videos
         ]
         return hashlib.blake2b(repr(content).encode(), digest_size=16).hexdigest()
+
+    @contextmanager
+    def seen_by(self, intensities: str) -> Iterator["AnnotatedData"]:
+        """Give the same as a model sees it, by the rule of its gray levels; closed afterwards."""
+        with replace(self, videos=tuple(video.seen_by(intensities) for video in self.videos)) as data:
+            yield data
 
     def __enter__(self) -> Self:
         return self

@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from sam2_engine.datasets.annotations import Annotation
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource
-from sam2_engine.preprocessing import IntensityWindow, estimate_window
+from sam2_engine.preprocessing import IntensityWindow
+from sam2_engine.weights.pixel_rules import window_of
 
 __all__ = ["AnnotatedVideo", "Progress", "VideoRecord", "check_videos", "warn_left_out"]
 
@@ -32,6 +33,8 @@ class VideoRecord:
         Numbers of the frames that have one, ascending. A single one makes an image.
     close
         Closes the annotations' files.
+    intensities
+        The rule by which a model sees the frames' gray levels (``weights.pixel_rules``).
     """
 
     name: str
@@ -39,6 +42,7 @@ class VideoRecord:
     annotate: Callable[[int], Annotation]
     annotated: Sequence[int]
     close: Callable[[], None] = lambda: None
+    intensities: str = "usual"
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,13 @@ class AnnotatedVideo:
     @cached_property
     def window(self) -> IntensityWindow | None:
         """The intensity window of the whole stack, frozen."""
-        return estimate_window(self.frames) if self.whole is None else self.whole.window
+        if self.whole is not None:
+            return self.whole.window
+        return window_of(self.frames, None, self.record.intensities)
+
+    def seen_by(self, intensities: str) -> "AnnotatedVideo":
+        """Return the same as a model sees it, by the rule of its gray levels."""
+        return replace(self, record=replace(self.record, intensities=intensities))
 
     def annotation(self, frame: int) -> Annotation:
         """Read the objects of a frame."""

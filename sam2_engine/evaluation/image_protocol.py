@@ -10,8 +10,9 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import open_frames
 from sam2_engine.masks import PackedMask
 from sam2_engine.modeling.sam2 import Sam2
-from sam2_engine.preprocessing import Contrast, window_of
+from sam2_engine.preprocessing import Contrast
 from sam2_engine.video.open_session import open_video_session
+from sam2_engine.weights.pixel_rules import window_of
 
 __all__ = ["objects_by_frame", "segment_images"]
 
@@ -65,7 +66,7 @@ def segment_images(
     clicks = num_clicks(prompt)
     if prompt == "mask":
         raise InputError("On single images the mask is what is predicted; prompt by a box or clicks instead.")
-    window = window_of(sequence.frames, contrast)
+    window = window_of(sequence.frames, contrast, model.config.intensities)
     masks, chosen = MasksByObject(), objects_by_frame(sequence, min_area)
     for frame, ids in with_progress(chosen.items(), len(chosen), sequence.name):
         image = open_frames(sequence.frames[frame][None], axes="TYX" + "C" * (sequence.frames.channels > 1))

@@ -285,7 +285,7 @@ class AutomaticMaskGenerator:
         return self._remove_small_regions(candidates) if self.min_mask_region_area > 0 else candidates
 
     def _open(self, image: ArrayLike, contrast: Contrast) -> tuple[NDArray[Any], IntensityWindow | None]:
-        return open_image(image, contrast)
+        return open_image(image, contrast, self.predictor.model.config.intensities)
 
     def _set_crop(self, pixels: NDArray[Any], window: IntensityWindow | None) -> None:
         self.predictor.set_crop(pixels, contrast=window)

@@ -21,16 +21,11 @@ from sam2_engine.frames.source import explain
 from sam2_engine.image.wide_view import EncodedPrompt, WideView, encode_wide, predict_in_views
 from sam2_engine.modeling.config import ModelConfig
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, Sam2
-from sam2_engine.preprocessing import (
-    Contrast,
-    IntensityWindow,
-    logits_to_size,
-    to_model_input,
-    window_of,
-)
+from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_to_size, to_model_input
 from sam2_engine.prompts import Box, Points, check_says_where
 from sam2_engine.tiles import is_narrow
 from sam2_engine.weights.loading import as_model
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
 
 __all__ = ["ImagePredictor", "Prediction", "as_image", "open_image", "said_of"]
@@ -80,10 +75,13 @@ def as_image(image: Any) -> NDArray[Any]:
         raise InputError(f"{reason[0].upper()}{reason[1:]}.") from error
 
 
-def open_image(image: Any, contrast: Contrast = None) -> tuple[NDArray[Any], IntensityWindow | None]:
+def open_image(
+    image: Any, contrast: Contrast = None, intensities: str = "usual"
+) -> tuple[NDArray[Any], IntensityWindow | None]:
     """Check a single image and return it, (H, W) or (H, W, C), with its intensity window.
 
-    ``contrast`` overrides the estimated window. Non-finite pixels raise an ``InputWarning``.
+    ``contrast`` overrides the window that a model of these ``intensities`` expects. Non-finite pixels raise
+    an ``InputWarning``.
 
     Raises
     ------
@@ -93,7 +91,7 @@ def open_image(image: Any, contrast: Contrast = None) -> tuple[NDArray[Any], Int
     array = as_image(image)
     frames = open_frames(array[None], axes="TYXC"[: array.ndim + 1])
     pixels = frames[0]
-    return pixels, window_of(frames, contrast)
+    return pixels, window_of(frames, contrast, intensities)
 
 
 class ImagePredictor:
@@ -141,7 +139,7 @@ class ImagePredictor:
         image
             ``(H, W)`` or ``(H, W, C)``, any real type; an image of Pillow, a tensor, or the path of a file.
         contrast
-            Intensity window; by default 8-bit passes through and other types take percentiles.
+            Intensity window; by default as the model expects: 8-bit passes through, others take percentiles.
 
         Raises
         ------
@@ -164,7 +162,9 @@ class ImagePredictor:
 
     def _set(self, images: Sequence[ArrayLike | str | PathLike[str]], contrast: Contrast) -> None:
         self.reset_predictor()
-        self._images = [self._encode(*open_image(image, contrast)) for image in images]
+        self._images = [
+            self._encode(*open_image(image, contrast, self.model.config.intensities)) for image in images
+        ]
 
     def _encode(self, image: NDArray[Any], window: IntensityWindow | None) -> "_EncodedImage":
         def encode() -> ImageFeatures:

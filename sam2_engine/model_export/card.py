@@ -16,6 +16,7 @@ from sam2_engine.modeling.sam2 import (
     Sam2,
 )
 from sam2_engine.preprocessing import MEAN, STD
+from sam2_engine.weights.pixel_rules import rule_of
 from sam2_engine.weights.registry import registered
 
 __all__ = ["CARD", "FORMAT", "FORMAT_VERSION", "describe", "fingerprint"]
@@ -65,6 +66,7 @@ def describe(model: Sam2, parts: list[Part], license: str | None) -> dict[str, A
         "image_size": model.image_size,
         "mean": MEAN.flatten().tolist(),
         "std": STD.flatten().tolist(),
+        "gray_levels": rule_of(config.intensities).words,
         "masks": {
             "stride": MASK_STRIDE,
             "several_for_one_click": config.multimask_output_in_sam,

@@ -72,6 +72,9 @@ class ModelConfig:
     confidence
         Least predicted IoU times stability of an object that is found without a prompt, where hosts are
         given none; by default the product of the official thresholds.
+    intensities
+        Which gray levels it was taught as black and white: a rule of ``weights.pixel_rules``, or a
+        window.
     """
 
     name: str
@@ -103,6 +106,7 @@ class ModelConfig:
     trunk: str = "hiera"
     memory_pooling: str = "none"
     memory_latents: int = 0
+    intensities: str = "usual"
 
     @property
     def stage_dims(self) -> tuple[int, ...]:

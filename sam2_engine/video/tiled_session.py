@@ -13,7 +13,7 @@ from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameIndexError, FrameSource, open_frames
 from sam2_engine.frames.latest_frame import LatestFrame
 from sam2_engine.modeling.sam2 import ImageFeatures, Sam2
-from sam2_engine.preprocessing import IntensityWindow, window_of
+from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, is_narrow, reaches_inner_edge, tile_side
 from sam2_engine.video.frame_result import FrameResult
@@ -27,6 +27,7 @@ from sam2_engine.video.tracking_session import (
     require_object,
 )
 from sam2_engine.video.video_session import VideoSession
+from sam2_engine.weights.pixel_rules import window_of
 
 __all__ = ["TiledVideoSession", "mask_box"]
 
@@ -58,7 +59,7 @@ class TiledVideoSession(TrackingSession):
     ) -> None:
         self.model = model
         self.frames: FrameSource = LatestFrame.of(open_frames(frames))
-        self.window = window_of(self.frames, contrast)
+        self.window = window_of(self.frames, contrast, model.config.intensities)
         self.cache = FeatureCache(_TILE_FRAMES) if cache is None else cache
         self.max_object_pointers = max_object_pointers
         self.max_conditioning_frames = max_conditioning_frames

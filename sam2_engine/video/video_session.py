@@ -26,7 +26,7 @@ from sam2_engine.image.wide_view import encode_wide
 from sam2_engine.malloc_trim import MASKS_BETWEEN_RELEASES, release_freed_memory
 from sam2_engine.masks import CompressedMask
 from sam2_engine.modeling.sam2 import MASK_STRIDE, ImageFeatures, Sam2
-from sam2_engine.preprocessing import IntensityWindow, Region, check_region, window_of
+from sam2_engine.preprocessing import IntensityWindow, Region, check_region
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.video.frame_encoder import FrameEncoder
 from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
@@ -47,6 +47,7 @@ from sam2_engine.video.tracking_session import (
     require_object,
 )
 from sam2_engine.weights.loading import as_model
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
 
 __all__ = ["VideoSession"]
@@ -66,7 +67,7 @@ class VideoSession(TrackingSession):
     frames
         A path, an array, a ``FrameSource`` or a live stream: whatever ``open_frames`` takes.
     contrast
-        Intensity window as ``(low, high)``; None estimates it once for all frames (``window_of``).
+        Intensity window as ``(low, high)``; None: as the model expects, once for all frames.
     region
         ``(x0, y0, x1, y1)`` in pixels, the last two exclusive: work on this part of the plane only.
         Prompts and masks stay in the coordinates of the whole frame.
@@ -163,7 +164,7 @@ class VideoSession(TrackingSession):
         self.memory_policy = policy = memory_policy_of(memory_policy, self.frames)
         self.overlapping = Overlapping.of(policy.lets_overlap if overlapping is None else overlapping)
         check_policy(policy, self.overlapping, model)
-        self.window = window_of(self.frames, contrast)
+        self.window = window_of(self.frames, contrast, model.config.intensities)
         self.region = None if region is None else check_region(region, self.frames.shape)
         self.cache = FeatureCache(_FEW_FRAMES) if cache is None else cache
         self.max_object_pointers = max_object_pointers

@@ -24,6 +24,7 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import normalize
 from sam2_engine.weights.loading import load_model
 from sam2_engine.weights.model_folder import ModelCard, checked_folder, file_sha256, read_card
+from sam2_engine.weights.pixel_rules import rule_of
 
 __all__ = ["BoxedMasks", "export_bioimage"]
 
@@ -81,7 +82,8 @@ def export_bioimage(folder: str | Path, output: str | Path) -> Path:
     Raises
     ------
     InputError
-        If there is no card, or one without a license of spdx.org, or the file cannot be written.
+        If there is no card, or one without a license of spdx.org, the model expects gray levels that
+        packages cannot say, or the file cannot be written.
     """
     folder, output = Path(folder), Path(output)
     weights, card = checked_folder(folder), read_card(folder)
@@ -91,6 +93,11 @@ def export_bioimage(folder: str | Path, output: str | Path) -> Path:
         raise InputError(f"{output} must end in .zip, as packages of the BioImage Model Zoo do.")
     license_id = _license(card, folder)
     model = load_model(weights, "cpu", "float32").requires_grad_(False)
+    if model.config.intensities != "usual":
+        raise InputError(
+            f"{folder} expects gray levels that a package of the BioImage Model Zoo cannot say "
+            f"({rule_of(model.config.intensities).words}): share the folder itself."
+        )
     with tempfile.TemporaryDirectory() as made, replacing(output) as aside:
         _write_package(Path(made), aside, model, card, license_id)
     return output

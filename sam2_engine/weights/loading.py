@@ -10,6 +10,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ from sam2_engine.modeling.devices import find_device
 from sam2_engine.modeling.precision import choose_dtype
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.adapters import Adapter, is_adapter
+from sam2_engine.weights.expected_pixels import expected_pixels
 from sam2_engine.weights.hub_names import is_hub_name
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import WEIGHT_SUFFIXES, cache_folder, find
@@ -108,6 +110,8 @@ def load_model(
     target = find_device(device)
     precision, rough = choose_dtype(dtype, target), approximations_of(approximations)
     config, weights = _read_named(os.fspath(name_or_path), variant)
+    if config.intensities == "usual" and variant is None:  # unless a card beside the weights says another
+        config = replace(config, intensities=expected_pixels(os.fspath(name_or_path)))
     if image_size is not None:
         try:
             config = config.with_image_size(image_size)

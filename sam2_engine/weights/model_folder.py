@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
+from sam2_engine.weights.pixel_rules import AS_THEY_ARE, rule_of
 from sam2_engine.weights.registry import REGISTRY
 from sam2_engine.wording import counted
 
@@ -29,6 +30,7 @@ __all__ = [
     "checked_folder",
     "file_sha256",
     "read_card",
+    "said_of_weights",
     "weights_in",
     "write_card",
 ]
@@ -269,6 +271,20 @@ def _check(card: ModelCard, weights: Path, folder: Path) -> None:
         raise InputError(
             f"{lie}says an input of {card.preprocessing.input_size} pixels, and the weights say {size}{mend}"
         )
+    rule, words = config.get("intensities", "usual"), card.preprocessing.window
+    if rule != "usual" and words not in (AS_THEY_ARE, rule_of(str(rule)).words):
+        raise InputError(f"{lie}says other gray levels ({words:.80}), and the weights say {rule}{mend}")
+
+
+def said_of_weights(path: Path) -> dict[str, Any]:
+    """Return the configuration that a file of safetensors says, as plain values; empty if it says none.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    return _described(path)[0]
 
 
 def _described(weights: Path) -> tuple[dict[str, Any], dict[str, Any]]:

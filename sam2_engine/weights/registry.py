@@ -4,7 +4,7 @@ All of it is in one data file, ``registry.toml``; a model is added there, by a t
 """
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sam2_engine.errors import OptionError
@@ -37,6 +37,8 @@ class RegisteredModel:
         Its architecture: a name of ``modeling.config.VARIANTS``; by default its own name.
     image_size
         Side of its input in pixels, if it was taught with another than its variant's.
+    intensities
+        Which gray levels it was taught as black and white: a name of ``pixel_rules.RULES``.
     server, path
         Address of its file; None where it can only be fetched by hand, from its page.
     sha256
@@ -64,6 +66,7 @@ class RegisteredModel:
     commercial: bool | None = None
     variant: str = ""
     image_size: int | None = None
+    intensities: str = "usual"
     server: str | None = None
     path: str | None = None
     sha256: str | None = None
@@ -77,8 +80,8 @@ class RegisteredModel:
 
     @property
     def config(self) -> ModelConfig:
-        """Its architecture, with the size of its own input."""
-        config = VARIANTS[self.variant or self.name]
+        """Its architecture, with its own input: size and gray levels."""
+        config = replace(VARIANTS[self.variant or self.name], intensities=self.intensities)
         return config if self.image_size is None else config.with_image_size(self.image_size)
 
     @property

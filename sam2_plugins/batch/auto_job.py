@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
-from sam2_engine.preprocessing import window_of
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, JobHost, Reading, run_under_bar
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, write_label_image
@@ -67,7 +67,7 @@ class AutoJob(FileJob):
                 )
             if frames.note:
                 host.note(f"Note: {self.source.name}: {frames.note}.")
-            window = window_of(frames, self.reading.contrast)
+            window = window_of(frames, self.reading.contrast, host.store.intensities(self.model))
             search = find_objects.steps(host.store, self.model, frames[0], window, self.settings)
             found: list[FoundObject]
             with host.counting("clicks") as on_progress:

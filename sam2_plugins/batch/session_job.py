@@ -9,7 +9,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from sam2_engine.errors import InputError
-from sam2_engine.preprocessing import window_of
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
 from sam2_plugins.batch.job import JobHost, Reading, run_under_bar
 from sam2_plugins.batch.track_job import TrackingJob

@@ -17,7 +17,11 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.video.open_session import open_video_session
 from sam2_engine.video.tracking_session import TrackingSession
+from sam2_engine.weights.expected_pixels import expected_pixels
+from sam2_engine.weights.hub_names import is_hub_name
 from sam2_engine.weights.loading import load_model
+from sam2_engine.weights.locations import find
+from sam2_engine.weights.registry import REGISTRY
 from sam2_plugins.cluster.connection import is_address
 from sam2_plugins.runtime.jobs import DeviceLock
 from sam2_plugins.runtime.model_name import ModelName
@@ -130,6 +134,26 @@ class ModelStore:
         """
         remote = self.remote
         return self.get(name).config if remote is None else remote.load(str(name))
+
+    def intensities(self, name: str | Path) -> str:
+        """Return the rule by which a model sees gray levels; it need not be loaded for it.
+
+        Raises
+        ------
+        InputError
+            If its card cannot be read; as :meth:`load` of a model that is elsewhere.
+        """
+        wanted = ModelName.parse(name)
+        loaded = next(
+            (model for one, model in [*self._models.items()] if one.weights == wanted.weights), None
+        )
+        if loaded is not None:
+            return loaded.config.intensities
+        if wanted.weights in REGISTRY:
+            return REGISTRY[wanted.weights].intensities
+        if self.remote is not None or (is_hub_name(wanted.weights) and find(wanted.weights) is None):
+            return self.load(name).intensities
+        return expected_pixels(wanted.weights)
 
     def open_session(
         self,

@@ -4,6 +4,7 @@ The session owns the annotations. The engine's session owns only what can be com
 whenever anything goes wrong in it, and rebuilt from frames, prompts and accepted masks.
 """
 
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.masks import CompressedMask, as_mask
-from sam2_engine.preprocessing import IntensityWindow, window_of
+from sam2_engine.preprocessing import IntensityWindow
 from sam2_engine.prompts import Prompt, check_says_where
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.memory_policies.registry import memory_policy_of
 from sam2_engine.video.tracking_session import TrackingSession, check_frame, frames_to_clear
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
@@ -63,7 +65,8 @@ class AnnotationSession:
     axes, channel
         As for ``open_frames``, where the frames do not tell.
     contrast
-        Intensity window ``(low, high)``; None decides once for all frames. ``set_window`` changes it.
+        Intensity window ``(low, high)``; None: as the model expects, once for all
+        frames. ``set_window`` changes it.
     max_conditioning_frames
         How many prompted frames, the nearest ones, a frame attends to; None for all.
     history
@@ -153,7 +156,7 @@ class AnnotationSession:
         pairs = MemoryOptions.check(memory_policy, overlapping)
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:
-            window = window_of(self.frames, contrast)
+            window = window_of(self.frames, contrast, store.intensities(model))
         except BaseException:
             if self.frames is not frames:
                 self.frames.close()
@@ -855,7 +858,8 @@ class AnnotationSession:
         """Compute with another model from now on; objects, prompts, masks and undo stay as they are.
 
         Masks of the earlier model stay until something predicts them again: :meth:`repredict`, a prompt,
-        a propagation. The change is recorded, but undo does not take it back.
+        a propagation. The change is recorded, but undo does not take it back. A model that expects other
+        intensities gets them by :meth:`set_window`, unless somebody has chosen the contrast.
 
         Parameters
         ----------
@@ -868,10 +872,23 @@ class AnnotationSession:
             If it cannot be loaded; the session then goes on with the earlier one.
         """
         self.store.load(model)
+        expected = self._expected_window(model)
         with self._device_lock, self.annotations.lock:
             self.model_name = str(model)
             self.engine.drop()
             self.history.notify(Action(f"model {model}", {"do": "use_model", "model": str(model)}, ()))
+        if expected is not self.window:
+            self.set_window(expected)
+
+    def _expected_window(self, model: str | Path) -> IntensityWindow | None:
+        """Return the window for another model: the one of now, unless that was the earlier model's own."""
+        rules = [self.store.intensities(name) for name in (self.model_name, model)]
+        if rules[0] == rules[1]:
+            return self.window
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)  # it was said when the frames were opened
+            is_own = self.window in (None, window_of(self.frames, None, rules[0]))
+        return window_of(self.frames, None, rules[1]) if is_own else self.window
 
     def set_window(self, window: IntensityWindow | tuple[float, float] | None) -> None:
         """Let the model see other intensities from now on, undone as one action.

@@ -24,9 +24,9 @@ from sam2_engine.preprocessing import (
     logits_to_size,
     to_model_input,
     to_rgb,
-    window_of,
 )
 from sam2_engine.video.open_session import open_video_session
+from sam2_engine.weights.pixel_rules import window_of
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (37, 53, 3)).astype(np.uint8)

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from sam2_engine import ImagePredictor, load_model, open_frames
-from sam2_engine.preprocessing import window_of
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_plugins import AnnotationSession, ModelStore
 
 SIDE = 200

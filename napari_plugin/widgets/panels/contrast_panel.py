@@ -15,7 +15,8 @@ from napari_plugin.annotation.model_changes import use_window
 from napari_plugin.widgets.buttons import button
 from napari_plugin.widgets.panels.panel import Panel
 from napari_plugin.widgets.prompt_bar import PromptBar
-from sam2_engine.preprocessing import IntensityWindow, to_rgb, window_of
+from sam2_engine.preprocessing import IntensityWindow, to_rgb
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
 from sam2_plugins.runtime.jobs import Priority
 from sam2_plugins.session.annotation_session import AnnotationSession

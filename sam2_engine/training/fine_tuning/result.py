@@ -26,6 +26,7 @@ from sam2_engine.weights.model_folder import (
     file_sha256,
     write_card,
 )
+from sam2_engine.weights.pixel_rules import AS_THEY_ARE, rule_of
 from sam2_engine.weights.registry import REGISTRY
 
 __all__ = ["RunResult", "make_card"]
@@ -172,14 +173,11 @@ def _ids(video: AnnotatedVideo, frames: Sequence[int]) -> frozenset[int]:
 
 def _preprocessing(video: AnnotatedVideo, training: Sequence[Sequence[int]], model: Sam2) -> Preprocessing:
     frames = video.frames
-    as_they_are = video.window is None
     tracked = any(len(chosen) > 1 for chosen in training)
     return Preprocessing(
         channels="RGB" if frames.is_rgb else "gray",
         pixels=str(frames.dtype),
-        window="8 bits as they are"
-        if as_they_are
-        else "percentiles 0.1 and 99.9 of the stack are black and white",
+        window=AS_THEY_ARE if video.window is None else rule_of(model.config.intensities).words,
         input_size=model.image_size,
         axes=f"{frames.axis or 'T'}YX" if tracked else "YX",
     )

@@ -133,6 +133,25 @@ def fine_tune(
     # What "auto" takes on a CPU was measured without gradients.
     on_cpu = config.dtype == "auto" and find_device(group.device).type == "cpu"
     model = load_model(config.model, group.device, "float32" if on_cpu else config.dtype, config.image_size)
+    with data.seen_by(model.config.intensities) as seen:
+        return _fine_tune(
+            model, config, seen, run, output, license, group, say, progress, measuring, should_stop
+        )
+
+
+def _fine_tune(
+    model: Sam2,
+    config: TrainingConfig,
+    data: AnnotatedData,
+    run: Path,
+    output: Path | None,
+    license: str | None,
+    group: ProcessGroup,
+    say: Callable[[str], None],
+    progress: Callable[[int, int | None], None],
+    measuring: Callable[[int, int | None], None],
+    should_stop: Callable[[], bool],
+) -> Outcome:
     whole = _Split.of(data.videos)
     split = whole.in_tiles(model.image_size)
     sampler = ClipSampler(split.videos, split.training, config)

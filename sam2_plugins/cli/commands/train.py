@@ -18,6 +18,7 @@ from sam2_plugins.cli.commands.options import OverwriteOption, examples
 from sam2_plugins.cli.commands.stopping import exit_status
 from sam2_plugins.cli.commands.training_output import JsonLinesOutput, TerminalOutput
 from sam2_plugins.runtime.atomic_files import check_output, check_output_folder
+from sam2_plugins.runtime.model_name import ModelName
 
 __all__ = ["register"]
 
@@ -93,7 +94,11 @@ def train(
     config: ConfigArgument = None,
     model: Annotated[
         str | None,
-        typer.Option("--from", metavar="NAME", help="Where to start: a name from `sam2 models`, or a file."),
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="Where to start: a name from `sam2 models` (nano@256: another input), or a file.",
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FOLDER", help="Images or videos, and their masks.")
@@ -142,12 +147,33 @@ def train(
     }
     settings = {**_read(config), **{name: value for name, value in given.items() if value is not None}}
     others = {name: settings.pop(name) for name in _OTHER_SETTINGS if name in settings}
+    settings = _with_plain_model(settings)
     if "data" not in others:
         raise InputError("Say what to train on, with --data FOLDER.")
     _check_weights(others.get("output"), settings.get("model", ""), overwrite)
     if "run" in others:
         check_output_folder(Path(others["run"]), overwrite=True, with_parents=True)  # one there is continued
     return _train(settings, others, JsonLinesOutput() if json_lines else TerminalOutput())
+
+
+def _with_plain_model(settings: dict[str, Any]) -> dict[str, Any]:
+    """Take a model's name apart: ``nano@256`` is nano with an input of 256 pixels."""
+    name = settings.get("model")
+    if not isinstance(name, str):
+        return settings
+    weights, size, approximations = ModelName.parse(name)
+    if approximations is not None:
+        raise InputError(
+            f"{name} cannot be trained, as +{approximations} computes roughly: start from {weights}."
+        )
+    if size is None:
+        return settings
+    given = settings.get("image_size")
+    if given not in (None, size):
+        raise InputError(
+            f"--from {name} says an input of {size} pixels, and --image-size {given}: leave one out."
+        )
+    return {**settings, "model": weights, "image_size": size}
 
 
 def _check_weights(output: str | Path | None, started_from: str, overwrite: bool) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam2_engine.errors import InputError
-from sam2_engine.preprocessing import IntensityWindow, to_rgb, window_of
+from sam2_engine.preprocessing import IntensityWindow, to_rgb
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
 from sam2_plugins.export.coco import NO_CLASS
 from sam2_plugins.export.format import no_mask

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sam2_engine.frames import FrameSource
-from sam2_engine.preprocessing import to_rgb, window_of
+from sam2_engine.preprocessing import to_rgb
+from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted, in_ranges
 from sam2_plugins.export.targets import ExportSummary, NothingToExportError, frame_number, new_folder
 from sam2_plugins.review import DOUBTFUL, review_queue

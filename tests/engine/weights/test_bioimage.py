@@ -3,12 +3,14 @@
 import json
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from model_folders import write_model_folder
+from small_model import SMALL, write_small_checkpoint
 
 from sam2_engine.errors import InputError
 from sam2_engine.image.predictor import ImagePredictor
@@ -79,4 +81,14 @@ def test_what_is_refused(small_checkpoint: Path, tmp_path: Path) -> None:
     (cells / "card.json").unlink()
     with pytest.raises(InputError, match="has no card that says what it is"):
         export_bioimage(cells, tmp_path / "cells.zip")
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_gray_levels_that_a_package_cannot_say_are_refused(tmp_path: Path) -> None:
+    write_small_checkpoint(tmp_path / "medical.safetensors", replace(SMALL, intensities="medical"))
+    lesions = write_model_folder(tmp_path / "lesions", tmp_path / "medical.safetensors", license="cc-by-4.0")
+    with pytest.raises(
+        InputError, match=r"gray levels that a package .* cannot say \(percentiles 0.5 and 99.5"
+    ):
+        export_bioimage(lesions, tmp_path / "lesions.zip")
     assert not list(tmp_path.glob("*.zip"))

@@ -1,18 +1,26 @@
 """Requests about images from beginning to end, with random weights: who answers, in which form, for what."""
 
 import json
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from labelstudio_harness import DATA, MediaServer, call
+from PIL import Image
+from small_model import SMALL, write_small_checkpoint
 
 from labelstudio_backend.http.app import Application
 from labelstudio_backend.media import decoding
 from labelstudio_backend.settings import Settings
+from labelstudio_backend.tasks import image_tasks
 from labelstudio_backend.tasks.predictor import Predictor
 from sam2_engine import feature_cache
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.weights.pixel_rules import window_of
+from sam2_plugins.session.annotation_session import AnnotationSession
 
 IMAGE = "/data/upload/1/shapes.png"
 BRUSH = """<View><Image name="image" value="$image"/>
@@ -367,3 +375,27 @@ def test_one_task_that_cannot_be_read_says_why(application: Application) -> None
     assert "ALLOWED_HOSTS" in predict(application, [held], BRUSH, status=400)
     held = {"id": None, "data": {"image": "s3://cells/a.png"}}
     assert "cloud storage" in predict(application, [held], BRUSH, status=400)
+
+
+def test_a_model_sees_the_gray_levels_that_it_expects(
+    settings: Settings, media_server: MediaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small_checkpoint(tmp_path / "medical.safetensors", replace(SMALL, intensities="medical"))
+    image = np.zeros((60, 80), np.uint16)
+    image[20:40, 20:40] = 1000 + np.arange(400).reshape(20, 20)
+    page = BytesIO()
+    Image.fromarray(image).save(page, "PNG")
+    media_server.pages["/data/upload/1/mr.png"] = (200, {}, page.getvalue())
+    opened: list[AnnotationSession] = []
+
+    def open_session(*given: Any, **options: Any) -> AnnotationSession:
+        opened.append(AnnotationSession(*given, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(image_tasks, "AnnotationSession", open_session)
+    predictor = Predictor(replace(settings, model=str(tmp_path / "medical.safetensors")))
+    predict(Application(predictor), [task(image="/data/upload/1/mr.png")], BRUSH, BOX)
+    predictor.close()
+    assert opened
+    assert {session.window for session in opened} == {window_of(opened[0].frames, None, "medical")}
+    assert opened[0].window != window_of(opened[0].frames)

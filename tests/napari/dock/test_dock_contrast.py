@@ -1,15 +1,19 @@
 """What the model sees: shown, frozen, and changed only by the button that says what comes of it."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from qtpy.QtGui import QImage
+from small_model import SMALL, write_small_checkpoint
 
 from napari_plugin.annotation.model_changes import use_window
 from napari_plugin.widgets.dock import AnnotationDock
 from napari_plugin.widgets.panels.contrast_panel import in_words, model_view
+from sam2_engine.errors import InputWarning
 from sam2_engine.preprocessing import IntensityWindow, to_rgb
 from sam2_plugins.storage import read_session
 from tests.napari.dock_steps import (
@@ -124,3 +128,15 @@ def test_colors_have_no_contrast_to_choose(open_dock: Open, qtbot: Any) -> None:
     assert dock.contrast.words.text() == "The model sees 0 to 255, as they are"
     wait_for_thumbnail(dock, qtbot, annotation_of(dock).shown_frame)
     assert labels(dock).shape == (3, 40, 50)
+
+
+def test_a_model_that_expects_a_window_has_it_from_the_start_and_the_dock_says_it(
+    open_dock: Open, application: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small_checkpoint(tmp_path / "medical.safetensors", replace(SMALL, intensities="medical"))
+    monkeypatch.setattr(application, "model", str(tmp_path / "medical.safetensors"))
+    volume = np.full((3, 60, 80), -1000, np.int16)
+    volume[:, 20:40, 20:40] = 40
+    with pytest.warns(InputWarning, match="looks like computed tomography"):
+        dock = open_dock(volume)
+    assert dock.contrast.words.text() == "The model sees -160 to 240"

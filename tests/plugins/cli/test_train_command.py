@@ -1,13 +1,19 @@
 """``sam2 train``: from a folder to weights, by options or a file of settings; what it refuses."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
+from small_model import SMALL, write_small_checkpoint
 
+from sam2_engine.frames import open_frames
+from sam2_engine.training.fine_tuning import sampling
 from sam2_engine.weights.loading import load_model
+from sam2_engine.weights.pixel_rules import RULES, window_of
 from sam2_plugins.cli import app as cli
 from sam2_plugins.cli.commands import training_output
 
@@ -119,3 +125,39 @@ def test_data_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--data FOLDER" in capsys.readouterr().err
     assert cli.main(["train", "--data", "nowhere"]) == 2
     assert "There is no folder nowhere" in capsys.readouterr().err
+
+
+def test_another_size_of_input_is_said_in_the_name_and_the_card_remembers_it(
+    cells: Path, small_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(cells), "--steps", "1", "--batch-size", "1", "--run", "run"]
+    assert cli.main(["train", "--from", f"{small_checkpoint}@160", *options]) == 0
+    assert load_model("run", "cpu").image_size == 160
+    card = json.loads(Path("run/card.json").read_text())
+    assert card["preprocessing"]["input_size"] == 160
+    assert card["base"] == small_checkpoint.name
+    capsys.readouterr()
+    assert cli.main(["train", "--from", "nano@256", "--image-size", "512", *options]) == 2
+    assert "--from nano@256 says an input of 256 pixels, and --image-size 512" in capsys.readouterr().err
+    assert cli.main(["train", "--from", "nano+fast", *options]) == 2
+    assert "nano+fast cannot be trained" in capsys.readouterr().err
+
+
+def test_a_model_is_taught_through_the_window_that_it_expects(
+    cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small_checkpoint(tmp_path / "medical.safetensors", replace(SMALL, intensities="medical"))
+    stack = tifffile.imread(cells / "a.tif").astype(np.uint16) * 100
+    tifffile.imwrite(cells / "a.tif", stack, metadata={"axes": "TYX"})
+    options = ["--data", str(cells), "--steps", "1", "--batch-size", "1", "--run", "run"]
+    seen: list[object] = []
+    sampled = sampling.to_model_input
+    monkeypatch.setattr(
+        sampling,
+        "to_model_input",
+        lambda pixels, window, *a: seen.append(window) or sampled(pixels, window, *a),
+    )
+    assert cli.main(["train", "--from", str(tmp_path / "medical.safetensors"), *options]) == 0
+    assert {*seen} == {window_of(open_frames(stack, axes="TYX"), None, "medical")}
+    assert load_model("run", "cpu").config.intensities == "medical"
+    assert json.loads(Path("run/card.json").read_text())["preprocessing"]["window"] == RULES["medical"].words
