@@ -10,6 +10,7 @@ import tempfile
 import warnings
 import zipfile
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,29 @@ _LICENSES = (
     "CC-BY-SA-4.0",
     "CC-BY-NC-4.0",
 )
+
+
+_FIRST_FOR_PYDANTIC_2_14 = (0, 5, 13)
+"""Of bioimageio.spec: 0.5.12 reads nothing there, 0.5.14 does."""
+
+
+def zoo_problem() -> str | None:
+    """Return why the zoo's own reader cannot read any package here; None if nothing is known."""
+    try:
+        reader, pydantic = (_numbers(version(name)) for name in ("bioimageio.spec", "pydantic"))
+    except PackageNotFoundError:
+        return None
+    if reader >= _FIRST_FOR_PYDANTIC_2_14 or pydantic < (2, 14):
+        return None
+    return (
+        f"bioimageio.spec {version('bioimageio.spec')} cannot read any package with pydantic "
+        f"{version('pydantic')}, which are both installed here: test it in another environment, with "
+        'pip install "sam2-plugins[bioimage]".'
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
 class BoxedMasks(nn.Module):

@@ -277,14 +277,12 @@ def export_bioimage_model(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write a package of the BioImage Model Zoo: from an image and boxes to masks, for other programs."""
-    from sam2_engine.weights.bioimage import export_bioimage
+    from sam2_engine.weights.bioimage import export_bioimage, zoo_problem
 
     check_output(output, suffixes=(".zip",), overwrite=overwrite)
     export_bioimage(folder, output)
-    typer.echo(
-        f"{output}: masks in boxes; clicks, corrections, tracking and larger images stay here. Test it with "
-        "`bioimageio test`, of the package bioimageio.core."
-    )
+    test = zoo_problem() or 'Test it with `bioimageio test`, of pip install "sam2-plugins[bioimage]".'
+    typer.echo(f"{output}: masks in boxes; clicks, corrections, tracking and larger images stay here. {test}")
 
 
 def _is_accepted(terms: str) -> bool:

@@ -14,6 +14,7 @@ from small_model import SMALL, write_small_checkpoint
 
 from sam2_engine.errors import InputError
 from sam2_engine.image.predictor import ImagePredictor
+from sam2_engine.weights import bioimage
 from sam2_engine.weights.bioimage import export_bioimage
 from sam2_engine.weights.loading import load_model
 
@@ -87,8 +88,19 @@ def test_what_is_refused(small_checkpoint: Path, tmp_path: Path) -> None:
 def test_gray_levels_that_a_package_cannot_say_are_refused(tmp_path: Path) -> None:
     write_small_checkpoint(tmp_path / "medical.safetensors", replace(SMALL, intensities="medical"))
     lesions = write_model_folder(tmp_path / "lesions", tmp_path / "medical.safetensors", license="cc-by-4.0")
-    with pytest.raises(
-        InputError, match=r"gray levels that a package .* cannot say \(percentiles 0.5 and 99.5"
-    ):
+    with pytest.raises(InputError, match=r"gray levels that a package .* \(percentiles 0.5 and 99.5"):
         export_bioimage(lesions, tmp_path / "lesions.zip")
     assert not list(tmp_path.glob("*.zip"))
+
+
+@pytest.mark.parametrize(
+    ("reader", "pydantic", "is_said"),
+    [("0.5.12.0", "2.14.3", True), ("0.5.12.0", "2.13.5", False), ("0.5.14.3", "2.14.3", False)],
+)
+def test_a_pair_of_the_zoo_s_packages_that_reads_nothing_is_said(
+    reader: str, pydantic: str, is_said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bioimage, "version", {"bioimageio.spec": reader, "pydantic": pydantic}.__getitem__)
+    said = bioimage.zoo_problem()
+    assert (said is not None) == is_said
+    assert said is None or f"{reader} cannot read any package with pydantic {pydantic}" in said
