@@ -22,6 +22,14 @@ from sam2_plugins.runtime.model_name import ModelName
 
 __all__ = ["register"]
 
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="NAME",
+        help="Where to start: a name from `sam2 models` (nano@256: another input), or a file.",
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option(
@@ -92,14 +100,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     config: ConfigArgument = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="NAME",
-            help="Where to start: a name from `sam2 models` (nano@256: another input), or a file.",
-        ),
-    ] = None,
+    model: FromOption = None,
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FOLDER", help="Images or videos, and their masks.")
     ] = None,
