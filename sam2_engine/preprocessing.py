@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from sam2_engine.errors import InputError, InputWarning
 from sam2_engine.frames import FrameSource
@@ -33,6 +33,7 @@ __all__ = [
     "check_region",
     "denormalize",
     "estimate_window",
+    "fitted",
     "logits_around",
     "logits_to_size",
     "lowest_level",
@@ -310,11 +311,12 @@ def to_model_input(
     image_size: int | tuple[int, int],
     region: Region | None = None,
     device: torch.device | str | None = None,
+    pads: bool = False,
 ) -> Tensor:
     """Turn an image into the model's input, as the official image predictor does.
 
-    The image is resized to a square (its aspect ratio changes) by antialiased bilinear
-    interpolation of float values, and normalized by the mean and deviation of ImageNet.
+    The image is resized to a square (its aspect ratio changes, unless it is padded) by antialiased
+    bilinear interpolation of float values, and normalized by the mean and deviation of ImageNet.
 
     Parameters
     ----------
@@ -326,6 +328,8 @@ def to_model_input(
         The part of the image to use; ``None`` for all of it.
     device
         Device of the result; a CUDA device resizes and normalizes itself, and is not waited for.
+    pads
+        Resize the longer side to ``image_size`` and pad with black on the right or below.
 
     Returns
     -------
@@ -344,14 +348,25 @@ def to_model_input(
         colors = _colors_on_gpu(image, window, device)
     else:
         colors = torch.from_numpy(np.ascontiguousarray(_scale(image, window).transpose(2, 0, 1)))[None]
-    resized = interpolate(
-        colors,
-        size=(image_size, image_size) if isinstance(image_size, int) else image_size,
-        mode="bilinear",
-        antialias=True,
-        align_corners=False,
-    )
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    part = fitted(colors.shape[-2:], size) if pads else size
+    resized = interpolate(colors, size=part, mode="bilinear", antialias=True, align_corners=False)
+    if pads:
+        resized = pad(resized, (0, size[1] - part[1], 0, size[0] - part[0]))
     return normalize(resized).to(device)
+
+
+def fitted(shape: Sequence[int], size: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (H, W) of the same aspect ratio as ``shape`` in ``size``, to whole pixels.
+
+    Examples
+    --------
+    >>> fitted((700, 1000), (1024, 1024))
+    (717, 1024)
+    """
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    height, width = (max(int(side * scale + 0.5), 1) for side in shape)
+    return height, width
 
 
 def _colors_on_gpu(image: NDArray[Any], window: IntensityWindow | None, device: torch.device | str) -> Tensor:

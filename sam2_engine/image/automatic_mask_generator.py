@@ -22,6 +22,7 @@ from sam2_engine.image.mask_candidates import (
     tiles_and_whole,
     touches_edge,
 )
+from sam2_engine.image.padded_view import PaddedView
 from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, as_image, open_image
 from sam2_engine.image.small_components import remove_small_components
 from sam2_engine.image.tile_merging import merge_tile_masks
@@ -377,8 +378,12 @@ class AutomaticMaskGenerator:
         self, clicks: Tensor, labels: Tensor, mask_logits: Tensor | None, multimask: bool
     ) -> MaskPrediction:
         model, features = self.model, self.predictor.features
+        view = PaddedView.of(model.config, self.predictor.image_size)
+        if view is not None:
+            clicks = view.points(clicks)
+            mask_logits = None if mask_logits is None else view.widen(mask_logits)
         with torch.inference_mode(), model.autocast():
-            return model.predict_masks(
+            prediction = model.predict_masks(
                 model.without_memory(features.embedding),
                 features.high_res,
                 points=clicks,
@@ -386,6 +391,7 @@ class AutomaticMaskGenerator:
                 mask_logits=mask_logits,
                 multimask=multimask,
             )
+        return prediction if view is None else view.narrow(prediction)
 
     def _refine(self, clicks: Tensor, labels: Tensor, prediction: MaskPrediction) -> tuple[Tensor, Tensor]:
         """Decode each candidate again from its click and its own mask: logits (N, h, w) and IoU (N,)."""

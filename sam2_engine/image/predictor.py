@@ -167,13 +167,17 @@ class ImagePredictor:
         ]
 
     def _encode(self, image: NDArray[Any], window: IntensityWindow | None) -> "_EncodedImage":
+        pads = self.model.config.keeps_aspect_ratio
+
         def encode() -> ImageFeatures:
-            pixels = to_model_input(image, window, self.model.image_size, device=self.model.device)
+            model = self.model
+            pixels = to_model_input(image, window, model.image_size, device=model.device, pads=pads)
             with self.model.autocast():
                 return self.model.encode_image(pixels)
 
         with torch.inference_mode():
-            key = feature_key(self.model, image, window, hashed=self.cache.hashed(image))
+            shaped = ("padded",) if pads else ()
+            key = feature_key(self.model, image, window, *shaped, hashed=self.cache.hashed(image))
             features = self.cache.get_or_encode(key, self.model, encode)
         # What may still be seen in the wider view is what was there when the image was set.
         pixels = None if WideView.of(self.model.config) is None else image.copy()
@@ -292,7 +296,8 @@ class ImagePredictor:
                 self.model, image.features, lambda: self._encode_wide(image), prompt
             )
         low_res = prediction.low_res_logits.float()
-        masks = logits_to_size(low_res, image.shape)
+        height, width = image.shape
+        masks = logits_to_size(low_res, self.model.config.extent(image.shape))[..., :height, :width]
         result = (
             (masks if return_logits else masks > MASK_THRESHOLD).cpu().numpy(),
             prediction.iou.float().cpu().numpy(),
@@ -343,7 +348,8 @@ class ImagePredictor:
             raise InputError(
                 f"There are {len(coordinates[0])} boxes but {len(coordinates[1])} groups of points."
             )
-        scale = self.model.image_size / np.array([shape[1], shape[0]], dtype=np.float32)
+        height, width = self.model.config.extent(shape)
+        scale = self.model.image_size / np.array([width, height], dtype=np.float32)
         device = self.model.device
         points = torch.from_numpy(np.concatenate(coordinates, axis=1) * scale).to(device)
         return points, torch.from_numpy(np.concatenate(labels, axis=1)).to(device), many

@@ -50,7 +50,7 @@ class WideView:
     @classmethod
     def of(cls, config: ModelConfig) -> "WideView | None":
         """Return the view of a model; None if it has none."""
-        if config.wide_view <= 1:
+        if config.wide_view <= 1 or config.keeps_aspect_ratio:
             return None
         inner = round(config.image_size / config.wide_view / _CELLS) * _CELLS
         return cls(config.image_size, min(max(inner, _CELLS), config.image_size))

@@ -67,6 +67,7 @@ def describe(model: Sam2, parts: list[Part], license: str | None) -> dict[str, A
         "mean": MEAN.flatten().tolist(),
         "std": STD.flatten().tolist(),
         "gray_levels": rule_of(config.intensities).words,
+        "keeps_aspect_ratio": config.keeps_aspect_ratio,
         "masks": {
             "stride": MASK_STRIDE,
             "several_for_one_click": config.multimask_output_in_sam,

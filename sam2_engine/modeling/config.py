@@ -75,6 +75,9 @@ class ModelConfig:
     intensities
         Which gray levels it was taught as black and white: a rule of ``weights.pixel_rules``, or a
         window.
+    keeps_aspect_ratio
+        Whether a plane that is not square is padded with black to a square, on its right or below, and not
+        squashed into one.
     """
 
     name: str
@@ -107,6 +110,7 @@ class ModelConfig:
     memory_pooling: str = "none"
     memory_latents: int = 0
     intensities: str = "usual"
+    keeps_aspect_ratio: bool = False
 
     @property
     def stage_dims(self) -> tuple[int, ...]:
@@ -127,6 +131,17 @@ class ModelConfig:
     def size_step(self) -> int:
         """What the input's side is a multiple of: the coarsest stride, or windows of one cell."""
         return max(32, 16 * isqrt(self.memory_latents))
+
+    def extent(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return the (H, W) that the square input shows of a plane of a shape, in the plane's pixels.
+
+        Examples
+        --------
+        >>> usual = VARIANTS["nano"]
+        >>> usual.extent((300, 400)), replace(usual, keeps_aspect_ratio=True).extent((300, 400))
+        ((300, 400), (400, 400))
+        """
+        return (max(shape), max(shape)) if self.keeps_aspect_ratio else shape
 
     def with_image_size(self, image_size: int) -> "ModelConfig":
         """Return this configuration for another input side in pixels.

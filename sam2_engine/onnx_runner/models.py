@@ -121,6 +121,12 @@ class ExportedModel:
 
     def encode(self, image: NDArray[Any]) -> Features:
         """Encode an 8-bit image, (H, W) or (H, W, 3)."""
+        if self.card.get("keeps_aspect_ratio") and image.shape[0] != image.shape[1]:
+            side = max(image.shape[:2])
+            raise ValueError(
+                f"{self.card['model']} sees planes that are padded to a square, not squashed: give an image "
+                f"of {side} x {side}, with zeros on the right or below."
+            )
         pixels = to_input(image, self.image_size, self.card["mean"], self.card["std"])
         embedding, without_memory, *levels = self.run("image_encoder", pixels=pixels).items()
         return Features(embedding[1], without_memory[1], dict(levels))

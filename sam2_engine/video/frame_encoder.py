@@ -84,7 +84,10 @@ class FrameEncoder:
         return _SeenFrame(frame, pixels, self.cache.hashed(pixels))
 
     def _key(self, seen: _SeenFrame) -> str:
-        return feature_key(self.model, seen.pixels, self.window, self.region, hashed=seen.hashed)
+        shaped = ("padded",) if self.model.config.keeps_aspect_ratio else ()
+        return feature_key(self.model, seen.pixels, self.window, self.region, *shaped, hashed=seen.hashed)
 
     def _inputs(self, seen: _SeenFrame) -> Tensor:
-        return to_model_input(seen.pixels, self.window, self.model.image_size, device=self.model.device)
+        model = self.model
+        pads = model.config.keeps_aspect_ratio
+        return to_model_input(seen.pixels, self.window, model.image_size, device=model.device, pads=pads)

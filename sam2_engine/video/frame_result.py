@@ -137,7 +137,7 @@ class FrameResult:
         return logits
 
     def region_of(self, index: int) -> Region:
-        """Return the part of the frame that the model saw for an object; of a given mask, the mask's box."""
+        """Return what the model saw for an object, perhaps beyond the frame; or a given mask's box."""
         given = self.given_masks[index] if self.given_masks else None
         if given is not None:
             rows, columns = given.box
@@ -155,4 +155,5 @@ class FrameResult:
         if given is not None:
             return np.where(given.crop(), np.float32(GIVEN_LOGIT), np.float32(-GIVEN_LOGIT)), (y0, x0)
         low_res = torch.from_numpy(self.low_res_logits[index])[None, None]
-        return logits_to_size(low_res, (y1 - y0, x1 - x0))[0, 0].numpy(), (y0, x0)
+        seen = logits_to_size(low_res, (y1 - y0, x1 - x0))[0, 0].numpy()
+        return seen[: self.shape[0] - y0, : self.shape[1] - x0], (y0, x0)

@@ -226,8 +226,10 @@ class VideoSession(TrackingSession):
 
     def _mask_input(self, mask: CompressedMask) -> Tensor:
         """Return a mask at the model's input size, (1, 1, S, S), 0 or 1."""
-        x0, y0, x1, y1 = self.region or (0, 0, self.frames.shape[1], self.frames.shape[0])
-        pixels = mask.decompress().within((slice(y0, y1), slice(x0, x1)))
+        x0, y0, x1, y1 = self._seen
+        height, width = self.frames.shape
+        pixels = mask.decompress().within((slice(y0, min(y1, height)), slice(x0, min(x1, width))))
+        pixels = np.pad(pixels, ((0, y1 - y0 - pixels.shape[0]), (0, x1 - x0 - pixels.shape[1])))
         size = (self.model.image_size, self.model.image_size)
         full = torch.from_numpy(pixels.astype(np.float32))[None, None].to(self.model.device)
         resized = F.interpolate(full, size=size, mode="bilinear", align_corners=False, antialias=True)
@@ -405,8 +407,19 @@ class VideoSession(TrackingSession):
         """Return the wider view of a frame, encoded."""
         return encode_wide(self.model, self.cache, self.frames[frame], self.window, self.region)
 
-    def _to_input(self, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+    @property
+    def _seen(self) -> Region:
+        """What the model's input shows, in pixels; beyond the frame where it is padded."""
         x0, y0, x1, y1 = self.region or (0, 0, self.frames.shape[1], self.frames.shape[0])
+        height, width = self.model.config.extent((y1 - y0, x1 - x0))
+        return x0, y0, x0 + width, y0 + height
+
+    @property
+    def _sees_other_than_all(self) -> bool:
+        return self._seen != (0, 0, self.frames.shape[1], self.frames.shape[0])
+
+    def _to_input(self, coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+        x0, y0, x1, y1 = self._seen
         scale = np.array([self.model.image_size / (x1 - x0), self.model.image_size / (y1 - y0)], np.float32)
         return (coordinates - np.array([x0, y0], np.float32)) * scale
 
@@ -429,7 +442,7 @@ class VideoSession(TrackingSession):
             presence=(1 / (1 + np.exp(-presence_logits))).astype(np.float32),
             predicted_iou=values[:, -2].copy(),
             shape=self.frames.shape,
-            regions=() if self.region is None else (self.region,) * len(outputs),
+            regions=(self._seen,) * len(outputs) if self._sees_other_than_all else (),
             given_masks=given if any(given) else (),
         )
 

@@ -39,6 +39,8 @@ class RegisteredModel:
         Side of its input in pixels, if it was taught with another than its variant's.
     intensities
         Which gray levels it was taught as black and white: a name of ``pixel_rules.RULES``.
+    keeps_aspect_ratio
+        Whether it was taught on planes that were padded to a square, not squashed.
     server, path
         Address of its file; None where it can only be fetched by hand, from its page.
     sha256
@@ -67,6 +69,7 @@ class RegisteredModel:
     variant: str = ""
     image_size: int | None = None
     intensities: str = "usual"
+    keeps_aspect_ratio: bool = False
     server: str | None = None
     path: str | None = None
     sha256: str | None = None
@@ -80,8 +83,12 @@ class RegisteredModel:
 
     @property
     def config(self) -> ModelConfig:
-        """Its architecture, with its own input: size and gray levels."""
-        config = replace(VARIANTS[self.variant or self.name], intensities=self.intensities)
+        """Its architecture, with its own input: size, gray levels and shape."""
+        config = replace(
+            VARIANTS[self.variant or self.name],
+            intensities=self.intensities,
+            keeps_aspect_ratio=self.keeps_aspect_ratio,
+        )
         return config if self.image_size is None else config.with_image_size(self.image_size)
 
     @property

@@ -133,10 +133,24 @@ def fine_tune(
     # What "auto" takes on a CPU was measured without gradients.
     on_cpu = config.dtype == "auto" and find_device(group.device).type == "cpu"
     model = load_model(config.model, group.device, "float32" if on_cpu else config.dtype, config.image_size)
+    _check_shapes(model, data)
     with data.seen_by(model.config.intensities) as seen:
         return _fine_tune(
             model, config, seen, run, output, license, group, say, progress, measuring, should_stop
         )
+
+
+def _check_shapes(model: Sam2, data: AnnotatedData) -> None:
+    """Refuse planes that would be squashed for a model that is shown padded ones."""
+    if not model.config.keeps_aspect_ratio:
+        return
+    for video in data.videos:
+        if video.shape[0] != video.shape[1]:
+            raise InputError(
+                f"{video.name} is {video.shape[1]} x {video.shape[0]} pixels, and a model that pads planes "
+                "is taught on squares alone: crop the images, or pad them with black on the right or "
+                "below."
+            )
 
 
 def _fine_tune(

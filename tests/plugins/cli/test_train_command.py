@@ -161,3 +161,12 @@ def test_a_model_is_taught_through_the_window_that_it_expects(
     assert {*seen} == {window_of(open_frames(stack, axes="TYX"), None, "medical")}
     assert load_model("run", "cpu").config.intensities == "medical"
     assert json.loads(Path("run/card.json").read_text())["preprocessing"]["window"] == RULES["medical"].words
+
+
+def test_a_model_that_pads_planes_is_taught_on_squares_alone(
+    cells: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_small_checkpoint(tmp_path / "pads.safetensors", replace(SMALL, keeps_aspect_ratio=True))
+    options = ["--data", str(cells), "--steps", "1", "--run", "run"]
+    assert cli.main(["train", "--from", str(tmp_path / "pads.safetensors"), *options]) == 2
+    assert "is 80 x 60 pixels, and a model that pads planes is taught on squares" in capsys.readouterr().err
