@@ -156,7 +156,7 @@ class AnnotationSession:
         pairs = MemoryOptions.check(memory_policy, overlapping)
         self.frames: FrameSource = open_frames(frames, axes=axes, channel=channel)
         try:
-            window = window_of(self.frames, contrast, store.intensities(model))
+            window = _first_window(self.frames, contrast, store, model)
         except BaseException:
             if self.frames is not frames:
                 self.frames.close()
@@ -998,3 +998,20 @@ class AnnotationSession:
             with self.history.action(name, call, undo_group) as changes:
                 yield
             self.engine.reconcile(changes)
+
+
+def _first_window(
+    frames: FrameSource,
+    contrast: tuple[float, float] | IntensityWindow | None,
+    store: ModelStore,
+    model: str | Path,
+) -> IntensityWindow | None:
+    """Return the window that a session begins with: the given one, else what the model expects."""
+    if contrast is not None:
+        return window_of(frames, contrast)
+    try:
+        return window_of(frames, None, store.intensities(model))
+    except InputError:
+        if frames.dtype != np.uint8:
+            raise
+    return window_of(frames)  # of a model that cannot be used: whoever uses it says why
