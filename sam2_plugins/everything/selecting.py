@@ -16,6 +16,10 @@ _ENOUGH = 5
 """Frames on which to be found is as good as on more."""
 _USUAL = 0.9
 """The quantile of the scores of all sightings that stands for sure ones."""
+_SURER_COUNT_MORE = 4
+"""Exponent: a sighting twice as sure counts sixteen times as much."""
+_NOISE = 1 / 3
+"""What has less than this part of the sure ones' score is no object, on however many frames it was found."""
 
 FEATURES = ("score", "beside the sure ones", "smaller than usual", "agreement", "frames")
 BIAS, WEIGHTS = -0.7, (1.6, 3.2, -3.3, 0.6, 0.6)
@@ -31,7 +35,8 @@ def track_features(tracks: Sequence[Track], num_looked: int) -> NDArray[np.float
     """
     sure = _sure(tracks)
     areas = [float(np.median([one.area for one in track.sightings.values()])) for track in tracks]
-    usual = _weighted_median(np.array(areas), np.array([track.score * track.num_found for track in tracks]))
+    found = np.array([track.score**_SURER_COUNT_MORE * track.num_found for track in tracks])
+    usual = _weighted_quantile(np.array(areas), found, 0.5)
     enough = min(_ENOUGH, num_looked)
     return np.array(
         [
@@ -48,23 +53,30 @@ def track_features(tracks: Sequence[Track], num_looked: int) -> NDArray[np.float
 
 
 def _sure(tracks: Sequence[Track]) -> float:
-    """Return the score of the surest sightings of a stack; 0 of none."""
-    scores = [one.score for track in tracks for one in track.sightings.values() if one.found]
-    return float(np.quantile(scores, _USUAL)) if scores else 0.0
+    """Return the score of the surest sightings of a stack; 0 of none.
+
+    The surer a sighting, the more it counts: two objects are among hundreds of specks of noise.
+    """
+    found = [one.score for track in tracks for one in track.sightings.values() if one.found]
+    scores = np.array(found, np.float64)
+    return _weighted_quantile(scores, scores**_SURER_COUNT_MORE, _USUAL) if scores.any() else 0.0
 
 
-def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Return the value below which half of the weight lies; 1 of none."""
+def _weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], part: float) -> float:
+    """Return the value below which a part of the weight lies; 1 of none."""
     if not len(values) or not weights.sum():
         return 1.0
     order = np.argsort(values)
-    return float(values[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)])
+    return float(values[order][np.searchsorted(np.cumsum(weights[order]), part * weights.sum())])
 
 
 def object_probabilities(tracks: Sequence[Track], num_looked: int) -> NDArray[np.float64]:
     """Return how probably each track is an object, (N,)."""
-    totals = BIAS + track_features(tracks, num_looked) @ np.array(WEIGHTS)
-    return np.asarray(1 / (1 + np.exp(-totals)))
+    features = track_features(tracks, num_looked)
+    totals = BIAS + features @ np.array(WEIGHTS)
+    return np.where(
+        features[:, FEATURES.index("beside the sure ones")] < _NOISE, 0, 1 / (1 + np.exp(-totals))
+    )
 
 
 def objects_among(tracks: Sequence[Track], num_looked: int, confidence: float) -> list[Track]:
