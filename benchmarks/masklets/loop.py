@@ -34,7 +34,8 @@ from sam2_plugins.runtime.model_store import ModelStore
 FRAMES, SIDE = 5, 256
 IMAGE_SIZE = 256
 MODEL = f"nano@{IMAGE_SIZE}"
-GOOD, MENDABLE, CORRECTIONS = 0.75, 0.4, 2
+GOOD, MENDABLE, FINE, CORRECTIONS = 0.75, 0.4, 0.9, 2
+"""IoU from which a masklet is accepted, corrected, and not corrected any more; most corrected frames."""
 LOCATE, CLICK, EXAMINE = 1.0, 1.5, 0.1
 """Seconds of the paper's model of an annotator: finding the object, a click, a frame to look at."""
 SEARCH = ["--points-per-side", "8", "--crop-layers", "0", "--key-frames", "1"]
@@ -106,7 +107,7 @@ def overlap(masks: np.ndarray, truth: Truth) -> tuple[int, float]:
 
 
 def verify(dataset: MaskletDataset, truths: dict[str, Truth], store: ModelStore) -> None:
-    """Accept what is good, correct what can be mended, reject the rest; an object once."""
+    """Accept what is good, correct what can be better, reject the rest; an object once."""
     taken: dict[str, set[int]] = {}
     for name in dataset.videos():
         verified = dataset.verified(name)
@@ -121,7 +122,9 @@ def verify(dataset: MaskletDataset, truths: dict[str, Truth], store: ModelStore)
             if iou < MENDABLE or one in taken.get(shown.video, set()):
                 queue.reject(seconds)
                 continue
-            for _ in range(CORRECTIONS if iou < GOOD else 0):
+            for _ in range(CORRECTIONS):
+                if mask_iou(shown_masks(queue, truth), truth == one) >= FINE:
+                    break
                 frame = queue.next_frame()
                 click = frame is not None and error_click(mask_of(queue, frame, truth), truth[frame] == one)
                 if not click:
@@ -209,20 +212,22 @@ def main() -> None:
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--videos", type=int, nargs=2, default=(10, 6), help="to train on, and to judge by")
     parser.add_argument("--style", default="phase_contrast")
     parser.add_argument("--only", choices=("real", "synthetic"))
     options = parser.parse_args()
     torch.set_num_threads(1)
+    halves = (options.videos[0], 0), (options.videos[1], 30)
     print(HEAD)
     print("|---|" + "---|" * 9)
     for name in (options.only,) if options.only else ("real", "synthetic"):
         work = options.work / name
         shutil.rmtree(work, ignore_errors=True)
         if name == "real":
-            parts = real_videos(options.train, 5, 0), real_videos(options.train, 4, 30)
+            parts = [real_videos(options.train, *one) for one in halves]
         else:
-            parts = synthetic_videos(options.style, 5, 0), synthetic_videos(options.style, 4, 30)
+            parts = [synthetic_videos(options.style, *one) for one in halves]
         truths = write(parts[0], work / "train"), write(parts[1], work / "test")
         run(name, truths, work, options.rounds, options.steps)
 

@@ -97,6 +97,7 @@ def _masklets(video: Path, files: list[Path]) -> VideoRecord:
         lambda: open_frames(video, **opening),
         lambda frame: _runs(rows[frame], video),
         sorted(rows),
+        annotates_all=False,
     )
 
 

@@ -35,6 +35,8 @@ class VideoRecord:
         Closes the annotations' files.
     intensities
         The rule by which a model sees the frames' gray levels (``weights.pixel_rules``).
+    annotates_all
+        Whether all objects are annotated, not some that somebody, or a model, chose.
     """
 
     name: str
@@ -43,6 +45,7 @@ class VideoRecord:
     annotated: Sequence[int]
     close: Callable[[], None] = lambda: None
     intensities: str = "usual"
+    annotates_all: bool = True
 
 
 @dataclass(frozen=True)

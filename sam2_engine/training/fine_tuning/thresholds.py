@@ -24,11 +24,15 @@ _STABILITY_OFFSET = 1.0
 
 
 def fitting_thresholds(
-    predicted_iou: Sequence[float], stability: Sequence[float], config: ModelConfig
+    predicted_iou: Sequence[float],
+    stability: Sequence[float],
+    config: ModelConfig,
+    strictest: ModelConfig | None = None,
 ) -> ModelConfig:
     """Return a configuration whose thresholds let nine of ten right masks pass, each by itself.
 
-    They are never stricter than the official ones; with fewer than ten masks they stay as they are.
+    They are never stricter than the official ones, nor than those of ``strictest``; with fewer than ten masks
+    they stay as they are.
 
     Examples
     --------
@@ -40,12 +44,13 @@ def fitting_thresholds(
     """
     if len(predicted_iou) < _LEAST_MASKS:
         return config
+    most = [ModelConfig] if strictest is None else [ModelConfig, strictest]
     products = [iou * stable for iou, stable in zip(predicted_iou, stability, strict=True)]
     return replace(
         config,
-        pred_iou_thresh=min(_passed_by_most(predicted_iou), ModelConfig.pred_iou_thresh),
-        stability_score_thresh=min(_passed_by_most(stability), ModelConfig.stability_score_thresh),
-        confidence=min(_passed_by_most(products), ModelConfig.confidence),
+        pred_iou_thresh=min(_passed_by_most(predicted_iou), *(one.pred_iou_thresh for one in most)),
+        stability_score_thresh=min(_passed_by_most(stability), *(one.stability_score_thresh for one in most)),
+        confidence=min(_passed_by_most(products), *(one.confidence for one in most)),
     )
 
 
@@ -59,6 +64,10 @@ def with_measured_thresholds(
     model: Sam2, videos: Sequence[AnnotatedVideo], validation: Sequence[Sequence[int]]
 ) -> ModelConfig:
     """Return the model's configuration with thresholds by its masks after one click on held-out objects.
+
+    Where some of the objects are annotated, as in a data set of masklets, those are the ones that a model
+    found surest. Stricter thresholds by them would lose the others, and more with every round of training, so
+    there they are at most those that the model has.
 
     Parameters
     ----------
@@ -77,4 +86,5 @@ def with_measured_thresholds(
             if mask_iou(clicked.logits[i] > 0, truth) >= _RIGHT:
                 predicted_iou.append(float(clicked.predicted_iou[i]))
                 stability.append(float(stable[i]))
-    return fitting_thresholds(predicted_iou, stability, model.config)
+    annotates_all = all(videos[v].record.annotates_all for v, _ in validation_frames(videos, validation))
+    return fitting_thresholds(predicted_iou, stability, model.config, None if annotates_all else model.config)

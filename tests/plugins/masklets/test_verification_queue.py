@@ -46,6 +46,7 @@ def test_a_verdict_takes_a_masklet_from_auto_to_manual_or_out(made: Maker, store
     assert [kinds[kind]["masklet_id"] for kind in ("auto", "manual")] == [[3], [1]]
     with find_dataset(dataset.path) as data:  # what is trained on: the verified one
         (trained,) = data.videos
+        assert not trained.record.annotates_all
         assert trained.visible == {frame: {1} for frame in range(4)}
         assert np.array_equal(trained.annotation(2).mask(1), square(4, 12))
 

@@ -15,7 +15,7 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.fine_tuning import thresholds
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.run import fine_tune
-from sam2_engine.training.fine_tuning.thresholds import fitting_thresholds
+from sam2_engine.training.fine_tuning.thresholds import fitting_thresholds, with_measured_thresholds
 from sam2_engine.training.fine_tuning.validation import ClickedObjects
 
 NANO = VARIANTS["nano"]
@@ -33,6 +33,27 @@ def test_nine_of_ten_right_masks_pass() -> None:
 def test_they_are_never_stricter_than_the_official_ones() -> None:
     fitted = fitting_thresholds([0.99] * 20, [1.0] * 20, NANO)
     assert (fitted.pred_iou_thresh, fitted.stability_score_thresh, fitted.confidence) == (0.8, 0.95, 0.76)
+
+
+def test_where_some_objects_are_annotated_they_do_not_get_stricter(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sure(model: Sam2, video: AnnotatedVideo, frame: int) -> ClickedObjects:
+        truth: NDArray[np.bool_] = np.zeros((12, 8, 8), bool)
+        truth[:, 2:6, 2:6] = True
+        logits = np.where(truth, 4.0, -4.0).astype(np.float32)
+        return ClickedObjects(tuple(range(12)), truth, logits, np.full(12, 0.7, np.float32))
+
+    monkeypatch.setattr(thresholds, "click_objects", sure)
+    model = load_model(small_checkpoint, "cpu")
+    lax = replace(model.config, pred_iou_thresh=0.5, stability_score_thresh=0.6, confidence=0.3)
+    with find_dataset(plain(tmp_path / "video", frames=5)) as data:
+        (video,) = data.videos
+        for annotates_all, wanted in ((True, (0.7, 0.95, 0.7)), (False, (0.5, 0.6, 0.3))):
+            model.config = lax
+            some = replace(video, record=replace(video.record, annotates_all=annotates_all))
+            found = with_measured_thresholds(model, [some], [[4]])
+            assert (found.pred_iou_thresh, found.stability_score_thresh, found.confidence) == wanted
 
 
 def test_few_masks_change_nothing() -> None:
