@@ -139,6 +139,7 @@ def masklet_verdicts(
     for problem in summary.problems:
         print_stderr(f"Note: {problem}")
     known = f", {summary.known} known before" if summary.known else ""
-    typer.echo(f"{counted(summary.taken, 'verdict')}, {summary.corrected} with corrections{known}")
+    gone = f", {summary.withdrawn} withdrawn that are in the project no more" if summary.withdrawn else ""
+    typer.echo(f"{counted(summary.taken, 'verdict')}, {summary.corrected} with corrections{known}{gone}")
     if summary.problems:
         raise typer.Exit(1)

@@ -48,8 +48,8 @@ CORRECTIONS = 4
 REACH = 8.0
 """Frames over which what a correction mends falls to a third, for the rule that asks."""
 FRAMES, SIZE = 20, 320
-OBJECTS = 2
-"""Objects of each synthetic scene; twice as many of a part of T98G, four times of C2C12."""
+OBJECTS = 1
+"""Objects of each synthetic scene; twice as many of a part of T98G, eight times of C2C12."""
 MODEL = "nano@320"
 SMALLEST = 64
 PAGE = BENCHMARKS / "results" / "review" / "masklets.md"
@@ -116,7 +116,7 @@ def doubt_onward(state: State, power: float) -> dict[int, float]:
     }
 
 
-def doubt_around(state: State, share: float) -> dict[int, float]:
+def doubt_around(state: State, share: float = 0.5) -> dict[int, float]:
     """Doubt, and a share of the doubts on both sides: a stretch before a single frame."""
     doubts = state.doubts
     return {
@@ -158,7 +158,8 @@ RULES: dict[str, Rule] = {
     "uniform": uniform,
     "lowest confidence": least_confident,
     "most doubtful": most_doubtful,
-    "doubt and doubts around": most_gain,
+    "doubt and its neighbors": doubt_around,
+    "doubt times doubts around": most_gain,
 }
 TRIED: dict[str, Rule] = {
     "distance^0.25": partial(doubt_and_distance, power=0.25),
@@ -166,7 +167,6 @@ TRIED: dict[str, Rule] = {
     "distance": partial(doubt_and_distance, power=1.0),
     "gap^0.5": partial(doubt_and_gap, power=0.5),
     "onward^0.5": partial(doubt_onward, power=0.5),
-    "around 0.5": partial(doubt_around, share=0.5),
     "gain, reach 2": partial(most_gain, reach=2.0),
     "two ranks": doubt_and_confidence,
     "doubt x unsure": doubt_times_unsure,
@@ -225,7 +225,7 @@ def clips(data: Path, fit: bool) -> dict[str, list[tuple[str, Callable[[], Label
     }
     if fit:
         return {
-            "c2c12": [("c2c12", partial(linked, data), 4 * OBJECTS)],
+            "c2c12": [("c2c12", partial(linked, data), 8 * OBJECTS)],
             "ct_lesion": [("lesion", lambda: part(lesion(data), slice(5, 12), *[slice(None)] * 2), 1)],
             **sets,
         }

@@ -1,7 +1,7 @@
 """Tasks of Label Studio in which people verify masklets, and the verdicts that they give there."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from sam2_engine.frames import FrameSource
 from sam2_engine.masks import decode_rle
 from sam2_engine.text_files import read_text
 from sam2_plugins.masklets.dataset import MaskletDataset
-from sam2_plugins.masklets.decisions import Status, Verdict
+from sam2_plugins.masklets.decisions import Status, Verdict, newest_verdicts
 from sam2_plugins.masklets.queue import VerificationQueue
 from sam2_plugins.runtime.atomic_files import new_file, os_error_sentence
 from sam2_plugins.runtime.model_store import ModelStore
@@ -160,6 +160,8 @@ class VerdictSummary:
         Verdicts, and how many of them with corrected frames.
     known
         Verdicts that were taken over before.
+    withdrawn
+        Verdicts taken over before whose annotations were deleted or skipped in the project since.
     problems
         In sentences: what could not be taken over.
     """
@@ -167,13 +169,15 @@ class VerdictSummary:
     taken: int
     corrected: int
     known: int
+    withdrawn: int
     problems: tuple[str, ...]
 
 
 def import_verdicts(dataset: MaskletDataset, path: Path, store: ModelStore) -> VerdictSummary:
     """Take over the verdicts of a project that was exported as JSON; each annotation once.
 
-    Rectangles that a person moved correct the masklet on their frames, and it is tracked again.
+    Rectangles that a person moved correct the masklet on their frames, and it is tracked again. Where an
+    annotation is there no more, its verdict is withdrawn, unless that person has said something else since.
 
     Raises
     ------
@@ -181,20 +185,41 @@ def import_verdicts(dataset: MaskletDataset, path: Path, store: ModelStore) -> V
         If the file is no export of such a project.
     """
     known = {decision.source for decision in dataset.decisions.read()}
-    taken = corrected = before = 0
+    taken = corrected = before = withdrawn = 0
     problems: list[str] = []
-    for data, annotation in _annotations(path):
-        source = f"label-studio {annotation.get('id')} {annotation.get('updated_at')}"
-        if source in known:
-            before += 1
-            continue
-        try:
-            edited = _take(dataset, data, annotation, source, store)
-        except InputError as error:
-            problems.append(f"{data.get('video_name')}, masklet {data.get('masklet')}: {error}")
-            continue
-        taken, corrected = taken + 1, corrected + edited
-    return VerdictSummary(taken, corrected, before, tuple(problems))
+    for data, annotations, project in _annotated_tasks(path):
+        for annotation in annotations:
+            source = f"label-studio {annotation.get('id')} {annotation.get('updated_at')}"
+            if source in known or f"{source} {project}" in known:
+                before += 1
+                continue
+            try:
+                edited = _take(dataset, data, annotation, f"{source} {project}", store)
+            except InputError as error:
+                problems.append(f"{data.get('video_name')}, masklet {data.get('masklet')}: {error}")
+                continue
+            taken, corrected = taken + 1, corrected + edited
+        withdrawn += _withdraw(dataset, data, {str(one.get("id")) for one in annotations}, project, store)
+    return VerdictSummary(taken, corrected, before, withdrawn, tuple(problems))
+
+
+def _withdraw(
+    dataset: MaskletDataset, data: Mapping[str, Any], there: Collection[str], project: str, store: ModelStore
+) -> int:
+    """Withdraw the verdicts on a masklet that came from annotations of a project that it has no more."""
+    said = newest_verdicts(dataset.decisions.read()).get((str(data["video_name"]), data["masklet"]), {})
+    gone = [
+        decision
+        for decision in said.values()
+        if (parts := decision.source.split())[:1] == ["label-studio"]
+        and parts[3:] == [project]
+        and parts[1] not in there
+    ]
+    for decision in gone:
+        with VerificationQueue(dataset, store, decision.by) as queue:
+            queue.go_to(decision.video, decision.masklet)
+            queue.decide(Verdict.WITHDRAW, 0.0, source=f"{decision.source} deleted")
+    return len(gone)
 
 
 def _take(
@@ -220,8 +245,8 @@ def _take(
     return bool(drawn) and verdict is Verdict.ACCEPT
 
 
-def _annotations(path: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield the data and one annotation of every task, the oldest annotation first."""
+def _annotated_tasks(path: Path) -> Iterator[tuple[Mapping[str, Any], list[dict[str, Any]], str]]:
+    """Yield the data of every task, its annotations, the oldest first, and the number of its project."""
     try:
         content = json.loads(read_text(path))
     except OSError as error:
@@ -238,8 +263,7 @@ def _annotations(path: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, A
                 f"{path} is no export of a project with masklets to verify; choose JSON (not JSON-MIN) there."
             )
         usable = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
-        for one in sorted(usable, key=lambda one: str(one.get("updated_at"))):
-            yield data, one
+        yield data, sorted(usable, key=lambda one: str(one.get("updated_at"))), f"{task.get('project', '')}"
 
 
 def _read(annotation: Mapping[str, Any]) -> tuple[Verdict, list[Keyframe]]:

@@ -26,6 +26,9 @@ run)
     # Slow machines are tested on, too: by itself it waits 100 s for an answer.
     export ML_TIMEOUT_PREDICT=900
     export LABEL_STUDIO_BASE_DATA_DIR="$folder/data"
+    # Local files storage: FOLDER/files.
+    mkdir -p "$folder/files"
+    export LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT="$folder/files"
     export COLLECT_ANALYTICS=false LATEST_VERSION_CHECK=false SENTRY_DSN=""
     exec "$venv/bin/label-studio" start --init first --no-browser \
         --internal-host 127.0.0.1 --port "$port" --host "http://127.0.0.1:$port" \

@@ -14,6 +14,7 @@ from labelstudio_backend.schema.keyframes import Keyframe
 from sam2_engine.errors import InputError
 from sam2_plugins.masklets.dataset import MaskletDataset
 from sam2_plugins.masklets.decisions import Edit, Status, Verdict
+from sam2_plugins.masklets.queue import VerificationQueue
 from sam2_plugins.masklets.sa_v import AUTO, describe_masklets
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -95,6 +96,28 @@ def test_verdicts_come_back_once(dataset: MaskletDataset, tmp_path: Path) -> Non
     assert (first.by, first.seconds, first.at) == ("7", 3.5, 1795996800.0)
     assert import_verdicts(dataset, project, STORE).known == 2
     assert len(dataset.decisions.read()) == 2
+
+
+def test_a_verdict_whose_annotation_was_deleted_is_withdrawn(dataset: MaskletDataset, tmp_path: Path) -> None:
+    project = tmp_path / "project.json"
+    tasks = exported(written(dataset, tmp_path / "tasks.json"), {1: "accept", 2: "accept"})
+    for task in tasks:
+        task["project"] = 4
+    project.write_text(json.dumps(tasks))
+    import_verdicts(dataset, project, STORE)
+    elsewhere = [{**task, "project": 5, "annotations": []} for task in tasks]
+    project.write_text(json.dumps(elsewhere))
+    assert import_verdicts(dataset, project, STORE).withdrawn == 0
+    tasks[0]["annotations"] = []
+    tasks[1]["annotations"][0]["was_cancelled"] = True
+    project.write_text(json.dumps(tasks))
+    with VerificationQueue(dataset, STORE, "7") as queue:  # has another word since
+        queue.go_to("walk", 2)
+        queue.reject()
+    assert import_verdicts(dataset, project, STORE).withdrawn == 1
+    assert dataset.statuses("walk") == {1: Status.OPEN, 2: Status.REJECTED}
+    assert dataset.verified("walk") is None
+    assert import_verdicts(dataset, project, STORE).withdrawn == 0
 
 
 def test_a_rectangle_that_was_moved_corrects_and_is_tracked(dataset: MaskletDataset, tmp_path: Path) -> None:
