@@ -34,7 +34,7 @@ _BEGIN = "Choose the folder of a data set that `sam2 masklets` made, and say who
 class MaskletWidget(QWidget):
     """The masklets of a data set, one after the other, each with its video and its masks.
 
-    A accepts, R rejects. C goes to the frame whose correction is expected to gain most; after clicks there, C
+    A accepts, R rejects. C goes to the most doubtful frame that nobody has settled; after clicks there, C
     tracks the masklet again. X turns clicks from inside to outside, Z takes the last verdict back.
 
     Parameters
@@ -79,7 +79,7 @@ class MaskletWidget(QWidget):
         for text, tooltip, act in (
             ("Accept (A)", "It is right on every frame", self.accept),
             ("Reject (R)", "It is none to keep", self.reject),
-            ("Correct (C)", "Go where a correction gains most; after clicks: track again", self.correct),
+            ("Correct (C)", "Go to the most doubtful frame; after clicks: track again", self.correct),
             ("Clicks inside / outside (X)", "What the next clicks say", self.turn_clicks),
             ("Take back (Z)", "Withdraw the last verdict", self.take_back),
         ):
@@ -131,7 +131,7 @@ class MaskletWidget(QWidget):
             self._run(queue.reject, lambda _: self._next())
 
     def correct(self) -> None:
-        """Go to the frame whose correction is expected to gain most; after corrections, track again."""
+        """Go to the most doubtful frame that nobody has settled; after corrections, track again."""
         if self._untracked:
             self._track()
         elif (queue := self._shown()) is not None:

@@ -14,7 +14,7 @@ from sam2_engine.video.frame_result import FrameResult
 from sam2_plugins.masklets.dataset import MaskletDataset, raise_unsaved
 from sam2_plugins.masklets.decisions import Decision, Edit, Verdict, check_person, newest_verdicts
 from sam2_plugins.masklets.selection import masklet_overlap, shown_mask
-from sam2_plugins.review.next_frame import frames_by_gain
+from sam2_plugins.review.next_frame import frames_to_correct
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -208,9 +208,9 @@ class VerificationQueue:
         return shown_mask(self.session.accepted(self._shown.masklet, frame), self._min_area)
 
     def next_frame(self) -> int | None:
-        """Return the frame whose correction is expected to gain most; None if all are settled."""
-        gains = frames_by_gain(self.session, self._shown.masklet)
-        return gains[0].frame if gains else None
+        """Return the most doubtful frame that no person has settled; None if all are."""
+        doubtful = frames_to_correct(self.session, self._shown.masklet)
+        return doubtful[0].frame if doubtful else None
 
     # ------------------------------------------------------------------ verdicts
 

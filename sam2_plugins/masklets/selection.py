@@ -11,7 +11,7 @@ from sam2_engine.masks import remove_small_regions
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.wording import counted
 from sam2_plugins.masklets.search_progress import SearchProgress
-from sam2_plugins.masklets.seeds import shared_and_union
+from sam2_plugins.masklets.seeds import boxes_meet, shared_and_union
 from sam2_plugins.masklets.settings import MaskletSettings
 from sam2_plugins.review.queue import Review
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -105,6 +105,8 @@ def masklet_qualities(session: AnnotationSession, seeds: Mapping[int, float]) ->
 
 def masklet_overlap(one: Masks, other: Masks) -> float:
     """Return the IoU of two masklets: of all their pixels on all frames."""
+    if not any(frame in other and boxes_meet(mine.mask, other[frame].mask) for frame, mine in one.items()):
+        return 0.0
     shared = union = 0
     for frame in one.keys() | other.keys():
         first, second = one.get(frame), other.get(frame)
