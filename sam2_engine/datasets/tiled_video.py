@@ -87,6 +87,7 @@ class _Crop:
             lambda: CroppedFrames(whole.frames, rows, columns),
             annotate,
             list(visible),
+            annotates_all=whole.record.annotates_all,
         )
         return AnnotatedVideo(record, visible, whole)
 
