@@ -34,10 +34,10 @@ from sam2_plugins.runtime.model_store import ModelStore
 FRAMES, SIDE = 5, 256
 IMAGE_SIZE = 256
 MODEL = f"nano@{IMAGE_SIZE}"
-GOOD, MENDABLE, FINE, CORRECTIONS = 0.75, 0.4, 0.9, 2
-"""IoU from which a masklet is accepted, corrected, and not corrected any more; most corrected frames."""
-LOCATE, CLICK, EXAMINE = 1.0, 1.5, 0.1
-"""Seconds of the paper's model of an annotator: finding the object, a click, a frame to look at."""
+GOOD, MENDABLE, CORRECTIONS = 0.75, 0.4, 2
+"""IoU from which a masklet is accepted, and from which it is corrected; most corrected frames."""
+LOCATE, CLICK, EXAMINE, PAINT = 1.0, 1.5, 0.1, 30.0
+"""Seconds of the paper's model of an annotator: finding the object, a click, a frame to look at; to paint."""
 SEARCH = ["--points-per-side", "8", "--crop-layers", "0", "--key-frames", "1"]
 
 HEAD = "| set | round | masklets | recall | precision | mean best IoU "
@@ -107,7 +107,10 @@ def overlap(masks: np.ndarray, truth: Truth) -> tuple[int, float]:
 
 
 def verify(dataset: MaskletDataset, truths: dict[str, Truth], store: ModelStore) -> None:
-    """Accept what is good, correct what can be better, reject the rest; an object once."""
+    """Accept what is good, correct what can be mended, reject the rest; an object once.
+
+    A frame is corrected by a click, and painted where that does not do.
+    """
     taken: dict[str, set[int]] = {}
     for name in dataset.videos():
         verified = dataset.verified(name)
@@ -123,13 +126,16 @@ def verify(dataset: MaskletDataset, truths: dict[str, Truth], store: ModelStore)
                 queue.reject(seconds)
                 continue
             for _ in range(CORRECTIONS):
-                if mask_iou(shown_masks(queue, truth), truth == one) >= FINE:
+                if mask_iou(shown_masks(queue, truth), truth == one) >= GOOD:
                     break
                 frame = queue.next_frame()
                 click = frame is not None and error_click(mask_of(queue, frame, truth), truth[frame] == one)
                 if not click:
                     break
                 queue.correct(frame, points=[click[0]], labels=[click[1]])
+                if mask_iou(mask_of(queue, frame, truth), truth[frame] == one) < GOOD:
+                    queue.correct(frame, mask=truth[frame] == one)
+                    seconds += PAINT
                 for _ in queue.track():
                     pass
                 seconds += LOCATE + CLICK + EXAMINE * len(truth)

@@ -59,10 +59,10 @@ By `benchmarks/masklets/next_frame.py`, {MODEL}. A simulated annotator clicks th
 object on its first frame (centers of the error), tracks, and then looks at one frame after the
 other, {{how}}; then everything is tracked again. Only which frame is next differs. J&F over all
 frames in percent. *Uniform*: the frame farthest from all settled ones. *Lowest confidence*:
-presence times predicted IoU. *Most doubtful*: the highest score of the review. *Expected gain*:
-`sam2_plugins/review/next_frame.py`; its form and its reach of 8 frames were settled before anything
-was measured on these sets. Differences are means over all numbers of frames; in brackets, what 90 %
-of the means of resampled objects lie within."""
+presence times predicted IoU. *Most doubtful*: the highest score of the review, the
+rule of `sam2_plugins/review/next_frame.py`; others weigh the doubt by what is around it. Differences
+are means over all numbers of frames; in brackets, what 90 % of the means of resampled objects lie
+within."""
 HOW = {
     True: "and clicks three times on it, however good its mask is",
     False: f"confirms a mask with an IoU of {RIGHT}, corrects any other by three clicks, and paints it if "

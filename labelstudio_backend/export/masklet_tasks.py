@@ -39,17 +39,20 @@ _CHOICES = {"accept": Verdict.ACCEPT, "reject": Verdict.REJECT, "corrected": Ver
 
 LABELING_CONFIG = """<View>
   <Header value="$video_name, masklet $masklet: is it right on every frame?"/>
-  <Labels name="labels" toName="video"><Label value="masklet" background="#e6194b"/></Labels>
-  <Video name="video" value="$video" framerate="$fps"/>
-  <VideoRectangle name="masklet" toName="video"/>
-  <Choices name="verdict" toName="video" choice="single-radio" required="true">
+  <Choices name="verdict" toName="video" choice="single-radio" required="true" layout="inline">
     <Choice value="accept" hotkey="a"/>
     <Choice value="reject" hotkey="r"/>
     <Choice value="corrected" hotkey="c"/>
   </Choices>
+  <Labels name="labels" toName="video"><Label value="masklet" background="#e6194b"/></Labels>
+  <Video name="video" value="$video" framerate="$fps"/>
+  <VideoRectangle name="masklet" toName="video"/>
 </View>
 """
-"""The labeling configuration of the project: three keys, and rectangles that can be moved to correct."""
+"""The labeling configuration of the project: three keys, and rectangles that can be moved to correct.
+
+The choices stand above the video, which fills the page down to its end.
+"""
 
 
 def write_masklet_tasks(

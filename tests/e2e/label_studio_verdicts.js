@@ -4,7 +4,9 @@
 const { chromium } = require('playwright-core');
 
 const [url, email, password, project, screenshot, tasks] = process.argv.slice(2);
-const PATIENCE = 600000;
+const PATIENCE = 60000;
+const LOST = 3000;
+let presses = 0;
 const until = (page, question, given) => page.waitForFunction(question, given, { timeout: PATIENCE });
 
 async function login(page) {
@@ -43,6 +45,17 @@ async function moveBox(page, { frame, from, to, size }) {
   await until(page, known => JSON.stringify(window.Htx.annotationStore.selected.regions[0].sequence) !== known, before);
 }
 
+// A page that is still being drawn misses keys, as an annotator knows.
+async function choose(page, key) {
+  const chosen = () => window.Htx.annotationStore.selected.names.get('verdict').selectedValues().length > 0;
+  for (const end = Date.now() + PATIENCE; Date.now() < end; presses += 1) {
+    if (await page.evaluate(chosen)) return;
+    await page.keyboard.press(key);
+    await page.waitForFunction(chosen, null, { timeout: LOST }).catch(() => {});
+  }
+  throw new Error(`key ${key} does nothing`);
+}
+
 async function main() {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
@@ -54,15 +67,14 @@ async function main() {
       await open(page, task);
       shown.push(await page.evaluate(() => window.Htx.annotationStore.selected.serializeAnnotation()));
       if (move) await moveBox(page, move);
-      await page.keyboard.press(key);
-      await until(page, () => window.Htx.annotationStore.selected.names.get('verdict').selectedValues().length);
+      await choose(page, key);
       await page.screenshot({ path: screenshot });
       const submitted = page.waitForResponse(
         one => one.url().includes(`/api/tasks/${task}/annotations`) && one.request().method() === 'POST');
       await page.locator('[data-testid=bottombar-submit-button]').click();
       if (!(await submitted).ok()) throw new Error(`task ${task}: ${(await submitted).status()}`);
     }
-    console.log(JSON.stringify(shown));
+    console.log(JSON.stringify({ shown, presses }));
   } catch (error) {
     await page.screenshot({ path: screenshot });
     throw error;
