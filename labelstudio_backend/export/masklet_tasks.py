@@ -258,15 +258,15 @@ def _annotated_tasks(path: Path) -> Iterator[tuple[Mapping[str, Any], list[dict[
         content = None
     tasks = content if isinstance(content, list) else [None]
     for task in tasks:
-        data = task.get("data") if isinstance(task, dict) else None
-        annotations = task.get("annotations") if isinstance(task, dict) else None
+        known = task if isinstance(task, dict) else {}
+        data, annotations = known.get("data"), known.get("annotations")
         is_ours = isinstance(data, dict) and {"video_name", "masklet"} <= data.keys()
         if not is_ours or not isinstance(data, dict) or not isinstance(annotations, list):
             raise InputError(
                 f"{path} is no export of a project with masklets to verify; choose JSON (not JSON-MIN) there."
             )
         usable = [one for one in annotations if isinstance(one, dict) and not one.get("was_cancelled")]
-        yield data, sorted(usable, key=lambda one: str(one.get("updated_at"))), f"{task.get('project', '')}"
+        yield data, sorted(usable, key=lambda one: str(one.get("updated_at"))), f"{known.get('project', '')}"
 
 
 def _read(annotation: Mapping[str, Any]) -> tuple[Verdict, list[Keyframe]]:
@@ -288,7 +288,9 @@ def _person(annotation: Mapping[str, Any]) -> str:
     who = annotation.get("completed_by")
     if isinstance(who, Mapping):
         who = who.get("email") or who.get("id")
-    return f"{who}" if who not in (None, "") else "label-studio"
+    if who in (None, ""):
+        return "label-studio"
+    return f"Label Studio user {who}" if isinstance(who, int) else f"{who}"  # exports have numbers alone
 
 
 def _time(annotation: Mapping[str, Any]) -> float | None:

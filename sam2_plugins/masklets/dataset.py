@@ -11,10 +11,9 @@
     decisions.jsonl      who decided what, when, and how long it took
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -328,8 +327,10 @@ class MaskletDataset:
                 corrected -= {one}
             elif one not in corrected:
                 for said in newest[name, one].values():
-                    fields = {"verdict": Verdict.WITHDRAW, "seconds": 0.0, "edits": (), "tracked": False}
-                    self.decisions.add(replace(said, **fields, at=time.time(), source="session"))
+                    withdrawn = Decision(
+                        name, one, Verdict.WITHDRAW, said.by, 0.0, said.frames, source="session"
+                    )
+                    self.decisions.add(withdrawn)
         self.marks.write_corrected(name, corrected)
 
     def _describe_verified(

@@ -44,7 +44,7 @@ def fitting_thresholds(
     """
     if len(predicted_iou) < _LEAST_MASKS:
         return config
-    most = [ModelConfig] if strictest is None else [ModelConfig, strictest]
+    most: list[type[ModelConfig] | ModelConfig] = [ModelConfig, *([] if strictest is None else [strictest])]
     products = [iou * stable for iou, stable in zip(predicted_iou, stability, strict=True)]
     return replace(
         config,

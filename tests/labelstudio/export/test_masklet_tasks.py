@@ -93,7 +93,7 @@ def test_verdicts_come_back_once(dataset: MaskletDataset, tmp_path: Path) -> Non
     assert (summary.taken, summary.corrected, summary.known, summary.problems) == (2, 0, 0, ())
     assert dataset.statuses("walk") == {1: Status.ACCEPTED, 2: Status.REJECTED}
     first = dataset.decisions.read()[0]
-    assert (first.by, first.seconds, first.at) == ("7", 3.5, 1795996800.0)
+    assert (first.by, first.seconds, first.at) == ("Label Studio user 7", 3.5, 1795996800.0)
     assert import_verdicts(dataset, project, STORE).known == 2
     assert len(dataset.decisions.read()) == 2
 
@@ -111,7 +111,7 @@ def test_a_verdict_whose_annotation_was_deleted_is_withdrawn(dataset: MaskletDat
     tasks[0]["annotations"] = []
     tasks[1]["annotations"][0]["was_cancelled"] = True
     project.write_text(json.dumps(tasks))
-    with VerificationQueue(dataset, STORE, "7") as queue:  # has another word since
+    with VerificationQueue(dataset, STORE, "Label Studio user 7") as queue:  # has another word since
         queue.go_to("walk", 2)
         queue.reject()
     assert import_verdicts(dataset, project, STORE).withdrawn == 1
