@@ -22,10 +22,10 @@ from sam2_engine.image.mask_candidates import (
     tiles_and_whole,
     touches_edge,
 )
-from sam2_engine.image.padded_view import PaddedView
 from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, as_image, open_image
 from sam2_engine.image.small_components import remove_small_components
 from sam2_engine.image.tile_merging import merge_tile_masks
+from sam2_engine.image.wide_view import EncodedPrompt
 from sam2_engine.masks import (
     PackedMask,
     compress_rle,
@@ -47,6 +47,8 @@ Search = Generator[tuple[int, int], None, list[Candidate]]
 _EMPTY, _WEAK = 1 / 2, 1 / 10
 """Parts of the least predicted IoU: an even tile in which no click of the coarse grid scores more than the
 first is empty; a click that scores less than the second is not followed by one in the middle of its mask."""
+_PIECE = 1 / 12
+"""Part of a large object that a click must give for the object to be looked at in a wider view."""
 _OVERLAP = 4
 """Neighboring tiles share a quarter of their side: more takes longer, with less more objects are cut."""
 
@@ -98,8 +100,8 @@ class AutomaticMaskGenerator:
         Refine each mask by decoding once more from itself.
     click_middle
         Click once more at the center of the mask of each click, and take the masks of that: clicks near an
-        edge or on a part give smaller masks. Duplicates are then compared by their masks, not their boxes.
-        Not in the official package.
+        edge or on a part give smaller masks. Duplicates are then compared by their masks, not their boxes,
+        and a model with a wider view sees large objects in it. Not in the official package.
     output_mode
         ``"binary_mask"``: ``segmentation`` is (H, W) bool; ``"uncompressed_rle"``: COCO's run lengths,
         which need little memory for the many masks of a large image; ``"coco_rle"``: these as a string.
@@ -340,7 +342,8 @@ class AutomaticMaskGenerator:
             points = mask_centers(masks[strong], points[strong.cpu()])
             clicks = (points * self.model.image_size).float().to(device)[:, None]
             labels = labels[: len(points)]
-            prediction = self._predict(clicks, labels, None, multimask)
+            is_whole = crop[:4] == (0, 0, shape[1], shape[0])  # what is large in a crop is not in the image
+            prediction = self._predict(clicks, labels, None, multimask, widens=is_whole)
         per_click = prediction.iou.shape[1]
         logits, iou = prediction.low_res_logits.flatten(0, 1), prediction.iou.flatten()
         if self.use_m2m:
@@ -375,23 +378,19 @@ class AutomaticMaskGenerator:
         return best.iou[:, 0].float() * stability
 
     def _predict(
-        self, clicks: Tensor, labels: Tensor, mask_logits: Tensor | None, multimask: bool
+        self,
+        clicks: Tensor,
+        labels: Tensor,
+        mask_logits: Tensor | None,
+        multimask: bool,
+        widens: bool = False,
     ) -> MaskPrediction:
-        model, features = self.model, self.predictor.features
-        view = PaddedView.of(model.config, self.predictor.image_size)
-        if view is not None:
-            clicks = view.points(clicks)
-            mask_logits = None if mask_logits is None else view.widen(mask_logits)
+        model, prompt = self.model, EncodedPrompt(clicks, labels, mask_logits, multimask)
+        if widens:
+            return self.predictor.decode(prompt, least_share=_PIECE * model.config.large_object)
+        features = self.predictor.features
         with torch.inference_mode(), model.autocast():
-            prediction = model.predict_masks(
-                model.without_memory(features.embedding),
-                features.high_res,
-                points=clicks,
-                labels=labels,
-                mask_logits=mask_logits,
-                multimask=multimask,
-            )
-        return prediction if view is None else view.narrow(prediction)
+            return prompt.predict(model, model.without_memory(features.embedding), features.high_res)
 
     def _refine(self, clicks: Tensor, labels: Tensor, prediction: MaskPrediction) -> tuple[Tensor, Tensor]:
         """Decode each candidate again from its click and its own mask: logits (N, h, w) and IoU (N,)."""

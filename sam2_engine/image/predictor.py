@@ -20,7 +20,7 @@ from sam2_engine.frames.pixels import image_array
 from sam2_engine.frames.source import explain
 from sam2_engine.image.wide_view import EncodedPrompt, WideView, encode_wide, predict_in_views
 from sam2_engine.modeling.config import ModelConfig
-from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, Sam2
+from sam2_engine.modeling.sam2 import LOGIT_CLAMP, ImageFeatures, MaskPrediction, Sam2
 from sam2_engine.preprocessing import Contrast, IntensityWindow, logits_to_size, to_model_input
 from sam2_engine.prompts import Box, Points, check_says_where
 from sam2_engine.tiles import is_narrow
@@ -290,11 +290,7 @@ class ImagePredictor:
         mask_logits = self._encode_mask(mask_input)
         if points is None and mask_logits is None:
             raise InputError("Nothing to go by: give points, a box or a mask.")
-        prompt = EncodedPrompt(points, labels, mask_logits, multimask_output)
-        with torch.inference_mode(), self.model.autocast():
-            prediction = predict_in_views(
-                self.model, image.features, lambda: self._encode_wide(image), prompt
-            )
+        prediction = self.decode(EncodedPrompt(points, labels, mask_logits, multimask_output), index)
         low_res = prediction.low_res_logits.float()
         height, width = image.shape
         masks = logits_to_size(low_res, self.model.config.extent(image.shape))[..., :height, :width]
@@ -305,6 +301,14 @@ class ImagePredictor:
         )
         many = many or (mask_logits is not None and len(mask_logits) > 1)
         return result if many else (result[0][0], result[1][0], result[2][0])
+
+    def decode(self, prompt: EncodedPrompt, index: int = 0, least_share: float = 0.0) -> MaskPrediction:
+        """Predict from encoded prompts on an image that is set; see :func:`predict_in_views`."""
+        image = self._images[index]
+        with torch.inference_mode(), self.model.autocast():
+            return predict_in_views(
+                self.model, image.features, lambda: self._encode_wide(image), prompt, least_share
+            )
 
     def _encode_wide(self, image: "_EncodedImage") -> ImageFeatures:
         assert image.pixels is not None, "the model had no wider view when the image was set"

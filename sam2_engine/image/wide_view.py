@@ -166,6 +166,7 @@ def predict_in_views(
     features: ImageFeatures,
     wide_features: Callable[[], ImageFeatures],
     prompt: EncodedPrompt,
+    least_share: float = 0.0,
 ) -> MaskPrediction:
     """Predict masks on an image, those of large objects in a wider view.
 
@@ -183,13 +184,16 @@ def predict_in_views(
         Called for the wider view, encoded, if it is needed.
     prompt
         Of N objects.
+    least_share
+        What covers less of the image is not taken for a piece of a large object: for clicks that nobody made
+        on one.
     """
     near = prompt.predict(model, model.without_memory(features.embedding), features.high_res)
     view = WideView.of(model.config)
     if view is None:
         return near
     boxes = prompt.box_shares(model.image_size)
-    rows = _in_doubt(near, boxes, model.config).nonzero()[:, 0]
+    rows = (_in_doubt(near, boxes, model.config) & (_shares(near) >= least_share)).nonzero()[:, 0]
     if not len(rows):
         return near
     encoded = wide_features()
