@@ -28,6 +28,8 @@ OPSET = 18
 """Of ONNX: the lowest that has all that is used, so that old runtimes know it."""
 _FOLDED = 2**27
 """Numbers that a constant may have, beyond any weight."""
+_SHARED = 1 << 22
+"""Numbers of a constant up to which equal ones are looked for: the rotation at 2,048 pixels."""
 
 
 def is_exported_model(folder: Path) -> bool:
@@ -197,6 +199,7 @@ def _free_axes(part: Part) -> dict[str, dict[int, Any]]:
 
 
 def _write_onnx(part: Part, path: Path, marks: dict[str, str]) -> None:
+    from onnx_ir.passes.common import DeduplicateInitializersPass
     from onnxscript import optimizer
 
     program = torch.onnx.export(
@@ -213,6 +216,8 @@ def _write_onnx(part: Part, path: Path, marks: dict[str, str]) -> None:
     assert program is not None
     # What follows from weights alone is computed now: products, other orders, positions.
     optimizer.optimize(program.model, input_size_limit=_FOLDED, output_size_limit=_FOLDED)
+    # Every layer has folded the rotation of positions for itself.
+    DeduplicateInitializersPass(size_limit=_SHARED)(program.model)
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # where in whose files each step was traced
     program.model.metadata_props.clear()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,17 @@ def test_onnx_runtime_computes_what_pytorch_does(
     for ours, theirs in zip(computed, expected if isinstance(expected, tuple) else (expected,), strict=True):
         assert ours.shape == tuple(theirs.shape)
         assert np.abs(ours - theirs.numpy()).max() < 1e-4 * max(1.0, float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_several_layers_read_is_stored_once(exported: Path, name: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    stored = Counter(
+        (one.data_type, tuple(one.dims), one.raw_data)
+        for one in onnx.load(exported / f"{name}.onnx").graph.initializer
+        if len(one.raw_data) >= 1024  # biases of seeded weights are all zeros
+    )
+    assert [(kind, shape) for (kind, shape, _), times in stored.items() if times > 1] == []
 
 
 @pytest.mark.parametrize(("precision", "least"), [("float16", 1.5), ("int8", 1.2)])
