@@ -279,7 +279,8 @@ def config_from_dict(values: dict[str, Any]) -> ModelConfig:
         if not any(_is_plausible(value, getattr(usual, key, value)) for usual in VARIANTS.values()):
             raise ValueError(f"{key} cannot be {value!r:.40}")
     known = VARIANTS.get(fields.get("name", ""))
-    return ModelConfig(**fields) if known is None else replace(known, **fields)
+    config = ModelConfig(**fields) if known is None else replace(known, **fields)
+    return config.with_image_size(config.image_size)
 
 
 def _is_plausible(value: Any, usual: Any) -> bool:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -210,11 +211,7 @@ def read_card(folder: Path) -> ModelCard | None:
         known = {one.name for one in fields(ModelCard)}
         taught = Preprocessing(**values.pop("preprocessing"))
         card = ModelCard(**{k: v for k, v in values.items() if k in known}, preprocessing=taught)
-        usual = all(
-            isinstance(getattr(card, one.name), kind)
-            for one in fields(card)
-            if (kind := _KINDS.get(one.type))
-        )
+        usual = _of_usual_kinds(card) and _of_usual_kinds(taught) and card.format <= _FORMAT
     except (OSError, TypeError, ValueError, AttributeError, RecursionError):
         usual = False
     if not usual:
@@ -225,7 +222,17 @@ def read_card(folder: Path) -> ModelCard | None:
     return card
 
 
-_KINDS: Mapping[Any, type] = {str: str, int: int, Preprocessing: Preprocessing, Mapping[str, Any]: Mapping}
+_KINDS: Mapping[Any, type | UnionType] = {
+    str: str,
+    int: int,
+    str | None: str | None,
+    Preprocessing: Preprocessing,
+    Mapping[str, Any]: Mapping,
+}
+
+
+def _of_usual_kinds(described: ModelCard | Preprocessing) -> bool:
+    return all(isinstance(getattr(described, one.name), _KINDS[one.type]) for one in fields(described))
 
 
 def checked_folder(folder: str | os.PathLike[str]) -> Path:

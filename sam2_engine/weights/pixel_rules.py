@@ -146,8 +146,11 @@ def rule_of(intensities: str) -> PixelRule:
         ends = re.fullmatch(r"\s*(-?[\d.]+)\s*(?:,|to)\s*(-?[\d.]+)\s*", intensities)
         window = IntensityWindow.of((float(ends[1]), float(ends[2])) if ends else intensities)
     except (InputError, ValueError):
-        quoted = intensities if len(intensities) <= 200 else f"{intensities[:200]}…"
-        says = f"the card of this model says of its pixels: “{quoted}”; set the contrast accordingly."
+        quoted = "".join(sign for sign in " ".join(intensities.split()) if sign.isprintable())
+        quoted = quoted if len(quoted) <= 200 else f"{quoted[:200]}…"
+        says = (
+            f"this model says of the pixels that it was taught on: “{quoted}”; set the contrast accordingly."
+        )
         return replace(usual, says=says)
     return PixelRule(intensities, window=window)
 

@@ -18,10 +18,11 @@ from qtpy.QtWidgets import (
 from napari_plugin.runtime.application import Sam2Application
 from napari_plugin.runtime.download import Download
 from napari_plugin.widgets.file_dialogs import ask_for_file
+from napari_plugin.widgets.panels.named_model_field import NamedModelField
 from napari_plugin.widgets.prompt_bar import PromptBar
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.approximations import FAST
-from sam2_engine.weights.locations import WEIGHT_SUFFIXES, ModelStatus, list_models
+from sam2_engine.weights.locations import WEIGHT_SUFFIXES, ModelStatus, find, list_models
 from sam2_engine.weights.registry import REGISTRY
 from sam2_engine.wording import size_in_words
 from sam2_plugins.runtime.model_name import ModelName
@@ -32,6 +33,7 @@ __all__ = ["ModelPanel"]
 
 _SIZES = (1024, 768, 512, 384, 320, 256)
 _BROWSE = "Weights of your own …"
+_BY_NAME = "By name, folder or hf:owner/name …"
 
 
 class ModelPanel(QWidget):
@@ -76,6 +78,7 @@ class ModelPanel(QWidget):
             "with nearly the same masks"
         )
         self.prompt_bar = PromptBar()
+        self.by_name = NamedModelField(application, self.prompt_bar)
         for widget in (self.combo, self.size, self.fast, self.device):
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys stay with the canvas
         row = QHBoxLayout()
@@ -86,6 +89,7 @@ class ModelPanel(QWidget):
         row.addWidget(self._more())
         form = QFormLayout()
         form.addRow("Model", self.combo)
+        form.addRow(self.by_name)
         form.addRow("Input", row)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -97,6 +101,8 @@ class ModelPanel(QWidget):
         self.show_model(application.model)
         self.show_device(application.store.device_name)
         self.combo.activated.connect(self._on_picked)
+        self.by_name.found.connect(self._on_named)
+        self.by_name.failed.connect(self.failed.emit)
         self.size.activated.connect(lambda _: self._on_set())
         self.fast.clicked.connect(lambda _: self._on_set())
         self.device.activated.connect(lambda _: application.use_device(self.device.currentData()))
@@ -159,12 +165,18 @@ class ModelPanel(QWidget):
         for file in self._own_files:
             self.combo.addItem(_called(Path(file)), file)
             self.combo.setItemData(self.combo.count() - 1, file, Qt.ItemDataRole.ToolTipRole)
-        self.combo.addItem(_BROWSE, _BROWSE)
+        for line in (_BY_NAME, _BROWSE):
+            self.combo.addItem(line, line)
 
     # ------------------------------------------------------------------ choosing
 
     def _on_picked(self, index: int) -> None:
         name = self.combo.itemData(index)
+        if name == _BY_NAME:
+            self.show_model(self.model)
+            self.by_name.ask()
+            return
+        self.by_name.dismiss()
         if name == _BROWSE:
             name = self._browsed()
         status = next((one for one in list_models() if one.name == name), None)
@@ -174,6 +186,14 @@ class ModelPanel(QWidget):
         self.show_model(self.model)
         if status is not None:
             self._offer_download(status)
+
+    def _on_named(self, typed: str) -> None:
+        name, size, approximations = ModelName.parse(typed)
+        if find(name) is None and name in REGISTRY:
+            self.offer_download(name)
+            return
+        self.fast.setChecked(approximations is not None)
+        self.choose(name, size)
 
     def _on_set(self) -> None:
         self.choose(ModelName.parse(self.model).weights, self.size.currentData())
@@ -258,5 +278,5 @@ def _pixels(side: int) -> str:
 
 
 def _called(file: Path) -> str:
-    """Return what a file of weights is called: a fine-tuned ``model.safetensors`` by its folder."""
+    """Return what weights are called: a fine-tuned ``model.safetensors`` by its folder."""
     return f"{file.parent.name}/{file.name}" if file.stem == "model" else file.name

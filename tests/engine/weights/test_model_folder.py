@@ -106,6 +106,15 @@ def test_adapters_over_a_named_model_are_small_folders(
         load_model(tmp_path / "run", "cpu")
 
 
+_TAUGHT = {
+    "channels": "gray",
+    "pixels": "uint8",
+    "window": "8 bits as they are",
+    "input_size": 128,
+    "axes": "YX",
+}
+
+
 def _lie(folder: Path, **values: Any) -> None:
     card = json.loads((folder / CARD_FILE).read_text())
     (folder / CARD_FILE).write_text(json.dumps({**card, **values}))
@@ -122,6 +131,13 @@ def _lie(folder: Path, **values: Any) -> None:
         ({"base": "sam2.1_hiera_tiny"}, r"made from sam2\.1_hiera_tiny, which is a sam2\.1_hiera_tiny, and "),
         ({"steps": "many"}, r"The card .*card\.json cannot be read"),
         ({"preprocessing": {}}, r"The card .*card\.json cannot be read"),
+        (
+            {"preprocessing": {**_TAUGHT, "window": ["dark", "bright"]}},
+            r"The card .*card\.json cannot be read",
+        ),
+        ({"preprocessing": {**_TAUGHT, "axes": 3}}, r"The card .*card\.json cannot be read"),
+        ({"license": 5}, r"The card .*card\.json cannot be read"),
+        ({"format": 99}, "or of another version of this software"),
     ],
 )
 def test_a_card_that_lies_is_refused(cells: Path, values: dict[str, Any], sentence: str) -> None:
