@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from sam2_engine.datasets.masklet_folder import late_videos
 from sam2_engine.datasets.segment_anything import is_masklet_dataset
-from sam2_engine.disk import remove_folder
+from sam2_engine.disk import remove_abandoned, remove_folder
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_plugins.batch.naming import stem
@@ -194,6 +194,12 @@ class MaskletDataset:
     def working_on(self, name: str) -> AbstractContextManager[None]:
         """Keep other engines away from a video; see :func:`~sam2_plugins.masklets.one_engine.alone_on`."""
         return alone_on(name, self.path)
+
+    def remove_abandoned(self, name: str) -> None:
+        """Remove what a run that was killed has half written of a video, whose session is open."""
+        found = (self._found(name), self._summary(name), self._unfinished(name))
+        for path in (*found, *(self.annotations(name, kind) for kind in (AUTO, MANUAL))):
+            remove_abandoned(path)
 
     def take_video(self, source: Path) -> Path:
         """Copy a video into the folder, without taking space where the disk can; return where it is there.

@@ -145,6 +145,7 @@ class MaskletJob(FileJob):
     def _search(self, dataset: MaskletDataset, host: JobHost) -> bool:
         """Find masklets beside those that people decided on; the others are given up."""
         with dataset.opened(self.name, host.store) as (session, folder):
+            dataset.remove_abandoned(self.name)
             progress = dataset.search(self.name, self._description(host.store))
             progress.before_saving = lambda: raise_unsaved(folder)
             if progress.is_begun:
@@ -162,6 +163,8 @@ class MaskletJob(FileJob):
             raise_unsaved(folder)
             content = self._describe(session, found)
             dataset.write_found(self.name, content if earlier is None else joined(earlier, content))
+            if dataset.marks.needs_settling(self.name):  # by a run that was killed, or by another program
+                dataset.settle(self.name, session)
             dataset.finish_search(self.name)
         self._say(content, found, host, len(kept))
         return False
