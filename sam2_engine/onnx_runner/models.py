@@ -208,6 +208,11 @@ class ExportedModel:
                 "again."
             ) from None
         self._check(path, part, session.get_modelmeta().custom_metadata_map)
+        if part == "image_encoder" and session.get_inputs()[0].shape[-1] != self.image_size:
+            raise ModelFolderError(
+                f"{path} takes an input of {session.get_inputs()[0].shape[-1]} pixels, and card.json says "
+                f"{self.image_size}: export it again."
+            )
         return session
 
     def _check(self, path: Path, part: str, marks: dict[str, str]) -> None:
@@ -249,4 +254,32 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise ModelFolderError(
             f"{path.parent} was exported as {card.get('file_format')}, for PyTorch: export it as onnx."
         )
+    if not _is_whole(card):
+        raise ModelFolderError(f"{path} is damaged or was edited: export it again.")
     return card
+
+
+_MASK_RULES = {"stride", "several_for_one_click", "best_where_unstable"} | {
+    *("stability_offset", "stability_threshold", "logit_clamp", "no_object_logit")
+}
+
+
+def _is_whole(card: dict[str, Any]) -> bool:
+    """Whether a card says, in values that can be, what the runner reads of it."""
+    try:
+        files = [(Path(one["file"]).name == one["file"], *one["outputs"]) for one in card["parts"].values()]
+        numbers = [*card["mean"], *card["std"], *card["masks"].values(), *card.get("memory", {}).values()]
+        numbers = [one for one in numbers if one != "bfloat16"]
+        size, stride = card["image_size"], card["masks"]["stride"]
+        return (
+            all(plain for plain, *_ in files)
+            and all(isinstance(one, int | float) for one in numbers)
+            and len(card["mean"]) == len(card["std"]) == 3
+            and card["masks"].keys() >= _MASK_RULES
+            and isinstance(card["model"], str)
+            and isinstance(card["fingerprint"], str)
+            and type(size) is type(stride) is int
+            and size >= stride > 0
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False

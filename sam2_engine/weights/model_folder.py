@@ -7,6 +7,7 @@ for people and for the Hugging Face hub.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -208,6 +209,8 @@ def read_card(folder: Path) -> ModelCard | None:
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if _CONTROL.search(json.dumps(values)):
+            raise ValueError("signs that would steer a terminal")
         known = {one.name for one in fields(ModelCard)}
         taught = Preprocessing(**values.pop("preprocessing"))
         card = ModelCard(**{k: v for k, v in values.items() if k in known}, preprocessing=taught)
@@ -222,6 +225,8 @@ def read_card(folder: Path) -> ModelCard | None:
     return card
 
 
+_CONTROL = re.compile(r"(?<!\\)\\(?:b|f|u00[01][0-9a-f]|u007f|u00[89][0-9a-f])")
+"""Of control characters but the ends of lines and tabs, as JSON spells them."""
 _KINDS: Mapping[Any, type | UnionType] = {
     str: str,
     int: int,

@@ -165,6 +165,35 @@ def test_what_does_not_fit_together_is_refused(exported: Path, tmp_path: Path) -
         ExportedModel(other)
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"parts": []}, "is damaged or was edited: export it again"),
+        ({"parts": {"image_encoder": {"file": "../image_encoder.onnx", "outputs": []}}}, "is damaged or"),
+        ({"image_size": "x"}, "is damaged or was edited"),
+        ({"mean": "x"}, "is damaged or was edited"),
+        ({"masks": None}, "is damaged or was edited"),
+        ({"image_size": 1024}, "takes an input of 128 pixels, and card.json says 1024"),
+    ],
+)
+def test_a_card_that_was_edited_is_refused(
+    values: dict[str, object], sentence: str, exported: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(exported, tmp_path / "edited"))
+    changed_card(other, **values)
+    with pytest.raises(ModelFolderError, match=sentence):
+        ExportedModel(other)
+
+
+def test_planes_that_would_be_squashed_for_a_model_that_pads_are_refused(
+    exported: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(exported, tmp_path / "pads"))
+    changed_card(other, keeps_aspect_ratio=True)
+    with pytest.raises(ValueError, match="give an image of 80 x 80, with zeros on the right or below"):
+        ExportedModel(other).encode(np.zeros((60, 80), np.uint8))
+
+
 def test_prompts_that_cannot_be_are_refused(exported: Path) -> None:
     model, frames = ExportedModel(exported, threads=1), drawn_frames(3)
     with pytest.raises(ValueError, match=r"^Give points, a box, or both\.$"):

@@ -136,6 +136,7 @@ def _lie(folder: Path, **values: Any) -> None:
             r"The card .*card\.json cannot be read",
         ),
         ({"preprocessing": {**_TAUGHT, "axes": 3}}, r"The card .*card\.json cannot be read"),
+        ({"citation": "\x1b[31mred"}, r"The card .*card\.json cannot be read"),
         ({"license": 5}, r"The card .*card\.json cannot be read"),
         ({"format": 99}, "or of another version of this software"),
     ],
