@@ -13,6 +13,7 @@ from sam2_engine import InputError, load_model
 from sam2_engine.model_export.parts import Part, parts_of
 from sam2_engine.model_export.precision import convert
 from sam2_engine.model_export.writing import check_can_export, export_model, is_exported_model
+from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
 
 PARTS = ["image_encoder", "mask_decoder", "memory_encoder", "memory_attention"]
@@ -131,3 +132,24 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r'^Export to ONNX needs onnx and onnxscript: pip install "sam2-pl'):
         check_can_export(None)
     check_can_export(None, "torch")
+
+
+@pytest.mark.large
+@pytest.mark.timeout(600)
+def test_an_official_size_computes_the_same_at_1024_pixels(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Sam2(VARIANTS["sam2.1_hiera_tiny"]).eval().requires_grad_(False)
+    export_model(model, tmp_path / "tiny")
+    counts = {"objects": 2, "points": 3, "memories": 3, "pointers": 4}
+    for part in parts_of(model):
+        inputs = drawn_inputs(part, counts)
+        with torch.inference_mode():
+            expected = part.module(**inputs)
+        session = onnxruntime.InferenceSession(tmp_path / "tiny" / f"{part.name}.onnx")
+        computed = session.run(None, {key: value.numpy() for key, value in inputs.items()})
+        several = expected if isinstance(expected, tuple) else (expected,)
+        for ours, theirs in zip(computed, several, strict=True):
+            assert np.abs(ours - theirs.numpy()).max() < 1e-5 * max(1.0, float(theirs.abs().max()))
