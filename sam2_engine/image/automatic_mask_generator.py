@@ -22,6 +22,7 @@ from sam2_engine.image.mask_candidates import (
     tiles_and_whole,
     touches_edge,
 )
+from sam2_engine.image.padded_view import PaddedView
 from sam2_engine.image.predictor import MASK_THRESHOLD, ImagePredictor, as_image, open_image
 from sam2_engine.image.small_components import remove_small_components
 from sam2_engine.image.tile_merging import merge_tile_masks
@@ -385,10 +386,18 @@ class AutomaticMaskGenerator:
         multimask: bool,
         widens: bool = False,
     ) -> MaskPrediction:
-        model, prompt = self.model, EncodedPrompt(clicks, labels, mask_logits, multimask)
+        model = self.model
+        view = PaddedView.of(model.config, self.predictor.image_size)
+        if view is not None:
+            logits = None if mask_logits is None else view.widen(mask_logits)
+            return view.narrow(self._decoded(EncodedPrompt(view.points(clicks), labels, logits, multimask)))
+        prompt = EncodedPrompt(clicks, labels, mask_logits, multimask)
         if widens:
             return self.predictor.decode(prompt, least_share=_PIECE * model.config.large_object)
-        features = self.predictor.features
+        return self._decoded(prompt)
+
+    def _decoded(self, prompt: EncodedPrompt) -> MaskPrediction:
+        model, features = self.model, self.predictor.features
         with torch.inference_mode(), model.autocast():
             return prompt.predict(model, model.without_memory(features.embedding), features.high_res)
 

@@ -197,7 +197,12 @@ class SAM2AutomaticMaskGenerator(AutomaticMaskGenerator):
     @override
     @torch.no_grad()
     def _predict(
-        self, clicks: Tensor, labels: Tensor, mask_logits: Tensor | None, multimask: bool
+        self,
+        clicks: Tensor,
+        labels: Tensor,
+        mask_logits: Tensor | None,
+        multimask: bool,
+        widens: bool = False,  # the official one sees no wider view
     ) -> MaskPrediction:
         features = self._official._set_features()
         return self.model.predict_masks(
