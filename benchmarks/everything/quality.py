@@ -1,13 +1,17 @@
 """Everything in a stack, without a click: SEG, DET, TRA, LNK and F1 of divisions, beside two baselines.
 
-    python benchmarks/everything/quality.py --data FOLDER [--styles NAME...] [--real NAME...] [--write FILE]
+    python benchmarks/everything/quality.py --data FOLDER [--styles NAME...] [--real NAME...]
+        [--kept FOLDER [--stored]] [--write FILE]
 
 FOLDER is the one with ``usiigaci_T98G`` and the like. Prints one table; ``--write`` puts it between the
-marks of a Markdown file. Baselines, linked by laptrack: Otsu's threshold and a watershed, or automatic masks,
+marks of a Markdown file. What was seen in each stack, and how long that took, stays in the folder of
+``--kept``, so that another way to select and divide is measured in seconds; ``--stored`` leaves out what is
+not there. Baselines, linked by laptrack: Otsu's threshold and a watershed, or automatic masks,
 both on each frame by itself. Those are the masks of ``sam2 auto`` with its own settings.
 """
 
 import argparse
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,11 +21,13 @@ import numpy as np
 import torch
 from baselines import linked, otsu_watershed
 from numpy.typing import NDArray
-from stacks import SEEDS, Stack, all_styles, real, synthetic
+from stacks import FRAMES, SEEDS, Stack, all_styles, real, synthetic
 
+from sam2_engine.disk import remove_folder
 from sam2_engine.evaluation.lineage_scores import LabeledTracks, LineageScores, lineage_scores
 from sam2_engine.frames import open_frames
 from sam2_plugins.everything.finding import find_sightings
+from sam2_plugins.everything.kept import FolderOfSightings, complete
 from sam2_plugins.everything.run import track_everything
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sightings import Sighting
@@ -58,26 +64,60 @@ def without_others(result: LabeledTracks, truth: LabeledTracks) -> LabeledTracks
     return LabeledTracks(np.where(np.isin(result.labels, mostly), result.labels, 0))
 
 
-def measured(stack: Stack, store: ModelStore, model: str) -> dict[str, Row]:
+class Seen:
+    """What was seen in a stack, and how long it took; read again if a folder has it."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._path = None if folder is None else folder / "seconds.json"
+        stored = self._path is not None and self._path.is_file()
+        self.seconds: dict[str, float] = json.loads(self._path.read_text()) if stored else {}
+        if folder is not None and not stored and folder.is_dir():
+            remove_folder(folder)  # of a run that was stopped, of which no time is known
+        self.sightings = None if folder is None else FolderOfSightings(folder, saved=lambda: False)
+
+    def took(self, method: str, since: float) -> float:
+        """Return the seconds of a method, those of the first time."""
+        return self.seconds.setdefault(method, time.process_time() - since)
+
+    def save(self) -> None:
+        """Keep the seconds, now that all methods have been measured."""
+        if self._path is not None:
+            self._path.write_text(json.dumps(self.seconds))
+
+
+def measured(stack: Stack, store: ModelStore, model: str, folder: Path | None = None) -> dict[str, Row]:
     """Find and track by each method."""
+    seen = Seen(folder)
     with open_frames(stack.frames, axes=stack.axes) as frames:
         session = AnnotationSession(frames, store, model, history=None)
         confidence, divides = store.load(model).confidence, frames.axis != "Z"
         begin = time.process_time()
-        track_everything(session, EVERY)
-        results = {METHODS[0]: (tracks_of(session), time.process_time() - begin)}
+        track_everything(session, EVERY, seen.sightings)
+        results = {METHODS[0]: (tracks_of(session), seen.took(METHODS[0], begin))}
         begin = time.process_time()
-        found = [run_to_end(find_sightings(session, f, USUAL, confidence)) for f in range(len(frames))]
-        tracks = linked([labels_of(ones, frames.shape) for ones in found], divides)
-        results[METHODS[1]] = (tracks, time.process_time() - begin)
+        found = [labels_of(usual(session, f, confidence, seen), frames.shape) for f in range(len(frames))]
+        results[METHODS[1]] = (linked(found, divides), seen.took(METHODS[1], begin))
         begin = time.process_time()
         tracks = linked([otsu_watershed(image) for image in stack.frames], divides)
-        results[METHODS[2]] = (tracks, time.process_time() - begin)
+        results[METHODS[2]] = (tracks, seen.took(METHODS[2], begin))
+        seen.save()
     rows = {}
     for name, (tracks, seconds) in results.items():
         result = tracks if stack.complete else without_others(tracks, stack.truth)
         rows[name] = lineage_scores(stack.truth, result), seconds / len(stack.frames)
     return rows
+
+
+def usual(session: AnnotationSession, frame: int, confidence: float, seen: Seen) -> list[Sighting]:
+    """Return the masks of a frame as ``sam2 auto`` finds them."""
+    name = f"usual-{frame:06d}"
+    kept = None if seen.sightings is None else seen.sightings.get(name)
+    if kept is not None:
+        return complete(kept[frame])
+    found = run_to_end(find_sightings(session, frame, USUAL, confidence))
+    if seen.sightings is not None:
+        seen.sightings.put(name, {frame: [*found]})
+    return found
 
 
 def table(groups: dict[str, list[tuple[Stack, dict[str, Row]]]]) -> Iterator[str]:
@@ -110,18 +150,25 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--styles", nargs="*", default=all_styles())
     parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS)
+    parser.add_argument("--frames", type=int, default=FRAMES, help="Of the synthetic scenes.")
     parser.add_argument("--real", nargs="*", help="Names of real sets; all that are there if it is left out.")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kept", type=Path, help="Folder of what was seen, which is used again.")
+    parser.add_argument("--stored", action="store_true", help="Only stacks that are whole in that folder.")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     store = ModelStore("cpu")
     groups: dict[str, list[tuple[Stack, dict[str, Row]]]] = defaultdict(list)
-    stacks = [(style, synthetic(style, seed)) for style in options.styles for seed in options.seeds]
+    drawn = [(style, seed) for style in options.styles for seed in options.seeds]
+    stacks = [(style, synthetic(style, seed, options.frames)) for style, seed in drawn]
     found = ((stack.name, stack) for stack in real(options.data))
     stacks += [one for one in found if options.real is None or one[0].startswith(tuple(options.real))]
     for group, stack in stacks:
-        rows = measured(stack, store, options.model)
+        folder = None if options.kept is None else options.kept / stack.name
+        if options.stored and not (folder / "seconds.json").is_file():
+            continue
+        rows = measured(stack, store, options.model, folder)
         groups[group].append((stack, rows))
         for method, (scores, seconds) in rows.items():
             print(stack.name, method, scores, f"{seconds:.1f} s a frame", flush=True)

@@ -45,7 +45,7 @@ class Stack:
 
 def synthetic(style: str, seed: int, num_frames: int = FRAMES) -> Stack:
     """Return a scene of a style with divisions, or one of sprites."""
-    name = f"{style} {seed}"
+    name = f"{style} {seed}" if num_frames == FRAMES else f"{style} {seed}, {num_frames} frames"
     if style in STYLES:
         scene = render_scene(style, num_frames, SIZE, seed)
         parents = {child: one.parent for child, one in scene.parents.items()}

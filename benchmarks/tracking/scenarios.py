@@ -23,7 +23,8 @@ from sam2_engine.synthetic.styles.sprites import SPRITE_STYLES
 SIDE = 256
 """Of the synthetic frames."""
 OCCLUSIONS = (1, 8, 30, 60)
-CROWDS = (2, 12, 50)
+CROWDS = (2, 12, 50, 200)
+"""More than twelve are drawn once."""
 STYLES = ("things", "nuclei", "cells")
 """One after the other, seed by seed."""
 
@@ -48,7 +49,7 @@ def synthetic(seeds: Iterable[int]) -> Scenes:
         yield f"exits {seed}", "exits", partial(exits, seed)
         for length in OCCLUSIONS:
             yield f"occluded {length} {seed}", f"occluded {length}", partial(occlusion, seed, length)
-        for count in CROWDS if seed == 0 else CROWDS[:-1]:
+        for count in CROWDS if seed == 0 else [count for count in CROWDS if count <= 12]:
             yield f"crowd {count} {seed}", f"crowd {count}", partial(crowd, seed, count)
 
 
@@ -103,7 +104,7 @@ def exits(seed: int) -> LabeledSequence:
 def crowd(seed: int, count: int) -> LabeledSequence:
     """Many that look alike wander and touch."""
     rng, background, images = _material(seed, 4)
-    per_row, num_frames = int(np.ceil(np.sqrt(count))), 24 if count < 20 else 12
+    per_row, num_frames = int(np.ceil(np.sqrt(count))), 24 if count < 20 else 12 if count <= 50 else 6
     spacing, sprites = SIDE / np.ceil(np.sqrt(count)), []
     half = min(spacing * 0.4, SIDE * 0.12)
     for number in range(count):
