@@ -128,6 +128,11 @@ class MaskPrediction:
             self.low_res_logits[:, masks], self.iou[:, masks], self.presence_logit, self.tokens[:, masks]
         )
 
+    def of(self, rows: Sequence[int]) -> "MaskPrediction":
+        """Return the prediction of some of the N prompts."""
+        fields = ("low_res_logits", "iou", "presence_logit", "tokens")
+        return MaskPrediction(*(getattr(self, name)[list(rows)] for name in fields))
+
     @classmethod
     def joined(cls, parts: Sequence["MaskPrediction"]) -> "MaskPrediction":
         """Join the predictions of some prompts with those of the others."""

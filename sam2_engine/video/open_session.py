@@ -42,7 +42,8 @@ def open_video_session(
         Remove, from what clicks or a box give on an image or a frame, components far smaller than what was
         clicked, whichever model it is; None: as it was published.
     memory_policy, overlapping
-        As for ``VideoSession``; on tiles everything is as in SAM 2.
+        As for ``VideoSession``; in tiles an object is remembered anew by the policy when it comes to another
+        one, and all may overlap.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def open_video_session(
     if frames.length == 1:
         return ImageSession(model, frames, contrast, cache, remove_small_components=remove_small_components)
     if tile_side(frames.shape, model.config) < max(frames.shape):
-        check_tiles(policy, Overlapping.of(may_overlap))
+        check_tiles(Overlapping.of(may_overlap))
         return TiledVideoSession(
             model,
             frames,
@@ -67,6 +68,7 @@ def open_video_session(
             cache,
             max_conditioning_frames=max_conditioning_frames,
             remove_small_components=remove_small_components,
+            memory_policy=policy,
         )
     return VideoSession(
         model,

@@ -18,6 +18,8 @@ from sam2_engine.prompts import Prompt
 from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, is_narrow, reaches_inner_edge, tile_side
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.frame_steps import track_frames
+from sam2_engine.video.memory_policies.policy import MemoryPolicy
+from sam2_engine.video.memory_policies.registry import check_policy, memory_policy_of
 from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
 from sam2_engine.video.tracking_session import (
     TrackingSession,
@@ -56,6 +58,8 @@ class TiledVideoSession(TrackingSession):
         max_object_pointers: int = 16,
         max_conditioning_frames: int | None = None,
         remove_small_components: bool | None = None,
+        *,
+        memory_policy: str | MemoryPolicy = "recent",
     ) -> None:
         self.model = model
         self.frames: FrameSource = LatestFrame.of(open_frames(frames))
@@ -64,6 +68,8 @@ class TiledVideoSession(TrackingSession):
         self.max_object_pointers = max_object_pointers
         self.max_conditioning_frames = max_conditioning_frames
         self.remove_small_components = remove_small_components
+        self.memory_policy = memory_policy_of(memory_policy, self.frames)
+        check_policy(self.memory_policy, model)
         side = tile_side(self.frames.shape, model.config)
         self.grid = TileGrid(self.frames.shape, side, side // 2)
         self._tiles: dict[Tile, VideoSession] = {}
@@ -201,6 +207,8 @@ class TiledVideoSession(TrackingSession):
                 max_object_pointers=self.max_object_pointers,
                 max_conditioning_frames=self.max_conditioning_frames,
                 remove_small_components=self.remove_small_components,
+                memory_policy=self.memory_policy,
+                overlapping=True,
             )
         return self._tiles[tile]
 
@@ -322,6 +330,7 @@ def _merge_results(results: list[FrameResult], ids: list[int]) -> FrameResult:
     order = sorted(range(len(found)), key=lambda index: ids.index(found[index]))
     regions = [region for result in results for region in result.regions or (None,) * len(result.object_ids)]
     given = [mask for result in results for mask in result.given_masks or (None,) * len(result.object_ids)]
+    notes = [note for result in results for note in result.notes or (None,) * len(result.object_ids)]
     return FrameResult(
         frame=results[0].frame,
         object_ids=tuple(found[i] for i in order),
@@ -331,4 +340,5 @@ def _merge_results(results: list[FrameResult], ids: list[int]) -> FrameResult:
         shape=results[0].shape,
         regions=tuple(regions[i] for i in order),
         given_masks=tuple(given[i] for i in order),
+        notes=tuple(notes[i] for i in order) if any(notes) else (),
     )

@@ -1,6 +1,7 @@
 """The model's work on one frame of a session: prediction from prompts, tracking, and tracking again."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from sam2_engine.modeling.sam2 import LOGIT_CLAMP, NO_OBJECT_LOGIT, ImageFeature
 from sam2_engine.video.choosing import Past, choose_all
 from sam2_engine.video.memory_bank import FrameMemory, MemoryInput, MemoryReading, assemble
 from sam2_engine.video.memory_policies.policy import FrameNote, MemoryPolicy
-from sam2_engine.video.object_window import is_whole_turn, is_within, window_around
+from sam2_engine.video.object_window import is_whole_turn, is_within, paste, window_around
 from sam2_engine.video.scene_changes import SceneChange, SceneWatch
 from sam2_engine.video.settlement import Overlapping
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
@@ -197,11 +198,11 @@ class Tracker:
         readings = {i: tracked.bank.read(frame, reverse, conditioning) for i, tracked in objects.items()}
         with self.model.autocast():
             frame_tokens = self.model.begin_attention(features.embedding)
+            windows = {i: self._window(frame, tracked, reverse) for i, tracked in objects.items()}
             if self.takes_notes:
                 pasts = {i: tracked.past(frame, reverse, conditioning) for i, tracked in objects.items()}
-                found = self._track_noted(features, frame_tokens, readings, pasts, given or {})
+                found = self._track_noted(features, frame_tokens, readings, pasts, given or {}, windows)
             else:
-                windows = {i: self._window(frame, tracked, reverse) for i, tracked in objects.items()}
                 found = self._track_all(features, frame_tokens, readings, windows)
                 # What left its window is looked for on the whole frame.
                 missed = {i: reading for i, reading in readings.items() if i not in found}
@@ -272,43 +273,84 @@ class Tracker:
         readings: dict[int, MemoryReading],
         pasts: dict[int, Past],
         given: dict[int, Tensor],
+        windows: Mapping[int, GridWindow | None],
     ) -> dict[int, _Found]:
         """Track objects on a frame as the policy says: first the candidates of all, then what is taken."""
-        ids: list[int] = []
-        predictions: list[MaskPrediction] = []
-        for part in self._batches(readings, {}):
-            inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
-            predictions.append(self._predict_batch(features, frame_tokens, inputs, None))
-            ids += part
-        prediction, pasts = MaskPrediction.joined(predictions), {i: pasts[i] for i in ids}
+        offered = list(self._candidates(features, frame_tokens, readings, windows))
+        found = {object_id for part, _ in offered for object_id in part}
+        missed = {i: reading for i, reading in readings.items() if i not in found}
+        offered += self._candidates(features, frame_tokens, missed, dict.fromkeys(missed))
+        ids = [object_id for part, _ in offered for object_id in part]
+        prediction, pasts = MaskPrediction.joined([one for _, one in offered]), {i: pasts[i] for i in ids}
         chosen, notes = choose_all(self.policy, prediction, pasts, self.overlapping, given)
         present = chosen.presence_logit - self.policy.presence_threshold
         pointers = self.model.object_pointer(chosen.tokens[:, 0], present)
         are_anchors = [pasts[i].position in note.anchors for i, note in zip(ids, notes, strict=True)]
-        memories = self._encode_chosen(features, chosen, are_anchors)
+        earlier = [None if i in missed else windows[i] for i in ids]
+        memories = self._encode(features, chosen.low_res_logits, chosen.presence_logit, earlier, are_anchors)
         outputs = _outputs(chosen, pointers)
         return {
-            i: _Found(output, memory, None, note)
-            for i, output, memory, note in zip(ids, outputs, memories, notes, strict=True)
+            i: _Found(output, memory, window, note)
+            for i, output, (memory, window), note in zip(ids, outputs, memories, notes, strict=True)
         }
 
-    def _encode_chosen(
-        self, features: ImageFeatures, chosen: MaskPrediction, are_anchors: list[bool]
-    ) -> list[Tensor]:
-        """Return memories of masks; those of anchors count as certain, as of prompted frames."""
+    def _candidates(
+        self,
+        features: ImageFeatures,
+        frame_tokens: Tensor,
+        readings: dict[int, MemoryReading],
+        windows: Mapping[int, GridWindow | None],
+    ) -> Iterator[tuple[list[int], MaskPrediction]]:
+        """Yield objects with their candidates on the whole frame; those that left a window miss."""
+        for part in self._batches(readings, windows):
+            inputs = assemble(self.model, [readings[i] for i in part], self.max_object_pointers)
+            within = [window for i in part if (window := windows[i]) is not None]
+            prediction = self._predict_batch(features, frame_tokens, inputs, within or None)
+            if not within:
+                yield part, prediction
+                continue
+            best, grid = _empty_absent(prediction.best()).low_res_logits[:, 0], self.model.grid
+            rows = [n for n, window in enumerate(within) if is_within(best[n], window, grid)]
+            if rows:
+                masks = [
+                    torch.stack([paste(one, within[n], grid) for one in prediction.low_res_logits[n].float()])
+                    for n in rows
+                ]
+                yield [part[n] for n in rows], replace(prediction.of(rows), low_res_logits=torch.stack(masks))
+
+    def _encode(
+        self,
+        features: ImageFeatures,
+        logits: Tensor,
+        presence_logit: Tensor,
+        earlier: Sequence[GridWindow | None],
+        are_anchors: Sequence[bool],
+    ) -> list[tuple[Tensor, GridWindow | None]]:
+        """Return memories of masks (N, 1, 4 G, 4 G), each of the window that it shows, if it shows one.
+
+        Those of anchors count as certain, as of prompted frames.
+        """
+        windowed = WINDOWS in self.model.approximations
+        windows = [
+            window_around(one, before) if windowed else None for (one,), before in zip(logits, earlier)
+        ]
+        groups: dict[tuple[tuple[int, int] | None, bool], list[int]] = {}
+        for row, (window, is_anchor) in enumerate(zip(windows, are_anchors, strict=True)):
+            groups.setdefault((window and window.size, is_anchor), []).append(row)
         memories: dict[int, Tensor] = {}
         size = self._batch_size(self.model.grid**2, 0)
-        for binarize in (False, True):
-            members = [i for i, is_anchor in enumerate(are_anchors) if is_anchor == binarize]
+        for (_, binarize), members in groups.items():
             for part in (members[i : i + size] for i in range(0, len(members), size)):
+                within = [window for row in part if (window := windows[row]) is not None] or None
                 encoded = self.model.encode_memory(
                     features.embedding,
-                    chosen.low_res_logits[part],
-                    chosen.presence_logit[part],
+                    logits[part] if within is None else crop_windows(logits[part], within, 4),
+                    presence_logit[part],
                     binarize=binarize,
+                    windows=within,
                 )
                 memories |= zip(part, _channels_last(encoded), strict=True)
-        return [memories[i] for i in range(len(are_anchors))]
+        return [(memories[row], window) for row, window in enumerate(windows)]
 
     def _batch_size(self, memory_tokens: int, pointers: int) -> int:
         """Return how many objects with so many tokens of memories, and pointers, are computed together."""
@@ -372,24 +414,14 @@ class Tracker:
         self, features: ImageFeatures, outputs: dict[int, ObjectOutput], earlier: list[GridWindow] | None
     ) -> dict[int, _Found]:
         """Encode the memories of a frame's outputs, each in the window around its object."""
-        groups: dict[tuple[int, int] | None, dict[int, GridWindow | None]] = {}
-        for i, output in outputs.items():
-            window = window_around(output.low_res_logits, earlier[i] if earlier else None)
-            groups.setdefault(window and window.size, {})[i] = window
-        found: dict[int, _Found] = {}
-        for size, windows in groups.items():
-            logits = torch.stack([outputs[i].low_res_logits for i in windows])[:, None]
-            parts = None if size is None else [window for window in windows.values() if window is not None]
-            memories = self.model.encode_memory(
-                features.embedding,
-                logits if parts is None else crop_windows(logits, parts, 4),
-                torch.stack([outputs[i].presence_logit for i in windows])[:, None],
-                binarize=False,
-                windows=parts,
-            )
-            for i, memory in zip(windows, _channels_last(memories), strict=True):
-                found[i] = _Found(outputs[i], memory, windows[i])
-        return found
+        if not outputs:
+            return {}
+        logits = torch.stack([output.low_res_logits for output in outputs.values()])[:, None]
+        presence = torch.stack([output.presence_logit for output in outputs.values()])[:, None]
+        before = [earlier[i] if earlier else None for i in outputs]
+        memories = self._encode(features, logits, presence, before, [False] * len(outputs))
+        found = zip(outputs.items(), memories, strict=True)
+        return {i: _Found(output, memory, window) for (i, output), (memory, window) in found}
 
     def restore(self, tracked: TrackedObject, frame: int) -> None:
         """Compute a tracked frame's memory again, by tracking on from a checkpoint."""

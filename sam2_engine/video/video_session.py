@@ -163,7 +163,7 @@ class VideoSession(TrackingSession):
         )
         self.memory_policy = policy = memory_policy_of(memory_policy, self.frames)
         self.overlapping = Overlapping.of(policy.lets_overlap if overlapping is None else overlapping)
-        check_policy(policy, self.overlapping, model)
+        check_policy(policy, model)
         self.window = window_of(self.frames, contrast, model.config.intensities)
         self.region = None if region is None else check_region(region, self.frames.shape)
         self.cache = FeatureCache(_FEW_FRAMES) if cache is None else cache

@@ -79,47 +79,31 @@ def memory_policy_of(policy: str | MemoryPolicy, frames: FrameSource | None = No
     return POLICIES[policy]()
 
 
-def check_policy(policy: MemoryPolicy, overlapping: Overlapping, model: Sam2) -> None:
-    """Refuse what does not work with a model.
+def check_policy(policy: MemoryPolicy, model: Sam2) -> None:
+    """Refuse a policy that does not work with a model.
 
     Raises
     ------
     InputError
-        If the model tracks roughly, or pools its memories.
+        If the model pools its memories.
     """
-    wanted = named(policy, overlapping)
-    if wanted and model.approximations:
-        raise InputError(
-            f"{wanted} does not work with approximations: load the model without them, or {_AS_EVER}."
-        )
     if policy.takes_notes and model.config.memory_latents:
         raise InputError(
-            f"{wanted} does not work with {model.config.name}, whose memories are pooled: take another "
-            f"model, or {_AS_EVER}."
+            f"The memory policy {policy.name!r} does not work with {model.config.name}, whose memories are "
+            "pooled: take another model, or the memory policy 'recent'."
         )
 
 
-_AS_EVER = 'track with memory_policy="recent" and overlapping=True'
-
-
-def check_tiles(policy: MemoryPolicy, overlapping: Overlapping) -> None:
+def check_tiles(overlapping: Overlapping) -> None:
     """Refuse what does not work on planes that are tracked in tiles.
 
     Raises
     ------
     InputError
-        Unless everything is as in SAM 2.
+        Unless all objects may overlap: those of other tiles are not known.
     """
-    wanted = named(policy, overlapping)
-    if wanted:
+    if not overlapping.everything:
         raise InputError(
-            f"{wanted} does not work on large or narrow planes yet, which are tracked in tiles: {_AS_EVER}, "
-            "or crop or shrink the frames."
+            "Tracking without overlaps does not work on large or narrow planes, which are tracked in tiles: "
+            "let objects overlap, or crop or shrink the frames."
         )
-
-
-def named(policy: MemoryPolicy, overlapping: Overlapping) -> str:
-    """Return what is not as in SAM 2, as the beginning of a sentence; empty where all is."""
-    if policy.takes_notes:
-        return f"The memory policy {policy.name!r}"
-    return "" if overlapping.everything else "Tracking without overlaps"

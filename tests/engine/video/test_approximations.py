@@ -14,6 +14,7 @@ from sam2_engine.modeling.approximations import APPROXIMATIONS, approximations_o
 from sam2_engine.modeling.grid_window import GridWindow, crop_windows
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video import tracker
+from sam2_engine.video.memory_policies.policy import MemoryPolicy
 from sam2_engine.video.object_window import is_within, paste, window_around
 
 SIDE, FRAMES = 384, 12
@@ -50,9 +51,20 @@ def with_approximations(model: Sam2, names: str | None) -> Sam2:
 
 
 def session_of(
-    model: Sam2, frames: NDArray[np.uint8], names: str | None, history: int | None = None
+    model: Sam2,
+    frames: NDArray[np.uint8],
+    names: str | None,
+    history: int | None = None,
+    memory_policy: str | MemoryPolicy = "recent",
+    overlapping: bool | None = None,
 ) -> VideoSession:
-    session = VideoSession(with_approximations(model, names), frames, history=history)
+    session = VideoSession(
+        with_approximations(model, names),
+        frames,
+        history=history,
+        memory_policy=memory_policy,
+        overlapping=overlapping,
+    )
     for object_id in (1, 2):
         session.add_mask(0, object_id, discs(0) == object_id)
     return session
@@ -85,6 +97,32 @@ def test_small_objects_are_tracked_as_without(nano: Sam2, frames: NDArray[np.uin
     for frame in range(FRAMES):
         assert mask_iou(exact[frame][0], rough[frame][0]) > 0.9, frame
         assert mask_iou(rough[frame][0], discs(frame) == 1) > 0.85, frame
+
+
+class Noted(MemoryPolicy):
+    """SAM 2's own rule, by way of notes."""
+
+    takes_notes = True
+
+
+def test_policies_look_in_windows_too(nano: Sam2, frames: NDArray[np.uint8]) -> None:
+    """The rule of SAM 2 by way of notes gives the same, also where an object is gone and comes back."""
+    plain = session_of(nano, frames, "windows")
+    expected = {result.frame: result.low_res_logits for result in plain.propagate()}
+    noted = session_of(nano, frames, "windows", memory_policy=Noted())
+    for result in noted.propagate():
+        np.testing.assert_allclose(result.low_res_logits, expected[result.frame], atol=2e-3)
+        if result.frame == 3:
+            assert windows_of(noted, 3) == windows_of(plain, 3)
+            assert None not in windows_of(noted, 3)
+
+
+@pytest.mark.parametrize("policy", ["motion+distractor_aware", "recent"])
+def test_small_objects_are_tracked_as_without_by_other_policies(
+    nano: Sam2, frames: NDArray[np.uint8], policy: str
+) -> None:
+    masks = masks_of(session_of(nano, frames, "fast", memory_policy=policy, overlapping=False))
+    assert all(mask_iou(masks[frame][0], discs(frame) == 1) > 0.85 for frame in masks)
 
 
 def test_an_object_that_is_gone_is_looked_for_everywhere(nano: Sam2, frames: NDArray[np.uint8]) -> None:

@@ -76,6 +76,30 @@ def test_planes_decide_which_session(small_model: Sam2, frames: NDArray[np.uint8
     assert isinstance(open_video_session(small_model, small), VideoSession)
 
 
+def test_tiles_remember_by_a_policy(small_model: Sam2, frames: NDArray[np.uint8]) -> None:
+    session = open_video_session(small_model, open_frames(frames), memory_policy="motion")
+    session.add_mask(0, 1, square(90, 100))
+    session.add_mask(0, 2, square(340, 220))
+    for result in session.propagate():
+        if result.frame:
+            assert result.object_ids == (1, 2)
+            assert [note is not None for note in result.notes] == [True, True]
+    assert isinstance(session, TiledVideoSession)
+    assert {str(tile.memory_policy) for tile in session._tiles.values()} == {"<Motion motion>"}
+
+
+def test_an_object_is_handed_over_by_every_policy(
+    small_model: Sam2, frames: NDArray[np.uint8], moving: SquareTracking
+) -> None:
+    session = open_video_session(small_model, open_frames(frames), memory_policy="motion+long_term")
+    session.add_mask(0, 1, square(90, 100))
+    for result in session.propagate():
+        x, y = center(result.masks[0])
+        assert abs(x - 90 - 25 * result.frame) < 3
+        assert abs(y - 100) < 3
+    assert len({region for *_, region in moving.tracked}) > 1
+
+
 def test_a_click_is_that_of_the_tile_around_it() -> None:
     y, x = np.ogrid[:700, :1500]
     disc = (x - 760) ** 2 + (y - 300) ** 2 < 40**2  # on an edge of a tile of nano's grid

@@ -1,14 +1,11 @@
 """What holds in a session with every policy: corrections, directions, several objects, constant memory."""
 
-from copy import copy
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
-from sam2_engine.modeling.approximations import approximations_of
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
 from sam2_engine.video.memory_policies.registry import POLICIES
@@ -110,12 +107,7 @@ def test_memory_is_constant(small_model: Sam2, moving_discs: Frames, policy: str
 def test_what_cannot_work_is_refused_in_a_sentence(small_model: Sam2, moving_discs: Frames) -> None:
     with pytest.raises(InputError, match=r"no memory policy 'motoin' \(did you mean 'motion'\?\)"):
         VideoSession(small_model, moving_discs, memory_policy="motoin")
-    rough = copy(small_model)
-    rough.approximations = approximations_of("fast")
-    with pytest.raises(InputError, match="'motion' does not work with approximations"):
-        VideoSession(rough, moving_discs, memory_policy="motion")
-    VideoSession(rough, moving_discs)
     large = open_frames(np.zeros((2, 600, 600), np.uint8), axes="TYX")
-    with pytest.raises(InputError, match="'motion' does not work on large or narrow planes yet"):
-        open_video_session(small_model, large, memory_policy="motion")
-    open_video_session(small_model, large)
+    with pytest.raises(InputError, match="without overlaps does not work on large or narrow planes"):
+        open_video_session(small_model, large, memory_policy="motion", overlapping=[(1, 2)])
+    open_video_session(small_model, large, memory_policy="motion")
