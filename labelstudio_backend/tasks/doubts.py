@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
-from sam2_plugins.review import Review
+from sam2_plugins.review import Review, ReviewItem, review_queue
 from sam2_plugins.review.queue import MasksByObject
+from sam2_plugins.session.annotation_session import AnnotationSession
 
-__all__ = ["scores_by_object", "task_score"]
+__all__ = ["scores_by_object", "scores_in_session", "task_score"]
 
 
 def scores_by_object(masks: MasksByObject, review: Review | None = None) -> dict[int, float]:
@@ -32,8 +33,17 @@ def scores_by_object(masks: MasksByObject, review: Review | None = None) -> dict
     >>> scores[1] > scores[2] == task_score(scores.values())
     True
     """
-    worst = dict.fromkeys(masks, 0.0)
-    for item in (review or Review()).review_items(masks):
+    return _scores(masks, (review or Review()).review_items(masks))
+
+
+def scores_in_session(session: AnnotationSession) -> dict[int, float]:
+    """Return 1 less the largest doubt about each object of a session, its division among them."""
+    return _scores(session.objects, review_queue(session))
+
+
+def _scores(objects: Iterable[int], items: Iterable[ReviewItem]) -> dict[int, float]:
+    worst = dict.fromkeys(objects, 0.0)
+    for item in items:
         worst[item.object_id] = max(worst[item.object_id], item.score)
     return {object_id: 1.0 - doubt for object_id, doubt in worst.items()}
 

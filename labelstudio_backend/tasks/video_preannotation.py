@@ -16,6 +16,7 @@ from labelstudio_backend.schema.regions import (
     rectangle_from_box,
 )
 from labelstudio_backend.schema.sequences import sequence_of
+from labelstudio_backend.tasks.doubts import scores_in_session, task_score
 from labelstudio_backend.tasks.image_preannotation import automatic_control
 from sam2_engine.frames.video_frames import VideoFrames
 from sam2_plugins.everything.run import track_everything
@@ -34,7 +35,7 @@ def everything_in_video(
     target: Target,
     parameters: ProjectParameters,
 ) -> ScoredRegions:
-    """Return a rectangle with its keyframes for every object in a video, and the mean confidence in them.
+    """Return a rectangle with its keyframes for every object in a video, and the least of their scores.
 
     Parameters
     ----------
@@ -59,13 +60,13 @@ def everything_in_video(
         found = track_everything(session, settings).object_ids
         clock = FrameClock.of(frames, rate)
         head = {"from_name": control.name, "to_name": target.media.name, "type": "videorectangle"}
+        scores = scores_in_session(session)
         regions = [
-            region
+            {**region, "score": scores[object_id]}
             for object_id in found
             if (region := _region(session, object_id, clock, parameters, head, labels)) is not None
         ]
-    scores = [region["score"] for region in regions]
-    return regions, sum(scores) / len(scores) if scores else 0.0
+    return regions, task_score(region["score"] for region in regions)
 
 
 def _region(
@@ -78,12 +79,10 @@ def _region(
 ) -> Region | None:
     """Return an object as a region; None if no mask of it has a box."""
     boxes: dict[int, PixelBox | None] = dict.fromkeys(range(len(session)))
-    scores: list[float] = []
     for frame in session.frames_of(object_id):
-        mask, score = session.mask(object_id, frame), session.score(object_id, frame)
+        mask = session.mask(object_id, frame)
         if mask is not None and (box := object_bounds(mask)) is not None:
             boxes[frame] = box
-            scores.append(0.0 if score is None else score.predicted_iou)
     first = next((frame for frame, box in boxes.items() if box is not None), None)
     if first is None:
         return None
@@ -97,7 +96,6 @@ def _region(
         "id": f"everything-{object_id}",
         **head,
         "value": {**value, "sequence": [item]},
-        "score": sum(scores) / len(scores),
     }
     items = sequence_of(Track.of(region), boxes, clock, session.shape, parameters.keyframe_tolerance)
     return {**region, "value": {**value, "sequence": items}}

@@ -1,7 +1,7 @@
 """Divisions: who may have come from whom, and how probably, by sizes and positions of masks."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -10,17 +10,24 @@ import numpy as np
 from sam2_plugins.everything.sightings import Sighting, overlaps
 
 __all__ = [
+    "ASKED",
     "LIKELY",
     "ProposedDivision",
     "candidates",
     "divided",
+    "division_between",
     "division_features",
     "division_probability",
+    "late_probability",
     "propose_divisions",
 ]
 
 LIKELY = 0.5
 """From this probability on a division is taken for one."""
+ASKED = 0.3
+"""From this probability on the review asks about it: a third of those below ``LIKELY`` are divisions."""
+LATE = 3
+"""Frames before both daughters are seen on which the mother may have been as she was."""
 LEAST = 0.1
 """What is less probable is not proposed."""
 _NEAR = 1.5
@@ -31,6 +38,10 @@ BIAS, WEIGHTS = 2.0, (-3.3, 1.6, -3.2, 1.6, -6.2)
 
 Sightings = Mapping[int, Sighting]
 """Sightings of one object by frame."""
+
+
+Seen = Callable[[int, int], tuple[int, Sighting] | None]
+"""Returns where an object is seen first (1) or last (-1): the frame, and how; None if it is nowhere."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,28 @@ def division_probability(mother: Sighting, daughters: tuple[Sighting, Sighting])
     """Return how probably two sightings are what another one, seen just before, has divided into."""
     total = BIAS + sum(weight * value for weight, value in zip(WEIGHTS, division_features(mother, daughters)))
     return 1 / (1 + math.exp(-total))
+
+
+def division_between(mother: int, daughters: Sequence[int], seen: Seen) -> ProposedDivision | None:
+    """Return a division that a lineage says, with its probability; None unless two daughters are seen."""
+    if len(daughters) != 2:
+        return None
+    before, first, second = seen(mother, -1), seen(daughters[0], 1), seen(daughters[1], 1)
+    if before is None or first is None or second is None:
+        return None
+    probability = division_probability(before[1], (first[1], second[1]))
+    return ProposedDivision(mother, (daughters[0], daughters[1]), min(first[0], second[0]), probability)
+
+
+def late_probability(mother: Sightings, frame: int, daughters: tuple[Sighting, Sighting]) -> float:
+    """Return how probably a mother had divided when both daughters were seen, perhaps frames later.
+
+    Her mask may have held only one of them meanwhile, so they are compared with her last masks: the very
+    last one, and those before it that were found, as what was only followed may have grown into another one.
+    """
+    last, *earlier = sorted((other for other in mother if other < frame), reverse=True)[:LATE]
+    compared = [last, *(other for other in earlier if mother[other].found)]
+    return max(division_probability(mother[other], daughters) for other in compared)
 
 
 def division_features(mother: Sighting, daughters: tuple[Sighting, Sighting]) -> tuple[float, ...]:
@@ -148,7 +181,7 @@ def candidates(tracks: Mapping[int, Sightings], least: float = LEAST) -> Iterato
             pairs = {(min(one, other), max(one, other)) for one in near for other in others if one != other}
             for pair in pairs:
                 daughters = tracks[pair[0]][frame], tracks[pair[1]][frame]
-                probability = division_probability(seen, daughters)
+                probability = late_probability(tracks[mother], frame, daughters)
                 if probability >= least:
                     yield ProposedDivision(mother, pair, frame, probability)
 

@@ -82,6 +82,31 @@ class Follower:
                 engine.remove_object(object_id)
         return followed
 
+    def apart(
+        self, frame: int, pairs: Sequence[tuple[tuple[float, float], tuple[float, float]]]
+    ) -> Generator[int, None, list[tuple[Sighting | None, ...]]]:
+        """Return what is at each place (row, column) of pairs and is not what is at the other one.
+
+        Yields
+        ------
+        int
+            The frame, as often as the device is given free.
+        """
+        engine, shape = self._opened(), self._session.shape
+        found: list[tuple[Sighting | None, ...]] = []
+        for pair in pairs:
+            two: list[Sighting | None] = []
+            for places in (pair, pair[::-1]):
+                clicks = Prompt.of(shape, points=[(x, y) for y, x in places], labels=[1, 0])
+                object_id, self._next_id = self._next_id, self._next_id + 1
+                lock, device = self._session.store.lock, self._session.store.device_name
+                with lock.held(Priority.BACKGROUND), translate_oom(device):
+                    two.append(self._sighting(engine.add_prompt(frame, object_id, clicks), 0))
+                    engine.remove_object(object_id)
+            found.append(tuple(two))
+            yield frame
+        return found
+
     def _opened(self) -> TrackingSession:
         if self._engine is None:
             session = self._session

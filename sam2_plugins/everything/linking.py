@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sam2_plugins.everything.following import Followed
 from sam2_plugins.everything.sightings import Overlap, Sighting, assign, overlaps
 
-__all__ = ["Linker", "Track"]
+__all__ = ["Linker", "Track", "merged"]
 
 LEAST_IOU = 0.3
 """Of a followed mask with a found one, to be the same object."""
@@ -88,16 +88,16 @@ class Linker:
         """
         here = followed.get(frame, [])
         pairs = list(overlaps(here, found))
-        merged = _merged(here, found, pairs)
-        apart = {i for several in merged.values() for i in several}
+        as_one = merged(here, found, pairs)
+        apart = {i for several in as_one.values() for i in several}
         scores = {
             (one.one, one.other): one.iou
             for one in pairs
-            if one.iou >= LEAST_IOU and one.other not in merged and one.one not in apart
+            if one.iou >= LEAST_IOU and one.other not in as_one and one.one not in apart
         }
         partners = assign(scores)
         chosen = [found[j] for j in partners.values()]
-        taken = {*partners.values(), *merged}
+        taken = {*partners.values(), *as_one}
         new = [one for j, one in enumerate(found) if j not in taken]
         kept = {i: one for i in apart if (one := here[i]) is not None}
         carried = kept | self._carried(here, {*partners, *apart}, [*chosen, *new, *kept.values()])
@@ -162,7 +162,7 @@ def _until_gone(sightings: Mapping[int, Sighting | None]) -> dict[int, Sighting]
     return seen
 
 
-def _merged(
+def merged(
     here: Sequence[Sighting | None], found: Sequence[Sighting], pairs: Sequence[Overlap]
 ) -> dict[int, list[int]]:
     """Return the found masks that are several followed ones, as touching objects are found at times."""
@@ -170,11 +170,11 @@ def _merged(
     for pair in pairs:
         if pair.of_one > MOSTLY:
             inside.setdefault(pair.other, []).append(pair)
-    merged: dict[int, list[int]] = {}
+    as_one: dict[int, list[int]] = {}
     for j, parts in inside.items():
         whole = sum(part.of_other for part in parts)
         scores = [one.score for part in parts if (one := here[part.one]) is not None]
         is_one = max(part.iou for part in parts) > MOSTLY
         if len(parts) > 1 and whole > MOSTLY and not is_one and min(scores) > SURER * found[j].score:
-            merged[j] = [part.one for part in parts]
-    return merged
+            as_one[j] = [part.one for part in parts]
+    return as_one

@@ -5,16 +5,19 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from sam2_engine.errors import InputError
+from sam2_engine.video.memory_policies.registry import kind_of
 from sam2_engine.wording import counted, in_ranges
-from sam2_plugins.everything.divisions import LIKELY, ProposedDivision, divided, propose_divisions
+from sam2_plugins.everything.divisions import ASKED, LIKELY, ProposedDivision, divided, propose_divisions
 from sam2_plugins.everything.estimate import Stopwatch
 from sam2_plugins.everything.finding import find_sightings, frames_to_look_at
 from sam2_plugins.everything.following import Followed, Follower
 from sam2_plugins.everything.kept import KeptSightings, SightingsInMemory, complete, description_of
 from sam2_plugins.everything.linking import Linker, Track
+from sam2_plugins.everything.looking_back import begun_earlier, look_back
 from sam2_plugins.everything.selecting import objects_among
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sightings import Sighting
+from sam2_plugins.everything.stillness import stillness
 from sam2_plugins.everything.storing import seen_beyond, store
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import shows_nothing
@@ -109,22 +112,27 @@ def track_everything(
     keeping = SightingsInMemory() if kept is None else kept
     keeping.begin(description_of(session, wanted))
     looked = frames_to_look_at(session.frames, wanted.every)
-    tracks, blank = yield from _seen(session, wanted, keeping, looked)
+    follower = Follower(session, wanted.min_area)
+    tracks, blank = yield from _seen(session, wanted, keeping, follower, looked)
     seen = tuple(frame for frame in looked if frame not in blank)
-    added = yield from _stored(session, tracks, wanted, seen)
+    added = yield from _stored(session, tracks, wanted, seen, follower)
     keeping.clear()
     return replace(added, blank=tuple(blank))
 
 
 def _seen(
-    session: AnnotationSession, wanted: EverythingSettings, keeping: KeptSightings, looked: Sequence[int]
+    session: AnnotationSession,
+    wanted: EverythingSettings,
+    keeping: KeptSightings,
+    follower: Follower,
+    looked: Sequence[int],
 ) -> Generator[tuple[int, int], None, tuple[list[Track], list[int]]]:
     """Look at the frames one after the other, and return the tracks through them, and the blank ones."""
     confidence, least = wanted.confidence, wanted.confidence
     if confidence is None or least is None:
         confidence = session.store.load(session.model_name).confidence
         least = confidence * FURTHER
-    follower, linker, watch = Follower(session, wanted.min_area), Linker(), Stopwatch(session, wanted)
+    linker, watch = Linker(), Stopwatch(session, wanted)
     before, blank = -1, list[int]()
     for number, frame in enumerate(looked):
         followed: Followed = {}
@@ -148,7 +156,8 @@ def _seen(
             linker.extend_back((yield from _telling(steps, number, len(looked))))
         before = frame
         yield number + 1, len(looked)
-    return objects_among(linker.tracks, len(looked) - len(blank), confidence), blank
+    still = stillness(linker.tracks, session.frames) if kind_of(session.frames) == "time-lapse" else None
+    return objects_among(linker.tracks, len(looked) - len(blank), confidence, still), blank
 
 
 def _followed(
@@ -181,17 +190,25 @@ def _telling(steps: Generator[object, None, T], done: int, total: int) -> Genera
 
 
 def _stored(
-    session: AnnotationSession, tracks: Sequence[Track], wanted: EverythingSettings, looked: Sequence[int]
+    session: AnnotationSession,
+    tracks: Sequence[Track],
+    wanted: EverythingSettings,
+    looked: Sequence[int],
+    follower: Follower,
 ) -> Generator[tuple[int, int], None, TrackedEverything]:
     """Store what is new, with its divisions."""
     seen = {number: one.sightings for number, one in enumerate(tracks)}
     divides = session.frames.axis != "Z" if wanted.divisions is None else wanted.divisions
     proposed = propose_divisions(seen) if divides else []
     likely = [one for one in proposed if one.probability >= LIKELY]
-    parts, divisions = divided(seen, likely)
+    steps = look_back(seen, likely, follower.apart)
+    begun = yield from _telling(steps, len(looked), len(looked))
+    parts, divisions = divided(begun_earlier(seen, begun), [one.division for one in begun])
     beyond = seen_beyond(session, parts)
-    steps = store(session, parts, divisions, object())
-    ids = yield from _telling(steps, len(looked), len(looked))
+    unlikely = [one for one in proposed if one.probability < LIKELY]
+    asked = [one for one in unlikely if one.probability >= ASKED]
+    storing = store(session, parts, divisions, object(), asked)
+    ids = yield from _telling(storing, len(looked), len(looked))
 
     def named(ones: Sequence[ProposedDivision]) -> tuple[ProposedDivision, ...]:
         known = [one for one in ones if {one.mother, *one.daughters} <= ids.keys()]
@@ -203,7 +220,7 @@ def _stored(
     return TrackedEverything(
         tuple(ids.values()),
         named(sorted(divisions, key=lambda one: one.probability)),
-        named([one for one in proposed if one.probability < LIKELY]),
+        named(unlikely),
         tuple(looked),
         beyond,
     )

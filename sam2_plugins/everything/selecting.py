@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from sam2_plugins.everything.linking import Track
 
-__all__ = ["BIAS", "FEATURES", "WEIGHTS", "object_probabilities", "objects_among", "track_features"]
+__all__ = ["BIAS", "FEATURES", "WEIGHTS", "object_probabilities", "objects_among", "still_among_moving"]
+__all__ += ["track_features"]
 
 LIKELY = 0.6
 """From this probability on a track is an object."""
@@ -24,6 +25,12 @@ _NOISE = 1 / 3
 FEATURES = ("score", "beside the sure ones", "smaller than usual", "agreement", "frames")
 BIAS, WEIGHTS = -0.7, (1.6, 3.2, -3.3, 0.6, 0.6)
 """Of the logistic regression over :func:`track_features`; found by ``benchmarks/everything/weights.py``."""
+STILL = -3.3
+"""Weight of what keeps still among others that move: as much as of what has an eighth of the usual size."""
+_MOVING = 0.5
+"""Stillness of what moves; of what keeps still it is about 0.9."""
+_FEW = 5
+"""Of fewer tracks it is not known whether most of them move."""
 
 
 def track_features(tracks: Sequence[Track], num_looked: int) -> NDArray[np.float64]:
@@ -70,18 +77,51 @@ def _weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64]
     return float(values[order][np.searchsorted(np.cumsum(weights[order]), part * weights.sum())])
 
 
-def object_probabilities(tracks: Sequence[Track], num_looked: int) -> NDArray[np.float64]:
-    """Return how probably each track is an object, (N,)."""
+def still_among_moving(tracks: Sequence[Track], stillness: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much each track keeps still, (N,) 0..1, where most of the others move; else zeros.
+
+    Parameters
+    ----------
+    tracks
+        All of a stack.
+    stillness
+        Of :func:`sam2_plugins.everything.stillness.stillness`.
+    """
+    known = np.flatnonzero(np.isfinite(stillness)).tolist()
+    weights = np.array([tracks[i].score * tracks[i].num_found for i in known])
+    if len(known) < _FEW or _weighted_quantile(stillness[known], weights, 0.5) > _MOVING:
+        return np.zeros(len(tracks))
+    return np.clip((np.nan_to_num(stillness) - _MOVING) / (0.9 - _MOVING), 0, 1)
+
+
+def object_probabilities(
+    tracks: Sequence[Track], num_looked: int, stillness: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return how probably each track is an object, (N,).
+
+    Parameters
+    ----------
+    tracks, num_looked
+        All of a stack, and on how many frames was looked.
+    stillness
+        None where things keep still that are objects, as in videos and volumes.
+    """
     features = track_features(tracks, num_looked)
     totals = BIAS + features @ np.array(WEIGHTS)
-    return np.where(
-        features[:, FEATURES.index("beside the sure ones")] < _NOISE, 0, 1 / (1 + np.exp(-totals))
-    )
+    if stillness is not None:
+        totals += STILL * still_among_moving(tracks, stillness)
+    is_noise = features[:, FEATURES.index("beside the sure ones")] < _NOISE
+    return np.where(is_noise, 0, 1 / (1 + np.exp(-totals)))
 
 
-def objects_among(tracks: Sequence[Track], num_looked: int, confidence: float) -> list[Track]:
+def objects_among(
+    tracks: Sequence[Track],
+    num_looked: int,
+    confidence: float,
+    stillness: NDArray[np.float64] | None = None,
+) -> list[Track]:
     """Return the tracks that are objects; none where even the surest ones score below ``confidence``."""
     if _sure(tracks) < confidence:
         return []
-    sure = object_probabilities(tracks, num_looked)
+    sure = object_probabilities(tracks, num_looked, stillness)
     return [track for track, one in zip(tracks, sure) if one >= LIKELY]

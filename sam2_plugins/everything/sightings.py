@@ -10,6 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sam2_engine.masks import PackedMask
+from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["Overlap", "Sighting", "assign", "overlaps"]
 
@@ -32,6 +33,12 @@ class Sighting:
     area: int
     score: float
     found: bool = True
+
+    @classmethod
+    def of(cls, accepted: AcceptedMask) -> "Sighting":
+        """Return an accepted mask as a sighting; an empty one has no area."""
+        mask = accepted.mask.decompress()
+        return cls(mask, int(np.count_nonzero(mask.crop())), accepted.scores.predicted_iou)
 
     @property
     def center(self) -> tuple[float, float]:

@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 
-import numpy as np
-
 from sam2_engine.masks import CompressedMask, PackedMask
-from sam2_plugins.everything.divisions import ProposedDivision, division_probability
+from sam2_plugins.everything.divisions import ProposedDivision, division_between
 from sam2_plugins.everything.sightings import Overlap, Sighting, overlaps
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.masks import MaskScores
+from sam2_plugins.session.masks import MaskRemark, MaskScores
 
 __all__ = ["divisions_of", "known_already", "seen_beyond", "sightings_of", "store"]
 
@@ -51,9 +49,7 @@ def sightings_of(session: AnnotationSession, object_id: int) -> dict[int, Sighti
     for frame in session.frames_of(object_id):
         accepted = session.accepted(object_id, frame)
         if accepted is not None and not accepted.mask.is_empty:
-            mask = accepted.mask.decompress()
-            area = int(np.count_nonzero(mask.crop()))
-            sightings[frame] = Sighting(mask, area, accepted.scores.predicted_iou)
+            sightings[frame] = Sighting.of(accepted)
     return sightings
 
 
@@ -66,15 +62,17 @@ def divisions_of(session: AnnotationSession) -> list[ProposedDivision]:
     for one in session.objects.values():
         if len(one.parents) == 1:
             children.setdefault(one.parents[0], []).append(one.id)
-    found: list[ProposedDivision] = []
-    for mother, daughters in children.items():
-        seen = sightings_of(session, mother)
-        born = [sightings_of(session, one) for one in daughters]
-        if len(daughters) == 2 and seen and all(born):
-            first, second = (one[min(one)] for one in born)
-            sure = division_probability(seen[max(seen)], (first, second))
-            found.append(ProposedDivision(mother, (daughters[0], daughters[1]), min(map(min, born)), sure))
-    return sorted(found, key=lambda one: (one.probability, one.mother))
+
+    def seen(object_id: int, step: int) -> tuple[int, Sighting] | None:
+        for frame in session.frames_of(object_id)[::step]:
+            accepted = session.accepted(object_id, frame)
+            if accepted is not None and not accepted.mask.is_empty:
+                return frame, Sighting.of(accepted)
+        return None
+
+    found = [division_between(mother, daughters, seen) for mother, daughters in children.items()]
+    known = [one for one in found if one is not None]
+    return sorted(known, key=lambda one: (one.probability, one.mother))
 
 
 def store(
@@ -82,6 +80,7 @@ def store(
     tracks: Mapping[int, Mapping[int, Sighting]],
     divisions: Sequence[ProposedDivision],
     undo_group: object,
+    unlikely: Sequence[ProposedDivision] = (),
 ) -> Generator[int, None, dict[int, int]]:
     """Make objects of tracks, one action each, so that one is stored whole or not at all.
 
@@ -95,6 +94,8 @@ def store(
         Who came from whom, by the same numbers; each mother ends before her daughters begin.
     undo_group
         By which all of it is undone as one.
+    unlikely
+        Divisions that might be, by the same numbers; the review asks about them.
 
     Yields
     ------
@@ -108,6 +109,7 @@ def store(
     """
     known = known_already(session, tracks)
     parents = {daughter: one.mother for one in divisions for daughter in one.daughters}
+    perhaps = {daughter for one in unlikely for daughter in one.daughters if daughter != one.mother}
     masks = _masks_apart({number: track for number, track in tracks.items() if number not in known})
     ids: dict[int, int] = {}
     for number in sorted(masks, key=lambda one: (min(tracks[one]), one)):  # mothers first
@@ -115,8 +117,14 @@ def store(
             scores = {f: MaskScores(1.0, tracks[number][f].score, 1.0) for f in masks[number]}
             mother = (known | ids).get(parents.get(number, -1))
             mothers = [mother] if mother is not None and _ended(session, mother, min(masks[number])) else []
+            asked = number in perhaps and not mothers and min(masks[number]) == min(tracks[number])
             ids[number] = session.import_track(
-                masks[number], scores, parents=mothers, undo_group=undo_group, action="find everything"
+                masks[number],
+                scores,
+                parents=mothers,
+                remark=MaskRemark.PERHAPS_BORN if asked else MaskRemark.NONE,
+                undo_group=undo_group,
+                action="find everything",
             )
         yield number
     return ids

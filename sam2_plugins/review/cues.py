@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sam2_engine.wording import plural
+from sam2_plugins.review.families import DivisionDoubt
 from sam2_plugins.review.mask_features import MaskFeatures, Overlap
 from sam2_plugins.session.masks import MaskRemark
 
@@ -29,6 +30,8 @@ PROMPTED_FACTOR = 0.2
 """Factor of a mask's score where a person clicked on this very frame."""
 REMARK = 3.0
 """What the sum gains where something was noticed while the mask was tracked."""
+PERHAPS_BORN = 0.3
+"""Doubt where an object may come from a division that was not taken for one; a third of those are."""
 MAX_ODDS = 10_000.0
 """Odds for or against an object's presence that count as certain."""
 MAX_AREA_CHANGE = 1.0
@@ -95,6 +98,8 @@ class CueInputs(NamedTuple):
         How it compares with the object's masks before and after, see :func:`against_neighbors`.
     reviewed
         Its nearest mask on another frame that a person confirmed or prompted.
+    division
+        The one by which the object begins with this mask, if that is asked here.
     """
 
     frame: int
@@ -103,6 +108,7 @@ class CueInputs(NamedTuple):
     beside: Beside
     reviewed: Neighbor | None
     overlap: Overlap
+    division: DivisionDoubt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +183,26 @@ def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
         if above > most:
             most, main = above, name
     words = _NOTHING_UNUSUAL if main is None else _WORDS[main](inputs)
-    if inputs.features.remark:
+    if inputs.features.remark in _REMARKS:
         total += REMARK
         words = words if most > REMARK else (_REMARKS[inputs.features.remark],)
-    return ReviewItem(object_id, inputs.frame, inputs.factor / (1 + math.exp(-total)), words)
+    score = 1 / (1 + math.exp(-total))
+    doubt, question = _lineage_doubt(inputs)
+    if doubt > score:
+        score, words = doubt, question
+    return ReviewItem(object_id, inputs.frame, inputs.factor * score, words)
+
+
+def _lineage_doubt(inputs: CueInputs) -> tuple[float, Words]:
+    """Return how doubtful it is whom the object came from, if it begins with this mask, and why."""
+    division = inputs.division
+    if division is not None:
+        names = ObjectNumber(division.sister), ObjectNumber(division.mother)
+        form = "it and {} may not come from {}: that division is {:.0f} % sure"
+        return 1 - division.probability, (form, *names, 100 * division.probability)
+    if inputs.features.remark == MaskRemark.PERHAPS_BORN:
+        return PERHAPS_BORN, ("it begins beside an object that may have divided",)
+    return 0.0, _NOTHING_UNUSUAL
 
 
 # ---------------------------------------------------------------------- cues

@@ -1,7 +1,7 @@
 """Review items of a session, the most doubtful first, updated as it changes."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,11 +15,12 @@ from sam2_plugins.review.cues import (
     against_neighbors,
     review_mask,
 )
+from sam2_plugins.review.families import DivisionDoubt, Families
 from sam2_plugins.review.mask_features import NO_OVERLAP, MaskFeatures, Overlap, frame_overlaps
 from sam2_plugins.review.ranking import RankedItems, Ranking
 from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.annotations import ChangeKind
+from sam2_plugins.session.annotations import AnnotatedObject, ChangeKind
 from sam2_plugins.session.history import Action
 from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
 
@@ -34,11 +35,19 @@ MasksByObject = Mapping[int, Mapping[int, AcceptedMask]]
 """Masks by object id and frame."""
 
 
+class ObjectWithParents(Protocol):
+    """What the review reads of an object."""
+
+    @property
+    def parents(self) -> Sequence[int]:
+        """Ids of the objects that it came from."""
+
+
 class ReviewableSession(Protocol):
     """What the review reads of an ``AnnotationSession``."""
 
     @property
-    def objects(self) -> Mapping[int, object]:
+    def objects(self) -> Mapping[int, ObjectWithParents]:
         """All objects by id."""
 
     def frames_of(self, object_id: int) -> list[int]:
@@ -106,7 +115,7 @@ class _Object:
         is_known = self.frames[number : number + 1] == [frame]
         return self.frames[max(number - 1, 0) : number + 1 + is_known]
 
-    def inputs(self, frame: int, overlap: Overlap) -> CueInputs:
+    def inputs(self, frame: int, overlap: Overlap, division: DivisionDoubt | None) -> CueInputs:
         """Return the inputs of the cues of a mask."""
         reviewed = self.reviewed
         index = bisect_left(reviewed, frame)
@@ -125,6 +134,7 @@ class _Object:
             self.beside[frame],
             None if nearest is None else self._neighbor(nearest, frame),
             overlap,
+            division,
         )
 
     def _neighbor(self, other: int, frame: int) -> Neighbor:
@@ -173,6 +183,7 @@ class Review:
         self._overlaps: dict[int, dict[int, Overlap]] = {}
         self._outdated: set[tuple[int, int]] = set()
         self._moved: set[int] = set()
+        self._families = Families()
         self._ranking = Ranking()
         self._ranked: dict[tuple[int, int], ReviewItem] = {}
         self._worst: dict[int, float] = {}
@@ -185,12 +196,17 @@ class Review:
             self._outdated.add((object_id, frame))
         self._outdated.update((object_id, other) for other in known.change(frame, mask, verified))
         if moved:
+            self._families.touch(object_id)
             self._moved.add(frame)
             there = self._by_frame.setdefault(frame, {})
             if mask is None:
                 there.pop(object_id, None)
             else:
                 there[object_id] = mask
+
+    def descend(self, object_id: int, parents: Iterable[int]) -> None:
+        """Take over whom an object came from."""
+        self._families.change(object_id, parents)
 
     def frames_of(self, object_id: int) -> list[int]:
         """Return the frames of which a mask of an object was taken over."""
@@ -243,7 +259,7 @@ class Review:
 
     def _inputs(self, object_id: int, frame: int) -> CueInputs:
         overlap = self._overlaps.get(frame, {}).get(object_id, NO_OVERLAP)
-        return self._objects[object_id].inputs(frame, overlap)
+        return self._objects[object_id].inputs(frame, overlap, self._families.doubt(object_id, frame))
 
     def _update(self) -> None:
         """Compute what is outdated, and put it into its place in the queue."""
@@ -252,6 +268,7 @@ class Review:
             now = frame_overlaps(there, {i: self._objects[i].features[frame].area for i in there})
             self._overlaps[frame] = now
             self._outdated.update((i, frame) for i in there if before.get(i) != now.get(i))
+        self._outdated |= self._families.update(self._objects)
         old, new = [], []
         for object_id, frame in self._outdated:
             known = self._objects[object_id]
@@ -295,7 +312,7 @@ def review_queue(
     >>> mask = CompressedMask.from_array(np.pad(np.ones((10, 10), bool), 20))
     >>> scores = {0: 0.95, 1: 0.41, 2: 0.7}
     >>> session = SimpleNamespace(  # as an AnnotationSession
-    ...     objects={1: "cell"},
+    ...     objects={1: SimpleNamespace(parents=())},
     ...     frames_of=lambda object_id: sorted(scores),
     ...     accepted=lambda object_id, frame: AcceptedMask(
     ...         mask, MaskOrigin.TRACKED, MaskScores(1.0, scores[frame], 0.95)
@@ -312,6 +329,8 @@ def review_queue(
             accepted = session.accepted(object_id, frame)
             if accepted is not None:  # removed meanwhile
                 frames[frame] = accepted
+    for object_id, one in session.objects.items():
+        review.descend(object_id, one.parents)
     review.review_items(masks, {object_id: session.verified(object_id) for object_id in masks})
     return review.queue(min_score)
 
@@ -353,7 +372,9 @@ class LiveReview:
         with annotations.lock:
             objects, self._objects = self._objects, set()
             places, self._places = self._places, set()
+            known = annotations.objects() if objects else {}
         for object_id in objects:
+            self._review.descend(object_id, known[object_id].parents if object_id in known else ())
             frames = {*self._review.frames_of(object_id), *annotations.frames_of(object_id)}
             places |= {(object_id, frame) for frame in frames}
         with making_what_stays() if len(places) > _MANY else nullcontext():
@@ -369,7 +390,12 @@ class LiveReview:
     def _on_action(self, action: Action) -> None:
         for change in action.changes:
             if change.kind is ChangeKind.OBJECT:
-                if change.before is None or change.after is None:  # else its name, or the like
+                if _lineage(change.before) != _lineage(change.after):  # else its name, or the like
                     self._objects.add(change.object_id)
             elif change.frame is not None:
                 self._places.add((change.object_id, change.frame))
+
+
+def _lineage(one: object) -> tuple[int, ...] | None:
+    """Return whom an object came from; None of one that is not there."""
+    return one.parents if isinstance(one, AnnotatedObject) else None

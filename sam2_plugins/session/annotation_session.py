@@ -35,7 +35,7 @@ from sam2_plugins.session.engine_session import EngineSession, clear_prompts
 from sam2_plugins.session.history import DEFAULT_UNDO_BYTES, Action, History
 from sam2_plugins.session.label_image import compose_labels
 from sam2_plugins.session.lineage import Lineage
-from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskScores
+from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskRemark, MaskScores
 from sam2_plugins.session.memory_options import MemoryOptions
 from sam2_plugins.session.prefetch import prefetch
 from sam2_plugins.session.propagation import propagate, store_result
@@ -552,6 +552,7 @@ class AnnotationSession:
         scores: Mapping[int, MaskScores],
         *,
         parents: Iterable[int] = (),
+        remark: MaskRemark = MaskRemark.NONE,
         object_id: int | None = None,
         undo_group: object = None,
         action: str = "import track",
@@ -569,6 +570,8 @@ class AnnotationSession:
             What the model said of each.
         parents
             Whom it came from; they end before it begins.
+        remark
+            What was noticed of the first mask.
         object_id
             An id that was never used in this session; None for the next one.
         undo_group
@@ -589,10 +592,14 @@ class AnnotationSession:
                 raise InputError(f"The mask on frame {frame} is {mask.shape}, the frames are {self.shape}.")
         parents, scores = sorted(parents), {frame: scores[frame] for frame in packed}
         call: dict[str, Any] = {"do": "take_track", "masks": packed, "scores": scores, "parents": parents}
+        if remark:
+            call["remark"] = remark.name
         with self._edit(action, call, undo_group):
             made = call["object_id"] = self.annotations.new_object(None, None, object_id).id
             for frame, mask in packed.items():
-                self.annotations.set_mask(made, frame, AcceptedMask(mask, MaskOrigin.TRACKED, scores[frame]))
+                noticed = remark if frame == min(packed) else MaskRemark.NONE
+                accepted = AcceptedMask(mask, MaskOrigin.TRACKED, scores[frame], remark=noticed)
+                self.annotations.set_mask(made, frame, accepted)
             if parents:
                 self.lineage.set_parents(made, parents)
         return made

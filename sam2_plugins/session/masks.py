@@ -40,6 +40,8 @@ class MaskRemark(IntEnum):
     """There is nothing to see on the frame."""
     GAVE_WAY = 3
     """Another object claimed the same place."""
+    PERHAPS_BORN = 4
+    """The object begins with this mask, perhaps by a division that was not taken for one."""
 
     @classmethod
     def of(cls, result: FrameResult, index: int) -> "MaskRemark":

@@ -7,6 +7,7 @@ from typing import Any
 from sam2_engine.errors import InputError
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.life import Life
+from sam2_plugins.session.masks import MaskRemark
 from sam2_plugins.storage.serialization import call_from_json
 
 __all__ = ["RECORDED_CALLS", "differences", "merge_propagation_calls", "replay"]
@@ -108,8 +109,8 @@ RECORDED_CALLS: Mapping[str, Callable[..., object]] = {
     "take_masks": lambda session, frame, masks, as_prompts=False: session.import_masks(
         frame, masks, as_prompts=as_prompts
     ),
-    "take_track": lambda session, masks, scores, parents, object_id: session.import_track(
-        masks, scores, parents=parents, object_id=object_id
+    "take_track": lambda session, masks, scores, parents, object_id, remark="NONE": session.import_track(
+        masks, scores, parents=parents, remark=MaskRemark[remark], object_id=object_id
     ),
     "verify": lambda session, object_id, frames, verified: session.verify(object_id, frames, verified),
     "lineage.set_parents": lambda session, object_id, parents: session.lineage.set_parents(

@@ -26,9 +26,10 @@ from sam2_engine.frames.video_frames import VideoFrames
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.everything.run import TrackedEverything
 from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.review.cues import PERHAPS_BORN
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import ChangeKind
-from sam2_plugins.session.masks import MaskScores
+from sam2_plugins.session.masks import MaskRemark, MaskScores
 from sam2_plugins.storage.snapshot import read_state
 
 RECTANGLE = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0}
@@ -501,7 +502,8 @@ def test_a_video_without_rectangles_gets_everything_only_where_the_project_alway
         mask = np.zeros(session.shape, bool)
         mask[4:12, 8:20] = True
         masks = {frame: CompressedMask.from_array(np.roll(mask, frame, 1)) for frame in range(2, 8)}
-        return TrackedEverything((session.import_track(masks, dict.fromkeys(masks, MaskScores(1, 0.8, 1))),))
+        scores = dict.fromkeys(masks, MaskScores(1, 0.97, 1))
+        return TrackedEverything((session.import_track(masks, scores, remark=MaskRemark.PERHAPS_BORN),))
 
     monkeypatch.setattr("labelstudio_backend.tasks.video_preannotation.track_everything", found)
     task = {**page.body["tasks"][0], "drafts": [], "annotations": [], "predictions": []}
@@ -517,7 +519,7 @@ def test_a_video_without_rectangles_gets_everything_only_where_the_project_alway
     rectangles = {f: rectangle for f, rectangle in shown(region).items() if rectangle}
     assert list(rectangles) == list(range(3, 9))  # the page counts from 1
     assert rectangles[3]["x"] < rectangles[8]["x"]
-    assert answer["score"] == pytest.approx(0.8)
+    assert answer["score"] == region["score"] == pytest.approx(1 - PERHAPS_BORN), "as the review says"
     held = {**task, "predictions": [{"result": answer["result"], "updated_at": "2026-01-01"}]}
     assert page.predictor.predict([held], *request[1:]) != [[]]  # and may be tracked as any other
 

@@ -1,11 +1,29 @@
+import json
+from collections.abc import Generator, Sequence
+from typing import Any
+
 import numpy as np
+import pytest
 from seen import SHAPE, seen
 
-from sam2_plugins.everything.divisions import LIKELY, divided, division_probability, propose_divisions
+from sam2_engine.masks import PackedMask
+from sam2_plugins.everything import storing
+from sam2_plugins.everything.divisions import (
+    LIKELY,
+    ProposedDivision,
+    divided,
+    division_probability,
+    propose_divisions,
+)
+from sam2_plugins.everything.looking_back import begun_earlier, look_back
+from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.everything.storing import divisions_of
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
-from sam2_plugins.session.masks import MaskScores
+from sam2_plugins.session.masks import MaskRemark, MaskScores
+from sam2_plugins.session.readable import run_to_end
+from sam2_plugins.storage.replay import RECORDED_CALLS
+from sam2_plugins.storage.serialization import call_from_json, call_to_json, to_text
 
 
 def test_two_halves_beside_the_middle_of_a_mother_are_her_daughters():
@@ -65,3 +83,70 @@ def test_the_divisions_of_a_session_are_listed_least_probable_first(store: Model
     first, second = divisions_of(session)
     assert (first.mother, second.mother, first.frame) == (doubtful, sure, 2)
     assert first.probability < LIKELY < second.probability
+
+
+def test_a_division_that_is_not_likely_is_stored_as_a_question_and_replayed(store: ModelStore):
+    first, again = (
+        AnnotationSession(np.zeros((4, *SHAPE), np.uint8), store, "nano@128", axes="TYX") for _ in range(2)
+    )
+    calls: list[Any] = []
+    first.history.subscribe(lambda action: calls.append(json.loads(to_text(call_to_json(action.call)))))
+    tracks = {0: {t: seen(30, 30, 9) for t in range(4)}, 1: {t: seen(46, 30, 6) for t in range(2, 4)}}
+    ids = run_to_end(storing.store(first, tracks, [], object(), [ProposedDivision(0, (0, 1), 2, 0.4)]))
+    for call in calls:
+        call.pop("joined", None)
+        arguments = call_from_json(call)
+        RECORDED_CALLS[arguments.pop("do")](again, **arguments)
+    for session in (first, again):
+        found = {(i, f) for i in ids.values() for f in range(4) if _remark(session, i, f)}
+        assert found == {(ids[1], 2)}
+        assert _remark(session, ids[1], 2) is MaskRemark.PERHAPS_BORN
+
+
+def _remark(session: AnnotationSession, object_id: int, frame: int) -> MaskRemark:
+    accepted = session.accepted(object_id, frame)
+    return MaskRemark.NONE if accepted is None else accepted.remark
+
+
+@pytest.mark.parametrize(("since", "expected"), [(4, 4), (3, 3), (2, 2), (1, 2)])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_division_begins_where_the_mother_first_holds_two_daughters(
+    since: int, expected: int, goes_on: bool
+):
+    """Both are found as one up to frame 4; asked for, they are two from ``since`` on. She needs a frame."""
+    left, right = seen(33, 30, 7), seen(47, 30, 7)
+    both = left.mask.to_array() | right.mask.to_array()
+    whole = Sighting(PackedMask.from_array(both), int(both.sum()), 0.8)
+    mother = dict.fromkeys(range(1, 5), whole)
+    first = dict.fromkeys(range(5, 7), left)
+    tracks = {1: mother | first} if goes_on else {1: mother, 2: first}
+    tracks |= {3: {5: right}}
+    asked: list[int] = []
+
+    def apart(
+        frame: int, pairs: Sequence[tuple[tuple[float, float], tuple[float, float]]]
+    ) -> Generator[None, None, list[tuple[Sighting | None, ...]]]:
+        yield
+        asked.append(frame)
+        (places,) = pairs
+        np.testing.assert_allclose(places, (left.center, right.center), atol=1)
+        return [(left, right) if frame >= since else (whole, whole)]
+
+    daughters = (1, 3) if goes_on else (2, 3)
+    (begun,) = run_to_end(look_back(tracks, [ProposedDivision(1, daughters, 5, 0.3)], apart))
+    parts, (division,) = divided(begun_earlier(tracks, [begun]), [begun.division])
+    first_frames = [min(parts[one]) for one in (*division.daughters, 3)]
+    assert (division.frame, sorted(parts[1]), *first_frames) == (
+        expected,
+        [*range(1, expected)],
+        *[expected] * 3,
+    )
+    assert asked == [*range(4, max(expected - 2, 1), -1)]
+    assert (sightings := parts[division.daughters[0]])[expected].area == sightings[5].area
+
+
+def test_a_division_is_proposed_though_only_one_daughter_was_seen_for_a_while():
+    mother, left, right = seen(40, 30, 9), seen(34, 30, 6), seen(46, 30, 6)
+    late = {1: {0: mother, 1: mother, 2: left, 3: left}, 2: {3: right}}
+    (division,) = propose_divisions(late)
+    assert division.probability > LIKELY > division_probability(left, (left, right))

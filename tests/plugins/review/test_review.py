@@ -1,6 +1,7 @@
 import gc
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -276,7 +277,7 @@ class Session:
 
     def __init__(self, masks: Mapping[int, Mapping[int, AcceptedMask]], verified: Collection[int]) -> None:
         self.masks, self.frames = masks, verified
-        self.objects = dict.fromkeys(masks)
+        self.objects = dict.fromkeys(masks, SimpleNamespace(parents=()))
 
     def frames_of(self, object_id: int) -> list[int]:
         return sorted(self.masks[object_id])

@@ -1,0 +1,65 @@
+"""Stillness of tracks: what keeps its place and looks, as dirt on the glass does among cells that move."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2_engine.frames import FrameSource
+from sam2_plugins.everything.linking import Track
+from sam2_plugins.everything.sightings import Sighting
+
+__all__ = ["stillness"]
+
+_MARGIN = 3
+"""Pixels around an object that show whether it is still where it was."""
+
+
+def stillness(tracks: Sequence[Track], frames: FrameSource) -> NDArray[np.float64]:
+    """Return by how much the pixels where each track begins stay the same while it lasts, (N,) 0..1.
+
+    The median correlation of the box around its first mask with the same box on the frames on which it was
+    found later; not a number for what was found once. Each frame is read once.
+    """
+    first: dict[int, NDArray[np.float64]] = {}
+    found: list[list[float]] = [[] for _ in tracks]
+    for frame, there in _by_frame(tracks):
+        pixels = _gray(frames[frame])
+        for number in there:
+            crop = pixels[_around(_first(tracks[number]))]
+            if number in first:
+                found[number].append(_correlation(first[number], crop))
+            else:
+                first[number] = crop.copy()
+    return np.array([np.median(one) if one else np.nan for one in found], np.float64)
+
+
+def _by_frame(tracks: Sequence[Track]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each frame with the numbers of the tracks that were found on it."""
+    there: dict[int, list[int]] = {}
+    for number, track in enumerate(tracks):
+        for frame, one in track.sightings.items():
+            if one.found:
+                there.setdefault(frame, []).append(number)
+    yield from sorted(there.items())
+
+
+def _first(track: Track) -> Sighting:
+    return track.sightings[min(frame for frame, one in track.sightings.items() if one.found)]
+
+
+def _around(sighting: Sighting) -> tuple[slice, slice]:
+    rows, columns = (slice(max(one.start - _MARGIN, 0), one.stop + _MARGIN) for one in sighting.mask.box)
+    return rows, columns
+
+
+def _gray(image: NDArray[np.generic]) -> NDArray[np.float64]:
+    gray = np.nan_to_num(np.asarray(image, np.float64))
+    return gray.mean(-1) if gray.ndim == 3 else gray
+
+
+def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return the correlation of two images, at least 0; that of flat ones is 1."""
+    one, other = one - one.mean(), other - other.mean()
+    spread = float(np.sqrt((one**2).mean() * (other**2).mean()))
+    return 1.0 if spread == 0 else max(0.0, float((one * other).mean()) / spread)
