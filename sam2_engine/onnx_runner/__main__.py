@@ -12,6 +12,8 @@ from PIL import Image
 from . import ExportedModel, ImageSegmenter, VideoTracker
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
+_OF_8_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+"""Pillow's modes; others would be cut off at 255."""
 
 
 class _Frames:
@@ -31,6 +33,11 @@ class _Frames:
 
 def _read(path: Path) -> NDArray[Any]:
     with Image.open(path) as image:
+        if image.mode not in _OF_8_BITS or getattr(image, "n_frames", 1) > 1:
+            raise ValueError(
+                f"{path} is not one image of 8 bits (mode {image.mode}, {getattr(image, 'n_frames', 1)} "
+                "frames): scale its gray levels to 0..255 yourself, and save each frame as a PNG."
+            )
         return np.asarray(image if image.mode == "L" else image.convert("RGB"))
 
 

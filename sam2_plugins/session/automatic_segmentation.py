@@ -25,6 +25,8 @@ MAX_OVERLAP = 0.5
 """Of two masks that share more than this part of the smaller one, the surer stays."""
 MAX_AREA = 0.5
 """What covers more of the plane than this is the background."""
+_UNKNOWN = 0.5
+"""What has this part of its pixels where the image has no value, as where it was masked out, is no object."""
 _BATCH = 32
 """Clicks for which the device is held at a time."""
 
@@ -146,9 +148,22 @@ def find_objects(
         click_middle=True,
         tiled=True,
     )
-    search = generator.search(image, contrast=window)
+    pixels, unknown = _known(image)
+    search = generator.search(pixels, contrast=window)
     candidates = yield from _search_with_device(store.lock, search, str(loaded.device))
+    if unknown is not None:
+        candidates = [one for one in candidates if unknown[one.mask.box][one.mask.crop()].mean() < _UNKNOWN]
     return _distinct_objects(candidates, wanted, confidence)
+
+
+def _known(image: Any) -> tuple[Any, NDArray[np.bool_] | None]:
+    """Return an image in which what is not finite is dark, as sources say that they read it; and where."""
+    if not isinstance(image, np.ndarray) or image.dtype.kind != "f" or np.isfinite(image).all():
+        return image, None
+    finite = np.isfinite(image)
+    filled = np.where(finite, image, image[finite].min()).astype(image.dtype)
+    unknown: NDArray[np.bool_] = ~finite
+    return filled, unknown if image.ndim == 2 else unknown.any(-1)
 
 
 def shows_nothing(image: Any) -> bool:

@@ -123,6 +123,10 @@ def test_it_runs_where_there_is_no_pytorch(small_model: Sam2, exported: Path, tm
     done = run_alone(tmp_path, exported, "frames", "--box", "15,25,45,55", "-o", "masks")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["0.png", "1.png", "2.png"]
+    Image.fromarray(frames[0][..., 0].astype(np.uint16) * 140).save(tmp_path / "deep.png")
+    done = run_alone(tmp_path, exported, "deep.png", "--point", "30,40", "-o", "deep_mask.png")
+    assert "deep.png is not one image of 8 bits" in done.stderr
+    assert (done.returncode, (tmp_path / "deep_mask.png").exists()) == (1, False)
     done = run_alone(tmp_path, tmp_path, "frames/0.png", "--point", "30,40", "-o", "mask.png")
     assert done.stderr.strip().endswith("holds no card.json: give the folder that `sam2 export-model` wrote.")
     assert done.returncode == 1

@@ -110,9 +110,9 @@ def test_of_an_empty_tile_only_the_coarse_grid_is_clicked(
     clicks: list[int] = []
     predict = AutomaticMaskGenerator._predict
 
-    def counted(self: AutomaticMaskGenerator, points: Tensor, *others: Any) -> MaskPrediction:
+    def counted(self: AutomaticMaskGenerator, points: Tensor, *others: Any, **more: Any) -> MaskPrediction:
         clicks.append(len(points))
-        return predict(self, points, *others)
+        return predict(self, points, *others, **more)
 
     monkeypatch.setattr(AutomaticMaskGenerator, "_predict", counted)
     image = np.random.default_rng(1).normal(60, 8, STRIP)
