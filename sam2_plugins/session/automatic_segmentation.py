@@ -162,8 +162,8 @@ def _known(image: Any) -> tuple[Any, NDArray[np.bool_] | None]:
         return image, None
     finite = np.isfinite(image)
     filled = np.where(finite, image, image[finite].min()).astype(image.dtype)
-    unknown: NDArray[np.bool_] = ~finite
-    return filled, unknown if image.ndim == 2 else unknown.any(-1)
+    unknown = ~finite if image.ndim == 2 else ~finite.all(-1)
+    return filled, np.asarray(unknown, bool)
 
 
 def shows_nothing(image: Any) -> bool:
