@@ -167,7 +167,7 @@ def test_closing_ends_all_waits() -> None:
 
 def test_thousands_of_requests_leave_no_more_than_the_caps(videos: TrackScheduler) -> None:
     closed: list[Counted] = []
-    opened = 0
+    opened, threads = 0, threading.active_count()  # other tests of this process may have left some
     for number in range(2000):
         video = Counted(str(number), 1, [])
         with videos.use(key(number % 7, number % 50), lambda new=video: new, soon()) as used:  # type: ignore[misc]
@@ -176,7 +176,7 @@ def test_thousands_of_requests_leave_no_more_than_the_caps(videos: TrackSchedule
         closed.append(video)
     assert len(videos) <= 4
     assert opened - sum(video.closed for video in closed) == len(videos)
-    assert threading.active_count() < 20
+    assert threading.active_count() < threads + 5
 
 
 def test_many_threads_at_once_never_use_a_closed_video() -> None:
