@@ -1,5 +1,6 @@
 """Contrast of sessions: what the model expects, unless somebody says another, in every host."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,10 +85,12 @@ def test_the_shell_says_it_once_and_a_session_of_it_holds_it(
     options = [str(source), "--model", str(medical), "--masks", str(seeds), "--device", "cpu"]
     assert cli.main(["track", *options, "--session", str(tmp_path / "one.sam2")]) == 0
     assert capsys.readouterr().err.count(SAYS) == 1
-    assert read_session(tmp_path / "one.sam2", store).window == SOFT_TISSUE
+    with closing((one := read_session(tmp_path / "one.sam2", store)).frames):
+        assert one.window == SOFT_TISSUE
     assert cli.main(["track", *options, "--contrast", "lung", "--session", str(tmp_path / "two.sam2")]) == 0
     assert SAYS not in capsys.readouterr().err
-    assert read_session(tmp_path / "two.sam2", store).window == IntensityWindow((-1350,), (150,))
+    with closing((two := read_session(tmp_path / "two.sam2", store)).frames):
+        assert two.window == IntensityWindow((-1350,), (150,))
 
 
 def test_scripts_get_it(medical: Path, ct: NDArray[np.int16]) -> None:
