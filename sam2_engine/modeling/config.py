@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from math import isqrt
 from typing import Any
 
+from sam2_engine.errors import InputError
+
 __all__ = ["VARIANTS", "ModelConfig", "config_from_dict", "config_to_dict"]
 
 
@@ -148,11 +150,11 @@ class ModelConfig:
 
         Raises
         ------
-        ValueError
+        InputError
             If ``image_size`` is not a positive multiple of ``size_step``.
         """
         if image_size <= 0 or image_size % self.size_step:
-            raise ValueError(f"image_size must be a positive multiple of {self.size_step}, not {image_size}")
+            raise InputError(f"image_size must be a positive multiple of {self.size_step}, not {image_size}.")
         return replace(self, image_size=image_size)
 
 

@@ -195,10 +195,7 @@ def _load(
 def _untrained(name: str, image_size: int | None, device: str | torch.device) -> Sam2:
     config = VARIANTS[name]
     if image_size is not None:
-        try:
-            config = config.with_image_size(image_size)
-        except ValueError as error:
-            raise InputError(f"{error}.") from None
+        config = config.with_image_size(image_size)
     return Sam2(config).to(find_device(device))
 
 

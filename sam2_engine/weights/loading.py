@@ -113,10 +113,7 @@ def load_model(
     if config.intensities == "usual" and variant is None:  # unless a card beside the weights says another
         config = replace(config, intensities=expected_pixels(os.fspath(name_or_path)))
     if image_size is not None:
-        try:
-            config = config.with_image_size(image_size)
-        except ValueError as error:
-            raise InputError(f"{error}.") from None
+        config = config.with_image_size(image_size)
     with torch.device("meta"):
         model = Sam2(config)
     model.load_state_dict(weights, assign=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from sam2_engine.disk import remove_folder
 from sam2_engine.errors import InputError
 from sam2_engine.weights.pixel_rules import window_of
 from sam2_engine.wording import counted
@@ -79,13 +80,14 @@ class TrackSessionJob(TrackingJob):
 
     @contextmanager
     def _opened(self, host: JobHost) -> Iterator[Session]:
-        """Go on with the session, by its own model and reading, or begin it."""
+        """Go on with the session, by its own reading, or begin it; nothing is left if that fails empty."""
         if self.model is not None:
             host.store.load(self.model)  # no session is left that asks for a model which is not there
         if is_session_folder(self.output):
+            is_new = False
             work = Session(*open_session(self.output, host.store, self.source))
             try:
-                self._obey(work.annotation)
+                self._obey(work.annotation, host)
             except BaseException:
                 work.close()
                 raise
@@ -98,11 +100,17 @@ class TrackSessionJob(TrackingJob):
             except BaseException:
                 frames.close()
                 raise
-            work = Session(annotation, folder)
-        with work:
-            yield work
+            is_new, work = True, Session(annotation, folder)
+        session = work.annotation
+        try:
+            with work:
+                yield work
+        except InputError:
+            if is_new and not session.objects:
+                remove_folder(self.output)
+            raise
 
-    def _obey(self, session: AnnotationSession) -> None:
+    def _obey(self, session: AnnotationSession, host: JobHost) -> None:
         """Take over what is said of a session that is there, or refuse what would need another one."""
         described = read_manifest(self.output)["frames"]
         unsaid, known = vars(Reading()), {"axes": described["axes"], **described["opening"]}
@@ -120,6 +128,7 @@ class TrackSessionJob(TrackingJob):
             )
         session.memory.check_same(self.memory_policy, self.overlapping, session.frames, f"{self.output}")
         if self.model is not None and str(ModelName.parse(self.model).absolute()) != session.model_name:
+            host.note(f"{self.output} goes on with {self.model}; it had {session.model_name}.")
             session.use_model(self.model)
 
     def _write(self, work: Session, host: JobHost) -> None:

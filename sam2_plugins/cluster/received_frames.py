@@ -138,7 +138,8 @@ class ReceivedFrames(FrameSource):
 
     @override
     def close(self) -> None:
-        self._file.close()
+        with self._changed:  # another thread may be reading
+            self._file.close()
 
 
 class _Plane:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.frames import FrameSource
+from sam2_plugins.everything.likeness import correlation, gray_levels
 from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -50,17 +51,12 @@ def _slow_step(frames: FrameSource) -> int:
 
 def _likeness(frames: FrameSource, one: int, other: int) -> float:
     """Return the correlation of two frames, 0..1."""
-    first, second = _small(frames[one]), _small(frames[other])
-    spread = float(first.std() * second.std())
-    if not np.isfinite(spread) or spread == 0:
-        return float(np.array_equal(first, second))
-    return max(0.0, float(((first - first.mean()) * (second - second.mean())).mean()) / spread)
+    return correlation(_small(frames[one]), _small(frames[other]))
 
 
 def _small(image: NDArray[np.generic]) -> NDArray[np.float64]:
     """Return a frame in gray, of few pixels."""
-    gray = np.nan_to_num(np.asarray(image, np.float64))
-    gray = gray.mean(-1) if gray.ndim == 3 else gray
+    gray = gray_levels(image)
     return gray[:: max(1, gray.shape[0] // _SIDE), :: max(1, gray.shape[1] // _SIDE)]
 
 

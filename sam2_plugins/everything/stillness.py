@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.frames import FrameSource
+from sam2_plugins.everything.likeness import correlation, gray_levels
 from sam2_plugins.everything.linking import Track
 from sam2_plugins.everything.sightings import Sighting
 
@@ -24,11 +25,11 @@ def stillness(tracks: Sequence[Track], frames: FrameSource) -> NDArray[np.float6
     first: dict[int, NDArray[np.float64]] = {}
     found: list[list[float]] = [[] for _ in tracks]
     for frame, there in _by_frame(tracks):
-        pixels = _gray(frames[frame])
+        pixels = gray_levels(frames[frame])
         for number in there:
             crop = pixels[_around(_first(tracks[number]))]
             if number in first:
-                found[number].append(_correlation(first[number], crop))
+                found[number].append(correlation(first[number], crop))
             else:
                 first[number] = crop.copy()
     return np.array([np.median(one) if one else np.nan for one in found], np.float64)
@@ -51,15 +52,3 @@ def _first(track: Track) -> Sighting:
 def _around(sighting: Sighting) -> tuple[slice, slice]:
     rows, columns = (slice(max(one.start - _MARGIN, 0), one.stop + _MARGIN) for one in sighting.mask.box)
     return rows, columns
-
-
-def _gray(image: NDArray[np.generic]) -> NDArray[np.float64]:
-    gray = np.nan_to_num(np.asarray(image, np.float64))
-    return gray.mean(-1) if gray.ndim == 3 else gray
-
-
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return the correlation of two images, at least 0; that of flat ones is 1."""
-    one, other = one - one.mean(), other - other.mean()
-    spread = float(np.sqrt((one**2).mean() * (other**2).mean()))
-    return 1.0 if spread == 0 else max(0.0, float((one * other).mean()) / spread)

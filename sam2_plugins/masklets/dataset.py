@@ -22,6 +22,7 @@ from sam2_engine.datasets.segment_anything import is_masklet_dataset
 from sam2_engine.disk import remove_abandoned, remove_folder
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
+from sam2_engine.masks import rle_area
 from sam2_plugins.batch.naming import stem
 from sam2_plugins.masklets.decisions import Decision, DecisionLog, Status, Verdict, newest_verdicts, standing
 from sam2_plugins.masklets.one_engine import LOCKS, alone_on
@@ -151,6 +152,18 @@ class MaskletDataset:
             If the file is not there or damaged.
         """
         return read_annotations(self._found(name))
+
+    def found_on(self, name: str, masklet: int) -> set[int]:
+        """Return the frames on which the model saw a masklet when it was found.
+
+        Raises
+        ------
+        InputError
+            As :meth:`found`.
+        """
+        content = self.found(name)
+        place = content["masklet_id"].index(masklet)
+        return {frame for frame, row in enumerate(content["masklet"]) if rle_area(row[place])}
 
     def summary(self, name: str) -> MaskletSummary:
         """Return what is known of a video's masklets without their masks, which are many.

@@ -1,7 +1,7 @@
 """The queue of masklets that a person verifies: accept, reject, or correct and track again."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sam2_engine.errors import InputError
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
+from sam2_engine.wording import in_ranges
 from sam2_plugins.masklets.dataset import MaskletDataset, raise_unsaved
 from sam2_plugins.masklets.decisions import Decision, Edit, Verdict, check_person, newest_verdicts
 from sam2_plugins.masklets.selection import masklet_overlap, shown_mask
@@ -92,7 +93,7 @@ class VerificationQueue:
     num_left
         How many waited, this one included, when it was shown.
     problems
-        By video, in a sentence: why its masklets are passed over.
+        By video, or masklet of one, in a sentence: why it is passed over.
 
     Raises
     ------
@@ -199,9 +200,8 @@ class VerificationQueue:
         if masklet not in qualities:
             raise InputError(f"{video} has no masklet {masklet}.")
         self._enter_video(video)
-        self.current = QueuedMasklet(video, masklet, qualities[masklet])
-        self._begin_look()
-        return self.current
+        self._look_at(QueuedMasklet(video, masklet, qualities[masklet]))
+        return self._shown
 
     def mask(self, frame: int) -> NDArray[np.bool_] | None:
         """Return the (H, W) mask of the masklet on a frame; None where nothing is known."""
@@ -283,10 +283,16 @@ class VerificationQueue:
             How long the person took; None: since it was shown.
         source, at
             Where and when it was said, if not here and now.
+
+        Raises
+        ------
+        InputError
+            If what is to be accepted has no mask any more where it was found.
         """
         shown, session, look = self._shown, self.session, self._look
         frames = session.frames_of(shown.masklet)
         if verdict is Verdict.ACCEPT:
+            self._check_known(shown, frames)
             session.verify(shown.masklet, frames)
         elif verified := session.verified(shown.masklet):
             session.verify(shown.masklet, verified, verified=False)
@@ -310,6 +316,17 @@ class VerificationQueue:
         if verdict is not Verdict.WITHDRAW:
             self._said.append(shown)
         return decision
+
+    def _check_known(self, shown: QueuedMasklet, frames: Sequence[int]) -> None:
+        """Refuse frames of which nothing is known: they would count as verified without the object."""
+        if len(frames) < len(self.session.frames):
+            lost = self.dataset.found_on(shown.video, shown.masklet) - set(frames)
+            if lost:
+                on = "frames" if len(lost) > 1 else "frame"
+                raise InputError(
+                    f"Masklet {shown.masklet} of {shown.video} has no mask any more on {on} "
+                    f"{in_ranges(lost)}, where it was found: track it again, or reject it."
+                )
 
     def skip(self) -> None:
         """Leave the masklet for later, or for somebody else."""
@@ -339,14 +356,24 @@ class VerificationQueue:
         return self.current
 
     def _show(self, masklet: QueuedMasklet) -> bool:
+        where = masklet.video
         try:
             self._enter_video(masklet.video)
+            where = f"{masklet.video}, masklet {masklet.masklet}"
+            self._look_at(masklet)
         except InputError as error:
-            self.problems[masklet.video] = str(error)
+            self.problems[where] = str(error)
             return False
+        return True
+
+    def _look_at(self, masklet: QueuedMasklet) -> None:
+        if self._session is not None and masklet.masklet not in self._session.objects:
+            raise InputError(
+                f"{masklet.video} has its masklet {masklet.masklet} no more: it was undone or removed in "
+                f"{self.dataset.session(masklet.video)}. Find them --again, or redo it in napari."
+            )
         self.current = masklet
         self._begin_look()
-        return True
 
     def _begin_look(self) -> None:
         self._look = _Look(self._clock())

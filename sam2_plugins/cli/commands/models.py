@@ -141,8 +141,8 @@ def show_model(
     ],
 ) -> None:
     """Show what a model is for, what pixels it expects, its license and what to cite."""
-    weights_of = ModelName.parse(name).weights  # of nano@384, nano
-    status = next((one for one in list_models() if one.name in (name, weights_of)), None)
+    asked = ModelName.parse(name)  # of nano@384, nano
+    status = next((one for one in list_models() if one.name in (name, asked.weights)), None)
     if status is None and Path(name).is_dir():
         weights = checked_folder(name)
         return _print_rows([("file", str(weights)), *_card_rows(read_card(Path(name)))])
@@ -153,7 +153,7 @@ def show_model(
     rows = [("name", name), ("file", str(status.path or "not here"))]
     rows += _card_rows(status.card)
     if known is not None:
-        config = known.config
+        config = known.config if asked.image_size is None else known.config.with_image_size(asked.image_size)
         rows += [
             ("family", f"{known.family}; architecture {config.name}, input {config.image_size} pixels"),
             ("for", known.purpose),

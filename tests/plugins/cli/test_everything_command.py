@@ -51,3 +51,23 @@ def test_a_stack_in_which_nothing_is_found_says_so(stack, capsys, tmp_path):
     assert main(["track", "cells.tif", *FEW, "--confidence", "1", "-o", "labels.tif"]) == 2
     assert "nothing was found; lower --confidence" in capsys.readouterr().err
     assert not (tmp_path / "labels.tif").exists()
+
+
+def test_a_session_in_which_nothing_is_found_is_not_left_behind(stack, capsys, tmp_path):
+    assert main(["track", "cells.tif", *FEW, "--confidence", "1", "--session", "cells.sam2"]) == 2
+    assert not (tmp_path / "cells.sam2").exists()
+    assert main(["track", "cells.tif", *FEW, "--confidence", "0.6", "--session", "cells.sam2"]) == 0
+    capsys.readouterr()
+    again = ("--confidence", "1", "--model", "nano@320", "--session", "cells.sam2")
+    assert main(["track", "cells.tif", *FEW, *again]) == 0  # what is there stays
+    assert "cells.sam2 goes on with nano@320; it had nano@256." in capsys.readouterr().err
+    session = read_session("cells.sam2", ModelStore("cpu"))
+    session.frames.close()
+    assert session.objects
+
+
+def test_models_show_a_size_only_if_it_can_be(capsys):
+    assert main(["models", "show", "nano@256"]) == 0
+    assert "input 256 pixels" in capsys.readouterr().out
+    assert main(["models", "show", "nano@7"]) == 2
+    assert "must be a positive multiple of 32, not 7." in capsys.readouterr().err

@@ -246,3 +246,33 @@ def test_a_correction_that_is_undone_ends_with_what_was_accepted(made: Maker, st
     assert main(["undo", str(dataset.session("a"))]) == 0  # that it was accepted
     dataset.settle_all(store)
     assert dataset.statuses("a") == {1: Status.OPEN}
+
+
+def test_what_has_lost_masks_is_not_accepted_as_absent(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 2})
+    with dataset.opened("a", store) as (session, _):
+        session.add_mask(2, 1, square(4, 12))
+        session.clear_prompts(1, 2)
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.go_to("a", 1)
+        with pytest.raises(InputError, match="no mask any more on frame 2, where it was found: track it"):
+            queue.accept()
+    assert dataset.statuses("a")[1] is Status.OPEN
+    with VerificationQueue(dataset, store, "ada") as queue:
+        queue.go_to("a", 1)
+        queue.reject()
+
+
+def test_a_masklet_that_its_session_has_no_more_is_passed_over(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 2})
+    with dataset.opened("a", store) as (session, _):
+        session.remove_object(1)
+    with VerificationQueue(dataset, store, "ada") as queue:
+        with pytest.raises(InputError, match="has its masklet 1 no more: it was undone or removed in"):
+            queue.go_to("a", 1)
+        shown = queue.next()
+        assert shown is not None
+        assert shown.masklet == 2
+        queue.accept()
+        assert queue.next() is None
+        assert "masklet 1 no more" in queue.problems["a, masklet 1"]
