@@ -86,28 +86,33 @@ class Trend:
 def growth(do: Callable[[], object], measure: Callable[[], Usage]) -> list[str]:
     """Return what grows when something is done again and again, in words; nothing where all is constant.
 
-    What is cached once is done with after the warm-up. Memory counts as growing if it grows in every batch
-    of rounds, as a leak does.
+    What is cached once, or started once, is done with after the warm-up, or the first batch of rounds: what
+    grows in every batch, as a leak does, is returned as it grew in the last one.
     """
     for _ in range(_WARM_UP):
         do()
-    before = measure()
-    per_round = []
-    for _ in range(_BATCHES):
-        start = measure().memory
+    grown: dict[str, str] = {}
+    for batch in range(_BATCHES):
+        before = measure()
         for _ in range(_ROUNDS):
             do()
-        per_round.append((measure().memory - start) / _ROUNDS)
-        if per_round[-1] < _MEMORY_PER_ROUND:
+        now = _grown(before, measure())
+        grown = {name: now[name] for name in now if name in grown or not batch}
+        if not grown:
             break
-    after = measure()
-    grown = [
-        f"{name}: {getattr(before, name)} -> {getattr(after, name)}"
+    return list(grown.values())
+
+
+def _grown(before: Usage, after: Usage) -> dict[str, str]:
+    """Return what is more after a batch of rounds, by its name, in words."""
+    grown = {
+        name: f"{name}: {getattr(before, name)} -> {getattr(after, name)}"
         for name in ("threads", "descriptors", "files")
         if getattr(after, name) > getattr(before, name)
-    ]
-    if min(per_round) >= _MEMORY_PER_ROUND:
-        grown.append(f"memory: {min(per_round) / 1000:.0f} kB a round")
+    }
+    per_round = (after.memory - before.memory) / _ROUNDS
+    if per_round >= _MEMORY_PER_ROUND:
+        grown["memory"] = f"memory: {per_round / 1000:.0f} kB a round"
     return grown
 
 

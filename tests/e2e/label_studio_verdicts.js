@@ -29,7 +29,8 @@ async function moveBox(page, { frame, from, to, size }) {
   await page.evaluate(number => window.Htx.annotationStore.selected.names.get('video').setFrame(number), frame);
   await until(page, number => {
     const video = window.Htx.annotationStore.selected.names.get('video');
-    return video.frame === number && !document.querySelector('video').seeking;
+    const player = document.querySelector('video');  // it comes later than the page
+    return video.frame === number && player !== null && !player.seeking;
   }, frame);
   const canvas = await page.locator('.konvajs-content canvas').first().boundingBox();
   const at = ([x, y]) => [canvas.x + (canvas.width - size[0]) / 2 + x, canvas.y + (canvas.height - size[1]) / 2 + y];
