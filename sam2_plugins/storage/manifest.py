@@ -18,7 +18,7 @@ from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.storage.serialization import to_text, window_to_json
 from sam2_plugins.storage.snapshot import read_json
-from sam2_plugins.storage.source_files import source_files, source_of
+from sam2_plugins.storage.source_files import path_from, source_files, source_of
 
 __all__ = ["FORMAT_VERSION", "check_frames", "describe_frames", "is_session_folder", "read_manifest"]
 __all__ += ["reading_of", "scale_in", "write_files", "write_manifest", "write_manifest_again"]
@@ -52,7 +52,7 @@ def write_manifest(
     manifest = {
         "format": _FORMAT,
         "version": FORMAT_VERSION,
-        "frames": dict(described),
+        "frames": {**described, "source_from_here": path_from(path, described["source"])},
         "scale": asdict((scale or PhysicalScale()).filled(PhysicalScale.of(session.frames))),
         "window": window_to_json(session.window),
         "model": session.model_name,

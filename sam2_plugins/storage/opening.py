@@ -1,7 +1,7 @@
 """Opening the folder of a session: to go on in it, or only to read it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sam2_plugins.storage.manifest import check_frames, read_manifest
 from sam2_plugins.storage.serialization import window_from_json
 from sam2_plugins.storage.session_folder import SessionFolder
 from sam2_plugins.storage.snapshot import read_calls, read_state
-from sam2_plugins.storage.source_files import warn_of_rewritten_files
+from sam2_plugins.storage.source_files import places_of, warn_of_rewritten_files
 
 __all__ = ["open_session", "read_recording", "read_session"]
 
@@ -111,10 +111,22 @@ def read_recording(
     return session, calls
 
 
-def _moved_with(path: Path, source: str) -> str | Path:
-    """Return where a session's file is now: where it was, or beside the folder, if both were moved."""
-    beside = path.absolute().parent / Path(source).name
-    return beside if not Path(source).exists() and beside.exists() else source
+def _open_own_frames(path: Path, described: Mapping[str, Any]) -> FrameSource:
+    """Open the frames of a session: of the places where they may be, the first one that has its pixels."""
+    places = places_of(described, path)
+    if len(places) == 1:
+        return open_frames(places[0], **described["opening"])
+    errors: list[InputError] = []
+    for place in places:
+        try:
+            with ExitStack() as opened:
+                frames = opened.enter_context(open_frames(place, **described["opening"]))
+                check_frames(frames, described, path)
+                opened.pop_all()
+                return frames
+        except InputError as error:
+            errors.append(error)
+    raise InputError(f"Neither {' nor '.join(map(str, places))} has the frames of {path}: {errors[0]}")
 
 
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError)
@@ -138,9 +150,10 @@ def _empty_session(
                 f"{path} does not hold its frames, nor say where they are; open it together with them "
                 f"({described['name'].removeprefix('The ')})."
             )
-        if frames is None or isinstance(frames, str | PathLike):
-            file = _moved_with(path, described["source"]) if frames is None else frames
-            frames = own_frames = open_frames(file, **described["opening"])
+        if frames is None:
+            frames = own_frames = _open_own_frames(path, described)
+        elif isinstance(frames, str | PathLike):
+            frames = own_frames = open_frames(frames, **described["opening"])
         cleans = (
             manifest.get("cleans_clicked_frames") is True
         )  # sessions before it are gone on with as they began

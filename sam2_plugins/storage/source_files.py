@@ -1,4 +1,4 @@
-"""Files of a stack as they were when its session began, by which one notices that they were written again."""
+"""Files of a session's stack: where they are by now, and whether they were written again meanwhile."""
 
 import os
 import warnings
@@ -11,7 +11,7 @@ from typing import Any
 from sam2_engine.errors import InputWarning
 from sam2_engine.frames import FrameSource
 
-__all__ = ["source_files", "source_of", "warn_of_rewritten_files"]
+__all__ = ["path_from", "places_of", "source_files", "source_of", "warn_of_rewritten_files"]
 
 
 _MOST_FILES = 30_000
@@ -82,6 +82,42 @@ def source_of(frames: FrameSource, described: Mapping[str, Any]) -> str | Path |
     """Return the file of a session's frames: where they are read from now, or were at the beginning."""
     said: str | None = described["source"]
     return said if frames.opened_as is None else frames.opened_as[0]
+
+
+def path_from(session: Path, source: str | None) -> str | None:
+    """Return the way from where a session lies to a file: ``../stacks/cells.tif``; None if there is none."""
+    if source is None:
+        return None
+    try:
+        return Path(os.path.relpath(source, session.resolve().parent)).as_posix()
+    except ValueError:  # on another drive of Windows
+        return None
+
+
+def places_of(described: Mapping[str, Any], path: Path) -> list[Path]:
+    """Return where the file of a session's frames is by now, the best place first, of those that are there.
+
+    A session that was copied or moved together with its file means the one that lies as the original lay to
+    the original session. The path of before comes last: with a copy, the original is still there.
+
+    Parameters
+    ----------
+    described
+        The frames in the manifest of the session at ``path``; they have a source.
+
+    Returns
+    -------
+    list of Path
+        Each file once; if none is there, the path of before.
+    """
+    before, folder = Path(described["source"]), path.absolute().parent
+    ways = (described.get("source_from_here"), before.name)
+    places = [*(folder / way for way in ways if way is not None), before]
+    there: dict[Path, Path] = {}
+    for place in places:
+        if place.exists():
+            there.setdefault(place.resolve(), place)
+    return [*there.values()] or [before]
 
 
 def _files(source: Path) -> list[Path]:
