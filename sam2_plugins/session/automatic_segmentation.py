@@ -24,7 +24,8 @@ __all__ = ["AutomaticSettings", "FoundObject", "find_objects", "number_objects",
 MAX_OVERLAP = 0.5
 """Of two masks that share more than this part of the smaller one, the surer stays."""
 MAX_AREA = 0.5
-"""What covers more of the plane than this is the background."""
+MAX_BORDER = 1 / 3
+"""What covers more of the plane than the first, and more of its border than the second, is the background."""
 _UNKNOWN = 0.5
 """What has this part of its pixels where the image has no value, as where it was masked out, is no object."""
 _BATCH = 32
@@ -211,14 +212,13 @@ def _distinct_objects(
     if not candidates:
         return []
     shape = candidates[0].mask.shape
-    largest = MAX_AREA * shape[0] * shape[1]
     ranked = sorted(candidates, key=_score, reverse=True)
     owners = np.zeros(shape, np.uint32)  # which object each pixel belongs to, from 1
     found: list[FoundObject] = []
     for candidate in ranked:
         if len(found) == wanted.max_objects or _score(candidate) < confidence:
             break
-        if not max(wanted.min_area, 1) <= candidate.area <= largest:
+        if candidate.area < max(wanted.min_area, 1) or _is_background(candidate):
             continue
         crop = owners[candidate.mask.box]
         pixels = candidate.mask.crop()
@@ -232,6 +232,16 @@ def _distinct_objects(
         found.append(FoundObject(candidate.mask.compress(), candidate.area, _score(candidate), scores))
         crop[pixels & (crop == 0)] = len(found)
     return found
+
+
+def _is_background(candidate: Candidate) -> bool:
+    """Whether a mask is what lies around objects; a large one leaves most of the border free."""
+    height, width = candidate.mask.shape
+    if candidate.area <= MAX_AREA * height * width:
+        return False
+    pixels = candidate.mask.within((slice(0, height), slice(0, width)))
+    border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+    return bool(border.mean() > MAX_BORDER)
 
 
 def _score(candidate: Candidate) -> float:

@@ -9,10 +9,11 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.automatic_segmentation import AutomaticSettings, find_objects
 
 
-def test_an_object_of_a_third_of_the_image_is_found_whole(store: ModelStore) -> None:
+@pytest.mark.parametrize(("center", "radius"), [((91, 90), 70), ((101, 98), 91)], ids=["third", "two thirds"])
+def test_a_large_object_is_found_whole(center: tuple[int, int], radius: int, store: ModelStore) -> None:
     random = np.random.default_rng(1)
     y, x = np.mgrid[:200, :200]
-    disc = (y - 91) ** 2 + (x - 90) ** 2 < 70**2
+    disc = (y - center[0]) ** 2 + (x - center[1]) ** 2 < radius**2
     texture = ndimage.gaussian_filter(random.normal(size=disc.shape), 3)
     image = random.normal(100, 8, disc.shape) + disc * (80 + 5 * texture / texture.std())
     few = AutomaticSettings(points_per_side=8)
