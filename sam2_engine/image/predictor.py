@@ -368,6 +368,8 @@ class ImagePredictor:
                 f"mask_input must be low-resolution logits of {side} x {side}, as predict() returns them, "
                 f"not an array of shape {mask.shape}."
             )
+        if np.isnan(mask).any():
+            raise InputError("mask_input has values that are no numbers (NaN).")
         return torch.from_numpy(mask.reshape(-1, 1, side, side)).to(self.model.device)
 
 

@@ -1,6 +1,8 @@
 """Card of an exported model: what a program without PyTorch has to know beside the files."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -19,13 +21,17 @@ from sam2_engine.preprocessing import MEAN, STD
 from sam2_engine.weights.pixel_rules import rule_of
 from sam2_engine.weights.registry import registered
 
-__all__ = ["CARD", "FORMAT", "FORMAT_VERSION", "describe", "fingerprint"]
+__all__ = ["CARD", "FORMAT", "FORMAT_VERSION", "RULES", "describe", "fingerprint", "rules_checksum"]
 
 CARD = "card.json"
 """Its file."""
 FORMAT = "sam2-plugins exported model"
 FORMAT_VERSION = 1
 """Of the card, and of the names and meanings of inputs and outputs; runners refuse another."""
+
+
+RULES = ("image_size", "mean", "std", "keeps_aspect_ratio", "masks", "memory")
+"""What of a card decides masks, beside the names of each part's outputs."""
 
 
 def fingerprint(model: Sam2) -> str:
@@ -35,6 +41,16 @@ def fingerprint(model: Sam2) -> str:
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().numpy())
     return digest.hexdigest()[:16]
+
+
+def rules_checksum(card: Mapping[str, Any]) -> str:
+    """Return the checksum of all that a card says by which pixels become masks: each file carries it, too.
+
+    The runner computes the same (``checksum_of_rules`` in ``onnx_runner/card.py``).
+    """
+    said = {name: card.get(name) for name in RULES}
+    said["outputs"] = {name: part["outputs"] for name, part in card["parts"].items()}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _license_of(model: Sam2) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
-from sam2_engine.model_export.card import CARD, FORMAT_VERSION, describe
+from sam2_engine.model_export.card import CARD, FORMAT_VERSION, describe, rules_checksum
 from sam2_engine.model_export.parts import Part, parts_of
 from sam2_engine.model_export.precision import PRECISIONS, convert
 from sam2_engine.modeling.sam2 import Sam2
@@ -184,6 +184,7 @@ def _marks(card: dict[str, Any], part: Part) -> dict[str, str]:
         "sam2_fingerprint": card["fingerprint"],
         "sam2_model": card["model"],
         "sam2_part": part.name,
+        "sam2_rules": rules_checksum(card),
     }
 
 

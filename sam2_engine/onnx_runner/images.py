@@ -7,32 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .models import ExportedModel, Features, Prediction
 from .pixels import resize_logits
+from .prompts import check_mask_logits, encode_prompt
 
-__all__ = ["ImageSegmenter", "encode_prompt"]
-
-
-def encode_prompt(
-    shape: tuple[int, int],
-    image_size: int,
-    points: ArrayLike | None,
-    labels: ArrayLike | None,
-    box: ArrayLike | None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return clicks and a box, in pixels of an (H, W) image, as the model takes them."""
-    places, kinds = [], []
-    if box is not None:
-        places.append(np.asarray(box, np.float32).reshape(2, 2))
-        kinds.append(np.array([2, 3]))
-    if points is not None:
-        clicks = np.asarray(points, np.float32).reshape(-1, 2)
-        places.append(clicks)
-        kinds.append(np.ones(len(clicks), int) if labels is None else np.asarray(labels).reshape(-1))
-        if len(kinds[-1]) != len(clicks):
-            raise ValueError(f"There are {len(clicks)} points and {len(kinds[-1])} labels: give as many.")
-    if not places:
-        raise ValueError("Give points, a box, or both.")
-    scale = np.array([image_size / shape[1], image_size / shape[0]], np.float32)
-    return np.concatenate(places) * scale, np.concatenate(kinds).astype(np.int64)
+__all__ = ["ImageSegmenter"]
 
 
 class ImageSegmenter:
@@ -56,7 +33,7 @@ class ImageSegmenter:
         points: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         box: ArrayLike | None = None,
-        mask_logits: NDArray[np.float32] | None = None,
+        mask_logits: ArrayLike | None = None,
         several: bool = True,
     ) -> tuple[NDArray[np.bool_], Prediction]:
         """Predict one object.
@@ -78,10 +55,15 @@ class ImageSegmenter:
             (M, H, W) bool.
         prediction
             Their logits at a quarter of the input's side, predicted IoU, and presence.
+
+        Raises
+        ------
+        ValueError
+            If the prompt cannot be meant: it lies outside of the image, or its values are no numbers.
         """
-        places, kinds = encode_prompt(self.shape, self.model.image_size, points, labels, box)
-        features = self._features
-        predicted = self.model.predict(
-            features.without_memory, features, places, kinds, mask_logits, several=several
-        )
+        model, features = self.model, self._features
+        earlier = None if mask_logits is None else check_mask_logits(mask_logits, model.mask_size)
+        corrects = earlier is not None
+        places, kinds = encode_prompt(self.shape, model.image_size, points, labels, box, corrects=corrects)
+        predicted = model.predict(features.without_memory, features, places, kinds, earlier, several=several)
         return resize_logits(predicted.logits, self.shape) > 0, predicted

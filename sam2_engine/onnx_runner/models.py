@@ -1,6 +1,5 @@
 """Exported models: their card, their files, and the model's steps on one frame."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,19 +7,15 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from .card import FORMAT_VERSION, ModelFolderError, checksum_of_rules, read_card
 from .pixels import to_input
 
 __all__ = ["ExportedModel", "Features", "ModelFolderError", "Prediction"]
 
-FORMAT, FORMAT_VERSION = "sam2-plugins exported model", 1
 _PADDING = -1
 """Label of a point that is none, as tracked frames have it."""
 
 Floats = NDArray[np.float32]
-
-
-class ModelFolderError(ValueError):
-    """A folder that holds no exported model, or one that does not fit together; the message is a sentence."""
 
 
 class Features(NamedTuple):
@@ -90,7 +85,7 @@ class ExportedModel:
         self, folder: str | Path, threads: int = 0, providers: tuple[str, ...] = ("CPUExecutionProvider",)
     ) -> None:
         self.folder = Path(folder)
-        self.card = _read_card(self.folder / "card.json")
+        self.card = read_card(self.folder / "card.json")
         self._options = onnxruntime.SessionOptions()
         self._options.intra_op_num_threads = threads
         self._options.log_severity_level = 3
@@ -232,54 +227,8 @@ class ExportedModel:
                 f"{path} is of other weights or another size ({marks.get('sam2_model')}) than card.json says "
                 f"({self.card['model']} at {self.image_size}): keep the files of one export together."
             )
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelFolderError(
-            f"{path.parent} holds no card.json: give the folder that `sam2 export-model` wrote."
-        ) from None
-    except ValueError as error:
-        raise ModelFolderError(f"{path} is no card of a model ({error}): export it again.") from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise ModelFolderError(f"{path} is no card of an exported model: export it again.")
-    if card.get("format_version") != FORMAT_VERSION:
-        raise ModelFolderError(
-            f"{path} is of version {card.get('format_version')} of exported models, and this runner knows "
-            f"{FORMAT_VERSION}: export the model again, or take the runner of that version."
-        )
-    if card.get("file_format") != "onnx":
-        raise ModelFolderError(
-            f"{path.parent} was exported as {card.get('file_format')}, for PyTorch: export it as onnx."
-        )
-    if not _is_whole(card):
-        raise ModelFolderError(f"{path} is damaged or was edited: export it again.")
-    return card
-
-
-_MASK_RULES = {"stride", "several_for_one_click", "best_where_unstable"} | {
-    *("stability_offset", "stability_threshold", "logit_clamp", "no_object_logit")
-}
-
-
-def _is_whole(card: dict[str, Any]) -> bool:
-    """Whether a card says, in values that can be, what the runner reads of it."""
-    try:
-        files = [(Path(one["file"]).name == one["file"], *one["outputs"]) for one in card["parts"].values()]
-        numbers = [*card["mean"], *card["std"], *card["masks"].values(), *card.get("memory", {}).values()]
-        numbers = [one for one in numbers if one != "bfloat16"]
-        size, stride = card["image_size"], card["masks"]["stride"]
-        return (
-            all(plain for plain, *_ in files)
-            and all(isinstance(one, int | float) for one in numbers)
-            and len(card["mean"]) == len(card["std"]) == 3
-            and card["masks"].keys() >= _MASK_RULES
-            and isinstance(card["model"], str)
-            and isinstance(card["fingerprint"], str)
-            and type(size) is type(stride) is int
-            and size >= stride > 0
-        )
-    except (KeyError, TypeError, AttributeError):
-        return False
+        if marks.get("sam2_rules") not in (None, checksum_of_rules(self.card)):
+            raise ModelFolderError(
+                f"{self.folder / 'card.json'} says other rules for pixels or masks than {path.name} was "
+                "exported with: it was edited; export the model again."
+            )

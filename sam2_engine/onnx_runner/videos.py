@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .images import encode_prompt
 from .models import ExportedModel, Features, ModelFolderError, Prediction
 from .pixels import resize_logits
+from .prompts import encode_prompt
 
 __all__ = ["VideoTracker"]
 
@@ -70,6 +70,7 @@ class VideoTracker:
         self.frames = frames
         self._objects: dict[int, _Object] = {}
         self._encoded: tuple[int, Features] | None = None
+        self._size: tuple[int, ...] | None = None
 
     def add_prompt(
         self,
@@ -82,13 +83,21 @@ class VideoTracker:
         """Click on an object, or box it, on a frame that was not tracked yet; return its (H, W) mask there.
 
         Clicks are added to those that were given on the frame.
+
+        Raises
+        ------
+        ValueError
+            If there is no such frame, it was tracked already, or the prompt cannot be meant.
         """
-        shape = self._shape(frame)
-        known = self._objects.setdefault(object_id, _Object())
+        if not 0 <= frame < len(self.frames):
+            raise ValueError(f"There is no frame {frame}: there are {len(self.frames)}, counted from 0.")
+        known = self._objects.get(object_id, _Object())
         if frame in known.pointers and frame not in known.prompts:
             raise ValueError(f"Frame {frame} was tracked already: give all prompts first, then track.")
-        places, kinds = encode_prompt(shape, self.model.image_size, points, labels, box)
-        earlier = known.prompts.get(frame)
+        earlier, shape = known.prompts.get(frame), self._shape(frame)
+        places, kinds = encode_prompt(
+            shape, self.model.image_size, points, labels, box, corrects=earlier is not None
+        )
         if earlier is not None:
             places, kinds = _added(earlier, places, kinds)
         features = self._encode(frame)
@@ -99,6 +108,7 @@ class VideoTracker:
         )
         known.prompts[frame] = _Prompts(places, kinds, self._shown(predicted))
         known.memories.pop(frame, None)
+        self._objects[object_id] = known
         return resize_logits(known.prompts[frame].prediction.logits[0], shape) > 0
 
     def propagate(self) -> Iterator[tuple[int, dict[int, Floats]]]:
@@ -124,12 +134,23 @@ class VideoTracker:
         return {object_id: resize_logits(one, shape) > 0 for object_id, one in logits.items()}
 
     def _shape(self, frame: int) -> tuple[int, int]:
-        height, width = self.frames[frame].shape[:2]
+        height, width = self._read(frame).shape[:2]
         return height, width
+
+    def _read(self, frame: int) -> NDArray[Any]:
+        """Return a frame, which must be as large as the first one that was read."""
+        read = self.frames[frame]
+        self._size = self._size or read.shape[:2]
+        if read.shape[:2] != self._size:
+            raise ValueError(
+                f"Frame {frame} is {read.shape[1]} wide and {read.shape[0]} high, others are {self._size[1]} "
+                f"and {self._size[0]}: all frames of a video have one size."
+            )
+        return read
 
     def _encode(self, frame: int) -> Features:
         if self._encoded is None or self._encoded[0] != frame:
-            self._encoded = frame, self.model.encode(self.frames[frame])
+            self._encoded = frame, self.model.encode(self._read(frame))
         return self._encoded[1]
 
     def _shown(self, predicted: Prediction) -> Prediction:

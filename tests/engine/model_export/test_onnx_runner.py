@@ -5,18 +5,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import sam2_engine.onnx_runner
-from sam2_engine import ImagePredictor, VideoSession
+from sam2_engine import ImagePredictor, InputError, VideoSession
 from sam2_engine.modeling.sam2 import Sam2
 
 pytest.importorskip("onnxruntime")
 
 from sam2_engine.onnx_runner import ExportedModel, ImageSegmenter, ModelFolderError, VideoTracker
+from sam2_engine.onnx_runner.files import FrameFolder
 
 RUNNER = Path(sam2_engine.onnx_runner.__file__).parent
 
@@ -127,7 +129,7 @@ def test_it_runs_where_there_is_no_pytorch(small_model: Sam2, exported: Path, tm
     done = run_alone(tmp_path, exported, "deep.png", "--point", "30,40", "-o", "deep_mask.png")
     assert "deep.png is not one image of 8 bits" in done.stderr
     assert (done.returncode, (tmp_path / "deep_mask.png").exists()) == (1, False)
-    done = run_alone(tmp_path, tmp_path, "frames/0.png", "--point", "30,40", "-o", "mask.png")
+    done = run_alone(tmp_path, tmp_path, "frames/0.png", "--point", "30,40", "-o", "other.png")
     assert done.stderr.strip().endswith("holds no card.json: give the folder that `sam2 export-model` wrote.")
     assert done.returncode == 1
 
@@ -177,7 +179,12 @@ def test_what_does_not_fit_together_is_refused(exported: Path, tmp_path: Path) -
         ({"image_size": "x"}, "is damaged or was edited"),
         ({"mean": "x"}, "is damaged or was edited"),
         ({"masks": None}, "is damaged or was edited"),
-        ({"image_size": 1024}, "takes an input of 128 pixels, and card.json says 1024"),
+        ({"image_size": 1024}, "card.json says other rules for pixels or masks than image_encoder.onnx was"),
+        (
+            {"mean": [0.5, 0.5, 0.5]},
+            "other rules for pixels or masks .*: it was edited; export",
+        ),
+        ({"keeps_aspect_ratio": True}, "other rules for pixels or masks"),
     ],
 )
 def test_a_card_that_was_edited_is_refused(
@@ -189,13 +196,27 @@ def test_a_card_that_was_edited_is_refused(
         ExportedModel(other)
 
 
-def test_planes_that_would_be_squashed_for_a_model_that_pads_are_refused(
-    exported: Path, tmp_path: Path
+@pytest.mark.parametrize("table", ["masks", "memory", "parts"])
+def test_every_number_of_a_card_by_which_masks_are_made_is_bound(
+    table: str, exported: Path, tmp_path: Path
 ) -> None:
-    other = Path(shutil.copytree(exported, tmp_path / "pads"))
-    changed_card(other, keeps_aspect_ratio=True)
+    card = json.loads((exported / "card.json").read_text())
+    for name, value in card[table].items():
+        if table == "parts":
+            edited = {**value, "outputs": [*value["outputs"], "more"]}
+        else:
+            edited = 1 if isinstance(value, str) else value + 1
+        other = Path(shutil.copytree(exported, tmp_path / name))
+        changed_card(other, **{table: {**card[table], name: edited}})
+        with pytest.raises(ModelFolderError, match="other rules for pixels or masks"):
+            ExportedModel(other)
+
+
+def test_planes_that_would_be_squashed_for_a_model_that_pads_are_refused(exported: Path) -> None:
+    model = ExportedModel(exported)
+    model.card["keeps_aspect_ratio"] = True  # as that of a model that pads says
     with pytest.raises(ValueError, match="give an image of 80 x 80, with zeros on the right or below"):
-        ExportedModel(other).encode(np.zeros((60, 80), np.uint8))
+        model.encode(np.zeros((60, 80), np.uint8))
 
 
 def test_prompts_that_cannot_be_are_refused(exported: Path) -> None:
@@ -213,3 +234,141 @@ def test_prompts_that_cannot_be_are_refused(exported: Path) -> None:
     assert len(list(tracker.propagate())) == 3
     with pytest.raises(ValueError, match="Frame 2 was tracked already"):
         tracker.add_prompt(2, 1, points=[[30, 40]])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        ({"points": [[130, 40]]}, r"^The point \(130, 40\) lies outside the image, which is 120 wide and 90"),
+        ({"points": [[30, -2]]}, "lies outside the image"),
+        ({"points": [[30, 90]]}, "lies outside the image"),
+        ({"points": [[30, np.nan]]}, "NaN or infinite"),
+        ({"points": [[1e39, 20]]}, "NaN or infinite"),
+        ({"points": [[1, 2, 3]]}, r"list of \(x, y\) pairs"),
+        ({"points": []}, r"list of \(x, y\) pairs"),
+        ({"points": [["a", 2]]}, "are not numbers"),
+        ({"points": [[1, 2], [3]]}, "are not numbers, or not in equal rows"),
+        ({"points": [[30, 40]], "labels": [2]}, r"label is 1 \(inside the object\) or 0 \(outside\), not"),
+        ({"points": [[30, 40]], "labels": [-1]}, "label is 1"),
+        ({"points": [[30, 40]], "labels": [0.5]}, "label is 1"),
+        ({"points": [[30, 40]], "labels": [0]}, "All clicks are outside of the object"),
+        ({"points": [[30, 40], [30, 40]], "labels": [1, 0]}, "both as inside and as outside"),
+        ({"labels": [1]}, "labels and no points"),
+        ({"box": [1, 2, 3]}, r"A box is \(x0, y0, x1, y1\), not 3 numbers"),
+        ({"box": [50, 20, 30, 40]}, "ends before it begins"),
+        ({"box": [130, 20, 150, 40]}, "lies outside the image"),
+        ({"box": [0.1, 0.1, 0.5, 0.5]}, "in fractions of the image"),
+        ({"box": [1, np.nan, 3, 4]}, "NaN or infinite"),
+        ({}, "Give points, a box, or both"),
+    ],
+)
+def test_the_runner_refuses_what_the_engine_refuses(
+    prompt: dict[str, Any], sentence: str, small_model: Sam2, exported: Path
+) -> None:
+    frames, model = drawn_frames(2), ExportedModel(exported, threads=1)
+    tracker = VideoTracker(model, frames)
+    with pytest.raises(ValueError, match=sentence):
+        ImageSegmenter(model, frames[0]).predict(**prompt)
+    with pytest.raises(ValueError, match=sentence):
+        tracker.add_prompt(0, 1, **prompt)
+    with pytest.raises(ValueError, match="Prompt an object first"):  # and nothing is left of it
+        next(tracker.propagate())
+    if "points" in prompt or "box" in prompt:
+        with pytest.raises(InputError):
+            VideoSession(small_model, frames).add_prompt(0, 1, **prompt)
+
+
+def test_prompts_at_the_edges_are_those_of_the_engine(small_model: Sam2, exported: Path) -> None:
+    frames, model = drawn_frames(1), ExportedModel(exported, threads=1)
+    predictor = ImagePredictor(small_model)
+    predictor.set_image(frames[0])
+    _, predicted = ImageSegmenter(model, frames[0]).predict(box=[-20, 25, 45, 300])
+    _, _, low_res = predictor.predict(box=[-20, 25, 45, 300])
+    assert np.abs(predicted.logits - low_res).max() < 1e-3
+    with pytest.warns(UserWarning, match="in pixels, not in fractions"):
+        ImageSegmenter(model, frames[0]).predict(points=[[0.3, 0.4]])
+
+
+def test_earlier_masks_of_other_sizes_are_refused(small_model: Sam2, exported: Path) -> None:
+    image = drawn_frames(1)[0]
+    predictor = ImagePredictor(small_model)
+    predictor.set_image(image)
+    segmenter = ImageSegmenter(ExportedModel(exported, threads=1), image)
+    masks, first = segmenter.predict(points=[[30, 40]], several=False)
+    damaged = first.logits[0].copy()
+    damaged[3, 3] = np.nan
+    for given in (masks[0], first.logits, first.logits[0] > 0, first.logits[0][:5], damaged):
+        with pytest.raises(ValueError, match="earlier mask"):
+            segmenter.predict(points=[[30, 40]], mask_logits=given)
+    with pytest.raises(InputError, match="NaN"):
+        predictor.predict([[30, 40]], [1], mask_input=damaged[None])
+    corrected, _ = segmenter.predict(points=[[80, 60]], labels=[0], mask_logits=first.logits[0])
+    assert corrected.shape == (3, 90, 120)
+
+
+def test_frames_that_are_not_there_or_of_another_size_are_refused(exported: Path) -> None:
+    frames = [*drawn_frames(3)]
+    tracker = VideoTracker(ExportedModel(exported, threads=1), frames)
+    for frame in (-1, 3):
+        with pytest.raises(ValueError, match=f"There is no frame {frame}: there are 3, counted from 0"):
+            tracker.add_prompt(frame, 1, points=[[30, 40]])
+    tracker.add_prompt(0, 1, points=[[30, 40]])
+    frames[2] = frames[2].swapaxes(0, 1)
+    with pytest.raises(ValueError, match="Frame 2 is 90 wide and 120 high, others are 120 and 90"):
+        list(tracker.propagate())
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "sam2_engine.onnx_runner", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_command_replaces_nothing_unasked(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    for t, frame in zip((2, 10, 1), drawn_frames(3)):
+        Image.fromarray(frame).save(tmp_path / "frames" / f"{t}.png")
+    image, folder, masks = tmp_path / "frames" / "2.png", tmp_path / "frames", tmp_path / "masks"
+    (tmp_path / "taken.png").write_bytes(b"mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    click = ("--point", "30,40")
+    for arguments, sentence in (
+        ((image, *click, "-o", tmp_path / "taken.png"), "taken.png exists; choose another name, or replace"),
+        ((image, *click, "-o", image, "--overwrite"), "is also the input"),
+        ((image, *click, "-o", tmp_path / "mask.jpg"), "must end in .png"),
+        ((image, *click, "-o", tmp_path / "no" / "mask.png"), "does not exist; make it first"),
+        ((image, "--point", "30", "-o", tmp_path / "mask.png"), "--point 30 is not made of numbers"),
+        ((image, "--point", "30,4,x", "-o", tmp_path / "mask.png"), "is not X,Y, nor X,Y,-"),
+        ((image, "--box", "a,b", "-o", tmp_path / "mask.png"), "--box a,b is not made of numbers"),
+        ((image, "--point", "300,40", "-o", tmp_path / "mask.png"), "(300, 40) lies outside the image"),
+        ((folder, *click, "-o", folder, "--overwrite"), "is also the input"),
+        ((folder, *click, "-o", tmp_path / "taken.png"), "exists and is not a folder"),
+        ((folder, *click, "-o", tmp_path, "--overwrite"), "holds something else (frames)"),
+        ((tmp_path / "none", *click, "-o", masks), "There is no image or folder"),
+    ):
+        done = command(exported, *arguments)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert sentence in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert command(exported, image, *click, "-o", tmp_path / "taken.png", "--overwrite").returncode == 0
+    with Image.open(tmp_path / "taken.png") as written:
+        assert written.size == (120, 90)
+
+
+def test_a_folder_of_masks_is_written_whole_or_not_at_all(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    for t, frame in enumerate(drawn_frames(3), start=8):
+        Image.fromarray(frame).save(tmp_path / "frames" / f"{t}.png")
+    (tmp_path / "frames" / "11.png").write_bytes(b"damaged")
+    arguments = (exported, tmp_path / "frames", "--point", "30,40", "-o", tmp_path / "masks")
+    done = command(*arguments)
+    assert (done.returncode, "11.png" in done.stderr) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frames"]
+    (tmp_path / "frames" / "11.png").unlink()
+    assert command(*arguments).returncode == 0
+    assert "masks exists" in command(*arguments).stderr
+    assert command(*arguments, "--overwrite").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["10.png", "8.png", "9.png"]
+    assert FrameFolder(tmp_path / "frames").mask_names == ["8.png", "9.png", "10.png"]
+    Image.fromarray(drawn_frames(1)[0]).save(tmp_path / "frames" / "8.jpg")
+    with pytest.raises(ValueError, match="are named alike: keep one"):
+        FrameFolder(tmp_path / "frames")
