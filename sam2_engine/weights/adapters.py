@@ -1,13 +1,15 @@
 """Adapter files: low-rank changes of a base model's weights, loaded over it.
 
 A safetensors file with two small matrices per changed layer, ``LAYER.lora_A.weight`` (rank, inputs) and
-``LAYER.lora_B.weight`` (outputs, rank), and in its metadata the base model's name and its weights' digest.
+``LAYER.lora_B.weight`` (outputs, rank), and in its metadata the base model's name and its weights' digest,
+bound to the matrices by a checksum.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch import Tensor
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.config import ModelConfig, config_from_dict, config_to_dict
+from sam2_engine.weights.said_values import bound, check_bound
 
 __all__ = ["Adapter", "AdapterBase", "is_adapter", "merged", "weights_digest"]
 
@@ -101,9 +104,11 @@ class Adapter:
             weights[f"{name}{_DOWN}"] = down.detach().cpu().contiguous()
             weights[f"{name}{_UP}"] = up.detach().cpu().contiguous()
         described = {**asdict(self.base), "scale": self.scale, "config": config_to_dict(self.config)}
+        described["changes"] = weights_digest(weights)
+        metadata = bound({_KEY: json.dumps(described)}, {name: t.shape for name, t in weights.items()})
         try:
             with replacing(path) as aside:
-                save_file(weights, aside, metadata={_KEY: json.dumps(described)})
+                save_file(weights, aside, metadata=metadata)
         except (OSError, SafetensorError) as error:
             raise InputError(
                 f"The adapter could not be written to {path} ({error}): check the folder and its free space."
@@ -116,15 +121,18 @@ class Adapter:
         Raises
         ------
         InputError
-            If the file is damaged, or of another version of this software.
+            If the file is damaged, of another version of this software, or says what it did not say when it
+            was written: another rank, strength or base.
         """
+        check_bound(metadata, {name: tensor.shape for name, tensor in weights.items()}, path)
         try:
             described: dict[str, Any] = json.loads(metadata[_KEY])
             base = AdapterBase(str(described["name"]), str(described["digest"]))
             config, scale = config_from_dict(described["config"]), float(described["scale"])
             names = [name.removesuffix(_DOWN) for name in weights if name.endswith(_DOWN)]
             layers = {name: (weights[f"{name}{_DOWN}"], weights[f"{name}{_UP}"]) for name in names}
-            whole = 2 * len(layers) == len(weights) > 0
+            whole = 2 * len(layers) == len(weights) > 0 and isfinite(scale)
+            whole = whole and described.get("changes") in (None, weights_digest(weights))
         except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
             whole = False
         if not whole:

@@ -33,6 +33,7 @@ from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import WEIGHT_SUFFIXES, cache_folder, find
 from sam2_engine.weights.model_folder import checked_folder
 from sam2_engine.weights.registry import REGISTRY, registered
+from sam2_engine.weights.said_values import bound, check_bound
 from sam2_engine.wording import did_you_mean
 
 __all__ = ["as_model", "holds_adapter", "load_model", "read_weights", "recognize", "save_model"]
@@ -205,9 +206,11 @@ def save_model(model: Sam2, path: str | os.PathLike[str], dtype: torch.dtype = t
         name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
         for name, tensor in model.state_dict().items()
     }
+    said = {_CONFIG_KEY: json.dumps(config_to_dict(model.config))}
+    metadata = bound(said, {name: tensor.shape for name, tensor in weights.items()})
     try:
         with replacing(target) as aside:
-            save_file(weights, aside, metadata={_CONFIG_KEY: json.dumps(config_to_dict(model.config))})
+            save_file(weights, aside, metadata=metadata)
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"The model could not be written to {target} ({error}): check the folder and its free space."
@@ -245,6 +248,8 @@ def read_weights(
         weights, metadata = _read_torch(path), {}
     if is_adapter(metadata):
         return _read_adapted(Adapter.read(weights, metadata, path), path)
+    if variant is None:
+        check_bound(metadata, {name: t.shape for name, t in weights.items()}, path)
     config = _own_config(metadata, path) if variant is None else _variant(variant)
     config = config or recognize({name: t.shape for name, t in weights.items()}, path, _warn)
     expected = _expected(config, len(weights), path)

@@ -278,6 +278,10 @@ def _check(card: ModelCard, weights: Path, folder: Path) -> None:
         )
     if base and (base.get("name"), base.get("digest")) != (card.base, card.base_digest):
         raise InputError(f"{lie}says another base model than the adapter does{mend}")
+    rank = re.search(r"\brank (\d+)", card.trained)
+    if base and rank is not None and _ranks(weights) != {int(rank[1])}:
+        ranks = ", ".join(map(str, sorted(_ranks(weights))))
+        raise InputError(f"{lie}says adapters of rank {rank[1]}, and these are of rank {ranks}{mend}")
     size = config.get("image_size", card.preprocessing.input_size)
     if size != card.preprocessing.input_size:
         raise InputError(
@@ -311,6 +315,12 @@ def _described(weights: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise InputError(f"{weights} is damaged or incomplete ({error}): get it again.") from None
     except (TypeError, ValueError, AttributeError, RecursionError):
         return {}, {}  # whoever reads the weights says why
+
+
+def _ranks(weights: Path) -> set[int]:
+    """Return the ranks of an adapter's matrices, which their shapes say."""
+    with safe_open(weights, framework="np") as file:
+        return {file.get_slice(name).get_shape()[0] for name in file.keys() if ".lora_A." in name}  # noqa: SIM118
 
 
 def _readme(card: ModelCard) -> str:

@@ -101,6 +101,10 @@ def test_adapters_over_a_named_model_are_small_folders(
     add(tmp_path / "run", "adapted")
     assert load_model("adapted", "cpu").config.name == "small"
     assert not (tmp_path / "cache" / "checkpoints" / "adapted" / "checkpoint.pt").exists()
+    _lie(tmp_path / "run", trained="low-rank adapters of rank 16 on trunk,decoder")
+    with pytest.raises(InputError, match="says adapters of rank 16, and these are of rank 2; get the folder"):
+        load_model(tmp_path / "run", "cpu")
+    _lie(tmp_path / "run", trained=card.trained)
     _lie(tmp_path / "run", base_digest="0" * 64)
     with pytest.raises(InputError, match="says another base model than the adapter does"):
         load_model(tmp_path / "run", "cpu")

@@ -309,6 +309,33 @@ def test_failed_save_leaves_the_old_file(nano: Sam2, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "edited",
+    [
+        {"image_size": 256},
+        {"intensities": "soft tissue"},
+        {"keeps_aspect_ratio": True},
+        {"num_recent_memories": 3},
+        {"dynamic_multimask_via_stability": False},
+    ],
+)
+def test_a_configuration_that_was_edited_is_refused(
+    edited: dict[str, object], small_checkpoint: Path, tmp_path: Path
+) -> None:
+    with safe_open(small_checkpoint, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    config = json.loads(metadata["sam2_config"])
+    assert edited.keys() <= config.keys()
+    assert config != {**config, **edited}
+    path = tmp_path / "edited.safetensors"
+    save_file(weights, path, {**metadata, "sam2_config": json.dumps({**config, **edited})})
+    with pytest.raises(InputError, match=r"What .*edited\.safetensors says of itself was edited"):
+        load_model(path, device="cpu")
+    save_file(weights, path, {**metadata, "written_by": "another program"})
+    assert load_model(path, device="cpu").config.name == config["name"]
+
+
+@pytest.mark.parametrize(
     "odd",
     [
         {"memory_attention_layers": 2**40},

@@ -1,12 +1,16 @@
 """Low-rank adapters: what is trained, what they change, and their files over the right base."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from sam2_engine.errors import InputError
+from sam2_engine.modeling.config import config_to_dict
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.fine_tuning.config import TrainingConfig
 from sam2_engine.training.fine_tuning.low_rank import (
@@ -103,6 +107,39 @@ def test_an_adapter_without_its_base_or_damaged_is_refused(
     monkeypatch.setenv("SAM2_CACHE", str(tmp_path / "elsewhere"))
     with pytest.raises(InputError, match=r"adapter for the model cells, which is not on this machine"):
         load_model(file, "cpu")
+
+
+def _edited(file: Path, **values: object) -> Path:
+    """Write a copy of an adapter that says something else of itself, with the same matrices."""
+    with safe_open(file, "pt") as opened:
+        weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        metadata = opened.metadata()
+    said = json.loads(metadata["sam2_adapter"])
+    edited = file.with_stem("edited")
+    save_file(weights, edited, metadata={**metadata, "sam2_adapter": json.dumps({**said, **values})})
+    return edited
+
+
+def test_an_adapter_whose_strength_or_rank_was_edited_is_refused(base: Sam2, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    _changed(base).save(file)
+    assert torch.equal(_embedding(load_model(_edited(file), "cpu")), _embedding(base))
+    config = {**config_to_dict(base.config), "best_confidence": 0.1}
+    for values in ({"scale": 1.0}, {"scale": float("nan")}, {"config": config}, {"name": "nano"}):
+        with pytest.raises(
+            InputError, match=r"What .*edited\.safetensors says of itself was edited after it"
+        ):
+            load_model(_edited(file, **values), "cpu")
+    with safe_open(file, "pt") as opened:
+        weights, metadata = {n: opened.get_tensor(n) for n in opened.keys()}, opened.metadata()  # noqa: SIM118
+    halved = {name: one[:1] if "lora_A" in name else one[:, :1].contiguous() for name, one in weights.items()}
+    save_file(halved, tmp_path / "rank.safetensors", metadata=metadata)
+    with pytest.raises(InputError, match="says of itself was edited"):
+        load_model(tmp_path / "rank.safetensors", "cpu")
+    doubled = {name: 2 * one for name, one in weights.items()}
+    save_file(doubled, tmp_path / "values.safetensors", metadata=metadata)
+    with pytest.raises(InputError, match=r"values\.safetensors cannot be read \(it is damaged"):
+        load_model(tmp_path / "values.safetensors", "cpu")
 
 
 @pytest.mark.parametrize(
