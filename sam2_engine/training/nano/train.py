@@ -11,6 +11,7 @@ import torch
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.training.nano.curriculum import BatchConfig, Curriculum, folders_of, read_folders
+from sam2_engine.training.nano.growth import grow
 from sam2_engine.training.nano.initialization import initialize_nano, rescale_features
 from sam2_engine.training.nano.labeled_images import LabeledImage
 from sam2_engine.training.nano.scene_pool import ScenePool
@@ -58,8 +59,9 @@ def _make_trainer(
     schedule = schedule if options.steps is None else replace(schedule, steps=options.steps)
     if options.learning_rate is not None:
         schedule = replace(schedule, learning_rate=options.learning_rate)
+    model = initialize_nano(options.seed) if start is None else _load_start(start, options)
     trainer = Trainer(
-        initialize_nano(options.seed),
+        model,
         curriculum,
         schedule,
         options.run / part.stage,
@@ -72,7 +74,7 @@ def _make_trainer(
     if options.weights is None:
         checkpoint = start.with_name("checkpoint.pt")
         head = torch.load(checkpoint, map_location=options.device, weights_only=True)["head"]
-    trainer.start_from(_load_state(start), head)
+    trainer.start_from(model.state_dict(), head)
     if part.stage == "clicks" and head is not None:
         rescale_features(trainer.model, trainer.head)
     return trainer
@@ -90,8 +92,13 @@ def _rendered_pool(batch_configs: list[BatchConfig], options: argparse.Namespace
     return pool
 
 
-def _load_state(path: Path) -> dict[str, torch.Tensor]:
-    return load_model(path, device="cpu", dtype=torch.float32).state_dict()
+def _load_start(path: Path, options: argparse.Namespace) -> Sam2:
+    """Load what a stage starts from, grown by ``--grow``; the same whenever it is loaded."""
+    model = load_model(path, device="cpu", dtype=torch.float32, trainable=True)
+    if model.config.name != "nano":
+        raise InputError(f"{path} holds {model.config.name}: this trains nano, so give weights of nano.")
+    torch.manual_seed(options.seed)
+    return model if options.grow is None else grow(model, options.grow)
 
 
 def _train(part: Part, options: argparse.Namespace) -> Sam2:
@@ -104,7 +111,7 @@ def _train(part: Part, options: argparse.Namespace) -> Sam2:
     if options.hours is not None and options.weights is None:
         share = 0.0  # the stage before was too short to be worth a mean with it
     if start is not None and share:
-        initial = _load_state(start)
+        initial = _load_start(start, options).state_dict()
         for name, value in nano.state_dict().items():
             value.lerp_(initial[name].to(value), share)
     save_model(nano, _weights_path(options.run, part.stage))
@@ -128,6 +135,13 @@ def main() -> None:
         dest="weights",
         type=Path,
         help="start from these weights, a file or nano (those that ship): --stage, or the last one",
+    )
+    parser.add_argument(
+        "--grow",
+        type=int,
+        nargs="+",
+        metavar="BLOCKS",
+        help="with --from: so many more blocks in each stage of the trunk, for example 0 0 2 1",
     )
     parser.add_argument("--output", type=Path, help="write the weights here after the last stage")
     parser.add_argument(
@@ -156,6 +170,8 @@ def main() -> None:
             raise InputError(
                 f"--pool-scenes is how many of each kind to render, 1 or more, not {options.pool_scenes}."
             )
+        if options.grow is not None and options.weights is None:
+            raise InputError("--grow needs --from: what is trained from nothing has nothing to keep.")
         for part in planned(options.stage, options.weights is not None, options.hours):
             nano = _train(part, options)
     except InputError as error:
