@@ -15,7 +15,12 @@ from sam2_engine.errors import InputError
 from sam2_engine.image.predictor import said_of
 from sam2_engine.modeling.sam2 import LOGIT_CLAMP, Sam2
 from sam2_engine.official_api.build_sam import build_sam2_hf, split_arguments
-from sam2_engine.official_api.errors import StateError, UnsupportedError, refuse_unknown
+from sam2_engine.official_api.errors import (
+    StateError,
+    UnsupportedError,
+    refuse_other_pixels,
+    refuse_unknown,
+)
 from sam2_engine.official_api.prompts import check_boxes, check_points
 from sam2_engine.official_api.utils.small_regions import warn_without_effect
 from sam2_engine.official_api.utils.transforms import SAM2Transforms
@@ -42,7 +47,8 @@ class SAM2ImagePredictor:
     Raises
     ------
     InputError
-        If there are arguments beside these.
+        If there are arguments beside these, or the model was taught on pixels that the official package does
+        not make.
 
     Examples
     --------
@@ -63,6 +69,7 @@ class SAM2ImagePredictor:
         **kwargs: object,
     ) -> None:
         refuse_unknown(type(self).__name__, kwargs, ARGUMENTS)
+        refuse_other_pixels(sam_model.config)
         self.model = sam_model
         self._transforms = SAM2Transforms(
             sam_model.image_size, mask_threshold, max_hole_area, max_sprinkle_area

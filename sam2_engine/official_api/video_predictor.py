@@ -143,7 +143,10 @@ class SAM2VideoPredictor(SAM2Base):
         """
         host = torch.device("cpu")
         images, height, width = open_video(
-            video_path, self.image_size, host if offload_video_to_cpu else self.device
+            video_path,
+            self.image_size,
+            host if offload_video_to_cpu else self.device,
+            self.config.intensities,
         )
         state: State = {
             "images": images,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sam2_engine.errors import InputError
 from sam2_engine.modeling.position_encoding import sine_grid
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.official_api.errors import refuse_other_pixels
 from sam2_engine.official_api.modeling.parts import OfficialMaskDecoder, OfficialPromptEncoder
 
 __all__ = ["SAM2Base"]
@@ -66,10 +67,12 @@ class SAM2Base(Sam2):
     Raises
     ------
     InputError
-        If a setting is unknown, or fixed at another value.
+        If a setting is unknown, or fixed at another value; or the model was taught on pixels that the
+        official package does not make.
     """
 
     def __init__(self, model: Sam2, **settings: Any) -> None:
+        refuse_other_pixels(model.config)
         nn.Module.__init__(self)
         self.__dict__.update(
             {name: value.copy() if isinstance(value, dict) else value for name, value in vars(model).items()}

@@ -14,7 +14,8 @@ from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource, open_frames
 from sam2_engine.frames import video_frames as files
 from sam2_engine.official_api.errors import UnsupportedError
-from sam2_engine.preprocessing import estimate_window, normalize, to_model_input
+from sam2_engine.preprocessing import normalize, to_model_input
+from sam2_engine.weights.pixel_rules import window_of
 
 __all__ = ["VideoFrames", "open_video"]
 
@@ -48,7 +49,7 @@ class VideoFrames:
         self.shape = torch.Size((length, 3, image_size, image_size))
         self.device = device
 
-        self.opened_as: tuple[object, int, torch.device] | None = None
+        self.opened_as: tuple[object, int, torch.device, str] | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -100,11 +101,14 @@ def _tensors(values: Any) -> Any:
     return type(values)(map(_tensors, values)) if isinstance(values, (list, tuple)) else values
 
 
-def open_video(video_path: object, image_size: int, device: torch.device) -> tuple[VideoFrames, int, int]:
+def open_video(
+    video_path: object, image_size: int, device: torch.device, intensities: str = "usual"
+) -> tuple[VideoFrames, int, int]:
     """Open a video: its frames as the model's input, and its height and width in pixels.
 
     A folder of JPEG files with numbers as names and a video file are read as the official loader reads them;
-    anything else as ``open_frames`` does, with 8-bit colors resized by Pillow's bicubic filter.
+    anything else as ``open_frames`` does, with 8-bit colors resized by Pillow's bicubic filter, and more bits
+    through the window that a model of these ``intensities`` expects.
 
     Raises
     ------
@@ -112,16 +116,18 @@ def open_video(video_path: object, image_size: int, device: torch.device) -> tup
         If it cannot be read, has no end, or frames of several sizes.
     """
     video_path = Path(video_path).absolute() if isinstance(video_path, (str, Path)) else video_path
-    frames, height, width = _opened(video_path, image_size, device)
-    frames.opened_as = video_path, image_size, device
+    frames, height, width = _opened(video_path, image_size, device, intensities)
+    frames.opened_as = video_path, image_size, device, intensities
     return frames, height, width
 
 
-def _opened_again(video_path: object, image_size: int, device: torch.device) -> VideoFrames:
-    return open_video(video_path, image_size, device)[0]
+def _opened_again(video_path: object, image_size: int, device: torch.device, intensities: str) -> VideoFrames:
+    return open_video(video_path, image_size, device, intensities)[0]
 
 
-def _opened(video_path: object, image_size: int, device: torch.device) -> tuple[VideoFrames, int, int]:
+def _opened(
+    video_path: object, image_size: int, device: torch.device, intensities: str
+) -> tuple[VideoFrames, int, int]:
     if isinstance(video_path, bytes):
         raise UnsupportedError("A video in memory is not read: write the bytes to a file and give its path.")
     paths = _numbered_jpegs(video_path)
@@ -130,7 +136,7 @@ def _opened(video_path: object, image_size: int, device: torch.device) -> tuple[
     frames = open_frames(video_path)
     if frames.length is None:
         raise InputError(f"{frames.name} has no end: track live streams with sam2_engine.VideoSession.")
-    read = _reader(frames, image_size)
+    read = _reader(frames, image_size, intensities)
     return VideoFrames(read, frames.length, image_size, device), *frames.shape
 
 
@@ -165,9 +171,9 @@ def _of_files(paths: list[Path], image_size: int, device: torch.device) -> tuple
     return VideoFrames(read, len(paths), image_size, device), height, width
 
 
-def _reader(frames: FrameSource, image_size: int) -> Callable[[int], Tensor]:
+def _reader(frames: FrameSource, image_size: int, intensities: str) -> Callable[[int], Tensor]:
     """Return a function that reads a frame; other types than 8-bit pass through the intensity window."""
-    window = estimate_window(frames)
+    window = window_of(frames, None, intensities)
     if (
         isinstance(frames, files.VideoFrames)
         and window is None

@@ -35,7 +35,9 @@ SAID: dict[str, str] = {
     ),
     "build_sam2_video_predictor(vos_optimized)": "same masks; nothing is compiled, which is logged",
     # the image predictor
-    "SAM2ImagePredictor.__init__(sam_model)": "same; any loaded model is accepted",
+    "SAM2ImagePredictor.__init__(sam_model)": (
+        "same; any loaded model is accepted, but those that were taught on padded or stretched images"
+    ),
     "SAM2ImagePredictor.__init__(max_hole_area)": _ON_CUDA,
     "SAM2ImagePredictor.__init__(max_sprinkle_area)": _ON_CUDA,
     "SAM2ImagePredictor.__init__(kwargs)": _UNKNOWN,

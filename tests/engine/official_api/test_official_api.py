@@ -1,7 +1,10 @@
 """A script written for the official package runs, and gets back what it would have got there."""
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import official_script
@@ -23,7 +26,7 @@ from sam2_engine.official_api import (
 )
 from sam2_engine.official_api.utils import small_regions
 from sam2_engine.official_api.utils.video_frames import open_video
-from sam2_engine.preprocessing import denormalize
+from sam2_engine.preprocessing import denormalize, to_model_input
 from sam2_engine.video.video_session import VideoSession
 from sam2_engine.weights.loading import save_model
 
@@ -275,3 +278,42 @@ def test_predicting_is_for_evaluation_mode(folder: Path, small_model: Sam2) -> N
         predictor.add_new_points_or_box(state, 0, 1, [[30, 35]], [1])
     predictor.eval().to("cpu")
     predictor.add_new_points_or_box(state, 0, 1, [[30, 35]], [1])
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"keeps_aspect_ratio": True},
+            r"^This small-test was taught on images padded to a square, not",
+        ),
+        ({"intensities": "microscopy"}, "on images with their gray levels stretched, which the official"),
+        ({"keeps_aspect_ratio": True, "intensities": "microscopy"}, "padded .* and with their gray levels"),
+    ],
+)
+def test_models_of_other_pixels_are_refused_by_every_predictor(
+    values: dict[str, Any], sentence: str, small_model: Sam2
+) -> None:
+    model = copy.copy(small_model)
+    model.config = replace(small_model.config, **values)
+    for predictor in (SAM2ImagePredictor, SAM2VideoPredictor, SAM2AutomaticMaskGenerator):
+        with pytest.raises(InputError, match=sentence) as raised:
+            predictor(model)
+        assert isinstance(raised.value, NotImplementedError)
+
+
+def test_videos_of_more_than_8_bits_are_seen_by_the_models_rule(small_model: Sam2) -> None:
+    """And 8 bits as they are, which no rule but the refused one changes."""
+    rows = np.linspace(-1000, 3000, 64, dtype=np.float32)[:, None]
+    volume = np.stack([np.broadcast_to(rows + 10 * t, (64, 64)) for t in range(3)]).astype(np.int16)
+    model = copy.copy(small_model)
+    model.config = replace(small_model.config, intensities="soft tissue")
+    ours = VideoSession(model, volume, axes="ZYX").window
+    assert ours is not None
+    images = SAM2VideoPredictor(model).init_state(volume)["images"]
+    assert torch.equal(images[1], to_model_input(volume[1], ours, model.image_size)[0])
+    usual = SAM2VideoPredictor(small_model).init_state(volume)["images"]
+    assert not torch.allclose(images[1], usual[1])
+    colors = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), np.uint8)
+    seen = [SAM2VideoPredictor(one).init_state(colors)["images"][0] for one in (model, small_model)]
+    assert torch.equal(*seen)
