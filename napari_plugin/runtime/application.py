@@ -7,7 +7,6 @@ from qtpy.QtCore import QCoreApplication, QObject, Signal
 
 from napari_plugin.runtime.preferences import Preferences, on_preferences_changed, read_preferences
 from napari_plugin.runtime.workers import TaskRunner, Worker
-from sam2_engine.weights.locations import cache_folder
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.runtime.run_estimate import RunMeasurements
 
@@ -82,7 +81,7 @@ def sam2_application() -> Sam2Application:
         if isinstance(child, Sam2Application):
             return child
     preferences = read_preferences()
-    measurements = RunMeasurements(cache_folder().parent / "measured-runs.json")
+    measurements = RunMeasurements.of_this_machine()
     store = ModelStore(preferences.device, encoded_bytes=preferences.encoded_bytes, measurements=measurements)
     made = Sam2Application(store, preferences.model, preferences.sessions, application)
     on_preferences_changed(made.apply)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sam2_engine.disk import replacing
+from sam2_engine.user_cache import user_cache
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.wording import counted, duration_in_words, size_in_words
 
@@ -98,6 +99,11 @@ class RunMeasurements:
         if file is not None:
             with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
                 self._load(json.loads(file.read_text(encoding="utf-8")))
+
+    @classmethod
+    def of_this_machine(cls) -> "RunMeasurements":
+        """Return those of all runs on this machine, whichever program they were made with."""
+        return cls(user_cache() / "measured-runs.json")
 
     def measured(
         self, key: Key, steps: Iterator[FrameResult], num_bytes: Callable[[], int]

@@ -15,6 +15,7 @@ from sam2_engine.modeling.sam2 import Sam2
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.model_name import ModelName
 from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.runtime.run_estimate import RunMeasurements
 from sam2_plugins.scripting.session import Session
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.memory_options import MemoryOptions
@@ -151,7 +152,8 @@ def _model(model: str | Path | Sam2 | None, device: str) -> tuple[ModelStore, st
     if isinstance(model, Sam2):
         store = ModelStore(str(model.device), str(model.compute_dtype).removeprefix("torch."))
         return store, store.add(model)
-    return ModelStore(device), None if model is None else str(ModelName.parse(model).absolute())
+    store = ModelStore(device, measurements=RunMeasurements.of_this_machine())
+    return store, None if model is None else str(ModelName.parse(model).absolute())
 
 
 def _open(

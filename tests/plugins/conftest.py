@@ -1,11 +1,22 @@
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sam2_plugins.runtime import run_estimate
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
+
+_NUMBERS = count()
+
+
+@pytest.fixture(autouse=True)
+def measured_apart(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs of tests take is not what runs of the person who tests take."""
+    folder = tmp_path_factory.getbasetemp() / f"measured-{next(_NUMBERS)}"
+    monkeypatch.setattr(run_estimate, "user_cache", lambda: folder)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from sam2_plugins.cli.commands.terminal import count_bar, file_bar, with_progres
 from sam2_plugins.cluster.dispatch import run_on_cluster
 from sam2_plugins.runtime.jobs import CancelToken
 from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.runtime.run_estimate import RunMeasurements
 
 __all__ = ["EachOption", "SchedulerOption", "TerminalHost", "output_of", "run_jobs", "takes_many"]
 
@@ -46,7 +47,7 @@ class TerminalHost:
     """A terminal, in which a job is done by this process."""
 
     def __init__(self, device: str) -> None:
-        self.store = ModelStore(device)
+        self.store = ModelStore(device, measurements=RunMeasurements.of_this_machine())
 
     def say(self, line: str) -> None:
         """Print a line of results."""
