@@ -11,9 +11,8 @@ from typing_extensions import override
 from sam2_engine.disk import remove_folder
 from sam2_engine.errors import InputError
 from sam2_engine.weights.pixel_rules import window_of
-from sam2_engine.wording import counted
 from sam2_plugins.batch.job import JobHost, Reading, run_under_bar
-from sam2_plugins.batch.track_job import TrackingJob
+from sam2_plugins.batch.track_job import TrackingJob, tracked_in_words
 from sam2_plugins.export.label_tiff import TIFF_SUFFIXES, write_label_tiff
 from sam2_plugins.measure import measure
 from sam2_plugins.runtime.atomic_files import check_output
@@ -153,9 +152,7 @@ def track_runs(host: JobHost, session: AnnotationSession, runs: Iterable[Propaga
         Arguments of :meth:`AnnotationSession.propagate`, one after the other.
     """
     runs = list(runs)
-    visits = [session.frames_to_visit(**run) for run in runs]
-    total = None if None in visits else sum(len(frames or ()) for frames in visits)
-    finished = 0
+    finished, total = 0, session.count_frames(runs)
     with host.interruptible() as cancel:
         group = object()
         steps = chain.from_iterable(
@@ -166,6 +163,5 @@ def track_runs(host: JobHost, session: AnnotationSession, runs: Iterable[Propaga
                 finished += 1
         except KeyboardInterrupt:  # a second Ctrl-C breaks off the current frame
             cancel.cancel()
-    tracked = f"{finished} of {total} frames" if total else "nothing was left to track"
-    host.say(f"{tracked}, {counted(len(session.objects), 'object')}")
+    host.say(tracked_in_words(finished, total, len(session.objects)))
     return finished != total and cancel.cancelled

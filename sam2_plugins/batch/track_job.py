@@ -23,7 +23,7 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.session.readable import known_by_frame
 
-__all__ = ["TrackJob", "TrackingJob"]
+__all__ = ["TrackJob", "TrackingJob", "tracked_in_words"]
 
 _LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 
@@ -138,12 +138,11 @@ class TrackJob(TrackingJob):
         NoSpaceError
             If the disk is full; the frames before are kept.
         """
-        visits = [session.frames_to_visit(**run) for run in starts.runs]
         dtype = label_dtype(max(session.objects))
         shape = (len(session), *session.shape)
         axes, sizes = "ZYX" if session.frames.axis == "Z" else "TYX", PhysicalScale.of(session.frames)
         full: OSError | None = None
-        finished, total = 0, None if None in visits else sum(len(frames or ()) for frames in visits)
+        finished, total = 0, session.count_frames(starts.runs)
         with (
             LabelStackWriter.open(self.output, shape, dtype, axes, scale=sizes) as stack,
             host.interruptible() as cancel,
@@ -165,7 +164,7 @@ class TrackJob(TrackingJob):
                     finished += 1
             if not finished and full is not None:
                 raise full
-        host.say(f"{finished} of {total} frames, {counted(len(session.objects), 'object')}")
+        host.say(tracked_in_words(finished, total, len(session.objects)))
         if full is not None:
             host.say(f"{self.output}")
             raise InputError(
@@ -173,3 +172,18 @@ class TrackJob(TrackingJob):
                 "The frames that were finished before are saved."
             )
         return finished != total and cancel.cancelled
+
+
+def tracked_in_words(finished: int, total: int | None, num_objects: int) -> str:
+    """Say how many frames were tracked, of how many that were to be.
+
+    Examples
+    --------
+    >>> tracked_in_words(3, 3, 2), tracked_in_words(2, 5, 1), tracked_in_words(0, 0, 2)
+    ('3 of 3 frames, 2 objects', '2 of 5 frames, 1 object', 'nothing was left to track, 2 objects')
+    """
+    if total is None:
+        tracked = counted(finished, "frame")
+    else:
+        tracked = f"{finished} of {counted(total, 'frame')}" if total else "nothing was left to track"
+    return f"{tracked}, {counted(num_objects, 'object')}"

@@ -314,7 +314,7 @@ class Session:
             After Ctrl-C; what is finished stays.
         """
         runs = self._runs(object_ids, direction, start, stop, missing_only)
-        total = self._count(runs)
+        total = self.annotation.count_frames(runs)
         with stopped_by_ctrl_c() as cancel, older_objects_left_alone():
             steps = with_bar(self._propagate(runs, cancel), "tracking", total, progress)
             return TrackedFrames(map(TrackedFrame.of, steps))
@@ -349,10 +349,6 @@ class Session:
         chosen = None if ids is None else tuple(ids)
         options = {"stop": stop, "missing_only": missing_only}
         return self.annotation.runs(wanted, chosen, start, **options)
-
-    def _count(self, runs: Iterable[PropagateArguments]) -> int | None:
-        visits = [self.annotation.frames_to_visit(**run) for run in runs]
-        return None if None in visits else sum(len(frames or ()) for frames in visits)
 
     def _propagate(
         self, runs: Iterable[PropagateArguments], cancel: CancelToken | None

@@ -39,7 +39,13 @@ from sam2_plugins.session.masks import AcceptedMask, MaskOrigin, MaskRemark, Mas
 from sam2_plugins.session.memory_options import MemoryOptions
 from sam2_plugins.session.prefetch import prefetch
 from sam2_plugins.session.propagation import propagate, store_result
-from sam2_plugins.session.propagation_plan import Direction, PropagateArguments, PropagationPlan, runs_in
+from sam2_plugins.session.propagation_plan import (
+    Direction,
+    PropagateArguments,
+    PropagationPlan,
+    count_frames,
+    runs_in,
+)
 from sam2_plugins.session.session_state import SessionState
 from sam2_plugins.session.tracked_frames import TrackedFrame, TrackedFrames
 
@@ -687,6 +693,16 @@ class AnnotationSession:
             If an object or a frame is unknown, or there is nothing to track from ``start`` to ``stop``.
         """
         return self._plan(object_ids, start, stop, reverse, missing_only, from_first).frames()
+
+    def count_frames(self, runs: Iterable[Mapping[str, Any]]) -> int | None:
+        """Return how many frames runs one after the other take, each the arguments of :meth:`propagate`.
+
+        Raises
+        ------
+        InputError
+            As :meth:`frames_to_visit`.
+        """
+        return count_frames([self._plan(**run) for run in runs])
 
     def runs(
         self,

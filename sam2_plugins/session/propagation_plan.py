@@ -1,7 +1,7 @@
 """The plan of a propagation: which objects over which frames, so that verified masks stay."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -11,7 +11,7 @@ from sam2_plugins.runtime.run_estimate import RunSize
 from sam2_plugins.session.annotations import Annotations
 from sam2_plugins.session.life import Life
 
-__all__ = ["Direction", "PropagateArguments", "PropagationPlan", "runs_in"]
+__all__ = ["Direction", "PropagateArguments", "PropagationPlan", "count_frames", "runs_in"]
 
 PropagateArguments = dict[str, Any]
 """Arguments of ``AnnotationSession.iter_propagate``."""
@@ -149,11 +149,11 @@ class PropagationPlan:
         _, last = self.bounds()
         if last == math.inf:
             return None
-        return sorted(set().union(*self._frames_of_each()), reverse=self.reverse)
+        return sorted(set().union(*self.frames_by_object().values()), reverse=self.reverse)
 
     def has_frames(self) -> bool:
         """Whether there is a frame on which an object is to be tracked."""
-        return any(self._frames_of_each())
+        return any(self.frames_by_object().values())
 
     def size(self) -> RunSize:
         """Return how much there is to track; of an endless live stream, one frame.
@@ -164,18 +164,20 @@ class PropagationPlan:
             As ``bounds``.
         """
         self.bounds()
-        each = list(self._frames_of_each())
+        each = self.frames_by_object().values()
         return RunSize(len(set().union(*each)), sum(map(len, each)))
 
-    def _frames_of_each(self) -> Iterator[set[int]]:
-        """Yield the frames on which each object is to be tracked; of an endless live stream, one."""
+    def frames_by_object(self) -> dict[int, set[int]]:
+        """Return the frames on which each object is to be tracked; of an endless live stream, one."""
+        found = {}
         for object_id, (first, last, life) in self._ranges().items():
             end = first if last == math.inf else int(last)
             tracked = {frame for frame in range(first, end + self.step, self.step) if frame in life}
             tracked -= self.annotations.verified(object_id)
             if self.missing_only:
                 tracked -= set(self.annotations.frames_of(object_id))
-            yield tracked
+            found[object_id] = tracked
+        return found
 
     def left_out(self) -> str:
         """Say in a sentence where objects are not tracked because of their lives; empty if everywhere."""
@@ -221,3 +223,27 @@ class PropagationPlan:
                 last = earliest(ahead) - self.step
             ranges[object_id] = (first, last)
         return ranges
+
+
+def count_frames(plans: Iterable[PropagationPlan]) -> int | None:
+    """Return how many frames propagations one after the other take; None of an endless live stream.
+
+    What an earlier one tracks is there for a later one that leaves out what has a mask.
+
+    Raises
+    ------
+    InputError
+        As ``PropagationPlan.bounds``.
+    """
+    total = 0
+    tracked: dict[int, set[int]] = {}
+    for plan in plans:
+        if plan.frames() is None:
+            return None
+        each = plan.frames_by_object()
+        if plan.missing_only:
+            each = {object_id: frames - tracked.get(object_id, set()) for object_id, frames in each.items()}
+        total += len(set().union(*each.values()))
+        for object_id, frames in each.items():
+            tracked[object_id] = tracked.get(object_id, set()) | frames
+    return total

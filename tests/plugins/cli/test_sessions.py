@@ -118,6 +118,22 @@ def test_a_new_prompt_in_the_file_does_the_same(run: Run) -> None:
     assert (after[5:] != before[5:]).any()
 
 
+def test_an_object_that_is_added_to_a_finished_session_is_counted_once(run: Run) -> None:
+    track = ("track", "cells.tif", "--prompts", "clicks.json", "--session", "cells.sam2")
+    run(*track, model=True)
+    entries = json.loads(Path("clicks.json").read_text())
+    entries.append({"frame": 3, "object_id": 2, "box": [50, 27, 70, 47]})
+    Path("clicks.json").write_text(json.dumps(entries))
+    assert "5 of 5 frames, 2 objects" in run(*track, model=True)
+    assert "nothing was left to track, 2 objects" in run(*track, model=True)
+    run("prompt", "cells.sam2", "--frame", 2, "--object", 3, "--box", "50,27,70,47")
+    entries.append({"frame": 6, "object_id": 3, "box": [50, 25, 70, 45]})
+    Path("clicks.json").write_text(json.dumps(entries))
+    # from the new box on, and then what is missing before it: of frames 2 to 5 all but the prompted one
+    assert "5 of 5 frames, 3 objects" in run(*track, model=True)
+    assert len(masks_of("cells.sam2", 3)[2:].any((1, 2))) == 6
+
+
 def test_a_result_is_a_start(run: Run, session: AnnotationSession) -> None:
     """Frames without an object, as Ctrl-C leaves them, are tracked; a click corrects the rest, too."""
     start = ("track", "cells.tif", "--masks", "first.tif")
