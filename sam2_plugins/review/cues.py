@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sam2_engine.wording import plural
+from sam2_plugins.review.encounters import Encounter
 from sam2_plugins.review.families import DivisionDoubt
+from sam2_plugins.review.jumps import Jump, diameter, distance
 from sam2_plugins.review.mask_features import MaskFeatures, Overlap
 from sam2_plugins.session.masks import MaskRemark
 
@@ -30,6 +32,11 @@ PROMPTED_FACTOR = 0.2
 """Factor of a mask's score where a person clicked on this very frame."""
 REMARK = 3.0
 """What the sum gains where something was noticed while the mask was tracked."""
+JUMPED = 0.97
+"""Doubt where a track jumps, see :func:`~sam2_plugins.review.jumps.jump_to`: it comes before all that is
+measured of a mask alone, as a track that goes on smoothly on another cell shows nothing else."""
+MAYBE_ANOTHER = 0.95
+"""Doubt where it lies on the same pixels as another object, or goes on as another one went before."""
 PERHAPS_BORN = 0.3
 """Doubt where an object may come from a division that was not taken for one; a third of those are."""
 MAX_ODDS = 10_000.0
@@ -100,6 +107,10 @@ class CueInputs(NamedTuple):
         Its nearest mask on another frame that a person confirmed or prompted.
     division
         The one by which the object begins with this mask, if that is asked here.
+    jump
+        The one by which the object came to this mask, if it jumped.
+    encounter
+        That with another object, if it is asked here whether both are what they were.
     """
 
     frame: int
@@ -109,6 +120,8 @@ class CueInputs(NamedTuple):
     reviewed: Neighbor | None
     overlap: Overlap
     division: DivisionDoubt | None = None
+    jump: Jump | None = None
+    encounter: Encounter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +200,9 @@ def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
         total += REMARK
         words = words if most > REMARK else (_REMARKS[inputs.features.remark],)
     score = 1 / (1 + math.exp(-total))
-    doubt, question = _lineage_doubt(inputs)
-    if doubt > score:
-        score, words = doubt, question
+    for doubt, question in (_lineage_doubt(inputs), _track_doubt(object_id, inputs)):
+        if doubt > score:
+            score, words = doubt, question
     return ReviewItem(object_id, inputs.frame, inputs.factor * score, words)
 
 
@@ -203,6 +216,28 @@ def _lineage_doubt(inputs: CueInputs) -> tuple[float, Words]:
     if inputs.features.remark == MaskRemark.PERHAPS_BORN:
         return PERHAPS_BORN, ("it begins beside an object that may have divided",)
     return 0.0, _NOTHING_UNUSUAL
+
+
+def _track_doubt(object_id: int, inputs: CueInputs) -> tuple[float, Words]:
+    """Return how doubtful it is that the mask is of the same object as those before it, and why."""
+    jump, encounter = inputs.jump, inputs.encounter
+    if jump is not None:
+        form, *given = _jumped(*jump)
+        if encounter is None or encounter.since is not None:
+            return JUMPED, (form, *given)
+        return JUMPED, (f"{form}, and lies on the same pixels as {{}}", *given, ObjectNumber(encounter.other))
+    if encounter is None:
+        return 0.0, _NOTHING_UNUSUAL
+    other = ObjectNumber(encounter.other)
+    if encounter.since is None:
+        form = "{} and {} lie on the same pixels: one of them may have lost its own object"
+        return MAYBE_ANOTHER, (form, *sorted((ObjectNumber(object_id), other)))
+    form = "it may have been exchanged with {} after frame {}, when they met: each goes on as the other did"
+    return MAYBE_ANOTHER, (form, other, encounter.since)
+
+
+def _jumped(pixels: float, frame: int) -> Words:
+    return "it jumps by {:.0f} pixels from where it is on frame {}", pixels, frame
 
 
 # ---------------------------------------------------------------------- cues
@@ -260,12 +295,8 @@ def _newly_at_border(features: MaskFeatures, other: Neighbor) -> float:
 def _shift(features: MaskFeatures, other: Neighbor) -> float:
     if not features.area or not other.features.area:
         return 0.0
-    diameter = 2 * math.sqrt(max(features.area, other.features.area) / math.pi)
-    return min(_pixels_moved(features, other) / diameter / other.distance / MAX_SHIFT, 1.0)
-
-
-def _pixels_moved(features: MaskFeatures, other: Neighbor) -> float:
-    return math.hypot(features.x - other.features.x, features.y - other.features.y)
+    shift = distance(features, other.features) / diameter(features, other.features)
+    return min(shift / other.distance / MAX_SHIFT, 1.0)
 
 
 # ---------------------------------------------------------------------- in words
@@ -282,11 +313,7 @@ def _area_in_words(features: MaskFeatures, other: Neighbor) -> Words:
 
 
 def _shift_in_words(features: MaskFeatures, other: Neighbor) -> Words:
-    return (
-        "it jumped by {:.0f} pixels from where it is on frame {}",
-        _pixels_moved(features, other),
-        other.frame,
-    )
+    return _jumped(distance(features, other.features), other.frame)
 
 
 def _border_in_words(features: MaskFeatures, other: Neighbor) -> Words:

@@ -1,28 +1,20 @@
 """Review items of a session, the most doubtful first, updated as it changes."""
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from sam2_plugins.review.cues import (
-    PROMPTED_FACTOR,
-    Beside,
-    CueInputs,
-    Neighbor,
-    ReviewItem,
-    against_neighbors,
-    review_mask,
-)
-from sam2_plugins.review.families import DivisionDoubt, Families
-from sam2_plugins.review.mask_features import NO_OVERLAP, MaskFeatures, Overlap, frame_overlaps
+from sam2_plugins.review.cues import CueInputs, ReviewItem, review_mask
+from sam2_plugins.review.encounters import Encounters
+from sam2_plugins.review.families import Families
+from sam2_plugins.review.mask_features import NO_OVERLAP, Overlap, frame_overlaps
 from sam2_plugins.review.ranking import RankedItems, Ranking
+from sam2_plugins.review.reviewed_object import ReviewedObject
 from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import AnnotatedObject, ChangeKind
 from sam2_plugins.session.history import Action
-from sam2_plugins.session.masks import AcceptedMask, MaskOrigin
+from sam2_plugins.session.masks import AcceptedMask
 
 __all__ = ["DOUBTFUL", "LiveReview", "MasksByObject", "Review", "ReviewableSession", "review_queue"]
 
@@ -60,97 +52,6 @@ class ReviewableSession(Protocol):
         """Frames on which a person confirmed an object's mask."""
 
 
-@dataclass
-class _Object:
-    """What is known of one object: its masks and their features by frame, and what people said of them."""
-
-    masks: dict[int, AcceptedMask] = field(default_factory=dict)
-    features: dict[int, MaskFeatures] = field(default_factory=dict)
-    frames: list[int] = field(default_factory=list)
-    reviewed: list[int] = field(default_factory=list)
-    confirmed: set[int] = field(default_factory=set)
-    items: dict[int, ReviewItem] = field(default_factory=dict)
-    beside: dict[int, Beside] = field(default_factory=dict)
-
-    def change(self, frame: int, mask: AcceptedMask | None, verified: bool) -> set[int]:
-        """Take over a mask of a frame, or that there is none; return the frames whose items depend on it."""
-        before = self.masks.get(frame)
-        confirmed = mask is not None and (verified or mask.origin == MaskOrigin.PAINTED)
-        if mask is before and confirmed == (frame in self.confirmed):
-            return set()
-        prompted = mask is not None and mask.origin == MaskOrigin.PROMPTED
-        if mask is before and prompted:  # confirmed or no more: it is reviewed all the same
-            (self.confirmed.add if confirmed else self.confirmed.discard)(frame)
-            return {frame}
-        touched = self._around(frame)
-        if mask is not before:
-            for other in self._beside(frame):
-                self.beside.pop(other, None)
-        if mask is None:
-            for known in (self.masks, self.features, self.items):
-                known.pop(frame, None)
-        else:
-            self.masks[frame] = mask
-            if mask is not before:
-                self.features[frame] = MaskFeatures.of(mask)
-        (self.confirmed.add if confirmed else self.confirmed.discard)(frame)
-        _keep(self.frames, frame, mask is not None)
-        _keep(self.reviewed, frame, confirmed or prompted)
-        return (touched | self._around(frame) | {frame}) & self.masks.keys()
-
-    def _around(self, frame: int) -> set[int]:
-        """Return the frames beside one, and if it is reviewed those nearest to it of all reviewed ones."""
-        touched = {frame, *self._beside(frame)}
-        index = bisect_left(self.reviewed, frame)
-        if self.reviewed[index : index + 1] == [frame]:
-            before, after = self.reviewed[max(index - 1, 0) : index], self.reviewed[index + 1 : index + 2]
-            first = bisect_left(self.frames, (before[0] + frame) / 2) if before else 0
-            last = bisect_right(self.frames, (frame + after[0]) / 2) if after else None
-            touched.update(before, self.frames[first:last], after)
-        return touched
-
-    def _beside(self, frame: int) -> list[int]:
-        """Return a frame, if it is known, and those before and after it."""
-        number = bisect_left(self.frames, frame)
-        is_known = self.frames[number : number + 1] == [frame]
-        return self.frames[max(number - 1, 0) : number + 1 + is_known]
-
-    def inputs(self, frame: int, overlap: Overlap, division: DivisionDoubt | None) -> CueInputs:
-        """Return the inputs of the cues of a mask."""
-        reviewed = self.reviewed
-        index = bisect_left(reviewed, frame)
-        is_reviewed = index < len(reviewed) and reviewed[index] == frame
-        nearest = reviewed[index - 1] if index else None
-        after = index + is_reviewed
-        if after < len(reviewed) and (nearest is None or reviewed[after] - frame < frame - nearest):
-            nearest = reviewed[after]
-        if frame not in self.beside:
-            neighbors = [self._neighbor(other, frame) for other in self._beside(frame) if other != frame]
-            self.beside[frame] = against_neighbors(self.features[frame], neighbors)
-        return CueInputs(
-            frame,
-            self.features[frame],
-            0.0 if frame in self.confirmed else PROMPTED_FACTOR if is_reviewed else 1.0,
-            self.beside[frame],
-            None if nearest is None else self._neighbor(nearest, frame),
-            overlap,
-            division,
-        )
-
-    def _neighbor(self, other: int, frame: int) -> Neighbor:
-        return Neighbor(other, abs(other - frame), self.features[other])
-
-
-def _keep(frames: list[int], frame: int, wanted: bool) -> None:
-    """Put a frame into a sorted list, or take it out."""
-    index = bisect_left(frames, frame)
-    is_there = frames[index : index + 1] == [frame]
-    if wanted and not is_there:
-        frames.insert(index, frame)
-    elif is_there and not wanted:
-        del frames[index]
-
-
 class Review:
     """Review items, of which only those are computed anew that depend on what has changed.
 
@@ -160,7 +61,7 @@ class Review:
     --------
     >>> import numpy as np
     >>> from sam2_engine.masks import CompressedMask
-    >>> from sam2_plugins.session.masks import MaskScores
+    >>> from sam2_plugins.session.masks import MaskOrigin, MaskScores
     >>> mask = CompressedMask.from_array(np.pad(np.ones((10, 10), bool), 20))
     >>> def tracked(predicted_iou):
     ...     return AcceptedMask(mask, MaskOrigin.TRACKED, MaskScores(1.0, predicted_iou, 0.95))
@@ -178,23 +79,27 @@ class Review:
     """
 
     def __init__(self) -> None:
-        self._objects: dict[int, _Object] = {}
+        self._objects: dict[int, ReviewedObject] = {}
         self._by_frame: dict[int, dict[int, AcceptedMask]] = {}
         self._overlaps: dict[int, dict[int, Overlap]] = {}
         self._outdated: set[tuple[int, int]] = set()
         self._moved: set[int] = set()
         self._families = Families()
+        self._encounters = Encounters()
         self._ranking = Ranking()
         self._ranked: dict[tuple[int, int], ReviewItem] = {}
         self._worst: dict[int, float] = {}
 
     def change(self, object_id: int, frame: int, mask: AcceptedMask | None, *, verified: bool) -> None:
         """Take over that an object has this mask on a frame now (None: nothing is known there)."""
-        known = self._objects.setdefault(object_id, _Object())
+        known = self._objects.setdefault(object_id, ReviewedObject())
         moved = known.masks.get(frame) is not mask
         if mask is None:
             self._outdated.add((object_id, frame))
-        self._outdated.update((object_id, other) for other in known.change(frame, mask, verified))
+        changed = known.change(frame, mask, verified)
+        self._outdated.update((object_id, other) for other in changed)
+        if moved or changed:
+            self._encounters.touch(object_id, frame)
         if moved:
             self._families.touch(object_id)
             self._moved.add(frame)
@@ -251,7 +156,7 @@ class Review:
     def _take_over(self, masks: MasksByObject, verified: Mapping[int, Collection[int]]) -> None:
         for object_id in self._objects.keys() | masks.keys():
             now, confirmed = masks.get(object_id, {}), set(verified.get(object_id, ()))
-            self._objects.setdefault(object_id, _Object())
+            self._objects.setdefault(object_id, ReviewedObject())
             for frame in set(self.frames_of(object_id)) - now.keys():
                 self.change(object_id, frame, None, verified=False)
             for frame, mask in now.items():
@@ -259,16 +164,19 @@ class Review:
 
     def _inputs(self, object_id: int, frame: int) -> CueInputs:
         overlap = self._overlaps.get(frame, {}).get(object_id, NO_OVERLAP)
-        return self._objects[object_id].inputs(frame, overlap, self._families.doubt(object_id, frame))
+        division, encounter = self._families.doubt(object_id, frame), self._encounters.asked(object_id, frame)
+        return self._objects[object_id].inputs(frame, overlap, division, encounter)
 
     def _update(self) -> None:
         """Compute what is outdated, and put it into its place in the queue."""
         for frame in self._moved:
             before, there = self._overlaps.get(frame, {}), dict(sorted(self._by_frame[frame].items()))
-            now = frame_overlaps(there, {i: self._objects[i].features[frame].area for i in there})
+            features = {i: self._objects[i].features[frame] for i in there}
+            now = frame_overlaps(there, {i: one.area for i, one in features.items()})
+            self._encounters.meet(frame, features, now)
             self._overlaps[frame] = now
             self._outdated.update((i, frame) for i in there if before.get(i) != now.get(i))
-        self._outdated |= self._families.update(self._objects)
+        self._outdated |= self._families.update(self._objects) | self._encounters.update(self._objects)
         old, new = [], []
         for object_id, frame in self._outdated:
             known = self._objects[object_id]
@@ -308,7 +216,7 @@ def review_queue(
     >>> import numpy as np
     >>> from types import SimpleNamespace
     >>> from sam2_engine.masks import CompressedMask
-    >>> from sam2_plugins.session.masks import MaskScores
+    >>> from sam2_plugins.session.masks import MaskOrigin, MaskScores
     >>> mask = CompressedMask.from_array(np.pad(np.ones((10, 10), bool), 20))
     >>> scores = {0: 0.95, 1: 0.41, 2: 0.7}
     >>> session = SimpleNamespace(  # as an AnnotationSession

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sam2_engine.masks import CompressedMask
 from sam2_plugins.review import LiveReview, Review, ReviewItem, queue, review_queue
+from sam2_plugins.review.jumps import REACH
 from sam2_plugins.review.mask_features import MaskFeatures
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -78,7 +79,7 @@ CHANGES = {
     "presence": (accepted(disc(23, 30, 10), MaskScores(0.55, 0.95, 0.97)), "not sure whether it is here"),
     "predicted IoU": (accepted(disc(23, 30, 10), MaskScores(1.0, 0.41, 0.97)), "not sure of the outline"),
     "stability": (accepted(disc(23, 30, 10), MaskScores(1.0, 0.95, 0.5)), "the outline is not clear"),
-    "shift": (accepted(disc(60, 30, 10)), "it jumped by 3"),
+    "shift": (accepted(disc(60, 30, 10)), "it jumps by 3"),
     "absent": (accepted(disc(0, 0, 0), MaskScores(0.2, 0.5, 1.0)), "it is not here, but it is on frame"),
     "pieces": (accepted(disc(20, 30, 8) | disc(40, 30, 6)), "in 2 pieces"),
 }
@@ -174,7 +175,7 @@ def test_only_what_changed_and_its_neighbors_is_computed_again(monkeypatch: pyte
     masks[1][12] = accepted(disc(40, 30, 4))
     changed = review.review_items(masks)
     assert measured == [masks[1][12]]
-    assert reviewed == [(1, 11), (1, 12), (1, 13)]
+    assert sorted(reviewed) == [(1, frame) for frame in range(12 - REACH, 12 + REACH + 1)]
     assert changed == Review().review_items(masks)
     assert changed != first
     del masks[1][12]
