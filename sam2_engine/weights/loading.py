@@ -6,10 +6,9 @@ every shape must match. Files are never trusted to run code.
 
 import json
 import os
-import pickle
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,20 +31,15 @@ from sam2_engine.weights.hub_names import is_hub_name
 from sam2_engine.weights.huggingface import from_huggingface, is_huggingface
 from sam2_engine.weights.locations import WEIGHT_SUFFIXES, cache_folder, find
 from sam2_engine.weights.model_folder import checked_folder
+from sam2_engine.weights.recognition import recognize
 from sam2_engine.weights.registry import REGISTRY, registered
 from sam2_engine.weights.said_values import bound, check_bound
+from sam2_engine.weights.weight_files import read_safetensors, read_torch
 from sam2_engine.wording import did_you_mean
 
 __all__ = ["as_model", "holds_adapter", "load_model", "read_weights", "recognize", "save_model"]
 
 _CONFIG_KEY = "sam2_config"
-_TABLES = "model", "state_dict"
-"""Where checkpoints keep their weights, if not at the top."""
-_WRAPPERS = re.compile(r"((module|_orig_mod)\.)+")
-"""What names begin with where DistributedDataParallel or torch.compile had wrapped the model."""
-_REPVIT = "image_encoder.trunk.body.", "vision_encoder.backbone.timm_model."
-_PLAIN_POSITIONS = "image_encoder.trunk.pos_embed"
-_SIZE_OF_TRUNK = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
 
 
 @suggests_arguments
@@ -243,9 +237,9 @@ def read_weights(
     if not path.is_file():
         raise InputError(f"There is no checkpoint {path}: check the path.")
     if path.suffix == ".safetensors":
-        weights, metadata = _read_safetensors(path)
+        weights, metadata = read_safetensors(path)
     else:
-        weights, metadata = _read_torch(path), {}
+        weights, metadata = read_torch(path), {}
     if is_adapter(metadata):
         return _read_adapted(Adapter.read(weights, metadata, path), path)
     if variant is None:
@@ -300,66 +294,6 @@ def _warn(sentence: str) -> None:
     warnings.warn(sentence, InputWarning, stacklevel=4)
 
 
-def recognize(
-    shapes: Mapping[str, torch.Size | tuple[int, ...]],
-    path: Path | str = "The file",
-    assumed: Callable[[str], None] = lambda _: None,
-) -> ModelConfig:
-    """Recognize size and version from the names and shapes of official or transformers weights.
-
-    Parameters
-    ----------
-    shapes
-        Names and shapes.
-    path
-        Their file; of variants whose weights have the same names and shapes its stem says which it is.
-    assumed
-        Called with a sentence on what was assumed where nothing says it.
-
-    Raises
-    ------
-    InputError
-        If they are of no known SAM 2 model, or of its image part alone.
-    """
-    width = shapes.get(_PLAIN_POSITIONS, ())[-1:]
-    alike = [c for c in VARIANTS.values() if c.trunk == "vit" and width == (c.embed_dim,)]
-    if alike:
-        return _of_stem(alike, path, assumed)
-    blocks = {name.split(".blocks.")[1].split(".")[0] for name in shapes if ".blocks." in name}
-    biases = ("trunk.patch_embed.proj.bias", "backbone.patch_embed.projection.bias")
-    dims = [shape[0] for name, shape in shapes.items() if name.endswith(biases)]
-    size = _SIZE_OF_TRUNK.get((dims[0], len(blocks))) if dims else None
-    convolutional = any(name.startswith(_REPVIT) for name in shapes)
-    if size is None and not convolutional:
-        raise InputError(
-            f"{path} does not hold a SAM 2 model: give an official .pt, its Hugging Face .safetensors, "
-            "or a file that this software wrote; for plain weights of another model load_model(..., "
-            "variant='nano') says which."
-        )
-    if not any(name.startswith("memory_attention.") for name in shapes):
-        raise InputError(
-            f"{path} holds the image part of a model alone, without its memory: give the whole model "
-            "(the official .pt, or the safetensors of a Sam2VideoModel)."
-        )
-    if convolutional:
-        return VARIANTS["edgetam"]
-    signed = ("obj_ptr_tpos_proj.", "temporal_positional_encoding_projection_layer.")
-    version = "sam2.1" if any(name.startswith(signed) for name in shapes) else "sam2"
-    return VARIANTS[f"{version}_hiera_{size}"]
-
-
-def _of_stem(alike: list[ModelConfig], path: Path | str, assumed: Callable[[str], None]) -> ModelConfig:
-    """Return the variant that a file is called by, of those whose weights are alike; else the first."""
-    chosen = next((config for config in alike if config.name == Path(path).stem), None)
-    if chosen is None:
-        chosen, *others = alike
-        assumed(
-            f"{path} is taken for {chosen.name}: {', '.join(one.name for one in others)} have weights of the "
-            "same names and shapes; name the file as its model, or give load_model(..., variant=...)."
-        )
-    return chosen
-
-
 def _variant(variant: str | ModelConfig) -> ModelConfig:
     if isinstance(variant, ModelConfig):
         return variant
@@ -406,39 +340,6 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
         f"There is no model {name!r}{did_you_mean(name, REGISTRY)}: give a path, the name of a file in "
         f"{cache_folder()}, or one of those that `sam2 models` lists: {', '.join(REGISTRY)}."
     )
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a ``.pt`` file; only plain data is unpickled, never code."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of torch, about old kinds of pickle
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path} is not a plain file of weights (it is damaged, or a pickle with code in it, which is "
-            "never run): get it again from its official address."
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check the file.") from None
-    except Exception:  # whatever the unpickler meets
-        raise InputError(f"{path} is damaged or incomplete: get it again.") from None
-    tables = [content.get(key) for key in _TABLES] if isinstance(content, dict) else []
-    weights = next((table for table in tables if isinstance(table, dict)), content)
-    if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in weights.items()
-    ):
-        raise InputError(f"{path} does not hold a SAM 2 model: it is not a table of named weights.")
-    wrapped = _WRAPPERS.match(next(iter(weights), ""))
-    return {name.removeprefix(wrapped[0] if wrapped else ""): tensor for name, tensor in weights.items()}
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is damaged or incomplete ({error}): get it again.") from None
 
 
 def _own_config(metadata: Mapping[str, str], path: Path) -> ModelConfig | None:

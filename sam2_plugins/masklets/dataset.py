@@ -21,10 +21,9 @@ from sam2_engine.datasets.masklet_folder import late_videos
 from sam2_engine.datasets.segment_anything import is_masklet_dataset
 from sam2_engine.disk import remove_abandoned, remove_folder
 from sam2_engine.errors import InputError
-from sam2_engine.frames import FrameSource, open_frames
-from sam2_engine.masks import rle_area
 from sam2_plugins.batch.naming import stem
-from sam2_plugins.masklets.decisions import Decision, DecisionLog, Status, Verdict, newest_verdicts, standing
+from sam2_plugins.masklets.dataset_contents import FOUND, DatasetContents
+from sam2_plugins.masklets.decisions import Decision, Status, Verdict, newest_verdicts
 from sam2_plugins.masklets.one_engine import LOCKS, alone_on
 from sam2_plugins.masklets.sa_v import (
     AUTO,
@@ -32,7 +31,6 @@ from sam2_plugins.masklets.sa_v import (
     describe_masklets,
     joined,
     only_masklets,
-    read_annotations,
 )
 from sam2_plugins.masklets.search_progress import SearchProgress
 from sam2_plugins.masklets.selection import shown_mask
@@ -49,19 +47,13 @@ __all__ = ["MaskletDataset", "raise_unsaved", "video_name"]
 
 _MANIFEST = "masklets.json"
 _FORMAT, _VERSION = "sam2-masklets", 1
-_FOUND = "found"
-_UNFINISHED = ".unfinished"
 
 
-class MaskletDataset:
+class MaskletDataset(DatasetContents):
     """A data set of masklets in a folder; use :meth:`create` or :meth:`open`.
 
     Attributes
     ----------
-    path
-        The folder.
-    decisions
-        What people decided.
     marks
         Whose annotations are out of date.
 
@@ -74,10 +66,8 @@ class MaskletDataset:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.decisions = DecisionLog(path / "decisions.jsonl")
-        self.marks = VerdictMarks(path / _FOUND)
-        self._summaries: dict[str, tuple[int | None, MaskletSummary]] = {}
+        super().__init__(path)
+        self.marks = VerdictMarks(path / FOUND)
 
     @classmethod
     def create(cls, path: str | Path) -> Self:
@@ -94,7 +84,7 @@ class MaskletDataset:
         if path.exists() and not _may_become_one(path):
             raise InputError(f"{path} is no data set of masklets, and not empty; give a new folder.")
         try:
-            for part in (_FOUND, LOCKS):
+            for part in (FOUND, LOCKS):
                 (path / part).mkdir(parents=True, exist_ok=True)
             write_json(path / _MANIFEST, {"format": _FORMAT, "version": _VERSION})
         except OSError as error:
@@ -122,87 +112,6 @@ class MaskletDataset:
         if manifest["version"] > _VERSION:
             raise InputError(f"{path} was written by a newer version of sam2-plugins; update it.")
         return cls(path)
-
-    # ------------------------------------------------------------------ what is in it
-
-    def videos(self) -> list[str]:
-        """Return the names of the videos whose masklets are found, sorted."""
-        names = (path.stem for path in (self.path / _FOUND).glob("*.json") if not path.name.startswith("."))
-        return sorted(name for name in names if not self._unfinished(name).exists())
-
-    def unfinished(self) -> list[str]:
-        """Return the names of the videos whose search was broken off, sorted."""
-        broken_off = (self.path / _FOUND).glob(f"*{_UNFINISHED}")
-        return sorted(path.name.removesuffix(_UNFINISHED) for path in broken_off)
-
-    def is_found(self, name: str) -> bool:
-        """Whether the masklets of a video are found, completely."""
-        return self._found(name).is_file() and not self._unfinished(name).exists()
-
-    def has_found(self, name: str) -> bool:
-        """Whether masklets of a video were found once; it may be searched anew since."""
-        return self._found(name).is_file()
-
-    def found(self, name: str) -> dict[str, Any]:
-        """Return all masklets of a video as the model made them, in SA-V's form.
-
-        Raises
-        ------
-        InputError
-            If the file is not there or damaged.
-        """
-        return read_annotations(self._found(name))
-
-    def found_on(self, name: str, masklet: int) -> set[int]:
-        """Return the frames on which the model saw a masklet when it was found.
-
-        Raises
-        ------
-        InputError
-            As :meth:`found`.
-        """
-        content = self.found(name)
-        place = content["masklet_id"].index(masklet)
-        return {frame for frame, row in enumerate(content["masklet"]) if rle_area(row[place])}
-
-    def summary(self, name: str) -> MaskletSummary:
-        """Return what is known of a video's masklets without their masks, which are many.
-
-        Raises
-        ------
-        InputError
-            If the file is not there or damaged.
-        """
-        path = self._summary(name)
-        written = path.stat().st_mtime_ns if path.exists() else None
-        if name not in self._summaries or self._summaries[name][0] != written:
-            self._summaries[name] = written, MaskletSummary.from_json(read_json(path), path)
-        return self._summaries[name][1]
-
-    def verified(self, name: str) -> dict[str, Any] | None:
-        """Return the verified masklets of a video in SA-V's form, None if there are none."""
-        path = self.annotations(name, MANUAL)
-        return read_annotations(path) if path.is_file() else None
-
-    def annotations(self, name: str, kind: str) -> Path:
-        """Return the path of ``NAME_auto.json`` or ``NAME_manual.json``."""
-        return self.path / f"{name}_{kind}.json"
-
-    def session(self, name: str) -> Path:
-        """Return the folder of a video's session."""
-        return self.path / f"{name}.sam2"
-
-    def statuses(self, name: str) -> dict[int, Status]:
-        """Return the status of every masklet of a video by its id."""
-        known = standing(self.decisions.read())
-        return {one: known.get((name, one), Status.OPEN) for one in self.summary(name).qualities}
-
-    def decided(self, name: str) -> set[int]:
-        """Return the masklets of a video on which somebody has decided."""
-        known = standing(self.decisions.read())
-        return {one for (video, one), status in known.items() if video == name and status is not Status.OPEN}
-
-    # ------------------------------------------------------------------ work in it
 
     def working_on(self, name: str) -> AbstractContextManager[None]:
         """Keep other engines away from a video; see :func:`~sam2_plugins.masklets.one_engine.alone_on`."""
@@ -256,17 +165,6 @@ class MaskletDataset:
             remove_folder(self.session(name))
         for path in (self._unfinished(name), self._summary(name)):
             path.unlink(missing_ok=True)
-
-    def frames(self, name: str) -> FrameSource:
-        """Open the frames of a video.
-
-        Raises
-        ------
-        InputError
-            If they cannot be opened.
-        """
-        summary = self.summary(name)
-        return open_frames(self.path / summary.video_file, **summary.opening)
 
     @contextmanager
     def opened(self, name: str, store: ModelStore) -> Iterator[tuple[AnnotationSession, SessionFolder]]:
@@ -404,15 +302,6 @@ class MaskletDataset:
         else:
             path.unlink(missing_ok=True)
 
-    def _summary(self, name: str) -> Path:
-        return self.path / _FOUND / f"{name}.summary"
-
-    def _found(self, name: str) -> Path:
-        return self.path / _FOUND / f"{name}.json"
-
-    def _unfinished(self, name: str) -> Path:
-        return self.path / _FOUND / f"{name}{_UNFINISHED}"
-
 
 def video_name(source: Path) -> str:
     """Return what a video is called in a data set."""
@@ -435,7 +324,7 @@ def _may_become_one(path: Path) -> bool:
     """Whether a folder is empty, but for what another run that makes a data set of it has begun with."""
     if not path.is_dir():
         return False
-    begun = (path / _FOUND, path / LOCKS)
+    begun = (path / FOUND, path / LOCKS)
     others = [one for one in path.iterdir() if one not in begun and not one.name.startswith(".")]
     return not others and not (begun[0].is_dir() and any(begun[0].iterdir()))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Self
 
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from filelock import FileLock
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
@@ -30,6 +30,7 @@ from sam2_plugins.runtime.garbage import making_what_stays
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.history import Action
 from sam2_plugins.storage.creation import LOCK, TakenError, clear_leftovers, making
+from sam2_plugins.storage.folder_lock import NotWritableError, acquire_lock
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.known_files import KnownFiles
 from sam2_plugins.storage.manifest import (
@@ -54,10 +55,6 @@ __all__ = ["NotWritableError", "SessionFolder"]
 _LONG_JOURNAL = 64 * 2**20
 _FILES = ("session.json", "state.json", "journal.jsonl", "actions.jsonl")
 _MASKS = "masks.zarr"
-
-
-class NotWritableError(InputError):
-    """A session folder in which nothing can be written, so that it can only be read."""
 
 
 class SessionFolder:
@@ -166,7 +163,7 @@ class SessionFolder:
                 first = cls(aside, session, FileLock(aside / LOCK))
                 first._dirty = set(session.objects)
                 first.snapshot()
-            folder = cls(path, session, _acquire_lock(path))
+            folder = cls(path, session, acquire_lock(path))
         except OSError as error:
             raise InputError(os_error_sentence(error, path)) from None
         folder._groups = first._groups
@@ -193,7 +190,7 @@ class SessionFolder:
             If the folder is damaged or open elsewhere; ``NotWritableError`` if nothing can be written in it.
         """
         path = Path(path).absolute()  # the process may go into another folder
-        lock = _acquire_lock(path)
+        lock = acquire_lock(path)
         try:
             folder = cls(path, session, lock)
             folder._own_frames = own_frames
@@ -454,7 +451,7 @@ class SessionFolder:
         """
         if not self._known.is_same_folder:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = _acquire_lock(self.path)
+            lock = acquire_lock(self.path)
             self._lock.release()
             self._lock = lock
         aside, pending = SetAside(self.path), self._pending
@@ -480,24 +477,3 @@ class SessionFolder:
             else f"Files of {self.path} were damaged, or changed by another program; they are in "
             f"{aside.found.name} now, and the session was written anew."
         )
-
-
-def _acquire_lock(path: Path) -> FileLock:
-    lock = FileLock(path / LOCK, thread_local=False)  # opened on one thread, closed on another
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(_where_it_is_open(path, lock)) from None
-    except OSError as error:
-        hindered_by = path / LOCK if (path / LOCK).exists() else path
-        raise NotWritableError(os_error_sentence(error, hindered_by)) from None
-    return lock
-
-
-def _where_it_is_open(path: Path, lock: BaseFileLock) -> str:
-    """Return a sentence; where the file system knows no locks, a file stands for one, also of who died."""
-    if not isinstance(lock, SoftFileLock):
-        return f"{path} is open in another window or process; close it there first."
-    holder = (path / LOCK).read_text(errors="replace").splitlines()
-    who = f"process {holder[0]} on {holder[1]}" if len(holder) > 1 else "another window or process"
-    return f"{path} is open in {who}; close it there first, or delete {path / LOCK} if it no longer runs."
