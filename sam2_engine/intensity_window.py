@@ -42,6 +42,7 @@ class IntensityWindow:
     >>> IntensityWindow.of((100, 4000))
     IntensityWindow(low=(100.0,), high=(4000.0,), fill=())
     >>> window = IntensityWindow.of("soft tissue")
+    >>> from sam2_engine.preprocessing import to_rgb
     >>> to_rgb(np.array([[-160.0, 40.0, 240.0]]), window)[0, :, 0].tolist()
     [0.0, 0.5, 1.0]
     """

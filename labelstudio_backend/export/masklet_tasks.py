@@ -87,7 +87,7 @@ def write_masklet_tasks(
         if waiting:
             frames = dataset.frames(name)
             try:
-                tasks += _tasks(dataset.found(name), waiting, frames, media)
+                tasks += _tasks(dataset.found(name, with_masks=True), waiting, frames, media)
             finally:
                 frames.close()
     if not tasks:

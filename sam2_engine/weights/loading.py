@@ -232,7 +232,7 @@ def read_weights(
     Raises
     ------
     InputError
-        If the file is damaged, of another model, or holds code.
+        If the file is damaged, of another model, or holds code or values that are no numbers.
     """
     if not path.is_file():
         raise InputError(f"There is no checkpoint {path}: check the path.")
@@ -250,6 +250,7 @@ def read_weights(
     if is_huggingface(weights):
         weights = from_huggingface(weights, expected)
     _check_strictly(weights, expected, config, path)
+    _check_numbers(weights, path)
     return config, {
         name: tensor.float() if expected[name].is_floating_point() else tensor.long()
         for name, tensor in weights.items()
@@ -287,6 +288,7 @@ def _read_adapted(adapter: Adapter, path: Path) -> tuple[ModelConfig, dict[str, 
     if config.name != adapter.config.name:
         raise InputError(f"{path} says that it changes {adapter.config.name}, and its base is {config.name}.")
     _check_strictly(weights, _expected(adapter.config, len(weights), path), adapter.config, path)
+    _check_numbers(weights, path)
     return adapter.config, weights
 
 
@@ -390,3 +392,13 @@ def _check_strictly(
             f"{path} looks like {config.name}, but its weights do not match: {', '.join(problems)}; "
             "get it again, or give a checkpoint of an unchanged model."
         )
+
+
+def _check_numbers(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights with which every mask would be empty: of a training that went wrong, or damaged."""
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{path} has weights that are no numbers (NaN or infinite, in {name}): its training went "
+                "wrong, or it is damaged; take an earlier one, or get it again."
+            )

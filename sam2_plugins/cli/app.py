@@ -219,8 +219,13 @@ def _run(arguments: Sequence[str] | None) -> int:
             return _refuse(f"{ended} See `sam2 --help`.")
         except OSError as error:
             return _refuse(os_error_sentence(error))
-        except MemoryError as error:
-            return _refuse(f"There is not enough memory ({error}); use a smaller model or fewer objects.")
+        except (MemoryError, RuntimeError) as error:
+            from sam2_plugins.runtime.out_of_memory import is_out_of_memory  # imports PyTorch
+
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+            return _refuse(f"There is not enough memory ({reason}); use a smaller model or fewer objects.")
         except (KeyboardInterrupt, typer.Abort):
             return _say_stopped()
         if status in STOPPED and stopped_at_once():  # typer makes 130 of every interrupt, and says nothing

@@ -107,10 +107,12 @@ class MaskletDataset(DatasetContents):
                 "makes one."
             )
         manifest = read_json(path / _MANIFEST)
-        if manifest.get("format") != _FORMAT or not isinstance(manifest.get("version"), int):
+        if manifest.get("format") != _FORMAT or type(manifest.get("version")) is not int:
             raise InputError(f"{path / _MANIFEST} does not describe a data set of masklets.")
         if manifest["version"] > _VERSION:
             raise InputError(f"{path} was written by a newer version of sam2-plugins; update it.")
+        if not (path / FOUND).is_dir():
+            raise InputError(f"{path} lacks its folder {FOUND}: put it back, or copy the whole data set.")
         return cls(path)
 
     def working_on(self, name: str) -> AbstractContextManager[None]:

@@ -51,15 +51,15 @@ class DatasetContents:
         """Whether masklets of a video were found once; it may be searched anew since."""
         return self._found(name).is_file()
 
-    def found(self, name: str) -> dict[str, Any]:
-        """Return all masklets of a video as the model made them, in SA-V's form.
+    def found(self, name: str, *, with_masks: bool = False) -> dict[str, Any]:
+        """Return all masklets of a video as the model made them, in SA-V's form; see ``read_annotations``.
 
         Raises
         ------
         InputError
             If the file is not there or damaged.
         """
-        return read_annotations(self._found(name))
+        return read_annotations(self._found(name), with_masks=with_masks)
 
     def found_on(self, name: str, masklet: int) -> set[int]:
         """Return the frames on which the model saw a masklet when it was found.
@@ -69,7 +69,7 @@ class DatasetContents:
         InputError
             As :meth:`found`.
         """
-        content = self.found(name)
+        content = self.found(name, with_masks=True)
         place = content["masklet_id"].index(masklet)
         return {frame for frame, row in enumerate(content["masklet"]) if rle_area(row[place])}
 
@@ -84,13 +84,18 @@ class DatasetContents:
         path = self._summary(name)
         written = path.stat().st_mtime_ns if path.exists() else None
         if name not in self._summaries or self._summaries[name][0] != written:
-            self._summaries[name] = written, MaskletSummary.from_json(read_json(path), path)
+            known = MaskletSummary.from_json(read_json(path), path) if written else self._summarized(name)
+            self._summaries[name] = written, known
         return self._summaries[name][1]
 
-    def verified(self, name: str) -> dict[str, Any] | None:
+    def _summarized(self, name: str) -> MaskletSummary:
+        """Return the summary of a video whose file of it is gone, from all its masklets."""
+        return MaskletSummary.of(self.found(name))
+
+    def verified(self, name: str, *, with_masks: bool = False) -> dict[str, Any] | None:
         """Return the verified masklets of a video in SA-V's form, None if there are none."""
         path = self.annotations(name, MANUAL)
-        return read_annotations(path) if path.is_file() else None
+        return read_annotations(path, with_masks=with_masks) if path.is_file() else None
 
     def annotations(self, name: str, kind: str) -> Path:
         """Return the path of ``NAME_auto.json`` or ``NAME_manual.json``."""

@@ -62,6 +62,17 @@ class MaskletJob(FileJob):
         if dataset.has_found(self.name):
             self._check_name(dataset, target.name)
             self._check_reading(dataset)
+            self._check_whole(dataset)
+
+    def _check_whole(self, dataset: MaskletDataset) -> None:
+        """Refuse a video that was searched and whose own copy or session is gone."""
+        video, session = dataset.path / dataset.summary(self.name).video_file, dataset.session(self.name)
+        if not video.exists():
+            raise InputError(f"{video} is gone, whose masklets were found: put it back into the data set.")
+        if not session.exists() and not self.again:
+            raise InputError(
+                f"{session} is gone, in which masklets were found: put it back, or search the video --again."
+            )
 
     def _check_name(self, dataset: MaskletDataset, file: str) -> None:
         """Refuse another video of the name."""
@@ -153,7 +164,9 @@ class MaskletJob(FileJob):
                 host.say(f"{self.source}: goes on after {len(progress.tracked)} of {frames} key frames")
             # Also what a person verified whose verdict was not written down any more.
             kept = {one for one in session.objects if session.verified(one)} | dataset.decided(self.name)
-            earlier = only_masklets(dataset.found(self.name), kept) if dataset.has_found(self.name) else None
+            earlier = None
+            if kept and dataset.has_found(self.name):
+                earlier = only_masklets(dataset.found(self.name), kept)
             for one in session.objects.keys() - kept - progress.scores.keys():
                 session.remove_object(one)
             session.use_model(self.model)

@@ -157,7 +157,8 @@ def report_on(dataset: MaskletDataset) -> DatasetReport:
     ious, alike = list[float](), list[bool]()
     qualities: dict[Status, list[float]] = {status: [] for status in Status}
     for name in dataset.videos():
-        found, verified, status = dataset.found(name), dataset.verified(name), dataset.statuses(name)
+        found, verified = dataset.found(name, with_masks=True), dataset.verified(name, with_masks=True)
+        status = dataset.statuses(name)
         frames += found["video_frame_count"]
         for one, quality in zip(found["masklet_id"], found["masklet_quality"]):
             statuses[status[one]] += 1

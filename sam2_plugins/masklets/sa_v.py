@@ -4,6 +4,7 @@ Source: the data set of the SAM 2 paper (section 5.2), and its notes on the form
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.errors import InputError
-from sam2_engine.masks import compress_rle, encode_rle
+from sam2_engine.masks import compress_rle, encode_rle, rle_area
 from sam2_plugins.session.readable import ReadableSession
 from sam2_plugins.storage.snapshot import read_json
 
@@ -32,6 +33,7 @@ _MEASURED: tuple[str, ...] = (
     "masklet_visibility_changes",
 )
 _MEASURED += ("masklet_first_appeared_frame", "masklet_frame_count")
+_BY_FRAME = ("masklet", "masklet_stability_score")
 _PER_MASKLET = ("masklet_id", *_MEASURED, "masklet_edited_frame_count", "masklet_type", "masklet_quality")
 
 
@@ -101,8 +103,15 @@ def describe_masklets(
     return content
 
 
-def read_annotations(path: Path) -> dict[str, Any]:
-    """Return the content of an SA-V JSON.
+def read_annotations(path: Path, *, with_masks: bool = False) -> dict[str, Any]:
+    """Return the content of an SA-V JSON that a data set has written.
+
+    Parameters
+    ----------
+    path
+        The file.
+    with_masks
+        Whether every mask is read once, too, so that none is found damaged later.
 
     Raises
     ------
@@ -112,17 +121,35 @@ def read_annotations(path: Path) -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content.get("masklet_id"), list) or not isinstance(content.get("masklet"), list):
         raise InputError(f"{path} is damaged: it has no masklets; remove it and find them again.")
+    try:
+        is_whole = _is_whole(content)
+        if with_masks:
+            for run in chain.from_iterable(content["masklet"]):
+                rle_area(run)
+    except (TypeError, ValueError, LookupError):
+        is_whole = False
+    if not is_whole:
+        raise InputError(f"{path} is damaged: it lacks masks; put it back, or find its masklets --again.")
     return content
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Whether there are as many values as masklets, and as many rows of them as frames."""
+    count, frames = len(content["masklet_id"]), content["video_frame_count"]
+    by_frame = [content[name] for name in _BY_FRAME]
+    rows = chain.from_iterable(by_frame)
+    return (
+        all(len(content[name]) == count for name in _PER_MASKLET)
+        and all(len(one) == frames for one in by_frame)
+        and all(len(row) == count for row in rows)
+    )
 
 
 def only_masklets(content: Mapping[str, Any], object_ids: Collection[int]) -> dict[str, Any]:
     """Return the content of an SA-V JSON with some of its masklets only."""
     kept = [i for i, one in enumerate(content["masklet_id"]) if one in object_ids]
     narrowed = {name: [content[name][i] for i in kept] for name in _PER_MASKLET if name in content}
-    by_frame = {
-        name: [[row[i] for i in kept] for row in content[name]]
-        for name in ("masklet", "masklet_stability_score")
-    }
+    by_frame = {name: [[row[i] for i in kept] for row in content[name]] for name in _BY_FRAME}
     return {**content, **narrowed, **by_frame, "masklet_num": len(kept)}
 
 
@@ -130,8 +157,7 @@ def joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of an SA-V JSON with the masklets of two, of the same video."""
     lists = {name: [*one[name], *other[name]] for name in _PER_MASKLET if name in one and name in other}
     by_frame = {
-        name: [[*mine, *its] for mine, its in zip(one[name], other[name], strict=True)]
-        for name in ("masklet", "masklet_stability_score")
+        name: [[*mine, *its] for mine, its in zip(one[name], other[name], strict=True)] for name in _BY_FRAME
     }
     return {**one, **lists, **by_frame, "masklet_num": one["masklet_num"] + other["masklet_num"]}
 

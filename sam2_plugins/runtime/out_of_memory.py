@@ -7,7 +7,7 @@ import torch
 
 from sam2_engine.errors import InputError
 
-__all__ = ["OutOfMemoryError", "translate_oom"]
+__all__ = ["OutOfMemoryError", "is_out_of_memory", "translate_oom"]
 
 _TORCH_SAYS = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -36,13 +36,13 @@ def translate_oom(device: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         # The traceback holds the very tensors that are too large.
         raise OutOfMemoryError(device) from error.with_traceback(None)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out; PyTorch has a type for that on CUDA, on the CPU and MPS only words."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True

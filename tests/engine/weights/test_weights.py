@@ -308,6 +308,20 @@ def test_failed_save_leaves_the_old_file(nano: Sam2, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["nano.safetensors"]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(
+    value: float, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Every mask would be empty, as if the model saw nothing there."""
+    with safe_open(small_checkpoint, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    weights["sam_mask_decoder.iou_token.weight"][0, 3] = value
+    save_file(weights, tmp_path / "diverged.safetensors", metadata)
+    with pytest.raises(InputError, match=r"diverged\.safetensors has weights that are no numbers .*iou_t"):
+        load_model(tmp_path / "diverged.safetensors", device="cpu")
+
+
 @pytest.mark.parametrize(
     "edited",
     [
