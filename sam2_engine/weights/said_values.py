@@ -24,10 +24,10 @@ def bound(metadata: Mapping[str, str], shapes: Mapping[str, Sequence[int]]) -> d
     --------
     >>> said = bound({"sam2_scale": "2.0"}, {"a": (2, 3)})
     >>> check_bound(said, {"a": (2, 3)}, Path("a.safetensors"))
-    >>> check_bound({**said, "sam2_scale": "4.0"}, {"a": (2, 3)}, Path("a.safetensors"))
+    >>> check_bound({**said, "sam2_scale": "4.0"}, {"a": (2, 3)}, Path("a.safetensors"))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    sam2_engine.errors.InputError: What a.safetensors says of itself was edited after it was written: get ...
+    sam2_engine.errors.InputError: What a.safetensors says of itself was edited after it was written: ...
     """
     return {**metadata, _KEY: _checksum(metadata, shapes)}
 

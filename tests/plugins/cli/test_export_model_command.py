@@ -52,6 +52,22 @@ def test_what_cannot_be_exported_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_memory_that_is_full_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 TB\nat 0x7f")
+
+    monkeypatch.setattr("sam2_engine.model_export.writing.parts_of", full)
+    assert main(["export-model", "nano@64", "--format", "torch", "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "sam2: There is not enough memory (DefaultCPUAllocator: can't allocate memory: you"
+    )
+    assert said.endswith("use a smaller model or fewer objects.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_with_something_else_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
