@@ -18,6 +18,7 @@ from sam2_engine.modeling.sam2 import (
     Sam2,
 )
 from sam2_engine.preprocessing import MEAN, STD
+from sam2_engine.weights.locations import card_of
 from sam2_engine.weights.pixel_rules import rule_of
 from sam2_engine.weights.registry import registered
 
@@ -55,10 +56,13 @@ def rules_checksum(card: Mapping[str, Any]) -> str:
 
 def _license_of(model: Sam2) -> dict[str, Any]:
     """Return what is known of the license of a model's weights."""
-    known = registered(model.loaded_as[0]) if model.loaded_as else None
-    if known is None:
+    name = model.loaded_as[0] if model.loaded_as else None
+    if name is not None and (known := registered(name)) is not None:
+        return {"license": known.license, "commercial_use": known.commercial}
+    if name is None or (card := card_of(name)) is None:
         return {"license": "not stated", "commercial_use": None}
-    return {"license": known.license, "commercial_use": known.commercial}
+    base = {"model": card.base, "license": card.base_license}
+    return {"license": card.license or "not stated", "commercial_use": card.commercial, "made_from": base}
 
 
 def describe(model: Sam2, parts: list[Part], license: str | None) -> dict[str, Any]:
@@ -69,7 +73,7 @@ def describe(model: Sam2, parts: list[Part], license: str | None) -> dict[str, A
     model, parts
         The model, and what is exported of it.
     license
-        Of the weights; None for what the registry of models says.
+        Of the weights; None for what the registry of models says, or the card beside them.
     """
     config = model.config
     described: dict[str, Any] = {

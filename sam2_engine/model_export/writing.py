@@ -108,7 +108,7 @@ def export_model(
     precision
         ``float32``, ``float16``, or ``int8`` for the image encoder's weights.
     license
-        Of the weights, for the card; None for what the registry of models says.
+        Of the weights, for the card; None for what the registry of models says, or the card beside them.
 
     Returns
     -------

@@ -10,7 +10,17 @@ from sam2_engine.weights.hub_names import HubName, cached_hub_models, is_hub_nam
 from sam2_engine.weights.model_folder import WEIGHTS_FILE, ModelCard, read_card, weights_in
 from sam2_engine.weights.registry import REGISTRY, RegisteredModel
 
-__all__ = ["WEIGHT_SUFFIXES", "ModelStatus", "cache_folder", "cached_files", "find", "list_models", "name_of"]
+__all__ = [
+    "WEIGHT_SUFFIXES",
+    "ModelStatus",
+    "cache_folder",
+    "cached_files",
+    "card_of",
+    "file_of",
+    "find",
+    "list_models",
+    "name_of",
+]
 
 WEIGHT_SUFFIXES = (".pt", ".pth", ".safetensors")
 _SHIPPED = Path(__file__).parent
@@ -71,6 +81,32 @@ def find(name: str) -> Path | None:
     """Return the file of a shipped, downloaded or added model, or of one in the Hugging Face cache."""
     located = _locate(name)
     return located[0] if located else None
+
+
+def file_of(name_or_path: str) -> Path | None:
+    """Return the file of weights of a model by its name, file or folder, if it is on this machine."""
+    path = find(name_or_path)
+    if path is None and not is_hub_name(name_or_path):
+        given = Path(name_or_path)
+        path = weights_in(given) if given.is_dir() else given
+    return path if path is not None and path.is_file() else None
+
+
+def card_of(name_or_path: str) -> ModelCard | None:
+    """Return the card beside a model's weights; None if there is none.
+
+    Examples
+    --------
+    >>> card_of("nano") is None  # the registry of models knows it
+    True
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    path = file_of(name_or_path)
+    return read_card(path.parent) if path is not None and weights_in(path.parent) == path else None
 
 
 def list_models() -> list[ModelStatus]:

@@ -128,6 +128,14 @@ class ModelCard:
         return not allows_commercial_use(self.license) or (base is not None and base.needs_consent)
 
     @property
+    def commercial(self) -> bool | None:
+        """Whether its license and the base's allow commercial use; None where that is not known."""
+        base = REGISTRY.get(self.base)
+        if (base is not None and base.commercial is False) or _forbids_commercial_use(self.license):
+            return False
+        return None if self.needs_consent or base is None else True
+
+    @property
     def terms(self) -> str:
         """Return a sentence on its license."""
         own = "not stated" if self.license is None else self.license
@@ -163,8 +171,11 @@ def allows_commercial_use(license_name: str | None) -> bool:
     >>> [allows_commercial_use(name) for name in ("Apache-2.0", "cc-by-nc-4.0", "ask me", None)]
     [True, False, False, False]
     """
-    name = (license_name or "").casefold()
-    return name in _HUB_LICENSES and "-nc-" not in name
+    return (license_name or "").casefold() in _HUB_LICENSES and not _forbids_commercial_use(license_name)
+
+
+def _forbids_commercial_use(license_name: str | None) -> bool:
+    return "-nc-" in (license_name or "").casefold()
 
 
 def file_sha256(path: Path) -> str:

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_folders import write_model_folder
 
 from sam2_engine import InputError, load_model
+from sam2_engine.model_export.card import describe
 from sam2_engine.model_export.parts import Part, parts_of
 from sam2_engine.model_export.precision import convert
 from sam2_engine.model_export.writing import check_can_export, export_model, is_exported_model
 from sam2_engine.modeling.config import VARIANTS
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.weights.loading import save_model
 
 PARTS = ["image_encoder", "mask_decoder", "memory_encoder", "memory_attention"]
 
@@ -98,6 +101,31 @@ def test_the_card_says_what_is_in_the_files(small_model: Sam2, exported: Path) -
     assert is_exported_model(exported)
     for path in exported.iterdir():
         assert b"sam2_engine/" not in path.read_bytes(), "whoever exports does not tell where"
+
+
+@pytest.mark.parametrize(
+    ("license", "base", "stated", "commercial"),
+    [
+        ("CC-BY-4.0", "nano", "CC-BY-4.0", True),
+        ("CC-BY-NC-4.0", "nano", "CC-BY-NC-4.0", False),
+        (None, "nano", "not stated", None),
+        ("CC-BY-4.0", "medsam2_latest", "CC-BY-4.0", False),
+        ("CC-BY-4.0", "my own", "CC-BY-4.0", None),
+    ],
+)
+def test_the_license_of_a_model_folder_goes_along(
+    small_model: Sam2, tmp_path: Path, license: str | None, base: str, stated: str, commercial: bool | None
+) -> None:
+    save_model(small_model, tmp_path / "small.safetensors")
+    folder = write_model_folder(tmp_path / "cells", tmp_path / "small.safetensors", license)
+    models = [load_model(name, "cpu") for name in (folder, folder / "model.safetensors")]
+    card = folder / "card.json"
+    said = json.loads(card.read_text()) | {"base": base, "base_license": "that of the base"}
+    card.write_text(json.dumps(said))
+    for model in models:
+        described = describe(model, parts_of(small_model, video=False), None)
+        assert (described["license"], described["commercial_use"]) == (stated, commercial)
+        assert described["made_from"] == {"model": base, "license": "that of the base"}
 
 
 @pytest.mark.slow
