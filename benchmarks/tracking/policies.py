@@ -30,6 +30,7 @@ from sam2_engine.evaluation import LabeledSequence
 from sam2_engine.evaluation.metrics import boundary_f
 from sam2_engine.feature_cache import FeatureCache
 from sam2_engine.modeling.sam2 import Sam2
+from sam2_engine.video.frame_result import FrameResult
 
 RESULTS = Path(__file__).parents[1] / "results" / "memory_policies.md"
 CONFIGURATIONS: dict[str, dict[str, object]] = {
@@ -105,7 +106,15 @@ def track(model: Sam2, sequence: LabeledSequence, names: list[str]) -> dict[str,
                 result = next(runs[name])
                 seconds[name] += time.process_time() - begun
                 masks[name][number] = dict(zip(result.object_ids, result.masks, strict=True))
+                exchange_back(masks[name], result, frames.step)
     return {name: (dict(sorted(masks[name].items())), seconds[name]) for name in names}
+
+
+def exchange_back(masks: Masks, result: FrameResult, step: int) -> None:
+    """Exchange the masks of earlier frames, as sessions do, where two objects were taken for each other."""
+    for (one, other), since in result.exchanges.items():
+        for there in (masks[frame] for frame in range(since, result.frame, step)):
+            there[one], there[other] = there[other], there[one]
 
 
 def start_of(sequence: LabeledSequence) -> int:

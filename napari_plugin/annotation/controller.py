@@ -419,6 +419,8 @@ class AnnotationController(QObject):
 
     def _on_propagated(self, sentence: str) -> None:
         self.status_message.emit(sentence)
+        if self.propagation.exchanged:
+            self.sync.show_all()
         self._update_soon()
         self.changed.emit()
 

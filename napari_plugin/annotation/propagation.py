@@ -25,6 +25,8 @@ class Propagation(QObject):
 
     Attributes
     ----------
+    exchanged
+        Whether the last one exchanged objects on frames that had been shown.
     stepped
         Emitted after each frame with its label image and the progress.
     ended
@@ -45,6 +47,7 @@ class Propagation(QObject):
         self._left_out = ""
         self._passed_over: dict[int, str] = {}
         self._undone = False
+        self.exchanged = False
 
     @property
     def running(self) -> bool:
@@ -108,6 +111,7 @@ class Propagation(QObject):
         self._cancel = cancel = CancelToken()
         self._unfinished = []
         self._passed_over = {}
+        self.exchanged = False
 
         def steps() -> Iterator[tuple[LabeledFrame, Progress]]:
             planned = plan()  # on the worker's thread, after the prompts from before
@@ -127,6 +131,7 @@ class Propagation(QObject):
                     left.pop(result.frame, None)
                     if result.problem:
                         self._passed_over[result.frame] = result.problem
+                    self.exchanged |= bool(result.exchanges)
                     rest = _rest(arguments, next(iter(left), None), len(session))
                     self._unfinished = [*rest, *planned[number + 1 :]]
                     yield result.frame, labels(result.frame)

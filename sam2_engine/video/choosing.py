@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sam2_engine.modeling.sam2 import MASK_STRIDE, NO_OBJECT_LOGIT, MaskPrediction
+from sam2_engine.video.identities import sightings_of, watch
 from sam2_engine.video.memory_policies.policy import Candidates, FrameNote, MemoryPolicy
 from sam2_engine.video.settlement import Claim, Overlapping, Settled, give_pixels, settle
 
@@ -35,6 +36,8 @@ class Past:
     settled
         The candidate that it got when the frame was tracked before, beside all others, or ``ABSENT``; None
         where nothing was settled.
+    step
+        1 forwards, -1 backwards.
     """
 
     note: FrameNote | None
@@ -42,6 +45,7 @@ class Past:
     position: int
     start: int
     settled: int | None = None
+    step: int = 1
 
 
 def candidates_of(prediction: MaskPrediction) -> list[Candidates]:
@@ -143,8 +147,12 @@ def choose_all(
     chosen = _taken(prediction, rows, notes, policy.presence_threshold)
     logits = torch.cat([chosen.low_res_logits[:, 0], *(one[None] for one in given.values())])
     is_fixed = [False] * len(pasts) + [True] * len(given)
-    logits = give_pixels(logits, [*pasts, *given], is_fixed, overlapping)[: len(pasts), None]
-    return Chosen(replace(chosen, low_res_logits=logits), list(notes.values()))
+    logits = give_pixels(logits, [*pasts, *given], is_fixed, overlapping)[: len(pasts)]
+    past = next(iter(pasts.values()))
+    seen = dict(zip(pasts, sightings_of(logits, past.position), strict=True))
+    before = {i: one.note for i, one in pasts.items()}
+    notes = watch(notes, before, seen, past.position, past.step, overlapping)
+    return Chosen(replace(chosen, low_res_logits=logits[:, None]), list(notes.values()))
 
 
 def _settled(

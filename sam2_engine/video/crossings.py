@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 __all__ = [
     "LONGEST_MEETING",
     "MOST_SIGHTINGS",
     "NEAR",
+    "Course",
     "Meeting",
     "Sighting",
     "are_together",
@@ -27,6 +28,8 @@ MOST_SIGHTINGS, LEAST_SIGHTINGS = 6, 3
 TOGETHER, PARTED, NEAR = 1.0, 1.25, 1.5
 """Distances of two centers, in mean diameters: below the first they are together, from the second on apart;
 who vanishes nearer than the third is behind the other one."""
+LATELY = 2
+"""Frames since which an object has vanished, at most, where it vanishes beside another one."""
 EXCHANGED = 0.4
 """Gain from which two objects count as exchanged, twice in a row."""
 OTHER_SIZE = 0.5
@@ -44,7 +47,7 @@ class Sighting(NamedTuple):
     area: float
 
 
-Course = tuple[Sighting, ...]
+Course: TypeAlias = tuple[Sighting, ...]
 """Sightings of one object, ascending in time."""
 
 
@@ -66,7 +69,8 @@ def meet(before: tuple[Course, Course], one: Sighting | None, other: Sighting | 
         return False
     if one is not None and other is not None:
         return are_together(one, other)
-    return are_together(one or before[0][-1], other or before[1][-1], NEAR)
+    there = one or before[0][-1], other or before[1][-1]
+    return abs(there[0].time - there[1].time) <= LATELY and are_together(*there, NEAR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,18 @@ class FrameResult:
         empty = np.zeros((0, 1, 1), np.float32)
         return cls(frame, (), empty, empty[:, 0, 0], empty[:, 0, 0], shape, problem=problem)
 
+    @property
+    def exchanges(self) -> dict[tuple[int, int], int]:
+        """Pairs of objects that were taken for each other since a frame, and are exchanged back on this one.
+
+        What was returned of the frames from that one to the one before this are each other's masks.
+        """
+        found = {}
+        for object_id, note in zip(self.object_ids, self.notes, strict=False):
+            if note is not None and note.exchanged is not None and object_id < note.exchanged.other:
+                found[object_id, note.exchanged.other] = note.exchanged.since
+        return found
+
     @cached_property
     def stability(self) -> NDArray[np.float32]:
         """(N,) stability scores, 0..1."""

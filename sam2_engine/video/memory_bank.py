@@ -5,7 +5,7 @@ of the last frames before the current one, or as an object pointer.
 """
 
 from collections.abc import Container, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -354,6 +354,28 @@ class MemoryBank:
             for at, kept in self._checkpoints.items()
             if at[0] < from_frame and all(f < from_frame for f in kept)
         }
+
+    def exchange(self, other: "MemoryBank", since: int, frame: int, reverse: bool) -> None:
+        """Exchange the memories of frames tracked since one, up to another, with those of another object.
+
+        Anchors of before stay; that they were exchanged is noted of the objects that they are now.
+        """
+        low, high = sorted((since, frame))
+        banks, kept = (self, other), []
+        ranges = [
+            {f: m for f, m in bank.tracked.items() if low <= f <= high and m.reverse == reverse}
+            for bank in banks
+        ]
+        for bank in banks:
+            last = bank.note_before(since, reverse)
+            kept.append(() if last is None else last.anchors)
+        for bank, mine, theirs, anchors in zip(banks, ranges, ranges[::-1], kept, strict=True):
+            bank.tracked = {f: memory for f, memory in bank.tracked.items() if f not in mine}
+            for f, memory in theirs.items():
+                own = mine[f].note if f in mine else None
+                exchanged = None if own is None else own.exchanged
+                note = memory.note and replace(memory.note, anchors=anchors, exchanged=exchanged)
+                bank.tracked[f] = replace(memory, note=note)
 
     @property
     def num_bytes(self) -> int:

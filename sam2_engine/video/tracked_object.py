@@ -1,6 +1,7 @@
 """One object of a video session: its prompts, their outputs, and the ranges in which it was tracked."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from sam2_engine.video.memory_bank import MemoryBank
 from sam2_engine.video.memory_policies.policy import FrameNote
 from sam2_engine.video.object_window import paste
 
-__all__ = ["FramePrompts", "ObjectOutput", "TrackedObject", "TrackedRange"]
+__all__ = ["FramePrompts", "ObjectOutput", "TrackedObject", "TrackedRange", "exchange_back"]
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,8 @@ class TrackedObject:
         last = bank.last_before(frame, reverse, prompted)
         settled = None if conditioning is None else self.settled.get(frame)
         if last is None:
-            return Past(None, 1, frame * step, start, settled)
-        return Past(bank.tracked[last].note, abs(frame - last), frame * step, start, settled)
+            return Past(None, 1, frame * step, start, settled, step)
+        return Past(bank.tracked[last].note, abs(frame - last), frame * step, start, settled, step)
 
     def range_of(self, frame: int) -> TrackedRange | None:
         """Return the newest range that covers ``frame``."""
@@ -201,6 +202,16 @@ class TrackedObject:
         self.tracked_ranges.append(TrackedRange(frame, frame, reverse, conditioning))
         self.tracked_ranges = [one for i, one in enumerate(self.tracked_ranges) if not self._tracked_again(i)]
 
+    def exchange(self, other: "TrackedObject", since: int, frame: int, reverse: bool) -> None:
+        """Exchange what is remembered of the frames tracked since one, up to another, with another object."""
+        self.bank.exchange(other.bank, since, frame, reverse)
+        low, high = sorted((since, frame))
+        mine, theirs = (
+            {f: one.settled.pop(f) for f in range(low, high + 1) if f in one.settled} for one in (self, other)
+        )
+        self.settled |= theirs
+        other.settled |= mine
+
     def _tracked_again(self, index: int) -> bool:
         """Whether a later range covers all of this one."""
         one = self.tracked_ranges[index]
@@ -218,3 +229,28 @@ class TrackedObject:
                 first, last = (high, low) if tracked_range.reverse else (low, high)
                 remaining.append(replace(tracked_range, first=first, last=last))
         self.tracked_ranges = remaining
+
+
+def exchange_back(objects: Mapping[int, TrackedObject], frame: int, reverse: bool) -> dict[int, int]:
+    """Give objects back what they remember as each other, where their notes of a frame say so.
+
+    Parameters
+    ----------
+    objects
+        By id, all tracked on the frame.
+    frame, reverse
+        That was tracked last, and in which direction.
+
+    Returns
+    -------
+    dict
+        With whom they were exchanged, by id.
+    """
+    taken: dict[int, int] = {}
+    for one, tracked in objects.items():
+        note = tracked.bank.tracked[frame].note
+        if note is not None and note.exchanged is not None and one not in taken:
+            other, since = note.exchanged
+            tracked.exchange(objects[other], since, frame, reverse)
+            taken |= {one: other, other: one}
+    return taken

@@ -19,7 +19,13 @@ from sam2_engine.video.memory_policies.policy import FrameNote, MemoryPolicy
 from sam2_engine.video.object_window import is_whole_turn, is_within, paste, window_around
 from sam2_engine.video.scene_changes import SceneChange, SceneWatch
 from sam2_engine.video.settlement import Overlapping
-from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject, TrackedRange
+from sam2_engine.video.tracked_object import (
+    FramePrompts,
+    ObjectOutput,
+    TrackedObject,
+    TrackedRange,
+    exchange_back,
+)
 from sam2_engine.video.weak_call import WeakCall
 
 __all__ = ["Tracker"]
@@ -222,9 +228,12 @@ class Tracker:
             tracked.bank.tracked[frame] = FrameMemory(
                 kept, output.pointer, output.low_res_logits, reverse, window, note
             )
-            if conditioning is None:
-                tracked.bank.prune(frame, reverse)
-        return {i: found[i].output for i in objects}
+        if conditioning is not None:
+            return {i: found[i].output for i in objects}
+        taken = exchange_back(objects, frame, reverse)
+        for tracked in objects.values():
+            tracked.bank.prune(frame, reverse)
+        return {i: found[taken.get(i, i)].output for i in objects}
 
     def _window(self, frame: int, tracked: TrackedObject, reverse: bool) -> GridWindow | None:
         """Return the part of a frame that an object is looked for in; None for all of it."""

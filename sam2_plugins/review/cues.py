@@ -346,6 +346,7 @@ _REMARKS = {
     MaskRemark.CUT: "another shot begins with this frame",
     MaskRemark.BLANK: "there is nothing to see on this frame",
     MaskRemark.GAVE_WAY: "another object claimed the same place",
+    MaskRemark.EXCHANGED: "it was exchanged back with another object, as it goes on as that one did",
 }
 _WORDS: dict[str, Callable[[CueInputs], Words]] = {
     "presence": lambda inputs: (

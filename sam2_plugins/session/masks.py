@@ -42,11 +42,15 @@ class MaskRemark(IntEnum):
     """Another object claimed the same place."""
     PERHAPS_BORN = 4
     """The object begins with this mask, perhaps by a division that was not taken for one."""
+    EXCHANGED = 5
+    """Another object had been taken for it, and it for that one, until this frame."""
 
     @classmethod
     def of(cls, result: FrameResult, index: int) -> "MaskRemark":
         """Return what was noticed of the ``index``-th object of a frame."""
         note = result.notes[index] if result.notes else None
+        if note is not None and note.exchanged is not None:
+            return cls.EXCHANGED
         if note is not None and note.rivals:
             return cls.GAVE_WAY
         return cls[result.scene_change.name]

@@ -78,6 +78,25 @@ def _store_propagated(
     accepted = _accepted(plan.annotations, result)  # before the action, which others would have to wait for
     with history.action("tracking", {**call, "reverse": plan.reverse}, undo_group):
         _store(plan.annotations, result.frame, accepted)
+        _exchange_back(plan, result)
+
+
+def _exchange_back(plan: PropagationPlan, result: FrameResult) -> None:
+    """Exchange the masks that were stored of earlier frames, where two objects were taken for each other.
+
+    Not on frames on which a person prompted, painted or verified one of them.
+    """
+    annotations = plan.annotations
+    for pair, since in result.exchanges.items():
+        for frame in range(since, result.frame, plan.step):
+            found = [annotations.mask(one, frame) for one in pair]
+            if any(annotations.is_verified(one, frame) for one in pair):
+                continue
+            one, other = found
+            if one is None or other is None or {one.origin, other.origin} != {MaskOrigin.TRACKED}:
+                continue
+            annotations.set_mask(pair[0], frame, other)
+            annotations.set_mask(pair[1], frame, one)
 
 
 def store_result(annotations: Annotations, result: FrameResult, prompted: bool = False) -> None:

@@ -11,12 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2_engine.video.crossings import Course, Meeting
+
 __all__ = [
     "ABSENT_LOGIT",
     "GIVEN",
     "REACH",
     "Candidates",
     "Choice",
+    "Exchange",
     "FrameNote",
     "MemoryPolicy",
     "MotionState",
@@ -29,6 +32,21 @@ REACH = 64
 """Frames that a policy looks back for recent memories, at most."""
 
 Box = tuple[float, float, float, float]
+
+
+class Exchange(NamedTuple):
+    """Two objects each of which was the other one since a frame, and is itself again.
+
+    Attributes
+    ----------
+    other
+        Id of the other one.
+    since
+        The first frame on which their masks, as they were given, are each other's.
+    """
+
+    other: int
+    since: int
 
 
 class MotionState(NamedTuple):
@@ -75,6 +93,12 @@ class FrameNote:
         The last areas above 0, oldest first, this one included.
     rivals
         Ids of the objects that it gave way to, or was exchanged with, on this frame.
+    course
+        Where it was seen on the last frames, apart from others, this one included; in cells.
+    meetings
+        What is known of its meetings with objects of higher ids, by these, that are not over.
+    exchanged
+        With which object it was exchanged back after this frame; None of most frames.
     is_remembered
         Whether later frames may read it; not where another shot begins, nor blank frames.
     """
@@ -89,13 +113,17 @@ class FrameNote:
     anchors: tuple[int, ...] = ()
     areas: tuple[int, ...] = ()
     rivals: tuple[int, ...] = ()
+    course: Course = ()
+    meetings: tuple[tuple[int, Meeting], ...] = ()
+    exchanged: Exchange | None = None
     is_remembered: bool = True
 
     def forgotten(self, position: int, keeps_course: bool) -> "FrameNote":
         """Return the note of a frame that is not remembered; an object may keep its course over it."""
         anchors = tuple(p for p in self.anchors if p != position)
         motion = self.motion if keeps_course else None
-        return replace(self, is_remembered=False, anchors=anchors, motion=motion)
+        forgotten = replace(self, is_remembered=False, anchors=anchors, motion=motion)
+        return forgotten if keeps_course else replace(forgotten, course=(), meetings=())
 
 
 GIVEN = FrameNote(1.0, 10.0, 1, (0.0, 0.0, 0.0, 0.0))

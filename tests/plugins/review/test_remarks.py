@@ -7,7 +7,7 @@ import pytest
 
 from sam2_engine.masks import CompressedMask
 from sam2_engine.video.frame_result import FrameResult
-from sam2_engine.video.memory_policies.policy import FrameNote
+from sam2_engine.video.memory_policies.policy import Exchange, FrameNote
 from sam2_engine.video.scene_changes import SceneChange
 from sam2_plugins.review.cues import REMARK
 from sam2_plugins.review.queue import review_queue
@@ -35,6 +35,15 @@ def test_a_result_says_it(change: SceneChange, rivals: tuple[int, ...], expected
     assert AcceptedMask.predicted(result, 0, MaskOrigin.TRACKED).remark is expected
 
 
+def test_a_result_says_that_objects_were_exchanged_back() -> None:
+    logits, one = np.full((2, 16, 16), 4, np.float32), np.ones(2, np.float32)
+    notes = [FrameNote(0.9, 5.0, 9, (0, 0, 1, 1), exchanged=Exchange(other, 1)) for other in (7, 4)]
+    result = FrameResult(3, (4, 7), logits, one, one, (60, 80), notes=tuple(notes))
+    assert result.exchanges == {(4, 7): 1}
+    remarks = [AcceptedMask.predicted(result, index, MaskOrigin.TRACKED).remark for index in range(2)]
+    assert remarks == [MaskRemark.EXCHANGED] * 2
+
+
 def test_it_is_stored(tmp_path: Path) -> None:
     masks = {
         frame: AcceptedMask(SQUARE, MaskOrigin.TRACKED, SURE, remark=remark)
@@ -44,14 +53,21 @@ def test_it_is_stored(tmp_path: Path) -> None:
     assert read_masks(tmp_path / "1") == (masks, "")
 
 
-def test_the_review_says_it(session: AnnotationSession) -> None:
+@pytest.mark.parametrize(
+    ("noticed", "reason"),
+    [
+        (MaskRemark.CUT, "another shot begins with this frame"),
+        (MaskRemark.EXCHANGED, "it was exchanged back with another object, as it goes on as that one did"),
+    ],
+)
+def test_the_review_says_it(session: AnnotationSession, noticed: MaskRemark, reason: str) -> None:
     cell = session.add_object()
     with session._edit("masks", {"do": "nothing"}):
         for frame in range(4):
-            remark = MaskRemark.CUT if frame == 2 else MaskRemark.NONE
+            remark = noticed if frame == 2 else MaskRemark.NONE
             mask = AcceptedMask(SQUARE, MaskOrigin.TRACKED, SURE, remark=remark)
             session.annotations.set_mask(cell, frame, mask)
     first, *others = review_queue(session)
-    assert (first.frame, first.reason) == (2, "another shot begins with this frame")
+    assert (first.frame, first.reason) == (2, reason)
     assert all(first.score > one.score for one in others)
     assert REMARK > 0
