@@ -104,7 +104,9 @@ def find_dataset(
     frames = sum(len(video.visible) for video in videos)
     masks = sum(len(ids) for video in videos for ids in video.visible.values())
     formats = "; ".join(description for _, description in parts)
-    return AnnotatedData(f"{formats}: {counted(frames, 'annotated frame')}, {masks} masks.", videos)
+    return AnnotatedData(
+        f"{formats}: {counted(frames, 'annotated frame')}, {counted(masks, 'mask')}.", videos
+    )
 
 
 def _recognized(root: Path, as_video: bool | None) -> list[tuple[list[VideoRecord], str]]:

@@ -128,8 +128,19 @@ def add_adapters(model: Sam2, rank: int, blocks: str, seed: int = 0) -> dict[str
         As for :func:`adapted_layers`.
     seed
         Decides what the adapters begin with.
+
+    Raises
+    ------
+    InputError
+        As :func:`adapted_layers`; or if the rank is beyond that of the layers.
     """
     layers = adapted_layers(model, blocks)
+    highest = max(min(layer.weight.shape) for layer in layers.values())
+    if rank > highest:
+        raise InputError(
+            f"lora = {rank}: the layers of {model.config.name} have a rank of {highest} at most; 4 or 8 is "
+            "usual."
+        )
     model.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

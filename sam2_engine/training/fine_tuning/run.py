@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -25,7 +26,7 @@ from sam2_engine.training.fine_tuning.distributed import ProcessGroup
 from sam2_engine.training.fine_tuning.held_out_objects import holds_out_objects, split_objects
 from sam2_engine.training.fine_tuning.low_rank import merge_adapters
 from sam2_engine.training.fine_tuning.result import RunResult, make_card
-from sam2_engine.training.fine_tuning.run_folder import RunFolder
+from sam2_engine.training.fine_tuning.run_folder import RunFolder, alone_in
 from sam2_engine.training.fine_tuning.run_log import RunLog, save_comparison
 from sam2_engine.training.fine_tuning.sampling import ClipSampler, train_validation_split
 from sam2_engine.training.fine_tuning.thresholds import with_measured_thresholds
@@ -125,8 +126,8 @@ def fine_tune(
     Raises
     ------
     InputError
-        If the model or the data cannot be used, the folder holds another run, or a file cannot be
-        written; the last checkpoint stays.
+        If the model or the data cannot be used, the folder holds another run or one that is under way, or
+        a file cannot be written; the last checkpoint stays.
     """
     group = group or ProcessGroup()
     say = say if group.is_main_process else lambda line: None
@@ -134,7 +135,8 @@ def fine_tune(
     on_cpu = config.dtype == "auto" and find_device(group.device).type == "cpu"
     model = load_model(config.model, group.device, "float32" if on_cpu else config.dtype, config.image_size)
     _check_shapes(model, data)
-    with data.seen_by(model.config.intensities) as seen:
+    alone = alone_in(run) if group.is_main_process else nullcontext()
+    with data.seen_by(model.config.intensities) as seen, alone:
         return _fine_tune(
             model, config, seen, run, output, license, group, say, progress, measuring, should_stop
         )

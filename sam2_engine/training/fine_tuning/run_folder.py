@@ -1,17 +1,22 @@
 """Folder of a run: settings, checkpoint and scores, each file replaced only when complete."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from sam2_engine.disk import replacing
 from sam2_engine.errors import InputError, OptionError
 from sam2_engine.training.fine_tuning.config import TrainingConfig, with_current_names
 
 __all__ = ["RunFolder"]
+
+
+_LOCK = ".lock"
 
 
 class RunFolder:
@@ -121,3 +126,33 @@ class RunFolder:
                 f"{self.checkpoint} is damaged ({error}); give another folder for the run."
             ) from error
         return state
+
+
+@contextmanager
+def alone_in(path: Path) -> Iterator[None]:
+    """Keep other processes away from a run's folder; one that was made for nothing is removed again.
+
+    Raises
+    ------
+    InputError
+        If another process trains in it.
+    """
+    is_new = not path.exists()
+    RunFolder(path)
+    lock = FileLock(path / _LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise InputError(
+            f"Another process is training in {path}: wait until it has ended, or give another folder."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); give another folder.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        (path / _LOCK).unlink(missing_ok=True)
+        if is_new:
+            with suppress(OSError):  # it holds the run
+                path.rmdir()

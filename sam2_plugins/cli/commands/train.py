@@ -71,7 +71,7 @@ ConfigArgument = Annotated[
 LoraOption = Annotated[
     int | None,
     typer.Option(
-        "--lora", metavar="RANK", help="Train low-rank adapters alone: a small file, 4 or 8 is usual."
+        "--lora", min=1, metavar="RANK", help="Train low-rank adapters alone: a small file, 4 or 8 is usual."
     ),
 ]
 LoraBlocksOption = Annotated[

@@ -142,6 +142,19 @@ def test_an_adapter_whose_strength_or_rank_was_edited_is_refused(base: Sam2, tmp
         load_model(tmp_path / "values.safetensors", "cpu")
 
 
+def test_ranks_and_places_that_are_none_are_refused(base: Sam2) -> None:
+    with pytest.raises(InputError, match=r"lora = 100000: the layers of small.* have a rank of \d+ at most"):
+        add_adapters(base, 100_000, "trunk,decoder")
+    for settings, sentence in (
+        ({"lora_blocks": "decoder"}, "lora_blocks = 'decoder' says where adapters go, and there are none"),
+        ({"steps": 10**10}, "steps = 10000000000: it must be 1,000,000,000 or less"),
+        ({"seed": -1}, "seed = -1: it must be from 0 to 4,294,967,295"),
+        ({"seed": 2**40}, "seed = 1099511627776: it must be from 0 to 4,294,967,295"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            TrainingConfig.from_dict(settings)
+
+
 @pytest.mark.parametrize(
     ("blocks", "sentence"),
     [
