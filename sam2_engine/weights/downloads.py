@@ -26,7 +26,7 @@ from sam2_engine.weights.model_folder import MODEL_FILES, checked_folder, file_s
 from sam2_engine.weights.registry import REGISTRY, RegisteredModel, check_license
 from sam2_engine.wording import did_you_mean, size_in_words
 
-__all__ = ["ProgressCallback", "add", "download", "fetch"]
+__all__ = ["ProgressCallback", "add", "download", "fetch", "usable_name"]
 
 ProgressCallback = Callable[[int, int | None], None]
 """Called with the bytes received and the bytes in all (None where the server does not say)."""
@@ -161,6 +161,17 @@ def _add_folder(folder: Path, name: str | None, overwrite: bool) -> Path:
         remove_folder(aside)
     _remove_others(chosen, target / weights.name)
     return target / weights.name
+
+
+def usable_name(text: str) -> str:
+    """Return what a model may be called that is near to a text, as the name of a folder.
+
+    Examples
+    --------
+    >>> usable_name("cells"), usable_name("my cells (2)")
+    ('cells', 'my_cells_2')
+    """
+    return re.sub(r"[^\w.-]+", "_", text).strip("_.-") or "model"
 
 
 def _check_name(name: str, overwrite: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from sam2_engine.training.fine_tuning.run import Outcome
+from sam2_engine.weights.downloads import usable_name
 from sam2_engine.weights.model_folder import CARD_FILE, WEIGHTS_FILE
 from sam2_engine.wording import duration_in_words
 from sam2_plugins.cli.commands.stopping import interruptible
@@ -124,10 +125,11 @@ class JsonLinesOutput(TerminalOutput):
 def _adding(weights: Path) -> str:
     """Return the command that adds weights, with a name where the file's own says nothing."""
     folder = weights.parent
-    if (folder / CARD_FILE).is_file():
-        return f"sam2 models add {shlex.quote(str(folder))}"
-    name = f" --name {folder.absolute().name}" if weights.name == WEIGHTS_FILE else ""
-    return f"sam2 models add {shlex.quote(str(weights))}{name}"
+    with_card = (folder / CARD_FILE).is_file()
+    taken, is_own = (folder, folder.absolute().name) if with_card else (weights, weights.stem)
+    name = usable_name(folder.absolute().name if weights.name == WEIGHTS_FILE else is_own)
+    said = "" if name == is_own else f" --name {name}"
+    return f"sam2 models add {shlex.quote(str(taken))}{said}"
 
 
 def _write(line: dict[str, Any]) -> None:
