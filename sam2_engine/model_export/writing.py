@@ -1,6 +1,7 @@
 """Writing of an exported model: a folder with a program for each part, and the card."""
 
 import hashlib
+import io
 import json
 import logging
 import warnings
@@ -228,7 +229,9 @@ def _write_onnx(part: Part, path: Path, marks: dict[str, str]) -> None:
 
 def _write_torch(part: Part, path: Path, marks: dict[str, str]) -> None:
     program = torch.export.export(part.module, (), _copies(part.inputs), dynamic_shapes=_free_axes(part))
-    torch.export.save(program, path, extra_files={f"{name}.txt": value for name, value in marks.items()})
+    written = io.BytesIO()  # PyTorch ends the process where a disk is full
+    torch.export.save(program, written, extra_files={f"{name}.txt": value for name, value in marks.items()})
+    path.write_bytes(written.getbuffer())
 
 
 _WRITERS = {"onnx": _write_onnx, "torch": _write_torch}

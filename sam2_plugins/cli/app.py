@@ -220,6 +220,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         except OSError as error:
             return _refuse(os_error_sentence(error))
         except (MemoryError, RuntimeError) as error:
+            if str(error).startswith("Symlink loop from "):  # pathlib before Python 3.13
+                return _refuse(f"{error}: a link that leads to itself; give another path.")
             from sam2_plugins.runtime.out_of_memory import is_out_of_memory  # imports PyTorch
 
             if not is_out_of_memory(error):

@@ -155,6 +155,8 @@ def new_folder(
         with when_full(path, aside):
             inside.mkdir()
             yield inside
+            # Another process may have written there meanwhile.
+            check_output_folder(path, is_earlier=is_earlier_export, overwrite=overwrite)
             if path.exists():
                 path.rename(aside / "before")
             inside.rename(path)

@@ -156,6 +156,8 @@ def new_file(
     check_output(path, suffixes=suffixes, inputs=inputs, overwrite=overwrite, num_bytes=num_bytes)
     with replacing(path) as aside:
         yield aside
+        if path.exists() and not overwrite:  # another process has written it meanwhile
+            raise _exists(path)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -49,8 +49,15 @@ class _LastingStream:
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        self._leave_if_broken(lambda: self._stream.write(text))
+        self._leave_if_broken(lambda: self._write(text))
         return len(text)
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError:  # names of files have signs that a terminal's encoding may lack
+            encoding = self._stream.encoding
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
     def flush(self) -> None:
         self._leave_if_broken(self._stream.flush)

@@ -1,5 +1,6 @@
 """``sam2 export-model``: what it writes, and what it refuses before any work."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -65,6 +66,21 @@ def test_memory_that_is_full_is_said(
         "sam2: There is not enough memory (DefaultCPUAllocator: can't allocate memory: you"
     )
     assert said.endswith("use a smaller model or fewer objects.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert (
+        main(["export-model", "nano@64", "--images", "--format", "torch", "-o", str(tmp_path / "out")]) == 2
+    )
+    assert "There is no space for" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

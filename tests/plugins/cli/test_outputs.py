@@ -1,6 +1,8 @@
 """What is there is replaced on request only, in every command; and tables are CSV as programs read it."""
 
 import csv
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -170,3 +172,24 @@ def test_what_an_evaluation_needs_is_asked_for_before_the_data(
 def test_a_missing_package_is_told_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert options.needs("cluster", "distributed").startswith("needs the extra cluster, missing here")
+
+
+def test_names_that_the_output_cannot_spell_are_written_in_escapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where what is piped has the old encoding of the country."""
+    written = io.BytesIO()
+    output = io.TextIOWrapper(written, encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(sys, "stderr", output)
+    assert main(["masklets", "report", str(tmp_path / "zellen é 细胞")]) == 2
+    output.flush()
+    assert written.getvalue().decode("cp1252").count("zellen é \\u7ec6\\u80de is no data set") == 1
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13) or os.name == "nt", reason="pathlib resolves such links")
+def test_a_link_that_leads_to_itself_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "cells.tif").write_bytes(b"")
+    assert main(["masklets", "make", str(tmp_path / "cells.tif"), "-o", str(tmp_path / "loop")]) == 2
+    assert "a link that leads to itself; give another path." in capsys.readouterr().err

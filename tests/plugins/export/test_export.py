@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from sam2_plugins.export import (
     write_label_image,
     write_png,
 )
-from sam2_plugins.runtime.atomic_files import check_output
+from sam2_plugins.export.targets import new_folder
+from sam2_plugins.runtime.atomic_files import check_output, new_file
 from sam2_plugins.session.label_image import label_dtype
 
 
@@ -158,3 +160,29 @@ def test_images_and_animations_are_read_back(tmp_path):
     with pytest.raises(ValueError, match="at least one"):
         write_animation(tmp_path / "none.gif", iter(()))
     assert not (tmp_path / "none.gif").exists()
+
+
+def _write_file_late(folder: Path) -> None:
+    with new_file(folder / "labels.tif", suffixes=(".tif",)) as aside:
+        aside.write_text("late")
+        (folder / "labels.tif").write_text("first")
+
+
+def _write_folder_late(folder: Path) -> None:
+    with new_folder(folder / "tables", is_earlier_export=lambda _: True) as aside:
+        (aside / "a.csv").write_text("late")
+        (folder / "tables").mkdir()
+        (folder / "tables" / "a.csv").write_text("first")
+
+
+def test_what_another_process_has_written_meanwhile_stays(tmp_path: Path) -> None:
+    """Both began when nothing was there; the one that ends last is refused, as if it had begun last."""
+    with pytest.raises(InputError, match=r"labels\.tif exists; choose another name"):
+        _write_file_late(tmp_path)
+    with pytest.raises(InputError, match="tables exists; choose another name"):
+        _write_folder_late(tmp_path)
+    assert (tmp_path / "labels.tif").read_text() == (tmp_path / "tables" / "a.csv").read_text() == "first"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.tif", "tables"]
+    with new_folder(tmp_path / "tables", is_earlier_export=lambda _: True, overwrite=True) as folder:
+        (folder / "a.csv").write_text("new")
+    assert (tmp_path / "tables" / "a.csv").read_text() == "new"
