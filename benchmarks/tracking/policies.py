@@ -88,8 +88,10 @@ Masks = dict[int, dict[int, NDArray[np.bool_]]]
 def track(model: Sam2, sequence: LabeledSequence, names: list[str]) -> dict[str, tuple[Masks, float]]:
     """Track a scene with each configuration, in turns; the masks, and the seconds."""
     cache, start = FeatureCache(2**31), start_of(sequence)
-    objects = [i for i in sequence.ground_truth if sequence.mask(i, start).sum() >= SMALLEST]
-    if "crowd" not in sequence.name:
+    is_crowd = "crowd" in sequence.name  # of which all are tracked, however small they are drawn
+    smallest = SMALLEST // 2 if is_crowd else SMALLEST
+    objects = [i for i in sequence.ground_truth if sequence.mask(i, start).sum() >= smallest]
+    if not is_crowd:
         objects = objects[:: max(1, -(-len(objects) // MOST_OBJECTS))]
     sessions, masks, seconds = {}, {}, dict.fromkeys(names, 0.0)
     for name in names:

@@ -44,7 +44,7 @@ def jump_to(mask: Seen, before: Sequence[Seen], after: Sequence[Seen]) -> Jump |
     """Return the jump by which an object comes to a mask; None where it comes as it usually moves.
 
     It is farther than the object's own diameter from all masks before, so that to come back from where it was
-    by mistake is no jump, and farther than a few of the usual steps.
+    by mistake is no jump, and farther than a few of the usual steps, if any is known.
 
     Parameters
     ----------
@@ -73,6 +73,6 @@ def jump_to(mask: Seen, before: Sequence[Seen], after: Sequence[Seen]) -> Jump |
         for one, other in pairwise(way)
     ]
     moved = distance(mask.features, came_from.features)
-    if usual and moved <= UNUSUAL * median(usual) * abs(mask.frame - came_from.frame):
+    if not usual or moved <= UNUSUAL * median(usual) * abs(mask.frame - came_from.frame):
         return None
     return Jump(moved, came_from.frame)

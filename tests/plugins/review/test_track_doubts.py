@@ -64,8 +64,8 @@ def test_who_comes_back_from_one_wrong_place_jumps_once() -> None:
 
 @pytest.mark.parametrize(
     "places",
-    [range(10, 220, 20), (30, 31, 32, 44, 45, 46), (30, 31, 32, None, None, 35)],
-    ids=["as fast as ever", "less than its size", "hidden for a while"],
+    [range(10, 220, 20), (30, 31, 32, 44, 45, 46), (30, 31, 32, None, None, 35), (30, 60, None)],
+    ids=["as fast as ever", "less than its size", "hidden for a while", "the only step"],
 )
 def test_what_is_no_jump(places: tuple[float | None, ...]) -> None:
     assert not asked({1: track(*places)})
