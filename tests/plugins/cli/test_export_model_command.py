@@ -80,7 +80,7 @@ def test_a_full_disk_is_said(
     assert (
         main(["export-model", "nano@64", "--images", "--format", "torch", "-o", str(tmp_path / "out")]) == 2
     )
-    assert "There is no space for" in capsys.readouterr().err
+    assert "out: No space left on device; make space there." in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
