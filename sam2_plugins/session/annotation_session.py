@@ -995,11 +995,13 @@ class AnnotationSession:
             **self.memory.given,
         }
 
-    def restore(self, changes: Iterable[Change], highest_used_id: int) -> None:
+    def restore(
+        self, changes: Iterable[Change], highest_used_id: int, removed_ids: Iterable[int] | None = None
+    ) -> None:
         """Bring an empty session to a stored state; it cannot be undone."""
         self.history.make(changes)
         self.history.make(self.lineage.births())
-        self.annotations.use_ids_up_to(highest_used_id)
+        self.annotations.use_ids(highest_used_id, removed_ids)
 
     def _check_place(self, frame: int, object_id: int) -> tuple[int, int]:
         """Return a known object and a frame; where each is the other's, say so."""

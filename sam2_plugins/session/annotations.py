@@ -9,7 +9,7 @@ dict or a set in one step, which Python never interrupts.
 import colorsys
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -237,8 +237,10 @@ class Annotations:
             object_id = int(object_id)
             check_words(name, label)
             if object_id in self._objects or (not again and self._was_used(object_id)):
+                used = "was used" if object_id in self._used_ids else "may have been used"
                 raise InputError(
-                    f"Object id {object_id} was used before in this session; ids are never used again."
+                    f"Object id {object_id} {used} before in this session, and ids are never used again; "
+                    f"give another, for example {self.next_id}."
                 )
             made = AnnotatedObject(object_id, name or _nameless(object_id), label, object_color(object_id))
             self.set_object(object_id, made)
@@ -322,10 +324,13 @@ class Annotations:
         if change.before is not change.after and change.before != change.after:
             self.on_change(change)
 
-    def use_ids_up_to(self, object_id: int) -> None:
-        """Never give ids up to this one to new objects."""
+    def use_ids(self, up_to: int, removed: Iterable[int] | None) -> None:
+        """Never give new objects the ids of removed ones; if these are not known, none up to the highest."""
         with self.lock:
-            self._used_up_to = max(self._used_up_to, object_id)
+            if removed is None:
+                self._used_up_to = max(self._used_up_to, up_to)
+            else:
+                self._used_ids.update(removed)
 
     @property
     def next_id(self) -> int:
@@ -336,7 +341,7 @@ class Annotations:
         return next(i for i in itertools.count(1) if not self._was_used(i))  # another tool took the last one
 
     def _was_used(self, object_id: int) -> bool:
-        # Of a stored session only the highest id is known: if it is the largest of all, that says nothing.
+        # Earlier versions stored the highest id alone: if it is the largest of all, that says nothing.
         return object_id in self._used_ids or object_id <= self._used_up_to < LARGEST_ID
 
     # ------------------------------------------------------------------ reading
@@ -420,6 +425,12 @@ class Annotations:
         """Return the mean size of a stored mask, of a few per object; None if there is none."""
         sample = [mask for frames in self._masks.copy().values() for mask in list(frames.copy().values())[:8]]
         return sum(mask.num_bytes for mask in sample) / len(sample) if sample else None
+
+    @property
+    def removed_ids(self) -> tuple[int, ...] | None:
+        """The ids that objects had and none has now; None where an earlier version did not store them."""
+        with self.lock:
+            return None if self._used_up_to else tuple(sorted(self._used_ids - self._objects.keys()))
 
     @property
     def highest_used_id(self) -> int:

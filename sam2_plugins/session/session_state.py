@@ -25,7 +25,7 @@ class SessionState:
         Its pixels.
     model, device, options
         What it computes with.
-    changes, highest_used_id
+    changes, highest_used_id, removed_ids
         What brings an empty session to its annotations.
     undo
         What can be taken back.
@@ -37,6 +37,7 @@ class SessionState:
     options: Mapping[str, Any]
     changes: tuple[Change, ...]
     highest_used_id: int
+    removed_ids: tuple[int, ...] | None
     undo: UndoState
 
     @classmethod
@@ -61,6 +62,7 @@ class SessionState:
                 session.options,
                 tuple(changes),
                 known.highest_used_id,
+                known.removed_ids,
                 session.history.undo_state(),
             )
 
@@ -70,6 +72,6 @@ class SessionState:
 
         store = ModelStore(self.device) if store is None else store
         session = AnnotationSession(self.frames, store, self.model, **self.options)
-        session.restore(self.changes, self.highest_used_id)
+        session.restore(self.changes, self.highest_used_id, self.removed_ids)
         session.history.restore(self.undo)
         return session

@@ -1,6 +1,7 @@
 """The state that a session folder holds, read without changing or locking it."""
 
 import json
+import operator
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class Snapshot:
         Of an empty session, which bring it to this state.
     highest_used_id
         The highest id that an object has or had.
+    removed_ids
+        Ids that objects had and none has now; None where an earlier version did not store them.
     model
         That the session computes with; None for the one that it began with.
     number
@@ -51,6 +54,7 @@ class Snapshot:
 
     changes: tuple[Change, ...]
     highest_used_id: int
+    removed_ids: tuple[int, ...] | None
     model: str | None
     number: int
     groups: Mapping[int, str]
@@ -62,7 +66,7 @@ class Snapshot:
         """Bring an empty session to this state; warn of what is damaged in the folder at ``path``."""
         for sentence in self.lost:
             warnings.warn(f"{path}: {sentence}", InputWarning, stacklevel=4)
-        session.restore(self.changes, self.highest_used_id)
+        session.restore(self.changes, self.highest_used_id, self.removed_ids)
         session.model_name = self.model or session.model_name
 
 
@@ -103,9 +107,11 @@ def _read_after(path: Path, snapshot: Mapping[str, Any]) -> Snapshot:
         number, unsaved = entry["number"], unsaved | {change.object_id for change in entry["changes"]}
         if entry["call"]["do"] == "use_model":
             model = entry["call"]["model"]
+    removed = snapshot.get("removed_ids")
     return Snapshot(
         tuple(changes),
         snapshot["highest_used_id"],
+        None if removed is None else tuple(map(operator.index, removed)),
         model,
         number,
         {value["id"]: value["masks"] for value in snapshot["objects"]},

@@ -77,6 +77,7 @@ class SnapshotWriter:
         state = {
             "applied": number,
             "highest_used_id": annotations.highest_used_id,
+            "removed_ids": annotations.removed_ids,
             "model": session.model_name,
             "window": window_to_json(session.window),
             "objects": [_object_record(session, one, now) for one in session.objects.values()],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def described(session: AnnotationSession) -> dict:
         "verified": {i: session.verified(i) for i in session.objects},
         "labels": [session.label_image(f).tolist() for f in range(len(session))],
         "next": session.annotations.highest_used_id,
+        "removed": session.annotations.removed_ids,
     }
 
 
@@ -107,6 +109,41 @@ def test_numbers_of_numpy_are_stored_as_any_other(saved, store, small_checkpoint
     once_more = AnnotationSession(session.frames, store, small_checkpoint)
     list(replay(once_more, folder.calls()))
     assert described(once_more) == described(session)
+
+
+def test_ids_that_no_object_had_are_free_in_a_reopened_session(saved, store):
+    """Was: every id below the highest was refused, as if it had been used."""
+    session, folder = saved
+    session.add_object(object_id=70_000)
+    session.remove_object(session.add_object(object_id=5))
+    session.add_object()
+    session.undo()
+    folder.close()
+    again, opened = open_session(folder.path, store)
+    for one in (again, deepcopy(session)):
+        assert one.add_object(object_id=2) == 2
+        assert one.add_object() == 70_002
+        for used in (5, 70_000, 70_001):
+            with pytest.raises(InputError, match=f"id {used} was used before .* for example 70003"):
+                one.add_object(object_id=used)
+        one.frames.close()
+    opened.close()
+
+
+def test_of_a_session_that_stored_the_highest_id_alone_lower_ones_stay_refused(saved, store):
+    session, folder = saved
+    session.add_object(object_id=4)
+    folder.close()
+    state = json.loads((folder.path / "state.json").read_text())
+    del state["removed_ids"]
+    (folder.path / "state.json").write_text(json.dumps(state))
+    for _ in range(2):  # it stays so when it is written again
+        again, opened = open_session(folder.path, store)
+        with pytest.raises(InputError, match="id 2 may have been used before"):
+            again.add_object(object_id=2)
+        again.add_object()
+        again.frames.close()
+        opened.close()
 
 
 def test_a_killed_process_opens_where_it_was(saved, store, tmp_path):
