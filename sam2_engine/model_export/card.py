@@ -29,8 +29,6 @@ CARD = "card.json"
 FORMAT = "sam2-plugins exported model"
 FORMAT_VERSION = 1
 """Of the card, and of the names and meanings of inputs and outputs; runners refuse another."""
-
-
 RULES = ("image_size", "mean", "std", "keeps_aspect_ratio", "masks", "memory")
 """What of a card decides masks, beside the names of each part's outputs."""
 
