@@ -20,6 +20,7 @@ __all__ = [
     "division_probability",
     "late_probability",
     "propose_divisions",
+    "under_parts",
 ]
 
 LIKELY = 0.5
@@ -158,6 +159,22 @@ def divided(
         daughters = now[one.daughters[0]], now[one.daughters[1]]
         done.append(replace(one, mother=mother, daughters=daughters))
     return dict(parts), done
+
+
+def under_parts(
+    unlikely: Iterable[ProposedDivision], tracks: Mapping[int, Sightings], parts: Mapping[int, Sightings]
+) -> Iterator[ProposedDivision]:
+    """Yield divisions of tracks under the numbers of the parts that :func:`divided` has made of these.
+
+    One that lay where another begins now is left out.
+    """
+    owner = {(frame, id(one)): number for number, part in parts.items() for frame, one in part.items()}
+    for one in unlikely:
+        before = max(frame for frame in tracks[one.mother] if frame < one.frame)
+        mother = owner.get((before, id(tracks[one.mother][before])))
+        first, second = (owner.get((one.frame, id(tracks[each][one.frame]))) for each in one.daughters)
+        if mother is not None and first is not None and second is not None:
+            yield replace(one, mother=mother, daughters=(first, second))
 
 
 def candidates(tracks: Mapping[int, Sightings], least: float = LEAST) -> Iterator[ProposedDivision]:

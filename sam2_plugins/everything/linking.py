@@ -1,12 +1,12 @@
 """Linking of what is found on one frame with what was followed to it: tracks that go on, begin and end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sam2_plugins.everything.following import Followed
 from sam2_plugins.everything.sightings import Overlap, Sighting, assign, overlaps
 
-__all__ = ["Linker", "Track", "merged"]
+__all__ = ["Linker", "Track", "found_by_frame", "merged"]
 
 LEAST_IOU = 0.3
 """Of a followed mask with a found one, to be the same object."""
@@ -160,6 +160,16 @@ def _until_gone(sightings: Mapping[int, Sighting | None]) -> dict[int, Sighting]
             break
         seen[frame] = one
     return seen
+
+
+def found_by_frame(tracks: Sequence[Track]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each frame with the numbers of the tracks that were found on it."""
+    there: dict[int, list[int]] = {}
+    for number, track in enumerate(tracks):
+        for frame, one in track.sightings.items():
+            if one.found:
+                there.setdefault(frame, []).append(number)
+    yield from sorted(there.items())
 
 
 def merged(

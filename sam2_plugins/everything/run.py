@@ -7,7 +7,14 @@ from typing import TypeVar
 from sam2_engine.errors import InputError
 from sam2_engine.video.memory_policies.registry import kind_of
 from sam2_engine.wording import counted, in_ranges
-from sam2_plugins.everything.divisions import ASKED, LIKELY, ProposedDivision, divided, propose_divisions
+from sam2_plugins.everything.divisions import (
+    ASKED,
+    LIKELY,
+    ProposedDivision,
+    divided,
+    propose_divisions,
+    under_parts,
+)
 from sam2_plugins.everything.estimate import Stopwatch
 from sam2_plugins.everything.finding import find_sightings, frames_to_look_at
 from sam2_plugins.everything.following import Followed, Follower
@@ -16,6 +23,7 @@ from sam2_plugins.everything.linking import Linker, Track
 from sam2_plugins.everything.looking_back import begun_earlier, look_back
 from sam2_plugins.everything.selecting import objects_among
 from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.everything.sharpness import sharpness
 from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.everything.stillness import stillness
 from sam2_plugins.everything.storing import seen_beyond, store
@@ -157,7 +165,8 @@ def _seen(
         before = frame
         yield number + 1, len(looked)
     still = stillness(linker.tracks, session.frames) if kind_of(session.frames) == "time-lapse" else None
-    return objects_among(linker.tracks, len(looked) - len(blank), confidence, still), blank
+    sharp = sharpness(linker.tracks, session.frames)
+    return objects_among(linker.tracks, len(looked) - len(blank), confidence, still, sharp), blank
 
 
 def _followed(
@@ -205,7 +214,8 @@ def _stored(
     begun = yield from _telling(steps, len(looked), len(looked))
     parts, divisions = divided(begun_earlier(seen, begun), [one.division for one in begun])
     beyond = seen_beyond(session, parts)
-    unlikely = [one for one in proposed if one.probability < LIKELY]
+    less = [one for one in proposed if one.probability < LIKELY]
+    unlikely = list(under_parts(less, seen, parts))
     asked = [one for one in unlikely if one.probability >= ASKED]
     storing = store(session, parts, divisions, object(), asked)
     ids = yield from _telling(storing, len(looked), len(looked))

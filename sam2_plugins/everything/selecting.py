@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from sam2_plugins.everything.linking import Track
 
-__all__ = ["BIAS", "FEATURES", "WEIGHTS", "object_probabilities", "objects_among", "still_among_moving"]
-__all__ += ["track_features"]
+__all__ = ["BIAS", "FEATURES", "WEIGHTS", "even_among_sharp", "object_probabilities", "objects_among"]
+__all__ += ["still_among_moving", "track_features"]
 
 LIKELY = 0.6
 """From this probability on a track is an object."""
@@ -29,6 +29,10 @@ STILL = -3.3
 """Weight of what keeps still among others that move: as much as of what has an eighth of the usual size."""
 _MOVING = 0.5
 """Stillness of what moves; of what keeps still it is about 0.9."""
+_EVEN = 1.1
+"""Sharpness up to which nothing is seen at an outline: that of nine in ten shapes laid on an even ground."""
+_SHARP = 2.0
+"""Usual sharpness of the objects of a stack in which it is seen where something begins."""
 _FEW = 5
 """Of fewer tracks it is not known whether most of them move."""
 
@@ -94,8 +98,28 @@ def still_among_moving(tracks: Sequence[Track], stillness: NDArray[np.float64]) 
     return np.clip((np.nan_to_num(stillness) - _MOVING) / (0.9 - _MOVING), 0, 1)
 
 
+def even_among_sharp(tracks: Sequence[Track], sharpness: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which tracks have no outline, (N,), where most of the surer ones have one; else none.
+
+    Parameters
+    ----------
+    tracks
+        All of a stack.
+    sharpness
+        Of :func:`sam2_plugins.everything.sharpness.sharpness`.
+    """
+    known = np.flatnonzero(np.isfinite(sharpness)).tolist()
+    weights = np.array([tracks[i].score ** _SURER_COUNT_MORE * tracks[i].num_found for i in known])
+    if not known or _weighted_quantile(sharpness[known], weights, 0.5) < _SHARP:
+        return np.zeros(len(tracks), bool)
+    return np.nan_to_num(sharpness, nan=np.inf) <= _EVEN
+
+
 def object_probabilities(
-    tracks: Sequence[Track], num_looked: int, stillness: NDArray[np.float64] | None = None
+    tracks: Sequence[Track],
+    num_looked: int,
+    stillness: NDArray[np.float64] | None = None,
+    sharpness: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return how probably each track is an object, (N,).
 
@@ -105,12 +129,16 @@ def object_probabilities(
         All of a stack, and on how many frames was looked.
     stillness
         None where things keep still that are objects, as in videos and volumes.
+    sharpness
+        None if it is not known.
     """
     features = track_features(tracks, num_looked)
     totals = BIAS + features @ np.array(WEIGHTS)
     if stillness is not None:
         totals += STILL * still_among_moving(tracks, stillness)
     is_noise = features[:, FEATURES.index("beside the sure ones")] < _NOISE
+    if sharpness is not None:
+        is_noise |= even_among_sharp(tracks, sharpness)
     return np.where(is_noise, 0, 1 / (1 + np.exp(-totals)))
 
 
@@ -119,9 +147,10 @@ def objects_among(
     num_looked: int,
     confidence: float,
     stillness: NDArray[np.float64] | None = None,
+    sharpness: NDArray[np.float64] | None = None,
 ) -> list[Track]:
     """Return the tracks that are objects; none where even the surest ones score below ``confidence``."""
     if _sure(tracks) < confidence:
         return []
-    sure = object_probabilities(tracks, num_looked, stillness)
+    sure = object_probabilities(tracks, num_looked, stillness, sharpness)
     return [track for track, one in zip(tracks, sure) if one >= LIKELY]

@@ -1,13 +1,13 @@
 """Stillness of tracks: what keeps its place and looks, as dirt on the glass does among cells that move."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam2_engine.frames import FrameSource
 from sam2_plugins.everything.likeness import correlation, gray_levels
-from sam2_plugins.everything.linking import Track
+from sam2_plugins.everything.linking import Track, found_by_frame
 from sam2_plugins.everything.sightings import Sighting
 
 __all__ = ["stillness"]
@@ -24,7 +24,7 @@ def stillness(tracks: Sequence[Track], frames: FrameSource) -> NDArray[np.float6
     """
     first: dict[int, NDArray[np.float64]] = {}
     found: list[list[float]] = [[] for _ in tracks]
-    for frame, there in _by_frame(tracks):
+    for frame, there in found_by_frame(tracks):
         pixels = gray_levels(frames[frame])
         for number in there:
             crop = pixels[_around(_first(tracks[number]))]
@@ -33,16 +33,6 @@ def stillness(tracks: Sequence[Track], frames: FrameSource) -> NDArray[np.float6
             else:
                 first[number] = crop.copy()
     return np.array([np.median(one) if one else np.nan for one in found], np.float64)
-
-
-def _by_frame(tracks: Sequence[Track]) -> Iterator[tuple[int, list[int]]]:
-    """Yield each frame with the numbers of the tracks that were found on it."""
-    there: dict[int, list[int]] = {}
-    for number, track in enumerate(tracks):
-        for frame, one in track.sightings.items():
-            if one.found:
-                there.setdefault(frame, []).append(number)
-    yield from sorted(there.items())
 
 
 def _first(track: Track) -> Sighting:

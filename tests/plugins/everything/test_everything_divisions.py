@@ -14,6 +14,7 @@ from sam2_plugins.everything.divisions import (
     divided,
     division_probability,
     propose_divisions,
+    under_parts,
 )
 from sam2_plugins.everything.looking_back import begun_earlier, look_back
 from sam2_plugins.everything.sightings import Sighting
@@ -62,6 +63,10 @@ def test_a_mother_that_goes_on_is_cut_in_two_and_may_divide_again():
         (1, frozenset({2, 4}), 2),
         (4, frozenset({3, 5}), 4),
     }
+    first_of_both, second = sorted(propose_divisions(tracks), key=lambda one: one.frame)
+    parts, _ = divided(tracks, [first_of_both])
+    (told,) = under_parts([second], tracks, parts)  # of whom the mother has become, not of her before
+    assert (told.mother, frozenset(told.daughters)) == (4, frozenset({4, 3}))
 
 
 def test_a_newcomer_at_a_distance_has_no_mother():

@@ -8,6 +8,7 @@ from seen import SHAPE, seen
 from sam2_engine.frames import open_frames
 from sam2_plugins.everything.linking import Track
 from sam2_plugins.everything.selecting import objects_among
+from sam2_plugins.everything.sharpness import sharpness
 from sam2_plugins.everything.stillness import stillness
 
 FRAMES = 6
@@ -51,3 +52,22 @@ def test_what_keeps_still_among_moving_ones_must_be_surer(speed: float, dirt_sco
 def test_stillness_is_not_known_of_what_was_found_once():
     once = Track({0: seen(30, 30), 1: seen(30, 30, found=False)})
     assert np.isnan(stillness([once], open_frames(time_lapse(0), axes="TYX"))).tolist() == [True]
+
+
+@pytest.mark.parametrize("colored", [False, True], ids=["gray", "of one gray level"])
+def test_a_part_of_an_even_ground_is_no_object(colored: bool):
+    images = time_lapse(0)
+    stack = np.stack([images, 310 - np.minimum(images, 255).astype(int), images], -1) if colored else images
+    alike = [*tracks(0, 0.6), Track({t: seen(54, 16, 5, 0.6) for t in range(FRAMES)})]
+    with open_frames(stack.clip(0, 255).astype(np.uint8), axes="TYXS" if colored else "TYX") as frames:
+        sharp = sharpness(alike, frames)
+    assert sharp[-1] < 1.1 < 2 < sharp[:-1].min()
+    assert objects_among(alike, FRAMES, 0.3, None, sharp) == alike[:-1]
+    assert objects_among(alike, FRAMES, 0.3) == alike
+
+
+def test_where_nothing_has_an_outline_all_stay():
+    noise = np.random.default_rng(4).integers(0, 200, (FRAMES, *SHAPE)).astype(np.uint8)
+    alike = tracks(0, 0.6)
+    with open_frames(noise, axes="TYX") as frames:
+        assert objects_among(alike, FRAMES, 0.3, None, sharpness(alike, frames)) == alike
