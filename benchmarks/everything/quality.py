@@ -1,7 +1,7 @@
 """Everything in a stack, without a click: SEG, DET, TRA, LNK and F1 of divisions, beside two baselines.
 
-    python benchmarks/everything/quality.py --data FOLDER [--styles NAME...] [--real NAME...]
-        [--kept FOLDER [--stored]] [--write FILE]
+    python benchmarks/everything/quality.py --data FOLDER [--styles NAME...] [--frames N...]
+        [--real NAME...] [--kept FOLDER [--stored]] [--write FILE]
 
 FOLDER is the one with ``usiigaci_T98G`` and the like. Prints one table; ``--write`` puts it between the
 marks of a Markdown file. What was seen in each stack, and how long that took, stays in the folder of
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--styles", nargs="*", default=all_styles())
     parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS)
-    parser.add_argument("--frames", type=int, default=FRAMES, help="Of the synthetic scenes.")
+    parser.add_argument("--frames", nargs="*", type=int, default=[FRAMES], help="Of synthetic scenes.")
     parser.add_argument("--real", nargs="*", help="Names of real sets; all that are there if it is left out.")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--kept", type=Path, help="Folder of what was seen, which is used again.")
@@ -160,16 +160,16 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     store = ModelStore("cpu")
     groups: dict[str, list[tuple[Stack, dict[str, Row]]]] = defaultdict(list)
-    drawn = [(style, seed) for style in options.styles for seed in options.seeds]
-    stacks = [(style, synthetic(style, seed, options.frames)) for style, seed in drawn]
-    found = ((stack.name, stack) for stack in real(options.data))
-    stacks += [one for one in found if options.real is None or one[0].startswith(tuple(options.real))]
-    for group, stack in stacks:
+    drawn = [(style, seed, n) for style in options.styles for seed in options.seeds for n in options.frames]
+    stacks = [synthetic(*one) for one in drawn]
+    found = real(options.data)
+    stacks += [one for one in found if options.real is None or one.name.startswith(tuple(options.real))]
+    for stack in stacks:
         folder = None if options.kept is None else options.kept / stack.name
         if options.stored and not (folder / "seconds.json").is_file():
             continue
         rows = measured(stack, store, options.model, folder)
-        groups[group].append((stack, rows))
+        groups[stack.name].append((stack, rows))
         for method, (scores, seconds) in rows.items():
             print(stack.name, method, scores, f"{seconds:.1f} s a frame", flush=True)
     lines = "\n".join(table(groups))
