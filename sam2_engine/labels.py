@@ -401,4 +401,6 @@ def open_labels(source: Any, *, single: bool = False, **reading: Any) -> LabelFr
         path = Path(source)
         files = images_in(path) if path.is_dir() else [path]
     frames = open_frames(source, single=single, labels=True, **reading)
+    if not isinstance(source, FrameSource):
+        frames.holds_labels = True  # NaN is background, or refused
     return LabelFrames(str(source) if files else "array", frames, list(files))

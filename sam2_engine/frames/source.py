@@ -144,6 +144,8 @@ class FrameSource(ABC):
         Axes of a volume as files have them that begin with the axis that varies fastest.
     instances
         Of DICOM, by frame: its file, and its number there from 0; None where the stack has a gap. Else empty.
+    holds_labels
+        Whether its values are ids: nothing is said then of how an image's values without a number are read.
     opened_as
         Path and options by which ``open_frames`` gives the same frames once more; None if they come from
         elsewhere.
@@ -192,6 +194,7 @@ class FrameSource(ABC):
         self.volume_order = "XYZ"
         self.instances: tuple[tuple[Path, int] | None, ...] = ()
         self.opened_as: tuple[Path, dict[str, Any]] | None = None
+        self.holds_labels = False
         self._warned: set[str] = set()
 
     @property
@@ -286,7 +289,7 @@ class FrameSource(ABC):
             pixels = pixels.astype(self.dtype, copy=False)
         if pixels.ndim == 3 and self.channels == 1:
             pixels = pixels[..., self._channel]
-        if self.dtype.kind == "f":
+        if self.dtype.kind == "f" and not self.holds_labels:
             self._check_finite(frame, pixels)
         return pixels
 

@@ -88,6 +88,7 @@ class TiffFrames(PlannedFrames):
         notes = "; ".join(filter(None, (planes.note, note)))
         sizes = as_read(plan.axes, planes.axes, planes.stack.spacing)
         super().__init__(name, planes.colors.dtype, plan, notes, planes.fill_values, sizes)
+        self.holds_labels = planes.reading.labels
         self._file = file
         self._planes = planes
         self._lock = threading.Lock()

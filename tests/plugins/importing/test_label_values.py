@@ -203,6 +203,18 @@ def test_values_mean_the_same_everywhere(
         assert entry(labels, tmp_path) == expected
 
 
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_nothing_is_said_of_background_that_is_no_number(
+    entry: Callable[[NDArray[Any], Path], set[int]], tmp_path: Path
+) -> None:
+    """Was: "pixels are NaN or infinite; they are read as the darkest level", of ids."""
+    labels, expected = VALUES["NaN for background"]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", InputWarning)
+        assert entry(labels, tmp_path) == expected
+    assert [str(one.message) for one in said if "NaN" in str(one.message)] == []
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".png"])
 @pytest.mark.parametrize("save", [as_jpeg, as_webp])
 def test_formats_that_change_pixels_hold_one_object_at_most(save: Any, suffix: str, tmp_path: Path) -> None:
