@@ -58,9 +58,13 @@ def tracks_of(session: AnnotationSession) -> LabeledTracks:
 
 
 def without_others(result: LabeledTracks, truth: LabeledTracks) -> LabeledTracks:
-    """Leave out the tracks that lie on no labeled object, where not every object is labeled."""
-    kept = set(np.unique(result.labels[truth.labels > 0]).tolist()) - {0}
-    mostly = [label for label in kept if (truth.labels[result.labels == label] > 0).mean() > 0.5]
+    """Leave out the tracks that lie on no labeled object, where not every object is labeled.
+
+    What lies on one while it is there, and goes on when it has ended, stays, and is false from then on.
+    """
+    labeled = truth.labels.any((1, 2))
+    tracks, there = result.labels[labeled], truth.labels[labeled] > 0
+    mostly = [label for label in np.unique(tracks[there]) if label and there[tracks == label].mean() > 0.5]
     return LabeledTracks(np.where(np.isin(result.labels, mostly), result.labels, 0))
 
 
