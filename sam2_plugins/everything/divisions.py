@@ -120,12 +120,21 @@ def division_features(mother: Sighting, daughters: tuple[Sighting, Sighting]) ->
 def propose_divisions(tracks: Mapping[int, Sightings]) -> list[ProposedDivision]:
     """Return divisions that may have been, the most probable first; each object has one part in them.
 
+    Who was found and followed back from there may begin on two frames: on the first of them that is likely.
+
     Parameters
     ----------
     tracks
         Sightings by object and frame.
     """
-    ranked = sorted(candidates(tracks), key=lambda one: (-one.probability, one.frame, one.mother))
+    found = list(candidates(tracks))
+    first = {
+        (one.mother, one.daughters): one.frame
+        for one in sorted(found, key=lambda one: -one.frame)
+        if one.probability >= LIKELY
+    }
+    found = [one for one in found if one.frame <= first.get((one.mother, one.daughters), one.frame)]
+    ranked = sorted(found, key=lambda one: (-one.probability, one.frame, one.mother))
     proposed: list[ProposedDivision] = []
     divided: set[tuple[int, int]] = set()
     born: set[int] = set()
@@ -144,7 +153,8 @@ def divided(
 ) -> tuple[dict[int, Sightings], list[ProposedDivision]]:
     """Return tracks of which each mother ends where her daughters begin, and the divisions under their ids.
 
-    A mother that goes on as one of her daughters is cut in two there.
+    A mother that goes on as one of her daughters is cut in two there. What was followed back beyond the
+    beginning of a daughter is part of the mother, and left out.
     """
     parts = {number: dict(track) for number, track in tracks.items()}
     now = {number: number for number in parts}  # who goes on with a track that was cut
@@ -156,6 +166,8 @@ def divided(
             parts[later] = {frame: seen for frame, seen in parts[mother].items() if frame >= one.frame}
             now[one.mother] = later
         parts[mother] = {frame: seen for frame, seen in parts[mother].items() if frame < one.frame}
+        for born in (now[each] for each in one.daughters if each != one.mother):
+            parts[born] = {frame: seen for frame, seen in parts[born].items() if frame >= one.frame}
         daughters = now[one.daughters[0]], now[one.daughters[1]]
         done.append(replace(one, mother=mother, daughters=daughters))
     return dict(parts), done
@@ -186,13 +198,13 @@ def candidates(tracks: Mapping[int, Sightings], least: float = LEAST) -> Iterato
     order = sorted(present)
     beginning: dict[int, list[int]] = {}
     for object_id, sightings in tracks.items():
-        if sightings:
-            beginning.setdefault(min(sightings), []).append(object_id)
+        for frame in _beginnings(sightings):
+            beginning.setdefault(frame, []).append(object_id)
     for before, frame in pairwise(order):
         new = beginning.get(frame, [])
         for mother in present[before] if new else ():
             seen = tracks[mother][before]
-            near = [one for one in new if _is_near(seen, tracks[one][frame])]
+            near = [one for one in new if one != mother and _is_near(seen, tracks[one][frame])]
             ends = frame not in tracks[mother]
             others: Sequence[int] = near if ends else [mother]
             pairs = {(min(one, other), max(one, other)) for one in near for other in others if one != other}
@@ -201,6 +213,15 @@ def candidates(tracks: Mapping[int, Sightings], least: float = LEAST) -> Iterato
                 probability = late_probability(tracks[mother], frame, daughters)
                 if probability >= least:
                     yield ProposedDivision(mother, pair, frame, probability)
+
+
+def _beginnings(sightings: Sightings) -> set[int]:
+    """Return the first frame, and the first on which it was found: in between it was followed back.
+
+    A daughter that is followed back may be left with a few pixels of what is still her mother.
+    """
+    found = (frame for frame, one in sightings.items() if one.found)
+    return {min(sightings), min(found, default=min(sightings))} if sightings else set()
 
 
 def _is_near(mother: Sighting, daughter: Sighting) -> bool:

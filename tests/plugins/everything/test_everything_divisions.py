@@ -69,6 +69,30 @@ def test_a_mother_that_goes_on_is_cut_in_two_and_may_divide_again():
     assert (told.mother, frozenset(told.daughters)) == (4, frozenset({4, 3}))
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_daughter_of_which_a_few_pixels_were_followed_back_is_one(goes_on: bool):
+    """Looked at were the frames 0, 2 and 4: on frame 3 the mother's mask holds both daughters."""
+    mother = {t: seen(40, 30, 9, found=t % 2 == 0) for t in range(4)}
+    left, right = ({t: seen(x, 30, 6) for t in range(4, 7)} for x in (34, 46))
+    right |= {3: seen(47, 30, 1.5, found=False)}
+    tracks = {1: mother | left, 3: right} if goes_on else {1: mother, 2: left, 3: right}
+    (one,) = propose_divisions(tracks)
+    assert (one.frame, 3 in one.daughters, one.probability > 0.9) == (4, True, True)
+    parts, (division,) = divided(tracks, [one])
+    assert [sorted(parts[each]) for each in (division.mother, *division.daughters)] == [
+        [0, 1, 2, 3],
+        [4, 5, 6],
+        [4, 5, 6],
+    ]
+
+
+def test_a_daughter_that_was_followed_back_rightly_begins_there():
+    mother = {t: seen(40, 30, 9, found=t % 2 == 0) for t in range(3)}
+    left, right = ({t: seen(x, 30, 6, found=t != 3) for t in range(3, 6)} for x in (34, 46))
+    (one,) = propose_divisions({1: mother | left, 3: right})
+    assert one.frame == 3
+
+
 def test_a_newcomer_at_a_distance_has_no_mother():
     assert not propose_divisions({1: {0: seen(20, 20), 1: seen(20, 20)}, 2: {1: seen(60, 40)}})
 
