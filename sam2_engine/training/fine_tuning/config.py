@@ -23,7 +23,7 @@ _EARLIER_NAMES = {
     "on_truth": "on_object",
 }
 _PASSES, _FEWEST_STEPS, _MOST_STEPS = 20, 100, 1000
-_MOST_STEPS = 1_000_000_000
+_HIGHEST_STEPS = 1_000_000_000
 _HIGHEST_SEED = 2**32 - 1
 _EXAMPLES = {"steps": 500, "image_size": 512, "layer_decay": 0.8}
 """Values of settings that are None by default."""
@@ -110,8 +110,8 @@ class TrainingConfig:
         for name in (*steps, *at_least_1, "image_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)}: it must be 1 or more.")
-        if self.steps is not None and self.steps > _MOST_STEPS:
-            raise InputError(f"steps = {self.steps}: it must be {_MOST_STEPS:,} or less.")
+        if self.steps is not None and self.steps > _HIGHEST_STEPS:
+            raise InputError(f"steps = {self.steps}: it must be {_HIGHEST_STEPS:,} or less.")
         if not 0 <= self.seed <= _HIGHEST_SEED:
             raise InputError(f"seed = {self.seed}: it must be from 0 to {_HIGHEST_SEED:,}.")
         if not self.lora and self.lora_blocks != type(self).lora_blocks:
