@@ -151,8 +151,9 @@ def alone_in(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with suppress(OSError):  # while it is held: later it may be another process's; Windows removes it
+            (path / _LOCK).unlink()
         lock.release()
-        (path / _LOCK).unlink(missing_ok=True)
         if is_new:
             with suppress(OSError):  # it holds the run
                 path.rmdir()
