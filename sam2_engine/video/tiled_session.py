@@ -19,7 +19,7 @@ from sam2_engine.tiles import CUT_MARGIN, Extent, TileGrid, is_narrow, reaches_i
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
-from sam2_engine.video.memory_policies.registry import check_policy, memory_policy_of
+from sam2_engine.video.memory_policies.registry import memory_policy_of
 from sam2_engine.video.tile_assignment import Tile, TiledObject, TileHandover, extent_of
 from sam2_engine.video.tracking_session import (
     TrackingSession,
@@ -69,7 +69,6 @@ class TiledVideoSession(TrackingSession):
         self.max_conditioning_frames = max_conditioning_frames
         self.remove_small_components = remove_small_components
         self.memory_policy = memory_policy_of(memory_policy, self.frames)
-        check_policy(self.memory_policy, model)
         side = tile_side(self.frames.shape, model.config)
         self.grid = TileGrid(self.frames.shape, side, side // 2)
         self._tiles: dict[Tile, VideoSession] = {}

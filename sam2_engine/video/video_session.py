@@ -33,7 +33,7 @@ from sam2_engine.video.frame_result import GIVEN_LOGIT, FrameResult
 from sam2_engine.video.frame_steps import track_frames
 from sam2_engine.video.memory_bank import MemoryBank
 from sam2_engine.video.memory_policies.policy import MemoryPolicy
-from sam2_engine.video.memory_policies.registry import check_policy, memory_policy_of
+from sam2_engine.video.memory_policies.registry import memory_policy_of
 from sam2_engine.video.settlement import Overlapping
 from sam2_engine.video.tracked_object import FramePrompts, ObjectOutput, TrackedObject
 from sam2_engine.video.tracker import Tracker
@@ -163,7 +163,6 @@ class VideoSession(TrackingSession):
         )
         self.memory_policy = policy = memory_policy_of(memory_policy, self.frames)
         self.overlapping = Overlapping.of(policy.lets_overlap if overlapping is None else overlapping)
-        check_policy(policy, model)
         self.window = window_of(self.frames, contrast, model.config.intensities)
         self.region = None if region is None else check_region(region, self.frames.shape)
         self.cache = FeatureCache(_FEW_FRAMES) if cache is None else cache

@@ -14,6 +14,8 @@ def draw_weights(model: Sam2, seed: int = 0, presence_bias: float = 6.0) -> Sam2
         noise = torch.randn(tensor.shape, generator=generator)
         if tensor.ndim == 1 and name.endswith("weight"):
             noise = 1 + 0.1 * noise
+        elif name.endswith("running_var"):
+            noise = 1 + 0.1 * noise.abs()
         elif tensor.ndim >= 2 and "embed" not in name and "token" not in name:
             noise = noise / noise[0].numel() ** 0.5
         else:

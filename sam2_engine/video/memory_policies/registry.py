@@ -2,7 +2,6 @@
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import FrameSource
-from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.video.memory_policies.distractors import DistractorAware
 from sam2_engine.video.memory_policies.long_term import LongTerm
 from sam2_engine.video.memory_policies.motion import Motion
@@ -10,7 +9,7 @@ from sam2_engine.video.memory_policies.policy import MemoryPolicy
 from sam2_engine.video.settlement import Overlapping
 from sam2_engine.wording import did_you_mean
 
-__all__ = ["AUTO", "BY_KIND", "POLICIES", "check_policy", "check_tiles", "kind_of", "memory_policy_of"]
+__all__ = ["AUTO", "BY_KIND", "POLICIES", "check_tiles", "kind_of", "memory_policy_of"]
 
 
 class MotionLongTerm(Motion, LongTerm):
@@ -77,21 +76,6 @@ def memory_policy_of(policy: str | MemoryPolicy, frames: FrameSource | None = No
         guess = did_you_mean(str(policy), known)
         raise InputError(f"There is no memory policy {policy!r}{guess}: choose one of {', '.join(known)}.")
     return POLICIES[policy]()
-
-
-def check_policy(policy: MemoryPolicy, model: Sam2) -> None:
-    """Refuse a policy that does not work with a model.
-
-    Raises
-    ------
-    InputError
-        If the model pools its memories.
-    """
-    if policy.takes_notes and model.config.memory_latents:
-        raise InputError(
-            f"The memory policy {policy.name!r} does not work with {model.config.name}, whose memories are "
-            "pooled: take another model, or the memory policy 'recent'."
-        )
 
 
 def check_tiles(overlapping: Overlapping) -> None:

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from drawn_weights import draw_weights
 from numpy.typing import NDArray
+from small_model import LATENT
 
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
@@ -43,6 +45,7 @@ def logits_of(session: VideoSession, **where: object) -> Logits:
 def assert_same(one: Logits, other: Logits, atol: float = 2e-3) -> None:
     assert one.keys() == other.keys()
     for at, logits in one.items():
+        assert np.isfinite(logits).all(), at
         np.testing.assert_allclose(logits, other[at], atol=atol, err_msg=str(at))
 
 
@@ -80,6 +83,47 @@ def test_a_correction_carries_on_as_if_everything_had_been_stored(
         runs.append(logits_of(session, reverse=reverse, start=9 if reverse else 10))
     assert_same(runs[0], runs[2])
     assert_same(runs[1], runs[3])
+
+
+@pytest.fixture(scope="module")
+def latent_model() -> Sam2:
+    """One as EdgeTAM: the memory of each frame is squeezed to a few latents."""
+    return draw_weights(Sam2(LATENT))
+
+
+@pytest.mark.parametrize("policy", ["distractor_aware", "motion+long_term", Eager()], ids=str)
+def test_memories_of_latents_are_chosen_as_others(
+    latent_model: Sam2, moving_discs: Frames, policy: str | MemoryPolicy
+) -> None:
+    """Corrected from a checkpoint as if all had been stored, forwards and back; without overlaps, too."""
+    runs = []
+    for stores_all in (False, True):
+        session = VideoSession(
+            latent_model, moving_discs[:13], history=2**40, memory_policy=policy, overlapping=[(1, 3)]
+        )
+        if stores_all:
+            session._stride = 1
+        session.add_points(0, 1, RED)
+        session.add_points(2, 2, GREEN)
+        before = logits_of(session)
+        session.add_points(10, 1, [[60, 50], [10, 90]], [1, 0])
+        runs.append((before, logits_of(session, start=10), logits_of(session, start=10, reverse=True)))
+        shapes = {
+            m.features.shape for m in session._objects[1].bank.tracked.values() if m.features is not None
+        }
+        assert shapes == {(32, 2, 16)}
+    for one, other in zip(*runs, strict=True):
+        assert_same(one, other)
+
+
+def test_latents_by_notes_give_the_official_masks(latent_model: Sam2, moving_discs: Frames) -> None:
+    runs = []
+    for policy in ("recent", Noted()):
+        session = VideoSession(latent_model, moving_discs[:10], memory_policy=policy)
+        session.add_points(0, 1, RED)
+        session.add_points(4, 2, GREEN)
+        runs.append(logits_of(session))
+    assert_same(*runs, atol=1e-4)
 
 
 @pytest.mark.parametrize("policy", ["motion+distractor_aware", "long_term"])
