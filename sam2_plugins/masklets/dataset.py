@@ -23,7 +23,7 @@ from sam2_engine.disk import remove_abandoned, remove_folder
 from sam2_engine.errors import InputError
 from sam2_plugins.batch.naming import stem
 from sam2_plugins.masklets.dataset_contents import FOUND, DatasetContents
-from sam2_plugins.masklets.decisions import Decision, Status, Verdict, newest_verdicts
+from sam2_plugins.masklets.decisions import Decision, Status, newest_verdicts
 from sam2_plugins.masklets.one_engine import LOCKS, alone_on
 from sam2_plugins.masklets.sa_v import (
     AUTO,
@@ -35,6 +35,7 @@ from sam2_plugins.masklets.sa_v import (
 from sam2_plugins.masklets.search_progress import SearchProgress
 from sam2_plugins.masklets.selection import shown_mask
 from sam2_plugins.masklets.summary import MaskletSummary
+from sam2_plugins.masklets.taken_back import Verified, verdicts_by_session
 from sam2_plugins.masklets.taken_videos import take_video
 from sam2_plugins.masklets.verdict_marks import VerdictMarks
 from sam2_plugins.runtime.atomic_files import os_error_sentence, write_json
@@ -213,11 +214,12 @@ class MaskletDataset(DatasetContents):
 
         A masklet that was accepted and is being corrected again stays as it was accepted. One that nobody
         corrects, and of which nothing is verified in the session any more, is accepted no more: there, in
-        whatever program, its verification was taken back.
+        whatever program, its verification was taken back. So is a rejection of what somebody had accepted.
         """
-        self._withdraw(name, session)
+        verified = Verified.in_session(session, self.statuses(name))
+        self._hear_session(name, verified)
         accepted = [one for one, status in self.statuses(name).items() if status is Status.ACCEPTED]
-        settled = [one for one in accepted if _is_verified(session, one)]
+        settled = [one for one in accepted if one in verified and verified[one].wholly]
         content = self._describe_verified(name, session, settled)
         earlier = self.verified(name)
         if earlier is not None and (rest := set(accepted) - set(settled)):
@@ -236,20 +238,16 @@ class MaskletDataset(DatasetContents):
         """
         self.marks.write_corrected(name, self.marks.corrected(name) | {masklet})
 
-    def _withdraw(self, name: str, session: AnnotationSession) -> None:
-        """Withdraw the verdicts that were taken back in the session."""
-        corrected, newest = self.marks.corrected(name), newest_verdicts(self.decisions.read())
-        for one, status in self.statuses(name).items():
-            if status is not Status.ACCEPTED or one not in session.objects:
-                continue
-            if session.verified(one):
-                corrected -= {one}
-            elif one not in corrected:
-                for said in newest[name, one].values():
-                    withdrawn = Decision(
-                        name, one, Verdict.WITHDRAW, said.by, 0.0, said.frames, source="session"
-                    )
-                    self.decisions.add(withdrawn)
+    def _hear_session(self, name: str, verified: Mapping[int, Verified]) -> None:
+        """Withdraw the verdicts that were taken back in the session, and count those done again there."""
+        corrected = self.marks.corrected(name) - {one for one in verified if verified[one].partly}
+        said: dict[int, list[Decision]] = {}
+        for decision in self.decisions.read():
+            if decision.video == name:
+                said.setdefault(decision.masklet, []).append(decision)
+        for one in said.keys() & verified.keys() - corrected:
+            for decision in verdicts_by_session(said[one], verified[one]):
+                self.decisions.add(decision)
         self.marks.write_corrected(name, corrected)
 
     def _describe_verified(
@@ -329,11 +327,3 @@ def _may_become_one(path: Path) -> bool:
     begun = (path / FOUND, path / LOCKS)
     others = [one for one in path.iterdir() if one not in begun and not one.name.startswith(".")]
     return not others and not (begun[0].is_dir() and any(begun[0].iterdir()))
-
-
-def _is_verified(session: AnnotationSession, masklet: int) -> bool:
-    """Whether all masks of a masklet are verified in its session."""
-    if masklet not in session.objects:
-        return False
-    frames = session.frames_of(masklet)
-    return bool(frames) and session.verified(masklet) >= set(frames)

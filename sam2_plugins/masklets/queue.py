@@ -278,7 +278,8 @@ class VerificationQueue:
         Parameters
         ----------
         verdict
-            What is said. What is accepted is verified on all frames, else it is no more.
+            What is said. What is accepted is verified on all frames, else it is no more, unless what is
+            withdrawn leaves another person's word on the same masks.
         seconds
             How long the person took; None: since it was shown.
         source, at
@@ -291,8 +292,12 @@ class VerificationQueue:
         """
         shown, session, look = self._shown, self.session, self._look
         frames = session.frames_of(shown.masklet)
+        mine, stays_accepted = self._without_mine(shown)
+        is_changed = mine is not None and (bool(mine.edits) or mine.tracked)
         if verdict is Verdict.ACCEPT:
             self._check_known(shown, frames)
+            session.verify(shown.masklet, frames)
+        elif verdict is Verdict.WITHDRAW and stays_accepted and not is_changed:
             session.verify(shown.masklet, frames)
         elif verified := session.verified(shown.masklet):
             session.verify(shown.masklet, verified, verified=False)
@@ -315,7 +320,15 @@ class VerificationQueue:
         self.dataset.decide(decision)
         if verdict is not Verdict.WITHDRAW:
             self._said.append(shown)
+        elif stays_accepted and is_changed:
+            self.dataset.correct_again(shown.video, shown.masklet)
         return decision
+
+    def _without_mine(self, shown: QueuedMasklet) -> tuple[Decision | None, bool]:
+        """Return this person's word on a masklet, and whether it is accepted by the newest of the others."""
+        spoken = newest_verdicts(self.dataset.decisions.read()).get((shown.video, shown.masklet), {})
+        others = [one for by, one in spoken.items() if by != self.by]
+        return spoken.get(self.by), bool(others) and others[-1].verdict is Verdict.ACCEPT
 
     def _check_known(self, shown: QueuedMasklet, frames: Sequence[int]) -> None:
         """Refuse frames of which nothing is known: they would count as verified without the object."""

@@ -218,6 +218,83 @@ def test_what_is_undone_and_done_again_in_the_session_stays_accepted(made: Maker
     assert dataset.verified("a") == before
 
 
+def say(dataset: MaskletDataset, store: ModelStore, words: list[tuple[str, Verdict]]) -> None:
+    for by, verdict in words:
+        with VerificationQueue(dataset, store, by) as queue:
+            queue.go_to("a", 1)
+            queue.decide(verdict)
+
+
+def after(dataset: MaskletDataset, store: ModelStore, *done: str) -> Status:
+    """Undo and redo in the session, and look at the data set."""
+    for one in done:
+        assert main(["undo", str(dataset.session("a")), *(["--redo"] if one == "redo" else [])]) == 0
+    assert dataset.settle_all(store) == []
+    written = dataset.verified("a") is not None
+    status = dataset.statuses("a")[1]
+    assert written == (status is Status.ACCEPTED)
+    return status
+
+
+ADA, BOB, CY = ("ada", Verdict.ACCEPT), ("bob", Verdict.REJECT), ("cy", Verdict.REJECT)
+
+
+@pytest.mark.parametrize(
+    ("words", "without", "without_any"),
+    [
+        ([ADA, BOB], Status.ACCEPTED, Status.OPEN),
+        ([ADA, BOB, CY], Status.ACCEPTED, Status.OPEN),
+        ([BOB, ADA], Status.REJECTED, None),
+        ([ADA, ("ada", Verdict.REJECT)], Status.ACCEPTED, Status.OPEN),
+    ],
+    ids=["the last", "two that say the same", "another's", "one's own"],
+)
+def test_what_is_undone_in_the_session_counts_no_more_and_again_when_it_is_redone(
+    made: Maker,
+    store: ModelStore,
+    words: list[tuple[str, Verdict]],
+    without: Status,
+    without_any: Status | None,
+) -> None:
+    dataset = made({"a": 1})
+    say(dataset, store, words)
+    said = dataset.statuses("a")[1]
+    assert after(dataset, store, "undo") is without
+    assert after(dataset, store, "redo") is said
+    assert after(dataset, store, "undo", "redo", "undo") is without
+    if without_any is not None:
+        assert after(dataset, store, "undo") is without_any
+        assert after(dataset, store, "redo") is without
+    assert after(dataset, store, "redo") is said
+    if without_any is not None:
+        assert after(dataset, store, "undo", "undo") is without_any
+        assert after(dataset, store, "redo", "redo") is said
+
+
+def test_what_somebody_takes_back_leaves_what_others_said(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 1})
+    say(dataset, store, [ADA])
+    before = dataset.verified("a")
+    for verdict in (Verdict.ACCEPT, Verdict.REJECT):
+        say(dataset, store, [("bob", verdict), ("bob", Verdict.WITHDRAW)])
+        assert after(dataset, store) is Status.ACCEPTED
+        assert dataset.verified("a") == before
+    with VerificationQueue(dataset, store, "bob") as queue:  # who has corrected it before
+        queue.go_to("a", 1)
+        queue.correct(2, mask=square(40, 30))
+        queue.accept()
+        queue.take_back()
+    assert after(dataset, store) is Status.ACCEPTED
+
+
+def test_masks_that_are_verified_of_what_all_reject_change_nothing(made: Maker, store: ModelStore) -> None:
+    dataset = made({"a": 1})
+    say(dataset, store, [BOB])
+    with dataset.opened("a", store) as (session, _):
+        session.verify(1, session.frames_of(1))
+    assert after(dataset, store) is Status.REJECTED
+
+
 def test_looking_into_a_session_changes_no_annotations(made: Maker, store: ModelStore) -> None:
     dataset = made({"a": 1})
     with VerificationQueue(dataset, store, "ada") as queue:
