@@ -16,9 +16,17 @@ class ObjectColormap(DirectLabelColormap):
     """A color for each id.
 
     napari (0.9.2) finds a label's color in a table as long as the largest label, and refuses labels above
-    65,536 unless numba is installed. Here the table has one row per label. To be taken away when napari sees
-    to it itself.
+    65,536 unless numba is installed. Here the table has one row per label. And it maps all 65,536 values of
+    16 bits one by one whenever a color changes, which stops the window for as long as a frame of a video
+    takes; here they are mapped at once. To be taken away when napari sees to it itself.
     """
+
+    def _map_precast(self, values: NDArray[Any], apply_selection: bool) -> NDArray[np.float32]:
+        colors = self._values_mapping_to_minimum_values_set(apply_selection)[1]
+        table = np.zeros((max(colors) + 1, 4), np.float32)
+        for number, color in colors.items():
+            table[number] = color
+        return table[np.asarray(values, np.intp)]
 
     @cached_property
     def _array_map(self) -> Any:

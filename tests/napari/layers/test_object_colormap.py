@@ -31,6 +31,17 @@ def test_the_same_pixels_as_napari_gives_smaller_ids(count: int) -> None:
     np.testing.assert_allclose(ours.map(values)[1:], theirs.map(chosen.astype(np.uint32))[1:])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("only_one", [False, True])
+def test_the_same_colors_as_napari_gives_without_its_loop(dtype: type, only_one: bool) -> None:
+    options = {"color_dict": colors(3, 7, 200), "use_selection": only_one, "selection": 7}
+    values = np.array([[0, 3, 7], [200, 5, 255]], dtype)
+    ours = ObjectColormap(**options).map(values)
+    np.testing.assert_array_equal(ours, DirectLabelColormap(**options).map(values))
+    assert ours[0, 2].any()
+    assert ours[0, 1].any() != only_one
+
+
 @pytest.mark.gui
 def test_large_ids_are_drawn_in_their_colors(make_napari_viewer_proxy: Any) -> None:
     viewer = make_napari_viewer_proxy(show=True)
