@@ -28,7 +28,8 @@ import scenes
 
 from sam2_engine.evaluation.lineage_scores import LineageScores, lineage_scores
 from sam2_plugins.everything.divisions import ASKED, ProposedDivision, propose_divisions
-from sam2_plugins.everything.storing import divisions_of, sightings_of
+from sam2_plugins.everything.existing import sightings_of
+from sam2_plugins.everything.storing import divisions_of
 from sam2_plugins.review.queue import DOUBTFUL, review_queue
 from sam2_plugins.session.annotation_session import AnnotationSession
 

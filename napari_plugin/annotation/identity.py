@@ -1,8 +1,9 @@
 """Corrections of who is who, from the shown frame on."""
 
 from napari_plugin.annotation.controller import AnnotationController
+from sam2_plugins.everything.accepting import came_from as division
 
-__all__ = ["delete_from", "divide", "mark_absent", "merge", "split", "swap"]
+__all__ = ["came_from", "delete_from", "divide", "mark_absent", "merge", "split", "swap"]
 
 
 def merge(annotation: AnnotationController, object_id: int, other: int) -> None:
@@ -36,6 +37,11 @@ def divide(annotation: AnnotationController, object_id: int) -> None:
         annotation.status_message.emit(f"Click on each daughter on frame {frame}: {' and '.join(names)}.")
 
     annotation.edit(lambda session: session.lineage.divide(object_id, frame), divided)
+
+
+def came_from(annotation: AnnotationController, object_id: int, mother: int) -> None:
+    """Let an object be the daughter of another one, which divided where it begins."""
+    annotation.edit(lambda session: division(session, object_id, mother))
 
 
 def mark_absent(annotation: AnnotationController, object_id: int) -> None:

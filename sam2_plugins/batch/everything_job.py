@@ -120,15 +120,14 @@ def _say(host: JobHost, session: AnnotationSession, done: TrackedEverything) -> 
             f"{session.frames.name}: nothing was found; lower --confidence, or use more --points-per-side."
         )
     host.say(f"{done}")
-    if not done.object_ids:
-        host.note("Nothing was found that the session does not have already.")
     for object_id, frames in [*done.seen_beyond.items()][:_MOST_LINES]:
         host.note(
             f"Note: {session.annotations.called(object_id)}, which was there before, stays as it is; it was "
             f"seen on {counted(len(frames), 'more frame')} ({in_ranges(frames)}), too, where it has no mask: "
             "track it on."
         )
-    for title, divisions in (("", done.divisions), ("perhaps, but not taken for one: ", done.unlikely)):
+    titles = "", "proposed: ", "perhaps, but not taken for one: "
+    for title, divisions in zip(titles, (done.divisions, done.proposed, done.unlikely), strict=True):
         for division in divisions[:_MOST_LINES]:
             host.say(f"{title}{_in_words(session, division)}")
 

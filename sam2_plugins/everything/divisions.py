@@ -12,12 +12,14 @@ from sam2_plugins.everything.sightings import Sighting, overlaps
 __all__ = [
     "ASKED",
     "LIKELY",
+    "Place",
     "ProposedDivision",
     "candidates",
     "divided",
     "division_between",
     "division_features",
     "division_probability",
+    "is_near",
     "late_probability",
     "propose_divisions",
     "under_parts",
@@ -40,6 +42,8 @@ BIAS, WEIGHTS = 2.0, (-3.3, 1.6, -3.2, 1.6, -6.2)
 Sightings = Mapping[int, Sighting]
 """Sightings of one object by frame."""
 
+Place = tuple[float, float]
+"""Row and column."""
 
 Seen = Callable[[int, int], tuple[int, Sighting] | None]
 """Returns where an object is seen first (1) or last (-1): the frame, and how; None if it is nowhere."""
@@ -224,13 +228,17 @@ def _beginnings(sightings: Sightings) -> set[int]:
     return {min(sightings), min(found, default=min(sightings))} if sightings else set()
 
 
+def is_near(mother: Place, area: float, daughter: Place, other_area: float) -> bool:
+    """Whether a daughter lies near enough to a mother, by their middles (row, column) and areas."""
+    reach = _NEAR * math.sqrt(area / math.pi) + math.sqrt(other_area / math.pi)
+    return math.dist(mother, daughter) <= reach
+
+
 def _is_near(mother: Sighting, daughter: Sighting) -> bool:
     """Whether the middles of their boxes are: many are asked, and few remain."""
-    (y, x), (other_y, other_x) = _middle(mother), _middle(daughter)
-    reach = _NEAR * math.sqrt(mother.area / math.pi) + math.sqrt(daughter.area / math.pi)
-    return math.hypot(y - other_y, x - other_x) <= reach
+    return is_near(_middle(mother), mother.area, _middle(daughter), daughter.area)
 
 
-def _middle(sighting: Sighting) -> tuple[float, float]:
+def _middle(sighting: Sighting) -> Place:
     rows, columns = sighting.mask.box
     return (rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sam2_plugins.everything.divisions import ProposedDivision, Sightings
+from sam2_plugins.everything.divisions import Place, ProposedDivision, Sightings
 from sam2_plugins.everything.linking import LEAST_IOU, merged
 from sam2_plugins.everything.sightings import Sighting, overlaps
 
@@ -14,8 +14,6 @@ __all__ = ["BegunDivision", "begun_earlier", "look_back"]
 LOOK_BACK = 4
 """Frames before two daughters are found on which they may have been found as one."""
 
-Place = tuple[float, float]
-"""Row and column."""
 Pair = tuple[Sighting, Sighting]
 Apart = Callable[
     [int, Sequence[tuple[Place, Place]]], Generator[object, None, list[tuple[Sighting | None, ...]]]

@@ -7,6 +7,7 @@ from typing import TypeVar
 from sam2_engine.errors import InputError
 from sam2_engine.video.memory_policies.registry import kind_of
 from sam2_engine.wording import counted, in_ranges
+from sam2_plugins.everything.descent import may_be_linked, not_ruled_out, under_ids
 from sam2_plugins.everything.divisions import (
     ASKED,
     LIKELY,
@@ -16,6 +17,7 @@ from sam2_plugins.everything.divisions import (
     under_parts,
 )
 from sam2_plugins.everything.estimate import Stopwatch
+from sam2_plugins.everything.existing import Existing, beside
 from sam2_plugins.everything.finding import find_sightings, frames_to_look_at
 from sam2_plugins.everything.following import Followed, Follower
 from sam2_plugins.everything.kept import KeptSightings, SightingsInMemory, complete, description_of
@@ -26,7 +28,7 @@ from sam2_plugins.everything.settings import EverythingSettings
 from sam2_plugins.everything.sharpness import sharpness
 from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.everything.stillness import stillness
-from sam2_plugins.everything.storing import seen_beyond, store
+from sam2_plugins.everything.storing import ToStore, store
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.automatic_segmentation import shows_nothing
 from sam2_plugins.session.readable import LongWork
@@ -48,7 +50,7 @@ class TrackedEverything:
     object_ids
         The new objects.
     divisions
-        Those that were taken for one, the least probable first: the first to look at.
+        Those that the lineage has now, the least probable first: the first to look at.
     unlikely
         Others that might be, the most probable first; the lineage does not have them.
     looked_at
@@ -58,6 +60,13 @@ class TrackedEverything:
         they stay as they are, and may be tracked on.
     blank
         Frames that show nothing, as of a closed shutter: tracks go on over them.
+    proposed
+        Likely divisions of objects that stay as they are, as the session had them before, so that the lineage
+        cannot have these: the most probable first.
+    known
+        How many objects the session had before.
+    rejected
+        How many tracks are of objects that were removed from the session: they do not come back.
     """
 
     object_ids: tuple[int, ...]
@@ -66,15 +75,30 @@ class TrackedEverything:
     looked_at: tuple[int, ...] = ()
     seen_beyond: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     blank: tuple[int, ...] = ()
+    proposed: tuple[ProposedDivision, ...] = ()
+    known: int = 0
+    rejected: int = 0
 
     def __str__(self) -> str:
         """Return one line for people: ``12 objects, 2 divisions, looked for on 20 frames``."""
-        parts = [counted(len(self.object_ids), "object")]
+        parts = [self._objects()]
         if self.divisions:
             parts.append(counted(len(self.divisions), "division"))
         on = "frames" if len(self.blank) > 1 else "frame"
         blank = f"; nothing is to be seen on {on} {in_ranges(self.blank)}" if self.blank else ""
-        return f"{', '.join(parts)}, looked for on {counted(len(self.looked_at), 'frame')}{blank}"
+        out = (
+            f"; {counted(self.rejected, 'object')} that had been removed stayed out" if self.rejected else ""
+        )
+        return f"{', '.join(parts)}, looked for on {counted(len(self.looked_at), 'frame')}{out}{blank}"
+
+    def _objects(self) -> str:
+        """Say how many are new, and beside how many."""
+        number = len(self.object_ids)
+        return (
+            f"{counted(number, 'new object')} beside {self.known}"
+            if self.known
+            else counted(number, "object")
+        )
 
 
 @LongWork
@@ -213,24 +237,24 @@ def _stored(
     steps = look_back(seen, likely, follower.apart)
     begun = yield from _telling(steps, len(looked), len(looked))
     parts, divisions = divided(begun_earlier(seen, begun), [one.division for one in begun])
-    beyond = seen_beyond(session, parts)
-    less = [one for one in proposed if one.probability < LIKELY]
-    unlikely = list(under_parts(less, seen, parts))
-    asked = [one for one in unlikely if one.probability >= ASKED]
-    storing = store(session, parts, divisions, object(), asked)
-    ids = yield from _telling(storing, len(looked), len(looked))
-
-    def named(ones: Sequence[ProposedDivision]) -> tuple[ProposedDivision, ...]:
-        known = [one for one in ones if {one.mother, *one.daughters} <= ids.keys()]
-        return tuple(
-            replace(one, mother=ids[one.mother], daughters=(ids[one.daughters[0]], ids[one.daughters[1]]))
-            for one in known
-        )
-
+    less = list(under_parts([one for one in proposed if one.probability < LIKELY], seen, parts))
+    existing = Existing.of(session)
+    found = beside(existing, parts, divisions)
+    open_ones = list(not_ruled_out(session, existing, found, divisions))
+    linked = [one for one in open_ones if may_be_linked(existing, found, one)]
+    for_people = [one for one in open_ones if one not in linked]
+    unlikely = list(not_ruled_out(session, existing, found, less))
+    asked = [*for_people, *(one for one in unlikely if one.probability >= ASKED)]
+    storing = store(session, ToStore(existing, found, linked, asked), object())
+    stored = yield from _telling(storing, len(looked), len(looked))
+    ids = {**stored, **found.known}
     return TrackedEverything(
-        tuple(ids.values()),
-        named(sorted(divisions, key=lambda one: one.probability)),
-        named(unlikely),
+        tuple(stored.values()),
+        under_ids(sorted(linked, key=lambda one: one.probability), ids),
+        under_ids(unlikely, ids),
         tuple(looked),
-        beyond,
+        {object_id: tuple(sorted(frames)) for object_id, frames in found.beyond.items()},
+        proposed=under_ids(sorted(for_people, key=lambda one: -one.probability), ids),
+        known=len(existing.objects),
+        rejected=len(found.rejected),
     )

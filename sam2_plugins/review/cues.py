@@ -38,7 +38,7 @@ measured of a mask alone, as a track that goes on smoothly on another cell shows
 MAYBE_ANOTHER = 0.95
 """Doubt where it lies on the same pixels as another object, or goes on as another one went before."""
 PERHAPS_BORN = 0.3
-"""Doubt where an object may come from a division that was not taken for one; a third of those are."""
+"""Doubt where an object may come from a division that is not in the lineage, if that is not more probable."""
 MAX_ODDS = 10_000.0
 """Odds for or against an object's presence that count as certain."""
 MAX_AREA_CHANGE = 1.0
@@ -209,10 +209,19 @@ def review_mask(object_id: int, inputs: CueInputs) -> ReviewItem:
 def _lineage_doubt(inputs: CueInputs) -> tuple[float, Words]:
     """Return how doubtful it is whom the object came from, if it begins with this mask, and why."""
     division = inputs.division
-    if division is not None:
+    if division is not None and division.in_lineage:
         names = ObjectNumber(division.sister), ObjectNumber(division.mother)
         form = "it and {} may not come from {}: that division is {:.0f} % sure"
         return 1 - division.probability, (form, *names, 100 * division.probability)
+    if division is not None and division.probability >= PERHAPS_BORN:
+        sister = () if division.sister == division.mother else (ObjectNumber(division.sister),)
+        form = "it{} may have come from {{}}: that division is {{:.0f}} % sure, and not in the lineage"
+        names = *sister, ObjectNumber(division.mother)
+        return division.probability, (
+            form.format(" and {}" if sister else ""),
+            *names,
+            100 * division.probability,
+        )
     if inputs.features.remark == MaskRemark.PERHAPS_BORN:
         return PERHAPS_BORN, ("it begins beside an object that may have divided",)
     return 0.0, _NOTHING_UNUSUAL

@@ -1,11 +1,12 @@
-"""Divisions that a lineage says, how probable each is, and on which mask the review asks about it."""
+"""Divisions that a lineage says or that were proposed, how probable each is, and where the review asks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from sam2_plugins.everything.divisions import division_between
+from sam2_plugins.everything.divisions import LATE, division_between
 from sam2_plugins.everything.sightings import Sighting
-from sam2_plugins.session.masks import AcceptedMask
+from sam2_plugins.review.births import SeenObject, birth_of
+from sam2_plugins.session.masks import AcceptedMask, MaskRemark
 
 __all__ = ["DivisionDoubt", "Families"]
 
@@ -19,21 +20,17 @@ class DivisionDoubt(NamedTuple):
     Attributes
     ----------
     mother, sister
-        Ids of whom an object came from, and who came beside it.
+        Ids of whom an object came from, and who came beside it; the mother's own if she goes on.
     probability
         0..1, by sizes and positions.
+    in_lineage
+        Whether the lineage says it; False: it is proposed.
     """
 
     mother: int
     sister: int
     probability: float
-
-
-class Masks(Protocol):
-    """What is known of one object."""
-
-    masks: dict[int, AcceptedMask]
-    frames: list[int]
+    in_lineage: bool = True
 
 
 class Families:
@@ -48,6 +45,9 @@ class Families:
         self._places: dict[int, Place] = {}
         self._doubts: dict[Place, DivisionDoubt] = {}
         self._outdated: set[int] = set()
+        self._perhaps: dict[int, int] = {}  # the frame on which each begins that perhaps was born
+        self._births: dict[Place, DivisionDoubt] = {}
+        self._outdated_births: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._parents)
@@ -64,18 +64,27 @@ class Families:
             self._children.setdefault(mother, set()).add(object_id)
         self._parents[object_id] = now
         self._outdated.update(before, now)
+        self._outdated_births.add(object_id)
 
-    def touch(self, object_id: int) -> None:
-        """Take over that a mask of an object is another one."""
+    def touch(self, object_id: int, frame: int, mask: AcceptedMask | None) -> None:
+        """Take over that a mask of an object is another one (None: is none)."""
+        if mask is not None and mask.remark is MaskRemark.PERHAPS_BORN:
+            self._perhaps[object_id] = frame
+        elif self._perhaps.get(object_id) == frame:
+            del self._perhaps[object_id]
+            self._outdated_births.add(object_id)
+        born = (one for one, first in self._perhaps.items() if first - LATE <= frame <= first)
+        self._outdated_births.update(born)
         if self._children.get(object_id):
             self._outdated.add(object_id)
         self._outdated.update(self._parents.get(object_id, ()))
 
     def doubt(self, object_id: int, frame: int) -> DivisionDoubt | None:
         """Return the division that is asked about there."""
-        return self._doubts.get((object_id, frame))
+        place = object_id, frame
+        return self._doubts.get(place, self._births.get(place))
 
-    def update(self, objects: Mapping[int, Masks]) -> set[Place]:
+    def update(self, objects: Mapping[int, SeenObject]) -> set[Place]:
         """Judge what has changed; return the places of which what is asked there did."""
 
         def seen(object_id: int, step: int) -> tuple[int, Sighting] | None:
@@ -102,6 +111,24 @@ class Families:
                 self._doubts[place] = DivisionDoubt(mother, daughters[1], division.probability)
                 changed.add(place)
         self._outdated.clear()
+        return changed | self._update_births(objects)
+
+    def _update_births(self, objects: Mapping[int, SeenObject]) -> set[Place]:
+        """Judge who perhaps was born anew, where masks around have changed; return the places."""
+        outdated, self._outdated_births = self._outdated_births, set()
+        changed = {place for place in self._births if place[0] in outdated}
+        for place in changed:
+            del self._births[place]
+        for object_id in outdated & self._perhaps.keys():
+            frame = self._perhaps[object_id]
+            parents = self._parents.get(object_id)
+            birth = None if parents else birth_of(object_id, frame, objects)
+            if parents:  # somebody has answered
+                self._births[object_id, frame] = DivisionDoubt(parents[0], object_id, 1.0)
+            elif birth is not None:
+                sister, probability = birth.daughters[1], birth.probability
+                self._births[object_id, frame] = DivisionDoubt(birth.mother, sister, probability, False)
+            changed.add((object_id, frame))
         return changed
 
     def _of_her_alone(self, mother: int) -> Sequence[int]:

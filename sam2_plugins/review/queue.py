@@ -101,7 +101,7 @@ class Review:
         if moved or changed:
             self._encounters.touch(object_id, frame)
         if moved:
-            self._families.touch(object_id)
+            self._families.touch(object_id, frame, mask)
             self._moved.add(frame)
             there = self._by_frame.setdefault(frame, {})
             if mask is None:

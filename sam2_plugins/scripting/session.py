@@ -19,6 +19,7 @@ from sam2_engine.progress import with_bar
 from sam2_engine.prompts import Prompt
 from sam2_engine.video.frame_result import FrameResult
 from sam2_engine.video.tracking_session import check_frame
+from sam2_plugins.everything.accepting import came_from
 from sam2_plugins.everything.divisions import ProposedDivision
 from sam2_plugins.everything.estimate import EverythingEstimate, estimate_everything
 from sam2_plugins.everything.kept import KeptSightings, SightingsInMemory, kept_beside
@@ -461,6 +462,13 @@ class Session:
     def set_parents(self, object_id: int, parents: int | Iterable[int]) -> None:
         """Say which objects, or which one, an object came from."""
         self.annotation.lineage.set_parents(object_id, parents)
+
+    def came_from(self, daughter: int, mother: int) -> tuple[int, ...]:
+        """Say that an object came from another one by a division; return all daughters of that one.
+
+        A mother that goes on as the other daughter is cut in two, one whose masks hold both ends.
+        """
+        return came_from(self.annotation, daughter, mother)
 
     def undo(self) -> str | None:
         """Take the last action back, and return what it was in words; None if there is nothing."""

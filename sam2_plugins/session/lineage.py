@@ -150,10 +150,11 @@ class Lineage:
             self.annotations.set_object(other, None)
             self._release_children(keep)
 
-    def split(self, object_id: int, frame: int) -> int:
+    def split(self, object_id: int, frame: int, undo_group: object = None) -> int:
         """Let what is known of an object from ``frame`` on belong to a new one; return its id.
 
         Children belong to the later part. The new object is not a daughter, but another object.
+        ``undo_group``: as for :meth:`set_parents`.
 
         Raises
         ------
@@ -161,7 +162,7 @@ class Lineage:
             If the object is unknown, or nothing is known of it before or from ``frame`` on.
         """
         call = {"do": "lineage.split", "object_id": object_id, "frame": frame}
-        with self._edit(f"split {self.annotations.called(object_id)}", call):
+        with self._edit(f"split {self.annotations.called(object_id)}", call, undo_group):
             whole = self.annotations.objects()[self.annotations.require(object_id)]
             frames = self._annotated_frames(object_id)
             if not frames or not min(frames) < frame <= max(frames):
@@ -205,8 +206,12 @@ class Lineage:
                     parents = {swapped.get(i, i) for i in self.annotations.objects()[child].parents}
                     self._change_parents(child, tuple(sorted(parents)))
 
-    def delete_from(self, object_id: int, frame: int, *, all_of_it: bool = False) -> None:
+    def delete_from(
+        self, object_id: int, frame: int, *, all_of_it: bool = False, undo_group: object = None
+    ) -> None:
         """Remove what is known of an object from ``frame`` on: it ends there, unless it is marked later.
+
+        ``undo_group``: as for :meth:`set_parents`.
 
         Raises
         ------
@@ -215,7 +220,8 @@ class Lineage:
         """
         frame = self._existing(frame)
         call = {"do": "lineage.delete_from", "object_id": object_id, "frame": frame}
-        with self._edit(f"end {self.annotations.called(object_id)} before frame {frame}", call):
+        name = f"end {self.annotations.called(object_id)} before frame {frame}"
+        with self._edit(name, call, undo_group):
             self.annotations.require(object_id)
             known = (*self._visible_frames(object_id), *self.annotations.prompts_of(object_id))
             begins = min(known, default=-1)

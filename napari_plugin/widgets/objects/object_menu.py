@@ -24,14 +24,16 @@ def object_menu(
     menu.addAction("Rename", rename)
     menu.addSeparator()
     merging, swapping = QMenu("Merge into", menu), QMenu(f"Swap from frame {frame} on with", menu)
+    coming = QMenu("Came from", menu)
 
     def offer(other: int) -> None:  # a closure: Qt hands a value to whatever takes an argument
         merging.addAction(names[other], lambda: identity.merge(annotation, other, object_id))
         swapping.addAction(names[other], lambda: identity.swap(annotation, object_id, other))
+        coming.addAction(names[other], lambda: identity.came_from(annotation, object_id, other))
 
     for other in others:
         offer(other)
-    for submenu in (merging, swapping):
+    for submenu in (merging, swapping, coming):
         submenu.setEnabled(bool(others))
         menu.addMenu(submenu)
     menu.addAction(f"Split at frame {frame}", lambda: identity.split(annotation, object_id))

@@ -84,15 +84,17 @@ class EverythingPanel(Panel):
     def _show(self, annotation: AnnotationController, done: TrackedEverything) -> None:
         """Draw what was stored, and name it; divisions that are not sure come first."""
         doubt = ""
-        if done.divisions:
-            one = done.divisions[0]
-            doubt = f" Least sure: {annotation.session.annotations.called(one.mother)} divides before frame "
-            doubt += f"{one.frame} ({one.probability:.0%})."
+        for title, divisions in ("Proposed", done.proposed), ("Least sure", done.divisions):
+            for one in divisions[:1]:
+                doubt += (
+                    f" {title}: {annotation.session.annotations.called(one.mother)} divides before frame "
+                )
+                doubt += f"{one.frame} ({one.probability:.0%})."
 
         def drawn(_: None) -> None:
             if done.object_ids:
                 annotation.select_object(done.object_ids[0])
-            self.status_message.emit(f"{done}.{doubt}" if done.object_ids else "Nothing new was found.")
+            self.status_message.emit(f"{done}.{doubt}")
 
         annotation.edit(lambda _: None, drawn)
 

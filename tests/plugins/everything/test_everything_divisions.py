@@ -16,6 +16,7 @@ from sam2_plugins.everything.divisions import (
     propose_divisions,
     under_parts,
 )
+from sam2_plugins.everything.existing import Existing, beside
 from sam2_plugins.everything.looking_back import begun_earlier, look_back
 from sam2_plugins.everything.sightings import Sighting
 from sam2_plugins.everything.storing import divisions_of
@@ -121,7 +122,9 @@ def test_a_division_that_is_not_likely_is_stored_as_a_question_and_replayed(stor
     calls: list[Any] = []
     first.history.subscribe(lambda action: calls.append(json.loads(to_text(call_to_json(action.call)))))
     tracks = {0: {t: seen(30, 30, 9) for t in range(4)}, 1: {t: seen(46, 30, 6) for t in range(2, 4)}}
-    ids = run_to_end(storing.store(first, tracks, [], object(), [ProposedDivision(0, (0, 1), 2, 0.4)]))
+    asked = [ProposedDivision(0, (0, 1), 2, 0.4)]
+    given = storing.ToStore(Existing(), beside(Existing(), tracks), asked=asked)
+    ids = run_to_end(storing.store(first, given, object()))
     for call in calls:
         call.pop("joined", None)
         arguments = call_from_json(call)

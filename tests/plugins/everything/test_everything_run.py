@@ -17,11 +17,12 @@ from sam2_plugins.everything import kept as kept_module
 from sam2_plugins.everything import run as run_module
 from sam2_plugins.everything.divisions import ProposedDivision
 from sam2_plugins.everything.estimate import estimate_everything
+from sam2_plugins.everything.existing import Existing, beside
 from sam2_plugins.everything.finding import frames_to_look_at
 from sam2_plugins.everything.kept import FolderOfSightings, SightingsInMemory, description_of
 from sam2_plugins.everything.run import track_everything
 from sam2_plugins.everything.settings import EverythingSettings
-from sam2_plugins.everything.storing import known_already, seen_beyond
+from sam2_plugins.everything.storing import ToStore
 from sam2_plugins.everything.storing import store as store_tracks
 from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
@@ -88,8 +89,9 @@ def test_an_object_that_was_marked_on_one_frame_is_known_on_all(store: ModelStor
     session = AnnotationSession(np.zeros((4, *SHAPE), np.uint8), store, "nano@128", axes="TYX")
     session.import_masks(2, {5: seen(20, 20).mask.to_array()})
     same, other = ({t: seen(x + t, 20) for t in range(4)} for x in (18, 60))
-    assert known_already(session, {0: same, 1: other}) == {0: 5}
-    assert seen_beyond(session, {0: same, 1: other}) == {5: (0, 1, 3)}
+    found = beside(Existing.of(session), {0: same, 1: other})
+    assert (found.known, [*found.new]) == ({0: 5}, [1])
+    assert found.beyond == {5: {0, 1, 3}}
 
 
 def test_what_is_stored_after_a_kill_has_the_mother_that_was_stored_before(store: ModelStore):
@@ -98,11 +100,14 @@ def test_what_is_stored_after_a_kill_has_the_mother_that_was_stored_before(store
         number: {t: seen(x, 30, 6) for t in range(2, 4)} for number, x in ((1, 34), (2, 46))
     }
     division = ProposedDivision(0, (1, 2), 2, 0.9)
-    steps = store_tracks(session, tracks, [division], object())
+    existing = Existing.of(session)
+    steps = store_tracks(session, ToStore(existing, beside(existing, tracks), [division]), object())
     assert (next(steps), next(steps)) == (0, 1)
     steps.close()
     assert len(session.objects) == 2
-    assert list(run_to_end(store_tracks(session, tracks, [division], object()))) == [2]
+    existing = Existing.of(session)
+    again = ToStore(existing, beside(existing, tracks), [division])
+    assert list(run_to_end(store_tracks(session, again, object()))) == [2]
     assert {one.parents for one in session.objects.values() if one.id > 1} == {(1,)}
 
 

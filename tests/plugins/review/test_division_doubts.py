@@ -74,3 +74,32 @@ def test_the_live_queue_follows_masks_lineage_and_undo(cells: AnnotationSession)
     cells.remove_object(mother)
     assert live.queue() == review_queue(cells)
     assert live.queue()[0].score < DOUBTFUL
+
+
+def test_a_division_that_was_proposed_is_judged_by_the_masks_of_now(cells: AnnotationSession) -> None:
+    live = LiveReview(cells)
+    mother = track(cells, 30, 9, range(3))
+    goes_on = track(cells, 24, 6, range(3, 6))
+    cells.lineage.merge(mother, goes_on)
+    born = track(cells, 36, 6, range(3, 6), remark=MaskRemark.PERHAPS_BORN)
+    asked = next(item for item in live.queue() if item.object_id == born)
+    assert asked.frame == 3
+    assert asked.reason.startswith(f"it may have come from object {mother}: that division is ")
+    assert asked.score > 0.9
+    for change in (
+        lambda: cells.lineage.delete_from(mother, 2),
+        lambda: cells.lineage.delete_from(mother, 1),
+        cells.undo,
+        cells.undo,
+        lambda: cells.remove_object(mother),
+        cells.undo,
+    ):
+        change()
+        assert live.queue() == review_queue(cells)
+    assert next(item for item in live.queue() if item.object_id == born) == asked
+    for daughter in (cells.lineage.split(mother, 3), born):
+        cells.lineage.set_parents(daughter, mother)
+    assert all(item.score < DOUBTFUL for item in live.queue() if item.object_id == born)
+    cells.undo()
+    cells.remove_object(born)
+    assert live.queue() == review_queue(cells)

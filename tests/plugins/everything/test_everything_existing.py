@@ -1,0 +1,328 @@
+"""Everything in a session that has objects: these stay, the rest is found, their divisions are proposed."""
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+
+import numpy as np
+import pytest
+from seen import SHAPE, seen
+
+from sam2_engine import InputError
+from sam2_engine.masks import PackedMask
+from sam2_plugins.everything import run as run_module
+from sam2_plugins.everything.accepting import came_from
+from sam2_plugins.everything.divisions import LIKELY
+from sam2_plugins.everything.following import Follower
+from sam2_plugins.everything.linking import Track
+from sam2_plugins.everything.run import TrackedEverything, track_everything
+from sam2_plugins.everything.settings import EverythingSettings
+from sam2_plugins.everything.sightings import Sighting
+from sam2_plugins.review import review_queue
+from sam2_plugins.review.cues import PERHAPS_BORN
+from sam2_plugins.runtime.model_store import ModelStore
+from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.session.masks import MaskScores
+
+Sightings = dict[int, Sighting]
+Find = Callable[..., TrackedEverything]
+
+BEFORE, AFTER = range(3), range(3, 6)
+
+
+def united(*ones: Sighting) -> Sighting:
+    mask = np.logical_or.reduce([one.mask.to_array() for one in ones])
+    return Sighting(PackedMask.from_array(mask), int(mask.sum()), 0.9)
+
+
+MOTHER, LEFT, RIGHT, OTHER = seen(40, 30, 9), seen(33, 30, 6.5), seen(47, 30, 6.5), seen(12, 12)
+BOTH = united(LEFT, RIGHT)
+TRUTH: list[Sightings] = [
+    dict.fromkeys(BEFORE, MOTHER),
+    dict.fromkeys(AFTER, LEFT),
+    dict.fromkeys(AFTER, RIGHT),
+    dict.fromkeys(range(6), OTHER),
+]
+
+
+@pytest.fixture
+def session(store: ModelStore) -> AnnotationSession:
+    return AnnotationSession(np.zeros((6, *SHAPE), np.uint8), store, "nano@128", axes="TYX")
+
+
+@pytest.fixture
+def find(monkeypatch: pytest.MonkeyPatch) -> Find:
+    """Find and track everything in a session, where the model sees some tracks; by default the truth."""
+
+    def run(
+        session: AnnotationSession, tracks: Iterable[Sightings] = TRUTH, divisions: bool | None = None
+    ) -> TrackedEverything:
+        def see(*_: object) -> Generator[tuple[int, int], None, tuple[list[Track], list[int]]]:
+            yield 6, 6
+            return [Track(dict(one)) for one in tracks], []
+
+        def none_apart(
+            _: object, __: int, pairs: list[object]
+        ) -> Generator[int, None, list[tuple[None, None]]]:
+            yield 0
+            return [(None, None) for _ in pairs]
+
+        monkeypatch.setattr(run_module, "_seen", see)
+        monkeypatch.setattr(Follower, "apart", none_apart)
+        return track_everything(session, EverythingSettings(divisions=divisions))
+
+    return run
+
+
+def have(session: AnnotationSession, masks: Mapping[int, Sighting]) -> int:
+    """Let a session have an object that was tracked, and return its id."""
+    packed = {frame: one.mask.compress() for frame, one in masks.items()}
+    return session.import_track(packed, dict.fromkeys(packed, MaskScores(1, 0.9, 1)))
+
+
+def masks_of(session: AnnotationSession, object_id: int) -> dict[int, bytes]:
+    return {frame: one.mask.bits for frame, one in session.annotations.masks_of(object_id).items()}
+
+
+def are(session: AnnotationSession) -> dict[int, str]:
+    """Return by object what it is on each frame: mother, left, right, both, other; - for nothing of these."""
+    kinds = {"m": MOTHER, "l": LEFT, "r": RIGHT, "b": BOTH, "o": OTHER}
+    told = {}
+    for object_id in session.objects:
+        words = ""
+        for frame in range(6):
+            mask = session.mask(object_id, frame)
+            alike = {
+                kind: 0.0
+                if mask is None
+                else (mask & one.mask.to_array()).sum() / (mask | one.mask.to_array()).sum()
+                for kind, one in kinds.items()
+            }
+            best = max(alike, key=lambda kind: alike[kind])
+            words += best if alike[best] > 0.8 else "-"
+        told[object_id] = words
+    return told
+
+
+DAUGHTERS = {"---lll", "---rrr"}
+
+
+def test_without_an_object_all_are_found_and_the_division_is_in_the_lineage(session, find):
+    found = find(session)
+    assert {*are(session).values()} == {"mmm---", *DAUGHTERS, "oooooo"}
+    assert len(found.divisions) == 1
+    assert not found.proposed
+    assert str(found).startswith("4 objects, 1 division,")
+
+
+@pytest.mark.parametrize(
+    ("mine", "new", "linked"),
+    [
+        (dict.fromkeys(BEFORE, MOTHER), DAUGHTERS, True),
+        ({0: MOTHER}, DAUGHTERS, True),
+        (dict.fromkeys(BEFORE, MOTHER) | dict.fromkeys(AFTER, LEFT), {"---rrr"}, False),
+        ({0: MOTHER, 5: LEFT}, {"---rrr"}, False),
+        (dict.fromkeys(BEFORE, MOTHER) | dict.fromkeys(AFTER, BOTH), DAUGHTERS, False),
+        (dict.fromkeys(BEFORE, MOTHER) | {3: BOTH, 4: LEFT, 5: LEFT}, {"---rrr"}, False),
+    ],
+    ids=["ended", "one frame", "one daughter", "two frames", "both daughters", "both, then one"],
+)
+def test_both_daughters_of_an_object_that_is_there_are_known_and_the_division_is_asked_about(
+    session, find, mine, new, linked
+):
+    session.add_object("taken")
+    session.remove_object(1)
+    mother = have(session, mine)
+    session.edit_object(mother, name="Ada")
+    before = masks_of(session, mother), session.objects[mother]
+    found = find(session)
+    assert (masks_of(session, mother), session.objects[mother]) == before
+    assert {kind for object_id, kind in are(session).items() if object_id != mother} == {*new, "oooooo"}
+    (division,) = found.divisions if linked else found.proposed
+    assert (division.mother, division.frame) == (mother, 3)
+    assert division.probability > LIKELY
+    if linked:
+        assert {one.parents for i, one in session.objects.items() if i in division.daughters} == {(mother,)}
+    else:
+        born = {*division.daughters} - {mother}
+        first = next(item for item in review_queue(session) if item.object_id in born)
+        assert first.frame == 3
+        if 4 in mine or 3 in mine:  # else it has no masks to judge by
+            assert first.score > LIKELY
+            assert "may have come from Ada: that division is" in first.told({mother: "Ada"})
+        assert first.score >= PERHAPS_BORN
+        assert not any(one.parents for one in session.objects.values())
+    again = find(session)
+    assert (again.object_ids, again.known) == ((), len(session.objects))
+    assert str(again).startswith(f"0 new objects beside {again.known},")
+    session.undo()
+    assert [*session.objects] == [mother]
+
+
+def test_what_a_person_says_is_one_object_has_not_divided(session, find):
+    mother = have(session, dict.fromkeys(BEFORE, MOTHER) | dict.fromkeys(AFTER, BOTH))
+    session.verify(mother, [5])
+    found = find(session)
+    assert are(session) == {mother: "mmmbbb", 2: "oooooo"}
+    assert not found.proposed + found.divisions + found.unlikely
+
+
+def test_said_on_an_early_frame_alone_it_has_divided_later(session, find):
+    mother = have(session, dict.fromkeys(BEFORE, MOTHER) | dict.fromkeys(AFTER, BOTH))
+    session.verify(mother, [3])
+    find(session)
+    assert sorted(are(session).values()) == ["----ll", "----rr", "mmmbbb", "oooooo"]
+
+
+def test_in_a_volume_nothing_divides(session, find):
+    mother = have(session, dict.fromkeys(BEFORE, MOTHER) | dict.fromkeys(AFTER, BOTH))
+    found = find(session, divisions=False)
+    assert are(session) == {mother: "mmmbbb", 2: "oooooo"}
+    assert not found.proposed + found.divisions
+
+
+def test_daughters_that_are_there_without_a_lineage_get_one_and_keep_it_as_people_set_it(session, find):
+    mother, left, right = (have(session, one) for one in TRUTH[:3])
+    before = [masks_of(session, one) for one in (mother, left, right)]
+    found = find(session)
+    assert {session.objects[one].parents for one in (left, right)} == {(mother,)}
+    assert len(found.divisions) == 1
+    assert [masks_of(session, one) for one in (mother, left, right)] == before
+    session.lineage.set_parents(right, ())
+    find(session)
+    assert session.objects[right].parents == ()
+    session.undo()
+    session.undo()
+    assert not any(one.parents for one in session.objects.values())
+
+
+def test_a_lineage_that_is_there_is_not_contradicted(session, find):
+    mother, left = have(session, TRUTH[0]), have(session, TRUTH[1])
+    child = have(session, {4: seen(70, 50), 5: seen(70, 50)})
+    session.lineage.set_parents(child, mother)
+    found = find(session)
+    assert session.objects[left].parents == ()
+    assert not found.proposed + found.divisions + found.unlikely
+    assert sorted(are(session).values()) == ["------", "---lll", "---rrr", "mmm---", "oooooo"]
+
+
+def test_the_second_daughter_joins_one_that_has_its_mother(session, find):
+    mother, left = have(session, TRUTH[0]), have(session, TRUTH[1])
+    session.lineage.set_parents(left, mother)
+    find(session)
+    (right,) = (one for one, kind in are(session).items() if kind == "---rrr")
+    assert session.objects[right].parents == (mother,)
+
+
+def test_what_was_found_and_removed_stays_out_until_that_is_undone(session, find):
+    find(session)
+    (other,) = (one for one, kind in are(session).items() if kind == "oooooo")
+    session.remove_object(other)
+    found = find(session)
+    assert (found.object_ids, found.rejected) == ((), 1)
+    assert "1 object that had been removed stayed out" in str(found)
+    session.undo()
+    assert find(session).rejected == 0
+    assert other in session.objects
+
+
+def test_what_was_undone_is_found_again(session, find):
+    find(session)
+    session.undo()
+    assert len(find(session).object_ids) == 4
+
+
+def test_what_somebody_clicked_on_and_removed_is_found(session, find):
+    session.import_masks(0, {1: OTHER.mask.to_array()}, as_prompts=True)
+    session.remove_object(1)
+    assert "oooooo" in are_found(session, find(session))
+
+
+def are_found(session: AnnotationSession, found: TrackedEverything) -> set[str]:
+    return {kind for object_id, kind in are(session).items() if object_id in found.object_ids}
+
+
+def test_a_daughter_that_was_removed_is_not_proposed_again(session, find):
+    have(session, TRUTH[0] | TRUTH[1])
+    (division,) = find(session).proposed
+    (born,) = {*division.daughters} - {division.mother}
+    session.remove_object(born)
+    found = find(session)
+    assert not found.object_ids + found.proposed + found.divisions
+
+
+def test_nothing_is_lost_where_an_object_goes_from_one_cell_to_another(session, find):
+    """Up to frame 2 it lies on the left cell, then on the right one: the rest of both is found."""
+    mixed = have(session, dict.fromkeys(BEFORE, LEFT) | dict.fromkeys(AFTER, RIGHT))
+    find(session, [dict.fromkeys(range(6), one) for one in (LEFT, RIGHT)])
+    assert sorted(are(session).values()) == ["---lll", "lllrrr", "rrr---"]
+    assert not find(session, [dict.fromkeys(range(6), one) for one in (LEFT, RIGHT)]).object_ids
+    assert are(session)[mixed] == "lllrrr"
+
+
+def test_new_masks_take_nothing_from_those_that_are_there(session, find):
+    mine = have(session, dict.fromkeys(range(6), LEFT))
+    beside = seen(42, 30, 6.5)
+    find(session, [dict.fromkeys(range(6), LEFT), dict.fromkeys(range(6), beside)])
+    assert are(session)[mine] == "llllll"
+    for frame in range(6):
+        one, other = (session.mask(each, frame) for each in session.objects)
+        assert other.any()
+        assert not (one & other).any()
+
+
+def test_where_objects_may_overlap_one_in_another_is_found(store, find):
+    cell, nucleus = seen(40, 30, 18), seen(40, 30, 6)
+    for overlapping, number in ((None, 1), (True, 2)):
+        session = AnnotationSession(
+            np.zeros((6, *SHAPE), np.uint8), store, "nano@128", axes="TYX", overlapping=overlapping
+        )
+        have(session, dict.fromkeys(range(6), cell))
+        find(session, [dict.fromkeys(range(6), nucleus)])
+        assert len(session.objects) == number
+
+
+def test_frames_on_which_a_person_says_that_it_is_not_are_not_named(session, find):
+    mine = have(session, {0: OTHER, 1: OTHER})
+    assert find(session).seen_beyond == {mine: (2, 3, 4, 5)}
+    session.lineage.delete_from(mine, 4)
+    session.lineage.mark_absent(mine, 2)
+    assert find(session).seen_beyond == {mine: (3,)}
+
+
+@pytest.mark.parametrize("answer", ["lineage", "verified"])
+def test_a_question_that_was_answered_is_not_asked_again(session, find, answer):
+    mother = have(session, TRUTH[0] | TRUTH[1])
+    (division,) = find(session).proposed
+    (born,) = {*division.daughters} - {mother}
+    if answer == "verified":
+        session.verify(born, [3])
+    else:
+        came_from(session, born, mother)
+    assert (born, 3) not in {
+        (item.object_id, item.frame) for item in review_queue(session) if item.score > 0.25
+    }
+    found = find(session)
+    assert not found.object_ids + found.proposed + found.divisions
+
+
+@pytest.mark.parametrize("later", [LEFT, BOTH], ids=["one", "both"])
+def test_a_proposed_division_is_taken_in_one_step(session, find, later):
+    mother = have(session, TRUTH[0] | dict.fromkeys(AFTER, later))
+    find(session)
+    before = are(session)
+    (first, *_) = (one for one, kind in before.items() if kind == "---rrr")
+    daughters = came_from(session, first, mother)
+    assert sorted(are(session).values()) == ["---lll", "---rrr", "mmm---", "oooooo"]
+    assert sorted(are(session)[one] for one in daughters) == ["---lll", "---rrr"]
+    assert {session.objects[one].parents for one in daughters} == {(mother,)}
+    assert not find(session).object_ids
+    session.undo()
+    assert are(session) == before
+    assert not any(one.parents for one in session.objects.values())
+
+
+def test_who_cannot_be_a_mother_is_refused_and_nothing_changes(session):
+    early, late = have(session, TRUTH[0]), have(session, TRUTH[1])
+    for daughter, mother in ((early, late), (late, late), (session.add_object(), early)):
+        with pytest.raises(InputError, match="cannot have come from"):
+            came_from(session, daughter, mother)
+    assert are(session) == {early: "mmm---", late: "---lll", 3: "------"}
