@@ -205,6 +205,8 @@ def test_the_menu_of_an_object(tracked: AnnotationDock, qtbot: Any) -> None:
     assert session.frames_of(1) == [0, 1, 2]
     assert session.frames_of(3) == [3, 4, 5]
     assert annotation.current == 3
+    choose(3, "Came from", "object 1")
+    assert session.objects[3].parents == (1,)
     choose(3, "Merge into", "object 1")
     assert session.frames_of(1) == [0, 1, 2, 3, 4, 5]
     assert rows_of(dock.objects.list) == [["object 1", "6"], ["object 2", "6"]]
