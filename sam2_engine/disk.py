@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sam2_engine.errors import InputError
@@ -18,6 +18,7 @@ __all__ = [
     "check_space",
     "check_space_for",
     "is_full",
+    "no_empty_folders",
     "remove_abandoned",
     "remove_folder",
     "replacing",
@@ -132,6 +133,30 @@ def remove_abandoned(path: Path) -> None:
     for other in path.parent.glob(".*"):
         if aside.fullmatch(other.name) and other.is_file():
             other.unlink(missing_ok=True)
+
+
+@contextmanager
+def no_empty_folders(*folders: Path) -> Iterator[None]:
+    """Take folders that are not there yet away again if a block leaves them empty, and those above them.
+
+    So what is refused leaves nothing behind, however late it is refused.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> home = Path(tempfile.mkdtemp())
+    >>> with no_empty_folders(home / "a" / "b"):
+    ...     (home / "a" / "b").mkdir(parents=True)
+    >>> [*home.iterdir()]
+    []
+    """
+    made = {one for folder in folders for one in (folder, *folder.parents) if not one.exists()}
+    try:
+        yield
+    finally:
+        for folder in sorted(made, key=lambda one: len(one.parts), reverse=True):
+            with suppress(OSError):  # it holds something by now, or was never made
+                folder.rmdir()
 
 
 def check_space(path: Path, num_bytes: int) -> None:

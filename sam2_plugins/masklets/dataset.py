@@ -70,6 +70,22 @@ class MaskletDataset(DatasetContents):
         super().__init__(path)
         self.marks = VerdictMarks(path / FOUND)
 
+    @staticmethod
+    def is_there(path: str | Path) -> bool:
+        """Return whether a folder is a data set; if it is not, one can be made in it.
+
+        Raises
+        ------
+        InputError
+            If the folder holds something else.
+        """
+        path = Path(path).absolute()
+        if is_masklet_dataset(path):
+            return True
+        if path.exists() and not _may_become_one(path):
+            raise InputError(f"{path} is no data set of masklets, and not empty; give a new folder.")
+        return False
+
     @classmethod
     def create(cls, path: str | Path) -> Self:
         """Open the data set of a folder; make it if the folder is not there or empty.
@@ -80,10 +96,8 @@ class MaskletDataset(DatasetContents):
             If the folder holds something else, or cannot be written.
         """
         path = Path(path).absolute()
-        if is_masklet_dataset(path):
+        if cls.is_there(path):
             return cls.open(path)
-        if path.exists() and not _may_become_one(path):
-            raise InputError(f"{path} is no data set of masklets, and not empty; give a new folder.")
         try:
             for part in (FOUND, LOCKS):
                 (path / part).mkdir(parents=True, exist_ok=True)

@@ -57,9 +57,9 @@ class MaskletJob(FileJob):
     def check(self) -> None:
         if not self.source.exists():
             raise InputError(f"There is no video {self.source}.")
-        dataset = MaskletDataset.create(self.output)
-        target = check_video(self.source, dataset.path)
-        if dataset.has_found(self.name):
+        is_there = MaskletDataset.is_there(self.output)
+        target = check_video(self.source, self.output.absolute())
+        if is_there and (dataset := MaskletDataset.open(self.output)).has_found(self.name):
             self._check_name(dataset, target.name)
             self._check_reading(dataset)
             self._check_whole(dataset)
@@ -107,6 +107,9 @@ class MaskletJob(FileJob):
     @override
     def run(self, host: JobHost) -> bool:
         self.check()
+        if not MaskletDataset.is_there(self.output):  # none is begun before it is sure what goes into it
+            host.store.load(self.model)
+            self.reading.open(self.source).close()
         dataset = MaskletDataset.create(self.output)
         if dataset.is_found(self.name) and not self.again:
             host.say(f"{self.source}: done before")

@@ -14,7 +14,7 @@ from sam2_engine.errors import InputError
 from sam2_engine.modeling.sam2 import Sam2
 from sam2_engine.weights.adapters import merged
 
-__all__ = ["LowRank", "adapted_layers", "add_adapters", "changes_trunk", "merge_adapters"]
+__all__ = ["LowRank", "adapted_layers", "add_adapters", "changes_trunk", "check_adapters", "merge_adapters"]
 
 _TRUNK = re.compile(r"image_encoder\.trunk\.(?:.+\.)?blocks\.(\d+)\.attn\.(qkv|proj)")
 _PARTS = {"decoder": "sam_mask_decoder.transformer.", "memory": "memory_attention."}
@@ -115,6 +115,24 @@ def _numbers(word: str, there: list[int], model: Sam2) -> list[int]:
     return [number for number in wanted if number in there]
 
 
+def check_adapters(model: Sam2, rank: int, blocks: str) -> dict[str, nn.Linear]:
+    """Return the layers that adapters of a rank would be added to.
+
+    Raises
+    ------
+    InputError
+        As :func:`adapted_layers`; or if the rank is beyond that of the layers.
+    """
+    layers = adapted_layers(model, blocks)
+    highest = max(min(layer.weight.shape) for layer in layers.values())
+    if rank > highest:
+        raise InputError(
+            f"lora = {rank}: the layers of {model.config.name} have a rank of {highest} at most; 4 or 8 is "
+            "usual."
+        )
+    return layers
+
+
 def add_adapters(model: Sam2, rank: int, blocks: str, seed: int = 0) -> dict[str, nn.Parameter]:
     """Add an adapter to the layers of some blocks; freeze all else, and return what is trained by name.
 
@@ -132,15 +150,9 @@ def add_adapters(model: Sam2, rank: int, blocks: str, seed: int = 0) -> dict[str
     Raises
     ------
     InputError
-        As :func:`adapted_layers`; or if the rank is beyond that of the layers.
+        As :func:`check_adapters`.
     """
-    layers = adapted_layers(model, blocks)
-    highest = max(min(layer.weight.shape) for layer in layers.values())
-    if rank > highest:
-        raise InputError(
-            f"lora = {rank}: the layers of {model.config.name} have a rank of {highest} at most; 4 or 8 is "
-            "usual."
-        )
+    layers = check_adapters(model, rank, blocks)
     model.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -24,7 +24,7 @@ from sam2_engine.tiles import is_large
 from sam2_engine.training.fine_tuning.config import TrainingConfig, usual_steps
 from sam2_engine.training.fine_tuning.distributed import ProcessGroup
 from sam2_engine.training.fine_tuning.held_out_objects import holds_out_objects, split_objects
-from sam2_engine.training.fine_tuning.low_rank import merge_adapters
+from sam2_engine.training.fine_tuning.low_rank import check_adapters, merge_adapters
 from sam2_engine.training.fine_tuning.result import RunResult, make_card
 from sam2_engine.training.fine_tuning.run_folder import RunFolder, alone_in
 from sam2_engine.training.fine_tuning.run_log import RunLog, save_comparison
@@ -135,6 +135,8 @@ def fine_tune(
     on_cpu = config.dtype == "auto" and find_device(group.device).type == "cpu"
     model = load_model(config.model, group.device, "float32" if on_cpu else config.dtype, config.image_size)
     _check_shapes(model, data)
+    if config.lora:
+        check_adapters(model, config.lora, config.lora_blocks)
     alone = alone_in(run) if group.is_main_process else nullcontext()
     with data.seen_by(model.config.intensities) as seen, alone:
         return _fine_tune(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from sam2_engine.disk import replacing
+from sam2_engine.disk import no_empty_folders, replacing
 from sam2_engine.errors import InputError, OptionError
 from sam2_engine.training.fine_tuning.config import TrainingConfig, with_current_names
 
@@ -137,23 +137,20 @@ def alone_in(path: Path) -> Iterator[None]:
     InputError
         If another process trains in it.
     """
-    is_new = not path.exists()
-    RunFolder(path)
-    lock = FileLock(path / _LOCK, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"Another process is training in {path}: wait until it has ended, or give another folder."
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); give another folder.") from None
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # while it is held: later it may be another process's; Windows removes it
-            (path / _LOCK).unlink()
-        lock.release()
-        if is_new:
-            with suppress(OSError):  # it holds the run
-                path.rmdir()
+    with no_empty_folders(path):
+        RunFolder(path)
+        lock = FileLock(path / _LOCK, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"Another process is training in {path}: wait until it has ended, or give another folder."
+            ) from None
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}); give another folder.") from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # while it is held: later it may be another process's; Windows removes it
+                (path / _LOCK).unlink()
+            lock.release()

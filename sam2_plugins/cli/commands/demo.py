@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from sam2_engine.disk import no_empty_folders
 from sam2_engine.errors import InputError
 from sam2_engine.frames import open_frames
 from sam2_plugins.cli.commands.options import (
@@ -75,21 +76,22 @@ def demo(
         )
     window = parse_contrast(contrast)
     check_output_folder(output, overwrite=overwrite, with_parents=True)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder for the output cannot be made: {os_error_sentence(error, output)}"
-        ) from None
-    store = ModelStore(device)
-    if frames is None:
-        _show(segment_coins(store, model, output))
-        _show(track_cells(store, model, output, _show_progress))
-        return
-    with open_frames(
-        frames, axes=axes, channel=channel, fixed=parse_fixed(fixed), series=series, level=level
-    ) as source:
-        _show(track_own(store, model, output, _show_progress, source, points, window))
+    with no_empty_folders(output):
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"The folder for the output cannot be made: {os_error_sentence(error, output)}"
+            ) from None
+        store = ModelStore(device)
+        if frames is None:
+            _show(segment_coins(store, model, output))
+            _show(track_cells(store, model, output, _show_progress))
+            return
+        with open_frames(
+            frames, axes=axes, channel=channel, fixed=parse_fixed(fixed), series=series, level=level
+        ) as source:
+            _show(track_own(store, model, output, _show_progress, source, points, window))
 
 
 def _show_progress(steps: Iterator[T], total: int) -> Iterable[T]:

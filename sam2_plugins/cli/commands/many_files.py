@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from sam2_engine.disk import no_empty_folders
 from sam2_engine.errors import InputError
 from sam2_engine.wording import counted
 from sam2_plugins.batch.job import FileJob, Outcome, prepare, problem_of, run_to_outcome
@@ -129,13 +130,14 @@ def run_jobs(jobs: Sequence[FileJob], *, many: bool, scheduler: str | None, devi
         if jobs[0].run(TerminalHost(device)):
             raise typer.Exit(exit_status())
         return
-    outcomes = _refused(jobs)
-    rest = [job for job in jobs if job.source not in outcomes]
     stopped = False
-    if rest and scheduler is None:
-        stopped = _run_here(rest, device, outcomes)
-    elif rest and scheduler is not None:
-        stopped = _run_there(rest, scheduler, device, outcomes)
+    with no_empty_folders(*(path.parent for job in jobs for path in job.outputs)):
+        outcomes = _refused(jobs)
+        rest = [job for job in jobs if job.source not in outcomes]
+        if rest and scheduler is None:
+            stopped = _run_here(rest, device, outcomes)
+        elif rest and scheduler is not None:
+            stopped = _run_there(rest, scheduler, device, outcomes)
     _leave(jobs, outcomes, stopped)
 
 

@@ -170,9 +170,9 @@ def open_command(
     said = {name: value for name, value in {**said, "series": series, "level": level}.items() if value}
     if channel == 0:
         said["channel"] = 0
-    window = parse_contrast(contrast)
+    window, sizes = parse_contrast(contrast), _parse_sizes(pixel_size, interval, plane_spacing)
     with open_work(frames, model, session=session, device=device, contrast=window, **said) as work:
-        _set_scale(work, pixel_size, interval, plane_spacing)
+        _set_scale(work, sizes)
         header, rows = _objects(work)
         if csv is not None:
             save_table(csv, header, rows, bom=bom)
@@ -182,13 +182,19 @@ def open_command(
                 print_table(header, rows)
 
 
-def _set_scale(work: Session, pixel_size: str | None, interval: str | None, planes: str | None) -> None:
-    scale = work.scale.given(
+_Sizes = tuple[tuple[float, str] | None, tuple[float, str] | None, tuple[float, str] | None]
+
+
+def _parse_sizes(pixel_size: str | None, interval: str | None, planes: str | None) -> _Sizes:
+    return (
         parse_quantity(pixel_size, "--pixel-size", LENGTH_UNITS),
         parse_quantity(interval, "--interval", TIME_UNITS),
         parse_quantity(planes, "--plane-spacing", LENGTH_UNITS),
-        work.annotation.frames,
     )
+
+
+def _set_scale(work: Session, sizes: _Sizes) -> None:
+    scale = work.scale.given(*sizes, work.annotation.frames)
     if scale != work.scale:
         work.scale = scale
 
@@ -371,6 +377,7 @@ def measure(
 ) -> None:
     """Measure every mask of one or many sessions into one table, with a column that names the session."""
     check_table(csv, overwrite)
+    sizes = _parse_sizes(pixel_size, interval, plane_spacing)
     header: list[str] = ["session"]
     once = {path.resolve() for path in session}
     if len(once) < len(session):
@@ -384,7 +391,7 @@ def measure(
     for number, path in enumerate(session, start=1):
         try:
             with reading(path) as work:
-                _set_scale(work, pixel_size, interval, plane_spacing)
+                _set_scale(work, sizes)
                 chosen = measure_volumes if volumes else measure_session
                 steps = chosen.steps(work.annotation, work.scale)
                 table = run_with_progress_bar(steps, len(work), f"measuring {number}/{len(session)}")
