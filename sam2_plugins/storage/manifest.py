@@ -16,6 +16,7 @@ from sam2_engine.frames import FrameSource
 from sam2_plugins.measure.physical_scale import PhysicalScale
 from sam2_plugins.runtime.atomic_files import os_error_sentence
 from sam2_plugins.session.annotation_session import AnnotationSession
+from sam2_plugins.storage.model_files import describe_model
 from sam2_plugins.storage.serialization import to_text, window_to_json
 from sam2_plugins.storage.snapshot import read_json
 from sam2_plugins.storage.source_files import path_from, source_files, source_of
@@ -55,7 +56,7 @@ def write_manifest(
         "frames": {**described, "source_from_here": path_from(path, described["source"])},
         "scale": asdict((scale or PhysicalScale()).filled(PhysicalScale.of(session.frames))),
         "window": window_to_json(session.window),
-        "model": session.model_name,
+        **describe_model(path, session.model_name),
         "computed_in": session.compute_dtype,
         "cleans_clicked_frames": session.cleans_clicked_frames,
         **session.memory.given,

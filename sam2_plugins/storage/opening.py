@@ -13,6 +13,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.memory_options import MemoryOptions
 from sam2_plugins.storage.manifest import check_frames, read_manifest
+from sam2_plugins.storage.model_files import model_from
 from sam2_plugins.storage.serialization import window_from_json
 from sam2_plugins.storage.session_folder import SessionFolder
 from sam2_plugins.storage.snapshot import read_calls, read_state
@@ -159,7 +160,9 @@ def _empty_session(
         )  # sessions before it are gone on with as they began
         memory = MemoryOptions.in_manifest(manifest).given
         options = {"contrast": contrast, "cleans_clicked_frames": cleans, **memory, **options}
-        session = AnnotationSession(frames, store, manifest["model"], **options)
+        session = AnnotationSession(
+            frames, store, model_from(manifest, path)[0] or manifest["model"], **options
+        )
         check_frames(session.frames, described, path)
         warn_of_rewritten_files(session.frames, described, path)
         yield session, own_frames

@@ -44,6 +44,7 @@ from sam2_plugins.storage.manifest import (
     write_scale,
 )
 from sam2_plugins.storage.migrations import migrate
+from sam2_plugins.storage.model_files import with_model_file
 from sam2_plugins.storage.serialization import call_to_json, change_to_json
 from sam2_plugins.storage.set_aside import SetAside
 from sam2_plugins.storage.snapshot import read_calls, read_state
@@ -410,7 +411,7 @@ class SessionFolder:
             {
                 "number": self._number,
                 "name": action.name,
-                "call": call_to_json(action.call),
+                "call": with_model_file(self.path, call_to_json(action.call)),
                 "changes": [change_to_json(change) for change in action.changes],
             }
         )

@@ -14,6 +14,7 @@ from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.annotations import Change, ChangeKind
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.mask_store import read_masks
+from sam2_plugins.storage.model_files import model_from, with_model_of_now
 from sam2_plugins.storage.serialization import (
     change_from_json,
     object_from_json,
@@ -50,6 +51,8 @@ class Snapshot:
         Whether there are such actions.
     lost
         Sentences: what of the folder is damaged, and so not in this state.
+    note
+        A sentence: what has become of the model's file; empty if it is as it was.
     """
 
     changes: tuple[Change, ...]
@@ -61,10 +64,11 @@ class Snapshot:
     unsaved: frozenset[int]
     has_tail: bool
     lost: tuple[str, ...] = ()
+    note: str = ""
 
     def apply_to(self, session: AnnotationSession, path: Path) -> None:
         """Bring an empty session to this state; warn of what is damaged in the folder at ``path``."""
-        for sentence in self.lost:
+        for sentence in (*self.lost, *filter(None, [self.note])):
             warnings.warn(f"{path}: {sentence}", InputWarning, stacklevel=4)
         session.restore(self.changes, self.highest_used_id, self.removed_ids)
         session.model_name = self.model or session.model_name
@@ -101,12 +105,13 @@ def _read_after(path: Path, snapshot: Mapping[str, Any]) -> Snapshot:
     lost: list[str] = []
     for value in snapshot["objects"]:
         changes += _object_changes(path, value, lost)
-    model, number, unsaved = snapshot.get("model"), snapshot["applied"], set[int]()
+    model, note = model_from(snapshot, path)
+    number, unsaved = snapshot["applied"], set[int]()
     for entry in _tail(path, number, lost):
         changes += entry["changes"]
         number, unsaved = entry["number"], unsaved | {change.object_id for change in entry["changes"]}
         if entry["call"]["do"] == "use_model":
-            model = entry["call"]["model"]
+            model, note = model_from(entry["call"], path)
     removed = snapshot.get("removed_ids")
     return Snapshot(
         tuple(changes),
@@ -118,6 +123,7 @@ def _read_after(path: Path, snapshot: Mapping[str, Any]) -> Snapshot:
         frozenset(unsaved),
         number > snapshot["applied"],
         tuple(lost),
+        note,
     )
 
 
@@ -165,7 +171,7 @@ def read_calls(path: Path, up_to: int | None = None) -> list[dict[str, Any]]:
         known = [number for number in sorted(calls) if up_to is None or number <= up_to]
         last = max(known, default=0) if up_to is None else up_to
         if len(known) == last:
-            return [calls[number] for number in known]
+            return [with_model_of_now(path, calls[number]) for number in known]
     missing = next(number for number in range(1, last + 1) if number not in calls)
     raise InputError(
         f"{path} no longer has everything that was done in it: action {missing} of {last} is missing. Its "

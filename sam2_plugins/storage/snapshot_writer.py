@@ -11,6 +11,7 @@ from sam2_plugins.session.annotations import AnnotatedObject
 from sam2_plugins.session.masks import AcceptedMask
 from sam2_plugins.storage.journal import Journal
 from sam2_plugins.storage.mask_store import write_masks
+from sam2_plugins.storage.model_files import describe_model
 from sam2_plugins.storage.serialization import object_to_json, prompt_to_json, to_text, window_to_json
 
 __all__ = ["SnapshotWriter"]
@@ -78,7 +79,7 @@ class SnapshotWriter:
             "applied": number,
             "highest_used_id": annotations.highest_used_id,
             "removed_ids": annotations.removed_ids,
-            "model": session.model_name,
+            **describe_model(path, session.model_name),
             "window": window_to_json(session.window),
             "objects": [_object_record(session, one, now) for one in session.objects.values()],
         }

@@ -11,7 +11,7 @@ from typing import Any
 from sam2_engine.errors import InputWarning
 from sam2_engine.frames import FrameSource
 
-__all__ = ["path_from", "places_of", "source_files", "source_of", "warn_of_rewritten_files"]
+__all__ = ["path_from", "places_from", "places_of", "source_files", "source_of", "warn_of_rewritten_files"]
 
 
 _MOST_FILES = 30_000
@@ -110,11 +110,25 @@ def places_of(described: Mapping[str, Any], path: Path) -> list[Path]:
     list of Path
         Each file once; if none is there, the path of before.
     """
-    before, folder = Path(described["source"]), path.absolute().parent
-    ways = (described.get("source_from_here"), before.name)
-    places = [*(folder / way for way in ways if way is not None), before]
+    return places_from(Path(described["source"]), described.get("source_from_here"), path)
+
+
+def places_from(before: Path, from_here: str | None, session: Path) -> list[Path]:
+    """Return where a file that the folder of a session remembers is by now, as :func:`places_of`.
+
+    Parameters
+    ----------
+    before
+        Where it was.
+    from_here
+        The way to it, as :func:`path_from` returned it for the original session.
+    session
+        The folder.
+    """
+    path = session.absolute()
+    beside = [path.parent / way for way in (from_here, before.name) if way is not None]
     there: dict[Path, Path] = {}
-    for place in places:
+    for place in (*beside, path / before.name, before):
         if place.exists():
             there.setdefault(place.resolve(), place)
     return [*there.values()] or [before]

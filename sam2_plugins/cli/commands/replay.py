@@ -14,6 +14,7 @@ from sam2_plugins.runtime.model_store import ModelStore
 from sam2_plugins.session.annotation_session import AnnotationSession
 from sam2_plugins.session.label_image import label_dtype
 from sam2_plugins.storage import read_manifest
+from sam2_plugins.storage.model_files import model_from
 from sam2_plugins.storage.opening import read_recording
 from sam2_plugins.storage.replay import differences, replay
 from sam2_plugins.storage.serialization import window_from_json
@@ -50,7 +51,7 @@ def replay_session(
         again = AnnotationSession(
             recorded.frames,
             store,
-            manifest["model"],
+            model_from(manifest, session)[0] or manifest["model"],
             contrast=window_from_json(manifest["window"]),
             cleans_clicked_frames=recorded.cleans_clicked_frames,
             **recorded.memory.given,

@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 import sam2_plugins
-from sam2_engine.errors import InputError
+from sam2_engine.errors import InputError, InputWarning
 from sam2_plugins.cli.app import main
 from sam2_plugins.masklets.dataset import MaskletDataset
 from sam2_plugins.runtime.model_store import ModelStore
@@ -98,3 +98,59 @@ def test_sessions_of_earlier_versions_know_the_name_alone(discs, store, small_ch
     (tmp_path / "day1" / "cells.sam2" / "session.json").write_text(json.dumps(manifest))
     shutil.copytree(tmp_path / "day1", tmp_path / "copy")
     assert _opened(tmp_path / "copy" / "cells.sam2", store) == tmp_path / "copy" / "cells.tif"
+
+
+@pytest.fixture
+def own(discs, small_checkpoint, tmp_path) -> Path:
+    """A folder with a session, its stack, and a model of one's own by which it computes."""
+    home = tmp_path / "day1"
+    stack = _write(home / "cells.tif", discs)
+    (home / "mine.safetensors").write_bytes(small_checkpoint.read_bytes())
+    with sam2_plugins.open(stack, "nano", device="cpu") as work:
+        work.annotation.use_model(f"{home / 'mine.safetensors'}@64")
+        cell = work.add_object("cell")
+        work.annotation.add_points(0, cell, (20, 20))
+    return home
+
+
+def _model(session: Path, store: ModelStore) -> str:
+    reading = read_session(session, store)
+    reading.frames.close()
+    return reading.model_name
+
+
+@pytest.mark.parametrize("place", ["mine.safetensors", "cells.sam2/mine.safetensors"])
+def test_a_model_of_ones_own_is_found_in_and_beside_a_copy(own: Path, store, tmp_path, place) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(own, copy)
+    (copy / "mine.safetensors").rename(copy / place)
+    (own / "mine.safetensors").unlink()
+    assert _model(copy / "cells.sam2", store) == f"{copy / place}@64"
+    with sam2_plugins.open(copy / "cells.sam2", device="cpu") as work:  # goes on, and remembers that place
+        assert work.annotation.add_points(1, 1, (21, 20)).masks.any()
+    assert _model(copy / "cells.sam2", store) == f"{copy / place}@64"
+    assert main(["replay", str(copy / "cells.sam2"), "--device", "cpu"]) == 0
+
+
+def test_the_copy_of_a_model_comes_first_and_other_weights_are_not_taken(own: Path, store, tmp_path) -> None:
+    shutil.copytree(own, tmp_path / "copy")
+    session, beside = tmp_path / "copy" / "cells.sam2", tmp_path / "copy" / "mine.safetensors"
+    assert _model(session, store) == f"{beside}@64"
+    beside.write_bytes(beside.read_bytes()[:-1] + b"!")
+    assert _model(session, store) == f"{own / 'mine.safetensors'}@64"
+    (own / "mine.safetensors").write_bytes(beside.read_bytes())
+    with pytest.warns(InputWarning, match=r"mine.safetensors holds other weights by now; what is computed"):
+        _model(session, store)
+    (own / "mine.safetensors").unlink()
+    with pytest.warns(InputWarning, match=r"nor is a file mine.safetensors with the same weights"):
+        assert _model(session, store) == f"{own / 'mine.safetensors'}@64"
+
+
+def test_a_session_that_began_with_a_model_of_ones_own(own: Path, discs, store, tmp_path) -> None:
+    """And computes by another one since: nothing is said of the first."""
+    stack = _write(tmp_path / "day2" / "more.tif", discs)
+    with sam2_plugins.open(stack, own / "mine.safetensors", device="cpu") as work:
+        work.add_object("cell")
+        work.annotation.use_model("nano")
+    shutil.rmtree(own)
+    assert _model(tmp_path / "day2" / "more.sam2", store) == "nano"
