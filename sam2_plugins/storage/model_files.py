@@ -57,8 +57,8 @@ def model_from(described: Mapping[str, Any], path: Path) -> tuple[str | None, st
     before = Path(wanted.weights)
     for place in places_from(before, file["from_here"], path):
         if _checksum(place) == file["checksum"]:
-            found = name if place == before else str(wanted._replace(weights=str(place.absolute())))
-            return found, ""
+            is_same = place.resolve() == before.resolve()
+            return name if is_same else str(wanted._replace(weights=str(place.absolute()))), ""
     if before.exists():
         note = f"{before} holds other weights by now; what is computed from here on is computed by them."
     else:
