@@ -4,8 +4,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 
 import numpy as np
 import pytest
+import tifffile
 from seen import SHAPE, seen
 
+import sam2_plugins
 from sam2_engine import InputError
 from sam2_engine.masks import PackedMask
 from sam2_plugins.everything import run as run_module
@@ -326,3 +328,68 @@ def test_who_cannot_be_a_mother_is_refused_and_nothing_changes(session):
         with pytest.raises(InputError, match="cannot have come from"):
             came_from(session, daughter, mother)
     assert are(session) == {early: "mmm---", late: "---lll", 3: "------"}
+
+
+def test_what_was_removed_stays_out_of_a_session_that_is_opened_again(find, tmp_path):
+    tifffile.imwrite(tmp_path / "cells.tif", np.zeros((6, *SHAPE), np.uint8), metadata={"axes": "TYX"})
+    with sam2_plugins.open(tmp_path / "cells.tif", model="nano@128") as work:
+        find(work.annotation)
+        (other,) = (one for one, kind in are(work.annotation).items() if kind == "oooooo")
+        work.remove_object(other)
+    with sam2_plugins.open(tmp_path / "cells.tif") as work:
+        assert (len(work.objects), find(work.annotation).rejected) == (3, 1)
+        work.undo()
+        assert sorted(are(work.annotation).values()) == ["---lll", "---rrr", "mmm---", "oooooo"]
+
+
+def test_labels_that_were_imported_with_gaps_stay_and_are_known(session, find):
+    for frame, one in {0: MOTHER, 2: MOTHER, 4: RIGHT}.items():
+        session.import_masks(frame, {300 if one is MOTHER else 7: one.mask.to_array()})
+    found = find(session)
+    assert found.seen_beyond == {7: (3, 5), 300: (1,)}
+    assert are(session) == {7: "----r-", 300: "m-m---", 301: "oooooo", 302: "---lll"}
+    (division,) = found.proposed  # one daughter is not seen where it begins
+    assert (division.mother, {*division.daughters}, division.frame) == (300, {7, 302}, 3)
+
+
+def test_a_run_that_was_stopped_while_it_stored_goes_on(session, find, monkeypatch):
+    store_track, made = session.import_track, []
+
+    def once(*arguments, **options):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(store_track(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(session, "import_track", once)
+    with pytest.raises(KeyboardInterrupt):
+        find(session)
+    monkeypatch.undo()
+    assert len(session.objects) == 3
+    found = find(session)
+    assert sorted(are(session).values()) == ["---lll", "---rrr", "mmm---", "oooooo"]
+    (mother,) = (one for one, kind in are(session).items() if kind == "mmm---")
+    born = {one.parents for one_id, one in session.objects.items() if are(session)[one_id] in DAUGHTERS}
+    assert (born, len(found.object_ids)) == ({(mother,)}, 1)
+
+
+def test_one_undo_and_one_redo_take_all_of_a_run(session, find):
+    mother, left, right = (have(session, one) for one in TRUTH[:3])
+    before = are(session)
+    find(session)
+    after = are(session)
+    session.undo()
+    assert (are(session), session.objects[left].parents, session.objects[right].parents) == (before, (), ())
+    session.redo()
+    assert (are(session), session.objects[left].parents) == (after, (mother,))
+    assert session.undo_name == "find everything"
+
+
+def test_an_object_whose_daughters_both_divide_is_asked_about_twice(session, find):
+    ends = [seen(33, y, 4.6) for y in (25, 35)]
+    tracks = [TRUTH[0], {3: LEFT, 4: LEFT}, TRUTH[2], {5: ends[0]}, {5: ends[1]}]
+    mother = have(session, TRUTH[0] | tracks[1] | tracks[3])
+    found = find(session, tracks)
+    assert sorted(one.frame for one in found.proposed) == [3, 5]
+    assert {one.mother for one in found.proposed} == {mother}
+    assert len(session.objects) == 3
