@@ -137,18 +137,19 @@ def _masks_apart(existing: Existing, found: Beside) -> dict[int, dict[int, Compr
 def _apart(here: Mapping[int, Sighting], taken: Sequence[Sighting]) -> dict[int, CompressedMask]:
     """Return the masks of a frame without what they share, which is the surer one's, or what is taken."""
     ids = sorted(here, key=lambda i: (-here[i].score, i))
-    ordered = [*taken, *(here[i] for i in ids)]
+    ordered = [here[i] for i in ids]
+    before = [*taken, *ordered]
     shared: dict[int, list[Overlap]] = {}
-    for pair in overlaps(ordered, ordered):
-        if pair.one > pair.other:
+    for pair in overlaps(ordered, before):
+        if pair.other < len(taken) + pair.one:
             shared.setdefault(pair.one, []).append(pair)
     masks: dict[int, CompressedMask] = {}
-    for place, object_id in enumerate(ids, start=len(taken)):
+    for place, object_id in enumerate(ids):
         mask = ordered[place].mask
         if place in shared:
             pixels = mask.crop()
             for pair in shared[place]:
-                pixels &= ~ordered[pair.other].mask.within(mask.box)
+                pixels &= ~before[pair.other].mask.within(mask.box)
             corner = (mask.box[0].start, mask.box[1].start)
             mask = PackedMask.from_array(pixels, mask.shape, corner)
         if not mask.is_empty:

@@ -37,8 +37,8 @@ def birth_of(object_id: int, frame: int, objects: Mapping[int, SeenObject]) -> P
     for mother in near:
         sightings = _sightings(objects[mother], range(frame - LATE, frame))
         for sister in near if sightings else ():
-            if sister != mother and _begin(objects[sister]) != frame:
-                continue
+            if sister != mother and _sightings(objects[sister], range(frame - LATE, frame)):
+                continue  # she was there before
             for whole in _sightings(objects[sister], range(frame, frame + 1)).values():
                 other = _without(whole, daughter) if sister == mother else whole
                 if not other.area:
@@ -69,8 +69,3 @@ def _without(whole: Sighting, daughter: Sighting) -> Sighting:
 def _sightings(one: SeenObject, frames: range) -> dict[int, Sighting]:
     masks = {frame: one.masks[frame] for frame in frames if frame in one.masks}
     return {frame: Sighting.of(mask) for frame, mask in masks.items() if not mask.mask.is_empty}
-
-
-def _begin(one: SeenObject) -> int | None:
-    """Return the first frame on which an object is seen."""
-    return next((frame for frame in one.frames if one.features[frame].area), None)

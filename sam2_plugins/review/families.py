@@ -45,7 +45,7 @@ class Families:
         self._places: dict[int, Place] = {}
         self._doubts: dict[Place, DivisionDoubt] = {}
         self._outdated: set[int] = set()
-        self._perhaps: dict[int, int] = {}  # the frame on which each begins that perhaps was born
+        self._perhaps: dict[int, set[int]] = {}  # by frame who perhaps was born there
         self._births: dict[Place, DivisionDoubt] = {}
         self._outdated_births: set[int] = set()
 
@@ -68,13 +68,15 @@ class Families:
 
     def touch(self, object_id: int, frame: int, mask: AcceptedMask | None) -> None:
         """Take over that a mask of an object is another one (None: is none)."""
+        born = self._perhaps.get(frame, set())
         if mask is not None and mask.remark is MaskRemark.PERHAPS_BORN:
-            self._perhaps[object_id] = frame
-        elif self._perhaps.get(object_id) == frame:
-            del self._perhaps[object_id]
+            self._perhaps.setdefault(frame, born).add(object_id)
+        elif object_id in born:
+            born.discard(object_id)
             self._outdated_births.add(object_id)
-        born = (one for one, first in self._perhaps.items() if first - LATE <= frame <= first)
-        self._outdated_births.update(born)
+        if self._perhaps:
+            for first in range(frame, frame + LATE + 1):
+                self._outdated_births.update(self._perhaps.get(first, ()))
         if self._children.get(object_id):
             self._outdated.add(object_id)
         self._outdated.update(self._parents.get(object_id, ()))
@@ -119,8 +121,8 @@ class Families:
         changed = {place for place in self._births if place[0] in outdated}
         for place in changed:
             del self._births[place]
-        for object_id in outdated & self._perhaps.keys():
-            frame = self._perhaps[object_id]
+        asked = [(one, frame) for frame, born in self._perhaps.items() for one in outdated & born]
+        for object_id, frame in asked:
             parents = self._parents.get(object_id)
             birth = None if parents else birth_of(object_id, frame, objects)
             if parents:  # somebody has answered
